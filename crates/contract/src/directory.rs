@@ -1,0 +1,129 @@
+//! What a face that people browse may read: who there is, what was said, what changes.
+//!
+//! Our own IRC server answers NAMES, LIST, WHOIS and history requests about chats that never
+//! spoke since it started; carrying all of that in deliveries would copy every roster into every
+//! face. Networks that we push into (Matrix, other IRC networks, WeChat) never use this.
+
+use std::sync::Arc;
+
+use tokio::sync::broadcast;
+
+use crate::batch::Post;
+use crate::context::{BoxFuture, FarError};
+use crate::health::Health;
+use crate::ids::{ChatKey, ChatRef, NetworkId, PersonKey, PostId, RemoteId, UserName};
+use crate::profile::{ChatProfile, PersonProfile};
+
+/// One account as its owner sees it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AccountView {
+    /// Its network.
+    pub network: NetworkId,
+    /// Whose it is.
+    pub owner: UserName,
+    /// How it is doing.
+    pub health: Health,
+    /// The owner's own name on the network; empty before the first sign-in.
+    pub own_name: String,
+}
+
+/// What became of a post that somebody said through one of our faces.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// It stands in the chat.
+    Said,
+    /// It was not delivered to the chat.
+    NotDelivered {
+        /// Why, as a clause for people.
+        why: String,
+    },
+    /// It may or may not have been delivered.
+    MaybeDelivered {
+        /// Why, as a clause for people.
+        why: String,
+    },
+}
+
+/// One line of an account's timeline.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TimelineItem {
+    /// Position: grows by commit order within an account, has gaps, starts above 0.
+    pub seq: i64,
+    /// Our id of the post.
+    pub post_id: PostId,
+    /// The network that handed the post over (`irc:local` for what was said through us).
+    pub origin: NetworkId,
+    /// The post.
+    pub post: Post,
+    /// What became of it.
+    pub fate: Fate,
+    /// Our id of the post that it quotes or recalls, when we know that post.
+    pub target: Option<PostId>,
+    /// Its id on the chat's own network, when it has one.
+    pub native_id: Option<RemoteId>,
+    /// True when a later post recalled this one.
+    pub is_recalled: bool,
+}
+
+/// Which part of a timeline.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HistoryRange {
+    /// The oldest `limit` items with `seq` above this.
+    After(i64),
+    /// The newest `limit` items with `seq` below this (`i64::MAX` for the latest).
+    Before(i64),
+}
+
+/// Something that a face may want to show at once. Not durable: a face that lags or restarts
+/// reads the timeline from its cursor.
+#[derive(Clone, Debug)]
+pub enum FeedEvent {
+    /// A timeline got a new item.
+    Shown(Arc<TimelineItem>),
+    /// Chats of an account are new or changed.
+    Chats(NetworkId, Arc<[ChatKey]>),
+    /// People of an account are new or changed.
+    People(NetworkId, Arc<[PersonKey]>),
+    /// An account's health changed.
+    Health(NetworkId, Arc<Health>),
+    /// An account was added for this person, or taken away.
+    Accounts(UserName),
+}
+
+/// The reading side for faces.
+pub trait Directory: Send + Sync {
+    /// The accounts of a person, by name.
+    fn accounts<'a>(&'a self, owner: &'a UserName) -> BoxFuture<'a, Result<Vec<AccountView>, FarError>>;
+    /// Chats of an account without their members, after `after` in key order, at most `limit`.
+    fn chats<'a>(
+        &'a self,
+        network: &'a NetworkId,
+        after: Option<&'a ChatKey>,
+        limit: usize,
+    ) -> BoxFuture<'a, Result<Vec<ChatProfile>, FarError>>;
+    /// One chat with its members.
+    fn chat<'a>(&'a self, chat: &'a ChatRef) -> BoxFuture<'a, Result<Option<ChatProfile>, FarError>>;
+    /// These people; unknown ones are left out.
+    fn people<'a>(
+        &'a self,
+        network: &'a NetworkId,
+        keys: &'a [PersonKey],
+    ) -> BoxFuture<'a, Result<Vec<PersonProfile>, FarError>>;
+    /// Contacts of an account (not mere group members), after `after` in key order, at most `limit`.
+    fn contacts<'a>(
+        &'a self,
+        network: &'a NetworkId,
+        after: Option<&'a PersonKey>,
+        limit: usize,
+    ) -> BoxFuture<'a, Result<Vec<PersonProfile>, FarError>>;
+    /// A part of an account's timeline, or of one chat of it; always oldest first.
+    fn history<'a>(
+        &'a self,
+        network: &'a NetworkId,
+        chat: Option<&'a ChatKey>,
+        range: HistoryRange,
+        limit: usize,
+    ) -> BoxFuture<'a, Result<Vec<TimelineItem>, FarError>>;
+    /// Everything that changes from now on. A receiver that lags is told so and must read.
+    fn subscribe(&self) -> broadcast::Receiver<FeedEvent>;
+}

@@ -1,0 +1,35 @@
+//! The words and promises that every network of wxgate shares.
+//!
+//! A network (a WeChat account, a homeserver, our own IRC server) is an [`Adapter`]: it brings
+//! [`Post`]s in by [`FarEnd::commit`] and carries [`Delivery`]s out. Nothing here does input or
+//! output; the bridge stands behind the traits of [`context`].
+#![deny(missing_docs)]
+#![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test may fail by panicking"))]
+
+pub mod adapter;
+pub mod batch;
+pub mod body;
+#[cfg(feature = "conformance")]
+pub mod conformance;
+pub mod context;
+pub mod control;
+pub mod delivery;
+pub mod directory;
+pub mod health;
+pub mod ids;
+pub mod media;
+pub mod profile;
+pub mod time;
+
+pub use adapter::{Adapter, AdapterError, Capabilities, Stopped};
+pub use batch::{Batch, Committed, Note, Post, PostFate};
+pub use body::{Attachment, AttachmentKind, Author, Body, Card, CardKind, GroupEvent, Mention, Quote};
+pub use context::{AdapterContext, BoxFuture, FarEnd, FarError, Order, Stop, StopHandle};
+pub use control::{Command, CommandError, Control, Reply, SignInStep, SignInWatch};
+pub use delivery::{Delivery, Job, Outcome, Say};
+pub use directory::{AccountView, Directory, Fate, FeedEvent, HistoryRange, TimelineItem};
+pub use health::Health;
+pub use ids::{ChatKey, ChatRef, DeliveryId, MediaId, NetworkId, PersonKey, PersonRef, PostId, RemoteId, UserName};
+pub use media::{MediaError, MediaInfo, MediaReader, MediaState, MediaVault, MediaWriter, PendingMedia};
+pub use profile::{ChatKind, ChatProfile, Member, PersonKind, PersonProfile};
+pub use time::{Clock, Timestamp};

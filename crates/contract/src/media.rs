@@ -1,0 +1,105 @@
+//! The vault that holds attachments' bytes. Bytes pass through it in pieces, never whole.
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use crate::context::BoxFuture;
+use crate::ids::{MediaId, NetworkId};
+
+/// An attachment that was announced and whose bytes the adapter still has to fetch. Committed
+/// with its post, so that a crash before the download loses nothing.
+#[derive(Clone, PartialEq, Eq)]
+pub struct PendingMedia {
+    /// The id the post names. Derive it from the network and the post's remote id, so that the
+    /// same post handed over twice names the same bytes.
+    pub media: MediaId,
+    /// Whatever the adapter needs to fetch the bytes later; sealed at rest.
+    pub source: Bytes,
+    /// File name without directories; may be empty.
+    pub name: String,
+    /// Media type, best knowledge; may be empty.
+    pub mime: String,
+}
+
+impl std::fmt::Debug for PendingMedia {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "PendingMedia({}, {})", self.media, self.mime)
+    }
+}
+
+/// How far an attachment is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "state", rename_all = "snake_case")]
+pub enum MediaState {
+    /// Announced; the adapter will fetch it.
+    Pending,
+    /// Here.
+    Ready,
+    /// Could not be had.
+    Failed {
+        /// Why, as a clause for people.
+        why: String,
+    },
+}
+
+/// What the vault knows about an attachment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MediaInfo {
+    /// Which.
+    pub media: MediaId,
+    /// How far it is.
+    pub state: MediaState,
+    /// File name; may be empty.
+    pub name: String,
+    /// Media type as sniffed from the bytes, else as announced; may be empty.
+    pub mime: String,
+    /// Length in bytes once it is ready.
+    pub size_bytes: u64,
+}
+
+/// Why bytes could not be stored or read.
+#[derive(Debug, thiserror::Error)]
+pub enum MediaError {
+    /// More bytes than the configured limit.
+    #[error("the attachment is larger than the limit of {limit_bytes} bytes")]
+    TooLarge {
+        /// The limit.
+        limit_bytes: u64,
+    },
+    /// Nobody announced such an attachment, or it was pruned.
+    #[error("no attachment {0} is known")]
+    Unknown(MediaId),
+    /// The vault itself failed (disk full, file gone).
+    #[error("the media vault failed: {0}")]
+    Vault(String),
+}
+
+/// Bytes going in. Dropping it without `finish` leaves no trace.
+pub trait MediaWriter: Send {
+    /// Appends a piece. Fails with `TooLarge` as soon as the limit is passed.
+    fn write(&mut self, piece: Bytes) -> BoxFuture<'_, Result<(), MediaError>>;
+    /// Makes the bytes durable and the attachment ready.
+    fn finish(self: Box<Self>) -> BoxFuture<'static, Result<MediaInfo, MediaError>>;
+}
+
+/// Bytes coming out, in pieces of at most 64 KiB.
+pub trait MediaReader: Send {
+    /// The next piece; `None` at the end.
+    fn read(&mut self) -> BoxFuture<'_, Result<Option<Bytes>, MediaError>>;
+}
+
+/// The vault.
+pub trait MediaVault: Send + Sync {
+    /// Opens an attachment for writing. It need not have been announced.
+    fn writer(&self, media: MediaId, name: &str, mime: &str) -> BoxFuture<'_, Result<Box<dyn MediaWriter>, MediaError>>;
+    /// Opens a ready attachment from byte `offset` on.
+    fn reader(&self, media: MediaId, offset: u64) -> BoxFuture<'_, Result<Box<dyn MediaReader>, MediaError>>;
+    /// What is known about it.
+    fn info(&self, media: MediaId) -> BoxFuture<'_, Result<Option<MediaInfo>, MediaError>>;
+    /// Gives up on a pending attachment.
+    fn fail(&self, media: MediaId, why: &str) -> BoxFuture<'_, Result<(), MediaError>>;
+    /// What `network` announced and has not fetched yet, oldest first, at most `limit`.
+    fn pending(&self, network: &NetworkId, limit: usize) -> BoxFuture<'_, Result<Vec<PendingMedia>, MediaError>>;
+    /// The address under which people fetch it, signed, or `None` when nothing serves media.
+    fn link(&self, media: MediaId, name: &str) -> Option<String>;
+}
