@@ -90,4 +90,3 @@ pub struct Committed {
     /// One per post of the batch, in its order.
     pub posts: Vec<PostFate>,
 }
-

@@ -38,7 +38,11 @@ pub enum FarError {
 pub trait FarEnd: Send + Sync {
     /// Makes a batch durable. Cancel safe in one direction only: a dropped call may still commit,
     /// so the adapter acknowledges after `Ok` and hands the same posts over again otherwise.
-    fn commit<'a>(&'a self, network: &'a NetworkId, batch: Batch) -> BoxFuture<'a, Result<Committed, FarError>>;
+    fn commit<'a>(
+        &'a self,
+        network: &'a NetworkId,
+        batch: Batch,
+    ) -> BoxFuture<'a, Result<Committed, FarError>>;
     /// Reports what became of a delivery. Durable when it returns.
     fn settle<'a>(
         &'a self,
@@ -47,7 +51,11 @@ pub trait FarEnd: Send + Sync {
         outcome: Outcome,
     ) -> BoxFuture<'a, Result<(), FarError>>;
     /// One note, as last committed.
-    fn note<'a>(&'a self, network: &'a NetworkId, key: &'a str) -> BoxFuture<'a, Result<Option<Bytes>, FarError>>;
+    fn note<'a>(
+        &'a self,
+        network: &'a NetworkId,
+        key: &'a str,
+    ) -> BoxFuture<'a, Result<Option<Bytes>, FarError>>;
     /// Several notes by key, as last committed; missing ones are left out.
     fn notes_of<'a>(
         &'a self,

@@ -29,7 +29,9 @@ pub use control::{Command, CommandError, Control, Reply, SignInStep, SignInWatch
 pub use delivery::{Delivery, Job, Outcome, Say};
 pub use directory::{AccountView, Directory, Fate, FeedEvent, HistoryRange, TimelineItem};
 pub use health::Health;
-pub use ids::{ChatKey, ChatRef, DeliveryId, MediaId, NetworkId, PersonKey, PersonRef, PostId, RemoteId, UserName};
+pub use ids::{
+    ChatKey, ChatRef, DeliveryId, MediaId, NetworkId, PersonKey, PersonRef, PostId, RemoteId, UserName,
+};
 pub use media::{MediaError, MediaInfo, MediaReader, MediaState, MediaVault, MediaWriter, PendingMedia};
 pub use profile::{ChatKind, ChatProfile, Member, PersonKind, PersonProfile};
 pub use time::{Clock, Timestamp};

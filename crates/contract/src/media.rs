@@ -91,7 +91,12 @@ pub trait MediaReader: Send {
 /// The vault.
 pub trait MediaVault: Send + Sync {
     /// Opens an attachment for writing. It need not have been announced.
-    fn writer(&self, media: MediaId, name: &str, mime: &str) -> BoxFuture<'_, Result<Box<dyn MediaWriter>, MediaError>>;
+    fn writer(
+        &self,
+        media: MediaId,
+        name: &str,
+        mime: &str,
+    ) -> BoxFuture<'_, Result<Box<dyn MediaWriter>, MediaError>>;
     /// Opens a ready attachment from byte `offset` on.
     fn reader(&self, media: MediaId, offset: u64) -> BoxFuture<'_, Result<Box<dyn MediaReader>, MediaError>>;
     /// What is known about it.
@@ -99,7 +104,11 @@ pub trait MediaVault: Send + Sync {
     /// Gives up on a pending attachment.
     fn fail(&self, media: MediaId, why: &str) -> BoxFuture<'_, Result<(), MediaError>>;
     /// What `network` announced and has not fetched yet, oldest first, at most `limit`.
-    fn pending(&self, network: &NetworkId, limit: usize) -> BoxFuture<'_, Result<Vec<PendingMedia>, MediaError>>;
+    fn pending(
+        &self,
+        network: &NetworkId,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Vec<PendingMedia>, MediaError>>;
     /// The address under which people fetch it, signed, or `None` when nothing serves media.
     fn link(&self, media: MediaId, name: &str) -> Option<String>;
 }

@@ -1,0 +1,503 @@
+//! The double itself: state behind one lock, a wake-up at each change.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::{Notify, broadcast, mpsc, watch};
+
+use crate::batch::{Batch, Committed, Post, PostFate};
+use crate::body::Body;
+use crate::context::{AdapterContext, BoxFuture, FarEnd, FarError, Order, Stop, StopHandle};
+use crate::control::{Command, CommandError, Control, Reply, SignInStep};
+use crate::delivery::{Delivery, Job, Outcome, Say};
+use crate::directory::{AccountView, Directory, Fate, FeedEvent, HistoryRange, TimelineItem};
+use crate::health::Health;
+use crate::ids::{ChatKey, ChatRef, DeliveryId, NetworkId, PersonKey, PostId, RemoteId, UserName};
+use crate::profile::{ChatProfile, PersonProfile};
+use crate::time::{Clock, Timestamp};
+
+/// A clock that tests move.
+#[derive(Debug, Default)]
+pub struct FixedClock(AtomicI64);
+
+impl FixedClock {
+    /// Starts at `ms` since the epoch.
+    pub fn at(ms: i64) -> Arc<Self> {
+        Arc::new(Self(AtomicI64::new(ms)))
+    }
+
+    /// Moves forward.
+    pub fn advance(&self, by: Duration) {
+        self.0.fetch_add(i64::try_from(by.as_millis()).unwrap_or(0), Ordering::Relaxed);
+    }
+}
+
+impl Clock for FixedClock {
+    fn now(&self) -> Timestamp {
+        Timestamp(self.0.load(Ordering::Relaxed))
+    }
+}
+
+/// Everything the double remembers. Tests read and change it freely through [`Double::state`].
+#[derive(Debug, Default)]
+pub struct State {
+    /// Posts in commit order: id, the network that handed it over, the post.
+    pub posts: Vec<(PostId, NetworkId, Post)>,
+    /// Notes as last committed, by network and key.
+    pub notes: BTreeMap<(NetworkId, String), Bytes>,
+    /// Chats by network and key.
+    pub chats: BTreeMap<(NetworkId, ChatKey), ChatProfile>,
+    /// People by network and key.
+    pub people: BTreeMap<(NetworkId, PersonKey), PersonProfile>,
+    /// The timeline in order.
+    pub timeline: Vec<Arc<TimelineItem>>,
+    /// Accounts that faces can see.
+    pub accounts: Vec<AccountView>,
+    /// Users and their passwords.
+    pub users: HashMap<UserName, String>,
+    /// What became of deliveries, in the order they were settled.
+    pub outcomes: Vec<(DeliveryId, Outcome)>,
+    /// The last health each network told.
+    pub health: HashMap<NetworkId, Health>,
+    /// Every sign-in step told.
+    pub steps: Vec<(NetworkId, SignInStep)>,
+    /// Every command run through `Control`.
+    pub commands: Vec<Command>,
+    /// While set, commits fail as unavailable and change nothing.
+    pub store_is_down: bool,
+    /// How many commits there were, failed ones included.
+    pub commits: u64,
+    /// When set, posts of browsing faces are shown as `Said` at once.
+    pub says_at_once: bool,
+    next: i64,
+}
+
+impl State {
+    fn next(&mut self) -> i64 {
+        self.next += 1;
+        self.next
+    }
+}
+
+pub(super) struct Inner {
+    pub(super) state: Mutex<State>,
+    changed: Notify,
+    feed: broadcast::Sender<FeedEvent>,
+    sign_in: watch::Sender<SignInStep>,
+    pub(super) vault: super::vault::Vault,
+}
+
+/// The far end in memory.
+#[derive(Clone)]
+pub struct Double(pub(super) Arc<Inner>);
+
+/// The test's side of one running adapter.
+pub struct Running {
+    /// Deliveries and orders to the adapter.
+    pub orders: mpsc::Sender<Order>,
+    /// Ends it.
+    pub stop: StopHandle,
+}
+
+impl Default for Double {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Double {
+    /// An empty far end.
+    pub fn new() -> Self {
+        Self(Arc::new(Inner {
+            state: Mutex::default(),
+            changed: Notify::new(),
+            feed: broadcast::channel(4096).0,
+            sign_in: watch::channel(SignInStep::Starting).0,
+            vault: super::vault::Vault::default(),
+        }))
+    }
+
+    /// A context for one run of the adapter of `network`, and the test's side of it.
+    pub fn context(&self, network: &NetworkId, clock: Arc<dyn Clock>) -> (AdapterContext, Running) {
+        let (tx, rx) = mpsc::channel(16);
+        let (handle, stop): (StopHandle, Stop) = StopHandle::new();
+        let context = AdapterContext {
+            network: network.clone(),
+            far: Arc::new(self.clone()),
+            media: Arc::new(self.clone()),
+            directory: Arc::new(self.clone()),
+            control: Arc::new(self.clone()),
+            orders: rx,
+            clock,
+            seed: [7; 32],
+            stop,
+        };
+        (context, Running { orders: tx, stop: handle })
+    }
+
+    /// The state, locked. Do not hold it across an await.
+    pub fn state(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Wakes whoever waits in [`Double::wait_for`] after a change made by hand.
+    pub fn changed(&self) {
+        self.0.changed.notify_waiters();
+    }
+
+    /// Waits until `what` gives something, at most `limit`.
+    ///
+    /// # Panics
+    /// When the limit passes: the test has failed.
+    pub async fn wait_for<T>(&self, limit: Duration, mut what: impl FnMut(&mut State) -> Option<T>) -> T {
+        let waiting = async {
+            loop {
+                let changed = self.0.changed.notified();
+                tokio::pin!(changed);
+                changed.as_mut().enable();
+                if let Some(found) = what(&mut self.state()) {
+                    return found;
+                }
+                changed.await;
+            }
+        };
+        match tokio::time::timeout(limit, waiting).await {
+            Ok(found) => found,
+            Err(_) => panic!("waited {limit:?} in vain; the state is {:#?}", self.state()),
+        }
+    }
+
+    /// Adds a user with one account that is up.
+    pub fn add_account(&self, owner: &str, password: &str, network: &str) {
+        let mut state = self.state();
+        state.users.insert(owner.into(), password.to_owned());
+        state.accounts.push(AccountView {
+            network: network.into(),
+            owner: owner.into(),
+            health: Health::Up,
+            own_name: owner.to_owned(),
+        });
+    }
+
+    /// Tells faces something.
+    pub fn tell(&self, event: FeedEvent) {
+        // Nobody listening is a normal state of affairs.
+        let _ = self.0.feed.send(event);
+    }
+
+    /// Sets the step that those who follow a sign-in see.
+    pub fn set_sign_in(&self, step: SignInStep) {
+        self.0.sign_in.send_replace(step);
+    }
+
+    /// Adds a post said on its chat's own network to the timeline, and tells faces.
+    pub fn show(&self, post: Post) -> Arc<TimelineItem> {
+        let item = {
+            let mut state = self.state();
+            let id = PostId(state.next());
+            let origin = post.chat.network.clone();
+            state.posts.push((id, origin.clone(), post.clone()));
+            push_item(&mut state, id, origin, post, Fate::Said)
+        };
+        self.tell(FeedEvent::Shown(Arc::clone(&item)));
+        self.changed();
+        item
+    }
+
+    /// Decides the fate of a post that came through a face, and tells faces.
+    ///
+    /// # Panics
+    /// When there is no such post.
+    pub fn decide(&self, post: PostId, fate: Fate) -> Arc<TimelineItem> {
+        let item = {
+            let mut state = self.state();
+            let Some((id, origin, post)) = state.posts.iter().find(|p| p.0 == post).cloned() else {
+                panic!("there is no post {post}");
+            };
+            push_item(&mut state, id, origin, post, fate)
+        };
+        self.tell(FeedEvent::Shown(Arc::clone(&item)));
+        self.changed();
+        item
+    }
+
+    /// Wraps a post into a delivery with a fresh id.
+    pub fn delivery(&self, chat: &ChatKey, post: Post) -> Delivery {
+        let mut state = self.state();
+        let (id, post_id) = (DeliveryId(state.next()), PostId(state.next()));
+        let say =
+            Say { post_id, post, author_prefix: String::new(), quoted_remote_id: None, mentions: Vec::new() };
+        Delivery { id, attempt: 1, chat: chat.clone(), job: Job::Say(Box::new(say)) }
+    }
+}
+
+fn push_item(state: &mut State, id: PostId, origin: NetworkId, post: Post, fate: Fate) -> Arc<TimelineItem> {
+    let wanted: Option<RemoteId> = match &post.body {
+        Body::Recall { target, .. } => target.clone(),
+        _ => post.quote.as_ref().and_then(|quote| quote.target.clone()),
+    };
+    let target = wanted.and_then(|wanted| state.posts.iter().find(|p| p.2.remote_id == wanted).map(|p| p.0));
+    let native_id = (origin == post.chat.network).then(|| post.remote_id.clone());
+    let item = Arc::new(TimelineItem {
+        seq: state.next(),
+        post_id: id,
+        origin,
+        post,
+        fate,
+        target,
+        native_id,
+        is_recalled: false,
+    });
+    state.timeline.push(Arc::clone(&item));
+    item
+}
+
+impl FarEnd for Double {
+    fn commit<'a>(
+        &'a self,
+        network: &'a NetworkId,
+        batch: Batch,
+    ) -> BoxFuture<'a, Result<Committed, FarError>> {
+        Box::pin(async move {
+            let mut committed = Committed::default();
+            let mut shown = Vec::new();
+            {
+                let mut state = self.state();
+                state.commits += 1;
+                if state.store_is_down {
+                    drop(state);
+                    self.changed();
+                    return Err(FarError::Unavailable("the test says so".to_owned()));
+                }
+                for post in batch.posts {
+                    let known =
+                        state.posts.iter().find(|p| p.1 == *network && p.2.remote_id == post.remote_id);
+                    if let Some(known) = known {
+                        committed.posts.push(PostFate::Known(known.0));
+                        continue;
+                    }
+                    if post.echo_of.is_some() {
+                        committed.posts.push(PostFate::Known(PostId(0)));
+                        continue;
+                    }
+                    let id = PostId(state.next());
+                    state.posts.push((id, network.clone(), post.clone()));
+                    committed.posts.push(PostFate::Kept(id));
+                    if post.chat.network == *network || state.says_at_once {
+                        shown.push(push_item(&mut state, id, network.clone(), post, Fate::Said));
+                    }
+                }
+                for chat in batch.chats {
+                    state.chats.insert((network.clone(), chat.chat.clone()), chat);
+                }
+                for person in batch.people {
+                    state.people.insert((network.clone(), person.person.clone()), person);
+                }
+                for note in batch.notes {
+                    match note.value {
+                        Some(value) => state.notes.insert((network.clone(), note.key), value),
+                        None => state.notes.remove(&(network.clone(), note.key)),
+                    };
+                }
+            }
+            self.0.vault.announce(network, batch.media);
+            shown.into_iter().for_each(|item| self.tell(FeedEvent::Shown(item)));
+            self.changed();
+            Ok(committed)
+        })
+    }
+
+    fn settle<'a>(
+        &'a self,
+        _network: &'a NetworkId,
+        delivery: DeliveryId,
+        outcome: Outcome,
+    ) -> BoxFuture<'a, Result<(), FarError>> {
+        Box::pin(async move {
+            self.state().outcomes.push((delivery, outcome));
+            self.changed();
+            Ok(())
+        })
+    }
+
+    fn note<'a>(
+        &'a self,
+        network: &'a NetworkId,
+        key: &'a str,
+    ) -> BoxFuture<'a, Result<Option<Bytes>, FarError>> {
+        Box::pin(async move { Ok(self.state().notes.get(&(network.clone(), key.to_owned())).cloned()) })
+    }
+
+    fn notes_of<'a>(
+        &'a self,
+        network: &'a NetworkId,
+        keys: &'a [String],
+    ) -> BoxFuture<'a, Result<Vec<(String, Bytes)>, FarError>> {
+        Box::pin(async move {
+            let state = self.state();
+            let found =
+                |key: &String| Some((key.clone(), state.notes.get(&(network.clone(), key.clone()))?.clone()));
+            Ok(keys.iter().filter_map(found).collect())
+        })
+    }
+
+    fn notes<'a>(
+        &'a self,
+        network: &'a NetworkId,
+        prefix: &'a str,
+        after: Option<&'a str>,
+        limit: usize,
+    ) -> BoxFuture<'a, Result<Vec<(String, Bytes)>, FarError>> {
+        Box::pin(async move {
+            let state = self.state();
+            let wanted = |key: &str| key.starts_with(prefix) && after.is_none_or(|after| key > after);
+            let hits = state.notes.iter().filter(|((owner, key), _)| owner == network && wanted(key));
+            Ok(hits.take(limit).map(|((_, key), value)| (key.clone(), value.clone())).collect())
+        })
+    }
+
+    fn health(&self, network: &NetworkId, health: Health) {
+        self.state().health.insert(network.clone(), health);
+        self.changed();
+    }
+
+    fn sign_in(&self, network: &NetworkId, step: SignInStep) {
+        self.state().steps.push((network.clone(), step.clone()));
+        self.set_sign_in(step);
+        self.changed();
+    }
+}
+
+impl Control for Double {
+    fn run(&self, user: Option<UserName>, command: Command) -> BoxFuture<'_, Result<Reply, CommandError>> {
+        Box::pin(async move {
+            let mut state = self.state();
+            state.commands.push(command.clone());
+            let owns = |state: &State, account: &NetworkId| {
+                let mine =
+                    |a: &&AccountView| a.network == *account && user.as_ref().is_none_or(|u| a.owner == *u);
+                state.accounts.iter().find(mine).is_some()
+            };
+            let reply = match command {
+                Command::Authenticate { user, password } => match state.users.get(&user) {
+                    Some(known) if *known == password => Ok(Reply::Done),
+                    _ => Err(CommandError::Denied),
+                },
+                Command::AddAccount { owner, name } => {
+                    let network = NetworkId::new(format!("wechat:{name}"));
+                    let health = Health::NeedsHuman { step: "sign in".to_owned() };
+                    let own_name = String::new();
+                    state.accounts.push(AccountView { network: network.clone(), owner, health, own_name });
+                    Ok(Reply::Added(network))
+                }
+                Command::SignIn { account } if owns(&state, &account) => {
+                    Ok(Reply::SignIn(self.0.sign_in.subscribe()))
+                }
+                Command::SignOut { account } if owns(&state, &account) => Ok(Reply::Done),
+                Command::RemoveAccount { account } if owns(&state, &account) => {
+                    state.accounts.retain(|a| a.network != account);
+                    Ok(Reply::Done)
+                }
+                Command::SignIn { account }
+                | Command::SignOut { account }
+                | Command::RemoveAccount { account } => Err(CommandError::NoSuchAccount(account.to_string())),
+            };
+            drop(state);
+            self.changed();
+            reply
+        })
+    }
+}
+
+impl Directory for Double {
+    fn accounts<'a>(&'a self, owner: &'a UserName) -> BoxFuture<'a, Result<Vec<AccountView>, FarError>> {
+        Box::pin(
+            async move { Ok(self.state().accounts.iter().filter(|a| a.owner == *owner).cloned().collect()) },
+        )
+    }
+
+    fn chats<'a>(
+        &'a self,
+        network: &'a NetworkId,
+        after: Option<&'a ChatKey>,
+        limit: usize,
+    ) -> BoxFuture<'a, Result<Vec<ChatProfile>, FarError>> {
+        Box::pin(async move {
+            let state = self.state();
+            let hits = state
+                .chats
+                .iter()
+                .filter(|((n, key), _)| n == network && after.is_none_or(|after| key > after));
+            Ok(hits.take(limit).map(|(_, chat)| ChatProfile { members: None, ..chat.clone() }).collect())
+        })
+    }
+
+    fn chat<'a>(&'a self, chat: &'a ChatRef) -> BoxFuture<'a, Result<Option<ChatProfile>, FarError>> {
+        Box::pin(
+            async move { Ok(self.state().chats.get(&(chat.network.clone(), chat.chat.clone())).cloned()) },
+        )
+    }
+
+    fn people<'a>(
+        &'a self,
+        network: &'a NetworkId,
+        keys: &'a [PersonKey],
+    ) -> BoxFuture<'a, Result<Vec<PersonProfile>, FarError>> {
+        Box::pin(async move {
+            let state = self.state();
+            Ok(keys
+                .iter()
+                .filter_map(|key| state.people.get(&(network.clone(), key.clone())).cloned())
+                .collect())
+        })
+    }
+
+    fn contacts<'a>(
+        &'a self,
+        network: &'a NetworkId,
+        after: Option<&'a PersonKey>,
+        limit: usize,
+    ) -> BoxFuture<'a, Result<Vec<PersonProfile>, FarError>> {
+        Box::pin(async move {
+            let state = self.state();
+            let wanted =
+                |n: &NetworkId, key: &PersonKey| n == network && after.is_none_or(|after| key > after);
+            let hits = state.people.iter().filter(|((n, key), person)| wanted(n, key) && person.is_contact);
+            Ok(hits.take(limit).map(|(_, person)| person.clone()).collect())
+        })
+    }
+
+    fn history<'a>(
+        &'a self,
+        network: &'a NetworkId,
+        chat: Option<&'a ChatKey>,
+        range: HistoryRange,
+        limit: usize,
+    ) -> BoxFuture<'a, Result<Vec<TimelineItem>, FarError>> {
+        Box::pin(async move {
+            let state = self.state();
+            let here = |item: &&Arc<TimelineItem>| {
+                item.post.chat.network == *network && chat.is_none_or(|chat| item.post.chat.chat == *chat)
+            };
+            let mut found: Vec<TimelineItem> = match range {
+                HistoryRange::After(seq) => {
+                    let later = state.timeline.iter().filter(here).filter(|item| item.seq > seq);
+                    later.take(limit).map(|item| (**item).clone()).collect()
+                }
+                HistoryRange::Before(seq) => {
+                    let earlier = state.timeline.iter().rev().filter(here).filter(|item| item.seq < seq);
+                    earlier.take(limit).map(|item| (**item).clone()).collect()
+                }
+            };
+            found.sort_by_key(|item| item.seq);
+            Ok(found)
+        })
+    }
+
+    fn subscribe(&self) -> broadcast::Receiver<FeedEvent> {
+        self.0.feed.subscribe()
+    }
+}
