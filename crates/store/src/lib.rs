@@ -1,1 +1,23 @@
-//! Not yet.
+//! Durable state of wxgate: posts, deliveries, notes, profiles, media, accounts and links, on
+//! SQLite or PostgreSQL, with one SQL text for both.
+//!
+//! A method of [`Store`] is one transaction and is durable when it returns. Commits and outcomes
+//! of all networks that wait at the same time share one transaction (see
+//! `docs/decisions/0003-timeline-and-group-commit.md`).
+#![deny(missing_docs)]
+#![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test may fail by panicking"))]
+
+mod error;
+mod report;
+mod seal;
+mod store;
+mod url;
+
+pub use error::StoreError;
+pub use report::{
+    AccountChange, AccountRow, CommitReport, FailedDelivery, KnownPost, LaneStats, Link, LinkId, Pruned, Route,
+    RouteInput, SettleReport, UserRow,
+};
+pub use seal::SealKey;
+pub use store::{LinkMedia, Store, StoreConfig};
+pub use url::StoreUrl;

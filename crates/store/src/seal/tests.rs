@@ -1,0 +1,49 @@
+use super::*;
+
+fn dir(name: &str) -> std::path::PathBuf {
+    let dir = std::env::temp_dir().join(format!("wxgate-seal-{name}-{}", std::process::id()));
+    let _ = fs::remove_dir_all(&dir);
+    dir
+}
+
+#[test]
+fn a_secret_opens_only_in_its_place_and_with_its_key() {
+    let key = SealKey::from_bytes(&[1; 32]).unwrap();
+    let place = Place::Note { network: "w:a", key: "session" };
+    let sealed = key.seal(&place, b"cookie").unwrap();
+    assert!(!sealed.windows(6).any(|w| w == b"cookie"));
+    assert_eq!(key.open(&place, &sealed).as_deref(), Some(&b"cookie"[..]));
+    assert_eq!(key.open(&Place::Note { network: "w:b", key: "session" }, &sealed), None);
+    assert_eq!(key.open(&Place::Media { network: "w:a", media: "session" }, &sealed), None);
+    assert_eq!(SealKey::from_bytes(&[2; 32]).unwrap().open(&place, &sealed), None);
+    assert_eq!(key.open(&place, &sealed[..5]), None);
+}
+
+#[test]
+fn a_key_file_is_made_once_and_read_again() {
+    let dir = dir("made");
+    let path = dir.join("seal.key");
+    let first = SealKey::load_or_create(&path).unwrap();
+    assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    let place = Place::Note { network: "n", key: "k" };
+    let sealed = first.seal(&place, b"x").unwrap();
+    let second = SealKey::load_or_create(&path).unwrap();
+    assert_eq!(second.open(&place, &sealed).as_deref(), Some(&b"x"[..]));
+    assert_eq!(fs::read_dir(&dir).unwrap().count(), 1, "nothing is left beside the key");
+    fs::remove_dir_all(&dir).unwrap();
+}
+
+#[test]
+fn a_key_file_that_others_can_read_or_that_is_damaged_is_refused() {
+    let dir = dir("bad");
+    let path = dir.join("seal.key");
+    SealKey::load_or_create(&path).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
+    let error = SealKey::load_or_create(&path).unwrap_err().to_string();
+    assert!(error.contains("chmod 600") && error.contains("640"), "{error}");
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+    fs::write(&path, "c2hvcnQ=").unwrap();
+    let error = SealKey::load_or_create(&path).unwrap_err().to_string();
+    assert!(error.contains("32 bytes"), "{error}");
+    fs::remove_dir_all(&dir).unwrap();
+}
