@@ -1,1 +1,149 @@
-//! Not yet.
+//! The pipe. Batches come in, are routed and committed; deliveries go out lane by lane; outcomes
+//! close them. The bridge knows links, lanes and capabilities, and no network by name.
+//!
+//! `intake` commits, `route` decides (pure), `lanes` hands out, `settle` closes, `supervisor`
+//! keeps one task per network alive, `control` answers commands, `directory` lets faces read,
+//! `notice` words what people are told.
+#![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test may fail by panicking"))]
+
+mod control;
+mod directory;
+mod intake;
+mod lanes;
+mod meter;
+mod notice;
+mod route;
+mod settle;
+mod supervisor;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use dashmap::DashMap;
+use tokio::sync::broadcast;
+use wxgate_contract::{Adapter, Clock, FeedEvent, Health, MediaVault, NetworkId, UserName};
+use wxgate_store::{AccountRow, Store, StoreError};
+
+pub use meter::{COMMIT_BOUNDS_US, Meter, OutcomeCounts};
+
+/// Feed events that a face may lag behind before it has to reread the timeline. Chosen: one
+/// second of the aimed throughput; an event is two pointers.
+const FEED_EVENTS: usize = 8192;
+
+/// Makes the adapter of an account row.
+pub type AdapterFactory = Arc<dyn Fn(&AccountRow) -> Arc<dyn Adapter> + Send + Sync>;
+
+/// What the bridge is made of.
+pub struct BridgeConfig {
+    /// Durable state.
+    pub store: Store,
+    /// Attachments.
+    pub vault: Arc<dyn MediaVault>,
+    /// Time of day.
+    pub clock: Arc<dyn Clock>,
+    /// Seed of every generator below; fresh at each start of the program.
+    pub seed: [u8; 32],
+    /// Prefix of an account's network (`x` of `x:NAME`).
+    pub account_kind: &'static str,
+    /// Makes adapters of accounts.
+    pub factory: AdapterFactory,
+    /// How many accounts one person may have.
+    pub accounts_per_user: usize,
+    /// How long adapters may take to stop.
+    pub grace: Duration,
+}
+
+/// The pipe, running.
+pub struct Bridge {
+    store: Store,
+    vault: Arc<dyn MediaVault>,
+    clock: Arc<dyn Clock>,
+    account_kind: &'static str,
+    factory: AdapterFactory,
+    accounts_per_user: usize,
+    grace: Duration,
+    feed: broadcast::Sender<FeedEvent>,
+    networks: DashMap<NetworkId, supervisor::Slot>,
+    routes: Arc<route::Routes>,
+    lanes: lanes::Lanes,
+    tasks: supervisor::Tasks,
+    meter: Meter,
+}
+
+impl Bridge {
+    /// Builds the pipe and starts its own tasks. Networks are added afterwards.
+    ///
+    /// # Errors
+    /// When the open lanes cannot be read.
+    pub async fn new(config: BridgeConfig) -> Result<Arc<Self>, StoreError> {
+        let open = config.store.open_lanes().await?;
+        let routes = Arc::new(route::Routes::new(Arc::clone(&config.vault)));
+        let (lanes, dispatch) = lanes::channel();
+        let bridge = Arc::new(Self {
+            store: config.store,
+            vault: config.vault,
+            clock: config.clock,
+            account_kind: config.account_kind,
+            factory: config.factory,
+            accounts_per_user: config.accounts_per_user,
+            grace: config.grace,
+            feed: broadcast::channel(FEED_EVENTS).0,
+            networks: DashMap::new(),
+            routes,
+            lanes,
+            tasks: supervisor::Tasks::new(config.seed),
+            meter: Meter::default(),
+        });
+        bridge.tasks.spawn("lanes", dispatch.run(Arc::downgrade(&bridge), open));
+        Ok(bridge)
+    }
+
+    /// Adds a network and keeps it running until it is removed. `owner` is whose account it is.
+    pub fn add_network(self: &Arc<Self>, adapter: Arc<dyn Adapter>, owner: Option<UserName>) {
+        supervisor::add(self, adapter, owner);
+    }
+
+    /// Stops a network and forgets it.
+    pub async fn remove_network(&self, network: &NetworkId) {
+        supervisor::remove(self, network).await;
+    }
+
+    /// Adds every stored account, a few at a time so that thousands do not call at once.
+    ///
+    /// # Errors
+    /// When the accounts cannot be read.
+    pub async fn add_accounts(self: &Arc<Self>) -> Result<usize, StoreError> {
+        supervisor::add_accounts(self).await
+    }
+
+    /// How every network is doing, by name.
+    pub fn healths(&self) -> Vec<(NetworkId, Option<UserName>, Health)> {
+        let mut all: Vec<_> = self
+            .networks
+            .iter()
+            .map(|slot| (slot.key().clone(), slot.owner.clone(), slot.health.clone()))
+            .collect();
+        all.sort_by(|a, b| a.0.cmp(&b.0));
+        all
+    }
+
+    /// What the pipe has counted since the start.
+    pub fn meter(&self) -> &Meter {
+        &self.meter
+    }
+
+    /// The store, for readers beside the pipe (metrics, command line).
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// Stops every network within the grace period, then the pipe's own tasks.
+    pub async fn shutdown(&self) {
+        supervisor::shutdown(self).await;
+    }
+
+    fn tell(&self, event: FeedEvent) {
+        // Nobody listening is a normal state of affairs.
+        let _ = self.feed.send(event);
+    }
+}

@@ -1,0 +1,139 @@
+//! Commands of people and of the operator.
+
+use std::sync::Arc;
+
+use wxgate_contract::{
+    BoxFuture, Command, CommandError, Control, FeedEvent, NetworkId, Order, Reply, SignInStep, UserName,
+};
+use wxgate_store::StoreError;
+
+use crate::{Bridge, supervisor};
+
+/// Longest account name in bytes: it becomes a part of nicks, paths and metric labels. Chosen.
+const ACCOUNT_NAME_BYTES: usize = 32;
+
+/// Commands need the shared handle, because an added account gets a task of its own.
+pub(crate) struct Desk(pub Arc<Bridge>);
+
+impl Control for Desk {
+    fn run(&self, user: Option<UserName>, command: Command) -> BoxFuture<'_, Result<Reply, CommandError>> {
+        Box::pin(run(&self.0, user, command))
+    }
+}
+
+async fn run(bridge: &Arc<Bridge>, user: Option<UserName>, command: Command) -> Result<Reply, CommandError> {
+    match command {
+        Command::Authenticate { user, password } => {
+            match bridge.store.verify_password(&user, &password).await.map_err(failed)? {
+                true => Ok(Reply::Done),
+                false => Err(CommandError::Denied),
+            }
+        }
+        Command::AddAccount { owner, name } => add(bridge, user, owner, &name).await,
+        Command::SignIn { account } => {
+            let watch = {
+                let mut slot = bridge.networks.get_mut(&account).ok_or_else(|| no_such(&account))?;
+                may(user.as_ref(), slot.owner.as_ref()).ok_or_else(|| no_such(&account))?;
+                slot.follow_sign_in()
+            };
+            supervisor::order(bridge, &account, Order::SignIn).await?;
+            Ok(Reply::SignIn(watch))
+        }
+        Command::SignOut { account } => {
+            owned(bridge, user.as_ref(), &account)?;
+            supervisor::order(bridge, &account, Order::SignOut).await?;
+            Ok(Reply::Done)
+        }
+        Command::RemoveAccount { account } => {
+            let owner = owned(bridge, user.as_ref(), &account)?;
+            // The session ends on the other side too, if it can; the account goes in any case.
+            let _ = supervisor::order(bridge, &account, Order::SignOut).await;
+            bridge.remove_network(&account).await;
+            bridge.store.remove_account(&account).await.map_err(failed)?;
+            owner.into_iter().for_each(|owner| bridge.tell(FeedEvent::Accounts(owner)));
+            Ok(Reply::Done)
+        }
+    }
+}
+
+async fn add(
+    bridge: &Arc<Bridge>,
+    user: Option<UserName>,
+    owner: UserName,
+    name: &str,
+) -> Result<Reply, CommandError> {
+    if user.is_some_and(|user| user != owner) {
+        return Err(CommandError::Refused("you can only add accounts of your own".to_owned()));
+    }
+    check_name(name)?;
+    if bridge.networks.iter().filter(|slot| slot.owner.as_ref() == Some(&owner)).count()
+        >= bridge.accounts_per_user
+    {
+        let limit = bridge.accounts_per_user;
+        return Err(CommandError::Refused(format!("{owner} has {limit} accounts, which is the limit")));
+    }
+    let network = NetworkId::new(format!("{}:{name}", bridge.account_kind));
+    let row = match bridge.store.add_account(&network, &owner).await {
+        Ok(row) => row,
+        Err(StoreError::Conflict { .. }) => {
+            return Err(CommandError::Refused(format!("the account name {name} is taken")));
+        }
+        Err(StoreError::Invalid { what }) => return Err(CommandError::Refused(what)),
+        Err(other) => return Err(failed(other)),
+    };
+    bridge.add_network((bridge.factory)(&row), Some(owner.clone()));
+    bridge.tell(FeedEvent::Accounts(owner));
+    Ok(Reply::Added(network))
+}
+
+fn check_name(name: &str) -> Result<(), CommandError> {
+    let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    if name.is_empty() || name.len() > ACCOUNT_NAME_BYTES || !name.chars().all(fits) {
+        let rule = format!("1 to {ACCOUNT_NAME_BYTES} of a-z, A-Z, 0-9, '-', '_' and '.'");
+        return Err(CommandError::Refused(format!("an account name is {rule}")));
+    }
+    Ok(())
+}
+
+fn owned(
+    bridge: &Bridge,
+    user: Option<&UserName>,
+    account: &NetworkId,
+) -> Result<Option<UserName>, CommandError> {
+    let slot = bridge.networks.get(account).ok_or_else(|| no_such(account))?;
+    may(user, slot.owner.as_ref()).ok_or_else(|| no_such(account))?;
+    Ok(slot.owner.clone())
+}
+
+/// Somebody else's account is no account: its existence is not told.
+fn may(user: Option<&UserName>, owner: Option<&UserName>) -> Option<()> {
+    match (user, owner) {
+        (None, Some(_)) => Some(()),
+        (Some(user), Some(owner)) if user == owner => Some(()),
+        _ => None,
+    }
+}
+
+fn no_such(account: &NetworkId) -> CommandError {
+    CommandError::NoSuchAccount(account.name().to_owned())
+}
+
+fn failed(error: StoreError) -> CommandError {
+    CommandError::Failed(error.to_string())
+}
+
+impl supervisor::Slot {
+    /// A watch on the sign-in, starting anew when the last one is over.
+    pub(crate) fn follow_sign_in(&mut self) -> wxgate_contract::SignInWatch {
+        let running = self.sign_in.as_ref().filter(|watch| {
+            watch.receiver_count() > 0
+                && !matches!(*watch.borrow(), SignInStep::Done | SignInStep::Failed { .. })
+        });
+        if let Some(running) = running {
+            return running.subscribe();
+        }
+        let (tx, rx) = tokio::sync::watch::channel(SignInStep::Starting);
+        self.sign_in = Some(tx);
+        rx
+    }
+}

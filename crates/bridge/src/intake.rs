@@ -1,0 +1,125 @@
+//! Commit before acknowledge: the far end that every adapter talks to.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio::time::Instant;
+use wxgate_contract::{
+    Batch, BoxFuture, Committed, DeliveryId, FarEnd, FarError, FeedEvent, Health, NetworkId, Outcome,
+    PersonKind, PostFate, SignInStep,
+};
+use wxgate_store::{AccountChange, CommitReport, Route, StoreError};
+
+use crate::Bridge;
+
+/// What a failed store means to an adapter: try again, or never.
+pub(crate) fn far_error(error: StoreError) -> FarError {
+    match error {
+        StoreError::Invalid { .. } => FarError::Invalid(error.to_string()),
+        other => FarError::Unavailable(other.to_string()),
+    }
+}
+
+/// The owner's own name, when the batch tells it.
+fn own_name(batch: &Batch) -> Option<String> {
+    let owner = batch.people.iter().find(|person| person.kind == PersonKind::Owner)?;
+    Some(owner.display_name().to_owned())
+}
+
+impl Bridge {
+    async fn take_in(&self, network: &NetworkId, batch: Batch) -> Result<Committed, FarError> {
+        let began = Instant::now();
+        let own_name = own_name(&batch);
+        let routes: Arc<dyn Route> = Arc::clone(&self.routes) as Arc<dyn Route>;
+        let report = self.store.commit_batch(network, batch, routes).await.map_err(far_error)?;
+        let kept = report.committed.posts.iter().filter(|fate| matches!(fate, PostFate::Kept(_))).count();
+        self.meter.committed(kept, report.committed.posts.len() - kept, began.elapsed());
+        if let Some(own_name) = own_name {
+            let change = AccountChange { own_name: Some(own_name), ..AccountChange::default() };
+            self.store.set_account_state(network, change).await.map_err(far_error)?;
+        }
+        Ok(self.announce(network, report).await)
+    }
+
+    /// Tells faces and lanes what a commit brought. Nothing durable depends on it.
+    async fn announce(&self, network: &NetworkId, report: CommitReport) -> Committed {
+        // People and chats first: a face that shows a new person's first line knows the name then.
+        if !report.people.is_empty() {
+            self.tell(FeedEvent::People(network.clone(), report.people.into()));
+        }
+        if !report.chats.is_empty() {
+            self.tell(FeedEvent::Chats(network.clone(), report.chats.into()));
+        }
+        for item in report.shown {
+            self.tell(FeedEvent::Shown(Arc::new(item)));
+        }
+        for lane in report.lanes {
+            self.lanes.wake(lane).await;
+        }
+        report.committed
+    }
+}
+
+impl FarEnd for Bridge {
+    fn commit<'a>(
+        &'a self,
+        network: &'a NetworkId,
+        batch: Batch,
+    ) -> BoxFuture<'a, Result<Committed, FarError>> {
+        Box::pin(self.take_in(network, batch))
+    }
+
+    fn settle<'a>(
+        &'a self,
+        network: &'a NetworkId,
+        delivery: DeliveryId,
+        outcome: Outcome,
+    ) -> BoxFuture<'a, Result<(), FarError>> {
+        Box::pin(self.close(network, delivery, outcome))
+    }
+
+    fn note<'a>(
+        &'a self,
+        network: &'a NetworkId,
+        key: &'a str,
+    ) -> BoxFuture<'a, Result<Option<Bytes>, FarError>> {
+        Box::pin(async move { self.store.note(network, key).await.map_err(far_error) })
+    }
+
+    fn notes_of<'a>(
+        &'a self,
+        network: &'a NetworkId,
+        keys: &'a [String],
+    ) -> BoxFuture<'a, Result<Vec<(String, Bytes)>, FarError>> {
+        Box::pin(async move { self.store.notes_of(network, keys).await.map_err(far_error) })
+    }
+
+    fn notes<'a>(
+        &'a self,
+        network: &'a NetworkId,
+        prefix: &'a str,
+        after: Option<&'a str>,
+        limit: usize,
+    ) -> BoxFuture<'a, Result<Vec<(String, Bytes)>, FarError>> {
+        Box::pin(async move { self.store.notes(network, prefix, after, limit).await.map_err(far_error) })
+    }
+
+    fn health(&self, network: &NetworkId, health: Health) {
+        let Some(mut slot) = self.networks.get_mut(network) else { return };
+        if slot.health == health {
+            return;
+        }
+        slot.health = health.clone();
+        drop(slot);
+        tracing::info!(%network, state = health.word(), detail = health.detail(), "health changed");
+        self.tell(FeedEvent::Health(network.clone(), Arc::new(health)));
+    }
+
+    fn sign_in(&self, network: &NetworkId, step: SignInStep) {
+        if let Some(slot) = self.networks.get(network)
+            && let Some(watch) = &slot.sign_in
+        {
+            watch.send_replace(step);
+        }
+    }
+}

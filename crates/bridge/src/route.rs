@@ -1,0 +1,112 @@
+//! Who must hear of a post, and in which form. Pure: a post and its targets in, jobs out.
+
+use std::sync::Arc;
+
+use dashmap::DashMap;
+use wxgate_contract::{
+    Attachment, Author, Body, Capabilities, ChatRef, Job, MediaVault, NetworkId, Post, RemoteId, Say,
+};
+use wxgate_store::{KnownPost, Route, RouteInput};
+
+/// The routing table: what each network can carry, and how a file is turned into a link.
+pub(crate) struct Routes {
+    capabilities: DashMap<NetworkId, Capabilities>,
+    vault: Arc<dyn MediaVault>,
+}
+
+impl Routes {
+    pub(crate) fn new(vault: Arc<dyn MediaVault>) -> Self {
+        Self { capabilities: DashMap::new(), vault }
+    }
+
+    pub(crate) fn learn(&self, network: &NetworkId, capabilities: Capabilities) {
+        self.capabilities.insert(network.clone(), capabilities);
+    }
+
+    pub(crate) fn forget(&self, network: &NetworkId) {
+        self.capabilities.remove(network);
+    }
+
+    fn link(&self, file: &Attachment) -> String {
+        self.vault.link(file.media, &file.name).unwrap_or_else(|| "(not available here)".to_owned())
+    }
+
+    fn job(&self, input: &RouteInput<'_>, target: &ChatRef) -> Option<Job> {
+        // A target that is not running now keeps its place in the lane; what it can carry is not
+        // known then, so it gets the least that every network can.
+        let can = self.capabilities.get(&target.network).map_or(LEAST, |known| *known);
+        if let Body::Recall { .. } = &input.post.body {
+            let known = input.target?;
+            let remote_ids = ids_at(known, target);
+            return (can.can_recall && !remote_ids.is_empty())
+                .then_some(Job::Recall { post: known.post_id, remote_ids });
+        }
+        let is_home = input.post.chat == *target;
+        let body = self.degrade(&input.post.body, can)?;
+        let speaks_for_itself = is_home && input.post.author == Author::Owner;
+        let author_prefix =
+            if speaks_for_itself || can.shows_authors { String::new() } else { input.author_name.to_owned() };
+        let quoted_remote_id = input.target.and_then(|known| ids_at(known, target).into_iter().next());
+        let mentions = match is_home {
+            true => input.post.mentions.iter().filter_map(|m| Some((m.person.clone()?, m.range))).collect(),
+            // Other networks know other people: the text keeps the name.
+            false => Vec::new(),
+        };
+        let post = Post { body, ..input.post.clone() };
+        Some(Job::Say(Box::new(Say {
+            post_id: input.post_id,
+            post,
+            author_prefix,
+            quoted_remote_id,
+            mentions,
+        })))
+    }
+
+    /// The form in which a network can show a body; `None` when it is no news to it.
+    fn degrade(&self, body: &Body, can: Capabilities) -> Option<Body> {
+        Some(match body {
+            Body::Attachment(file) if !can.carries_files => {
+                let name = if file.name.is_empty() { "file" } else { &file.name };
+                let caption =
+                    if file.caption.is_empty() { String::new() } else { format!("{} ", file.caption) };
+                Body::text(format!("{caption}[{name}] {}", self.link(file)))
+            }
+            Body::Card(card) if !can.shows_authors => {
+                let parts = [&card.title, &card.detail, &card.url];
+                let words: Vec<&str> =
+                    parts.into_iter().map(String::as_str).filter(|w| !w.is_empty()).collect();
+                Body::text(words.join(" "))
+            }
+            Body::Unsupported { summary } if !can.shows_authors => Body::text(format!("[{summary}]")),
+            // What happens inside one network's chat is that network's own affair, unless the
+            // other can show it as such.
+            Body::Event { .. } | Body::FriendRequest { .. } if !can.shows_authors => return None,
+            other => other.clone(),
+        })
+    }
+}
+
+const LEAST: Capabilities = Capabilities {
+    browses: false,
+    max_text_chars: 2000,
+    carries_files: true,
+    can_recall: true,
+    shows_authors: false,
+};
+
+fn ids_at(known: &KnownPost, target: &ChatRef) -> Vec<RemoteId> {
+    known.ids.iter().filter(|(chat, _)| chat == target).map(|(_, id)| id.clone()).collect()
+}
+
+impl Route for Routes {
+    fn route(&self, input: &RouteInput<'_>) -> Vec<(ChatRef, Job)> {
+        // What the gateway or a network says about itself stays in the timeline it was said in.
+        if matches!(input.post.author, Author::Gateway) {
+            return Vec::new();
+        }
+        input.targets.iter().filter_map(|target| Some((target.clone(), self.job(input, target)?))).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests;

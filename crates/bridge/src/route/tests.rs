@@ -1,0 +1,126 @@
+use super::*;
+use wxgate_contract::conformance::Double;
+use wxgate_contract::{AttachmentKind, MediaId, Mention, PostId, Timestamp};
+
+fn chat(network: &str, chat: &str) -> ChatRef {
+    ChatRef { network: network.into(), chat: chat.into() }
+}
+
+fn post(home: &ChatRef, author: Author, body: Body) -> Post {
+    Post {
+        remote_id: "1".into(),
+        chat: home.clone(),
+        author,
+        at: Timestamp(0),
+        body,
+        quote: None,
+        mentions: Vec::new(),
+        echo_of: None,
+    }
+}
+
+fn routes() -> Routes {
+    let routes = Routes::new(Arc::new(Double::new()));
+    let plain = Capabilities { carries_files: false, can_recall: false, ..LEAST };
+    routes.learn(&"plain:x".into(), plain);
+    routes.learn(&"rich:x".into(), Capabilities { shows_authors: true, ..LEAST });
+    routes
+}
+
+fn one(post: &Post, origin: &str, target: &ChatRef, known: Option<&KnownPost>) -> Option<Job> {
+    let origin = origin.into();
+    let targets = [target.clone()];
+    let input = RouteInput {
+        origin: &origin,
+        post_id: PostId(9),
+        post,
+        targets: &targets,
+        target: known,
+        author_name: "Anna",
+    };
+    let mut jobs = routes().route(&input);
+    assert!(jobs.len() <= 1);
+    jobs.pop().map(|(to, job)| {
+        assert_eq!(to, *target);
+        job
+    })
+}
+
+fn said(job: Option<Job>) -> Say {
+    match job {
+        Some(Job::Say(say)) => *say,
+        other => panic!("expected something to say, got {other:?}"),
+    }
+}
+
+#[test]
+fn the_owner_speaks_for_himself_at_home_and_is_named_elsewhere() {
+    let home = chat("a:1", "c");
+    let post = post(&home, Author::Owner, Body::text("hi"));
+    assert_eq!(said(one(&post, "face:x", &home, None)).author_prefix, "");
+    assert_eq!(said(one(&post, "face:x", &chat("plain:x", "d"), None)).author_prefix, "Anna");
+    assert_eq!(said(one(&post, "face:x", &chat("rich:x", "d"), None)).author_prefix, "");
+}
+
+#[test]
+fn a_mention_crosses_only_where_the_person_is_known() {
+    let home = chat("a:1", "c");
+    let mut post = post(&home, Author::Owner, Body::text("@Bo hi"));
+    post.mentions = vec![Mention { person: Some("p".into()), is_owner: false, range: (0, 3) }];
+    assert_eq!(said(one(&post, "face:x", &home, None)).mentions, [("p".into(), (0, 3))]);
+    assert!(said(one(&post, "face:x", &chat("plain:x", "d"), None)).mentions.is_empty());
+}
+
+#[test]
+fn a_file_becomes_a_link_where_files_cannot_go() {
+    let home = chat("a:1", "c");
+    let file = Attachment {
+        media: MediaId([1; 16]),
+        kind: AttachmentKind::Image,
+        name: "a.jpg".to_owned(),
+        mime: String::new(),
+        size_bytes: 0,
+        width_px: 0,
+        height_px: 0,
+        duration_ms: 0,
+        caption: String::new(),
+    };
+    let author = Author::Person { person: "p".into(), name: "Anna".to_owned() };
+    let post = post(&home, author, Body::Attachment(file));
+    let say = said(one(&post, "a:1", &chat("plain:x", "d"), None));
+    let Body::Text { text } = &say.post.body else { panic!("{say:?}") };
+    assert!(text.starts_with("[a.jpg] http"), "{text}");
+    let say = said(one(&post, "a:1", &chat("rich:x", "d"), None));
+    assert!(matches!(say.post.body, Body::Attachment(_)));
+}
+
+#[test]
+fn a_recall_reaches_only_where_its_target_is_known_and_can_be_taken_back() {
+    let home = chat("a:1", "c");
+    let recall = Body::Recall { target: Some("7".into()), notice: String::new() };
+    let post = post(&home, Author::Owner, recall);
+    let there = chat("rich:x", "d");
+    let known = KnownPost {
+        post_id: PostId(3),
+        ids: vec![(there.clone(), "n1".into()), (there.clone(), "n2".into())],
+    };
+    let job = one(&post, "a:1", &there, Some(&known));
+    let wanted = Job::Recall { post: PostId(3), remote_ids: vec!["n1".into(), "n2".into()] };
+    assert_eq!(job, Some(wanted));
+    assert_eq!(one(&post, "a:1", &there, None), None);
+    assert_eq!(one(&post, "a:1", &chat("plain:x", "d"), Some(&known)), None);
+}
+
+#[test]
+fn what_the_gateway_says_stays_where_it_was_said() {
+    let home = chat("a:1", "c");
+    let post = post(&home, Author::Gateway, Body::text("was not delivered"));
+    assert_eq!(one(&post, "a:1", &chat("rich:x", "d"), None), None);
+}
+
+#[test]
+fn a_target_that_is_not_running_still_gets_its_job() {
+    let home = chat("a:1", "c");
+    let post = post(&home, Author::Owner, Body::text("hi"));
+    assert_eq!(said(one(&post, "a:1", &chat("gone:x", "d"), None)).author_prefix, "Anna");
+}

@@ -1,0 +1,290 @@
+//! One task per network: started, restarted after trouble, stopped, removed at run time.
+//!
+//! A panic ends one run and is counted; it never takes the process down. A network that cannot
+//! go on (`Fatal`) rests until somebody orders something of it.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+use tokio::sync::{Notify, mpsc, watch};
+use tokio::time::Instant;
+use tokio_util::task::TaskTracker;
+use wxgate_contract::{
+    Adapter, AdapterContext, AdapterError, CommandError, Control, Directory, FarEnd, Health, NetworkId,
+    Order, SignInStep, Stop, StopHandle, UserName,
+};
+use wxgate_store::StoreError;
+
+use crate::Bridge;
+use crate::control::Desk;
+use crate::lanes::IN_FLIGHT;
+
+/// Room in an adapter's order queue: all deliveries it may have in flight, and commands besides.
+const ORDERS: usize = IN_FLIGHT + 8;
+/// First pause before a restart; doubles up to the cap. Chosen.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+/// Longest pause before a restart. Chosen: an account that fails for a reason of its own must not
+/// cost anything, and one whose network is back must not wait for long.
+const LONGEST_PAUSE: Duration = Duration::from_secs(300);
+/// A run that lasted this long starts the pauses anew.
+const STABLE: Duration = Duration::from_secs(300);
+/// Accounts that start at once; the others follow at `START_GAP`. Chosen: ten thousand accounts
+/// are all running after twenty seconds without one burst of connections.
+const START_AT_ONCE: usize = 64;
+const START_GAP: Duration = Duration::from_millis(2);
+
+/// A network as the registry knows it.
+pub(crate) struct Slot {
+    pub(crate) owner: Option<UserName>,
+    pub(crate) health: Health,
+    pub(crate) sign_in: Option<watch::Sender<SignInStep>>,
+    /// To the present run; replaced at each restart.
+    orders: mpsc::Sender<Order>,
+    stop: StopHandle,
+    /// Wakes a network that rests.
+    poke: Arc<Notify>,
+    /// Closed when the task has ended.
+    ended: watch::Receiver<()>,
+}
+
+impl Slot {
+    pub(crate) fn orders(&self) -> mpsc::Sender<Order> {
+        self.orders.clone()
+    }
+}
+
+/// The tasks of the pipe, by name, and the generator their seeds come from.
+pub(crate) struct Tasks {
+    tracker: TaskTracker,
+    // Drawn from a few times per restart; a message would need a task of its own.
+    dice: Mutex<StdRng>,
+}
+
+impl Tasks {
+    pub(crate) fn new(seed: [u8; 32]) -> Self {
+        Self { tracker: TaskTracker::new(), dice: Mutex::new(StdRng::from_seed(seed)) }
+    }
+
+    pub(crate) fn spawn(&self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
+        self.tracker.spawn(async move {
+            if AssertUnwindSafe(task).catch_unwind().await.is_err() {
+                tracing::error!(task = name, "a task of the pipe panicked");
+            }
+        });
+    }
+
+    fn seed(&self) -> [u8; 32] {
+        self.dice.lock().unwrap_or_else(PoisonError::into_inner).random()
+    }
+
+    /// A pause of 50 % to 100 % of `pause`, so that many networks do not come back in step.
+    fn jitter(&self, pause: Duration) -> Duration {
+        pause.mul_f64(self.dice.lock().unwrap_or_else(PoisonError::into_inner).random_range(0.5..1.0))
+    }
+}
+
+pub(crate) fn add(bridge: &Arc<Bridge>, adapter: Arc<dyn Adapter>, owner: Option<UserName>) {
+    add_later(bridge, adapter, owner, Duration::ZERO);
+}
+
+fn add_later(bridge: &Arc<Bridge>, adapter: Arc<dyn Adapter>, owner: Option<UserName>, delay: Duration) {
+    let network = adapter.network().clone();
+    bridge.routes.learn(&network, adapter.capabilities());
+    let (stop, token) = StopHandle::new();
+    let (orders, _) = mpsc::channel(1);
+    let (alive, ended) = watch::channel(());
+    let poke = Arc::new(Notify::new());
+    let slot =
+        Slot { owner, health: Health::Starting, sign_in: None, orders, stop, poke: Arc::clone(&poke), ended };
+    // Adding a network twice would leave two tasks on one session.
+    if bridge.networks.contains_key(&network) {
+        tracing::error!(%network, "the network is there already; the second one was not added");
+        return;
+    }
+    bridge.networks.insert(network, slot);
+    let keeper = Keeper { bridge: Arc::clone(bridge), adapter, stop: token, poke };
+    bridge.tasks.spawn("network", async move {
+        tokio::time::sleep(delay).await;
+        keeper.keep().await;
+        drop(alive);
+    });
+}
+
+pub(crate) async fn add_accounts(bridge: &Arc<Bridge>) -> Result<usize, StoreError> {
+    let rows = bridge.store.accounts().await?;
+    let count = rows.len();
+    for (n, row) in rows.into_iter().enumerate() {
+        let after = u32::try_from(n.saturating_sub(START_AT_ONCE)).unwrap_or(u32::MAX);
+        let adapter = (bridge.factory)(&row);
+        add_later(bridge, adapter, Some(row.owner), START_GAP.saturating_mul(after));
+    }
+    Ok(count)
+}
+
+pub(crate) async fn remove(bridge: &Bridge, network: &NetworkId) {
+    let Some((_, slot)) = bridge.networks.remove(network) else { return };
+    slot.stop.stop();
+    slot.poke.notify_one();
+    // The keeper itself drops the run after the grace period.
+    let mut ended = slot.ended;
+    let _ = ended.changed().await;
+    bridge.routes.forget(network);
+}
+
+/// Hands an order to the present run of a network, waking it when it rests.
+pub(crate) async fn order(bridge: &Bridge, network: &NetworkId, order: Order) -> Result<(), CommandError> {
+    let (poke, orders) = match bridge.networks.get(network) {
+        Some(slot) => (Arc::clone(&slot.poke), slot.orders()),
+        None => return Err(CommandError::NoSuchAccount(network.name().to_owned())),
+    };
+    if orders.send(order.clone()).await.is_ok() {
+        return Ok(());
+    }
+    // Between two runs: wake the keeper and try the next run's queue for a while.
+    poke.notify_one();
+    for _ in 0..50 {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        let Some(orders) = bridge.networks.get(network).map(|slot| slot.orders()) else { break };
+        if orders.send(order.clone()).await.is_ok() {
+            return Ok(());
+        }
+    }
+    Err(CommandError::Failed(format!("{network} does not take orders now; try again in a moment")))
+}
+
+pub(crate) async fn shutdown(bridge: &Bridge) {
+    let all: Vec<_> = bridge.networks.iter().map(|slot| slot.key().clone()).collect();
+    for network in &all {
+        if let Some(slot) = bridge.networks.get(network) {
+            slot.stop.stop();
+            slot.poke.notify_one();
+        }
+    }
+    for network in &all {
+        let ended = bridge.networks.get(network).map(|slot| slot.ended.clone());
+        if let Some(mut ended) = ended {
+            let _ = ended.changed().await;
+        }
+    }
+    bridge.lanes.close();
+    bridge.tasks.tracker.close();
+    bridge.tasks.tracker.wait().await;
+}
+
+/// Keeps one network running.
+struct Keeper {
+    bridge: Arc<Bridge>,
+    adapter: Arc<dyn Adapter>,
+    stop: Stop,
+    poke: Arc<Notify>,
+}
+
+/// How a run ended.
+enum End {
+    Stopped,
+    Failed(AdapterError),
+    Panicked,
+}
+
+impl Keeper {
+    async fn keep(&self) {
+        let mut pause = FIRST_PAUSE;
+        while !self.stop.is_stopping() {
+            let began = Instant::now();
+            let end = self.run_once().await;
+            if self.stop.is_stopping() {
+                break;
+            }
+            if began.elapsed() >= STABLE {
+                pause = FIRST_PAUSE;
+            }
+            let resting = self.judge(end);
+            let wait = if resting { Duration::MAX } else { self.bridge.tasks.jitter(pause) };
+            pause = (pause * 2).min(LONGEST_PAUSE);
+            tokio::select! {
+                () = self.stop.stopping() => break,
+                () = self.poke.notified() => pause = FIRST_PAUSE,
+                () = sleep(wait) => {}
+            }
+        }
+    }
+
+    /// Tells what became of a run; true when it must not start again by itself.
+    fn judge(&self, end: End) -> bool {
+        let network = self.adapter.network();
+        self.bridge.meter.restarted(matches!(end, End::Panicked));
+        let (health, resting) = match end {
+            End::Stopped => {
+                (Health::Degraded { why: "it ended by itself and starts again".to_owned() }, false)
+            }
+            End::Failed(AdapterError::Restart(why)) => (Health::Degraded { why }, false),
+            End::Failed(AdapterError::Fatal(why)) => (Health::Down { why }, true),
+            End::Panicked => {
+                let why = "a bug in the gateway ended it; it starts again".to_owned();
+                (Health::Degraded { why }, false)
+            }
+        };
+        tracing::warn!(%network, state = health.word(), why = health.detail(), "the network ended");
+        self.bridge.health(network, health);
+        resting
+    }
+
+    async fn run_once(&self) -> End {
+        let network = self.adapter.network();
+        let (orders, context) = self.context();
+        match self.bridge.networks.get_mut(network) {
+            Some(mut slot) => slot.orders = orders,
+            // Removed meanwhile.
+            None => return End::Stopped,
+        }
+        self.bridge.lanes.up(network).await;
+        let run = AssertUnwindSafe(self.adapter.run(context)).catch_unwind();
+        let grace = async {
+            self.stop.stopping().await;
+            tokio::time::sleep(self.bridge.grace).await;
+        };
+        let end = tokio::select! {
+            ended = run => match ended {
+                Ok(Ok(_)) => End::Stopped,
+                Ok(Err(error)) => End::Failed(error),
+                Err(_) => End::Panicked,
+            },
+            () = grace => {
+                tracing::warn!(%network, "did not stop within the grace period and was dropped");
+                End::Stopped
+            }
+        };
+        self.bridge.lanes.down(network).await;
+        end
+    }
+
+    fn context(&self) -> (mpsc::Sender<Order>, AdapterContext) {
+        let (tx, orders) = mpsc::channel(ORDERS);
+        let bridge = &self.bridge;
+        let context = AdapterContext {
+            network: self.adapter.network().clone(),
+            far: Arc::clone(bridge) as Arc<dyn FarEnd>,
+            media: Arc::clone(&bridge.vault),
+            directory: Arc::clone(bridge) as Arc<dyn Directory>,
+            control: Arc::new(Desk(Arc::clone(bridge))) as Arc<dyn Control>,
+            orders,
+            clock: Arc::clone(&bridge.clock),
+            seed: bridge.tasks.seed(),
+            stop: self.stop.clone(),
+        };
+        (tx, context)
+    }
+}
+
+async fn sleep(wait: Duration) {
+    match wait {
+        Duration::MAX => std::future::pending().await,
+        wait => tokio::time::sleep(wait).await,
+    }
+}
