@@ -12,9 +12,11 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
+use tokio::sync::mpsc::error::SendTimeoutError;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
+use tracing::Instrument;
 use wxgate_contract::{
     Adapter, AdapterContext, AdapterError, CommandError, Control, Directory, FarEnd, Health, NetworkId,
     Order, SignInStep, Stop, StopHandle, UserName,
@@ -38,6 +40,9 @@ const STABLE: Duration = Duration::from_secs(300);
 /// are all running after twenty seconds without one burst of connections.
 const START_AT_ONCE: usize = 64;
 const START_GAP: Duration = Duration::from_millis(2);
+
+/// How long a command waits for a network whose order queue is full. Chosen: a person waits.
+const ORDER_PATIENCE: Duration = Duration::from_secs(5);
 
 /// A network as the registry knows it.
 pub(crate) struct Slot {
@@ -107,13 +112,15 @@ fn add_later(bridge: &Arc<Bridge>, adapter: Arc<dyn Adapter>, owner: Option<User
         tracing::error!(%network, "the network is there already; the second one was not added");
         return;
     }
+    let span = tracing::info_span!("network", %network);
     bridge.networks.insert(network, slot);
     let keeper = Keeper { bridge: Arc::clone(bridge), adapter, stop: token, poke };
-    bridge.tasks.spawn("network", async move {
+    let life = async move {
         tokio::time::sleep(delay).await;
         keeper.keep().await;
         drop(alive);
-    });
+    };
+    bridge.tasks.spawn("network", life.instrument(span));
 }
 
 pub(crate) async fn add_accounts(bridge: &Arc<Bridge>) -> Result<usize, StoreError> {
@@ -143,8 +150,12 @@ pub(crate) async fn order(bridge: &Bridge, network: &NetworkId, order: Order) ->
         Some(slot) => (Arc::clone(&slot.poke), slot.orders()),
         None => return Err(CommandError::NoSuchAccount(network.name().to_owned())),
     };
-    if orders.send(order.clone()).await.is_ok() {
-        return Ok(());
+    match orders.send_timeout(order.clone(), ORDER_PATIENCE).await {
+        Ok(()) => return Ok(()),
+        Err(SendTimeoutError::Timeout(_)) => {
+            return Err(CommandError::Failed(format!("{network} is busy and took no orders")));
+        }
+        Err(SendTimeoutError::Closed(_)) => {}
     }
     // Between two runs: wake the keeper and try the next run's queue for a while.
     poke.notify_one();
