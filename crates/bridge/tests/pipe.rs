@@ -1,0 +1,279 @@
+//! The pipe on a real store, with adapters that the test plays by hand.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use wxgate_bridge::{Bridge, BridgeConfig};
+use wxgate_contract::{
+    Adapter, AdapterContext, AdapterError, Author, Batch, Body, BoxFuture, Capabilities, ChatRef, Clock, Delivery,
+    Directory, Fate, FeedEvent, Health, HistoryRange, Job, NetworkId, Order, Outcome, Post, PostFate, Stopped,
+    Timestamp,
+};
+use wxgate_store::{SealKey, Store, StoreConfig};
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Hands its context to the test and lives as long as the test keeps the life.
+struct Puppet {
+    network: NetworkId,
+    browses: bool,
+    lives: mpsc::Sender<Life>,
+}
+
+struct Life {
+    ctx: AdapterContext,
+    end: tokio::sync::oneshot::Sender<Ending>,
+}
+
+enum Ending {
+    Panic,
+    Fatal,
+}
+
+impl Adapter for Puppet {
+    fn network(&self) -> &NetworkId {
+        &self.network
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities {
+            browses: self.browses,
+            max_text_chars: 2000,
+            carries_files: true,
+            can_recall: true,
+            shows_authors: false,
+        }
+    }
+
+    fn run(&self, ctx: AdapterContext) -> BoxFuture<'_, Result<Stopped, AdapterError>> {
+        Box::pin(async move {
+            let stop = ctx.stop.clone();
+            let (end, ended) = tokio::sync::oneshot::channel();
+            let _ = self.lives.send(Life { ctx, end }).await;
+            tokio::select! {
+                () = stop.stopping() => Ok(Stopped),
+                Ok(ending) = ended => match ending {
+                    Ending::Panic => panic!("the test says so"),
+                    Ending::Fatal => Err(AdapterError::Fatal("the test says so".to_owned())),
+                },
+            }
+        })
+    }
+}
+
+struct Pipe {
+    bridge: Arc<Bridge>,
+    _dir: tempfile::TempDir,
+}
+
+fn clock() -> Arc<dyn Clock> {
+    // Moves with every reading, so that nothing depends on the wall clock.
+    let ms = AtomicI64::new(1_700_000_000_000);
+    Arc::new(move || Timestamp(ms.fetch_add(5, Ordering::Relaxed)))
+}
+
+async fn pipe() -> Pipe {
+    let dir = tempfile::tempdir().unwrap();
+    let config = StoreConfig {
+        url: "sqlite".parse().unwrap(),
+        data_dir: dir.path().to_owned(),
+        seal_key: SealKey::load_or_create(&dir.path().join("seal.key")).unwrap(),
+        max_media_bytes: 1 << 20,
+    };
+    let store = Store::open(config, clock()).await.unwrap();
+    let vault = store.vault(Arc::new(|_, _| None));
+    let config = BridgeConfig {
+        store,
+        vault,
+        clock: clock(),
+        seed: [3; 32],
+        account_kind: "net",
+        factory: Arc::new(|row| panic!("no account is added in these tests, not even {}", row.network)),
+        accounts_per_user: 3,
+        grace: Duration::from_secs(2),
+    };
+    Pipe { bridge: Bridge::new(config).await.unwrap(), _dir: dir }
+}
+
+impl Pipe {
+    fn add(&self, network: &str, browses: bool) -> mpsc::Receiver<Life> {
+        let (lives, rx) = mpsc::channel(4);
+        self.bridge.add_network(Arc::new(Puppet { network: network.into(), browses, lives }), None);
+        rx
+    }
+}
+
+fn chat(network: &str, chat: &str) -> ChatRef {
+    ChatRef { network: network.into(), chat: chat.into() }
+}
+
+fn said(chat: &ChatRef, id: &str, author: Author) -> Batch {
+    let post = Post {
+        remote_id: id.into(),
+        chat: chat.clone(),
+        author,
+        at: Timestamp(1),
+        body: Body::text(id),
+        quote: None,
+        mentions: Vec::new(),
+        echo_of: None,
+    };
+    Batch { posts: vec![post], ..Batch::default() }
+}
+
+async fn delivery(life: &mut Life) -> Delivery {
+    match tokio::time::timeout(PATIENCE, life.ctx.orders.recv()).await {
+        Ok(Some(Order::Deliver(delivery))) => *delivery,
+        other => panic!("no delivery: {other:?}"),
+    }
+}
+
+fn text(delivery: &Delivery) -> String {
+    match &delivery.job {
+        Job::Say(say) => match &say.post.body {
+            Body::Text { text } => text.clone(),
+            other => panic!("{other:?}"),
+        },
+        other @ Job::Recall { .. } => panic!("{other:?}"),
+    }
+}
+
+async fn shown(feed: &mut tokio::sync::broadcast::Receiver<FeedEvent>) -> Arc<wxgate_contract::TimelineItem> {
+    loop {
+        match tokio::time::timeout(PATIENCE, feed.recv()).await {
+            Ok(Ok(FeedEvent::Shown(item))) => return item,
+            Ok(Ok(_)) => {}
+            other => panic!("nothing shown: {other:?}"),
+        }
+    }
+}
+
+async fn settle(life: &Life, delivery: &Delivery, outcome: Outcome) {
+    life.ctx.far.settle(&life.ctx.network, delivery.id, outcome).await.unwrap();
+}
+
+fn sent(id: &str) -> Outcome {
+    Outcome::Sent { remote_ids: vec![id.into()] }
+}
+
+#[tokio::test]
+async fn a_faces_post_is_delivered_and_shown_only_then() {
+    let pipe = pipe().await;
+    let mut home = pipe.add("net:a", false).recv().await.unwrap();
+    let face = pipe.add("face:x", true).recv().await.unwrap();
+    let mut feed = pipe.bridge.subscribe();
+    let there = chat("net:a", "c");
+    let committed = face.ctx.far.commit(&face.ctx.network, said(&there, "one", Author::Owner)).await.unwrap();
+    assert!(matches!(committed.posts.as_slice(), [PostFate::Kept(_)]));
+    let order = delivery(&mut home).await;
+    assert_eq!(text(&order), "one");
+    assert!(pipe.bridge.history(&"net:a".into(), None, HistoryRange::After(0), 9).await.unwrap().is_empty());
+    settle(&home, &order, sent("n1")).await;
+    let item = shown(&mut feed).await;
+    assert_eq!((item.fate.clone(), item.native_id.clone()), (Fate::Said, Some("n1".into())));
+    // The network shows us our own post: known, and not shown twice.
+    let echo = home.ctx.far.commit(&home.ctx.network, said(&there, "n1", Author::Owner)).await.unwrap();
+    assert!(matches!(echo.posts.as_slice(), [PostFate::Known(_)]));
+    pipe.bridge.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_lane_is_one_at_a_time_and_holds_up_no_other() {
+    let pipe = pipe().await;
+    let mut home = pipe.add("net:a", false).recv().await.unwrap();
+    let face = pipe.add("face:x", true).recv().await.unwrap();
+    for n in 0..3 {
+        for name in ["slow", "quick"] {
+            let batch = said(&chat("net:a", name), &format!("{name}{n}"), Author::Owner);
+            face.ctx.far.commit(&face.ctx.network, batch).await.unwrap();
+        }
+    }
+    let (first, second) = (delivery(&mut home).await, delivery(&mut home).await);
+    let (slow, mut quick) = if text(&first) == "slow0" { (first, second) } else { (second, first) };
+    assert_eq!((text(&slow).as_str(), text(&quick).as_str()), ("slow0", "quick0"));
+    for wanted in ["quick1", "quick2"] {
+        settle(&home, &quick, sent(wanted)).await;
+        quick = delivery(&mut home).await;
+        assert_eq!(text(&quick), wanted);
+    }
+    settle(&home, &slow, Outcome::TryLater { after: Duration::from_millis(20), why: "busy".to_owned() }).await;
+    let again = delivery(&mut home).await;
+    assert_eq!((again.id, again.attempt), (slow.id, 2));
+    settle(&home, &again, sent("s0")).await;
+    assert_eq!(text(&delivery(&mut home).await), "slow1");
+    pipe.bridge.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_panic_ends_one_run_and_the_open_delivery_comes_again() {
+    let pipe = pipe().await;
+    let mut lives = pipe.add("net:a", false);
+    let mut other = pipe.add("net:b", false);
+    let mut home = lives.recv().await.unwrap();
+    let quiet = other.recv().await.unwrap();
+    let face = pipe.add("face:x", true).recv().await.unwrap();
+    let batch = said(&chat("net:a", "c"), "one", Author::Owner);
+    face.ctx.far.commit(&face.ctx.network, batch).await.unwrap();
+    let order = delivery(&mut home).await;
+    assert!(home.end.send(Ending::Panic).is_ok());
+    let mut home = tokio::time::timeout(PATIENCE, lives.recv()).await.unwrap().unwrap();
+    assert_eq!(delivery(&mut home).await.id, order.id);
+    assert_eq!(pipe.bridge.meter().restarts(), (1, 1));
+    assert!(!quiet.ctx.stop.is_stopping(), "the other network was disturbed");
+    pipe.bridge.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_network_that_cannot_go_on_rests_and_says_why() {
+    let pipe = pipe().await;
+    let mut lives = pipe.add("net:a", false);
+    let mut feed = pipe.bridge.subscribe();
+    assert!(lives.recv().await.unwrap().end.send(Ending::Fatal).is_ok());
+    let told = async {
+        loop {
+            if let Ok(FeedEvent::Health(_, health)) = feed.recv().await {
+                return health;
+            }
+        }
+    };
+    let health = tokio::time::timeout(PATIENCE, told).await.unwrap();
+    assert_eq!(*health, Health::Down { why: "the test says so".to_owned() });
+    pipe.bridge.shutdown().await;
+}
+
+#[tokio::test]
+async fn what_did_not_reach_a_linked_chat_is_told_in_the_chat_it_was_said_in() {
+    let pipe = pipe().await;
+    let (here, there) = (chat("net:a", "c"), chat("net:b", "d"));
+    pipe.bridge.store().add_link(&[here.clone(), there.clone()]).await.unwrap();
+    let home = pipe.add("net:a", false).recv().await.unwrap();
+    let mut far = pipe.add("net:b", false).recv().await.unwrap();
+    let mut feed = pipe.bridge.subscribe();
+    let anna = Author::Person { person: "p".into(), name: "Anna".to_owned() };
+    home.ctx.far.commit(&home.ctx.network, said(&here, "hello", anna)).await.unwrap();
+    let order = delivery(&mut far).await;
+    match &order.job {
+        Job::Say(say) => assert_eq!(say.author_prefix, "Anna"),
+        other @ Job::Recall { .. } => panic!("{other:?}"),
+    }
+    settle(&far, &order, Outcome::Refused { why: "you are not a member".to_owned() }).await;
+    assert_eq!(shown(&mut feed).await.post.body, Body::text("hello"));
+    let notice = shown(&mut feed).await;
+    assert_eq!((&notice.post.chat, &notice.post.author), (&here, &Author::Gateway));
+    let wanted = "\"hello\" was not delivered to net:b, because you are not a member";
+    assert_eq!(notice.post.body, Body::text(wanted));
+    pipe.bridge.shutdown().await;
+}
+
+#[tokio::test]
+async fn stopping_waits_for_networks_and_a_removed_one_is_gone() {
+    let pipe = pipe().await;
+    let mut lives = pipe.add("net:a", false);
+    let life = lives.recv().await.unwrap();
+    pipe.bridge.remove_network(&"net:a".into()).await;
+    assert!(life.ctx.stop.is_stopping());
+    assert!(pipe.bridge.healths().is_empty());
+    pipe.bridge.shutdown().await;
+}
