@@ -1,0 +1,30 @@
+//! The built-in IRC server: each WeChat account is a network of its own to its owner.
+//!
+//! A connection (`connection.rs`) reads lines, registers (`registration.rs`) and then hands its
+//! lines to the session of its account (`session.rs`), the one task that owns everything the
+//! account's clients share. The session answers (`commands/`), says (`inbound.rs`), shows
+//! (`outbound.rs`, `replay.rs`) and writes into each client's queue (`queue.rs`), which the
+//! connection's writer empties. `run.rs` listens, and gives the directory's feed to the sessions.
+
+mod caps;
+mod client;
+mod commands;
+mod config;
+mod connection;
+mod held;
+mod inbound;
+mod names;
+mod outbound;
+mod queue;
+mod registration;
+mod registry;
+mod replay;
+mod roster;
+mod run;
+mod service;
+mod session;
+mod stamp;
+mod tls;
+
+pub use config::{Bound, Flood, IrcServerConfig, Join, Lang, Limits};
+pub use run::IrcServerAdapter;

@@ -1,0 +1,209 @@
+//! Capabilities: what is offered, and the CAP command.
+//!
+//! Source: IRCv3 capability negotiation, version 302.
+
+/// What one client switched on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Caps(u32);
+
+macro_rules! caps {
+    ($($constant:ident = $bit:literal, $name:literal;)*) => {
+        impl Caps {
+            $(pub(super) const $constant: Self = Self(1 << $bit);)*
+        }
+        /// Every capability that works, by name.
+        const OFFERED: &[(&str, Caps)] = &[$(($name, Caps::$constant)),*];
+    };
+}
+
+caps! {
+    SASL = 0, "sasl";
+    CAP_NOTIFY = 1, "cap-notify";
+    SERVER_TIME = 2, "server-time";
+    MESSAGE_TAGS = 3, "message-tags";
+    BATCH = 4, "batch";
+    ECHO_MESSAGE = 5, "echo-message";
+    LABELED_RESPONSE = 6, "labeled-response";
+    MULTI_PREFIX = 7, "multi-prefix";
+    USERHOST_IN_NAMES = 8, "userhost-in-names";
+    EXTENDED_JOIN = 9, "extended-join";
+    SETNAME = 10, "setname";
+    ACCOUNT_TAG = 11, "account-tag";
+    ACCOUNT_NOTIFY = 12, "account-notify";
+    AWAY_NOTIFY = 13, "away-notify";
+    CHGHOST = 14, "chghost";
+    INVITE_NOTIFY = 15, "invite-notify";
+    STANDARD_REPLIES = 16, "standard-replies";
+    SELF_MESSAGE = 17, "znc.in/self-message";
+}
+
+impl Caps {
+    /// True when all of `wanted` are on.
+    pub(super) fn has(self, wanted: Self) -> bool {
+        self.0 & wanted.0 == wanted.0
+    }
+
+    fn set(&mut self, caps: Self, is_on: bool) {
+        if is_on {
+            self.0 |= caps.0;
+        } else {
+            self.0 &= !caps.0;
+        }
+    }
+
+    /// A line may carry tags at all.
+    pub(super) fn sees_own_lines(self) -> bool {
+        self.has(Self::ECHO_MESSAGE) || self.has(Self::SELF_MESSAGE)
+    }
+}
+
+/// What a CAP command asks of the connection.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum CapEffect {
+    /// Registration waits for CAP END.
+    Hold,
+    /// Registration may go on.
+    Release,
+    /// Nothing.
+    None,
+    /// No such subcommand: 410.
+    Unknown(String),
+}
+
+/// One client's negotiation.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Negotiation {
+    pub(super) caps: Caps,
+    /// The highest version it named; 302 and above understands values and gets cap-notify.
+    version: u32,
+}
+
+/// Names per LS or LIST line stay below this many bytes, so that prefix and target fit as well.
+const NAMES_BYTES: usize = 400;
+
+impl Negotiation {
+    /// Carries out `CAP params`; `reply` gets what stands behind `CAP <nick> `.
+    pub(super) fn command(&mut self, params: &[&str], reply: &mut Vec<String>) -> CapEffect {
+        let subcommand = params.first().copied().unwrap_or("").to_ascii_uppercase();
+        match subcommand.as_str() {
+            "LS" => {
+                let version = params.get(1).and_then(|v| v.parse().ok()).unwrap_or(0);
+                self.version = self.version.max(version);
+                if self.version >= 302 {
+                    self.caps.set(Caps::CAP_NOTIFY, true);
+                }
+                let with_values = self.version >= 302;
+                let names = OFFERED.iter().map(|(name, _)| match *name {
+                    "sasl" if with_values => "sasl=PLAIN",
+                    name => name,
+                });
+                list("LS", names, with_values, reply);
+                CapEffect::Hold
+            }
+            "LIST" => {
+                let on = OFFERED.iter().filter(|(_, cap)| self.caps.has(*cap)).map(|(name, _)| *name);
+                list("LIST", on, self.version >= 302, reply);
+                CapEffect::None
+            }
+            "REQ" => {
+                let wanted = params.get(1).copied().unwrap_or("");
+                reply.push(match self.requested(wanted) {
+                    Some(caps) => {
+                        self.caps = caps;
+                        format!("ACK :{}", wanted.trim())
+                    }
+                    None => format!("NAK :{}", wanted.trim()),
+                });
+                CapEffect::Hold
+            }
+            "END" => CapEffect::Release,
+            _ => CapEffect::Unknown(params.first().map_or_else(|| "*".to_owned(), |s| (*s).to_owned())),
+        }
+    }
+
+    /// All of it, or nothing.
+    fn requested(&self, wanted: &str) -> Option<Caps> {
+        let mut caps = self.caps;
+        for word in wanted.split_ascii_whitespace() {
+            let (name, is_on) = word.strip_prefix('-').map_or((word, true), |name| (name, false));
+            let (_, cap) = OFFERED.iter().find(|(offered, _)| *offered == name)?;
+            if !is_on && *cap == Caps::CAP_NOTIFY && self.version >= 302 {
+                // Source: IRCv3 capability negotiation: 302 clients cannot switch cap-notify off.
+                return None;
+            }
+            caps.set(*cap, is_on);
+        }
+        Some(caps)
+    }
+}
+
+fn list<'a>(
+    subcommand: &str,
+    names: impl Iterator<Item = &'a str>,
+    may_continue: bool,
+    reply: &mut Vec<String>,
+) {
+    let mut lines = vec![String::new()];
+    for name in names {
+        if let Some(line) = lines.last_mut() {
+            if line.is_empty() {
+                line.push_str(name);
+                continue;
+            }
+            if line.len() + 1 + name.len() <= NAMES_BYTES || !may_continue {
+                line.push(' ');
+                line.push_str(name);
+                continue;
+            }
+        }
+        lines.push(name.to_owned());
+    }
+    let count = lines.len();
+    for (at, line) in lines.into_iter().enumerate() {
+        let more = if at + 1 < count { "* " } else { "" };
+        reply.push(format!("{subcommand} {more}:{line}"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run(negotiation: &mut Negotiation, params: &[&str]) -> (Vec<String>, CapEffect) {
+        let mut reply = Vec::new();
+        let effect = negotiation.command(params, &mut reply);
+        (reply, effect)
+    }
+
+    #[test]
+    fn values_are_for_302_only() {
+        let (old, _) = run(&mut Negotiation::default(), &["LS"]);
+        assert_eq!(old.len(), 1);
+        assert!(old[0].starts_with("LS :sasl cap-notify"), "{old:?}");
+        let (new, effect) = run(&mut Negotiation::default(), &["ls", "302"]);
+        assert!(new.join(" ").contains("sasl=PLAIN"));
+        assert_eq!(effect, CapEffect::Hold);
+    }
+
+    #[test]
+    fn a_request_is_granted_whole_or_refused_whole() {
+        let mut negotiation = Negotiation::default();
+        assert_eq!(run(&mut negotiation, &["REQ", "batch nonsense"]).0, ["NAK :batch nonsense"]);
+        assert!(!negotiation.caps.has(Caps::BATCH));
+        assert_eq!(run(&mut negotiation, &["REQ", "batch server-time "]).0, ["ACK :batch server-time"]);
+        assert_eq!(run(&mut negotiation, &["REQ", "-batch"]).0, ["ACK :-batch"]);
+        assert_eq!(run(&mut negotiation, &["LIST"]).0, ["LIST :server-time"]);
+        assert_eq!(run(&mut negotiation, &["END"]).1, CapEffect::Release);
+        assert_eq!(run(&mut negotiation, &["FOO"]).1, CapEffect::Unknown("FOO".to_owned()));
+    }
+
+    #[test]
+    fn a_long_list_takes_several_lines() {
+        let mut reply = Vec::new();
+        let names: Vec<String> = (0..60).map(|n| format!("vendor/capability-{n}")).collect();
+        list("LS", names.iter().map(String::as_str), true, &mut reply);
+        assert!(reply.len() > 1 && reply.iter().all(|line| line.len() < 480));
+        assert!(reply.iter().rev().skip(1).all(|line| line.starts_with("LS * :")));
+        assert!(reply.last().unwrap().starts_with("LS :"));
+    }
+}

@@ -1,0 +1,117 @@
+//! One attached client, as its session sees it.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use tokio::time::Instant;
+use wxgate_contract::{ChatKey, TimelineItem};
+
+use super::caps::{Caps, Negotiation};
+use super::held::Held;
+use super::queue::SendQueue;
+use super::registry::ClientId;
+use super::roster::ChannelIx;
+
+/// Where a client is in the timeline.
+#[derive(Debug)]
+pub(super) enum Mode {
+    /// It still gets what was prepared at its arrival.
+    Backlog(VecDeque<Piece>),
+    /// It reads the timeline behind `sent_seq`, as fast as it takes it.
+    Reading,
+    /// It gets what happens.
+    Live,
+}
+
+/// What a client gets after its welcome.
+#[derive(Debug)]
+pub(super) enum Piece {
+    Join(ChannelIx),
+    BatchStart {
+        reference: String,
+        chat: ChatKey,
+    },
+    /// So many older lines of the chat are not shown.
+    Older {
+        chat: ChatKey,
+        count: usize,
+    },
+    Item(Arc<TimelineItem>, Option<String>),
+    BatchEnd(String),
+}
+
+#[derive(Debug)]
+pub(super) struct Client {
+    pub(super) id: ClientId,
+    pub(super) queue: Arc<SendQueue>,
+    pub(super) negotiation: Negotiation,
+    /// Keys the replay position.
+    pub(super) name: String,
+    pub(super) address: IpAddr,
+    pub(super) is_secure: bool,
+    pub(super) mode: Mode,
+    /// The position up to which everything was queued.
+    pub(super) sent_seq: i64,
+    /// Events at or below this were read from the timeline.
+    pub(super) floor_seq: i64,
+    /// The position it was last asked to confirm.
+    pub(super) asked_seq: i64,
+    /// The position it has confirmed.
+    pub(super) confirmed_seq: i64,
+    /// When the first and the last line that it was not asked about yet were queued.
+    pub(super) unasked: Option<(Instant, Instant)>,
+    /// Nicks it watches: folded form and spelling.
+    pub(super) monitored: BTreeMap<String, String>,
+    pub(super) held: Option<Held>,
+    /// Answers to a labelled command are collected here.
+    pub(super) capture: Option<Vec<String>>,
+    pub(super) is_dirty: bool,
+}
+
+impl Client {
+    pub(super) fn caps(&self) -> Caps {
+        self.negotiation.caps
+    }
+
+    pub(super) fn has(&self, cap: Caps) -> bool {
+        self.negotiation.caps.has(cap)
+    }
+
+    /// Queues one line, without its end.
+    pub(super) fn line(&mut self, line: &str) {
+        if let Some(capture) = &mut self.capture {
+            capture.push(line.to_owned());
+            return;
+        }
+        self.raw_line(line);
+    }
+
+    /// Queues one line past the collected answers.
+    pub(super) fn raw_line(&mut self, line: &str) {
+        let mut bytes = Vec::with_capacity(line.len() + 2);
+        // Whatever went into it: one line is one line.
+        bytes.extend(line.bytes().filter(|b| !matches!(b, 0 | b'\r' | b'\n')));
+        bytes.extend_from_slice(b"\r\n");
+        self.bytes(&bytes);
+    }
+
+    /// Queues whole lines with their ends.
+    pub(super) fn bytes(&mut self, lines: &[u8]) {
+        self.queue.push(lines);
+        self.is_dirty = true;
+    }
+
+    /// It was given everything up to `seq`.
+    pub(super) fn gave(&mut self, seq: i64, now: Instant) {
+        if seq > self.sent_seq {
+            self.sent_seq = seq;
+            let first = self.unasked.map_or(now, |(first, _)| first);
+            self.unasked = Some((first, now));
+        }
+    }
+
+    pub(super) fn is_live(&self) -> bool {
+        matches!(self.mode, Mode::Live)
+    }
+}

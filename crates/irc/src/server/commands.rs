@@ -1,0 +1,185 @@
+//! The commands of a registered client, as a table.
+
+use wxgate_contract::BoxFuture;
+
+use super::caps::Caps;
+use super::registry::ClientId;
+use super::session::Session;
+use crate::wire::message::Message;
+use crate::wire::numeric as n;
+use crate::wire::tags::escape_into;
+
+mod channel;
+mod connection;
+mod info;
+mod message;
+mod monitor;
+mod query;
+
+/// One line being carried out.
+pub(super) struct Turn<'a> {
+    pub(super) client: ClientId,
+    pub(super) message: &'a Message<'a>,
+    /// Of labeled-response, where the client negotiated it.
+    pub(super) label: Option<String>,
+}
+
+impl Turn<'_> {
+    /// A parameter; empty when absent, where that makes no difference.
+    fn param(&self, at: usize) -> &str {
+        self.message.param(at).unwrap_or("")
+    }
+}
+
+type Later = for<'a> fn(&'a mut Session, &'a Turn<'a>) -> BoxFuture<'a, ()>;
+
+enum Run {
+    Now(fn(&mut Session, &Turn<'_>)),
+    /// Reads or commits on the way.
+    Later(Later),
+}
+
+struct Command {
+    name: &'static str,
+    min_params: usize,
+    run: Run,
+}
+
+const fn now(name: &'static str, min_params: usize, run: fn(&mut Session, &Turn<'_>)) -> Command {
+    Command { name, min_params, run: Run::Now(run) }
+}
+
+const fn later(name: &'static str, min_params: usize, run: Later) -> Command {
+    Command { name, min_params, run: Run::Later(run) }
+}
+
+/// Every command. Before registration only those of `registration.rs` work; the others are 451.
+const COMMANDS: &[Command] = &[
+    now("ADMIN", 0, info::admin),
+    now("AUTHENTICATE", 1, connection::authenticate),
+    now("AWAY", 0, connection::away),
+    now("CAP", 1, connection::cap),
+    now("HELP", 0, info::help),
+    now("INFO", 0, info::info),
+    now("INVITE", 2, channel::invite),
+    now("ISON", 1, query::ison),
+    later("JOIN", 1, |session, turn| Box::pin(channel::join(session, turn))),
+    now("KICK", 2, channel::kick),
+    later("LIST", 0, |session, turn| Box::pin(channel::list(session, turn))),
+    now("LUSERS", 0, info::lusers),
+    now("MODE", 1, channel::mode),
+    now("MONITOR", 1, monitor::monitor),
+    now("MOTD", 0, info::motd),
+    later("NAMES", 0, |session, turn| Box::pin(channel::names(session, turn))),
+    now("NICK", 0, connection::nick),
+    later("NOTICE", 0, |session, turn| Box::pin(message::notice(session, turn))),
+    later("PART", 1, |session, turn| Box::pin(channel::part(session, turn))),
+    now("PASS", 0, connection::already),
+    later("PING", 0, |session, turn| Box::pin(connection::ping(session, turn))),
+    now("PONG", 0, connection::pong),
+    later("PRIVMSG", 0, |session, turn| Box::pin(message::privmsg(session, turn))),
+    later("QUIT", 0, |session, turn| Box::pin(connection::quit(session, turn))),
+    now("SETNAME", 1, connection::setname),
+    now("TAGMSG", 1, message::tagmsg),
+    now("TIME", 0, info::time),
+    later("TOPIC", 1, |session, turn| Box::pin(channel::topic(session, turn))),
+    now("USER", 0, connection::already),
+    now("USERHOST", 1, query::userhost),
+    now("VERSION", 0, info::version),
+    later("WHO", 0, |session, turn| Box::pin(query::who(session, turn))),
+    later("WHOIS", 0, |session, turn| Box::pin(query::whois(session, turn))),
+    now("WHOWAS", 0, query::whowas),
+];
+
+/// True for a command that exists.
+pub(super) fn is_known(word: &str) -> bool {
+    COMMANDS.iter().any(|command| command.name == word)
+}
+
+/// Longest label. Source: IRCv3 labeled-response.
+const MAX_LABEL_BYTES: usize = 64;
+
+impl Session {
+    /// Carries out one line of a client.
+    pub(super) async fn line(&mut self, id: ClientId, line: &str) {
+        let Ok(message) = Message::parse(line) else { return };
+        let Some(client) = self.clients.get_mut(&id) else { return };
+        let label = message.tags.get("label").filter(|label| {
+            client.has(Caps::LABELED_RESPONSE) && !label.is_empty() && label.len() <= MAX_LABEL_BYTES
+        });
+        let label = label.map(std::borrow::Cow::into_owned);
+        if label.is_some() {
+            client.capture = Some(Vec::new());
+        }
+        let word = message.command.to_ascii_uppercase();
+        // Whatever is typed after a held line comes after it; only the rest of the same text joins it.
+        if !matches!(word.as_str(), "PRIVMSG" | "NOTICE" | "PONG" | "TAGMSG") {
+            let capture = self.clients.get_mut(&id).and_then(|client| client.capture.take());
+            self.flush_held(id).await;
+            if let Some(client) = self.clients.get_mut(&id) {
+                client.capture = capture;
+            }
+        }
+        self.is_deferred = false;
+        let turn = Turn { client: id, message: &message, label: label.clone() };
+        match COMMANDS.iter().find(|command| command.name == word) {
+            None => {
+                let shown = crate::wire::message::Line::new().command("").param(message.command).build();
+                self.numeric(id, n::ERR_UNKNOWNCOMMAND, &format!("{} :Unknown command", shown.trim()));
+            }
+            Some(command) if message.params().len() < command.min_params => {
+                self.numeric(id, n::ERR_NEEDMOREPARAMS, &format!("{word} :Not enough parameters"));
+            }
+            Some(Command { run: Run::Now(run), .. }) => run(self, &turn),
+            Some(Command { run: Run::Later(run), .. }) => run(self, &turn).await,
+        }
+        if let Some(label) = label {
+            self.answer_labelled(id, &label);
+        }
+    }
+
+    /// The collected answers: none is an ACK, one carries the label, more are a batch.
+    fn answer_labelled(&mut self, id: ClientId, label: &str) {
+        let server = self.shared.config.server_name.clone();
+        let reference = format!("l{}", self.shared.next_number());
+        let is_deferred = std::mem::take(&mut self.is_deferred);
+        let Some(client) = self.clients.get_mut(&id) else { return };
+        let lines = client.capture.take().unwrap_or_default();
+        let mut tag = String::from("label=");
+        escape_into(&mut tag, label);
+        let with = |tag: &str, line: &str| match line.strip_prefix('@') {
+            Some(rest) => format!("@{tag};{rest}"),
+            None => format!("@{tag} {line}"),
+        };
+        match lines.as_slice() {
+            [] if is_deferred => {}
+            [] => client.raw_line(&format!("@{tag} :{server} ACK")),
+            [line] => client.raw_line(&with(&tag, line)),
+            lines if client.has(Caps::BATCH) => {
+                client.raw_line(&format!("@{tag} :{server} BATCH +{reference} labeled-response"));
+                let batch = format!("batch={reference}");
+                for line in lines {
+                    let is_batched = line.starts_with('@') && line.contains("batch=");
+                    client.raw_line(&if is_batched { line.clone() } else { with(&batch, line) });
+                }
+                client.raw_line(&format!(":{server} BATCH -{reference}"));
+            }
+            lines => lines.iter().for_each(|line| client.raw_line(line)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_is_sorted_and_has_no_twins() {
+        let names: Vec<&str> = COMMANDS.iter().map(|command| command.name).collect();
+        let mut sorted = names.clone();
+        sorted.sort_unstable();
+        sorted.dedup();
+        assert_eq!(names, sorted);
+        assert!(is_known("PRIVMSG") && !is_known("FOO"));
+    }
+}

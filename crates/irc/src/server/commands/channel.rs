@@ -1,0 +1,284 @@
+//! Commands about channels.
+
+use bytes::Bytes;
+use wxgate_contract::{Batch, Note};
+
+use crate::server::commands::Turn;
+use crate::server::roster::ChannelIx;
+use crate::server::session::{Session, one_line};
+use crate::wire::casemap::{is_same, matches_mask};
+use crate::wire::message::Line;
+use crate::wire::numeric as n;
+
+fn shown(name: &str) -> String {
+    Line::new().command("").param(name).build().trim().to_owned()
+}
+
+fn find(session: &mut Session, turn: &Turn<'_>, name: &str) -> Option<ChannelIx> {
+    let found = session.roster.by_name(name, session.shared.clock.now());
+    if found.is_none() {
+        session.numeric(turn.client, n::ERR_NOSUCHCHANNEL, &format!("{} :No such channel", shown(name)));
+    }
+    found
+}
+
+fn is_joined(session: &Session, ix: ChannelIx) -> bool {
+    session.roster.channel(ix).is_some_and(|channel| channel.is_joined)
+}
+
+pub(super) async fn join(session: &mut Session, turn: &Turn<'_>) {
+    if turn.param(0) == "0" {
+        let all: Vec<String> =
+            session.roster.joined().into_iter().map(|ix| session.channel_name(ix)).collect();
+        for name in all {
+            part_one(session, turn, &name).await;
+        }
+        return;
+    }
+    for name in turn.param(0).split(',').filter(|name| !name.is_empty()) {
+        let Some(ix) = find(session, turn, name) else { continue };
+        if is_joined(session, ix) {
+            continue;
+        }
+        let was_hidden = session.roster.channel(ix).is_some_and(|channel| channel.is_hidden);
+        if was_hidden && !set_hidden(session, turn, ix, None).await {
+            continue;
+        }
+        session.join(ix).await;
+    }
+}
+
+/// Hidden is a promise that outlives restarts: on disk before it is shown.
+async fn set_hidden(session: &mut Session, turn: &Turn<'_>, ix: ChannelIx, value: Option<Bytes>) -> bool {
+    let Some(channel) = session.roster.channel(ix) else { return false };
+    let key = session.roster.note_key("part", channel.chat.as_str());
+    let notes = vec![Note { key, value, is_secret: false }];
+    match session.commit(Batch { notes, ..Batch::default() }).await {
+        Ok(()) => true,
+        Err(error) => {
+            let name = session.channel_name(ix);
+            session.service_says(turn.client, &format!("{name} stays as it is: {error}"));
+            false
+        }
+    }
+}
+
+pub(super) async fn part(session: &mut Session, turn: &Turn<'_>) {
+    for name in turn.param(0).split(',').filter(|name| !name.is_empty()) {
+        part_one(session, turn, name).await;
+    }
+}
+
+async fn part_one(session: &mut Session, turn: &Turn<'_>, name: &str) {
+    let Some(ix) = find(session, turn, name) else { return };
+    let name = session.channel_name(ix);
+    if !is_joined(session, ix) {
+        let rest = format!("{name} :You're not on that channel");
+        return session.numeric(turn.client, n::ERR_NOTONCHANNEL, &rest);
+    }
+    if !set_hidden(session, turn, ix, Some(Bytes::from_static(b"1"))).await {
+        return;
+    }
+    if let Some(channel) = session.roster.channel_mut(ix) {
+        channel.is_joined = false;
+        channel.is_hidden = true;
+    }
+    let reason = turn.param(1);
+    let line = Line::new().source(&session.own_prefix()).command("PART").param(&name);
+    let line = if reason.is_empty() { line.build() } else { line.last(reason).build() };
+    session.to_all(&line);
+    explain_part(session, turn, &name).await;
+}
+
+/// Said once per account: PART does not leave the group.
+async fn explain_part(session: &mut Session, turn: &Turn<'_>, name: &str) {
+    let key = session.roster.note_key("told", "part");
+    let far = &session.shared.far;
+    if !matches!(far.note(&session.shared.network, &key).await, Ok(None)) {
+        return;
+    }
+    let text = format!(
+        "{name} is hidden and muted until you JOIN it again; you are still a member of the group in WeChat"
+    );
+    session.service_says(turn.client, &text);
+    let notes = vec![Note { key, value: Some(Bytes::from_static(b"1")), is_secret: false }];
+    if let Err(error) = session.commit(Batch { notes, ..Batch::default() }).await {
+        tracing::debug!(%error, "the explanation of PART will be given again");
+    }
+}
+
+pub(super) async fn topic(session: &mut Session, turn: &Turn<'_>) {
+    let Some(ix) = find(session, turn, turn.param(0)) else { return };
+    let name = session.channel_name(ix);
+    if turn.message.param(1).is_some() {
+        if !is_joined(session, ix) {
+            let rest = format!("{name} :You're not on that channel");
+            return session.numeric(turn.client, n::ERR_NOTONCHANNEL, &rest);
+        }
+        return not_owner(session, turn, &name);
+    }
+    let has_topic = session.roster.channel(ix).is_some_and(|channel| !channel.topic().is_empty());
+    if has_topic {
+        session.send_topic(turn.client, ix);
+    } else {
+        session.numeric(turn.client, n::RPL_NOTOPIC, &format!("{name} :No topic is set"));
+    }
+}
+
+fn not_owner(session: &mut Session, turn: &Turn<'_>, name: &str) {
+    session.numeric(turn.client, n::ERR_CHANOPRIVSNEEDED, &format!("{name} :You're not channel operator"));
+}
+
+pub(super) async fn names(session: &mut Session, turn: &Turn<'_>) {
+    if turn.param(0).is_empty() {
+        return session.numeric(turn.client, n::RPL_ENDOFNAMES, "* :End of /NAMES list");
+    }
+    for name in turn.param(0).split(',').filter(|name| !name.is_empty()) {
+        match session.roster.by_name(name, session.shared.clock.now()) {
+            Some(ix) if is_joined(session, ix) => session.send_names(turn.client, ix),
+            _ => session.numeric(
+                turn.client,
+                n::RPL_ENDOFNAMES,
+                &format!("{} :End of /NAMES list", shown(name)),
+            ),
+        }
+    }
+}
+
+/// What a LIST asks for.
+enum Wanted<'a> {
+    Mask(&'a str),
+    NotMask(&'a str),
+    MoreThan(usize),
+    FewerThan(usize),
+}
+
+impl<'a> Wanted<'a> {
+    /// Source: the ELIST tokens M, N and U of Modern IRC.
+    fn parse(word: &'a str) -> Self {
+        if let Some(count) = word.strip_prefix('>').and_then(|count| count.parse().ok()) {
+            return Self::MoreThan(count);
+        }
+        if let Some(count) = word.strip_prefix('<').and_then(|count| count.parse().ok()) {
+            return Self::FewerThan(count);
+        }
+        word.strip_prefix('!').map_or(Self::Mask(word), Self::NotMask)
+    }
+
+    fn fits(&self, name: &str, count: usize) -> bool {
+        match self {
+            Self::Mask(mask) => matches_mask(mask, name),
+            Self::NotMask(mask) => !matches_mask(mask, name),
+            Self::MoreThan(limit) => count > *limit,
+            Self::FewerThan(limit) => count < *limit,
+        }
+    }
+}
+
+pub(super) async fn list(session: &mut Session, turn: &Turn<'_>) {
+    let id = turn.client;
+    let wanted: Vec<Wanted<'_>> =
+        turn.param(0).split(',').filter(|w| !w.is_empty()).map(Wanted::parse).collect();
+    session.numeric(id, n::RPL_LISTSTART, "Channel :Users  Name");
+    let all: Vec<ChannelIx> = session.roster.channels().into_iter().map(|(ix, _)| ix).collect();
+    for ix in all {
+        // Member counts of groups that nobody joined are read only when somebody asks.
+        if let Err(error) = session.load_members(ix).await {
+            tracing::warn!(%error, "the members of a group could not be read");
+        }
+        let Some(channel) = session.roster.channel(ix) else { continue };
+        let (name, count, topic) = (channel.name.clone(), channel.member_count(), one_line(&channel.topic()));
+        // Names are alternatives, everything else must hold.
+        let names: Vec<&Wanted<'_>> = wanted.iter().filter(|w| matches!(w, Wanted::Mask(_))).collect();
+        let is_named = names.is_empty() || names.iter().any(|w| w.fits(&name, count));
+        let rest_fits = wanted.iter().filter(|w| !matches!(w, Wanted::Mask(_))).all(|w| w.fits(&name, count));
+        if is_named && rest_fits {
+            session.numeric(id, n::RPL_LIST, &format!("{name} {count} :{topic}"));
+        }
+    }
+    session.numeric(id, n::RPL_LISTEND, ":End of /LIST");
+}
+
+pub(super) fn mode(session: &mut Session, turn: &Turn<'_>) {
+    let (id, target, modes) = (turn.client, turn.param(0), turn.message.param(1));
+    if !target.starts_with('#') {
+        return user_mode(session, turn, target, modes);
+    }
+    let Some(ix) = find(session, turn, target) else { return };
+    let name = session.channel_name(ix);
+    match modes.unwrap_or("") {
+        "" => session.numeric(id, n::RPL_CHANNELMODEIS, &format!("{name} +nt")),
+        "b" | "+b" if turn.message.param(2).is_none() => {
+            session.numeric(id, n::RPL_ENDOFBANLIST, &format!("{name} :End of channel ban list"));
+        }
+        modes => match modes.chars().find(|c| !"+-bovimnst".contains(*c)) {
+            Some(unknown) => {
+                let rest = format!("{} :is unknown mode char to me", shown(&unknown.to_string()));
+                session.numeric(id, n::ERR_UNKNOWNMODE, &rest);
+            }
+            None => not_owner(session, turn, &name),
+        },
+    }
+}
+
+fn user_mode(session: &mut Session, turn: &Turn<'_>, target: &str, modes: Option<&str>) {
+    let id = turn.client;
+    if !is_same(target, &session.nick) {
+        let known = session.who_is(target).is_some();
+        return if known {
+            session.numeric(id, n::ERR_USERSDONTMATCH, ":Cant change mode for other users");
+        } else {
+            session.numeric(id, n::ERR_NOSUCHNICK, &format!("{} :No such nick/channel", shown(target)));
+        };
+    }
+    match modes {
+        None => session.numeric(id, n::RPL_UMODEIS, "+i"),
+        // Invisible is what everybody is; nothing else exists.
+        Some(modes) if modes.chars().all(|c| "+-i".contains(c)) => {}
+        Some(_) => session.numeric(id, n::ERR_UMODEUNKNOWNFLAG, ":Unknown MODE flag"),
+    }
+}
+
+pub(super) fn invite(session: &mut Session, turn: &Turn<'_>) {
+    let (nick, name) = (turn.param(0), turn.param(1));
+    if session.who_is(nick).is_none() {
+        let rest = format!("{} :No such nick/channel", shown(nick));
+        return session.numeric(turn.client, n::ERR_NOSUCHNICK, &rest);
+    }
+    let Some(ix) = find(session, turn, name) else { return };
+    let name = session.channel_name(ix);
+    if !is_joined(session, ix) {
+        let rest = format!("{name} :You're not on that channel");
+        return session.numeric(turn.client, n::ERR_NOTONCHANNEL, &rest);
+    }
+    let person = session.who_is(nick).and_then(|who| who.person);
+    if person.is_none_or(|person| session.roster.membership(ix, person).is_some()) {
+        let rest = format!("{} {name} :is already on channel", shown(nick));
+        return session.numeric(turn.client, n::ERR_USERONCHANNEL, &rest);
+    }
+    not_owner(session, turn, &name);
+}
+
+pub(super) fn kick(session: &mut Session, turn: &Turn<'_>) {
+    let Some(ix) = find(session, turn, turn.param(0)) else { return };
+    let name = session.channel_name(ix);
+    if !is_joined(session, ix) {
+        let rest = format!("{name} :You're not on that channel");
+        return session.numeric(turn.client, n::ERR_NOTONCHANNEL, &rest);
+    }
+    for nick in turn.param(1).split(',').filter(|nick| !nick.is_empty()) {
+        let Some(who) = session.who_is(nick) else {
+            let rest = format!("{} :No such nick/channel", shown(nick));
+            session.numeric(turn.client, n::ERR_NOSUCHNICK, &rest);
+            continue;
+        };
+        let is_member =
+            who.person.map_or(is_same(nick, &session.nick), |p| session.roster.membership(ix, p).is_some());
+        if is_member {
+            not_owner(session, turn, &name);
+        } else {
+            let rest = format!("{} {name} :They aren't on that channel", shown(nick));
+            session.numeric(turn.client, n::ERR_USERNOTINCHANNEL, &rest);
+        }
+    }
+}

@@ -1,0 +1,179 @@
+//! Commands about the connection and oneself.
+
+use crate::server::caps::{CapEffect, Caps};
+use crate::server::commands::Turn;
+use crate::server::names;
+use crate::server::session::{Session, one_line};
+use crate::wire::casemap::{fold, is_same};
+use crate::wire::message::Line;
+use crate::wire::numeric as n;
+
+/// Longest away text; announced as AWAYLEN.
+const AWAY_CHARS: usize = 200;
+/// Longest real name. Chosen.
+const REALNAME_CHARS: usize = 100;
+
+pub(super) fn already(session: &mut Session, turn: &Turn<'_>) {
+    session.numeric(turn.client, n::ERR_ALREADYREGISTERED, ":You may not reregister");
+}
+
+pub(super) fn authenticate(session: &mut Session, turn: &Turn<'_>) {
+    session.numeric(turn.client, n::ERR_SASLALREADY, ":You have already authenticated using SASL");
+}
+
+pub(super) fn cap(session: &mut Session, turn: &Turn<'_>) {
+    let (server, nick) = (session.shared.config.server_name.clone(), session.nick.clone());
+    let Some(client) = session.clients.get_mut(&turn.client) else { return };
+    let mut reply = Vec::new();
+    let effect = client.negotiation.command(turn.message.params(), &mut reply);
+    for rest in reply {
+        client.line(&format!(":{server} CAP {nick} {rest}"));
+    }
+    if let CapEffect::Unknown(word) = effect {
+        let word = Line::new().command("").param(&word).build();
+        session.numeric(turn.client, n::ERR_INVALIDCAPCMD, &format!("{} :Invalid CAP command", word.trim()));
+    }
+}
+
+/// Everything typed before a PING is on disk and queued to every local client before its PONG:
+/// held lines are said first (the dispatcher does that), and commits are waited for.
+pub(super) async fn ping(session: &mut Session, turn: &Turn<'_>) {
+    let Some(token) = turn.message.param(0) else {
+        return session.numeric(turn.client, n::ERR_NOORIGIN, ":No origin specified");
+    };
+    let server = session.shared.config.server_name.clone();
+    let pong = Line::new().source(&server).command("PONG").param(&server).last(token).build();
+    session.to(turn.client, &pong);
+}
+
+pub(super) fn pong(session: &mut Session, turn: &Turn<'_>) {
+    // Some clients put the server in front of the token.
+    for param in turn.message.params() {
+        if let Some(seq) = param.strip_prefix("wxgate-").and_then(|seq| seq.parse().ok()) {
+            session.confirmed(turn.client, seq);
+        }
+    }
+}
+
+pub(super) async fn quit(session: &mut Session, turn: &Turn<'_>) {
+    let reason = turn.param(0);
+    let reason = if reason.is_empty() { "client quit" } else { reason };
+    if let Some(client) = session.clients.get_mut(&turn.client) {
+        let line = Line::new().command("ERROR").last(&format!("Closing link: {reason}")).build();
+        client.capture = None;
+        client.queue.close(format!("{line}\r\n").as_bytes());
+    }
+}
+
+pub(super) fn nick(session: &mut Session, turn: &Turn<'_>) {
+    let wanted = turn.param(0);
+    if wanted.is_empty() {
+        return session.numeric(turn.client, n::ERR_NONICKNAMEGIVEN, ":No nickname given");
+    }
+    if !names::is_valid_nick(wanted) {
+        let shown = Line::new().command("").param(wanted).build();
+        return session.numeric(
+            turn.client,
+            n::ERR_ERRONEUSNICKNAME,
+            &format!("{} :Erroneous nickname", shown.trim()),
+        );
+    }
+    if wanted == session.nick {
+        return;
+    }
+    let service = session.shared.config.service_nick.clone();
+    let now = session.shared.clock.now();
+    let is_own = is_same(wanted, &session.nick);
+    if !is_own && (is_same(wanted, &service) || session.roster.by_nick(wanted, now).is_some()) {
+        return session.numeric(
+            turn.client,
+            n::ERR_NICKNAMEINUSE,
+            &format!("{wanted} :Nickname is already in use"),
+        );
+    }
+    let line = format!(":{} NICK {wanted}", session.own_prefix());
+    session.nick = wanted.to_owned();
+    session.roster.reserve(&[&service, wanted]);
+    session.to_all(&line);
+}
+
+pub(super) fn setname(session: &mut Session, turn: &Turn<'_>) {
+    let server = session.shared.config.server_name.clone();
+    let realname = one_line(turn.param(0));
+    if realname.is_empty() || realname.chars().count() > REALNAME_CHARS {
+        let line = format!(":{server} FAIL SETNAME INVALID_REALNAME :Real name is not valid");
+        return session.to(turn.client, &line);
+    }
+    session.realname = realname;
+    let line = format!(":{} SETNAME :{}", session.own_prefix(), session.realname);
+    for client in session.clients.values_mut().filter(|client| client.has(Caps::SETNAME)) {
+        client.line(&line);
+    }
+}
+
+pub(super) fn away(session: &mut Session, turn: &Turn<'_>) {
+    let text: String = one_line(turn.param(0)).chars().take(AWAY_CHARS).collect();
+    let is_away = !text.is_empty();
+    session.away = is_away.then_some(text);
+    if is_away {
+        session.numeric(turn.client, n::RPL_NOWAWAY, ":You have been marked as being away");
+    } else {
+        session.numeric(turn.client, n::RPL_UNAWAY, ":You are no longer marked as being away");
+    }
+}
+
+impl Session {
+    /// Somebody by nick, for answers: nick, user, host, real name, away text.
+    pub(in crate::server) fn who_is(&self, nick: &str) -> Option<Who> {
+        let service = &self.shared.config.service_nick;
+        if is_same(nick, &self.nick) {
+            return Some(Who {
+                nick: self.nick.clone(),
+                user: self.own_user(),
+                host: "wxgate".to_owned(),
+                realname: one_line(&self.realname),
+                account: self.key.user.to_string(),
+                away: self.away.clone(),
+                person: None,
+                is_bot: false,
+            });
+        }
+        if is_same(nick, service) {
+            return Some(Who {
+                nick: service.clone(),
+                user: service.clone(),
+                host: self.shared.config.server_name.clone(),
+                realname: "the gateway itself".to_owned(),
+                account: String::new(),
+                away: None,
+                person: None,
+                is_bot: true,
+            });
+        }
+        let (ix, _) = self.roster.by_nick(&fold(nick), self.shared.clock.now())?;
+        let person = self.roster.person(ix)?;
+        Some(Who {
+            nick: person.nick.clone(),
+            user: person.user.clone(),
+            host: person.host.to_owned(),
+            realname: one_line(&person.realname),
+            account: person.user.clone(),
+            away: self.contacts_away().map(str::to_owned),
+            person: Some(ix),
+            is_bot: person.is_official(),
+        })
+    }
+}
+
+/// One party as WHO and WHOIS tell it.
+pub(in crate::server) struct Who {
+    pub(in crate::server) nick: String,
+    pub(in crate::server) user: String,
+    pub(in crate::server) host: String,
+    pub(in crate::server) realname: String,
+    /// Empty when there is none.
+    pub(in crate::server) account: String,
+    pub(in crate::server) away: Option<String>,
+    pub(in crate::server) person: Option<crate::server::roster::PersonIx>,
+    pub(in crate::server) is_bot: bool,
+}

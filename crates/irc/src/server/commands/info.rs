@@ -1,0 +1,93 @@
+//! Commands about the server.
+
+use crate::server::commands::{COMMANDS, Turn};
+use crate::server::session::Session;
+use crate::server::stamp;
+use crate::wire::casemap::is_same;
+use crate::wire::message::Line;
+use crate::wire::numeric as n;
+
+/// True when the command may go on: no server was named, or this one.
+fn is_here(session: &mut Session, turn: &Turn<'_>) -> bool {
+    let name = turn.param(0);
+    if name.is_empty() || is_same(name, &session.shared.config.server_name) || is_same(name, &session.nick) {
+        return true;
+    }
+    let shown = Line::new().command("").param(name).build();
+    session.numeric(turn.client, n::ERR_NOSUCHSERVER, &format!("{} :No such server", shown.trim()));
+    false
+}
+
+pub(super) fn motd(session: &mut Session, turn: &Turn<'_>) {
+    if is_here(session, turn) {
+        session.motd(turn.client);
+    }
+}
+
+pub(super) fn lusers(session: &mut Session, turn: &Turn<'_>) {
+    session.lusers(turn.client);
+}
+
+pub(super) fn version(session: &mut Session, turn: &Turn<'_>) {
+    if is_here(session, turn) {
+        let server = session.shared.config.server_name.clone();
+        let version = env!("CARGO_PKG_VERSION");
+        session.numeric(
+            turn.client,
+            n::RPL_VERSION,
+            &format!("wxgate-{version} {server} :a gateway to WeChat"),
+        );
+        session.isupport(turn.client);
+    }
+}
+
+pub(super) fn time(session: &mut Session, turn: &Turn<'_>) {
+    if is_here(session, turn) {
+        let (server, now) = (session.shared.config.server_name.clone(), session.shared.clock.now());
+        session.numeric(turn.client, n::RPL_TIME, &format!("{server} :{}", stamp::long(now)));
+    }
+}
+
+pub(super) fn admin(session: &mut Session, turn: &Turn<'_>) {
+    if is_here(session, turn) {
+        let server = session.shared.config.server_name.clone();
+        session.numeric(turn.client, n::RPL_ADMINME, &format!("{server} :Administrative info"));
+        session.numeric(turn.client, n::RPL_ADMINLOC1, ":wxgate, a gateway to WeChat");
+        session.numeric(turn.client, n::RPL_ADMINLOC2, ":Ask whoever runs this instance");
+        session.numeric(turn.client, n::RPL_ADMINEMAIL, ":none is configured");
+    }
+}
+
+pub(super) fn info(session: &mut Session, turn: &Turn<'_>) {
+    if is_here(session, turn) {
+        let started = stamp::long(session.shared.started);
+        session.numeric(turn.client, n::RPL_INFO, &format!(":wxgate {}", env!("CARGO_PKG_VERSION")));
+        session.numeric(turn.client, n::RPL_INFO, ":Contacts are nicks, groups are channels.");
+        session.numeric(turn.client, n::RPL_INFO, &format!(":Running since {started}"));
+        session.numeric(turn.client, n::RPL_ENDOFINFO, ":End of /INFO list");
+    }
+}
+
+pub(super) fn help(session: &mut Session, turn: &Turn<'_>) {
+    let subject = turn.param(0).to_ascii_uppercase();
+    let service = session.shared.config.service_nick.clone();
+    if !subject.is_empty() && !COMMANDS.iter().any(|command| command.name == subject) {
+        let shown = Line::new().command("").param(turn.param(0)).build();
+        return session.numeric(
+            turn.client,
+            n::ERR_HELPNOTFOUND,
+            &format!("{} :No help available on this topic", shown.trim()),
+        );
+    }
+    let topic = if subject.is_empty() { "*".to_owned() } else { subject };
+    session.numeric(
+        turn.client,
+        n::RPL_HELPSTART,
+        &format!("{topic} :Contacts are nicks, groups are channels"),
+    );
+    let text = format!("What the gateway itself can do: /msg {service} help");
+    session.numeric(turn.client, n::RPL_HELPTXT, &format!("{topic} :{text}"));
+    let names: Vec<&str> = COMMANDS.iter().map(|command| command.name).collect();
+    session.numeric(turn.client, n::RPL_HELPTXT, &format!("{topic} :Commands: {}", names.join(" ")));
+    session.numeric(turn.client, n::RPL_ENDOFHELP, &format!("{topic} :End of /HELP"));
+}

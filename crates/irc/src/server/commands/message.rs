@@ -1,0 +1,165 @@
+//! PRIVMSG, NOTICE, TAGMSG.
+
+use crate::server::caps::Caps;
+use crate::server::commands::Turn;
+use crate::server::inbound::Target;
+use crate::server::roster::IsRetired;
+use crate::server::session::Session;
+use crate::wire::casemap::is_same;
+use crate::wire::message::Line;
+use crate::wire::numeric as n;
+
+/// Targets of one line; announced as TARGMAX.
+const MAX_TARGETS: usize = 4;
+
+/// NOTICE never causes an error reply.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Errors {
+    Told,
+    Silent,
+}
+
+pub(super) async fn privmsg(session: &mut Session, turn: &Turn<'_>) {
+    say(session, turn, Errors::Told).await;
+}
+
+pub(super) async fn notice(session: &mut Session, turn: &Turn<'_>) {
+    say(session, turn, Errors::Silent).await;
+}
+
+async fn say(session: &mut Session, turn: &Turn<'_>, errors: Errors) {
+    let id = turn.client;
+    let fail = |session: &mut Session, code: u16, rest: &str| {
+        if errors == Errors::Told {
+            session.numeric(id, code, rest);
+        }
+    };
+    let targets = turn.param(0);
+    if targets.is_empty() {
+        return fail(
+            session,
+            n::ERR_NORECIPIENT,
+            &format!(":No recipient given ({})", turn.message.command.to_ascii_uppercase()),
+        );
+    }
+    let text = turn.param(1);
+    if text.is_empty() {
+        return fail(session, n::ERR_NOTEXTTOSEND, ":No text to send");
+    }
+    let targets: Vec<&str> = targets.split(',').filter(|target| !target.is_empty()).collect();
+    if targets.len() > MAX_TARGETS {
+        let shown = Line::new().command("").param(turn.param(0)).build();
+        return fail(session, n::ERR_TOOMANYTARGETS, &format!("{} :Too many targets", shown.trim()));
+    }
+    let mut label = turn.label.clone();
+    for name in targets {
+        let shown = Line::new().command("").param(name).build();
+        let shown = shown.trim();
+        if name.starts_with('#') {
+            let Some(Target::Channel(ix)) = session.target(name) else {
+                fail(session, n::ERR_NOSUCHCHANNEL, &format!("{shown} :No such channel"));
+                continue;
+            };
+            if !session.roster.channel(ix).is_some_and(|channel| channel.is_joined) {
+                fail(session, n::ERR_CANNOTSENDTOCHAN, &format!("{shown} :Cannot send to channel"));
+                continue;
+            }
+            if is_ctcp(text) {
+                continue;
+            }
+        } else if let Some(request) = ctcp(text) {
+            if session.who_is(name).is_none() {
+                fail(session, n::ERR_NOSUCHNICK, &format!("{shown} :No such nick/channel"));
+            } else if errors == Errors::Told {
+                session.ctcp(id, name, request);
+            }
+            continue;
+        } else if is_same(name, &session.shared.config.service_nick) {
+            to_service(session, turn, text, errors).await;
+            continue;
+        } else if is_same(name, &session.nick) {
+            to_oneself(session, turn, text);
+            continue;
+        } else if session.target(name).is_none() {
+            fail(session, n::ERR_NOSUCHNICK, &format!("{shown} :No such nick/channel"));
+            continue;
+        }
+        hint_at_rename(session, turn, name);
+        // The answer comes with the fate: one label is answered once.
+        session.is_deferred = true;
+        session.typed(id, name, text, label.take()).await;
+    }
+}
+
+/// A CTCP request other than ACTION.
+fn ctcp(text: &str) -> Option<&str> {
+    let request = text.strip_prefix('\x01')?.trim_end_matches('\x01');
+    (!request.starts_with("ACTION ")).then_some(request)
+}
+
+/// To a group CTCP means nothing: it is no text, and nobody there could answer.
+fn is_ctcp(text: &str) -> bool {
+    ctcp(text).is_some()
+}
+
+async fn to_service(session: &mut Session, turn: &Turn<'_>, text: &str, errors: Errors) {
+    echo(session, turn, &session.shared.config.service_nick.clone(), text);
+    // A client's automatic NOTICE must not start a conversation of machines.
+    if errors == Errors::Told {
+        session.service(turn.client, text).await;
+    }
+}
+
+/// A note to oneself goes to all of one's clients and nowhere else.
+fn to_oneself(session: &mut Session, turn: &Turn<'_>, text: &str) {
+    let nick = session.nick.clone();
+    let line = Line::new().source(&session.own_prefix()).command("PRIVMSG").param(&nick).last(text).build();
+    for client in session.clients.values_mut() {
+        client.line(&line);
+    }
+    echo(session, turn, &nick, text);
+}
+
+fn echo(session: &mut Session, turn: &Turn<'_>, target: &str, text: &str) {
+    let prefix = session.own_prefix();
+    if let Some(client) = session.clients.get_mut(&turn.client)
+        && client.has(Caps::ECHO_MESSAGE)
+    {
+        let word = turn.message.command.to_ascii_uppercase();
+        client.line(&Line::new().source(&prefix).command(&word).param(target).last(text).build());
+    }
+}
+
+/// A retired nick still reaches its person; the new one is told.
+fn hint_at_rename(session: &mut Session, turn: &Turn<'_>, name: &str) {
+    let now = session.shared.clock.now();
+    if let Some((ix, IsRetired(true))) = session.roster.by_nick(name, now)
+        && let Some(person) = session.roster.person(ix)
+    {
+        let text = format!("[gateway] {name} is called {} now", person.nick);
+        let line = format!(":{} NOTICE {} :{text}", person.prefix(), session.nick);
+        // Past the answers of a labelled command: it is about the person, not about the line.
+        if let Some(client) = session.clients.get_mut(&turn.client) {
+            client.raw_line(&line);
+        }
+    }
+}
+
+/// Only tags: typing and reactions have no counterpart in the web protocol.
+pub(super) fn tagmsg(session: &mut Session, turn: &Turn<'_>) {
+    let server = session.shared.config.server_name.clone();
+    let name = turn.param(0);
+    let shown = Line::new().command("").param(name).build();
+    let shown = shown.trim();
+    if session.target(name).is_none() && session.who_is(name).is_none() {
+        let code = if name.starts_with('#') { n::ERR_NOSUCHCHANNEL } else { n::ERR_NOSUCHNICK };
+        let what = if name.starts_with('#') { "No such channel" } else { "No such nick/channel" };
+        return session.numeric(turn.client, code, &format!("{shown} :{what}"));
+    }
+    let is_reaction = turn.message.tags.iter().any(|(key, _)| key == "+draft/react");
+    let speaks = session.clients.get(&turn.client).is_some_and(|client| client.has(Caps::STANDARD_REPLIES));
+    if is_reaction && speaks {
+        let text = "WeChat has no reactions in its web protocol";
+        session.to(turn.client, &format!(":{server} FAIL TAGMSG REACTION_UNSUPPORTED {shown} :{text}"));
+    }
+}

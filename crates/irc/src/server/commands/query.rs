@@ -1,0 +1,270 @@
+//! Commands about people.
+
+use crate::server::commands::Turn;
+use crate::server::commands::connection::Who;
+use crate::server::roster::{ChannelIx, PersonIx};
+use crate::server::session::{Session, one_line};
+use crate::wire::casemap::{fold, is_same, matches_mask};
+use crate::wire::message::Line;
+use crate::wire::numeric as n;
+
+/// Nicks of one ISON or USERHOST. Source: Modern IRC, "USERHOST message".
+const MAX_USERHOST: usize = 5;
+/// Matches of one WHO by mask; more would be a download of the address book.
+const MAX_WHO: usize = 500;
+
+fn shown(name: &str) -> String {
+    Line::new().command("").param(name).build().trim().to_owned()
+}
+
+pub(super) fn ison(session: &mut Session, turn: &Turn<'_>) {
+    let nicks = turn.message.params().iter().flat_map(|param| param.split_ascii_whitespace());
+    let here: Vec<String> = nicks
+        .filter_map(|nick| session.who_is(nick))
+        .filter(|who| who.person.is_none() || session.health_is_up())
+        .map(|who| who.nick)
+        .collect();
+    session.numeric(turn.client, n::RPL_ISON, &format!(":{}", here.join(" ")));
+}
+
+pub(super) fn userhost(session: &mut Session, turn: &Turn<'_>) {
+    let nicks =
+        turn.message.params().iter().flat_map(|param| param.split_ascii_whitespace()).take(MAX_USERHOST);
+    let found: Vec<String> = nicks
+        .filter_map(|nick| session.who_is(nick))
+        .map(|who| {
+            format!("{}={}{}@{}", who.nick, if who.away.is_some() { '-' } else { '+' }, who.user, who.host)
+        })
+        .collect();
+    session.numeric(turn.client, n::RPL_USERHOST, &format!(":{}", found.join(" ")));
+}
+
+/// What WHOX asks for: fields in their fixed order, and the token that comes back.
+struct Fields {
+    wanted: String,
+    token: String,
+}
+
+impl Fields {
+    /// `%tcuihsnfdlaor,token`. Source: the WHOX description of ircu.
+    fn parse(param: &str) -> Option<Self> {
+        let (_, fields) = param.split_once('%')?;
+        let (wanted, token) = fields.split_once(',').unwrap_or((fields, "0"));
+        let token: String = token.chars().filter(char::is_ascii_digit).take(3).collect();
+        Some(Self { wanted: wanted.to_ascii_lowercase(), token })
+    }
+}
+
+pub(super) async fn who(session: &mut Session, turn: &Turn<'_>) {
+    let mask = turn.param(0);
+    let fields = Fields::parse(turn.param(1));
+    if mask.starts_with('#') {
+        if let Some(ix) = session.roster.by_name(mask, session.shared.clock.now()) {
+            who_channel(session, turn, ix, fields.as_ref()).await;
+        }
+    } else if mask.is_empty() || mask.contains(['*', '?']) {
+        let matches = |nick: &str| mask.is_empty() || matches_mask(mask, nick);
+        let mut nicks: Vec<String> =
+            [session.nick.clone(), session.shared.config.service_nick.clone()].into();
+        nicks.extend(session.roster.people().map(|(_, person)| person.nick.clone()));
+        nicks.retain(|nick| matches(nick));
+        for nick in nicks.into_iter().take(MAX_WHO) {
+            if let Some(who) = session.who_is(&nick) {
+                who_line(session, turn, "*", "", &who, fields.as_ref());
+            }
+        }
+    } else if let Some(who) = session.who_is(mask) {
+        let channel = who.person.and_then(|person| session.roster.shared_channels(person).first().copied());
+        let name = channel.map_or_else(|| "*".to_owned(), |ix| session.channel_name(ix));
+        who_line(session, turn, &name, "", &who, fields.as_ref());
+    }
+    let end = if mask.is_empty() { "*".to_owned() } else { shown(mask) };
+    session.numeric(turn.client, n::RPL_ENDOFWHO, &format!("{end} :End of WHO list"));
+}
+
+async fn who_channel(session: &mut Session, turn: &Turn<'_>, ix: ChannelIx, fields: Option<&Fields>) {
+    if session.load_members(ix).await.is_err() {
+        return;
+    }
+    let Some(channel) = session.roster.channel(ix) else { return };
+    let name = channel.name.clone();
+    let mut all = vec![(session.nick.clone(), channel.own_rank().symbol())];
+    for member in channel.members.as_deref().unwrap_or_default() {
+        if let Some(person) = session.roster.person(member.person) {
+            all.push((person.nick.clone(), member.rank.symbol()));
+        }
+    }
+    for (nick, rank) in all {
+        if let Some(who) = session.who_is(&nick) {
+            who_line(session, turn, &name, rank, &who, fields);
+        }
+    }
+}
+
+fn who_line(
+    session: &mut Session,
+    turn: &Turn<'_>,
+    channel: &str,
+    rank: &str,
+    who: &Who,
+    fields: Option<&Fields>,
+) {
+    let server = session.shared.config.server_name.clone();
+    let flags =
+        format!("{}{}{rank}", if who.away.is_some() { 'G' } else { 'H' }, if who.is_bot { "B" } else { "" });
+    let Some(Fields { wanted, token }) = fields else {
+        let rest =
+            format!("{channel} {} {} {server} {} {flags} :0 {}", who.user, who.host, who.nick, who.realname);
+        return session.numeric(turn.client, n::RPL_WHOREPLY, &rest);
+    };
+    let account = if who.account.is_empty() { "0" } else { &who.account };
+    let mut words: Vec<String> = Vec::new();
+    for (field, value) in [
+        ('t', token.as_str()),
+        ('c', channel),
+        ('u', &who.user),
+        ('i', "255.255.255.255"),
+        ('h', &who.host),
+        ('s', &server),
+        ('n', &who.nick),
+        ('f', &flags),
+        ('d', "0"),
+        ('l', "0"),
+        ('a', account),
+        ('o', "n/a"),
+    ] {
+        if wanted.contains(field) {
+            words.push(shown(value));
+        }
+    }
+    if wanted.contains('r') {
+        words.push(format!(":{}", who.realname));
+    }
+    session.numeric(turn.client, n::RPL_WHOSPCRPL, &words.join(" "));
+}
+
+pub(super) async fn whois(session: &mut Session, turn: &Turn<'_>) {
+    let id = turn.client;
+    let nick = turn.message.params().last().copied().unwrap_or("");
+    if nick.is_empty() {
+        return session.numeric(id, n::ERR_NONICKNAMEGIVEN, ":No nickname given");
+    }
+    let Some(who) = session.who_is(nick) else {
+        session.numeric(id, n::ERR_NOSUCHNICK, &format!("{} :No such nick/channel", shown(nick)));
+        return session.numeric(id, n::RPL_ENDOFWHOIS, &format!("{} :End of /WHOIS list", shown(nick)));
+    };
+    let name = who.nick.clone();
+    session.numeric(id, n::RPL_WHOISUSER, &format!("{name} {} {} * :{}", who.user, who.host, who.realname));
+    let channels = channels_of(session, who.person, is_same(&name, &session.nick));
+    for line in channels {
+        session.numeric(id, n::RPL_WHOISCHANNELS, &format!("{name} :{line}"));
+    }
+    let server = session.shared.config.server_name.clone();
+    session.numeric(id, n::RPL_WHOISSERVER, &format!("{name} {server} :wxgate"));
+    if let Some(away) = &who.away {
+        session.numeric(id, n::RPL_AWAY, &format!("{name} :{away}"));
+    }
+    if !who.account.is_empty() {
+        session.numeric(id, n::RPL_WHOISACCOUNT, &format!("{name} {} :is logged in as", who.account));
+    }
+    if who.is_bot {
+        session.numeric(id, n::RPL_WHOISBOT, &format!("{name} :is a bot"));
+    }
+    if is_same(&name, &session.nick)
+        && let Some(client) = session.clients.get(&id)
+    {
+        let (address, is_secure) = (client.address, client.is_secure);
+        session.numeric(id, n::RPL_WHOISHOST, &format!("{name} :is connecting from *@{address} {address}"));
+        if is_secure {
+            session.numeric(id, n::RPL_WHOISSECURE, &format!("{name} :is using a secure connection"));
+        }
+    }
+    if let Some(person) = who.person {
+        whois_profile(session, turn, &name, person).await;
+    }
+    session.numeric(id, n::RPL_ENDOFWHOIS, &format!("{name} :End of /WHOIS list"));
+}
+
+/// The channels somebody is in, as lines that fit.
+fn channels_of(session: &Session, person: Option<PersonIx>, is_self: bool) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for ix in session.roster.joined() {
+        let Some(channel) = session.roster.channel(ix) else { continue };
+        let rank = match person {
+            Some(person) => session.roster.membership(ix, person).map(|member| member.rank),
+            None => is_self.then(|| channel.own_rank()),
+        };
+        let Some(rank) = rank else { continue };
+        let word = format!("{}{}", rank.symbol(), channel.name);
+        match lines.last_mut() {
+            Some(line) if line.len() + word.len() < 380 => {
+                line.push(' ');
+                line.push_str(&word);
+            }
+            _ => lines.push(word),
+        }
+    }
+    lines
+}
+
+/// What the person's profile says, in 320 lines.
+async fn whois_profile(session: &mut Session, turn: &Turn<'_>, nick: &str, person: PersonIx) {
+    let Some(key) = session.roster.person(person).map(|person| person.key.clone()) else { return };
+    let Some(account) = session.account().cloned() else { return };
+    let people =
+        session.shared.directory.people(&account, std::slice::from_ref(&key)).await.unwrap_or_default();
+    let aliases: Vec<String> = session
+        .roster
+        .joined()
+        .into_iter()
+        .filter_map(|ix| {
+            let member = session.roster.membership(ix, person)?;
+            let realname = &session.roster.person(person)?.realname;
+            let is_other = !member.alias.is_empty() && member.alias != *realname;
+            is_other.then(|| format!("{} in {}", member.alias, session.channel_name(ix)))
+        })
+        .take(10)
+        .collect();
+    let mut lines: Vec<(&str, String)> = Vec::new();
+    if let Some(profile) = people.first() {
+        lines.push(("nickname", one_line(&profile.nickname)));
+        lines.push(("remark", one_line(&profile.remark)));
+        lines.push(("WeChat id", one_line(&profile.public_id)));
+        lines.push(("region", one_line(&profile.region)));
+        lines.push(("signature", one_line(&profile.signature)));
+    }
+    lines.push(("called", aliases.join(", ")));
+    for (what, value) in lines.into_iter().filter(|(_, value)| !value.is_empty()) {
+        session.numeric(turn.client, n::RPL_WHOISSPECIAL, &format!("{nick} :{what}: {value}"));
+    }
+}
+
+pub(super) fn whowas(session: &mut Session, turn: &Turn<'_>) {
+    let id = turn.client;
+    let nick = turn.param(0);
+    if nick.is_empty() {
+        return session.numeric(id, n::ERR_NONICKNAMEGIVEN, ":No nickname given");
+    }
+    let limit = turn.message.param(1).and_then(|count| count.parse().ok()).filter(|count| *count > 0);
+    let folded = fold(nick);
+    let server = session.shared.config.server_name.clone();
+    let found: Vec<(String, String)> = session
+        .roster
+        .was
+        .iter()
+        .filter(|was| fold(&was.nick) == folded)
+        .take(limit.unwrap_or(usize::MAX))
+        .map(|was| {
+            let user = format!("{} {} {} * :{}", was.nick, was.user, was.host, one_line(&was.realname));
+            (user, format!("{} {server} :is called {} now", was.nick, was.now))
+        })
+        .collect();
+    if found.is_empty() {
+        session.numeric(id, n::ERR_WASNOSUCHNICK, &format!("{} :There was no such nickname", shown(nick)));
+    }
+    for (user, now) in found {
+        session.numeric(id, n::RPL_WHOWASUSER, &user);
+        session.numeric(id, n::RPL_WHOISSERVER, &now);
+    }
+    session.numeric(id, n::RPL_ENDOFWHOWAS, &format!("{} :End of WHOWAS", shown(nick)));
+}

@@ -1,0 +1,151 @@
+//! What the operator may set.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use wxgate_contract::NetworkId;
+
+/// The addresses that were bound, in the order of the configuration; plain first, then TLS.
+pub type Bound = Arc<dyn Fn(&[SocketAddr], &[SocketAddr]) + Send + Sync>;
+
+/// The built-in server.
+#[derive(Clone)]
+pub struct IrcServerConfig {
+    /// Its network, `irc:local`.
+    pub network: NetworkId,
+    /// What it calls itself, ASCII without spaces.
+    pub server_name: String,
+    /// Listeners without TLS.
+    pub listen: Vec<SocketAddr>,
+    /// Listeners with TLS.
+    pub tls_listen: Vec<SocketAddr>,
+    /// Certificate chain, PEM; read again when the file changes.
+    pub tls_cert: Option<PathBuf>,
+    /// Its key, PEM.
+    pub tls_key: Option<PathBuf>,
+    /// Message of the day, read at each MOTD.
+    pub motd_file: Option<PathBuf>,
+    /// The nick of the gateway itself.
+    pub service_nick: String,
+    /// Which groups are joined without being asked.
+    pub join: Join,
+    /// The language of the words that the gateway adds to a line.
+    pub lang: Lang,
+    /// Bounds.
+    pub limits: Limits,
+    /// Called once everything listens.
+    pub on_bound: Option<Bound>,
+}
+
+impl std::fmt::Debug for IrcServerConfig {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("IrcServerConfig")
+            .field("network", &self.network)
+            .field("server_name", &self.server_name)
+            .field("listen", &self.listen)
+            .field("tls_listen", &self.tls_listen)
+            .finish_non_exhaustive()
+    }
+}
+
+impl IrcServerConfig {
+    /// The defaults, with no listener.
+    pub fn new(network: NetworkId, server_name: impl Into<String>) -> Self {
+        Self {
+            network,
+            server_name: server_name.into(),
+            listen: Vec::new(),
+            tls_listen: Vec::new(),
+            tls_cert: None,
+            tls_key: None,
+            motd_file: None,
+            service_nick: "wechat".to_owned(),
+            join: Join::Auto,
+            lang: Lang::English,
+            limits: Limits::default(),
+            on_bound: None,
+        }
+    }
+}
+
+/// Which groups are joined without being asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Join {
+    /// All when there are at most 50, else those with traffic; and any that speaks later.
+    Auto,
+    /// All.
+    All,
+    /// None.
+    Manual,
+}
+
+/// The language of the words that the gateway adds to a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lang {
+    /// `[image]`
+    English,
+    /// `[图片]`
+    Chinese,
+}
+
+/// Bounds. Each protects the others from one client.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// From connecting to the welcome.
+    pub registration_timeout: Duration,
+    /// Silence after which a client is asked whether it is there.
+    pub ping_after: Duration,
+    /// Silence after that question that ends the connection.
+    pub ping_timeout: Duration,
+    /// Bytes that may wait for a client; beyond it the connection is closed.
+    pub sendq_bytes: usize,
+    /// `None` switches flood control off (tests).
+    pub flood: Option<Flood>,
+    /// Connections that may share an account.
+    pub connections_per_account: usize,
+    /// Connections of one address that have not registered yet.
+    pub unregistered_per_address: usize,
+    /// How long a line waits for the rest of what a client cut itself.
+    pub hold: Duration,
+    /// How long a long line waits for it, once.
+    pub long_hold: Duration,
+    /// Lines per chat that a returning client gets.
+    pub replay_per_chat: usize,
+    /// Lines per chat that a new client name gets.
+    pub first_replay_per_chat: usize,
+    /// Pause after which a client is asked to confirm what it was given.
+    pub confirm_after: Duration,
+    /// How long a change of a store may take before the sender is told that it failed.
+    pub commit_timeout: Duration,
+}
+
+/// A bucket of lines.
+#[derive(Clone, Copy, Debug)]
+pub struct Flood {
+    /// Lines that pass at once.
+    pub burst: u32,
+    /// Lines that pass per second after that; more have to wait, nothing is dropped.
+    pub per_second: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            registration_timeout: Duration::from_secs(30),
+            ping_after: Duration::from_secs(120),
+            ping_timeout: Duration::from_secs(60),
+            sendq_bytes: 1024 * 1024,
+            flood: Some(Flood { burst: 10, per_second: 5 }),
+            connections_per_account: 10,
+            unregistered_per_address: 3,
+            hold: Duration::from_millis(300),
+            long_hold: Duration::from_millis(3500),
+            replay_per_chat: 100,
+            first_replay_per_chat: 20,
+            confirm_after: Duration::from_millis(200),
+            commit_timeout: Duration::from_secs(10),
+        }
+    }
+}

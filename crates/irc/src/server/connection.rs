@@ -1,0 +1,255 @@
+//! One socket: reads lines, writes what the queue holds, sees silence.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep_until, timeout, timeout_at};
+use tokio_rustls::TlsAcceptor;
+
+use super::config::Flood;
+use super::queue::{SendQueue, Taken};
+use super::registration::{self, Registered};
+use super::registry::{ClientId, Incoming, Shared};
+use crate::wire::framing::{LineBuffer, is_too_long};
+
+/// Bytes read at once; with what is unfinished this bounds the receive buffer.
+const READ_BYTES: usize = 4096;
+/// How long the last lines may take to leave.
+const FAREWELL: Duration = Duration::from_secs(5);
+
+/// Serves one connection to its end.
+pub(super) async fn serve(
+    shared: Arc<Shared>,
+    stream: TcpStream,
+    address: SocketAddr,
+    tls: Option<TlsAcceptor>,
+) {
+    let limits = &shared.config.limits;
+    if !shared.registry.arrive(address.ip(), limits.unregistered_per_address) {
+        let mut stream = stream;
+        let _ =
+            timeout(FAREWELL, stream.write_all(b"ERROR :Too many connections from your address\r\n")).await;
+        return;
+    }
+    let place = Place { shared: &shared, address, is_held: true };
+    match tls {
+        None => Box::pin(converse(&shared, stream, place, false)).await,
+        Some(acceptor) => match timeout(limits.registration_timeout, acceptor.accept(stream)).await {
+            Ok(Ok(stream)) => Box::pin(converse(&shared, stream, place, true)).await,
+            Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake of an IRC client failed"),
+            Err(_) => tracing::debug!("a TLS handshake of an IRC client took too long"),
+        },
+    }
+}
+
+/// A place among the unregistered connections of an address; given back when dropped.
+pub(super) struct Place<'a> {
+    shared: &'a Shared,
+    address: SocketAddr,
+    is_held: bool,
+}
+
+impl Place<'_> {
+    fn leave(&mut self) {
+        if std::mem::take(&mut self.is_held) {
+            self.shared.registry.registered(self.address.ip());
+        }
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.leave();
+    }
+}
+
+async fn converse<S>(shared: &Arc<Shared>, stream: S, mut place: Place<'_>, is_secure: bool)
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin,
+{
+    let (read, mut write) = tokio::io::split(stream);
+    let queue = Arc::new(SendQueue::new(shared.config.limits.sendq_bytes));
+    let id = ClientId(shared.next_number());
+    let mut reader = Reader {
+        shared,
+        stream: read,
+        lines: LineBuffer::default(),
+        queue: Arc::clone(&queue),
+        bucket: shared.config.limits.flood.map(Bucket::new),
+        asked: false,
+    };
+    let reading = async {
+        let address = place.address.ip();
+        let registering = registration::register(shared, &mut reader, id, address, is_secure);
+        let registered = tokio::select! {
+            registered = timeout(shared.config.limits.registration_timeout, registering) => registered,
+            () = shared.stop.stopping() => {
+                reader.queue.close(b"ERROR :The gateway is stopping\r\n");
+                return;
+            }
+        };
+        match registered {
+            Ok(Some(Registered { session })) => {
+                place.leave();
+                shared.registry.count_client(true);
+                reader.forward(id, &session).await;
+                shared.registry.count_client(false);
+            }
+            Ok(None) => {}
+            Err(_) => reader.queue.close(b"ERROR :Closing link: registration timed out\r\n"),
+        }
+    };
+    {
+        let writing = write_queue(&queue, &mut write);
+        tokio::pin!(reading, writing);
+        // The writer ends when the queue was closed and written, or the socket is gone.
+        tokio::select! {
+            () = &mut writing => {}
+            () = &mut reading => {
+                queue.close(b"");
+                let _ = timeout(FAREWELL, writing).await;
+            }
+        }
+    }
+    let _ = timeout(FAREWELL, write.shutdown()).await;
+}
+
+async fn write_queue(queue: &SendQueue, write: &mut (impl AsyncWrite + Unpin)) {
+    let mut buffer = Vec::new();
+    while queue.take(&mut buffer).await == Taken::Bytes {
+        if write.write_all(&buffer).await.is_err() || write.flush().await.is_err() {
+            queue.close(b"");
+            return;
+        }
+    }
+}
+
+/// The reading half of a connection.
+pub(super) struct Reader<'a, S> {
+    shared: &'a Arc<Shared>,
+    stream: tokio::io::ReadHalf<S>,
+    lines: LineBuffer,
+    pub(super) queue: Arc<SendQueue>,
+    bucket: Option<Bucket>,
+    /// A PING of ours is open.
+    asked: bool,
+}
+
+/// What a read gave.
+pub(super) enum Read {
+    Line(String),
+    BadText,
+    TooLong,
+    /// The connection is over; why.
+    End(&'static str),
+}
+
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Reader<'_, S> {
+    /// The next line. Cancel safe: bytes that were read are kept.
+    pub(super) async fn next(&mut self) -> Read {
+        let mut chunk = [0; READ_BYTES];
+        loop {
+            match self.lines.next_line() {
+                Ok(Some([])) => continue,
+                Ok(Some(line)) if is_too_long(line) => return Read::TooLong,
+                Ok(Some(line)) => {
+                    return match std::str::from_utf8(line) {
+                        Ok(text) => Read::Line(text.to_owned()),
+                        Err(_) => Read::BadText,
+                    };
+                }
+                Ok(None) => {}
+                Err(_) => {
+                    self.queue.close(b"ERROR :Closing link: the line does not end\r\n");
+                    return Read::End("the line does not end");
+                }
+            }
+            match self.stream.read(&mut chunk).await {
+                Ok(0) => return Read::End("connection closed"),
+                Ok(length) => self.lines.push(chunk.get(..length).unwrap_or_default()),
+                Err(_) => return Read::End("connection lost"),
+            }
+        }
+    }
+
+    /// Gives lines to the session until the connection ends.
+    async fn forward(&mut self, id: ClientId, session: &mpsc::Sender<Incoming>) {
+        let limits = &self.shared.config.limits;
+        let queue = Arc::clone(&self.queue);
+        let mut deadline = Instant::now() + limits.ping_after;
+        let reason = loop {
+            let read = tokio::select! {
+                read = timeout_at(deadline, self.next()) => read,
+                () = queue.drained() => {
+                    if session.send(Incoming::Drained(id)).await.is_err() {
+                        break "the session ended";
+                    }
+                    continue;
+                }
+            };
+            let incoming = match read {
+                Err(_) if self.asked => {
+                    self.queue.close(b"ERROR :Closing link: ping timeout\r\n");
+                    break "ping timeout";
+                }
+                Err(_) => {
+                    self.asked = true;
+                    deadline = Instant::now() + limits.ping_timeout;
+                    let ping = format!("PING :{}\r\n", self.shared.config.server_name);
+                    self.queue.push(ping.as_bytes());
+                    self.queue.wake();
+                    continue;
+                }
+                Ok(Read::End(why)) => break why,
+                Ok(Read::Line(line)) => {
+                    // A PONG is our own doing and costs nothing.
+                    let is_free = line.get(..4).is_some_and(|word| word.eq_ignore_ascii_case("PONG"));
+                    if let Some(bucket) = self.bucket.as_mut().filter(|_| !is_free) {
+                        bucket.take().await;
+                    }
+                    Incoming::Line(id, line)
+                }
+                Ok(Read::BadText) => Incoming::BadText(id),
+                Ok(Read::TooLong) => Incoming::TooLong(id),
+            };
+            self.asked = false;
+            deadline = Instant::now() + limits.ping_after;
+            if session.send(incoming).await.is_err() {
+                self.queue.close(b"ERROR :Closing link: the session ended\r\n");
+                break "the session ended";
+            }
+        };
+        tracing::debug!(reason, "an IRC client is gone");
+        // A session that is gone needs no farewell.
+        let _ = session.send(Incoming::Gone(id)).await;
+    }
+}
+
+/// Lines that may pass; more have to wait. Nothing is dropped and nobody is killed for it.
+struct Bucket {
+    flood: Flood,
+    tokens: f64,
+    filled: Instant,
+}
+
+impl Bucket {
+    fn new(flood: Flood) -> Self {
+        Self { flood, tokens: f64::from(flood.burst), filled: Instant::now() }
+    }
+
+    async fn take(&mut self) {
+        let rate = f64::from(self.flood.per_second.max(1));
+        let now = Instant::now();
+        let gained = now.duration_since(self.filled).as_secs_f64() * rate;
+        self.tokens = (self.tokens + gained).min(f64::from(self.flood.burst));
+        self.filled = now;
+        self.tokens -= 1.0;
+        if self.tokens < 0.0 {
+            sleep_until(now + Duration::from_secs_f64(-self.tokens / rate)).await;
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! Joining what a client cut itself.
+//!
+//! Clients cut long input into lines of 430-453 bytes, 0-3 s apart (the IRC notes, section 1). A
+//! line waits a moment for the next one.
+
+use tokio::time::Instant;
+
+use super::config::Limits;
+
+/// From this length on, a line is probably a piece. Source: the IRC notes, section 1.
+const PIECE_BYTES: usize = 400;
+/// A joined text beyond this goes out as it is. Chosen: about 35 pieces.
+const MAX_HELD_BYTES: usize = 16_000;
+
+/// A line that waits.
+#[derive(Debug)]
+pub(super) struct Held {
+    /// Where it goes, folded.
+    pub(super) target: String,
+    pub(super) text: String,
+    /// Labels of the lines in it.
+    pub(super) labels: Vec<String>,
+    pub(super) until: Instant,
+    last_bytes: usize,
+    is_extended: bool,
+}
+
+impl Held {
+    pub(super) fn new(
+        target: String,
+        text: &str,
+        label: Option<String>,
+        now: Instant,
+        limits: &Limits,
+    ) -> Self {
+        let mut held = Self {
+            target,
+            text: text.to_owned(),
+            labels: label.into_iter().collect(),
+            until: now + limits.hold,
+            last_bytes: text.len(),
+            is_extended: false,
+        };
+        held.extend(now, limits);
+        held
+    }
+
+    /// True when a line of `bytes` can still be joined.
+    pub(super) fn has_room(&self, bytes: usize) -> bool {
+        self.text.len() + bytes < MAX_HELD_BYTES
+    }
+
+    /// Joins the next line.
+    pub(super) fn join(&mut self, text: &str, label: Option<String>, now: Instant, limits: &Limits) {
+        let was_cut = self.last_bytes >= PIECE_BYTES && !self.text.ends_with(' ') && !text.starts_with(' ');
+        if !was_cut {
+            self.text.push('\n');
+        }
+        self.text.push_str(text);
+        self.labels.extend(label);
+        self.last_bytes = text.len();
+        self.until = now + limits.hold;
+        self.extend(now, limits);
+    }
+
+    fn extend(&mut self, now: Instant, limits: &Limits) {
+        if self.last_bytes >= PIECE_BYTES && !self.is_extended {
+            self.is_extended = true;
+            self.until = now + limits.long_hold;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_cut_text_is_whole_again() {
+        let (now, limits) = (Instant::now(), Limits::default());
+        let piece = "字".repeat(140);
+        let mut held = Held::new("#g".into(), &piece, Some("1".into()), now, &limits);
+        assert_eq!(held.until, now + limits.long_hold);
+        held.join("尾", Some("2".into()), now, &limits);
+        assert_eq!(held.text, format!("{piece}尾"));
+        assert_eq!(held.until, now + Duration::from_millis(300));
+        held.join("next", None, now, &limits);
+        assert_eq!(held.text, format!("{piece}尾\nnext"));
+        assert_eq!(held.labels, ["1", "2"]);
+        assert!(held.has_room(1000) && !held.has_room(16_000));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_window_is_extended_once() {
+        let (now, limits) = (Instant::now(), Limits::default());
+        let piece = "x".repeat(420);
+        let mut held = Held::new("#g".into(), &piece, None, now, &limits);
+        held.join(&piece, None, now, &limits);
+        assert_eq!(held.until, now + limits.hold);
+        assert_eq!(held.text.len(), 840);
+    }
+}

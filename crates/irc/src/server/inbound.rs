@@ -1,0 +1,221 @@
+//! From what was typed to a post. Source: the IRC notes, section 5.
+
+use tokio::time::Instant;
+use wxgate_contract::{Author, Batch, Body, ChatKey, MediaState, Mention, Post};
+
+use super::held::Held;
+use super::outbound::excerpt;
+use super::registry::ClientId;
+use super::roster::{ChannelIx, PersonIx};
+use super::session::{Pending, Session, Unstored};
+use crate::wire::casemap::{fold, is_same};
+use crate::wire::format::strip;
+
+/// Where a typed line goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Target {
+    Channel(ChannelIx),
+    Person(PersonIx),
+}
+
+impl Session {
+    /// Takes one typed line for a chat; it may wait for the rest of what the client cut.
+    pub(super) async fn typed(&mut self, id: ClientId, target: &str, text: &str, label: Option<String>) {
+        let now = Instant::now();
+        let limits = self.shared.config.limits.clone();
+        if limits.hold.is_zero() || text.starts_with('\x01') {
+            self.flush_held(id).await;
+            let labels = label.into_iter().collect();
+            return self.say(id, target, text, labels).await;
+        }
+        let folded = fold(target);
+        let joins = self
+            .clients
+            .get(&id)
+            .and_then(|client| client.held.as_ref())
+            .is_some_and(|held| fold(&held.target) == folded && held.has_room(text.len()));
+        if !joins {
+            self.flush_held(id).await;
+        }
+        let Some(client) = self.clients.get_mut(&id) else { return };
+        match &mut client.held {
+            Some(held) => held.join(text, label, now, &limits),
+            none => *none = Some(Held::new(target.to_owned(), text, label, now, &limits)),
+        }
+    }
+
+    /// Says what waits.
+    pub(super) async fn flush_held(&mut self, id: ClientId) {
+        let held = self.clients.get_mut(&id).and_then(|client| client.held.take());
+        if let Some(held) = held {
+            self.say(id, &held.target, &held.text, held.labels).await;
+        }
+    }
+
+    pub(super) async fn flush_all_held(&mut self) {
+        for id in self.client_ids() {
+            self.flush_held(id).await;
+        }
+    }
+
+    pub(super) fn target(&self, name: &str) -> Option<Target> {
+        let now = self.shared.clock.now();
+        if name.starts_with('#') {
+            return self.roster.by_name(name, now).map(Target::Channel);
+        }
+        self.roster.by_nick(name, now).map(|(ix, _)| Target::Person(ix))
+    }
+
+    fn chat_of(&self, target: Target) -> Option<ChatKey> {
+        match target {
+            Target::Channel(ix) => self.roster.channel(ix).map(|channel| channel.chat.clone()),
+            Target::Person(ix) => self.roster.person(ix).map(super::roster::Person::private_chat),
+        }
+    }
+
+    /// Commits a post; its echo follows when its fate is known.
+    async fn say(&mut self, id: ClientId, name: &str, text: &str, labels: Vec<String>) {
+        let pending = Pending { client: id, labels, target: name.to_owned(), excerpt: excerpt(text) };
+        let Some(target) = self.target(name) else {
+            return self.tell_failure(&pending, "was not delivered, because nobody has that name any more");
+        };
+        if !self.health_is_up() {
+            // Nothing is queued for hours behind somebody's back.
+            return self.tell_failure(&pending, "was not delivered, because WeChat is logged out");
+        }
+        let (Some(chat), Some((body, mentions))) =
+            (self.chat_of(target).and_then(|chat| self.chat_ref(&chat)), self.body(target, text).await)
+        else {
+            return self.acknowledge(id, pending.labels);
+        };
+        let post = Post {
+            remote_id: self.shared.next_remote_id(),
+            chat,
+            author: Author::Owner,
+            at: self.shared.clock.now(),
+            body,
+            quote: None,
+            mentions,
+            echo_of: None,
+        };
+        let remote_id = post.remote_id.clone();
+        match self.commit(Batch { posts: vec![post], ..Batch::default() }).await {
+            Ok(()) => self.expect_fate(remote_id, pending),
+            Err(error @ Unstored::Not(_)) => {
+                tracing::warn!(%error, "a line typed on IRC could not be stored");
+                self.tell_failure(&pending, &format!("was not delivered, because {error}"));
+            }
+            Err(error @ Unstored::Perhaps) => {
+                tracing::warn!(%error, "a line typed on IRC is not known to be stored");
+                self.tell_failure(&pending, &format!("may not have been delivered: {error}"));
+            }
+        }
+    }
+
+    fn acknowledge(&mut self, id: ClientId, labels: Vec<String>) {
+        let server = self.shared.config.server_name.clone();
+        let Some(client) = self.clients.get_mut(&id) else { return };
+        for label in labels {
+            let mut line = String::from("@label=");
+            crate::wire::tags::escape_into(&mut line, &label);
+            client.line(&format!("{line} :{server} ACK"));
+        }
+    }
+
+    /// What a text means; `None` when nothing is left of it.
+    async fn body(&self, target: Target, text: &str) -> Option<(Body, Vec<Mention>)> {
+        if let Some(action) = text.strip_prefix("\x01ACTION ") {
+            let text = strip(action.trim_end_matches('\x01')).trim().to_owned();
+            return (!text.is_empty()).then_some((Body::Action { text }, Vec::new()));
+        }
+        let plain = strip(text);
+        if let Some((_, attachment)) = self.links.iter().find(|(link, _)| *link == plain.trim()) {
+            // One of our own links and nothing else: the file itself, if it is still there.
+            let attachment = attachment.clone();
+            if let Ok(Some(info)) = self.shared.media.info(attachment.media).await
+                && info.state == MediaState::Ready
+            {
+                return Some((Body::Attachment(attachment), Vec::new()));
+            }
+        }
+        let (text, mentions) = match target {
+            Target::Channel(ix) => self.find_mentions(ix, &plain),
+            Target::Person(_) => (plain.into_owned(), Vec::new()),
+        };
+        (!text.trim().is_empty()).then_some((Body::Text { text }, mentions))
+    }
+
+    /// `nick: hi` at the start and `@nick` anywhere become mentions of members.
+    fn find_mentions(&self, channel: ChannelIx, text: &str) -> (String, Vec<Mention>) {
+        let member = |nick: &str| {
+            let (ix, _) = self.roster.by_nick(nick, self.shared.clock.now())?;
+            let membership = self.roster.membership(channel, ix)?;
+            Some((self.roster.person(ix)?.key.clone(), membership.alias.clone()))
+        };
+        let mut out = String::with_capacity(text.len());
+        let mut mentions = Vec::new();
+        let mut add =
+            |out: &mut String, (person, alias): (wxgate_contract::PersonKey, String), nick: &str| {
+                let start = out.len();
+                out.push('@');
+                out.push_str(if alias.is_empty() { nick } else { &alias });
+                mentions.push(Mention { person: Some(person), is_owner: false, range: (start, out.len()) });
+            };
+        let mut rest = text;
+        if let Some((word, tail)) = text.split_once([':', ',', '：', '，'])
+            && !word.contains(char::is_whitespace)
+            && !word.starts_with('@')
+            && let Some(found) = member(word)
+        {
+            add(&mut out, found, word);
+            out.push(' ');
+            rest = tail.trim_start_matches(' ');
+        }
+        while let Some(at) = rest.find('@') {
+            let (before, sign) = rest.split_at(at);
+            out.push_str(before);
+            let tail = sign.get(1..).unwrap_or("");
+            let word: &str = tail.split(|c: char| c.is_whitespace()).next().unwrap_or("");
+            // The longest beginning of the word that is somebody's nick: marks may follow it.
+            let starts_word = !out.ends_with(|c: char| c.is_ascii_alphanumeric());
+            let ends = word.char_indices().map(|(at, c)| at + c.len_utf8()).rev();
+            let found = ends
+                .filter(|_| starts_word)
+                .filter_map(|end| word.get(..end))
+                .find_map(|nick| member(nick).map(|found| (nick, found)));
+            match found {
+                Some((nick, found)) => {
+                    add(&mut out, found, nick);
+                    rest = tail.get(nick.len()..).unwrap_or("");
+                }
+                None => {
+                    out.push('@');
+                    rest = tail;
+                }
+            }
+        }
+        out.push_str(rest);
+        (out, mentions)
+    }
+
+    /// A CTCP request to somebody else than a channel is answered here: nobody else could.
+    pub(super) fn ctcp(&mut self, id: ClientId, target: &str, request: &str) {
+        let (word, rest) = request.split_once(' ').unwrap_or((request, ""));
+        let answer = match word.to_ascii_uppercase().as_str() {
+            "VERSION" => format!("VERSION wxgate {}", env!("CARGO_PKG_VERSION")),
+            "PING" => format!("PING {rest}"),
+            "TIME" => format!("TIME {}", super::stamp::long(self.shared.clock.now())),
+            "CLIENTINFO" => "CLIENTINFO ACTION PING TIME VERSION".to_owned(),
+            _ => return,
+        };
+        let nick = self.nick.clone();
+        let prefix = match self.target(target) {
+            Some(Target::Person(ix)) => self.roster.person(ix).map(super::roster::Person::prefix),
+            _ => None,
+        };
+        let prefix = prefix.unwrap_or_else(|| {
+            if is_same(target, &nick) { self.own_prefix() } else { self.service_prefix() }
+        });
+        self.to(id, &format!(":{prefix} NOTICE {nick} :\x01{answer}\x01"));
+    }
+}

@@ -1,0 +1,363 @@
+//! What was said, as lines for each client.
+
+use std::sync::Arc;
+
+use tokio::time::Instant;
+use wxgate_contract::{Author, Fate, PostId, TimelineItem, Timestamp};
+
+use super::caps::Caps;
+use super::client::{Client, Mode};
+use super::config::Join;
+use super::registry::ClientId;
+use super::roster::{ChannelIx, PersonIx};
+use super::session::{Pending, Session};
+use super::stamp;
+use crate::wire::split;
+use crate::wire::tags::escape_into;
+
+mod text;
+
+pub(super) use text::excerpt;
+
+/// Bytes that wait for a client above which it is no longer given what happens, but reads the
+/// timeline at its own pace. A quarter of the queue's bound.
+pub(super) const MAX_AHEAD_BYTES: usize = 256 * 1024;
+/// What `[MM-DD HH:MM] ` takes.
+const SHORT_STAMP_BYTES: usize = 14;
+/// What marks an own line in front of clients that cannot see own lines in queries.
+const OWN_MARK: &str = "→ ";
+
+/// Where a line is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Window {
+    Channel(ChannelIx),
+    Query(PersonIx),
+}
+
+/// A line ready to be addressed to each client.
+#[derive(Debug)]
+pub(super) struct Rendered {
+    id: PostId,
+    at: Timestamp,
+    prefix: String,
+    verb: &'static str,
+    target: String,
+    /// The other side of a query with an own line, for clients that cannot show own lines.
+    own_query: Option<String>,
+    account: Option<String>,
+    texts: Vec<String>,
+}
+
+/// How a line is given to one client.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Giving<'a> {
+    pub(super) batch: Option<&'a str>,
+    pub(super) label: Option<&'a str>,
+    pub(super) is_replay: bool,
+}
+
+impl Session {
+    /// Shows something that became visible just now.
+    pub(super) async fn show(&mut self, item: Arc<TimelineItem>) {
+        self.last_seq = self.last_seq.max(item.seq);
+        let pending =
+            if item.origin == self.shared.network { self.pending.remove(&item.post.remote_id) } else { None };
+        let window = self.window(&item).await;
+        let rendered = match window {
+            Some(window) if self.is_open(window).await => self.render(&item, window, Replay(false)),
+            _ => None,
+        };
+        if let (Some(Window::Channel(ix)), Fate::Said) = (window, &item.fate)
+            && let Some(channel) = self.roster.channel_mut(ix)
+        {
+            channel.last_post = Some(item.post_id);
+        }
+        let now = Instant::now();
+        let own = pending.as_ref().map(|pending| pending.client);
+        let is_known_failure =
+            own.is_some_and(|id| self.clients.contains_key(&id)) && item.fate != Fate::Said;
+        let mut buffer = String::new();
+        let mut behind = Vec::new();
+        for client in self.clients.values_mut() {
+            if !client.is_live() && client.queue.len_bytes() == 0 {
+                behind.push(client.id);
+            }
+            if !client.is_live() || item.seq <= client.floor_seq {
+                continue;
+            }
+            if client.queue.len_bytes() > MAX_AHEAD_BYTES {
+                client.mode = Mode::Reading;
+                continue;
+            }
+            if own != Some(client.id)
+                && !is_known_failure
+                && let Some(rendered) = &rendered
+            {
+                give(client, rendered, Giving::default(), &self.nick, &mut buffer);
+            }
+            client.gave(item.seq, now);
+        }
+        if let Some(pending) = pending {
+            self.tell_sender(&pending, &item, rendered.as_ref());
+        }
+        // A client that could not read the timeline before tries again.
+        for id in behind {
+            Box::pin(self.pump(id)).await;
+        }
+    }
+
+    /// The echo or the failure, to the client that said it.
+    fn tell_sender(&mut self, pending: &Pending, item: &TimelineItem, rendered: Option<&Rendered>) {
+        let why = match &item.fate {
+            Fate::Said => None,
+            Fate::NotDelivered { why } => Some(format!("was not delivered, because {why}")),
+            Fate::MaybeDelivered { why } => Some(format!("may not have been delivered: {why}")),
+        };
+        if let Some(why) = why {
+            return self.tell_failure(pending, &why);
+        }
+        let nick = self.nick.clone();
+        let server = self.shared.config.server_name.clone();
+        let batch = format!("l{}", self.shared.next_number());
+        let Some(client) = self.clients.get_mut(&pending.client) else { return };
+        let mut labels = pending.labels.iter();
+        let mut buffer = String::new();
+        match rendered {
+            Some(rendered) if client.has(Caps::ECHO_MESSAGE) => match labels.next() {
+                Some(label) if rendered.texts.len() > 1 && client.has(Caps::BATCH) => {
+                    let mut start = String::from("@label=");
+                    escape_into(&mut start, label);
+                    client.line(&format!("{start} :{server} BATCH +{batch} labeled-response"));
+                    let giving = Giving { batch: Some(&batch), ..Giving::default() };
+                    give(client, rendered, giving, &nick, &mut buffer);
+                    client.line(&format!(":{server} BATCH -{batch}"));
+                }
+                label => {
+                    let giving = Giving { label: label.map(String::as_str), ..Giving::default() };
+                    give(client, rendered, giving, &nick, &mut buffer);
+                }
+            },
+            _ => {}
+        }
+        for label in labels {
+            let mut line = String::from("@label=");
+            escape_into(&mut line, label);
+            client.line(&format!("{line} :{server} ACK"));
+        }
+    }
+
+    /// One honest sentence about a line that did not get through, where it was typed.
+    pub(super) fn tell_failure(&mut self, pending: &Pending, why: &str) {
+        let (server, nick) = (self.shared.config.server_name.clone(), self.nick.clone());
+        let target = pending.target.clone();
+        let now = self.shared.clock.now();
+        let source = match self.roster.by_nick(&target, now).and_then(|(ix, _)| self.roster.person(ix)) {
+            Some(person) => person.prefix(),
+            None => self.service_prefix(),
+        };
+        let Some(client) = self.clients.get_mut(&pending.client) else { return };
+        let mut tags = String::new();
+        if let Some(label) = pending.labels.first() {
+            tags.push_str("@label=");
+            escape_into(&mut tags, label);
+            tags.push(' ');
+        }
+        if client.has(Caps::STANDARD_REPLIES) {
+            client.line(&format!(
+                "{tags}:{server} FAIL PRIVMSG MESSAGE_NOT_DELIVERED {target} :\"{}\" {why}",
+                pending.excerpt
+            ));
+        } else if target.starts_with('#') {
+            client.line(&format!("{tags}:{source} NOTICE {target} :\"{}\" {why}", pending.excerpt));
+        } else {
+            client.line(&format!("{tags}:{source} NOTICE {nick} :[gateway] \"{}\" {why}", pending.excerpt));
+        }
+    }
+
+    /// Where an item is shown; learns people and chats that are new.
+    pub(super) async fn window(&mut self, item: &TimelineItem) -> Option<Window> {
+        let now = self.shared.clock.now();
+        let chat = &item.post.chat;
+        let author = match &item.post.author {
+            Author::Person { person, name } => {
+                if self.roster.by_key(person).is_none()
+                    && let Ok(profiles) =
+                        self.shared.directory.people(&chat.network, std::slice::from_ref(person)).await
+                    && let Some(profile) = profiles.first().filter(|p| !p.display_name().is_empty())
+                {
+                    self.roster.update_person(profile, now);
+                }
+                Some(self.roster.name_person(person, name, now))
+            }
+            Author::Owner | Author::Network | Author::Gateway => None,
+        };
+        if let Some(ix) = self.roster.by_chat(&chat.chat) {
+            return Some(Window::Channel(ix));
+        }
+        if let Some(ix) = self.roster.by_private_chat(&chat.chat) {
+            return Some(Window::Query(ix));
+        }
+        // A chat that nobody told us about.
+        let profile = self.shared.directory.chat(chat).await.ok().flatten();
+        if let Some(profile) = &profile
+            && let Ok(Some((ix, _))) = self.take_chat(profile.clone()).await
+        {
+            return Some(Window::Channel(ix));
+        }
+        let person = author.or_else(|| {
+            let profile = profile.as_ref()?;
+            let members = profile.members.as_deref().unwrap_or_default();
+            let other = members.iter().find(|member| !member.is_self)?;
+            Some(self.roster.name_person(&other.person, &other.name, now))
+        });
+        let person = person.unwrap_or_else(|| {
+            let title = profile.as_ref().map_or("", |profile| profile.title.as_str());
+            self.roster.name_person(&chat.chat.as_str().into(), title, now)
+        });
+        self.roster.set_private_chat(person, &chat.chat);
+        Some(Window::Query(person))
+    }
+
+    /// True when lines of this window are shown; joins a group that speaks.
+    async fn is_open(&mut self, window: Window) -> bool {
+        let Window::Channel(ix) = window else { return true };
+        let Some(channel) = self.roster.channel(ix) else { return false };
+        if !channel.is_joined
+            && !channel.is_hidden
+            && channel.is_real
+            && self.shared.config.join != Join::Manual
+        {
+            self.join(ix).await;
+        }
+        self.roster.channel(ix).is_some_and(|channel| channel.is_joined)
+    }
+
+    /// The lines of an item; `None` when it shows nothing.
+    pub(super) fn render(&mut self, item: &TimelineItem, window: Window, replay: Replay) -> Option<Rendered> {
+        let is_own = item.post.author == Author::Owner;
+        let author = match &item.post.author {
+            Author::Person { person, .. } => self.roster.by_key(person),
+            Author::Owner | Author::Network | Author::Gateway => None,
+        };
+        let content = self.content(item, window)?;
+        let text_owned = content.text;
+        let service = self.service_prefix();
+        let own = self.own_prefix();
+        let query = match window {
+            Window::Query(ix) => self.roster.person(ix),
+            Window::Channel(_) => None,
+        };
+        let by_author = content.speaker == text::Speaker::Author;
+        let (prefix, target, own_query) = match (window, query) {
+            (Window::Channel(ix), _) => {
+                let author = author.filter(|_| by_author).and_then(|ix| self.roster.person(ix));
+                let prefix = match author {
+                    Some(person) => person.prefix(),
+                    None if is_own && by_author => own,
+                    None => service,
+                };
+                (prefix, self.channel_name(ix), None)
+            }
+            (_, Some(person)) if is_own && by_author => (own, person.nick.clone(), Some(person.prefix())),
+            (_, Some(person)) => (person.prefix(), self.nick.clone(), None),
+            (_, None) => (service, self.nick.clone(), None),
+        };
+        let account = author.and_then(|ix| self.roster.person(ix)).map(|person| person.user.clone());
+        let account = account.or_else(|| is_own.then(|| self.key.user.to_string())).filter(|_| by_author);
+        let mut budget = split::budget(&prefix, content.verb, &target);
+        if let Some(contact) = &own_query {
+            budget = budget.min(split::budget(contact, content.verb, &self.nick)) - OWN_MARK.len();
+        }
+        if replay.0 {
+            budget -= SHORT_STAMP_BYTES;
+        }
+        let texts = text::pieces(&text_owned, budget, content.shape);
+        Some(Rendered {
+            id: item.post_id,
+            at: item.post.at,
+            prefix,
+            verb: content.verb,
+            target,
+            own_query,
+            account,
+            texts,
+        })
+    }
+
+    /// Gives an item to one client.
+    pub(super) fn give_item(&mut self, id: ClientId, rendered: &Rendered, giving: Giving<'_>) {
+        let mut buffer = String::new();
+        if let Some(client) = self.clients.get_mut(&id) {
+            give(client, rendered, giving, &self.nick, &mut buffer);
+        }
+    }
+}
+
+/// The line is shown after the fact.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Replay(pub(super) bool);
+
+/// Writes one item for one client.
+fn give(client: &mut Client, rendered: &Rendered, giving: Giving<'_>, nick: &str, buffer: &mut String) {
+    buffer.clear();
+    let caps = client.caps();
+    let (prefix, target, mark) = match &rendered.own_query {
+        Some(contact) if !caps.sees_own_lines() => (contact.as_str(), nick, OWN_MARK),
+        _ => (rendered.prefix.as_str(), rendered.target.as_str(), ""),
+    };
+    let stamp = if giving.is_replay && !caps.has(Caps::SERVER_TIME) {
+        stamp::short(rendered.at)
+    } else {
+        String::new()
+    };
+    for (at, text) in rendered.texts.iter().enumerate() {
+        push_tags(buffer, caps, rendered, giving, at);
+        buffer.extend([":", prefix, " ", rendered.verb, " ", target, " :"]);
+        match text.strip_prefix("\x01ACTION ") {
+            Some(action) if !(stamp.is_empty() && mark.is_empty()) => {
+                buffer.extend(["\x01ACTION ", &stamp, mark, action]);
+            }
+            _ => buffer.extend([stamp.as_str(), mark, text]),
+        }
+        buffer.push_str("\r\n");
+    }
+    client.bytes(buffer.as_bytes());
+}
+
+/// Only tags that the client negotiated. The pieces of one message have ids of their own.
+fn push_tags(buffer: &mut String, caps: Caps, rendered: &Rendered, giving: Giving<'_>, at: usize) {
+    use std::fmt::Write as _;
+    let mut separator = '@';
+    let mut next = |buffer: &mut String, key: &str| {
+        buffer.push(separator);
+        buffer.push_str(key);
+        buffer.push('=');
+        separator = ';';
+    };
+    if let Some(label) = giving.label.filter(|_| at == 0) {
+        next(buffer, "label");
+        escape_into(buffer, label);
+    }
+    if let Some(batch) = giving.batch.filter(|_| caps.has(Caps::BATCH)) {
+        next(buffer, "batch");
+        buffer.push_str(batch);
+    }
+    if caps.has(Caps::SERVER_TIME) {
+        next(buffer, "time");
+        stamp::push_server_time(buffer, rendered.at);
+    }
+    if caps.has(Caps::MESSAGE_TAGS) {
+        next(buffer, "msgid");
+        let _ = write!(buffer, "wx{}", rendered.id);
+        if at > 0 {
+            let _ = write!(buffer, "-{}", at + 1);
+        }
+    }
+    if let Some(account) = rendered.account.as_ref().filter(|_| caps.has(Caps::ACCOUNT_TAG)) {
+        next(buffer, "account");
+        escape_into(buffer, account);
+    }
+    if separator == ';' {
+        buffer.push(' ');
+    }
+}

@@ -1,0 +1,386 @@
+//! The words of an item. Source: the IRC notes, section 5.
+
+use wxgate_contract::{
+    Attachment, AttachmentKind, Author, Body, Card, CardKind, Fate, GroupEvent, Mention, TimelineItem,
+};
+
+use super::Window;
+use crate::server::config::Lang;
+use crate::server::session::Session;
+use crate::wire::format::strip;
+use crate::wire::split;
+
+/// Characters of a quoted line. Source: the IRC notes, section 5.
+const QUOTE_CHARS: usize = 24;
+/// Characters of a lost line. Source: the IRC notes, section 5.
+const EXCERPT_CHARS: usize = 40;
+
+/// Who says a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Speaker {
+    /// The author of the post.
+    Author,
+    /// The gateway, about the post.
+    Gateway,
+}
+
+/// How a text becomes lines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Shape {
+    /// As many lines as it takes.
+    Lines,
+    /// As many, each an ACTION.
+    Actions,
+    /// One line: what stands before the last link is shortened.
+    OneLine,
+}
+
+pub(super) struct Content {
+    pub(super) verb: &'static str,
+    pub(super) speaker: Speaker,
+    pub(super) shape: Shape,
+    pub(super) text: String,
+}
+
+impl Content {
+    fn said(text: String, shape: Shape) -> Self {
+        Self { verb: "PRIVMSG", speaker: Speaker::Author, shape, text }
+    }
+
+    fn notice(text: String) -> Self {
+        Self { verb: "NOTICE", speaker: Speaker::Gateway, shape: Shape::Lines, text }
+    }
+}
+
+/// The first characters of a text, on one line.
+pub(in crate::server) fn excerpt(text: &str) -> String {
+    shorten(text, EXCERPT_CHARS)
+}
+
+fn shorten(text: &str, max_chars: usize) -> String {
+    let flat = strip(text).split_whitespace().collect::<Vec<_>>().join(" ");
+    let mut short: String = flat.chars().take(max_chars).collect();
+    if short.len() < flat.len() {
+        short.push('…');
+    }
+    short
+}
+
+/// A text as the lines that carry it.
+pub(super) fn pieces(text: &str, budget: usize, shape: Shape) -> Vec<String> {
+    match shape {
+        Shape::Lines => split::split(text, budget).into_iter().map(std::borrow::Cow::into_owned).collect(),
+        // Nine bytes less: \x01ACTION … \x01
+        Shape::Actions => split::split(text, budget.saturating_sub(9))
+            .into_iter()
+            .map(|piece| format!("\x01ACTION {piece}\x01"))
+            .collect(),
+        Shape::OneLine => vec![one_line(text, budget)],
+    }
+}
+
+/// Shortens what stands around the link, never the link. `\0` marks the link's borders.
+fn one_line(text: &str, budget: usize) -> String {
+    let mut parts = text.splitn(3, '\0');
+    let (head, link, tail) =
+        (parts.next().unwrap_or(""), parts.next().unwrap_or(""), parts.next().unwrap_or(""));
+    let flat = |text: &str| text.replace('\n', " ");
+    let whole = format!("{}{link}{}", flat(head), flat(tail));
+    if whole.len() <= budget {
+        return whole;
+    }
+    let room = budget.saturating_sub(link.len());
+    let head_room = room.saturating_sub(tail.len().min(room / 2));
+    let cut = |text: &str, room: usize| -> String {
+        let text = flat(text);
+        if text.len() <= room {
+            return text;
+        }
+        // The cut text ends with `… `, four bytes.
+        let first = split::split(&text, room.max(split::MIN_BUDGET_BYTES)).first().map(|p| p.to_string());
+        let kept = first.unwrap_or_default();
+        let end = (0..=room.saturating_sub(4)).rev().find(|at| kept.is_char_boundary(*at)).unwrap_or(0);
+        format!("{}… ", kept.get(..end).unwrap_or(""))
+    };
+    let head = cut(head, head_room);
+    let tail_room = room.saturating_sub(head.len());
+    let tail = if tail.len() <= tail_room { flat(tail) } else { String::new() };
+    format!("{head}{link}{tail}")
+}
+
+impl Session {
+    /// What an item says, and who says it.
+    pub(super) fn content(&mut self, item: &TimelineItem, window: Window) -> Option<Content> {
+        let failed = match &item.fate {
+            Fate::Said => None,
+            Fate::NotDelivered { why } => Some(format!("was not delivered, because {why}")),
+            Fate::MaybeDelivered { why } => Some(format!("may not have been delivered: {why}")),
+        };
+        if let Some(failed) = failed {
+            let words = match &item.post.body {
+                Body::Text { text } | Body::Action { text } => excerpt(text),
+                _ => "a file".to_owned(),
+            };
+            return Some(Content::notice(format!("[gateway] \"{words}\" {failed}")));
+        }
+        if item.is_recalled {
+            return Some(Content::notice(self.recalled(item, "")));
+        }
+        Some(match &item.post.body {
+            Body::Text { text } => {
+                let text = strip(&self.mentions(text, &item.post.mentions, window)).into_owned();
+                let text = format!("{}{text}", self.quote(item, window));
+                // An empty text would show nothing at all.
+                let text = if text.is_empty() { " ".to_owned() } else { text };
+                let by_network = matches!(item.post.author, Author::Network | Author::Gateway);
+                if by_network { Content::notice(text) } else { Content::said(text, Shape::Lines) }
+            }
+            Body::Action { text } => Content::said(strip(text).into_owned(), Shape::Actions),
+            Body::Attachment(attachment) => Content::said(self.attachment(attachment), Shape::OneLine),
+            Body::Card(card) => Content::said(self.card(card), Shape::OneLine),
+            Body::Recall { notice, .. } => Content::notice(self.recalled(item, notice)),
+            Body::Event { event, text } => Content::notice(event_text(event, text)),
+            Body::FriendRequest { name, greeting } => {
+                let greeting = shorten(greeting, 200);
+                let said = if greeting.is_empty() { String::new() } else { format!(": {greeting}") };
+                Content::notice(format!("{} asks to become your contact{said}", shorten(name, 60)))
+            }
+            Body::Unsupported { summary } => {
+                Content::said(format!("[{}]", shorten(summary, 300)), Shape::Lines)
+            }
+        })
+    }
+
+    fn author_name(&self, author: &Author) -> String {
+        match author {
+            Author::Owner => self.nick.clone(),
+            Author::Person { person, name } => {
+                let known = self.roster.by_key(person).and_then(|ix| self.roster.person(ix));
+                known.map_or_else(|| shorten(name, 30), |person| person.nick.clone())
+            }
+            Author::Network | Author::Gateway => self.shared.config.service_nick.clone(),
+        }
+    }
+
+    fn recalled(&self, item: &TimelineItem, notice: &str) -> String {
+        if notice.is_empty() {
+            let word = self.word("recalled a message", "撤回了一条消息");
+            format!("{} {word}", self.author_name(&item.post.author))
+        } else {
+            shorten(notice, 200)
+        }
+    }
+
+    /// `「张三: first 24 characters…」 `, unless the quoted line is the one above.
+    fn quote(&self, item: &TimelineItem, window: Window) -> String {
+        let Some(quote) = &item.post.quote else { return String::new() };
+        if let Window::Channel(ix) = window
+            && item.target.is_some()
+            && self.roster.channel(ix).is_some_and(|channel| channel.last_post == item.target)
+        {
+            return String::new();
+        }
+        let words = shorten(&quote.excerpt, QUOTE_CHARS);
+        let name = shorten(&quote.author_name, 30);
+        match (name.is_empty(), words.is_empty()) {
+            (true, true) => String::new(),
+            (true, false) => format!("「{words}」 "),
+            (false, true) => format!("「{name}」 "),
+            (false, false) => format!("「{name}: {words}」 "),
+        }
+    }
+
+    /// Mentions as clients highlight them: `nick: ` at the start, `@nick` inside.
+    fn mentions(&self, text: &str, mentions: &[Mention], window: Window) -> String {
+        let mut mentions: Vec<&Mention> = mentions.iter().collect();
+        mentions.sort_by_key(|mention| mention.range);
+        let mut out = String::with_capacity(text.len());
+        let mut at = 0;
+        for mention in mentions {
+            let (start, end) = mention.range;
+            let nick = match (&mention.person, mention.is_owner) {
+                (_, true) => Some(self.nick.clone()),
+                (Some(person), false) => self
+                    .roster
+                    .by_key(person)
+                    .and_then(|ix| self.roster.person(ix))
+                    .map(|person| person.nick.clone()),
+                // Everybody stays as it is written.
+                (None, false) => None,
+            };
+            // Ranges come from outside: one that does not fit is left alone.
+            let (Some(nick), Some(before), Some(_)) = (nick, text.get(at..start), text.get(start..end))
+            else {
+                continue;
+            };
+            out.push_str(before);
+            let mut rest = end;
+            if start == 0 && matches!(window, Window::Channel(_)) {
+                out.push_str(&nick);
+                out.push(':');
+                let tail = text.get(rest..).unwrap_or("");
+                rest += tail.len() - tail.trim_start_matches([' ', '\u{2005}', ':', '：', ',']).len();
+                if rest < text.len() {
+                    out.push(' ');
+                }
+            } else {
+                out.push('@');
+                out.push_str(&nick);
+            }
+            at = rest;
+        }
+        out.push_str(text.get(at..).unwrap_or(""));
+        // The four-per-em space that ends a mention is a plain space to everybody else.
+        if out.contains('\u{2005}') { out.replace('\u{2005}', " ") } else { out }
+    }
+
+    fn word(&self, english: &'static str, chinese: &'static str) -> &'static str {
+        match self.shared.config.lang {
+            Lang::English => english,
+            Lang::Chinese => chinese,
+        }
+    }
+
+    /// `[image] link (1.2 MB)`.
+    fn attachment(&mut self, attachment: &Attachment) -> String {
+        let label = match attachment.kind {
+            AttachmentKind::Image => self.word("image", "图片"),
+            AttachmentKind::Sticker => self.word("sticker", "表情"),
+            AttachmentKind::Voice => self.word("voice", "语音"),
+            AttachmentKind::Video => self.word("video", "视频"),
+            AttachmentKind::File => self.word("file", "文件"),
+        };
+        let mut facts = Vec::new();
+        if attachment.duration_ms > 0 {
+            let seconds = attachment.duration_ms.div_ceil(1000);
+            facts.push(format!("{}:{:02}", seconds / 60, seconds % 60));
+        }
+        if attachment.size_bytes > 0 {
+            facts.push(size(attachment.size_bytes));
+        }
+        let name = shorten(&attachment.name, 80);
+        let shown_name = if attachment.kind == AttachmentKind::File && !name.is_empty() {
+            format!(" {name}")
+        } else {
+            String::new()
+        };
+        let facts = if facts.is_empty() { String::new() } else { format!(" ({})", facts.join(", ")) };
+        let caption = strip(&attachment.caption).into_owned();
+        let caption = if caption.is_empty() { caption } else { format!(" {caption}") };
+        let link = self.shared.media.link(attachment.media, &attachment.name);
+        match link {
+            Some(link) => {
+                self.remember_link(&link, attachment);
+                format!("[{label}]{shown_name}{caption} \0{link}\0{facts}")
+            }
+            None => format!("[{label}]{shown_name}{caption}{facts}"),
+        }
+    }
+
+    fn card(&self, card: &Card) -> String {
+        let label = match card.kind {
+            CardKind::Link => self.word("link", "链接"),
+            CardKind::Music => self.word("music", "音乐"),
+            CardKind::Location => self.word("location", "位置"),
+            CardKind::NameCard => self.word("name card", "名片"),
+            CardKind::MiniProgram => self.word("mini program", "小程序"),
+            CardKind::RedPacket => self.word("red packet", "红包"),
+            CardKind::Transfer => self.word("transfer", "转账"),
+            CardKind::MergedHistory => self.word("chat history", "聊天记录"),
+            CardKind::Call => self.word("call", "通话"),
+        };
+        let mut text = format!("[{label}]");
+        let mut add = |part: &str| {
+            let part = strip(part).split_whitespace().collect::<Vec<_>>().join(" ");
+            if !part.is_empty() {
+                text.push(' ');
+                text.push_str(&part);
+            }
+        };
+        add(&card.title);
+        let detail = if card.detail == card.title { "" } else { card.detail.as_str() };
+        if !detail.is_empty() {
+            add(&format!("– {}", shorten(detail, 120)));
+        }
+        if !card.source.is_empty() {
+            add(&format!("({})", shorten(&card.source, 40)));
+        }
+        if let Some((latitude, longitude)) = card.place.filter(|_| card.url.is_empty()) {
+            add(&format!("({latitude:.5}, {longitude:.5})"));
+        }
+        let on_phone = matches!(
+            card.kind,
+            CardKind::RedPacket | CardKind::Transfer | CardKind::MergedHistory | CardKind::Call
+        );
+        if on_phone {
+            add(self.word("(open on the phone)", "(请在手机上查看)"));
+        }
+        let url: String = card.url.chars().filter(|c| !c.is_control() && !c.is_whitespace()).collect();
+        // A link that no line could hold is shown cut like any other text.
+        if url.is_empty() { text } else { format!("{text} \0{url}\0") }
+    }
+}
+
+fn event_text(event: &GroupEvent, text: &str) -> String {
+    let text = shorten(text, 400);
+    if !text.is_empty() {
+        return text;
+    }
+    let by = |by: &String| if by.is_empty() { String::new() } else { format!(" by {}", shorten(by, 40)) };
+    match event {
+        GroupEvent::Joined { names, by: who } => {
+            format!("joined{}: {}", by(who), shorten(&names.join(", "), 300))
+        }
+        GroupEvent::Removed { names, by: who } => {
+            format!("removed{}: {}", by(who), shorten(&names.join(", "), 300))
+        }
+        GroupEvent::OwnerGone => "you are no longer in this group".to_owned(),
+        GroupEvent::Renamed { title, by: who } => format!("renamed to \"{}\"{}", shorten(title, 80), by(who)),
+        GroupEvent::Notice => "something happened in this group".to_owned(),
+    }
+}
+
+/// `1.2 MB`, with one decimal from a megabyte on.
+fn size(bytes: u64) -> String {
+    let tenths = |unit: u64| (bytes.saturating_mul(10) + unit / 2) / unit;
+    match bytes {
+        0..1024 => format!("{bytes} B"),
+        1024..1_048_576 => format!("{} KB", bytes.div_ceil(1024)),
+        1_048_576..1_073_741_824 => {
+            let tenths = tenths(1_048_576);
+            format!("{}.{} MB", tenths / 10, tenths % 10)
+        }
+        _ => {
+            let tenths = tenths(1_073_741_824);
+            format!("{}.{} GB", tenths / 10, tenths % 10)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_link_is_never_cut() {
+        let link = format!("https://example.org/media/{}", "a".repeat(80));
+        let text = format!("[file] {} \0{link}\0 (1.2 MB)", "长".repeat(200));
+        let line = one_line(&text, 300);
+        assert!(line.len() <= 300, "{}", line.len());
+        assert!(line.contains(&link) && line.ends_with(" (1.2 MB)"), "{line}");
+        assert_eq!(one_line("[image] \0http://a/b\0 (3 B)", 300), "[image] http://a/b (3 B)");
+    }
+
+    #[test]
+    fn sizes_are_for_people() {
+        for (bytes, text) in [(5, "5 B"), (2000, "2 KB"), (1_258_291, "1.2 MB"), (5_368_709_120, "5.0 GB")] {
+            assert_eq!(size(bytes), text);
+        }
+    }
+
+    #[test]
+    fn excerpts_end_with_an_ellipsis() {
+        assert_eq!(excerpt("short\n text"), "short text");
+        assert_eq!(excerpt(&"字".repeat(50)).chars().count(), 41);
+    }
+}

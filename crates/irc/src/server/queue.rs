@@ -1,0 +1,151 @@
+//! What waits to be written to one client.
+
+use std::sync::{Mutex, PoisonError};
+
+use tokio::sync::Notify;
+
+/// The bytes between the session that says and the writer that writes.
+///
+/// A lock and not a channel: thousands of lines a second would each cost an allocation and a
+/// wake-up there; here they are appended to one buffer that the writer takes whole. The lock is
+/// held for a copy or a swap, never across an await.
+#[derive(Debug)]
+pub(super) struct SendQueue {
+    state: Mutex<State>,
+    more: Notify,
+    drained: Notify,
+    max_bytes: usize,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    bytes: Vec<u8>,
+    /// Taken by the writer and not known to be written.
+    writing_bytes: usize,
+    is_closed: bool,
+}
+
+/// What the writer is to do.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Taken {
+    /// The buffer was filled.
+    Bytes,
+    /// Everything was taken and nothing more will come.
+    Closed,
+}
+
+impl SendQueue {
+    pub(super) fn new(max_bytes: usize) -> Self {
+        Self { state: Mutex::default(), more: Notify::new(), drained: Notify::new(), max_bytes }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+        // A panic elsewhere leaves bytes that are still whole lines.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Appends whole lines; false when the client is gone, or was too slow and is closed now.
+    /// Call [`SendQueue::wake`] after the last line of a turn.
+    pub(super) fn push(&self, lines: &[u8]) -> bool {
+        let mut state = self.lock();
+        if state.is_closed {
+            return false;
+        }
+        if state.bytes.len() + state.writing_bytes + lines.len() > self.max_bytes {
+            state.bytes.extend_from_slice(b"ERROR :SendQ exceeded\r\n");
+            state.is_closed = true;
+            drop(state);
+            self.wake();
+            return false;
+        }
+        state.bytes.extend_from_slice(lines);
+        true
+    }
+
+    /// Appends the last lines and closes.
+    pub(super) fn close(&self, lines: &[u8]) {
+        let mut state = self.lock();
+        if !state.is_closed {
+            state.bytes.extend_from_slice(lines);
+            state.is_closed = true;
+        }
+        drop(state);
+        self.wake();
+    }
+
+    /// Wakes the writer.
+    pub(super) fn wake(&self) {
+        self.more.notify_one();
+    }
+
+    /// Bytes that wait.
+    pub(super) fn len_bytes(&self) -> usize {
+        let state = self.lock();
+        state.bytes.len() + state.writing_bytes
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.lock().is_closed
+    }
+
+    /// Waits for bytes and swaps them into `buffer`, which says at the same time that what it held
+    /// is written. Cancel safe.
+    pub(super) async fn take(&self, buffer: &mut Vec<u8>) -> Taken {
+        buffer.clear();
+        loop {
+            {
+                let mut state = self.lock();
+                let was_writing = std::mem::take(&mut state.writing_bytes) > 0;
+                if !state.bytes.is_empty() {
+                    std::mem::swap(&mut state.bytes, buffer);
+                    state.writing_bytes = buffer.len();
+                    return Taken::Bytes;
+                }
+                if state.is_closed {
+                    return Taken::Closed;
+                }
+                if was_writing {
+                    self.drained.notify_one();
+                }
+            }
+            self.more.notified().await;
+        }
+    }
+
+    /// Waits until everything was written at least once since the last call. One waiter only.
+    pub(super) async fn drained(&self) {
+        self.drained.notified().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_is_pushed_is_taken_whole() {
+        let queue = SendQueue::new(100);
+        let mut buffer = Vec::new();
+        assert!(queue.push(b"a\r\n") && queue.push(b"b\r\n"));
+        queue.wake();
+        assert_eq!(queue.take(&mut buffer).await, Taken::Bytes);
+        assert_eq!(buffer, b"a\r\nb\r\n");
+        assert_eq!(queue.len_bytes(), 6);
+        queue.close(b"ERROR :x\r\n");
+        assert!(!queue.push(b"late\r\n"));
+        assert_eq!(queue.take(&mut buffer).await, Taken::Bytes);
+        assert_eq!(buffer, b"ERROR :x\r\n");
+        assert_eq!(queue.take(&mut buffer).await, Taken::Closed);
+    }
+
+    #[tokio::test]
+    async fn too_much_closes_with_a_word() {
+        let queue = SendQueue::new(10);
+        assert!(queue.push(b"12345678\r\n"));
+        assert!(!queue.push(b"x\r\n"));
+        let mut buffer = Vec::new();
+        assert_eq!(queue.take(&mut buffer).await, Taken::Bytes);
+        assert_eq!(buffer, b"12345678\r\nERROR :SendQ exceeded\r\n");
+        assert_eq!(queue.take(&mut buffer).await, Taken::Closed);
+    }
+}

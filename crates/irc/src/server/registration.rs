@@ -1,0 +1,438 @@
+//! From the first byte to the welcome: CAP, NICK, USER, PASS and AUTHENTICATE in any order.
+//!
+//! Source: Modern IRC, "Connection Registration"; IRCv3 sasl-3.1; the IRC notes, section 2.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::{mpsc, oneshot};
+use wxgate_contract::{Command, CommandError, UserName};
+
+use super::caps::{CapEffect, Caps, Negotiation};
+use super::commands;
+use super::connection::{Read, Reader};
+use super::names;
+use super::registry::{Arrival, ClientId, Incoming, SessionKey, Shared};
+use crate::wire::casemap::is_same;
+use crate::wire::message::{BadLine, Line, Message};
+use crate::wire::numeric as n;
+
+/// A piece of SASL data; exactly this many bytes mean that more follows. Source: IRCv3 sasl-3.1.
+const SASL_PIECE_BYTES: usize = 400;
+/// All pieces together: a name and a password are never longer. Chosen.
+const MAX_SASL_BYTES: usize = 4096;
+/// Wrong passwords on one connection. Chosen.
+const MAX_FAILURES: u32 = 3;
+/// Longest real name kept. Chosen.
+const MAX_REALNAME_CHARS: usize = 100;
+
+/// A client that is inside.
+pub(super) struct Registered {
+    pub(super) session: mpsc::Sender<Incoming>,
+}
+
+/// Leads one connection to its session; `None` when it ended on the way.
+pub(super) async fn register<S: AsyncRead + AsyncWrite + Send + Unpin>(
+    shared: &Arc<Shared>,
+    reader: &mut Reader<'_, S>,
+    id: ClientId,
+    address: IpAddr,
+    is_secure: bool,
+) -> Option<Registered> {
+    let mut desk = Desk {
+        shared,
+        queue: Arc::clone(&reader.queue),
+        negotiation: Negotiation::default(),
+        is_held: false,
+        nick: None,
+        user: None,
+        password: None,
+        sasl: None,
+        login: None,
+        failures: 0,
+    };
+    loop {
+        let line = match reader.next().await {
+            Read::Line(line) => line,
+            Read::BadText => {
+                desk.bad_text();
+                continue;
+            }
+            Read::TooLong => {
+                desk.numeric(n::ERR_INPUTTOOLONG, ":Input line was too long");
+                continue;
+            }
+            Read::End(_) => return None,
+        };
+        match Message::parse(&line) {
+            Ok(message) => desk.command(&message).await,
+            Err(BadLine::Empty | BadLine::Control | BadLine::NoCommand) => continue,
+        }
+        if desk.queue.is_closed() {
+            return None;
+        }
+        if desk.is_ready() {
+            return desk.enter(id, address, is_secure).await;
+        }
+        desk.queue.wake();
+    }
+}
+
+/// Who logged in, and to what.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Login {
+    user: UserName,
+    account: Option<String>,
+    client: String,
+}
+
+impl Login {
+    /// `user`, `user/account`, `user@client`, `user/account@client`.
+    fn parse(text: &str) -> Self {
+        let (rest, client) = text.split_once('@').unwrap_or((text, ""));
+        let (user, account) =
+            rest.split_once('/').map_or((rest, None), |(user, account)| (user, Some(account)));
+        Self {
+            user: UserName::from(user),
+            account: account.filter(|name| !name.is_empty()).map(str::to_owned),
+            client: client
+                .chars()
+                .filter(|c| c.is_alphanumeric() || matches!(c, '-' | '_' | '.'))
+                .take(32)
+                .collect(),
+        }
+    }
+}
+
+struct Desk<'a> {
+    shared: &'a Arc<Shared>,
+    queue: Arc<super::queue::SendQueue>,
+    negotiation: Negotiation,
+    is_held: bool,
+    nick: Option<String>,
+    /// User name and real name.
+    user: Option<(String, String)>,
+    password: Option<String>,
+    /// What came of an AUTHENTICATE that is under way.
+    sasl: Option<String>,
+    login: Option<Login>,
+    failures: u32,
+}
+
+impl Desk<'_> {
+    fn is_ready(&self) -> bool {
+        !self.is_held && self.nick.is_some() && self.user.is_some()
+    }
+
+    fn say(&self, line: &str) {
+        let mut bytes = Vec::with_capacity(line.len() + 2);
+        bytes.extend_from_slice(line.as_bytes());
+        bytes.extend_from_slice(b"\r\n");
+        self.queue.push(&bytes);
+    }
+
+    fn numeric(&self, code: u16, rest: &str) {
+        let nick = self.nick.as_deref().unwrap_or("*");
+        self.say(&format!(":{} {code:03} {nick} {rest}", self.shared.config.server_name));
+    }
+
+    fn end(&self, why: &str) {
+        self.queue.close(format!("ERROR :Closing link: {why}\r\n").as_bytes());
+    }
+
+    fn bad_text(&self) {
+        if self.negotiation.caps.has(Caps::STANDARD_REPLIES) {
+            let server = &self.shared.config.server_name;
+            self.say(&format!(":{server} FAIL * INVALID_UTF8 :The line is not UTF-8"));
+            self.queue.wake();
+        }
+    }
+
+    async fn command(&mut self, message: &Message<'_>) {
+        let word = message.command.to_ascii_uppercase();
+        let first = message.param(0);
+        match (word.as_str(), first) {
+            ("CAP", _) => self.cap(message.params()),
+            ("NICK", nick) => self.set_nick(nick.unwrap_or("")),
+            ("USER", _) => self.set_user(message.params()),
+            ("PASS", Some(password)) => self.password = Some(password.to_owned()),
+            ("AUTHENTICATE", Some(data)) => self.authenticate(data).await,
+            ("PASS" | "AUTHENTICATE", None) => {
+                self.numeric(n::ERR_NEEDMOREPARAMS, &format!("{word} :Not enough parameters"));
+            }
+            ("PING", Some(token)) => {
+                let server = &self.shared.config.server_name;
+                let pong = Line::new().source(server).command("PONG").param(server).last(token);
+                self.say(&pong.build());
+            }
+            ("PING", None) => self.numeric(n::ERR_NOORIGIN, ":No origin specified"),
+            ("PONG", _) => {}
+            ("QUIT", _) => self.end("client quit"),
+            _ if commands::is_known(&word) => self.numeric(n::ERR_NOTREGISTERED, ":You have not registered"),
+            _ => {
+                let word = Line::new().command("").param(message.command).build();
+                self.numeric(n::ERR_UNKNOWNCOMMAND, &format!("{} :Unknown command", word.trim()));
+            }
+        }
+    }
+
+    fn cap(&mut self, params: &[&str]) {
+        let mut reply = Vec::new();
+        let effect = self.negotiation.command(params, &mut reply);
+        let nick = self.nick.as_deref().unwrap_or("*");
+        for rest in reply {
+            self.say(&format!(":{} CAP {nick} {rest}", self.shared.config.server_name));
+        }
+        match effect {
+            CapEffect::Hold => self.is_held = true,
+            CapEffect::Release => {
+                self.is_held = false;
+                if self.sasl.take().is_some() {
+                    self.numeric(n::ERR_SASLABORTED, ":SASL authentication aborted");
+                }
+            }
+            CapEffect::None => {}
+            CapEffect::Unknown(word) => {
+                let word = Line::new().command("").param(&word).build();
+                self.numeric(n::ERR_INVALIDCAPCMD, &format!("{} :Invalid CAP command", word.trim()));
+            }
+        }
+    }
+
+    fn set_nick(&mut self, nick: &str) {
+        if nick.is_empty() {
+            self.numeric(n::ERR_NONICKNAMEGIVEN, ":No nickname given");
+        } else if !names::is_valid_nick(nick) {
+            let shown = Line::new().command("").param(nick).build();
+            self.numeric(n::ERR_ERRONEUSNICKNAME, &format!("{} :Erroneous nickname", shown.trim()));
+        } else if is_same(nick, &self.shared.config.service_nick) {
+            self.numeric(n::ERR_NICKNAMEINUSE, &format!("{nick} :Nickname is already in use"));
+        } else {
+            self.nick = Some(nick.to_owned());
+        }
+    }
+
+    fn set_user(&mut self, params: &[&str]) {
+        let (Some(user), Some(realname)) = (params.first(), params.get(3)) else {
+            return self.numeric(n::ERR_NEEDMOREPARAMS, "USER :Not enough parameters");
+        };
+        if user.is_empty() {
+            return self.numeric(n::ERR_NEEDMOREPARAMS, "USER :Not enough parameters");
+        }
+        let realname = realname.chars().take(MAX_REALNAME_CHARS).collect();
+        self.user = Some(((*user).to_owned(), realname));
+    }
+
+    async fn authenticate(&mut self, data: &str) {
+        if self.login.is_some() {
+            return self.numeric(n::ERR_SASLALREADY, ":You have already authenticated using SASL");
+        }
+        if data == "*" {
+            self.sasl = None;
+            return self.numeric(n::ERR_SASLABORTED, ":SASL authentication aborted");
+        }
+        if data.len() > SASL_PIECE_BYTES {
+            self.sasl = None;
+            return self.numeric(n::ERR_SASLTOOLONG, ":SASL message too long");
+        }
+        let Some(collected) = &mut self.sasl else {
+            if data.eq_ignore_ascii_case("PLAIN") {
+                self.sasl = Some(String::new());
+                return self.say("AUTHENTICATE +");
+            }
+            self.numeric(n::RPL_SASLMECHS, "PLAIN :are available SASL mechanisms");
+            return self.numeric(n::ERR_SASLFAIL, ":SASL authentication failed");
+        };
+        if data != "+" {
+            collected.push_str(data);
+        }
+        if collected.len() > MAX_SASL_BYTES {
+            self.sasl = None;
+            return self.numeric(n::ERR_SASLTOOLONG, ":SASL message too long");
+        }
+        if data.len() == SASL_PIECE_BYTES {
+            return;
+        }
+        let collected = self.sasl.take().unwrap_or_default();
+        match self.check_plain(&collected).await {
+            Ok(login) => {
+                let nick = self.nick.clone().unwrap_or_else(|| "*".to_owned());
+                let user = names::user_part(login.user.as_str());
+                let account = Line::new().command("").param(login.user.as_str()).build();
+                let account = account.trim();
+                let rest = format!("{nick}!{user}@wxgate {account} :You are now logged in as {account}");
+                self.numeric(n::RPL_LOGGEDIN, &rest);
+                self.numeric(n::RPL_SASLSUCCESS, ":SASL authentication successful");
+                self.login = Some(login);
+            }
+            Err(why) => {
+                self.numeric(n::ERR_SASLFAIL, &format!(":SASL authentication failed: {why}"));
+                self.failed();
+            }
+        }
+    }
+
+    async fn check_plain(&self, collected: &str) -> Result<Login, String> {
+        let malformed = || "the data is not that of PLAIN".to_owned();
+        let bytes = STANDARD.decode(collected).map_err(|_| malformed())?;
+        let text = String::from_utf8(bytes).map_err(|_| malformed())?;
+        let mut parts = text.split('\0');
+        let (Some(authzid), Some(authcid), Some(password), None) =
+            (parts.next(), parts.next(), parts.next(), parts.next())
+        else {
+            return Err(malformed());
+        };
+        if !authzid.is_empty() && authzid != authcid {
+            return Err("acting for somebody else is not possible".to_owned());
+        }
+        self.check(Login::parse(authcid), password).await
+    }
+
+    async fn check(&self, login: Login, password: &str) -> Result<Login, String> {
+        let command = Command::Authenticate { user: login.user.clone(), password: password.to_owned() };
+        match self.shared.control.run(None, command).await {
+            Ok(_) => Ok(login),
+            Err(CommandError::Denied) => Err("wrong user or password".to_owned()),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
+    fn failed(&mut self) {
+        self.failures += 1;
+        if self.failures >= MAX_FAILURES {
+            self.end("too many failed logins");
+        }
+    }
+
+    /// The login of a client without SASL: `PASS user/account@client:password`, or a plain password
+    /// with the user in USER or NICK.
+    async fn login_by_password(&self) -> Result<Login, String> {
+        let Some(given) = &self.password else {
+            return Err(String::new());
+        };
+        let mut why = "wrong user or password".to_owned();
+        if let Some((login, password)) = given.split_once(':') {
+            match self.check(Login::parse(login), password).await {
+                Ok(login) => return Ok(login),
+                Err(error) => why = error,
+            }
+        } else {
+            let user = self.user.as_ref().map(|(user, _)| user.as_str());
+            for name in user.into_iter().chain(self.nick.as_deref()) {
+                match self.check(Login::parse(name), given).await {
+                    Ok(login) => return Ok(login),
+                    Err(error) => why = error,
+                }
+            }
+        }
+        Err(why)
+    }
+
+    async fn enter(mut self, id: ClientId, address: IpAddr, is_secure: bool) -> Option<Registered> {
+        let login = match self.login.take() {
+            Some(login) => login,
+            None => match self.login_by_password().await {
+                Ok(login) => login,
+                Err(why) => {
+                    self.refuse(&why);
+                    return None;
+                }
+            },
+        };
+        let key = match self.choose(&login).await {
+            Ok(key) => key,
+            Err(why) => {
+                self.end(&why);
+                return None;
+            }
+        };
+        // A session that ends at this moment closes its door; the next one opens.
+        for _ in 0..3 {
+            let (taken, answer) = oneshot::channel();
+            let arrival = Arrival {
+                id,
+                negotiation: std::mem::take(&mut self.negotiation),
+                nick: self.nick.clone().unwrap_or_default(),
+                realname: self.user.as_ref().map(|(_, realname)| realname.clone()).unwrap_or_default(),
+                client_name: login.client.clone(),
+                queue: Arc::clone(&self.queue),
+                address,
+                is_secure,
+                taken,
+            };
+            let negotiation = arrival.negotiation.clone();
+            if let Some(session) = self.shared.attach(&key, arrival).await {
+                match answer.await {
+                    Ok(Ok(())) => return Some(Registered { session }),
+                    Ok(Err(why)) => {
+                        self.end(&why);
+                        return None;
+                    }
+                    Err(_) => {}
+                }
+            }
+            self.negotiation = negotiation;
+        }
+        self.end("the gateway cannot show this account now");
+        None
+    }
+
+    fn refuse(&self, why: &str) {
+        let server = &self.shared.config.server_name;
+        if why.is_empty() {
+            if self.negotiation.caps.has(Caps::STANDARD_REPLIES) {
+                self.say(&format!(
+                    ":{server} FAIL * ACCOUNT_REQUIRED :You have to log in to use this server"
+                ));
+            } else {
+                let hint = "Password required: PASS user:password, or SASL PLAIN";
+                self.numeric(n::ERR_PASSWDMISMATCH, &format!(":{hint}"));
+            }
+            return self.end("login required");
+        }
+        self.numeric(n::ERR_PASSWDMISMATCH, ":Password incorrect");
+        self.end(why);
+    }
+
+    /// Which of the user's accounts is shown: the one that was named, or the only one.
+    async fn choose(&self, login: &Login) -> Result<SessionKey, String> {
+        let accounts = self
+            .shared
+            .directory
+            .accounts(&login.user)
+            .await
+            .map_err(|error| format!("cannot read accounts: {error}"))?;
+        let account = match &login.account {
+            Some(name) => {
+                let named =
+                    |network: &wxgate_contract::NetworkId| network.name() == name || network.as_str() == name;
+                let found = accounts.iter().find(|account| named(&account.network));
+                Some(found.ok_or_else(|| format!("you have no account {name}"))?.network.clone())
+            }
+            None => match accounts.as_slice() {
+                [only] => Some(only.network.clone()),
+                _ => None,
+            },
+        };
+        Ok(SessionKey { user: login.user.clone(), account })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_login_names_user_account_and_client() {
+        let parts = |text: &str| {
+            let login = Login::parse(text);
+            (login.user.to_string(), login.account.unwrap_or_default(), login.client)
+        };
+        assert_eq!(parts("ann"), ("ann".into(), String::new(), String::new()));
+        assert_eq!(parts("ann/work@phone"), ("ann".into(), "work".into(), "phone".into()));
+        assert_eq!(parts("ann@ph/one"), ("ann".into(), String::new(), "phone".into()));
+    }
+}

@@ -1,0 +1,306 @@
+//! Which sessions live, and who is connected.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::task::JoinSet;
+use wxgate_contract::{
+    Clock, Control, Directory, FarEnd, FeedEvent, MediaVault, NetworkId, RemoteId, SignInStep, Stop,
+    Timestamp, UserName,
+};
+
+use super::caps::Negotiation;
+use super::config::IrcServerConfig;
+use super::queue::SendQueue;
+use super::session;
+
+/// Lines of all clients of one session that wait for it; beyond it their sockets are not read.
+const MAX_WAITING_LINES: usize = 256;
+/// Events that wait for one session; beyond it the session reads the timeline instead.
+const MAX_WAITING_EVENTS: usize = 4096;
+
+/// One client connection, for the life of the process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) struct ClientId(pub(super) u64);
+
+/// Whose session, on which of their accounts; `None` shows only the service.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct SessionKey {
+    pub(super) user: UserName,
+    pub(super) account: Option<NetworkId>,
+}
+
+/// A client that has registered.
+pub(super) struct Arrival {
+    pub(super) id: ClientId,
+    pub(super) negotiation: Negotiation,
+    pub(super) nick: String,
+    pub(super) realname: String,
+    /// Keys the replay position.
+    pub(super) client_name: String,
+    pub(super) queue: Arc<SendQueue>,
+    pub(super) address: IpAddr,
+    pub(super) is_secure: bool,
+    /// Told that the session took the client, or why it cannot.
+    pub(super) taken: oneshot::Sender<Result<(), String>>,
+}
+
+/// What reaches a session.
+pub(super) enum Incoming {
+    Attach(Box<Arrival>),
+    Line(ClientId, String),
+    /// A line that was not UTF-8.
+    BadText(ClientId),
+    /// A line longer than clients may send.
+    TooLong(ClientId),
+    /// Everything queued was written.
+    Drained(ClientId),
+    Gone(ClientId),
+    /// A sign-in that a client follows made a step.
+    SignIn(ClientId, NetworkId, SignInStep),
+}
+
+/// Everything that connections and sessions of one run share.
+pub(super) struct Shared {
+    pub(super) config: IrcServerConfig,
+    pub(super) network: NetworkId,
+    pub(super) far: Arc<dyn FarEnd>,
+    pub(super) media: Arc<dyn MediaVault>,
+    pub(super) directory: Arc<dyn Directory>,
+    pub(super) control: Arc<dyn Control>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) stop: Stop,
+    pub(super) started: Timestamp,
+    pub(super) registry: Registry,
+    run_id: String,
+    counter: AtomicU64,
+}
+
+pub(super) struct Parts {
+    pub(super) config: IrcServerConfig,
+    pub(super) network: NetworkId,
+    pub(super) far: Arc<dyn FarEnd>,
+    pub(super) media: Arc<dyn MediaVault>,
+    pub(super) directory: Arc<dyn Directory>,
+    pub(super) control: Arc<dyn Control>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) stop: Stop,
+    pub(super) seed: [u8; 32],
+}
+
+impl Shared {
+    pub(super) fn new(parts: Parts) -> Self {
+        let started = parts.clock.now();
+        // The seed is another one at each run; the start time guards against a seed that is not.
+        let (seed, _) = parts.seed.split_at(8);
+        let run_id = seed.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        Self {
+            run_id: format!("{run_id}{:x}", started.ms()),
+            config: parts.config,
+            network: parts.network,
+            far: parts.far,
+            media: parts.media,
+            directory: parts.directory,
+            control: parts.control,
+            clock: parts.clock,
+            stop: parts.stop,
+            started,
+            registry: Registry::default(),
+            counter: AtomicU64::new(1),
+        }
+    }
+
+    /// A number that this run gives once.
+    pub(super) fn next_number(&self) -> u64 {
+        self.counter.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// An id for a post, unique for ever.
+    pub(super) fn next_remote_id(&self) -> RemoteId {
+        RemoteId::new(format!("{}-{}", self.run_id, self.next_number()))
+    }
+
+    /// Sends a client to its session, which is started if it does not live.
+    pub(super) async fn attach(
+        self: &Arc<Self>,
+        key: &SessionKey,
+        arrival: Arrival,
+    ) -> Option<mpsc::Sender<Incoming>> {
+        let lines = self.registry.session(self, key);
+        let sent = lines.send(Incoming::Attach(Box::new(arrival))).await;
+        sent.is_ok().then_some(lines)
+    }
+}
+
+/// Sessions by key and connections by address.
+///
+/// A lock and not an owner task: a connection that waits in front of a busy session must not make
+/// the others wait for the task that knows all sessions. Held for look-ups only.
+#[derive(Default)]
+pub(super) struct Registry {
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    sessions: HashMap<SessionKey, Handle>,
+    /// An account has one owner and so one session.
+    by_account: HashMap<NetworkId, SessionKey>,
+    tasks: JoinSet<()>,
+    unregistered: HashMap<IpAddr, usize>,
+    clients: usize,
+    max_clients: usize,
+}
+
+struct Handle {
+    lines: mpsc::Sender<Incoming>,
+    feed: mpsc::Sender<FeedEvent>,
+    lag: Arc<Lag>,
+}
+
+/// Tells a session that events passed it by.
+#[derive(Default)]
+pub(super) struct Lag {
+    is_behind: AtomicBool,
+    pub(super) wake: Notify,
+}
+
+impl Lag {
+    fn set(&self) {
+        self.is_behind.store(true, Ordering::Release);
+        self.wake.notify_one();
+    }
+
+    pub(super) fn take(&self) -> bool {
+        self.is_behind.swap(false, Ordering::AcqRel)
+    }
+}
+
+/// Clients that wait or are there.
+pub(super) struct Counts {
+    pub(super) clients: usize,
+    pub(super) max_clients: usize,
+    pub(super) unregistered: usize,
+}
+
+impl Registry {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn session(&self, shared: &Arc<Shared>, key: &SessionKey) -> mpsc::Sender<Incoming> {
+        let mut state = self.lock();
+        while state.tasks.try_join_next().is_some() {}
+        if let Some(handle) = state.sessions.get(key)
+            && !handle.lines.is_closed()
+        {
+            return handle.lines.clone();
+        }
+        let (lines, lines_rx) = mpsc::channel(MAX_WAITING_LINES);
+        let (feed, feed_rx) = mpsc::channel(MAX_WAITING_EVENTS);
+        let lag = Arc::new(Lag::default());
+        let inputs =
+            session::Inputs { lines: lines_rx, feed: feed_rx, lag: Arc::clone(&lag), own: lines.downgrade() };
+        state.tasks.spawn(session::run(Arc::clone(shared), key.clone(), inputs));
+        if let Some(account) = &key.account {
+            state.by_account.insert(account.clone(), key.clone());
+        }
+        state.sessions.insert(key.clone(), Handle { lines: lines.clone(), feed, lag });
+        lines
+    }
+
+    /// A session that nobody is attached to any more ends.
+    pub(super) fn forget(&self, key: &SessionKey) {
+        let mut state = self.lock();
+        state.sessions.remove(key);
+        if let Some(account) = &key.account {
+            state.by_account.remove(account);
+        }
+    }
+
+    /// Gives events to the sessions they concern. Never waits: a session that is full is told to
+    /// read the timeline.
+    pub(super) fn feed(&self, events: &[FeedEvent]) {
+        let state = self.lock();
+        for event in events {
+            match event {
+                FeedEvent::Shown(item) => state.give(&item.post.chat.network, event),
+                FeedEvent::Chats(network, _)
+                | FeedEvent::People(network, _)
+                | FeedEvent::Health(network, _) => {
+                    state.give(network, event);
+                }
+                FeedEvent::Accounts(user) => {
+                    let theirs = state.sessions.iter().filter(|(key, _)| key.user == *user);
+                    theirs.for_each(|(_, handle)| handle.give(event));
+                }
+            }
+        }
+    }
+
+    /// The feed itself lost events.
+    pub(super) fn lagged(&self) {
+        self.lock().sessions.values().for_each(|handle| handle.lag.set());
+    }
+
+    /// Counts a connection in; false when its address has too many that have not registered.
+    pub(super) fn arrive(&self, address: IpAddr, max_unregistered: usize) -> bool {
+        let mut state = self.lock();
+        let waiting = state.unregistered.entry(address).or_default();
+        if *waiting >= max_unregistered {
+            return false;
+        }
+        *waiting += 1;
+        true
+    }
+
+    pub(super) fn registered(&self, address: IpAddr) {
+        let mut state = self.lock();
+        if let Some(waiting) = state.unregistered.get_mut(&address) {
+            *waiting -= 1;
+            if *waiting == 0 {
+                state.unregistered.remove(&address);
+            }
+        }
+    }
+
+    pub(super) fn count_client(&self, is_here: bool) {
+        let mut state = self.lock();
+        state.clients = if is_here { state.clients + 1 } else { state.clients.saturating_sub(1) };
+        state.max_clients = state.max_clients.max(state.clients);
+    }
+
+    pub(super) fn counts(&self) -> Counts {
+        let state = self.lock();
+        Counts {
+            clients: state.clients,
+            max_clients: state.max_clients,
+            unregistered: state.unregistered.values().sum(),
+        }
+    }
+
+    /// Waits for all sessions to end.
+    pub(super) async fn finish(&self) {
+        let mut tasks = std::mem::take(&mut self.lock().tasks);
+        while tasks.join_next().await.is_some() {}
+    }
+}
+
+impl State {
+    fn give(&self, network: &NetworkId, event: &FeedEvent) {
+        if let Some(handle) = self.by_account.get(network).and_then(|key| self.sessions.get(key)) {
+            handle.give(event);
+        }
+    }
+}
+
+impl Handle {
+    fn give(&self, event: &FeedEvent) {
+        if let Err(mpsc::error::TrySendError::Full(_)) = self.feed.try_send(event.clone()) {
+            self.lag.set();
+        }
+    }
+}

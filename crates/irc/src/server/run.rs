@@ -1,0 +1,196 @@
+//! Listens, gives the directory's feed to the sessions, and ends in order.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::{broadcast, mpsc};
+use tokio::task::JoinSet;
+use wxgate_contract::{
+    Adapter, AdapterContext, AdapterError, BoxFuture, Capabilities, FeedEvent, Health, NetworkId, Order,
+    Outcome, Stop, Stopped,
+};
+
+use super::config::IrcServerConfig;
+use super::connection;
+use super::registry::{Parts, Shared};
+use super::tls::Certificate;
+
+/// Events taken from the feed at once.
+const FEED_CHUNK: usize = 512;
+/// How long clients have to take their farewell.
+const GRACE: Duration = Duration::from_secs(2);
+/// Pause after an accept that failed (no descriptors left): trying at once would only spin.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// The built-in IRC server as a network.
+#[derive(Debug)]
+pub struct IrcServerAdapter {
+    config: IrcServerConfig,
+}
+
+impl IrcServerAdapter {
+    /// The server as configured; it listens once it runs.
+    pub fn new(config: IrcServerConfig) -> Self {
+        Self { config }
+    }
+}
+
+impl Adapter for IrcServerAdapter {
+    fn network(&self) -> &NetworkId {
+        &self.config.network
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities {
+            browses: true,
+            max_text_chars: 16_000,
+            carries_files: false,
+            can_recall: true,
+            shows_authors: true,
+        }
+    }
+
+    fn run(&self, ctx: AdapterContext) -> BoxFuture<'_, Result<Stopped, AdapterError>> {
+        Box::pin(run(self.config.clone(), ctx))
+    }
+}
+
+async fn run(config: IrcServerConfig, ctx: AdapterContext) -> Result<Stopped, AdapterError> {
+    let mut tls = match config.tls_listen.is_empty() {
+        true => None,
+        false => Some(
+            Certificate::load(config.tls_cert.as_deref(), config.tls_key.as_deref())
+                .map_err(|error| AdapterError::Fatal(error.to_string()))?,
+        ),
+    };
+    let (plain, plain_bound) = bind(&config.listen).await?;
+    let (secure, secure_bound) = bind(&config.tls_listen).await?;
+    // Before anybody can attach: what happens from here on is seen.
+    let feed = ctx.directory.subscribe();
+    if let Some(on_bound) = &config.on_bound {
+        on_bound(&plain_bound, &secure_bound);
+    }
+    for address in plain_bound.iter().chain(&secure_bound) {
+        tracing::info!(%address, "the IRC server listens");
+    }
+    let AdapterContext { network, far, media, directory, control, orders, clock, seed, stop } = ctx;
+    let parts = Parts { config, network, far, media, directory, control, clock, stop: stop.clone(), seed };
+    let shared = Arc::new(Shared::new(parts));
+    shared.far.health(&shared.network, Health::Up);
+
+    let mut tasks = JoinSet::new();
+    let (accepted_tx, mut accepted) = mpsc::channel(16);
+    for (listener, is_secure) in
+        plain.into_iter().map(|l| (l, IsSecure(false))).chain(secure.into_iter().map(|l| (l, IsSecure(true))))
+    {
+        tasks.spawn(accept(listener, is_secure, accepted_tx.clone(), stop.clone()));
+    }
+    drop(accepted_tx);
+    tasks.spawn(distribute(Arc::clone(&shared), feed));
+    tasks.spawn(refuse_orders(Arc::clone(&shared), orders));
+
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            () = stop.stopping() => break,
+            Some(_) = connections.join_next(), if !connections.is_empty() => {}
+            arrived = accepted.recv() => match arrived {
+                Some((stream, address, IsSecure(is_secure))) => {
+                    let acceptor = if is_secure { tls.as_mut().map(Certificate::acceptor) } else { None };
+                    connections.spawn(connection::serve(Arc::clone(&shared), stream, address, acceptor));
+                }
+                // No listener is configured: nothing to do but wait for the end.
+                None => stop.stopping().await,
+            },
+        }
+    }
+    let ended = async {
+        shared.registry.finish().await;
+        while connections.join_next().await.is_some() {}
+    };
+    if tokio::time::timeout(GRACE, ended).await.is_err() {
+        tracing::debug!("some IRC clients did not take their farewell in time");
+    }
+    tasks.shutdown().await;
+    Ok(Stopped)
+}
+
+/// The listener speaks TLS.
+#[derive(Clone, Copy)]
+struct IsSecure(bool);
+
+async fn bind(addresses: &[SocketAddr]) -> Result<(Vec<TcpListener>, Vec<SocketAddr>), AdapterError> {
+    let (mut listeners, mut bound) = (Vec::new(), Vec::new());
+    for address in addresses {
+        let fatal =
+            |error| AdapterError::Fatal(format!("the IRC server cannot listen on {address}: {error}"));
+        let listener = TcpListener::bind(address).await.map_err(fatal)?;
+        bound.push(listener.local_addr().map_err(fatal)?);
+        listeners.push(listener);
+    }
+    Ok((listeners, bound))
+}
+
+async fn accept(
+    listener: TcpListener,
+    is_secure: IsSecure,
+    accepted: mpsc::Sender<(TcpStream, SocketAddr, IsSecure)>,
+    stop: Stop,
+) {
+    loop {
+        let arrived = tokio::select! {
+            () = stop.stopping() => return,
+            arrived = listener.accept() => arrived,
+        };
+        match arrived {
+            Ok((stream, address)) => {
+                // Lines are short and people wait for them.
+                let _ = stream.set_nodelay(true);
+                if accepted.send((stream, address, is_secure)).await.is_err() {
+                    return;
+                }
+            }
+            Err(error) => {
+                tracing::warn!(%error, "a connection to the IRC server could not be accepted");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+/// One subscription for all sessions: a thousand of them would each be woken by every event.
+async fn distribute(shared: Arc<Shared>, mut feed: broadcast::Receiver<FeedEvent>) {
+    let mut chunk = Vec::with_capacity(FEED_CHUNK);
+    loop {
+        match feed.recv().await {
+            Ok(event) => chunk.push(event),
+            Err(RecvError::Lagged(_)) => shared.registry.lagged(),
+            Err(RecvError::Closed) => return,
+        }
+        while chunk.len() < FEED_CHUNK {
+            match feed.try_recv() {
+                Ok(event) => chunk.push(event),
+                Err(broadcast::error::TryRecvError::Lagged(_)) => shared.registry.lagged(),
+                Err(_) => break,
+            }
+        }
+        shared.registry.feed(&chunk);
+        chunk.clear();
+    }
+}
+
+/// A face that browses gets no deliveries; one that comes all the same is told so, not lost.
+async fn refuse_orders(shared: Arc<Shared>, mut orders: mpsc::Receiver<Order>) {
+    while let Some(order) = orders.recv().await {
+        if let Order::Deliver(delivery) = order {
+            let why = "the built-in IRC server reads timelines and takes no deliveries".to_owned();
+            let outcome = Outcome::Refused { why };
+            if let Err(error) = shared.far.settle(&shared.network, delivery.id, outcome).await {
+                tracing::warn!(%error, delivery = %delivery.id, "a delivery could not be settled");
+            }
+        }
+    }
+}

@@ -1,0 +1,512 @@
+//! The one task that owns what all clients of an account share.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until};
+use wxgate_contract::{
+    Attachment, Batch, ChatKey, FarError, FeedEvent, Health, HistoryRange, NetworkId, Note, RemoteId,
+};
+
+use super::client::{Client, Mode};
+use super::names;
+use super::registry::{Arrival, ClientId, Incoming, Lag, SessionKey, Shared};
+use super::roster::Roster;
+use crate::wire::casemap::is_same;
+
+mod attach;
+mod load;
+mod updates;
+
+pub(super) use updates::{one_line, state_word};
+
+/// Lines and events taken at once, so that writers are woken once for all of them.
+const LINES_AT_ONCE: usize = 64;
+const EVENTS_AT_ONCE: usize = 512;
+/// Lines that wait for their fate; the oldest is forgotten beyond (its fate is then shown to all).
+const MAX_PENDING: usize = 1000;
+/// Media links that a client may send back as files. Chosen.
+const MAX_LINKS: usize = 500;
+/// A client in a steady stream is asked to confirm this often.
+const CONFIRM_EVERY: Duration = Duration::from_secs(1);
+/// Cursors are written at most this often.
+const SAVE_EVERY: Duration = Duration::from_secs(1);
+/// Notes in one commit.
+const NOTES_AT_ONCE: usize = 500;
+/// Nothing to wait for.
+const IDLE: Duration = Duration::from_secs(3600);
+
+/// What a session listens to.
+pub(super) struct Inputs {
+    pub(super) lines: mpsc::Receiver<Incoming>,
+    pub(super) feed: mpsc::Receiver<FeedEvent>,
+    pub(super) lag: Arc<Lag>,
+    /// For work done beside the session that reports back to it.
+    pub(super) own: mpsc::WeakSender<Incoming>,
+}
+
+/// Why something is not known to be on disk.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Unstored {
+    /// It is not.
+    #[error("{0}")]
+    Not(FarError),
+    /// It may be.
+    #[error("the store takes too long")]
+    Perhaps,
+}
+
+/// A line that was committed and whose fate is not known yet.
+pub(super) struct Pending {
+    pub(super) client: ClientId,
+    pub(super) labels: Vec<String>,
+    /// The target as the client wrote it.
+    pub(super) target: String,
+    pub(super) excerpt: String,
+}
+
+pub(super) struct Session {
+    pub(super) shared: Arc<Shared>,
+    pub(super) key: SessionKey,
+    pub(super) own: mpsc::WeakSender<Incoming>,
+    pub(super) nick: String,
+    pub(super) realname: String,
+    pub(super) away: Option<String>,
+    pub(super) health: Health,
+    pub(super) clients: BTreeMap<ClientId, Client>,
+    pub(super) roster: Roster,
+    pub(super) pending: HashMap<RemoteId, Pending>,
+    pending_order: VecDeque<RemoteId>,
+    /// Links of attachments that were shown, oldest first.
+    pub(super) links: VecDeque<(String, Attachment)>,
+    /// Work beside the session.
+    pub(super) tasks: JoinSet<()>,
+    /// The newest position that this session has seen.
+    pub(super) last_seq: i64,
+    /// Events at or below this were read from the timeline.
+    floor_seq: i64,
+    cursors: HashMap<String, i64>,
+    cursors_changed: Option<Instant>,
+    unsaved_cursors: Vec<String>,
+    /// The command being carried out answers later, with its label.
+    pub(super) is_deferred: bool,
+}
+
+/// Runs a session from its first client to its last.
+pub(super) async fn run(shared: Arc<Shared>, key: SessionKey, mut inputs: Inputs) {
+    let mut session = Session::new(Arc::clone(&shared), key.clone(), inputs.own.clone());
+    if let Err(error) = session.load().await {
+        tracing::warn!(%error, user = %key.user, "the account cannot be shown on IRC now");
+        shared.registry.forget(&key);
+        inputs.lines.close();
+        while let Some(incoming) = inputs.lines.recv().await {
+            if let Incoming::Attach(arrival) = incoming {
+                // A connection that is gone needs no answer.
+                let _ = arrival.taken.send(Err(format!("cannot read the account: {error}")));
+            }
+        }
+        return;
+    }
+    Box::pin(session.serve(&mut inputs)).await;
+    session.finish().await;
+    shared.registry.forget(&key);
+    // Whoever arrives in this very moment is turned away and tries again with the next session.
+    inputs.lines.close();
+    while inputs.lines.recv().await.is_some() {}
+}
+
+impl Session {
+    fn new(shared: Arc<Shared>, key: SessionKey, own: mpsc::WeakSender<Incoming>) -> Self {
+        let account = key.account.clone().unwrap_or_else(|| NetworkId::from("none"));
+        Self {
+            shared,
+            key,
+            own,
+            nick: String::new(),
+            realname: String::new(),
+            away: None,
+            health: Health::Starting,
+            clients: BTreeMap::new(),
+            roster: Roster::new(account),
+            pending: HashMap::new(),
+            pending_order: VecDeque::new(),
+            links: VecDeque::new(),
+            tasks: JoinSet::new(),
+            last_seq: 0,
+            floor_seq: 0,
+            cursors: HashMap::new(),
+            cursors_changed: None,
+            unsaved_cursors: Vec::new(),
+            is_deferred: false,
+        }
+    }
+
+    async fn serve(&mut self, inputs: &mut Inputs) {
+        let (mut lines, mut events) = (Vec::new(), Vec::new());
+        let stop = self.shared.stop.clone();
+        let mut had_clients = false;
+        loop {
+            let deadline = self.next_deadline();
+            tokio::select! {
+                count = inputs.lines.recv_many(&mut lines, LINES_AT_ONCE) => {
+                    if count == 0 {
+                        return;
+                    }
+                    for incoming in lines.drain(..) {
+                        self.incoming(incoming).await;
+                    }
+                }
+                _ = inputs.feed.recv_many(&mut events, EVENTS_AT_ONCE) => {
+                    for event in events.drain(..) {
+                        self.event(event).await;
+                    }
+                }
+                () = inputs.lag.wake.notified() => {}
+                Some(_) = self.tasks.join_next(), if !self.tasks.is_empty() => {}
+                () = sleep_until(deadline) => self.tick().await,
+                () = stop.stopping() => return,
+            }
+            if inputs.lag.take() {
+                self.reread().await;
+            }
+            self.save_names().await;
+            self.wake_writers();
+            had_clients |= !self.clients.is_empty();
+            if self.clients.is_empty() && had_clients {
+                return;
+            }
+        }
+    }
+
+    async fn finish(&mut self) {
+        self.flush_all_held().await;
+        self.save_cursors().await;
+        for client in self.clients.values() {
+            client.queue.close(b"ERROR :The gateway is stopping\r\n");
+        }
+        self.tasks.shutdown().await;
+    }
+
+    async fn incoming(&mut self, incoming: Incoming) {
+        match incoming {
+            Incoming::Attach(arrival) => self.arrived(*arrival).await,
+            Incoming::Line(client, line) => self.line(client, &line).await,
+            Incoming::BadText(client) => {
+                let server = self.shared.config.server_name.clone();
+                if let Some(client) = self.clients.get_mut(&client)
+                    && client.has(super::caps::Caps::STANDARD_REPLIES)
+                {
+                    client.line(&format!(":{server} FAIL * INVALID_UTF8 :The line is not UTF-8"));
+                }
+            }
+            Incoming::TooLong(client) => {
+                self.numeric(client, crate::wire::numeric::ERR_INPUTTOOLONG, ":Input line was too long");
+            }
+            Incoming::Drained(client) => self.pump(client).await,
+            Incoming::Gone(client) => self.left(client).await,
+            Incoming::SignIn(client, account, step) => self.sign_in_step(client, &account, &step),
+        }
+    }
+
+    async fn arrived(&mut self, arrival: Arrival) {
+        let limit = self.shared.config.limits.connections_per_account;
+        if self.clients.len() >= limit {
+            // A connection that is gone needs no answer.
+            let _ = arrival.taken.send(Err(format!("more than {limit} connections to this account")));
+            return;
+        }
+        if arrival.taken.is_closed() {
+            return;
+        }
+        if self.clients.is_empty() {
+            self.nick = arrival.nick.clone();
+            let service = &self.shared.config.service_nick;
+            self.roster.reserve(&[service]);
+            let now = self.shared.clock.now();
+            if self.roster.by_nick(&self.nick, now).is_some() {
+                // A contact had the nick first and keeps it.
+                let roster = &self.roster;
+                let taken = |folded: &str| roster.by_nick(folded, now).is_some() || is_same(folded, service);
+                self.nick = names::free_name(&self.nick, names::NICK_BYTES, taken);
+            }
+            self.roster.reserve(&[service, &self.nick]);
+            self.realname.clone_from(&arrival.realname);
+        }
+        let id = arrival.id;
+        let client = Client {
+            id,
+            queue: arrival.queue,
+            negotiation: arrival.negotiation,
+            name: arrival.client_name,
+            address: arrival.address,
+            is_secure: arrival.is_secure,
+            mode: Mode::Reading,
+            sent_seq: 0,
+            floor_seq: 0,
+            asked_seq: 0,
+            confirmed_seq: 0,
+            unasked: None,
+            monitored: BTreeMap::new(),
+            held: None,
+            capture: None,
+            is_dirty: true,
+        };
+        self.clients.insert(id, client);
+        if arrival.taken.send(Ok(())).is_err() {
+            self.clients.remove(&id);
+            return;
+        }
+        self.welcome(id, &arrival.nick).await;
+    }
+
+    async fn left(&mut self, id: ClientId) {
+        self.flush_held(id).await;
+        if let Some(client) = self.clients.remove(&id) {
+            client.queue.close(b"");
+            self.save_cursors().await;
+        }
+    }
+
+    /// The next moment at which something has to be done.
+    fn next_deadline(&self) -> Instant {
+        let limits = &self.shared.config.limits;
+        let mut next = Instant::now() + IDLE;
+        for client in self.clients.values() {
+            if let Some(held) = &client.held {
+                next = next.min(held.until);
+            }
+            if let Some((first, last)) = client.unasked
+                && client.asked_seq <= client.confirmed_seq
+                && !matches!(client.mode, Mode::Backlog(_))
+            {
+                next = next.min((last + limits.confirm_after).min(first + CONFIRM_EVERY));
+            }
+        }
+        self.cursors_changed.map_or(next, |changed| next.min(changed + SAVE_EVERY))
+    }
+
+    async fn tick(&mut self) {
+        let now = Instant::now();
+        let due: Vec<ClientId> = self
+            .clients
+            .values()
+            .filter(|client| client.held.as_ref().is_some_and(|held| held.until <= now))
+            .map(|client| client.id)
+            .collect();
+        for client in due {
+            self.flush_held(client).await;
+        }
+        self.ask_for_confirmation(now);
+        if self.cursors_changed.is_some_and(|changed| changed + SAVE_EVERY <= now) {
+            self.save_cursors().await;
+        }
+    }
+
+    /// A PING behind what was queued: its PONG says that all of it arrived. Only then may the
+    /// cursor move; bytes written to a dead connection are not given.
+    fn ask_for_confirmation(&mut self, now: Instant) {
+        let limits = &self.shared.config.limits;
+        for client in self.clients.values_mut() {
+            let Some((first, last)) = client.unasked else { continue };
+            let is_due = now >= last + limits.confirm_after || now >= first + CONFIRM_EVERY;
+            let is_open = client.asked_seq > client.confirmed_seq;
+            if is_due && !is_open && !matches!(client.mode, Mode::Backlog(_)) {
+                client.unasked = None;
+                client.asked_seq = client.sent_seq;
+                let ping = format!("PING :wxgate-{}", client.sent_seq);
+                client.raw_line(&ping);
+            }
+        }
+    }
+
+    /// A client confirmed what it was given.
+    pub(super) fn confirmed(&mut self, id: ClientId, seq: i64) {
+        let Some(client) = self.clients.get_mut(&id) else { return };
+        if seq > client.asked_seq || seq <= client.confirmed_seq {
+            return;
+        }
+        client.confirmed_seq = seq;
+        let name = client.name.clone();
+        let cursor = self.cursors.entry(name.clone()).or_default();
+        if seq > *cursor {
+            *cursor = seq;
+            if !self.unsaved_cursors.contains(&name) {
+                self.unsaved_cursors.push(name);
+            }
+            self.cursors_changed.get_or_insert_with(Instant::now);
+        }
+    }
+
+    async fn save_cursors(&mut self) {
+        self.cursors_changed = None;
+        let names = std::mem::take(&mut self.unsaved_cursors);
+        if names.is_empty() {
+            return;
+        }
+        let notes: Vec<Note> = names
+            .iter()
+            .filter_map(|name| {
+                let seq = self.cursors.get(name)?;
+                let key = self.roster.note_key("cursor", name);
+                Some(Note { key, value: Some(Bytes::from(seq.to_string())), is_secret: false })
+            })
+            .collect();
+        if let Err(error) = self.commit(Batch { notes, ..Batch::default() }).await {
+            // Lines may be shown again after a restart, under the same msgid; nothing is lost.
+            tracing::debug!(%error, "replay positions could not be stored yet");
+            self.unsaved_cursors = names;
+            self.cursors_changed = Some(Instant::now());
+        }
+    }
+
+    /// Where a client name stands; `None` for one that was never seen.
+    pub(super) async fn cursor(&mut self, name: &str) -> Option<i64> {
+        if let Some(seq) = self.cursors.get(name) {
+            return Some(*seq);
+        }
+        let key = self.roster.note_key("cursor", name);
+        let value = self.shared.far.note(&self.shared.network, &key).await.ok()??;
+        let seq = std::str::from_utf8(&value).ok()?.parse().ok()?;
+        self.cursors.insert(name.to_owned(), seq);
+        Some(seq)
+    }
+
+    /// Stores names that were given. They are shown before they are stored: a name that is lost in
+    /// a crash is given again from the same profile.
+    pub(super) async fn save_names(&mut self) {
+        while !self.roster.unsaved.is_empty() {
+            let count = self.roster.unsaved.len().min(NOTES_AT_ONCE);
+            let notes: Vec<Note> = self.roster.unsaved.drain(..count).collect();
+            if let Err(error) = self.commit(Batch { notes: notes.clone(), ..Batch::default() }).await {
+                tracing::debug!(%error, "names could not be stored yet");
+                self.roster.unsaved.splice(0..0, notes);
+                return;
+            }
+        }
+    }
+
+    /// Commits within the configured time.
+    pub(super) async fn commit(&self, batch: Batch) -> Result<(), Unstored> {
+        let wait = self.shared.config.limits.commit_timeout;
+        match tokio::time::timeout(wait, self.shared.far.commit(&self.shared.network, batch)).await {
+            Ok(committed) => committed.map(|_| ()).map_err(Unstored::Not),
+            Err(_) => Err(Unstored::Perhaps),
+        }
+    }
+
+    /// Remembers a line whose fate is to be told.
+    pub(super) fn expect_fate(&mut self, id: RemoteId, pending: Pending) {
+        self.pending_order.push_back(id.clone());
+        self.pending.insert(id, pending);
+        while self.pending_order.len() > MAX_PENDING {
+            if let Some(oldest) = self.pending_order.pop_front() {
+                self.pending.remove(&oldest);
+            }
+        }
+    }
+
+    pub(super) fn remember_link(&mut self, link: &str, attachment: &Attachment) {
+        if self.links.iter().any(|(known, _)| known == link) {
+            return;
+        }
+        self.links.push_back((link.to_owned(), attachment.clone()));
+        if self.links.len() > MAX_LINKS {
+            self.links.pop_front();
+        }
+    }
+
+    /// Events passed by: read what they were about.
+    async fn reread(&mut self) {
+        const PAGE: usize = 500;
+        let Some(account) = self.key.account.clone() else { return };
+        self.refresh().await;
+        loop {
+            let range = HistoryRange::After(self.last_seq);
+            let page = match self.shared.directory.history(&account, None, range, PAGE).await {
+                Ok(page) => page,
+                Err(error) => {
+                    tracing::warn!(%error, %account, "the timeline could not be read again");
+                    return;
+                }
+            };
+            let count = page.len();
+            for item in page {
+                self.floor_seq = self.floor_seq.max(item.seq);
+                self.show(Arc::new(item)).await;
+            }
+            self.wake_writers();
+            if count < PAGE {
+                return;
+            }
+        }
+    }
+
+    async fn event(&mut self, event: FeedEvent) {
+        match event {
+            FeedEvent::Shown(item) if item.seq > self.floor_seq => self.show(item).await,
+            FeedEvent::Shown(_) => {}
+            FeedEvent::Chats(_, chats) => self.chats_changed(&chats).await,
+            FeedEvent::People(_, people) => self.people_changed(&people).await,
+            FeedEvent::Health(_, health) => self.health_changed(&health),
+            FeedEvent::Accounts(_) => self.accounts_changed().await,
+        }
+    }
+
+    fn wake_writers(&mut self) {
+        for client in self.clients.values_mut() {
+            if std::mem::take(&mut client.is_dirty) {
+                client.queue.wake();
+            }
+        }
+    }
+
+    /// The chats and people of this session live here.
+    pub(super) fn account(&self) -> Option<&NetworkId> {
+        self.key.account.as_ref()
+    }
+
+    pub(super) fn own_prefix(&self) -> String {
+        format!("{}!{}@wxgate", self.nick, self.own_user())
+    }
+
+    pub(super) fn own_user(&self) -> String {
+        names::user_part(self.key.user.as_str())
+    }
+
+    pub(super) fn service_prefix(&self) -> String {
+        let service = &self.shared.config.service_nick;
+        format!("{service}!{service}@{}", self.shared.config.server_name)
+    }
+
+    /// Sends `:server NNN nick rest`, cut at a character border when it would be too long.
+    pub(super) fn numeric(&mut self, id: ClientId, code: u16, rest: &str) {
+        let line = format!(":{} {code:03} {} {rest}", self.shared.config.server_name, self.nick);
+        self.to(id, &line);
+    }
+
+    /// Sends one line without tags.
+    pub(super) fn to(&mut self, id: ClientId, line: &str) {
+        if let Some(client) = self.clients.get_mut(&id) {
+            client.line(fitting(line));
+        }
+    }
+
+    pub(super) fn chat_ref(&self, chat: &ChatKey) -> Option<wxgate_contract::ChatRef> {
+        let network = self.account()?.clone();
+        Some(wxgate_contract::ChatRef { network, chat: chat.clone() })
+    }
+}
+
+/// What fits a line without tags. Only descriptions are ever that long; messages are split.
+fn fitting(line: &str) -> &str {
+    const MAX_BYTES: usize = 510;
+    if line.len() <= MAX_BYTES || line.starts_with('@') {
+        return line;
+    }
+    let end = (0..=MAX_BYTES).rev().find(|at| line.is_char_boundary(*at)).unwrap_or(0);
+    line.get(..end).unwrap_or(line)
+}

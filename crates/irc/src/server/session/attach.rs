@@ -1,0 +1,247 @@
+//! The welcome.
+
+use std::collections::VecDeque;
+
+use super::Session;
+use super::updates::one_line;
+use crate::server::caps::Caps;
+use crate::server::client::{Mode, Piece};
+use crate::server::config::Join;
+use crate::server::names::{CHANNEL_BYTES, NICK_BYTES};
+use crate::server::registry::ClientId;
+use crate::server::roster::ChannelIx;
+use crate::server::stamp;
+use crate::wire::numeric as n;
+
+/// With at most this many groups all are joined. Chosen: so many NAMES lists are nothing.
+const FEW_GROUPS: usize = 50;
+/// Tokens on one 005 line. Source: Modern IRC, "RPL_ISUPPORT".
+const ISUPPORT_TOKENS: usize = 13;
+
+impl Session {
+    pub(super) async fn welcome(&mut self, id: ClientId, requested: &str) {
+        if requested != self.nick {
+            // Clients of one account share a nick; the numerics say which.
+            let line = format!(":{requested}!{}@wxgate NICK {}", self.own_user(), self.nick);
+            self.to(id, &line);
+        }
+        let server = self.shared.config.server_name.clone();
+        let version = concat!("wxgate-", env!("CARGO_PKG_VERSION"));
+        let started = stamp::long(self.shared.started);
+        let prefix = self.own_prefix();
+        self.numeric(id, n::RPL_WELCOME, &format!(":Welcome to the WeChat Network, {prefix}"));
+        self.numeric(id, n::RPL_YOURHOST, &format!(":Your host is {server}, running version {version}"));
+        self.numeric(id, n::RPL_CREATED, &format!(":This server was started {started}"));
+        self.numeric(id, n::RPL_MYINFO, &format!("{server} {version} i imnst ov"));
+        self.isupport(id);
+        self.lusers(id);
+        self.motd(id);
+        self.numeric(id, n::RPL_UMODEIS, "+i");
+        self.prepare_backlog(id).await;
+        self.pump(id).await;
+        self.greet(id).await;
+    }
+
+    pub(in crate::server) fn isupport(&mut self, id: ClientId) {
+        let (nick, channel) = (format!("NICKLEN={NICK_BYTES}"), format!("CHANNELLEN={CHANNEL_BYTES}"));
+        let tokens = [
+            "CASEMAPPING=ascii",
+            "CHANLIMIT=#:",
+            channel.as_str(),
+            "CHANTYPES=#",
+            "CHANMODES=b,,,imnst",
+            "ELIST=MU",
+            "MONITOR=200",
+            "NETWORK=WeChat",
+            nick.as_str(),
+            "PREFIX=(ov)@+",
+            "SAFELIST",
+            "SAFERATE",
+            "TARGMAX=PRIVMSG:4,NOTICE:4,TAGMSG:4,NAMES:,JOIN:,PART:,WHOIS:1,LIST:,KICK:1",
+            "TOPICLEN=390",
+            "UTF8ONLY",
+            "WHOX",
+            "BOT=B",
+            "AWAYLEN=200",
+            "USERLEN=10",
+            "draft/ACCOUNTREQUIRED",
+        ];
+        for line in tokens.chunks(ISUPPORT_TOKENS) {
+            self.numeric(id, n::RPL_ISUPPORT, &format!("{} :are supported by this server", line.join(" ")));
+        }
+    }
+
+    pub(in crate::server) fn lusers(&mut self, id: ClientId) {
+        let counts = self.shared.registry.counts();
+        let contacts = self.roster.people().filter(|(_, person)| person.is_contact).count();
+        let (users, max) = (counts.clients.max(1), counts.max_clients.max(1));
+        let channels = self.roster.channels().len();
+        self.numeric(
+            id,
+            n::RPL_LUSERCLIENT,
+            &format!(":There are {users} users and {contacts} invisible on 1 servers"),
+        );
+        self.numeric(id, n::RPL_LUSEROP, "0 :operator(s) online");
+        self.numeric(id, n::RPL_LUSERUNKNOWN, &format!("{} :unknown connection(s)", counts.unregistered));
+        self.numeric(id, n::RPL_LUSERCHANNELS, &format!("{channels} :channels formed"));
+        self.numeric(id, n::RPL_LUSERME, &format!(":I have {users} clients and 0 servers"));
+        self.numeric(
+            id,
+            n::RPL_LOCALUSERS,
+            &format!("{users} {max} :Current local users {users}, max {max}"),
+        );
+        self.numeric(
+            id,
+            n::RPL_GLOBALUSERS,
+            &format!("{users} {max} :Current global users {users}, max {max}"),
+        );
+    }
+
+    pub(in crate::server) fn motd(&mut self, id: ClientId) {
+        // Read each time, so that the operator can change it: a few lines, and rarely asked for.
+        let text = self.shared.config.motd_file.as_ref().and_then(|path| std::fs::read_to_string(path).ok());
+        let Some(text) = text else {
+            return self.numeric(id, n::ERR_NOMOTD, ":MOTD File is missing");
+        };
+        let server = self.shared.config.server_name.clone();
+        self.numeric(id, n::RPL_MOTDSTART, &format!(":- {server} Message of the day -"));
+        for line in text.lines().take(200) {
+            for piece in crate::wire::split::split(line, 400) {
+                self.numeric(id, n::RPL_MOTD, &format!(":- {piece}"));
+            }
+        }
+        self.numeric(id, n::RPL_ENDOFMOTD, ":End of /MOTD command");
+    }
+
+    async fn prepare_backlog(&mut self, id: ClientId) {
+        let Some(client) = self.clients.get(&id) else { return };
+        let name = client.name.clone();
+        let cursor = self.cursor(&name).await;
+        let replay = self.gather(cursor, self.clients.get(&id).is_some_and(|c| c.has(Caps::BATCH))).await;
+        self.join_automatically(&replay.active).await;
+        let mut pieces: VecDeque<Piece> = self.roster.joined().into_iter().map(Piece::Join).collect();
+        pieces.extend(replay.pieces);
+        self.last_seq = self.last_seq.max(replay.top_seq);
+        if let Some(client) = self.clients.get_mut(&id) {
+            client.mode = Mode::Backlog(pieces);
+            client.floor_seq = replay.top_seq;
+            client.confirmed_seq = cursor.unwrap_or(0);
+            client.asked_seq = client.confirmed_seq;
+        }
+    }
+
+    /// Joins what is to be joined without being asked, for this session; the arriving client gets
+    /// it from its backlog, the others now.
+    async fn join_automatically(&mut self, active: &[wxgate_contract::ChatKey]) {
+        let channels = self.roster.channels();
+        let are_few = channels.len() <= FEW_GROUPS;
+        let wanted: Vec<ChannelIx> = channels
+            .into_iter()
+            .filter(|(_, channel)| !channel.is_hidden && !channel.is_joined)
+            .filter(|(_, channel)| match self.shared.config.join {
+                Join::Manual => false,
+                Join::All => true,
+                Join::Auto => are_few || active.contains(&channel.chat),
+            })
+            .map(|(ix, _)| ix)
+            .collect();
+        for ix in wanted {
+            if let Err(error) = self.load_members(ix).await {
+                tracing::warn!(%error, "the members of a group could not be read");
+                continue;
+            }
+            if let Some(channel) = self.roster.channel_mut(ix) {
+                channel.is_joined = true;
+            }
+        }
+    }
+
+    /// Joins a group for all clients.
+    pub(in crate::server) async fn join(&mut self, ix: ChannelIx) {
+        if let Err(error) = self.load_members(ix).await {
+            tracing::warn!(%error, "the members of a group could not be read");
+        }
+        if let Some(channel) = self.roster.channel_mut(ix) {
+            channel.is_joined = true;
+            channel.is_hidden = false;
+        }
+        for id in self.client_ids() {
+            self.show_joined(id, ix);
+        }
+    }
+
+    /// JOIN, topic and names, for one client.
+    pub(in crate::server) fn show_joined(&mut self, id: ClientId, ix: ChannelIx) {
+        let (name, prefix, user) = (self.channel_name(ix), self.own_prefix(), self.key.user.clone());
+        let realname = one_line(&self.realname);
+        let Some(client) = self.clients.get_mut(&id) else { return };
+        if client.has(Caps::EXTENDED_JOIN) {
+            client.line(&format!(":{prefix} JOIN {name} {user} :{realname}"));
+        } else {
+            client.line(&format!(":{prefix} JOIN {name}"));
+        }
+        self.send_topic(id, ix);
+        self.send_names(id, ix);
+    }
+
+    /// 332 and 333, or nothing.
+    pub(in crate::server) fn send_topic(&mut self, id: ClientId, ix: ChannelIx) {
+        let Some(channel) = self.roster.channel(ix) else { return };
+        let (name, topic, at) = (channel.name.clone(), one_line(&channel.topic()), channel.topic_at);
+        if topic.is_empty() {
+            return;
+        }
+        let at = if at.ms() == 0 { self.shared.started } else { at };
+        self.numeric(id, n::RPL_TOPIC, &format!("{name} :{topic}"));
+        let service = self.service_prefix();
+        self.numeric(id, n::RPL_TOPICWHOTIME, &format!("{name} {service} {}", at.seconds()));
+    }
+
+    /// 353 lines by the size formula, then 366.
+    pub(in crate::server) fn send_names(&mut self, id: ClientId, ix: ChannelIx) {
+        let Some(client) = self.clients.get(&id) else { return };
+        let with_hosts = client.has(Caps::USERHOST_IN_NAMES);
+        let Some(channel) = self.roster.channel(ix) else { return };
+        let name = channel.name.clone();
+        let own = if with_hosts { self.own_prefix() } else { self.nick.clone() };
+        let mut names = vec![format!("{}{own}", channel.own_rank().symbol())];
+        for member in channel.members.as_deref().unwrap_or_default() {
+            if let Some(person) = self.roster.person(member.person) {
+                let shown = if with_hosts { person.prefix() } else { person.nick.clone() };
+                names.push(format!("{}{shown}", member.rank.symbol()));
+            }
+        }
+        // Source: the IRC notes, section 1: 499 less server, nick and channel.
+        let room =
+            499usize.saturating_sub(self.shared.config.server_name.len() + self.nick.len() + name.len());
+        let mut line = String::new();
+        for shown in names {
+            if !line.is_empty() && line.len() + 1 + shown.len() > room {
+                self.numeric(id, n::RPL_NAMREPLY, &format!("= {name} :{line}"));
+                line.clear();
+            }
+            if !line.is_empty() {
+                line.push(' ');
+            }
+            line.push_str(&shown);
+        }
+        if !line.is_empty() {
+            self.numeric(id, n::RPL_NAMREPLY, &format!("= {name} :{line}"));
+        }
+        self.numeric(id, n::RPL_ENDOFNAMES, &format!("{name} :End of /NAMES list"));
+    }
+
+    /// What a person has to know first, from the service.
+    async fn greet(&mut self, id: ClientId) {
+        if self.account().is_none() {
+            self.service(id, "accounts").await;
+            self.service_says(
+                id,
+                "log in as user/account to see one of them; say \"help\" for what I can do",
+            );
+        } else if !self.health_is_up() {
+            let detail = self.health.detail().to_owned();
+            self.service_says(id, &format!("this account is not online: {detail}; say \"login\" to sign in"));
+        }
+    }
+}

@@ -1,0 +1,286 @@
+//! What changes while clients are attached: names, members, health.
+
+use wxgate_contract::{ChatKey, Health, PersonKey};
+
+use super::Session;
+use crate::server::caps::Caps;
+use crate::server::registry::ClientId;
+use crate::server::roster::{ChannelIx, Renamed};
+use crate::wire::casemap::fold;
+use crate::wire::numeric as n;
+
+/// What contacts are while the account is not online.
+const LOGGED_OUT: &str = "WeChat is logged out";
+
+impl Session {
+    pub(super) async fn chats_changed(&mut self, chats: &[ChatKey]) {
+        for chat in chats {
+            let Some(chat) = self.chat_ref(chat) else { return };
+            let profile = match self.shared.directory.chat(&chat).await {
+                Ok(Some(profile)) => profile,
+                Ok(None) => continue,
+                Err(error) => {
+                    tracing::warn!(%error, "a changed chat could not be read");
+                    return;
+                }
+            };
+            let before = self.roster.by_chat(&chat.chat).and_then(|ix| self.roster.channel(ix));
+            let topic_before = before.map(|channel| (channel.is_joined, channel.topic()));
+            let is_gone = profile.is_gone;
+            let Ok(Some((ix, renamed))) = self.take_chat(profile).await else { continue };
+            let Some((true, topic_before)) = topic_before else { continue };
+            if is_gone {
+                self.channel_gone(ix);
+                continue;
+            }
+            match renamed {
+                Some(renamed) => self.channel_renamed(ix, &renamed),
+                None => self.topic_changed(ix, &topic_before),
+            }
+            self.members_changed(ix).await;
+        }
+    }
+
+    pub(super) async fn members_changed(&mut self, ix: ChannelIx) {
+        let Some(channel) = self.roster.channel(ix) else { return };
+        if channel.members.is_none() {
+            return;
+        }
+        let Some(chat) = self.chat_ref(&channel.chat) else { return };
+        let name = channel.name.clone();
+        let Ok(Some(profile)) = self.shared.directory.chat(&chat).await else { return };
+        if profile.members.is_none() {
+            return;
+        }
+        let Ok((came, went)) = self.take_members(ix, &chat, &profile).await else { return };
+        if !self.roster.channel(ix).is_some_and(|channel| channel.is_joined) {
+            return;
+        }
+        for member in went {
+            if let Some(person) = self.roster.person(member.person) {
+                let line = format!(":{} PART {name}", person.prefix());
+                self.to_all(&line);
+            }
+        }
+        for member in came {
+            let Some(person) = self.roster.person(member.person) else { continue };
+            let (prefix, account, realname) = (person.prefix(), person.user.clone(), person.realname.clone());
+            let mode = match member.rank.symbol() {
+                "@" => "o",
+                "+" => "v",
+                _ => "",
+            };
+            let mode = (!mode.is_empty())
+                .then(|| format!(":{} MODE {name} +{mode} {}", self.shared.config.server_name, person.nick));
+            let (plain, extended) =
+                (format!(":{prefix} JOIN {name}"), format!(":{prefix} JOIN {name} {account} :{realname}"));
+            for client in self.clients.values_mut() {
+                client.line(if client.has(Caps::EXTENDED_JOIN) { &extended } else { &plain });
+                if let Some(mode) = &mode {
+                    client.line(mode);
+                }
+            }
+        }
+    }
+
+    fn topic_changed(&mut self, ix: ChannelIx, before: &str) {
+        let now = self.shared.clock.now();
+        let Some(channel) = self.roster.channel_mut(ix) else { return };
+        let topic = one_line(&channel.topic());
+        if topic == one_line(before) {
+            return;
+        }
+        channel.topic_at = now;
+        let line = format!(":{} TOPIC {} :{topic}", self.service_prefix(), self.channel_name(ix));
+        self.to_all(&line);
+    }
+
+    /// Clients without draft/channel-rename see the channel left and entered under its new name.
+    pub(super) fn channel_renamed(&mut self, ix: ChannelIx, renamed: &Renamed) {
+        if !self.roster.channel(ix).is_some_and(|channel| channel.is_joined) {
+            return;
+        }
+        let line = format!(":{} PART {} :renamed to {}", self.own_prefix(), renamed.old, renamed.new);
+        self.to_all(&line);
+        for id in self.client_ids() {
+            self.show_joined(id, ix);
+        }
+    }
+
+    fn channel_gone(&mut self, ix: ChannelIx) {
+        let name = self.channel_name(ix);
+        if let Some(channel) = self.roster.channel_mut(ix) {
+            channel.is_joined = false;
+        }
+        let line =
+            format!(":{} KICK {name} {} :You are no longer in this group", self.service_prefix(), self.nick);
+        self.to_all(&line);
+    }
+
+    pub(super) async fn people_changed(&mut self, people: &[PersonKey]) {
+        let Some(account) = self.account().cloned() else { return };
+        let profiles = match self.shared.directory.people(&account, people).await {
+            Ok(profiles) => profiles,
+            Err(error) => {
+                tracing::warn!(%error, "changed people could not be read");
+                return;
+            }
+        };
+        let now = self.shared.clock.now();
+        for profile in profiles {
+            // Somebody that nobody here ever saw gets a nick when they are seen.
+            if !profile.is_contact && self.roster.by_key(&profile.person).is_none() {
+                continue;
+            }
+            let is_new = self.roster.by_key(&profile.person).is_none();
+            let before = self.roster.by_key(&profile.person).and_then(|ix| self.roster.person(ix));
+            let realname_before = before.map(|person| person.realname.clone());
+            let (ix, renamed) = self.roster.update_person(&profile, now);
+            let Some(person) = self.roster.person(ix) else { continue };
+            let (nick, prefix, realname) = (person.nick.clone(), person.prefix(), person.realname.clone());
+            if let Some(renamed) = renamed {
+                self.nick_changed(&renamed);
+            } else if is_new {
+                self.tell_monitors(&nick, &prefix, self.health_is_up());
+            } else if realname_before.is_some_and(|before| before != realname) {
+                let line = format!(":{prefix} SETNAME :{}", one_line(&realname));
+                for client in self.clients.values_mut().filter(|client| client.has(Caps::SETNAME)) {
+                    client.line(&line);
+                }
+            }
+        }
+    }
+
+    pub(super) fn nick_changed(&mut self, renamed: &Renamed) {
+        let line = format!(":{} NICK {}", renamed.old_prefix, renamed.new);
+        let (old, new) = (fold(&renamed.old), fold(&renamed.new));
+        let ix = self.roster.by_nick(&renamed.new, self.shared.clock.now()).map(|(ix, _)| ix);
+        let is_seen = ix.is_some_and(|ix| !self.roster.shared_channels(ix).is_empty());
+        for client in self.clients.values_mut() {
+            if is_seen || client.monitored.contains_key(&old) || client.monitored.contains_key(&new) {
+                client.line(&line);
+            }
+        }
+        if old == new {
+            return;
+        }
+        let prefix = ix.and_then(|ix| self.roster.person(ix)).map(super::super::roster::Person::prefix);
+        self.tell_monitors(&renamed.old, &renamed.old, false);
+        if self.health_is_up() {
+            self.tell_monitors(&renamed.new, &prefix.unwrap_or_default(), true);
+        }
+    }
+
+    /// Tells the clients that watch `nick`.
+    fn tell_monitors(&mut self, nick: &str, shown: &str, is_online: bool) {
+        let folded = fold(nick);
+        let code = if is_online { n::RPL_MONONLINE } else { n::RPL_MONOFFLINE };
+        let shown = if is_online { shown } else { nick };
+        let line = format!(":{} {code:03} {} :{shown}", self.shared.config.server_name, self.nick);
+        for client in self.clients.values_mut().filter(|client| client.monitored.contains_key(&folded)) {
+            client.line(&line);
+        }
+    }
+
+    /// Contacts are reachable while the account is.
+    pub(in crate::server) fn health_is_up(&self) -> bool {
+        !matches!(self.health, Health::NeedsHuman { .. } | Health::Down { .. })
+    }
+
+    pub(super) fn health_changed(&mut self, health: &Health) {
+        let was_up = self.health_is_up();
+        let is_other = self.health.word() != health.word();
+        self.health = health.clone();
+        let is_up = self.health_is_up();
+        if is_other {
+            let name = self.account().map(|account| account.name().to_owned()).unwrap_or_default();
+            let detail =
+                if health.detail().is_empty() { String::new() } else { format!(": {}", health.detail()) };
+            let text = format!("{name} is {}{detail}", state_word(health));
+            for id in self.client_ids() {
+                self.service_says(id, &text);
+            }
+        }
+        if was_up == is_up {
+            return;
+        }
+        let seen: Vec<(String, String)> =
+            self.roster.people().map(|(_, person)| (person.nick.clone(), person.prefix())).collect();
+        for (nick, prefix) in &seen {
+            self.tell_monitors(nick, prefix, is_up);
+        }
+        let joined = self.roster.joined();
+        let away: Vec<String> = self
+            .roster
+            .people()
+            .filter(|(ix, _)| joined.iter().any(|channel| self.roster.membership(*channel, *ix).is_some()))
+            .map(|(_, person)| person.prefix())
+            .collect();
+        for client in self.clients.values_mut().filter(|client| client.has(Caps::AWAY_NOTIFY)) {
+            for prefix in &away {
+                let line =
+                    if is_up { format!(":{prefix} AWAY") } else { format!(":{prefix} AWAY :{LOGGED_OUT}") };
+                client.line(&line);
+            }
+        }
+    }
+
+    /// What WHOIS and a query say about a contact of an account that is not online.
+    pub(in crate::server) fn contacts_away(&self) -> Option<&'static str> {
+        (!self.health_is_up()).then_some(LOGGED_OUT)
+    }
+
+    pub(super) async fn accounts_changed(&mut self) {
+        let user = self.key.user.clone();
+        let Ok(accounts) = self.shared.directory.accounts(&user).await else { return };
+        if let Some(account) = self.account()
+            && !accounts.iter().any(|view| view.network == *account)
+        {
+            for client in self.clients.values() {
+                client.queue.close(b"ERROR :Closing link: the account was removed\r\n");
+            }
+            return;
+        }
+        if self.account().is_none() {
+            let names: Vec<&str> = accounts.iter().map(|view| view.network.name()).collect();
+            let text = format!(
+                "your accounts: {}",
+                if names.is_empty() { "none".to_owned() } else { names.join(", ") }
+            );
+            for id in self.client_ids() {
+                self.service_says(id, &text);
+            }
+        }
+    }
+
+    pub(in crate::server) fn client_ids(&self) -> Vec<ClientId> {
+        self.clients.keys().copied().collect()
+    }
+
+    pub(in crate::server) fn to_all(&mut self, line: &str) {
+        for client in self.clients.values_mut() {
+            client.line(super::fitting(line));
+        }
+    }
+
+    pub(in crate::server) fn channel_name(&self, ix: ChannelIx) -> String {
+        self.roster.channel(ix).map(|channel| channel.name.clone()).unwrap_or_default()
+    }
+}
+
+/// Health for people.
+pub(in crate::server) fn state_word(health: &Health) -> &'static str {
+    match health {
+        Health::Starting => "starting",
+        Health::Up => "online",
+        Health::Degraded { .. } => "in trouble",
+        Health::NeedsHuman { .. } => "signed out",
+        Health::Down { .. } => "down",
+    }
+}
+
+/// A text of somebody else's as part of one line.
+pub(in crate::server) fn one_line(text: &str) -> String {
+    let text = crate::wire::format::strip(text);
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
