@@ -1,0 +1,3 @@
+//! The load bench of the whole gateway.
+
+fn main() {}

@@ -1,0 +1,176 @@
+//! Programs as children: found beside us, logged, measured, and gone when we are gone.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, anyhow, bail};
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::process::{Child, ChildStdout, Command};
+
+/// The program `name` of the same build as we are.
+pub fn find(name: &str) -> Result<PathBuf> {
+    let own = std::env::current_exe().context("find our own program")?;
+    let mut dir = own.parent().map(Path::to_path_buf).unwrap_or_default();
+    if dir.ends_with("deps") {
+        dir.pop();
+    }
+    let path = dir.join(name);
+    if path.is_file() {
+        return Ok(path);
+    }
+    let package = if name == "wxgate" { "wxgate" } else { "wxgate-simulator" };
+    let release = if dir.ends_with("release") { " --release" } else { "" };
+    bail!("{} is missing; build it with: cargo build{release} -p {package} --bin {name}", path.display())
+}
+
+/// A running program. Dropping it ends it with SIGKILL.
+#[derive(Debug)]
+pub struct Program {
+    name: &'static str,
+    child: Child,
+    pid: u32,
+}
+
+impl Program {
+    /// Starts it. Its standard error, and its output unless `piped`, go to `log` (appended).
+    pub fn start(
+        name: &'static str,
+        args: &[impl AsRef<OsStr>],
+        env: &[(&str, &str)],
+        log: &Path,
+        piped: bool,
+    ) -> Result<(Self, Option<Output>)> {
+        let path = find(name)?;
+        let open = || File::options().create(true).append(true).open(log);
+        let file = open().with_context(|| format!("open {}", log.display()))?;
+        // Thousands of connections need thousands of descriptors; where the limit cannot be raised
+        // the program runs with what there is.
+        let raise = "ulimit -n 65536 2>/dev/null || ulimit -n $(ulimit -Hn) 2>/dev/null; exec \"$0\" \"$@\"";
+        let mut command = Command::new("sh");
+        command.arg("-c").arg(raise).arg(&path).args(args);
+        command.envs(env.iter().copied());
+        command.stdin(Stdio::null()).stderr(file);
+        command.stdout(if piped {
+            Stdio::piped()
+        } else {
+            Stdio::from(open().with_context(|| format!("open {}", log.display()))?)
+        });
+        command.kill_on_drop(true);
+        let mut child = command.spawn().with_context(|| format!("start {}", path.display()))?;
+        let pid = child.id().ok_or_else(|| anyhow!("{name} ended at once"))?;
+        let output = child.stdout.take().map(|out| Output(BufReader::new(out)));
+        Ok((Self { name, child, pid }, output))
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.pid
+    }
+
+    /// How it ended, if it has.
+    pub fn ended(&mut self) -> Result<Option<ExitStatus>> {
+        self.child.try_wait().with_context(|| format!("look after {}", self.name))
+    }
+
+    /// Ends it at once with SIGKILL.
+    pub async fn kill(&mut self) -> Result<()> {
+        self.child.kill().await.with_context(|| format!("kill {}", self.name))
+    }
+
+    /// Asks it to end (SIGTERM) and waits.
+    pub async fn terminate(&mut self, limit: Duration) -> Result<ExitStatus> {
+        self.signal("TERM").await?;
+        self.wait(limit).await
+    }
+
+    /// Sends a signal by name.
+    pub async fn signal(&self, signal: &str) -> Result<()> {
+        let status = Command::new("sh")
+            .args(["-c", "kill -\"$0\" \"$1\"", signal, &self.pid.to_string()])
+            .status()
+            .await
+            .context("run kill")?;
+        if !status.success() {
+            bail!("cannot send {signal} to {} ({})", self.name, self.pid);
+        }
+        Ok(())
+    }
+
+    /// Waits for its end.
+    pub async fn wait(&mut self, limit: Duration) -> Result<ExitStatus> {
+        match tokio::time::timeout(limit, self.child.wait()).await {
+            Ok(status) => status.with_context(|| format!("wait for {}", self.name)),
+            Err(_) => bail!("{} did not end within {limit:?}", self.name),
+        }
+    }
+
+    /// Resident memory in bytes.
+    pub fn rss_bytes(&self) -> Result<u64> {
+        let status = self.proc("status")?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kib = line.and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok());
+        Ok(kib.ok_or_else(|| anyhow!("no VmRSS of {}", self.name))? * 1024)
+    }
+
+    /// Processor time used so far, user and system.
+    pub fn cpu(&self) -> Result<Duration> {
+        /// Linux counts in hundredths of a second towards programs, whatever the kernel's own rate.
+        /// Source: `man 5 proc`, `sysconf(_SC_CLK_TCK)`.
+        const TICK_MS: u64 = 10;
+        let stat = self.proc("stat")?;
+        // The name in parentheses may hold spaces; the fields are counted behind it.
+        let rest = stat.rsplit_once(") ").map_or("", |(_, rest)| rest);
+        let mut fields = rest.split_whitespace().skip(11);
+        let mut next = || fields.next()?.parse::<u64>().ok();
+        match (next(), next()) {
+            (Some(user), Some(system)) => Ok(Duration::from_millis((user + system) * TICK_MS)),
+            _ => bail!("cannot read the processor time of {}", self.name),
+        }
+    }
+
+    fn proc(&self, name: &str) -> Result<String> {
+        let path = format!("/proc/{}/{name}", self.pid);
+        std::fs::read_to_string(&path).with_context(|| format!("read {path}"))
+    }
+}
+
+/// What a program prints.
+#[derive(Debug)]
+pub struct Output(BufReader<ChildStdout>);
+
+impl Output {
+    /// Its next line.
+    pub async fn line(&mut self, limit: Duration) -> Result<String> {
+        let mut line = String::new();
+        let read = tokio::time::timeout(limit, self.0.read_line(&mut line)).await;
+        match read.map_err(|_| anyhow!("the program printed nothing within {limit:?}"))?? {
+            0 => bail!("the program closed its output"),
+            _ => Ok(line),
+        }
+    }
+}
+
+/// Runs the program once to its end and returns what it printed.
+pub async fn run_once(
+    name: &'static str,
+    args: &[impl AsRef<OsStr>],
+    input: Option<&str>,
+    limit: Duration,
+) -> Result<(ExitStatus, String, String)> {
+    let mut command = Command::new(find(name)?);
+    command.args(args).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+    command.stdin(if input.is_some() { Stdio::piped() } else { Stdio::null() });
+    let mut child = command.spawn().with_context(|| format!("start {name}"))?;
+    if let (Some(text), Some(mut pipe)) = (input, child.stdin.take()) {
+        use tokio::io::AsyncWriteExt as _;
+        // A program that does not read its input may have ended already; its exit code tells.
+        let _ = pipe.write_all(text.as_bytes()).await;
+    }
+    let done = tokio::time::timeout(limit, child.wait_with_output()).await;
+    let done = done.map_err(|_| anyhow!("{name} did not end within {limit:?}"))??;
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    Ok((done.status, text(&done.stdout), text(&done.stderr)))
+}

@@ -1,0 +1,35 @@
+//! Waiting for a condition, with an end.
+
+use std::time::Duration;
+
+use anyhow::{Result, bail};
+use tokio::time::Instant;
+
+/// How often a condition is looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+
+/// Asks again and again until there is an answer, and fails after `limit` naming `what`.
+/// An error of `ask` counts as "not yet" and is told when the time is over.
+pub async fn until<T>(
+    what: &str,
+    limit: Duration,
+    mut ask: impl AsyncFnMut() -> Result<Option<T>>,
+) -> Result<T> {
+    let end = Instant::now() + limit;
+    let mut last = None;
+    loop {
+        match tokio::time::timeout_at(end, ask()).await {
+            Ok(Ok(Some(answer))) => return Ok(answer),
+            Ok(Ok(None)) => last = None,
+            Ok(Err(error)) => last = Some(error),
+            Err(_) => {}
+        }
+        if Instant::now() >= end {
+            match last {
+                Some(error) => bail!("waited {limit:?} in vain for {what}: {error:#}"),
+                None => bail!("waited {limit:?} in vain for {what}"),
+            }
+        }
+        tokio::time::sleep_until((Instant::now() + LOOK_EVERY).min(end)).await;
+    }
+}
