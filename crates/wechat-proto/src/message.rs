@@ -14,6 +14,7 @@ pub use body::Body;
 pub use revoke::Revoke;
 pub use status::Status;
 pub use system::{Actor, SystemEvent, SystemText};
+pub use xml_body::{Card, FriendRequest, Image, Location, Sticker, Video, Voice};
 
 use crate::{
     MsgId, PermanentId, RawMessage, UserName,

@@ -1,1 +1,20 @@
-//! Not yet.
+//! One signed-in WeChat account, as an adapter.
+//!
+//! The session (`session`) polls, fetches, commits and only then acknowledges; `inbound` turns what
+//! came into posts, `outbound` turns deliveries into sends; `roster` and `identity` know who is who
+//! across logins. `transport` is the only file that does HTTP, and `jar` keeps the cookies.
+#![cfg_attr(test, allow(clippy::unwrap_used, reason = "tests"))]
+
+mod config;
+mod identity;
+mod inbound;
+mod jar;
+mod outbound;
+mod roster;
+mod run;
+mod session;
+mod transport;
+
+pub use config::{Timings, WechatConfig};
+pub use run::WechatAdapter;
+pub use transport::{WayError, Ways};

@@ -1,0 +1,91 @@
+//! What the operator may set, and the numbers that tests shorten.
+
+use std::time::Duration;
+
+use url::Url;
+use wechat_proto::Profile;
+use wxgate_contract::NetworkId;
+
+/// The settings of one account.
+#[derive(Clone, Debug)]
+pub struct WechatConfig {
+    /// The account's network, `wechat:<name>`.
+    pub network: NetworkId,
+    /// Takes every login, api, file and push host, paths unchanged; `None`: the real hosts.
+    pub service: Option<Url>,
+    /// Way out; `None`: direct. One connection pool per way out, see [`crate::Ways`].
+    pub proxy: Option<String>,
+    /// As which client we present ourselves.
+    pub profile: Profile,
+    /// The name for this gateway in texts for people ("signed in as …").
+    pub device_name: String,
+    /// Language of the service's own texts.
+    pub lang: String,
+    /// Larger attachments are not fetched.
+    pub max_media_bytes: u64,
+    /// Gentleness towards the service.
+    pub sends_per_minute: u32,
+    /// Waits and limits.
+    pub timings: Timings,
+}
+
+impl WechatConfig {
+    /// An account with the defaults of the product page.
+    #[must_use]
+    pub fn new(network: impl Into<NetworkId>) -> Self {
+        Self {
+            network: network.into(),
+            service: None,
+            proxy: None,
+            profile: Profile::Desktop,
+            device_name: "wxgate".to_owned(),
+            lang: "zh_CN".to_owned(),
+            max_media_bytes: 100 << 20,
+            sends_per_minute: 30,
+            timings: Timings::default(),
+        }
+    }
+}
+
+/// Waits and limits of a session. The defaults are for the real service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timings {
+    /// Before the first retry after a transport fault; doubles with each one. Chosen.
+    pub retry_first: Duration,
+    /// Cap of the delay between attempts. Source: the protocol sheet, section 5.4.
+    pub retry_cap: Duration,
+    /// Before a lost session is confirmed by one more sync. Source: the protocol sheet, section 5.4.
+    pub confirm_after: Duration,
+    /// Cap of the delay while syncs keep coming back empty. Source: the protocol sheet, section 2.11.
+    pub empty_cap: Duration,
+    /// A sync without being told to, for polls that are stuck. Source: the protocol sheet, 2.11.
+    pub unasked_sync: Duration,
+    /// A poll that comes back faster than this with nothing is not a long poll; after a few of
+    /// them the next ones are spaced by it. Chosen.
+    pub shortest_hold: Duration,
+    /// How long the phone may take to confirm a push login. Source: the protocol sheet, section 2.5.
+    pub push_patience: Duration,
+    /// How often a session is saved though nothing happened. Source: the protocol sheet, 5.7.
+    pub save_every: Duration,
+    /// Before an empty or failed download is tried again.
+    pub download_retry: Duration,
+    /// Limit of each of the service's long polls; `None`: the endpoint's own.
+    pub poll_timeout: Option<Duration>,
+}
+
+impl Default for Timings {
+    fn default() -> Self {
+        Self {
+            retry_first: Duration::from_secs(1),
+            retry_cap: Duration::from_secs(60),
+            confirm_after: Duration::from_secs(1),
+            empty_cap: Duration::from_secs(30),
+            unasked_sync: Duration::from_secs(600),
+            shortest_hold: Duration::from_secs(1),
+            push_patience: Duration::from_secs(300),
+            save_every: Duration::from_secs(300),
+            download_retry: Duration::from_secs(2),
+            poll_timeout: None,
+        }
+    }
+}

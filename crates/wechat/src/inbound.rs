@@ -1,0 +1,334 @@
+//! What a sync brought → one batch: contacts first, then messages, in the service's order.
+//!
+//! Between the poll's wake-up and the commit there is nothing but the sync itself, unless somebody
+//! speaks whom nobody knows yet; then names are fetched, and when that fails the message is
+//! delivered with what is at hand.
+
+mod app;
+pub(crate) mod fetch;
+pub(crate) mod media;
+mod people;
+mod system;
+mod text;
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+use ring::digest;
+use wechat_proto::endpoint::Changes;
+use wechat_proto::message::{Body as Said, Message, Sender, Status};
+use wechat_proto::{UserName, message};
+use wxgate_contract::{
+    Author, Body, ChatKey, ChatRef, FarError, MediaId, NetworkId, PersonKey, Post, RemoteId, Timestamp,
+};
+
+use crate::outbound::unanswered::Unanswered;
+use crate::roster::record::Login;
+use crate::roster::{Draft, Named, OWNER, Roster, member_note, name_note};
+use crate::session::live::Live;
+use crate::transport::Transport;
+
+/// Turns sync answers into batches.
+pub(crate) struct Inbound {
+    pub(crate) roster: Roster,
+    transport: Arc<Transport>,
+    live: Arc<Live>,
+    network: NetworkId,
+    unanswered: Arc<Unanswered>,
+    max_media_bytes: u64,
+}
+
+/// A body with what stands beside it in a post.
+#[derive(Debug)]
+struct Content {
+    body: Body,
+    quote: Option<wxgate_contract::Quote>,
+}
+
+impl From<Body> for Content {
+    fn from(body: Body) -> Self {
+        Self { body, quote: None }
+    }
+}
+
+/// Where a message belongs, in lasting keys.
+struct Place<'a> {
+    login: &'a Login<'a>,
+    media: MediaId,
+    max_media_bytes: u64,
+}
+
+impl Inbound {
+    pub(crate) fn new(
+        roster: Roster,
+        transport: Arc<Transport>,
+        live: Arc<Live>,
+        network: NetworkId,
+        unanswered: Arc<Unanswered>,
+        max_media_bytes: u64,
+    ) -> Self {
+        Self { roster, transport, live, network, unanswered, max_media_bytes }
+    }
+
+    /// The batch for a sync answer, without the notes of the session.
+    ///
+    /// Order: profile, deleted, modified, messages. Source: the protocol sheet, section 2.12, rule 4.
+    pub(crate) async fn translate(&mut self, changes: Changes) -> Result<Draft, FarError> {
+        let mut draft = Draft::default();
+        self.apply_profile(&changes, &mut draft);
+        let network = self.network.clone();
+        let live = Arc::clone(&self.live);
+        let login = Login::of(&network, &live);
+        let own = login.own.user_name.clone();
+
+        let decoded: Vec<Message> = changes
+            .messages
+            .iter()
+            .map(|raw| message::decode(raw, &own, message::DecodeOptions::default()))
+            .collect();
+        let mut stale: BTreeSet<UserName> = BTreeSet::new();
+        for message in &decoded {
+            match &message.body {
+                // Names in system texts are hints; the room itself is the truth.
+                Said::System(text) if text.event.changes_room() && message.chat.is_room() => {
+                    stale.insert(message.chat.clone());
+                }
+                Said::Status(Status::Chats(names)) => {
+                    stale.extend(
+                        self.unknown(&draft, &login, names.iter().filter(|name| name.is_room())).await?,
+                    );
+                }
+                _ => {}
+            }
+        }
+        self.apply_deleted(&changes, &login, &mut draft).await?;
+        self.apply_modified(&changes, &login, &mut draft, &mut stale).await?;
+        stale.extend(self.strangers(&draft, &login, &decoded).await?);
+        self.fetch_names(stale, &login, &mut draft).await?;
+
+        for (at, message) in decoded.into_iter().enumerate() {
+            if let Some(post) = self.post(&message, changes.messages.get(at), &login, &mut draft).await? {
+                draft.batch.posts.push(post);
+            }
+        }
+        Ok(draft)
+    }
+
+    /// Chats and speakers of these messages that nobody knows yet, as names to fetch: the group
+    /// for a member, because its answer carries all members.
+    async fn strangers(
+        &mut self,
+        draft: &Draft,
+        login: &Login<'_>,
+        messages: &[Message],
+    ) -> Result<Vec<UserName>, FarError> {
+        let shown: Vec<&Message> = messages.iter().filter(|message| is_shown(message)).collect();
+        let chats = shown.iter().map(|message| &message.chat).filter(|chat| !login.is_own(chat));
+        let mut unknown = self.unknown(draft, login, chats).await?;
+        let mut members: Vec<(String, UserName)> = Vec::new();
+        let names = shown.iter().map(|message| name_note(login.generation, &message.chat)).collect();
+        let rooms = self.roster.look_up(draft, names).await?;
+        for message in shown {
+            let Sender::Member(sender) = &message.sender else { continue };
+            let Some(room) = rooms.get(&name_note(login.generation, &message.chat)) else { continue };
+            members.push((member_note(login.generation, &room.key, sender), message.chat.clone()));
+        }
+        let known = self.roster.look_up(draft, members.iter().map(|(key, _)| key.clone()).collect()).await?;
+        unknown.extend(members.into_iter().filter(|(key, _)| !known.contains_key(key)).map(|(_, room)| room));
+        Ok(unknown)
+    }
+
+    async fn unknown<'a>(
+        &mut self,
+        draft: &Draft,
+        login: &Login<'_>,
+        names: impl Iterator<Item = &'a UserName>,
+    ) -> Result<Vec<UserName>, FarError> {
+        let names: BTreeSet<&UserName> = names.collect();
+        let keys = names.iter().map(|name| name_note(login.generation, name)).collect();
+        let known = self.roster.look_up(draft, keys).await?;
+        Ok(names
+            .into_iter()
+            .filter(|n| !known.contains_key(&name_note(login.generation, n)))
+            .cloned()
+            .collect())
+    }
+
+    async fn post(
+        &mut self,
+        message: &Message,
+        raw: Option<&wechat_proto::RawMessage>,
+        login: &Login<'_>,
+        draft: &mut Draft,
+    ) -> Result<Option<Post>, FarError> {
+        if !is_shown(message) {
+            return Ok(None);
+        }
+        let chat = self.chat_of(&message.chat, login, draft).await?;
+        let remote_id = remote_id(message, raw);
+        let media = media_id(&self.network, &remote_id);
+        let place = Place { login, media, max_media_bytes: self.max_media_bytes };
+        let Some(Content { body, quote }) = content(message, &place, draft) else { return Ok(None) };
+        let author = self.author(message, &chat, login, draft).await?;
+        let mentions = match &body {
+            Body::Text { text } if message.chat.is_room() && text.contains('@') => {
+                let members = self.roster.members(draft, login.generation, &chat.key).await?;
+                text::mentions(text, &chat, &login.own, members.values())
+            }
+            _ => Vec::new(),
+        };
+        let echo_of = if message.sender == Sender::Own {
+            self.unanswered.take_echo(&message.chat, &message.body)
+        } else {
+            None
+        };
+        Ok(Some(Post {
+            remote_id,
+            chat: ChatRef { network: self.network.clone(), chat: ChatKey::from(chat.key.as_str()) },
+            author,
+            at: Timestamp(message.created_s.saturating_mul(1000)),
+            body,
+            quote,
+            mentions,
+            echo_of,
+        }))
+    }
+
+    async fn author(
+        &mut self,
+        message: &Message,
+        chat: &Named,
+        login: &Login<'_>,
+        draft: &mut Draft,
+    ) -> Result<Author, FarError> {
+        let person = |named: &Named| Author::Person {
+            person: PersonKey::from(named.key.as_str()),
+            name: named.name.clone(),
+        };
+        Ok(match &message.sender {
+            _ if matches!(message.body, Said::System(_)) => Author::Network,
+            Sender::Own => Author::Owner,
+            Sender::Peer => person(chat),
+            Sender::Unknown => Author::Network,
+            Sender::Member(name) => {
+                let (in_room, anywhere) =
+                    (member_note(login.generation, &chat.key, name), name_note(login.generation, name));
+                let mut known = self.roster.look_up(draft, vec![in_room.clone(), anywhere.clone()]).await?;
+                match known.remove(&in_room).or_else(|| known.remove(&anywhere)) {
+                    Some(named) => person(&named),
+                    None => {
+                        Author::Person { person: PersonKey::from(login.key_for(name)), name: String::new() }
+                    }
+                }
+            }
+        })
+    }
+
+    /// The chat of a message; somebody whom even fetching did not make known gets a record of
+    /// their own, so that the chat can be answered.
+    async fn chat_of(
+        &mut self,
+        name: &UserName,
+        login: &Login<'_>,
+        draft: &mut Draft,
+    ) -> Result<Named, FarError> {
+        if login.is_own(name) {
+            let (own_alias, room_id) = (String::new(), String::new());
+            let named = login.own.nickname.clone();
+            people::put_self_chat(draft, login);
+            return Ok(Named {
+                key: OWNER.to_owned(),
+                kind: crate::roster::Kind::Person,
+                name: named,
+                own_alias,
+                room_id,
+            });
+        }
+        let key = name_note(login.generation, name);
+        if let Some(named) = self.roster.look_up(draft, vec![key.clone()]).await?.remove(&key) {
+            return Ok(named);
+        }
+        let record = wechat_proto::Contact { user_name: name.clone(), ..Default::default() };
+        let lasting = login.key_for(name);
+        if name.is_room() {
+            crate::roster::record::put_group(draft, login, &lasting, &record, None, &HashMap::new());
+        } else {
+            crate::roster::record::put_person(draft, login, &lasting, &record);
+        }
+        let known = self.roster.look_up(draft, vec![key.clone()]).await?.remove(&key);
+        Ok(known.unwrap_or_else(|| Named {
+            key: lasting,
+            kind: crate::roster::record::kind_of(&record),
+            name: String::new(),
+            own_alias: String::new(),
+            room_id: String::new(),
+        }))
+    }
+}
+
+/// Whether a message is something that people see.
+///
+/// Source: the protocol sheet, sections 3.8, 4.13 and 7 (item 57).
+fn is_shown(message: &Message) -> bool {
+    let is_silent = match &message.body {
+        Said::Status(_) | Said::ServiceNotice | Said::OtherSystem => true,
+        Said::FriendRequest(request) => request.is_own,
+        _ => false,
+    };
+    !is_silent && !message.chat.is_hidden() && !message.chat.is_empty()
+}
+
+/// What a message says; `None` for what nobody is to see.
+fn content(message: &Message, place: &Place<'_>, draft: &mut Draft) -> Option<Content> {
+    Some(match &message.body {
+        Said::Text { text, quote } => text::content(text, quote.as_ref()),
+        Said::Image(image) => media::image(message, image, place, draft).into(),
+        Said::Voice(voice) => media::voice(message, voice, place, draft).into(),
+        Said::Video(video) => media::video(message, video, place, draft).into(),
+        Said::Sticker(sticker) => media::sticker(message, sticker, place, draft).into(),
+        Said::App(made) => app::content(message, made, place, draft),
+        Said::Location(location) => app::location(location).into(),
+        Said::Card(card) | Said::Recommendation(card) => app::name_card(card).into(),
+        Said::FriendRequest(request) => {
+            Body::FriendRequest { name: request.card.nick_name.clone(), greeting: request.greeting.clone() }
+                .into()
+        }
+        Said::Call(event) => app::call(*event).into(),
+        Said::News(articles) => app::articles(articles).into(),
+        Said::System(text) => system::content(text, &place.login.own).into(),
+        Said::Revoke(revoke) => system::recall(revoke).into(),
+        Said::Unsupported(what) => system::unsupported(what).into(),
+        Said::Status(_) | Said::ServiceNotice | Said::OtherSystem => return None,
+    })
+}
+
+/// The id of a message; one that came without gets one from its content, so that the same message
+/// handed over twice is one post.
+fn remote_id(message: &Message, raw: Option<&wechat_proto::RawMessage>) -> RemoteId {
+    if !message.id.is_empty() {
+        return RemoteId::from(message.id.as_str());
+    }
+    let mut context = digest::Context::new(&digest::SHA256);
+    if let Some(raw) = raw {
+        for part in [
+            raw.from_user_name.as_str(),
+            raw.to_user_name.as_str(),
+            &raw.create_time.to_string(),
+            &raw.content,
+        ] {
+            context.update(part.as_bytes());
+            context.update(&[0]);
+        }
+    }
+    let hash = context.finish();
+    let hex: String = hash.as_ref().iter().take(12).map(|byte| format!("{byte:02x}")).collect();
+    RemoteId::from(format!("no-id-{hex}"))
+}
+
+/// Derived, so that the same post names the same bytes each time it is handed over.
+fn media_id(network: &NetworkId, remote_id: &RemoteId) -> MediaId {
+    let hash = digest::digest(&digest::SHA256, format!("{network}\0{remote_id}").as_bytes());
+    let mut id = [0; 16];
+    id.iter_mut().zip(hash.as_ref()).for_each(|(to, from)| *to = *from);
+    MediaId(id)
+}

@@ -1,0 +1,97 @@
+//! Texts: quotations in them, and who is named.
+
+use wechat_proto::quote::OldQuote;
+use wxgate_contract::{Body, Mention, PersonKey, Quote};
+
+use super::Content;
+use crate::roster::{Named, OWNER};
+use crate::session::live::Own;
+
+/// "Everybody", as phones write it. Source: seen in phone clients' texts, not confirmed for the web.
+const EVERYBODY: [&str; 4] = ["所有人", "全体成员", "all", "All"];
+/// Mentions in one text beyond this are left as text. Chosen.
+const MAX_MENTIONS: usize = 50;
+
+/// A text; the old form of a quotation in it becomes a quotation.
+pub(super) fn content(text: &str, quote: Option<&OldQuote>) -> Content {
+    match quote {
+        Some(old) => Content {
+            body: Body::text(old.reply.as_str()),
+            quote: Some(Quote { target: None, author_name: old.name.clone(), excerpt: old.quoted.clone() }),
+        },
+        None => Body::text(text).into(),
+    }
+}
+
+/// Who is named in a group's text: `@`, a whole name, then a space of some kind or the end.
+///
+/// Names contain spaces, so at each `@` the longest name that fits wins.
+/// Source: the protocol sheet, section 4.4.
+pub(super) fn mentions<'a>(
+    text: &str,
+    room: &Named,
+    own: &Own,
+    members: impl Iterator<Item = &'a Named>,
+) -> Vec<Mention> {
+    let mut names: Vec<(&str, Option<&str>)> = EVERYBODY.iter().map(|name| (*name, None)).collect();
+    for own_name in [room.own_alias.as_str(), own.nickname.as_str()] {
+        names.push((own_name, Some(OWNER)));
+    }
+    names.extend(members.map(|member| (member.name.as_str(), Some(member.key.as_str()))));
+    names.retain(|(name, _)| !name.is_empty());
+    names.sort_by_key(|(name, _)| std::cmp::Reverse(name.len()));
+    let mut found: Vec<Mention> = Vec::new();
+    for (at, _) in text.match_indices('@') {
+        if found.len() >= MAX_MENTIONS || found.last().is_some_and(|last| at < last.range.1) {
+            continue;
+        }
+        let Some(after) = text.get(at + 1..) else { continue };
+        let fits = |name: &str| {
+            after
+                .strip_prefix(name)
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with(char::is_whitespace))
+        };
+        if let Some((name, person)) = names.iter().find(|(name, _)| fits(name)) {
+            found.push(Mention {
+                person: person.map(PersonKey::from),
+                is_owner: *person == Some(OWNER),
+                range: (at, at + 1 + name.len()),
+            });
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::roster::Kind;
+
+    fn named(key: &str, name: &str) -> Named {
+        let (own_alias, room_id) = (String::new(), String::new());
+        Named { key: key.into(), kind: Kind::Person, name: name.into(), own_alias, room_id }
+    }
+
+    #[test]
+    fn the_longest_whole_name_is_meant() {
+        let room = Named { own_alias: "阿林".into(), ..named("g-1", "爬山") };
+        let own = Own { nickname: "林一".into(), ..Own::default() };
+        let members = [named("p-bo", "Bo"), named("p-bob", "Bo Bei 🌺"), named(OWNER, "阿林")];
+        let text = "@Bo Bei 🌺\u{2005}@阿林 @Bo, @Bo\u{2005}@所有人 a@b @林一";
+        let found: Vec<(Option<String>, bool, &str)> = mentions(text, &room, &own, members.iter())
+            .into_iter()
+            .map(|m| (m.person.map(|p| p.to_string()), m.is_owner, &text[m.range.0..m.range.1]))
+            .collect();
+        let someone = |key: &str| Some(key.to_owned());
+        assert_eq!(
+            found,
+            [
+                (someone("p-bob"), false, "@Bo Bei 🌺"),
+                (someone(OWNER), true, "@阿林"),
+                (someone("p-bo"), false, "@Bo"),
+                (None, false, "@所有人"),
+                (someone(OWNER), true, "@林一"),
+            ]
+        );
+    }
+}

@@ -1,0 +1,357 @@
+//! Deliveries → what WeChat understands, and one outcome for each.
+//!
+//! Runs beside the sync road and shares only the current credentials with it. Deliveries of
+//! different chats overlap; sends are paced per account, uploads go one at a time.
+
+mod media;
+pub(crate) mod pace;
+mod text;
+pub(crate) mod unanswered;
+mod verdict;
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use rand::{Rng, SeedableRng, rngs::StdRng};
+use ring::digest;
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
+use wechat_proto::endpoint::{Endpoint, RevokeMsg, SendText, Sent, To, revoke_msg};
+use wechat_proto::message::msg_type;
+use wechat_proto::{ClientMsgId, MsgId, Reaction, UserName};
+use wxgate_contract::{
+    Body, Delivery, DeliveryId, FarEnd, Job, MediaVault, NetworkId, Outcome, RemoteId, Say, Timestamp,
+};
+
+use crate::roster::{self, Roster};
+use crate::session::live::Live;
+use crate::session::machine::Standing;
+use crate::transport::{CallError, Transport};
+use pace::Pace;
+pub(crate) use text::MAX_CHARS as MAX_TEXT_CHARS;
+use unanswered::{Unanswered, What};
+
+/// Deliveries whose pieces are remembered, so that a repetition says nothing twice even where the
+/// service would not notice. Chosen: more than can be open at once.
+const REMEMBERED: usize = 64;
+
+/// What one delivery has said so far.
+#[derive(Debug, Clone)]
+struct Spoken {
+    delivery: DeliveryId,
+    pieces: Vec<RemoteId>,
+    at: Timestamp,
+}
+
+/// The sending side of one account.
+pub(crate) struct Outbound {
+    transport: Arc<Transport>,
+    live: Arc<Live>,
+    far: Arc<dyn FarEnd>,
+    vault: Arc<dyn MediaVault>,
+    network: NetworkId,
+    unanswered: Arc<Unanswered>,
+    /// Locks, not messages: deliveries of several chats run in the same task and each touches
+    /// these for microseconds, never across an await.
+    pace: Mutex<(Pace, StdRng)>,
+    spoken: Mutex<VecDeque<Spoken>>,
+    /// One upload at a time. Source: the protocol sheet, section 6.3.
+    uploads: Semaphore,
+    files: AtomicU64,
+    last_media_id: AtomicI64,
+    started: Instant,
+}
+
+/// One delivery on its way.
+struct Errand<'a> {
+    delivery: &'a Delivery,
+    own: UserName,
+    to: UserName,
+    is_room: bool,
+}
+
+impl Outbound {
+    pub(crate) fn new(
+        transport: Arc<Transport>,
+        live: Arc<Live>,
+        (far, vault): (Arc<dyn FarEnd>, Arc<dyn MediaVault>),
+        network: NetworkId,
+        unanswered: Arc<Unanswered>,
+        sends_per_minute: u32,
+        seed: u64,
+    ) -> Self {
+        Self {
+            transport,
+            live,
+            far,
+            vault,
+            network,
+            unanswered,
+            pace: Mutex::new((Pace::new(sends_per_minute), StdRng::seed_from_u64(seed))),
+            spoken: Mutex::default(),
+            uploads: Semaphore::new(1),
+            files: AtomicU64::new(0),
+            last_media_id: AtomicI64::new(0),
+            started: Instant::now(),
+        }
+    }
+
+    /// Carries a delivery out. Exactly one outcome, whatever happens.
+    pub(crate) async fn carry_out(&self, delivery: &Delivery) -> Outcome {
+        let done = async {
+            let errand = self.errand(delivery).await?;
+            match &delivery.job {
+                Job::Say(say) => self.say(&errand, say).await,
+                Job::Recall { remote_ids, .. } => self.recall(&errand, remote_ids).await,
+            }
+        };
+        done.await.unwrap_or_else(|outcome| outcome)
+    }
+
+    async fn errand<'a>(&self, delivery: &'a Delivery) -> Result<Errand<'a>, Outcome> {
+        match &*self.live.standing().borrow() {
+            Standing::Online => {}
+            Standing::Out { why } => return Err(Outcome::Refused { why: why.clone() }),
+            Standing::Away { why } => {
+                return Err(Outcome::TryLater { after: verdict::soon(delivery.attempt), why: why.clone() });
+            }
+        }
+        let generation = self.live.generation();
+        let found = roster::lasting(&*self.far, &self.network, delivery.chat.as_str(), generation).await;
+        let to = match found {
+            Ok(Some(to)) => to,
+            Ok(None) => {
+                let why = "this chat is not known since the last sign-in to WeChat".to_owned();
+                return Err(Outcome::Refused { why });
+            }
+            Err(error) => {
+                return Err(Outcome::TryLater {
+                    after: verdict::soon(delivery.attempt),
+                    why: error.to_string(),
+                });
+            }
+        };
+        Ok(Errand { delivery, own: self.live.own().user_name, is_room: to.is_room(), to })
+    }
+
+    async fn say(&self, errand: &Errand<'_>, say: &Say) -> Result<Outcome, Outcome> {
+        let names = self.mention_names(errand, say).await;
+        let words = text::compose(say, &names);
+        let mut remote_ids = self.spoken_before(errand.delivery.id);
+        let done = remote_ids.len();
+        let mut piece = 0;
+        for line in text::split(&words.before) {
+            if piece >= done {
+                let id = self.send_text(errand, piece, &line).await?;
+                self.note_spoken(errand.delivery.id, &id);
+                remote_ids.push(id);
+            }
+            piece += 1;
+        }
+        if let Body::Attachment(attachment) = &say.post.body {
+            if piece >= done {
+                let id = self.send_file(errand, piece, attachment).await?;
+                self.note_spoken(errand.delivery.id, &id);
+                remote_ids.push(id);
+            }
+            piece += 1;
+        }
+        for line in text::split(&words.after) {
+            if piece >= done {
+                let id = self.send_text(errand, piece, &line).await?;
+                self.note_spoken(errand.delivery.id, &id);
+                remote_ids.push(id);
+            }
+            piece += 1;
+        }
+        if remote_ids.is_empty() {
+            return Err(Outcome::Refused { why: "there was nothing to say".to_owned() });
+        }
+        Ok(Outcome::Sent { remote_ids })
+    }
+
+    /// The names inside the group of those who are mentioned.
+    async fn mention_names(&self, errand: &Errand<'_>, say: &Say) -> Vec<Option<String>> {
+        if !errand.is_room || say.mentions.is_empty() {
+            return vec![None; say.mentions.len()];
+        }
+        let roster = Roster::new(Arc::clone(&self.far), self.network.clone());
+        let draft = roster::Draft::default();
+        let members = roster.members(&draft, self.live.generation(), errand.delivery.chat.as_str()).await;
+        let members = members.unwrap_or_default();
+        let name =
+            |key: &str| members.values().find(|named| named.key == key).map(|named| named.name.clone());
+        say.mentions.iter().map(|(person, _)| name(person.as_str())).collect()
+    }
+
+    async fn send_text(&self, errand: &Errand<'_>, piece: usize, line: &str) -> Result<RemoteId, Outcome> {
+        let id = client_msg_id(&self.network, errand.delivery.id, piece);
+        let to = To { own: &errand.own, to: &errand.to, id: &id };
+        self.send(errand, What::text(line), &SendText { to, text: line }).await
+    }
+
+    /// One send. A failure that may have arrived is repeated once with the same id, then told as
+    /// uncertain. Source: the protocol sheet, sections 6.1 and 6.2.
+    async fn send<E: Endpoint<Reply = Sent>>(
+        &self,
+        errand: &Errand<'_>,
+        what: What,
+        endpoint: &E,
+    ) -> Result<RemoteId, Outcome> {
+        self.wait_for_turn().await?;
+        let open = self.unanswered.open(errand.delivery.id, &errand.to, what);
+        for is_last in [false, true] {
+            let why = match self.transport.ask(&self.live, endpoint).await {
+                Ok(sent) if sent.base.ret.is_ok() => {
+                    self.unanswered.close(open);
+                    self.pace().0.went_well();
+                    return Ok(RemoteId::from(sent.msg_id.as_str()));
+                }
+                Ok(sent) => {
+                    self.unanswered.close(open);
+                    if sent.base.ret.reaction() == Reaction::SlowDown {
+                        let now_ms = self.elapsed_ms();
+                        self.pace().0.slow_down(now_ms);
+                    }
+                    return Err(verdict::of_ret(sent.base.ret, errand.delivery.attempt));
+                }
+                Err(CallError::Network { sent: false, .. }) => {
+                    self.unanswered.close(open);
+                    let why = "WeChat could not be reached".to_owned();
+                    return Err(Outcome::TryLater { after: verdict::soon(errand.delivery.attempt), why });
+                }
+                Err(_) if !self.live.has_credentials() => "the account was signed out meanwhile",
+                Err(CallError::Network { .. } | CallError::TimedOut { .. }) => {
+                    "the connection was lost while sending"
+                }
+                Err(CallError::Proto(_) | CallError::Refused { .. }) => "WeChat's answer could not be read",
+            };
+            if is_last {
+                // Stays open: an echo in a later sync still proves that it arrived.
+                return Err(Outcome::Uncertain { why: why.to_owned() });
+            }
+        }
+        Err(Outcome::Uncertain { why: "the connection was lost while sending".to_owned() })
+    }
+
+    /// Waits for this account's next place, unless the service wants to be left alone.
+    async fn wait_for_turn(&self) -> Result<(), Outcome> {
+        let now_ms = self.elapsed_ms();
+        let wait = {
+            let mut guard = self.pace();
+            let (pace, rng) = &mut *guard;
+            if let Some(after) = pace.paused_for(now_ms) {
+                let why = "WeChat says that this account sends too much".to_owned();
+                return Err(Outcome::TryLater { after, why });
+            }
+            pace.reserve(now_ms, rng)
+        };
+        if !wait.is_zero() {
+            tokio::time::sleep(wait).await;
+        }
+        Ok(())
+    }
+
+    async fn recall(&self, errand: &Errand<'_>, remote_ids: &[RemoteId]) -> Result<Outcome, Outcome> {
+        let refuse = |why: &str| Err(Outcome::Refused { why: why.to_owned() });
+        if remote_ids.is_empty() {
+            return refuse("WeChat never confirmed the message, so it cannot be taken back");
+        }
+        if errand.to.as_str() == "filehelper" {
+            return refuse("WeChat does not take messages back in this chat");
+        }
+        let now = self.live.now();
+        let is_late = self.sent_at(remote_ids).is_some_and(|at| now.since(at) > revoke_msg::REVOKE_WINDOW);
+        if is_late {
+            return refuse("WeChat takes messages back for two minutes only");
+        }
+        for (piece, remote_id) in remote_ids.iter().enumerate() {
+            let id = client_msg_id(&self.network, errand.delivery.id, piece);
+            let msg_id = MsgId::new(remote_id.as_str());
+            let revoke = RevokeMsg { msg_id: &msg_id, to: &errand.to, id: &id };
+            match self.transport.ask(&self.live, &revoke).await {
+                Ok(done) if done.base.ret.is_ok() => {}
+                Ok(done) if !done.base.err_msg.is_empty() => {
+                    let why = done.base.err_msg.chars().take(200).collect();
+                    return Err(Outcome::Refused { why });
+                }
+                Ok(done) => return Err(verdict::of_ret(done.base.ret, errand.delivery.attempt)),
+                // Taking back twice does no harm, so this is never uncertain.
+                Err(error) => {
+                    let after = verdict::soon(errand.delivery.attempt);
+                    return Err(Outcome::TryLater { after, why: error.to_string() });
+                }
+            }
+        }
+        Ok(Outcome::Sent { remote_ids: Vec::new() })
+    }
+
+    fn pace(&self) -> std::sync::MutexGuard<'_, (Pace, StdRng)> {
+        self.pace.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn random(&self) -> u64 {
+        self.pace().1.random()
+    }
+
+    fn elapsed_ms(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    fn spoken_before(&self, delivery: DeliveryId) -> Vec<RemoteId> {
+        let spoken = self.spoken.lock().unwrap_or_else(PoisonError::into_inner);
+        spoken.iter().find(|spoken| spoken.delivery == delivery).map(|s| s.pieces.clone()).unwrap_or_default()
+    }
+
+    fn note_spoken(&self, delivery: DeliveryId, id: &RemoteId) {
+        let at = self.live.now();
+        let mut spoken = self.spoken.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = spoken.iter_mut().find(|spoken| spoken.delivery == delivery) {
+            known.pieces.push(id.clone());
+            known.at = at;
+            return;
+        }
+        if spoken.len() >= REMEMBERED {
+            spoken.pop_front();
+        }
+        spoken.push_back(Spoken { delivery, pieces: vec![id.clone()], at });
+    }
+
+    fn sent_at(&self, ids: &[RemoteId]) -> Option<Timestamp> {
+        let spoken = self.spoken.lock().unwrap_or_else(PoisonError::into_inner);
+        spoken.iter().find(|spoken| spoken.pieces.iter().any(|id| ids.contains(id))).map(|spoken| spoken.at)
+    }
+
+    /// The same for all pieces of a file, and for no other file.
+    fn media_id(&self) -> i64 {
+        let now_ms = self.live.now().ms();
+        let next = |last: i64| Some(now_ms.max(last + 1));
+        match self.last_media_id.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next) {
+            Ok(last) | Err(last) => now_ms.max(last + 1),
+        }
+    }
+}
+
+/// Stable over attempts and restarts, so that the service can drop a repetition.
+fn client_msg_id(network: &NetworkId, delivery: DeliveryId, piece: usize) -> ClientMsgId {
+    let hash = digest::digest(&digest::SHA256, format!("{network}\0{delivery}\0{piece}").as_bytes());
+    let number = hash.as_ref().iter().take(8).fold(0_u64, |number, byte| number << 8 | u64::from(*byte));
+    ClientMsgId::from_stable(number)
+}
+
+/// The kind of message that an attachment comes back as, for recognising echoes.
+fn echo_type(kind: wechat_proto::upload::MediaKind) -> i64 {
+    use wechat_proto::upload::MediaKind;
+    match kind {
+        MediaKind::Picture => msg_type::IMAGE,
+        MediaKind::Video => msg_type::VIDEO,
+        MediaKind::Emoticon => msg_type::STICKER,
+        MediaKind::Document => msg_type::APP,
+    }
+}
+
+/// How long the whole of an upload may take before the lane is told to come again. Chosen: 100 MB
+/// at 200 KB/s.
+const UPLOAD_LIMIT: Duration = Duration::from_secs(600);

@@ -1,0 +1,84 @@
+use proptest::prelude::*;
+use wxgate_contract::{Author, ChatRef, PersonKey, Post, PostId, Quote, Timestamp};
+
+use super::*;
+
+fn say(body: Body, author_prefix: &str) -> Say {
+    let chat = ChatRef { network: "wechat:a".into(), chat: "p-1".into() };
+    let post = Post {
+        remote_id: "1".into(),
+        chat,
+        author: Author::Owner,
+        at: Timestamp(0),
+        body,
+        quote: None,
+        mentions: Vec::new(),
+        echo_of: None,
+    };
+    Say {
+        post_id: PostId(1),
+        post,
+        author_prefix: author_prefix.to_owned(),
+        quoted_remote_id: None,
+        mentions: Vec::new(),
+    }
+}
+
+#[test]
+fn the_author_is_named_when_it_is_not_the_owner() {
+    assert_eq!(compose(&say(Body::text("hi"), ""), &[]).before, "hi");
+    assert_eq!(compose(&say(Body::text("hi"), "Bo"), &[]).before, "Bo: hi");
+    assert_eq!(compose(&say(Body::Action { text: "waves".into() }, "Bo"), &[]).before, "* Bo waves");
+}
+
+#[test]
+fn item_62_no_text_is_magic() {
+    for text in ["@img@/etc/passwd", "@fil@x", "<b>&amp;</b>"] {
+        assert_eq!(compose(&say(Body::text(text), ""), &[]).before, text);
+    }
+}
+
+#[test]
+fn mentions_are_written_as_phones_show_them() {
+    let mut said = say(Body::text("bo: come, anna"), "");
+    said.mentions = vec![(PersonKey::from("p-bo"), (0, 2)), (PersonKey::from("p-anna"), (10, 14))];
+    let names = [Some("Bo Bei".to_owned()), Some("安娜".to_owned())];
+    assert_eq!(compose(&said, &names).before, "@Bo Bei come, @安娜 ");
+    assert_eq!(compose(&said, &[None, None]).before, "bo: come, anna", "unknown people stay as written");
+    said.mentions[0].1 = (1, 900);
+    assert_eq!(compose(&said, &names).before, "bo: come, @安娜 ", "a range outside the text is ignored");
+}
+
+#[test]
+fn a_quotation_has_the_form_of_the_page() {
+    let mut said = say(Body::text("好"), "");
+    said.post.quote = Some(Quote { target: None, author_name: "Anna".into(), excerpt: "明天?".into() });
+    let words = compose(&said, &[]).before;
+    assert_eq!(words, "「Anna: 明天?」\n—————————\n好");
+    assert_eq!(wechat_proto::quote::split(&words).map(|quote| quote.reply), Some("好".to_owned()));
+}
+
+#[test]
+fn long_texts_are_cut_at_good_places() {
+    let line = "0123456789 ".repeat(170);
+    let text = format!("{line}\n{line}");
+    let pieces = split(&text);
+    assert_eq!(pieces, [line.trim_end(), line.trim_end()]);
+    let family = "👨‍👩‍👧".repeat(1000);
+    for piece in split(&family) {
+        assert!(!piece.starts_with('\u{200d}') && !piece.ends_with('\u{200d}'));
+    }
+    assert!(split("").is_empty() && split(" \n").is_empty());
+}
+
+proptest! {
+    #[test]
+    fn no_piece_is_too_long_and_no_character_is_lost(text in "([a-z 。\n👍🏽]{0,40}|[^ \n]{0,30}){0,200}") {
+        let pieces = split(&text);
+        for piece in &pieces {
+            prop_assert!(piece.chars().count() <= MAX_CHARS && !piece.is_empty());
+        }
+        let dense = |text: &str| text.chars().filter(|c| !c.is_whitespace()).collect::<String>();
+        prop_assert_eq!(dense(&pieces.concat()), dense(&text));
+    }
+}

@@ -1,0 +1,180 @@
+//! One run of an account: the session, the sends and the downloads, side by side.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use rand::{Rng, SeedableRng, rngs::StdRng};
+use tokio::sync::{Notify, mpsc};
+use wxgate_contract::{
+    Adapter, AdapterContext, AdapterError, BoxFuture, Capabilities, Delivery, FarEnd, FarError, NetworkId,
+    Order, Stop, Stopped,
+};
+
+use crate::config::WechatConfig;
+use crate::inbound::Inbound;
+use crate::inbound::fetch::Fetcher;
+use crate::outbound::unanswered::Unanswered;
+use crate::outbound::{MAX_TEXT_CHARS, Outbound};
+use crate::roster::Roster;
+use crate::session::driver::{self, Hands, Wish};
+use crate::session::live::Live;
+use crate::session::machine::Machine;
+use crate::transport::{Transport, Ways};
+
+/// Deliveries under way at once. One open per chat is what the bridge promises; more chats than
+/// this wait in the bridge. Chosen: far above what the pace lets through.
+const MAX_ERRANDS: usize = 16;
+/// For deliveries that are under way when the end is announced. Chosen: within any grace period.
+const LAST_ERRANDS: Duration = Duration::from_secs(3);
+/// Wishes of people wait here for the session; more than a few are the same click again. Chosen.
+const WISHES: usize = 4;
+
+/// One WeChat account.
+#[derive(Debug)]
+pub struct WechatAdapter {
+    config: WechatConfig,
+    ways: Ways,
+}
+
+impl WechatAdapter {
+    /// An account that uses one of the shared ways out.
+    #[must_use]
+    pub fn new(config: WechatConfig, ways: Ways) -> Self {
+        Self { config, ways }
+    }
+}
+
+impl Adapter for WechatAdapter {
+    fn network(&self) -> &NetworkId {
+        &self.config.network
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities {
+            browses: false,
+            max_text_chars: MAX_TEXT_CHARS,
+            carries_files: true,
+            can_recall: true,
+            shows_authors: false,
+        }
+    }
+
+    fn run(&self, ctx: AdapterContext) -> BoxFuture<'_, Result<Stopped, AdapterError>> {
+        Box::pin(async move {
+            let transport = Transport::new(&self.ways, &self.config)
+                .map_err(|error| AdapterError::Fatal(error.to_string()))?;
+            account(&self.config, Arc::new(transport), ctx).await;
+            Ok(Stopped)
+        })
+    }
+}
+
+/// Builds the three branches, and waits for them. Each is boxed, so that this future is small and
+/// an idle account holds only the branch states that are in use.
+fn account(config: &WechatConfig, transport: Arc<Transport>, ctx: AdapterContext) -> BoxFuture<'static, ()> {
+    let mut rng = StdRng::from_seed(ctx.seed);
+    let (machine_seed, pace_seed): (u64, u64) = (rng.random(), rng.random());
+    let network = ctx.network.clone();
+    let live = Arc::new(Live::new(Arc::clone(&ctx.clock), config.profile, &config.lang, rng));
+    let unanswered = Arc::new(Unanswered::default());
+    let bell = Arc::new(Notify::new());
+    let inbound = Inbound::new(
+        Roster::new(Arc::clone(&ctx.far), network.clone()),
+        Arc::clone(&transport),
+        Arc::clone(&live),
+        network.clone(),
+        Arc::clone(&unanswered),
+        config.max_media_bytes,
+    );
+    let hands = Hands::new(
+        Arc::clone(&live),
+        Arc::clone(&transport),
+        Arc::clone(&ctx.far),
+        network.clone(),
+        inbound,
+        Arc::clone(&bell),
+    );
+    let outbound = Outbound::new(
+        Arc::clone(&transport),
+        Arc::clone(&live),
+        (Arc::clone(&ctx.far), Arc::clone(&ctx.media)),
+        network.clone(),
+        unanswered,
+        config.sends_per_minute,
+        pace_seed,
+    );
+    let fetcher = Fetcher {
+        transport,
+        live,
+        vault: ctx.media,
+        network: network.clone(),
+        bell,
+        retry: config.timings.download_retry,
+        max_bytes: config.max_media_bytes,
+    };
+    let machine = Machine::new(config.timings, StdRng::seed_from_u64(machine_seed));
+    let (wish, wishes) = mpsc::channel(WISHES);
+    let session: BoxFuture<'static, ()> =
+        Box::pin(driver::run(machine, hands, wishes, ctx.stop.clone(), config.timings.save_every));
+    let errands: BoxFuture<'static, ()> =
+        Box::pin(errands(outbound, ctx.far, network, ctx.orders, wish, ctx.stop.clone()));
+    let downloads: BoxFuture<'static, ()> = Box::pin(fetcher.run());
+    let stop = ctx.stop;
+    Box::pin(async move {
+        let rest = async {
+            tokio::select! {
+                () = downloads => {}
+                () = stop.stopping() => {}
+            }
+        };
+        tokio::join!(session, errands, rest);
+    })
+}
+
+/// Takes orders, passes wishes on, carries deliveries out side by side.
+async fn errands(
+    outbound: Outbound,
+    far: Arc<dyn FarEnd>,
+    network: NetworkId,
+    mut orders: mpsc::Receiver<Order>,
+    wish: mpsc::Sender<Wish>,
+    stop: Stop,
+) {
+    let mut running: FuturesUnordered<BoxFuture<'_, ()>> = FuturesUnordered::new();
+    loop {
+        tokio::select! {
+            () = stop.stopping() => break,
+            Some(()) = running.next(), if !running.is_empty() => {}
+            order = orders.recv(), if running.len() < MAX_ERRANDS => match order {
+                None => break,
+                Some(Order::Deliver(delivery)) => {
+                    running.push(Box::pin(errand(&outbound, &*far, &network, delivery)));
+                }
+                // A full queue already holds a wish; the same one twice does nothing more.
+                Some(Order::SignIn) => drop(wish.try_send(Wish::SignIn)),
+                Some(Order::SignOut) => drop(wish.send(Wish::SignOut).await),
+            },
+        }
+    }
+    // What is under way may still report; what does not is delivered again with the same id.
+    let _ = tokio::time::timeout(LAST_ERRANDS, async { while running.next().await.is_some() {} }).await;
+    stop.stopping().await;
+}
+
+async fn errand(outbound: &Outbound, far: &dyn FarEnd, network: &NetworkId, delivery: Box<Delivery>) {
+    let outcome = outbound.carry_out(&delivery).await;
+    let mut wait = Duration::from_millis(250);
+    loop {
+        match far.settle(network, delivery.id, outcome.clone()).await {
+            Ok(()) => return,
+            Err(FarError::Stopping) => return,
+            Err(error) => {
+                tracing::warn!(%network, delivery = %delivery.id, %error, "an outcome could not be stored yet");
+            }
+        }
+        tokio::time::sleep(wait).await;
+        wait = (wait * 2).min(Duration::from_secs(15));
+    }
+}

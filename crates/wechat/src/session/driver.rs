@@ -1,0 +1,444 @@
+//! Does what the machine says and tells it what came of it. Takes no decisions.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Notify, mpsc};
+use tokio::time::Instant;
+use url::Url;
+use wechat_proto::endpoint::{
+    Endpoint, Exchange, FetchChanges, Init, JsLogin, LoginPoll, LoginStatus, Logout, NewLoginPage,
+    Notify as Told, PushLogin, Scanned, StatusNotify, SyncCheck, new_login_page::Shell,
+};
+use wechat_proto::{Contact, ProtoError, UserName};
+use wxgate_contract::{Batch, Body, BoxFuture, FarEnd, FarError, Health, NetworkId, Stop};
+
+use super::live::{Live, Own};
+use super::machine::{Action, Checked, Entry, Event, Fault, Fetched, Keys, Machine, Phone, Work};
+use super::saved;
+use crate::inbound::Inbound;
+use crate::roster::{Fresh, load};
+use crate::transport::{CallError, Transport};
+
+/// The host that a login starts from while none is assigned, for URLs of a configured service.
+const ENTRY_ORIGIN: &str = "https://wx.qq.com";
+
+/// What somebody asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Wish {
+    SignIn,
+    SignOut,
+}
+
+/// Everything the work needs; the machine stands beside it.
+pub(crate) struct Hands {
+    pub(crate) live: Arc<Live>,
+    pub(crate) transport: Arc<Transport>,
+    pub(crate) far: Arc<dyn FarEnd>,
+    pub(crate) network: NetworkId,
+    pub(crate) inbound: Inbound,
+    pub(crate) bell: Arc<Notify>,
+    /// As last committed.
+    keys: Option<Keys>,
+    /// What the opening of the session told, until the roster is loaded.
+    opened: Option<(Vec<Contact>, Vec<UserName>)>,
+    /// What the last sync brought, until it is committed.
+    prepared: Option<(Batch, Fresh, Keys)>,
+}
+
+impl Hands {
+    pub(crate) fn new(
+        live: Arc<Live>,
+        transport: Arc<Transport>,
+        far: Arc<dyn FarEnd>,
+        network: NetworkId,
+        inbound: Inbound,
+        bell: Arc<Notify>,
+    ) -> Self {
+        Self { live, transport, far, network, inbound, bell, keys: None, opened: None, prepared: None }
+    }
+}
+
+/// Runs the session until told to stop.
+pub(crate) async fn run(
+    mut machine: Machine,
+    mut hands: Hands,
+    mut wishes: mpsc::Receiver<Wish>,
+    stop: Stop,
+    save_every: Duration,
+) {
+    let (far, network, live) = (Arc::clone(&hands.far), hands.network.clone(), Arc::clone(&hands.live));
+    let mut shown =
+        Shown { far: Arc::clone(&far), network: network.clone(), live: Arc::clone(&live), health: None };
+    let found = tokio::select! {
+        found = restore(&hands) => found,
+        () = stop.stopping() => return,
+    };
+    hands.keys.clone_from(&found.keys);
+    let mut actions = machine.step(Event::Found(found), live.now());
+    let mut save = tokio::time::interval_at(Instant::now() + save_every, save_every);
+    save.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        let mut next = None;
+        for action in actions {
+            match action {
+                Action::Cancel => next = None,
+                Action::Run(work) => next = Some(work),
+                Action::Tell(step) => far.sign_in(&network, step),
+                Action::Forget => hands.forget().await,
+            }
+        }
+        shown.update(&machine);
+        // Boxed: what a sync needs while it is read must not be part of an idle account.
+        let mut doing: BoxFuture<'_, Event> = match next {
+            Some(work) => hands.perform(work, machine.keys().cloned()),
+            None => Box::pin(std::future::pending()),
+        };
+        actions = loop {
+            tokio::select! {
+                event = &mut doing => break machine.step(event, live.now()),
+                Some(wish) = wishes.recv() => {
+                    let event = match wish { Wish::SignIn => Event::SignIn, Wish::SignOut => Event::SignOut };
+                    let answer = machine.step(event, live.now());
+                    let is_told_only = answer.iter().all(|action| matches!(action, Action::Tell(_)));
+                    if !is_told_only {
+                        break answer;
+                    }
+                    for action in answer {
+                        if let Action::Tell(step) = action { far.sign_in(&network, step) }
+                    }
+                    shown.update(&machine);
+                }
+                _ = save.tick() => store(&*far, &network, &live).await,
+                () = stop.stopping() => {
+                    drop(doing);
+                    store(&*far, &network, &live).await;
+                    return;
+                }
+            }
+        };
+    }
+}
+
+/// What others see, told on change.
+struct Shown {
+    far: Arc<dyn FarEnd>,
+    network: NetworkId,
+    live: Arc<Live>,
+    health: Option<Health>,
+}
+
+impl Shown {
+    fn update(&mut self, machine: &Machine) {
+        self.live.set_standing(machine.standing());
+        let health = machine.health();
+        if self.health.as_ref() != Some(&health) {
+            tracing::info!(network = %self.network, state = health.word(), detail = health.detail(), "account state");
+            self.far.health(&self.network, health.clone());
+            self.health = Some(health);
+        }
+    }
+}
+
+async fn restore(hands: &Hands) -> super::machine::Found {
+    let mut wait = Duration::from_millis(250);
+    loop {
+        match saved::restore(&*hands.far, &hands.network, &hands.live).await {
+            Ok(found) => return found,
+            Err(error) => {
+                tracing::warn!(network = %hands.network, %error, "the stored session cannot be read yet")
+            }
+        }
+        tokio::time::sleep(wait).await;
+        wait = (wait * 2).min(Duration::from_secs(30));
+    }
+}
+
+/// Stores the session if it changed; what does not reach the disk is tried again later.
+async fn store(far: &dyn FarEnd, network: &NetworkId, live: &Live) {
+    let Some(note) = saved::session_note(live, false) else { return };
+    let batch = Batch { notes: vec![note], ..Batch::default() };
+    if let Err(error) = far.commit(network, batch).await {
+        live.not_saved();
+        tracing::warn!(%network, %error, "the session could not be stored");
+    }
+}
+
+impl Hands {
+    fn perform(&mut self, work: Work, keys: Option<Keys>) -> BoxFuture<'_, Event> {
+        match work {
+            Work::Wait(wait) => Box::pin(async move {
+                tokio::time::sleep(wait).await;
+                Event::Waited
+            }),
+            Work::FetchQr => Box::pin(async { Event::Ticket(self.fetch_qr().await) }),
+            Work::AskPhone => Box::pin(async { Event::Ticket(self.ask_phone().await) }),
+            Work::PollPhone { uuid, polled } => Box::pin(async move {
+                let began = Instant::now();
+                let answer = self.poll_phone(&uuid, polled).await;
+                Event::Phone { answer, took: began.elapsed() }
+            }),
+            Work::Enter { redirect } => Box::pin(async move { Event::Entered(self.enter(&redirect).await) }),
+            Work::Open => Box::pin(async { Event::Opened(self.open().await) }),
+            Work::LoadRoster => Box::pin(async { Event::RosterLoaded(self.load_roster().await) }),
+            Work::Check => Box::pin(async move { Event::Checked(self.check(keys).await) }),
+            Work::Fetch => Box::pin(async move { Event::Fetched(self.fetch(keys).await) }),
+            Work::Commit => Box::pin(async { Event::Committed(self.commit().await) }),
+            Work::Leave => Box::pin(async {
+                self.leave().await;
+                Event::Left
+            }),
+        }
+    }
+
+    async fn fetch_qr(&self) -> Result<String, Fault> {
+        let reply = self.transport.call(&self.live, &JsLogin).await.map_err(|error| self.fault(&error))?;
+        reply.uuid.ok_or(Fault::Garbled)
+    }
+
+    async fn ask_phone(&self) -> Result<String, Fault> {
+        let uin = self.live.rest().uin.ok_or(Fault::Garbled)?;
+        let reply =
+            self.transport.ask(&self.live, &PushLogin { uin }).await.map_err(|error| self.fault(&error))?;
+        reply.uuid().map(str::to_owned).ok_or(Fault::Ret(reply.ret, reply.msg.clone()))
+    }
+
+    async fn poll_phone(&self, uuid: &str, polled: bool) -> Result<Phone, Fault> {
+        let scanned = if polled { Scanned::Asked } else { Scanned::NotYet };
+        let poll = Standing { poll: LoginPoll { uuid, scanned }, service: self.transport.service() };
+        Ok(match self.transport.ask(&self.live, &poll).await.map_err(|error| self.fault(&error))? {
+            LoginStatus::Confirmed { redirect } => Phone::Confirmed { redirect },
+            LoginStatus::Scanned { .. } => Phone::Scanned,
+            LoginStatus::Waiting => Phone::Waiting,
+            LoginStatus::Declined => Phone::Declined,
+            LoginStatus::Expired { .. } | LoginStatus::Unknown { .. } => Phone::Gone,
+        })
+    }
+
+    async fn enter(&mut self, redirect: &Url) -> Result<Entry, Fault> {
+        let before = self.live.jar();
+        let page = NewLoginPage { redirect, shell: Shell::default() };
+        match self.transport.ask(&self.live, &page).await.map_err(|error| self.fault(&error))? {
+            Exchange::Accepted { credentials, .. }
+                if self.live.rest().uin.is_some_and(|uin| uin != credentials.uin) =>
+            {
+                // Somebody else's session: its cookies must not stay among ours.
+                self.live.set_jar(before);
+                Ok(Entry::Accepted { uin: credentials.uin })
+            }
+            Exchange::Accepted { family, credentials } => {
+                let uin = credentials.uin;
+                self.live.enter(family, credentials);
+                self.keys = None;
+                self.inbound.roster.forget();
+                self.commit_session().await?;
+                Ok(Entry::Accepted { uin })
+            }
+            Exchange::Refused { ret, message } => Ok(Entry::Refused { ret, message }),
+            Exchange::WantsBrowser => Ok(Entry::WantsBrowser),
+        }
+    }
+
+    async fn open(&mut self) -> Result<Keys, Fault> {
+        let initial = self.transport.ask(&self.live, &Init).await.map_err(|error| self.fault(&error))?;
+        if !initial.base.ret.is_ok() {
+            return Err(Fault::Ret(initial.base.ret, initial.base.err_msg));
+        }
+        self.live.renew_skey(initial.skey.clone());
+        let own =
+            Own { user_name: initial.user.user_name.clone(), nickname: initial.user.nick_name.decoded() };
+        self.live.set_own(own.clone());
+        let began = StatusNotify { own: &own.user_name, notify: Told::Began };
+        // Only the phone's "logged in" banner and its list of chats depend on it.
+        // Source: the protocol sheet, section 5.1 (F).
+        if let Err(error) = self.transport.call(&self.live, &began).await {
+            tracing::debug!(network = %self.network, %error, "the phone was not told about the session");
+        }
+        let keys = self.keys.get_or_insert_with(|| Keys::first(initial.sync_key.clone())).clone();
+        self.opened = Some((initial.contact_list.clone(), initial.chats().collect()));
+        self.commit_session().await?;
+        Ok(keys)
+    }
+
+    async fn load_roster(&mut self) -> Result<(), Fault> {
+        let (recent, chats) =
+            self.opened.as_ref().map_or((&[][..], &[][..]), |(recent, chats)| (recent, chats));
+        load::load(&self.transport, &self.live, &*self.far, &self.network, recent, chats).await.map_err(
+            |error| match error {
+                load::LoadError::Call(error) => self.fault(&error),
+                load::LoadError::Far(error) => Fault::Store(error.to_string()),
+            },
+        )?;
+        self.opened = None;
+        self.inbound.roster.forget();
+        let (oldest, present) = (self.live.rest().oldest_generation, self.live.generation());
+        self.live.set_rest(|rest| rest.is_roster_loaded = true);
+        self.commit_session().await?;
+        load::sweep(&*self.far, &self.network, oldest, present).await.map_err(|error| store_fault(&error))?;
+        self.live.set_rest(|rest| rest.oldest_generation = present);
+        Ok(())
+    }
+
+    async fn check(&self, keys: Option<Keys>) -> Result<Checked, Fault> {
+        let keys = keys.ok_or(Fault::Garbled)?;
+        let began = Instant::now();
+        let poll = self.transport.ask(&self.live, &SyncCheck { key: &keys.check }).await;
+        let poll = poll.map_err(|error| self.fault(&error))?;
+        Ok(Checked { ret: poll.ret, has_news: poll.has_news(), took: began.elapsed() })
+    }
+
+    async fn fetch(&mut self, keys: Option<Keys>) -> Result<Fetched, Fault> {
+        let keys = keys.ok_or(Fault::Garbled)?;
+        let changes = self.transport.ask(&self.live, &FetchChanges { key: &keys.sync }).await;
+        let changes = changes.map_err(|error| self.fault(&error))?;
+        if !changes.base.ret.is_ok() {
+            return Err(Fault::Ret(changes.base.ret, changes.base.err_msg));
+        }
+        self.live.renew_skey(changes.skey.clone());
+        let next = keys.after(changes.sync_key.clone(), changes.sync_check_key.clone());
+        let (has_content, more) = (!changes.is_empty(), changes.continues());
+        let draft = self.inbound.translate(changes).await.map_err(|error| store_fault(&error))?;
+        let (batch, fresh) = draft.split();
+        self.prepared = Some((batch, fresh, next.clone()));
+        Ok(Fetched { keys: next, has_content, more })
+    }
+
+    async fn commit(&mut self) -> Result<(), Fault> {
+        let Some((mut batch, fresh, keys)) = self.prepared.take() else { return Ok(()) };
+        let has_media = !batch.media.is_empty();
+        let session = saved::session_note(&self.live, false);
+        let saves_session = session.is_some();
+        batch.notes.push(saved::keys_note(Some(&keys)));
+        batch.notes.extend(session);
+        let committed = match self.far.commit(&self.network, batch.clone()).await {
+            Err(FarError::Invalid(why)) => self.commit_singly(batch, &why).await,
+            other => other.map(drop),
+        };
+        if let Err(error) = committed {
+            if saves_session {
+                self.live.not_saved();
+            }
+            self.inbound.roster.forget();
+            return Err(store_fault(&error));
+        }
+        self.inbound.roster.remember(fresh);
+        self.keys = Some(keys);
+        if has_media {
+            self.bell.notify_one();
+        }
+        Ok(())
+    }
+
+    /// A batch that can never be stored must not stop the account for good: what can be stored is,
+    /// and of the rest people at least learn that there was something.
+    async fn commit_singly(&self, mut batch: Batch, why: &str) -> Result<(), FarError> {
+        tracing::error!(network = %self.network, why, posts = batch.posts.len(), "a batch cannot be stored as a whole");
+        let posts = std::mem::take(&mut batch.posts);
+        let media = std::mem::take(&mut batch.media);
+        let notes = std::mem::take(&mut batch.notes);
+        let people = Batch { people: batch.people, chats: batch.chats, ..Batch::default() };
+        let told = |error: &FarError| tracing::error!(network = %self.network, %error, "left out");
+        match self.far.commit(&self.network, people).await {
+            Err(error @ FarError::Invalid(_)) => told(&error),
+            other => drop(other?),
+        }
+        for post in posts {
+            let mut stand_in = post.clone();
+            stand_in.body =
+                Body::Unsupported { summary: "a message that the gateway could not store".to_owned() };
+            (stand_in.mentions, stand_in.quote) = (Vec::new(), None);
+            let own_media = media.clone();
+            let whole = Batch { posts: vec![post], media: own_media, ..Batch::default() };
+            match self.far.commit(&self.network, whole).await {
+                Err(FarError::Invalid(_)) => {
+                    let least = Batch { posts: vec![stand_in], ..Batch::default() };
+                    match self.far.commit(&self.network, least).await {
+                        Err(error @ FarError::Invalid(_)) => told(&error),
+                        other => drop(other?),
+                    }
+                }
+                other => drop(other?),
+            }
+        }
+        // Last, as an acknowledgement.
+        self.far.commit(&self.network, Batch { notes, ..Batch::default() }).await.map(drop)
+    }
+
+    async fn commit_session(&mut self) -> Result<(), Fault> {
+        let mut notes = vec![saved::keys_note(self.keys.as_ref())];
+        notes.extend(saved::session_note(&self.live, true));
+        let committed = self.far.commit(&self.network, Batch { notes, ..Batch::default() }).await;
+        committed.map(drop).map_err(|error| {
+            self.live.not_saved();
+            store_fault(&error)
+        })
+    }
+
+    /// Not the service's business: the session ended by itself.
+    async fn forget(&mut self) {
+        self.live.forget_session();
+        self.keys = None;
+        self.prepared = None;
+        self.opened = None;
+        if let Err(Fault::Store(why)) = self.commit_session().await {
+            tracing::warn!(network = %self.network, why, "the end of the session could not be stored");
+        }
+    }
+
+    async fn leave(&mut self) {
+        if self.live.has_credentials() {
+            let logout: Result<(), CallError> = self.transport.call(&self.live, &Logout::default()).await;
+            if let Err(error) = logout {
+                // The answer is no JSON and may be nothing at all. Source: the protocol sheet, 2.13.
+                tracing::debug!(network = %self.network, %error, "the service did not answer the sign-out");
+            }
+        }
+        self.live.leave();
+        self.forget().await;
+    }
+
+    fn fault(&self, error: &CallError) -> Fault {
+        tracing::debug!(network = %self.network, %error, "call failed");
+        match error {
+            CallError::Network { .. } => Fault::Network,
+            CallError::TimedOut { .. } => Fault::TimedOut,
+            CallError::Refused { ret, .. } => Fault::Ret(*ret, String::new()),
+            CallError::Proto(_) => Fault::Garbled,
+        }
+    }
+}
+
+fn store_fault(error: &FarError) -> Fault {
+    Fault::Store(error.to_string())
+}
+
+/// The login poll of a configured service: URLs that point to itself mean the service's own hosts.
+struct Standing<'a> {
+    poll: LoginPoll<'a>,
+    service: Option<&'a Url>,
+}
+
+impl Endpoint for Standing<'_> {
+    type Reply = LoginStatus;
+    const NAME: &'static str = <LoginPoll<'static> as Endpoint>::NAME;
+    const TIMEOUT: Duration = <LoginPoll<'static> as Endpoint>::TIMEOUT;
+    const BODY_LIMIT: usize = <LoginPoll<'static> as Endpoint>::BODY_LIMIT;
+
+    fn request(&self, call: &wechat_proto::Call<'_>) -> Result<http::Request<bytes::Bytes>, ProtoError> {
+        self.poll.request(call)
+    }
+
+    fn parse(&self, reply: &http::Response<bytes::Bytes>) -> Result<LoginStatus, ProtoError> {
+        let Some(service) = self.service else { return self.poll.parse(reply) };
+        let origin = service.origin().ascii_serialization();
+        let text = String::from_utf8_lossy(reply.body())
+            .replace(&format!("\"{origin}/"), &format!("\"{ENTRY_ORIGIN}/"));
+        let mut own = http::Response::new(bytes::Bytes::from(text));
+        *own.status_mut() = reply.status();
+        self.poll.parse(&own)
+    }
+
+    fn verdict(reply: &LoginStatus) -> wechat_proto::RetCode {
+        LoginPoll::verdict(reply)
+    }
+}

@@ -1,0 +1,263 @@
+//! What the sync road, sends and downloads share: the current credentials and cookies.
+//!
+//! A lock, not messages: every request of every branch reads it for some microseconds, and a
+//! request that waits for another branch to answer a message would couple their speeds. The lock
+//! is never held across an await.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use http::{HeaderMap, HeaderValue};
+use rand::{Rng, rngs::StdRng};
+use tokio::sync::watch;
+use wechat_proto::{Call, Credentials, Family, Profile, Secret, UserName};
+use wxgate_contract::{Clock, Timestamp};
+
+use super::machine::Standing;
+use crate::jar::{Jar, Place};
+
+/// Who we are in this login.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Own {
+    pub(crate) user_name: UserName,
+    pub(crate) nickname: String,
+}
+
+/// What is known beyond the session itself.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Rest {
+    /// Known since the first sign-in, and kept over a sign-out.
+    pub(crate) uin: Option<i64>,
+    pub(crate) is_roster_loaded: bool,
+    /// Notes of this and later generations may exist.
+    pub(crate) oldest_generation: u32,
+}
+
+struct Inner {
+    credentials: Option<Credentials>,
+    family: Family,
+    jar: Jar,
+    own: Own,
+    /// Counts the logins of the account; names of one never mean anything in another.
+    generation: u32,
+    poll_counter_ms: i64,
+    rng: StdRng,
+    rest: Rest,
+    /// The jar or the credentials differ from what is stored.
+    is_dirty: bool,
+}
+
+/// All that is stored of a session.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Snapshot {
+    pub(crate) family: Family,
+    pub(crate) credentials: Option<Credentials>,
+    pub(crate) jar: Jar,
+    pub(crate) own: Own,
+    pub(crate) generation: u32,
+    pub(crate) rest: Rest,
+}
+
+/// The current session of one account.
+pub(crate) struct Live {
+    inner: Mutex<Inner>,
+    clock: Arc<dyn Clock>,
+    profile: Profile,
+    lang: String,
+    user_agent: &'static str,
+    standing: watch::Sender<Standing>,
+}
+
+impl std::fmt::Debug for Live {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Live").field("standing", &*self.standing.borrow()).finish_non_exhaustive()
+    }
+}
+
+/// A desktop browser, the same for the whole life of a session.
+///
+/// Source: the protocol sheet, sections 2.1.5 and 2.1.6 (the desktop shell's own one works too).
+pub(crate) const USER_AGENT: &str = "Mozilla/5.0 (Linux; U; UOS x86_64; zh-cn) AppleWebKit/537.36 \
+     (KHTML, like Gecko) Chrome/91.0.4472.124 Safari/537.36 UOSBrowser/6.0.1.1001";
+
+impl Live {
+    pub(crate) fn new(clock: Arc<dyn Clock>, profile: Profile, lang: &str, rng: StdRng) -> Self {
+        let standing = Standing::Away { why: "the account is just starting".to_owned() };
+        Self {
+            inner: Mutex::new(Inner {
+                credentials: None,
+                family: Family::default(),
+                jar: Jar::default(),
+                own: Own::default(),
+                generation: 0,
+                rest: Rest::default(),
+                poll_counter_ms: clock.now().ms(),
+                rng,
+                is_dirty: false,
+            }),
+            clock,
+            profile,
+            lang: lang.to_owned(),
+            user_agent: USER_AGENT,
+            standing: watch::channel(standing).0,
+        }
+    }
+
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// Runs `build` with the circumstances of one request, fresh for each.
+    pub(crate) fn with_call<T>(&self, build: impl FnOnce(Call<'_>) -> T) -> T {
+        let mut inner = self.inner();
+        let nonce = inner.rng.random();
+        inner.poll_counter_ms += 1;
+        let inner = &*inner;
+        build(Call {
+            credentials: inner.credentials.as_ref(),
+            family: &inner.family,
+            profile: self.profile,
+            lang: &self.lang,
+            user_agent: self.user_agent,
+            now_ms: self.clock.now().ms(),
+            poll_counter_ms: inner.poll_counter_ms,
+            nonce,
+        })
+    }
+
+    pub(crate) fn cookies(&self, place: Place<'_>) -> Option<HeaderValue> {
+        self.inner().jar.header(place, self.clock.now().ms())
+    }
+
+    pub(crate) fn keep_cookies(&self, place: Place<'_>, headers: &HeaderMap) {
+        let now_ms = self.clock.now().ms();
+        let mut inner = self.inner();
+        inner.is_dirty |= inner.jar.keep(place, headers, now_ms);
+    }
+
+    pub(crate) fn cookie(&self, name: &str) -> Option<Secret> {
+        self.inner().jar.value(name)
+    }
+
+    /// A new login: its names are a new generation.
+    pub(crate) fn enter(&self, family: Family, credentials: Credentials) {
+        let mut inner = self.inner();
+        inner.family = family;
+        inner.credentials = Some(credentials);
+        inner.generation = inner.generation.saturating_add(1);
+        inner.own = Own::default();
+        inner.rest.uin = inner.credentials.as_ref().map(|credentials| credentials.uin);
+        inner.rest.is_roster_loaded = false;
+        inner.is_dirty = true;
+    }
+
+    pub(crate) fn restore(&self, stored: Snapshot) {
+        let mut inner = self.inner();
+        let Snapshot { family, credentials, jar, own, generation, rest } = stored;
+        (inner.family, inner.credentials, inner.jar, inner.own, inner.generation, inner.rest) =
+            (family, credentials, jar, own, generation, rest);
+    }
+
+    pub(crate) fn rest(&self) -> Rest {
+        self.inner().rest
+    }
+
+    pub(crate) fn set_rest(&self, change: impl FnOnce(&mut Rest)) {
+        let mut inner = self.inner();
+        let was = inner.rest;
+        change(&mut inner.rest);
+        inner.is_dirty |= inner.rest != was;
+    }
+
+    pub(crate) fn jar(&self) -> Jar {
+        self.inner().jar.clone()
+    }
+
+    /// Takes back what a login that is refused has set.
+    pub(crate) fn set_jar(&self, jar: Jar) {
+        self.inner().jar = jar;
+    }
+
+    /// The session is over; the cookies stay for a push login.
+    pub(crate) fn forget_session(&self) {
+        let mut inner = self.inner();
+        inner.is_dirty |= inner.credentials.take().is_some();
+    }
+
+    /// A non-empty key of an answer replaces the old one. Source: the protocol sheet, section 2.12.
+    pub(crate) fn renew_skey(&self, skey: Secret) {
+        let mut inner = self.inner();
+        if !skey.is_empty() && inner.credentials.as_ref().is_some_and(|c| c.skey != skey) {
+            if let Some(credentials) = &mut inner.credentials {
+                credentials.skey = skey;
+            }
+            inner.is_dirty = true;
+        }
+    }
+
+    pub(crate) fn set_own(&self, own: Own) {
+        let mut inner = self.inner();
+        inner.is_dirty |= inner.own != own;
+        inner.own = own;
+    }
+
+    /// Signed out: only what a later push login needs stays.
+    pub(crate) fn leave(&self) {
+        let mut inner = self.inner();
+        inner.credentials = None;
+        inner.jar.keep_long_lived();
+        inner.is_dirty = true;
+    }
+
+    pub(crate) fn own(&self) -> Own {
+        self.inner().own.clone()
+    }
+
+    pub(crate) fn generation(&self) -> u32 {
+        self.inner().generation
+    }
+
+    pub(crate) fn uin(&self) -> Option<i64> {
+        self.inner().credentials.as_ref().map(|credentials| credentials.uin)
+    }
+
+    pub(crate) fn has_credentials(&self) -> bool {
+        self.inner().credentials.is_some()
+    }
+
+    /// What is to be stored, if it differs from what is stored, or `always`.
+    pub(crate) fn to_save(&self, always: bool) -> Option<Snapshot> {
+        let mut inner = self.inner();
+        if !std::mem::take(&mut inner.is_dirty) && !always {
+            return None;
+        }
+        Some(Snapshot {
+            family: inner.family,
+            credentials: inner.credentials.clone(),
+            jar: inner.jar.clone(),
+            own: inner.own.clone(),
+            generation: inner.generation,
+            rest: inner.rest,
+        })
+    }
+
+    /// What was handed out by [`Live::to_save`] did not reach the disk.
+    pub(crate) fn not_saved(&self) {
+        self.inner().is_dirty = true;
+    }
+
+    pub(crate) fn set_standing(&self, standing: Standing) {
+        self.standing.send_if_modified(|old| {
+            let changed = *old != standing;
+            *old = standing;
+            changed
+        });
+    }
+
+    pub(crate) fn standing(&self) -> watch::Receiver<Standing> {
+        self.standing.subscribe()
+    }
+}

@@ -1,0 +1,201 @@
+//! Poll, fetch, commit, adopt, poll; and what happens when one of them fails.
+
+use std::time::Duration;
+
+use wechat_proto::RetCode;
+use wxgate_contract::{SignInStep, Timestamp};
+
+use super::{
+    Action, Checked, EMPTY_ALLOWED, Event, Fault, Fetched, MAX_ROUNDS, MAX_STRIKES, Machine, QUICK_ALLOWED,
+    State, Work,
+};
+
+impl Machine {
+    pub(super) fn fetch(&mut self, out: &mut Vec<Action>) {
+        self.next_keys = None;
+        self.run(Work::Fetch, out);
+    }
+
+    pub(super) fn go_online(&mut self, now: Timestamp) {
+        self.state = State::Online;
+        self.last_fetch = now;
+    }
+
+    pub(super) fn online(&mut self, answer: Event, now: Timestamp, out: &mut Vec<Action>) {
+        match answer {
+            // After every pause a sync, not a poll: it is the one answer that settles doubts.
+            Event::Waited => self.fetch(out),
+            Event::Checked(Ok(checked)) => self.checked(checked, now, out),
+            Event::Checked(Err(Fault::TimedOut)) => {
+                self.asked_by_poll = false;
+                self.fetch(out);
+            }
+            // An answer that cannot be read may mean news; the first one costs no delay.
+            // Source: the protocol sheet, section 2.11 (anomalies).
+            Event::Checked(Err(Fault::Garbled)) if self.faults == 0 => {
+                self.faults = 1;
+                self.asked_by_poll = false;
+                self.fetch(out);
+            }
+            Event::Checked(Err(Fault::Garbled)) => {
+                self.asked_by_poll = false;
+                let wait = self.back_off();
+                self.wait(wait, out);
+            }
+            Event::Checked(Err(_)) => self.go_offline(out),
+            Event::Fetched(Ok(fetched)) => self.fetched(fetched, now, out),
+            Event::Fetched(Err(fault)) => self.fetch_failed(fault, out),
+            Event::Committed(Ok(())) => self.committed(out),
+            Event::Committed(Err(fault)) => self.commit_failed(fault, out),
+            _ => {}
+        }
+    }
+
+    pub(super) fn resuming(&mut self, attempt: u32, answer: Event, now: Timestamp, out: &mut Vec<Action>) {
+        match answer {
+            Event::Waited => self.fetch(out),
+            Event::Fetched(Ok(fetched)) => {
+                if self.step.is_some() || self.is_asked {
+                    self.tell(SignInStep::Done, out);
+                    self.is_asked = false;
+                }
+                self.go_online(now);
+                self.fetched(fetched, now, out);
+            }
+            Event::Fetched(Err(Fault::Ret(ret, _))) if ret.ends_session() => {
+                if self.doubt.replace(ret).is_some() {
+                    self.revive(out);
+                } else {
+                    self.wait(self.timings.confirm_after, out);
+                }
+            }
+            Event::Fetched(Err(_)) => {
+                let wait = self.back_off();
+                self.state = State::Offline { attempt: attempt.saturating_add(1) };
+                self.wait(wait, out);
+            }
+            _ => {}
+        }
+    }
+
+    fn go_offline(&mut self, out: &mut Vec<Action>) {
+        self.asked_by_poll = false;
+        let wait = self.back_off();
+        self.state = State::Offline { attempt: 1 };
+        self.wait(wait, out);
+    }
+
+    fn checked(&mut self, checked: Checked, now: Timestamp, out: &mut Vec<Action>) {
+        if checked.ret.ends_session() {
+            self.doubt = Some(checked.ret);
+            self.asked_by_poll = false;
+            return self.wait(self.timings.confirm_after, out);
+        }
+        if !checked.ret.is_ok() {
+            // Not the end: back off and look.
+            self.asked_by_poll = false;
+            let wait = self.back_off();
+            return self.wait(wait, out);
+        }
+        self.faults = 0;
+        self.strikes = 0;
+        if checked.has_news {
+            self.asked_by_poll = true;
+            return self.fetch(out);
+        }
+        self.empty = 0;
+        if now.since(self.last_fetch) >= self.timings.unasked_sync {
+            self.asked_by_poll = false;
+            return self.fetch(out);
+        }
+        self.quick = if checked.took < self.timings.shortest_hold { self.quick.saturating_add(1) } else { 0 };
+        if self.quick > QUICK_ALLOWED {
+            self.asked_by_poll = false;
+            self.wait(self.timings.shortest_hold, out);
+        } else {
+            self.run(Work::Check, out);
+        }
+    }
+
+    fn fetched(&mut self, fetched: Fetched, now: Timestamp, out: &mut Vec<Action>) {
+        self.last_fetch = now;
+        if let Some(ret) = self.doubt.take() {
+            // The poll said it is over and the sync did not: the sync is right, up to a point.
+            self.strikes = self.strikes.saturating_add(1);
+            if self.strikes >= MAX_STRIKES {
+                return self.lost(ret, out);
+            }
+        }
+        self.more = fetched.more && fetched.has_content && self.rounds < MAX_ROUNDS;
+        self.rounds = if self.more { self.rounds + 1 } else { 0 };
+        self.empty = if fetched.has_content {
+            0
+        } else if self.asked_by_poll {
+            self.empty.saturating_add(1)
+        } else {
+            self.empty
+        };
+        let is_same = self.keys.as_ref() == Some(&fetched.keys);
+        self.next_keys = Some(fetched.keys);
+        if fetched.has_content || !is_same {
+            self.run(Work::Commit, out);
+        } else {
+            self.committed(out);
+        }
+    }
+
+    fn committed(&mut self, out: &mut Vec<Action>) {
+        self.store_trouble = None;
+        if let Some(keys) = self.next_keys.take() {
+            self.keys = Some(keys);
+        }
+        if self.more {
+            return self.fetch(out);
+        }
+        match self.empty.checked_sub(EMPTY_ALLOWED + 1) {
+            // The poll keeps saying "news" and there is none: spaced, the session stays.
+            // Source: the protocol sheet, section 2.11 (anomalies).
+            Some(over) => {
+                let full = Duration::from_secs(1 << over.min(10)).min(self.timings.empty_cap);
+                let wait = self.jittered(full);
+                self.wait(wait, out);
+            }
+            None => self.run(Work::Check, out),
+        }
+    }
+
+    fn commit_failed(&mut self, fault: Fault, out: &mut Vec<Action>) {
+        let Fault::Store(why) = fault else { return self.go_offline(out) };
+        // Nothing is acknowledged: the same key brings the same news again.
+        self.next_keys = None;
+        self.more = false;
+        self.store_trouble = Some(why);
+        let wait = self.back_off();
+        self.wait(wait, out);
+    }
+
+    fn fetch_failed(&mut self, fault: Fault, out: &mut Vec<Action>) {
+        match fault {
+            Fault::Ret(ret, _) if ret.ends_session() => match self.doubt.replace(ret) {
+                Some(first) => self.lost(first, out),
+                None => self.wait(self.timings.confirm_after, out),
+            },
+            Fault::Store(why) => self.commit_failed(Fault::Store(why), out),
+            _ => self.go_offline(out),
+        }
+    }
+
+    /// The session is over, and that was confirmed.
+    ///
+    /// 1100 is what the service says after "log out" on the phone: asking that phone at once to
+    /// confirm a new sign-in would be rude. Any other end may be a glitch or an expiry, and one
+    /// question to the phone costs less than a scan.
+    /// Source: the protocol sheet, section 5.4 (table); which code means what is disputed there.
+    fn lost(&mut self, ret: RetCode, out: &mut Vec<Action>) {
+        if ret == RetCode::NotLoggedIn {
+            self.end("the phone signed this account out", out);
+        } else {
+            self.revive(out);
+        }
+    }
+}

@@ -1,0 +1,264 @@
+//! From "somebody wants in" to an open session.
+
+use wechat_proto::{Reaction, RetCode};
+use wxgate_contract::{SignInStep, Timestamp};
+
+use super::{Action, Entry, Event, Fault, MAX_CODES, MAX_SIGN_IN_FAULTS, Machine, Phone, State, Work};
+
+/// Tries of the ticket exchange. Source: the protocol sheet, section 2.1.7.
+const ENTRY_TRIES: u32 = 3;
+/// Tries of an opening that the service refuses. Source: the protocol sheet, section 5.1 (E).
+const REFUSED_OPENINGS: u32 = 2;
+/// Tries of an opening whose answers cannot be read, and of a roster that does not load. Chosen.
+const GARBLED_OPENINGS: u32 = 6;
+
+impl Machine {
+    /// Somebody asks to sign in, or to follow the sign-in that is under way.
+    pub(super) fn asked(&mut self, out: &mut Vec<Action>) {
+        match &mut self.state {
+            State::SignedOut | State::Ended { .. } | State::Refused { .. } => {
+                self.is_asked = true;
+                self.codes = 0;
+                self.faults = 0;
+                self.fetch_qr(out);
+            }
+            State::Leaving { again } => *again = true,
+            State::Online => out.push(Action::Tell(SignInStep::Done)),
+            _ => {
+                self.is_asked = true;
+                self.codes = self.codes.min(1);
+                let step = self.step.clone().unwrap_or(SignInStep::Loading);
+                self.tell(step, out);
+            }
+        }
+    }
+
+    /// Asks for the next code, within the budget of one sign-in.
+    fn fetch_qr(&mut self, out: &mut Vec<Action>) {
+        if self.codes >= MAX_CODES {
+            self.end("nobody scanned the code in time", out);
+            return;
+        }
+        self.state = State::FetchingQr;
+        if self.codes == 0 {
+            self.tell(SignInStep::Starting, out);
+        }
+        self.run(Work::FetchQr, out);
+    }
+
+    /// Asks the phone to approve again, without a code.
+    pub(super) fn revive(&mut self, out: &mut Vec<Action>) {
+        self.forget_session();
+        self.state = State::Reviving;
+        self.run(Work::AskPhone, out);
+    }
+
+    pub(super) fn ticket(&mut self, answer: Event, now: Timestamp, out: &mut Vec<Action>) {
+        let is_push = self.state == State::Reviving;
+        match answer {
+            Event::Waited if is_push => self.run(Work::AskPhone, out),
+            Event::Waited => self.run(Work::FetchQr, out),
+            Event::Ticket(Ok(uuid)) if is_push => {
+                self.faults = 0;
+                self.tell(SignInStep::ConfirmOnPhone { is_push }, out);
+                self.run(Work::PollPhone { uuid: uuid.clone(), polled: false }, out);
+                self.state = State::AwaitingConfirm { uuid, is_push, since: now, polled: true };
+            }
+            Event::Ticket(Ok(uuid)) => {
+                self.faults = 0;
+                self.codes += 1;
+                let text = wechat_proto::qr::text(&uuid);
+                self.tell(SignInStep::ShowQr { text, number: self.codes }, out);
+                self.run(Work::PollPhone { uuid: uuid.clone(), polled: false }, out);
+                self.state = State::AwaitingScan { uuid, polled: true };
+            }
+            Event::Ticket(Err(Fault::Network | Fault::TimedOut)) if is_push => {
+                let wait = self.back_off();
+                self.wait(wait, out);
+            }
+            // A push login that is not offered is no trouble: a code does it, if somebody looks.
+            Event::Ticket(Err(_)) if is_push => self.without_push("the session ended", out),
+            Event::Ticket(Err(_)) if self.faults >= MAX_SIGN_IN_FAULTS => {
+                self.end("WeChat could not be reached", out);
+            }
+            Event::Ticket(Err(_)) => {
+                let wait = self.back_off();
+                self.wait(wait, out);
+            }
+            _ => {}
+        }
+    }
+
+    /// The phone was asked and did not approve: a code, if somebody looks at it.
+    fn without_push(&mut self, why: &str, out: &mut Vec<Action>) {
+        if self.is_asked {
+            self.faults = 0;
+            self.fetch_qr(out);
+        } else {
+            self.end(why, out);
+        }
+    }
+
+    pub(super) fn phone(&mut self, answer: Event, now: Timestamp, out: &mut Vec<Action>) {
+        let (uuid, push_since, is_scanned) = match &self.state {
+            State::AwaitingScan { uuid, .. } => (uuid.clone(), None, false),
+            State::AwaitingConfirm { uuid, is_push, since, .. } => {
+                (uuid.clone(), is_push.then_some(*since), true)
+            }
+            _ => return,
+        };
+        let again = Work::PollPhone { uuid: uuid.clone(), polled: true };
+        let (answer, took) = match answer {
+            Event::Waited => return self.run(again, out),
+            Event::Phone { answer, took } => (answer, took),
+            _ => return,
+        };
+        let is_quick = took < self.timings.shortest_hold;
+        match answer {
+            Ok(Phone::Confirmed { redirect }) => {
+                self.faults = 0;
+                self.state = State::Entering { redirect: redirect.clone(), tries: 1 };
+                self.tell(SignInStep::Loading, out);
+                self.run(Work::Enter { redirect }, out);
+            }
+            Ok(Phone::Scanned) if !is_scanned => {
+                self.faults = 0;
+                self.tell(SignInStep::ConfirmOnPhone { is_push: false }, out);
+                self.state = State::AwaitingConfirm { uuid, is_push: false, since: now, polled: true };
+                self.run(again, out);
+            }
+            Ok(Phone::Waiting | Phone::Scanned) => {
+                self.faults = 0;
+                if push_since.is_some_and(|since| now.since(since) >= self.timings.push_patience) {
+                    self.without_push("the phone did not confirm", out);
+                } else if is_quick {
+                    // The service repeats itself at once in some states; that is no long poll.
+                    self.wait(self.timings.shortest_hold, out);
+                } else {
+                    self.run(again, out);
+                }
+            }
+            Ok(Phone::Declined) if push_since.is_some() => {
+                self.without_push("the sign-in was declined on the phone", out);
+            }
+            Ok(Phone::Gone) if push_since.is_some() => self.without_push("the phone did not confirm", out),
+            Ok(Phone::Declined | Phone::Gone) => self.fetch_qr(out),
+            Err(Fault::TimedOut) => self.run(again, out),
+            Err(_) if self.faults >= MAX_SIGN_IN_FAULTS => self.end("WeChat could not be reached", out),
+            Err(_) => {
+                let wait = self.back_off();
+                self.wait(wait, out);
+            }
+        }
+    }
+
+    pub(super) fn entering(&mut self, redirect: url::Url, tries: u32, answer: Event, out: &mut Vec<Action>) {
+        match answer {
+            Event::Waited => {
+                self.state = State::Entering { redirect: redirect.clone(), tries: tries + 1 };
+                self.run(Work::Enter { redirect }, out);
+            }
+            Event::Entered(Ok(Entry::Accepted { uin })) => {
+                if self.uin.is_some_and(|known| known != uin) {
+                    self.refuse(
+                        "the phone belongs to another WeChat account than the one signed in here before",
+                        out,
+                    );
+                    return;
+                }
+                self.faults = 0;
+                self.uin = Some(uin);
+                self.keys = None;
+                self.state = State::Opening { is_open: false, tries: 0 };
+                self.run(Work::Open, out);
+            }
+            Event::Entered(Ok(Entry::WantsBrowser)) => {
+                self.refuse("WeChat wants a real browser for this account", out);
+            }
+            Event::Entered(Ok(Entry::Refused { ret, message })) => match ret.reaction() {
+                Reaction::Refused => self.refuse(in_its_words(ret, &message), out),
+                Reaction::RefreshContact if tries < ENTRY_TRIES => {
+                    let wait = self.back_off();
+                    self.wait(wait, out);
+                }
+                _ => self.end(in_its_words(ret, &message), out),
+            },
+            Event::Entered(Err(_)) if tries < ENTRY_TRIES => {
+                let wait = self.back_off();
+                self.wait(wait, out);
+            }
+            Event::Entered(Err(_)) => self.end("WeChat did not complete the sign-in", out),
+            _ => {}
+        }
+    }
+
+    pub(super) fn opening(&mut self, tries: u32, answer: Event, now: Timestamp, out: &mut Vec<Action>) {
+        let is_open = matches!(self.state, State::Opening { is_open: true, .. });
+        match answer {
+            Event::Waited if is_open => self.run(Work::LoadRoster, out),
+            Event::Waited => self.run(Work::Open, out),
+            Event::Opened(Ok(keys)) => {
+                // A stored key is older than the one of a new opening: what lies between would be lost.
+                self.keys.get_or_insert(keys);
+                self.faults = 0;
+                self.state = State::Opening { is_open: true, tries: 0 };
+                self.run(Work::LoadRoster, out);
+            }
+            Event::RosterLoaded(Ok(())) => self.open_for_news(now, out),
+            Event::Opened(Err(fault)) | Event::RosterLoaded(Err(fault)) => {
+                self.opening_failed(is_open, tries, fault, now, out);
+            }
+            _ => {}
+        }
+    }
+
+    fn open_for_news(&mut self, now: Timestamp, out: &mut Vec<Action>) {
+        if self.step.is_some() || self.is_asked {
+            self.tell(SignInStep::Done, out);
+        }
+        self.is_asked = false;
+        self.go_online(now);
+        self.run(Work::Check, out);
+    }
+
+    fn opening_failed(
+        &mut self,
+        is_open: bool,
+        tries: u32,
+        fault: Fault,
+        now: Timestamp,
+        out: &mut Vec<Action>,
+    ) {
+        let tries = tries + 1;
+        self.state = State::Opening { is_open, tries };
+        match fault {
+            Fault::Ret(ret, message) => match ret.reaction() {
+                Reaction::Refused => return self.refuse(in_its_words(ret, &message), out),
+                Reaction::SlowDown => return self.end(in_its_words(ret, &message), out),
+                Reaction::SessionOver | Reaction::Bug if is_open && tries >= REFUSED_OPENINGS => {
+                    return self.revive(out);
+                }
+                Reaction::SessionOver | Reaction::Bug if tries >= REFUSED_OPENINGS => {
+                    let why = format!("WeChat refused the session right after the sign-in: {ret}");
+                    return self.end(why, out);
+                }
+                _ if tries >= GARBLED_OPENINGS && !is_open => {
+                    return self.end(in_its_words(ret, &message), out);
+                }
+                // Without a full roster names are fetched as they turn up.
+                _ if tries >= GARBLED_OPENINGS => return self.open_for_news(now, out),
+                _ => {}
+            },
+            Fault::Garbled if tries >= GARBLED_OPENINGS && is_open => return self.open_for_news(now, out),
+            Fault::Network | Fault::TimedOut | Fault::Garbled | Fault::Store(_) => {}
+        }
+        let wait = self.back_off();
+        self.wait(wait, out);
+    }
+}
+
+/// The service's own sentence, which says more than any of ours; else the code.
+pub(super) fn in_its_words(ret: RetCode, message: &str) -> String {
+    let message = message.trim();
+    if message.is_empty() { format!("WeChat refused: {ret}") } else { message.chars().take(300).collect() }
+}

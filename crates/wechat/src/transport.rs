@@ -1,0 +1,268 @@
+//! The only file that does HTTP.
+//!
+//! One generic call: add cookies, send, keep the cookies of the answer, bound time and size, parse.
+//! It has no `if` about any endpoint, follows no redirect and repeats nothing: whether a send may
+//! be repeated is decided where it is known what a repetition costs.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, Request, Response, header};
+use url::Url;
+use wechat_proto::{Endpoint, ProtoError, RetCode};
+
+use crate::config::WechatConfig;
+use crate::jar::Place;
+use crate::session::live::Live;
+
+/// Before a connection is given up. Chosen: the page's shortest limit.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// Idle connections are kept for the next poll or sync, which come within half a minute. Chosen.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+/// Without a byte for this long a stream is dead. Chosen.
+const STALL_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The ways out: one connection pool per proxy, and one for no proxy, shared by all accounts.
+#[derive(Clone, Default)]
+pub struct Ways(Arc<Mutex<HashMap<Option<String>, reqwest::Client>>>);
+
+impl std::fmt::Debug for Ways {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Ways")
+    }
+}
+
+/// There is no such way out.
+#[derive(Debug, thiserror::Error)]
+pub enum WayError {
+    /// The proxy's address is not one.
+    #[error("the proxy {0:?} is not an http or socks5 address")]
+    Proxy(String),
+    /// The TLS library could not be set up.
+    #[error("cannot set up the HTTP client: {0}")]
+    Client(String),
+}
+
+impl Ways {
+    /// No pool yet; each is made when the first account needs it.
+    #[must_use]
+    pub fn new() -> Self {
+        // Fails when the program installed a provider already, which is what is wanted.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        Self::default()
+    }
+
+    /// The pool of a way out.
+    ///
+    /// # Errors
+    /// When the proxy's address is none, or no certificates can be loaded.
+    pub fn client(&self, proxy: Option<&str>) -> Result<reqwest::Client, WayError> {
+        // A lock, not a message: accounts start in any order and need the answer at once.
+        let mut ways = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(client) = ways.get(&proxy.map(str::to_owned)) {
+            return Ok(client.clone());
+        }
+        let mut builder = reqwest::Client::builder()
+            .redirect(reqwest::redirect::Policy::none())
+            .retry(reqwest::retry::never())
+            .connect_timeout(CONNECT_TIMEOUT)
+            .pool_idle_timeout(IDLE_TIMEOUT)
+            .referer(false)
+            .no_proxy();
+        if let Some(address) = proxy {
+            let proxy = reqwest::Proxy::all(address).map_err(|_| WayError::Proxy(address.to_owned()))?;
+            builder = builder.proxy(proxy);
+        }
+        let client = builder.build().map_err(|error| WayError::Client(error.to_string()))?;
+        ways.insert(proxy.map(str::to_owned), client.clone());
+        Ok(client)
+    }
+}
+
+/// Why a call gave no reply.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CallError {
+    /// The connection failed; `sent` says whether the request may have been carried out.
+    #[error("the connection to WeChat failed during {endpoint}")]
+    Network { endpoint: &'static str, sent: bool },
+    /// The endpoint's time is over; the request may have been carried out.
+    #[error("{endpoint} took too long")]
+    TimedOut { endpoint: &'static str },
+    /// The service says no.
+    #[error("{endpoint} was refused: {ret}")]
+    Refused { endpoint: &'static str, ret: RetCode },
+    /// A request that cannot be built, or an answer that cannot be read.
+    #[error(transparent)]
+    Proto(#[from] ProtoError),
+}
+
+/// The wire of one account.
+#[derive(Debug)]
+pub(crate) struct Transport {
+    client: reqwest::Client,
+    service: Option<Url>,
+    poll_timeout: Option<Duration>,
+}
+
+impl Transport {
+    pub(crate) fn new(ways: &Ways, config: &WechatConfig) -> Result<Self, WayError> {
+        let client = ways.client(config.proxy.as_deref())?;
+        Ok(Self { client, service: config.service.clone(), poll_timeout: config.timings.poll_timeout })
+    }
+
+    /// The configured service, if it stands for all hosts.
+    pub(crate) fn service(&self) -> Option<&Url> {
+        self.service.as_ref()
+    }
+
+    /// Asks, and takes any answer that can be read, refusals included.
+    pub(crate) async fn ask<E: Endpoint>(&self, live: &Live, endpoint: &E) -> Result<E::Reply, CallError> {
+        let timeout = match self.poll_timeout {
+            Some(limit) if E::TIMEOUT == wechat_proto::endpoint::POLL_TIMEOUT => limit,
+            _ => E::TIMEOUT,
+        };
+        let answer = async {
+            let reply = self.open(live, E::NAME, live.with_call(|call| endpoint.request(&call))?).await?;
+            self.whole(E::NAME, E::BODY_LIMIT, reply).await
+        };
+        let answer = tokio::time::timeout(timeout, answer)
+            .await
+            .map_err(|_| CallError::TimedOut { endpoint: E::NAME })??;
+        Ok(endpoint.parse(&answer)?)
+    }
+
+    /// Asks, and takes only success.
+    pub(crate) async fn call<E: Endpoint>(&self, live: &Live, endpoint: &E) -> Result<E::Reply, CallError> {
+        let reply = self.ask(live, endpoint).await?;
+        match E::verdict(&reply) {
+            ret if ret.is_ok() => Ok(reply),
+            ret => Err(CallError::Refused { endpoint: E::NAME, ret }),
+        }
+    }
+
+    /// Sends a request and returns as soon as the head of the answer is there.
+    pub(crate) async fn open(
+        &self,
+        live: &Live,
+        endpoint: &'static str,
+        request: Request<Bytes>,
+    ) -> Result<Stream, CallError> {
+        let (parts, body) = request.into_parts();
+        self.open_with(live, endpoint, Request::from_parts(parts, ()), body.into()).await
+    }
+
+    /// The same with a body that is made while it is sent.
+    pub(crate) async fn open_with(
+        &self,
+        live: &Live,
+        endpoint: &'static str,
+        request: Request<()>,
+        body: reqwest::Body,
+    ) -> Result<Stream, CallError> {
+        let (parts, ()) = request.into_parts();
+        let wrong = |found: &str| ProtoError::request(endpoint, "a URL of the service", found);
+        let mut url = Url::parse(&parts.uri.to_string()).map_err(|_| wrong("something else"))?;
+        let host = url.host_str().ok_or_else(|| wrong("no host"))?.to_owned();
+        let path = url.path().to_owned();
+        if let Some(service) = &self.service {
+            stand_in(&mut url, service).ok_or_else(|| wrong("a service that cannot stand in"))?;
+        }
+        let asked = url.host_str().unwrap_or_default().to_owned();
+        let place = Place { host: &host, path: &path, stand_in: self.service.is_some().then_some(&*asked) };
+        let mut headers: HeaderMap = parts.headers;
+        headers.insert(header::ACCEPT, http::HeaderValue::from_static("*/*"));
+        if let Some(cookies) = live.cookies(place) {
+            headers.insert(header::COOKIE, cookies);
+        }
+        let sent = self.client.request(parts.method, url).headers(headers).body(body).send();
+        let reply = sent.await.map_err(|error| CallError::Network { endpoint, sent: !error.is_connect() })?;
+        live.keep_cookies(place, reply.headers());
+        Ok(Stream { endpoint, reply })
+    }
+
+    async fn whole(
+        &self,
+        endpoint: &'static str,
+        limit: usize,
+        mut stream: Stream,
+    ) -> Result<Response<Bytes>, CallError> {
+        let too_long = || ProtoError::request(endpoint, format!("at most {limit} bytes"), "a longer answer");
+        let announced = usize::try_from(stream.reply.content_length().unwrap_or(0)).unwrap_or(usize::MAX);
+        if announced > limit {
+            return Err(too_long().into());
+        }
+        let mut body = BytesMut::with_capacity(announced);
+        while let Some(piece) = stream.next().await? {
+            if body.len() + piece.len() > limit {
+                return Err(too_long().into());
+            }
+            body.extend_from_slice(&piece);
+        }
+        let mut answer = Response::new(body.freeze());
+        *answer.status_mut() = stream.reply.status();
+        std::mem::swap(answer.headers_mut(), stream.reply.headers_mut());
+        Ok(answer)
+    }
+}
+
+/// An answer whose body is still on its way.
+#[derive(Debug)]
+pub(crate) struct Stream {
+    endpoint: &'static str,
+    reply: reqwest::Response,
+}
+
+impl Stream {
+    pub(crate) fn status(&self) -> http::StatusCode {
+        self.reply.status()
+    }
+
+    pub(crate) fn headers(&self) -> &HeaderMap {
+        self.reply.headers()
+    }
+
+    /// The next piece; a stream that stalls is a network fault.
+    pub(crate) async fn next(&mut self) -> Result<Option<Bytes>, CallError> {
+        let broken = || CallError::Network { endpoint: self.endpoint, sent: true };
+        match tokio::time::timeout(STALL_TIMEOUT.max(Duration::from_secs(1)), self.reply.chunk()).await {
+            Ok(Ok(piece)) => Ok(piece),
+            Ok(Err(_)) | Err(_) => Err(broken()),
+        }
+    }
+}
+
+/// Puts the configured service in place of the URL's scheme and authority; the path stays.
+fn stand_in(url: &mut Url, service: &Url) -> Option<()> {
+    let host = service.host_str()?.to_owned();
+    // `Url` refuses to change between special schemes with a port in the way, so the port goes first.
+    url.set_port(None).ok()?;
+    url.set_scheme(service.scheme()).ok()?;
+    url.set_host(Some(&host)).ok()?;
+    url.set_port(service.port()).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stand_in_takes_the_authority_and_leaves_the_rest() {
+        let service = Url::parse("http://127.0.0.1:9000").unwrap();
+        let mut url =
+            Url::parse("https://webpush.wx2.qq.com/cgi-bin/mmwebwx-bin/synccheck?synckey=1_2%7C3_4").unwrap();
+        stand_in(&mut url, &service).unwrap();
+        assert_eq!(url.as_str(), "http://127.0.0.1:9000/cgi-bin/mmwebwx-bin/synccheck?synckey=1_2%7C3_4");
+    }
+
+    #[test]
+    fn one_pool_per_way_out() {
+        let ways = Ways::new();
+        ways.client(None).unwrap();
+        ways.client(None).unwrap();
+        ways.client(Some("socks5://127.0.0.1:1080")).unwrap();
+        assert!(matches!(ways.client(Some("nonsense proxy")), Err(WayError::Proxy(_))));
+        assert_eq!(ways.0.lock().unwrap().len(), 2);
+    }
+}
