@@ -104,6 +104,7 @@ struct Say {
 #[derive(Deserialize)]
 struct Message {
     account: String,
+    #[serde(deserialize_with = "crate::ledger::from_text")]
     msg_id: u64,
 }
 

@@ -34,7 +34,8 @@ pub struct LedgerEntry {
     pub kind: &'static str,
     /// Its words.
     pub text: Arc<str>,
-    /// The server's id.
+    /// The server's id; text in JSON, where numbers of this size are not safe.
+    #[serde(serialize_with = "as_text")]
     pub msg_id: u64,
     /// The client's own id, for what was heard.
     pub client_msg_id: Option<Arc<str>>,
@@ -48,6 +49,21 @@ pub struct LedgerEntry {
     pub delivered_ms: Option<u64>,
     /// How many repeats with the same `ClientMsgId` were dropped.
     pub repeats: u32,
+}
+
+pub(crate) fn as_text<S: serde::Serializer>(id: &u64, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(id)
+}
+
+/// Reads an id written as text or as a number.
+pub(crate) fn from_text<'de, D: serde::Deserializer<'de>>(from: D) -> Result<u64, D::Error> {
+    use serde::Deserialize;
+    let value = serde_json::Value::deserialize(from)?;
+    let id = match &value {
+        serde_json::Value::String(text) => text.parse().ok(),
+        other => other.as_u64(),
+    };
+    id.ok_or_else(|| serde::de::Error::custom("msg_id is neither a number nor digits"))
 }
 
 /// The entries of one account, the oldest dropped beyond a limit.

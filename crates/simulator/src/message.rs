@@ -82,6 +82,7 @@ pub enum Kind {
     /// Takes back an earlier message.
     Recall {
         /// The server's id of that message.
+        #[serde(deserialize_with = "crate::ledger::from_text")]
         msg_id: u64,
     },
     /// A reply that quotes (app message 57).

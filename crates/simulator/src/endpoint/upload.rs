@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 
 use super::send::LARGE;
 use super::{Call, text_of};
-use crate::account::{State, Stored, Upload};
-use crate::http::{Answer, Part, multipart};
+use crate::account::{Session, State, Stored, Upload};
+use crate::http::{Answer, Part, decode, multipart};
 use crate::seed::hex;
 use crate::who::Who;
 use crate::wire;
@@ -127,6 +127,9 @@ fn check_form(call: &Call<'_>, state: &State, form: &Form) -> Result<(), i32> {
     }
     match form.fields.get("webwx_data_ticket") {
         Some(ticket) if session.knows_ticket(ticket, call.world.now_ms()) => {}
+        Some(ticket) if *ticket == Session::make_ticket(session.names.key, 0) => {
+            call.tolerate("webwx_data_ticket of the login kept after a refresh");
+        }
         _ => {
             call.violation("form field webwx_data_ticket is not the session's");
             return Err(1);
@@ -134,7 +137,9 @@ fn check_form(call: &Call<'_>, state: &State, form: &Form) -> Result<(), i32> {
     }
     match form.fields.get("pass_ticket") {
         Some(ticket) if *ticket == session.pass_ticket => {}
-        Some(ticket) if crate::http::decode(ticket) == session.pass_ticket => {
+        Some(ticket)
+            if decode(ticket) == session.pass_ticket || decode(&decode(ticket)) == session.pass_ticket =>
+        {
             call.tolerate("pass_ticket in the form is encoded");
         }
         _ => call.violation("form field pass_ticket is not the session's"),

@@ -16,6 +16,7 @@ use crate::world::World;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 pub struct Said {
     /// The server's id of the (last) message.
+    #[serde(serialize_with = "crate::ledger::as_text")]
     pub msg_id: u64,
     /// Its entry in the ledger.
     pub n: u64,
