@@ -1,0 +1,21 @@
+//! The built-in server, driven from outside over sockets; behind it stands the in-memory far end.
+#![expect(clippy::unwrap_used, reason = "a test may fail by panicking")]
+
+#[path = "served/bench.rs"]
+mod bench;
+#[path = "served/chats.rs"]
+mod chats;
+#[path = "served/client.rs"]
+mod client;
+#[path = "served/commands.rs"]
+mod commands;
+#[path = "served/login.rs"]
+mod login;
+#[path = "served/other_client.rs"]
+mod other_client;
+#[path = "served/replay.rs"]
+mod replay;
+#[path = "served/service.rs"]
+mod service;
+#[path = "served/trouble.rs"]
+mod trouble;

@@ -1,0 +1,207 @@
+use std::time::Duration;
+
+use wxgate_contract::Body;
+
+use crate::client::{Client, PATIENCE, add_group, config, said, serve, world};
+
+fn texts(lines: &[String]) -> Vec<String> {
+    let said = lines.iter().filter(|line| line.contains(" PRIVMSG "));
+    said.map(|line| line.rsplit_once(" :").unwrap().1.to_owned()).collect()
+}
+
+/// Waits until the position of a client name is on disk.
+async fn confirmed(served: &crate::client::Served, name: &str) -> i64 {
+    let top = served.double.state().timeline.last().map_or(0, |item| item.seq);
+    let key = ("irc:local".into(), format!("cursor/wechat:work/{name}"));
+    served
+        .double
+        .wait_for(PATIENCE, |state| {
+            let seq = std::str::from_utf8(state.notes.get(&key)?).unwrap().parse().unwrap();
+            (seq == top).then_some(seq)
+        })
+        .await
+}
+
+async fn arrive(served: &crate::client::Served, name: &str, caps: &str) -> (Client, Vec<String>) {
+    let mut client = Client::begin(served, name, caps).await;
+    client.until(" 221 ").await;
+    let lines = client.sync().await;
+    (client, lines)
+}
+
+#[tokio::test]
+async fn what_a_client_name_missed_comes_once() {
+    let served = serve(world(), config()).await;
+    for at in 0..25 {
+        served.double.show(said("g-test", "p-zhang", &format!("old{at}"), Body::text(format!("old {at}"))));
+    }
+    let (mut client, lines) = arrive(&served, "phone", "").await;
+    let expected: Vec<String> = (5..25).map(|at| format!("[11-14 22:13] old {at}")).collect();
+    assert_eq!(texts(&lines), expected, "a new name starts with the last 20");
+    // Reading on answers the server's question whether all of it arrived.
+    let reading = tokio::spawn(async move {
+        client.next().await;
+        client
+    });
+    confirmed(&served, "phone").await;
+    reading.abort();
+    let _ = reading.await;
+    served.double.show(said("g-test", "p-zhang", "new1", Body::text("new 1")));
+    served.double.show(said("p-li", "p-li", "new2", Body::text("new 2")));
+    let (_client, lines) = arrive(&served, "phone", "server-time batch message-tags").await;
+    assert_eq!(texts(&lines), ["new 1", "new 2"], "{lines:#?}");
+    let start = lines.iter().find(|line| line.contains(" BATCH +")).unwrap();
+    assert!(start.ends_with(" chathistory #测试群"), "{start}");
+    let reference = start.split(' ').nth(2).unwrap().trim_start_matches('+');
+    let line = lines.iter().find(|line| line.ends_with(":new 1")).unwrap();
+    assert!(
+        line.starts_with(&format!("@batch={reference};time=2023-11-14T22:13:20.000Z;msgid=wx")),
+        "{line}"
+    );
+    assert!(lines.contains(&format!(":wx.test BATCH -{reference}")));
+}
+
+#[tokio::test]
+async fn what_was_not_confirmed_comes_again_under_the_same_msgid() {
+    let served = serve(world(), config()).await;
+    let (mut client, _) = arrive(&served, "phone", "message-tags").await;
+    client.confirms = false;
+    served.double.show(said("g-test", "p-zhang", "1", Body::text("first")));
+    let given = client.until("first").await.pop().unwrap();
+    drop(client);
+    let (_client, lines) = arrive(&served, "phone", "message-tags").await;
+    let again = lines.iter().find(|line| line.contains("first")).unwrap();
+    assert_eq!(given.split(' ').next(), again.split(' ').next());
+}
+
+#[tokio::test]
+async fn more_than_a_hundred_lines_are_counted() {
+    let served = serve(world(), config()).await;
+    let (mut client, _) = arrive(&served, "pc", "").await;
+    served.double.show(said("g-test", "p-zhang", "0", Body::text("seen")));
+    client.until("seen").await;
+    let reading = tokio::spawn(async move { client.next().await });
+    confirmed(&served, "pc").await;
+    reading.abort();
+    let _ = reading.await;
+    for at in 0..130 {
+        served.double.show(said("g-test", "p-zhang", &format!("x{at}"), Body::text(format!("x {at}"))));
+    }
+    let (mut client, lines) = arrive(&served, "pc", "server-time").await;
+    assert_eq!(texts(&lines).len(), 100);
+    let notice = lines.iter().find(|line| line.contains("older messages")).unwrap();
+    assert!(notice.ends_with(" NOTICE #测试群 :30 older messages not shown, \"more #测试群\""), "{notice}");
+    let lines = client.ask("PRIVMSG wechat :more #测试群 3").await;
+    assert_eq!(texts(&lines), ["x 127", "x 128", "x 129"]);
+}
+
+#[tokio::test]
+async fn nothing_is_lost_or_doubled_while_clients_come_and_go() {
+    let served = serve(world(), config()).await;
+    let double = served.double.clone();
+    let talking = tokio::spawn(async move {
+        for at in 0..600 {
+            double.show(said("g-test", "p-zhang", &format!("n{at}"), Body::text(format!("line {at}"))));
+            if at % 7 == 0 {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        }
+    });
+    let mut seen: Vec<(String, String)> = Vec::new();
+    let mut is_last_seen = false;
+    let mut round = 0;
+    while !is_last_seen {
+        round += 1;
+        assert!(round < 200, "the last line never came");
+        let mut client = Client::begin(&served, "roaming", "message-tags server-time").await;
+        for _ in 0..150 {
+            let Ok(Some(line)) = tokio::time::timeout(Duration::from_millis(400), client.next()).await else {
+                break;
+            };
+            if let Some((head, text)) = line.split_once(" PRIVMSG #测试群 :") {
+                let id = head.split("msgid=").nth(1).unwrap().split([';', ' ']).next().unwrap().to_owned();
+                is_last_seen |= text == "line 599";
+                if !seen.iter().any(|(known, _)| *known == id) {
+                    seen.push((id, text.to_owned()));
+                }
+            }
+        }
+    }
+    talking.await.unwrap();
+    let numbers: Vec<usize> =
+        seen.iter().map(|(_, text)| text.rsplit_once(' ').unwrap().1.parse().unwrap()).collect();
+    let first = numbers[0];
+    assert_eq!(numbers, (first..600).collect::<Vec<_>>(), "each once, in order");
+}
+
+#[tokio::test]
+async fn a_client_that_reads_slowly_gets_everything_and_delays_nobody() {
+    let served = serve(world(), config()).await;
+    let mut slow = Client::begin(&served, "slow", "").await;
+    slow.until(" 221 ").await;
+    let mut quick = Client::login(&served, "quick", "").await;
+    let text = "x".repeat(380);
+    const LINES: usize = 20_000;
+    let reading = tokio::spawn(async move {
+        let mut count = 0;
+        while count < LINES {
+            if quick.next().await.unwrap().contains(" PRIVMSG #家 ") {
+                count += 1;
+            }
+        }
+    });
+    for at in 0..LINES {
+        served.double.show(said("g-home", "p-li", &format!("s{at}"), Body::text(format!("{at} {text}"))));
+        if at % 1000 == 0 {
+            tokio::task::yield_now().await;
+        }
+    }
+    tokio::time::timeout(Duration::from_secs(60), reading).await.unwrap().unwrap();
+    // 8 MB waited for the slow one, far more than its queue may hold; it gets them from the timeline.
+    let mut next = 0;
+    while next < LINES {
+        let line = slow.next().await.unwrap();
+        if let Some((_, text)) = line.split_once(" PRIVMSG #家 :") {
+            let text = text.strip_prefix("[11-14 22:13] ").unwrap_or(text);
+            assert_eq!(text.split(' ').next().unwrap().parse(), Ok(next));
+            next += 1;
+        }
+    }
+}
+
+#[tokio::test]
+async fn names_stay_over_a_restart() {
+    let double = world();
+    crate::client::add_person(&double, "p-a", "张伟", true);
+    let served = serve(double.clone(), config()).await;
+    let mut client = Client::login(&served, "", "").await;
+    crate::client::add_person(&double, "p-0", "张伟", true);
+    double.tell(wxgate_contract::FeedEvent::People("wechat:work".into(), ["p-0".into()].into()));
+    assert_eq!(client.ask("ISON 张伟_2").await, [":wx.test 303 ann :张伟_2"]);
+    double
+        .wait_for(PATIENCE, |state| {
+            state.notes.get(&("irc:local".into(), "nick/wechat:work/p-0".into())).cloned()
+        })
+        .await;
+    served.running.stop.stop();
+    assert!(served.task.await.unwrap().is_ok());
+    assert!(client.rest().await.last().unwrap().starts_with("ERROR :"));
+    let served = serve(double.clone(), config()).await;
+    let mut client = Client::login(&served, "", "").await;
+    double.show(said("p-0", "p-0", "1", Body::text("it is me")));
+    assert!(client.until("PRIVMSG").await.pop().unwrap().starts_with(":张伟_2!"));
+}
+
+#[tokio::test]
+async fn with_many_groups_only_those_that_speak_are_joined() {
+    let double = world();
+    for at in 0..60 {
+        add_group(&double, &format!("g{at}"), &format!("群{at}"), &["p-li"]);
+    }
+    double.show(said("g7", "p-li", "1", Body::text("hi")));
+    let served = serve(double, config()).await;
+    let (_client, lines) = arrive(&served, "", "").await;
+    let joined: Vec<&String> = lines.iter().filter(|line| line.contains(" JOIN ")).collect();
+    assert_eq!(joined.len(), 1, "{joined:#?}");
+    assert!(joined[0].ends_with(" JOIN #群7"));
+}

@@ -1,0 +1,169 @@
+use std::time::Duration;
+
+use wxgate_contract::conformance::FixedClock;
+use wxgate_contract::{Adapter as _, AdapterError, Body};
+use wxgate_irc::{Flood, IrcServerAdapter};
+
+use crate::client::{Client, NOW_MS, PATIENCE, config, said, serve, world};
+
+#[tokio::test]
+async fn garbage_does_no_harm() {
+    let served = serve(world(), config()).await;
+    let mut bad = Client::connect(served.address).await;
+    bad.bytes(b"\xff\xfe\r\n\r\n  \r\nNICK a\0b\r\nNI CK\r\n:x\r\n@\r\n123456 a\r\nPING ok\r\n").await;
+    let lines = bad.until("PONG").await;
+    assert!(lines.iter().all(|line| !line.contains('\0')), "{lines:#?}");
+    let mut client = Client::login(&served, "", "standard-replies").await;
+    client.bytes(b"PRIVMSG #x :\xff\xfe\r\n").await;
+    assert_eq!(client.sync().await, [":wx.test FAIL * INVALID_UTF8 :The line is not UTF-8"]);
+    client.bytes(b"PRIVMSG \r \0 :x\r\nPRIVMSG\r\n").await;
+    assert_eq!(client.sync().await.len(), 1);
+}
+
+#[tokio::test]
+async fn an_endless_line_ends_the_connection() {
+    let served = serve(world(), config()).await;
+    let mut client = Client::login(&served, "", "").await;
+    client.bytes(&vec![b'a'; 17 * 1024]).await;
+    assert!(client.rest().await.last().unwrap().starts_with("ERROR :Closing link: the line does not end"));
+    let mut other = Client::connect(served.address).await;
+    other.bytes(&vec![b'@'; 17 * 1024]).await;
+    assert!(other.rest().await.last().unwrap().starts_with("ERROR :"));
+}
+
+#[tokio::test]
+async fn a_port_that_is_taken_is_named() {
+    let served = serve(world(), config()).await;
+    let mut config = config();
+    config.listen = vec![served.address];
+    let (context, _running) = world().context(&"irc:local".into(), FixedClock::at(NOW_MS));
+    let ended = IrcServerAdapter::new(config).run(context).await;
+    let Err(AdapterError::Fatal(why)) = ended else { panic!("{ended:?}") };
+    assert!(why.contains(&format!("cannot listen on {}", served.address)), "{why}");
+}
+
+#[tokio::test]
+async fn a_certificate_that_is_missing_is_named() {
+    let mut config = config();
+    config.tls_listen = vec!["127.0.0.1:0".parse().unwrap()];
+    config.tls_cert = Some("/nowhere/cert.pem".into());
+    config.tls_key = Some("/nowhere/key.pem".into());
+    let (context, _running) = world().context(&"irc:local".into(), FixedClock::at(NOW_MS));
+    let ended = IrcServerAdapter::new(config).run(context).await;
+    let Err(AdapterError::Fatal(why)) = ended else { panic!("{ended:?}") };
+    assert!(why.contains("/nowhere/cert.pem"), "{why}");
+}
+
+#[tokio::test]
+async fn silence_before_registration_ends() {
+    let mut config = config();
+    config.limits.registration_timeout = Duration::from_millis(100);
+    let served = serve(world(), config).await;
+    let mut client = Client::connect(served.address).await;
+    assert_eq!(client.rest().await, ["ERROR :Closing link: registration timed out"]);
+}
+
+#[tokio::test]
+async fn silence_after_it_is_asked_about() {
+    let mut config = config();
+    config.limits.ping_after = Duration::from_millis(200);
+    config.limits.ping_timeout = Duration::from_millis(200);
+    let served = serve(world(), config).await;
+    let mut answers = Client::login(&served, "", "").await;
+    let mut silent = Client::login(&served, "", "").await;
+    silent.confirms = false;
+    // Lines that go out do not count as life.
+    served.double.show(said("g-home", "p-li", "1", Body::text("anybody?")));
+    assert!(silent.rest().await.last().unwrap().contains("ping timeout"));
+    let reading = tokio::time::timeout(Duration::from_millis(700), answers.rest()).await;
+    assert!(reading.is_err(), "who answers stays: {reading:?}");
+}
+
+#[tokio::test]
+async fn connections_are_limited() {
+    let mut config = config();
+    config.limits.unregistered_per_address = 2;
+    config.limits.connections_per_account = 3;
+    let served = serve(world(), config).await;
+    let mut waiting = vec![Client::connect(served.address).await, Client::connect(served.address).await];
+    for client in &mut waiting {
+        client.send("PING x").await;
+        client.next().await;
+    }
+    let mut third = Client::connect(served.address).await;
+    assert_eq!(third.rest().await, ["ERROR :Too many connections from your address"]);
+    drop(waiting);
+    let mut clients = Vec::new();
+    while clients.len() < 3 {
+        let mut client = Client::begin(&served, "", "").await;
+        // The places of the two above are free once the server has seen them go.
+        match client.next().await {
+            Some(line) if line.contains(" 001 ") => clients.push(client),
+            _ => tokio::task::yield_now().await,
+        }
+    }
+    let mut fourth = Client::begin(&served, "", "").await;
+    assert!(fourth.rest().await.last().unwrap().contains("more than 3 connections"));
+}
+
+#[tokio::test]
+async fn floods_are_slowed_and_nothing_is_dropped() {
+    let mut config = config();
+    config.limits.flood = Some(Flood { burst: 5, per_second: 50 });
+    let served = serve(world(), config).await;
+    let mut client = Client::login(&served, "", "").await;
+    let lines: String = (0..25).map(|at| format!("PRIVMSG #家 :{at}\r\n")).collect();
+    let start = tokio::time::Instant::now();
+    client.bytes(lines.as_bytes()).await;
+    served.double.wait_for(PATIENCE, |state| (state.posts.len() == 25).then_some(())).await;
+    assert!(start.elapsed() >= Duration::from_millis(300), "{:?}", start.elapsed());
+}
+
+#[tokio::test]
+async fn a_client_that_never_reads_is_closed_not_waited_for() {
+    let mut config = config();
+    config.limits.sendq_bytes = 64 * 1024;
+    let served = serve(world(), config).await;
+    let mut deaf = Client::login(&served, "", "").await;
+    // Answers cannot be read again from anywhere: they fill the queue.
+    let flood = "NAMES #测试群\r\n".repeat(400);
+    let mut writing = Ok(());
+    for _ in 0..400 {
+        writing = tokio::time::timeout(Duration::from_millis(500), deaf.try_bytes(flood.as_bytes()))
+            .await
+            .unwrap_or(Ok(()));
+        if writing.is_err() {
+            break;
+        }
+    }
+    let lines = deaf.rest().await;
+    assert!(
+        writing.is_err() || lines.last().is_some_and(|line| line.contains("SendQ exceeded")),
+        "{:?}",
+        lines.last()
+    );
+    let mut other = Client::login(&served, "", "").await;
+    other.sync().await;
+}
+
+#[tokio::test]
+async fn stopping_says_so_within_the_grace_period() {
+    let served = serve(world(), config()).await;
+    let mut client = Client::login(&served, "", "").await;
+    let mut unregistered = Client::connect(served.address).await;
+    unregistered.send("PING x").await;
+    unregistered.next().await;
+    served.running.stop.stop();
+    assert!(client.rest().await.last().unwrap().contains("stopping"));
+    assert!(unregistered.rest().await.last().unwrap().contains("stopping"));
+    assert!(tokio::time::timeout(PATIENCE, served.task).await.unwrap().unwrap().is_ok());
+}
+
+#[tokio::test]
+async fn a_removed_account_ends_its_sessions() {
+    let served = serve(world(), config()).await;
+    let mut client = Client::login(&served, "", "").await;
+    served.double.state().accounts.clear();
+    served.double.tell(wxgate_contract::FeedEvent::Accounts("ann".into()));
+    assert!(client.rest().await.last().unwrap().contains("the account was removed"));
+}
