@@ -1,5 +1,6 @@
 //! The built-in server, driven from outside over sockets; behind it stands the in-memory far end.
 #![expect(clippy::unwrap_used, reason = "a test may fail by panicking")]
+#![expect(clippy::disallowed_methods, reason = "the runtime of a test ends with the test and its tasks")]
 
 #[path = "served/bench.rs"]
 mod bench;

@@ -38,6 +38,11 @@ async fn an_independent_client_understands_us() {
         matches!(&message.command, Command::PRIVMSG(target, text) if target == "#测试群" && text == "你好 👋")
     );
     client.send_privmsg("张三", "回复").unwrap();
-    let post = served.double.wait_for(PATIENCE, |state| state.posts.get(1).map(|p| p.2.clone())).await;
+    // That crate writes only while somebody polls its stream.
+    let waiting = served.double.wait_for(PATIENCE, |state| state.posts.get(1).map(|p| p.2.clone()));
+    let post = tokio::select! {
+        post = waiting => post,
+        message = until(&|_| false) => panic!("{message:?}"),
+    };
     assert_eq!((post.chat.chat.as_str(), &post.body), ("p-zhang", &Body::text("回复")));
 }

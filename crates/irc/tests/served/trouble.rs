@@ -70,13 +70,13 @@ async fn silence_after_it_is_asked_about() {
     config.limits.ping_timeout = Duration::from_millis(200);
     let served = serve(world(), config).await;
     let mut answers = Client::login(&served, "", "").await;
+    let answering = tokio::spawn(async move { answers.rest().await });
     let mut silent = Client::login(&served, "", "").await;
     silent.confirms = false;
     // Lines that go out do not count as life.
     served.double.show(said("g-home", "p-li", "1", Body::text("anybody?")));
     assert!(silent.rest().await.last().unwrap().contains("ping timeout"));
-    let reading = tokio::time::timeout(Duration::from_millis(700), answers.rest()).await;
-    assert!(reading.is_err(), "who answers stays: {reading:?}");
+    assert!(!answering.is_finished(), "who answers stays");
 }
 
 #[tokio::test]

@@ -86,7 +86,7 @@ async fn part_one(session: &mut Session, turn: &Turn<'_>, name: &str) {
     let reason = turn.param(1);
     let line = Line::new().source(&session.own_prefix()).command("PART").param(&name);
     let line = if reason.is_empty() { line.build() } else { line.last(reason).build() };
-    session.to_all(&line);
+    session.tell_all(&line);
     explain_part(session, turn, &name).await;
 }
 

@@ -94,7 +94,7 @@ pub(super) fn nick(session: &mut Session, turn: &Turn<'_>) {
     let line = format!(":{} NICK {wanted}", session.own_prefix());
     session.nick = wanted.to_owned();
     session.roster.reserve(&[&service, wanted]);
-    session.to_all(&line);
+    session.tell_all(&line);
 }
 
 pub(super) fn setname(session: &mut Session, turn: &Turn<'_>) {

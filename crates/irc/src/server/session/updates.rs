@@ -59,7 +59,7 @@ impl Session {
         for member in went {
             if let Some(person) = self.roster.person(member.person) {
                 let line = format!(":{} PART {name}", person.prefix());
-                self.to_all(&line);
+                self.tell_all(&line);
             }
         }
         for member in came {
@@ -92,7 +92,7 @@ impl Session {
         }
         channel.topic_at = now;
         let line = format!(":{} TOPIC {} :{topic}", self.service_prefix(), self.channel_name(ix));
-        self.to_all(&line);
+        self.tell_all(&line);
     }
 
     /// Clients without draft/channel-rename see the channel left and entered under its new name.
@@ -101,7 +101,7 @@ impl Session {
             return;
         }
         let line = format!(":{} PART {} :renamed to {}", self.own_prefix(), renamed.old, renamed.new);
-        self.to_all(&line);
+        self.tell_all(&line);
         for id in self.client_ids() {
             self.show_joined(id, ix);
         }
@@ -114,7 +114,7 @@ impl Session {
         }
         let line =
             format!(":{} KICK {name} {} :You are no longer in this group", self.service_prefix(), self.nick);
-        self.to_all(&line);
+        self.tell_all(&line);
     }
 
     pub(super) async fn people_changed(&mut self, people: &[PersonKey]) {
@@ -257,7 +257,7 @@ impl Session {
         self.clients.keys().copied().collect()
     }
 
-    pub(in crate::server) fn to_all(&mut self, line: &str) {
+    pub(in crate::server) fn tell_all(&mut self, line: &str) {
         for client in self.clients.values_mut() {
             client.line(super::fitting(line));
         }
