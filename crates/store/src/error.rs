@@ -80,3 +80,72 @@ impl<T, E: Into<Box<dyn std::error::Error + Send + Sync>>> Doing<T> for Result<T
         self.map_err(|error| StoreError::unavailable(what, error))
     }
 }
+
+/// Sorts an engine's error: can the same call succeed later, or never?
+pub(crate) trait Sql<T> {
+    fn sql(self, doing: &'static str) -> Result<T, StoreError>;
+}
+
+impl<T> Sql<T> for Result<T, sqlx::Error> {
+    fn sql(self, doing: &'static str) -> Result<T, StoreError> {
+        self.map_err(|error| sort(doing, error))
+    }
+}
+
+fn sort(doing: &'static str, error: sqlx::Error) -> StoreError {
+    match &error {
+        sqlx::Error::Database(told) => match told.code().as_deref().map(verdict) {
+            Some(Verdict::Damaged) => StoreError::corrupt("(file)", told.message()),
+            Some(Verdict::Never) => StoreError::invalid(format!("{doing} was refused: {}", told.message())),
+            _ => StoreError::unavailable(doing, error),
+        },
+        sqlx::Error::ColumnDecode { index, .. } => StoreError::corrupt("(result)", format!("column {index}")),
+        _ => StoreError::unavailable(doing, error),
+    }
+}
+
+#[derive(Debug, PartialEq)]
+enum Verdict {
+    Later,
+    Never,
+    Damaged,
+}
+
+/// Source: SQLite's result codes (extended codes carry the primary one in the low byte) and
+/// PostgreSQL's SQLSTATE classes, which always have five characters.
+fn verdict(code: &str) -> Verdict {
+    if code.len() == 5 {
+        return match code.get(..2) {
+            // Data, constraint, syntax.
+            Some("22" | "23" | "42") => Verdict::Never,
+            Some("XX") => Verdict::Damaged,
+            _ => Verdict::Later,
+        };
+    }
+    match code.parse::<u32>().map(|code| code & 0xff) {
+        // ERROR, TOOBIG, CONSTRAINT, MISMATCH, RANGE.
+        Ok(1 | 18 | 19 | 20 | 25) => Verdict::Never,
+        // CORRUPT, NOTADB.
+        Ok(11 | 26) => Verdict::Damaged,
+        _ => Verdict::Later,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_are_sorted_by_whether_waiting_helps() {
+        // Disk full and input/output errors pass; a broken constraint does not.
+        for later in ["13", "10", "778", "5", "53100", "57P01", "40P01"] {
+            assert_eq!(verdict(later), Verdict::Later, "{later}");
+        }
+        for never in ["19", "2067", "1", "23505", "22021"] {
+            assert_eq!(verdict(never), Verdict::Never, "{never}");
+        }
+        for damaged in ["11", "26", "XX001"] {
+            assert_eq!(verdict(damaged), Verdict::Damaged, "{damaged}");
+        }
+    }
+}

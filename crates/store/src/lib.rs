@@ -7,17 +7,31 @@
 #![deny(missing_docs)]
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test may fail by panicking"))]
 
+mod accounts;
+mod directory;
+mod engine;
 mod error;
+mod lanes;
+mod limits;
+mod links;
+mod migrate;
+mod names;
+mod notes;
+mod prepare;
 mod report;
+mod rows;
 mod seal;
+mod sql;
 mod store;
 mod url;
+mod users;
+mod writer;
 
 pub use error::StoreError;
 pub use report::{
-    AccountChange, AccountRow, CommitReport, FailedDelivery, KnownPost, LaneStats, Link, LinkId, Pruned, Route,
-    RouteInput, SettleReport, UserRow,
+    AccountChange, AccountRow, CommitReport, FailedDelivery, KnownPost, LaneStats, Link, LinkId, Pruned,
+    Route, RouteInput, SettleReport, UserRow,
 };
 pub use seal::SealKey;
-pub use store::{LinkMedia, Store, StoreConfig};
+pub use store::{Store, StoreConfig};
 pub use url::StoreUrl;

@@ -72,7 +72,13 @@ impl SealKey {
         // that start at once one wins and the other reads the winner's key.
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         let aside = path.with_file_name(format!(".{name}.{}", std::process::id()));
-        let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&aside).doing(DOING)?;
+        let mut file = fs::OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&aside)
+            .doing(DOING)?;
         let written = file
             .write_all(format!("{}\n", STANDARD.encode(bytes)).as_bytes())
             .and_then(|()| file.sync_all())
@@ -91,7 +97,11 @@ impl SealKey {
         random(&mut nonce)?;
         let mut sealed = plain.to_vec();
         self.0
-            .seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), Aad::from(place.bytes()), &mut sealed)
+            .seal_in_place_append_tag(
+                Nonce::assume_unique_for_key(nonce),
+                Aad::from(place.bytes()),
+                &mut sealed,
+            )
             .map_err(|_| StoreError::invalid("the secret is too long to be sealed"))?;
         sealed.splice(..0, nonce);
         Ok(sealed)

@@ -1,70 +1,182 @@
-//! The store itself.
-#![allow(missing_docs, unused_variables, clippy::todo, reason = "the bodies follow")]
+//! The store: what it is made of, how it is opened, and the two calls of the pipe.
 
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use bytes::Bytes;
-use wxgate_contract::*;
+use sqlx::{AnyConnection, AnyPool};
+use tokio::sync::oneshot;
+use wxgate_contract::{Batch, Clock, DeliveryId, NetworkId, Outcome};
 
-use crate::error::StoreError;
-use crate::report::*;
+use crate::engine::{Address, Engine, lock};
+use crate::error::{Doing, Sql, StoreError};
+use crate::migrate::{HEAD, migrate};
+use crate::names::Names;
+use crate::prepare;
+use crate::report::{CommitReport, Route, SettleReport};
 use crate::seal::SealKey;
 use crate::url::StoreUrl;
+use crate::writer::{CommitRequest, Number, Request, SettleRequest, Writer, WriterHandle};
 
+/// What a store needs to open.
 #[derive(Clone, Debug)]
 pub struct StoreConfig {
+    /// Which database.
     pub url: StoreUrl,
+    /// Where media files, and by default the database, live.
     pub data_dir: PathBuf,
+    /// Seals secrets.
     pub seal_key: SealKey,
+    /// Longest attachment that is accepted.
     pub max_media_bytes: u64,
 }
 
-/// Writes the signed address of an attachment.
-pub type LinkMedia = Arc<dyn Fn(MediaId, &str) -> Option<String> + Send + Sync>;
-
+/// Everything durable. Cheap to clone; the last clone that goes away closes it.
 #[derive(Clone)]
-pub struct Store {}
+pub struct Store(pub(crate) Arc<Inner>);
+
+pub(crate) struct Inner {
+    // Taken away by `close`. A lock and not a message, because it is what messages go through;
+    // held for a clone only.
+    writer: Mutex<Option<WriterHandle>>,
+    end: Mutex<Option<oneshot::Receiver<()>>>,
+    pub(crate) readers: AnyPool,
+    pub(crate) names: Arc<Names>,
+    pub(crate) key: SealKey,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) engine: Engine,
+    pub(crate) data_dir: PathBuf,
+    pub(crate) max_media_bytes: u64,
+}
+
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Store").field(&self.0.engine).finish()
+    }
+}
 
 impl Store {
-    pub async fn open(config: StoreConfig, clock: Arc<dyn Clock>) -> Result<Self, StoreError> { todo!() }
-    pub async fn close(&self) { todo!() }
-    pub async fn commit_batch(&self, network: &NetworkId, batch: Batch, route: Arc<dyn Route>) -> Result<CommitReport, StoreError> { todo!() }
-    pub async fn settle(&self, network: &NetworkId, delivery: DeliveryId, outcome: Outcome) -> Result<SettleReport, StoreError> { todo!() }
-    pub async fn open_lanes(&self) -> Result<Vec<(ChatRef, Timestamp)>, StoreError> { todo!() }
-    pub async fn next_in_lane(&self, lane: &ChatRef) -> Result<Option<(Delivery, Timestamp)>, StoreError> { todo!() }
-    pub async fn lane_stats(&self) -> Result<Vec<LaneStats>, StoreError> { todo!() }
-    pub async fn note(&self, network: &NetworkId, key: &str) -> Result<Option<Bytes>, StoreError> { todo!() }
-    pub async fn notes_of(&self, network: &NetworkId, keys: &[String]) -> Result<Vec<(String, Bytes)>, StoreError> { todo!() }
-    pub async fn notes(&self, network: &NetworkId, prefix: &str, after: Option<&str>, limit: usize) -> Result<Vec<(String, Bytes)>, StoreError> { todo!() }
-    pub async fn chats(&self, network: &NetworkId, after: Option<&ChatKey>, limit: usize) -> Result<Vec<ChatProfile>, StoreError> { todo!() }
-    pub async fn chat(&self, chat: &ChatRef) -> Result<Option<ChatProfile>, StoreError> { todo!() }
-    pub async fn people(&self, network: &NetworkId, keys: &[PersonKey]) -> Result<Vec<PersonProfile>, StoreError> { todo!() }
-    pub async fn contacts(&self, network: &NetworkId, after: Option<&PersonKey>, limit: usize) -> Result<Vec<PersonProfile>, StoreError> { todo!() }
-    pub async fn history(&self, network: &NetworkId, chat: Option<&ChatKey>, range: HistoryRange, limit: usize) -> Result<Vec<TimelineItem>, StoreError> { todo!() }
-    pub async fn add_user(&self, name: &UserName, password: Option<&str>, is_admin: bool) -> Result<(), StoreError> { todo!() }
-    /// `None` takes the password away.
-    pub async fn set_password(&self, name: &UserName, password: Option<&str>) -> Result<(), StoreError> { todo!() }
-    pub async fn users(&self) -> Result<Vec<UserRow>, StoreError> { todo!() }
-    pub async fn user(&self, name: &UserName) -> Result<Option<UserRow>, StoreError> { todo!() }
-    /// Conflict while the person has accounts.
-    pub async fn remove_user(&self, name: &UserName) -> Result<(), StoreError> { todo!() }
-    pub async fn verify_password(&self, name: &UserName, password: &str) -> Result<bool, StoreError> { todo!() }
-    /// Makes a new token, shown this once.
-    pub async fn set_token(&self, name: &UserName) -> Result<String, StoreError> { todo!() }
-    pub async fn verify_token(&self, token: &str) -> Result<Option<UserName>, StoreError> { todo!() }
-    pub async fn add_account(&self, network: &NetworkId, owner: &UserName) -> Result<AccountRow, StoreError> { todo!() }
-    pub async fn accounts(&self) -> Result<Vec<AccountRow>, StoreError> { todo!() }
-    pub async fn account(&self, network: &NetworkId) -> Result<Option<AccountRow>, StoreError> { todo!() }
-    pub async fn set_account_state(&self, network: &NetworkId, change: AccountChange) -> Result<(), StoreError> { todo!() }
-    pub async fn remove_account(&self, network: &NetworkId) -> Result<(), StoreError> { todo!() }
-    pub async fn add_link(&self, members: &[ChatRef]) -> Result<LinkId, StoreError> { todo!() }
-    pub async fn links(&self) -> Result<Vec<Link>, StoreError> { todo!() }
-    /// False when there is no such link.
-    pub async fn remove_link(&self, link: LinkId) -> Result<bool, StoreError> { todo!() }
-    /// The vault of attachments; `link` writes addresses.
-    pub fn vault(&self, link: LinkMedia) -> Arc<dyn MediaVault> { todo!() }
-    pub async fn prune_media(&self, keep_days: u32, max_store_bytes: u64) -> Result<Pruned, StoreError> { todo!() }
-    pub async fn prune(&self) -> Result<Pruned, StoreError> { todo!() }
-    pub async fn backup(&self, path: &Path) -> Result<(), StoreError> { todo!() }
+    /// Opens the database, brings its schema up to date and starts the writer.
+    ///
+    /// # Errors
+    /// `Conflict` when another process has the SQLite file, `Schema` when the database is newer
+    /// than this program, `Invalid` for a bad address, `Unavailable` for the rest.
+    pub async fn open(config: StoreConfig, clock: Arc<dyn Clock>) -> Result<Self, StoreError> {
+        Self::open_at(config, clock, HEAD).await
+    }
+
+    /// Opens with an older schema; for tests of migrations.
+    #[doc(hidden)]
+    pub async fn open_at(config: StoreConfig, clock: Arc<dyn Clock>, head: i64) -> Result<Self, StoreError> {
+        std::fs::create_dir_all(&config.data_dir).doing("creating the data directory")?;
+        let address = Address::new(&config.url, &config.data_dir)?;
+        let lock = match &address.engine {
+            Engine::Sqlite { path } => Some(lock(path)?),
+            Engine::Postgres => None,
+        };
+        let mut conn = address.writer().await?;
+        migrate(&mut conn, &address.engine, head, clock.now().ms()).await?;
+        let names = Arc::new(Names::default());
+        names.load(&mut conn).await?;
+        let readers = address.readers();
+        let engine = address.engine.clone();
+        let writer =
+            Writer { address, conn: Some(conn), names: Arc::clone(&names), clock: Arc::clone(&clock), lock };
+        let (writer, end) = writer.start();
+        let store = Self(Arc::new(Inner {
+            writer: Mutex::new(Some(writer)),
+            end: Mutex::new(Some(end)),
+            readers,
+            names,
+            key: config.seal_key,
+            clock,
+            engine,
+            data_dir: config.data_dir,
+            max_media_bytes: config.max_media_bytes,
+        }));
+        Ok(store)
+    }
+
+    /// Finishes what is waiting, closes the database and gives its lock back. Later calls of any
+    /// clone fail.
+    pub async fn close(&self) {
+        self.0.readers.close().await;
+        drop(self.0.writer.lock().unwrap_or_else(PoisonError::into_inner).take());
+        let end = self.0.end.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(end) = end {
+            // An error means that the task has ended already.
+            let _ = end.await;
+        }
+    }
+
+    pub(crate) fn writer(&self) -> Result<WriterHandle, StoreError> {
+        let writer = self.0.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        writer
+            .clone()
+            .ok_or_else(|| StoreError::unavailable("writing to the database", "the store is closed"))
+    }
+
+    /// A connection for reading.
+    pub(crate) async fn reader(
+        &self,
+        doing: &'static str,
+    ) -> Result<impl std::ops::DerefMut<Target = AnyConnection>, StoreError> {
+        self.0.readers.acquire().await.sql(doing)
+    }
+
+    /// The number of a network, given now if it has none.
+    pub(crate) async fn number(&self, network: &NetworkId) -> Result<i64, StoreError> {
+        if let Some(number) = self.0.names.known(network) {
+            return Ok(number);
+        }
+        crate::limits::check_network(network)?;
+        let (names, network) = (Arc::clone(&self.0.names), network.clone());
+        self.writer()?.ask(|answer| Request::Step(Box::new(Number { names, network, answer }))).await
+    }
+
+    /// The number of a network for reading; `None` when the store has nothing of it.
+    pub(crate) async fn find(&self, network: &NetworkId) -> Result<Option<i64>, StoreError> {
+        self.0.names.find(&self.0.readers, network).await
+    }
+
+    /// Makes a batch durable, whole or not at all. `route` is asked once per new post.
+    ///
+    /// # Errors
+    /// `Invalid` when the batch can never be stored, `Unavailable` when nothing was changed (or,
+    /// when the failure was in the commit itself, nobody can tell; hand the batch over again).
+    pub async fn commit_batch(
+        &self,
+        network: &NetworkId,
+        batch: Batch,
+        route: Arc<dyn Route>,
+    ) -> Result<CommitReport, StoreError> {
+        prepare::check(network, &batch)?;
+        for name in prepare::networks(network, &batch) {
+            if self.0.names.known(name).is_none() {
+                self.number(name).await?;
+            }
+        }
+        let ready = prepare::prepare(network, batch, &self.0.names, &self.0.key)?;
+        self.writer()?.ask(|answer| Request::Commit(Box::new(CommitRequest { ready, route, answer }))).await
+    }
+
+    /// Records what became of a delivery. An unknown or closed delivery changes nothing.
+    ///
+    /// # Errors
+    /// `Unavailable` when nothing was changed, `Invalid` for remote ids that cannot be stored.
+    pub async fn settle(
+        &self,
+        network: &NetworkId,
+        delivery: DeliveryId,
+        outcome: Outcome,
+    ) -> Result<SettleReport, StoreError> {
+        if let Outcome::Sent { remote_ids } = &outcome {
+            for id in remote_ids {
+                crate::limits::check_id("the id of a post", id.as_str())?;
+            }
+        }
+        let Some(number) = self.find(network).await? else { return Ok(SettleReport::default()) };
+        self.writer()?
+            .ask(|answer| Request::Settle(Box::new(SettleRequest { number, delivery, outcome, answer })))
+            .await
+    }
 }

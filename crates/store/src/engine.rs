@@ -1,0 +1,124 @@
+//! The two engines: how to connect, and who may.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
+use sqlx::{AnyConnection, AnyPool, ConnectOptions, Connection, Executor};
+
+use crate::error::{Doing, Sql, StoreError};
+use crate::url::{StoreUrl, sqlite_address};
+
+/// Which engine.
+#[derive(Clone, Debug)]
+pub(crate) enum Engine {
+    /// One file; this process is the only one that may open it.
+    Sqlite { path: PathBuf },
+    /// A server that several instances may share.
+    Postgres,
+}
+
+/// Where and how to connect.
+#[derive(Clone)]
+pub(crate) struct Address {
+    pub(crate) engine: Engine,
+    write: AnyConnectOptions,
+    read: AnyConnectOptions,
+}
+
+/// Readers of one process. SQLite readers never wait for the writer; four keep two cores busy.
+const READERS: u32 = 4;
+
+// FULL: a commit is on disk when it returns. The checkpoint threshold (16 MiB) keeps the copying
+// into the main file rare in a burst; the limit gives the space back afterwards.
+const WRITER_PRAGMAS: &str = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
+    PRAGMA wal_autocheckpoint = 4000; PRAGMA journal_size_limit = 33554432; \
+    PRAGMA cache_size = -16384; PRAGMA temp_store = MEMORY";
+const READER_PRAGMAS: &str = "PRAGMA query_only = 1; PRAGMA cache_size = -4096";
+
+impl Address {
+    pub(crate) fn new(url: &StoreUrl, data_dir: &Path) -> Result<Self, StoreError> {
+        // Registers the drivers this program was built with; later calls change nothing.
+        sqlx::any::install_default_drivers();
+        let parse = |text: &str| {
+            let options = AnyConnectOptions::from_str(text);
+            // The driver's own message may repeat the address, and with it a password.
+            options
+                .map(ConnectOptions::disable_statement_logging)
+                .map_err(|_| StoreError::invalid("the store address cannot be understood"))
+        };
+        match url {
+            StoreUrl::Postgres(text) => {
+                let options = parse(text)?;
+                Ok(Self { engine: Engine::Postgres, write: options.clone(), read: options })
+            }
+            StoreUrl::Sqlite(_) => {
+                let path = url.sqlite_path(data_dir).unwrap_or_default();
+                let write = parse(&sqlite_address(&path, "rwc")?)?;
+                let read = parse(&sqlite_address(&path, "rw")?)?;
+                Ok(Self { engine: Engine::Sqlite { path }, write, read })
+            }
+        }
+    }
+
+    /// The one connection that writes.
+    pub(crate) async fn writer(&self) -> Result<AnyConnection, StoreError> {
+        let mut conn = AnyConnection::connect_with(&self.write).await.sql("opening the database")?;
+        let setup = match self.engine {
+            Engine::Sqlite { .. } => WRITER_PRAGMAS,
+            Engine::Postgres => "SET synchronous_commit = on",
+        };
+        conn.execute(sqlx::raw_sql(setup)).await.sql("opening the database")?;
+        Ok(conn)
+    }
+
+    /// Connections that only read.
+    pub(crate) fn readers(&self) -> AnyPool {
+        let is_sqlite = matches!(self.engine, Engine::Sqlite { .. });
+        AnyPoolOptions::new()
+            .max_connections(READERS)
+            .after_connect(move |conn, _| {
+                Box::pin(async move {
+                    if is_sqlite {
+                        conn.execute(sqlx::raw_sql(READER_PRAGMAS)).await?;
+                    }
+                    Ok(())
+                })
+            })
+            .connect_lazy_with(self.read.clone())
+    }
+}
+
+/// Held as long as the file is open. SQLite itself would let a second process in, and both would
+/// then deliver the same lanes.
+pub(crate) fn lock(path: &Path) -> Result<File, StoreError> {
+    const DOING: &str = "opening the database";
+    if let Some(dir) = path.parent().filter(|dir| !dir.as_os_str().is_empty()) {
+        std::fs::create_dir_all(dir).doing(DOING)?;
+    }
+    let mut name = path.as_os_str().to_owned();
+    name.push(".lock");
+    let mut file =
+        OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&name).doing(DOING)?;
+    match file.try_lock() {
+        Ok(()) => {
+            // For whoever looks at the file; the lock itself is what counts. A full disk must not
+            // keep the gateway from starting, so a failure here changes nothing.
+            let _ = file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id()));
+            Ok(file)
+        }
+        Err(TryLockError::WouldBlock) => {
+            let holder = std::fs::read_to_string(&name).unwrap_or_default();
+            let holder = holder.trim();
+            let by = if holder.is_empty() { String::new() } else { format!(" (process {holder})") };
+            Err(StoreError::conflict(format!(
+                "{} is open in another wxgate process{by}; one SQLite file serves one process, stop the other one \
+                 or give this one a store of its own",
+                path.display()
+            )))
+        }
+        Err(TryLockError::Error(error)) => Err(StoreError::unavailable("locking the database", error)),
+    }
+}

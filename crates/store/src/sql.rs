@@ -1,0 +1,211 @@
+//! Statements over many rows at once: few statements per transaction are what makes commits cheap.
+
+use sqlx::any::{AnyArguments, AnyRow};
+use sqlx::{AnyConnection, Arguments, AssertSqlSafe, Decode, Row, Type};
+
+use crate::error::{Sql, StoreError};
+
+/// One value of a row. NULLs are typed because PostgreSQL wants to know before it sees a value.
+#[derive(Clone, Debug)]
+pub(crate) enum Value {
+    Int(i64),
+    Text(String),
+    Blob(Vec<u8>),
+    NoInt,
+    NoText,
+    NoBlob,
+}
+
+impl From<i64> for Value {
+    fn from(n: i64) -> Self {
+        Self::Int(n)
+    }
+}
+
+impl From<bool> for Value {
+    fn from(yes: bool) -> Self {
+        Self::Int(i64::from(yes))
+    }
+}
+
+impl From<&str> for Value {
+    fn from(text: &str) -> Self {
+        Self::Text(text.to_owned())
+    }
+}
+
+impl From<String> for Value {
+    fn from(text: String) -> Self {
+        Self::Text(text)
+    }
+}
+
+impl From<Option<i64>> for Value {
+    fn from(n: Option<i64>) -> Self {
+        n.map_or(Self::NoInt, Self::Int)
+    }
+}
+
+impl From<Option<&str>> for Value {
+    fn from(text: Option<&str>) -> Self {
+        text.map_or(Self::NoText, Self::from)
+    }
+}
+
+/// A row of values: `row![1, "two"]`.
+macro_rules! row {
+    ($($value:expr),+ $(,)?) => { [$($crate::sql::Value::from($value)),+] };
+}
+pub(crate) use row;
+
+/// A statement `head` + `($1, $2), ($3, $4), …` + `tail` over any number of rows.
+pub(crate) struct Many {
+    head: &'static str,
+    tail: &'static str,
+    width: usize,
+    values: Vec<Value>,
+}
+
+/// Rows per statement. Few different numbers, so that prepared statements are found again;
+/// 128 rows of 11 columns are far below both engines' limits on parameters.
+const STEPS: [usize; 6] = [128, 32, 8, 4, 2, 1];
+
+impl Many {
+    pub(crate) fn new(head: &'static str, tail: &'static str) -> Self {
+        Self { head, tail, width: 0, values: Vec::new() }
+    }
+
+    pub(crate) fn push<const N: usize>(&mut self, row: [Value; N]) {
+        self.width = N;
+        self.values.extend(row);
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.values.is_empty()
+    }
+
+    /// Runs it for all rows and gives what it returns.
+    pub(crate) async fn fetch(
+        self,
+        conn: &mut AnyConnection,
+        doing: &'static str,
+    ) -> Result<Vec<AnyRow>, StoreError> {
+        let mut found = Vec::new();
+        let mut rows = self.values.len().checked_div(self.width).unwrap_or(0);
+        let mut values = self.values.into_iter();
+        while rows > 0 {
+            let step = STEPS.into_iter().find(|step| *step <= rows).unwrap_or(1);
+            rows -= step;
+            let arguments = bind(values.by_ref().take(step * self.width)).sql(doing)?;
+            let text = text(self.head, self.tail, self.width, step);
+            let query = sqlx::query_with(AssertSqlSafe(text), arguments);
+            found.extend(query.fetch_all(&mut *conn).await.sql(doing)?);
+        }
+        Ok(found)
+    }
+
+    /// Runs it for all rows.
+    pub(crate) async fn run(self, conn: &mut AnyConnection, doing: &'static str) -> Result<(), StoreError> {
+        self.fetch(conn, doing).await.map(|_| ())
+    }
+}
+
+fn text(head: &str, tail: &str, width: usize, rows: usize) -> String {
+    let mut text = String::with_capacity(head.len() + tail.len() + rows * (width * 6 + 4));
+    text.push_str(head);
+    let mut number = itoa_buffer();
+    for row in 0..rows {
+        text.push_str(if row == 0 { "(" } else { ", (" });
+        for column in 0..width {
+            text.push_str(if column == 0 { "$" } else { ", $" });
+            number.clear();
+            let _ = std::fmt::Write::write_fmt(&mut number, format_args!("{}", row * width + column + 1));
+            text.push_str(&number);
+        }
+        text.push(')');
+    }
+    text.push_str(tail);
+    text
+}
+
+fn itoa_buffer() -> String {
+    String::with_capacity(8)
+}
+
+/// Values as the driver wants them.
+pub(crate) fn bind(values: impl Iterator<Item = Value>) -> Result<AnyArguments, sqlx::Error> {
+    let mut arguments = AnyArguments::default();
+    for value in values {
+        match value {
+            Value::Int(n) => arguments.add(n),
+            Value::Text(text) => arguments.add(text),
+            Value::Blob(bytes) => arguments.add(bytes),
+            Value::NoInt => arguments.add(None::<i64>),
+            Value::NoText => arguments.add(None::<String>),
+            Value::NoBlob => arguments.add(None::<Vec<u8>>),
+        }
+        .map_err(sqlx::Error::Encode)?;
+    }
+    Ok(arguments)
+}
+
+/// A statement over one row of values.
+pub(crate) async fn fetch(
+    conn: &mut AnyConnection,
+    doing: &'static str,
+    text: &'static str,
+    values: impl IntoIterator<Item = Value>,
+) -> Result<Vec<AnyRow>, StoreError> {
+    let arguments = bind(values.into_iter()).sql(doing)?;
+    sqlx::query_with(text, arguments).fetch_all(conn).await.sql(doing)
+}
+
+/// A statement over one row of values; says how many rows it changed.
+pub(crate) async fn run(
+    conn: &mut AnyConnection,
+    doing: &'static str,
+    text: &'static str,
+    values: impl IntoIterator<Item = Value>,
+) -> Result<u64, StoreError> {
+    let arguments = bind(values.into_iter()).sql(doing)?;
+    Ok(sqlx::query_with(text, arguments).execute(conn).await.sql(doing)?.rows_affected())
+}
+
+/// Reads columns by position.
+pub(crate) trait Columns {
+    fn at<'r, T: Decode<'r, sqlx::Any> + Type<sqlx::Any>>(&'r self, index: usize) -> Result<T, StoreError>;
+}
+
+impl Columns for AnyRow {
+    fn at<'r, T: Decode<'r, sqlx::Any> + Type<sqlx::Any>>(&'r self, index: usize) -> Result<T, StoreError> {
+        self.try_get(index).sql("reading a row")
+    }
+}
+
+/// Lower-case hex digits.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        for digit in [byte >> 4, byte & 15] {
+            text.push(char::from_digit(u32::from(digit), 16).unwrap_or('0'));
+        }
+        text
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_statement_lists_its_parameters_row_by_row() {
+        assert_eq!(
+            text("INSERT INTO t VALUES ", " ON CONFLICT DO NOTHING", 2, 2),
+            "INSERT INTO t VALUES ($1, $2), ($3, $4) ON CONFLICT DO NOTHING"
+        );
+    }
+
+    #[test]
+    fn hex_has_two_digits_per_byte() {
+        assert_eq!(hex(&[0, 15, 255]), "000fff");
+    }
+}

@@ -1,0 +1,247 @@
+//! People of this instance: passwords and tokens. Neither is stored, only what checks them.
+
+use argon2::{Algorithm, Argon2, Params, Version};
+use base64::Engine;
+use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
+use ring::digest::{SHA256, digest};
+use wxgate_contract::UserName;
+
+use crate::error::{Doing, StoreError};
+use crate::limits;
+use crate::report::UserRow;
+use crate::seal::random;
+use crate::sql::{self, Columns, hex, row};
+use crate::store::Store;
+
+/// Longest password; more would only make checking it expensive.
+const PASSWORD_BYTES: usize = 1024;
+const SALT_BYTES: usize = 16;
+const HASH_BYTES: usize = 32;
+
+impl Store {
+    /// Adds a person. Without a password only tokens open the door.
+    ///
+    /// # Errors
+    /// `Conflict` when the name is taken, `Invalid` for a bad name or password.
+    pub async fn add_user(
+        &self,
+        name: &UserName,
+        password: Option<&str>,
+        is_admin: bool,
+    ) -> Result<(), StoreError> {
+        const DOING: &str = "adding a person";
+        check_name(name)?;
+        let hash = hashed(password).await?;
+        let (name, now) = (name.clone(), self.0.clock.now().ms());
+        self.writer()?
+            .transaction(DOING, move |tx| {
+                Box::pin(async move {
+                    let text = "INSERT INTO gateway_user (name, is_admin, password, created_ms) \
+                                VALUES ($1, $2, $3, $4) ON CONFLICT (name) DO NOTHING";
+                    let values = row![name.as_str(), is_admin, hash.as_deref(), now];
+                    match sql::run(tx, DOING, text, values).await? {
+                        1 => Ok(()),
+                        _ => Err(StoreError::conflict(format!("there is a person called {name} already"))),
+                    }
+                })
+            })
+            .await
+    }
+
+    /// Changes a password; `None` takes it away.
+    ///
+    /// # Errors
+    /// `Invalid` when there is no such person or the password is too long.
+    pub async fn set_password(&self, name: &UserName, password: Option<&str>) -> Result<(), StoreError> {
+        const DOING: &str = "changing a password";
+        let hash = hashed(password).await?;
+        let name = name.clone();
+        self.writer()?
+            .transaction(DOING, move |tx| {
+                Box::pin(async move {
+                    let text = "UPDATE gateway_user SET password = $1 WHERE name = $2";
+                    found(&name, sql::run(tx, DOING, text, row![hash.as_deref(), name.as_str()]).await?)
+                })
+            })
+            .await
+    }
+
+    /// Everybody, in name order.
+    ///
+    /// # Errors
+    /// `Unavailable` when the database cannot be read.
+    pub async fn users(&self) -> Result<Vec<UserRow>, StoreError> {
+        const DOING: &str = "reading people of this instance";
+        let mut conn = self.reader(DOING).await?;
+        let text = "SELECT name, is_admin, password, token_hash FROM gateway_user ORDER BY name";
+        let rows = sql::fetch(&mut conn, DOING, text, []).await?;
+        rows.iter()
+            .map(|row| {
+                Ok(UserRow {
+                    name: UserName::new(row.at::<String>(0)?),
+                    is_admin: row.at::<i64>(1)? != 0,
+                    has_password: row.at::<Option<String>>(2)?.is_some(),
+                    has_token: row.at::<Option<String>>(3)?.is_some(),
+                })
+            })
+            .collect()
+    }
+
+    /// One person.
+    ///
+    /// # Errors
+    /// `Unavailable` when the database cannot be read.
+    pub async fn user(&self, name: &UserName) -> Result<Option<UserRow>, StoreError> {
+        Ok(self.users().await?.into_iter().find(|user| user.name == *name))
+    }
+
+    /// Removes a person who has no accounts.
+    ///
+    /// # Errors
+    /// `Conflict` while there are accounts, `Invalid` when there is no such person.
+    pub async fn remove_user(&self, name: &UserName) -> Result<(), StoreError> {
+        const DOING: &str = "removing a person";
+        let name = name.clone();
+        self.writer()?
+            .transaction(DOING, move |tx| {
+                Box::pin(async move {
+                    let text = "SELECT COUNT(*) FROM account WHERE owner = $1";
+                    let rows = sql::fetch(tx, DOING, text, row![name.as_str()]).await?;
+                    let accounts: i64 = rows.first().map_or(Ok(0), |row| row.at(0))?;
+                    if accounts > 0 {
+                        return Err(StoreError::conflict(format!(
+                            "{name} still has {accounts} accounts; remove them first"
+                        )));
+                    }
+                    let text = "DELETE FROM gateway_user WHERE name = $1";
+                    found(&name, sql::run(tx, DOING, text, row![name.as_str()]).await?)
+                })
+            })
+            .await
+    }
+
+    /// Checks a password. Takes as long for an unknown name as for a known one.
+    ///
+    /// # Errors
+    /// `Unavailable` when the database cannot be read.
+    pub async fn verify_password(&self, name: &UserName, password: &str) -> Result<bool, StoreError> {
+        const DOING: &str = "checking a password";
+        let stored = match check_name(name) {
+            Err(_) => None,
+            Ok(()) => {
+                let mut conn = self.reader(DOING).await?;
+                let text = "SELECT password FROM gateway_user WHERE name = $1";
+                let rows = sql::fetch(&mut conn, DOING, text, row![name.as_str()]).await?;
+                rows.first().map(|row| row.at::<Option<String>>(0)).transpose()?.flatten()
+            }
+        };
+        let password = password.to_owned();
+        let check = move || {
+            let parts = stored.as_deref().map_or(Some(([0; SALT_BYTES], None)), |text| {
+                let (salt, hash) = parse(text)?;
+                Some((salt, Some(hash)))
+            });
+            let (salt, expected) =
+                parts.ok_or_else(|| StoreError::corrupt("gateway_user", "a password hash"))?;
+            if password.len() > PASSWORD_BYTES {
+                return Ok(false);
+            }
+            let actual = argon2(&password, &salt)?;
+            // Compared as digests, so that the time says nothing about how much of it was right.
+            let same = |expected: [u8; HASH_BYTES]| {
+                digest(&SHA256, &expected).as_ref() == digest(&SHA256, &actual).as_ref()
+            };
+            Ok(expected.is_some_and(same))
+        };
+        tokio::task::spawn_blocking(check).await.doing(DOING)?
+    }
+
+    /// Makes a new token for a person and forgets the old one. It is shown this once.
+    ///
+    /// # Errors
+    /// `Invalid` when there is no such person.
+    pub async fn set_token(&self, name: &UserName) -> Result<String, StoreError> {
+        const DOING: &str = "making a token";
+        let mut bytes = [0_u8; 32];
+        random(&mut bytes)?;
+        let token = format!("wxgate_{}", URL_SAFE_NO_PAD.encode(bytes));
+        let (name, hash) = (name.clone(), token_hash(&token));
+        self.writer()?
+            .transaction(DOING, move |tx| {
+                Box::pin(async move {
+                    let text = "UPDATE gateway_user SET token_hash = $1 WHERE name = $2";
+                    found(&name, sql::run(tx, DOING, text, row![hash, name.as_str()]).await?)
+                })
+            })
+            .await?;
+        Ok(token)
+    }
+
+    /// Whose token this is.
+    ///
+    /// # Errors
+    /// `Unavailable` when the database cannot be read.
+    pub async fn verify_token(&self, token: &str) -> Result<Option<UserName>, StoreError> {
+        const DOING: &str = "checking a token";
+        let mut conn = self.reader(DOING).await?;
+        // The token is random, so finding its hash by an index gives nothing away.
+        let text = "SELECT name FROM gateway_user WHERE token_hash = $1";
+        let rows = sql::fetch(&mut conn, DOING, text, row![token_hash(token)]).await?;
+        rows.first().map(|row| Ok(UserName::new(row.at::<String>(0)?))).transpose()
+    }
+}
+
+fn found(name: &UserName, changed: u64) -> Result<(), StoreError> {
+    if changed == 0 {
+        return Err(StoreError::invalid(format!("there is no person called {name}")));
+    }
+    Ok(())
+}
+
+fn check_name(name: &UserName) -> Result<(), StoreError> {
+    if name.as_str().is_empty() {
+        return Err(StoreError::invalid("the name of a person is empty"));
+    }
+    limits::check_id("the name of a person", name.as_str())
+}
+
+fn token_hash(token: &str) -> String {
+    hex(digest(&SHA256, token.as_bytes()).as_ref())
+}
+
+async fn hashed(password: Option<&str>) -> Result<Option<String>, StoreError> {
+    let Some(password) = password.map(str::to_owned) else { return Ok(None) };
+    if password.is_empty() || password.len() > PASSWORD_BYTES {
+        return Err(StoreError::invalid(format!("a password has 1 to {PASSWORD_BYTES} bytes")));
+    }
+    let work = move || {
+        let mut salt = [0_u8; SALT_BYTES];
+        random(&mut salt)?;
+        let hash = argon2(&password, &salt)?;
+        let (salt, hash) = (STANDARD_NO_PAD.encode(salt), STANDARD_NO_PAD.encode(hash));
+        let params = Params::default();
+        let (m, t, p) = (params.m_cost(), params.t_cost(), params.p_cost());
+        Ok(Some(format!("$argon2id$v=19$m={m},t={t},p={p}${salt}${hash}")))
+    };
+    tokio::task::spawn_blocking(work).await.doing("hashing a password")?
+}
+
+fn argon2(password: &str, salt: &[u8]) -> Result<[u8; HASH_BYTES], StoreError> {
+    let mut hash = [0_u8; HASH_BYTES];
+    Argon2::new(Algorithm::Argon2id, Version::V0x13, Params::default())
+        .hash_password_into(password.as_bytes(), salt, &mut hash)
+        .map_err(|error| StoreError::unavailable("hashing a password", error.to_string()))?;
+    Ok(hash)
+}
+
+/// Salt and hash of the stored text. Other parameters than ours were never written.
+fn parse(text: &str) -> Option<([u8; SALT_BYTES], [u8; HASH_BYTES])> {
+    let params = Params::default();
+    let (m, t, p) = (params.m_cost(), params.t_cost(), params.p_cost());
+    let rest = text.strip_prefix(&format!("$argon2id$v=19$m={m},t={t},p={p}$"))?;
+    let (salt, hash) = rest.split_once('$')?;
+    Some((
+        STANDARD_NO_PAD.decode(salt).ok()?.try_into().ok()?,
+        STANDARD_NO_PAD.decode(hash).ok()?.try_into().ok()?,
+    ))
+}

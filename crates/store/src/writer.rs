@@ -1,0 +1,230 @@
+//! The one task that writes. Whoever waits at the same time shares one transaction and one fsync.
+//!
+//! It never waits for more work to come: a lonely commit costs what it would cost alone, and the
+//! more accounts are busy, the more of them share. See docs/decisions/0003.
+
+mod fanout;
+mod group;
+mod intake;
+mod known;
+mod profiles;
+mod settle;
+
+use std::fs::File;
+use std::sync::Arc;
+
+use sqlx::{AnyConnection, Connection};
+use tokio::sync::{mpsc, oneshot};
+use wxgate_contract::{BoxFuture, Clock, DeliveryId, NetworkId, Outcome};
+
+use crate::engine::Address;
+use crate::error::{Sql, StoreError};
+use crate::names::Names;
+use crate::prepare::Ready;
+use crate::report::{CommitReport, Route, SettleReport};
+
+/// Requests that may wait. More than accounts that can be in one group, so that nobody is held
+/// up by the channel itself; each entry is one boxed request.
+const WAITING: usize = 1024;
+/// One group takes at most this many rows and bytes (unless a single batch has more), so that
+/// nobody's commit waits behind an endless transaction.
+const GROUP_ROWS: usize = 4096;
+const GROUP_BYTES: usize = 8 << 20;
+
+pub(crate) type Answer<T> = oneshot::Sender<Result<T, StoreError>>;
+
+/// What the writer is asked to do.
+pub(crate) enum Request {
+    Commit(Box<CommitRequest>),
+    Settle(Box<SettleRequest>),
+    Step(Box<dyn Step>),
+}
+
+pub(crate) struct CommitRequest {
+    pub(crate) ready: Ready,
+    pub(crate) route: Arc<dyn Route>,
+    pub(crate) answer: Answer<CommitReport>,
+}
+
+pub(crate) struct SettleRequest {
+    pub(crate) number: i64,
+    pub(crate) delivery: DeliveryId,
+    pub(crate) outcome: Outcome,
+    pub(crate) answer: Answer<SettleReport>,
+}
+
+/// Anything else that writes: rare, in a transaction of its own.
+pub(crate) trait Step: Send {
+    /// Runs and answers. False when the connection must not be used again.
+    fn run<'a>(self: Box<Self>, conn: &'a mut AnyConnection) -> BoxFuture<'a, bool>;
+    /// Answers that it was not done.
+    fn fail(self: Box<Self>, error: StoreError);
+}
+
+struct Transaction<F, T> {
+    work: F,
+    doing: &'static str,
+    answer: Answer<T>,
+}
+
+impl<F, T> Step for Transaction<F, T>
+where
+    T: Send + 'static,
+    F: for<'c> FnOnce(&'c mut AnyConnection) -> BoxFuture<'c, Result<T, StoreError>> + Send + 'static,
+{
+    fn run<'a>(self: Box<Self>, conn: &'a mut AnyConnection) -> BoxFuture<'a, bool> {
+        Box::pin(async move {
+            let Self { work, doing, answer } = *self;
+            let result = async {
+                let mut tx = conn.begin().await.sql(doing)?;
+                let value = work(&mut tx).await?;
+                tx.commit().await.sql(doing)?;
+                Ok(value)
+            };
+            let result = result.await;
+            let is_sound = result.as_ref().is_ok_and(|_| true) || rolled_back(conn).await;
+            // An error means that nobody waits for the answer any more.
+            let _ = answer.send(result);
+            is_sound
+        })
+    }
+
+    fn fail(self: Box<Self>, error: StoreError) {
+        let _ = self.answer.send(Err(error));
+    }
+}
+
+/// After a failure: is the connection out of its transaction and alive?
+async fn rolled_back(conn: &mut AnyConnection) -> bool {
+    // The dropped transaction is rolled back before this statement runs.
+    sqlx::query("SELECT 1").fetch_one(&mut *conn).await.is_ok() && !conn.is_in_transaction()
+}
+
+/// The way to the writer.
+#[derive(Clone)]
+pub(crate) struct WriterHandle(mpsc::Sender<Request>);
+
+impl WriterHandle {
+    /// Sends a request and waits for its answer.
+    pub(crate) async fn ask<T>(&self, make: impl FnOnce(Answer<T>) -> Request) -> Result<T, StoreError> {
+        let (answer, answered) = oneshot::channel();
+        let gone = |_| StoreError::unavailable("writing to the database", "the store is closed");
+        self.0.send(make(answer)).await.map_err(|_| gone(()))?;
+        answered.await.map_err(|_| gone(()))?
+    }
+
+    /// Runs `work` in a transaction of its own.
+    pub(crate) async fn transaction<T, F>(&self, doing: &'static str, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: for<'c> FnOnce(&'c mut AnyConnection) -> BoxFuture<'c, Result<T, StoreError>> + Send + 'static,
+    {
+        self.ask(|answer| Request::Step(Box::new(Transaction { work, doing, answer }))).await
+    }
+}
+
+/// The writing task's own things.
+pub(crate) struct Writer {
+    pub(crate) address: Address,
+    pub(crate) conn: Option<AnyConnection>,
+    pub(crate) names: Arc<Names>,
+    pub(crate) clock: Arc<dyn Clock>,
+    /// Held until the connection is closed.
+    pub(crate) lock: Option<File>,
+}
+
+impl Writer {
+    /// Starts the task. It ends when the last handle is gone; the receiver tells when.
+    pub(crate) fn start(self) -> (WriterHandle, oneshot::Receiver<()>) {
+        let (tx, rx) = mpsc::channel(WAITING);
+        let (ended, end) = oneshot::channel();
+        #[allow(
+            clippy::disallowed_methods,
+            reason = "the store is the owner of its one task and waits for its end"
+        )]
+        tokio::spawn(async move {
+            self.run(rx).await;
+            let _ = ended.send(());
+        });
+        (WriterHandle(tx), end)
+    }
+
+    async fn run(mut self, mut rx: mpsc::Receiver<Request>) {
+        while let Some(first) = rx.recv().await {
+            let (mut commits, mut settles, mut step) = (Vec::new(), Vec::new(), None);
+            let (mut rows, mut bytes) = (0, 0);
+            let mut next = Some(first);
+            // Those who were answered by the last group are ready to run but have not run yet;
+            // letting them come first makes groups whole. This is a turn, not a wait.
+            tokio::task::yield_now().await;
+            while let Some(request) = next {
+                match request {
+                    Request::Commit(commit) => {
+                        rows += commit.ready.rows();
+                        bytes += commit.ready.bytes;
+                        commits.push(commit);
+                    }
+                    Request::Settle(settle) => {
+                        rows += 1;
+                        settles.push(settle);
+                    }
+                    Request::Step(other) => step = Some(other),
+                }
+                let is_full = rows >= GROUP_ROWS || bytes >= GROUP_BYTES || step.is_some();
+                next = if is_full { None } else { rx.try_recv().ok() };
+            }
+            if !commits.is_empty() || !settles.is_empty() {
+                self.group(commits, settles).await;
+            }
+            if let Some(step) = step {
+                self.step(step).await;
+            }
+        }
+        if let Some(conn) = self.conn.take() {
+            // Copies the log into the main file. A failure here loses nothing: the log stays.
+            let _ = conn.close().await;
+        }
+        drop(self.lock);
+    }
+
+    async fn step(&mut self, step: Box<dyn Step>) {
+        match self.connection().await {
+            Ok(conn) => {
+                if !step.run(conn).await {
+                    self.conn = None;
+                }
+            }
+            Err(error) => step.fail(error),
+        }
+    }
+
+    /// The connection, opened again when the last one broke.
+    async fn connection(&mut self) -> Result<&mut AnyConnection, StoreError> {
+        if self.conn.is_none() {
+            self.conn = Some(self.address.writer().await?);
+        }
+        self.conn.as_mut().ok_or_else(|| StoreError::unavailable("opening the database", "no connection"))
+    }
+}
+
+/// Gives a network its number.
+pub(crate) struct Number {
+    pub(crate) names: Arc<Names>,
+    pub(crate) network: NetworkId,
+    pub(crate) answer: Answer<i64>,
+}
+
+impl Step for Number {
+    fn run<'a>(self: Box<Self>, conn: &'a mut AnyConnection) -> BoxFuture<'a, bool> {
+        Box::pin(async move {
+            let result = self.names.give(conn, &self.network).await;
+            let is_sound = result.is_ok() || rolled_back(conn).await;
+            let _ = self.answer.send(result);
+            is_sound
+        })
+    }
+
+    fn fail(self: Box<Self>, error: StoreError) {
+        let _ = self.answer.send(Err(error));
+    }
+}

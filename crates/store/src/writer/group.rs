@@ -1,0 +1,197 @@
+//! One joint transaction, and how it is taken apart when somebody's part of it cannot be stored.
+
+use sqlx::{AnyConnection, Connection};
+use wxgate_contract::{ChatKey, ChatRef, Committed, PersonKey, PostFate, PostId, RemoteId, TimelineItem};
+
+use super::settle::Claim;
+use super::{CommitRequest, SettleRequest, Writer, intake, profiles, rolled_back, settle};
+use crate::error::{Sql, StoreError};
+use crate::names::Names;
+use crate::prepare::Ready;
+use crate::report::{CommitReport, SettleReport};
+
+/// What the parts of a transaction need to know.
+pub(super) struct Scene<'a> {
+    pub(super) names: &'a Names,
+    pub(super) now_ms: i64,
+}
+
+/// What was decided about one batch.
+#[derive(Default)]
+pub(super) struct Decided {
+    pub(super) fates: Vec<PostFate>,
+    pub(super) shown: Vec<Shown>,
+    /// Posts of faces that an echo in this batch made visible.
+    pub(super) proven: Vec<TimelineItem>,
+    pub(super) lanes: Vec<ChatRef>,
+    pub(super) chats: Vec<ChatKey>,
+    pub(super) people: Vec<PersonKey>,
+}
+
+/// A post of the batch that is visible from now on.
+pub(super) struct Shown {
+    pub(super) index: usize,
+    pub(super) seq: i64,
+    pub(super) post_id: PostId,
+    pub(super) fate: wxgate_contract::Fate,
+    pub(super) target: Option<PostId>,
+    pub(super) native_id: Option<RemoteId>,
+}
+
+type Done = (Vec<Decided>, Vec<SettleReport>);
+
+enum Failed {
+    /// Before the commit: nothing was written, the parts can be tried alone.
+    Before(StoreError),
+    /// At the commit itself: it may have been written all the same.
+    Commit(StoreError),
+}
+
+impl Writer {
+    /// Carries out all requests in one transaction and answers them.
+    pub(super) async fn group(&mut self, commits: Vec<Box<CommitRequest>>, settles: Vec<Box<SettleRequest>>) {
+        let result = self.attempt(&commits, &settles).await;
+        let is_alone = commits.len() + settles.len() == 1;
+        match result {
+            Ok(done) => answer(commits, settles, done),
+            Err(Failed::Before(error)) if !is_alone && !error.is_unavailable() => {
+                for settle in settles {
+                    let result = self.attempt(&[], std::slice::from_ref(&settle)).await;
+                    answer_each(Vec::new(), vec![settle], result);
+                }
+                for commit in commits {
+                    let result = self.attempt(std::slice::from_ref(&commit), &[]).await;
+                    answer_each(vec![commit], Vec::new(), result);
+                }
+            }
+            failed => answer_each(commits, settles, failed),
+        }
+    }
+
+    async fn attempt(
+        &mut self,
+        commits: &[Box<CommitRequest>],
+        settles: &[Box<SettleRequest>],
+    ) -> Result<Done, Failed> {
+        const DOING: &str = "committing";
+        let names = std::sync::Arc::clone(&self.names);
+        let scene = Scene { names: &names, now_ms: self.clock.now().ms() };
+        let conn = self.connection().await.map_err(Failed::Before)?;
+        let result = async {
+            let mut tx = conn.begin().await.sql(DOING).map_err(Failed::Before)?;
+            let done = Box::pin(scene.carry_out(&mut tx, commits, settles)).await.map_err(Failed::Before)?;
+            tx.commit().await.sql(DOING).map_err(Failed::Commit)?;
+            Ok(done)
+        };
+        let result = result.await;
+        let is_sound = match &result {
+            Ok(_) => true,
+            Err(Failed::Commit(_)) => false,
+            Err(Failed::Before(_)) => rolled_back(conn).await,
+        };
+        if !is_sound {
+            self.conn = None;
+        }
+        result
+    }
+}
+
+impl Scene<'_> {
+    async fn carry_out(
+        &self,
+        tx: &mut AnyConnection,
+        commits: &[Box<CommitRequest>],
+        settles: &[Box<SettleRequest>],
+    ) -> Result<Done, StoreError> {
+        // Outcomes first: the ids they bring are known when a batch shows us our own posts.
+        let mut claims: Vec<Claim> = settles.iter().map(|request| Claim::outcome(request)).collect();
+        let mut echoes = Vec::new();
+        for (c, commit) in commits.iter().enumerate() {
+            for (p, post) in commit.ready.posts.iter().enumerate() {
+                if let Some(delivery) = post.post.echo_of {
+                    claims.push(Claim::echo(commit.ready.number, delivery, &post.post.remote_id));
+                    echoes.push((c, p));
+                }
+            }
+        }
+        let mut settled = settle::all(self, tx, claims).await?;
+        let proofs = settled.split_off(settles.len());
+        let mut decided: Vec<Decided> = commits.iter().map(|_| Decided::default()).collect();
+        let mut known = std::collections::HashMap::new();
+        for (place, proof) in echoes.into_iter().zip(proofs) {
+            if let (Some(post), Some(decided)) = (proof.post, decided.get_mut(place.0)) {
+                known.insert(place, post);
+                decided.proven.extend(proof.report.shown);
+            }
+        }
+        let batches: Vec<&Ready> = commits.iter().map(|commit| &commit.ready).collect();
+        profiles::write(self, tx, &batches, &mut decided).await?;
+        intake::all(self, tx, commits, &known, &mut decided).await?;
+        Ok((decided, settled.into_iter().map(|settled| settled.report).collect()))
+    }
+}
+
+fn answer(commits: Vec<Box<CommitRequest>>, settles: Vec<Box<SettleRequest>>, done: Done) {
+    // An error of `send` means that nobody waits for the answer any more; the commit stands.
+    for (request, decided) in commits.into_iter().zip(done.0) {
+        let _ = request.answer.send(Ok(report(request.ready, decided)));
+    }
+    for (request, report) in settles.into_iter().zip(done.1) {
+        let _ = request.answer.send(Ok(report));
+    }
+}
+
+fn answer_each(
+    commits: Vec<Box<CommitRequest>>,
+    settles: Vec<Box<SettleRequest>>,
+    result: Result<Done, Failed>,
+) {
+    let error = match result {
+        Ok(done) => return answer(commits, settles, done),
+        Err(Failed::Before(error) | Failed::Commit(error)) => error,
+    };
+    for request in commits {
+        let _ = request.answer.send(Err(again(&error)));
+    }
+    for request in settles {
+        let _ = request.answer.send(Err(again(&error)));
+    }
+}
+
+/// The same error for another one who waits.
+fn again(error: &StoreError) -> StoreError {
+    match error {
+        StoreError::Unavailable { doing, source } => StoreError::unavailable(doing, source.to_string()),
+        StoreError::Conflict { what } => StoreError::Conflict { what: what.clone() },
+        StoreError::Corrupt { table, row } => StoreError::Corrupt { table, row: row.clone() },
+        StoreError::Schema { what } => StoreError::Schema { what: what.clone() },
+        StoreError::Invalid { what } => StoreError::Invalid { what: what.clone() },
+    }
+}
+
+fn report(ready: Ready, decided: Decided) -> CommitReport {
+    let mut posts: Vec<Option<wxgate_contract::Post>> =
+        ready.posts.into_iter().map(|ready| Some(ready.post)).collect();
+    let mut shown = decided.proven;
+    for item in decided.shown {
+        let Some(post) = posts.get_mut(item.index).and_then(Option::take) else { continue };
+        shown.push(TimelineItem {
+            seq: item.seq,
+            post_id: item.post_id,
+            origin: ready.network.clone(),
+            native_id: item.native_id,
+            post,
+            fate: item.fate,
+            target: item.target,
+            is_recalled: false,
+        });
+    }
+    shown.sort_by_key(|item| item.seq);
+    CommitReport {
+        committed: Committed { posts: decided.fates },
+        shown,
+        lanes: decided.lanes,
+        chats: decided.chats,
+        people: decided.people,
+    }
+}

@@ -1,0 +1,200 @@
+//! Posts of a group: which are new, what they refer to, who must hear of them.
+
+use std::collections::{HashMap, HashSet};
+
+use sqlx::AnyConnection;
+use wxgate_contract::{ChatRef, Fate, PostFate, PostId, RemoteId};
+
+use super::CommitRequest;
+use super::fanout::{self, Ordered};
+use super::group::{Decided, Scene, Shown};
+use super::known;
+use super::settle::{fate_number, fate_why, mark_recalled, take_numbers};
+use crate::error::StoreError;
+use crate::prepare::{ReadyPost, is_recall};
+use crate::sql::{Columns, Many, row};
+
+const DOING: &str = "writing posts";
+
+/// One post on its way in.
+pub(super) struct Item<'a> {
+    pub(super) commit: usize,
+    pub(super) index: usize,
+    pub(super) origin: i64,
+    pub(super) ready: &'a ReadyPost,
+    /// Our id of it, if it is new.
+    pub(super) id: i64,
+    /// The post it quotes or recalls.
+    pub(super) target: Option<i64>,
+}
+
+/// Why a face's post is shown although nothing was ordered for its own chat.
+const NOWHERE: &str = "the chat's network cannot do this";
+
+pub(super) async fn all(
+    scene: &Scene<'_>,
+    tx: &mut AnyConnection,
+    commits: &[Box<CommitRequest>],
+    echoes: &HashMap<(usize, usize), i64>,
+    decided: &mut [Decided],
+) -> Result<(), StoreError> {
+    let (mut items, fates) = sift(tx, commits, echoes).await?;
+    for (decided, fates) in decided.iter_mut().zip(fates) {
+        decided.fates = fates;
+    }
+    if items.is_empty() {
+        return Ok(());
+    }
+    known::targets(tx, &mut items).await?;
+    let orders = fanout::orders(scene, tx, commits, &items).await?;
+    write_deliveries(scene, tx, &orders).await?;
+    for order in &orders {
+        if let Some(decided) = decided.get_mut(order.commit)
+            && !decided.lanes.contains(&order.lane)
+        {
+            decided.lanes.push(order.lane.clone());
+        }
+    }
+    write_posts(tx, &items, &orders, decided).await
+}
+
+type Sifted<'a> = (Vec<Item<'a>>, Vec<Vec<PostFate>>);
+
+/// Separates new posts from known ones. A new post is one whose remote id goes into the table.
+async fn sift<'a>(
+    tx: &mut AnyConnection,
+    commits: &'a [Box<CommitRequest>],
+    echoes: &HashMap<(usize, usize), i64>,
+) -> Result<Sifted<'a>, StoreError> {
+    let count = commits.iter().map(|commit| commit.ready.posts.len()).sum();
+    if count == 0 {
+        return Ok((Vec::new(), commits.iter().map(|_| Vec::new()).collect()));
+    }
+    let first_id = take_numbers(tx, count).await?;
+    let mut many = Many::new(
+        "INSERT INTO remote_id (network, remote_id, post, piece, chat) VALUES ",
+        " ON CONFLICT (network, remote_id) DO NOTHING RETURNING post",
+    );
+    let mut ids = first_id..;
+    let mut items = Vec::with_capacity(count);
+    // Duplicates within the group: the first one counts.
+    let mut seen: HashMap<(i64, &str), i64> = HashMap::new();
+    for (commit, request) in commits.iter().enumerate() {
+        let origin = request.ready.number;
+        for (index, ready) in request.ready.posts.iter().enumerate() {
+            let id = ids.next().unwrap_or(i64::MAX);
+            if let Some(post) = echoes.get(&(commit, index)) {
+                seen.entry((origin, ready.post.remote_id.as_str())).or_insert(*post);
+                continue;
+            }
+            let remote_id = ready.post.remote_id.as_str();
+            if let std::collections::hash_map::Entry::Vacant(slot) = seen.entry((origin, remote_id)) {
+                slot.insert(id);
+                many.push(row![origin, remote_id, id, 0_i64, ready.post.chat.chat.as_str()]);
+                items.push(Item { commit, index, origin, ready, id, target: None });
+            }
+        }
+    }
+    let new: HashSet<i64> =
+        many.fetch(tx, DOING).await?.iter().map(|row| row.at(0)).collect::<Result<_, _>>()?;
+    let (items, old): (Vec<_>, Vec<_>) = items.into_iter().partition(|item| new.contains(&item.id));
+    for (place, post) in
+        known::posts(tx, old.iter().map(|item| (item.origin, &item.ready.post.remote_id))).await?
+    {
+        if let Some(entry) =
+            seen.iter_mut().find_map(|(k, v)| (k.0 == place.0 && k.1 == place.1).then_some(v))
+        {
+            *entry = post;
+        }
+    }
+    let kept: HashSet<(usize, usize)> = items.iter().map(|item| (item.commit, item.index)).collect();
+    let fate = |commit: usize, index: usize, origin: i64, ready: &ReadyPost| {
+        let id = PostId(seen.get(&(origin, ready.post.remote_id.as_str())).copied().unwrap_or_default());
+        if kept.contains(&(commit, index)) { PostFate::Kept(id) } else { PostFate::Known(id) }
+    };
+    let fates = commits.iter().enumerate().map(|(commit, request)| {
+        let posts = request.ready.posts.iter().enumerate();
+        posts.map(|(index, ready)| fate(commit, index, request.ready.number, ready)).collect()
+    });
+    let fates = fates.collect();
+    Ok((items, fates))
+}
+
+async fn write_deliveries(
+    scene: &Scene<'_>,
+    tx: &mut AnyConnection,
+    orders: &[Ordered],
+) -> Result<(), StoreError> {
+    if orders.is_empty() {
+        return Ok(());
+    }
+    let first_id = take_numbers(tx, orders.len()).await?;
+    let mut many = Many::new(
+        "INSERT INTO delivery (id, network, chat, post, attempt, due_ms, created_ms, state, job) VALUES ",
+        "",
+    );
+    for (order, id) in orders.iter().zip(first_id..) {
+        let (chat, now) = (order.lane.chat.as_str(), scene.now_ms);
+        many.push(row![id, order.network, chat, order.post, 1_i64, now, now, 0_i64, &*order.job]);
+    }
+    many.run(tx, "ordering deliveries").await
+}
+
+async fn write_posts(
+    tx: &mut AnyConnection,
+    items: &[Item<'_>],
+    orders: &[Ordered],
+    decided: &mut [Decided],
+) -> Result<(), StoreError> {
+    let at_home: HashSet<i64> = orders.iter().filter(|order| order.is_home).map(|order| order.post).collect();
+    let mut many = Many::new(
+        "INSERT INTO post (id, origin, network, chat, shown_seq, fate, why, target, is_recalled, post) VALUES ",
+        "",
+    );
+    let mut recalled = Vec::new();
+    for item in items {
+        let is_from_face = item.ready.is_from_face(item.origin);
+        let fate = match is_from_face {
+            false => Some(Fate::Said),
+            true if at_home.contains(&item.id) => None,
+            true => Some(Fate::NotDelivered { why: NOWHERE.to_owned() }),
+        };
+        // A post that is visible at once takes its place in the timeline by its own id.
+        let seq = fate.as_ref().map(|_| item.id);
+        let number = fate.as_ref().map_or(0, fate_number);
+        let why = fate.as_ref().and_then(fate_why);
+        let chat = item.ready.post.chat.chat.as_str();
+        many.push(row![
+            item.id,
+            item.origin,
+            item.ready.chat_network,
+            chat,
+            seq,
+            number,
+            why,
+            item.target,
+            0_i64,
+            &*item.ready.json
+        ]);
+        let Some(fate) = fate else { continue };
+        if fate == Fate::Said && is_recall(&item.ready.post) {
+            recalled.extend(item.target);
+        }
+        if let Some(decided) = decided.get_mut(item.commit) {
+            let native_id = (!is_from_face).then(|| item.ready.post.remote_id.clone());
+            let (post_id, target) = (PostId(item.id), item.target.map(PostId));
+            decided.shown.push(Shown { index: item.index, seq: item.id, post_id, fate, target, native_id });
+        }
+    }
+    many.run(tx, DOING).await?;
+    mark_recalled(tx, recalled).await
+}
+
+/// A remote id with the network that uses it.
+pub(super) type RemotePlace<'a> = (i64, &'a RemoteId);
+
+impl Item<'_> {
+    pub(super) fn chat(&self) -> &ChatRef {
+        &self.ready.post.chat
+    }
+}

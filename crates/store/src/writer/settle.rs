@@ -1,0 +1,342 @@
+//! What became of deliveries: lanes move on, remote ids are learned, faces' posts become visible.
+
+use std::collections::HashMap;
+
+use sqlx::AnyConnection;
+use sqlx::any::AnyRow;
+use wxgate_contract::{DeliveryId, Fate, Outcome, Post, PostId, RemoteId, TimelineItem, Timestamp};
+
+use super::SettleRequest;
+use super::group::Scene;
+use crate::error::StoreError;
+use crate::prepare::{chat_ref, is_recall};
+use crate::report::{FailedDelivery, SettleReport};
+use crate::sql::{self, Columns, Many, Value, row};
+
+const DOING: &str = "settling deliveries";
+
+/// Somebody says what became of a delivery.
+pub(super) struct Claim {
+    number: i64,
+    delivery: i64,
+    outcome: Outcome,
+    /// The network itself showed us the delivery: stronger than any doubt before.
+    is_proof: bool,
+}
+
+impl Claim {
+    pub(super) fn outcome(request: &SettleRequest) -> Self {
+        let outcome = request.outcome.clone();
+        Self { number: request.number, delivery: request.delivery.0, outcome, is_proof: false }
+    }
+
+    pub(super) fn echo(number: i64, delivery: DeliveryId, remote_id: &RemoteId) -> Self {
+        let outcome = Outcome::Sent { remote_ids: vec![remote_id.clone()] };
+        Self { number, delivery: delivery.0, outcome, is_proof: true }
+    }
+}
+
+/// The answer to a claim.
+#[derive(Default)]
+pub(super) struct Settled {
+    pub(super) report: SettleReport,
+    /// The post of the delivery; `None` when the delivery is not known.
+    pub(super) post: Option<i64>,
+}
+
+/// How far a delivery is, as `delivery.state` has it.
+#[derive(Clone, Copy, PartialEq)]
+enum State {
+    Open = 0,
+    Sent = 1,
+    Refused = 2,
+    Uncertain = 3,
+}
+
+struct Row {
+    network: i64,
+    chat: String,
+    post: i64,
+    attempt: i64,
+    due_ms: i64,
+    closed_ms: Option<i64>,
+    state: State,
+    why: Option<String>,
+    said: Option<Said>,
+    is_changed: bool,
+}
+
+/// The post behind a delivery.
+struct Said {
+    origin: i64,
+    network: i64,
+    chat: String,
+    shown_seq: Option<i64>,
+    fate: i64,
+    why: Option<String>,
+    target: Option<i64>,
+    native_id: Option<String>,
+    json: String,
+    is_changed: bool,
+}
+
+impl Row {
+    /// This delivery brings a face's post to the chat it was said in.
+    fn is_home(&self) -> bool {
+        self.said.as_ref().is_some_and(|said| {
+            said.network == self.network && said.chat == self.chat && said.origin != said.network
+        })
+    }
+}
+
+/// `fate` as `post.fate` has it.
+pub(super) fn fate_number(fate: &Fate) -> i64 {
+    match fate {
+        Fate::Said => 1,
+        Fate::NotDelivered { .. } => 2,
+        Fate::MaybeDelivered { .. } => 3,
+    }
+}
+
+pub(super) fn fate_why(fate: &Fate) -> Option<&str> {
+    match fate {
+        Fate::Said => None,
+        Fate::NotDelivered { why } | Fate::MaybeDelivered { why } => Some(why),
+    }
+}
+
+/// Carries out claims in order; one answer for each.
+pub(super) async fn all(
+    scene: &Scene<'_>,
+    tx: &mut AnyConnection,
+    claims: Vec<Claim>,
+) -> Result<Vec<Settled>, StoreError> {
+    if claims.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut rows = load(tx, &claims).await?;
+    let mut learned = Learned::default();
+    let mut answers = Vec::with_capacity(claims.len());
+    for claim in claims {
+        let found = rows.get_mut(&claim.delivery).filter(|row| row.network == claim.number);
+        let Some(row) = found else {
+            answers.push(Settled::default());
+            continue;
+        };
+        answers.push(one(scene, tx, claim, row, &mut learned).await?);
+    }
+    store(tx, rows, learned).await?;
+    Ok(answers)
+}
+
+/// What outcomes teach besides the deliveries' own rows.
+#[derive(Default)]
+struct Learned {
+    ids: Vec<[Value; 5]>,
+    recalled: Vec<i64>,
+}
+
+async fn one(
+    scene: &Scene<'_>,
+    tx: &mut AnyConnection,
+    claim: Claim,
+    row: &mut Row,
+    learned: &mut Learned,
+) -> Result<Settled, StoreError> {
+    let network = scene.names.name(tx, row.network).await?;
+    let lane = chat_ref(network, row.chat.clone());
+    let mut report = SettleReport { lane: Some(lane.clone()), ..SettleReport::default() };
+    let was_open = row.state == State::Open;
+    if let Outcome::Sent { remote_ids } = &claim.outcome {
+        learn_ids(row, remote_ids, learned);
+    }
+    let overrules = claim.is_proof && row.state != State::Sent;
+    if !was_open && !overrules {
+        return Ok(Settled { report, post: Some(row.post) });
+    }
+    row.is_changed = true;
+    if let Outcome::TryLater { after, why } = &claim.outcome {
+        let due = Timestamp(scene.now_ms).after(*after);
+        (row.due_ms, row.attempt, row.why) = (due.ms(), row.attempt + 1, Some(why.clone()));
+        report.retry_at = Some(due);
+        return Ok(Settled { report, post: Some(row.post) });
+    }
+    let (state, why, fate) = match &claim.outcome {
+        Outcome::Sent { .. } | Outcome::TryLater { .. } => (State::Sent, None, Fate::Said),
+        Outcome::Refused { why } => (State::Refused, Some(why), Fate::NotDelivered { why: why.clone() }),
+        Outcome::Uncertain { why } => {
+            (State::Uncertain, Some(why), Fate::MaybeDelivered { why: why.clone() })
+        }
+    };
+    (row.state, row.why, row.closed_ms) = (state, why.cloned(), Some(scene.now_ms));
+    report.closed = was_open;
+    let (is_home, post_id) = (row.is_home(), PostId(row.post));
+    if let Some(said) = &mut row.said {
+        let needs_post = is_home || (was_open && state != State::Sent);
+        if needs_post {
+            let post: Post =
+                serde_json::from_str(&said.json).map_err(|_| StoreError::corrupt("post", post_id))?;
+            let origin = scene.names.name(tx, said.origin).await?;
+            if was_open && state != State::Sent {
+                let (post, origin, target) = (post.clone(), origin.clone(), lane);
+                report.failed =
+                    Some(FailedDelivery { post_id, origin, post, target, outcome: claim.outcome.clone() });
+            }
+            if is_home {
+                if fate == Fate::Said && is_recall(&post) {
+                    learned.recalled.extend(said.target);
+                }
+                report.shown.extend(show(tx, said, post_id, origin, post, fate).await?);
+            }
+        }
+    }
+    Ok(Settled { report, post: Some(post_id.0) })
+}
+
+/// Makes a face's post visible, or corrects the fate of one that is.
+async fn show(
+    tx: &mut AnyConnection,
+    said: &mut Said,
+    post_id: PostId,
+    origin: wxgate_contract::NetworkId,
+    post: Post,
+    fate: Fate,
+) -> Result<Option<TimelineItem>, StoreError> {
+    said.is_changed = true;
+    said.fate = fate_number(&fate);
+    said.why = fate_why(&fate).map(str::to_owned);
+    if said.shown_seq.is_some() {
+        return Ok(None);
+    }
+    let seq = take_numbers(tx, 1).await?;
+    said.shown_seq = Some(seq);
+    let native_id = said.native_id.as_deref().map(RemoteId::from);
+    let target = said.target.map(PostId);
+    Ok(Some(TimelineItem { seq, post_id, origin, post, fate, target, native_id, is_recalled: false }))
+}
+
+fn learn_ids(row: &mut Row, remote_ids: &[RemoteId], learned: &mut Learned) {
+    for (id, piece) in remote_ids.iter().zip(1_i64..) {
+        learned.ids.push(row![row.network, id.as_str(), row.post, piece, &*row.chat]);
+    }
+    if row.is_home()
+        && let Some(said) = &mut row.said
+        && let (None, Some(first)) = (&said.native_id, remote_ids.first())
+    {
+        said.native_id = Some(first.as_str().to_owned());
+        said.is_changed = true;
+    }
+}
+
+/// Takes `count` numbers of the one sequence and gives the first. On PostgreSQL the row stays
+/// locked until the commit, so that numbers become visible in their own order.
+pub(super) async fn take_numbers(tx: &mut AnyConnection, count: usize) -> Result<i64, StoreError> {
+    let count = i64::try_from(count).unwrap_or(i64::MAX);
+    let text = "UPDATE counter SET value = value + $1 WHERE name = 'seq' RETURNING value";
+    match sql::fetch(tx, "numbering rows", text, row![count]).await?.first() {
+        Some(found) => Ok(found.at::<i64>(0)? - count + 1),
+        None => Err(StoreError::corrupt("counter", "seq")),
+    }
+}
+
+async fn load(tx: &mut AnyConnection, claims: &[Claim]) -> Result<HashMap<i64, Row>, StoreError> {
+    let mut ids: Vec<i64> = claims.iter().map(|claim| claim.delivery).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    let mut many = Many::new(
+        "WITH w (id) AS (VALUES ",
+        ") SELECT d.id, d.network, d.chat, d.post, d.attempt, d.due_ms, d.closed_ms, d.state, d.why, \
+         p.origin, p.network, p.chat, p.shown_seq, p.fate, p.why, p.target, p.native_id, p.post \
+         FROM w JOIN delivery d ON d.id = w.id LEFT JOIN post p ON p.id = d.post",
+    );
+    for id in ids {
+        many.push(row![id]);
+    }
+    let found = many.fetch(tx, DOING).await?;
+    found.iter().map(|row| Ok((row.at(0)?, delivery_row(row)?))).collect()
+}
+
+fn delivery_row(row: &AnyRow) -> Result<Row, StoreError> {
+    let state = match row.at::<i64>(7)? {
+        0 => State::Open,
+        1 => State::Sent,
+        2 => State::Refused,
+        3 => State::Uncertain,
+        _ => return Err(StoreError::corrupt("delivery", row.at::<i64>(0)?)),
+    };
+    let said = match row.at::<Option<i64>>(9)? {
+        None => None,
+        Some(origin) => Some(Said {
+            origin,
+            network: row.at(10)?,
+            chat: row.at(11)?,
+            shown_seq: row.at(12)?,
+            fate: row.at(13)?,
+            why: row.at(14)?,
+            target: row.at(15)?,
+            native_id: row.at(16)?,
+            json: row.at(17)?,
+            is_changed: false,
+        }),
+    };
+    Ok(Row {
+        network: row.at(1)?,
+        chat: row.at(2)?,
+        post: row.at(3)?,
+        attempt: row.at(4)?,
+        due_ms: row.at(5)?,
+        closed_ms: row.at(6)?,
+        state,
+        why: row.at(8)?,
+        said,
+        is_changed: false,
+    })
+}
+
+async fn store(tx: &mut AnyConnection, rows: HashMap<i64, Row>, learned: Learned) -> Result<(), StoreError> {
+    let mut ids = Many::new(
+        "INSERT INTO remote_id (network, remote_id, post, piece, chat) VALUES ",
+        " ON CONFLICT (network, remote_id) DO NOTHING",
+    );
+    learned.ids.into_iter().for_each(|id| ids.push(id));
+    ids.run(tx, DOING).await?;
+    let mut deliveries = Many::new(
+        "WITH w (id, state, attempt, due_ms, closed_ms, why) AS (VALUES ",
+        ") UPDATE delivery SET state = w.state, attempt = w.attempt, due_ms = w.due_ms, \
+         closed_ms = w.closed_ms, why = w.why, \
+         job = CASE WHEN w.closed_ms IS NULL THEN delivery.job ELSE '' END \
+         FROM w WHERE delivery.id = w.id",
+    );
+    let mut posts = Many::new(
+        "WITH w (id, shown_seq, fate, why, native_id) AS (VALUES ",
+        ") UPDATE post SET shown_seq = w.shown_seq, fate = w.fate, why = w.why, native_id = w.native_id \
+         FROM w WHERE post.id = w.id",
+    );
+    let mut changed: Vec<(i64, Row)> = rows.into_iter().collect();
+    changed.sort_by_key(|(id, _)| *id);
+    for (id, row) in changed {
+        if row.is_changed {
+            let why = row.why.as_deref();
+            deliveries.push(row![id, row.state as i64, row.attempt, row.due_ms, row.closed_ms, why]);
+        }
+        if let Some(said) = row.said.filter(|said| said.is_changed) {
+            posts.push(row![
+                row.post,
+                said.shown_seq,
+                said.fate,
+                said.why.as_deref(),
+                said.native_id.as_deref()
+            ]);
+        }
+    }
+    deliveries.run(tx, DOING).await?;
+    posts.run(tx, DOING).await?;
+    mark_recalled(tx, learned.recalled).await
+}
+
+/// Later readers see that these posts were taken back.
+pub(super) async fn mark_recalled(tx: &mut AnyConnection, posts: Vec<i64>) -> Result<(), StoreError> {
+    let mut many = Many::new("UPDATE post SET is_recalled = 1 WHERE id IN (VALUES ", ")");
+    posts.into_iter().for_each(|post| many.push(row![post]));
+    many.run(tx, DOING).await
+}

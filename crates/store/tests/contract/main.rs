@@ -1,0 +1,7 @@
+//! What the store promises, on both engines. SQLite always; PostgreSQL when
+//! `WXGATE_TEST_POSTGRES` holds the address of a server (`postgres://user@host:port/`) on which
+//! databases may be made and dropped.
+#![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
+
+mod pipe;
+mod setup;
