@@ -32,6 +32,8 @@ pub(crate) struct AttemptState {
     /// Whether a poll was told of the scan.
     pub(crate) scan_told: bool,
     pub(crate) desktop: bool,
+    /// Whether its ticket was exchanged for a session.
+    pub(crate) redeemed: bool,
 }
 
 /// One QR code or push login.
@@ -84,6 +86,7 @@ impl Attempts {
                 account: push_for,
                 scan_told: false,
                 desktop,
+                redeemed: false,
             }),
             wake: Notify::new(),
         });
@@ -111,10 +114,11 @@ impl Attempts {
     /// The account for which `ticket` was issued, and whether its login is a desktop one.
     pub(crate) fn redeem(&self, uuid: &str, ticket: &str, now_ms: u64) -> Option<(Arc<Account>, bool)> {
         let attempt = self.find(uuid, now_ms)?;
-        let state = attempt.state();
-        match &state.step {
-            Step::Confirmed(issued) if issued == ticket => Some((state.account.clone()?, state.desktop)),
-            _ => None,
+        let mut state = attempt.state();
+        if !matches!(&state.step, Step::Confirmed(issued) if issued == ticket) {
+            return None;
         }
+        state.redeemed = true;
+        Some((state.account.clone()?, state.desktop))
     }
 }

@@ -220,7 +220,7 @@ fn gif(seed: u64, side: usize) -> Bytes {
 
 /// `frames` × 36 ms of silence: MPEG-1 layer III, 32 kbit/s, 32 kHz, mono.
 fn mp3(frames: usize) -> Bytes {
-    let mut frame = vec![0_u8; 144];
+    let mut frame = [0_u8; 144];
     frame[..4].copy_from_slice(&[0xff, 0xfb, 0x18, 0xc0]);
     Bytes::from(frame.repeat(frames))
 }

@@ -69,7 +69,7 @@ impl Dice {
 
     /// One of `lines`.
     pub(crate) fn line(&mut self, lines: &[&'static str]) -> &'static str {
-        *self.pick::<&'static str>(lines)
+        self.pick::<&'static str>(lines)
     }
 
     /// True with the given probability.

@@ -1,5 +1,7 @@
 //! The phone: what its owner does with a QR code.
 
+use std::collections::HashSet;
+
 use crate::login::Step;
 use crate::world::World;
 
@@ -82,16 +84,16 @@ impl World {
 
     /// Scans and confirms a code for the first account that is not signed in and has no other code.
     pub(crate) fn confirm_for_next(&self, uuid: &str) {
-        let taken: Vec<String> = self
+        let taken: HashSet<String> = self
             .0
             .attempts
             .list()
             .iter()
             .filter_map(|attempt| {
                 let state = attempt.state();
-                matches!(state.step, Step::Scanned | Step::Confirmed(_))
-                    .then(|| state.account.as_ref().map(|account| account.name.clone()))
-                    .flatten()
+                let pending = matches!(state.step, Step::Scanned | Step::Confirmed(_)) && !state.redeemed;
+                let account = state.account.as_ref().filter(|_| pending)?;
+                Some(account.name.clone())
             })
             .collect();
         let next = self
