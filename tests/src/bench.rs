@@ -1,3 +1,32 @@
 //! The load bench: memory, processor time, throughput and latency, each beside its aim.
 
 pub mod floor;
+mod latency;
+mod load;
+mod memory;
+mod options;
+mod report;
+mod throughput;
+
+use anyhow::{Context as _, Result};
+
+pub use options::{Options, Section, USAGE};
+pub use report::Report;
+
+/// Runs the chosen sections and says what came of them.
+pub async fn run(options: &Options) -> Result<Report> {
+    let mut report = Report::default();
+    for section in &options.sections {
+        eprintln!("bench: {}", section.word());
+        let done = match section {
+            Section::Memory => Box::pin(memory::measure(options, &mut report)).await,
+            Section::Throughput => Box::pin(throughput::measure(options, &mut report)).await,
+            Section::Latency => Box::pin(latency::measure(options, &mut report)).await,
+        };
+        if let Err(error) = done.with_context(|| format!("section {}", section.word())) {
+            // The other sections are worth having all the same.
+            report.fail(section.word(), &format!("{error:#}"));
+        }
+    }
+    Ok(report)
+}

@@ -13,7 +13,7 @@ use crate::ports;
 use crate::program::{self, Program};
 use crate::scratch::Scratch;
 use crate::sim::Sim;
-use crate::wait::until;
+use crate::wait::{Wait, until};
 
 /// Start, stop, sign-in: what should take a moment.
 pub const SOON: Duration = Duration::from_secs(60);
@@ -215,12 +215,17 @@ impl Gateway {
     pub async fn begin_sign_in(&self, account: &str) -> Result<String> {
         let path = format!("/api/v1/accounts/{account}/sign-in");
         self.api("POST", &path, &json!({})).await?;
-        until(&format!("a code for {account}"), SOON, async || {
-            let step = self.api("GET", &path, &Value::Null).await?;
-            let text = step["text"].as_str().unwrap_or_default();
-            Ok(text.rsplit_once("/l/").map(|(_, uuid)| uuid.to_owned()))
-        })
-        .await
+        let what = format!("a code for {account}");
+        // Not `until`: its future cannot be sent to another thread, and the bench does so.
+        let wait = Wait::begin(&what, SOON);
+        loop {
+            let step = self.api("GET", &path, &Value::Null).await;
+            let text = step.as_ref().ok().and_then(|step| step["text"].as_str()).unwrap_or_default();
+            if let Some((_, uuid)) = text.rsplit_once("/l/") {
+                return Ok(uuid.to_owned());
+            }
+            wait.again(step.err()).await?;
+        }
     }
 
     /// Signs an account in as the simulated account `of`, whose phone scans and confirms.

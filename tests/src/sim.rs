@@ -12,7 +12,7 @@ use crate::http::{self, Connection, Place};
 use crate::ports;
 use crate::program::Program;
 use crate::scratch::Scratch;
-use crate::truth::Entry;
+use crate::truth::{Entry, number};
 use crate::wait::until;
 
 /// Enough for a service on this machine.
@@ -138,7 +138,7 @@ impl Sim {
         let mut body = json!({"account": account, "chat": chat, "from": from});
         merge(&mut body, kind);
         let said = self.order("say", &body).await?;
-        said["msg_id"].as_u64().ok_or_else(|| anyhow!("no msg_id in {said}"))
+        number(&said["msg_id"]).ok_or_else(|| anyhow!("no msg_id in {said}"))
     }
 
     /// `from` says `count` texts at once: `text 0`, `text 1`, ….

@@ -45,7 +45,7 @@ impl Entry {
             from: text("from"),
             kind: text("kind"),
             text: text("text"),
-            msg_id: value["msg_id"].as_u64().unwrap_or_default(),
+            msg_id: number(&value["msg_id"]).unwrap_or_default(),
             media_md5: text("media_md5"),
             repeats: value["repeats"].as_u64().unwrap_or_default(),
         }
@@ -55,6 +55,11 @@ impl Entry {
     pub fn is_heard(&self) -> bool {
         self.way == "from_account"
     }
+}
+
+/// A number that may be written as a string, as 64-bit ids are.
+pub fn number(value: &Value) -> Option<u64> {
+    value.as_u64().or_else(|| value.as_str()?.parse().ok())
 }
 
 /// What a client was shown, over several connections.
@@ -86,6 +91,20 @@ impl Shown {
         Ok(())
     }
 
+    /// As [`Shown::check`], where texts of different chats may be equal: each chat of the ledger is
+    /// found as one target with exactly its texts.
+    pub fn check_texts(&self, label: &str, ledger: &[Entry], mark: &str) -> Result<usize> {
+        let said = said(ledger, mark);
+        let mut shown = self.marked(mark);
+        ensure!(shown.len() == said.len(), "{label}: {} chats spoke, {} were shown", said.len(), shown.len());
+        for (chat, texts) in &said {
+            let found = shown.iter().position(|(_, shown)| shown == texts);
+            let Some(found) = found else { bail!("{label}: chat {chat} was not shown as it was said") };
+            shown.swap_remove(found);
+        }
+        Ok(said.values().map(Vec::len).sum())
+    }
+
     /// All texts that begin with `mark`, per target.
     fn marked(&self, mark: &str) -> Vec<(&str, Vec<&str>)> {
         let targets = self.by_target.iter().map(|(target, texts)| {
@@ -100,10 +119,7 @@ impl Shown {
     /// Checks that every text that the ledger says began with `mark` was shown exactly once, and in
     /// order within its chat. Returns how many there were.
     pub fn check(&self, label: &str, ledger: &[Entry], mark: &str) -> Result<usize> {
-        let mut chats: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-        for entry in ledger.iter().filter(|entry| !entry.is_heard() && entry.text.starts_with(mark)) {
-            chats.entry(&entry.chat).or_default().push(&entry.text);
-        }
+        let chats = said(ledger, mark);
         let shown = self.marked(mark);
         let mut count: HashMap<&str, usize> = HashMap::new();
         shown.iter().flat_map(|(_, texts)| texts).for_each(|text| *count.entry(text).or_default() += 1);
@@ -128,6 +144,15 @@ impl Shown {
         }
         Ok(said)
     }
+}
+
+/// What the service said that begins with `mark`, per chat.
+fn said<'a>(ledger: &'a [Entry], mark: &str) -> BTreeMap<&'a str, Vec<&'a str>> {
+    let mut chats: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for entry in ledger.iter().filter(|entry| !entry.is_heard() && entry.text.starts_with(mark)) {
+        chats.entry(&entry.chat).or_default().push(&entry.text);
+    }
+    chats
 }
 
 #[cfg(test)]

@@ -1,1 +1,4 @@
-//! Stories told to the real program.
+//! Stories told to the real program. Each starts its own service and its own gateway.
+#![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test may fail by panicking"))]
+
+mod floor;

@@ -1,0 +1,107 @@
+//! What an account costs while nothing happens.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use tokio::time::Instant;
+
+use super::load::{self, USER};
+use super::options::Options;
+use super::report::{Aim, Report};
+use crate::gateway::{Gateway, GatewayOptions};
+use crate::scratch::Scratch;
+use crate::sim::{Sim, SimOptions};
+
+const SECTION: &str = "memory";
+/// Memory counts as settled when it has changed by less than a hundredth over this time.
+const CALM: Duration = Duration::from_secs(3);
+/// … and is taken as it is after this time.
+const CALM_LIMIT: Duration = Duration::from_secs(60);
+
+/// Measures.
+pub(super) async fn measure(options: &Options, report: &mut Report) -> Result<()> {
+    let scratch = Scratch::under(&options.dir, "bench-memory")?;
+    let most = options.sizes.iter().copied().max().unwrap_or(0);
+    let world = SimOptions { accounts: most, contacts: 500, groups: 20, hold_seconds: 25.0 };
+    let sim = Arc::new(Sim::start(&scratch, &world).await?);
+    let quiet = GatewayOptions { log_filter: "warn".to_owned(), ..GatewayOptions::default() };
+    let mut gateway = Arc::new(Gateway::start(&scratch, &sim.url(), &quiet).await?);
+    gateway.add_user(USER).await?;
+    let base = settled(&mut gateway).await?;
+    report.add(SECTION, "without accounts", mib(base), "MiB", Aim::None);
+    let mut have = 0;
+    for &size in &options.sizes {
+        let begun = Instant::now();
+        load::sign_in(&gateway, &sim, have..size, options.growth).await?;
+        report.add(
+            SECTION,
+            format!("{size} accounts: signing in took"),
+            begun.elapsed().as_secs_f64(),
+            "s",
+            Aim::None,
+        );
+        have = size;
+        let rss = settled(&mut gateway).await?;
+        per_account(report, &format!("{size} accounts: each"), rss, base, size);
+        if size == options.idle_size {
+            idle(options, report, &mut gateway, size).await?;
+        }
+    }
+    let begun = Instant::now();
+    Arc::get_mut(&mut gateway).context("the gateway is in use")?.stop().await?;
+    Arc::get_mut(&mut gateway).context("the gateway is in use")?.run().await?;
+    load::polling(&sim, have, options.growth).await?;
+    report.add(
+        SECTION,
+        format!("{have} accounts: restart took"),
+        begun.elapsed().as_secs_f64(),
+        "s",
+        Aim::None,
+    );
+    let rss = settled(&mut gateway).await?;
+    per_account(report, &format!("{have} accounts resumed: each"), rss, base, have);
+    sim.assert_no_violations().await
+}
+
+fn per_account(report: &mut Report, what: &str, rss: u64, base: u64, accounts: u32) {
+    let each = rss.saturating_sub(base) as f64 / f64::from(accounts.max(1)) / 1024.0;
+    report.add(SECTION, what, each, "KiB", Aim::AtMost(64.0));
+}
+
+/// Processor time of the gateway while its accounts wait in their polls.
+async fn idle(
+    options: &Options,
+    report: &mut Report,
+    gateway: &mut Arc<Gateway>,
+    accounts: u32,
+) -> Result<()> {
+    let program = Arc::get_mut(gateway).context("the gateway is in use")?.program()?;
+    let (begun, before) = (Instant::now(), program.cpu()?);
+    tokio::time::sleep(options.idle_time).await;
+    let share = (program.cpu()? - before).as_secs_f64() / begun.elapsed().as_secs_f64() * 100.0;
+    let aim = Aim::AtMost(5.0 * f64::from(accounts) / 1_000.0);
+    report.add(SECTION, format!("{accounts} accounts: idle processor"), share, "% of a core", aim);
+    Ok(())
+}
+
+/// Resident memory once it has come to rest.
+async fn settled(gateway: &mut Arc<Gateway>) -> Result<u64> {
+    let gateway = Arc::get_mut(gateway).context("the gateway is in use")?;
+    gateway.assert_up()?;
+    let program = gateway.program()?;
+    let end = Instant::now() + CALM_LIMIT;
+    let mut last = program.rss_bytes()?;
+    loop {
+        tokio::time::sleep(CALM).await;
+        let now = program.rss_bytes()?;
+        if now.abs_diff(last) < last / 100 || Instant::now() >= end {
+            return Ok(now);
+        }
+        last = now;
+    }
+}
+
+fn mib(bytes: u64) -> f64 {
+    bytes as f64 / f64::from(1 << 20)
+}

@@ -1,0 +1,108 @@
+//! What to measure, and how much of it.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+
+/// How to call the program.
+pub const USAGE: &str = "\
+wxgate-bench [SECTION…] [OPTION…]
+
+Sections (all without one): memory throughput latency
+  --quick       less of everything, under two minutes
+  --json FILE   write the numbers there as well
+  --dir DIR     where databases and journals lie (default: the system's directory for temporary files)
+";
+
+/// A part of the bench.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Section {
+    /// Idle memory per account, and processor time when idle.
+    Memory,
+    /// Messages per second.
+    Throughput,
+    /// From the service to the client.
+    Latency,
+}
+
+impl Section {
+    const ALL: [Self; 3] = [Self::Latency, Self::Throughput, Self::Memory];
+
+    /// Its name.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Memory => "memory",
+            Self::Throughput => "throughput",
+            Self::Latency => "latency",
+        }
+    }
+}
+
+/// What to do.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Which parts, in this order.
+    pub sections: Vec<Section>,
+    /// Where to write the numbers.
+    pub json: Option<PathBuf>,
+    /// Where files lie.
+    pub dir: PathBuf,
+    /// Sizes at which memory is measured, growing.
+    pub sizes: Vec<u32>,
+    /// The size at which processor time is measured.
+    pub idle_size: u32,
+    /// For how long.
+    pub idle_time: Duration,
+    /// How long the growth to the largest size may take.
+    pub growth: Duration,
+    /// Accounts with a client each, for throughput.
+    pub fleets: Vec<u32>,
+    /// Messages in all, per fleet.
+    pub messages: u32,
+    /// Messages of each half of the floor, and twice as many of the gateway.
+    pub samples: u32,
+}
+
+impl Options {
+    /// Reads the command line; `None` when help was asked for.
+    pub fn read(args: impl Iterator<Item = String>) -> Result<Option<Self>> {
+        let mut options = Self {
+            sections: Vec::new(),
+            json: None,
+            dir: std::env::temp_dir(),
+            sizes: vec![100, 1_000, 5_000],
+            idle_size: 1_000,
+            idle_time: Duration::from_secs(30),
+            growth: Duration::from_secs(240),
+            fleets: vec![50, 500],
+            messages: 50_000,
+            samples: 500,
+        };
+        let mut args = args;
+        while let Some(arg) = args.next() {
+            match arg.as_str() {
+                "-h" | "--help" => return Ok(None),
+                "--quick" => {
+                    options.sizes = vec![100, 300];
+                    options.idle_size = 300;
+                    options.idle_time = Duration::from_secs(10);
+                    options.growth = Duration::from_secs(40);
+                    options.fleets = vec![50];
+                    options.messages = 10_000;
+                    options.samples = 150;
+                }
+                "--json" => options.json = Some(args.next().context("--json needs a file")?.into()),
+                "--dir" => options.dir = args.next().context("--dir needs a directory")?.into(),
+                word => match Section::ALL.into_iter().find(|section| section.word() == word) {
+                    Some(section) => options.sections.push(section),
+                    None => bail!("no section or option '{word}'\n\n{USAGE}"),
+                },
+            }
+        }
+        if options.sections.is_empty() {
+            options.sections = Section::ALL.to_vec();
+        }
+        Ok(Some(options))
+    }
+}
