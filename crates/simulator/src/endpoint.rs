@@ -19,7 +19,7 @@ mod send;
 mod sync;
 mod upload;
 
-pub(crate) use sync::Syncing;
+pub(crate) use sync::{Syncing, check};
 
 /// The order in which a host is matched with its family: base, login, file, push.
 ///
@@ -53,7 +53,6 @@ pub(crate) async fn answer(call: Call<'_>) -> Answer {
     }
     let answer = match endpoint {
         "login" => return entry::poll(&call).await,
-        "synccheck" => sync::check(&call).await,
         "jslogin" => return entry::uuid(&call),
         "qrcode" => return entry::picture(&call),
         "webwxnewloginpage" => return entry::exchange(&call),

@@ -233,7 +233,17 @@ async fn respond(
         _ => None,
     };
     let call = Call { world: &world, request: &request, forced, account };
-    let answer = Box::pin(endpoint::answer(call)).await;
+    let answer = if call.forced.is_none() && request.endpoint() == "synccheck" {
+        let begun = endpoint::check(&call);
+        drop(call);
+        drop(request);
+        match begun {
+            Ok(held) => held.answer().await,
+            Err(answer) => answer,
+        }
+    } else {
+        Box::pin(endpoint::answer(call)).await
+    };
     after(fault, answer).map(write).map_err(|bytes| abandon(&wreck, bytes))
 }
 

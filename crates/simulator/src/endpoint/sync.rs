@@ -44,8 +44,36 @@ fn verdict(retcode: i32, selector: u8) -> Answer {
     Answer::script(format!("window.synccheck={{retcode:\"{retcode}\",selector:\"{selector}\"}}"))
 }
 
+/// An event poll that was found in order. It holds nothing of its request, so that a held poll is small.
+pub(crate) struct Held {
+    world: World,
+    account: Arc<Account>,
+    sid: String,
+    position: u64,
+    _checking: Checking,
+    _polling: Polling,
+}
+
+impl Held {
+    /// Waits until there is something to tell.
+    pub(crate) async fn answer(self) -> Answer {
+        let deadline = tokio::time::Instant::now() + self.world.hold();
+        loop {
+            let woken = self.account.wake.notified();
+            tokio::pin!(woken);
+            woken.as_mut().enable();
+            if let Some(answer) = news(&mut self.account.state(), &self.sid, self.position) {
+                return answer;
+            }
+            if tokio::time::timeout_at(deadline, woken).await.is_err() {
+                return verdict(0, 0);
+            }
+        }
+    }
+}
+
 /// Source: the protocol sheet, section 2.11.
-pub(super) async fn check(call: &Call<'_>) -> Answer {
+pub(crate) fn check(call: &Call<'_>) -> Result<Held, Answer> {
     let world = call.world;
     call.demand(&["r", "sid", "uin", "skey", "deviceid", "synckey", "_"]);
     let begun = call.with_session(|account, state| {
@@ -60,28 +88,17 @@ pub(super) async fn check(call: &Call<'_>) -> Answer {
         session.checks_open += 1;
         Ok((position, session.sid.clone()))
     });
-    let (position, sid) = match begun {
-        Ok(begun) => begun,
-        Err(code) => return verdict(code, 0),
-    };
-    let Some(account) = call.account.clone() else {
-        return verdict(1_102, 0);
-    };
-    let _checking = Checking { account: account.clone(), sid: sid.clone() };
+    let (position, sid) = begun.map_err(|code| verdict(code, 0))?;
+    let account = call.account.clone().ok_or_else(|| verdict(1_102, 0))?;
     world.0.counters.polls_open.fetch_add(1, Ordering::Relaxed);
-    let _polling = Polling(world.clone());
-    let deadline = tokio::time::Instant::now() + world.hold();
-    loop {
-        let woken = account.wake.notified();
-        tokio::pin!(woken);
-        woken.as_mut().enable();
-        if let Some(answer) = news(&mut account.state(), &sid, position) {
-            return answer;
-        }
-        if tokio::time::timeout_at(deadline, woken).await.is_err() {
-            return verdict(0, 0);
-        }
-    }
+    Ok(Held {
+        world: world.clone(),
+        _checking: Checking { account: account.clone(), sid: sid.clone() },
+        _polling: Polling(world.clone()),
+        account,
+        sid,
+        position,
+    })
 }
 
 fn check_params(call: &Call<'_>, account: &Account, state: &mut State) -> Result<u64, i32> {
