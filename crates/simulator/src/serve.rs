@@ -239,7 +239,7 @@ async fn respond(
         drop(request);
         match begun {
             Ok(held) => held.answer().await,
-            Err(answer) => answer,
+            Err(answer) => *answer,
         }
     } else {
         Box::pin(endpoint::answer(call)).await

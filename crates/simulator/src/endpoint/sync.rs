@@ -73,7 +73,7 @@ impl Held {
 }
 
 /// Source: the protocol sheet, section 2.11.
-pub(crate) fn check(call: &Call<'_>) -> Result<Held, Answer> {
+pub(crate) fn check(call: &Call<'_>) -> Result<Held, Box<Answer>> {
     let world = call.world;
     call.demand(&["r", "sid", "uin", "skey", "deviceid", "synckey", "_"]);
     let begun = call.with_session(|account, state| {
@@ -88,8 +88,8 @@ pub(crate) fn check(call: &Call<'_>) -> Result<Held, Answer> {
         session.checks_open += 1;
         Ok((position, session.sid.clone()))
     });
-    let (position, sid) = begun.map_err(|code| verdict(code, 0))?;
-    let account = call.account.clone().ok_or_else(|| verdict(1_102, 0))?;
+    let (position, sid) = begun.map_err(|code| Box::new(verdict(code, 0)))?;
+    let account = call.account.clone().ok_or_else(|| Box::new(verdict(1_102, 0)))?;
     world.0.counters.polls_open.fetch_add(1, Ordering::Relaxed);
     Ok(Held {
         world: world.clone(),
