@@ -2,7 +2,6 @@
 
 pub mod floor;
 mod latency;
-mod load;
 mod memory;
 mod options;
 mod report;

@@ -3,6 +3,7 @@
 mod line;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow, bail};
@@ -69,6 +70,18 @@ pub struct IrcClient {
     /// Reads the socket; ends with the client.
     _reader: JoinSet<()>,
     seen: Vec<Line>,
+    asked: Asked,
+}
+
+/// How often the server has asked (PING), shared with the reader.
+#[derive(Debug, Clone, Default)]
+pub struct Asked(Arc<AtomicU64>);
+
+impl Asked {
+    /// How often so far.
+    pub fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
 }
 
 impl IrcClient {
@@ -80,7 +93,8 @@ impl IrcClient {
         let out = Arc::new(Mutex::new(write));
         let (sender, lines) = mpsc::channel(LINES_WAITING);
         let mut reader = JoinSet::new();
-        reader.spawn(read_lines(read, sender, out.clone()));
+        let asked = Asked::default();
+        reader.spawn(read_lines(read, sender, out.clone(), asked.clone()));
         Ok(Self {
             label: label.to_owned(),
             nick: String::new(),
@@ -88,6 +102,7 @@ impl IrcClient {
             out,
             _reader: reader,
             seen: Vec::new(),
+            asked,
         })
     }
 
@@ -241,6 +256,11 @@ impl IrcClient {
         Ok(())
     }
 
+    /// Counts the server's questions; each was answered before it is counted.
+    pub fn asked(&self) -> Asked {
+        self.asked.clone()
+    }
+
     /// Everything that came so far and was looked at.
     pub fn seen(&self) -> &[Line] {
         &self.seen
@@ -258,7 +278,12 @@ impl IrcClient {
     }
 }
 
-async fn read_lines(read: OwnedReadHalf, lines: mpsc::Sender<Line>, out: Arc<Mutex<OwnedWriteHalf>>) {
+async fn read_lines(
+    read: OwnedReadHalf,
+    lines: mpsc::Sender<Line>,
+    out: Arc<Mutex<OwnedWriteHalf>>,
+    asked: Asked,
+) {
     let mut reader = BufReader::new(read);
     let mut raw = Vec::new();
     loop {
@@ -273,6 +298,7 @@ async fn read_lines(read: OwnedReadHalf, lines: mpsc::Sender<Line>, out: Arc<Mut
             if out.lock().await.write_all(pong.as_bytes()).await.is_err() {
                 return;
             }
+            asked.0.fetch_add(1, Ordering::Relaxed);
         } else if lines.send(line).await.is_err() {
             return;
         }

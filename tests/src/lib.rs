@@ -5,6 +5,7 @@
 
 pub mod bench;
 pub mod clock;
+pub mod fleet;
 pub mod gateway;
 pub mod http;
 pub mod irc;

@@ -91,6 +91,11 @@ impl Shown {
         Ok(())
     }
 
+    /// The msgids of everything that was shown.
+    pub fn ids(&self) -> HashSet<String> {
+        self.known.clone()
+    }
+
     /// As [`Shown::check`], where texts of different chats may be equal: each chat of the ledger is
     /// found as one target with exactly its texts.
     pub fn check_texts(&self, label: &str, ledger: &[Entry], mark: &str) -> Result<usize> {

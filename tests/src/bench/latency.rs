@@ -10,10 +10,10 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::floor::{Arrival, Floor};
-use super::load::{self, USER, name};
 use super::options::Options;
 use super::report::{Aim, Report};
 use crate::clock::now_us;
+use crate::fleet::{self, USER, name};
 use crate::gateway::{Gateway, GatewayOptions};
 use crate::irc::IrcClient;
 use crate::scratch::Scratch;
@@ -36,8 +36,8 @@ pub(super) async fn measure(options: &Options, report: &mut Report) -> Result<()
     let quiet = GatewayOptions { log_filter: "warn".to_owned(), ..GatewayOptions::default() };
     let gateway = Arc::new(Gateway::start(&scratch, &sim.url(), &quiet).await?);
     gateway.add_user(USER).await?;
-    load::sign_in(&gateway, &sim, 0..ACCOUNTS, options.growth).await?;
-    let clients = load::clients(&gateway, 0..ACCOUNTS).await?;
+    fleet::sign_in(&gateway, &sim, 0..ACCOUNTS, options.growth).await?;
+    let clients = fleet::clients(&gateway, 0..ACCOUNTS, "bench").await?;
     let (gateway_sender, mut gateway_lines) = mpsc::channel(4_096);
     let mut readers = JoinSet::new();
     for (_, client) in clients {
@@ -49,7 +49,7 @@ pub(super) async fn measure(options: &Options, report: &mut Report) -> Result<()
         let journal = scratch.join(&format!("journal-{at}"));
         floors.push(Floor::start(&sim, &name(at), &journal, floor_sender.clone()).await?);
     }
-    load::polling(&sim, 2 * ACCOUNTS, options.growth).await?;
+    fleet::polling(&sim, 2 * ACCOUNTS, options.growth).await?;
 
     let mut floor = sample(&sim, ACCOUNTS, "floor-a", options.samples, &mut floor_lines).await?;
     let through = sample(&sim, 0, "gateway", 2 * options.samples, &mut gateway_lines).await?;

@@ -6,9 +6,9 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use tokio::time::Instant;
 
-use super::load::{self, USER};
 use super::options::Options;
 use super::report::{Aim, Report};
+use crate::fleet::{self, USER};
 use crate::gateway::{Gateway, GatewayOptions};
 use crate::scratch::Scratch;
 use crate::sim::{Sim, SimOptions};
@@ -33,7 +33,7 @@ pub(super) async fn measure(options: &Options, report: &mut Report) -> Result<()
     let mut have = 0;
     for &size in &options.sizes {
         let begun = Instant::now();
-        load::sign_in(&gateway, &sim, have..size, options.growth).await?;
+        fleet::sign_in(&gateway, &sim, have..size, options.growth).await?;
         report.add(
             SECTION,
             format!("{size} accounts: signing in took"),
@@ -51,7 +51,7 @@ pub(super) async fn measure(options: &Options, report: &mut Report) -> Result<()
     let begun = Instant::now();
     Arc::get_mut(&mut gateway).context("the gateway is in use")?.stop().await?;
     Arc::get_mut(&mut gateway).context("the gateway is in use")?.run().await?;
-    load::polling(&sim, have, options.growth).await?;
+    fleet::polling(&sim, have, options.growth).await?;
     report.add(
         SECTION,
         format!("{have} accounts: restart took"),

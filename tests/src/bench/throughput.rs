@@ -7,10 +7,10 @@ use anyhow::{Context as _, Result, ensure};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use super::load::{self, USER, name};
 use super::options::Options;
 use super::report::{Aim, Report};
 use crate::clock::now_us;
+use crate::fleet::{self, USER, name};
 use crate::gateway::{Gateway, GatewayOptions};
 use crate::irc::IrcClient;
 use crate::scratch::Scratch;
@@ -26,21 +26,21 @@ const LIMIT: Duration = Duration::from_secs(120);
 /// Measures each fleet with a service and a gateway of its own.
 pub(super) async fn measure(options: &Options, report: &mut Report) -> Result<()> {
     for &accounts in &options.fleets {
-        fleet(options, report, accounts).await?;
+        measure_fleet(options, report, accounts).await?;
     }
     Ok(())
 }
 
-async fn fleet(options: &Options, report: &mut Report, accounts: u32) -> Result<()> {
+async fn measure_fleet(options: &Options, report: &mut Report, accounts: u32) -> Result<()> {
     let scratch = Scratch::under(&options.dir, "bench-throughput")?;
     let world = SimOptions { accounts, contacts: 20, groups: 2, hold_seconds: 25.0 };
     let sim = Arc::new(Sim::start(&scratch, &world).await?);
     let quiet = GatewayOptions { log_filter: "warn".to_owned(), ..GatewayOptions::default() };
     let mut gateway = Arc::new(Gateway::start(&scratch, &sim.url(), &quiet).await?);
     gateway.add_user(USER).await?;
-    load::sign_in(&gateway, &sim, 0..accounts, options.growth).await?;
-    let clients = load::clients(&gateway, 0..accounts).await?;
-    load::polling(&sim, accounts, options.growth).await?;
+    fleet::sign_in(&gateway, &sim, 0..accounts, options.growth).await?;
+    let clients = fleet::clients(&gateway, 0..accounts, "bench").await?;
+    fleet::polling(&sim, accounts, options.growth).await?;
     let per_chat = options.messages / accounts / CHATS;
     let total = per_chat * CHATS * accounts;
 

@@ -1,4 +1,7 @@
 //! Stories told to the real program. Each starts its own service and its own gateway.
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test may fail by panicking"))]
 
+mod crash;
+mod first_path;
 mod floor;
+mod stage;

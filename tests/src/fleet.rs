@@ -13,19 +13,19 @@ use crate::sim::Sim;
 use crate::wait::until;
 
 /// Whose accounts they are.
-pub(super) const USER: &str = "bench";
+pub const USER: &str = "ann";
 /// Sign-ins under way at once.
 const SIGN_INS: usize = 32;
 /// Clients that sign in at once: the server admits three unregistered connections per address.
 const LOGINS: usize = 2;
 
 /// The name of an account, the same on both sides.
-pub(super) fn name(at: u32) -> String {
+pub fn name(at: u32) -> String {
     format!("account{at}")
 }
 
 /// Signs accounts in, many at once, and waits until the service is polled for all of them.
-pub(super) async fn sign_in(
+pub async fn sign_in(
     gateway: &Arc<Gateway>,
     sim: &Arc<Sim>,
     which: Range<u32>,
@@ -56,7 +56,7 @@ pub(super) async fn sign_in(
 }
 
 /// Waits until `accounts` polls are held by the service: nobody has anything left to do.
-pub(super) async fn polling(sim: &Sim, accounts: u32, limit: Duration) -> Result<()> {
+pub async fn polling(sim: &Sim, accounts: u32, limit: Duration) -> Result<()> {
     until(&format!("{accounts} open polls"), limit, async || {
         let open = sim.stats().await?["polls_open"].as_u64().unwrap_or(0);
         ensure!(open >= u64::from(accounts), "{open} polls are open");
@@ -66,7 +66,11 @@ pub(super) async fn polling(sim: &Sim, accounts: u32, limit: Duration) -> Result
 }
 
 /// A client for each account.
-pub(super) async fn clients(gateway: &Arc<Gateway>, which: Range<u32>) -> Result<Vec<(u32, IrcClient)>> {
+pub async fn clients(
+    gateway: &Arc<Gateway>,
+    which: Range<u32>,
+    client_name: &'static str,
+) -> Result<Vec<(u32, IrcClient)>> {
     let mut tasks: JoinSet<Result<(u32, IrcClient)>> = JoinSet::new();
     let mut clients = Vec::new();
     for at in which {
@@ -75,7 +79,7 @@ pub(super) async fn clients(gateway: &Arc<Gateway>, which: Range<u32>) -> Result
         }
         let gateway = gateway.clone();
         tasks.spawn(async move {
-            let mut client = gateway.client(USER, &name(at), "bench").await?;
+            let mut client = gateway.client(USER, &name(at), client_name).await?;
             client.drain().await?;
             Ok((at, client))
         });

@@ -1,0 +1,235 @@
+//! `kill -9` at any instant loses nothing, doubles nothing and keeps the order.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+use wxgate_tests::clock::now_us;
+use wxgate_tests::fleet::{self, name};
+use wxgate_tests::irc::{IrcClient, Line};
+use wxgate_tests::scratch::{Scratch, tell};
+use wxgate_tests::sim::Sim;
+use wxgate_tests::truth::Shown;
+
+use crate::stage::Stage;
+
+const ACCOUNTS: u32 = 20;
+/// Chats per account: two contacts and a group.
+const CHATS: [&str; 4] = ["c1", "c2", "c4", "g0"];
+const PER_CHAT: u32 = 25;
+const LIMIT: Duration = Duration::from_secs(240);
+const ARRIVE: Duration = Duration::from_secs(60);
+
+/// A small generator; the seed is printed and can be given as WXGATE_SEED.
+struct Dice(u64);
+
+impl Dice {
+    fn new() -> Self {
+        let given = std::env::var("WXGATE_SEED").ok().and_then(|seed| seed.parse().ok());
+        let seed = given.unwrap_or_else(now_us);
+        println!("WXGATE_SEED={seed}");
+        Self(seed)
+    }
+
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % bound
+    }
+}
+
+/// Every client of a fleet with what it was shown, over all its connections.
+struct Fleet {
+    clients: Vec<(u32, IrcClient)>,
+    shown: Vec<Shown>,
+}
+
+impl Fleet {
+    async fn attach(stage: &Stage) -> Result<Self> {
+        let clients = fleet::clients(stage.shared(), 0..ACCOUNTS, "crash").await?;
+        Ok(Self { clients, shown: (0..ACCOUNTS).map(|_| Shown::default()).collect() })
+    }
+
+    /// The gateway is dead: keeps what the clients were shown, and connects them again.
+    async fn reattach(&mut self, stage: &Stage) -> Result<()> {
+        for (at, mut client) in std::mem::take(&mut self.clients) {
+            client.expect_close(ARRIVE).await?;
+            self.keep(at, &client)?;
+        }
+        self.clients = fleet::clients(stage.shared(), 0..ACCOUNTS, "crash").await?;
+        Ok(())
+    }
+
+    fn keep(&mut self, at: u32, client: &IrcClient) -> Result<()> {
+        let shown = self.shown.get_mut(usize::try_from(at)?).context("no such account")?;
+        shown.take(client.said()).with_context(|| name(at))
+    }
+
+    /// Waits until `total` lines with `mark` have been shown to every client, over all connections.
+    async fn arrive(&mut self, mark: &'static str, total: usize) -> Result<()> {
+        let mut readers: JoinSet<Result<(u32, IrcClient)>> = JoinSet::new();
+        for (at, mut client) in std::mem::take(&mut self.clients) {
+            let known = self.shown.get(usize::try_from(at)?).context("no such account")?.ids();
+            readers.spawn(async move {
+                let end = Instant::now() + ARRIVE;
+                let fresh = |client: &IrcClient| {
+                    let marked = client.said().filter(|line| line.last().starts_with(mark));
+                    marked.filter(|line| !known.contains(line.tag("msgid"))).count()
+                };
+                let mut have = fresh(&client) + known.len();
+                while have < total {
+                    let line =
+                        client.next(end).await.with_context(|| format!("{have} of {total} lines came"))?;
+                    let line = line.with_context(|| format!("closed after {have} of {total} lines"))?;
+                    if line.is_said() && line.last().starts_with(mark) && !known.contains(line.tag("msgid")) {
+                        have += 1;
+                    }
+                }
+                // Whatever comes too much comes before the answer to a PING.
+                client.drain().await?;
+                Ok((at, client))
+            });
+        }
+        while let Some(read) = readers.join_next().await {
+            let (at, client) = read??;
+            self.keep(at, &client)?;
+        }
+        Ok(())
+    }
+
+    async fn check(&self, sim: &Sim, mark: &str) -> Result<usize> {
+        let mut repeats = 0;
+        for (at, shown) in self.shown.iter().enumerate() {
+            let account = name(u32::try_from(at)?);
+            let said = shown.check(&account, &sim.ledger(&account).await?, mark)?;
+            ensure!(said == CHATS.len() * PER_CHAT as usize, "{account}: only {said} were said");
+            repeats += shown.repeats;
+        }
+        Ok(repeats)
+    }
+}
+
+/// Says 2,000 messages over 20 accounts, interleaved.
+async fn burst(sim: Arc<Sim>) -> Result<()> {
+    for n in 0..PER_CHAT {
+        for at in 0..ACCOUNTS {
+            let account = name(at);
+            for chat in CHATS {
+                let text = format!("burst {chat} {n} 消息");
+                let from = if chat.starts_with('g') { "m0.2" } else { chat };
+                sim.say(&account, chat, from, &text).await?;
+            }
+        }
+    }
+    Ok(())
+}
+
+async fn kill_and_restart(scratch: &Scratch, kills: usize) -> Result<()> {
+    let mut dice = Dice::new();
+    let mut stage = Stage::set(scratch, ACCOUNTS).await?;
+    let mut fleet = Fleet::attach(&stage).await?;
+    let mut saying: JoinSet<Result<()>> = JoinSet::new();
+    saying.spawn(burst(stage.sim.clone()));
+    for _ in 0..kills {
+        let pause = Duration::from_millis(20 + dice.below(700));
+        println!("kill -9 after {pause:?}");
+        tokio::time::sleep(pause).await;
+        stage.gateway_mut()?.kill().await?;
+        stage.gateway_mut()?.run().await?;
+        fleet.reattach(&stage).await?;
+    }
+    while let Some(said) = saying.join_next().await {
+        said??;
+    }
+    fleet.arrive("burst ", CHATS.len() * PER_CHAT as usize).await?;
+    let repeats = fleet.check(&stage.sim, "burst ").await?;
+    println!("{kills} kills, 2000 messages: each once and in order; {repeats} repeated lines, same msgid");
+    stage.end().await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_kill_during_a_burst_loses_and_doubles_nothing() -> Result<()> {
+    tell("crash", LIMIT, async |scratch| kill_and_restart(scratch, 1).await).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn kills_at_random_moments_lose_and_double_nothing() -> Result<()> {
+    tell("crashes", LIMIT, async |scratch| kill_and_restart(scratch, 4).await).await
+}
+
+/// How many lines each account types.
+const TYPED: u32 = 10;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_kill_while_sending_sends_nothing_twice_and_tells_what_became_of_it() -> Result<()> {
+    tell("sending", LIMIT, async |scratch| {
+        let mut dice = Dice::new();
+        let mut stage = Stage::set(scratch, ACCOUNTS).await?;
+        let mut clients = fleet::clients(stage.shared(), 0..ACCOUNTS, "crash").await?;
+        clients.sort_by_key(|(at, _)| *at);
+        let mut nicks = Vec::new();
+        for (at, client) in &mut clients {
+            stage.sim.say(&name(*at), "c1", "c1", "talk to me").await?;
+            nicks.push(client.expect_text("talk to me").await?.source.nick);
+        }
+        for n in 0..TYPED {
+            for ((at, client), nick) in clients.iter().zip(&nicks) {
+                client.say(nick, &format!("typed {at}-{n}-end")).await?;
+            }
+        }
+        let pause = Duration::from_millis(dice.below(1_500));
+        println!("kill -9 after {pause:?}");
+        tokio::time::sleep(pause).await;
+        stage.gateway_mut()?.kill().await?;
+        let mut before: Vec<Vec<Line>> = Vec::new();
+        for (_, mut client) in clients {
+            client.expect_close(ARRIVE).await?;
+            before.push(client.seen().to_vec());
+        }
+        stage.gateway_mut()?.run().await?;
+        fleet::polling(&stage.sim, ACCOUNTS, ARRIVE).await?;
+        let (mut arrived, mut untold) = (0, 0);
+        let mut after = fleet::clients(stage.shared(), 0..ACCOUNTS, "crash").await?;
+        after.sort_by_key(|(at, _)| *at);
+        for ((at, mut client), before) in after.into_iter().zip(before) {
+            // What was committed before the kill is sent after the restart; a marker through the same
+            // lane comes behind all of it.
+            let nick = nicks.get(usize::try_from(at)?).context("no nick")?;
+            client.say(nick, "the end").await?;
+            client.expect_text("the end").await?;
+            let ledger = stage.sim.ledger(&name(at)).await?;
+            let mut last = None;
+            for n in 0..TYPED {
+                let text = format!("typed {at}-{n}-end");
+                let heard: Vec<usize> = ledger
+                    .iter()
+                    .enumerate()
+                    .filter(|(_, e)| e.is_heard() && holds(&e.text, &text))
+                    .map(|(i, _)| i)
+                    .collect();
+                ensure!(heard.len() <= 1, "{text} was heard {} times", heard.len());
+                let told = before.iter().chain(client.seen()).any(|line| line.last().contains(&text));
+                if let Some(place) = heard.first() {
+                    arrived += 1;
+                    ensure!(told, "{text} arrived, but no echo says so");
+                    ensure!(last.is_none_or(|last| last <= *place), "{text} overtook another line");
+                    last = Some(*place);
+                } else if !told {
+                    // Lost with the socket, before the gateway had read it: the client was never told
+                    // that it was said, and no trace of it may be left.
+                    untold += 1;
+                }
+            }
+        }
+        println!("200 lines typed: {arrived} arrived once, {untold} had not been read when the gateway died");
+        ensure!(arrived > 0, "nothing arrived at all");
+        stage.end().await
+    })
+    .await
+}
+
+/// Lines that a client sends quickly may become one message of several lines.
+fn holds(text: &str, line: &str) -> bool {
+    text.lines().any(|part| part.contains(line))
+}

@@ -1,0 +1,65 @@
+//! What most stories begin with: a service, a gateway, accounts that are online.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use wxgate_tests::fleet::{self, USER, name};
+use wxgate_tests::gateway::{Gateway, GatewayOptions};
+use wxgate_tests::irc::{IrcClient, Line};
+use wxgate_tests::scratch::Scratch;
+use wxgate_tests::sim::{Sim, SimOptions};
+
+/// How long sign-ins may take, all together.
+const SIGN_IN: Duration = Duration::from_secs(90);
+
+pub(crate) struct Stage {
+    pub(crate) sim: Arc<Sim>,
+    gateway: Arc<Gateway>,
+}
+
+impl Stage {
+    /// `accounts` accounts of [`USER`], online.
+    pub(crate) async fn set(scratch: &Scratch, accounts: u32) -> Result<Self> {
+        Self::set_with(scratch, accounts, &GatewayOptions::default()).await
+    }
+
+    pub(crate) async fn set_with(scratch: &Scratch, accounts: u32, options: &GatewayOptions) -> Result<Self> {
+        let sim = Arc::new(Sim::start(scratch, &SimOptions { accounts, ..SimOptions::default() }).await?);
+        let gateway = Arc::new(Gateway::start(scratch, &sim.url(), options).await?);
+        gateway.add_user(USER).await?;
+        fleet::sign_in(&gateway, &sim, 0..accounts, SIGN_IN).await?;
+        Ok(Self { sim, gateway })
+    }
+
+    pub(crate) fn gateway(&self) -> &Gateway {
+        &self.gateway
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<Gateway> {
+        &self.gateway
+    }
+
+    pub(crate) fn gateway_mut(&mut self) -> Result<&mut Gateway> {
+        Arc::get_mut(&mut self.gateway).context("the gateway is in use")
+    }
+
+    /// A client on account `at`.
+    pub(crate) async fn client(&self, at: u32, client_name: &str) -> Result<IrcClient> {
+        self.gateway.client(USER, &name(at), client_name).await
+    }
+
+    /// What every story ends with: the gateway lives and broke no rule of the protocol.
+    pub(crate) async fn end(mut self) -> Result<()> {
+        self.gateway_mut()?.assert_up()?;
+        self.sim.assert_no_violations().await
+    }
+}
+
+/// A message as clients with tags must get it.
+pub(crate) fn assert_tagged(line: &Line) -> Result<()> {
+    ensure!(!line.tag("msgid").is_empty(), "no msgid on {line}");
+    let time = line.tag("time");
+    ensure!(time.len() == 24 && time.ends_with('Z') && time.contains('T'), "no server time on {line}");
+    Ok(())
+}
