@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 use wxgate_bridge::{Bridge, BridgeConfig};
+use wxgate_contract::conformance::Double;
 use wxgate_contract::{
-    Adapter, AdapterContext, AdapterError, Author, Batch, Body, BoxFuture, Capabilities, ChatRef, Clock, Delivery,
-    Directory, Fate, FeedEvent, Health, HistoryRange, Job, NetworkId, Order, Outcome, Post, PostFate, Stopped,
-    Timestamp,
+    Adapter, AdapterContext, AdapterError, Author, Batch, Body, BoxFuture, Capabilities, ChatRef, Clock,
+    Delivery, Directory, Fate, FeedEvent, Health, HistoryRange, Job, NetworkId, Order, Outcome, Post,
+    PostFate, Stopped, Timestamp,
 };
 use wxgate_store::{SealKey, Store, StoreConfig};
 
@@ -83,7 +84,7 @@ async fn pipe() -> Pipe {
         max_media_bytes: 1 << 20,
     };
     let store = Store::open(config, clock()).await.unwrap();
-    let vault = store.vault(Arc::new(|_, _| None));
+    let vault = Arc::new(Double::new());
     let config = BridgeConfig {
         store,
         vault,
@@ -198,7 +199,8 @@ async fn a_lane_is_one_at_a_time_and_holds_up_no_other() {
         quick = delivery(&mut home).await;
         assert_eq!(text(&quick), wanted);
     }
-    settle(&home, &slow, Outcome::TryLater { after: Duration::from_millis(20), why: "busy".to_owned() }).await;
+    settle(&home, &slow, Outcome::TryLater { after: Duration::from_millis(20), why: "busy".to_owned() })
+        .await;
     let again = delivery(&mut home).await;
     assert_eq!((again.id, again.attempt), (slow.id, 2));
     settle(&home, &again, sent("s0")).await;
