@@ -41,9 +41,7 @@ pub async fn sign_in(
             tasks.spawn(async move {
                 let name = name(at);
                 gateway.add_account(&name, USER).await?;
-                let uuid = gateway.begin_sign_in(&name).await?;
-                sim.scan(&uuid, &name).await?;
-                sim.confirm(&uuid).await
+                gateway.sign_in(&sim, &name, &name).await
             });
         }
         while let Some(done) = tasks.join_next().await {

@@ -7,13 +7,13 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use serde_json::{Value, json};
 
-use crate::http::{self, Answer, Place};
+use crate::http::{self, Answer, Lines, Place};
 use crate::irc::{IrcClient, Login};
 use crate::ports;
 use crate::program::{self, Program};
 use crate::scratch::Scratch;
 use crate::sim::Sim;
-use crate::wait::{Wait, until};
+use crate::wait::until;
 
 /// Start, stop, sign-in: what should take a moment.
 pub const SOON: Duration = Duration::from_secs(60);
@@ -187,7 +187,9 @@ impl Gateway {
 
     /// Adds a person.
     pub async fn add_user(&self, name: &str) -> Result<()> {
-        self.api("POST", "/api/v1/users", &json!({"name": name, "password": PASSWORD})).await.map(drop)
+        self.api("POST", "/api/v1/users", &json!({"name": name, "is_admin": false, "password": PASSWORD}))
+            .await
+            .map(drop)
     }
 
     /// Adds an account of theirs, signed out.
@@ -211,34 +213,65 @@ impl Gateway {
         .await
     }
 
-    /// Begins a sign-in and returns the uuid of its code.
-    pub async fn begin_sign_in(&self, account: &str) -> Result<String> {
+    /// Orders a sign-in and follows it.
+    pub async fn begin_sign_in(&self, account: &str) -> Result<SignIn> {
+        let socket = Place::unix(&self.data_dir.join("wxgate.sock"));
         let path = format!("/api/v1/accounts/{account}/sign-in");
-        self.api("POST", &path, &json!({})).await?;
-        let what = format!("a code for {account}");
-        // Not `until`: its future cannot be sent to another thread, and the bench does so.
-        let wait = Wait::begin(&what, SOON);
-        loop {
-            let step = self.api("GET", &path, &Value::Null).await;
-            let text = step.as_ref().ok().and_then(|step| step["text"].as_str()).unwrap_or_default();
-            if let Some((_, uuid)) = text.rsplit_once("/l/") {
-                return Ok(uuid.to_owned());
-            }
-            wait.again(step.err()).await?;
-        }
+        let steps = Lines::follow(&socket, "POST", &path).await?;
+        Ok(SignIn { account: account.to_owned(), steps })
     }
 
     /// Signs an account in as the simulated account `of`, whose phone scans and confirms.
     pub async fn sign_in(&self, sim: &Sim, account: &str, of: &str) -> Result<()> {
-        let uuid = self.begin_sign_in(account).await?;
+        let mut sign_in = self.begin_sign_in(account).await?;
+        let uuid = sign_in.code().await?;
         sim.scan(&uuid, of).await?;
         sim.confirm(&uuid).await?;
-        self.wait_state(account, "up", SOON).await.map(drop)
+        sign_in.done().await
     }
 
     /// Connects a client to an account of `user`.
     pub async fn client(&self, user: &str, account: &str, client: &str) -> Result<IrcClient> {
         IrcClient::login(&self.irc, &login(user, account, client)).await
+    }
+}
+
+/// A sign-in that is being followed.
+#[derive(Debug)]
+pub struct SignIn {
+    account: String,
+    steps: Lines,
+}
+
+impl SignIn {
+    /// The next step, as the gateway tells it.
+    pub async fn step(&mut self) -> Result<Value> {
+        let step =
+            self.steps.next(SOON).await.with_context(|| format!("follow the sign-in of {}", self.account))?;
+        step.with_context(|| format!("the sign-in of {} broke off", self.account))
+    }
+
+    /// Waits for a code and returns its uuid.
+    pub async fn code(&mut self) -> Result<String> {
+        loop {
+            let step = self.step().await?;
+            if let Some((_, uuid)) = step["text"].as_str().and_then(|text| text.rsplit_once("/l/")) {
+                return Ok(uuid.to_owned());
+            }
+            ensure!(step["step"] == "starting", "{}: no code, but {step}", self.account);
+        }
+    }
+
+    /// Waits until the account is online.
+    pub async fn done(&mut self) -> Result<()> {
+        loop {
+            let step = self.step().await?;
+            match step["step"].as_str() {
+                Some("done") => return Ok(()),
+                Some("failed") => bail!("the sign-in of {} failed: {step}", self.account),
+                _ => {}
+            }
+        }
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, anyhow, bail};
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
+use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper::{HeaderMap, Request};
 use hyper_util::rt::TokioIo;
@@ -127,6 +128,48 @@ impl Connection {
         let (head, body) = answer.into_parts();
         let body = body.collect().await.with_context(|| format!("read the answer to {method} {path}"))?;
         Ok(Answer { status: head.status.as_u16(), headers: head.headers, body: body.to_bytes() })
+    }
+}
+
+/// An answer that comes line by line, each of them JSON.
+#[derive(Debug)]
+pub struct Lines {
+    body: Incoming,
+    waiting: Vec<u8>,
+    _connection: Connection,
+}
+
+impl Lines {
+    /// Asks; the answer's head must tell success.
+    pub async fn follow(place: &Place, method: &str, path: &str) -> Result<Self> {
+        let mut connection = Connection::open(place).await?;
+        let request = Request::builder().method(method).uri(path).header("host", &connection.host);
+        let answer = connection.sender.send_request(request.body(Full::default())?).await?;
+        let (head, mut body) = answer.into_parts();
+        if !head.status.is_success() {
+            let text = (&mut body).collect().await?.to_bytes();
+            bail!("{method} {path}: status {}: {}", head.status, String::from_utf8_lossy(&text));
+        }
+        Ok(Self { body, waiting: Vec::new(), _connection: connection })
+    }
+
+    /// The next line; `None` at the end.
+    pub async fn next(&mut self, limit: Duration) -> Result<Option<Value>> {
+        loop {
+            if let Some(end) = self.waiting.iter().position(|byte| *byte == b'\n') {
+                let line: Vec<u8> = self.waiting.drain(..=end).collect();
+                return Ok(Some(serde_json::from_slice(&line)?));
+            }
+            let frame = tokio::time::timeout(limit, self.body.frame()).await;
+            match frame.map_err(|_| anyhow!("nothing more came within {limit:?}"))? {
+                None => return Ok(None),
+                Some(frame) => {
+                    if let Ok(data) = frame?.into_data() {
+                        self.waiting.extend_from_slice(&data);
+                    }
+                }
+            }
+        }
     }
 }
 

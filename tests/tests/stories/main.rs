@@ -1,7 +1,11 @@
 //! Stories told to the real program. Each starts its own service and its own gateway.
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test may fail by panicking"))]
 
+mod bad_answers;
+mod bad_lines;
 mod crash;
+mod environment;
 mod first_path;
 mod floor;
+mod session_end;
 mod stage;
