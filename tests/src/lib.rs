@@ -13,5 +13,6 @@ pub mod ports;
 pub mod program;
 pub mod scratch;
 pub mod sim;
+pub mod stage;
 pub mod truth;
 pub mod wait;

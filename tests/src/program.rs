@@ -10,8 +10,12 @@ use anyhow::{Context as _, Result, anyhow, bail};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, ChildStdout, Command};
 
-/// The program `name` of the same build as we are.
+/// The program `name`: where the environment says, else of the same build as we are.
 pub fn find(name: &str) -> Result<PathBuf> {
+    let variable = if name == "wxgate" { "WXGATE_BIN" } else { "WXGATE_SIMULATOR_BIN" };
+    if let Some(path) = std::env::var_os(variable) {
+        return Ok(path.into());
+    }
     let own = std::env::current_exe().context("find our own program")?;
     let mut dir = own.parent().map(Path::to_path_buf).unwrap_or_default();
     if dir.ends_with("deps") {

@@ -15,7 +15,7 @@ use wxgate_tests::scratch::{Scratch, tell};
 use wxgate_tests::sim::{Sim, SimOptions};
 use wxgate_tests::truth::Shown;
 
-use crate::stage::Stage;
+use wxgate_tests::stage::Stage;
 
 const LIMIT: Duration = Duration::from_secs(300);
 /// A hung request costs the client's own time limit, twice here, and a pause after each.

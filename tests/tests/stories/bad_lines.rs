@@ -7,7 +7,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use wxgate_tests::scratch::tell;
 
-use crate::stage::Stage;
+use wxgate_tests::stage::Stage;
 
 const LIMIT: Duration = Duration::from_secs(120);
 const CLOSE: Duration = Duration::from_secs(20);

@@ -11,7 +11,7 @@ use wxgate_tests::irc::{IrcClient, Line, Login};
 use wxgate_tests::scratch::tell;
 use wxgate_tests::wait::until;
 
-use crate::stage::{Stage, assert_tagged};
+use wxgate_tests::stage::{Stage, assert_tagged};
 
 const LIMIT: Duration = Duration::from_secs(150);
 const SOON: Duration = Duration::from_secs(30);

@@ -3,9 +3,7 @@
 
 mod bad_answers;
 mod bad_lines;
-mod crash;
 mod environment;
 mod first_path;
 mod floor;
 mod session_end;
-mod stage;

@@ -7,7 +7,7 @@ use wxgate_tests::fleet;
 use wxgate_tests::scratch::tell;
 use wxgate_tests::truth::Shown;
 
-use crate::stage::Stage;
+use wxgate_tests::stage::Stage;
 
 const LIMIT: Duration = Duration::from_secs(150);
 const SOON: Duration = Duration::from_secs(60);

@@ -3,28 +3,32 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::fleet::{self, USER, name};
+use crate::gateway::{Gateway, GatewayOptions};
+use crate::irc::{IrcClient, Line};
+use crate::scratch::Scratch;
+use crate::sim::{Sim, SimOptions};
 use anyhow::{Context as _, Result, ensure};
-use wxgate_tests::fleet::{self, USER, name};
-use wxgate_tests::gateway::{Gateway, GatewayOptions};
-use wxgate_tests::irc::{IrcClient, Line};
-use wxgate_tests::scratch::Scratch;
-use wxgate_tests::sim::{Sim, SimOptions};
 
 /// How long sign-ins may take, all together.
 const SIGN_IN: Duration = Duration::from_secs(90);
 
-pub(crate) struct Stage {
-    pub(crate) sim: Arc<Sim>,
+/// A service, a gateway, accounts that are online.
+#[derive(Debug)]
+pub struct Stage {
+    /// The simulated service.
+    pub sim: Arc<Sim>,
     gateway: Arc<Gateway>,
 }
 
 impl Stage {
     /// `accounts` accounts of [`USER`], online.
-    pub(crate) async fn set(scratch: &Scratch, accounts: u32) -> Result<Self> {
+    pub async fn set(scratch: &Scratch, accounts: u32) -> Result<Self> {
         Self::set_with(scratch, accounts, &GatewayOptions::default()).await
     }
 
-    pub(crate) async fn set_with(scratch: &Scratch, accounts: u32, options: &GatewayOptions) -> Result<Self> {
+    /// The same with another configuration.
+    pub async fn set_with(scratch: &Scratch, accounts: u32, options: &GatewayOptions) -> Result<Self> {
         let sim = Arc::new(Sim::start(scratch, &SimOptions { accounts, ..SimOptions::default() }).await?);
         let gateway = Arc::new(Gateway::start(scratch, &sim.url(), options).await?);
         gateway.add_user(USER).await?;
@@ -32,32 +36,35 @@ impl Stage {
         Ok(Self { sim, gateway })
     }
 
-    pub(crate) fn gateway(&self) -> &Gateway {
+    /// The gateway.
+    pub fn gateway(&self) -> &Gateway {
         &self.gateway
     }
 
-    pub(crate) fn shared(&self) -> &Arc<Gateway> {
+    /// The gateway, to be held by tasks.
+    pub fn shared(&self) -> &Arc<Gateway> {
         &self.gateway
     }
 
-    pub(crate) fn gateway_mut(&mut self) -> Result<&mut Gateway> {
+    /// The gateway, to be ended or started; nobody else may hold it.
+    pub fn gateway_mut(&mut self) -> Result<&mut Gateway> {
         Arc::get_mut(&mut self.gateway).context("the gateway is in use")
     }
 
     /// A client on account `at`.
-    pub(crate) async fn client(&self, at: u32, client_name: &str) -> Result<IrcClient> {
+    pub async fn client(&self, at: u32, client_name: &str) -> Result<IrcClient> {
         self.gateway.client(USER, &name(at), client_name).await
     }
 
     /// What every story ends with: the gateway lives and broke no rule of the protocol.
-    pub(crate) async fn end(mut self) -> Result<()> {
+    pub async fn end(mut self) -> Result<()> {
         self.gateway_mut()?.assert_up()?;
         self.sim.assert_no_violations().await
     }
 }
 
 /// A message as clients with tags must get it.
-pub(crate) fn assert_tagged(line: &Line) -> Result<()> {
+pub fn assert_tagged(line: &Line) -> Result<()> {
     ensure!(!line.tag("msgid").is_empty(), "no msgid on {line}");
     let time = line.tag("time");
     ensure!(time.len() == 24 && time.ends_with('Z') && time.contains('T'), "no server time on {line}");

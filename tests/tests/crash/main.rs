@@ -1,4 +1,5 @@
 //! `kill -9` at any instant loses nothing, doubles nothing and keeps the order.
+#![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test may fail by panicking"))]
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +14,7 @@ use wxgate_tests::scratch::{Scratch, tell};
 use wxgate_tests::sim::Sim;
 use wxgate_tests::truth::Shown;
 
-use crate::stage::Stage;
+use wxgate_tests::stage::Stage;
 
 const ACCOUNTS: u32 = 20;
 /// Chats per account: two contacts and a group.
@@ -98,6 +99,10 @@ impl Fleet {
         Ok(())
     }
 
+    fn count(&self) -> usize {
+        self.shown.iter().map(|shown| shown.ids().len()).sum()
+    }
+
     async fn check(&self, sim: &Sim, mark: &str) -> Result<usize> {
         let mut repeats = 0;
         for (at, shown) in self.shown.iter().enumerate() {
@@ -110,8 +115,8 @@ impl Fleet {
     }
 }
 
-/// Says 2,000 messages over 20 accounts, interleaved.
-async fn burst(sim: Arc<Sim>) -> Result<()> {
+/// Says 2,000 messages over 20 accounts, interleaved, with a pause after every fourth.
+async fn burst(sim: Arc<Sim>, pause: Duration) -> Result<()> {
     for n in 0..PER_CHAT {
         for at in 0..ACCOUNTS {
             let account = name(at);
@@ -120,17 +125,18 @@ async fn burst(sim: Arc<Sim>) -> Result<()> {
                 let from = if chat.starts_with('g') { "m0.2" } else { chat };
                 sim.say(&account, chat, from, &text).await?;
             }
+            tokio::time::sleep(pause).await;
         }
     }
     Ok(())
 }
 
-async fn kill_and_restart(scratch: &Scratch, kills: usize) -> Result<()> {
+async fn kill_and_restart(scratch: &Scratch, kills: usize, pause: Duration) -> Result<()> {
     let mut dice = Dice::new();
     let mut stage = Stage::set(scratch, ACCOUNTS).await?;
     let mut fleet = Fleet::attach(&stage).await?;
     let mut saying: JoinSet<Result<()>> = JoinSet::new();
-    saying.spawn(burst(stage.sim.clone()));
+    saying.spawn(burst(stage.sim.clone(), pause));
     for _ in 0..kills {
         let pause = Duration::from_millis(20 + dice.below(700));
         println!("kill -9 after {pause:?}");
@@ -138,6 +144,7 @@ async fn kill_and_restart(scratch: &Scratch, kills: usize) -> Result<()> {
         stage.gateway_mut()?.kill().await?;
         stage.gateway_mut()?.run().await?;
         fleet.reattach(&stage).await?;
+        println!("{} of 2000 lines had been shown when it died", fleet.count());
     }
     while let Some(said) = saying.join_next().await {
         said??;
@@ -150,12 +157,13 @@ async fn kill_and_restart(scratch: &Scratch, kills: usize) -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_kill_during_a_burst_loses_and_doubles_nothing() -> Result<()> {
-    tell("crash", LIMIT, async |scratch| kill_and_restart(scratch, 1).await).await
+    tell("crash", LIMIT, async |scratch| kill_and_restart(scratch, 1, Duration::ZERO).await).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn kills_at_random_moments_lose_and_double_nothing() -> Result<()> {
-    tell("crashes", LIMIT, async |scratch| kill_and_restart(scratch, 4).await).await
+    tell("crashes", LIMIT, async |scratch| kill_and_restart(scratch, 4, Duration::from_millis(15)).await)
+        .await
 }
 
 /// How many lines each account types.
