@@ -30,6 +30,7 @@ pub mod endpoint;
 pub mod error;
 pub mod faces;
 mod flex;
+pub mod fuzz;
 pub mod hosts;
 mod json;
 pub mod mention;

@@ -1,0 +1,140 @@
+//! Every parser against broken input, on the stable toolchain: fixtures, cut and mutated by a
+//! generator with a fixed seed. What counts is that nothing panics and nothing takes long.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use std::{
+    fs,
+    path::PathBuf,
+    time::{Duration, Instant},
+};
+
+use wechat_proto::fuzz;
+
+/// xorshift64*: enough to mutate bytes, and the same on every run.
+struct Chance(u64);
+
+impl Chance {
+    fn next(&mut self) -> u64 {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
+    }
+
+    fn below(&mut self, end: usize) -> usize {
+        usize::try_from(self.next() % end.max(1) as u64).unwrap()
+    }
+}
+
+/// Pieces that parsers look for: putting them in the wrong place finds more than random bytes.
+const PIECES: [&str; 24] = [
+    "<",
+    ">",
+    "&",
+    "&amp;",
+    "&#x",
+    ";",
+    "\"",
+    "'",
+    "<![CDATA[",
+    "]]>",
+    "<br/>",
+    ":<br/>",
+    "<span class=\"emoji emoji",
+    "\"></span>",
+    "「",
+    "」\n- - -\n",
+    "[",
+    "{",
+    "}",
+    "\\ud83d",
+    "\u{0}",
+    "\u{e415}",
+    "=",
+    "99999999999999999999",
+];
+
+fn mutated(seed: &[u8], chance: &mut Chance) -> Vec<u8> {
+    let mut bytes = seed.to_vec();
+    for _ in 0..=chance.below(6) {
+        let at = chance.below(bytes.len() + 1);
+        match chance.below(5) {
+            0 => bytes.truncate(at),
+            1 => bytes.insert(at, u8::try_from(chance.below(256)).unwrap()),
+            2 => {
+                let end = (at + chance.below(40)).min(bytes.len());
+                bytes.drain(at..end);
+            }
+            3 => {
+                let piece = PIECES[chance.below(PIECES.len())].as_bytes().to_vec();
+                bytes.splice(at..at, piece);
+            }
+            _ => {
+                let end = (at + chance.below(80)).min(bytes.len());
+                let copy = bytes[at..end].to_vec();
+                bytes.splice(at..at, copy);
+            }
+        }
+    }
+    bytes
+}
+
+fn seeds() -> Vec<Vec<u8>> {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("fixtures");
+    let mut seeds = Vec::new();
+    for sub in ["transcript", "content"] {
+        let mut paths: Vec<_> =
+            fs::read_dir(folder.join(sub)).unwrap().map(|entry| entry.unwrap().path()).collect();
+        paths.sort();
+        for path in paths {
+            let text = fs::read_to_string(path).unwrap();
+            let body = match text.split_once("\n--------\n") {
+                Some((_, answer)) => answer.split_once("\n\n").map_or("", |(_, body)| body).to_owned(),
+                None => text.split_once('\n').unwrap().1.to_owned(),
+            };
+            seeds.push(body.into_bytes());
+        }
+    }
+    assert!(seeds.len() > 30, "{}", seeds.len());
+    seeds
+}
+
+fn run(parser: fn(&[u8]), rounds: usize) {
+    let mut chance = Chance(0x9e37_79b9_7f4a_7c15);
+    let seeds = seeds();
+    let mut slowest = Duration::ZERO;
+    for round in 0..rounds {
+        let input = mutated(&seeds[round % seeds.len()], &mut chance);
+        let start = Instant::now();
+        parser(&input);
+        slowest = slowest.max(start.elapsed());
+    }
+    assert!(slowest < Duration::from_secs(2), "{slowest:?}");
+}
+
+#[test]
+fn broken_answers_never_panic() {
+    run(fuzz::answers, 2_000);
+}
+
+#[test]
+fn broken_contents_never_panic() {
+    run(fuzz::content, 3_000);
+}
+
+#[test]
+fn broken_names_never_panic() {
+    run(fuzz::names, 4_000);
+}
+
+#[test]
+fn large_hostile_inputs_take_bounded_time() {
+    let start = Instant::now();
+    for piece in PIECES {
+        let input = piece.repeat(200_000 / piece.len());
+        fuzz::content(input.as_bytes());
+        fuzz::names(input.as_bytes());
+        fuzz::answers(input.as_bytes());
+    }
+    assert!(start.elapsed() < Duration::from_secs(60), "{:?}", start.elapsed());
+}
