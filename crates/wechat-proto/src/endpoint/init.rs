@@ -143,6 +143,14 @@ mod tests {
     }
 
     #[test]
+    fn item_35_the_chats_name_groups_that_no_list_has() {
+        let body = r#"{"BaseResponse":{"Ret":0},"ContactList":[],"SyncKey":{"Count":1,"List":[{"Key":1,"Val":2}]},"User":{"UserName":"@s"},"ChatSet":"filehelper,@@unsaved,,@a,"}"#;
+        let initial = Init.parse(&answer(body)).unwrap();
+        let chats: Vec<UserName> = initial.chats().collect();
+        assert_eq!(chats, ["filehelper".into(), "@@unsaved".into(), "@a".into()]);
+    }
+
+    #[test]
     fn success_without_a_self_or_a_key_is_no_success() {
         assert!(Init.parse(&answer(r#"{"BaseResponse":{"Ret":0,"ErrMsg":""}}"#)).is_err());
     }

@@ -37,18 +37,18 @@ pub struct LoginPoll<'a> {
 /// Where the login stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LoginStatus {
-    /// 200. The host of the redirect is the account's base host for the whole session; it was
+    /// Code 200. The host of the redirect is the account's base host for the whole session; it was
     /// checked to be one of the service's.
     Confirmed {
         /// Carries the ticket.
         redirect: Url,
     },
-    /// 201. Poll on with the same uuid.
+    /// Code 201. Poll on with the same uuid.
     Scanned {
         /// Base64 of a JPEG, if the answer has one.
         avatar_base64: Option<String>,
     },
-    /// 408. Poll on with the same uuid.
+    /// Code 408. Poll on with the same uuid.
     Waiting,
     /// 202: declined on the phone. Ask for a new code.
     Declined,

@@ -1,0 +1,87 @@
+//! `docs/webwx-checklist.md` against the tests that it names.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+};
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+/// The names of all functions in the Rust files below a folder.
+fn functions(folder: &Path, names: &mut BTreeSet<String>) {
+    let Ok(entries) = fs::read_dir(folder) else { return };
+    for path in entries.map(|entry| entry.unwrap().path()) {
+        if path.is_dir() && path.file_name().is_some_and(|name| name != "target") {
+            functions(&path, names);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            let text = fs::read_to_string(&path).unwrap();
+            for after in text.split("fn ").skip(1) {
+                let end = after.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(after.len());
+                names.insert(after[..end].to_owned());
+            }
+        }
+    }
+}
+
+fn all_functions() -> BTreeSet<String> {
+    let mut names = BTreeSet::new();
+    functions(&root().join("crates"), &mut names);
+    functions(&root().join("tests"), &mut names);
+    names
+}
+
+/// What stands in back quotes and looks like a test: lower case with three words or more.
+fn named_tests(page: &str) -> BTreeSet<&str> {
+    let quoted = page.split('`').skip(1).step_by(2);
+    let name = quoted.map(|text| text.rsplit("::").next().unwrap_or(text));
+    let is_test = |text: &&str| {
+        text.matches('_').count() >= 2
+            && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
+    };
+    name.filter(is_test).filter(|name| !["webwx_data_ticket"].contains(name)).collect()
+}
+
+#[test]
+fn all_81_items_are_listed_in_order_with_an_answer() {
+    let page = fs::read_to_string(root().join("docs/webwx-checklist.md")).unwrap();
+    let mut numbers = Vec::new();
+    for line in page.lines() {
+        let cells: Vec<&str> = line.split('|').map(str::trim).collect();
+        if let [_, number, fault, answer, _] = cells[..]
+            && let Ok(number) = number.parse::<u32>()
+        {
+            assert!(!fault.is_empty() && answer.len() > 10, "{line}");
+            numbers.push(number);
+        }
+    }
+    assert_eq!(numbers, (1..=81).collect::<Vec<_>>());
+}
+
+#[test]
+fn every_test_that_the_page_names_exists() {
+    let page = fs::read_to_string(root().join("docs/webwx-checklist.md")).unwrap();
+    let functions = all_functions();
+    let named = named_tests(&page);
+    assert!(named.len() > 80, "{}", named.len());
+    let missing: Vec<_> = named.iter().filter(|name| !functions.contains(**name)).collect();
+    assert!(missing.is_empty(), "{missing:?}");
+}
+
+#[test]
+fn every_test_named_after_an_item_is_on_the_page() {
+    let page = fs::read_to_string(root().join("docs/webwx-checklist.md")).unwrap();
+    let named = named_tests(&page);
+    let is_item = |name: &&String| {
+        let digits = name.strip_prefix("item_").and_then(|rest| rest.get(..3));
+        digits
+            .is_some_and(|digits| digits.bytes().take(2).all(|b| b.is_ascii_digit()) && digits.ends_with('_'))
+    };
+    let functions = all_functions();
+    let forgotten: Vec<_> =
+        functions.iter().filter(is_item).filter(|name| !named.contains(name.as_str())).collect();
+    assert!(forgotten.is_empty(), "{forgotten:?}");
+}
