@@ -3,15 +3,20 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::time::Instant;
 use wxgate_contract::{ChatKey, TimelineItem};
 
 use super::caps::{Caps, Negotiation};
+use super::config::Limits;
 use super::held::Held;
 use super::queue::SendQueue;
 use super::registry::ClientId;
 use super::roster::ChannelIx;
+
+/// A client in a steady stream has no pause: it is asked this long after the first line.
+const CONFIRM_LATEST: Duration = Duration::from_secs(1);
 
 /// Where a client is in the timeline.
 #[derive(Debug)]
@@ -57,6 +62,8 @@ pub(super) struct Client {
     pub(super) floor_seq: i64,
     /// The position it was last asked to confirm.
     pub(super) asked_seq: i64,
+    /// When it was asked.
+    pub(super) asked_at: Option<Instant>,
     /// The position it has confirmed.
     pub(super) confirmed_seq: i64,
     /// When the first and the last line that it was not asked about yet were queued.
@@ -109,6 +116,17 @@ impl Client {
             let first = self.unasked.map_or(now, |(first, _)| first);
             self.unasked = Some((first, now));
         }
+    }
+
+    /// When it is to be asked whether everything arrived; `None` while there is nothing to ask.
+    pub(super) fn ask_at(&self, limits: &Limits) -> Option<Instant> {
+        let (first, last) = self.unasked?;
+        let is_open = self.asked_seq > self.confirmed_seq;
+        if is_open || matches!(self.mode, Mode::Backlog(_)) {
+            return None;
+        }
+        let at = (last + limits.confirm_after).min(first + CONFIRM_LATEST);
+        Some(self.asked_at.map_or(at, |asked| at.max(asked + limits.confirm_pause)))
     }
 
     pub(super) fn is_live(&self) -> bool {

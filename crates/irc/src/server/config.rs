@@ -117,6 +117,10 @@ pub struct Limits {
     pub first_replay_per_chat: usize,
     /// Pause after which a client is asked to confirm what it was given.
     pub confirm_after: Duration,
+    /// Pause between two such questions. irssi counts its answers against its own flood control
+    /// (five commands, then one per 2.2 s): asked every other second it never gets to send what its
+    /// user types. Seen in irssi 1.4.
+    pub confirm_pause: Duration,
     /// How long a change of a store may take before the sender is told that it failed.
     pub commit_timeout: Duration,
 }
@@ -145,6 +149,7 @@ impl Default for Limits {
             replay_per_chat: 100,
             first_replay_per_chat: 20,
             confirm_after: Duration::from_millis(200),
+            confirm_pause: Duration::from_secs(5),
             commit_timeout: Duration::from_secs(10),
         }
     }

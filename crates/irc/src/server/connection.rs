@@ -35,7 +35,7 @@ pub(super) async fn serve(
             timeout(FAREWELL, stream.write_all(b"ERROR :Too many connections from your address\r\n")).await;
         return;
     }
-    let place = Place { shared: &shared, address, is_held: true };
+    let place = Place { shared: &shared, address, stage: Stage::Waiting };
     match tls {
         None => Box::pin(converse(&shared, stream, place, false)).await,
         Some(acceptor) => match timeout(limits.registration_timeout, acceptor.accept(stream)).await {
@@ -46,24 +46,37 @@ pub(super) async fn serve(
     }
 }
 
-/// A place among the unregistered connections of an address; given back when dropped.
+/// A connection's place in the counts; given back when dropped.
 pub(super) struct Place<'a> {
     shared: &'a Shared,
-    address: SocketAddr,
-    is_held: bool,
+    pub(super) address: SocketAddr,
+    stage: Stage,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// Among the unregistered connections of its address.
+    Waiting,
+    /// Among the clients.
+    Inside,
 }
 
 impl Place<'_> {
-    fn leave(&mut self) {
-        if std::mem::take(&mut self.is_held) {
+    /// The connection has registered.
+    pub(super) fn enter(&mut self) {
+        if std::mem::replace(&mut self.stage, Stage::Inside) == Stage::Waiting {
             self.shared.registry.registered(self.address.ip());
+            self.shared.registry.count_client(true);
         }
     }
 }
 
 impl Drop for Place<'_> {
     fn drop(&mut self) {
-        self.leave();
+        match self.stage {
+            Stage::Waiting => self.shared.registry.registered(self.address.ip()),
+            Stage::Inside => self.shared.registry.count_client(false),
+        }
     }
 }
 
@@ -83,8 +96,7 @@ where
         asked: false,
     };
     let reading = async {
-        let address = place.address.ip();
-        let registering = registration::register(shared, &mut reader, id, address, is_secure);
+        let registering = registration::register(shared, &mut reader, id, &mut place, is_secure);
         let registered = tokio::select! {
             registered = timeout(shared.config.limits.registration_timeout, registering) => registered,
             () = shared.stop.stopping() => {
@@ -93,12 +105,7 @@ where
             }
         };
         match registered {
-            Ok(Some(Registered { session })) => {
-                place.leave();
-                shared.registry.count_client(true);
-                reader.forward(id, &session).await;
-                shared.registry.count_client(false);
-            }
+            Ok(Some(Registered { session })) => reader.forward(id, &session).await,
             Ok(None) => {}
             Err(_) => reader.queue.close(b"ERROR :Closing link: registration timed out\r\n"),
         }

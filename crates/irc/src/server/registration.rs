@@ -2,7 +2,6 @@
 //!
 //! Source: Modern IRC, "Connection Registration"; IRCv3 sasl-3.1; the IRC notes, section 2.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use base64::Engine as _;
@@ -13,7 +12,7 @@ use wxgate_contract::{Command, CommandError, UserName};
 
 use super::caps::{CapEffect, Caps, Negotiation};
 use super::commands;
-use super::connection::{Read, Reader};
+use super::connection::{Place, Read, Reader};
 use super::names;
 use super::registry::{Arrival, ClientId, Incoming, SessionKey, Shared};
 use crate::wire::casemap::is_same;
@@ -39,7 +38,7 @@ pub(super) async fn register<S: AsyncRead + AsyncWrite + Send + Unpin>(
     shared: &Arc<Shared>,
     reader: &mut Reader<'_, S>,
     id: ClientId,
-    address: IpAddr,
+    place: &mut Place<'_>,
     is_secure: bool,
 ) -> Option<Registered> {
     let mut desk = Desk {
@@ -75,7 +74,7 @@ pub(super) async fn register<S: AsyncRead + AsyncWrite + Send + Unpin>(
             return None;
         }
         if desk.is_ready() {
-            return desk.enter(id, address, is_secure).await;
+            return desk.enter(id, place, is_secure).await;
         }
         desk.queue.wake();
     }
@@ -331,7 +330,7 @@ impl Desk<'_> {
         Err(why)
     }
 
-    async fn enter(mut self, id: ClientId, address: IpAddr, is_secure: bool) -> Option<Registered> {
+    async fn enter(mut self, id: ClientId, place: &mut Place<'_>, is_secure: bool) -> Option<Registered> {
         let login = match self.login.take() {
             Some(login) => login,
             None => match self.login_by_password().await {
@@ -349,6 +348,7 @@ impl Desk<'_> {
                 return None;
             }
         };
+        place.enter();
         // A session that ends at this moment closes its door; the next one opens.
         for _ in 0..3 {
             let (taken, answer) = oneshot::channel();
@@ -359,7 +359,7 @@ impl Desk<'_> {
                 realname: self.user.as_ref().map(|(_, realname)| realname.clone()).unwrap_or_default(),
                 client_name: login.client.clone(),
                 queue: Arc::clone(&self.queue),
-                address,
+                address: place.address.ip(),
                 is_secure,
                 taken,
             };

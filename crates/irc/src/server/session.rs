@@ -31,8 +31,6 @@ const EVENTS_AT_ONCE: usize = 512;
 const MAX_PENDING: usize = 1000;
 /// Media links that a client may send back as files. Chosen.
 const MAX_LINKS: usize = 500;
-/// A client in a steady stream is asked to confirm this often.
-const CONFIRM_EVERY: Duration = Duration::from_secs(1);
 /// Cursors are written at most this often.
 const SAVE_EVERY: Duration = Duration::from_secs(1);
 /// Notes in one commit.
@@ -248,6 +246,7 @@ impl Session {
             sent_seq: 0,
             floor_seq: 0,
             asked_seq: 0,
+            asked_at: None,
             confirmed_seq: 0,
             unasked: None,
             monitored: BTreeMap::new(),
@@ -279,12 +278,7 @@ impl Session {
             if let Some(held) = &client.held {
                 next = next.min(held.until);
             }
-            if let Some((first, last)) = client.unasked
-                && client.asked_seq <= client.confirmed_seq
-                && !matches!(client.mode, Mode::Backlog(_))
-            {
-                next = next.min((last + limits.confirm_after).min(first + CONFIRM_EVERY));
-            }
+            next = client.ask_at(limits).map_or(next, |at| next.min(at));
         }
         self.cursors_changed.map_or(next, |changed| next.min(changed + SAVE_EVERY))
     }
@@ -311,11 +305,9 @@ impl Session {
     fn ask_for_confirmation(&mut self, now: Instant) {
         let limits = &self.shared.config.limits;
         for client in self.clients.values_mut() {
-            let Some((first, last)) = client.unasked else { continue };
-            let is_due = now >= last + limits.confirm_after || now >= first + CONFIRM_EVERY;
-            let is_open = client.asked_seq > client.confirmed_seq;
-            if is_due && !is_open && !matches!(client.mode, Mode::Backlog(_)) {
+            if client.ask_at(limits).is_some_and(|at| at <= now) {
                 client.unasked = None;
+                client.asked_at = Some(now);
                 client.asked_seq = client.sent_seq;
                 let ping = format!("PING :wxgate-{}", client.sent_seq);
                 client.raw_line(&ping);

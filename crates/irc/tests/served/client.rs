@@ -33,6 +33,7 @@ pub(crate) fn config() -> IrcServerConfig {
     let mut config = IrcServerConfig::new("irc:local".into(), "wx.test");
     config.listen = vec!["127.0.0.1:0".parse().unwrap()];
     config.limits.flood = None;
+    config.limits.confirm_pause = Duration::ZERO;
     config.limits.hold = Duration::ZERO;
     config.limits.unregistered_per_address = 100;
     config
