@@ -111,7 +111,7 @@ impl IrcClient {
     pub async fn login(address: &str, login: &Login<'_>) -> Result<Self> {
         let mut client = Self::connect(address, &login.name()).await?;
         client.negotiate(login.caps).await?;
-        client.send(&format!("PASS {}:{}", login.name(), login.password)).await?;
+        client.send(&format!("PASS :{}:{}", login.name(), login.password)).await?;
         client.introduce(login.user).await?;
         Ok(client)
     }

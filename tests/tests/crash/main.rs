@@ -4,12 +4,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use wxgate_tests::clock::now_us;
 use wxgate_tests::fleet::{self, name};
-use wxgate_tests::irc::{IrcClient, Line};
+use wxgate_tests::irc::IrcClient;
 use wxgate_tests::scratch::{Scratch, tell};
 use wxgate_tests::sim::Sim;
 use wxgate_tests::truth::Shown;
@@ -166,78 +166,116 @@ async fn kills_at_random_moments_lose_and_double_nothing() -> Result<()> {
         .await
 }
 
-/// How many lines each account types.
-const TYPED: u32 = 10;
+/// How many lines each account types, and how fast.
+const TYPED: usize = 10;
+const TYPING: Duration = Duration::from_millis(60);
+/// Lines go to these by turns: a change of the target keeps two lines from becoming one message.
+const LISTENERS: [&str; 2] = ["c1", "c2"];
+
+/// One account's client, and the nicks it talks to.
+struct Typist {
+    at: u32,
+    client: IrcClient,
+    nicks: Vec<String>,
+}
+
+impl Typist {
+    async fn sit_down(stage: &Stage, at: u32, mut client: IrcClient) -> Result<Self> {
+        let mut nicks = Vec::new();
+        for who in LISTENERS {
+            stage.sim.say(&name(at), who, who, "talk to me").await?;
+            nicks.push(client.expect_text("talk to me").await?.source.nick);
+        }
+        Ok(Self { at, client, nicks })
+    }
+
+    fn line(&self, n: usize) -> String {
+        format!("typed {}-{n}-end", self.at)
+    }
+
+    fn nick(&self, n: usize) -> &str {
+        self.nicks.get(n % LISTENERS.len()).map_or("", String::as_str)
+    }
+}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_kill_while_sending_sends_nothing_twice_and_tells_what_became_of_it() -> Result<()> {
-    tell("sending", LIMIT, async |scratch| {
-        let mut dice = Dice::new();
-        let mut stage = Stage::set(scratch, ACCOUNTS).await?;
-        let mut clients = fleet::clients(stage.shared(), 0..ACCOUNTS, "crash").await?;
-        clients.sort_by_key(|(at, _)| *at);
-        let mut nicks = Vec::new();
-        for (at, client) in &mut clients {
-            stage.sim.say(&name(*at), "c1", "c1", "talk to me").await?;
-            nicks.push(client.expect_text("talk to me").await?.source.nick);
-        }
-        for n in 0..TYPED {
-            for ((at, client), nick) in clients.iter().zip(&nicks) {
-                client.say(nick, &format!("typed {at}-{n}-end")).await?;
-            }
-        }
-        let pause = Duration::from_millis(dice.below(1_500));
-        println!("kill -9 after {pause:?}");
-        tokio::time::sleep(pause).await;
-        stage.gateway_mut()?.kill().await?;
-        let mut before: Vec<Vec<Line>> = Vec::new();
-        for (_, mut client) in clients {
-            client.expect_close(ARRIVE).await?;
-            before.push(client.seen().to_vec());
-        }
-        stage.gateway_mut()?.run().await?;
-        fleet::polling(&stage.sim, ACCOUNTS, ARRIVE).await?;
-        let (mut arrived, mut untold) = (0, 0);
-        let mut after = fleet::clients(stage.shared(), 0..ACCOUNTS, "crash").await?;
-        after.sort_by_key(|(at, _)| *at);
-        for ((at, mut client), before) in after.into_iter().zip(before) {
-            // What was committed before the kill is sent after the restart; a marker through the same
-            // lane comes behind all of it.
-            let nick = nicks.get(usize::try_from(at)?).context("no nick")?;
-            client.say(nick, "the end").await?;
-            client.expect_text("the end").await?;
-            let ledger = stage.sim.ledger(&name(at)).await?;
-            let mut last = None;
-            for n in 0..TYPED {
-                let text = format!("typed {at}-{n}-end");
-                let heard: Vec<usize> = ledger
-                    .iter()
-                    .enumerate()
-                    .filter(|(_, e)| e.is_heard() && holds(&e.text, &text))
-                    .map(|(i, _)| i)
-                    .collect();
-                ensure!(heard.len() <= 1, "{text} was heard {} times", heard.len());
-                let told = before.iter().chain(client.seen()).any(|line| line.last().contains(&text));
-                if let Some(place) = heard.first() {
-                    arrived += 1;
-                    ensure!(told, "{text} arrived, but no echo says so");
-                    ensure!(last.is_none_or(|last| last <= *place), "{text} overtook another line");
-                    last = Some(*place);
-                } else if !told {
-                    // Lost with the socket, before the gateway had read it: the client was never told
-                    // that it was said, and no trace of it may be left.
-                    untold += 1;
-                }
-            }
-        }
-        println!("200 lines typed: {arrived} arrived once, {untold} had not been read when the gateway died");
-        ensure!(arrived > 0, "nothing arrived at all");
-        stage.end().await
-    })
-    .await
+    tell("sending", LIMIT, async |scratch| kill_while_sending(scratch).await).await
 }
 
-/// Lines that a client sends quickly may become one message of several lines.
-fn holds(text: &str, line: &str) -> bool {
-    text.lines().any(|part| part.contains(line))
+async fn kill_while_sending(scratch: &Scratch) -> Result<()> {
+    let mut dice = Dice::new();
+    let mut stage = Stage::set(scratch, ACCOUNTS).await?;
+    let mut typists = Vec::new();
+    for (at, client) in fleet::clients(stage.shared(), 0..ACCOUNTS, "crash").await? {
+        typists.push(Typist::sit_down(&stage, at, client).await?);
+    }
+    let pause = Duration::from_millis(250 + dice.below(500));
+    println!("kill -9 after {pause:?}");
+    let typing = async {
+        let mut pace = tokio::time::interval(TYPING);
+        for n in 0..TYPED {
+            pace.tick().await;
+            for typist in &typists {
+                // Once the gateway is dead nobody listens; what is typed then is nobody's promise.
+                let _ = typist.client.say(typist.nick(n), &typist.line(n)).await;
+            }
+        }
+    };
+    let gateway = stage.gateway_mut()?;
+    let killing = async {
+        tokio::time::sleep(pause).await;
+        gateway.kill().await
+    };
+    tokio::join!(typing, killing).1?;
+    for typist in &mut typists {
+        typist.client.expect_close(ARRIVE).await?;
+    }
+    stage.gateway_mut()?.run().await?;
+    fleet::polling(&stage.sim, ACCOUNTS, ARRIVE).await?;
+    let (mut arrived, mut unread) = (0, 0);
+    for (at, client) in fleet::clients(stage.shared(), 0..ACCOUNTS, "crash").await? {
+        let typist = typists.iter().find(|typist| typist.at == at).context("no such account")?;
+        let (here, lost) = judge(&stage.sim, typist, client).await?;
+        arrived += here;
+        unread += lost;
+    }
+    println!("200 lines typed: {arrived} arrived once, {unread} were not taken before the gateway died");
+    ensure!(arrived > 0, "nothing arrived at all");
+    stage.end().await
+}
+
+/// How many lines of an account arrived, and how many left no trace.
+async fn judge(sim: &Sim, typist: &Typist, mut client: IrcClient) -> Result<(usize, usize)> {
+    for n in 0..LISTENERS.len() {
+        // What was committed before the kill is sent after the restart; a marker through the same
+        // lane comes behind all of it.
+        let marker = format!("the end of {n}");
+        client.say(typist.nick(n), &marker).await?;
+        client.expect_text(&marker).await?;
+    }
+    let ledger = sim.ledger(&name(typist.at)).await?;
+    let (mut arrived, mut unread) = (0, 0);
+    let mut last = [0; LISTENERS.len()];
+    for n in 0..TYPED {
+        let text = typist.line(n);
+        let heard: Vec<usize> =
+            (0..).zip(&ledger).filter(|(_, e)| e.is_heard() && e.text == text).map(|(i, _)| i).collect();
+        ensure!(heard.len() <= 1, "{text} was heard {} times", heard.len());
+        let told = typist.client.seen().iter().chain(client.seen()).find(|line| line.last().contains(&text));
+        match (heard.first(), told) {
+            (Some(place), Some(told)) => {
+                ensure!(told.is_said() || told.last().contains("may not"), "{text} arrived, but: {told}");
+                let last = last.get_mut(n % LISTENERS.len()).context("no such listener")?;
+                ensure!(*last <= *place, "{text} overtook another line");
+                *last = *place;
+                arrived += 1;
+            }
+            (Some(_), None) => bail!("{text} arrived, but nothing says so"),
+            (None, Some(told)) => ensure!(!told.is_said(), "{text} did not arrive, but: {told}"),
+            // Lost with the socket, before the gateway had taken it: no echo ever said otherwise.
+            (None, None) => unread += 1,
+        }
+    }
+    Ok((arrived, unread))
 }
