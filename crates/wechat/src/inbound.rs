@@ -178,7 +178,7 @@ impl Inbound {
             _ => Vec::new(),
         };
         let echo_of = if message.sender == Sender::Own {
-            self.unanswered.take_echo(&message.chat, &message.body)
+            self.unanswered.take_echo(&remote_id, &message.chat, &message.body)
         } else {
             None
         };

@@ -205,9 +205,10 @@ impl Outbound {
         for is_last in [false, true] {
             let why = match self.transport.ask(&self.live, endpoint).await {
                 Ok(sent) if sent.base.ret.is_ok() => {
-                    self.unanswered.close(open);
+                    let id = RemoteId::from(sent.msg_id.as_str());
+                    self.unanswered.answer(open, &id);
                     self.pace().0.went_well();
-                    return Ok(RemoteId::from(sent.msg_id.as_str()));
+                    return Ok(id);
                 }
                 Ok(sent) => {
                     self.unanswered.close(open);

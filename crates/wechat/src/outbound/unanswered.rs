@@ -1,6 +1,8 @@
-//! Sends whose answer is still out: an echo can overtake it.
+//! Our own sends as they may come back: an echo can overtake its answer, and the commit of an echo
+//! can overtake the far end's record of an answer.
 //!
-//! The service gives an echo no id of ours, so it is recognised by chat and content.
+//! The service gives an echo no id of ours. Until the answer it is recognised by chat and content,
+//! then by the id of the answer.
 //! Source: the protocol sheet, section 6.4.
 
 use std::collections::VecDeque;
@@ -9,9 +11,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use ring::digest;
 use wechat_proto::UserName;
 use wechat_proto::message::{App, Body};
-use wxgate_contract::DeliveryId;
+use wxgate_contract::{DeliveryId, RemoteId};
 
-/// Sends kept open: those in flight and the last uncertain ones. Chosen.
+/// Sends that are remembered: those in flight, the uncertain ones and the last answered. Chosen:
+/// an echo comes within seconds.
 const MAX_OPEN: usize = 32;
 
 /// What an echo is compared with.
@@ -21,6 +24,8 @@ pub(crate) enum What {
     Text([u8; 32]),
     /// `MsgType` of a file of some kind.
     File(i64),
+    /// Answered: the id it got.
+    Answered(RemoteId),
 }
 
 impl What {
@@ -74,19 +79,28 @@ impl Unanswered {
         *next
     }
 
-    /// The answer is here.
+    /// It was said, and this is its id.
+    pub(crate) fn answer(&self, ticket: u64, id: &RemoteId) {
+        if let Some(open) = self.inner().1.iter_mut().find(|open| open.ticket == ticket) {
+            open.what = What::Answered(id.clone());
+        }
+    }
+
+    /// It was not said.
     pub(crate) fn close(&self, ticket: u64) {
         self.inner().1.retain(|open| open.ticket != ticket);
     }
 
-    /// The delivery that an own message in a sync is the echo of, if one is open; each is found once.
-    pub(crate) fn take_echo(&self, chat: &UserName, body: &Body) -> Option<DeliveryId> {
+    /// The delivery that an own message in a sync is the echo of; each is found once.
+    pub(crate) fn take_echo(&self, id: &RemoteId, chat: &UserName, body: &Body) -> Option<DeliveryId> {
         let mut inner = self.inner();
         if inner.1.is_empty() {
             return None;
         }
-        let what = What::of(body)?;
-        let at = inner.1.iter().position(|open| open.chat == *chat && open.what == what)?;
+        let by_id = |open: &Open| matches!(&open.what, What::Answered(answered) if answered == id);
+        let what = What::of(body);
+        let by_content = |open: &Open| open.chat == *chat && what.as_ref() == Some(&open.what);
+        let at = inner.1.iter().position(by_id).or_else(|| inner.1.iter().position(by_content))?;
         inner.1.remove(at).map(|open| open.delivery)
     }
 }
@@ -102,15 +116,24 @@ mod tests {
     #[test]
     fn item_72_an_echo_that_overtakes_its_answer_is_found_once() {
         let open = Unanswered::default();
-        let (anna, bo) = (UserName::from("@anna"), UserName::from("@bo"));
+        let (anna, bo, id) = (UserName::from("@anna"), UserName::from("@bo"), RemoteId::from("5"));
+        open.open(DeliveryId(1), &anna, What::text("hi"));
+        let second = open.open(DeliveryId(2), &anna, What::text("hi"));
+        assert_eq!(open.take_echo(&id, &bo, &text("hi")), None);
+        assert_eq!(open.take_echo(&id, &anna, &text("ho")), None);
+        open.answer(second, &id);
+        assert_eq!(open.take_echo(&id, &anna, &text("hi")), Some(DeliveryId(2)), "the id says which");
+        assert_eq!(open.take_echo(&id, &anna, &text("hi")), Some(DeliveryId(1)));
+        assert_eq!(open.take_echo(&id, &anna, &text("hi")), None);
+    }
+
+    #[test]
+    fn what_was_refused_has_no_echo() {
+        let open = Unanswered::default();
+        let anna = UserName::from("@anna");
         let ticket = open.open(DeliveryId(1), &anna, What::text("hi"));
-        open.open(DeliveryId(2), &anna, What::text("hi"));
-        assert_eq!(open.take_echo(&bo, &text("hi")), None);
-        assert_eq!(open.take_echo(&anna, &text("ho")), None);
-        assert_eq!(open.take_echo(&anna, &text("hi")), Some(DeliveryId(1)));
         open.close(ticket);
-        assert_eq!(open.take_echo(&anna, &text("hi")), Some(DeliveryId(2)));
-        assert_eq!(open.take_echo(&anna, &text("hi")), None);
+        assert_eq!(open.take_echo(&RemoteId::from("5"), &anna, &text("hi")), None);
     }
 
     #[test]

@@ -1,0 +1,184 @@
+//! What people say reaches the far end.
+
+use wxgate_contract::{AttachmentKind, Author, Body, MediaState, MediaVault};
+use wxgate_simulator::{AccountSpec, Kind, Who};
+
+use crate::stage::{ALICE, Stage, world_config};
+
+#[tokio::test]
+async fn private_and_group_texts_come_with_their_authors() {
+    let stage = Stage::online().await;
+    let anna = Who::Contact(0);
+    let private = stage.post(stage.say(anna, anna, "早 <b>&amp; \"hi\"\n😀")).await;
+    assert_eq!(private.body, Body::text("早 <b>&amp; \"hi\"\n😀"));
+    assert_eq!(private.chat.chat, stage.chat(anna));
+    let Author::Person { person, .. } = &private.author else { panic!("{:?}", private.author) };
+    assert_eq!(person.as_str(), private.chat.chat.as_str(), "a private chat is its person");
+
+    let group = Who::Group(0);
+    let members = stage.world.members(ALICE, 0).unwrap();
+    let stranger = *members.iter().find(|who| matches!(who, Who::Stranger(..))).unwrap();
+    let in_group = stage.post(stage.say(group, stranger, "大家好")).await;
+    assert_eq!(in_group.chat.chat, stage.chat(group));
+    let Author::Person { person, name } = &in_group.author else { panic!("{:?}", in_group.author) };
+    assert!(!name.is_empty());
+    let chat = stage.double.state().chats.values().find(|c| c.chat == in_group.chat.chat).cloned().unwrap();
+    assert!(chat.members.unwrap().iter().any(|member| member.person == *person && member.name == *name));
+    stage.no_violation();
+}
+
+#[tokio::test]
+async fn own_messages_from_the_phone_are_the_owners() {
+    let stage = Stage::online().await;
+    let post = stage.post(stage.say(Who::Contact(2), Who::Own, "typed on the phone")).await;
+    assert_eq!((post.author, post.body), (Author::Owner, Body::text("typed on the phone")));
+    assert_eq!(post.chat.chat, stage.chat(Who::Contact(2)));
+    let post = stage.post(stage.say(Who::Group(1), Who::Own, "in the group")).await;
+    assert_eq!((post.author, post.chat.chat), (Author::Owner, stage.chat(Who::Group(1))));
+}
+
+#[tokio::test]
+async fn a_recall_names_what_it_takes_back() {
+    let stage = Stage::online().await;
+    let anna = Who::Contact(0);
+    let said = stage.say(anna, anna, "oops");
+    let recall = stage.post(stage.said(anna, anna, Kind::Recall { msg_id: said })).await;
+    let Body::Recall { target, .. } = recall.body else { panic!("{:?}", recall.body) };
+    assert_eq!(target.unwrap().as_str(), said.to_string());
+}
+
+#[tokio::test]
+async fn media_bytes_arrive_in_the_vault() {
+    let stage = Stage::online().await;
+    let anna = Who::Contact(0);
+    let kinds = [
+        (Kind::Image, AttachmentKind::Image),
+        (Kind::Voice, AttachmentKind::Voice),
+        (Kind::Video, AttachmentKind::Video),
+        (Kind::Sticker { store: false }, AttachmentKind::Sticker),
+        (Kind::File { name: "报告 2023.pdf".into() }, AttachmentKind::File),
+    ];
+    for (kind, wanted) in kinds {
+        let id = stage.said(anna, anna, kind.clone());
+        let post = stage.post(id).await;
+        let Body::Attachment(attachment) = post.body else { panic!("{kind:?}: {:?}", post.body) };
+        assert_eq!(attachment.kind, wanted);
+        let bytes = stage.ready(attachment.media).await;
+        assert_eq!(bytes, stage.world.media(ALICE, id).unwrap(), "{kind:?}");
+        if wanted == AttachmentKind::File {
+            assert_eq!(attachment.name, "报告 2023.pdf");
+        }
+    }
+    stage.no_violation();
+}
+
+#[tokio::test]
+async fn a_file_in_a_group_is_fetched_as_the_groups() {
+    let stage = Stage::online().await;
+    let sender = stage.world.members(ALICE, 0).unwrap().into_iter().find(|who| *who != Who::Own).unwrap();
+    let id = stage.said(Who::Group(0), sender, Kind::File { name: "a.txt".into() });
+    let Body::Attachment(attachment) = stage.post(id).await.body else { panic!() };
+    assert_eq!(stage.ready(attachment.media).await, stage.world.media(ALICE, id).unwrap());
+    stage.no_violation();
+}
+
+#[tokio::test]
+async fn what_was_announced_before_a_crash_is_fetched_after_it() {
+    let mut stage = Stage::online().await;
+    stage.world.add_fault(wxgate_simulator::FaultRule {
+        count: None,
+        ..wxgate_simulator::FaultRule::next("webwxgetmsgimg", wxgate_simulator::Fault::Hang, 1)
+    });
+    let id = stage.said(Who::Contact(0), Who::Contact(0), Kind::Image);
+    let Body::Attachment(attachment) = stage.post(id).await.body else { panic!() };
+    stage.restart().await;
+    stage.world.clear_faults();
+    stage.restart().await;
+    assert_eq!(stage.ready(attachment.media).await, stage.world.media(ALICE, id).unwrap());
+}
+
+#[tokio::test]
+async fn an_attachment_above_the_limit_is_given_up_with_a_reason() {
+    let mut stage = Stage::new().await;
+    stage.stop().await;
+    stage.config.max_media_bytes = 10;
+    stage.start();
+    stage.sign_in().await;
+    let id = stage.said(Who::Contact(0), Who::Contact(0), Kind::Image);
+    let Body::Attachment(attachment) = stage.post(id).await.body else { panic!() };
+    let double = stage.double.clone();
+    for _ in 0..2000 {
+        if let Some(MediaState::Failed { why }) =
+            double.info(attachment.media).await.unwrap().map(|info| info.state)
+        {
+            assert!(why.contains("larger than the limit"), "{why}");
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+    panic!("never given up");
+}
+
+#[tokio::test]
+async fn quotes_and_mentions_are_understood() {
+    let stage = Stage::online().await;
+    let group = Who::Group(0);
+    let members = stage.world.members(ALICE, 0).unwrap();
+    let stranger = *members.iter().find(|who| matches!(who, Who::Stranger(..))).unwrap();
+    let own =
+        stage.double.state().people.values().find(|p| p.person.as_str() == "me").unwrap().nickname.clone();
+    let text = format!("@{own}\u{2005}带水了吗");
+    let post = stage.post(stage.say(group, stranger, &text)).await;
+    let mention = post.mentions.first().expect("a mention");
+    assert!(mention.is_owner);
+    assert_eq!(&text[mention.range.0..mention.range.1], format!("@{own}"));
+    let old = "「Anna：明天爬山？」\n- - - - - - - - - - - - - - -\n好";
+    let post = stage.post(stage.say(group, stranger, old)).await;
+    assert_eq!(post.body, Body::text("好"));
+    assert_eq!(post.quote.unwrap().excerpt, "明天爬山？");
+    let kind = Kind::Quote { text: "行".into(), quoted: "几点".into() };
+    let post = stage.post(stage.said(group, stranger, kind)).await;
+    assert_eq!((post.body, post.quote.unwrap().excerpt), (Body::text("行"), "几点".to_owned()));
+}
+
+#[tokio::test]
+async fn item_24_a_burst_arrives_once_and_in_order() {
+    let stage = Stage::of(world_config(), &AccountSpec::new(ALICE, 0, 30, 2)).await;
+    let mut stage = stage;
+    stage.sign_in().await;
+    let mut last = 0;
+    let texts: Vec<String> = (0..300).map(|at| format!("line {at}")).collect();
+    for (at, text) in texts.iter().enumerate() {
+        let from = Who::Contact(at as u32 % 3);
+        last = stage.say(from, from, text);
+    }
+    stage.post(last).await;
+    assert_eq!(stage.texts(), texts);
+    stage.no_violation();
+}
+
+#[tokio::test]
+async fn every_kind_of_message_is_shown_as_something() {
+    let stage = Stage::online().await;
+    let anna = Who::Contact(0);
+    let text = |text: &str| std::sync::Arc::<str>::from(text);
+    let kinds = [
+        Kind::MicroVideo,
+        Kind::Sticker { store: true },
+        Kind::Link { title: text("t"), url: text("http://example.com/") },
+        Kind::Articles { count: 3 },
+        Kind::Music { title: text("song") },
+        Kind::Location { label: text("Example Street 1") },
+        Kind::Card { nick: text("Bo") },
+        Kind::System { text: text("You have added Bo as your WeChat contact. Start chatting!") },
+        Kind::MiniProgram { title: text("mini") },
+        Kind::Transfer { amount: text("50.00") },
+    ];
+    for kind in kinds {
+        let post = stage.post(stage.said(anna, anna, kind.clone())).await;
+        assert!(!matches!(&post.body, Body::Text { .. }), "{kind:?} came as {:?}", post.body);
+    }
+    let request = Kind::FriendRequest { nick: text("Cai"), greeting: text("我是蔡") };
+    let post = stage.post(stage.said(anna, anna, request)).await;
+    assert_eq!(post.body, Body::FriendRequest { name: "Cai".into(), greeting: "我是蔡".into() });
+}

@@ -1,0 +1,192 @@
+//! Sign-in, resume, push login, the end of a session.
+
+use std::time::Duration;
+
+use wxgate_contract::{Body, Health, Order, Outcome, SignInStep};
+use wxgate_simulator::{Admission, Who};
+
+use crate::stage::{ALICE, Stage};
+
+#[tokio::test]
+async fn a_code_is_scanned_confirmed_and_the_roster_is_there() {
+    let stage = Stage::online().await;
+    let state = stage.double.state();
+    let steps: Vec<&SignInStep> = state.steps.iter().map(|(_, step)| step).collect();
+    assert!(
+        matches!(
+            steps.as_slice(),
+            [
+                SignInStep::Starting,
+                SignInStep::ShowQr { number: 1, .. },
+                SignInStep::ConfirmOnPhone { is_push: false },
+                SignInStep::Loading,
+                SignInStep::Done
+            ]
+        ),
+        "{steps:?}"
+    );
+    let groups = state.chats.values().filter(|chat| chat.key_is_group()).count();
+    assert_eq!(groups, 3);
+    let contacts = state.people.values().filter(|person| person.is_contact).count();
+    assert!(contacts >= 12, "{contacts}");
+    let with_members =
+        state.chats.values().filter(|chat| chat.members.as_ref().is_some_and(|m| m.len() == 8)).count();
+    assert_eq!(with_members, 3);
+    let text = format!("{:?}", state.chats.keys().chain(state.chats.keys()).collect::<Vec<_>>());
+    assert!(!text.contains('@'), "a session name left the adapter: {text}");
+    drop(state);
+    stage.no_violation();
+}
+
+trait IsGroup {
+    fn key_is_group(&self) -> bool;
+}
+
+impl IsGroup for wxgate_contract::ChatProfile {
+    fn key_is_group(&self) -> bool {
+        self.kind == wxgate_contract::ChatKind::Group
+    }
+}
+
+#[tokio::test]
+async fn nobody_is_shown_a_code_who_did_not_ask() {
+    let stage = Stage::new().await;
+    stage.health(|health| matches!(health, Health::NeedsHuman { .. })).await;
+    assert!(stage.double.state().steps.is_empty());
+}
+
+#[tokio::test]
+async fn a_restart_costs_no_scan_and_loses_nothing() {
+    let mut stage = Stage::online().await;
+    let anna = Who::Contact(0);
+    let first = stage.say(anna, anna, "before");
+    stage.post(first).await;
+    stage.stop().await;
+    let missed = stage.say(anna, anna, "meanwhile");
+    let steps = stage.double.state().steps.len();
+    stage.start();
+    stage.post(missed).await;
+    stage.up().await;
+    assert_eq!(stage.texts(), ["before", "meanwhile"]);
+    assert_eq!(stage.double.state().steps.len(), steps, "a sign-in was told");
+    stage.no_violation();
+}
+
+#[tokio::test]
+async fn an_ended_session_asks_the_phone_and_goes_on() {
+    let stage = Stage::online().await;
+    let seen = stage.double.state().steps.len();
+    stage.world.end_session(ALICE, 1101).unwrap();
+    stage
+        .step_after(seen, |step| matches!(step, SignInStep::ConfirmOnPhone { is_push: true }).then_some(()))
+        .await;
+    let push = stage.world.logins().into_iter().find(|login| login.push && login.step == "waiting").unwrap();
+    stage.world.confirm(&push.uuid).unwrap();
+    stage.step_after(seen, |step| (*step == SignInStep::Done).then_some(())).await;
+    stage.up().await;
+    let anna = Who::Contact(0);
+    let id = stage.say(anna, anna, "after the push login");
+    assert_eq!(stage.post(id).await.body, Body::text("after the push login"));
+    stage.no_violation();
+}
+
+#[tokio::test]
+async fn a_sign_out_on_the_phone_ends_it_until_somebody_asks() {
+    let mut stage = Stage::online().await;
+    stage.world.end_session(ALICE, 1100).unwrap();
+    let health = stage.health(|health| matches!(health, Health::NeedsHuman { .. })).await;
+    assert!(health.detail().contains("signed this account out"), "{health:?}");
+    stage.restart().await;
+    let health = stage.health(|health| matches!(health, Health::NeedsHuman { .. })).await;
+    assert!(health.detail().contains("sign the account in"), "{health:?}");
+    stage.sign_in().await;
+    stage.no_violation();
+}
+
+#[tokio::test]
+async fn a_declined_push_login_needs_a_human() {
+    let stage = Stage::online().await;
+    let seen = stage.double.state().steps.len();
+    stage.world.end_session(ALICE, 1102).unwrap();
+    stage
+        .step_after(seen, |step| matches!(step, SignInStep::ConfirmOnPhone { is_push: true }).then_some(()))
+        .await;
+    let push = stage.world.logins().into_iter().find(|login| login.push && login.step == "waiting").unwrap();
+    stage.world.cancel(&push.uuid).unwrap();
+    stage.step_after(seen, |step| matches!(step, SignInStep::Failed { .. }).then_some(())).await;
+    stage.health(|health| matches!(health, Health::NeedsHuman { .. })).await;
+}
+
+#[tokio::test]
+async fn codes_that_nobody_scans_run_out() {
+    let stage = Stage::new().await;
+    stage.order(Order::SignIn).await;
+    for number in 1..=5 {
+        let uuid = stage
+            .step_after(0, |step| match step {
+                SignInStep::ShowQr { text, number: n } if *n == number => {
+                    Some(text.rsplit_once("/l/")?.1.to_owned())
+                }
+                _ => None,
+            })
+            .await;
+        stage.world.expire(&uuid).unwrap();
+    }
+    stage.step_after(0, |step| matches!(step, SignInStep::Failed { .. }).then_some(())).await;
+    stage.health(|health| matches!(health, Health::NeedsHuman { .. })).await;
+    assert_eq!(
+        stage.double.state().steps.iter().filter(|(_, s)| matches!(s, SignInStep::ShowQr { .. })).count(),
+        5
+    );
+}
+
+#[tokio::test]
+async fn item_09_a_refused_account_hears_the_services_own_words() {
+    let stage = Stage::new().await;
+    let words = "为了你的帐号安全，此微信号不能登录网页微信";
+    stage.world.set_admission(ALICE, Admission::Refused(1203, words.to_owned())).unwrap();
+    stage.order(Order::SignIn).await;
+    let uuid = stage.qr_after(0).await;
+    stage.world.scan(&uuid, ALICE).unwrap();
+    stage.world.confirm(&uuid).unwrap();
+    let health = stage.health(|health| matches!(health, Health::Down { .. })).await;
+    assert_eq!(health.detail(), words);
+    stage
+        .step_after(0, |step| matches!(step, SignInStep::Failed { why } if why == words).then_some(()))
+        .await;
+}
+
+#[tokio::test]
+async fn signed_out_for_good_nothing_is_sent_any_more() {
+    let mut stage = Stage::online().await;
+    let chat = stage.chat(Who::Contact(1));
+    stage.order(Order::SignOut).await;
+    stage.health(|health| matches!(health, Health::NeedsHuman { .. })).await;
+    let outcome = stage.deliver(&stage.delivery(&chat, Body::text("late"))).await;
+    assert!(matches!(&outcome, Outcome::Refused { why } if why.contains("signed out")), "{outcome:?}");
+    stage.until(|| !stage.world.is_online(ALICE).unwrap()).await;
+    stage.restart().await;
+    stage.health(|health| matches!(health, Health::NeedsHuman { .. })).await;
+    stage.sign_in().await;
+    stage.no_violation();
+}
+
+#[tokio::test]
+async fn a_service_that_goes_away_and_comes_back_is_waited_for() {
+    let mut stage = Stage::online().await;
+    let addr = stage.server.as_ref().unwrap().addr();
+    stage.server.take().unwrap().stop().await;
+    stage.health(|health| matches!(health, Health::Degraded { .. })).await;
+    let anna = Who::Contact(0);
+    let id = stage.say(anna, anna, "while away");
+    let listener = loop {
+        match tokio::net::TcpListener::bind(addr).await {
+            Ok(listener) => break listener,
+            Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
+        }
+    };
+    stage.server = Some(wxgate_simulator::serve(stage.world.clone(), listener).await.unwrap());
+    stage.post(id).await;
+    stage.up().await;
+    stage.no_violation();
+}

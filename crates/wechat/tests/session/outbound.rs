@@ -1,0 +1,180 @@
+//! What the far end wants said reaches people.
+
+use bytes::Bytes;
+use wxgate_contract::{Attachment, AttachmentKind, Body, Delivery, Job, MediaId, Outcome, PostFate, PostId};
+use wxgate_simulator::{Fault, FaultRule, Who};
+
+use crate::stage::{ALICE, Stage};
+
+fn ids(outcome: &Outcome) -> Vec<String> {
+    match outcome {
+        Outcome::Sent { remote_ids } => remote_ids.iter().map(ToString::to_string).collect(),
+        other => panic!("not sent: {other:?}"),
+    }
+}
+
+fn attachment(media: MediaId, kind: AttachmentKind, name: &str, mime: &str) -> Body {
+    Body::Attachment(Attachment {
+        media,
+        kind,
+        name: name.to_owned(),
+        mime: mime.to_owned(),
+        size_bytes: 0,
+        width_px: 0,
+        height_px: 0,
+        duration_ms: 0,
+        caption: String::new(),
+    })
+}
+
+#[tokio::test]
+async fn texts_are_said_as_they_are() {
+    let stage = Stage::online().await;
+    for who in [Who::Contact(1), Who::Group(0), Who::filehelper()] {
+        let text = "你好 <b>&amp;\n\"x\" 😀";
+        let chat = if who == Who::filehelper() { "filehelper".into() } else { stage.chat(who) };
+        let outcome = stage.deliver(&stage.delivery(&chat, Body::text(text))).await;
+        assert_eq!(ids(&outcome).len(), 1);
+        assert_eq!(stage.heard().last().unwrap().1, text);
+    }
+    stage.no_violation();
+}
+
+#[tokio::test]
+async fn a_long_text_becomes_several_and_each_has_its_id() {
+    let stage = Stage::online().await;
+    let chat = stage.chat(Who::Contact(1));
+    let text = "这是一个很长的句子。".repeat(450);
+    let outcome = stage.deliver(&stage.delivery(&chat, Body::text(text.as_str()))).await;
+    assert_eq!(ids(&outcome).len(), 3);
+    let heard: Vec<String> = stage.heard().into_iter().map(|(_, text)| text).collect();
+    assert_eq!(heard.concat(), text);
+    stage.no_violation();
+}
+
+#[tokio::test]
+async fn files_of_each_kind_are_uploaded_and_sent() {
+    let stage = Stage::online().await;
+    let chat = stage.chat(Who::Contact(1));
+    let files = [
+        ("a.jpg", "image/jpeg", AttachmentKind::Image, "image", 3000),
+        ("b.gif", "image/gif", AttachmentKind::Sticker, "sticker", 3000),
+        ("c.mp4", "video/mp4", AttachmentKind::Video, "video", 700_000),
+        ("说明 & co.pdf", "application/pdf", AttachmentKind::File, "file", 1_500_000),
+    ];
+    for (at, (name, mime, kind, _, bytes)) in files.iter().enumerate() {
+        let media = MediaId([at as u8 + 1; 16]);
+        let content: Vec<u8> = (0..*bytes).map(|i| (i % 251) as u8).collect();
+        stage.double.put_media(media, name, mime, Bytes::from(content.clone()));
+        let outcome = stage.deliver(&stage.delivery(&chat, attachment(media, *kind, name, mime))).await;
+        let id: u64 = ids(&outcome)[0].parse().unwrap();
+        assert_eq!(stage.world.media(ALICE, id).unwrap(), Bytes::from(content), "{name}");
+    }
+    let kinds: Vec<String> = stage.heard().into_iter().map(|(kind, _)| kind).collect();
+    assert_eq!(kinds, files.map(|file| file.3.to_owned()));
+    stage.no_violation();
+}
+
+#[tokio::test]
+async fn an_empty_file_is_refused_with_a_reason() {
+    let stage = Stage::online().await;
+    let media = MediaId([9; 16]);
+    stage.double.put_media(media, "empty.txt", "text/plain", Bytes::new());
+    let chat = stage.chat(Who::Contact(1));
+    let outcome =
+        stage.deliver(&stage.delivery(&chat, attachment(media, AttachmentKind::File, "empty.txt", ""))).await;
+    assert!(matches!(&outcome, Outcome::Refused { why } if why.contains("empty")), "{outcome:?}");
+}
+
+#[tokio::test]
+async fn item_70_a_repetition_is_heard_once_and_has_the_same_id() {
+    let mut stage = Stage::online().await;
+    let chat = stage.chat(Who::Contact(1));
+    let delivery = stage.delivery(&chat, Body::text("once"));
+    let first = stage.deliver(&delivery).await;
+    // After a restart nothing is remembered but the delivery's id.
+    stage.restart().await;
+    stage.up().await;
+    let second = stage.deliver(&Delivery { attempt: 2, ..delivery }).await;
+    assert_eq!(first, second);
+    assert_eq!(stage.heard().len(), 1);
+}
+
+#[tokio::test]
+async fn an_answer_that_is_lost_once_is_asked_for_again_with_the_same_id() {
+    let stage = Stage::online().await;
+    let chat = stage.chat(Who::Contact(1));
+    stage.world.add_fault(FaultRule::next("webwxsendmsg", Fault::DropAfterBody, 1));
+    let outcome = stage.deliver(&stage.delivery(&chat, Body::text("lost answer"))).await;
+    assert_eq!(ids(&outcome).len(), 1);
+    assert_eq!(stage.heard().len(), 1);
+    stage.world.add_fault(FaultRule::next("webwxsendmsg", Fault::DropAfterBody, 2));
+    let outcome = stage.deliver(&stage.delivery(&chat, Body::text("nobody can tell"))).await;
+    assert!(matches!(outcome, Outcome::Uncertain { .. }), "{outcome:?}");
+}
+
+#[tokio::test]
+async fn refusals_of_the_service_become_outcomes() {
+    let stage = Stage::online().await;
+    let chat = stage.chat(Who::Contact(1));
+    for (ret, attempt, is_later) in
+        [(1204, 1, true), (1204, 2, false), (3, 1, true), (1, 1, false), (1101, 1, true)]
+    {
+        stage.world.add_fault(FaultRule::next("webwxsendmsg", Fault::Ret(ret), 1));
+        let delivery = Delivery { attempt, ..stage.delivery(&chat, Body::text("x")) };
+        let outcome = stage.deliver(&delivery).await;
+        assert_eq!(matches!(outcome, Outcome::TryLater { .. }), is_later, "{ret}: {outcome:?}");
+        assert_eq!(matches!(outcome, Outcome::Refused { .. }), !is_later, "{ret}: {outcome:?}");
+    }
+    stage.up().await;
+    stage.world.add_fault(FaultRule::next("webwxsendmsg", Fault::Ret(1205), 1));
+    let outcome = stage.deliver(&stage.delivery(&chat, Body::text("x"))).await;
+    assert!(matches!(outcome, Outcome::TryLater { .. }), "{outcome:?}");
+    let outcome = stage.deliver(&stage.delivery(&chat, Body::text("y"))).await;
+    assert!(
+        matches!(&outcome, Outcome::TryLater { after, .. } if after.as_secs() > 30),
+        "the pause holds for the whole account: {outcome:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_message_is_taken_back_within_two_minutes() {
+    let stage = Stage::online().await;
+    let chat = stage.chat(Who::Contact(1));
+    let said = stage.deliver(&stage.delivery(&chat, Body::text("typo"))).await;
+    let Outcome::Sent { remote_ids } = said else { panic!("{said:?}") };
+    let mut recall = stage.delivery(&chat, Body::text(""));
+    recall.job = Job::Recall { post: PostId(1), remote_ids };
+    let outcome = stage.deliver(&recall).await;
+    assert!(matches!(outcome, Outcome::Sent { .. }), "{outcome:?}");
+    stage.advance(std::time::Duration::from_secs(300));
+    let outcome = stage.deliver(&recall).await;
+    assert!(matches!(&outcome, Outcome::Refused { why } if why.contains("two minutes")), "{outcome:?}");
+    stage.no_violation();
+}
+
+#[tokio::test]
+async fn item_72_an_echo_is_no_second_message() {
+    let config = wxgate_simulator::WorldConfig { echo_before_answer: true, ..crate::stage::world_config() };
+    let mut stage = Stage::of(config, &wxgate_simulator::AccountSpec::new(ALICE, 0, 5, 1)).await;
+    stage.sign_in().await;
+    let chat = stage.chat(Who::Contact(1));
+    let outcome = stage.deliver(&stage.delivery(&chat, Body::text("echoed"))).await;
+    let ids = ids(&outcome);
+    let anna = Who::Contact(0);
+    let after = stage.say(anna, anna, "after");
+    stage.post(after).await;
+    let _: Option<PostFate> = None;
+    let state = stage.double.state();
+    for (_, _, post) in &state.posts {
+        let is_echo = ids.contains(&post.remote_id.to_string());
+        assert!(!is_echo || post.echo_of.is_some(), "the echo came as a post of its own");
+    }
+}
+
+#[tokio::test]
+async fn an_unknown_chat_is_refused() {
+    let stage = Stage::online().await;
+    let outcome = stage.deliver(&stage.delivery(&"p-nobody".into(), Body::text("x"))).await;
+    assert!(matches!(outcome, Outcome::Refused { .. }), "{outcome:?}");
+}
