@@ -133,3 +133,44 @@ impl Client {
         matches!(self.mode, Mode::Live)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_is_asked_after_a_pause_and_not_too_often() {
+        let (now, limits) = (Instant::now(), Limits::default());
+        let mut client = Client {
+            id: ClientId(1),
+            queue: Arc::new(SendQueue::new(1000)),
+            negotiation: Negotiation::default(),
+            name: String::new(),
+            address: IpAddr::from([127, 0, 0, 1]),
+            is_secure: false,
+            mode: Mode::Live,
+            sent_seq: 0,
+            floor_seq: 0,
+            asked_seq: 0,
+            asked_at: None,
+            confirmed_seq: 0,
+            unasked: None,
+            monitored: BTreeMap::new(),
+            held: None,
+            capture: None,
+            is_dirty: false,
+        };
+        assert_eq!(client.ask_at(&limits), None);
+        client.gave(5, now);
+        assert_eq!(client.ask_at(&limits), Some(now + limits.confirm_after));
+        client.gave(6, now + CONFIRM_LATEST);
+        assert_eq!(client.ask_at(&limits), Some(now + CONFIRM_LATEST), "a stream has no pause");
+        (client.asked_seq, client.asked_at, client.unasked) = (6, Some(now), None);
+        client.gave(7, now);
+        assert_eq!(client.ask_at(&limits), None, "one question at a time");
+        client.confirmed_seq = 6;
+        assert_eq!(client.ask_at(&limits), Some(now + limits.confirm_pause));
+        client.mode = Mode::Backlog(VecDeque::new());
+        assert_eq!(client.ask_at(&limits), None, "what was prepared is one whole");
+    }
+}

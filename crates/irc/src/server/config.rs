@@ -107,6 +107,11 @@ pub struct Limits {
     pub connections_per_account: usize,
     /// Connections of one address that have not registered yet.
     pub unregistered_per_address: usize,
+    /// The same for this machine itself, where all people of an instance may sit behind one address
+    /// and reconnect at once after a restart.
+    pub unregistered_on_loopback: usize,
+    /// Pause after a wrong password.
+    pub failed_login_pause: Duration,
     /// How long a line waits for the rest of what a client cut itself.
     pub hold: Duration,
     /// How long a long line waits for it, once.
@@ -144,6 +149,8 @@ impl Default for Limits {
             flood: Some(Flood { burst: 10, per_second: 5 }),
             connections_per_account: 10,
             unregistered_per_address: 3,
+            unregistered_on_loopback: 1000,
+            failed_login_pause: Duration::from_secs(1),
             hold: Duration::from_millis(300),
             long_hold: Duration::from_millis(3500),
             replay_per_chat: 100,

@@ -29,7 +29,12 @@ pub(super) async fn serve(
     tls: Option<TlsAcceptor>,
 ) {
     let limits = &shared.config.limits;
-    if !shared.registry.arrive(address.ip(), limits.unregistered_per_address) {
+    let max_waiting = if address.ip().is_loopback() {
+        limits.unregistered_on_loopback
+    } else {
+        limits.unregistered_per_address
+    };
+    if !shared.registry.arrive(address.ip(), max_waiting) {
         let mut stream = stream;
         let _ =
             timeout(FAREWELL, stream.write_all(b"ERROR :Too many connections from your address\r\n")).await;

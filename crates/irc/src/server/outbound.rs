@@ -249,6 +249,7 @@ impl Session {
         };
         let by_author = content.speaker == text::Speaker::Author;
         let (prefix, target, own_query) = match (window, query) {
+            _ if content.speaker == text::Speaker::Service => (service, self.nick.clone(), None),
             (Window::Channel(ix), _) => {
                 let author = author.filter(|_| by_author).and_then(|ix| self.roster.person(ix));
                 let prefix = match author {

@@ -294,7 +294,11 @@ impl Desk<'_> {
         let command = Command::Authenticate { user: login.user.clone(), password: password.to_owned() };
         match self.shared.control.run(None, command).await {
             Ok(_) => Ok(login),
-            Err(CommandError::Denied) => Err("wrong user or password".to_owned()),
+            Err(CommandError::Denied) => {
+                // Guessing is slow: with few unregistered connections per address.
+                tokio::time::sleep(self.shared.config.limits.failed_login_pause).await;
+                Err("wrong user or password".to_owned())
+            }
             Err(error) => Err(error.to_string()),
         }
     }

@@ -293,7 +293,9 @@ impl Roster {
         profile: &PersonProfile,
         now: Timestamp,
     ) -> (PersonIx, Option<Renamed>) {
-        let name = profile.display_name();
+        // A built-in account has one name everywhere: `filehelper`, not its title in some language.
+        let is_built_in = profile.kind == PersonKind::System && !profile.person.as_str().is_empty();
+        let name = if is_built_in { profile.person.as_str() } else { profile.display_name() };
         let ix = self.name_person(&profile.person, name, now);
         let mut renamed = None;
         // A profile glitch (no name) renames nobody; a mere member keeps the nick they came with.

@@ -33,6 +33,8 @@ const MAX_PENDING: usize = 1000;
 const MAX_LINKS: usize = 500;
 /// Cursors are written at most this often.
 const SAVE_EVERY: Duration = Duration::from_secs(1);
+/// Pause after a store that failed: while it fails, every attempt holds the session up.
+const RETRY_AFTER: Duration = Duration::from_secs(5);
 /// Notes in one commit.
 const NOTES_AT_ONCE: usize = 500;
 /// Nothing to wait for.
@@ -90,6 +92,8 @@ pub(super) struct Session {
     cursors: HashMap<String, i64>,
     cursors_changed: Option<Instant>,
     unsaved_cursors: Vec<String>,
+    /// A store that failed is left alone until then.
+    save_names_at: Option<Instant>,
     /// The command being carried out answers later, with its label.
     pub(super) is_deferred: bool,
 }
@@ -139,6 +143,7 @@ impl Session {
             cursors: HashMap::new(),
             cursors_changed: None,
             unsaved_cursors: Vec::new(),
+            save_names_at: None,
             is_deferred: false,
         }
     }
@@ -280,6 +285,7 @@ impl Session {
             }
             next = client.ask_at(limits).map_or(next, |at| next.min(at));
         }
+        next = self.save_names_at.map_or(next, |at| next.min(at));
         self.cursors_changed.map_or(next, |changed| next.min(changed + SAVE_EVERY))
     }
 
@@ -351,7 +357,7 @@ impl Session {
             // Lines may be shown again after a restart, under the same msgid; nothing is lost.
             tracing::debug!(%error, "replay positions could not be stored yet");
             self.unsaved_cursors = names;
-            self.cursors_changed = Some(Instant::now());
+            self.cursors_changed = Some(Instant::now() + RETRY_AFTER);
         }
     }
 
@@ -370,12 +376,17 @@ impl Session {
     /// Stores names that were given. They are shown before they are stored: a name that is lost in
     /// a crash is given again from the same profile.
     pub(super) async fn save_names(&mut self) {
+        if self.save_names_at.is_some_and(|at| at > Instant::now()) {
+            return;
+        }
+        self.save_names_at = None;
         while !self.roster.unsaved.is_empty() {
             let count = self.roster.unsaved.len().min(NOTES_AT_ONCE);
             let notes: Vec<Note> = self.roster.unsaved.drain(..count).collect();
             if let Err(error) = self.commit(Batch { notes: notes.clone(), ..Batch::default() }).await {
                 tracing::debug!(%error, "names could not be stored yet");
                 self.roster.unsaved.splice(0..0, notes);
+                self.save_names_at = Some(Instant::now() + RETRY_AFTER);
                 return;
             }
         }

@@ -171,7 +171,7 @@ async fn every_kind_of_body_is_shown() {
         ),
         (
             Body::FriendRequest { name: "新".to_owned(), greeting: "hi".to_owned() },
-            "NOTICE #家 :新 asks to become your contact: hi".to_owned(),
+            "NOTICE ann :新 asks to become your contact: hi".to_owned(),
         ),
         (Body::text("evil\r\nQUIT\0 \x01VERSION\x01"), "PRIVMSG #家 :evil".to_owned()),
     ];

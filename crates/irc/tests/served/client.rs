@@ -35,7 +35,7 @@ pub(crate) fn config() -> IrcServerConfig {
     config.limits.flood = None;
     config.limits.confirm_pause = Duration::ZERO;
     config.limits.hold = Duration::ZERO;
-    config.limits.unregistered_per_address = 100;
+    config.limits.failed_login_pause = Duration::ZERO;
     config
 }
 

@@ -82,7 +82,7 @@ async fn silence_after_it_is_asked_about() {
 #[tokio::test]
 async fn connections_are_limited() {
     let mut config = config();
-    config.limits.unregistered_per_address = 2;
+    config.limits.unregistered_on_loopback = 2;
     config.limits.connections_per_account = 3;
     let served = serve(world(), config).await;
     let mut waiting = vec![Client::connect(served.address).await, Client::connect(served.address).await];

@@ -126,7 +126,11 @@ pub(super) async fn topic(session: &mut Session, turn: &Turn<'_>) {
 }
 
 fn not_owner(session: &mut Session, turn: &Turn<'_>, name: &str) {
-    session.numeric(turn.client, n::ERR_CHANOPRIVSNEEDED, &format!("{name} :You're not channel operator"));
+    let now = session.shared.clock.now();
+    let ix = session.roster.by_name(name, now);
+    let is_owned = ix.and_then(|ix| session.roster.channel(ix)).is_some_and(|channel| channel.is_owned);
+    let why = if is_owned { "This can only be changed on the phone" } else { "You're not channel operator" };
+    session.numeric(turn.client, n::ERR_CHANOPRIVSNEEDED, &format!("{name} :{why}"));
 }
 
 pub(super) async fn names(session: &mut Session, turn: &Turn<'_>) {

@@ -22,6 +22,8 @@ pub(super) enum Speaker {
     Author,
     /// The gateway, about the post.
     Gateway,
+    /// The service nick, in its own window.
+    Service,
 }
 
 /// How a text becomes lines.
@@ -143,7 +145,8 @@ impl Session {
             Body::FriendRequest { name, greeting } => {
                 let greeting = shorten(greeting, 200);
                 let said = if greeting.is_empty() { String::new() } else { format!(": {greeting}") };
-                Content::notice(format!("{} asks to become your contact{said}", shorten(name, 60)))
+                let text = format!("{} asks to become your contact{said}", shorten(name, 60));
+                Content { speaker: Speaker::Service, ..Content::notice(text) }
             }
             Body::Unsupported { summary } => {
                 Content::said(format!("[{}]", shorten(summary, 300)), Shape::Lines)
