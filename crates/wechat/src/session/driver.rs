@@ -184,10 +184,13 @@ impl Hands {
             Work::Check => Box::pin(async move { Event::Checked(self.check(keys).await) }),
             Work::Fetch => Box::pin(async move { Event::Fetched(self.fetch(keys).await) }),
             Work::Commit => Box::pin(async { Event::Committed(self.commit().await) }),
-            Work::Leave => Box::pin(async {
-                self.leave().await;
-                Event::Left
-            }),
+            Work::Leave => {
+                self.live.begin_leave();
+                Box::pin(async {
+                    self.leave().await;
+                    Event::Left
+                })
+            }
         }
     }
 
@@ -386,6 +389,11 @@ impl Hands {
     }
 
     async fn leave(&mut self) {
+        // First on disk: a stop or crash during the call must not bring the session back.
+        self.keys = None;
+        if let Err(fault) = self.commit_session().await {
+            tracing::warn!(network = %self.network, ?fault, "the sign-out could not be stored yet");
+        }
         if self.live.has_credentials() {
             let logout: Result<(), CallError> = self.transport.call(&self.live, &Logout::default()).await;
             if let Err(error) = logout {

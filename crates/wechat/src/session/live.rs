@@ -42,6 +42,8 @@ struct Inner {
     poll_counter_ms: i64,
     rng: StdRng,
     rest: Rest,
+    /// Being signed out: what is stored has no session any more, though the service still has.
+    is_leaving: bool,
     /// The jar or the credentials differ from what is stored.
     is_dirty: bool,
 }
@@ -90,6 +92,7 @@ impl Live {
                 own: Own::default(),
                 generation: 0,
                 rest: Rest::default(),
+                is_leaving: false,
                 poll_counter_ms: clock.now().ms(),
                 rng,
                 is_dirty: false,
@@ -151,6 +154,7 @@ impl Live {
         inner.own = Own::default();
         inner.rest.uin = inner.credentials.as_ref().map(|credentials| credentials.uin);
         inner.rest.is_roster_loaded = false;
+        inner.is_leaving = false;
         inner.is_dirty = true;
     }
 
@@ -204,6 +208,14 @@ impl Live {
         inner.own = own;
     }
 
+    /// Whatever happens from here on, the session is not resumed: it is stored as gone before the
+    /// service is asked to end it.
+    pub(crate) fn begin_leave(&self) {
+        let mut inner = self.inner();
+        inner.is_leaving = true;
+        inner.is_dirty = true;
+    }
+
     /// Signed out: only what a later push login needs stays.
     pub(crate) fn leave(&self) {
         let mut inner = self.inner();
@@ -234,10 +246,15 @@ impl Live {
         if !std::mem::take(&mut inner.is_dirty) && !always {
             return None;
         }
+        let is_leaving = inner.is_leaving;
+        let mut jar = inner.jar.clone();
+        if is_leaving {
+            jar.keep_long_lived();
+        }
         Some(Snapshot {
             family: inner.family,
-            credentials: inner.credentials.clone(),
-            jar: inner.jar.clone(),
+            credentials: inner.credentials.clone().filter(|_| !is_leaving),
+            jar,
             own: inner.own.clone(),
             generation: inner.generation,
             rest: inner.rest,

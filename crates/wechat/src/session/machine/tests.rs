@@ -1,1 +1,375 @@
+//! Tables for the paths, properties for the invariants.
 
+use proptest::prelude::*;
+use rand::SeedableRng;
+use wechat_proto::SyncKey;
+use wechat_proto::sync_key::KeyPair;
+use wxgate_contract::Health;
+
+use super::*;
+
+const NOW: Timestamp = Timestamp(1_700_000_000_000);
+const HELD: Duration = Duration::from_secs(25);
+
+fn machine() -> Machine {
+    Machine::new(Timings::default(), StdRng::seed_from_u64(7))
+}
+
+fn keys(at: i64) -> Keys {
+    Keys::first(SyncKey::new(vec![KeyPair { key: 1, val: at }]))
+}
+
+fn redirect() -> url::Url {
+    url::Url::parse("https://wx2.qq.com/cgi-bin/mmwebwx-bin/webwxnewloginpage?ticket=A").unwrap()
+}
+
+fn resumed() -> Found {
+    Found { uin: Some(1), has_session: true, keys: Some(keys(1)), is_roster_loaded: true }
+}
+
+fn fetched(at: i64, has_content: bool) -> Event {
+    Event::Fetched(Ok(Fetched { keys: keys(at), has_content, more: false }))
+}
+
+fn checked(number: i64, has_news: bool) -> Event {
+    Event::Checked(Ok(Checked { ret: RetCode::from_number(number), has_news, took: HELD }))
+}
+
+fn online() -> Machine {
+    let mut machine = machine();
+    machine.step(Event::Found(resumed()), NOW);
+    machine.step(fetched(1, false), NOW);
+    assert_eq!(machine.state, State::Online);
+    machine
+}
+
+fn works(actions: &[Action]) -> Vec<&Work> {
+    actions
+        .iter()
+        .filter_map(|action| if let Action::Run(work) = action { Some(work) } else { None })
+        .collect()
+}
+
+#[test]
+fn a_sign_in_goes_from_code_to_news() {
+    let mut machine = machine();
+    let phone = |answer| Event::Phone { answer: Ok(answer), took: HELD };
+    let road = [
+        (Event::SignIn, Work::FetchQr),
+        (Event::Ticket(Ok("u".into())), Work::PollPhone { uuid: "u".into(), polled: false }),
+        (phone(Phone::Waiting), Work::PollPhone { uuid: "u".into(), polled: true }),
+        (phone(Phone::Scanned), Work::PollPhone { uuid: "u".into(), polled: true }),
+        (phone(Phone::Confirmed { redirect: redirect() }), Work::Enter { redirect: redirect() }),
+        (Event::Entered(Ok(Entry::Accepted { uin: 5 })), Work::Open),
+        (Event::Opened(Ok(keys(1))), Work::LoadRoster),
+        (Event::RosterLoaded(Ok(())), Work::Check),
+        (checked(0, false), Work::Check),
+        (checked(0, true), Work::Fetch),
+        (fetched(2, true), Work::Commit),
+        (Event::Committed(Ok(())), Work::Check),
+    ];
+    for (event, work) in road {
+        let label = format!("{event:?}");
+        let actions = machine.step(event, NOW);
+        assert_eq!(works(&actions), [&work], "{label}");
+    }
+    assert_eq!((machine.health(), machine.keys()), (Health::Up, Some(&keys(2))));
+}
+
+#[test]
+fn without_a_stored_session_nothing_happens_by_itself() {
+    let mut machine = machine();
+    assert!(machine.step(Event::Found(Found::default()), NOW).is_empty());
+    assert_eq!(machine.state, State::SignedOut);
+}
+
+#[test]
+fn a_commit_that_fails_fetches_again_from_the_same_key() {
+    let mut machine = online();
+    machine.step(checked(0, true), NOW);
+    machine.step(fetched(9, true), NOW);
+    let actions = machine.step(Event::Committed(Err(Fault::Store("full".into()))), NOW);
+    assert!(matches!(works(&actions)[..], [Work::Wait(_)]), "{actions:?}");
+    assert_eq!(machine.keys(), Some(&keys(1)));
+    assert!(matches!(machine.health(), Health::Degraded { .. }));
+    assert_eq!(works(&machine.step(Event::Waited, NOW)), [&Work::Fetch]);
+}
+
+#[test]
+fn what_ends_a_session_is_confirmed_by_one_sync() {
+    for (code, ends_in) in [(1100, "ended"), (1101, "reviving"), (1102, "reviving"), (1103, "reviving")] {
+        let mut machine = online();
+        let wait = machine.step(checked(code, false), NOW);
+        assert!(matches!(works(&wait)[..], [Work::Wait(_)]));
+        assert_eq!(works(&machine.step(Event::Waited, NOW)), [&Work::Fetch]);
+        machine.step(Event::Fetched(Err(Fault::Ret(RetCode::from_number(code), String::new()))), NOW);
+        let state = match machine.state {
+            State::Ended { .. } => "ended",
+            State::Reviving => "reviving",
+            ref other => panic!("{other:?}"),
+        };
+        assert_eq!(state, ends_in, "{code}");
+
+        let mut machine = online();
+        machine.step(checked(code, false), NOW);
+        machine.step(Event::Waited, NOW);
+        machine.step(fetched(1, false), NOW);
+        assert_eq!(machine.state, State::Online, "the sync denies {code}");
+    }
+}
+
+#[test]
+fn a_poll_that_is_always_denied_is_believed_in_the_end() {
+    let mut machine = online();
+    for _ in 0..MAX_STRIKES {
+        machine.step(checked(1102, false), NOW);
+        machine.step(Event::Waited, NOW);
+        machine.step(fetched(1, false), NOW);
+    }
+    assert_eq!(machine.state, State::Reviving);
+}
+
+#[test]
+fn item_19_other_answers_of_a_poll_never_end_a_session() {
+    for event in
+        [checked(-1, false), checked(3, false), checked(4711, false), Event::Checked(Err(Fault::Garbled))]
+    {
+        let mut machine = online();
+        for _ in 0..100 {
+            machine.step(event.clone(), NOW);
+            machine.step(Event::Waited, NOW);
+            machine.step(fetched(1, false), NOW);
+            assert_eq!(machine.state, State::Online);
+        }
+    }
+}
+
+#[test]
+fn item_21_empty_syncs_are_spaced() {
+    let mut machine = online();
+    let mut waits = Vec::new();
+    for _ in 0..12 {
+        let mut actions = machine.step(checked(0, true), NOW);
+        if works(&actions) == [&Work::Fetch] {
+            actions = machine.step(fetched(1, false), NOW);
+        }
+        if let [Work::Wait(wait)] = works(&actions)[..] {
+            waits.push(*wait);
+            machine.step(Event::Waited, NOW);
+            machine.step(fetched(1, false), NOW);
+            if machine.is_busy && !matches!(works(&actions)[..], [Work::Check]) {
+                machine.step(Event::Waited, NOW);
+                machine.step(fetched(1, false), NOW);
+            }
+        }
+    }
+    assert!(waits.len() >= 3 && waits.iter().all(|wait| *wait <= Duration::from_secs(30)), "{waits:?}");
+    assert!(waits.last() > waits.first());
+    assert_eq!(machine.state, State::Online);
+}
+
+#[test]
+fn the_clock_asks_for_a_sync_now_and_then() {
+    let mut machine = online();
+    assert_eq!(works(&machine.step(checked(0, false), NOW)), [&Work::Check]);
+    let later = NOW.after(Duration::from_secs(601));
+    assert_eq!(works(&machine.step(checked(0, false), later)), [&Work::Fetch]);
+}
+
+#[test]
+fn five_codes_and_no_more() {
+    let mut machine = machine();
+    machine.step(Event::SignIn, NOW);
+    let mut shown = 0;
+    while machine.state == State::FetchingQr {
+        shown += 1;
+        machine.step(Event::Ticket(Ok(format!("u{shown}"))), NOW);
+        machine.step(Event::Phone { answer: Ok(Phone::Gone), took: HELD }, NOW);
+    }
+    assert_eq!(shown, MAX_CODES);
+    assert!(matches!(machine.state, State::Ended { .. }));
+    assert_eq!(works(&machine.step(Event::SignIn, NOW)), [&Work::FetchQr]);
+}
+
+#[test]
+fn another_account_is_refused() {
+    let mut machine = machine();
+    machine.step(Event::Found(Found { uin: Some(1), ..Found::default() }), NOW);
+    machine.step(Event::SignIn, NOW);
+    machine.step(Event::Ticket(Ok("u".into())), NOW);
+    machine.step(Event::Phone { answer: Ok(Phone::Confirmed { redirect: redirect() }), took: HELD }, NOW);
+    let actions = machine.step(Event::Entered(Ok(Entry::Accepted { uin: 2 })), NOW);
+    assert!(works(&actions).is_empty() && matches!(machine.state, State::Refused { .. }), "{actions:?}");
+}
+
+#[test]
+fn item_29_a_stored_key_is_older_than_a_new_opening_and_wins() {
+    let mut machine = machine();
+    machine.step(Event::Found(Found { is_roster_loaded: false, ..resumed() }), NOW);
+    machine.step(Event::Opened(Ok(keys(50))), NOW);
+    assert_eq!(machine.keys(), Some(&keys(1)));
+}
+
+fn any_fault() -> impl Strategy<Value = Fault> {
+    prop_oneof![
+        Just(Fault::Network),
+        Just(Fault::TimedOut),
+        Just(Fault::Garbled),
+        Just(Fault::Store("full".into())),
+        prop::sample::select(vec![-14, -1, 1, 3, 1100, 1101, 1102, 1103, 1203, 1205, 4711])
+            .prop_map(|number| Fault::Ret(RetCode::from_number(number), String::new())),
+    ]
+}
+
+fn result<T: Clone + std::fmt::Debug>(
+    good: impl Strategy<Value = T>,
+) -> impl Strategy<Value = Result<T, Fault>> {
+    prop_oneof![2 => good.prop_map(Ok), 1 => any_fault().prop_map(Err)]
+}
+
+fn any_event() -> impl Strategy<Value = Event> {
+    let phone = prop_oneof![
+        Just(Phone::Confirmed { redirect: redirect() }),
+        Just(Phone::Scanned),
+        Just(Phone::Waiting),
+        Just(Phone::Declined),
+        Just(Phone::Gone),
+    ];
+    let entry = prop_oneof![
+        3 => (1_i64..3).prop_map(|uin| Entry::Accepted { uin }),
+        1 => prop::sample::select(vec![-1, 1101, 1203, 1205])
+            .prop_map(|n| Entry::Refused { ret: RetCode::from_number(n), message: "words".into() }),
+        1 => Just(Entry::WantsBrowser),
+    ];
+    let check = (prop::sample::select(vec![0, 0, 0, 1100, 1101, 1102, -1, 4711]), any::<bool>(), 0_u64..30)
+        .prop_map(|(number, has_news, secs)| Checked {
+            ret: RetCode::from_number(number),
+            has_news,
+            took: Duration::from_secs(secs),
+        });
+    let fetch = (1_i64..9, any::<bool>(), any::<bool>()).prop_map(|(at, has_content, more)| Fetched {
+        keys: keys(at),
+        has_content,
+        more,
+    });
+    prop_oneof![
+        1 => Just(Event::SignIn),
+        1 => prop::bool::weighted(0.2).prop_map(|out| if out { Event::SignOut } else { Event::Waited }),
+        6 => Just(Event::Waited),
+        3 => result(Just("u".to_owned())).prop_map(Event::Ticket),
+        4 => (result(phone), 0_u64..30)
+            .prop_map(|(answer, secs)| Event::Phone { answer, took: Duration::from_secs(secs) }),
+        3 => result(entry).prop_map(Event::Entered),
+        3 => result((1_i64..9).prop_map(keys)).prop_map(Event::Opened),
+        3 => result(Just(())).prop_map(Event::RosterLoaded),
+        6 => result(check).prop_map(Event::Checked),
+        6 => result(fetch).prop_map(Event::Fetched),
+        5 => result(Just(())).prop_map(Event::Committed),
+        1 => Just(Event::Left),
+    ]
+}
+
+/// Whether an event is the answer to a piece of work: the driver feeds back nothing else.
+fn answers(work: &Work, event: &Event) -> bool {
+    matches!(
+        (work, event),
+        (Work::FetchQr | Work::AskPhone, Event::Ticket(_))
+            | (Work::PollPhone { .. }, Event::Phone { .. })
+            | (Work::Enter { .. }, Event::Entered(_))
+            | (Work::Open, Event::Opened(_))
+            | (Work::LoadRoster, Event::RosterLoaded(_))
+            | (Work::Check, Event::Checked(_))
+            | (Work::Fetch, Event::Fetched(_))
+            | (Work::Commit, Event::Committed(_))
+            | (Work::Wait(_), Event::Waited)
+            | (Work::Leave, Event::Left)
+    )
+}
+
+/// Plays events as a driver would, and holds the machine to its invariants after each step.
+fn play(events: Vec<Event>, start: Found, seed: u64) -> Result<(), TestCaseError> {
+    let mut machine = Machine::new(Timings::default(), StdRng::seed_from_u64(seed));
+    let cap = Timings::default().retry_cap;
+    let mut running: Option<Work> = None;
+    let mut waits: Vec<Duration> = Vec::new();
+    let all = std::iter::once(Event::Found(start)).chain(events);
+    for event in all {
+        let is_wish = matches!(event, Event::SignIn | Event::SignOut | Event::Found(_));
+        if !is_wish && !running.as_ref().is_some_and(|work| answers(work, &event)) {
+            continue;
+        }
+        let (was, keys_before) = (machine.state.clone(), machine.keys.clone());
+        if !is_wish {
+            running = None;
+        }
+        let actions = machine.step(event.clone(), NOW);
+        for action in &actions {
+            match action {
+                Action::Cancel => running = None,
+                Action::Run(work) => {
+                    prop_assert!(running.is_none(), "two pieces of work: {running:?} and {work:?}");
+                    if let Work::Wait(wait) = work {
+                        prop_assert!(*wait <= cap, "{wait:?}");
+                        waits.push(*wait);
+                    }
+                    running = Some(work.clone());
+                }
+                Action::Forget | Action::Tell(_) => {}
+            }
+        }
+        let is_ok = |event: &Event| {
+            matches!(event, Event::RosterLoaded(_) | Event::Opened(_) | Event::Fetched(Ok(_)))
+        };
+        if machine.state == State::Online && was != State::Online {
+            let opened = matches!(was, State::Opening { .. } | State::Resuming { .. });
+            prop_assert!(opened && is_ok(&event), "online from {was:?} by {event:?}");
+        }
+        let resting = matches!(was, State::Ended { .. } | State::Refused { .. } | State::SignedOut);
+        if resting && machine.state != was {
+            prop_assert!(is_wish, "{was:?} was left by {event:?}");
+        }
+        if was == State::Online && machine.state == State::Online && machine.keys != keys_before {
+            prop_assert_eq!(event.clone(), Event::Committed(Ok(())), "the key changed before the commit");
+        }
+        if event == Event::SignOut {
+            prop_assert_eq!(&machine.state, &State::Leaving { again: false });
+            prop_assert!(machine.keys.is_none());
+        }
+        let is_resting =
+            matches!(machine.state, State::Ended { .. } | State::Refused { .. } | State::SignedOut);
+        prop_assert_eq!(running.is_none(), is_resting, "{:?} with {:?} running", &machine.state, &running);
+        prop_assert!(machine.codes <= MAX_CODES);
+    }
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 150, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_invariants_hold_from_a_stored_session(
+        events in prop::collection::vec(any_event(), 0..250), seed: u64,
+    ) {
+        play(events, resumed(), seed)?;
+    }
+
+    #[test]
+    fn the_invariants_hold_from_nothing(events in prop::collection::vec(any_event(), 0..250), seed: u64) {
+        play(events, Found::default(), seed)?;
+    }
+
+    #[test]
+    fn delays_have_jitter_of_the_given_generator(seed: u64, faults in 1_u32..40) {
+        let mut machine = Machine::new(Timings::default(), StdRng::seed_from_u64(seed));
+        let mut again = Machine::new(Timings::default(), StdRng::seed_from_u64(seed));
+        let mut other = Machine::new(Timings::default(), StdRng::seed_from_u64(seed ^ 1));
+        let draw = |machine: &mut Machine| (0..faults).map(|_| machine.back_off()).collect::<Vec<_>>();
+        let (one, same, different) = (draw(&mut machine), draw(&mut again), draw(&mut other));
+        prop_assert_eq!(&one, &same);
+        prop_assert_ne!(&one, &different);
+        for (at, wait) in one.iter().enumerate() {
+            let full = Duration::from_secs(1 << at.min(16)).min(Duration::from_secs(60));
+            prop_assert!((full / 2..=full).contains(wait), "{wait:?} of {full:?}");
+        }
+    }
+}
