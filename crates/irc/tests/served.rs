@@ -18,5 +18,7 @@ mod other_client;
 mod replay;
 #[path = "served/service.rs"]
 mod service;
+#[path = "served/tls.rs"]
+mod tls;
 #[path = "served/trouble.rs"]
 mod trouble;
