@@ -1,0 +1,113 @@
+//! The command line: what can be typed, and who does it.
+
+mod account;
+mod chat;
+mod client;
+mod configuration;
+mod doctor;
+mod print;
+mod run;
+mod user;
+
+use std::path::PathBuf;
+
+use clap::{Args, CommandFactory, Parser, Subcommand};
+
+use crate::config::{self, Loaded};
+use crate::demo;
+use crate::failure::Failure;
+
+pub(crate) use print::{is_terminal, out};
+
+/// Brings WeChat chats into IRC clients.
+#[derive(Debug, Parser)]
+#[command(name = "wxgate", version, arg_required_else_help = true, disable_help_subcommand = true)]
+#[command(after_help = "Exit codes: 0 done, 1 the thing asked for failed, 2 usage, 3 configuration, \
+                        4 environment (port taken, store unreachable), 70 bug.\n\
+                        New here? Try: wxgate demo")]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    globals: Globals,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// What every command takes.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Globals {
+    /// Configuration file [default: ./wxgate.toml, then /etc/wxgate/wxgate.toml, then built in]
+    #[arg(short, long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Answer in JSON
+    #[arg(long, global = true)]
+    json: bool,
+}
+
+impl Globals {
+    fn load(&self) -> Result<Loaded, Failure> {
+        Ok(config::load(self.config.as_deref())?)
+    }
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Try everything at once: simulated WeChat, IRC server, web page
+    Demo(demo::Options),
+    /// Run the gateway
+    Run,
+    /// People of this gateway
+    #[command(subcommand)]
+    User(user::Command),
+    /// WeChat accounts
+    #[command(subcommand)]
+    Account(account::Command),
+    /// Chats of an account
+    #[command(subcommand)]
+    Chat(chat::Command),
+    /// Check, show or explain the configuration
+    #[command(subcommand)]
+    Config(configuration::Command),
+    /// Look for what is wrong, and say what to do
+    Doctor,
+    /// Print a completion script for a shell
+    Completions {
+        /// Which shell
+        shell: clap_complete::Shell,
+    },
+}
+
+/// Does what was typed.
+pub(crate) fn execute(cli: Cli) -> Result<(), Failure> {
+    let globals = cli.globals;
+    match cli.command {
+        Command::Demo(options) => in_threads(demo::run(options)),
+        Command::Run => {
+            let loaded = globals.load()?;
+            in_threads(run::run(loaded))
+        }
+        Command::User(command) => in_place(user::run(&globals, command)),
+        Command::Account(command) => in_place(account::run(&globals, command)),
+        Command::Chat(command) => in_place(chat::run(&globals, command)),
+        Command::Config(command) => configuration::run(&globals, &command),
+        Command::Doctor => in_place(doctor::run(&globals)),
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "wxgate", &mut script);
+            out(String::from_utf8_lossy(&script).trim_end());
+            Ok(())
+        }
+    }
+}
+
+fn in_threads(work: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    // Boxed: the whole gateway is one large future, and the stack is not the place for it.
+    let work = Box::pin(work);
+    runtime.map_err(|e| Failure::environment(format!("cannot start threads: {e}")))?.block_on(work)
+}
+
+fn in_place(work: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let work = Box::pin(work);
+    runtime.map_err(|e| Failure::environment(format!("cannot start: {e}")))?.block_on(work)
+}

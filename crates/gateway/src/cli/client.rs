@@ -1,0 +1,179 @@
+//! Talks to the running gateway over its control socket.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Incoming;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::TokioIo;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use tokio::net::UnixStream;
+
+use super::Globals;
+use crate::failure::Failure;
+
+/// Largest answer: ten thousand accounts are about three million bytes.
+const ANSWER_BYTES: usize = 64 << 20;
+/// Longest line of a followed answer.
+const LINE_BYTES: usize = 64 << 10;
+/// How long an answer may take. Removing an account ends its session first.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The running gateway.
+pub(super) struct Client {
+    socket: PathBuf,
+    how_to_start: String,
+}
+
+/// Whether to go on following.
+pub(super) enum Follow {
+    On,
+    Done(Result<(), Failure>),
+}
+
+impl Client {
+    /// The gateway of the configuration that the command line names.
+    pub(super) fn new(globals: &Globals) -> Result<Self, Failure> {
+        let loaded = globals.load()?;
+        let option = loaded.file.as_ref().map(|file| format!(" -c {}", file.display())).unwrap_or_default();
+        let socket = loaded.settings.socket();
+        Ok(Self { socket, how_to_start: format!("wxgate run{option}") })
+    }
+
+    async fn connect(&self) -> Result<UnixStream, Failure> {
+        let socket = self.socket.display();
+        UnixStream::connect(&self.socket).await.map_err(|e| match e.kind() {
+            std::io::ErrorKind::NotFound | std::io::ErrorKind::ConnectionRefused => Failure::asked(format!(
+                "no gateway is running here (nobody answers at {socket}); start it with: {}",
+                self.how_to_start
+            )),
+            std::io::ErrorKind::PermissionDenied => Failure::asked(format!(
+                "the control socket {socket} belongs to another user; run this as the user of the gateway"
+            )),
+            _ => Failure::asked(format!("cannot reach the gateway at {socket}: {e}")),
+        })
+    }
+
+    /// One question, one answer.
+    pub(super) async fn call<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<Value>,
+    ) -> Result<T, Failure> {
+        let stream = self.connect().await?;
+        let answer = async {
+            let (mut sender, connection) = handshake(stream).await?;
+            let asked = async move {
+                let response = sender.send_request(request(method, path, body)?).await.map_err(broken)?;
+                whole(response).await
+            };
+            let (_, answer) = tokio::join!(connection, asked);
+            answer
+        };
+        let (status, bytes) = tokio::time::timeout(PATIENCE, answer).await.map_err(|_| {
+            Failure::asked(format!("the gateway did not answer within {} s", PATIENCE.as_secs()))
+        })??;
+        if !status.is_success() {
+            return Err(refusal(status, &bytes));
+        }
+        serde_json::from_slice(&bytes).map_err(|e| Failure::bug(format!("the gateway's answer is not understood: {e}")))
+    }
+
+    /// One question, an answer of many lines of JSON.
+    pub(super) async fn follow(
+        &self,
+        method: Method,
+        path: &str,
+        mut each: impl FnMut(Value) -> Follow,
+    ) -> Result<(), Failure> {
+        let stream = self.connect().await?;
+        let (mut sender, connection) = handshake(stream).await?;
+        let followed = async {
+            let mut response = sender.send_request(request(method, path, None)?).await.map_err(broken)?;
+            if !response.status().is_success() {
+                let (status, bytes) = whole(response).await?;
+                return Err(refusal(status, &bytes));
+            }
+            let mut waiting = BytesMut::new();
+            while let Some(frame) = response.frame().await {
+                let Ok(data) = frame.map_err(broken)?.into_data() else { continue };
+                waiting.extend_from_slice(&data);
+                while let Some(end) = waiting.iter().position(|byte| *byte == b'\n') {
+                    let line = waiting.split_to(end + 1);
+                    let value = serde_json::from_slice(&line)
+                        .map_err(|e| Failure::bug(format!("the gateway's answer is not understood: {e}")))?;
+                    if let Follow::Done(result) = each(value) {
+                        return result;
+                    }
+                }
+                if waiting.len() > LINE_BYTES {
+                    return Err(Failure::bug("the gateway's answer has no end"));
+                }
+            }
+            Err(Failure::asked("the gateway stopped before this was over; ask again when it is back"))
+        };
+        tokio::select! {
+            biased;
+            result = followed => result,
+            _ = connection => Err(Failure::asked("the gateway closed the connection")),
+        }
+    }
+}
+
+type Sender = hyper::client::conn::http1::SendRequest<Full<Bytes>>;
+
+async fn handshake(stream: UnixStream) -> Result<(Sender, impl Future<Output = hyper::Result<()>>), Failure> {
+    hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(broken)
+}
+
+fn request(method: Method, path: &str, body: Option<Value>) -> Result<Request<Full<Bytes>>, Failure> {
+    let body = body.map(|body| body.to_string()).unwrap_or_default();
+    Request::builder()
+        .method(method)
+        .uri(path)
+        .header("host", "wxgate")
+        .header("content-type", "application/json")
+        .body(Full::new(Bytes::from(body)))
+        .map_err(|e| Failure::bug(format!("cannot ask the gateway: {e}")))
+}
+
+async fn whole(response: Response<Incoming>) -> Result<(StatusCode, Bytes), Failure> {
+    let status = response.status();
+    let body = Limited::new(response.into_body(), ANSWER_BYTES).collect().await;
+    let body = body.map_err(|e| Failure::asked(format!("the gateway's answer broke off: {e}")))?;
+    Ok((status, body.to_bytes()))
+}
+
+fn refusal(status: StatusCode, bytes: &[u8]) -> Failure {
+    let told = serde_json::from_slice::<Value>(bytes).ok();
+    match told.as_ref().and_then(|value| value.get("error")).and_then(Value::as_str) {
+        Some(message) => Failure::asked(message),
+        None => Failure::asked(format!("the gateway refused with status {}", status.as_u16())),
+    }
+}
+
+fn broken(error: hyper::Error) -> Failure {
+    Failure::asked(format!("the connection to the gateway broke: {error}"))
+}
+
+/// One part of a path.
+pub(super) fn segment(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'~' => out.push(char::from(byte)),
+            // A dot too: "." and ".." would be taken for directories by the far side.
+            _ => out.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    out
+}
+
+/// True when somebody answers at the socket.
+pub(super) async fn answers(socket: &Path) -> bool {
+    matches!(tokio::time::timeout(Duration::from_secs(2), UnixStream::connect(socket)).await, Ok(Ok(_)))
+}

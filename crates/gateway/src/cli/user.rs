@@ -1,0 +1,123 @@
+//! `wxgate user …`
+
+use std::io::Read;
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use clap::Subcommand;
+use hyper::Method;
+use ring::rand::{SecureRandom, SystemRandom};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::client::{Client, segment};
+use super::{Globals, print};
+use crate::failure::Failure;
+
+/// Longest password that is read.
+const PASSWORD_BYTES: u64 = 1024;
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Add a person; makes a password and prints it, unless one comes by --password-stdin
+    Add {
+        /// The name to sign in with
+        name: String,
+        /// May see and change everything
+        #[arg(long)]
+        admin: bool,
+        /// Read the password from standard input (one line)
+        #[arg(long)]
+        password_stdin: bool,
+    },
+    /// List the people
+    List,
+    /// Remove a person who has no accounts any more
+    Remove {
+        /// Who
+        name: String,
+    },
+}
+
+#[derive(Deserialize, Serialize)]
+struct Row {
+    name: String,
+    is_admin: bool,
+    accounts: usize,
+}
+
+pub(super) async fn run(globals: &Globals, command: Command) -> Result<(), Failure> {
+    let client = Client::new(globals)?;
+    match command {
+        Command::Add { name, admin, password_stdin } => {
+            let (password, is_made) = match password_stdin {
+                true => (read_password()?, false),
+                false => (made_password()?, true),
+            };
+            let body = json!({ "name": name, "is_admin": admin, "password": password });
+            let _: Value = client.call(Method::POST, "/api/v1/users", Some(body)).await?;
+            match (globals.json, is_made) {
+                (true, true) => print::json(&json!({ "name": name, "is_admin": admin, "password": password })),
+                (true, false) => print::json(&json!({ "name": name, "is_admin": admin })),
+                (false, true) => print::out(&format!(
+                    "{name} was added. Password (shown only now): {password}\n\
+                     Next: wxgate account add ACCOUNT --owner {name}"
+                )),
+                (false, false) => print::out(&format!(
+                    "{name} was added. Next: wxgate account add ACCOUNT --owner {name}"
+                )),
+            }
+        }
+        Command::List => {
+            let rows: Vec<Row> = client.call(Method::GET, "/api/v1/users", None).await?;
+            if globals.json {
+                print::json(&rows);
+            } else if rows.is_empty() {
+                print::out("There is nobody yet. Add somebody with: wxgate user add NAME");
+            } else {
+                let role = |row: &Row| if row.is_admin { "admin" } else { "user" }.to_owned();
+                let cells = |row: &Row| vec![row.name.clone(), role(row), row.accounts.to_string()];
+                let rows: Vec<Vec<String>> = rows.iter().map(cells).collect();
+                print::out(&print::table(&["NAME", "ROLE", "ACCOUNTS"], &rows));
+            }
+        }
+        Command::Remove { name } => {
+            let path = format!("/api/v1/users/{}", segment(&name));
+            let _: Value = client.call(Method::DELETE, &path, None).await?;
+            done(globals, &format!("{name} was removed."));
+        }
+    }
+    Ok(())
+}
+
+/// Tells that something was done.
+pub(super) fn done(globals: &Globals, sentence: &str) {
+    if globals.json {
+        print::json(&json!({ "done": true }));
+    } else {
+        print::out(sentence);
+    }
+}
+
+fn read_password() -> Result<String, Failure> {
+    let mut text = String::new();
+    let read = std::io::stdin().take(PASSWORD_BYTES + 1).read_to_string(&mut text);
+    read.map_err(|e| Failure::usage(format!("cannot read the password from standard input: {e}")))?;
+    let line = text.lines().next().unwrap_or_default();
+    if line.is_empty() {
+        return Err(Failure::usage("standard input holds no password"));
+    }
+    if text.len() as u64 > PASSWORD_BYTES {
+        return Err(Failure::usage(format!("the password is longer than {PASSWORD_BYTES} bytes")));
+    }
+    Ok(line.to_owned())
+}
+
+/// 120 random bits: nobody has to think of a good password, and nothing has to hide typing.
+fn made_password() -> Result<String, Failure> {
+    let mut bytes = [0_u8; 15];
+    SystemRandom::new()
+        .fill(&mut bytes)
+        .map_err(|_| Failure::environment("the system gives no random numbers"))?;
+    Ok(URL_SAFE_NO_PAD.encode(bytes))
+}

@@ -1,0 +1,129 @@
+//! What the operator may set: defaults, then the file, then the environment.
+//!
+//! `keys` is the table of everything; `file` and `env` judge their layer against it and remember
+//! where each value stands; the `config` crate lays the layers over each other; `check` judges
+//! what only shows in the whole. All problems are told at once.
+
+mod check;
+mod env;
+mod file;
+pub(crate) mod keys;
+mod problem;
+mod reference;
+mod sections;
+mod show;
+mod value;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use config::{Config, File, FileFormat};
+
+pub(crate) use problem::{Origin, Problem};
+pub(crate) use reference::{page, reference};
+pub(crate) use sections::{LogFormat, Settings};
+pub(crate) use show::{ShownKey, shown};
+
+/// Where a configuration is looked for when none is named.
+const PLACES: [&str; 2] = ["wxgate.toml", "/etc/wxgate/wxgate.toml"];
+/// Largest configuration file. Chosen: a thousand times a long one.
+const MOST_BYTES: u64 = 1 << 20;
+
+/// A configuration that holds.
+#[derive(Debug)]
+pub(crate) struct Loaded {
+    /// The typed values.
+    pub(crate) settings: Settings,
+    /// The file that was read, if there was one.
+    pub(crate) file: Option<PathBuf>,
+    /// The layered values, for showing.
+    layered: Config,
+    /// Where each value that somebody set was set.
+    origins: BTreeMap<String, Origin>,
+}
+
+/// Why there is no configuration.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Problems(pub(crate) Vec<Problem>);
+
+impl std::fmt::Display for Problems {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let lines: Vec<String> = self.0.iter().map(Problem::to_string).collect();
+        f.write_str(&lines.join("\n"))
+    }
+}
+
+/// Loads the file that was named, or the first of the usual places, under the process's
+/// environment.
+pub(crate) fn load(named: Option<&Path>) -> Result<Loaded, Problems> {
+    let vars: Vec<(String, String)> = std::env::vars_os()
+        .map(|(name, value)| (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned()))
+        .collect();
+    let usual = PLACES.iter().map(Path::new).find(|path| path.exists());
+    match named.or(usual) {
+        Some(path) => {
+            let name = path.display().to_string();
+            let text = read_file(path).map_err(|message| {
+                let origin = Origin::File { file: name.clone(), line: 1 };
+                Problems(vec![Problem::new(origin, "", message)])
+            })?;
+            let mut loaded = layer(&name, &text, &vars)?;
+            loaded.file = Some(path.to_owned());
+            Ok(loaded)
+        }
+        None => layer("", "", &vars),
+    }
+}
+
+fn read_file(path: &Path) -> Result<String, String> {
+    let size = std::fs::metadata(path).map_err(|e| format!("cannot be read: {e}"))?.len();
+    if size > MOST_BYTES {
+        return Err(format!("is larger than {MOST_BYTES} bytes"));
+    }
+    let bytes = std::fs::read(path).map_err(|e| format!("cannot be read: {e}"))?;
+    String::from_utf8(bytes).map_err(|_| "is not UTF-8 text".to_owned())
+}
+
+/// Lays file and environment over the defaults and judges the whole.
+fn layer(name: &str, text: &str, vars: &[(String, String)]) -> Result<Loaded, Problems> {
+    let found = file::read(&file::Source { name, text });
+    let (set, env_problems) = env::read(vars);
+    let mut problems = found.problems;
+    problems.extend(env_problems);
+    if !problems.is_empty() {
+        return Err(Problems(problems));
+    }
+    let mut origins = found.origins;
+    let mut overrides = String::new();
+    for setting in set {
+        overrides.push_str(&format!("{} = {}\n", setting.path, setting.toml));
+        origins.insert(setting.path, Origin::Env { variable: setting.variable });
+    }
+    let toml = |text: &str| File::from_str(text, FileFormat::Toml);
+    let layered = Config::builder()
+        .add_source(toml(&keys::defaults()))
+        .add_source(toml(text))
+        .add_source(toml(&overrides))
+        .build();
+    // The layers were judged before, so what fails here is a disagreement between the table and
+    // the types, which the tests look for.
+    let failed = |e: config::ConfigError| {
+        let origin = Origin::File { file: name.to_owned(), line: 1 };
+        Problems(vec![Problem::new(origin, "", e.to_string())])
+    };
+    let layered = layered.map_err(failed)?;
+    let settings: Settings = layered.clone().try_deserialize().map_err(failed)?;
+    let loaded = Loaded { settings, file: None, layered, origins };
+    let problems = check::check(&loaded);
+    if problems.is_empty() { Ok(loaded) } else { Err(Problems(problems)) }
+}
+
+impl Loaded {
+    /// Where the value of a key was set.
+    pub(crate) fn origin(&self, path: &str) -> Origin {
+        self.origins.get(path).cloned().unwrap_or(Origin::Default)
+    }
+}
+
+#[cfg(test)]
+mod tests;

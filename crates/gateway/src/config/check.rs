@@ -1,0 +1,188 @@
+//! What only shows in the whole: keys that need each other, files, faces of other versions.
+
+use std::net::SocketAddr;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use tracing_subscriber::filter::Targets;
+
+use super::keys;
+use super::sections::{
+    BotSection, InstanceSection, IrcSections, LogSection, MatrixSections, StoreSection, WebSection, set,
+};
+use super::{Loaded, Problem};
+
+/// What is wrong, as key and sentence; the caller adds where the key was set.
+#[derive(Default)]
+struct Complaints(Vec<(String, String)>);
+
+impl Complaints {
+    fn add(&mut self, key: &str, message: impl Into<String>) {
+        self.0.push((key.to_owned(), message.into()));
+    }
+
+    fn add_if(&mut self, wrong: bool, key: &str, message: &str) {
+        if wrong {
+            self.add(key, message);
+        }
+    }
+
+    /// A file that must be there and readable.
+    fn file(&mut self, key: &str, path: &Path) {
+        let Some(path) = set(path) else { return };
+        if let Err(e) = std::fs::File::open(path) {
+            self.add(key, format!("{} cannot be read: {e}", path.display()));
+        }
+    }
+
+    /// A file that must be there, and that others must not be able to read.
+    fn secret(&mut self, key: &str, path: &Path) {
+        let Some(path) = set(path) else { return };
+        match secret_fault(path) {
+            Some(fault) => self.add(key, fault),
+            None => self.file(key, path),
+        }
+    }
+}
+
+/// Why this file cannot hold a secret; `None` when it can or is not there.
+pub(crate) fn secret_fault(path: &Path) -> Option<String> {
+    let mode = std::fs::metadata(path).ok()?.mode();
+    // The group may read: that is how system services are given keys.
+    (mode & 0o007 != 0).then(|| {
+        let path = path.display();
+        format!("{path} can be read by everybody (mode {:o}); run: chmod 600 {path}", mode & 0o777)
+    })
+}
+
+/// Everything that is wrong with the whole.
+pub(super) fn check(loaded: &Loaded) -> Vec<Problem> {
+    let settings = &loaded.settings;
+    let mut complaints = Complaints::default();
+    let root = settings.data_dir.as_os_str().is_empty();
+    complaints.add_if(root, "data_dir", "must not be empty");
+    settings.store.check(&mut complaints);
+    settings.instance.check(&mut complaints);
+    complaints.add_if(settings.wechat.device_name.is_empty(), "wechat.device_name", "must not be empty");
+    settings.irc.check(&mut complaints);
+    settings.matrix.check(&mut complaints);
+    settings.web.check(&mut complaints);
+    settings.log.check(&mut complaints);
+    let place = |(key, message): (String, String)| Problem::new(loaded.origin(&key), key, message);
+    complaints.0.into_iter().map(place).collect()
+}
+
+impl StoreSection {
+    fn check(&self, complaints: &mut Complaints) {
+        complaints.secret("store.seal_key_file", &self.seal_key_file);
+        let url = self.url.as_str();
+        match url.split_once(':') {
+            _ if url == "sqlite" => {}
+            Some(("sqlite", "")) => complaints.add("store.url", "names no file after sqlite:"),
+            Some(("sqlite", _)) => {}
+            Some(("postgres" | "postgresql", _)) => complaints.add_if(
+                !cfg!(feature = "postgres"),
+                "store.url",
+                "PostgreSQL is not part of this build; build with --features postgres, or use \"sqlite\"",
+            ),
+            _ => complaints.add("store.url", "must be \"sqlite\", sqlite:PATH or postgres://USER@HOST/DATABASE"),
+        }
+    }
+}
+
+impl InstanceSection {
+    fn check(&self, complaints: &mut Complaints) {
+        let message = "several instances on one database are not part of this version; leave the default";
+        complaints.add_if(!self.name.is_empty(), "instance.name", message);
+        let default = keys::find("instance.lease_seconds").map_or("", |(_, key)| key.default);
+        complaints.add_if(self.lease_seconds.to_string() != default, "instance.lease_seconds", message);
+    }
+}
+
+impl IrcSections {
+    fn check(&self, complaints: &mut Complaints) {
+        let server = &self.server;
+        complaints.add_if(
+            !server.websocket_listen.is_empty(),
+            "irc.server.websocket_listen",
+            "IRC over WebSocket is not part of this version; leave it empty",
+        );
+        for network in &self.network {
+            let name = &network.name;
+            let message = format!("joining IRC networks ({name:?}) is not part of this version; remove the entry");
+            complaints.add("irc.network", message);
+        }
+        let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.');
+        let named = server.name.contains('.') && server.name.len() <= 63 && server.name.chars().all(fits);
+        // Clients tell servers from people by the dot. Source: the IRC notes, section 1.
+        complaints.add_if(!named, "irc.server.name", "must be a host name with a dot, such as \"wxgate.local\"");
+        complaints.file("irc.server.tls_cert", &server.tls_cert);
+        complaints.secret("irc.server.tls_key", &server.tls_key);
+        complaints.file("irc.server.motd_file", &server.motd_file);
+        if !server.tls_listen.is_empty() {
+            let needed = "is needed for irc.server.tls_listen";
+            complaints.add_if(set(&server.tls_cert).is_none(), "irc.server.tls_cert", needed);
+            complaints.add_if(set(&server.tls_key).is_none(), "irc.server.tls_key", needed);
+        }
+        let deaf = server.enabled && server.listen.is_empty() && server.tls_listen.is_empty();
+        complaints.add_if(deaf, "irc.server.listen", "is empty, and so is tls_listen; set enabled = false instead");
+    }
+}
+
+impl MatrixSections {
+    fn check(&self, complaints: &mut Complaints) {
+        let message = "Matrix is not part of this version; leave it false";
+        complaints.add_if(self.appservice.enabled, "matrix.appservice.enabled", message);
+        complaints.add_if(self.bot.enabled, "matrix.bot.enabled", message);
+        complaints.secret("matrix.appservice.as_token_file", &self.appservice.as_token_file);
+        complaints.secret("matrix.appservice.hs_token_file", &self.appservice.hs_token_file);
+        for who in self.appservice.permissions.keys() {
+            let fits = !who.is_empty() && (!who.starts_with('@') || who.contains(':'));
+            let key = format!("matrix.appservice.permissions.{who}");
+            complaints.add_if(!fits, &key, "must be a domain or @name:domain");
+        }
+        self.bot.check(complaints);
+    }
+}
+
+impl BotSection {
+    fn check(&self, complaints: &mut Complaints) {
+        complaints.secret("matrix.bot.password_file", &self.password_file);
+        complaints.secret("matrix.bot.recovery_key_file", &self.recovery_key_file);
+    }
+}
+
+impl WebSection {
+    fn check(&self, complaints: &mut Complaints) {
+        let message = "HTTPS is not part of this version; put a TLS proxy in front and leave it empty";
+        complaints.add_if(set(&self.tls_cert).is_some(), "web.tls_cert", message);
+        complaints.add_if(set(&self.tls_key).is_some(), "web.tls_key", message);
+        if self.listen.is_empty() {
+            complaints.add("web.listen", "must not be empty");
+        } else if self.public_url.is_empty() && !is_loopback(&self.listen) {
+            let message = "is needed when web.listen can be reached from other machines \
+                           (such as https://wx.example.org)";
+            complaints.add("web.public_url", message);
+        }
+        if self.public_url.contains(['?', '#']) {
+            complaints.add("web.public_url", "must not contain ? or #");
+        }
+    }
+}
+
+impl LogSection {
+    fn check(&self, complaints: &mut Complaints) {
+        if self.filter.parse::<Targets>().is_err() {
+            let message = "must be a level (error, warn, info, debug, trace) or TARGET=LEVEL, parted by commas";
+            complaints.add("log.filter", message);
+        }
+    }
+}
+
+/// True when only this machine reaches the address.
+pub(crate) fn is_loopback(address: &str) -> bool {
+    match address.parse::<SocketAddr>() {
+        Ok(address) => address.ip().is_loopback(),
+        Err(_) => address.rsplit_once(':').is_some_and(|(host, _)| host == "localhost"),
+    }
+}

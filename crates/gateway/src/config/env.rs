@@ -1,0 +1,88 @@
+//! `WXGATE__SECTION__KEY`: every key as an environment variable, typed by the table.
+
+use toml::de::DeValue;
+
+use super::keys::{self, Kind};
+use super::problem::{Origin, Problem};
+use super::value;
+
+/// Variables with this prefix are ours; one that is no key is an error, not somebody else's.
+const PREFIX: &str = "WXGATE__";
+
+/// A key that the environment sets.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Setting {
+    pub(super) path: String,
+    pub(super) variable: String,
+    /// The value, written as TOML.
+    pub(super) toml: String,
+}
+
+/// Reads and judges the variables; `all` is the whole environment.
+pub(super) fn read(all: &[(String, String)]) -> (Vec<Setting>, Vec<Problem>) {
+    let mut settings = Vec::new();
+    let mut problems = Vec::new();
+    for (variable, text) in all {
+        let Some(rest) = variable.strip_prefix(PREFIX) else { continue };
+        match read_one(variable, rest, text) {
+            Ok(setting) => settings.push(setting),
+            Err(problem) => problems.push(problem),
+        }
+    }
+    (settings, problems)
+}
+
+fn read_one(variable: &str, rest: &str, text: &str) -> Result<Setting, Problem> {
+    let origin = Origin::Env { variable: variable.to_owned() };
+    let path = rest.split("__").map(str::to_ascii_lowercase).collect::<Vec<_>>().join(".");
+    let Some((section, key)) = keys::find(&path) else {
+        return Err(Problem::unknown(origin, &path));
+    };
+    if section.is_list {
+        let message = format!("[[{}]] can only be written in the file", section.path);
+        return Err(Problem::new(origin, path, message));
+    }
+    let toml = as_toml(text, key.kind);
+    // The same judgement as for the file, on the same text that will be layered.
+    let parsed = DeValue::parse(&toml);
+    let message = match &parsed {
+        Ok(value) => value::misfit(value.get_ref(), key.kind),
+        Err(_) => Some(format!("{text:?} cannot be read as a value of this key")),
+    };
+    match message {
+        Some(message) => Err(Problem::new(origin, path, message)),
+        None => Ok(Setting { path, variable: variable.to_owned(), toml }),
+    }
+}
+
+/// The variable's text as TOML: numbers, flags and tables as they stand, lists also parted by
+/// commas, everything else quoted.
+fn as_toml(text: &str, kind: Kind) -> String {
+    match kind {
+        Kind::Flag | Kind::Number { .. } | Kind::Record(_) | Kind::Words(_) => text.trim().to_owned(),
+        Kind::Addresses if text.trim_start().starts_with('[') && text.trim_end().ends_with(']') && text.contains('"') => {
+            text.trim().to_owned()
+        }
+        Kind::Addresses => {
+            let items = text.split(',').map(str::trim).filter(|item| !item.is_empty()).map(quoted);
+            format!("[{}]", items.collect::<Vec<_>>().join(", "))
+        }
+        _ => quoted(text),
+    }
+}
+
+/// A TOML basic string.
+pub(super) fn quoted(text: &str) -> String {
+    let mut out = String::with_capacity(text.len() + 2);
+    out.push('"');
+    for c in text.chars() {
+        match c {
+            '"' => out.push_str("\\\""),
+            '\\' => out.push_str("\\\\"),
+            c if c.is_control() => out.push_str(&format!("\\u{:04X}", u32::from(c))),
+            c => out.push(c),
+        }
+    }
+    out.push('"');
+    out
+}

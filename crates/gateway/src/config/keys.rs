@@ -1,0 +1,367 @@
+//! The table of every key: what it may hold, its default, and what it means.
+//!
+//! The same table validates files and environment, supplies the defaults and writes the
+//! reference, so that the three cannot disagree.
+
+/// What a key may hold.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Kind {
+    /// Any text.
+    Text,
+    /// Yes or no.
+    Flag,
+    /// A whole number within bounds.
+    Number { min: i64, max: i64 },
+    /// One of these words.
+    Choice(&'static [&'static str]),
+    /// `HOST:PORT`, or empty where the default is empty.
+    Address,
+    /// A list of `HOST:PORT`.
+    Addresses,
+    /// `http://` or `https://` address, or empty.
+    Url,
+    /// Address of a proxy, or empty.
+    Proxy,
+    /// Path of a file that need not be kept secret, or empty.
+    File,
+    /// Path of a file that others must not be able to read, or empty.
+    SecretFile,
+    /// An inline table with these keys.
+    Record(&'static [Key]),
+    /// A table of free names, each with one of these words.
+    Words(&'static [&'static str]),
+}
+
+/// One key.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Key {
+    /// Its name within the section.
+    pub(crate) name: &'static str,
+    /// What it may hold.
+    pub(crate) kind: Kind,
+    /// The default, written as TOML.
+    pub(crate) default: &'static str,
+    /// For the reference; one or more lines.
+    pub(crate) doc: &'static str,
+}
+
+/// A section of the file.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Section {
+    /// Dotted path; empty for the top of the file.
+    pub(crate) path: &'static str,
+    /// True for `[[path]]`, which may occur any number of times.
+    pub(crate) is_list: bool,
+    /// For the reference.
+    pub(crate) doc: &'static str,
+    /// Its keys.
+    pub(crate) keys: &'static [Key],
+}
+
+const fn key(name: &'static str, kind: Kind, default: &'static str, doc: &'static str) -> Key {
+    Key { name, kind, default, doc }
+}
+
+/// Largest size that may be configured, in bytes: far beyond any disk, well within an `i64`.
+const MOST_BYTES: i64 = 1 << 60;
+
+const SASL: &[Key] = &[
+    key("user", Kind::Text, "\"\"", "Account name at the network's services."),
+    key("password_file", Kind::SecretFile, "\"\"", "File with the password."),
+];
+
+/// Every section, in the order of the reference.
+pub(crate) const SECTIONS: &[Section] = &[
+    Section {
+        path: "",
+        is_list: false,
+        doc: "",
+        keys: &[key(
+            "data_dir",
+            Kind::Text,
+            "\"wxgate-data\"",
+            "Directory of the database, the media files, the made keys and the control socket.\n\
+             Made with mode 0700 when it is missing. One running gateway per directory.",
+        )],
+    },
+    Section {
+        path: "store",
+        is_list: false,
+        doc: "Durable state.",
+        keys: &[
+            key(
+                "url",
+                Kind::Text,
+                "\"sqlite\"",
+                "\"sqlite\" is wxgate.db in data_dir; or sqlite:PATH; or postgres://USER@HOST/DATABASE\n\
+                 (in builds with the feature \"postgres\").",
+            ),
+            key(
+                "seal_key_file",
+                Kind::SecretFile,
+                "\"\"",
+                "32 random bytes in base64 that seal cookies and tokens at rest. Empty: made in data_dir\n\
+                 with mode 0600. Without this file a copy of the database signs nobody in.",
+            ),
+        ],
+    },
+    Section {
+        path: "instance",
+        is_list: false,
+        doc: "Several gateways on one PostgreSQL. Not part of this version: leave the defaults.",
+        keys: &[
+            key("name", Kind::Text, "\"\"", "Name of this instance; empty: host name and a random part."),
+            key(
+                "lease_seconds",
+                Kind::Number { min: 5, max: 3600 },
+                "15",
+                "How long an instance holds an account without renewing.",
+            ),
+        ],
+    },
+    WECHAT,
+    IRC_SERVER,
+    IRC_NETWORK,
+    APPSERVICE,
+    BOT,
+    WEB,
+    Section {
+        path: "media",
+        is_list: false,
+        doc: "Attachments.",
+        keys: &[
+            key(
+                "keep_days",
+                Kind::Number { min: 1, max: 36_500 },
+                "30",
+                "Attachments that nobody has fetched for this long are deleted.",
+            ),
+            key(
+                "max_store_bytes",
+                Kind::Number { min: 1 << 20, max: MOST_BYTES },
+                "10737418240",
+                "Beyond this much the attachments that were fetched least recently are deleted first.",
+            ),
+            key(
+                "link_ttl_hours",
+                Kind::Number { min: 1, max: 87_600 },
+                "168",
+                "How long a link to an attachment works.",
+            ),
+        ],
+    },
+    Section {
+        path: "limits",
+        is_list: false,
+        doc: "Limits that protect people and the service.",
+        keys: &[
+            key(
+                "accounts_per_user",
+                Kind::Number { min: 1, max: 1_000_000 },
+                "10",
+                "How many WeChat accounts one person may add.",
+            ),
+            key(
+                "sends_per_minute",
+                Kind::Number { min: 1, max: 6000 },
+                "30",
+                "Messages per account and minute towards WeChat, with jitter: be a gentle client.",
+            ),
+        ],
+    },
+    Section {
+        path: "log",
+        is_list: false,
+        doc: "The log goes to standard error and never contains message texts or secrets.",
+        keys: &[
+            key("format", Kind::Choice(&["pretty", "json"]), "\"pretty\"", "\"pretty\" or \"json\"."),
+            key(
+                "filter",
+                Kind::Text,
+                "\"info\"",
+                "A level (error, warn, info, debug, trace), or several parted by commas with the part of\n\
+                 the program they are for: \"info,wxgate_wechat=debug\".",
+            ),
+        ],
+    },
+];
+
+const WECHAT: Section = Section {
+    path: "wechat",
+    is_list: false,
+    doc: "The WeChat side.",
+    keys: &[
+        key(
+            "service",
+            Kind::Url,
+            "\"\"",
+            "Empty: the real host families. An address such as \"http://127.0.0.1:9000\" sends everything\n\
+             that would go to them there, paths unchanged (tests, demo, relays).",
+        ),
+        key(
+            "profile",
+            Kind::Choice(&["desktop", "web"]),
+            "\"desktop\"",
+            "Which client we present ourselves as: \"desktop\" or \"web\". Most accounts are refused as \"web\".",
+        ),
+        key("device_name", Kind::Text, "\"wxgate\"", "The name the phone shows for this client."),
+        key(
+            "proxy",
+            Kind::Proxy,
+            "\"\"",
+            "http://HOST:PORT or socks5://HOST:PORT for everything towards WeChat; empty: none.",
+        ),
+        key(
+            "max_media_bytes",
+            Kind::Number { min: 1 << 10, max: MOST_BYTES },
+            "104857600",
+            "Attachments larger than this are not fetched; the message says so.",
+        ),
+    ],
+};
+
+const IRC_SERVER: Section = Section {
+    path: "irc.server",
+    is_list: false,
+    doc: "The built-in IRC server: each WeChat account is a network of its own to its owner.",
+    keys: &[
+        key("enabled", Kind::Flag, "true", "Whether to serve IRC."),
+        key("name", Kind::Text, "\"wxgate.local\"", "The server's name in what it says; a host name with a dot."),
+        key(
+            "listen",
+            Kind::Addresses,
+            "[\"127.0.0.1:6667\"]",
+            "Addresses without TLS. Passwords cross in the clear: loopback or a private network only.",
+        ),
+        key("tls_listen", Kind::Addresses, "[]", "Addresses with TLS, for example \"0.0.0.0:6697\"."),
+        key("tls_cert", Kind::File, "\"\"", "Certificate chain (PEM) for tls_listen; read again when it changes."),
+        key("tls_key", Kind::SecretFile, "\"\"", "Private key (PEM) for tls_listen."),
+        key("websocket_listen", Kind::Addresses, "[]", "IRC over WebSocket. Not part of this version."),
+        key("motd_file", Kind::File, "\"\"", "Text of the message of the day; empty: a short built-in one."),
+    ],
+};
+
+const IRC_NETWORK: Section = Section {
+    path: "irc.network",
+    is_list: true,
+    doc: "An existing IRC network that wxgate joins as a client. Not part of this version.",
+    keys: &[
+        key("name", Kind::Text, "\"libera\"", "How this network is called here."),
+        key("address", Kind::Address, "\"irc.libera.chat:6697\"", "HOST:PORT of a server."),
+        key("tls", Kind::Flag, "true", "Whether to use TLS."),
+        key("nick", Kind::Text, "\"wxgate\"", "The relay's nick."),
+        key(
+            "sasl",
+            Kind::Record(SASL),
+            "{ user = \"\", password_file = \"\" }",
+            "Signs in at the network's services.",
+        ),
+        key(
+            "puppets",
+            Kind::Flag,
+            "false",
+            "true: one connection per person who speaks, at most max_puppets.",
+        ),
+        key("max_puppets", Kind::Number { min: 1, max: 1000 }, "10", "Most connections for puppets."),
+    ],
+};
+
+const APPSERVICE: Section = Section {
+    path: "matrix.appservice",
+    is_list: false,
+    doc: "Matrix as an application service of a homeserver. Not part of this version: leave it disabled.",
+    keys: &[
+        key("enabled", Kind::Flag, "false", "Whether to run it."),
+        key("homeserver", Kind::Url, "\"http://127.0.0.1:8008\"", "Client-server address of the homeserver."),
+        key("domain", Kind::Text, "\"example.org\"", "The part of its user ids after the colon."),
+        key("listen", Kind::Address, "\"127.0.0.1:29320\"", "Where the homeserver reaches us."),
+        key("as_token_file", Kind::SecretFile, "\"\"", "Token with which we show ourselves."),
+        key("hs_token_file", Kind::SecretFile, "\"\"", "Token with which the homeserver shows itself."),
+        key(
+            "encryption",
+            Kind::Choice(&["off", "allow", "default"]),
+            "\"allow\"",
+            "End-to-bridge encryption: \"off\", \"allow\" or \"default\".",
+        ),
+        key(
+            "permissions",
+            Kind::Words(&["user", "admin"]),
+            "{ \"example.org\" = \"user\", \"@me:example.org\" = \"admin\" }",
+            "Who may use it: domains and user ids, each \"user\" or \"admin\".",
+        ),
+    ],
+};
+
+const BOT: Section = Section {
+    path: "matrix.bot",
+    is_list: false,
+    doc: "Matrix as an ordinary account on somebody's homeserver. Not part of this version: leave it disabled.",
+    keys: &[
+        key("enabled", Kind::Flag, "false", "Whether to run it."),
+        key("homeserver", Kind::Url, "\"\"", "Client-server address of the homeserver."),
+        key("user", Kind::Text, "\"\"", "The account, as @name:domain."),
+        key("password_file", Kind::SecretFile, "\"\"", "File with its password."),
+        key("recovery_key_file", Kind::SecretFile, "\"\"", "File with its recovery key."),
+    ],
+};
+
+const WEB: Section = Section {
+    path: "web",
+    is_list: false,
+    doc: "HTTP: status page, media links, health, metrics.",
+    keys: &[
+        key("listen", Kind::Address, "\"127.0.0.1:8480\"", "HOST:PORT to listen on."),
+        key(
+            "public_url",
+            Kind::Url,
+            "\"\"",
+            "How links to media are written. Empty: http:// and the listen address. Required when others\n\
+             than this machine can reach the listener.",
+        ),
+        key(
+            "tls_cert",
+            Kind::File,
+            "\"\"",
+            "Certificate chain (PEM). Not part of this version: put a TLS proxy in front.",
+        ),
+        key("tls_key", Kind::SecretFile, "\"\"", "Private key (PEM). Not part of this version."),
+    ],
+};
+
+/// The section with this path.
+pub(crate) fn section(path: &str) -> Option<&'static Section> {
+    SECTIONS.iter().find(|section| section.path == path)
+}
+
+/// The key with this dotted path; not for keys inside records.
+pub(crate) fn find(path: &str) -> Option<(&'static Section, &'static Key)> {
+    let (section_path, name) = path.rsplit_once('.').unwrap_or(("", path));
+    let section = section(section_path)?;
+    section.keys.iter().find(|key| key.name == name).map(|key| (section, key))
+}
+
+/// `section.name`, or `name` at the top.
+pub(crate) fn join(section: &str, name: &str) -> String {
+    if section.is_empty() { name.to_owned() } else { format!("{section}.{name}") }
+}
+
+/// Every dotted path, keys and sections.
+pub(crate) fn paths() -> impl Iterator<Item = String> {
+    SECTIONS.iter().flat_map(|section| section.keys.iter().map(|key| join(section.path, key.name)))
+}
+
+/// All defaults as one TOML text. Lists of sections are empty by default.
+pub(crate) fn defaults() -> String {
+    let mut text = String::new();
+    for section in SECTIONS.iter().filter(|section| !section.is_list) {
+        if !section.path.is_empty() {
+            text.push_str(&format!("[{}]\n", section.path));
+        }
+        for key in section.keys {
+            // Whom to let in is not something to presume.
+            let value = if matches!(key.kind, Kind::Words(_)) { "{}" } else { key.default };
+            text.push_str(&format!("{} = {value}\n", key.name));
+        }
+    }
+    text
+}

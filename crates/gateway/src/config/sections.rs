@@ -1,0 +1,151 @@
+//! The typed sections. Values are in range and well formed once the table has judged them.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+/// Everything.
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct Settings {
+    pub(crate) data_dir: PathBuf,
+    pub(crate) store: StoreSection,
+    pub(crate) instance: InstanceSection,
+    pub(crate) wechat: WechatSection,
+    pub(crate) irc: IrcSections,
+    pub(crate) matrix: MatrixSections,
+    pub(crate) web: WebSection,
+    pub(crate) media: MediaSection,
+    pub(crate) limits: LimitsSection,
+    pub(crate) log: LogSection,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct StoreSection {
+    pub(crate) url: String,
+    pub(crate) seal_key_file: PathBuf,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct InstanceSection {
+    pub(crate) name: String,
+    pub(crate) lease_seconds: u32,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Profile {
+    Desktop,
+    Web,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct WechatSection {
+    pub(crate) service: String,
+    pub(crate) profile: Profile,
+    pub(crate) device_name: String,
+    pub(crate) proxy: String,
+    pub(crate) max_media_bytes: u64,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct IrcSections {
+    pub(crate) server: IrcServerSection,
+    #[serde(default)]
+    pub(crate) network: Vec<IrcNetworkEntry>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct IrcServerSection {
+    pub(crate) enabled: bool,
+    pub(crate) name: String,
+    pub(crate) listen: Vec<String>,
+    pub(crate) tls_listen: Vec<String>,
+    pub(crate) tls_cert: PathBuf,
+    pub(crate) tls_key: PathBuf,
+    pub(crate) websocket_listen: Vec<String>,
+    pub(crate) motd_file: PathBuf,
+}
+
+/// One `[[irc.network]]`; its other keys are judged by the table alone while no version joins
+/// networks.
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct IrcNetworkEntry {
+    #[serde(default)]
+    pub(crate) name: String,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct MatrixSections {
+    pub(crate) appservice: AppserviceSection,
+    pub(crate) bot: BotSection,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct AppserviceSection {
+    pub(crate) enabled: bool,
+    pub(crate) as_token_file: PathBuf,
+    pub(crate) hs_token_file: PathBuf,
+    pub(crate) permissions: BTreeMap<String, String>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct BotSection {
+    pub(crate) enabled: bool,
+    pub(crate) password_file: PathBuf,
+    pub(crate) recovery_key_file: PathBuf,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct WebSection {
+    pub(crate) listen: String,
+    pub(crate) public_url: String,
+    pub(crate) tls_cert: PathBuf,
+    pub(crate) tls_key: PathBuf,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct MediaSection {
+    pub(crate) keep_days: u32,
+    pub(crate) max_store_bytes: u64,
+    pub(crate) link_ttl_hours: u32,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct LimitsSection {
+    pub(crate) accounts_per_user: usize,
+    pub(crate) sends_per_minute: u32,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum LogFormat {
+    Pretty,
+    Json,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct LogSection {
+    pub(crate) format: LogFormat,
+    pub(crate) filter: String,
+}
+
+impl Settings {
+    /// The control socket.
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.data_dir.join("wxgate.sock")
+    }
+
+    /// How links begin, without a slash at the end.
+    pub(crate) fn link_base(&self) -> String {
+        match self.web.public_url.trim_end_matches('/') {
+            "" => format!("http://{}", self.web.listen),
+            url => url.to_owned(),
+        }
+    }
+}
+
+/// A path that was set.
+pub(crate) fn set(path: &Path) -> Option<&Path> {
+    (!path.as_os_str().is_empty()).then_some(path)
+}

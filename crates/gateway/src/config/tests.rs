@@ -1,0 +1,202 @@
+use std::os::unix::fs::PermissionsExt;
+
+use super::*;
+
+fn told(text: &str, vars: &[(&str, &str)]) -> Vec<String> {
+    let vars: Vec<(String, String)> = vars.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+    match layer("wx.toml", text, &vars) {
+        Ok(_) => Vec::new(),
+        Err(problems) => problems.0.iter().map(Problem::to_string).collect(),
+    }
+}
+
+fn loaded(text: &str, vars: &[(&str, &str)]) -> Loaded {
+    let vars: Vec<(String, String)> = vars.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+    layer("wx.toml", text, &vars).unwrap()
+}
+
+#[test]
+fn nothing_set_gives_the_documented_defaults() {
+    let settings = loaded("", &[]).settings;
+    assert_eq!(settings.data_dir, Path::new("wxgate-data"));
+    assert_eq!(settings.irc.server.listen, ["127.0.0.1:6667"]);
+    assert_eq!(settings.web.listen, "127.0.0.1:8480");
+    assert_eq!(settings.link_base(), "http://127.0.0.1:8480");
+    assert_eq!(settings.media.max_store_bytes, 10_737_418_240);
+    assert_eq!(settings.limits.sends_per_minute, 30);
+    assert!(settings.matrix.appservice.permissions.is_empty());
+}
+
+#[test]
+fn the_environment_wins_over_the_file_and_the_file_over_the_defaults() {
+    let text = "data_dir = \"from-file\"\n[web]\nlisten = \"127.0.0.1:1\"\n[irc.server]\nenabled = false\n";
+    let vars = [
+        ("WXGATE__WEB__LISTEN", "127.0.0.1:2"),
+        ("WXGATE__IRC__SERVER__LISTEN", "127.0.0.1:3, [::1]:3"),
+        ("WXGATE__LIMITS__ACCOUNTS_PER_USER", "77"),
+        ("WXGATE__WECHAT__DEVICE_NAME", "a \"b\" \\ c"),
+        ("PATH", "/bin"),
+    ];
+    let loaded = loaded(text, &vars);
+    let settings = &loaded.settings;
+    assert_eq!(settings.data_dir, Path::new("from-file"));
+    assert_eq!(settings.web.listen, "127.0.0.1:2");
+    assert_eq!(settings.irc.server.listen, ["127.0.0.1:3", "[::1]:3"]);
+    assert_eq!(settings.limits.accounts_per_user, 77);
+    assert_eq!(settings.wechat.device_name, "a \"b\" \\ c");
+    assert!(!settings.irc.server.enabled);
+    assert_eq!(loaded.origin("data_dir").to_string(), "wx.toml:1");
+    assert_eq!(loaded.origin("irc.server.enabled").to_string(), "wx.toml:5");
+    assert_eq!(loaded.origin("web.listen").to_string(), "WXGATE__WEB__LISTEN");
+    assert_eq!(loaded.origin("log.filter"), Origin::Default);
+}
+
+#[test]
+fn every_problem_is_told_at_once_with_line_key_and_nearest_key() {
+    let text = "datadir = 'x'\n\n[irc.server]\nlisen = []\nenabled = 'yes'\n[ircc]\na = 1\n[web]\n\
+                listen = 'nowhere'\n[limits]\nsends_per_minute = 0\n[log]\nformat = 'xml'\n\
+                [matrix.both]\nuser = 1\n[wechat]\nservice = 'ftp://x'\n";
+    let wanted = [
+        "wx.toml:1: datadir: there is no such key; the nearest known key is data_dir",
+        "wx.toml:4: irc.server.lisen: there is no such key; the nearest known key is irc.server.listen",
+        "wx.toml:5: irc.server.enabled: must be true or false, not a string",
+        "wx.toml:6: ircc: there is no such section; the nearest known key is store",
+        "wx.toml:9: web.listen: \"nowhere\" is not HOST:PORT",
+        "wx.toml:11: limits.sends_per_minute: must be between 1 and 6000",
+        "wx.toml:13: log.format: must be one of \"pretty\", \"json\"",
+        "wx.toml:14: matrix.both: there is no such section; the nearest known key is matrix.bot",
+        "wx.toml:17: wechat.service: must begin with http:// or https://",
+    ];
+    let told = told(text, &[]);
+    for (told, wanted) in told.iter().zip(wanted) {
+        // Which section is nearest to nonsense does not matter.
+        if !wanted.contains("ircc") {
+            assert_eq!(told, wanted);
+        }
+    }
+    assert_eq!(told.len(), wanted.len(), "{told:#?}");
+}
+
+#[test]
+fn the_environment_is_judged_like_the_file() {
+    let vars = [
+        ("WXGATE__WEB__LISEN", "x"),
+        ("WXGATE__IRC__SERVER__ENABLED", "yes"),
+        ("WXGATE__LIMITS__SENDS_PER_MINUTE", "many"),
+        ("WXGATE__IRC__NETWORK__NAME", "x"),
+    ];
+    let wanted = [
+        "WXGATE__WEB__LISEN: web.lisen: there is no such key; the nearest known key is web.listen",
+        "WXGATE__IRC__SERVER__ENABLED: irc.server.enabled: \"yes\" cannot be read as a value of this key",
+        "WXGATE__LIMITS__SENDS_PER_MINUTE: limits.sends_per_minute: \"many\" cannot be read as a value of this key",
+        "WXGATE__IRC__NETWORK__NAME: irc.network.name: [[irc.network]] can only be written in the file",
+    ];
+    assert_eq!(told("", &vars), wanted);
+}
+
+#[test]
+fn broken_toml_is_told_with_its_line() {
+    let told = told("data_dir = \"x\"\n[web\nlisten = 1\n", &[]);
+    assert!(told.first().is_some_and(|line| line.starts_with("wx.toml:2: not TOML: ")), "{told:?}");
+    for text in ["=", "[[]]", "a = [1,", "\u{0}", "a.b = 1\na = 2", "[irc]\nserver = 1\nnetwork = 2"] {
+        assert!(!super::tests::told(text, &[]).is_empty(), "{text:?} was taken");
+    }
+}
+
+#[test]
+fn faces_of_other_versions_are_refused_and_never_ignored() {
+    let text = "[matrix.appservice]\nenabled = true\n[matrix.bot]\nenabled = true\n\
+                [[irc.network]]\nname = 'libera'\n[irc.server]\nwebsocket_listen = ['127.0.0.1:8097']\n\
+                [instance]\nname = 'a'\n[web]\ntls_cert = '/x'\n";
+    let told = told(text, &[]);
+    let parts = [
+        ("wx.toml:2: matrix.appservice.enabled: ", "not part of this version"),
+        ("wx.toml:4: matrix.bot.enabled: ", "not part of this version"),
+        ("wx.toml:5: irc.network: ", "\"libera\""),
+        ("wx.toml:8: irc.server.websocket_listen: ", "not part of this version"),
+        ("wx.toml:10: instance.name: ", "not part of this version"),
+        ("wx.toml:12: web.tls_cert: ", "not part of this version"),
+    ];
+    for (start, part) in parts {
+        assert!(told.iter().any(|line| line.starts_with(start) && line.contains(part)), "{start}: {told:#?}");
+    }
+    assert_eq!(told.len(), parts.len(), "{told:#?}");
+}
+
+#[test]
+fn a_public_listener_needs_a_public_address() {
+    let wanted = "wx.toml:2: web.public_url: is needed when web.listen can be reached";
+    // Told where the key would be written as long as nobody wrote it.
+    let told_of = |text: &str| told(text, &[]).join("\n");
+    assert!(told_of("[web]\nlisten = '0.0.0.0:80'").contains(&wanted["wx.toml:2: ".len()..]));
+    assert_eq!(told_of("[web]\nlisten = '0.0.0.0:80'\npublic_url = 'https://wx.example.org/'"), "");
+    assert_eq!(told_of("[web]\nlisten = '[::1]:80'"), "");
+}
+
+#[test]
+fn a_secret_that_everybody_can_read_is_refused() {
+    let dir = std::env::temp_dir().join(format!("wxgate-config-{}", std::process::id()));
+    std::fs::create_dir_all(&dir).unwrap();
+    let path = dir.join("seal.key");
+    std::fs::write(&path, "x").unwrap();
+    let text = format!("[store]\nseal_key_file = {:?}\n", path.display().to_string());
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
+    let told_of = told(&text, &[]);
+    assert!(told_of.first().is_some_and(|line| line.contains("wx.toml:2: store.seal_key_file: ")
+        && line.contains("can be read by everybody (mode 644); run: chmod 600")), "{told_of:?}");
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+    assert_eq!(told(&text, &[]), Vec::<String>::new());
+    std::fs::remove_file(&path).unwrap();
+    assert!(told(&text, &[]).first().is_some_and(|line| line.contains("cannot be read: No such file")));
+    std::fs::remove_dir_all(&dir).unwrap();
+}
+
+#[test]
+fn shown_values_hide_passwords() {
+    let text = "[wechat]\nproxy = 'socks5://me:hunter2@127.0.0.1:1080'\n";
+    let all = shown(&loaded(text, &[]));
+    let proxy = all.iter().find(|key| key.key == "wechat.proxy").unwrap();
+    assert_eq!(proxy.value, "\"socks5://me:masked@127.0.0.1:1080\"");
+    assert_eq!(proxy.origin, "wx.toml:2");
+    assert!(!format!("{all:?}").contains("hunter2"));
+}
+
+#[test]
+fn the_reference_is_a_configuration_that_sets_the_defaults() {
+    let text = reference();
+    let from_reference = loaded(&text, &[]);
+    let from_nothing = loaded("", &[]);
+    let values = |loaded: &Loaded| shown(loaded).into_iter().map(|k| (k.key, k.value)).collect::<Vec<_>>();
+    assert_eq!(values(&from_reference), values(&from_nothing));
+}
+
+/// The page in docs/ is generated; `cargo xtask fix` writes it anew.
+#[test]
+fn the_committed_reference_is_fresh() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/config-reference.md");
+    let committed = std::fs::read_to_string(path).unwrap();
+    assert_eq!(committed, page(), "run: wxgate config reference --markdown > docs/config-reference.md");
+}
+
+#[test]
+fn every_example_holds() {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../config");
+    let mut count = 0;
+    for entry in std::fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_none_or(|ext| ext != "toml") {
+            continue;
+        }
+        let text = std::fs::read_to_string(&path).unwrap();
+        let name = path.display().to_string();
+        // Files that an example names exist where it is used, not here.
+        let problems = match layer(&name, &text, &[]) {
+            Ok(_) => Vec::new(),
+            Err(problems) => problems.0,
+        };
+        let wrong: Vec<_> = problems.iter().filter(|p| !p.message.contains("cannot be read: No such file")).collect();
+        assert!(wrong.is_empty(), "{name}: {wrong:#?}");
+        count += 1;
+    }
+    assert!(count >= 3, "only {count} examples were found");
+}

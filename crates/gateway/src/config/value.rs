@@ -1,0 +1,100 @@
+//! Judges one value against the kind of its key.
+
+use std::net::{Ipv6Addr, SocketAddr};
+
+use toml::de::DeValue;
+use url::Url;
+
+use super::keys::Kind;
+
+/// Why `value` does not fit `kind`, if it does not. Keys inside records are judged by the caller.
+pub(super) fn misfit(value: &DeValue<'_>, kind: Kind) -> Option<String> {
+    let found = value.type_str();
+    let wanted = |what: &str| Some(format!("must be {what}, not {}", with_article(found)));
+    match kind {
+        Kind::Flag => value.as_bool().map_or_else(|| wanted("true or false"), |_| None),
+        Kind::Number { min, max } => match value {
+            DeValue::Integer(number) => match i64::from_str_radix(number.as_str(), number.radix()) {
+                Ok(n) if (min..=max).contains(&n) => None,
+                _ => Some(format!("must be between {min} and {max}")),
+            },
+            _ => wanted(&format!("a whole number between {min} and {max}")),
+        },
+        Kind::Choice(words) => match value.as_str() {
+            Some(word) if words.contains(&word) => None,
+            Some(_) => Some(format!("must be {}", one_of(words))),
+            None => wanted(&one_of(words)),
+        },
+        Kind::Addresses => match value.as_array() {
+            Some(items) => items.iter().find_map(|item| match item.get_ref().as_str() {
+                Some(text) => bad_address(text),
+                None => wanted("a list of \"HOST:PORT\" texts"),
+            }),
+            None => wanted("a list of \"HOST:PORT\" texts"),
+        },
+        Kind::Record(_) | Kind::Words(_) => value.as_table().map_or_else(|| wanted("a table"), |_| None),
+        Kind::Text | Kind::Address | Kind::Url | Kind::Proxy | Kind::File | Kind::SecretFile => {
+            match value.as_str() {
+                Some(text) => bad_text(text, kind),
+                None => wanted("a text"),
+            }
+        }
+    }
+}
+
+/// Why this word does not do in a table of words.
+pub(super) fn bad_word(value: &DeValue<'_>, words: &[&str]) -> Option<String> {
+    let fits = value.as_str().is_some_and(|word| words.contains(&word));
+    (!fits).then(|| format!("must be {}", one_of(words)))
+}
+
+fn bad_text(text: &str, kind: Kind) -> Option<String> {
+    if text.contains('\0') {
+        return Some("must not contain a NUL".to_owned());
+    }
+    match kind {
+        _ if text.is_empty() => None,
+        Kind::Address => bad_address(text),
+        Kind::Url => bad_url(text, &["http", "https"]),
+        Kind::Proxy => bad_url(text, &["http", "https", "socks5", "socks5h"]),
+        _ => None,
+    }
+}
+
+fn bad_url(text: &str, schemes: &[&str]) -> Option<String> {
+    match Url::parse(text) {
+        Ok(url) if schemes.contains(&url.scheme()) && url.has_host() => None,
+        Ok(url) if url.has_host() => Some(format!("must begin with {}", schemes.join(":// or ") + "://")),
+        _ => Some(format!("{text:?} is not an address such as {}://host:port", schemes.first()?)),
+    }
+}
+
+/// `127.0.0.1:6667`, `[::1]:6667`, `localhost:6667`.
+fn bad_address(text: &str) -> Option<String> {
+    let complaint = || Some(format!("{text:?} is not HOST:PORT"));
+    if text.parse::<SocketAddr>().is_ok() {
+        return None;
+    }
+    let Some((host, port)) = text.rsplit_once(':') else { return complaint() };
+    if port.parse::<u16>().is_err() {
+        return Some(format!("{text:?} has no port between 0 and 65535"));
+    }
+    if host.parse::<Ipv6Addr>().is_ok() || host.contains(':') {
+        return Some(format!("{text:?} must be written [ADDRESS]:PORT, as for every IPv6 address"));
+    }
+    let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_');
+    if host.is_empty() || !host.chars().all(fits) {
+        return complaint();
+    }
+    None
+}
+
+fn one_of(words: &[&str]) -> String {
+    let quoted: Vec<String> = words.iter().map(|word| format!("{word:?}")).collect();
+    format!("one of {}", quoted.join(", "))
+}
+
+fn with_article(kind: &str) -> String {
+    let article = if kind.starts_with(['a', 'e', 'i', 'o', 'u']) { "an" } else { "a" };
+    format!("{article} {kind}")
+}

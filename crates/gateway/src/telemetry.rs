@@ -1,0 +1,25 @@
+//! Where the log goes. It carries names of accounts and networks, never texts or secrets.
+
+use std::io::{IsTerminal, stderr};
+
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{Layer, Registry, fmt};
+
+use crate::config::LogFormat;
+
+/// Sends the log to standard error. Called once; a second call changes nothing.
+pub(crate) fn start(format: LogFormat, filter: &str) {
+    // The filter was judged with the configuration; without one the usual level is right.
+    let targets: Targets = filter.parse().unwrap_or_else(|_| Targets::new());
+    let layer: Box<dyn Layer<Registry> + Send + Sync> = match format {
+        LogFormat::Pretty => {
+            let colours = stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+            Box::new(fmt::layer().with_writer(stderr).with_ansi(colours).with_target(false))
+        }
+        LogFormat::Json => Box::new(fmt::layer().json().with_writer(stderr).with_ansi(false)),
+    };
+    // An error means that a log is there already, which is what is wanted.
+    let _ = Registry::default().with(layer.with_filter(targets)).try_init();
+}
