@@ -1,0 +1,243 @@
+//! `test`: the layers, from words to crashes.
+//!
+//! Everything is built once, by one cargo call, and the test programs are then run one by one: so a layer is a
+//! list of programs, each with its time and a limit, and building never hides in a layer's time.
+
+mod build;
+mod clients;
+mod postgres;
+pub(crate) mod summary;
+
+use std::time::Duration;
+
+use anyhow::{Result, bail};
+
+use crate::run::{Cmd, End, now};
+use crate::setup::{self, Need};
+use crate::tree::Root;
+use build::{Built, TestProgram};
+use postgres::Postgres;
+use summary::Sum;
+
+/// A test program that is still running then is stuck: the budget of the slowest layer is a minute and a half.
+const PROGRAM_LIMIT: Duration = Duration::from_secs(900);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Layer {
+    Unit,
+    Conformance,
+    Store,
+    Stories,
+    Clients,
+    Crash,
+}
+
+pub(crate) const ALL: [Layer; 6] =
+    [Layer::Unit, Layer::Conformance, Layer::Store, Layer::Stories, Layer::Clients, Layer::Crash];
+
+impl Layer {
+    pub(crate) fn number(self) -> &'static str {
+        match self {
+            Self::Unit => "1 2",
+            Self::Conformance => "3",
+            Self::Store => "4",
+            Self::Stories | Self::Clients => "5",
+            Self::Crash => "6",
+        }
+    }
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Unit => "unit",
+            Self::Conformance => "conformance",
+            Self::Store => "store",
+            Self::Stories => "stories",
+            Self::Clients => "clients",
+            Self::Crash => "crash",
+        }
+    }
+
+    pub(crate) fn about(self) -> &'static str {
+        match self {
+            Self::Unit => "words and machines: beside the code, and each crate's own tests",
+            Self::Conformance => "each adapter against the shared stories (tests/conformance.rs)",
+            Self::Store => "the store's contract on SQLite and PostgreSQL",
+            Self::Stories => "the real program, told from outside (package wxgate-tests)",
+            Self::Clients => "clients written by others against the simulator (tests/clients)",
+            Self::Crash => "kill and compare with the ledger (tests named crash…)",
+        }
+    }
+
+    fn needs(self) -> &'static [Need] {
+        match self {
+            Self::Unit | Self::Conformance => &[],
+            Self::Store | Self::Crash => &[Need::Postgres],
+            Self::Stories => &[Need::Postgres, Need::Terminals],
+            Self::Clients => &[Need::PythonClients, Need::NodeClients],
+        }
+    }
+
+    fn takes(self, program: &TestProgram) -> bool {
+        let of = match (program.package.as_str(), program.target.as_str()) {
+            (_, "conformance") => Self::Conformance,
+            ("wxgate-store", _) if program.is_integration => Self::Store,
+            ("wxgate-tests", target) if target.starts_with("crash") => Self::Crash,
+            ("wxgate-tests", _) if program.is_integration => Self::Stories,
+            _ => Self::Unit,
+        };
+        of == self
+    }
+}
+
+/// `cargo xtask test`.
+pub(crate) fn test(root: &Root, args: &[String]) -> Result<bool> {
+    run(root, &chosen(args)?)
+}
+
+fn chosen(args: &[String]) -> Result<Vec<Layer>> {
+    if args.is_empty() {
+        return Ok(ALL.to_vec());
+    }
+    let known = |arg: &str| {
+        ALL.iter().any(|layer| layer.name() == arg || layer.number().split(' ').any(|n| n == arg))
+    };
+    if let Some(odd) = args.iter().find(|arg| !known(arg)) {
+        let names: Vec<&str> = ALL.iter().map(|layer| layer.name()).collect();
+        bail!("no test layer '{odd}'; there are {} and the numbers 1 to 6", names.join(", "));
+    }
+    let asked = |layer: &Layer| {
+        args.iter().any(|arg| layer.name() == arg || layer.number().split(' ').any(|number| number == arg))
+    };
+    Ok(ALL.into_iter().filter(asked).collect())
+}
+
+/// Runs the layers in order, all of them, and ends with the closing line.
+pub(crate) fn run(root: &Root, layers: &[Layer]) -> Result<bool> {
+    let begin = now();
+    let built = build::build(root)?;
+    println!("built in {:.1} s", begin.elapsed().as_secs_f64());
+    let mut total = Sum::default();
+    let mut table = Vec::new();
+    let mut postgres = None;
+    for &layer in layers {
+        let begin = now();
+        println!("\n== {} {}: {}", layer.number(), layer.name(), layer.about());
+        // What is missing fails this layer and leaves the others to say what they have to say.
+        let sum = run_layer(root, layer, &built, &mut postgres).unwrap_or_else(|error| {
+            println!("{}: {error:#}", layer.name());
+            Sum::one_failed()
+        });
+        table.push((layer, sum, begin.elapsed()));
+        total += sum;
+    }
+    drop(postgres);
+    println!();
+    for (layer, sum, took) in table {
+        println!("{:<3} {:<12} {:>7.1} s   {sum}", layer.number(), layer.name(), took.as_secs_f64());
+    }
+    println!("\n{total}");
+    Ok(total.good())
+}
+
+fn run_layer(root: &Root, layer: Layer, built: &Built, postgres: &mut Option<Postgres>) -> Result<Sum> {
+    if !layer.needs().is_empty() {
+        setup::needs(root, layer.needs())?;
+    }
+    if layer.needs().contains(&Need::Postgres) && postgres.is_none() {
+        *postgres = Some(Postgres::start()?);
+    }
+    let url = postgres.as_ref().map(Postgres::url);
+    let mut sum = Sum::default();
+    for program in built.programs.iter().filter(|program| layer.takes(program)) {
+        sum += run_program(root, built, program, url.as_deref())?;
+    }
+    match layer {
+        Layer::Unit => sum += doc_tests(root)?,
+        Layer::Clients => sum += clients::run(root, built)?,
+        _ => {}
+    }
+    if sum.ran() == 0 {
+        bail!("this layer has no tests, and a layer without tests proves nothing");
+    }
+    Ok(sum)
+}
+
+fn run_program(root: &Root, built: &Built, program: &TestProgram, postgres: Option<&str>) -> Result<Sum> {
+    let mut cmd = Cmd::new(&program.executable).dir(&program.dir).env("CARGO_MANIFEST_DIR", &program.dir);
+    for (key, path) in [("WXGATE_BIN", &built.gateway), ("WXGATE_SIMULATOR_BIN", &built.simulator)] {
+        if let Some(path) = path {
+            cmd = cmd.env(key, path);
+        }
+    }
+    if let Some(url) = postgres {
+        cmd = cmd.env("WXGATE_TEST_POSTGRES", url);
+    }
+    let ran = cmd.env("WXGATE_ROOT", root.path()).watch(PROGRAM_LIMIT)?;
+    let sum = Sum::read(&ran.output).with_end(ran.end);
+    if sum.ran() > 0 || !sum.good() {
+        let name = format!("{} {}", program.package, program.target);
+        println!("{:<40} {:>7.1} s   {sum}", name, ran.took.as_secs_f64());
+    }
+    show_if_bad(&ran.output, sum, ran.end);
+    Ok(sum)
+}
+
+fn doc_tests(root: &Root) -> Result<Sum> {
+    let ran = Cmd::cargo(root)
+        .args(["test", "--doc", "--workspace", "--all-features", "--no-fail-fast"])
+        .watch(PROGRAM_LIMIT)?;
+    let sum = Sum::read(&ran.output).with_end(ran.end);
+    println!("{:<40} {:>7.1} s   {sum}", "examples in the documentation", ran.took.as_secs_f64());
+    show_if_bad(&ran.output, sum, ran.end);
+    Ok(sum)
+}
+
+fn show_if_bad(output: &str, sum: Sum, end: End) {
+    if !sum.good() {
+        print!("{output}");
+    }
+    if end == End::TimedOut {
+        println!("ended after {} s without an end", PROGRAM_LIMIT.as_secs());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(args: &[&str]) -> Vec<&'static str> {
+        let args: Vec<String> = args.iter().map(|arg| (*arg).to_owned()).collect();
+        chosen(&args).unwrap().into_iter().map(Layer::name).collect()
+    }
+
+    #[test]
+    fn layers_go_by_number_or_name() {
+        assert_eq!(names(&["2"]), ["unit"]);
+        assert_eq!(names(&["crash", "5"]), ["stories", "clients", "crash"]);
+        assert_eq!(names(&[]).len(), 6);
+        assert!(chosen(&["7".to_owned()]).is_err());
+    }
+
+    #[test]
+    fn a_program_belongs_to_one_layer() {
+        let layer = |package: &str, target: &str, is_integration| {
+            let program = TestProgram {
+                package: package.into(),
+                target: target.into(),
+                is_integration,
+                ..TestProgram::default()
+            };
+            let taking: Vec<&str> = ALL.iter().filter(|l| l.takes(&program)).map(|l| l.name()).collect();
+            assert_eq!(taking.len(), 1);
+            taking[0]
+        };
+        assert_eq!(layer("wxgate-store", "wxgate_store", false), "unit");
+        assert_eq!(layer("wxgate-store", "contract", true), "store");
+        assert_eq!(layer("wxgate-store", "conformance", true), "conformance");
+        assert_eq!(layer("wxgate-irc", "conformance", true), "conformance");
+        assert_eq!(layer("wechat-proto", "transcript", true), "unit");
+        assert_eq!(layer("wxgate-tests", "stories", true), "stories");
+        assert_eq!(layer("wxgate-tests", "crash", true), "crash");
+        assert_eq!(layer("wxgate-tests", "wxgate_tests", false), "unit");
+    }
+}

@@ -1,0 +1,95 @@
+//! `cargo xtask`: one command for everything a developer does.
+//!
+//! It needs the toolchain and nothing else; what the tests need beyond that, `setup` installs. CI calls the
+//! same subcommands and has no logic of its own.
+
+mod arch;
+mod check;
+mod deny;
+mod fuzz;
+mod layers;
+mod metadata;
+mod run;
+mod setup;
+mod tree;
+
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+
+use crate::run::Cmd;
+use crate::tree::Root;
+
+const USAGE: &str = "\
+cargo xtask COMMAND
+
+  setup            install what the tests need; offline when it is there already
+  check            all that a change must pass: format, lints, arch, deny, docs, layers 1 to 4
+  fix              format, apply what the linter can, regenerate generated files
+  test [LAYER…]    run test layers, by number or name; all without arguments
+  arch             crate edges, sizes, banned words, sources of facts, tracked files
+  demo [ARG…]      wxgate demo, release build
+  bench [ARG…]     the load bench, release build
+  fuzz [TARGET]    fuzz for a minute per target; deterministic rounds where cargo-fuzz is missing
+
+Layers:
+";
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    match dispatch(&args) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(1),
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// Says whether the thing asked for went well; an error is one of the tooling itself.
+fn dispatch(args: &[String]) -> Result<bool> {
+    let Some((command, rest)) = args.split_first() else {
+        print!("{}", usage());
+        return Ok(false);
+    };
+    if matches!(command.as_str(), "help" | "-h" | "--help") {
+        print!("{}", usage());
+        return Ok(true);
+    }
+    let root = Root::find()?;
+    match command.as_str() {
+        "setup" => none(rest).and_then(|()| setup::all(&root)),
+        "check" => none(rest).and_then(|()| check::check(&root)),
+        "fix" => none(rest).and_then(|()| check::fix(&root)),
+        "test" => layers::test(&root, rest),
+        "arch" => none(rest).and_then(|()| arch::arch(&root)),
+        "demo" => release(&root, &["run", "--release", "--package", "wxgate", "--", "demo"], rest),
+        "bench" => release(
+            &root,
+            &["run", "--release", "--package", "wxgate-tests", "--bin", "wxgate-bench", "--"],
+            rest,
+        ),
+        "fuzz" => fuzz::fuzz(&root, rest),
+        other => bail!("no command '{other}'\n\n{}", usage()),
+    }
+}
+
+fn usage() -> String {
+    let mut text = USAGE.to_owned();
+    for layer in layers::ALL {
+        text.push_str(&format!("  {:<3}{:<13} {}\n", layer.number(), layer.name(), layer.about()));
+    }
+    text
+}
+
+fn none(rest: &[String]) -> Result<()> {
+    match rest.first() {
+        Some(arg) => bail!("this command takes no arguments, but got '{arg}'"),
+        None => Ok(()),
+    }
+}
+
+fn release(root: &Root, cargo: &[&str], rest: &[String]) -> Result<bool> {
+    Ok(Cmd::cargo(root).args(cargo).args(rest).run()?.success())
+}

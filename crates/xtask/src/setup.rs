@@ -1,0 +1,197 @@
+//! `setup`: what the tests need beyond the toolchain. Idempotent; touches no network when all is there.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+
+use crate::run::Cmd;
+use crate::tree::Root;
+
+/// One thing the tests need.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Need {
+    Postgres,
+    Terminals,
+    PythonClients,
+    NodeClients,
+}
+
+const ALL: [Need; 4] = [Need::Postgres, Need::Terminals, Need::PythonClients, Need::NodeClients];
+
+const PYTHON_REQUIREMENTS: &str = "tests/clients/requirements.txt";
+const NODE_DIR: &str = "tests/clients";
+
+/// `cargo xtask setup`.
+pub(crate) fn all(root: &Root) -> Result<bool> {
+    needs(root, &ALL)?;
+    Ok(true)
+}
+
+/// Installs what is missing of the given needs.
+pub(crate) fn needs(root: &Root, needs: &[Need]) -> Result<()> {
+    let packages: Vec<&str> = needs.iter().flat_map(|need| need.missing_packages()).collect();
+    if !packages.is_empty() {
+        apt(&packages)?;
+    }
+    for need in needs {
+        match need {
+            Need::PythonClients => python_clients(root)?,
+            Need::NodeClients => node_clients(root)?,
+            Need::Postgres | Need::Terminals => {}
+        }
+        println!("setup: {} is here ({})", need.name(), need.why());
+    }
+    Ok(())
+}
+
+impl Need {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Postgres => "PostgreSQL server",
+            Self::Terminals => "irssi, WeeChat, tmux",
+            Self::PythonClients => "itchat-uos in a virtual environment",
+            Self::NodeClients => "wechat4u in tests/clients/node_modules",
+        }
+    }
+
+    fn why(self) -> &'static str {
+        match self {
+            Self::Postgres => "the store's contract runs on both engines",
+            Self::Terminals => "stories look at the IRC side through real clients",
+            Self::PythonClients | Self::NodeClients => {
+                "clients written by others judge the simulated service"
+            }
+        }
+    }
+
+    /// Debian packages of which some program is missing.
+    fn missing_packages(self) -> Vec<&'static str> {
+        let here: &[(&str, bool)] = match self {
+            Self::Postgres => &[("postgresql", postgres_bin().is_some())],
+            Self::Terminals => &[
+                ("irssi", on_path("irssi")),
+                ("weechat-curses", on_path("weechat") || on_path("weechat-curses")),
+                ("weechat-headless", on_path("weechat-headless")),
+                ("tmux", on_path("tmux")),
+            ],
+            Self::PythonClients => &[
+                ("python3", on_path("python3")),
+                ("python3-venv", Cmd::new("python3").args(["-c", "import venv, ensurepip"]).works()),
+            ],
+            Self::NodeClients => &[("nodejs", on_path("node")), ("npm", on_path("npm"))],
+        };
+        here.iter().filter(|(_, here)| !here).map(|(package, _)| *package).collect()
+    }
+}
+
+/// Where the server programs of the newest PostgreSQL lie; Debian keeps them off the path.
+pub(crate) fn postgres_bin() -> Option<PathBuf> {
+    let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+    let mut bins: Vec<(u32, PathBuf)> = versions
+        .filter_map(|entry| {
+            let version = entry.file_name().to_str()?.parse().ok()?;
+            Some((version, entry.path().join("bin")))
+        })
+        .filter(|(_, bin)| is_server(bin))
+        .collect();
+    bins.sort();
+    let elsewhere = || path_dirs().into_iter().find(|dir| is_server(dir));
+    bins.pop().map(|(_, bin)| bin).or_else(elsewhere)
+}
+
+fn is_server(bin: &Path) -> bool {
+    ["initdb", "postgres", "pg_ctl"].iter().all(|program| bin.join(program).is_file())
+}
+
+fn path_dirs() -> Vec<PathBuf> {
+    std::env::var_os("PATH").map(|path| std::env::split_paths(&path).collect()).unwrap_or_default()
+}
+
+fn on_path(program: &str) -> bool {
+    path_dirs().iter().any(|dir| dir.join(program).is_file())
+}
+
+/// The user we run as; root may install packages, and may not run PostgreSQL.
+pub(crate) fn is_root() -> bool {
+    use std::os::unix::fs::MetadataExt;
+    std::fs::metadata("/proc/self").is_ok_and(|me| me.uid() == 0)
+}
+
+fn apt(packages: &[&str]) -> Result<()> {
+    let list = packages.join(" ");
+    println!("setup: installing the Debian packages {list}");
+    if !is_root() || !on_path("apt-get") {
+        bail!("these are missing and only root can install them: run 'apt-get install {list}' as root");
+    }
+    let apt = |args: &[&str]| {
+        Cmd::new("apt-get")
+            .args(["-q", "-o", "Acquire::Retries=3"])
+            .args(args)
+            .env("DEBIAN_FRONTEND", "noninteractive")
+            .run()
+    };
+    // An old list names versions that the mirrors no longer have.
+    if !apt(&["update"])?.success() {
+        bail!("'apt-get update' failed");
+    }
+    if !apt(&[&["install", "-y", "--no-install-recommends"], packages].concat())?.success() {
+        bail!("'apt-get install {list}' failed");
+    }
+    Ok(())
+}
+
+/// The python of the virtual environment.
+pub(crate) fn venv_python(root: &Root) -> PathBuf {
+    root.join(".wxgate/venv-clients/bin/python")
+}
+
+fn python_clients(root: &Root) -> Result<()> {
+    let venv = root.join(".wxgate/venv-clients");
+    let wanted = requirements(root, &[PYTHON_REQUIREMENTS])?;
+    let stamp = venv.join("wxgate-stamp");
+    if stamped(&stamp, &wanted) && Cmd::new(venv_python(root)).args(["--version"]).works() {
+        return Ok(());
+    }
+    println!("setup: making {} from {PYTHON_REQUIREMENTS}", venv.display());
+    if !Cmd::new("python3").args(["-m", "venv"]).args([&venv]).run()?.success() {
+        bail!("making the virtual environment {} failed", venv.display());
+    }
+    let pip = Cmd::new(venv_python(root)).args(["-m", "pip", "install", "--quiet", "--requirement"]);
+    if !pip.args([root.join(PYTHON_REQUIREMENTS)]).run()?.success() {
+        bail!("installing {PYTHON_REQUIREMENTS} failed");
+    }
+    write_stamp(&stamp, &wanted)
+}
+
+fn node_clients(root: &Root) -> Result<()> {
+    let dir = root.join(NODE_DIR);
+    let wanted = requirements(root, &["tests/clients/package.json", "tests/clients/package-lock.json"])?;
+    // Inside what `npm ci` empties first, so that a broken install never looks whole.
+    let stamp = dir.join("node_modules/.wxgate-stamp");
+    if stamped(&stamp, &wanted) {
+        return Ok(());
+    }
+    println!("setup: filling {NODE_DIR}/node_modules from package-lock.json");
+    // No scripts: a test dependency has no business running programs at install time.
+    let npm = Cmd::new("npm").args(["ci", "--ignore-scripts", "--no-audit", "--no-fund"]).dir(&dir);
+    if !npm.run()?.success() {
+        bail!("'npm ci' in {NODE_DIR} failed");
+    }
+    write_stamp(&stamp, &wanted)
+}
+
+/// The texts that say what is to be installed. The stamp is these texts themselves: nothing to collide.
+fn requirements(root: &Root, paths: &[&str]) -> Result<String> {
+    paths
+        .iter()
+        .map(|path| std::fs::read_to_string(root.join(path)).with_context(|| format!("reading {path}")))
+        .collect()
+}
+
+fn stamped(stamp: &Path, wanted: &str) -> bool {
+    std::fs::read_to_string(stamp).is_ok_and(|have| have == wanted)
+}
+
+fn write_stamp(stamp: &Path, wanted: &str) -> Result<()> {
+    std::fs::write(stamp, wanted).with_context(|| format!("writing {}", stamp.display()))
+}
