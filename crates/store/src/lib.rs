@@ -14,10 +14,12 @@ mod error;
 mod lanes;
 mod limits;
 mod links;
+mod media;
 mod migrate;
 mod names;
 mod notes;
 mod prepare;
+mod prune;
 mod report;
 mod rows;
 mod seal;
@@ -28,6 +30,7 @@ mod users;
 mod writer;
 
 pub use error::StoreError;
+pub use media::LinkMedia;
 pub use report::{
     AccountChange, AccountRow, CommitReport, FailedDelivery, KnownPost, LaneStats, Link, LinkId, Pruned,
     Route, RouteInput, SettleReport, UserRow,

@@ -13,7 +13,6 @@ pub(crate) enum Value {
     Blob(Vec<u8>),
     NoInt,
     NoText,
-    NoBlob,
 }
 
 impl From<i64> for Value {
@@ -80,10 +79,6 @@ impl Many {
         self.values.extend(row);
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.values.is_empty()
-    }
-
     /// Runs it for all rows and gives what it returns.
     pub(crate) async fn fetch(
         self,
@@ -142,7 +137,6 @@ pub(crate) fn bind(values: impl Iterator<Item = Value>) -> Result<AnyArguments, 
             Value::Blob(bytes) => arguments.add(bytes),
             Value::NoInt => arguments.add(None::<i64>),
             Value::NoText => arguments.add(None::<String>),
-            Value::NoBlob => arguments.add(None::<Vec<u8>>),
         }
         .map_err(sqlx::Error::Encode)?;
     }

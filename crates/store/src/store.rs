@@ -46,6 +46,10 @@ pub(crate) struct Inner {
     pub(crate) engine: Engine,
     pub(crate) data_dir: PathBuf,
     pub(crate) max_media_bytes: u64,
+    /// Between a file's arrival under its hash and its row, nobody may remove the file as unnamed
+    /// (and the other way round). A lock, because the two sides are calls of different tasks that
+    /// share only the file system; it is held for a rename and one commit.
+    pub(crate) media_gate: tokio::sync::Mutex<()>,
 }
 
 impl std::fmt::Debug for Store {
@@ -92,6 +96,7 @@ impl Store {
             engine,
             data_dir: config.data_dir,
             max_media_bytes: config.max_media_bytes,
+            media_gate: tokio::sync::Mutex::new(()),
         }));
         Ok(store)
     }

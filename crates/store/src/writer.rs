@@ -162,11 +162,11 @@ impl Writer {
                     Request::Commit(commit) => {
                         rows += commit.ready.rows();
                         bytes += commit.ready.bytes;
-                        commits.push(commit);
+                        commits.push(*commit);
                     }
                     Request::Settle(settle) => {
                         rows += 1;
-                        settles.push(settle);
+                        settles.push(*settle);
                     }
                     Request::Step(other) => step = Some(other),
                 }

@@ -33,7 +33,7 @@ pub(super) struct Ordered {
 pub(super) async fn orders(
     scene: &Scene<'_>,
     tx: &mut AnyConnection,
-    commits: &[Box<CommitRequest>],
+    commits: &[CommitRequest],
     items: &[Item<'_>],
 ) -> Result<Vec<Ordered>, StoreError> {
     let links = links(scene, tx, items).await?;

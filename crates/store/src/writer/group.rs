@@ -49,7 +49,7 @@ enum Failed {
 
 impl Writer {
     /// Carries out all requests in one transaction and answers them.
-    pub(super) async fn group(&mut self, commits: Vec<Box<CommitRequest>>, settles: Vec<Box<SettleRequest>>) {
+    pub(super) async fn group(&mut self, commits: Vec<CommitRequest>, settles: Vec<SettleRequest>) {
         let result = self.attempt(&commits, &settles).await;
         let is_alone = commits.len() + settles.len() == 1;
         match result {
@@ -70,8 +70,8 @@ impl Writer {
 
     async fn attempt(
         &mut self,
-        commits: &[Box<CommitRequest>],
-        settles: &[Box<SettleRequest>],
+        commits: &[CommitRequest],
+        settles: &[SettleRequest],
     ) -> Result<Done, Failed> {
         const DOING: &str = "committing";
         let names = std::sync::Arc::clone(&self.names);
@@ -100,11 +100,11 @@ impl Scene<'_> {
     async fn carry_out(
         &self,
         tx: &mut AnyConnection,
-        commits: &[Box<CommitRequest>],
-        settles: &[Box<SettleRequest>],
+        commits: &[CommitRequest],
+        settles: &[SettleRequest],
     ) -> Result<Done, StoreError> {
         // Outcomes first: the ids they bring are known when a batch shows us our own posts.
-        let mut claims: Vec<Claim> = settles.iter().map(|request| Claim::outcome(request)).collect();
+        let mut claims: Vec<Claim> = settles.iter().map(Claim::outcome).collect();
         let mut echoes = Vec::new();
         for (c, commit) in commits.iter().enumerate() {
             for (p, post) in commit.ready.posts.iter().enumerate() {
@@ -131,7 +131,7 @@ impl Scene<'_> {
     }
 }
 
-fn answer(commits: Vec<Box<CommitRequest>>, settles: Vec<Box<SettleRequest>>, done: Done) {
+fn answer(commits: Vec<CommitRequest>, settles: Vec<SettleRequest>, done: Done) {
     // An error of `send` means that nobody waits for the answer any more; the commit stands.
     for (request, decided) in commits.into_iter().zip(done.0) {
         let _ = request.answer.send(Ok(report(request.ready, decided)));
@@ -141,11 +141,7 @@ fn answer(commits: Vec<Box<CommitRequest>>, settles: Vec<Box<SettleRequest>>, do
     }
 }
 
-fn answer_each(
-    commits: Vec<Box<CommitRequest>>,
-    settles: Vec<Box<SettleRequest>>,
-    result: Result<Done, Failed>,
-) {
+fn answer_each(commits: Vec<CommitRequest>, settles: Vec<SettleRequest>, result: Result<Done, Failed>) {
     let error = match result {
         Ok(done) => return answer(commits, settles, done),
         Err(Failed::Before(error) | Failed::Commit(error)) => error,

@@ -34,7 +34,7 @@ const NOWHERE: &str = "the chat's network cannot do this";
 pub(super) async fn all(
     scene: &Scene<'_>,
     tx: &mut AnyConnection,
-    commits: &[Box<CommitRequest>],
+    commits: &[CommitRequest],
     echoes: &HashMap<(usize, usize), i64>,
     decided: &mut [Decided],
 ) -> Result<(), StoreError> {
@@ -63,7 +63,7 @@ type Sifted<'a> = (Vec<Item<'a>>, Vec<Vec<PostFate>>);
 /// Separates new posts from known ones. A new post is one whose remote id goes into the table.
 async fn sift<'a>(
     tx: &mut AnyConnection,
-    commits: &'a [Box<CommitRequest>],
+    commits: &'a [CommitRequest],
     echoes: &HashMap<(usize, usize), i64>,
 ) -> Result<Sifted<'a>, StoreError> {
     let count = commits.iter().map(|commit| commit.ready.posts.len()).sum();

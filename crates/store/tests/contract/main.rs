@@ -3,5 +3,11 @@
 //! databases may be made and dropped.
 #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
+mod crash;
+mod group;
+mod media;
+mod open;
+mod people;
 mod pipe;
+mod profiles;
 mod setup;

@@ -107,6 +107,26 @@ impl Bench {
         self.store.commit_batch(&network.into(), batch, route).await.unwrap()
     }
 
+    pub(crate) async fn batch(&self, network: &str, batch: Batch) -> CommitReport {
+        self.store.commit_batch(&network.into(), batch, Arc::new(Mirror)).await.unwrap()
+    }
+
+    pub(crate) async fn notes(&self, network: &str, notes: Vec<Note>) {
+        self.batch(network, Batch { notes, ..Batch::default() }).await;
+    }
+
+    /// A number straight from the database.
+    pub(crate) async fn count(&self, text: &'static str) -> i64 {
+        let address = match self.url.as_str() {
+            "sqlite" => format!("sqlite://{}", self.dir.join("wxgate.db").display()),
+            url => url.to_owned(),
+        };
+        let mut conn = sqlx::AnyConnection::connect(&address).await.unwrap();
+        let count = sqlx::query_scalar(text).fetch_one(&mut conn).await.unwrap();
+        conn.close().await.unwrap();
+        count
+    }
+
     /// Links two chats, each written `network/chat`.
     pub(crate) async fn link(&self, members: &[&str]) -> LinkId {
         let members: Vec<ChatRef> = members.iter().map(|text| chat(text)).collect();

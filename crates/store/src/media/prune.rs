@@ -1,0 +1,154 @@
+//! Making room: attachments that nobody used for long, and files that no row names.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use sqlx::AnyConnection;
+
+use super::file::ASIDE;
+use crate::error::{Doing, StoreError};
+use crate::report::Pruned;
+use crate::sql::{self, Columns, Many, row};
+use crate::store::Store;
+
+const DOING: &str = "pruning attachments";
+const DAY_MS: i64 = 86_400_000;
+/// Rows per step; other writers get their turn in between.
+const STEP_ROWS: i64 = 200;
+/// A file that no row names may belong to a row that is just being written.
+const ORPHAN_AGE: Duration = Duration::from_secs(24 * 3600);
+
+impl Store {
+    /// Removes attachments that nobody used for `keep_days`, then the least recently used ones
+    /// until the rest fits into `max_store_bytes`, and files that no attachment names. A file
+    /// stays as long as any attachment names it.
+    ///
+    /// # Errors
+    /// `Unavailable` when the database or the file system failed; what was removed stays removed.
+    pub async fn prune_media(&self, keep_days: u32, max_store_bytes: u64) -> Result<Pruned, StoreError> {
+        let mut pruned = Pruned::default();
+        let oldest = self.0.clock.now().ms().saturating_sub(i64::from(keep_days).saturating_mul(DAY_MS));
+        loop {
+            let surplus = self.media_bytes().await?.saturating_sub(max_store_bytes);
+            let _gate = self.0.media_gate.lock().await;
+            let gone = self
+                .writer()?
+                .transaction(DOING, move |tx| Box::pin(async move { take_rows(tx, oldest, surplus).await }))
+                .await?;
+            if gone.rows == 0 {
+                break;
+            }
+            pruned.media += gone.rows;
+            for hash in gone.hashes {
+                self.remove_file(&self.media_path(&hash), &mut pruned).await?;
+            }
+        }
+        self.sweep(&mut pruned).await?;
+        Ok(pruned)
+    }
+
+    /// Bytes of all files that attachments name.
+    async fn media_bytes(&self) -> Result<u64, StoreError> {
+        let mut conn = self.reader(DOING).await?;
+        let text = "SELECT CAST(COALESCE(SUM(size), 0) AS BIGINT) FROM \
+                    (SELECT MAX(size_bytes) AS size FROM media WHERE hash IS NOT NULL GROUP BY hash) f";
+        let rows = sql::fetch(&mut conn, DOING, text, []).await?;
+        let bytes: i64 = rows.first().map_or(Ok(0), |row| row.at(0))?;
+        Ok(u64::try_from(bytes).unwrap_or(0))
+    }
+
+    async fn remove_file(&self, path: &Path, pruned: &mut Pruned) -> Result<(), StoreError> {
+        let Ok(meta) = tokio::fs::metadata(path).await else { return Ok(()) };
+        tokio::fs::remove_file(path).await.doing(DOING)?;
+        pruned.files += 1;
+        pruned.freed_bytes += meta.len();
+        Ok(())
+    }
+
+    /// Files that no row names: the program ended between the rename and the row.
+    async fn sweep(&self, pruned: &mut Pruned) -> Result<(), StoreError> {
+        let dir = self.media_dir();
+        let now = Duration::from_millis(u64::try_from(self.0.clock.now().ms()).unwrap_or(0));
+        let old = tokio::task::spawn_blocking(move || old_files(&dir, now)).await.doing(DOING)?;
+        for shelf in old.doing(DOING)?.chunks(500) {
+            let mut many = Many::new(
+                "WITH w (hash) AS (VALUES ",
+                ") SELECT DISTINCT m.hash FROM w JOIN media m ON m.hash = w.hash",
+            );
+            shelf.iter().for_each(|(hash, _)| many.push(row![&**hash]));
+            let _gate = self.0.media_gate.lock().await;
+            let mut conn = self.reader(DOING).await?;
+            let named = many.fetch(&mut conn, DOING).await?;
+            let named: std::collections::HashSet<String> =
+                named.iter().map(|row| row.at(0)).collect::<Result<_, _>>()?;
+            drop(conn);
+            for (hash, path) in shelf {
+                if !named.contains(hash) {
+                    self.remove_file(path, pruned).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+struct Gone {
+    rows: u64,
+    /// Content that no row names any more.
+    hashes: Vec<String>,
+}
+
+/// Removes some rows: those not used since `oldest`, else as many as `surplus` bytes need.
+async fn take_rows(tx: &mut AnyConnection, oldest: i64, surplus: u64) -> Result<Gone, StoreError> {
+    // The number is written out because the index on the last use is one on that state.
+    let text = "SELECT id, hash, size_bytes, last_used_ms FROM media WHERE state = 1 \
+                ORDER BY last_used_ms, id LIMIT $1";
+    let rows = sql::fetch(tx, DOING, text, row![STEP_ROWS]).await?;
+    let mut gone = Gone { rows: 0, hashes: Vec::new() };
+    let mut freed = 0_u64;
+    for row in rows {
+        let is_old = row.at::<i64>(3)? < oldest;
+        if !is_old && freed >= surplus {
+            break;
+        }
+        let (id, hash): (String, Option<String>) = (row.at(0)?, row.at(1)?);
+        sql::run(tx, DOING, "DELETE FROM media WHERE id = $1", row![id]).await?;
+        gone.rows += 1;
+        let Some(hash) = hash else { continue };
+        let others =
+            sql::fetch(tx, DOING, "SELECT 1 FROM media WHERE hash = $1 LIMIT 1", row![&*hash]).await?;
+        if others.is_empty() {
+            freed = freed.saturating_add(u64::try_from(row.at::<i64>(2)?).unwrap_or(0));
+            gone.hashes.push(hash);
+        }
+    }
+    Ok(gone)
+}
+
+/// Files that have not been touched for a day: hash and path. Those left aside have no hash.
+fn old_files(dir: &Path, now: Duration) -> std::io::Result<Vec<(String, PathBuf)>> {
+    let mut old = Vec::new();
+    let shelves = match std::fs::read_dir(dir) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(old),
+        shelves => shelves?,
+    };
+    for shelf in shelves {
+        let shelf = shelf?;
+        if !shelf.file_type()?.is_dir() {
+            continue;
+        }
+        let first = shelf.file_name().to_string_lossy().into_owned();
+        for file in std::fs::read_dir(shelf.path())? {
+            let file = file?;
+            let touched =
+                file.metadata()?.modified()?.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+            if now.saturating_sub(touched) < ORPHAN_AGE {
+                continue;
+            }
+            let rest = file.file_name().to_string_lossy().into_owned();
+            let hash = if first == ASIDE { String::new() } else { format!("{first}{rest}") };
+            old.push((hash, file.path()));
+        }
+    }
+    Ok(old)
+}

@@ -1,0 +1,170 @@
+//! The vault.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use wxgate_contract::*;
+use wxgate_store::*;
+
+use crate::setup::*;
+
+fn vault(bench: &Bench) -> Arc<dyn MediaVault> {
+    bench.store.vault(Arc::new(|media, name| Some(format!("http://x/{media}/{name}"))))
+}
+
+fn id(n: u8) -> MediaId {
+    MediaId([n; 16])
+}
+
+async fn put(vault: &dyn MediaVault, media: MediaId, bytes: &[u8]) -> Result<MediaInfo, MediaError> {
+    let mut writer = vault.writer(media, "photo.png", "image/png").await?;
+    for piece in bytes.chunks(1000) {
+        writer.write(Bytes::copy_from_slice(piece)).await?;
+    }
+    writer.finish().await
+}
+
+async fn get(vault: &dyn MediaVault, media: MediaId, offset: u64) -> Result<Vec<u8>, MediaError> {
+    let mut reader = vault.reader(media, offset).await?;
+    let mut all = Vec::new();
+    while let Some(piece) = reader.read().await? {
+        assert!(piece.len() <= 64 * 1024);
+        all.extend(piece);
+    }
+    Ok(all)
+}
+
+fn files(dir: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let Ok(entries) = std::fs::read_dir(dir) else { return found };
+    for entry in entries {
+        let path = entry.unwrap().path();
+        if path.is_dir() { found.extend(files(&path)) } else { found.push(path) }
+    }
+    found
+}
+
+#[tokio::test]
+async fn bytes_come_back_whole_and_from_any_offset() {
+    each_engine(|bench| async move {
+        let vault = vault(&bench);
+        let bytes: Vec<u8> =
+            b"\x89PNG\r\n\x1a\n".iter().copied().chain((0..200_000_u32).map(|n| n as u8)).collect();
+        let info = put(&*vault, id(1), &bytes).await.unwrap();
+        assert_eq!(
+            (info.state.clone(), &*info.mime, info.size_bytes),
+            (MediaState::Ready, "image/png", 200_008)
+        );
+        assert_eq!(vault.info(id(1)).await.unwrap(), Some(info));
+        assert_eq!(get(&*vault, id(1), 0).await.unwrap(), bytes);
+        assert_eq!(get(&*vault, id(1), 200_000).await.unwrap(), bytes[200_000..]);
+        assert_eq!(get(&*vault, id(1), 300_000).await.unwrap(), b"");
+        assert!(matches!(get(&*vault, id(2), 0).await, Err(MediaError::Unknown(_))));
+        assert_eq!(vault.link(id(1), "a.png"), Some(format!("http://x/{}/a.png", id(1))));
+        // The same bytes again are one file.
+        put(&*vault, id(3), &bytes).await.unwrap();
+        assert_eq!(files(&bench.dir.join("media")).len(), 1);
+        bench
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn too_many_bytes_are_refused_and_leave_no_trace() {
+    each_engine(|bench| async move {
+        let vault = vault(&bench);
+        let mut writer = vault.writer(id(1), "", "").await.unwrap();
+        writer.write(Bytes::from(vec![0; 1 << 20])).await.unwrap();
+        let error = writer.write(Bytes::from_static(b"x")).await.unwrap_err();
+        assert!(matches!(error, MediaError::TooLarge { limit_bytes: 1_048_576 }), "{error}");
+        assert!(matches!(writer.finish().await, Err(MediaError::TooLarge { .. })));
+        let mut dropped = vault.writer(id(2), "", "").await.unwrap();
+        dropped.write(Bytes::from_static(b"x")).await.unwrap();
+        drop(dropped);
+        assert_eq!(files(&bench.dir.join("media")), Vec::<PathBuf>::new());
+        assert_eq!(vault.info(id(1)).await.unwrap(), None);
+        bench
+    })
+    .await;
+}
+
+fn announced(n: u8) -> PendingMedia {
+    let source = Bytes::from_static(b"ticket=verysecretticket");
+    PendingMedia { media: id(n), source, name: "a.jpg".to_owned(), mime: "image/jpeg".to_owned() }
+}
+
+#[tokio::test]
+async fn announced_attachments_wait_until_they_are_fetched_or_given_up() {
+    each_engine(|bench| async move {
+        let vault = vault(&bench);
+        let batch = Batch { media: vec![announced(1), announced(2), announced(3)], ..Batch::default() };
+        bench.batch("w:a", batch.clone()).await;
+        bench.batch("w:a", batch.clone()).await;
+        let a = NetworkId::from("w:a");
+        assert_eq!(vault.pending(&a, 10).await.unwrap(), [announced(1), announced(2), announced(3)]);
+        assert_eq!(vault.pending(&a, 1).await.unwrap().len(), 1);
+        assert_eq!(vault.info(id(1)).await.unwrap().unwrap().state, MediaState::Pending);
+        assert!(matches!(vault.reader(id(1), 0).await.err(), Some(MediaError::Unknown(_))));
+        put(&*vault, id(1), b"\xff\xd8\xff picture").await.unwrap();
+        assert_eq!(vault.info(id(1)).await.unwrap().unwrap().mime, "image/jpeg");
+        vault.fail(id(2), "expired").await.unwrap();
+        vault.fail(id(1), "too late").await.unwrap();
+        assert_eq!(vault.pending(&a, 10).await.unwrap(), [announced(3)]);
+        let state = vault.info(id(2)).await.unwrap().unwrap().state;
+        assert_eq!(state, MediaState::Failed { why: "expired".to_owned() });
+        assert_eq!(
+            vault.info(id(1)).await.unwrap().unwrap().state,
+            MediaState::Ready,
+            "what is here stays here"
+        );
+        // The same post again changes nothing.
+        bench.batch("w:a", batch).await;
+        assert_eq!(vault.pending(&a, 10).await.unwrap(), [announced(3)]);
+        bench
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn unused_attachments_make_room_and_shared_files_stay() {
+    each_engine(|bench| async move {
+        let vault = vault(&bench);
+        let day = 86_400_000;
+        let now =
+            std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis() as i64;
+        bench.clock.set(now - 40 * day);
+        put(&*vault, id(1), b"old and shared").await.unwrap();
+        put(&*vault, id(2), b"old").await.unwrap();
+        bench.clock.set(now - 3 * day);
+        put(&*vault, id(3), b"old and shared").await.unwrap();
+        put(&*vault, id(4), &[4; 1000]).await.unwrap();
+        put(&*vault, id(5), &[5; 1000]).await.unwrap();
+        bench.clock.set(now);
+        assert_eq!(get(&*vault, id(4), 0).await.unwrap().len(), 1000);
+        let pruned = bench.store.prune_media(30, 1 << 30).await.unwrap();
+        assert_eq!(
+            (pruned.media, pruned.files, pruned.freed_bytes),
+            (2, 1, 3),
+            "the shared file is still named"
+        );
+        assert_eq!(get(&*vault, id(3), 0).await.unwrap(), b"old and shared");
+        assert!(matches!(get(&*vault, id(2), 0).await, Err(MediaError::Unknown(_))));
+        // 2,014 bytes into 1,100: the least recently used go first.
+        let pruned = bench.store.prune_media(30, 1100).await.unwrap();
+        assert_eq!((pruned.media, pruned.freed_bytes), (1, 1000));
+        assert!(matches!(get(&*vault, id(5), 0).await, Err(MediaError::Unknown(_))));
+        assert_eq!(get(&*vault, id(4), 0).await.unwrap().len(), 1000);
+        // A file that no row names goes after a day.
+        let stray = bench.dir.join("media/ab/cdef");
+        std::fs::create_dir_all(stray.parent().unwrap()).unwrap();
+        std::fs::write(&stray, b"stray").unwrap();
+        assert_eq!(bench.store.prune_media(30, 1 << 30).await.unwrap(), Pruned::default());
+        bench.clock.set(now + 2 * day);
+        assert_eq!(bench.store.prune_media(30, 1 << 30).await.unwrap().files, 1);
+        assert!(!stray.exists());
+        assert_eq!(get(&*vault, id(4), 0).await.unwrap().len(), 1000);
+        bench
+    })
+    .await;
+}

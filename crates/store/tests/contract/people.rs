@@ -1,0 +1,151 @@
+//! People of the instance, their accounts, and links.
+
+use wxgate_contract::*;
+use wxgate_store::*;
+
+use crate::setup::*;
+
+fn name(text: &str) -> UserName {
+    text.into()
+}
+
+#[tokio::test]
+async fn passwords_and_tokens_open_the_door_to_their_owner_only() {
+    each_engine(|bench| async move {
+        let store = &bench.store;
+        store.add_user(&name("ann"), Some("s3cret"), true).await.unwrap();
+        store.add_user(&name("bob"), None, false).await.unwrap();
+        let taken = store.add_user(&name("ann"), Some("x"), false).await.unwrap_err();
+        assert!(matches!(taken, StoreError::Conflict { .. }), "{taken}");
+        assert!(store.verify_password(&name("ann"), "s3cret").await.unwrap());
+        for (who, password) in
+            [("ann", "wrong"), ("ann", ""), ("bob", ""), ("bob", "s3cret"), ("nobody", "s3cret"), ("", "")]
+        {
+            assert!(!store.verify_password(&name(who), password).await.unwrap(), "{who} {password}");
+        }
+        store.set_password(&name("bob"), Some("new")).await.unwrap();
+        assert!(store.verify_password(&name("bob"), "new").await.unwrap());
+        store.set_password(&name("bob"), None).await.unwrap();
+        assert!(!store.verify_password(&name("bob"), "new").await.unwrap());
+        let token = store.set_token(&name("ann")).await.unwrap();
+        assert_eq!(store.verify_token(&token).await.unwrap(), Some(name("ann")));
+        let newer = store.set_token(&name("ann")).await.unwrap();
+        assert_eq!(store.verify_token(&token).await.unwrap(), None, "the old one is forgotten");
+        assert_eq!(store.verify_token(&newer).await.unwrap(), Some(name("ann")));
+        assert_eq!(store.verify_token("").await.unwrap(), None);
+        let ann = UserRow { name: name("ann"), is_admin: true, has_password: true, has_token: true };
+        let bob = UserRow { name: name("bob"), is_admin: false, has_password: false, has_token: false };
+        assert_eq!(store.users().await.unwrap(), [ann.clone(), bob]);
+        assert_eq!(store.user(&name("ann")).await.unwrap(), Some(ann));
+        store.remove_user(&name("bob")).await.unwrap();
+        assert!(matches!(store.remove_user(&name("bob")).await, Err(StoreError::Invalid { .. })));
+        assert!(matches!(store.set_token(&name("bob")).await, Err(StoreError::Invalid { .. })));
+        assert!(matches!(
+            store.add_user(&name("eve"), Some(""), false).await,
+            Err(StoreError::Invalid { .. })
+        ));
+        bench
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_account_belongs_to_a_person_and_keeps_its_state() {
+    each_engine(|bench| async move {
+        let (store, a) = (&bench.store, NetworkId::from("w:a"));
+        let nobody = store.add_account(&a, &name("ann")).await.unwrap_err();
+        assert!(matches!(nobody, StoreError::Invalid { .. }), "{nobody}");
+        store.add_user(&name("ann"), None, false).await.unwrap();
+        let row = store.add_account(&a, &name("ann")).await.unwrap();
+        assert!(matches!(store.add_account(&a, &name("ann")).await, Err(StoreError::Conflict { .. })));
+        assert_eq!(store.accounts().await.unwrap(), [row.clone()]);
+        let own_name = Some("Ann 安".to_owned());
+        let change = AccountChange { own_name: own_name.clone(), wants_online: None };
+        store.set_account_state(&a, change).await.unwrap();
+        let change = AccountChange { own_name: None, wants_online: Some(true) };
+        store.set_account_state(&a, change.clone()).await.unwrap();
+        let expected = AccountRow { own_name: "Ann 安".to_owned(), wants_online: true, ..row };
+        assert_eq!(store.account(&a).await.unwrap(), Some(expected));
+        assert!(matches!(
+            store.set_account_state(&"w:x".into(), change).await,
+            Err(StoreError::Invalid { .. })
+        ));
+        assert!(matches!(store.remove_user(&name("ann")).await, Err(StoreError::Conflict { .. })));
+        assert_eq!(store.account(&"w:x".into()).await.unwrap(), None);
+        bench
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn removing_an_account_leaves_nothing_of_it_and_everything_of_others() {
+    each_engine(|bench| async move {
+        let (store, a) = (&bench.store, NetworkId::from("w:a"));
+        store.add_user(&name("ann"), None, false).await.unwrap();
+        for network in ["w:a", "w:b"] {
+            store.add_account(&network.into(), &name("ann")).await.unwrap();
+            let place = format!("{network}/c");
+            bench.link(&[&place, &format!("m/r-{network}")]).await;
+            let posts = (0..1200).map(|n| post(&n.to_string(), &place, "x")).collect();
+            bench.commit(network, posts).await;
+            bench.notes(network, vec![note("k", "v", true)]).await;
+            bench.commit("irc:local", vec![post(&format!("l-{network}"), &place, "mine")]).await;
+        }
+        store.remove_account(&a).await.unwrap();
+        assert_eq!(store.accounts().await.unwrap().len(), 1);
+        assert_eq!(store.leaving_accounts().await.unwrap(), []);
+        assert_eq!(store.note(&a, "k").await.unwrap(), None);
+        assert_eq!(bench.history("w:a").await, []);
+        assert_eq!(bench.next("w:a/c").await, None);
+        assert_eq!(store.links().await.unwrap().len(), 1);
+        let rows = bench.count("SELECT COUNT(*) FROM post").await;
+        assert_eq!(rows, 1201, "the other account's posts");
+        assert_eq!(bench.count("SELECT COUNT(*) FROM remote_id").await, 1201);
+        assert_eq!(bench.count("SELECT COUNT(*) FROM note").await, 1);
+        assert_eq!(bench.history("w:b").await.len(), 1000);
+        // The name can be used again, and starts empty.
+        store.add_account(&a, &name("ann")).await.unwrap();
+        let report = bench.commit("w:a", vec![post("1", "w:a/c", "again")]).await;
+        assert!(matches!(report.committed.posts[..], [PostFate::Kept(_)]));
+        assert_eq!(report.lanes, [], "the link went with the old account");
+        bench
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_chat_is_in_one_link_at_most() {
+    each_engine(|bench| async move {
+        let first = bench.link(&["w:a/c", "m/r", "m/r"]).await;
+        let twice = bench.store.add_link(&[chat("w:b/c"), chat("m/r")]).await.unwrap_err();
+        assert!(matches!(twice, StoreError::Conflict { .. }), "{twice}");
+        let alone = bench.store.add_link(&[chat("w:b/c"), chat("w:b/c")]).await.unwrap_err();
+        assert!(matches!(alone, StoreError::Invalid { .. }), "{alone}");
+        let links = bench.store.links().await.unwrap();
+        assert_eq!(links, [Link { id: first, members: vec![chat("m/r"), chat("w:a/c")] }]);
+        assert!(bench.store.remove_link(first).await.unwrap());
+        assert!(!bench.store.remove_link(first).await.unwrap());
+        assert_eq!(bench.commit("w:a", vec![post("1", "w:a/c", "x")]).await.lanes, []);
+        bench.link(&["w:b/c", "m/r"]).await;
+        bench
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn settled_deliveries_are_forgotten_after_thirty_days_and_open_ones_never() {
+    each_engine(|bench| async move {
+        bench.link(&["w:a/c", "m/r"]).await;
+        bench.commit("w:a", vec![post("1", "w:a/c", "one"), post("2", "w:a/c", "two")]).await;
+        bench.settle("m", bench.next("m/r").await.unwrap().id, sent(&["e1"])).await;
+        bench.clock.set(1_000_000 + 29 * 86_400_000);
+        assert_eq!(bench.store.prune().await.unwrap().deliveries, 0);
+        bench.clock.set(1_000_000 + 31 * 86_400_000);
+        assert_eq!(bench.store.prune().await.unwrap().deliveries, 1);
+        assert!(bench.next("m/r").await.is_some());
+        let back = bench.commit("m", vec![post("e1", "m/r", "one")]).await;
+        assert!(matches!(back.committed.posts[..], [PostFate::Known(_)]), "its id is still known");
+        bench
+    })
+    .await;
+}
