@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::floor::{Arrival, Floor};
-use super::options::Options;
+use super::options::{HOLD, Options};
 use super::report::{Aim, Report};
 use crate::clock::now_us;
 use crate::fleet::{self, USER, name};
@@ -24,14 +24,16 @@ const SECTION: &str = "latency";
 const ACCOUNTS: u32 = 10;
 /// 50 messages per second.
 const PACE: Duration = Duration::from_millis(20);
+/// Turns.
+const ROUNDS: u32 = 10;
 /// How long the last line may take.
 const LAST: Duration = Duration::from_secs(20);
 
-/// Measures half of the floor, the gateway, and the other half of the floor, so that a drift of the
-/// machine touches both alike.
+/// Measures the floor and the gateway by turns, so that a drift of the machine touches both alike.
 pub(super) async fn measure(options: &Options, report: &mut Report) -> Result<()> {
     let scratch = Scratch::under(&options.dir, "bench-latency")?;
-    let world = SimOptions { accounts: 2 * ACCOUNTS, contacts: 20, groups: 2, hold_seconds: 25.0 };
+    let world =
+        SimOptions { accounts: 2 * ACCOUNTS, contacts: 20, groups: 2, hold_seconds: HOLD.as_secs_f64() };
     let sim = Arc::new(Sim::start(&scratch, &world).await?);
     let quiet = GatewayOptions { log_filter: "warn".to_owned(), ..GatewayOptions::default() };
     let gateway = Arc::new(Gateway::start(&scratch, &sim.url(), &quiet).await?);
@@ -51,9 +53,12 @@ pub(super) async fn measure(options: &Options, report: &mut Report) -> Result<()
     }
     fleet::polling(&sim, 2 * ACCOUNTS, options.growth).await?;
 
-    let mut floor = sample(&sim, ACCOUNTS, "floor-a", options.samples, &mut floor_lines).await?;
-    let through = sample(&sim, 0, "gateway", 2 * options.samples, &mut gateway_lines).await?;
-    floor.extend(sample(&sim, ACCOUNTS, "floor-b", options.samples, &mut floor_lines).await?);
+    let (mut floor, mut through) = (Vec::new(), Vec::new());
+    for round in 0..ROUNDS {
+        let count = options.samples / ROUNDS;
+        floor.extend(sample(&sim, ACCOUNTS, &format!("floor {round}"), count, &mut floor_lines).await?);
+        through.extend(sample(&sim, 0, &format!("gateway {round}"), count, &mut gateway_lines).await?);
+    }
     for running in &mut floors {
         running.check()?;
     }

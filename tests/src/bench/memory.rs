@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use tokio::time::Instant;
 
-use super::options::Options;
+use super::options::{HOLD, Options};
 use super::report::{Aim, Report};
 use crate::fleet::{self, USER};
 use crate::gateway::{Gateway, GatewayOptions};
@@ -23,7 +23,7 @@ const CALM_LIMIT: Duration = Duration::from_secs(60);
 pub(super) async fn measure(options: &Options, report: &mut Report) -> Result<()> {
     let scratch = Scratch::under(&options.dir, "bench-memory")?;
     let most = options.sizes.iter().copied().max().unwrap_or(0);
-    let world = SimOptions { accounts: most, contacts: 500, groups: 20, hold_seconds: 25.0 };
+    let world = SimOptions { accounts: most, contacts: 500, groups: 20, hold_seconds: HOLD.as_secs_f64() };
     let sim = Arc::new(Sim::start(&scratch, &world).await?);
     let quiet = GatewayOptions { log_filter: "warn".to_owned(), ..GatewayOptions::default() };
     let mut gateway = Arc::new(Gateway::start(&scratch, &sim.url(), &quiet).await?);

@@ -15,6 +15,10 @@ Sections (all without one): memory throughput latency
   --dir DIR     where databases and journals lie (default: the system's directory for temporary files)
 ";
 
+/// How long the service holds an idle poll. Accounts that signed in together also poll together, so
+/// that processor time is only right over whole multiples of it.
+pub(super) const HOLD: Duration = Duration::from_secs(25);
+
 /// A part of the bench.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Section {
@@ -52,7 +56,7 @@ pub struct Options {
     pub sizes: Vec<u32>,
     /// The size at which processor time is measured.
     pub idle_size: u32,
-    /// For how long.
+    /// For how long, in whole polls.
     pub idle_time: Duration,
     /// How long the growth to the largest size may take.
     pub growth: Duration,
@@ -60,7 +64,7 @@ pub struct Options {
     pub fleets: Vec<u32>,
     /// Messages in all, per fleet.
     pub messages: u32,
-    /// Messages of each half of the floor, and twice as many of the gateway.
+    /// Messages of the floor, and as many of the gateway.
     pub samples: u32,
 }
 
@@ -73,11 +77,11 @@ impl Options {
             dir: std::env::temp_dir(),
             sizes: vec![100, 1_000, 5_000],
             idle_size: 1_000,
-            idle_time: Duration::from_secs(30),
+            idle_time: 2 * HOLD,
             growth: Duration::from_secs(240),
             fleets: vec![50, 500],
             messages: 50_000,
-            samples: 500,
+            samples: 1_000,
         };
         let mut args = args;
         while let Some(arg) = args.next() {
@@ -86,11 +90,11 @@ impl Options {
                 "--quick" => {
                     options.sizes = vec![100, 300];
                     options.idle_size = 300;
-                    options.idle_time = Duration::from_secs(10);
+                    options.idle_time = HOLD;
                     options.growth = Duration::from_secs(40);
                     options.fleets = vec![50];
                     options.messages = 10_000;
-                    options.samples = 150;
+                    options.samples = 300;
                 }
                 "--json" => options.json = Some(args.next().context("--json needs a file")?.into()),
                 "--dir" => options.dir = args.next().context("--dir needs a directory")?.into(),
