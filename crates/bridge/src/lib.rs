@@ -21,7 +21,7 @@ use std::time::Duration;
 
 use dashmap::DashMap;
 use tokio::sync::broadcast;
-use wxgate_contract::{Adapter, Clock, FeedEvent, Health, MediaVault, NetworkId, UserName};
+use wxgate_contract::{Adapter, Clock, Control, FeedEvent, Health, MediaVault, NetworkId, UserName};
 use wxgate_store::{AccountRow, Store, StoreError};
 
 pub use meter::{COMMIT_BOUNDS_US, Meter, OutcomeCounts};
@@ -125,6 +125,16 @@ impl Bridge {
             .collect();
         all.sort_by(|a, b| a.0.cmp(&b.0));
         all
+    }
+
+    /// Whose a network is and how it is doing.
+    pub fn health_of(&self, network: &NetworkId) -> Option<(Option<UserName>, Health)> {
+        self.networks.get(network).map(|slot| (slot.owner.clone(), slot.health.clone()))
+    }
+
+    /// The desk that takes commands.
+    pub fn control(self: &Arc<Self>) -> Arc<dyn Control> {
+        Arc::new(control::Desk(Arc::clone(self)))
     }
 
     /// What the pipe has counted since the start.

@@ -19,9 +19,10 @@ use std::path::{Path, PathBuf};
 
 use config::{Config, File, FileFormat};
 
+pub(crate) use check::secret_fault;
 pub(crate) use problem::{Origin, Problem};
 pub(crate) use reference::{page, reference};
-pub(crate) use sections::{LogFormat, Settings};
+pub(crate) use sections::{LogFormat, Profile, Settings, set};
 pub(crate) use show::{ShownKey, shown};
 
 /// Where a configuration is looked for when none is named.
@@ -73,6 +74,16 @@ pub(crate) fn load(named: Option<&Path>) -> Result<Loaded, Problems> {
         }
         None => layer("", "", &vars),
     }
+}
+
+/// A configuration that is not a file of the user's: defaults under `text`, no environment.
+pub(crate) fn built_in(name: &str, text: &str) -> Result<Loaded, Problems> {
+    layer(name, text, &[])
+}
+
+/// A configuration that the program itself wrote, without file and environment.
+pub(crate) fn built_in(text: &str) -> Result<Loaded, Problems> {
+    layer("built-in", text, &[])
 }
 
 fn read_file(path: &Path) -> Result<String, String> {

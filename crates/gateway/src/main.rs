@@ -1,31 +1,46 @@
-//! `wxgate`: the program. Configuration, command line, web listener, wiring.
+//! wxgate: WeChat in the IRC clients that people already use.
+//!
+//! `config` says what the operator set, `cli` what was typed; `wiring` builds the gateway and is
+//! the only file that knows both the networks and the bridge; `web` serves HTTP.
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test may fail by panicking"))]
 
 mod cli;
+mod clock;
 mod config;
 mod demo;
 mod failure;
+mod metrics;
 mod qr;
 mod telemetry;
 mod web;
 mod wiring;
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 
 use clap::Parser;
 
+use crate::failure::Fault;
+
 fn main() -> ExitCode {
+    std::panic::set_hook(Box::new(|info| {
+        // The words of a panic are ours; they hold no text of a message.
+        let place = info.location().map(ToString::to_string).unwrap_or_default();
+        let what = info.payload_as_str().unwrap_or("no words");
+        eprintln!(
+            "wxgate: bug at {place}: {what}\nPlease report this line; nothing that was committed is lost."
+        );
+    }));
     let cli = cli::Cli::parse();
-    let ended = std::panic::catch_unwind(|| cli::execute(cli));
-    match ended {
+    match catch_unwind(AssertUnwindSafe(|| cli::execute(cli))) {
         Ok(Ok(())) => ExitCode::SUCCESS,
         Ok(Err(failure)) => {
-            eprintln!("wxgate: {failure}");
+            // Without words the command has said what there was to say.
+            if !failure.message.is_empty() {
+                eprintln!("wxgate: {failure}");
+            }
             failure.code()
         }
-        Err(_) => {
-            eprintln!("wxgate: this is a bug in wxgate; what was committed before is safe");
-            failure::Failure::bug("").code()
-        }
+        Err(_) => ExitCode::from(Fault::Bug as u8),
     }
 }

@@ -1,223 +1,272 @@
-//! The one file that knows both the networks and the bridge.
+//! Builds the gateway out of its parts. The one file that knows both the networks and the bridge.
+
+mod files;
+mod ports;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
-use ring::rand::{SecureRandom, SystemRandom};
+use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use url::Url;
+use wechat_proto::Profile as WechatProfile;
 use wxgate_bridge::{AdapterFactory, Bridge, BridgeConfig};
-use wxgate_contract::{Adapter, Clock, Timestamp};
+use wxgate_contract::{Adapter, Clock, Control, Health, MediaVault, NetworkId, Stop, StopHandle};
 use wxgate_irc::{IrcServerAdapter, IrcServerConfig};
 use wxgate_store::{AccountRow, SealKey, Store, StoreConfig, StoreError};
-use wxgate_wechat::{Timings, Ways, WechatAdapter, WechatConfig};
+use wxgate_wechat::{Ways, WechatAdapter, WechatConfig};
 
-use crate::config::{Profile, Settings};
+use crate::clock;
+use crate::config::{Profile, Settings, set};
 use crate::failure::Failure;
-use crate::web::{self, Links, Web};
+use crate::web::links::Links;
+use crate::web::{self, serve};
 
-/// The kind of network that accounts are.
+use files::secret_key;
+
+/// Prefix of an account's network.
 pub(crate) const ACCOUNT_KIND: &str = "wechat";
-/// The built-in server.
-const IRC: &str = "irc:local";
-/// How long adapters may take to stop. Chosen: one round trip to a slow service, and below the
-/// time after which service managers kill.
-const GRACE: Duration = Duration::from_secs(8);
-/// Between two clean-ups of old files and settled deliveries. Chosen.
-const PRUNE_EVERY: Duration = Duration::from_secs(3600);
+/// The network of the built-in IRC server.
+const IRC_NETWORK: &str = "irc:local";
+/// How long adapters may take to report what is in flight when the program stops.
+const GRACE: Duration = Duration::from_secs(10);
+/// How long the IRC server may take to listen.
+const BIND_PATIENCE: Duration = Duration::from_secs(15);
+/// Pause between two clean-ups.
+const CLEAN_EVERY: Duration = Duration::from_secs(3600);
+
+/// What the HTTP faces and the commands read.
+pub(crate) struct Parts {
+    pub(crate) bridge: Arc<Bridge>,
+    pub(crate) control: Arc<dyn Control>,
+    pub(crate) vault: Arc<dyn MediaVault>,
+    pub(crate) links: Arc<Links>,
+    /// Where IRC clients connect.
+    pub(crate) irc: Vec<SocketAddr>,
+    /// Where IRC clients connect with TLS.
+    pub(crate) irc_tls: Vec<SocketAddr>,
+    pub(crate) stop: Stop,
+}
 
 /// The gateway, running.
 pub(crate) struct Gateway {
-    pub(crate) bridge: Arc<Bridge>,
-    /// Where the IRC server listens; empty until it does, or when it is off.
-    pub(crate) irc: watch::Receiver<Vec<SocketAddr>>,
-    /// Where the web listener listens.
+    pub(crate) parts: Arc<Parts>,
     pub(crate) web: SocketAddr,
+    settings: Settings,
+    stop: StopHandle,
     tasks: JoinSet<()>,
-    store: Store,
 }
 
-/// The time of day. The only place of the program that asks for it.
-#[expect(clippy::disallowed_methods, reason = "the program's one clock; everybody else is handed it")]
-fn now() -> Timestamp {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Timestamp(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
-}
-
-/// Starts everything that `settings` ask for.
+/// Starts everything. What was begun is undone by dropping when a later step fails.
 pub(crate) async fn start(settings: &Settings) -> Result<Gateway, Failure> {
-    let clock: Arc<dyn Clock> = Arc::new(now);
-    make_data_dir(settings)?;
-    if settings.irc.server.enabled {
-        let listen = settings.irc.server.listen.iter().chain(&settings.irc.server.tls_listen);
-        for address in listen {
-            probe(address, "irc.server.listen").await?;
-        }
-    }
-    let listener = bind(&settings.web.listen, "web.listen").await?;
-    let web_address = listener.local_addr().map_err(|e| Failure::environment(format!("web.listen: {e}")))?;
-    let store = open_store(settings, Arc::clone(&clock)).await?;
-    let links = Links::load(settings, web_address, Arc::clone(&clock))?;
-    let vault = store.vault(links.writer());
-    let config = BridgeConfig {
-        store: store.clone(),
+    files::data_dir(&settings.data_dir)?;
+    let web_listener = ports::bind(&settings.web.listen, "web.listen").await?;
+    let web = web_listener.local_addr().map_err(|e| Failure::environment(format!("web.listen: {e}")))?;
+    let store = open_store(settings).await?;
+    // The store's lock is ours: a socket that is still there belongs to nobody.
+    let socket = files::control_socket(settings)?;
+    let links = links(settings, web)?;
+    let writer = Arc::clone(&links);
+    let vault = store.vault(Arc::new(move |media, name: &str| Some(writer.write(media, name))));
+    let bridge = Bridge::new(BridgeConfig {
+        store,
         vault: Arc::clone(&vault),
-        clock: Arc::clone(&clock),
-        seed: seed()?,
+        clock: Arc::new(clock::now) as Arc<dyn Clock>,
+        seed: clock::random()?,
         account_kind: ACCOUNT_KIND,
         factory: factory(settings)?,
         accounts_per_user: settings.limits.accounts_per_user,
         grace: GRACE,
+    })
+    .await
+    .map_err(store_failure)?;
+    let (irc, irc_tls) = match add_irc(settings, &bridge).await {
+        Ok(bound) => bound,
+        Err(failure) => {
+            bridge.shutdown().await;
+            bridge.store().close().await;
+            return Err(failure);
+        }
     };
-    let bridge = Bridge::new(config).await.map_err(store_failed)?;
-    let (bound, irc) = watch::channel(Vec::new());
-    if settings.irc.server.enabled {
-        bridge.add_network(Arc::new(irc_server(settings, bound)?), None);
+    // An account whose removal a crash cut short is removed whole now.
+    for account in bridge.store().leaving_accounts().await.map_err(store_failure)? {
+        bridge.store().remove_account(&account).await.map_err(store_failure)?;
     }
-    let accounts = bridge.add_accounts().await.map_err(store_failed)?;
-    tracing::info!(accounts, "started");
-    let mut tasks = JoinSet::new();
-    let web = Web::new(Arc::clone(&bridge), vault, links, irc.clone(), settings);
-    tasks.spawn(web::serve(listener, web.clone()));
-    tasks.spawn(web::serve_socket(web::bind_socket(&settings.socket())?, web));
-    tasks.spawn(prune(store.clone(), settings.media.keep_days, settings.media.max_store_bytes));
-    Ok(Gateway { bridge, irc, web: web_address, tasks, store })
+    let accounts = bridge.add_accounts().await.map_err(store_failure)?;
+    let (stop, token) = StopHandle::new();
+    let control = bridge.control();
+    let parts = Arc::new(Parts { bridge, control, vault, links, irc, irc_tls, stop: token });
+    let tasks = serve_all(settings, &parts, web_listener, socket);
+    tracing::info!(accounts, %web, data_dir = %settings.data_dir.display(), "the gateway is ready");
+    Ok(Gateway { parts, web, settings: settings.clone(), stop, tasks })
 }
 
 impl Gateway {
-    /// Waits until the IRC server listens. Fails when it cannot.
-    pub(crate) async fn irc_ready(&self) -> Result<SocketAddr, Failure> {
-        let mut irc = self.irc.clone();
-        let ready = tokio::time::timeout(Duration::from_secs(10), irc.wait_for(|bound| !bound.is_empty())).await;
-        let first = ready.ok().and_then(Result::ok).and_then(|bound| bound.first().copied());
-        first.ok_or_else(|| {
-            let down = self.bridge.healths().into_iter().find(|(network, _, _)| network.as_str() == IRC);
-            let why = down.map(|(_, _, health)| health.detail().to_owned()).unwrap_or_default();
-            Failure::environment(format!("the IRC server does not listen: {why}"))
-        })
-    }
-
-    /// Stops in order: adapters, pipe, listeners, store.
+    /// Ends in order: no new requests, deliveries in flight report, adapters end, the store closes.
     pub(crate) async fn stop(mut self) {
-        self.bridge.shutdown().await;
-        self.tasks.shutdown().await;
-        self.store.close().await;
+        self.stop.stop();
+        // Gone first, so that commands say that nobody is there instead of waiting.
+        let _ = std::fs::remove_file(self.settings.socket());
+        self.parts.bridge.shutdown().await;
+        while self.tasks.join_next().await.is_some() {}
+        self.parts.bridge.store().close().await;
+        tracing::info!("the gateway has stopped");
     }
 }
 
-fn make_data_dir(settings: &Settings) -> Result<(), Failure> {
-    let dir = &settings.data_dir;
-    let failed = |e: std::io::Error| Failure::environment(format!("cannot use the data directory {}: {e}", dir.display()));
-    let is_new = !dir.exists();
-    std::fs::create_dir_all(dir).map_err(failed)?;
-    if is_new {
-        use std::os::unix::fs::PermissionsExt;
-        std::fs::set_permissions(dir, std::fs::Permissions::from_mode(0o700)).map_err(failed)?;
+fn serve_all(
+    settings: &Settings,
+    parts: &Arc<Parts>,
+    web_listener: TcpListener,
+    socket: UnixListener,
+) -> JoinSet<()> {
+    let mut tasks = JoinSet::new();
+    tasks.spawn(serve::serve(web_listener, web::public(Arc::clone(parts)), parts.stop.clone()));
+    tasks.spawn(serve::serve(socket, web::control(Arc::clone(parts)), parts.stop.clone()));
+    tasks.spawn(clean(Arc::clone(parts), settings.media.keep_days, settings.media.max_store_bytes));
+    tasks
+}
+
+/// Removes what is too old or too much, now and then.
+async fn clean(parts: Arc<Parts>, keep_days: u32, max_store_bytes: u64) {
+    while !parts.stop.is_stopping() {
+        tokio::select! {
+            () = parts.stop.stopping() => return,
+            () = tokio::time::sleep(CLEAN_EVERY) => {}
+        }
+        let store = parts.bridge.store();
+        for (what, done) in [
+            ("media", store.prune_media(keep_days, max_store_bytes).await),
+            ("deliveries", store.prune().await),
+        ] {
+            match done {
+                Ok(gone) => tracing::info!(
+                    what,
+                    deliveries = gone.deliveries,
+                    media = gone.media,
+                    freed_bytes = gone.freed_bytes,
+                    "cleaned up"
+                ),
+                Err(error) => tracing::warn!(what, %error, "could not clean up"),
+            }
+        }
     }
-    Ok(())
 }
 
-async fn bind(address: &str, key: &str) -> Result<tokio::net::TcpListener, Failure> {
-    tokio::net::TcpListener::bind(address).await.map_err(|e| match e.kind() {
-        std::io::ErrorKind::AddrInUse => Failure::environment(format!(
-            "{address} is taken by another program; stop that one, or set {key} to another address"
-        )),
-        _ => Failure::environment(format!("cannot listen on {address} ({key}): {e}")),
-    })
-}
-
-/// A port that is taken must end the start, while the adapter could only tell its health.
-async fn probe(address: &str, key: &str) -> Result<(), Failure> {
-    bind(address, key).await.map(drop)
-}
-
-async fn open_store(settings: &Settings, clock: Arc<dyn Clock>) -> Result<Store, Failure> {
-    let key_file = match crate::config::set(&settings.store.seal_key_file) {
+async fn open_store(settings: &Settings) -> Result<Store, Failure> {
+    let key_file = match set(&settings.store.seal_key_file) {
         Some(path) => path.to_owned(),
         None => settings.data_dir.join("seal.key"),
     };
+    let seal_key = SealKey::load_or_create(&key_file).map_err(store_failure)?;
     let config = StoreConfig {
-        url: settings.store.url.parse().map_err(|e: StoreError| Failure::config(format!("store.url: {e}")))?,
+        url: settings.store.url.parse().map_err(store_failure)?,
         data_dir: settings.data_dir.clone(),
-        seal_key: SealKey::load_or_create(&key_file).map_err(store_failed)?,
+        seal_key,
         max_media_bytes: settings.wechat.max_media_bytes,
     };
-    Store::open(config, clock).await.map_err(store_failed)
+    Store::open(config, Arc::new(clock::now)).await.map_err(store_failure)
 }
 
-fn store_failed(error: StoreError) -> Failure {
-    let mut text = error.to_string();
+/// Whose fault it is when the store does not open.
+pub(crate) fn store_failure(error: StoreError) -> Failure {
+    let mut message = error.to_string();
     let mut cause = std::error::Error::source(&error);
-    while let Some(inner) = cause {
-        text.push_str(&format!(": {inner}"));
-        cause = inner.source();
+    while let Some(next) = cause {
+        let text = next.to_string();
+        if !message.contains(&text) {
+            message = format!("{message}: {text}");
+        }
+        cause = next.source();
     }
-    Failure::environment(format!("the store cannot be used: {text}"))
+    match error {
+        StoreError::Invalid { .. } => Failure::config(message),
+        _ => Failure::environment(message),
+    }
 }
 
-pub(crate) fn seed() -> Result<[u8; 32], Failure> {
-    let mut seed = [0; 32];
-    SystemRandom::new().fill(&mut seed).map_err(|_| Failure::environment("the system gives no random numbers"))?;
-    Ok(seed)
+fn links(settings: &Settings, web: SocketAddr) -> Result<Arc<Links>, Failure> {
+    let key = secret_key(&settings.data_dir.join("links.key"))?;
+    let base = match settings.web.public_url.is_empty() {
+        // With port 0 the configured address would lead nowhere.
+        true => format!("http://{web}"),
+        false => settings.link_base(),
+    };
+    let hours = u64::from(settings.media.link_ttl_hours);
+    let ttl = Duration::from_secs(hours.saturating_mul(3600));
+    Ok(Arc::new(Links::new(base, &key, ttl, Arc::new(clock::now))))
 }
 
 fn factory(settings: &Settings) -> Result<AdapterFactory, Failure> {
-    let ways = Ways::new();
-    let wechat = settings.wechat.clone();
+    let section = settings.wechat.clone();
     let sends_per_minute = settings.limits.sends_per_minute;
-    let service: Option<Url> = match wechat.service.as_str() {
+    let service = match section.service.as_str() {
         "" => None,
-        text => Some(text.parse().map_err(|e| Failure::config(format!("wechat.service: {e}")))?),
+        url => Some(url.parse().map_err(|e| Failure::config(format!("wechat.service: {e}")))?),
     };
-    let profile = match wechat.profile {
-        Profile::Desktop => wechat_proto::Profile::Desktop,
-        Profile::Web => wechat_proto::Profile::Web,
-    };
-    Ok(Arc::new(move |row: &AccountRow| -> Arc<dyn Adapter> {
+    let proxy = (!section.proxy.is_empty()).then(|| section.proxy.clone());
+    let ways = Ways::new();
+    // A proxy that cannot be used is told now and not by each account.
+    ways.client(proxy.as_deref()).map_err(|e| Failure::config(format!("wechat.proxy: {e}")))?;
+    Ok(Arc::new(move |row: &AccountRow| {
         let config = WechatConfig {
-            network: row.network.clone(),
             service: service.clone(),
-            proxy: (!wechat.proxy.is_empty()).then(|| wechat.proxy.clone()),
-            profile,
-            device_name: wechat.device_name.clone(),
-            lang: "zh_CN".to_owned(),
-            max_media_bytes: wechat.max_media_bytes,
+            proxy: proxy.clone(),
+            profile: match section.profile {
+                Profile::Desktop => WechatProfile::Desktop,
+                Profile::Web => WechatProfile::Web,
+            },
+            device_name: section.device_name.clone(),
+            max_media_bytes: section.max_media_bytes,
             sends_per_minute,
-            timings: Timings::default(),
+            ..WechatConfig::new(row.network.clone())
         };
-        Arc::new(WechatAdapter::new(config, ways.clone()))
+        Arc::new(WechatAdapter::new(config, ways.clone())) as Arc<dyn Adapter>
     }))
 }
 
-fn irc_server(settings: &Settings, bound: watch::Sender<Vec<SocketAddr>>) -> Result<IrcServerAdapter, Failure> {
-    let server = &settings.irc.server;
-    let mut config = IrcServerConfig::new(IRC.into(), server.name.clone());
-    config.listen = addresses(&server.listen, "irc.server.listen")?;
-    config.tls_listen = addresses(&server.tls_listen, "irc.server.tls_listen")?;
-    config.tls_cert = crate::config::set(&server.tls_cert).map(ToOwned::to_owned);
-    config.tls_key = crate::config::set(&server.tls_key).map(ToOwned::to_owned);
-    config.motd_file = crate::config::set(&server.motd_file).map(ToOwned::to_owned);
-    config.on_bound = Some(Arc::new(move |plain: &[SocketAddr], tls: &[SocketAddr]| {
-        bound.send_replace(plain.iter().chain(tls).copied().collect());
-    }));
-    Ok(IrcServerAdapter::new(config))
-}
+type Bound = (Vec<SocketAddr>, Vec<SocketAddr>);
 
-fn addresses(texts: &[String], key: &str) -> Result<Vec<SocketAddr>, Failure> {
-    let parse = |text: &String| text.parse().map_err(|e| Failure::config(format!("{key}: {text}: {e}")));
-    texts.iter().map(parse).collect()
-}
-
-async fn prune(store: Store, keep_days: u32, max_store_bytes: u64) {
+/// Adds the IRC server and waits until it listens.
+async fn add_irc(settings: &Settings, bridge: &Arc<Bridge>) -> Result<Bound, Failure> {
+    let section = &settings.irc.server;
+    if !section.enabled {
+        return Ok(Bound::default());
+    }
+    let network = NetworkId::from(IRC_NETWORK);
+    let listen = ports::resolve(&section.listen, "irc.server.listen").await?;
+    let tls_listen = ports::resolve(&section.tls_listen, "irc.server.tls_listen").await?;
+    ports::probe(&listen, "irc.server.listen").await?;
+    ports::probe(&tls_listen, "irc.server.tls_listen").await?;
+    let (tell, mut told) = watch::channel(None);
+    let config = IrcServerConfig {
+        listen,
+        tls_listen,
+        tls_cert: set(&section.tls_cert).map(ToOwned::to_owned),
+        tls_key: set(&section.tls_key).map(ToOwned::to_owned),
+        motd_file: set(&section.motd_file).map(ToOwned::to_owned),
+        on_bound: Some(Arc::new(move |plain: &[SocketAddr], tls: &[SocketAddr]| {
+            tell.send_replace(Some((plain.to_vec(), tls.to_vec())));
+        })),
+        ..IrcServerConfig::new(network.clone(), section.name.clone())
+    };
+    bridge.add_network(Arc::new(IrcServerAdapter::new(config)), None);
+    let deadline = tokio::time::sleep(BIND_PATIENCE);
+    tokio::pin!(deadline);
     loop {
-        tokio::time::sleep(PRUNE_EVERY).await;
-        let media = store.prune_media(keep_days, max_store_bytes).await;
-        let settled = store.prune().await;
-        match media.and(settled) {
-            Ok(pruned) => tracing::debug!(deliveries = pruned.deliveries, "cleaned up"),
-            Err(error) => tracing::warn!(%error, "could not clean up; trying again in an hour"),
+        if let Some(bound) = told.borrow_and_update().clone() {
+            return Ok(bound);
+        }
+        let health = bridge.healths().into_iter().find(|(name, ..)| *name == network);
+        if let Some((_, _, Health::Down { why })) = health {
+            return Err(Failure::environment(format!("the IRC server cannot run: {why}")));
+        }
+        tokio::select! {
+            _ = told.changed() => {}
+            // Its health has no wake-up here; starting happens once.
+            () = tokio::time::sleep(Duration::from_millis(50)) => {}
+            () = &mut deadline => return Err(Failure::environment("the IRC server does not come up")),
         }
     }
 }

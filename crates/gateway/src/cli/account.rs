@@ -147,7 +147,9 @@ async fn sign_in(globals: &Globals, client: &Client, name: &str) -> Result<(), F
             }
             match serde_json::from_value(value) {
                 Ok(step) => tell(name, step, json),
-                Err(e) => Follow::Done(Err(Failure::bug(format!("the gateway's answer is not understood: {e}")))),
+                Err(e) => {
+                    Follow::Done(Err(Failure::bug(format!("the gateway's answer is not understood: {e}"))))
+                }
             }
         })
         .await
@@ -167,7 +169,10 @@ fn tell(name: &str, step: Step, is_quiet: bool) -> Follow {
                 say(&format!("The last code has expired; this is code {number}:"));
             }
             say(&qr::draw(&text, ink).unwrap_or_default());
-            say(&format!("Scan it with WeChat on the phone: Discover, Scan. The code says: {}", print::tame(&text)));
+            say(&format!(
+                "Scan it with WeChat on the phone: Discover, Scan. The code says: {}",
+                print::tame(&text)
+            ));
         }
         Step::ConfirmOnPhone { is_push: false } => say("Scanned. Confirm on the phone …"),
         Step::ConfirmOnPhone { is_push: true } => say("WeChat asks on the phone; confirm there …"),
@@ -177,7 +182,10 @@ fn tell(name: &str, step: Step, is_quiet: bool) -> Follow {
             return Follow::Done(Ok(()));
         }
         Step::Failed { why } => {
-            return Follow::Done(Err(Failure::asked(format!("{name} was not signed in: {}", print::tame(&why)))));
+            return Follow::Done(Err(Failure::asked(format!(
+                "{name} was not signed in: {}",
+                print::tame(&why)
+            ))));
         }
     }
     Follow::On

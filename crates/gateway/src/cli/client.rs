@@ -80,7 +80,8 @@ impl Client {
         if !status.is_success() {
             return Err(refusal(status, &bytes));
         }
-        serde_json::from_slice(&bytes).map_err(|e| Failure::bug(format!("the gateway's answer is not understood: {e}")))
+        serde_json::from_slice(&bytes)
+            .map_err(|e| Failure::bug(format!("the gateway's answer is not understood: {e}")))
     }
 
     /// One question, an answer of many lines of JSON.

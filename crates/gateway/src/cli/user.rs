@@ -6,12 +6,12 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use clap::Subcommand;
 use hyper::Method;
-use ring::rand::{SecureRandom, SystemRandom};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::client::{Client, segment};
 use super::{Globals, print};
+use crate::clock;
 use crate::failure::Failure;
 
 /// Longest password that is read.
@@ -57,15 +57,17 @@ pub(super) async fn run(globals: &Globals, command: Command) -> Result<(), Failu
             let body = json!({ "name": name, "is_admin": admin, "password": password });
             let _: Value = client.call(Method::POST, "/api/v1/users", Some(body)).await?;
             match (globals.json, is_made) {
-                (true, true) => print::json(&json!({ "name": name, "is_admin": admin, "password": password })),
+                (true, true) => {
+                    print::json(&json!({ "name": name, "is_admin": admin, "password": password }))
+                }
                 (true, false) => print::json(&json!({ "name": name, "is_admin": admin })),
                 (false, true) => print::out(&format!(
                     "{name} was added. Password (shown only now): {password}\n\
                      Next: wxgate account add ACCOUNT --owner {name}"
                 )),
-                (false, false) => print::out(&format!(
-                    "{name} was added. Next: wxgate account add ACCOUNT --owner {name}"
-                )),
+                (false, false) => {
+                    print::out(&format!("{name} was added. Next: wxgate account add ACCOUNT --owner {name}"))
+                }
             }
         }
         Command::List => {
@@ -115,9 +117,5 @@ fn read_password() -> Result<String, Failure> {
 
 /// 120 random bits: nobody has to think of a good password, and nothing has to hide typing.
 fn made_password() -> Result<String, Failure> {
-    let mut bytes = [0_u8; 15];
-    SystemRandom::new()
-        .fill(&mut bytes)
-        .map_err(|_| Failure::environment("the system gives no random numbers"))?;
-    Ok(URL_SAFE_NO_PAD.encode(bytes))
+    Ok(URL_SAFE_NO_PAD.encode(clock::random::<15>()?))
 }

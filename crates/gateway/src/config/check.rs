@@ -85,7 +85,8 @@ impl StoreSection {
                 "store.url",
                 "PostgreSQL is not part of this build; build with --features postgres, or use \"sqlite\"",
             ),
-            _ => complaints.add("store.url", "must be \"sqlite\", sqlite:PATH or postgres://USER@HOST/DATABASE"),
+            _ => complaints
+                .add("store.url", "must be \"sqlite\", sqlite:PATH or postgres://USER@HOST/DATABASE"),
         }
     }
 }
@@ -109,13 +110,18 @@ impl IrcSections {
         );
         for network in &self.network {
             let name = &network.name;
-            let message = format!("joining IRC networks ({name:?}) is not part of this version; remove the entry");
+            let message =
+                format!("joining IRC networks ({name:?}) is not part of this version; remove the entry");
             complaints.add("irc.network", message);
         }
         let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.');
         let named = server.name.contains('.') && server.name.len() <= 63 && server.name.chars().all(fits);
         // Clients tell servers from people by the dot. Source: the IRC notes, section 1.
-        complaints.add_if(!named, "irc.server.name", "must be a host name with a dot, such as \"wxgate.local\"");
+        complaints.add_if(
+            !named,
+            "irc.server.name",
+            "must be a host name with a dot, such as \"wxgate.local\"",
+        );
         complaints.file("irc.server.tls_cert", &server.tls_cert);
         complaints.secret("irc.server.tls_key", &server.tls_key);
         complaints.file("irc.server.motd_file", &server.motd_file);
@@ -125,7 +131,11 @@ impl IrcSections {
             complaints.add_if(set(&server.tls_key).is_none(), "irc.server.tls_key", needed);
         }
         let deaf = server.enabled && server.listen.is_empty() && server.tls_listen.is_empty();
-        complaints.add_if(deaf, "irc.server.listen", "is empty, and so is tls_listen; set enabled = false instead");
+        complaints.add_if(
+            deaf,
+            "irc.server.listen",
+            "is empty, and so is tls_listen; set enabled = false instead",
+        );
     }
 }
 
@@ -173,7 +183,8 @@ impl WebSection {
 impl LogSection {
     fn check(&self, complaints: &mut Complaints) {
         if self.filter.parse::<Targets>().is_err() {
-            let message = "must be a level (error, warn, info, debug, trace) or TARGET=LEVEL, parted by commas";
+            let message =
+                "must be a level (error, warn, info, debug, trace) or TARGET=LEVEL, parted by commas";
             complaints.add("log.filter", message);
         }
     }

@@ -60,7 +60,9 @@ fn read_one(variable: &str, rest: &str, text: &str) -> Result<Setting, Problem> 
 fn as_toml(text: &str, kind: Kind) -> String {
     match kind {
         Kind::Flag | Kind::Number { .. } | Kind::Record(_) | Kind::Words(_) => text.trim().to_owned(),
-        Kind::Addresses if text.trim_start().starts_with('[') && text.trim_end().ends_with(']') && text.contains('"') => {
+        Kind::Addresses
+            if text.trim_start().starts_with('[') && text.trim_end().ends_with(']') && text.contains('"') =>
+        {
             text.trim().to_owned()
         }
         Kind::Addresses => {

@@ -226,7 +226,12 @@ const IRC_SERVER: Section = Section {
     doc: "The built-in IRC server: each WeChat account is a network of its own to its owner.",
     keys: &[
         key("enabled", Kind::Flag, "true", "Whether to serve IRC."),
-        key("name", Kind::Text, "\"wxgate.local\"", "The server's name in what it says; a host name with a dot."),
+        key(
+            "name",
+            Kind::Text,
+            "\"wxgate.local\"",
+            "The server's name in what it says; a host name with a dot.",
+        ),
         key(
             "listen",
             Kind::Addresses,
@@ -234,7 +239,12 @@ const IRC_SERVER: Section = Section {
             "Addresses without TLS. Passwords cross in the clear: loopback or a private network only.",
         ),
         key("tls_listen", Kind::Addresses, "[]", "Addresses with TLS, for example \"0.0.0.0:6697\"."),
-        key("tls_cert", Kind::File, "\"\"", "Certificate chain (PEM) for tls_listen; read again when it changes."),
+        key(
+            "tls_cert",
+            Kind::File,
+            "\"\"",
+            "Certificate chain (PEM) for tls_listen; read again when it changes.",
+        ),
         key("tls_key", Kind::SecretFile, "\"\"", "Private key (PEM) for tls_listen."),
         key("websocket_listen", Kind::Addresses, "[]", "IRC over WebSocket. Not part of this version."),
         key("motd_file", Kind::File, "\"\"", "Text of the message of the day; empty: a short built-in one."),

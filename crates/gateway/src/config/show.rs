@@ -48,8 +48,10 @@ fn toml(value: &ValueKind) -> String {
         ValueKind::Float(n) => n.to_string(),
         ValueKind::String(text) => quoted(text),
         ValueKind::Table(table) => {
-            let mut pairs: Vec<String> =
-                table.iter().map(|(name, value)| format!("{} = {}", quoted(name), toml(&value.kind))).collect();
+            let mut pairs: Vec<String> = table
+                .iter()
+                .map(|(name, value)| format!("{} = {}", quoted(name), toml(&value.kind)))
+                .collect();
             pairs.sort();
             if pairs.is_empty() { "{}".to_owned() } else { format!("{{ {} }}", pairs.join(", ")) }
         }

@@ -142,8 +142,11 @@ fn a_secret_that_everybody_can_read_is_refused() {
     let text = format!("[store]\nseal_key_file = {:?}\n", path.display().to_string());
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
     let told_of = told(&text, &[]);
-    assert!(told_of.first().is_some_and(|line| line.contains("wx.toml:2: store.seal_key_file: ")
-        && line.contains("can be read by everybody (mode 644); run: chmod 600")), "{told_of:?}");
+    assert!(
+        told_of.first().is_some_and(|line| line.contains("wx.toml:2: store.seal_key_file: ")
+            && line.contains("can be read by everybody (mode 644); run: chmod 600")),
+        "{told_of:?}"
+    );
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
     assert_eq!(told(&text, &[]), Vec::<String>::new());
     std::fs::remove_file(&path).unwrap();
@@ -194,7 +197,8 @@ fn every_example_holds() {
             Ok(_) => Vec::new(),
             Err(problems) => problems.0,
         };
-        let wrong: Vec<_> = problems.iter().filter(|p| !p.message.contains("cannot be read: No such file")).collect();
+        let wrong: Vec<_> =
+            problems.iter().filter(|p| !p.message.contains("cannot be read: No such file")).collect();
         assert!(wrong.is_empty(), "{name}: {wrong:#?}");
         count += 1;
     }

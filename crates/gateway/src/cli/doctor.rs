@@ -1,0 +1,300 @@
+//! `wxgate doctor`: looks at what the configuration names, and says what to do.
+
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::Serialize;
+use tokio::net::{TcpListener, TcpStream};
+use url::Url;
+use wxgate_store::{Store, StoreConfig, StoreError};
+
+use super::{Globals, client, print};
+use crate::clock;
+use crate::config::{self, Settings, secret_fault, set};
+use crate::failure::{Failure, Fault};
+use crate::wiring;
+
+/// How long a far end may take to take a connection.
+const PATIENCE: Duration = Duration::from_secs(4);
+/// Free bytes below which it is said to be little: less than the default of all media.
+const LITTLE_DISK_BYTES: u64 = 2 << 30;
+/// Open files that a few hundred accounts need.
+const FEW_FILES: u64 = 4096;
+/// The start of 2024: an earlier clock is wrong, since this program is younger.
+const OLDEST_NOW_MS: i64 = 1_704_067_200_000;
+/// Where the real service is reached. Source: the protocol sheet, section 2.1.
+const WECHAT_HOSTS: [&str; 2] = ["login.wx.qq.com:443", "wx2.qq.com:443"];
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Verdict {
+    Ok,
+    Warning,
+    Wrong,
+}
+
+/// One thing that was looked at.
+#[derive(Debug, Serialize)]
+struct Finding {
+    check: &'static str,
+    verdict: Verdict,
+    found: String,
+    /// What to do; empty when nothing is.
+    cure: String,
+}
+
+fn ok(check: &'static str, found: impl Into<String>) -> Finding {
+    Finding { check, verdict: Verdict::Ok, found: found.into(), cure: String::new() }
+}
+
+fn wrong(check: &'static str, found: impl Into<String>, cure: impl Into<String>) -> Finding {
+    Finding { check, verdict: Verdict::Wrong, found: found.into(), cure: cure.into() }
+}
+
+fn warning(check: &'static str, found: impl Into<String>, cure: impl Into<String>) -> Finding {
+    Finding { verdict: Verdict::Warning, ..wrong(check, found, cure) }
+}
+
+pub(super) async fn run(globals: &Globals) -> Result<(), Failure> {
+    let mut findings = Vec::new();
+    match config::load(globals.config.as_deref()) {
+        Ok(loaded) => {
+            let file = loaded.file.as_ref().map_or("built-in defaults".to_owned(), |file| file.display().to_string());
+            findings.push(ok("configuration", file));
+            examine(&loaded.settings, &mut findings).await;
+        }
+        Err(problems) => {
+            findings.push(wrong("configuration", problems.to_string(), "mend the file; wxgate config check tells the same"));
+        }
+    }
+    findings.push(check_clock());
+    findings.push(check_open_files());
+    tell(globals, &findings);
+    let fault = match findings.iter().find(|finding| finding.verdict == Verdict::Wrong) {
+        None => return Ok(()),
+        Some(finding) if finding.check == "configuration" => Fault::Config,
+        Some(_) => Fault::Asked,
+    };
+    // Told above; only the exit code is left to give.
+    Err(Failure { fault, message: String::new() })
+}
+
+fn tell(globals: &Globals, findings: &[Finding]) {
+    if globals.json {
+        print::json(&findings);
+        return;
+    }
+    for finding in findings {
+        let mark = match finding.verdict {
+            Verdict::Ok => "ok     ",
+            Verdict::Warning => "warning",
+            Verdict::Wrong => "WRONG  ",
+        };
+        print::out(&format!("{mark}  {}: {}", finding.check, finding.found.replace('\n', "\n           ")));
+        if !finding.cure.is_empty() {
+            print::out(&format!("         do: {}", finding.cure));
+        }
+    }
+    let count = |verdict| findings.iter().filter(|finding| finding.verdict == verdict).count();
+    match (count(Verdict::Wrong), count(Verdict::Warning)) {
+        (0, 0) => print::out("\nNothing is wrong."),
+        (wrong, warnings) => print::out(&format!("\n{wrong} wrong, {warnings} to think about.")),
+    }
+}
+
+async fn examine(settings: &Settings, findings: &mut Vec<Finding>) {
+    findings.push(check_data_dir(&settings.data_dir));
+    findings.extend(check_disk(&settings.data_dir));
+    findings.extend(check_secrets(settings));
+    let is_running = client::answers(&settings.socket()).await;
+    let socket = settings.socket();
+    findings.push(match is_running {
+        true => ok("gateway", format!("runs and answers at {}", socket.display())),
+        false => warning("gateway", "does not run on this data directory", "start it with: wxgate run"),
+    });
+    if !is_running {
+        findings.push(check_store(settings).await);
+    }
+    let mut addresses = vec![("web.listen", settings.web.listen.clone())];
+    if settings.irc.server.enabled {
+        let server = &settings.irc.server;
+        addresses.extend(server.listen.iter().map(|address| ("irc.server.listen", address.clone())));
+        addresses.extend(server.tls_listen.iter().map(|address| ("irc.server.tls_listen", address.clone())));
+    }
+    for (key, address) in addresses {
+        findings.push(check_port(key, &address, is_running).await);
+    }
+    if !settings.web.public_url.is_empty() {
+        findings.push(reach_url("web.public_url", &settings.web.public_url).await);
+    }
+    match settings.wechat.service.as_str() {
+        "" if !settings.wechat.proxy.is_empty() => {
+            findings.push(reach_url("wechat.proxy", &settings.wechat.proxy).await);
+        }
+        "" => {
+            for host in WECHAT_HOSTS {
+                findings.push(reach("WeChat", host).await);
+            }
+        }
+        service => findings.push(reach_url("wechat.service", service).await),
+    }
+}
+
+fn check_data_dir(dir: &Path) -> Finding {
+    const CHECK: &str = "data directory";
+    let shown = dir.display();
+    match std::fs::metadata(dir) {
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+            ok(CHECK, format!("{shown} is not there yet; wxgate run makes it"))
+        }
+        Err(e) => wrong(CHECK, format!("{shown}: {e}"), "let this user enter it, or set data_dir"),
+        Ok(found) if !found.is_dir() => wrong(CHECK, format!("{shown} is no directory"), "set data_dir to a directory"),
+        Ok(found) => {
+            let probe = dir.join(".doctor");
+            let written = std::fs::write(&probe, b"x").and_then(|()| std::fs::remove_file(&probe));
+            match written {
+                Err(e) => wrong(CHECK, format!("{shown} cannot be written: {e}"), "give it to the user of the gateway"),
+                Ok(()) if found.mode() & 0o077 != 0 => warning(
+                    CHECK,
+                    format!("others can look into {shown} (mode {:o})", found.mode() & 0o777),
+                    format!("chmod 700 {shown}"),
+                ),
+                Ok(()) => ok(CHECK, format!("{shown} can be written")),
+            }
+        }
+    }
+}
+
+/// Free space, by the system's own tool: the standard library does not tell it.
+fn check_disk(dir: &Path) -> Option<Finding> {
+    const CHECK: &str = "disk";
+    let existing = dir.ancestors().find(|path| path.exists() && !path.as_os_str().is_empty());
+    let place = existing.map_or_else(|| PathBuf::from("."), Path::to_owned);
+    let told = std::process::Command::new("df").arg("-Pk").arg(&place).output().ok()?;
+    let text = String::from_utf8(told.stdout).ok()?;
+    let free_kb: u64 = text.lines().nth(1)?.split_whitespace().nth(3)?.parse().ok()?;
+    let free = free_kb.saturating_mul(1024);
+    let found = format!("{} MiB free at {}", free >> 20, place.display());
+    Some(match free {
+        0..=104_857_600 => wrong(CHECK, found, "make room: nothing can be taken in without it"),
+        _ if free < LITTLE_DISK_BYTES => warning(CHECK, found, "make room, or lower media.max_store_bytes"),
+        _ => ok(CHECK, found),
+    })
+}
+
+fn check_secrets(settings: &Settings) -> Vec<Finding> {
+    const CHECK: &str = "secret files";
+    let made = ["seal.key", "links.key"].map(|name| settings.data_dir.join(name));
+    let named = [&settings.store.seal_key_file, &settings.irc.server.tls_key];
+    let all = made.iter().chain(named).filter_map(|path| set(path)).filter(|path| path.exists());
+    let mut count = 0;
+    let mut findings = Vec::new();
+    for path in all {
+        count += 1;
+        if let Some(fault) = secret_fault(path) {
+            findings.push(wrong(CHECK, fault, format!("chmod 600 {}", path.display())));
+        }
+    }
+    if findings.is_empty() && count > 0 {
+        findings.push(ok(CHECK, format!("{count} found, readable by their owner only")));
+    }
+    findings
+}
+
+async fn check_store(settings: &Settings) -> Finding {
+    const CHECK: &str = "store";
+    if settings.store.url == "sqlite" && !settings.data_dir.join("wxgate.db").exists() {
+        return ok(CHECK, "there is none yet; wxgate run makes it");
+    }
+    match open_store(settings).await {
+        Ok(store) => {
+            let read = store.accounts().await.map(|accounts| accounts.len());
+            store.close().await;
+            match read {
+                Ok(accounts) => ok(CHECK, format!("opens; {accounts} accounts")),
+                Err(e) => wrong(CHECK, e.to_string(), "restore a backup if the disk is damaged"),
+            }
+        }
+        Err(failure) => wrong(CHECK, failure.message, "see what it says; nothing was changed"),
+    }
+}
+
+async fn open_store(settings: &Settings) -> Result<Store, Failure> {
+    let key_file = match set(&settings.store.seal_key_file) {
+        Some(path) => path.to_owned(),
+        None => settings.data_dir.join("seal.key"),
+    };
+    let open = async {
+        let seal_key = wxgate_store::SealKey::load_or_create(&key_file)?;
+        let config = StoreConfig {
+            url: settings.store.url.parse()?,
+            data_dir: settings.data_dir.clone(),
+            seal_key,
+            max_media_bytes: settings.wechat.max_media_bytes,
+        };
+        Store::open(config, std::sync::Arc::new(clock::now)).await
+    };
+    open.await.map_err(|e: StoreError| wiring::store_failure(e))
+}
+
+async fn check_port(key: &'static str, address: &str, is_running: bool) -> Finding {
+    match TcpListener::bind(address).await {
+        Ok(_) if is_running => warning(
+            key,
+            format!("{address} is free although the gateway runs"),
+            "the running gateway has another configuration; restart it",
+        ),
+        Ok(_) => ok(key, format!("{address} is free")),
+        Err(e) if is_running && e.kind() == std::io::ErrorKind::AddrInUse => {
+            ok(key, format!("{address} is in use, as it should be"))
+        }
+        Err(e) => wrong(key, wiring::taken(key, address, &e).message, format!("free the port, or change {key}")),
+    }
+}
+
+async fn reach_url(check: &'static str, url: &str) -> Finding {
+    let parsed = Url::parse(url).ok();
+    let host = parsed.as_ref().and_then(|url| Some((url.host_str()?.to_owned(), url.port_or_known_default()?)));
+    match host {
+        Some((host, port)) => reach(check, &format!("{host}:{port}")).await,
+        None => wrong(check, format!("{url} names no host and port"), format!("write a whole address into {check}")),
+    }
+}
+
+async fn reach(check: &'static str, host: &str) -> Finding {
+    match tokio::time::timeout(PATIENCE, TcpStream::connect(host)).await {
+        Ok(Ok(_)) => ok(check, format!("{host} takes connections")),
+        Ok(Err(e)) => wrong(check, format!("{host} cannot be reached: {e}"), "look at the network, DNS and firewall"),
+        Err(_) => wrong(
+            check,
+            format!("{host} did not answer within {} s", PATIENCE.as_secs()),
+            "look at the network and firewall; a proxy is set with wechat.proxy",
+        ),
+    }
+}
+
+fn check_clock() -> Finding {
+    match clock::now().ms() {
+        now if now < OLDEST_NOW_MS => {
+            wrong("clock", "is years behind", "set the time (timedatectl set-ntp true); logins and links depend on it")
+        }
+        _ => ok("clock", "is plausible"),
+    }
+}
+
+/// Source: proc(5), `/proc/self/limits`.
+fn check_open_files() -> Finding {
+    const CHECK: &str = "open files";
+    let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"));
+    let soft = line.and_then(|line| line.split_whitespace().next());
+    match soft.map(str::parse::<u64>) {
+        Some(Ok(limit)) if limit < FEW_FILES => warning(
+            CHECK,
+            format!("this shell allows {limit}, enough for about {} accounts", limit / 3),
+            "for more: ulimit -n 65536, or LimitNOFILE= in the unit",
+        ),
+        _ => ok(CHECK, "the limit is high enough"),
+    }
+}

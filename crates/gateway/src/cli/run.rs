@@ -1,0 +1,47 @@
+//! `wxgate run`
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use crate::config::Loaded;
+use crate::failure::Failure;
+use crate::{telemetry, wiring};
+
+/// Runs the gateway until a signal; a second signal ends it at once.
+pub(super) async fn run(loaded: Loaded) -> Result<(), Failure> {
+    let settings = &loaded.settings;
+    telemetry::start(settings.log.format, &settings.log.filter);
+    let file = loaded.file.as_ref().map_or("none, built-in defaults".to_owned(), |file| file.display().to_string());
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), config = %file, "starting");
+    let mut signals = Signals::new()?;
+    let gateway = tokio::select! {
+        started = wiring::start(settings) => started?,
+        () = signals.next() => return Ok(()),
+    };
+    signals.next().await;
+    tracing::info!("stopping; a second signal ends at once");
+    tokio::select! {
+        () = gateway.stop() => Ok(()),
+        () = signals.next() => Err(Failure::asked("ended at once, as asked; what was committed is kept")),
+    }
+}
+
+/// SIGTERM and SIGINT.
+pub(crate) struct Signals {
+    term: Signal,
+    int: Signal,
+}
+
+impl Signals {
+    pub(crate) fn new() -> Result<Self, Failure> {
+        let on = |kind| signal(kind).map_err(|e| Failure::environment(format!("cannot listen to signals: {e}")));
+        Ok(Self { term: on(SignalKind::terminate())?, int: on(SignalKind::interrupt())? })
+    }
+
+    /// Waits for one of them.
+    pub(crate) async fn next(&mut self) {
+        tokio::select! {
+            _ = self.term.recv() => {}
+            _ = self.int.recv() => {}
+        }
+    }
+}

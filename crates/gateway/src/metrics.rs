@@ -1,0 +1,165 @@
+//! Numbers for Prometheus. Every name is a constant here; dashboards are checked against them.
+//!
+//! Source: the Prometheus text format, version 0.0.4.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use wxgate_bridge::COMMIT_BOUNDS_US;
+
+use crate::clock;
+use crate::wiring::Parts;
+
+const BUILD_INFO: &str = "wxgate_build_info";
+const ACCOUNTS: &str = "wxgate_accounts";
+const NETWORK_UP: &str = "wxgate_network_up";
+const DELIVERIES: &str = "wxgate_deliveries_total";
+const POSTS: &str = "wxgate_posts_total";
+const LANE_AGE: &str = "wxgate_lane_age_seconds";
+const LANE_OPEN: &str = "wxgate_deliveries_open";
+const COMMIT: &str = "wxgate_commit_seconds";
+const RESTARTS: &str = "wxgate_restarts_total";
+const PANICS: &str = "wxgate_panics_total";
+const MEDIA_SENT: &str = "wxgate_media_sent_bytes_total";
+const MEMORY: &str = "process_resident_memory_bytes";
+
+/// States an account can be in; all are always told, so that a graph has no holes.
+const STATES: [&str; 5] = ["starting", "up", "degraded", "needs_human", "down"];
+
+/// What the program itself counts beside the pipe.
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    media_sent_bytes: AtomicU64,
+}
+
+impl Counters {
+    /// An answer with so many bytes of an attachment was begun.
+    pub(crate) fn media_sent(&self, bytes: u64) {
+        self.media_sent_bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+}
+
+/// The page.
+pub(crate) async fn page(State(parts): State<Arc<Parts>>) -> Response {
+    let text = render(&parts).await;
+    let kind = "text/plain; version=0.0.4; charset=utf-8";
+    (StatusCode::OK, [(header::CONTENT_TYPE, kind), (header::CACHE_CONTROL, "no-store")], text).into_response()
+}
+
+/// Writes one family of values.
+struct Family<'a>(&'a mut String, &'static str);
+
+impl<'a> Family<'a> {
+    fn new(out: &'a mut String, name: &'static str, kind: &str, help: &str) -> Self {
+        out.push_str(&format!("# HELP {name} {help}\n# TYPE {name} {kind}\n"));
+        Self(out, name)
+    }
+
+    fn value(&mut self, labels: &[(&str, &str)], value: impl std::fmt::Display) {
+        let labels: Vec<String> =
+            labels.iter().map(|(name, value)| format!("{name}=\"{}\"", escaped(value))).collect();
+        let labels = if labels.is_empty() { String::new() } else { format!("{{{}}}", labels.join(",")) };
+        // Writing into a text cannot fail.
+        let _ = writeln!(self.0, "{}{labels} {value}", self.1);
+    }
+}
+
+fn escaped(text: &str) -> String {
+    text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
+}
+
+async fn render(parts: &Parts) -> String {
+    let mut out = String::new();
+    Family::new(&mut out, BUILD_INFO, "gauge", "The version, as a label; always 1.")
+        .value(&[("version", env!("CARGO_PKG_VERSION"))], 1);
+    networks(&mut out, parts);
+    pipe(&mut out, parts);
+    lanes(&mut out, parts).await;
+    Family::new(&mut out, MEDIA_SENT, "counter", "Bytes of attachments in answers that were begun.")
+        .value(&[], parts.counters.media_sent_bytes.load(Ordering::Relaxed));
+    if let Some(bytes) = resident_bytes() {
+        Family::new(&mut out, MEMORY, "gauge", "Memory of this process that is in RAM.").value(&[], bytes);
+    }
+    out
+}
+
+fn networks(out: &mut String, parts: &Parts) {
+    let mut states = BTreeMap::from(STATES.map(|state| (state, 0_u64)));
+    let mut faces = Vec::new();
+    for (network, owner, health) in parts.bridge.healths() {
+        match owner {
+            Some(_) => *states.entry(health.word()).or_default() += 1,
+            None => faces.push((network, u8::from(health.word() == "up"))),
+        }
+    }
+    let mut accounts = Family::new(out, ACCOUNTS, "gauge", "Accounts by state.");
+    for (state, count) in states {
+        accounts.value(&[("state", state)], count);
+    }
+    let mut up = Family::new(out, NETWORK_UP, "gauge", "Whether a network that is no account works.");
+    for (network, is_up) in faces {
+        up.value(&[("network", network.as_str())], is_up);
+    }
+}
+
+fn pipe(out: &mut String, parts: &Parts) {
+    let meter = parts.bridge.meter();
+    let (kept, known) = meter.posts();
+    let mut posts = Family::new(out, POSTS, "counter", "Posts at intake, by whether they were new.");
+    posts.value(&[("fate", "kept")], kept);
+    posts.value(&[("fate", "known")], known);
+    let mut deliveries = Family::new(out, DELIVERIES, "counter", "Outcomes of deliveries by kind of network.");
+    for row in meter.outcomes() {
+        let outcomes =
+            [("sent", row.sent), ("refused", row.refused), ("later", row.later), ("uncertain", row.uncertain)];
+        for (outcome, count) in outcomes {
+            deliveries.value(&[("network", row.kind.as_str()), ("outcome", outcome)], count);
+        }
+    }
+    let (count, sum_us, buckets) = meter.commits();
+    out.push_str(&format!("# HELP {COMMIT} Time of one durable commit.\n# TYPE {COMMIT} histogram\n"));
+    for (bound_us, at_most) in COMMIT_BOUNDS_US.iter().zip(buckets) {
+        out.push_str(&format!("{COMMIT}_bucket{{le=\"{}\"}} {at_most}\n", seconds(*bound_us)));
+    }
+    out.push_str(&format!("{COMMIT}_bucket{{le=\"+Inf\"}} {count}\n"));
+    out.push_str(&format!("{COMMIT}_sum {}\n{COMMIT}_count {count}\n", seconds(sum_us)));
+    let (restarts, panics) = meter.restarts();
+    Family::new(out, RESTARTS, "counter", "Runs of networks that ended by themselves.").value(&[], restarts);
+    Family::new(out, PANICS, "counter", "Runs of networks that a bug ended.").value(&[], panics);
+}
+
+async fn lanes(out: &mut String, parts: &Parts) {
+    // Without the store there is nothing to tell, and /readyz says why.
+    let Ok(stats) = parts.bridge.store().lane_stats().await else { return };
+    let now = clock::now();
+    let mut kinds: BTreeMap<String, (u64, f64)> = BTreeMap::new();
+    for row in stats {
+        let entry = kinds.entry(row.network.kind().to_owned()).or_default();
+        entry.0 += row.open;
+        entry.1 = entry.1.max(now.since(row.oldest).as_secs_f64());
+    }
+    let mut open = Family::new(out, LANE_OPEN, "gauge", "Deliveries that wait or are under way.");
+    for (kind, (count, _)) in &kinds {
+        open.value(&[("network", kind)], count);
+    }
+    let mut age = Family::new(out, LANE_AGE, "gauge", "Age of the oldest delivery that is open.");
+    for (kind, (_, seconds)) in &kinds {
+        age.value(&[("network", kind)], seconds);
+    }
+}
+
+fn seconds(us: u64) -> f64 {
+    std::time::Duration::from_micros(us).as_secs_f64()
+}
+
+/// Source: proc(5), `/proc/self/status`, field `VmRSS` in units of 1024 bytes.
+fn resident_bytes() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok().map(|kb| kb * 1024)
+}

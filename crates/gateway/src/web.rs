@@ -1,0 +1,60 @@
+//! HTTP: the public face on `web.listen`, and the control API on the socket in the data directory.
+
+pub(crate) mod api;
+pub(crate) mod links;
+pub(crate) mod media;
+pub(crate) mod pages;
+pub(crate) mod range;
+pub(crate) mod serve;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use serde_json::json;
+
+use crate::metrics;
+use crate::wiring::Parts;
+
+/// What anybody who reaches `web.listen` may ask.
+pub(crate) fn public(parts: Arc<Parts>) -> Router {
+    Router::new()
+        .route("/", get(pages::status))
+        .route("/style.css", get(pages::style))
+        .route("/healthz", get(|| async { "ok\n" }))
+        .route("/readyz", get(ready))
+        .route("/metrics", get(metrics::page))
+        .route("/media/{token}", get(media::fetch_bare))
+        .route("/media/{token}/{name}", get(media::fetch))
+        .fallback(pages::nothing_here)
+        .with_state(parts)
+}
+
+/// What the owner of the socket may ask.
+pub(crate) fn control(parts: Arc<Parts>) -> Router {
+    api::routes().fallback(api::nothing_here).with_state(parts)
+}
+
+/// Ready, or why not.
+async fn ready(State(parts): State<Arc<Parts>>) -> Response {
+    let mut reasons = Vec::new();
+    if parts.stop.is_stopping() {
+        reasons.push("the gateway is stopping".to_owned());
+    }
+    if let Err(e) = parts.bridge.store().lane_stats().await {
+        reasons.push(format!("the store does not answer: {e}"));
+    }
+    for (network, owner, health) in parts.bridge.healths() {
+        // Accounts are their owners' affair; a face that is down is everybody's.
+        if owner.is_none() && matches!(health.word(), "down" | "starting") {
+            reasons.push(format!("{network} is {}: {}", health.word(), health.detail()));
+        }
+    }
+    let status = if reasons.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let body = json!({ "ready": reasons.is_empty(), "reasons": reasons }).to_string();
+    (status, [(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-store")], body)
+        .into_response()
+}

@@ -1,0 +1,307 @@
+//! The JSON API behind the commands. Whoever can open the socket is the operator.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{DefaultBodyLimit, Path, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{delete, get, post};
+use bytes::Bytes;
+use futures_util::stream;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use wxgate_contract::{
+    ChatKind, ChatProfile, Command, CommandError, Directory, FarError, NetworkId, Reply, SignInStep, SignInWatch,
+    UserName,
+};
+use wxgate_store::StoreError;
+
+use crate::wiring::{ACCOUNT_KIND, Parts};
+
+/// Largest request body.
+const BODY_BYTES: usize = 64 << 10;
+/// Chats read at once.
+const CHATS: usize = 500;
+
+type Shared = State<Arc<Parts>>;
+
+pub(crate) fn routes() -> Router<Arc<Parts>> {
+    Router::new()
+        .route("/api/v1/status", get(status))
+        .route("/api/v1/users", get(users).post(add_user))
+        .route("/api/v1/users/{name}", delete(remove_user))
+        .route("/api/v1/accounts", get(accounts).post(add_account))
+        .route("/api/v1/accounts/{name}", get(account).delete(remove_account))
+        .route("/api/v1/accounts/{name}/sign-in", post(sign_in))
+        .route("/api/v1/accounts/{name}/sign-out", post(sign_out))
+        .route("/api/v1/accounts/{name}/chats", get(chats))
+        .layer(DefaultBodyLimit::max(BODY_BYTES))
+}
+
+/// Why a question was not answered, with its sentence.
+struct Refusal(StatusCode, String);
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        answer(self.0, &json!({ "error": self.1 }))
+    }
+}
+
+fn answer(status: StatusCode, value: &Value) -> Response {
+    (status, [(header::CONTENT_TYPE, "application/json")], value.to_string()).into_response()
+}
+
+type Answer = Result<Response, Refusal>;
+
+fn ok(value: &Value) -> Answer {
+    Ok(answer(StatusCode::OK, value))
+}
+
+impl From<StoreError> for Refusal {
+    fn from(error: StoreError) -> Self {
+        let status = match &error {
+            StoreError::Conflict { .. } => StatusCode::CONFLICT,
+            StoreError::Invalid { .. } => StatusCode::BAD_REQUEST,
+            StoreError::Unavailable { .. } => StatusCode::SERVICE_UNAVAILABLE,
+            StoreError::Corrupt { .. } | StoreError::Schema { .. } => StatusCode::INTERNAL_SERVER_ERROR,
+        };
+        Self(status, error.to_string())
+    }
+}
+
+impl From<CommandError> for Refusal {
+    fn from(error: CommandError) -> Self {
+        let status = match &error {
+            CommandError::Denied => StatusCode::FORBIDDEN,
+            CommandError::NoSuchAccount(_) => StatusCode::NOT_FOUND,
+            CommandError::Refused(_) => StatusCode::CONFLICT,
+            CommandError::Failed(_) => StatusCode::SERVICE_UNAVAILABLE,
+        };
+        Self(status, error.to_string())
+    }
+}
+
+impl From<FarError> for Refusal {
+    fn from(error: FarError) -> Self {
+        Self(StatusCode::SERVICE_UNAVAILABLE, error.to_string())
+    }
+}
+
+fn read<T: DeserializeOwned>(body: &Bytes) -> Result<T, Refusal> {
+    serde_json::from_slice(body)
+        .map_err(|e| Refusal(StatusCode::BAD_REQUEST, format!("the request is not understood: {e}")))
+}
+
+fn network(name: &str) -> NetworkId {
+    NetworkId::new(format!("{ACCOUNT_KIND}:{name}"))
+}
+
+pub(crate) async fn nothing_here() -> Response {
+    Refusal(StatusCode::NOT_FOUND, "this gateway has no such command; is it older than the program?".to_owned())
+        .into_response()
+}
+
+async fn status(State(parts): Shared) -> Response {
+    let networks: Vec<Value> = parts
+        .bridge
+        .healths()
+        .into_iter()
+        .filter(|(_, owner, _)| owner.is_none())
+        .map(|(network, _, health)| json!({ "network": network, "state": health.word(), "detail": health.detail() }))
+        .collect();
+    let value = json!({
+        "version": env!("CARGO_PKG_VERSION"),
+        "irc": parts.irc,
+        "irc_tls": parts.irc_tls,
+        "networks": networks,
+    });
+    answer(StatusCode::OK, &value)
+}
+
+async fn users(State(parts): Shared) -> Answer {
+    let mut counts: HashMap<UserName, usize> = HashMap::new();
+    for row in parts.bridge.store().accounts().await? {
+        *counts.entry(row.owner).or_default() += 1;
+    }
+    let users = parts.bridge.store().users().await?;
+    let rows: Vec<Value> = users
+        .iter()
+        .map(|user| {
+            let accounts = counts.get(&user.name).copied().unwrap_or_default();
+            json!({ "name": user.name, "is_admin": user.is_admin, "accounts": accounts })
+        })
+        .collect();
+    ok(&Value::from(rows))
+}
+
+#[derive(Deserialize)]
+struct NewUser {
+    name: UserName,
+    #[serde(default)]
+    is_admin: bool,
+    password: String,
+}
+
+async fn add_user(State(parts): Shared, body: Bytes) -> Answer {
+    let new: NewUser = read(&body)?;
+    parts.bridge.store().add_user(&new.name, Some(&new.password), new.is_admin).await?;
+    tracing::info!(user = %new.name, is_admin = new.is_admin, "a person was added");
+    ok(&json!({ "name": new.name }))
+}
+
+async fn remove_user(State(parts): Shared, Path(name): Path<String>) -> Answer {
+    let name = UserName::from(name);
+    if parts.bridge.store().user(&name).await?.is_none() {
+        return Err(Refusal(StatusCode::NOT_FOUND, format!("there is no user {name}")));
+    }
+    parts.bridge.store().remove_user(&name).await?;
+    tracing::info!(user = %name, "a person was removed");
+    ok(&json!({}))
+}
+
+/// Every account, or one.
+async fn rows(parts: &Parts, only: Option<&NetworkId>) -> Result<Vec<Value>, Refusal> {
+    let stored = match only {
+        Some(network) => parts.bridge.store().account(network).await?.into_iter().collect(),
+        None => parts.bridge.store().accounts().await?,
+    };
+    let healths: HashMap<NetworkId, _> =
+        parts.bridge.healths().into_iter().map(|(network, _, health)| (network, health)).collect();
+    let value = |row: wxgate_store::AccountRow| {
+        let health = healths.get(&row.network);
+        json!({
+            "name": row.network.name(),
+            "owner": row.owner,
+            "state": health.map_or("starting", |health| health.word()),
+            "detail": health.map_or("", |health| health.detail()),
+            "own_name": row.own_name,
+        })
+    };
+    Ok(stored.into_iter().map(value).collect())
+}
+
+async fn accounts(State(parts): Shared) -> Answer {
+    ok(&Value::from(rows(&parts, None).await?))
+}
+
+async fn account(State(parts): Shared, Path(name): Path<String>) -> Answer {
+    one(&parts, &name).await
+}
+
+async fn one(parts: &Parts, name: &str) -> Answer {
+    match rows(parts, Some(&network(name))).await?.into_iter().next() {
+        Some(row) => ok(&row),
+        None => Err(CommandError::NoSuchAccount(name.to_owned()).into()),
+    }
+}
+
+#[derive(Deserialize)]
+struct NewAccount {
+    name: String,
+    owner: UserName,
+}
+
+async fn add_account(State(parts): Shared, body: Bytes) -> Answer {
+    let NewAccount { name, owner } = read(&body)?;
+    if parts.bridge.store().user(&owner).await?.is_none() {
+        let message = format!("there is no user {owner}; add them with: wxgate user add {owner}");
+        return Err(Refusal(StatusCode::NOT_FOUND, message));
+    }
+    parts.control.run(None, Command::AddAccount { owner, name: name.clone() }).await?;
+    one(&parts, &name).await
+}
+
+async fn remove_account(State(parts): Shared, Path(name): Path<String>) -> Answer {
+    parts.control.run(None, Command::RemoveAccount { account: network(&name) }).await?;
+    ok(&json!({}))
+}
+
+async fn sign_out(State(parts): Shared, Path(name): Path<String>) -> Answer {
+    parts.control.run(None, Command::SignOut { account: network(&name) }).await?;
+    ok(&json!({}))
+}
+
+/// Follows a sign-in as lines of JSON, the latest step at once and then each change.
+async fn sign_in(State(parts): Shared, Path(name): Path<String>) -> Answer {
+    match parts.control.run(None, Command::SignIn { account: network(&name) }).await? {
+        Reply::SignIn(watch) => {
+            let body = Body::from_stream(steps(watch));
+            Ok(([(header::CONTENT_TYPE, "application/x-ndjson")], body).into_response())
+        }
+        Reply::Done | Reply::Added(_) => {
+            Err(Refusal(StatusCode::INTERNAL_SERVER_ERROR, "the sign-in cannot be followed".to_owned()))
+        }
+    }
+}
+
+enum Following {
+    First(SignInWatch),
+    Next(SignInWatch),
+    Over,
+}
+
+fn steps(watch: SignInWatch) -> impl futures_util::Stream<Item = Result<Bytes, std::convert::Infallible>> + Send {
+    stream::unfold(Following::First(watch), |at| async move {
+        let mut watch = match at {
+            Following::First(watch) => watch,
+            Following::Next(mut watch) => {
+                if watch.changed().await.is_err() {
+                    let why = "the gateway gave it up";
+                    return Some((line(&SignInStep::Failed { why: why.to_owned() }), Following::Over));
+                }
+                watch
+            }
+            Following::Over => return None,
+        };
+        let step = watch.borrow_and_update().clone();
+        let is_over = matches!(step, SignInStep::Done | SignInStep::Failed { .. });
+        let next = if is_over { Following::Over } else { Following::Next(watch) };
+        Some((line(&step), next))
+    })
+}
+
+fn line(step: &SignInStep) -> Result<Bytes, std::convert::Infallible> {
+    let value = match step {
+        SignInStep::Starting => json!({ "step": "starting" }),
+        SignInStep::ShowQr { text, number } => json!({ "step": "show_qr", "text": text, "number": number }),
+        SignInStep::ConfirmOnPhone { is_push } => json!({ "step": "confirm_on_phone", "is_push": is_push }),
+        SignInStep::Loading => json!({ "step": "loading" }),
+        SignInStep::Done => json!({ "step": "done" }),
+        SignInStep::Failed { why } => json!({ "step": "failed", "why": why }),
+    };
+    Ok(Bytes::from(format!("{value}\n")))
+}
+
+fn kind(chat: &ChatProfile) -> &'static str {
+    match chat.kind {
+        ChatKind::Private => "private",
+        ChatKind::Group => "group",
+        ChatKind::Official => "official",
+        ChatKind::System => "system",
+    }
+}
+
+async fn chats(State(parts): Shared, Path(name): Path<String>) -> Answer {
+    let network = network(&name);
+    if parts.bridge.store().account(&network).await?.is_none() {
+        return Err(CommandError::NoSuchAccount(name).into());
+    }
+    let mut rows = Vec::new();
+    let mut after = None;
+    loop {
+        let page = parts.bridge.chats(&network, after.as_ref(), CHATS).await?;
+        let Some(last) = page.last() else { break };
+        after = Some(last.chat.clone());
+        rows.extend(page.iter().map(|chat| {
+            json!({
+                "chat": chat.chat, "kind": kind(chat), "title": chat.title,
+                "members": chat.members.as_ref().map(Vec::len), "is_gone": chat.is_gone,
+            })
+        }));
+    }
+    ok(&Value::from(rows))
+}

@@ -1,0 +1,181 @@
+//! Signed links to attachments: who holds one may fetch that one attachment until it expires.
+//!
+//! A token is the attachment's id (16 bytes), the hour of its end (4 bytes) and 128 bits of an
+//! HMAC-SHA-256 over both, in URL-safe base64. The end is rounded up to an hour so that a line
+//! that is shown again within the hour has the same link.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use ring::hmac;
+use wxgate_contract::{Clock, MediaId};
+
+const ID_BYTES: usize = 16;
+const END_BYTES: usize = 4;
+const TAG_BYTES: usize = 16;
+const HOUR_S: u64 = 3600;
+/// Longest cleaned name; the whole link must leave room for a line of IRC. Chosen.
+const NAME_BYTES: usize = 48;
+
+/// Writes and checks links.
+pub(crate) struct Links {
+    base: String,
+    key: hmac::Key,
+    ttl: Duration,
+    clock: Arc<dyn Clock>,
+}
+
+/// What a token opens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Opened {
+    /// This attachment, for so many more seconds.
+    Media(MediaId, u64),
+    /// Nothing any more.
+    Expired,
+    /// Nothing: it is not one of ours.
+    Forged,
+}
+
+impl Links {
+    pub(crate) fn new(base: String, key: &[u8], ttl: Duration, clock: Arc<dyn Clock>) -> Self {
+        Self { base, key: hmac::Key::new(hmac::HMAC_SHA256, key), ttl, clock }
+    }
+
+    /// The address of an attachment.
+    pub(crate) fn write(&self, media: MediaId, name: &str) -> String {
+        let end_s = self.now_s() + self.ttl.as_secs();
+        // Beyond the year 490000 the hours no longer fit, and links end earlier than asked.
+        let end = u32::try_from(end_s.div_ceil(HOUR_S)).unwrap_or(u32::MAX);
+        let mut token = Vec::with_capacity(ID_BYTES + END_BYTES + TAG_BYTES);
+        token.extend_from_slice(&media.0);
+        token.extend_from_slice(&end.to_be_bytes());
+        let tag = self.tag(&token);
+        token.extend_from_slice(&tag);
+        format!("{}/media/{}/{}", self.base, URL_SAFE_NO_PAD.encode(token), cleaned(name))
+    }
+
+    /// What a token from outside opens.
+    pub(crate) fn open(&self, token: &str) -> Opened {
+        // Anything longer is no token; decoding it would be work for nothing.
+        if token.len() > 64 {
+            return Opened::Forged;
+        }
+        let Ok(bytes) = URL_SAFE_NO_PAD.decode(token) else { return Opened::Forged };
+        let Some((signed, tag)) = bytes.split_at_checked(ID_BYTES + END_BYTES) else { return Opened::Forged };
+        if !is_same(&self.tag(signed), tag) {
+            return Opened::Forged;
+        }
+        let Some((id, end)) = signed.split_at_checked(ID_BYTES) else { return Opened::Forged };
+        let (Ok(id), Ok(end)) = (<[u8; ID_BYTES]>::try_from(id), <[u8; END_BYTES]>::try_from(end)) else {
+            return Opened::Forged;
+        };
+        let end_s = u64::from(u32::from_be_bytes(end)) * HOUR_S;
+        match end_s.checked_sub(self.now_s()) {
+            Some(left_s) if left_s > 0 => Opened::Media(MediaId(id), left_s),
+            _ => Opened::Expired,
+        }
+    }
+
+    fn now_s(&self) -> u64 {
+        u64::try_from(self.clock.now().seconds()).unwrap_or(0)
+    }
+
+    fn tag(&self, signed: &[u8]) -> [u8; TAG_BYTES] {
+        let mut context = hmac::Context::with_key(&self.key);
+        context.update(b"wxgate media link 1");
+        context.update(signed);
+        let mut tag = [0; TAG_BYTES];
+        tag.iter_mut().zip(context.sign().as_ref()).for_each(|(to, from)| *to = *from);
+        tag
+    }
+}
+
+/// Compares in the same time wherever the difference is.
+fn is_same(a: &[u8], b: &[u8]) -> bool {
+    a.len() == b.len() && a.iter().zip(b).fold(0, |difference, (a, b)| difference | (a ^ b)) == 0
+}
+
+/// A file name that needs no escaping in an address, with its extension.
+pub(crate) fn cleaned(name: &str) -> String {
+    let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+    let clean = |part: &str| {
+        let words: Vec<&str> = part.split(|c| !fits(c)).filter(|word| !word.is_empty()).collect();
+        words.join("_")
+    };
+    let (stem, extension) = name.rsplit_once('.').unwrap_or((name, ""));
+    let extension: String = clean(extension).chars().take(8).collect();
+    let stem: String = clean(stem).chars().take(NAME_BYTES - 9).collect();
+    let stem = if stem.is_empty() { "file" } else { &stem };
+    if extension.is_empty() { stem.to_owned() } else { format!("{stem}.{extension}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use wxgate_contract::Timestamp;
+
+    use super::*;
+
+    fn links(at_s: i64) -> Links {
+        let clock = Arc::new(move || Timestamp(at_s * 1000));
+        Links::new("http://h:1".to_owned(), &[7; 32], Duration::from_secs(2 * 3600), clock)
+    }
+
+    fn token(link: &str) -> String {
+        link.split('/').nth(4).unwrap().to_owned()
+    }
+
+    const ID: MediaId = MediaId([9; 16]);
+
+    #[test]
+    fn a_link_opens_its_attachment_until_it_expires() {
+        let link = links(1_700_000_000).write(ID, "照片 of me.JPG");
+        assert!(link.starts_with("http://h:1/media/") && link.ends_with("/of_me.JPG"), "{link}");
+        let token = token(&link);
+        assert!(matches!(links(1_700_000_000).open(&token), Opened::Media(ID, left) if left >= 7200));
+        assert!(matches!(links(1_700_007_199).open(&token), Opened::Media(ID, _)));
+        assert_eq!(links(1_700_000_000 + 3 * 3600).open(&token), Opened::Expired);
+    }
+
+    #[test]
+    fn no_changed_token_opens_anything() {
+        let links = links(1_700_000_000);
+        let token = token(&links.write(ID, "a"));
+        let bytes = URL_SAFE_NO_PAD.decode(&token).unwrap();
+        for at in 0..bytes.len() {
+            for bit in 0..8 {
+                let mut changed = bytes.clone();
+                changed[at] ^= 1 << bit;
+                assert_eq!(
+                    links.open(&URL_SAFE_NO_PAD.encode(changed)),
+                    Opened::Forged,
+                    "byte {at} bit {bit}"
+                );
+            }
+        }
+        for length in 0..bytes.len() {
+            assert_eq!(links.open(&URL_SAFE_NO_PAD.encode(&bytes[..length])), Opened::Forged);
+        }
+        for garbage in ["", "..", "=", "\u{1F600}", &"A".repeat(100_000)] {
+            assert_eq!(links.open(garbage), Opened::Forged);
+        }
+        let clock = Arc::new(|| Timestamp(1_700_000_000_000));
+        let other = Links::new(String::new(), &[8; 32], Duration::from_secs(60), clock);
+        assert_eq!(other.open(&token), Opened::Forged);
+    }
+
+    #[test]
+    fn names_are_safe_in_an_address() {
+        for (name, wanted) in [
+            ("", "file"),
+            ("../../etc/passwd", "etc_passwd"),
+            ("报告.pdf", "file.pdf"),
+            ("a b\"c.tar.gz", "a_b_c_tar.gz"),
+            (".bashrc", "file.bashrc"),
+        ] {
+            assert_eq!(cleaned(name), wanted, "{name:?}");
+        }
+        assert!(cleaned(&"x".repeat(1000)).len() <= NAME_BYTES);
+    }
+}

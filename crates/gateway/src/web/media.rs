@@ -1,0 +1,210 @@
+//! `/media/{signed id}`: one attachment for whoever holds its link.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::Response;
+use bytes::Bytes;
+use futures_util::stream;
+use wxgate_contract::{MediaError, MediaId, MediaInfo, MediaReader, MediaState};
+
+use super::links::{Opened, cleaned};
+use super::pages;
+use super::range::{self, Wanted};
+use crate::wiring::Parts;
+
+/// How long a request waits for bytes that are on their way. Below the usual limit of proxies.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// How often it looks.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+/// When to come back after that.
+const RETRY_AFTER: &str = "10";
+
+/// Types that browsers may show in place: they run nothing. SVG and HTML are not among them.
+const INLINE: [&str; 17] = [
+    "image/png",
+    "image/jpeg",
+    "image/gif",
+    "image/webp",
+    "image/bmp",
+    "image/avif",
+    "audio/mpeg",
+    "audio/mp4",
+    "audio/aac",
+    "audio/ogg",
+    "audio/wav",
+    "audio/amr",
+    "video/mp4",
+    "video/webm",
+    "video/ogg",
+    "video/quicktime",
+    "application/pdf",
+];
+
+/// Without a name in the address.
+pub(crate) async fn fetch_bare(
+    State(parts): State<Arc<Parts>>,
+    Path(token): Path<String>,
+    headers: HeaderMap,
+) -> Response {
+    answer(&parts, &token, &headers).await
+}
+
+/// The name in the address is for people; the token alone decides.
+pub(crate) async fn fetch(
+    State(parts): State<Arc<Parts>>,
+    Path((token, _name)): Path<(String, String)>,
+    headers: HeaderMap,
+) -> Response {
+    answer(&parts, &token, &headers).await
+}
+
+async fn answer(parts: &Parts, token: &str, headers: &HeaderMap) -> Response {
+    let (media, left_s) = match parts.links.open(token) {
+        Opened::Media(media, left_s) => (media, left_s),
+        Opened::Expired => {
+            let words = "This link has expired. Ask for the message again in your client to get a new one.";
+            return pages::words(StatusCode::GONE, "Expired", words);
+        }
+        Opened::Forged => {
+            let words = "There is nothing at this address. Was the whole link copied?";
+            return pages::words(StatusCode::NOT_FOUND, "Not found", words);
+        }
+    };
+    match arrived(parts, media).await {
+        Ok(Some(info)) => match &info.state {
+            MediaState::Ready => send(parts, &info, left_s, headers).await,
+            MediaState::Failed { why } => {
+                let words = format!("This attachment could not be had from WeChat: {why}.");
+                pages::words(StatusCode::NOT_FOUND, "Not available", &words)
+            }
+            MediaState::Pending => {
+                let words = "This attachment is still on its way from WeChat. Try again in a few seconds.";
+                let mut response = pages::words(StatusCode::SERVICE_UNAVAILABLE, "Not here yet", words);
+                response.headers_mut().insert(header::RETRY_AFTER, header::HeaderValue::from_static(RETRY_AFTER));
+                response
+            }
+        },
+        Ok(None) => gone(),
+        Err(error) => failed(&error),
+    }
+}
+
+fn gone() -> Response {
+    pages::words(StatusCode::GONE, "No longer kept", "This attachment is no longer kept here.")
+}
+
+fn failed(error: &MediaError) -> Response {
+    tracing::warn!(%error, "an attachment could not be read");
+    let words = "The gateway cannot read this attachment now. Try again later.";
+    pages::words(StatusCode::SERVICE_UNAVAILABLE, "Not readable", words)
+}
+
+/// What is known once the bytes are here, or when waiting is over.
+async fn arrived(parts: &Parts, media: MediaId) -> Result<Option<MediaInfo>, MediaError> {
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    loop {
+        let info = parts.vault.info(media).await?;
+        let is_pending = matches!(&info, Some(info) if info.state == MediaState::Pending);
+        if !is_pending || tokio::time::Instant::now() >= deadline || parts.stop.is_stopping() {
+            return Ok(info);
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+}
+
+async fn send(parts: &Parts, info: &MediaInfo, left_s: u64, headers: &HeaderMap) -> Response {
+    let size = info.size_bytes;
+    let etag = format!("\"{}\"", info.media);
+    let text = |name: header::HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
+    if text(header::IF_NONE_MATCH).is_some_and(|tags| tags.contains(&etag)) {
+        return finish(Response::builder().status(StatusCode::NOT_MODIFIED).header(header::ETAG, etag), Body::empty());
+    }
+    // Bytes under an id never change, so only another tag makes the range void.
+    let is_same = text(header::IF_RANGE).is_none_or(|tag| tag == etag);
+    let range = if is_same { range::wanted(text(header::RANGE), size) } else { Wanted::All };
+    let (status, first, length) = match range {
+        Wanted::All => (StatusCode::OK, 0, size),
+        Wanted::Part { first, last } => (StatusCode::PARTIAL_CONTENT, first, last - first + 1),
+        Wanted::Nothing => {
+            let builder = Response::builder()
+                .status(StatusCode::RANGE_NOT_SATISFIABLE)
+                .header(header::CONTENT_RANGE, format!("bytes */{size}"));
+            return finish(builder, Body::empty());
+        }
+    };
+    let reader = match parts.vault.reader(info.media, first).await {
+        Ok(reader) => reader,
+        Err(MediaError::Unknown(_)) => return gone(),
+        Err(error) => return failed(&error),
+    };
+    let (kind, disposition) = presentation(info);
+    let mut builder = Response::builder()
+        .status(status)
+        .header(header::CONTENT_TYPE, kind)
+        .header(header::CONTENT_DISPOSITION, disposition)
+        .header(header::CONTENT_LENGTH, length)
+        .header(header::ACCEPT_RANGES, "bytes")
+        .header(header::ETAG, etag)
+        .header(header::CACHE_CONTROL, format!("private, max-age={left_s}, immutable"));
+    if let Wanted::Part { first, last } = range {
+        builder = builder.header(header::CONTENT_RANGE, format!("bytes {first}-{last}/{size}"));
+    }
+    parts.counters.media_sent(length);
+    finish(builder, Body::from_stream(pieces(reader, length)))
+}
+
+/// Whatever the type says, the answer runs nothing and belongs to no other page.
+fn finish(builder: axum::http::response::Builder, body: Body) -> Response {
+    let response = builder
+        .header(header::X_CONTENT_TYPE_OPTIONS, "nosniff")
+        .header(header::CONTENT_SECURITY_POLICY, "sandbox; default-src 'none'")
+        .header("cross-origin-resource-policy", "same-origin")
+        .header(header::REFERRER_POLICY, "no-referrer")
+        .body(body);
+    response.unwrap_or_else(|_| {
+        let words = "The gateway cannot describe this attachment.";
+        pages::words(StatusCode::INTERNAL_SERVER_ERROR, "Not readable", words)
+    })
+}
+
+/// Media type and disposition: shown in place when that is safe, else saved.
+fn presentation(info: &MediaInfo) -> (&'static str, String) {
+    let base = info.mime.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    let inline = INLINE.iter().copied().find(|kind| *kind == base);
+    let way = if inline.is_some() { "inline" } else { "attachment" };
+    // The true name in the extended form. Source: RFC 6266, section 4.3, and RFC 8187.
+    let mut name = String::new();
+    for byte in info.name.bytes().take(255) {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' => name.push(char::from(byte)),
+            _ => name.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    let mut disposition = format!("{way}; filename=\"{}\"", cleaned(&info.name));
+    if !name.is_empty() {
+        disposition.push_str(&format!("; filename*=UTF-8''{name}"));
+    }
+    (inline.unwrap_or("application/octet-stream"), disposition)
+}
+
+/// The next `left` bytes of a reader.
+fn pieces(
+    reader: Box<dyn MediaReader>,
+    left: u64,
+) -> impl futures_util::Stream<Item = Result<Bytes, MediaError>> + Send {
+    // A reader is `Send` but not `Sync`; the stream owns it alone.
+    stream::try_unfold((reader, left), |(mut reader, left)| async move {
+        if left == 0 {
+            return Ok(None);
+        }
+        let Some(mut piece) = reader.read().await? else { return Ok(None) };
+        let most = usize::try_from(left).unwrap_or(usize::MAX);
+        piece.truncate(most);
+        let left = left - piece.len() as u64;
+        Ok(Some((piece, (reader, left))))
+    })
+}

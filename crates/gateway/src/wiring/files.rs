@@ -1,0 +1,80 @@
+//! The data directory and what the gateway itself keeps there.
+
+use std::fs::{self, DirBuilder, OpenOptions, Permissions};
+use std::io::{ErrorKind, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::path::Path;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use tokio::net::UnixListener;
+
+use crate::clock;
+use crate::config::{Settings, secret_fault};
+use crate::failure::Failure;
+
+/// Makes the directory with mode 0700 when it is missing.
+pub(super) fn data_dir(path: &Path) -> Result<(), Failure> {
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(path);
+    made.map_err(|e| Failure::environment(format!("data_dir: cannot make {}: {e}", path.display())))
+}
+
+/// 32 random bytes that are made once and kept with mode 0600.
+pub(crate) fn secret_key(path: &Path) -> Result<[u8; 32], Failure> {
+    let failed = |e: std::io::Error| Failure::environment(format!("{}: {e}", path.display()));
+    if let Some(fault) = secret_fault(path) {
+        return Err(Failure::config(fault));
+    }
+    match fs::read_to_string(path) {
+        Ok(text) => {
+            STANDARD.decode(text.trim()).ok().and_then(|bytes| bytes.try_into().ok()).ok_or_else(|| {
+                Failure::config(format!(
+                    "{} does not hold 32 bytes in base64; remove it to make a new one",
+                    path.display()
+                ))
+            })
+        }
+        Err(e) if e.kind() == ErrorKind::NotFound => {
+            let key = clock::random::<32>()?;
+            // Written aside and moved into place: a crash leaves no half key.
+            let aside = path.with_extension("new");
+            let mut file = OpenOptions::new()
+                .write(true)
+                .create(true)
+                .truncate(true)
+                .mode(0o600)
+                .open(&aside)
+                .map_err(failed)?;
+            file.write_all(format!("{}\n", STANDARD.encode(key)).as_bytes()).map_err(failed)?;
+            file.sync_all().map_err(failed)?;
+            fs::rename(&aside, path).map_err(failed)?;
+            Ok(key)
+        }
+        Err(e) => Err(failed(e)),
+    }
+}
+
+/// Listens on the control socket. It appears with mode 0600: it is made in a directory of its own
+/// that nobody else can enter, and moved into place.
+pub(super) fn control_socket(settings: &Settings) -> Result<UnixListener, Failure> {
+    let socket = settings.socket();
+    let failed = |e: std::io::Error| {
+        let hint = if socket.as_os_str().len() > 90 {
+            "; the path is too long for a socket, use a shorter data_dir"
+        } else {
+            ""
+        };
+        Failure::environment(format!("cannot make the control socket {}: {e}{hint}", socket.display()))
+    };
+    let dir = settings.data_dir.join(".ctl");
+    let inside = dir.join("s");
+    // Left over when an earlier start was killed on one of these lines.
+    let _ = fs::remove_file(&inside);
+    let _ = fs::remove_dir(&dir);
+    DirBuilder::new().mode(0o700).create(&dir).map_err(failed)?;
+    let listener = UnixListener::bind(&inside).map_err(failed)?;
+    fs::set_permissions(&inside, Permissions::from_mode(0o600)).map_err(failed)?;
+    fs::rename(&inside, &socket).map_err(failed)?;
+    fs::remove_dir(&dir).map_err(failed)?;
+    Ok(listener)
+}
