@@ -64,6 +64,7 @@ impl Ways {
         if let Some(client) = ways.get(&proxy.map(str::to_owned)) {
             return Ok(client.clone());
         }
+        #[expect(clippy::disallowed_methods, reason = "the one place where pools are made, one per way out")]
         let mut builder = reqwest::Client::builder()
             .redirect(reqwest::redirect::Policy::none())
             .retry(reqwest::retry::never())

@@ -85,7 +85,7 @@ pub(crate) fn put_person(draft: &mut Draft, login: &Login<'_>, key: &str, contac
         is_contact: contact.is_in_address_book(),
     };
     let title = match profile.display_name() {
-        "" => contact.user_name.survives_login().then(|| key.to_owned()).unwrap_or_default(),
+        "" if contact.user_name.survives_login() => key.to_owned(),
         name => name.to_owned(),
     };
     draft.batch.chats.push(ChatProfile {
