@@ -53,8 +53,7 @@ pub(crate) fn arch(root: &Root) -> Result<bool> {
     findings.extend(words::pure_crates(&tree));
     findings.extend(words::sources(&tree));
     findings.extend(words::conditions(&tree));
-    findings.extend(generated::config_examples(root, &tree)?);
-    findings.extend(generated::config_reference(root, &tree)?);
+    findings.extend(generated::agree(root, &tree)?);
     Ok(report("arch", &findings))
 }
 

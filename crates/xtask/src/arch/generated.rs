@@ -8,40 +8,47 @@ use crate::tree::{Root, Tree};
 
 pub(crate) const REFERENCE: &str = "docs/config-reference.md";
 
-/// Each example in `config/` is accepted by the program.
-pub(super) fn config_examples(root: &Root, tree: &Tree) -> Result<Vec<Finding>> {
-    let examples =
-        tree.files.iter().filter(|file| file.path.starts_with("config/") && file.path.ends_with(".toml"));
+/// Each example in `config/` is accepted by the program, and the committed reference is the one it prints today.
+pub(super) fn agree(root: &Root, tree: &Tree) -> Result<Vec<Finding>> {
+    if !Cmd::cargo(root).args(["build", "--quiet", "--package", "wxgate"]).run()?.success() {
+        return Ok(vec![Finding::fails(
+            "config",
+            "crates/gateway",
+            "does not build, so nothing can be asked of it",
+        )]);
+    }
+    let mut findings = config_examples(root, tree)?;
+    findings.extend(config_reference(root, tree)?);
+    Ok(findings)
+}
+
+fn config_examples(root: &Root, tree: &Tree) -> Result<Vec<Finding>> {
+    let is_example = |path: &str| path.starts_with("config/") && path.ends_with(".toml");
+    let examples: Vec<&str> =
+        tree.files.iter().map(|file| file.path.as_str()).filter(|path| is_example(path)).collect();
+    if examples.is_empty() {
+        return Ok(vec![Finding::fails("config", "config/", "has no example configuration")]);
+    }
     let mut findings = Vec::new();
-    let mut seen = false;
     for example in examples {
-        seen = true;
-        let said = program(root).args(["config", "check", "-c", &example.path]).output()?;
+        let said = program(root).args(["config", "check", "-c", example]).output()?;
         if !said.status.success() {
             let why = String::from_utf8_lossy(&said.stderr);
-            findings.push(Finding::fails("config", &example.path, format!("is refused: {}", why.trim())));
+            findings.push(Finding::fails("config", example, format!("is refused: {}", why.trim())));
         }
-    }
-    if !seen {
-        findings.push(Finding::fails("config", "config/", "has no example configuration"));
     }
     Ok(findings)
 }
 
-/// The committed reference is the one the program prints today.
-pub(super) fn config_reference(root: &Root, tree: &Tree) -> Result<Vec<Finding>> {
+fn config_reference(root: &Root, tree: &Tree) -> Result<Vec<Finding>> {
+    let finding = |what: &str| vec![Finding::fails("generated", REFERENCE, what)];
     let Some(today) = reference(root)? else {
-        let what = "`wxgate config reference` does not work, so the page cannot be checked";
-        return Ok(vec![Finding::fails("generated", REFERENCE, what)]);
+        return Ok(finding("cannot be checked: `wxgate config reference` prints nothing"));
     };
     Ok(match tree.get(REFERENCE) {
         Some(page) if page.text == today => Vec::new(),
-        Some(_) => vec![Finding::fails(
-            "generated",
-            REFERENCE,
-            "is not what the program prints; run `cargo xtask fix`",
-        )],
-        None => vec![Finding::fails("generated", REFERENCE, "is missing; run `cargo xtask fix`")],
+        Some(_) => finding("is not what the program prints; run `cargo xtask fix`"),
+        None => finding("is missing; run `cargo xtask fix`"),
     })
 }
 

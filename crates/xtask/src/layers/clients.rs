@@ -77,7 +77,8 @@ struct Service {
 
 impl Service {
     fn start(root: &Root, simulator: &Path) -> Result<Self> {
-        let args = ["--listen", "127.0.0.1:0", "--control", "127.0.0.1:0", "--auto-confirm"];
+        // Each script scans and confirms for itself; short polls keep it from waiting for nothing.
+        let args = ["--listen", "127.0.0.1:0", "--control", "127.0.0.1:0", "--hold-seconds", "5"];
         let child =
             Cmd::new(simulator).dir(root.path()).args(args).start(Stdio::piped(), Stdio::inherit())?;
         let mut this = Self { child, url: String::new(), control: String::new() };
@@ -107,15 +108,10 @@ impl Drop for Service {
 fn ready(line: &str) -> Result<(String, String)> {
     let json: Value =
         serde_json::from_str(line).with_context(|| format!("reading the ready line '{line}'"))?;
-    let address = |keys: &[&str]| keys.iter().find_map(|key| json[*key].as_str()).map(as_url);
-    match (address(&["url", "service", "listen"]), address(&["control", "control_url"])) {
-        (Some(url), Some(control)) => Ok((url, control)),
+    match (json["service"].as_str(), json["control"].as_str()) {
+        (Some(service), Some(control)) => Ok((service.to_owned(), control.to_owned())),
         _ => bail!("the ready line names no service or no control address: {line}"),
     }
-}
-
-fn as_url(address: &str) -> String {
-    if address.contains("://") { address.to_owned() } else { format!("http://{address}") }
 }
 
 #[cfg(test)]
@@ -124,9 +120,9 @@ mod tests {
 
     #[test]
     fn the_ready_line_gives_two_addresses() {
-        let line = r#"{"listen":"127.0.0.1:4000","control":"http://127.0.0.1:4001"}"#;
+        let line = r#"{"service":"http://127.0.0.1:4000","control":"http://127.0.0.1:4001","accounts":1}"#;
         assert_eq!(ready(line).unwrap(), ("http://127.0.0.1:4000".into(), "http://127.0.0.1:4001".into()));
         assert!(ready("listening").is_err());
-        assert!(ready(r#"{"listen":"127.0.0.1:4000"}"#).unwrap_err().to_string().contains("control"));
+        assert!(ready(r#"{"service":"http://127.0.0.1:4000"}"#).unwrap_err().to_string().contains("control"));
     }
 }
