@@ -12,7 +12,7 @@ use super::known;
 use super::settle::{fate_number, fate_why, mark_recalled, take_numbers};
 use crate::error::StoreError;
 use crate::prepare::{ReadyPost, is_recall};
-use crate::sql::{Columns, Many, row};
+use crate::sql::{Many, row};
 
 const DOING: &str = "writing posts";
 
@@ -73,7 +73,7 @@ async fn sift<'a>(
     let first_id = take_numbers(tx, count).await?;
     let mut many = Many::new(
         "INSERT INTO remote_id (network, remote_id, post, piece, chat) VALUES ",
-        " ON CONFLICT (network, remote_id) DO NOTHING RETURNING post",
+        " ON CONFLICT (network, remote_id) DO NOTHING",
     );
     let mut ids = first_id..;
     let mut items = Vec::with_capacity(count);
@@ -95,17 +95,17 @@ async fn sift<'a>(
             }
         }
     }
-    let new: HashSet<i64> =
-        many.fetch(tx, DOING).await?.iter().map(|row| row.at(0)).collect::<Result<_, _>>()?;
-    let (items, old): (Vec<_>, Vec<_>) = items.into_iter().partition(|item| new.contains(&item.id));
-    for (place, post) in
-        known::posts(tx, old.iter().map(|item| (item.origin, &item.ready.post.remote_id))).await?
-    {
-        if let Some(entry) =
-            seen.iter_mut().find_map(|(k, v)| (k.0 == place.0 && k.1 == place.1).then_some(v))
-        {
-            *entry = post;
-        }
+    let taken = many.run(tx, DOING).await?;
+    // Mostly all of them are new, and then nothing has to be asked.
+    if taken < items.len() as u64 {
+        let places = items.iter().map(|item| (item.origin, &item.ready.post.remote_id));
+        let found = known::posts(tx, places).await?;
+        items.retain(|item| {
+            let remote_id = item.ready.post.remote_id.as_str();
+            let owner = found.get(&(item.origin, remote_id.to_owned())).copied().unwrap_or(item.id);
+            seen.insert((item.origin, remote_id), owner);
+            owner == item.id
+        });
     }
     let kept: HashSet<(usize, usize)> = items.iter().map(|item| (item.commit, item.index)).collect();
     let fate = |commit: usize, index: usize, origin: i64, ready: &ReadyPost| {
@@ -137,7 +137,7 @@ async fn write_deliveries(
         let (chat, now) = (order.lane.chat.as_str(), scene.now_ms);
         many.push(row![id, order.network, chat, order.post, 1_i64, now, now, 0_i64, &*order.job]);
     }
-    many.run(tx, "ordering deliveries").await
+    many.run(tx, "ordering deliveries").await.map(|_| ())
 }
 
 async fn write_posts(

@@ -44,7 +44,7 @@ async fn notes(tx: &mut AnyConnection, batches: &[&Ready]) -> Result<(), StoreEr
         }
     }
     kept.run(tx, DOING).await?;
-    removed.run(tx, DOING).await
+    removed.run(tx, DOING).await.map(|_| ())
 }
 
 async fn people(
@@ -140,5 +140,5 @@ async fn media(scene: &Scene<'_>, tx: &mut AnyConnection, batches: &[&Ready]) ->
             many.push(row![&*media.id, ready.number, 0_i64, name, mime, 0_i64, source, now, now]);
         }
     }
-    many.run(tx, "announcing attachments").await
+    many.run(tx, "announcing attachments").await.map(|_| ())
 }

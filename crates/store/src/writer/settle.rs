@@ -338,5 +338,5 @@ async fn store(tx: &mut AnyConnection, rows: HashMap<i64, Row>, learned: Learned
 pub(super) async fn mark_recalled(tx: &mut AnyConnection, posts: Vec<i64>) -> Result<(), StoreError> {
     let mut many = Many::new("UPDATE post SET is_recalled = 1 WHERE id IN (VALUES ", ")");
     posts.into_iter().for_each(|post| many.push(row![post]));
-    many.run(tx, DOING).await
+    many.run(tx, DOING).await.map(|_| ())
 }

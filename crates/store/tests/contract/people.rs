@@ -58,7 +58,7 @@ async fn an_account_belongs_to_a_person_and_keeps_its_state() {
         store.add_user(&name("ann"), None, false).await.unwrap();
         let row = store.add_account(&a, &name("ann")).await.unwrap();
         assert!(matches!(store.add_account(&a, &name("ann")).await, Err(StoreError::Conflict { .. })));
-        assert_eq!(store.accounts().await.unwrap(), [row.clone()]);
+        assert_eq!(store.accounts().await.unwrap(), std::slice::from_ref(&row));
         let own_name = Some("Ann 安".to_owned());
         let change = AccountChange { own_name: own_name.clone(), wants_online: None };
         store.set_account_state(&a, change).await.unwrap();
