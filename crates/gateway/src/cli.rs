@@ -17,8 +17,8 @@ use crate::config::{self, Loaded};
 use crate::demo;
 use crate::failure::Failure;
 
-pub(crate) use print::{is_terminal, out, tame};
-pub(crate) use run::stop_signal;
+pub(crate) use print::{is_terminal, out};
+pub(crate) use run::Signals;
 
 /// Brings WeChat chats into IRC clients.
 #[derive(Debug, Parser)]

@@ -76,14 +76,9 @@ pub(crate) fn load(named: Option<&Path>) -> Result<Loaded, Problems> {
     }
 }
 
-/// A configuration that is not a file of the user's: defaults under `text`, no environment.
+/// A configuration that the program itself wrote: defaults under `text`, no environment.
 pub(crate) fn built_in(name: &str, text: &str) -> Result<Loaded, Problems> {
     layer(name, text, &[])
-}
-
-/// A configuration that the program itself wrote, without file and environment.
-pub(crate) fn built_in(text: &str) -> Result<Loaded, Problems> {
-    layer("built-in", text, &[])
 }
 
 fn read_file(path: &Path) -> Result<String, String> {

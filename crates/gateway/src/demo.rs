@@ -83,7 +83,9 @@ impl Scratch {
 /// Runs until Ctrl-C, or for as long as was asked.
 pub(crate) async fn run(options: Options) -> Result<(), Failure> {
     if !options.irc.ip().is_loopback() || !options.web.ip().is_loopback() {
-        return Err(Failure::usage("the demo has a password that everybody knows; it listens on loopback only"));
+        return Err(Failure::usage(
+            "the demo has a password that everybody knows; it listens on loopback only",
+        ));
     }
     telemetry::start(LogFormat::Pretty, "error");
     let mut signals = Signals::new()?;
@@ -93,7 +95,8 @@ pub(crate) async fn run(options: Options) -> Result<(), Failure> {
         started = start(&options, &scratch.0, &screen) => started,
         () = signals.next() => return Ok(()),
     };
-    let Stage { world, service, gateway, names } = started.map_err(|failure| say_which_option(failure, &options))?;
+    let Stage { world, service, gateway, names } =
+        started.map_err(|failure| say_which_option(failure, &options))?;
     let feed = wxgate_contract::Directory::subscribe(&*gateway.parts.bridge);
     let show = async {
         sign_in::all(&gateway.parts, &world, &names, &screen).await?;
@@ -137,7 +140,10 @@ struct Stage {
 }
 
 async fn start(options: &Options, scratch: &Path, screen: &Screen) -> Result<Stage, Failure> {
-    screen.line(&format!("wxgate {} demo: everything here is invented and on this machine.", env!("CARGO_PKG_VERSION")));
+    screen.line(&format!(
+        "wxgate {} demo: everything here is invented and on this machine.",
+        env!("CARGO_PKG_VERSION")
+    ));
     let world = World::new(WorldConfig::default());
     let names: Vec<String> = (0..options.accounts).map(name).collect();
     let (contacts, groups) = if options.accounts <= FULL_CAST { (50, 8) } else { (20, 4) };
@@ -179,7 +185,7 @@ fn settings(options: &Options, scratch: &Path, service: &str) -> Result<Settings
         irc = options.irc.to_string(),
         web = options.web.to_string(),
     );
-    Ok(config::built_in(&text)?.settings)
+    Ok(config::built_in("demo", &text)?.settings)
 }
 
 /// In the demo the cure for a taken port is an option, not a key.

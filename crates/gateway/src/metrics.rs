@@ -48,7 +48,8 @@ impl Counters {
 pub(crate) async fn page(State(parts): State<Arc<Parts>>) -> Response {
     let text = render(&parts).await;
     let kind = "text/plain; version=0.0.4; charset=utf-8";
-    (StatusCode::OK, [(header::CONTENT_TYPE, kind), (header::CACHE_CONTROL, "no-store")], text).into_response()
+    (StatusCode::OK, [(header::CONTENT_TYPE, kind), (header::CACHE_CONTROL, "no-store")], text)
+        .into_response()
 }
 
 /// Writes one family of values.
@@ -113,10 +114,15 @@ fn pipe(out: &mut String, parts: &Parts) {
     let mut posts = Family::new(out, POSTS, "counter", "Posts at intake, by whether they were new.");
     posts.value(&[("fate", "kept")], kept);
     posts.value(&[("fate", "known")], known);
-    let mut deliveries = Family::new(out, DELIVERIES, "counter", "Outcomes of deliveries by kind of network.");
+    let mut deliveries =
+        Family::new(out, DELIVERIES, "counter", "Outcomes of deliveries by kind of network.");
     for row in meter.outcomes() {
-        let outcomes =
-            [("sent", row.sent), ("refused", row.refused), ("later", row.later), ("uncertain", row.uncertain)];
+        let outcomes = [
+            ("sent", row.sent),
+            ("refused", row.refused),
+            ("later", row.later),
+            ("uncertain", row.uncertain),
+        ];
         for (outcome, count) in outcomes {
             deliveries.value(&[("network", row.kind.as_str()), ("outcome", outcome)], count);
         }

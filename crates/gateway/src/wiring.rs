@@ -20,10 +20,12 @@ use wxgate_wechat::{Ways, WechatAdapter, WechatConfig};
 use crate::clock;
 use crate::config::{Profile, Settings, set};
 use crate::failure::Failure;
+use crate::metrics::Counters;
 use crate::web::links::Links;
 use crate::web::{self, serve};
 
-use files::secret_key;
+pub(crate) use files::secret_key;
+pub(crate) use ports::taken;
 
 /// Prefix of an account's network.
 pub(crate) const ACCOUNT_KIND: &str = "wechat";
@@ -42,6 +44,7 @@ pub(crate) struct Parts {
     pub(crate) control: Arc<dyn Control>,
     pub(crate) vault: Arc<dyn MediaVault>,
     pub(crate) links: Arc<Links>,
+    pub(crate) counters: Counters,
     /// Where IRC clients connect.
     pub(crate) irc: Vec<SocketAddr>,
     /// Where IRC clients connect with TLS.
@@ -96,7 +99,16 @@ pub(crate) async fn start(settings: &Settings) -> Result<Gateway, Failure> {
     let accounts = bridge.add_accounts().await.map_err(store_failure)?;
     let (stop, token) = StopHandle::new();
     let control = bridge.control();
-    let parts = Arc::new(Parts { bridge, control, vault, links, irc, irc_tls, stop: token });
+    let parts = Arc::new(Parts {
+        bridge,
+        control,
+        vault,
+        links,
+        counters: Counters::default(),
+        irc,
+        irc_tls,
+        stop: token,
+    });
     let tasks = serve_all(settings, &parts, web_listener, socket);
     tracing::info!(accounts, %web, data_dir = %settings.data_dir.display(), "the gateway is ready");
     Ok(Gateway { parts, web, settings: settings.clone(), stop, tasks })

@@ -60,12 +60,19 @@ pub(super) async fn run(globals: &Globals) -> Result<(), Failure> {
     let mut findings = Vec::new();
     match config::load(globals.config.as_deref()) {
         Ok(loaded) => {
-            let file = loaded.file.as_ref().map_or("built-in defaults".to_owned(), |file| file.display().to_string());
+            let file = loaded
+                .file
+                .as_ref()
+                .map_or("built-in defaults".to_owned(), |file| file.display().to_string());
             findings.push(ok("configuration", file));
             examine(&loaded.settings, &mut findings).await;
         }
         Err(problems) => {
-            findings.push(wrong("configuration", problems.to_string(), "mend the file; wxgate config check tells the same"));
+            findings.push(wrong(
+                "configuration",
+                problems.to_string(),
+                "mend the file; wxgate config check tells the same",
+            ));
         }
     }
     findings.push(check_clock());
@@ -149,12 +156,18 @@ fn check_data_dir(dir: &Path) -> Finding {
             ok(CHECK, format!("{shown} is not there yet; wxgate run makes it"))
         }
         Err(e) => wrong(CHECK, format!("{shown}: {e}"), "let this user enter it, or set data_dir"),
-        Ok(found) if !found.is_dir() => wrong(CHECK, format!("{shown} is no directory"), "set data_dir to a directory"),
+        Ok(found) if !found.is_dir() => {
+            wrong(CHECK, format!("{shown} is no directory"), "set data_dir to a directory")
+        }
         Ok(found) => {
             let probe = dir.join(".doctor");
             let written = std::fs::write(&probe, b"x").and_then(|()| std::fs::remove_file(&probe));
             match written {
-                Err(e) => wrong(CHECK, format!("{shown} cannot be written: {e}"), "give it to the user of the gateway"),
+                Err(e) => wrong(
+                    CHECK,
+                    format!("{shown} cannot be written: {e}"),
+                    "give it to the user of the gateway",
+                ),
                 Ok(()) if found.mode() & 0o077 != 0 => warning(
                     CHECK,
                     format!("others can look into {shown} (mode {:o})", found.mode() & 0o777),
@@ -249,23 +262,32 @@ async fn check_port(key: &'static str, address: &str, is_running: bool) -> Findi
         Err(e) if is_running && e.kind() == std::io::ErrorKind::AddrInUse => {
             ok(key, format!("{address} is in use, as it should be"))
         }
-        Err(e) => wrong(key, wiring::taken(key, address, &e).message, format!("free the port, or change {key}")),
+        Err(e) => {
+            wrong(key, wiring::taken(key, address, &e).message, format!("free the port, or change {key}"))
+        }
     }
 }
 
 async fn reach_url(check: &'static str, url: &str) -> Finding {
     let parsed = Url::parse(url).ok();
-    let host = parsed.as_ref().and_then(|url| Some((url.host_str()?.to_owned(), url.port_or_known_default()?)));
+    let host =
+        parsed.as_ref().and_then(|url| Some((url.host_str()?.to_owned(), url.port_or_known_default()?)));
     match host {
         Some((host, port)) => reach(check, &format!("{host}:{port}")).await,
-        None => wrong(check, format!("{url} names no host and port"), format!("write a whole address into {check}")),
+        None => wrong(
+            check,
+            format!("{url} names no host and port"),
+            format!("write a whole address into {check}"),
+        ),
     }
 }
 
 async fn reach(check: &'static str, host: &str) -> Finding {
     match tokio::time::timeout(PATIENCE, TcpStream::connect(host)).await {
         Ok(Ok(_)) => ok(check, format!("{host} takes connections")),
-        Ok(Err(e)) => wrong(check, format!("{host} cannot be reached: {e}"), "look at the network, DNS and firewall"),
+        Ok(Err(e)) => {
+            wrong(check, format!("{host} cannot be reached: {e}"), "look at the network, DNS and firewall")
+        }
         Err(_) => wrong(
             check,
             format!("{host} did not answer within {} s", PATIENCE.as_secs()),
@@ -276,9 +298,11 @@ async fn reach(check: &'static str, host: &str) -> Finding {
 
 fn check_clock() -> Finding {
     match clock::now().ms() {
-        now if now < OLDEST_NOW_MS => {
-            wrong("clock", "is years behind", "set the time (timedatectl set-ntp true); logins and links depend on it")
-        }
+        now if now < OLDEST_NOW_MS => wrong(
+            "clock",
+            "is years behind",
+            "set the time (timedatectl set-ntp true); logins and links depend on it",
+        ),
         _ => ok("clock", "is plausible"),
     }
 }

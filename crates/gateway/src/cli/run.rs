@@ -10,7 +10,8 @@ use crate::{telemetry, wiring};
 pub(super) async fn run(loaded: Loaded) -> Result<(), Failure> {
     let settings = &loaded.settings;
     telemetry::start(settings.log.format, &settings.log.filter);
-    let file = loaded.file.as_ref().map_or("none, built-in defaults".to_owned(), |file| file.display().to_string());
+    let file =
+        loaded.file.as_ref().map_or("none, built-in defaults".to_owned(), |file| file.display().to_string());
     tracing::info!(version = env!("CARGO_PKG_VERSION"), config = %file, "starting");
     let mut signals = Signals::new()?;
     let gateway = tokio::select! {
@@ -33,7 +34,8 @@ pub(crate) struct Signals {
 
 impl Signals {
     pub(crate) fn new() -> Result<Self, Failure> {
-        let on = |kind| signal(kind).map_err(|e| Failure::environment(format!("cannot listen to signals: {e}")));
+        let on =
+            |kind| signal(kind).map_err(|e| Failure::environment(format!("cannot listen to signals: {e}")));
         Ok(Self { term: on(SignalKind::terminate())?, int: on(SignalKind::interrupt())? })
     }
 

@@ -77,12 +77,20 @@ impl Screen {
         let (host, port) = (irc.ip(), irc.port());
         let first = names.first().map_or("", String::as_str);
         let shown: Vec<&str> = names.iter().take(8).map(String::as_str).collect();
-        let more = if names.len() > shown.len() { format!(" and {} more", names.len() - shown.len()) } else { String::new() };
+        let more = if names.len() > shown.len() {
+            format!(" and {} more", names.len() - shown.len())
+        } else {
+            String::new()
+        };
         out(&format!("\n{}\n", self.bold("Ready. Connect an IRC client in another terminal:")));
         out(&format!("  irssi     irssi -c {host} -p {port} -n {user} -w {user}/{first}:{password}"));
-        let weechat = format!("/server add {first} {host}/{port} -notls -nicks={user} -password={user}/{first}:{password}");
+        let weechat = format!(
+            "/server add {first} {host}/{port} -notls -nicks={user} -password={user}/{first}:{password}"
+        );
         out(&format!("  WeeChat   weechat -r '{weechat}' -r '/connect {first}'"));
-        out(&format!("  others    server {host}, port {port}, no TLS, server password {user}/{first}:{password}"));
+        out(&format!(
+            "  others    server {host}, port {port}, no TLS, server password {user}/{first}:{password}"
+        ));
         out(&format!("\n  accounts  {}{more} (put the name in place of {first})", shown.join(", ")));
         out(&format!("  web       http://{}/", gateway.web));
         out("\nWrite to somebody there: people answer. Below is what crosses; Ctrl-C ends the demo.\n");

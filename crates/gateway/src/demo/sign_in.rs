@@ -87,7 +87,9 @@ async fn follow(
                 say(&format!("{name} is online."));
                 return Ok(());
             }
-            SignInStep::Failed { why } => return Err(Failure::bug(format!("{name} was not signed in: {why}"))),
+            SignInStep::Failed { why } => {
+                return Err(Failure::bug(format!("{name} was not signed in: {why}")));
+            }
         }
         if watch.changed().await.is_err() {
             return Err(Failure::bug(format!("the sign-in of {name} was given up")));

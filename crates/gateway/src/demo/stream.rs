@@ -6,8 +6,8 @@ use std::sync::Arc;
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
 use wxgate_contract::{
-    Attachment, AttachmentKind, Author, Body, ChatKind, ChatRef, Directory, Fate, FeedEvent, NetworkId, PersonKey,
-    TimelineItem,
+    Attachment, AttachmentKind, Author, Body, ChatKind, ChatRef, Directory, Fate, FeedEvent, NetworkId,
+    PersonKey, TimelineItem,
 };
 
 use super::screen::Screen;
@@ -41,7 +41,8 @@ pub(super) async fn show(parts: &Arc<Parts>, mut feed: broadcast::Receiver<FeedE
             }
             Ok(FeedEvent::Health(..) | FeedEvent::Accounts(_)) => {}
             Err(RecvError::Lagged(count)) => {
-                screen.line(&screen.soft(&format!("… {count} more crossed faster than this terminal shows …")));
+                screen
+                    .line(&screen.soft(&format!("… {count} more crossed faster than this terminal shows …")));
             }
             Err(RecvError::Closed) => return,
         }

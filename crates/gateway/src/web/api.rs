@@ -15,8 +15,8 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use wxgate_contract::{
-    ChatKind, ChatProfile, Command, CommandError, Directory, FarError, NetworkId, Reply, SignInStep, SignInWatch,
-    UserName,
+    ChatKind, ChatProfile, Command, CommandError, Directory, FarError, NetworkId, Reply, SignInStep,
+    SignInWatch, UserName,
 };
 use wxgate_store::StoreError;
 
@@ -101,8 +101,11 @@ fn network(name: &str) -> NetworkId {
 }
 
 pub(crate) async fn nothing_here() -> Response {
-    Refusal(StatusCode::NOT_FOUND, "this gateway has no such command; is it older than the program?".to_owned())
-        .into_response()
+    Refusal(
+        StatusCode::NOT_FOUND,
+        "this gateway has no such command; is it older than the program?".to_owned(),
+    )
+    .into_response()
 }
 
 async fn status(State(parts): Shared) -> Response {
@@ -244,7 +247,9 @@ enum Following {
     Over,
 }
 
-fn steps(watch: SignInWatch) -> impl futures_util::Stream<Item = Result<Bytes, std::convert::Infallible>> + Send {
+fn steps(
+    watch: SignInWatch,
+) -> impl futures_util::Stream<Item = Result<Bytes, std::convert::Infallible>> + Send {
     stream::unfold(Following::First(watch), |at| async move {
         let mut watch = match at {
             Following::First(watch) => watch,

@@ -84,7 +84,9 @@ async fn answer(parts: &Parts, token: &str, headers: &HeaderMap) -> Response {
             MediaState::Pending => {
                 let words = "This attachment is still on its way from WeChat. Try again in a few seconds.";
                 let mut response = pages::words(StatusCode::SERVICE_UNAVAILABLE, "Not here yet", words);
-                response.headers_mut().insert(header::RETRY_AFTER, header::HeaderValue::from_static(RETRY_AFTER));
+                response
+                    .headers_mut()
+                    .insert(header::RETRY_AFTER, header::HeaderValue::from_static(RETRY_AFTER));
                 response
             }
         },
@@ -121,7 +123,10 @@ async fn send(parts: &Parts, info: &MediaInfo, left_s: u64, headers: &HeaderMap)
     let etag = format!("\"{}\"", info.media);
     let text = |name: header::HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
     if text(header::IF_NONE_MATCH).is_some_and(|tags| tags.contains(&etag)) {
-        return finish(Response::builder().status(StatusCode::NOT_MODIFIED).header(header::ETAG, etag), Body::empty());
+        return finish(
+            Response::builder().status(StatusCode::NOT_MODIFIED).header(header::ETAG, etag),
+            Body::empty(),
+        );
     }
     // Bytes under an id never change, so only another tag makes the range void.
     let is_same = text(header::IF_RANGE).is_none_or(|tag| tag == etag);
