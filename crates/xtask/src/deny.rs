@@ -16,6 +16,8 @@ use crate::tree::Root;
 struct Rules {
     targets: Vec<String>,
     licences: BTreeSet<String>,
+    /// Crate, and what it alone may be licensed under besides.
+    exceptions: Vec<(String, Vec<String>)>,
     bans: Vec<Ban>,
     /// Crate and version that may stand beside another, with the reason.
     skips: Vec<(String, String)>,
@@ -60,10 +62,16 @@ impl Rules {
             ..Self::default()
         };
         anyhow::ensure!(!rules.targets.is_empty(), "[graph] names no targets");
+        let list_of = |value: &Value, key: &str| -> Vec<String> {
+            strings(value.get(key).and_then(Value::as_array).cloned().unwrap_or_default()).collect()
+        };
+        for exception in list("licenses", "exceptions") {
+            let name = text_of(&exception, "crate").context("a licence exception without a crate")?;
+            rules.exceptions.push((name, list_of(&exception, "allow")));
+        }
         for ban in list("bans", "deny") {
             let name = text_of(&ban, "crate").context("a ban without a crate")?;
-            let wrappers = ban.get("wrappers").and_then(Value::as_array).cloned().unwrap_or_default();
-            rules.bans.push(Ban { name, wrappers: strings(wrappers).collect() });
+            rules.bans.push(Ban { name, wrappers: list_of(&ban, "wrappers") });
         }
         for skip in list("bans", "skip") {
             let name = text_of(&skip, "crate").context("a skip without a crate")?;
@@ -77,9 +85,12 @@ fn licences(rules: &Rules, graph: &Graph) -> Vec<Finding> {
     let mut findings = Vec::new();
     for package in graph.packages.values() {
         let place = format!("{} {}", package.name, package.version);
+        let mut list = rules.licences.clone();
+        let more = rules.exceptions.iter().filter(|(name, _)| *name == package.name);
+        list.extend(more.flat_map(|(_, allow)| allow.iter().cloned()));
         match &package.licence {
             None => findings.push(Finding::fails("licence", place, "states no licence")),
-            Some(licence) if !allowed(licence, &rules.licences) => {
+            Some(licence) if !allowed(licence, &list) => {
                 findings.push(Finding::fails("licence", place, format!("'{licence}' is not on the list")));
             }
             Some(_) => {}
@@ -244,7 +255,8 @@ mod tests {
 
     fn rules() -> Rules {
         Rules::read(
-            "[graph]\ntargets = [\"t\"]\n[licenses]\nallow = [\"MIT\", \"Zlib\", \"Apache-2.0\"]\n[bans]\n\
+            "[graph]\ntargets = [\"t\"]\n[licenses]\nallow = [\"MIT\", \"Zlib\", \"Apache-2.0\"]\n\
+             exceptions = [{ crate = \"irc\", allow = [\"MPL-2.0\"] }]\n[bans]\n\
              deny = [{ crate = \"sqlx\", wrappers = [\"store\"] }, { crate = \"openssl\" }]\n\
              skip = [{ crate = \"hash@0.14\", reason = \"2026-11-24: until sqlx moves\" }]\n",
         )
@@ -289,6 +301,12 @@ mod tests {
         {
             assert!(!allowed(bad, &list), "{bad}");
         }
+    }
+
+    #[test]
+    fn an_exception_is_for_its_crate_alone() {
+        let graph = graph(&[("irc", "1.0.0", "MPL-2.0"), ("css", "1.0.0", "MPL-2.0")], &[]);
+        assert_eq!(shown(&licences(&rules(), &graph)), ["css 1.0.0: 'MPL-2.0' is not on the list"]);
     }
 
     #[test]

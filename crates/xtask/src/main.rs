@@ -28,6 +28,7 @@ cargo xtask COMMAND
   fix              format, apply what the linter can, regenerate generated files
   test [LAYER…]    run test layers, by number or name; all without arguments
   arch             crate edges, sizes, banned words, sources of facts, tracked files
+  deny             licences, duplicate versions and borders of outside crates, by deny.toml
   demo [ARG…]      wxgate demo, release build
   bench [ARG…]     the load bench, release build
   fuzz [TARGET]    fuzz for a minute per target; deterministic rounds where cargo-fuzz is missing
@@ -64,6 +65,7 @@ fn dispatch(args: &[String]) -> Result<bool> {
         "fix" => none(rest).and_then(|()| check::fix(&root)),
         "test" => layers::test(&root, rest),
         "arch" => none(rest).and_then(|()| arch::arch(&root)),
+        "deny" => none(rest).and_then(|()| deny::deny(&root)),
         "demo" => release(&root, &["run", "--release", "--package", "wxgate", "--", "demo"], rest),
         "bench" => release(
             &root,

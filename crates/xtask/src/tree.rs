@@ -1,5 +1,6 @@
 //! The tree as the rules see it: tracked text files, held as values so that a rule can be tested on a made-up one.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -34,6 +35,8 @@ pub(crate) struct SourceFile {
     /// Relative to the root, with `/`.
     pub(crate) path: String,
     pub(crate) text: String,
+    /// The whole file is test code: by its place, or because its parent declares it under `#[cfg(test)]`.
+    pub(crate) is_test: bool,
 }
 
 /// The text files of the tree: what git tracks, and what it would track.
@@ -55,11 +58,21 @@ impl Tree {
         for path in list.split('\0').filter(|path| !path.is_empty()) {
             // Deleted but not yet committed, a link to nowhere, or not text: nothing for a rule to read.
             if let Ok(text) = std::fs::read_to_string(root.join(path)) {
-                files.push(SourceFile { path: path.to_owned(), text });
+                files.push((path.to_owned(), text));
             }
         }
-        files.sort_by(|a, b| a.path.cmp(&b.path));
-        Ok(Self { files })
+        Ok(Self::new(files))
+    }
+
+    fn new(mut files: Vec<(String, String)>) -> Self {
+        files.sort();
+        let only_for_tests: BTreeSet<String> =
+            files.iter().flat_map(|(path, text)| test_modules(path, text)).collect();
+        let file = |(path, text): (String, String)| {
+            let is_test = is_test_path(&path) || only_for_tests.contains(&path);
+            SourceFile { path, text, is_test }
+        };
+        Self { files: files.into_iter().map(file).collect() }
     }
 
     pub(crate) fn get(&self, path: &str) -> Option<&SourceFile> {
@@ -72,17 +85,9 @@ impl Tree {
 }
 
 impl SourceFile {
-    /// Whether the whole file is test code.
-    pub(crate) fn is_test(&self) -> bool {
-        self.path.starts_with("tests/")
-            || self.path.contains("/tests/")
-            || self.path.contains("/benches/")
-            || self.path.ends_with("/tests.rs")
-    }
-
     /// The lines before the unit tests, numbered from 1; none for a file that is all tests.
     pub(crate) fn code(&self) -> impl Iterator<Item = (usize, &str)> {
-        let end = if self.is_test() { 0 } else { self.code_lines() };
+        let end = if self.is_test { 0 } else { self.code_lines() };
         self.text.lines().take(end).enumerate().map(|(at, line)| (at + 1, line))
     }
 
@@ -97,6 +102,27 @@ impl SourceFile {
     }
 }
 
+fn is_test_path(path: &str) -> bool {
+    path.starts_with("tests/")
+        || path.contains("/tests/")
+        || path.contains("/benches/")
+        || path.ends_with("/tests.rs")
+}
+
+/// The files of the modules that `path` declares under `#[cfg(test)]`.
+fn test_modules(path: &str, text: &str) -> Vec<String> {
+    let Some((dir, name)) = path.strip_suffix(".rs").and_then(|stem| stem.rsplit_once('/')) else {
+        return Vec::new();
+    };
+    let dir = if matches!(name, "lib" | "main") { dir.to_owned() } else { format!("{dir}/{name}") };
+    let lines: Vec<&str> = text.lines().map(str::trim).collect();
+    let declared = lines.windows(2).filter(|at| at[0] == "#[cfg(test)]").filter_map(|at| {
+        let name = at[1].strip_suffix(';')?.rsplit_once("mod ")?.1;
+        Some(format!("{dir}/{name}.rs"))
+    });
+    declared.collect()
+}
+
 fn opens_tests(line: &str) -> bool {
     line.starts_with("mod ") && line.trim_end().ends_with('{')
 }
@@ -105,8 +131,7 @@ fn opens_tests(line: &str) -> bool {
 impl Tree {
     /// A made-up tree.
     pub(crate) fn of(files: &[(&str, &str)]) -> Self {
-        let file = |(path, text): &(&str, &str)| SourceFile { path: (*path).into(), text: (*text).into() };
-        Self { files: files.iter().map(file).collect() }
+        Self::new(files.iter().map(|(path, text)| ((*path).to_owned(), (*text).to_owned())).collect())
     }
 }
 
@@ -120,9 +145,12 @@ mod tests {
             ("crates/a/src/lib.rs", "one\n#[cfg(test)]\nmod tests {\n    two\n}\n"),
             ("crates/a/src/long.rs", "one\n#[cfg(test)]\nmod tests;\ntwo\n"),
             ("crates/a/src/long/tests.rs", "one\n"),
+            ("crates/a/src/parts.rs", "one\n#[cfg(test)]\npub(crate) mod fixture;\n"),
+            ("crates/a/src/parts/fixture.rs", "one\n"),
             ("crates/a/src/attr.rs", "one\n#[cfg(test)]\n#[expect(x)]\nmod tests {\n}\n"),
         ]);
-        let counts: Vec<usize> = tree.files.iter().map(|file| file.code().count()).collect();
-        assert_eq!(counts, [1, 4, 0, 1]);
+        let count = |name: &str| tree.get(&format!("crates/a/src/{name}.rs")).unwrap().code().count();
+        let counts = ["lib", "long", "long/tests", "attr", "parts", "parts/fixture"].map(count);
+        assert_eq!(counts, [1, 4, 0, 1, 3, 0]);
     }
 }

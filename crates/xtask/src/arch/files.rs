@@ -30,11 +30,11 @@ const EMPTY_NAMES: [&str; 11] = [
 pub(super) fn sizes(tree: &Tree) -> Vec<Finding> {
     let mut findings = Vec::new();
     for file in tree.rust() {
-        let lines = if file.is_test() { file.text.lines().count() } else { file.code().count() };
-        if lines > FAIL_LINES && !file.is_test() {
+        let lines = if file.is_test { file.text.lines().count() } else { file.code().count() };
+        if lines > FAIL_LINES && !file.is_test {
             let what = format!("{lines} lines, tests aside; {FAIL_LINES} is the most");
             findings.push(Finding::fails("size", &file.path, what));
-        } else if lines > if file.is_test() { FAIL_LINES } else { LOOK_LINES } {
+        } else if lines > if file.is_test { FAIL_LINES } else { LOOK_LINES } {
             findings.push(Finding::look("size", &file.path, format!("{lines} lines")));
         }
     }
@@ -90,13 +90,18 @@ fn local_paths(root: &Path) -> Vec<String> {
     patterns
 }
 
+/// People who live in examples only.
+const NOBODY: [&str; 3] = ["me/", "user/", "you/"];
+
 /// Whether the pattern stands where a path begins: `see /a/b`, not `http://host/a/b` nor `x/a/b`.
 fn holds_path(line: &str, pattern: &str) -> bool {
     line.match_indices(pattern).any(|(at, _)| {
         let before = line[..at].chars().next_back();
-        let after = line[at + pattern.len()..].chars().next();
+        let rest = &line[at + pattern.len()..];
+        let after = rest.chars().next();
         !before.is_some_and(|c| c.is_alphanumeric() || "-_.~}>*".contains(c))
             && after.is_some_and(|c| c.is_alphanumeric() || c == '.' || c == '_')
+            && !NOBODY.iter().any(|name| rest.starts_with(name))
     })
 }
 
@@ -154,21 +159,21 @@ mod tests {
             found.iter().map(|f| (f.place.as_str(), f.weight == super::super::Weight::Fails)).collect();
         assert_eq!(
             marks,
-            [("a/src/longish.rs", false), ("a/src/long.rs", true), ("a/src/long/tests.rs", false)]
+            [("a/src/long.rs", true), ("a/src/long/tests.rs", false), ("a/src/longish.rs", false)]
         );
     }
 
     #[test]
     fn mod_rs_and_empty_names_are_found() {
         let tree = Tree::of(&[("a/src/x/mod.rs", ""), ("a/src/utils.rs", ""), ("a/src/model.rs", "")]);
-        assert_eq!(places(&names(&tree)), ["a/src/x/mod.rs", "a/src/utils.rs"]);
+        assert_eq!(places(&names(&tree)), ["a/src/utils.rs", "a/src/x/mod.rs"]);
     }
 
     #[test]
     fn paths_of_a_machine_are_found_and_urls_are_not() {
         let home = "/home/";
         let tree = Tree::of(&[
-            ("a.md", &format!("see {home}someone/notes\nhttps://host{home}page\n`{home}` alone")),
+            ("a.md", &format!("see {home}someone/notes\nhttps://host{home}page\n`{home}` alone\n{home}me/x")),
             ("b.md", "in /lab/bench/main/src\n../lab/bench/x\n/lab/bench/other"),
             ("c.md", "in /tmp/x and /lab/else"),
         ]);
@@ -192,7 +197,7 @@ mod tests {
         ]);
         assert_eq!(
             places(&registries(&tree)),
-            ["x/Cargo.lock:1", "t/package-lock.json:2", "t/requirements.txt:2", "t/.npmrc"]
+            ["t/.npmrc", "t/package-lock.json:2", "t/requirements.txt:2", "x/Cargo.lock:1"]
         );
     }
 }
