@@ -220,7 +220,7 @@ fn factory(settings: &Settings) -> Result<AdapterFactory, Failure> {
     let proxy = (!section.proxy.is_empty()).then(|| section.proxy.clone());
     let ways = Ways::new();
     // A proxy that cannot be used is told now and not by each account.
-    ways.client(proxy.as_deref()).map_err(|e| Failure::config(format!("wechat.proxy: {e}")))?;
+    ways.way(proxy.as_deref()).map_err(|e| Failure::config(format!("wechat.proxy: {e}")))?;
     Ok(Arc::new(move |row: &AccountRow| {
         let config = WechatConfig {
             service: service.clone(),

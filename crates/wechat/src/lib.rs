@@ -17,4 +17,4 @@ mod transport;
 
 pub use config::{Timings, WechatConfig};
 pub use run::WechatAdapter;
-pub use transport::{WayError, Ways};
+pub use transport::{Way, WayError, Ways};
