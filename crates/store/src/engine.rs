@@ -79,6 +79,8 @@ impl Address {
         let is_sqlite = matches!(self.engine, Engine::Sqlite { .. });
         AnyPoolOptions::new()
             .max_connections(READERS)
+            // A file does not go away; a server does, and then the pool must notice.
+            .test_before_acquire(!is_sqlite)
             .after_connect(move |conn, _| {
                 Box::pin(async move {
                     if is_sqlite {

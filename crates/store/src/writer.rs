@@ -17,7 +17,7 @@ use sqlx::{AnyConnection, Connection};
 use tokio::sync::{mpsc, oneshot};
 use wxgate_contract::{BoxFuture, Clock, DeliveryId, NetworkId, Outcome};
 
-use crate::engine::Address;
+use crate::engine::{Address, Engine};
 use crate::error::{Sql, StoreError};
 use crate::names::Names;
 use crate::prepare::Ready;
@@ -200,6 +200,13 @@ impl Writer {
 
     /// The connection, opened again when the last one broke.
     async fn connection(&mut self) -> Result<&mut AnyConnection, StoreError> {
+        // A server may have gone and come back since the last group; asking first means that
+        // nobody's commit fails for it.
+        if let (Engine::Postgres, Some(conn)) = (&self.address.engine, &mut self.conn)
+            && conn.ping().await.is_err()
+        {
+            self.conn = None;
+        }
         if self.conn.is_none() {
             self.conn = Some(self.address.writer().await?);
         }

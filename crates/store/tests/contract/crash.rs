@@ -198,3 +198,17 @@ async fn a_full_disk_changes_nothing_and_passes() {
     bench.store.close().await;
     drop(disk);
 }
+
+#[tokio::test]
+async fn a_server_that_drops_its_connections_is_reached_again() {
+    let Some(url) = fresh_postgres().await else { return };
+    let bench = Bench::open(fresh_dir(), &url).await;
+    bench.commit("w:a", vec![post("1", "w:a/c", "one")]).await;
+    assert_eq!(bench.history("w:a").await.len(), 1);
+    let text = "SELECT COUNT(pg_terminate_backend(pid)) FROM pg_stat_activity \
+                WHERE datname = current_database() AND pid <> pg_backend_pid()";
+    assert!(bench.count(text).await >= 2, "the writer and a reader");
+    bench.commit("w:a", vec![post("2", "w:a/c", "two")]).await;
+    assert_eq!(texts(&bench.history("w:a").await), ["one", "two"]);
+    bench.store.close().await;
+}
