@@ -97,9 +97,10 @@ pub(crate) async fn run(options: Options) -> Result<(), Failure> {
     };
     let Stage { world, service, gateway, names } =
         started.map_err(|failure| say_which_option(failure, &options))?;
-    let feed = wxgate_contract::Directory::subscribe(&*gateway.parts.bridge);
     let show = async {
         sign_in::all(&gateway.parts, &world, &names, &screen).await?;
+        // Only now: how the accounts came online was shown already.
+        let feed = wxgate_contract::Directory::subscribe(&*gateway.parts.bridge);
         screen.invite(&gateway, &names, USER, PASSWORD);
         let talk = scenario::demo(world.clone(), names.clone(), options.rate);
         let crossing = stream::show(&gateway.parts, feed, &screen);
@@ -149,7 +150,9 @@ async fn start(options: &Options, scratch: &Path, screen: &Screen) -> Result<Sta
     let (contacts, groups) = if options.accounts <= FULL_CAST { (50, 8) } else { (20, 4) };
     for (place, name) in (0..).zip(&names) {
         let spec = AccountSpec::new(name, place, contacts, groups);
-        world.add_account(&spec).map_err(|e| Failure::bug(format!("the demo's cast: {e}")))?;
+        // Given their parts before anybody signs in, the groups have their proper names at once.
+        let added = world.add_account(&spec).and_then(|()| scenario::Cast::new(&world, name));
+        added.map_err(|e| Failure::bug(format!("the demo's cast: {e}")))?;
     }
     let listener = TcpListener::bind("127.0.0.1:0").await;
     let listener = listener.map_err(|e| Failure::environment(format!("cannot listen on 127.0.0.1: {e}")))?;

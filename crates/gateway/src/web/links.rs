@@ -104,8 +104,10 @@ pub(crate) fn cleaned(name: &str) -> String {
         let words: Vec<&str> = part.split(|c| !fits(c)).filter(|word| !word.is_empty()).collect();
         words.join("_")
     };
-    let (stem, extension) = name.rsplit_once('.').unwrap_or((name, ""));
-    let extension: String = clean(extension).chars().take(8).collect();
+    // A dot further back is no extension, but part of a path or a sentence.
+    let is_extension = |text: &str| text.len() <= 8 && text.chars().all(|c| c.is_ascii_alphanumeric());
+    let parts = name.rsplit_once('.').filter(|(_, extension)| is_extension(extension));
+    let (stem, extension) = parts.unwrap_or((name, ""));
     let stem: String = clean(stem).chars().take(NAME_BYTES - 9).collect();
     let stem = if stem.is_empty() { "file" } else { &stem };
     if extension.is_empty() { stem.to_owned() } else { format!("{stem}.{extension}") }
