@@ -44,9 +44,10 @@ impl Postgres {
         }
     }
 
-    /// For `WXGATE_TEST_POSTGRES`: a superuser who may create databases.
+    /// For `WXGATE_TEST_POSTGRES`: a server without a database's name, and a superuser; tests make databases of
+    /// their own.
     pub(super) fn url(&self) -> String {
-        format!("postgres://wxgate@127.0.0.1:{}/postgres", self.port)
+        format!("postgres://wxgate@127.0.0.1:{}", self.port)
     }
 
     fn try_start(bin: &Path, owner: Option<(u32, u32)>) -> Result<Self> {
