@@ -4,6 +4,7 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::time::Duration;
 
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
 use sqlx::{AnyConnection, AnyPool, ConnectOptions, Connection, Executor};
@@ -19,6 +20,20 @@ pub(crate) enum Engine {
     /// A server that several instances may share.
     Postgres,
 }
+
+impl Engine {
+    /// How long a transaction may take before the server is given up. A file has no such limit:
+    /// a slow disk is slow for everybody, and there is nobody else to ask.
+    pub(crate) fn patience(&self) -> Option<Duration> {
+        match self {
+            Self::Sqlite { .. } => None,
+            Self::Postgres => Some(Duration::from_secs(60)),
+        }
+    }
+}
+
+/// How long a connection may take to come up.
+const CONNECT: Duration = Duration::from_secs(10);
 
 /// Where and how to connect.
 #[derive(Clone)]
@@ -65,7 +80,8 @@ impl Address {
 
     /// The one connection that writes.
     pub(crate) async fn writer(&self) -> Result<AnyConnection, StoreError> {
-        let mut conn = AnyConnection::connect_with(&self.write).await.sql("opening the database")?;
+        let conn = tokio::time::timeout(CONNECT, AnyConnection::connect_with(&self.write)).await;
+        let mut conn = conn.doing("opening the database")?.sql("opening the database")?;
         let setup = match self.engine {
             Engine::Sqlite { .. } => WRITER_PRAGMAS,
             Engine::Postgres => "SET synchronous_commit = on",
@@ -79,6 +95,7 @@ impl Address {
         let is_sqlite = matches!(self.engine, Engine::Sqlite { .. });
         AnyPoolOptions::new()
             .max_connections(READERS)
+            .acquire_timeout(CONNECT)
             // A file does not go away; a server does, and then the pool must notice.
             .test_before_acquire(!is_sqlite)
             .after_connect(move |conn, _| {

@@ -116,8 +116,8 @@ enum Verdict {
 fn verdict(code: &str) -> Verdict {
     if code.len() == 5 {
         return match code.get(..2) {
-            // Data, constraint, syntax.
-            Some("22" | "23" | "42") => Verdict::Never,
+            // Data, constraint, syntax, program limits.
+            Some("22" | "23" | "42" | "54") => Verdict::Never,
             Some("XX") => Verdict::Damaged,
             _ => Verdict::Later,
         };

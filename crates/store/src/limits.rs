@@ -12,8 +12,6 @@ pub(crate) const POST_BYTES: usize = 1 << 20;
 pub(crate) const NOTE_BYTES: usize = 16 << 20;
 /// Most rows one batch may bring.
 pub(crate) const BATCH_ROWS: usize = 100_000;
-/// Most rows one read gives, whatever was asked for.
-pub(crate) const READ_ROWS: usize = 10_000;
 
 /// PostgreSQL cannot store NUL in a text, so nobody may bring it in an id.
 pub(crate) fn check_id(what: &str, id: &str) -> Result<(), StoreError> {
@@ -40,7 +38,7 @@ pub(crate) fn check_chat(chat: &ChatRef) -> Result<(), StoreError> {
 
 /// A limit as the engines take it.
 pub(crate) fn rows(limit: usize) -> i64 {
-    i64::try_from(limit.min(READ_ROWS)).unwrap_or(i64::MAX)
+    i64::try_from(limit).unwrap_or(i64::MAX)
 }
 
 pub(crate) fn check_batch(batch: &Batch) -> Result<(), StoreError> {

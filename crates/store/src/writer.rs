@@ -12,6 +12,7 @@ mod settle;
 
 use std::fs::File;
 use std::sync::Arc;
+use std::time::Duration;
 
 use sqlx::{AnyConnection, Connection};
 use tokio::sync::{mpsc, oneshot};
@@ -30,6 +31,9 @@ const WAITING: usize = 1024;
 /// nobody's commit waits behind an endless transaction.
 const GROUP_ROWS: usize = 4096;
 const GROUP_BYTES: usize = 8 << 20;
+
+/// How long a server may take to say that it is there.
+const PING: Duration = Duration::from_secs(10);
 
 pub(crate) type Answer<T> = oneshot::Sender<Result<T, StoreError>>;
 
@@ -108,7 +112,7 @@ impl WriterHandle {
     /// Sends a request and waits for its answer.
     pub(crate) async fn ask<T>(&self, make: impl FnOnce(Answer<T>) -> Request) -> Result<T, StoreError> {
         let (answer, answered) = oneshot::channel();
-        let gone = |_| StoreError::unavailable("writing to the database", "the store is closed");
+        let gone = |()| StoreError::unavailable("writing to the database", "the store is closed or gave up");
         self.0.send(make(answer)).await.map_err(|_| gone(()))?;
         answered.await.map_err(|_| gone(()))?
     }
@@ -188,9 +192,15 @@ impl Writer {
     }
 
     async fn step(&mut self, step: Box<dyn Step>) {
+        let patience = self.address.engine.patience();
         match self.connection().await {
             Ok(conn) => {
-                if !step.run(conn).await {
+                let is_sound = match patience {
+                    None => step.run(conn).await,
+                    // Who waits sees the answer's channel close, which is an error as well.
+                    Some(patience) => tokio::time::timeout(patience, step.run(conn)).await.unwrap_or(false),
+                };
+                if !is_sound {
                     self.conn = None;
                 }
             }
@@ -203,7 +213,7 @@ impl Writer {
         // A server may have gone and come back since the last group; asking first means that
         // nobody's commit fails for it.
         if let (Engine::Postgres, Some(conn)) = (&self.address.engine, &mut self.conn)
-            && conn.ping().await.is_err()
+            && !matches!(tokio::time::timeout(PING, conn.ping()).await, Ok(Ok(())))
         {
             self.conn = None;
         }

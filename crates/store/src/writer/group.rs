@@ -41,30 +41,58 @@ pub(super) struct Shown {
 type Done = (Vec<Decided>, Vec<SettleReport>);
 
 enum Failed {
+    /// There is no connection: nothing can be tried.
+    Away(StoreError),
     /// Before the commit: nothing was written, the parts can be tried alone.
     Before(StoreError),
     /// At the commit itself: it may have been written all the same.
     Commit(StoreError),
 }
 
+/// When this many parts in a row find the database unavailable, the rest is not tried: it is the
+/// disk or the server, and not one part that cannot be stored.
+const VAIN_TRIES: usize = 2;
+
 impl Writer {
     /// Carries out all requests in one transaction and answers them.
     pub(super) async fn group(&mut self, commits: Vec<CommitRequest>, settles: Vec<SettleRequest>) {
-        let result = self.attempt(&commits, &settles).await;
         let is_alone = commits.len() + settles.len() == 1;
-        match result {
+        match self.attempt(&commits, &settles).await {
             Ok(done) => answer(commits, settles, done),
-            Err(Failed::Before(error)) if !is_alone && !error.is_unavailable() => {
-                for settle in settles {
-                    let result = self.attempt(&[], std::slice::from_ref(&settle)).await;
-                    answer_each(Vec::new(), vec![settle], result);
+            Err(Failed::Before(_)) if !is_alone => self.one_by_one(commits, settles).await,
+            failed => answer_each(commits, settles, failed),
+        }
+    }
+
+    async fn one_by_one(&mut self, commits: Vec<CommitRequest>, settles: Vec<SettleRequest>) {
+        let (mut commits, mut settles) = (commits.into_iter(), settles.into_iter());
+        let mut in_vain = 0;
+        loop {
+            let (commit, settle) = match settles.next() {
+                Some(settle) => (Vec::new(), vec![settle]),
+                None => (commits.next().into_iter().collect(), Vec::new()),
+            };
+            if commit.is_empty() && settle.is_empty() {
+                break;
+            }
+            let result = self.attempt(&commit, &settle).await;
+            let error = match &result {
+                Ok(_) => None,
+                Err(Failed::Away(error) | Failed::Before(error) | Failed::Commit(error)) => {
+                    Some(again(error))
                 }
-                for commit in commits {
-                    let result = self.attempt(std::slice::from_ref(&commit), &[]).await;
-                    answer_each(vec![commit], Vec::new(), result);
+            };
+            answer_each(commit, settle, result);
+            match error.filter(StoreError::is_unavailable) {
+                None => in_vain = 0,
+                Some(error) => {
+                    in_vain += 1;
+                    if in_vain == VAIN_TRIES {
+                        let (commits, settles) = (commits.collect(), settles.collect());
+                        return answer_each(commits, settles, Err(Failed::Away(error)));
+                    }
                 }
             }
-            failed => answer_each(commits, settles, failed),
         }
     }
 
@@ -76,17 +104,23 @@ impl Writer {
         const DOING: &str = "committing";
         let names = std::sync::Arc::clone(&self.names);
         let scene = Scene { names: &names, now_ms: self.clock.now().ms() };
-        let conn = self.connection().await.map_err(Failed::Before)?;
-        let result = async {
+        let engine = self.address.engine.clone();
+        let conn = self.connection().await.map_err(Failed::Away)?;
+        let work = async {
             let mut tx = conn.begin().await.sql(DOING).map_err(Failed::Before)?;
             let done = Box::pin(scene.carry_out(&mut tx, commits, settles)).await.map_err(Failed::Before)?;
             tx.commit().await.sql(DOING).map_err(Failed::Commit)?;
             Ok(done)
         };
-        let result = result.await;
+        let result = match engine.patience() {
+            None => work.await,
+            Some(patience) => tokio::time::timeout(patience, work).await.unwrap_or_else(|_| {
+                Err(Failed::Commit(StoreError::unavailable(DOING, "the server does not answer")))
+            }),
+        };
         let is_sound = match &result {
             Ok(_) => true,
-            Err(Failed::Commit(_)) => false,
+            Err(Failed::Commit(_) | Failed::Away(_)) => false,
             Err(Failed::Before(_)) => rolled_back(conn).await,
         };
         if !is_sound {
@@ -144,7 +178,7 @@ fn answer(commits: Vec<CommitRequest>, settles: Vec<SettleRequest>, done: Done) 
 fn answer_each(commits: Vec<CommitRequest>, settles: Vec<SettleRequest>, result: Result<Done, Failed>) {
     let error = match result {
         Ok(done) => return answer(commits, settles, done),
-        Err(Failed::Before(error) | Failed::Commit(error)) => error,
+        Err(Failed::Away(error) | Failed::Before(error) | Failed::Commit(error)) => error,
     };
     for request in commits {
         let _ = request.answer.send(Err(again(&error)));
