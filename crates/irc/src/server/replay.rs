@@ -22,11 +22,11 @@ const MAX_SCANNED: usize = 10_000;
 const MAX_SCANNED_FIRST: usize = 2_000;
 
 /// What an arriving client gets.
-pub(super) struct Gathered {
-    pub(super) pieces: VecDeque<Piece>,
+pub(in crate::server) struct Gathered {
+    pub(in crate::server) pieces: VecDeque<Piece>,
     /// Chats that spoke.
     pub(super) active: Vec<ChatKey>,
-    pub(super) top_seq: i64,
+    pub(in crate::server) top_seq: i64,
 }
 
 #[derive(Default)]

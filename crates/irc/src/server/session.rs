@@ -329,13 +329,17 @@ impl Session {
         }
         client.confirmed_seq = seq;
         let name = client.name.clone();
-        let cursor = self.cursors.entry(name.clone()).or_default();
-        if seq > *cursor {
-            *cursor = seq;
-            if !self.unsaved_cursors.contains(&name) {
-                self.unsaved_cursors.push(name);
-            }
+        if self.cursors.get(&name).is_none_or(|cursor| seq > *cursor) {
+            self.keep_cursor(&name, seq);
             self.cursors_changed.get_or_insert_with(Instant::now);
+        }
+    }
+
+    /// Remembers where a client name stands; stored with the next save.
+    fn keep_cursor(&mut self, name: &str, seq: i64) {
+        self.cursors.insert(name.to_owned(), seq);
+        if !self.unsaved_cursors.iter().any(|unsaved| unsaved == name) {
+            self.unsaved_cursors.push(name.to_owned());
         }
     }
 

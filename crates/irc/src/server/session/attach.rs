@@ -9,6 +9,7 @@ use crate::server::client::{Mode, Piece};
 use crate::server::config::Join;
 use crate::server::names::{CHANNEL_BYTES, NICK_BYTES};
 use crate::server::registry::ClientId;
+use crate::server::replay::Gathered;
 use crate::server::roster::ChannelIx;
 use crate::server::stamp;
 use crate::wire::numeric as n;
@@ -118,6 +119,10 @@ impl Session {
         let name = client.name.clone();
         let cursor = self.cursor(&name).await;
         let replay = self.gather(cursor, self.clients.get(&id).is_some_and(|c| c.has(Caps::BATCH))).await;
+        let cursor = match cursor {
+            Some(cursor) => cursor,
+            None => self.begin_cursor(&name, &replay).await,
+        };
         self.join_automatically(&replay.active).await;
         let mut pieces: VecDeque<Piece> = self.roster.joined().into_iter().map(Piece::Join).collect();
         pieces.extend(replay.pieces);
@@ -125,9 +130,23 @@ impl Session {
         if let Some(client) = self.clients.get_mut(&id) {
             client.mode = Mode::Backlog(pieces);
             client.floor_seq = replay.top_seq;
-            client.confirmed_seq = cursor.unwrap_or(0);
+            client.confirmed_seq = cursor;
             client.asked_seq = client.confirmed_seq;
         }
+    }
+
+    /// Gives a new client name its place before the first line is shown to it. Without one, a kill
+    /// before the first confirmation would make it a new name again, which is shown a few lines of
+    /// each chat and never the rest of what it had missed.
+    async fn begin_cursor(&mut self, name: &str, replay: &Gathered) -> i64 {
+        let shown = replay.pieces.iter().filter_map(|piece| match piece {
+            Piece::Item(item, _) => Some(item.seq),
+            _ => None,
+        });
+        let begin = shown.min().map_or(replay.top_seq, |first| first - 1);
+        self.keep_cursor(name, begin);
+        self.save_cursors().await;
+        begin
     }
 
     /// Joins what is to be joined without being asked, for this session; the arriving client gets
