@@ -139,6 +139,7 @@ enum Step {
 
 async fn sign_in(globals: &Globals, client: &Client, name: &str) -> Result<(), Failure> {
     let json = globals.json;
+    let mut was_told = false;
     client
         .follow(Method::POST, &path(name, "/sign-in"), |value| {
             if json {
@@ -146,7 +147,7 @@ async fn sign_in(globals: &Globals, client: &Client, name: &str) -> Result<(), F
                 print::out(&value.to_string());
             }
             match serde_json::from_value(value) {
-                Ok(step) => tell(name, step, json),
+                Ok(step) => tell(name, step, json, &mut was_told),
                 Err(e) => {
                     Follow::Done(Err(Failure::bug(format!("the gateway's answer is not understood: {e}"))))
                 }
@@ -155,14 +156,19 @@ async fn sign_in(globals: &Globals, client: &Client, name: &str) -> Result<(), F
         .await
 }
 
-fn tell(name: &str, step: Step, is_quiet: bool) -> Follow {
+fn tell(name: &str, step: Step, is_quiet: bool, was_told: &mut bool) -> Follow {
     let say = |text: &str| {
         if !is_quiet {
             print::out(text);
         }
     };
     match step {
-        Step::Starting => say("Asking WeChat for a code …"),
+        // Told again with each code; the first time says enough.
+        Step::Starting if *was_told => {}
+        Step::Starting => {
+            *was_told = true;
+            say("Asking WeChat for a code …");
+        }
         Step::ShowQr { text, number } => {
             let ink = if print::is_terminal() { Ink::Ansi } else { Ink::Plain };
             if number > 1 {
