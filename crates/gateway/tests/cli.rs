@@ -27,13 +27,18 @@ impl Home {
 
     /// A configuration on free ports, with `more` behind it.
     fn configure(&self, more: &str) -> (u16, u16) {
-        let (irc, web) = (free_port(), free_port());
+        let ports = (free_port(), free_port());
+        self.configure_on(ports, more);
+        ports
+    }
+
+    /// A configuration on these ports, first IRC, then web.
+    fn configure_on(&self, (irc, web): (u16, u16), more: &str) {
         let text = format!(
             "data_dir = \"data\"\n[irc.server]\nlisten = [\"127.0.0.1:{irc}\"]\n[web]\nlisten = \"127.0.0.1:{web}\"\n\
              [wechat]\nservice = \"http://127.0.0.1:9\"\n{more}"
         );
         std::fs::write(self.0.join("wxgate.toml"), text).unwrap();
-        (irc, web)
     }
 
     fn command(&self, args: &[&str]) -> Command {
@@ -210,14 +215,15 @@ fn without_a_gateway_commands_say_how_to_start_it() {
 #[test]
 fn a_taken_port_is_code_4_and_named() {
     let home = Home::new("port");
-    let (irc, web) = home.configure("");
-    for (port, key) in [(web, "web.listen"), (irc, "irc.server.listen")] {
-        let _taken = TcpListener::bind(("127.0.0.1", port)).unwrap();
+    // Held from the start: a port that is given back may be somebody else's a moment later.
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let irc = taken.local_addr().unwrap().port();
+    for (ports, key) in [((0, irc), "web.listen"), ((irc, 0), "irc.server.listen")] {
+        home.configure_on(ports, "");
         let done = home.run(&["run"]);
-        assert_eq!(done.code, 4, "{key}");
-        assert!(done.err.contains(&format!("cannot listen on 127.0.0.1:{port} ({key})")), "{}", done.err);
+        assert_eq!(done.code, 4, "{key}: {}", done.err);
+        assert!(done.err.contains(&format!("cannot listen on 127.0.0.1:{irc} ({key})")), "{}", done.err);
     }
-    let _taken = TcpListener::bind(("127.0.0.1", irc)).unwrap();
     let address = format!("127.0.0.1:{irc}");
     let done = home.run(&["demo", "--plain", "--irc", &address, "--web", "127.0.0.1:0"]);
     assert_eq!(done.code, 4);
