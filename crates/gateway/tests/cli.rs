@@ -6,6 +6,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
 /// A directory of its own for each test.
@@ -105,8 +106,16 @@ impl Running {
     }
 }
 
+/// A port below those that the kernel gives to the near ends of connections (32768 and up on
+/// Linux), offered once per process: nobody takes it between this look and the program's bind.
 fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let start = u16::try_from(std::process::id() % 9_000).unwrap();
+    let free = |_| {
+        let port = 10_000 + (start + NEXT.fetch_add(1, Ordering::Relaxed)) % 9_000;
+        TcpListener::bind(("127.0.0.1", port)).ok().map(|_| port)
+    };
+    (0..9_000).find_map(free).unwrap()
 }
 
 /// Status line and head, and body, of one request.
