@@ -60,7 +60,7 @@ impl Layer {
     pub(crate) fn about(self) -> &'static str {
         match self {
             Self::Unit => "words and machines: beside the code, and each crate's own tests",
-            Self::Conformance => "each adapter against the shared stories (tests/conformance.rs)",
+            Self::Conformance => "each adapter on the in-memory far end, the shared stories among them",
             Self::Store => "the store's contract on SQLite and PostgreSQL",
             Self::Stories => "the real program, told from outside (package wxgate-tests)",
             Self::Clients => "clients written by others against the simulator (tests/clients)",
@@ -79,7 +79,7 @@ impl Layer {
 
     fn takes(self, program: &TestProgram) -> bool {
         let of = match (program.package.as_str(), program.target.as_str()) {
-            (_, "conformance") => Self::Conformance,
+            ("wxgate-wechat" | "wxgate-irc", _) if program.is_integration => Self::Conformance,
             ("wxgate-store", _) if program.is_integration => Self::Store,
             ("wxgate-tests", target) if target.starts_with("crash") => Self::Crash,
             ("wxgate-tests", _) if program.is_integration => Self::Stories,
@@ -233,8 +233,8 @@ mod tests {
         };
         assert_eq!(layer("wxgate-store", "wxgate_store", false), "unit");
         assert_eq!(layer("wxgate-store", "contract", true), "store");
-        assert_eq!(layer("wxgate-store", "conformance", true), "conformance");
-        assert_eq!(layer("wxgate-irc", "conformance", true), "conformance");
+        assert_eq!(layer("wxgate-wechat", "session", true), "conformance");
+        assert_eq!(layer("wxgate-irc", "served", true), "conformance");
         assert_eq!(layer("wechat-proto", "transcript", true), "unit");
         assert_eq!(layer("wxgate-tests", "stories", true), "stories");
         assert_eq!(layer("wxgate-tests", "crash", true), "crash");
