@@ -30,7 +30,7 @@ pub(super) async fn measure(options: &Options, report: &mut Report) -> Result<()
     gateway.add_user(USER).await?;
     let base = settled(&mut gateway).await?;
     report.add(SECTION, "without accounts", mib(base), "MiB", Aim::None);
-    let mut have = 0;
+    let (mut have, mut before) = (0, base);
     for &size in &options.sizes {
         let begun = Instant::now();
         fleet::sign_in(&gateway, &sim, have..size, options.growth).await?;
@@ -41,9 +41,13 @@ pub(super) async fn measure(options: &Options, report: &mut Report) -> Result<()
             "s",
             Aim::None,
         );
-        have = size;
         let rss = settled(&mut gateway).await?;
         per_account(report, &format!("{size} accounts: each"), rss, base, size);
+        if have > 0 {
+            // What is shared (caches of the database, pools) is filled by the first accounts already.
+            per_account(report, &format!("{have} to {size} accounts: each more"), rss, before, size - have);
+        }
+        (have, before) = (size, rss);
         if size == options.idle_size {
             idle(options, report, &mut gateway, size).await?;
         }
