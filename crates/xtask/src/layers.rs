@@ -22,9 +22,6 @@ use summary::Sum;
 /// A test program that is still running then is stuck: the budget of the slowest layer is a minute and a half.
 const PROGRAM_LIMIT: Duration = Duration::from_secs(900);
 
-/// Their `tests/` hold the shared stories of the contract and the stories of their own network.
-const ADAPTERS: [&str; 3] = ["wxgate-wechat", "wxgate-irc", "wxgate-matrix"];
-
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Layer {
     Unit,
