@@ -65,7 +65,8 @@ fn format(root: &Root) -> Result<bool> {
 }
 
 fn lints(root: &Root) -> Result<bool> {
-    let cargo = Cmd::cargo(root).args(["clippy", "--workspace", "--all-targets", "--all-features"]);
+    let cargo =
+        Cmd::cargo(root).args(["clippy", "--keep-going", "--workspace", "--all-targets", "--all-features"]);
     Ok(cargo.args(["--", "-D", "warnings"]).run()?.success())
 }
 

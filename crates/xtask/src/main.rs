@@ -80,7 +80,7 @@ fn dispatch(args: &[String]) -> Result<bool> {
 fn usage() -> String {
     let mut text = USAGE.to_owned();
     for layer in layers::ALL {
-        text.push_str(&format!("  {:<3}{:<13} {}\n", layer.number(), layer.name(), layer.about()));
+        text.push_str(&format!("  {:<4} {:<12} {}\n", layer.number(), layer.name(), layer.about()));
     }
     text
 }
