@@ -1,5 +1,7 @@
 //! The pipe on a real store, with adapters that the test plays by hand.
 
+#![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
