@@ -88,11 +88,17 @@ impl Endpoint for NewLoginPage<'_> {
         call::finish(Self::NAME, builder, Bytes::new())
     }
 
-    /// Reads the body whatever the status is: without `version=v2` the XML is the body of a 301.
+    /// Reads the XML whatever the status is: without `version=v2` it is the body of a 301. A page
+    /// without it means a browser is wanted only when it is an answer at all; under an error status
+    /// it is some machine on the way that speaks, and the sign-in may be tried again.
     fn parse(&self, reply: &Response<Bytes>) -> Result<Exchange, ProtoError> {
         let body = String::from_utf8_lossy(reply.body());
         let ret = element(&body, "ret").and_then(|ret| ret.trim().parse::<i64>().ok());
         let head = body.trim_start();
+        if ret.is_none() && (reply.status().is_client_error() || reply.status().is_server_error()) {
+            let expected = format!("an answer to the ticket, not status {}", reply.status().as_u16());
+            return Err(ProtoError::answer(Self::NAME, expected, reply.body()));
+        }
         if ret.is_none() && (head.starts_with("<html") || head.starts_with("<!") || body.contains("<head>")) {
             return Ok(Exchange::WantsBrowser);
         }
@@ -197,6 +203,19 @@ mod tests {
         assert_eq!(exchange(&answer(body)).unwrap(), expected);
         assert_eq!(exchange(&answer("<html><head></head></html>")).unwrap(), Exchange::WantsBrowser);
         assert!(exchange(&answer("")).is_err());
+    }
+
+    #[test]
+    fn a_page_under_an_error_status_is_no_refusal() {
+        for status in [404, 500, 502] {
+            let mut reply = answer("<html><head></head><body>Bad Gateway</body></html>");
+            *reply.status_mut() = http::StatusCode::from_u16(status).unwrap();
+            let error = exchange(&reply).unwrap_err();
+            assert!(error.to_string().contains(&format!("not status {status}")), "{error}");
+        }
+        let mut refusal = answer("<error><ret>1203</ret><message>no</message></error>");
+        *refusal.status_mut() = http::StatusCode::FORBIDDEN;
+        assert!(matches!(exchange(&refusal).unwrap(), Exchange::Refused { .. }));
     }
 
     #[test]
