@@ -133,7 +133,6 @@ impl Shown {
         self.live.set_standing(machine.standing());
         let health = machine.health();
         if self.health.as_ref() != Some(&health) {
-            tracing::info!(network = %self.network, state = health.word(), detail = health.detail(), "account state");
             self.far.health(&self.network, health.clone());
             self.health = Some(health);
         }
