@@ -23,6 +23,7 @@ use crate::wiring::Parts;
 pub(crate) fn public(parts: Arc<Parts>) -> Router {
     Router::new()
         .route("/", get(pages::status))
+        .route("/style.css", get(pages::style))
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
         .route("/metrics", get(metrics::page))

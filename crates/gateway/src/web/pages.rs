@@ -19,12 +19,22 @@ p{margin:.5rem 0}.soft{color:var(--soft)}.mark{color:var(--mark);font-weight:600
 pre,code{font:.85rem/1.5 ui-monospace,monospace}\
 pre{background:var(--box);border:1px solid var(--edge);border-radius:.4rem;padding:.6rem .8rem;overflow-x:auto;margin:.4rem 0}";
 
+/// The style of every page. Not in the pages, so that their policy can forbid inline style.
+pub(crate) async fn style() -> impl IntoResponse {
+    let headers = [
+        (header::CONTENT_TYPE, "text/css; charset=utf-8"),
+        (header::CACHE_CONTROL, "max-age=3600"),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    ];
+    (headers, STYLE)
+}
+
 /// A page of a title and a body.
 fn page(status: StatusCode, title: &str, body: &str) -> Response {
     let html = format!(
         "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\">\
          <meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">\
-         <meta name=\"robots\" content=\"noindex\"><title>{title} · wxgate</title><style>{STYLE}</style></head>\
+         <meta name=\"robots\" content=\"noindex\"><title>{title} · wxgate</title><link rel=\"stylesheet\" href=\"/style.css\"></head>\
          <body><main>{body}</main></body></html>\n",
         title = escaped(title)
     );
@@ -35,7 +45,7 @@ fn page(status: StatusCode, title: &str, body: &str) -> Response {
         (header::REFERRER_POLICY, "no-referrer"),
         (
             header::CONTENT_SECURITY_POLICY,
-            "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'",
+            "default-src 'none'; style-src 'self'; frame-ancestors 'none'; base-uri 'none'",
         ),
     ];
     (status, headers, html).into_response()
