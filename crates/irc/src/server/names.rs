@@ -89,6 +89,7 @@ fn clean(name: &str, is_banned: impl Fn(char) -> bool) -> String {
                 out.push(c);
             }
         } else if c.is_whitespace() {
+            trim_joiners(&mut out);
             if !out.ends_with('_') {
                 out.push('_');
             }
@@ -150,9 +151,10 @@ fn cut(text: &mut String, max_bytes: usize) {
             .last()
             .unwrap_or_else(|| (0..=max_bytes).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0));
         text.truncate(end);
-    }
-    while text.ends_with('\u{200d}') {
-        text.pop();
+        // A cut makes a new end: what `clean` does not leave at one goes here too.
+        trim_joiners(text);
+        let kept = text.trim_end_matches('_').len();
+        text.truncate(kept.max(1));
     }
 }
 
@@ -183,6 +185,7 @@ mod tests {
             ("a\u{200b}b\u{202e}c", "abc"),
             ("👨\u{200d}👩\u{200d}👧", "👨\u{200d}👩\u{200d}👧"),
             ("a\u{200d}b❤\u{fe0f}", "ab❤\u{fe0f}"),
+            ("👨\u{200d} x", "👨_x"),
             ("e\u{301}va", "éva"),
         ] {
             assert_eq!(nick_from(name, "id"), nick, "{name:?}");
@@ -203,6 +206,7 @@ mod tests {
         assert_eq!(channel_from(&"字".repeat(40)).unwrap().len(), 64);
         assert_eq!(channel_from("！！"), None);
         assert_eq!(channel_from("测试 群").as_deref(), Some("#测试_群"));
+        assert_eq!(nick_from(&format!("{} 🌀", "字".repeat(15)), "x"), "字".repeat(15));
     }
 
     #[test]
