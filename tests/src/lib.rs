@@ -3,12 +3,16 @@
 //! Everything here stands outside: it starts the programs as a person would, talks to their sockets
 //! and ends only what it started. The simulated service's ledger says what is true.
 
+#![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test may fail by panicking"))]
+
 pub mod bench;
 pub mod clock;
 pub mod fleet;
 pub mod gateway;
+pub mod homeserver;
 pub mod http;
 pub mod irc;
+pub mod people;
 pub mod ports;
 pub mod program;
 pub mod scratch;

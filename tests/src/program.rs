@@ -47,15 +47,32 @@ impl Program {
         log: &Path,
         piped: bool,
     ) -> Result<(Self, Option<Output>)> {
-        let path = find(name)?;
+        let mut command = limited(&find(name)?);
+        command.args(args).envs(env.iter().copied());
+        Self::begin(name, command, log, piped)
+    }
+
+    /// Starts a program of others, by its path. Both its streams go to `log` (appended).
+    pub fn start_other(
+        name: &'static str,
+        path: &Path,
+        args: &[impl AsRef<OsStr>],
+        dir: &Path,
+        log: &Path,
+    ) -> Result<Self> {
+        let mut command = limited(path);
+        command.args(args).current_dir(dir);
+        Ok(Self::begin(name, command, log, false)?.0)
+    }
+
+    fn begin(
+        name: &'static str,
+        mut command: Command,
+        log: &Path,
+        piped: bool,
+    ) -> Result<(Self, Option<Output>)> {
         let open = || File::options().create(true).append(true).open(log);
         let file = open().with_context(|| format!("open {}", log.display()))?;
-        // Thousands of connections need thousands of descriptors; where the limit cannot be raised
-        // the program runs with what there is.
-        let raise = "ulimit -n 65536 2>/dev/null || ulimit -n $(ulimit -Hn) 2>/dev/null; exec \"$0\" \"$@\"";
-        let mut command = Command::new("sh");
-        command.arg("-c").arg(raise).arg(&path).args(args);
-        command.envs(env.iter().copied());
         command.stdin(Stdio::null()).stderr(file);
         command.stdout(if piped {
             Stdio::piped()
@@ -63,7 +80,7 @@ impl Program {
             Stdio::from(open().with_context(|| format!("open {}", log.display()))?)
         });
         command.kill_on_drop(true);
-        let mut child = command.spawn().with_context(|| format!("start {}", path.display()))?;
+        let mut child = command.spawn().with_context(|| format!("start {name}"))?;
         let pid = child.id().ok_or_else(|| anyhow!("{name} ended at once"))?;
         let output = child.stdout.take().map(|out| Output(BufReader::new(out)));
         Ok((Self { name, child, pid }, output))
@@ -139,6 +156,15 @@ impl Program {
         let path = format!("/proc/{}/{name}", self.pid);
         std::fs::read_to_string(&path).with_context(|| format!("read {path}"))
     }
+}
+
+/// Thousands of connections need thousands of descriptors; where the limit cannot be raised the
+/// program runs with what there is.
+fn limited(path: &Path) -> Command {
+    let raise = "ulimit -n 65536 2>/dev/null || ulimit -n $(ulimit -Hn) 2>/dev/null; exec \"$0\" \"$@\"";
+    let mut command = Command::new("sh");
+    command.arg("-c").arg(raise).arg(path);
+    command
 }
 
 /// What a program prints.

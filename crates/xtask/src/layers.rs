@@ -28,12 +28,20 @@ pub(crate) enum Layer {
     Conformance,
     Store,
     Stories,
+    Matrix,
     Clients,
     Crash,
 }
 
-pub(crate) const ALL: [Layer; 6] =
-    [Layer::Unit, Layer::Conformance, Layer::Store, Layer::Stories, Layer::Clients, Layer::Crash];
+pub(crate) const ALL: [Layer; 7] = [
+    Layer::Unit,
+    Layer::Conformance,
+    Layer::Store,
+    Layer::Stories,
+    Layer::Matrix,
+    Layer::Clients,
+    Layer::Crash,
+];
 
 impl Layer {
     pub(crate) fn number(self) -> &'static str {
@@ -41,7 +49,7 @@ impl Layer {
             Self::Unit => "1 2",
             Self::Conformance => "3",
             Self::Store => "4",
-            Self::Stories | Self::Clients => "5",
+            Self::Stories | Self::Matrix | Self::Clients => "5",
             Self::Crash => "6",
         }
     }
@@ -52,6 +60,7 @@ impl Layer {
             Self::Conformance => "conformance",
             Self::Store => "store",
             Self::Stories => "stories",
+            Self::Matrix => "matrix",
             Self::Clients => "clients",
             Self::Crash => "crash",
         }
@@ -63,6 +72,9 @@ impl Layer {
             Self::Conformance => "each adapter on the in-memory far end, the shared stories among them",
             Self::Store => "the store's contract on SQLite and PostgreSQL",
             Self::Stories => "the real program, told from outside (package wxgate-tests)",
+            Self::Matrix => {
+                "the real program with a real homeserver and a client of others (tests named matrix)"
+            }
             Self::Clients => "clients written by others against the simulator (tests/clients)",
             Self::Crash => "kill and compare with the ledger (tests named crash…)",
         }
@@ -73,15 +85,19 @@ impl Layer {
             Self::Unit | Self::Conformance => &[],
             Self::Store | Self::Crash => &[Need::Postgres],
             Self::Stories => &[Need::Postgres, Need::Terminals],
+            Self::Matrix => &[Need::Homeserver],
             Self::Clients => &[Need::PythonClients, Need::NodeClients],
         }
     }
 
     fn takes(self, program: &TestProgram) -> bool {
         let of = match (program.package.as_str(), program.target.as_str()) {
-            ("wxgate-wechat" | "wxgate-irc", _) if program.is_integration => Self::Conformance,
+            ("wxgate-wechat" | "wxgate-irc" | "wxgate-matrix", _) if program.is_integration => {
+                Self::Conformance
+            }
             ("wxgate-store", _) if program.is_integration => Self::Store,
             ("wxgate-tests", target) if target.starts_with("crash") => Self::Crash,
+            ("wxgate-tests", "matrix") => Self::Matrix,
             ("wxgate-tests", _) if program.is_integration => Self::Stories,
             _ => Self::Unit,
         };
@@ -172,6 +188,9 @@ fn run_program(root: &Root, built: &Built, program: &TestProgram, postgres: Opti
     if let Some(url) = postgres {
         cmd = cmd.env("WXGATE_TEST_POSTGRES", url);
     }
+    if Layer::Matrix.takes(program) {
+        cmd = cmd.env("WXGATE_MATRIX_PYTHON", setup::MATRIX.python(root));
+    }
     let ran = cmd.env("WXGATE_ROOT", root.path()).watch(PROGRAM_LIMIT)?;
     let sum = Sum::read(&ran.output).with_end(ran.end);
     if sum.ran() > 0 || !sum.good() {
@@ -213,8 +232,8 @@ mod tests {
     #[test]
     fn layers_go_by_number_or_name() {
         assert_eq!(names(&["2"]), ["unit"]);
-        assert_eq!(names(&["crash", "5"]), ["stories", "clients", "crash"]);
-        assert_eq!(names(&[]).len(), 6);
+        assert_eq!(names(&["crash", "5"]), ["stories", "matrix", "clients", "crash"]);
+        assert_eq!(names(&[]).len(), 7);
         assert!(chosen(&["7".to_owned()]).is_err());
     }
 
@@ -237,6 +256,7 @@ mod tests {
         assert_eq!(layer("wxgate-irc", "served", true), "conformance");
         assert_eq!(layer("wechat-proto", "transcript", true), "unit");
         assert_eq!(layer("wxgate-tests", "stories", true), "stories");
+        assert_eq!(layer("wxgate-tests", "matrix", true), "matrix");
         assert_eq!(layer("wxgate-tests", "crash", true), "crash");
         assert_eq!(layer("wxgate-tests", "wxgate_tests", false), "unit");
     }

@@ -14,11 +14,12 @@ pub(crate) enum Need {
     Terminals,
     PythonClients,
     NodeClients,
+    Homeserver,
 }
 
-const ALL: [Need; 4] = [Need::Postgres, Need::Terminals, Need::PythonClients, Need::NodeClients];
+const ALL: [Need; 5] =
+    [Need::Postgres, Need::Terminals, Need::PythonClients, Need::NodeClients, Need::Homeserver];
 
-const PYTHON_REQUIREMENTS: &str = "tests/clients/requirements.txt";
 const NODE_DIR: &str = "tests/clients";
 
 /// `cargo xtask setup`.
@@ -35,7 +36,8 @@ pub(crate) fn needs(root: &Root, needs: &[Need]) -> Result<()> {
     }
     for need in needs {
         match need {
-            Need::PythonClients => python_clients(root)?,
+            Need::PythonClients => python(root, CLIENTS)?,
+            Need::Homeserver => python(root, MATRIX)?,
             Need::NodeClients => node_clients(root)?,
             Need::Postgres | Need::Terminals => {}
         }
@@ -51,6 +53,7 @@ impl Need {
             Self::Terminals => "irssi, WeeChat, tmux",
             Self::PythonClients => "itchat-uos in a virtual environment",
             Self::NodeClients => "wechat4u in tests/clients/node_modules",
+            Self::Homeserver => "Synapse and matrix-nio in a virtual environment",
         }
     }
 
@@ -61,6 +64,7 @@ impl Need {
             Self::PythonClients | Self::NodeClients => {
                 "clients written by others judge the simulated service"
             }
+            Self::Homeserver => "stories on Matrix need a real homeserver and somebody else's client",
         }
     }
 
@@ -74,7 +78,7 @@ impl Need {
                 ("weechat-headless", on_path("weechat-headless")),
                 ("tmux", on_path("tmux")),
             ],
-            Self::PythonClients => &[
+            Self::PythonClients | Self::Homeserver => &[
                 ("python3", on_path("python3")),
                 ("python3-venv", Cmd::new("python3").args(["-c", "import venv, ensurepip"]).works()),
             ],
@@ -140,25 +144,44 @@ fn apt(packages: &[&str]) -> Result<()> {
     Ok(())
 }
 
-/// The python of the virtual environment.
-pub(crate) fn venv_python(root: &Root) -> PathBuf {
-    root.join(".wxgate/venv-clients/bin/python")
+/// A virtual environment of Python below `.wxgate`, and the file that says what is in it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Venv {
+    name: &'static str,
+    requirements: &'static str,
 }
 
-fn python_clients(root: &Root) -> Result<()> {
-    let venv = root.join(".wxgate/venv-clients");
-    let wanted = requirements(root, &[PYTHON_REQUIREMENTS])?;
-    let stamp = venv.join("wxgate-stamp");
-    if stamped(&stamp, &wanted) && Cmd::new(venv_python(root)).args(["--version"]).works() {
+/// For the clients in `tests/clients`.
+pub(crate) const CLIENTS: Venv =
+    Venv { name: "venv-clients", requirements: "tests/clients/requirements.txt" };
+/// For the homeserver and for those who play its people.
+pub(crate) const MATRIX: Venv = Venv { name: "venv-matrix", requirements: "tests/matrix/requirements.txt" };
+
+impl Venv {
+    fn dir(self, root: &Root) -> PathBuf {
+        root.join(".wxgate").join(self.name)
+    }
+
+    /// Its python.
+    pub(crate) fn python(self, root: &Root) -> PathBuf {
+        self.dir(root).join("bin/python")
+    }
+}
+
+fn python(root: &Root, venv: Venv) -> Result<()> {
+    let (dir, path) = (venv.dir(root), venv.requirements);
+    let wanted = requirements(root, &[path])?;
+    let stamp = dir.join("wxgate-stamp");
+    if stamped(&stamp, &wanted) && Cmd::new(venv.python(root)).args(["--version"]).works() {
         return Ok(());
     }
-    println!("setup: making {} from {PYTHON_REQUIREMENTS}", venv.display());
-    if !Cmd::new("python3").args(["-m", "venv"]).args([&venv]).run()?.success() {
-        bail!("making the virtual environment {} failed", venv.display());
+    println!("setup: making {} from {path}", dir.display());
+    if !Cmd::new("python3").args(["-m", "venv"]).args([&dir]).run()?.success() {
+        bail!("making the virtual environment {} failed", dir.display());
     }
-    let pip = Cmd::new(venv_python(root)).args(["-m", "pip", "install", "--quiet", "--requirement"]);
-    if !pip.args([root.join(PYTHON_REQUIREMENTS)]).run()?.success() {
-        bail!("installing {PYTHON_REQUIREMENTS} failed");
+    let pip = Cmd::new(venv.python(root)).args(["-m", "pip", "install", "--quiet", "--requirement"]);
+    if !pip.args([root.join(path)]).run()?.success() {
+        bail!("installing {path} failed");
     }
     write_stamp(&stamp, &wanted)
 }

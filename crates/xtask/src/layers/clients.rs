@@ -53,7 +53,7 @@ fn extension(path: &Path) -> Option<&str> {
 fn run_script(root: &Root, simulator: &Path, script: &Path) -> Result<Sum> {
     let service = Service::start(root, simulator)?;
     let program =
-        if extension(script) == Some("py") { setup::venv_python(root) } else { PathBuf::from("node") };
+        if extension(script) == Some("py") { setup::CLIENTS.python(root) } else { PathBuf::from("node") };
     let cmd = Cmd::new(program).args([script]).dir(root.join("tests/clients"));
     let cmd = cmd.env("WXGATE_SIM_URL", &service.url).env("WXGATE_SIM_CONTROL", &service.control);
     // Nothing between us and loopback, whatever the machine is set up for.

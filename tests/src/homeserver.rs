@@ -1,0 +1,174 @@
+//! A real homeserver (Synapse) on loopback, in a directory of its own, and a person's way to it.
+//!
+//! Source: docs of Synapse 1.163, `usage/configuration/config_documentation`.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, anyhow, bail, ensure};
+
+use crate::http::{self, Place};
+use crate::people::People;
+use crate::ports;
+use crate::program::Program;
+use crate::scratch::{self, Scratch};
+use crate::wait::until;
+
+/// From its start to its first answer: 2 to 5 s alone, the schema included; tests run side by side.
+const UP: Duration = Duration::from_secs(90);
+/// From SIGTERM to its end.
+const DOWN: Duration = Duration::from_secs(30);
+/// The part of ids behind the colon.
+pub const DOMAIN: &str = "localhost";
+/// What the application service that speaks for people (double puppeting) says who it is with.
+pub const PUPPET_TOKEN: &str = "as_puppet_of_the_stories";
+
+/// The python that has Synapse and matrix-nio, or `None` where `cargo xtask setup` did not run.
+pub fn python() -> Option<PathBuf> {
+    if let Some(path) = std::env::var_os("WXGATE_MATRIX_PYTHON") {
+        return Some(path.into());
+    }
+    let path = root().join(".wxgate/venv-matrix/bin/python");
+    path.is_file().then_some(path)
+}
+
+/// Tells a story that needs a homeserver, as [`scratch::tell`] does. Where none was installed it says so and
+/// passes, so that `cargo test` needs nothing but the toolchain; `cargo xtask test` installs one first.
+pub async fn tell(
+    name: &str,
+    limit: Duration,
+    story: impl AsyncFnOnce(&Scratch) -> Result<()>,
+) -> Result<()> {
+    if python().is_none() {
+        eprintln!("story {name} was NOT told: no Synapse here; run: cargo xtask setup");
+        return Ok(());
+    }
+    scratch::tell(name, limit, story).await
+}
+
+/// The tree that these tests belong to.
+pub fn root() -> PathBuf {
+    let tree = std::env::var_os("WXGATE_ROOT").map(PathBuf::from);
+    tree.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join(".."))
+}
+
+/// A homeserver, running or not.
+#[derive(Debug)]
+pub struct Homeserver {
+    /// Where it serves clients, `127.0.0.1:port`.
+    pub address: String,
+    python: PathBuf,
+    dir: PathBuf,
+    log: PathBuf,
+    program: Option<Program>,
+}
+
+impl Homeserver {
+    /// Chooses its port and directory. Nothing runs yet: a gateway's registration names a homeserver, and
+    /// the homeserver reads registrations when it starts.
+    pub fn prepare(scratch: &Scratch) -> Result<Self> {
+        let python = python().context("no Synapse here; run: cargo xtask setup")?;
+        let dir = scratch.join("homeserver");
+        std::fs::create_dir_all(&dir).with_context(|| format!("create {}", dir.display()))?;
+        let address = format!("127.0.0.1:{}", ports::free()?);
+        Ok(Self { address, python, dir, log: scratch.join("homeserver.log"), program: None })
+    }
+
+    /// Starts it with these registrations of application services, YAML each, and that of one which may
+    /// speak for everybody.
+    pub async fn start(&mut self, registrations: &[String]) -> Result<()> {
+        let puppet = puppet_registration();
+        let all = registrations.iter().chain([&puppet]);
+        let mut names = Vec::new();
+        for (at, text) in all.enumerate() {
+            let path = self.dir.join(format!("appservice{at}.yaml"));
+            std::fs::write(&path, text).with_context(|| format!("write {}", path.display()))?;
+            names.push(path);
+        }
+        self.configure(&names)?;
+        self.run().await
+    }
+
+    /// Starts it as it was configured and waits until it answers.
+    pub async fn run(&mut self) -> Result<()> {
+        self.launch()?;
+        let place = Place::Tcp(self.address.clone());
+        let up = until("the homeserver to answer", UP, async || {
+            let program = self.program.as_mut().context("not started")?;
+            if let Some(status) = program.ended()? {
+                return Ok(Some(Err(anyhow!("it ended with {status}, see {}", self.log.display()))));
+            }
+            let path = "/_matrix/client/versions";
+            let answer = http::ask(&place, "GET", path, &[], "", Duration::from_secs(5)).await?;
+            Ok((answer.status == 200).then_some(Ok(())))
+        });
+        up.await?
+    }
+
+    /// Starts it and waits for nothing.
+    pub fn launch(&mut self) -> Result<()> {
+        ensure!(self.program.is_none(), "the homeserver runs already");
+        let args = ["-m", "synapse.app.homeserver", "-c", "homeserver.yaml"];
+        let program = Program::start_other("the homeserver", &self.python, &args, &self.dir, &self.log)?;
+        self.program = Some(program);
+        Ok(())
+    }
+
+    /// `kill -9`.
+    pub async fn kill(&mut self) -> Result<()> {
+        self.program.take().context("the homeserver does not run")?.kill().await
+    }
+
+    /// SIGTERM, and waits for its end.
+    pub async fn stop(&mut self) -> Result<()> {
+        let mut program = self.program.take().context("the homeserver does not run")?;
+        program.terminate(DOWN).await.map(drop)
+    }
+
+    /// Fails when it has ended by itself.
+    pub fn assert_up(&mut self) -> Result<()> {
+        match self.program.as_mut().context("the homeserver does not run")?.ended()? {
+            None => Ok(()),
+            Some(status) => bail!("the homeserver ended with {status}"),
+        }
+    }
+
+    /// The address for configurations.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Somebody who plays people of this homeserver.
+    pub fn people(&self) -> Result<People> {
+        People::start(&self.python, &self.url(), &self.log.with_file_name("people.log"))
+    }
+
+    fn configure(&self, registrations: &[PathBuf]) -> Result<()> {
+        let registrations: String = registrations.iter().map(|path| format!("\n  - {path:?}")).collect();
+        let port = self.address.rsplit(':').next().unwrap_or_default();
+        let homeserver = include_str!("homeserver/homeserver.yaml")
+            .replace("$PORT", port)
+            .replace("$DOMAIN", DOMAIN)
+            .replace("$REGISTRATIONS", &registrations);
+        let files = [
+            ("homeserver.yaml", homeserver.as_str()),
+            ("log.yaml", include_str!("homeserver/log.yaml")),
+            // 32 bytes that are no secret: this server speaks to nobody.
+            ("signing.key", "ed25519 a_story c3RvcmllcyBvbmx5LCBuZXZlciBvdXRzaWRlIG9mIHQ\n"),
+        ];
+        for (name, text) in files {
+            let path = self.dir.join(name);
+            std::fs::write(&path, text).with_context(|| format!("write {}", path.display()))?;
+        }
+        Ok(())
+    }
+}
+
+/// An application service that gets no events and may speak for every local person.
+fn puppet_registration() -> String {
+    format!(
+        "id: puppet\nurl: null\nas_token: {PUPPET_TOKEN}\nhs_token: hs_puppet_of_the_stories\n\
+         sender_localpart: _puppet_unused\nrate_limited: false\nnamespaces:\n  users:\n    \
+         - {{exclusive: false, regex: '@.*:{DOMAIN}'}}\n"
+    )
+}
