@@ -3,7 +3,7 @@
 use tokio::sync::broadcast;
 use wxgate_contract::{
     AccountView, BoxFuture, ChatKey, ChatProfile, ChatRef, Directory, FarError, FeedEvent, HistoryRange,
-    NetworkId, PersonKey, PersonProfile, TimelineItem, UserName,
+    Landmark, NetworkId, PersonKey, PersonProfile, Spoken, TimelineItem, UserName,
 };
 
 use crate::Bridge;
@@ -75,6 +75,22 @@ impl Directory for Bridge {
         limit: usize,
     ) -> BoxFuture<'a, Result<Vec<TimelineItem>, FarError>> {
         Box::pin(async move { self.store.history(network, chat, range, limit).await.map_err(far_error) })
+    }
+
+    fn locate<'a>(
+        &'a self,
+        chat: &'a ChatRef,
+        landmark: Landmark,
+    ) -> BoxFuture<'a, Result<Option<i64>, FarError>> {
+        Box::pin(async move { self.store.locate(chat, landmark).await.map_err(far_error) })
+    }
+
+    fn spoken<'a>(
+        &'a self,
+        network: &'a NetworkId,
+        limit: usize,
+    ) -> BoxFuture<'a, Result<Vec<Spoken>, FarError>> {
+        Box::pin(async move { self.store.spoken(network, limit).await.map_err(far_error) })
     }
 
     fn subscribe(&self) -> broadcast::Receiver<FeedEvent> {

@@ -13,6 +13,7 @@ use crate::context::{BoxFuture, FarError};
 use crate::health::Health;
 use crate::ids::{ChatKey, ChatRef, NetworkId, PersonKey, PostId, RemoteId, UserName};
 use crate::profile::{ChatProfile, PersonProfile};
+use crate::time::Timestamp;
 
 /// One account as its owner sees it.
 #[derive(Clone, Debug, PartialEq)]
@@ -74,6 +75,26 @@ pub enum HistoryRange {
     Before(i64),
 }
 
+/// A place in a chat's timeline, as somebody outside names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Landmark {
+    /// This post.
+    Post(PostId),
+    /// The first item that was said at this time or later.
+    Since(Timestamp),
+}
+
+/// A chat that spoke, with the newest item of its timeline.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Spoken {
+    /// Which.
+    pub chat: ChatKey,
+    /// Where the newest item stands.
+    pub seq: i64,
+    /// When it was said.
+    pub at: Timestamp,
+}
+
 /// Something that a face may want to show at once. Not durable: a face that lags or restarts
 /// reads the timeline from its cursor.
 #[derive(Clone, Debug)]
@@ -124,6 +145,20 @@ pub trait Directory: Send + Sync {
         range: HistoryRange,
         limit: usize,
     ) -> BoxFuture<'a, Result<Vec<TimelineItem>, FarError>>;
+    /// Where a landmark stands in a chat's timeline; `None` when nothing there fits it. Times are
+    /// taken to grow along the timeline: where a network told them out of order, a place next to
+    /// the disorder is found.
+    fn locate<'a>(
+        &'a self,
+        chat: &'a ChatRef,
+        landmark: Landmark,
+    ) -> BoxFuture<'a, Result<Option<i64>, FarError>>;
+    /// Chats of an account that spoke, the newest first, at most `limit`.
+    fn spoken<'a>(
+        &'a self,
+        network: &'a NetworkId,
+        limit: usize,
+    ) -> BoxFuture<'a, Result<Vec<Spoken>, FarError>>;
     /// Everything that changes from now on. A receiver that lags is told so and must read.
     fn subscribe(&self) -> broadcast::Receiver<FeedEvent>;
 }

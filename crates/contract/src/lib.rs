@@ -27,7 +27,7 @@ pub use body::{Attachment, AttachmentKind, Author, Body, Card, CardKind, GroupEv
 pub use context::{AdapterContext, BoxFuture, FarEnd, FarError, Order, Stop, StopHandle};
 pub use control::{Command, CommandError, Control, Reply, SignInStep, SignInWatch};
 pub use delivery::{Delivery, Job, Outcome, Say};
-pub use directory::{AccountView, Directory, Fate, FeedEvent, HistoryRange, TimelineItem};
+pub use directory::{AccountView, Directory, Fate, FeedEvent, HistoryRange, Landmark, Spoken, TimelineItem};
 pub use health::Health;
 pub use ids::{
     ChatKey, ChatRef, DeliveryId, MediaId, NetworkId, PersonKey, PersonRef, PostId, RemoteId, UserName,

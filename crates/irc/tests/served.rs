@@ -10,6 +10,8 @@ mod chats;
 mod client;
 #[path = "served/commands.rs"]
 mod commands;
+#[path = "served/history.rs"]
+mod history;
 #[path = "served/login.rs"]
 mod login;
 #[path = "served/other_client.rs"]

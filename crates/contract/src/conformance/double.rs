@@ -13,7 +13,9 @@ use crate::body::Body;
 use crate::context::{AdapterContext, BoxFuture, FarEnd, FarError, Order, Stop, StopHandle};
 use crate::control::{Command, CommandError, Control, Reply, SignInStep};
 use crate::delivery::{Delivery, Job, Outcome, Say};
-use crate::directory::{AccountView, Directory, Fate, FeedEvent, HistoryRange, TimelineItem};
+use crate::directory::{
+    AccountView, Directory, Fate, FeedEvent, HistoryRange, Landmark, Spoken, TimelineItem,
+};
 use crate::health::Health;
 use crate::ids::{ChatKey, ChatRef, DeliveryId, NetworkId, PersonKey, PostId, RemoteId, UserName};
 use crate::profile::{ChatProfile, PersonProfile};
@@ -241,6 +243,11 @@ fn push_item(state: &mut State, id: PostId, origin: NetworkId, post: Post, fate:
     };
     let target = wanted.and_then(|wanted| state.posts.iter().find(|p| p.2.remote_id == wanted).map(|p| p.0));
     let native_id = (origin == post.chat.network).then(|| post.remote_id.clone());
+    if let (Body::Recall { .. }, Fate::Said, Some(target)) = (&post.body, &fate, target) {
+        for item in state.timeline.iter_mut().filter(|item| item.post_id == target) {
+            *item = Arc::new(TimelineItem { is_recalled: true, ..(**item).clone() });
+        }
+    }
     let item = Arc::new(TimelineItem {
         seq: state.next(),
         post_id: id,
@@ -494,6 +501,39 @@ impl Directory for Double {
             };
             found.sort_by_key(|item| item.seq);
             Ok(found)
+        })
+    }
+
+    fn locate<'a>(
+        &'a self,
+        chat: &'a ChatRef,
+        landmark: Landmark,
+    ) -> BoxFuture<'a, Result<Option<i64>, FarError>> {
+        Box::pin(async move {
+            let state = self.state();
+            let found =
+                state.timeline.iter().filter(|item| item.post.chat == *chat).find(|item| match landmark {
+                    Landmark::Post(id) => item.post_id == id,
+                    Landmark::Since(at) => item.post.at >= at,
+                });
+            Ok(found.map(|item| item.seq))
+        })
+    }
+
+    fn spoken<'a>(
+        &'a self,
+        network: &'a NetworkId,
+        limit: usize,
+    ) -> BoxFuture<'a, Result<Vec<Spoken>, FarError>> {
+        Box::pin(async move {
+            let mut spoken: Vec<Spoken> = Vec::new();
+            for item in self.state().timeline.iter().rev().filter(|item| item.post.chat.network == *network) {
+                let chat = &item.post.chat.chat;
+                if spoken.len() < limit && !spoken.iter().any(|known| known.chat == *chat) {
+                    spoken.push(Spoken { chat: chat.clone(), seq: item.seq, at: item.post.at });
+                }
+            }
+            Ok(spoken)
         })
     }
 

@@ -2,9 +2,11 @@
 //!
 //! Source: IRCv3 capability negotiation, version 302.
 
+use std::borrow::Cow;
+
 /// What one client switched on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Caps(u32);
+pub(super) struct Caps(u64);
 
 macro_rules! caps {
     ($($constant:ident = $bit:literal, $name:literal;)*) => {
@@ -35,9 +37,33 @@ caps! {
     INVITE_NOTIFY = 15, "invite-notify";
     STANDARD_REPLIES = 16, "standard-replies";
     SELF_MESSAGE = 17, "znc.in/self-message";
+    CHATHISTORY = 18, "draft/chathistory";
+    EVENT_PLAYBACK = 19, "draft/event-playback";
+    READ_MARKER = 20, "draft/read-marker";
+    REDACTION = 21, "draft/message-redaction";
+    MULTILINE = 22, "draft/multiline";
+    NO_IMPLICIT_NAMES = 23, "draft/no-implicit-names";
 }
 
+/// What stands behind the name of a capability for clients that understand values.
+fn with_value(name: &str) -> Cow<'_, str> {
+    match name {
+        "sasl" => "sasl=PLAIN".into(),
+        "draft/multiline" => format!("{name}=max-bytes={MULTILINE_BYTES},max-lines={MULTILINE_LINES}").into(),
+        name => name.into(),
+    }
+}
+
+/// Bytes of one message in several lines, line breaks included. Chosen: what the gateway itself
+/// joins of a text that a client cut, and eight times what WeChat takes in one send.
+pub(super) const MULTILINE_BYTES: usize = 16_000;
+/// Lines of one message. Chosen: more would fill a phone with one message.
+pub(super) const MULTILINE_LINES: usize = 200;
+
 impl Caps {
+    /// No capability: everybody has it.
+    pub(super) const NONE: Self = Self(0);
+
     /// True when all of `wanted` are on.
     pub(super) fn has(self, wanted: Self) -> bool {
         self.0 & wanted.0 == wanted.0
@@ -51,7 +77,12 @@ impl Caps {
         }
     }
 
-    /// A line may carry tags at all.
+    /// One message can be given to it as a batch of lines.
+    pub(super) fn takes_multiline(self) -> bool {
+        self.has(Self::MULTILINE) && self.has(Self::BATCH) && self.has(Self::MESSAGE_TAGS)
+    }
+
+    /// Lines of its own that it did not type are understood.
     pub(super) fn sees_own_lines(self) -> bool {
         self.has(Self::ECHO_MESSAGE) || self.has(Self::SELF_MESSAGE)
     }
@@ -79,7 +110,7 @@ pub(super) struct Negotiation {
 }
 
 /// Names per LS or LIST line stay below this many bytes, so that prefix and target fit as well.
-const NAMES_BYTES: usize = 400;
+const NAMES_BYTES: usize = 420;
 
 impl Negotiation {
     /// Carries out `CAP params`; `reply` gets what stands behind `CAP <nick> `.
@@ -93,15 +124,18 @@ impl Negotiation {
                     self.caps.set(Caps::CAP_NOTIFY, true);
                 }
                 let with_values = self.version >= 302;
-                let names = OFFERED.iter().map(|(name, _)| match *name {
-                    "sasl" if with_values => "sasl=PLAIN",
-                    name => name,
+                let names = OFFERED.iter().map(|(name, _)| match with_values {
+                    true => with_value(name),
+                    false => Cow::Borrowed(*name),
                 });
                 list("LS", names, with_values, reply);
                 CapEffect::Hold
             }
             "LIST" => {
-                let on = OFFERED.iter().filter(|(_, cap)| self.caps.has(*cap)).map(|(name, _)| *name);
+                let on = OFFERED
+                    .iter()
+                    .filter(|(_, cap)| self.caps.has(*cap))
+                    .map(|(name, _)| Cow::Borrowed(*name));
                 list("LIST", on, self.version >= 302, reply);
                 CapEffect::None
             }
@@ -137,26 +171,25 @@ impl Negotiation {
     }
 }
 
+/// One line, or several where the client understands that. An old client gets the beginning of the
+/// list, which is in order of worth.
 fn list<'a>(
     subcommand: &str,
-    names: impl Iterator<Item = &'a str>,
+    names: impl Iterator<Item = Cow<'a, str>>,
     may_continue: bool,
     reply: &mut Vec<String>,
 ) {
     let mut lines = vec![String::new()];
     for name in names {
-        if let Some(line) = lines.last_mut() {
-            if line.is_empty() {
-                line.push_str(name);
-                continue;
-            }
-            if line.len() + 1 + name.len() <= NAMES_BYTES || !may_continue {
+        match lines.last_mut() {
+            Some(line) if line.is_empty() => line.push_str(&name),
+            Some(line) if line.len() + 1 + name.len() <= NAMES_BYTES => {
                 line.push(' ');
-                line.push_str(name);
-                continue;
+                line.push_str(&name);
             }
+            _ if may_continue => lines.push(name.into_owned()),
+            _ => break,
         }
-        lines.push(name.to_owned());
     }
     let count = lines.len();
     for (at, line) in lines.into_iter().enumerate() {
@@ -201,9 +234,12 @@ mod tests {
     fn a_long_list_takes_several_lines() {
         let mut reply = Vec::new();
         let names: Vec<String> = (0..60).map(|n| format!("vendor/capability-{n}")).collect();
-        list("LS", names.iter().map(String::as_str), true, &mut reply);
+        list("LS", names.iter().map(|name| name.as_str().into()), true, &mut reply);
         assert!(reply.len() > 1 && reply.iter().all(|line| line.len() < 480));
         assert!(reply.iter().rev().skip(1).all(|line| line.starts_with("LS * :")));
         assert!(reply.last().unwrap().starts_with("LS :"));
+        let mut reply = Vec::new();
+        list("LS", names.iter().map(|name| name.as_str().into()), false, &mut reply);
+        assert!(matches!(reply.as_slice(), [line] if line.len() < 480 && line.starts_with("LS :vendor")));
     }
 }

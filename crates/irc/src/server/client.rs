@@ -11,6 +11,7 @@ use wxgate_contract::{ChatKey, TimelineItem};
 use super::caps::{Caps, Negotiation};
 use super::config::Limits;
 use super::held::Held;
+use super::multiline::OpenBatch;
 use super::queue::SendQueue;
 use super::registry::ClientId;
 use super::roster::ChannelIx;
@@ -71,6 +72,8 @@ pub(super) struct Client {
     /// Nicks it watches: folded form and spelling.
     pub(super) monitored: BTreeMap<String, String>,
     pub(super) held: Option<Held>,
+    /// A message in several lines that the client is sending.
+    pub(super) open_batch: Option<OpenBatch>,
     /// Answers to a labelled command are collected here.
     pub(super) capture: Option<Vec<String>>,
     pub(super) is_dirty: bool,
@@ -100,12 +103,17 @@ impl Client {
         // Whatever went into it: one line is one line.
         bytes.extend(line.bytes().filter(|b| !matches!(b, 0 | b'\r' | b'\n')));
         bytes.extend_from_slice(b"\r\n");
-        self.bytes(&bytes);
+        self.queue.push(&bytes);
+        self.is_dirty = true;
     }
 
     /// Queues whole lines with their ends.
-    pub(super) fn bytes(&mut self, lines: &[u8]) {
-        self.queue.push(lines);
+    pub(super) fn lines(&mut self, lines: &str) {
+        if let Some(capture) = &mut self.capture {
+            capture.extend(lines.split_terminator("\r\n").map(str::to_owned));
+            return;
+        }
+        self.queue.push(lines.as_bytes());
         self.is_dirty = true;
     }
 
@@ -157,6 +165,7 @@ mod tests {
             unasked: None,
             monitored: BTreeMap::new(),
             held: None,
+            open_batch: None,
             capture: None,
             is_dirty: false,
         };

@@ -26,8 +26,14 @@ pub(super) struct Turn<'a> {
 
 impl Turn<'_> {
     /// A parameter; empty when absent, where that makes no difference.
-    fn param(&self, at: usize) -> &str {
+    pub(super) fn param(&self, at: usize) -> &str {
         self.message.param(at).unwrap_or("")
+    }
+
+    /// The `msgid` that the line answers to. Source: IRCv3 client-tags, `+draft/reply`.
+    pub(super) fn reply(&self) -> Option<String> {
+        let tags = &self.message.tags;
+        tags.get("+draft/reply").or_else(|| tags.get("+reply")).map(std::borrow::Cow::into_owned)
     }
 }
 
@@ -42,15 +48,24 @@ enum Run {
 struct Command {
     name: &'static str,
     min_params: usize,
+    /// To a client that did not negotiate these it is no command at all.
+    needs: Caps,
     run: Run,
 }
 
+impl Command {
+    const fn needs(self, caps: Caps) -> Self {
+        let Self { name, min_params, run, .. } = self;
+        Self { name, min_params, needs: caps, run }
+    }
+}
+
 const fn now(name: &'static str, min_params: usize, run: fn(&mut Session, &Turn<'_>)) -> Command {
-    Command { name, min_params, run: Run::Now(run) }
+    Command { name, min_params, needs: Caps::NONE, run: Run::Now(run) }
 }
 
 const fn later(name: &'static str, min_params: usize, run: Later) -> Command {
-    Command { name, min_params, run: Run::Later(run) }
+    Command { name, min_params, needs: Caps::NONE, run: Run::Later(run) }
 }
 
 /// Every command. Before registration only those of `registration.rs` work; the others are 451.
@@ -58,7 +73,9 @@ const COMMANDS: &[Command] = &[
     now("ADMIN", 0, info::admin),
     now("AUTHENTICATE", 1, connection::authenticate),
     now("AWAY", 0, connection::away),
+    later("BATCH", 1, |session, turn| Box::pin(session.batch_command(turn))).needs(Caps::MULTILINE),
     now("CAP", 1, connection::cap),
+    later("CHATHISTORY", 0, |session, turn| Box::pin(session.chathistory(turn))),
     now("HELP", 0, info::help),
     now("INFO", 0, info::info),
     now("INVITE", 2, channel::invite),
@@ -67,6 +84,7 @@ const COMMANDS: &[Command] = &[
     now("KICK", 2, channel::kick),
     later("LIST", 0, |session, turn| Box::pin(channel::list(session, turn))),
     now("LUSERS", 0, info::lusers),
+    later("MARKREAD", 0, |session, turn| Box::pin(session.markread(turn))).needs(Caps::READ_MARKER),
     now("MODE", 1, channel::mode),
     now("MONITOR", 1, monitor::monitor),
     now("MOTD", 0, info::motd),
@@ -79,6 +97,7 @@ const COMMANDS: &[Command] = &[
     now("PONG", 0, connection::pong),
     later("PRIVMSG", 0, |session, turn| Box::pin(message::privmsg(session, turn))),
     later("QUIT", 0, |session, turn| Box::pin(connection::quit(session, turn))),
+    later("REDACT", 2, |session, turn| Box::pin(session.redact(turn))).needs(Caps::REDACTION),
     now("SETNAME", 1, connection::setname),
     now("TAGMSG", 1, message::tagmsg),
     now("TIME", 0, info::time),
@@ -122,7 +141,11 @@ impl Session {
         }
         self.is_deferred = false;
         let turn = Turn { client: id, message: &message, label: label.clone() };
-        match COMMANDS.iter().find(|command| command.name == word) {
+        if self.batched_line(&turn) {
+            return;
+        }
+        let caps = self.clients.get(&id).map(|client| client.caps()).unwrap_or_default();
+        match COMMANDS.iter().find(|command| command.name == word && caps.has(command.needs)) {
             None => {
                 let shown = crate::wire::message::Line::new().command("").param(message.command).build();
                 self.numeric(id, n::ERR_UNKNOWNCOMMAND, &format!("{} :Unknown command", shown.trim()));
@@ -139,7 +162,7 @@ impl Session {
     }
 
     /// The collected answers: none is an ACK, one carries the label, more are a batch.
-    fn answer_labelled(&mut self, id: ClientId, label: &str) {
+    pub(super) fn answer_labelled(&mut self, id: ClientId, label: &str) {
         let server = self.shared.config.server_name.clone();
         let reference = format!("l{}", self.shared.next_number());
         let is_deferred = std::mem::take(&mut self.is_deferred);
@@ -148,6 +171,8 @@ impl Session {
         let mut tag = String::from("label=");
         escape_into(&mut tag, label);
         let with = |tag: &str, line: &str| match line.strip_prefix('@') {
+            // What became of a line says itself which one it was.
+            Some(rest) if rest.starts_with("label=") => line.to_owned(),
             Some(rest) => format!("@{tag};{rest}"),
             None => format!("@{tag} {line}"),
         };
@@ -155,6 +180,10 @@ impl Session {
             [] if is_deferred => {}
             [] => client.raw_line(&format!("@{tag} :{server} ACK")),
             [line] => client.raw_line(&with(&tag, line)),
+            [first, rest @ ..] if is_one_batch(first, rest) => {
+                client.raw_line(&with(&tag, first));
+                rest.iter().for_each(|line| client.raw_line(line));
+            }
             lines if client.has(Caps::BATCH) => {
                 client.raw_line(&format!("@{tag} :{server} BATCH +{reference} labeled-response"));
                 let batch = format!("batch={reference}");
@@ -167,6 +196,16 @@ impl Session {
             lines => lines.iter().for_each(|line| client.raw_line(line)),
         }
     }
+}
+
+/// True when an answer is one batch already, which then carries the label itself.
+fn is_one_batch(first: &str, rest: &[String]) -> bool {
+    let reference = |line: &str, sign: char| {
+        let (_, words) = line.split_once(" BATCH ")?;
+        words.strip_prefix(sign)?.split(' ').next().map(str::to_owned)
+    };
+    let opened = reference(first, '+');
+    opened.is_some() && opened == rest.last().and_then(|last| reference(last, '-'))
 }
 
 #[cfg(test)]

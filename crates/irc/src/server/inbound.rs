@@ -1,7 +1,7 @@
 //! From what was typed to a post. Source: the IRC notes, section 5.
 
 use tokio::time::Instant;
-use wxgate_contract::{Author, Batch, Body, ChatKey, MediaState, Mention, Post};
+use wxgate_contract::{Author, Batch, Body, MediaState, Mention, Post};
 
 use super::held::Held;
 use super::outbound::excerpt;
@@ -18,17 +18,30 @@ pub(super) enum Target {
     Person(PersonIx),
 }
 
+/// Something typed for a chat.
+#[derive(Clone, Debug)]
+pub(super) struct Typed {
+    pub(super) target: String,
+    pub(super) text: String,
+    /// Labels of the lines in it.
+    pub(super) labels: Vec<String>,
+    /// The `msgid` that it answers to.
+    pub(super) reply: Option<String>,
+}
+
 impl Session {
     /// Takes one typed line for a chat; it may wait for the rest of what the client cut.
-    pub(super) async fn typed(&mut self, id: ClientId, target: &str, text: &str, label: Option<String>) {
+    pub(super) async fn typed(&mut self, id: ClientId, typed: Typed) {
         let now = Instant::now();
         let limits = self.shared.config.limits.clone();
-        if limits.hold.is_zero() || text.starts_with('\x01') {
+        let cuts_itself = self.clients.get(&id).is_some_and(|client| !client.caps().takes_multiline());
+        if limits.hold.is_zero() || !cuts_itself || typed.reply.is_some() || typed.text.starts_with('\x01') {
             self.flush_held(id).await;
-            let labels = label.into_iter().collect();
-            return self.say(id, target, text, labels).await;
+            return self.say(id, typed).await;
         }
-        let folded = fold(target);
+        let Typed { target, text, mut labels, .. } = typed;
+        let label = labels.pop();
+        let folded = fold(&target);
         let joins = self
             .clients
             .get(&id)
@@ -39,16 +52,16 @@ impl Session {
         }
         let Some(client) = self.clients.get_mut(&id) else { return };
         match &mut client.held {
-            Some(held) => held.join(text, label, now, &limits),
-            none => *none = Some(Held::new(target.to_owned(), text, label, now, &limits)),
+            Some(held) => held.join(&text, label, now, &limits),
+            none => *none = Some(Held::new(target, &text, label, now, &limits)),
         }
     }
 
     /// Says what waits.
     pub(super) async fn flush_held(&mut self, id: ClientId) {
         let held = self.clients.get_mut(&id).and_then(|client| client.held.take());
-        if let Some(held) = held {
-            self.say(id, &held.target, &held.text, held.labels).await;
+        if let Some(Held { target, text, labels, .. }) = held {
+            self.say(id, Typed { target, text, labels, reply: None }).await;
         }
     }
 
@@ -66,26 +79,25 @@ impl Session {
         self.roster.by_nick(name, now).map(|(ix, _)| Target::Person(ix))
     }
 
-    fn chat_of(&self, target: Target) -> Option<ChatKey> {
-        match target {
-            Target::Channel(ix) => self.roster.channel(ix).map(|channel| channel.chat.clone()),
-            Target::Person(ix) => self.roster.person(ix).map(super::roster::Person::private_chat),
-        }
-    }
-
     /// Commits a post; its echo follows when its fate is known.
-    async fn say(&mut self, id: ClientId, name: &str, text: &str, labels: Vec<String>) {
-        let pending = Pending { client: id, labels, target: name.to_owned(), excerpt: excerpt(text) };
-        let Some(target) = self.target(name) else {
+    pub(super) async fn say(&mut self, id: ClientId, typed: Typed) {
+        let Typed { target: name, text, labels, reply, .. } = typed;
+        let excerpt = excerpt(&text);
+        let pending = Pending { client: id, labels, target: name.clone(), excerpt, redacts: None };
+        let Some(target) = self.target(&name) else {
             return self.tell_failure(&pending, "was not delivered, because nobody has that name any more");
         };
         if !self.health_is_up() {
             // Nothing is queued for hours behind somebody's back.
             return self.tell_failure(&pending, "was not delivered, because WeChat is logged out");
         }
-        let (Some(chat), Some((body, mentions))) =
-            (self.chat_of(target).and_then(|chat| self.chat_ref(&chat)), self.body(target, text).await)
+        let Some((key, chat)) =
+            self.chat_of(target).and_then(|key| Some((key.clone(), self.chat_ref(&key)?)))
         else {
+            return self.acknowledge(id, pending.labels);
+        };
+        let (quote, text) = self.quoted(&key, &text, reply.as_deref()).await;
+        let Some((body, mentions)) = self.body(target, text).await else {
             return self.acknowledge(id, pending.labels);
         };
         let post = Post {
@@ -94,7 +106,7 @@ impl Session {
             author: Author::Owner,
             at: self.shared.clock.now(),
             body,
-            quote: None,
+            quote,
             mentions,
             echo_of: None,
         };

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use tokio::time::Instant;
-use wxgate_contract::{Author, Fate, PostId, TimelineItem, Timestamp};
+use wxgate_contract::{Author, Body, Fate, PostId, TimelineItem, Timestamp};
 
-use super::caps::Caps;
+use super::caps::{Caps, MULTILINE_BYTES, MULTILINE_LINES};
 use super::client::{Client, Mode};
 use super::config::Join;
+use super::multiline::{self, BATCH_TYPE, CONCAT_TAG, Part};
 use super::registry::ClientId;
 use super::roster::{ChannelIx, PersonIx};
 use super::session::{Pending, Session};
@@ -46,6 +47,47 @@ pub(super) struct Rendered {
     own_query: Option<String>,
     account: Option<String>,
     texts: Vec<String>,
+    /// The same as one message in several lines, where that makes a difference and somebody wants it.
+    parts: Vec<Part>,
+    /// The post that it answers to.
+    reply: Option<PostId>,
+    /// What it takes back, for clients that understand it, and who does so where.
+    redacted: Option<Redacted>,
+    redacted_by: (String, String),
+}
+
+/// A message that is taken back.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Redacted {
+    pub(super) post: PostId,
+    /// Messages with ids of their own that it was shown as.
+    pub(super) pieces: usize,
+    /// Clients that take several lines as one message were shown one.
+    pub(super) is_one: bool,
+}
+
+impl Rendered {
+    /// Messages with ids of their own.
+    pub(super) fn pieces(&self) -> usize {
+        self.texts.len()
+    }
+
+    /// Messages that a client with these capabilities gets.
+    pub(super) fn lines_for(&self, caps: Caps) -> usize {
+        if caps.takes_multiline() && !self.parts.is_empty() { 1 } else { self.texts.len() }
+    }
+
+    /// True when a client that takes several lines as one message is given one.
+    pub(super) fn has_parts(&self) -> bool {
+        !self.parts.is_empty()
+    }
+
+    /// Makes it the recall of a message.
+    pub(super) fn take_back(&mut self, item: &TimelineItem, redacted: Redacted) {
+        if matches!(item.post.body, Body::Recall { .. }) && item.fate == Fate::Said {
+            self.redacted = Some(redacted);
+        }
+    }
 }
 
 /// How a line is given to one client.
@@ -63,10 +105,17 @@ impl Session {
         let pending =
             if item.origin == self.shared.network { self.pending.remove(&item.post.remote_id) } else { None };
         let window = self.window(&item).await;
-        let rendered = match window {
+        let mut rendered = match window {
             Some(window) if self.is_open(window).await => self.render(&item, window, Replay(false)),
             _ => None,
         };
+        if let (Some(rendered), Body::Recall { .. }, Some(target)) =
+            (&mut rendered, &item.post.body, item.target)
+            && self.clients.values().any(|client| client.has(Caps::REDACTION))
+        {
+            let redacted = self.redacted(&item.post.chat.chat, target).await;
+            rendered.take_back(&item, redacted);
+        }
         if let (Some(Window::Channel(ix)), Fate::Said) = (window, &item.fate)
             && let Some(channel) = self.roster.channel_mut(ix)
         {
@@ -124,7 +173,7 @@ impl Session {
         let mut buffer = String::new();
         match rendered {
             Some(rendered) if client.has(Caps::ECHO_MESSAGE) => match labels.next() {
-                Some(label) if rendered.texts.len() > 1 && client.has(Caps::BATCH) => {
+                Some(label) if rendered.lines_for(client.caps()) > 1 && client.has(Caps::BATCH) => {
                     let mut start = String::from("@label=");
                     escape_into(&mut start, label);
                     client.line(&format!("{start} :{server} BATCH +{batch} labeled-response"));
@@ -162,7 +211,9 @@ impl Session {
             escape_into(&mut tags, label);
             tags.push(' ');
         }
-        if client.has(Caps::STANDARD_REPLIES) {
+        if let Some(msgid) = &pending.redacts {
+            client.line(&format!("{tags}:{server} FAIL REDACT REDACT_FORBIDDEN {target} {msgid} :{why}"));
+        } else if client.has(Caps::STANDARD_REPLIES) {
             client.line(&format!(
                 "{tags}:{server} FAIL PRIVMSG MESSAGE_NOT_DELIVERED {target} :\"{}\" {why}",
                 pending.excerpt
@@ -273,6 +324,21 @@ impl Session {
             budget -= SHORT_STAMP_BYTES;
         }
         let texts = text::pieces(&text_owned, budget, content.shape);
+        let wants_parts = texts.len() > 1
+            && content.shape == text::Shape::Lines
+            && text_owned.len() <= MULTILINE_BYTES
+            && self.clients.values().any(|client| client.caps().takes_multiline());
+        let parts = if wants_parts { multiline::parts(&text_owned, budget) } else { Vec::new() };
+        let parts = if parts.len() <= MULTILINE_LINES { parts } else { Vec::new() };
+        let redacted_by = match (&item.post.body, author.and_then(|ix| self.roster.person(ix))) {
+            (Body::Recall { .. }, Some(person)) => person.prefix(),
+            (Body::Recall { .. }, None) if is_own => self.own_prefix(),
+            _ => String::new(),
+        };
+        let redacted_in = match query.filter(|_| is_own) {
+            Some(person) => person.nick.clone(),
+            None => target.clone(),
+        };
         Some(Rendered {
             id: item.post_id,
             at: item.post.at,
@@ -282,6 +348,10 @@ impl Session {
             own_query,
             account,
             texts,
+            parts,
+            reply: item.target.filter(|_| !matches!(item.post.body, Body::Recall { .. })),
+            redacted: None,
+            redacted_by: (redacted_by, redacted_in),
         })
     }
 
@@ -302,6 +372,9 @@ pub(super) struct Replay(pub(super) bool);
 fn give(client: &mut Client, rendered: &Rendered, giving: Giving<'_>, nick: &str, buffer: &mut String) {
     buffer.clear();
     let caps = client.caps();
+    if let Some(redacted) = rendered.redacted.filter(|_| caps.has(Caps::REDACTION)) {
+        return give_redaction(client, rendered, redacted, giving, buffer);
+    }
     let (prefix, target, mark) = match &rendered.own_query {
         Some(contact) if !caps.sees_own_lines() => (contact.as_str(), nick, OWN_MARK),
         _ => (rendered.prefix.as_str(), rendered.target.as_str(), ""),
@@ -311,6 +384,11 @@ fn give(client: &mut Client, rendered: &Rendered, giving: Giving<'_>, nick: &str
     } else {
         String::new()
     };
+    if caps.takes_multiline() && !rendered.parts.is_empty() && mark.is_empty() && stamp.is_empty() {
+        push_tags(buffer, caps, rendered, giving, 0);
+        push_parts(buffer, rendered, prefix, target);
+        return client.lines(buffer);
+    }
     for (at, text) in rendered.texts.iter().enumerate() {
         push_tags(buffer, caps, rendered, giving, at);
         buffer.extend([":", prefix, " ", rendered.verb, " ", target, " :"]);
@@ -322,7 +400,46 @@ fn give(client: &mut Client, rendered: &Rendered, giving: Giving<'_>, nick: &str
         }
         buffer.push_str("\r\n");
     }
-    client.bytes(buffer.as_bytes());
+    client.lines(buffer);
+}
+
+/// Writes one message as a batch of lines behind its tags.
+fn push_parts(buffer: &mut String, rendered: &Rendered, prefix: &str, target: &str) {
+    use std::fmt::Write as _;
+    let reference = format!("m{}", rendered.id);
+    let _ = write!(buffer, ":{prefix} BATCH +{reference} {BATCH_TYPE} {target}\r\n");
+    for part in &rendered.parts {
+        let concat = if part.is_concat { format!(";{CONCAT_TAG}") } else { String::new() };
+        let _ = write!(
+            buffer,
+            "@batch={reference}{concat} :{prefix} {} {target} :{}\r\n",
+            rendered.verb, part.text
+        );
+    }
+    let _ = write!(buffer, ":{prefix} BATCH -{reference}\r\n");
+}
+
+/// Writes the recall of a message. Source: IRCv3 draft/message-redaction.
+fn give_redaction(
+    client: &mut Client,
+    rendered: &Rendered,
+    redacted: Redacted,
+    giving: Giving<'_>,
+    buffer: &mut String,
+) {
+    use std::fmt::Write as _;
+    let (by, target) = &rendered.redacted_by;
+    let prefix = if by.is_empty() { &rendered.prefix } else { by };
+    let pieces = if redacted.is_one && client.caps().takes_multiline() { 1 } else { redacted.pieces };
+    for at in 0..pieces {
+        push_tags(buffer, client.caps(), rendered, giving, at);
+        let _ = write!(buffer, ":{prefix} REDACT {target} wx{}", redacted.post);
+        if at > 0 {
+            let _ = write!(buffer, "-{}", at + 1);
+        }
+        buffer.push_str("\r\n");
+    }
+    client.lines(buffer);
 }
 
 /// Only tags that the client negotiated. The pieces of one message have ids of their own.
@@ -353,6 +470,10 @@ fn push_tags(buffer: &mut String, caps: Caps, rendered: &Rendered, giving: Givin
         if at > 0 {
             let _ = write!(buffer, "-{}", at + 1);
         }
+    }
+    if let Some(reply) = rendered.reply.filter(|_| at == 0 && caps.has(Caps::MESSAGE_TAGS)) {
+        next(buffer, "+draft/reply");
+        let _ = write!(buffer, "wx{reply}");
     }
     if let Some(account) = rendered.account.as_ref().filter(|_| caps.has(Caps::ACCOUNT_TAG)) {
         next(buffer, "account");

@@ -153,7 +153,7 @@ impl Session {
     }
 
     /// The name of the window of a chat.
-    fn window_name(&self, chat: &ChatKey) -> String {
+    pub(super) fn window_name(&self, chat: &ChatKey) -> String {
         if let Some(ix) = self.roster.by_chat(chat) {
             return self.channel_name(ix);
         }

@@ -22,6 +22,7 @@ const HELP: &[&str] = &[
     "add <name>             add another WeChat account",
     "chats [words]          your groups and contacts; with words only those whose name has them",
     "more <#group|nick> [n] the last n lines of a chat",
+    "show ids <#group|nick> [n]  its last lines with short ids, to answer with: >id text",
 ];
 
 impl Session {
@@ -51,6 +52,8 @@ impl Session {
             ("add", _) => self.service_says(id, "say: add <name>"),
             ("chats" | "search", words) => self.chats(id, &words.join(" ")),
             ("more", [chat, rest @ ..]) => self.say_more(id, chat, rest.first().copied()).await,
+            ("show", ["ids", chat, rest @ ..]) => self.show_ids(id, chat, rest.first().copied()).await,
+            ("show", _) => self.service_says(id, "say: show ids <#group or nick> [number of lines]"),
             ("more", []) => self.service_says(id, "say: more <#group or nick> [number of lines]"),
             _ => self.service_says(id, "I do not know that command; say \"help\" for those I know"),
         }

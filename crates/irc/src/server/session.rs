@@ -10,6 +10,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 use wxgate_contract::{
     Attachment, Batch, ChatKey, FarError, FeedEvent, Health, HistoryRange, NetworkId, Note, RemoteId,
+    Timestamp,
 };
 
 use super::client::{Client, Mode};
@@ -67,6 +68,8 @@ pub(super) struct Pending {
     /// The target as the client wrote it.
     pub(super) target: String,
     pub(super) excerpt: String,
+    /// The id of the message that it takes back, as the client wrote it.
+    pub(super) redacts: Option<String>,
 }
 
 pub(super) struct Session {
@@ -85,6 +88,8 @@ pub(super) struct Session {
     pub(super) links: VecDeque<(String, Attachment)>,
     /// Work beside the session.
     pub(super) tasks: JoinSet<()>,
+    /// How far the person has read, by chat.
+    pub(super) marks: HashMap<ChatKey, Timestamp>,
     /// The newest position that this session has seen.
     pub(super) last_seq: i64,
     /// Events at or below this were read from the timeline.
@@ -138,6 +143,7 @@ impl Session {
             pending_order: VecDeque::new(),
             links: VecDeque::new(),
             tasks: JoinSet::new(),
+            marks: HashMap::new(),
             last_seq: 0,
             floor_seq: 0,
             cursors: HashMap::new(),
@@ -256,6 +262,7 @@ impl Session {
             unasked: None,
             monitored: BTreeMap::new(),
             held: None,
+            open_batch: None,
             capture: None,
             is_dirty: true,
         };

@@ -69,6 +69,23 @@ fn split_line<'a>(line: &'a str, budget: usize, pieces: &mut Vec<Cow<'a, str>>) 
     }
 }
 
+/// Cuts one line into pieces of at most `budget` bytes that make the line again when they are put
+/// behind each other. An empty line is one empty piece.
+pub fn cuts(line: &str, budget: usize) -> Vec<&str> {
+    let budget = budget.max(MIN_BUDGET_BYTES);
+    let mut pieces = Vec::new();
+    let mut rest = line;
+    while rest.len() > budget {
+        let (piece, tail) = rest.split_at_checked(break_at(rest, budget)).unwrap_or((rest, ""));
+        pieces.push(piece);
+        rest = tail;
+    }
+    if pieces.is_empty() || !rest.is_empty() {
+        pieces.push(rest);
+    }
+    pieces
+}
+
 /// Where to cut a text that is longer than `room`: above 0, at most `room`.
 fn break_at(text: &str, room: usize) -> usize {
     let border = last_border(text, room);
@@ -220,6 +237,14 @@ mod tests {
             }
             let bare = |t: &str| t.chars().filter(|c| !matches!(c, ' ' | '\n')).collect::<String>();
             prop_assert_eq!(bare(&pieces.concat()), bare(&text));
+        }
+
+        #[test]
+        fn cuts_lose_nothing(text in nasty(), budget in 64usize..200) {
+            let line = text.replace('\n', "");
+            let pieces = cuts(&line, budget);
+            prop_assert!(pieces.iter().all(|piece| piece.len() <= budget));
+            prop_assert_eq!(pieces.concat(), line);
         }
 
         #[test]

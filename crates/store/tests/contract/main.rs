@@ -5,6 +5,7 @@
 
 mod crash;
 mod group;
+mod landmark;
 mod media;
 mod open;
 mod people;

@@ -2,7 +2,7 @@
 
 use crate::server::caps::Caps;
 use crate::server::commands::Turn;
-use crate::server::inbound::Target;
+use crate::server::inbound::{Target, Typed};
 use crate::server::roster::IsRetired;
 use crate::server::session::Session;
 use crate::wire::casemap::is_same;
@@ -87,7 +87,44 @@ async fn say(session: &mut Session, turn: &Turn<'_>, errors: Errors) {
         hint_at_rename(session, turn, name);
         // The answer comes with the fate: one label is answered once.
         session.is_deferred = true;
-        session.typed(id, name, text, label.take()).await;
+        let typed = Typed {
+            target: name.to_owned(),
+            text: text.to_owned(),
+            labels: label.take().into_iter().collect(),
+            reply: turn.reply(),
+        };
+        session.typed(id, typed).await;
+    }
+}
+
+impl Session {
+    /// A message that the client sent in several lines.
+    pub(in crate::server) async fn said_in_lines(&mut self, turn: &Turn<'_>, verb: &str, typed: Typed) {
+        let errors = if verb == "NOTICE" { Errors::Silent } else { Errors::Told };
+        let name = typed.target.clone();
+        let fail = |session: &mut Self, code: u16, text: &str| {
+            if errors == Errors::Told {
+                let shown = Line::new().command("").param(&name).build();
+                session.numeric(turn.client, code, &format!("{} :{text}", shown.trim()));
+            }
+        };
+        self.flush_held(turn.client).await;
+        if is_same(&name, &self.shared.config.service_nick) {
+            return to_service(self, turn, &typed.text.replace('\n', " "), errors).await;
+        }
+        match self.target(&name) {
+            None if name.starts_with('#') => fail(self, n::ERR_NOSUCHCHANNEL, "No such channel"),
+            None => fail(self, n::ERR_NOSUCHNICK, "No such nick/channel"),
+            Some(Target::Channel(ix))
+                if !self.roster.channel(ix).is_some_and(|channel| channel.is_joined) =>
+            {
+                fail(self, n::ERR_CANNOTSENDTOCHAN, "Cannot send to channel");
+            }
+            Some(_) => {
+                self.is_deferred = true;
+                self.say(turn.client, typed).await;
+            }
+        }
     }
 }
 

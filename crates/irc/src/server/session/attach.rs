@@ -51,8 +51,10 @@ impl Session {
             channel.as_str(),
             "CHANTYPES=#",
             "CHANMODES=b,,,imnst",
+            "CHATHISTORY=500",
             "ELIST=MU",
             "MONITOR=200",
+            "MSGREFTYPES=msgid,timestamp",
             "NETWORK=WeChat",
             nick.as_str(),
             "PREFIX=(ov)@+",
@@ -116,9 +118,13 @@ impl Session {
 
     async fn prepare_backlog(&mut self, id: ClientId) {
         let Some(client) = self.clients.get(&id) else { return };
-        let name = client.name.clone();
+        let (name, caps) = (client.name.clone(), client.caps());
         let cursor = self.cursor(&name).await;
-        let replay = self.gather(cursor, self.clients.get(&id).is_some_and(|c| c.has(Caps::BATCH))).await;
+        let mut replay = self.gather(cursor, caps.has(Caps::BATCH)).await;
+        if caps.has(Caps::CHATHISTORY) {
+            // It asks for what it wants. Source: IRCv3 draft/chathistory, "Server Considerations".
+            replay.pieces.clear();
+        }
         let cursor = match cursor {
             Some(cursor) => cursor,
             None => self.begin_cursor(&name, &replay).await,
@@ -200,7 +206,11 @@ impl Session {
             client.line(&format!(":{prefix} JOIN {name}"));
         }
         self.send_topic(id, ix);
-        self.send_names(id, ix);
+        self.send_mark(id, ix);
+        // Source: IRCv3 draft/no-implicit-names.
+        if !self.clients.get(&id).is_some_and(|client| client.has(Caps::NO_IMPLICIT_NAMES)) {
+            self.send_names(id, ix);
+        }
     }
 
     /// 332 and 333, or nothing.

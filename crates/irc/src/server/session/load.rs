@@ -25,7 +25,8 @@ impl Session {
             self.health = view.health;
         }
         self.load_profiles().await?;
-        self.load_notes("part").await
+        self.load_notes("part").await?;
+        self.load_notes("read").await
     }
 
     async fn load_notes(&mut self, kind: &str) -> Result<(), FarError> {
@@ -40,6 +41,7 @@ impl Session {
                 match kind {
                     "nick" => self.roster.load_nick(id, &value),
                     "chan" => self.roster.load_channel(id, &value),
+                    "read" => self.load_mark(&ChatKey::new(id), &value),
                     _ => self.hide(&ChatKey::new(id)),
                 }
                 after = Some(key);

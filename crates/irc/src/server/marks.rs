@@ -1,0 +1,85 @@
+//! How far the person has read, for all their clients. Source: IRCv3 draft/read-marker.
+
+use bytes::Bytes;
+use wxgate_contract::{Batch, ChatKey, Note, Timestamp};
+
+use super::caps::Caps;
+use super::commands::Turn;
+use super::registry::ClientId;
+use super::roster::ChannelIx;
+use super::session::Session;
+use super::stamp;
+use crate::wire::message::Line;
+
+/// A mark as clients read it; `*` where there is none.
+fn written(mark: Option<Timestamp>) -> String {
+    mark.map_or_else(|| "*".to_owned(), |at| format!("timestamp={}", stamp::server_time(at)))
+}
+
+impl Session {
+    pub(super) fn load_mark(&mut self, chat: &ChatKey, value: &[u8]) {
+        let ms = std::str::from_utf8(value).ok().and_then(|text| text.parse().ok());
+        if let Some(ms) = ms {
+            self.marks.insert(chat.clone(), Timestamp(ms));
+        }
+    }
+
+    /// `MARKREAD target [timestamp=…]`.
+    pub(super) async fn markread(&mut self, turn: &Turn<'_>) {
+        let id = turn.client;
+        let name = turn.param(0).to_owned();
+        if name.is_empty() {
+            return self.fails(id, "MARKREAD", "NEED_MORE_PARAMS", &[], "Missing parameters");
+        }
+        let Some(chat) = self.mark_key(&name) else {
+            return self.fails(id, "MARKREAD", "INVALID_PARAMS", &[&name], "There is no such chat");
+        };
+        let before = self.marks.get(&chat).copied();
+        let Some(given) = turn.message.param(1) else {
+            return self.tell_mark(id, &name, before);
+        };
+        let Some(at) = given.strip_prefix("timestamp=").and_then(stamp::parse) else {
+            return self.fails(id, "MARKREAD", "INVALID_PARAMS", &[&name, given], "This is no timestamp");
+        };
+        if before.is_some_and(|before| at <= before) {
+            // It only moves forward; the client learns where it stands.
+            return self.tell_mark(id, &name, before);
+        }
+        if self.account().is_some() {
+            let key = self.roster.note_key("read", chat.as_str());
+            let notes = vec![Note { key, value: Some(Bytes::from(at.ms().to_string())), is_secret: false }];
+            if let Err(error) = self.commit(Batch { notes, ..Batch::default() }).await {
+                let text = format!("The mark could not be stored: {error}");
+                return self.fails(id, "MARKREAD", "INTERNAL_ERROR", &[&name], &text);
+            }
+        }
+        self.marks.insert(chat, at);
+        for client in self.client_ids() {
+            self.tell_mark(client, &name, Some(at));
+        }
+    }
+
+    /// What the mark of a target is kept under.
+    fn mark_key(&self, name: &str) -> Option<ChatKey> {
+        if let Some(chat) = self.target(name).and_then(|target| self.chat_of(target)) {
+            return Some(chat);
+        }
+        // The service and oneself are windows too, in this session's memory.
+        self.who_is(name).map(|who| ChatKey::new(format!("nick/{}", crate::wire::casemap::fold(&who.nick))))
+    }
+
+    fn tell_mark(&mut self, id: ClientId, name: &str, mark: Option<Timestamp>) {
+        let line = Line::new().source(&self.shared.config.server_name).command("MARKREAD").param(name);
+        let line = line.param(&written(mark)).build();
+        if let Some(client) = self.clients.get_mut(&id).filter(|client| client.has(Caps::READ_MARKER)) {
+            client.line(&line);
+        }
+    }
+
+    /// Sent between JOIN and the end of NAMES.
+    pub(super) fn send_mark(&mut self, id: ClientId, ix: ChannelIx) {
+        let Some(channel) = self.roster.channel(ix) else { return };
+        let (name, mark) = (channel.name.clone(), self.marks.get(&channel.chat).copied());
+        self.tell_mark(id, &name, mark);
+    }
+}
