@@ -1,9 +1,12 @@
 //! Commands of people and of the operator.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use tokio::sync::mpsc;
 use wxgate_contract::{
-    BoxFuture, Command, CommandError, Control, FeedEvent, NetworkId, Order, Reply, SignInStep, UserName,
+    Answer, Ask, BoxFuture, Command, CommandError, Control, FeedEvent, NetworkId, Order, Reply, Request,
+    SignInStep, UserName,
 };
 use wxgate_store::StoreError;
 
@@ -11,6 +14,9 @@ use crate::{Bridge, supervisor};
 
 /// Longest account name in bytes: it becomes a part of nicks, paths and metric labels. Chosen.
 const ACCOUNT_NAME_BYTES: usize = 32;
+/// How long a running account may take to answer. Chosen: a large picture over a slow line; the
+/// person who asked is told then.
+const ANSWER_PATIENCE: Duration = Duration::from_secs(60);
 
 /// Commands need the shared handle, because an added account gets a task of its own.
 pub(crate) struct Desk(pub Arc<Bridge>);
@@ -49,11 +55,64 @@ async fn run(bridge: &Arc<Bridge>, user: Option<UserName>, command: Command) -> 
             // The session ends on the other side too, if it can; the account goes in any case.
             let _ = supervisor::order(bridge, &account, Order::SignOut).await;
             bridge.remove_network(&account).await;
+            bridge.routes.unmirror_all(&account);
             bridge.store.remove_account(&account).await.map_err(failed)?;
             owner.into_iter().for_each(|owner| bridge.tell(FeedEvent::Accounts(owner)));
             Ok(Reply::Done)
         }
+        Command::Mirror { account, face } => {
+            owned(bridge, user.as_ref(), &account)?;
+            bridge.store.add_mirror(&account, &face).await.map_err(failed)?;
+            bridge.routes.mirror(&account, &face);
+            Ok(Reply::Done)
+        }
+        Command::Unmirror { account, face } => {
+            owned(bridge, user.as_ref(), &account)?;
+            bridge.routes.unmirror(&account, &face);
+            bridge.store.remove_mirror(&account, &face).await.map_err(failed)?;
+            Ok(Reply::Done)
+        }
+        Command::Introduce { .. } | Command::Identify { .. } if user.is_some() => {
+            Err(CommandError::Refused("only the gateway itself says who somebody is".to_owned()))
+        }
+        Command::Introduce { person } => {
+            let wanted = plain_name(person.person.as_str());
+            bridge.store.introduce(&person, &wanted).await.map(Reply::User).map_err(refused)
+        }
+        Command::Identify { person, user } => {
+            bridge.store.identify(&person, &user).await.map_err(refused)?;
+            // Whoever shows accounts on that network looks again whose they are.
+            bridge.tell(FeedEvent::Accounts(user));
+            Ok(Reply::Done)
+        }
+        Command::Ask { account, request } => {
+            owned(bridge, user.as_ref(), &account)?;
+            ask(bridge, &account, request).await.map(Reply::Answer)
+        }
     }
+}
+
+async fn ask(bridge: &Arc<Bridge>, account: &NetworkId, request: Request) -> Result<Answer, CommandError> {
+    let (answer, mut answers) = mpsc::channel(1);
+    supervisor::order(bridge, account, Order::Ask(Ask { request, answer })).await?;
+    let unanswered = |why| CommandError::Failed(format!("{account} {why}"));
+    match tokio::time::timeout(ANSWER_PATIENCE, answers.recv()).await {
+        Ok(Some(answer)) => answer,
+        Ok(None) => Err(unanswered("went offline before it answered")),
+        Err(_) => Err(unanswered("did not answer in time")),
+    }
+}
+
+/// A name for a person of this instance from what another network calls them: the part before the
+/// domain, of characters that no command line and no login minds.
+fn plain_name(key: &str) -> UserName {
+    let local = key.trim_start_matches('@').split(':').next().unwrap_or_default();
+    let plain: String = local
+        .chars()
+        .filter(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))
+        .take(32)
+        .collect();
+    UserName::new(if plain.is_empty() { "guest".to_owned() } else { plain })
 }
 
 async fn add(
@@ -78,8 +137,7 @@ async fn add(
         Err(StoreError::Conflict { .. }) => {
             return Err(CommandError::Refused(format!("the account name {name} is taken")));
         }
-        Err(StoreError::Invalid { what }) => return Err(CommandError::Refused(what)),
-        Err(other) => return Err(failed(other)),
+        Err(other) => return Err(refused(other)),
     };
     bridge.add_network((bridge.factory)(&row), Some(owner.clone()));
     bridge.tell(FeedEvent::Accounts(owner));
@@ -116,6 +174,13 @@ fn may(user: Option<&UserName>, owner: Option<&UserName>) -> Option<()> {
 
 fn no_such(account: &NetworkId) -> CommandError {
     CommandError::NoSuchAccount(account.name().to_owned())
+}
+
+fn refused(error: StoreError) -> CommandError {
+    match error {
+        StoreError::Invalid { what } | StoreError::Conflict { what } => CommandError::Refused(what),
+        other => failed(other),
+    }
 }
 
 fn failed(error: StoreError) -> CommandError {

@@ -1,28 +1,20 @@
 //! What faces read: the store, and the feed of changes.
 
+use std::collections::HashMap;
+
 use tokio::sync::broadcast;
 use wxgate_contract::{
     AccountView, BoxFuture, ChatKey, ChatProfile, ChatRef, Directory, FarError, FeedEvent, HistoryRange,
-    Landmark, NetworkId, PersonKey, PersonProfile, Spoken, TimelineItem, UserName,
+    Landmark, NetworkId, PersonKey, PersonProfile, PersonRef, Spoken, TimelineItem, UserName,
 };
 
 use crate::Bridge;
 use crate::intake::far_error;
+use crate::supervisor::Slot;
 
 impl Bridge {
     async fn accounts_of(&self, owner: &UserName) -> Result<Vec<AccountView>, FarError> {
-        let mut views: Vec<AccountView> = self
-            .networks
-            .iter()
-            .filter(|slot| slot.owner.as_ref() == Some(owner))
-            .map(|slot| AccountView {
-                network: slot.key().clone(),
-                owner: owner.clone(),
-                health: slot.health.clone(),
-                own_name: String::new(),
-            })
-            .collect();
-        views.sort_by(|a, b| a.network.cmp(&b.network));
+        let mut views = self.views(Some(owner));
         for view in &mut views {
             if let Some(row) = self.store.account(&view.network).await.map_err(far_error)? {
                 view.own_name = row.own_name;
@@ -30,9 +22,53 @@ impl Bridge {
         }
         Ok(views)
     }
+
+    async fn every_account(&self) -> Result<Vec<AccountView>, FarError> {
+        let mut views = self.views(None);
+        let rows = self.store.accounts().await.map_err(far_error)?;
+        let mut names: HashMap<NetworkId, String> =
+            rows.into_iter().map(|row| (row.network, row.own_name)).collect();
+        for view in &mut views {
+            view.own_name = names.remove(&view.network).unwrap_or_default();
+        }
+        Ok(views)
+    }
+
+    /// The accounts of a person, or all, by name; without own names.
+    fn views(&self, owner: Option<&UserName>) -> Vec<AccountView> {
+        let view = |network: &NetworkId, slot: &Slot| {
+            let whose = slot.owner.clone().filter(|whose| owner.is_none_or(|owner| whose == owner))?;
+            Some(AccountView {
+                network: network.clone(),
+                owner: whose,
+                health: slot.health.clone(),
+                own_name: String::new(),
+            })
+        };
+        let mut views: Vec<AccountView> =
+            self.networks.iter().filter_map(|slot| view(slot.key(), slot.value())).collect();
+        views.sort_by(|a, b| a.network.cmp(&b.network));
+        views
+    }
 }
 
 impl Directory for Bridge {
+    fn all_accounts(&self) -> BoxFuture<'_, Result<Vec<AccountView>, FarError>> {
+        Box::pin(self.every_account())
+    }
+
+    fn user_of<'a>(&'a self, person: &'a PersonRef) -> BoxFuture<'a, Result<Option<UserName>, FarError>> {
+        Box::pin(async move { self.store.user_of(person).await.map_err(far_error) })
+    }
+
+    fn person_of<'a>(
+        &'a self,
+        user: &'a UserName,
+        network: &'a NetworkId,
+    ) -> BoxFuture<'a, Result<Option<PersonKey>, FarError>> {
+        Box::pin(async move { self.store.person_of(user, network).await.map_err(far_error) })
+    }
+
     fn accounts<'a>(&'a self, owner: &'a UserName) -> BoxFuture<'a, Result<Vec<AccountView>, FarError>> {
         Box::pin(self.accounts_of(owner))
     }

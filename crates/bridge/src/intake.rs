@@ -27,11 +27,14 @@ fn own_name(batch: &Batch) -> Option<String> {
 }
 
 impl Bridge {
+    pub(crate) fn route(&self) -> Arc<dyn Route> {
+        Arc::clone(&self.routes) as Arc<dyn Route>
+    }
+
     async fn take_in(&self, network: &NetworkId, batch: Batch) -> Result<Committed, FarError> {
         let began = Instant::now();
         let own_name = own_name(&batch);
-        let routes: Arc<dyn Route> = Arc::clone(&self.routes) as Arc<dyn Route>;
-        let report = self.store.commit_batch(network, batch, routes).await.map_err(far_error)?;
+        let report = self.store.commit_batch(network, batch, self.route()).await.map_err(far_error)?;
         let kept = report.committed.posts.iter().filter(|fate| matches!(fate, PostFate::Kept(_))).count();
         self.meter.committed(kept, report.committed.posts.len() - kept, began.elapsed());
         if let Some(own_name) = own_name {

@@ -78,6 +78,9 @@ impl Bridge {
     pub async fn new(config: BridgeConfig) -> Result<Arc<Self>, StoreError> {
         let open = config.store.open_lanes().await?;
         let routes = Arc::new(route::Routes::new(Arc::clone(&config.vault)));
+        for (account, face) in config.store.mirrors().await? {
+            routes.mirror(&account, &face);
+        }
         let (lanes, dispatch) = lanes::channel();
         let bridge = Arc::new(Self {
             store: config.store,

@@ -11,12 +11,36 @@ use wxgate_store::{KnownPost, Route, RouteInput};
 /// The routing table: what each network can carry, and how a file is turned into a link.
 pub(crate) struct Routes {
     capabilities: DashMap<NetworkId, Capabilities>,
+    /// Which networks show an account; also those that do not run now.
+    mirrors: DashMap<NetworkId, Vec<NetworkId>>,
     vault: Arc<dyn MediaVault>,
 }
 
 impl Routes {
     pub(crate) fn new(vault: Arc<dyn MediaVault>) -> Self {
-        Self { capabilities: DashMap::new(), vault }
+        Self { capabilities: DashMap::new(), mirrors: DashMap::new(), vault }
+    }
+
+    pub(crate) fn mirror(&self, account: &NetworkId, face: &NetworkId) {
+        let mut faces = self.mirrors.entry(account.clone()).or_default();
+        if !faces.contains(face) {
+            faces.push(face.clone());
+        }
+    }
+
+    pub(crate) fn unmirror(&self, account: &NetworkId, face: &NetworkId) {
+        if let Some(mut faces) = self.mirrors.get_mut(account) {
+            faces.retain(|known| known != face);
+        }
+    }
+
+    /// The account is gone.
+    pub(crate) fn unmirror_all(&self, account: &NetworkId) {
+        self.mirrors.remove(account);
+    }
+
+    fn does_mirror(&self, network: &NetworkId) -> bool {
+        self.capabilities.get(network).is_some_and(|can| can.mirrors)
     }
 
     pub(crate) fn learn(&self, network: &NetworkId, capabilities: Capabilities) {
@@ -38,16 +62,17 @@ impl Routes {
         if let Body::Recall { .. } = &input.post.body {
             let known = input.target?;
             let remote_ids = ids_at(known, target);
-            return (can.can_recall && !remote_ids.is_empty())
-                .then_some(Job::Recall { post: known.post_id, remote_ids });
+            // It may be on its way there; which ids it got is looked up when its turn has come.
+            return can.can_recall.then_some(Job::Recall { post: known.post_id, remote_ids });
         }
         let is_home = input.post.chat == *target;
+        let shows_home = is_home || ChatRef::mirrored_by(&target.chat).as_ref() == Some(&input.post.chat);
         let body = self.degrade(&input.post.body, can)?;
         let speaks_for_itself = is_home && input.post.author == Author::Owner;
         let author_prefix =
             if speaks_for_itself || can.shows_authors { String::new() } else { input.author_name.to_owned() };
         let quoted_remote_id = input.target.and_then(|known| ids_at(known, target).into_iter().next());
-        let mentions = match is_home {
+        let mentions = match shows_home {
             true => input.post.mentions.iter().filter_map(|m| Some((m.person.clone()?, m.range))).collect(),
             // Other networks know other people: the text keeps the name.
             false => Vec::new(),
@@ -57,6 +82,7 @@ impl Routes {
             post_id: input.post_id,
             post,
             author_prefix,
+            quoted: input.target.map(|known| known.post_id),
             quoted_remote_id,
             mentions,
         })))
@@ -88,6 +114,7 @@ impl Routes {
 
 const LEAST: Capabilities = Capabilities {
     browses: false,
+    mirrors: false,
     max_text_chars: 2000,
     carries_files: true,
     can_recall: true,
@@ -105,6 +132,16 @@ impl Route for Routes {
             return Vec::new();
         }
         input.targets.iter().filter_map(|target| Some((target.clone(), self.job(input, target)?))).collect()
+    }
+
+    fn mirrors(&self, network: &NetworkId) -> Vec<NetworkId> {
+        // What is not running here any more is not ordered anything: nobody would ever take it.
+        let Some(faces) = self.mirrors.get(network) else { return Vec::new() };
+        faces.iter().filter(|face| self.does_mirror(face)).cloned().collect()
+    }
+
+    fn wants_reports(&self, network: &NetworkId) -> bool {
+        self.does_mirror(network)
     }
 }
 

@@ -18,9 +18,12 @@ impl Bridge {
         outcome: Outcome,
     ) -> Result<(), FarError> {
         self.meter.settled(network, &outcome);
-        let report = self.store.settle(network, delivery, outcome).await.map_err(far_error)?;
+        let report = self.store.settle(network, delivery, outcome, self.route()).await.map_err(far_error)?;
         for item in report.shown {
             self.tell(FeedEvent::Shown(Arc::new(item)));
+        }
+        for lane in report.lanes {
+            self.lanes.wake(lane).await;
         }
         if let Some(lane) = report.lane {
             self.lanes.settled(lane, report.retry_at).await;

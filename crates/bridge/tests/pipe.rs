@@ -43,6 +43,7 @@ impl Adapter for Puppet {
     fn capabilities(&self) -> Capabilities {
         Capabilities {
             browses: self.browses,
+            mirrors: false,
             max_text_chars: 2000,
             carries_files: true,
             can_recall: true,
@@ -139,7 +140,7 @@ fn text(delivery: &Delivery) -> String {
             Body::Text { text } => text.clone(),
             other => panic!("{other:?}"),
         },
-        other @ Job::Recall { .. } => panic!("{other:?}"),
+        other => panic!("{other:?}"),
     }
 }
 
@@ -260,7 +261,7 @@ async fn what_did_not_reach_a_linked_chat_is_told_in_the_chat_it_was_said_in() {
     let order = delivery(&mut far).await;
     match &order.job {
         Job::Say(say) => assert_eq!(say.author_prefix, "Anna"),
-        other @ Job::Recall { .. } => panic!("{other:?}"),
+        other => panic!("{other:?}"),
     }
     settle(&far, &order, Outcome::Refused { why: "you are not a member".to_owned() }).await;
     assert_eq!(shown(&mut feed).await.post.body, Body::text("hello"));

@@ -43,6 +43,9 @@ pub struct Capabilities {
     /// It shows other networks' chats and reads the directory; it gets no deliveries, and its
     /// posts name the chats it showed.
     pub browses: bool,
+    /// It is given what is said in the accounts it mirrors (`Command::Mirror`), chat by chat; its
+    /// own posts name the chat that they were said in, on the network that owns it.
+    pub mirrors: bool,
     /// Longest text of one post, in characters.
     pub max_text_chars: usize,
     /// It can carry files itself; otherwise it gets links.

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use tokio::sync::{mpsc, watch};
 
 use crate::batch::{Batch, Committed};
-use crate::control::{Control, SignInStep};
+use crate::control::{Answer, CommandError, Control, Request, SignInStep};
 use crate::delivery::{Delivery, Outcome};
 use crate::directory::Directory;
 use crate::health::Health;
@@ -85,6 +85,17 @@ pub enum Order {
     SignIn,
     /// Somebody wants the account signed out for good.
     SignOut,
+    /// Somebody asks something of the account; see `Command::Ask`.
+    Ask(Ask),
+}
+
+/// A question to a running account, and where its answer goes.
+#[derive(Clone, Debug)]
+pub struct Ask {
+    /// What is asked.
+    pub request: Request,
+    /// Takes one answer; a closed channel means that nobody waits any more.
+    pub answer: mpsc::Sender<Result<Answer, CommandError>>,
 }
 
 /// All that an adapter may touch. No globals, no handle to bridge or store.

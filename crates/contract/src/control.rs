@@ -3,7 +3,7 @@
 use tokio::sync::watch;
 
 use crate::context::BoxFuture;
-use crate::ids::{NetworkId, UserName};
+use crate::ids::{ChatKey, MediaId, NetworkId, PersonKey, PersonRef, UserName};
 
 /// What can be asked of the supervisor.
 #[derive(Clone, PartialEq, Eq)]
@@ -37,6 +37,65 @@ pub enum Command {
         /// Which.
         account: NetworkId,
     },
+    /// From now on gives a mirroring network what is said in an account. Durable.
+    Mirror {
+        /// Which account.
+        account: NetworkId,
+        /// The network that shows it.
+        face: NetworkId,
+    },
+    /// The opposite of `Mirror`; what is on its way still arrives.
+    Unmirror {
+        /// Which account.
+        account: NetworkId,
+        /// The network that showed it.
+        face: NetworkId,
+    },
+    /// Finds the person of this instance that somebody on a network is, and makes one when there
+    /// is none. Only for networks that know who somebody is. Durable.
+    Introduce {
+        /// Who.
+        person: PersonRef,
+    },
+    /// Says that somebody on a network is this person of the instance. Durable.
+    Identify {
+        /// Who.
+        person: PersonRef,
+        /// Which person of this instance.
+        user: UserName,
+    },
+    /// Asks something of a running account.
+    Ask {
+        /// Which.
+        account: NetworkId,
+        /// What.
+        request: Request,
+    },
+}
+
+/// What a running account can be asked. Not durable; answered once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Request {
+    /// The picture of somebody, into the vault: `Answer::Media`.
+    Avatar(Subject),
+}
+
+/// A person or a chat of an account.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Subject {
+    /// A person.
+    Person(PersonKey),
+    /// A chat.
+    Chat(ChatKey),
+}
+
+/// The answer of a running account.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// Done.
+    Done,
+    /// It is in the vault; `None` when there is no such thing.
+    Media(Option<MediaId>),
 }
 
 impl std::fmt::Debug for Command {
@@ -47,6 +106,11 @@ impl std::fmt::Debug for Command {
             Self::SignIn { account } => write!(f, "SignIn({account:?})"),
             Self::SignOut { account } => write!(f, "SignOut({account:?})"),
             Self::RemoveAccount { account } => write!(f, "RemoveAccount({account:?})"),
+            Self::Mirror { account, face } => write!(f, "Mirror({account:?}, {face:?})"),
+            Self::Unmirror { account, face } => write!(f, "Unmirror({account:?}, {face:?})"),
+            Self::Introduce { person } => write!(f, "Introduce({person:?})"),
+            Self::Identify { person, user } => write!(f, "Identify({person:?}, {user:?})"),
+            Self::Ask { account, request } => write!(f, "Ask({account:?}, {request:?})"),
         }
     }
 }
@@ -60,6 +124,10 @@ pub enum Reply {
     Added(NetworkId),
     /// The sign-in can be followed here.
     SignIn(SignInWatch),
+    /// That person of this instance.
+    User(UserName),
+    /// What the account answered.
+    Answer(Answer),
 }
 
 /// Why a command was not carried out.

@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::batch::Post;
+use crate::directory::Fate;
 use crate::ids::{ChatKey, DeliveryId, PersonKey, PostId, RemoteId};
 
 /// An order to one network. Complete: the adapter never has to ask.
@@ -30,9 +31,24 @@ pub enum Job {
     Recall {
         /// Our post that is taken back.
         post: PostId,
-        /// Its ids on this network, one per piece, oldest first.
+        /// Its ids on this network, one per piece, oldest first; empty when nothing of it is
+        /// known to have arrived here.
         remote_ids: Vec<RemoteId>,
     },
+    /// Tell whoever said something on this network what became of it. Only for networks that
+    /// mirror (`Capabilities::mirrors`).
+    Report(Report),
+}
+
+/// What became of something that was said through a mirroring network.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Report {
+    /// Our id of the post.
+    pub post: PostId,
+    /// The post as its network named it.
+    pub remote_id: RemoteId,
+    /// Whether it stands in the chat it was said in.
+    pub fate: Fate,
 }
 
 /// Something to say.
@@ -45,6 +61,9 @@ pub struct Say {
     /// How the author is to be named in front of the text; empty when the author is the owner
     /// of this account and needs no name.
     pub author_prefix: String,
+    /// Our id of the quoted post, where we know it.
+    #[serde(default)]
+    pub quoted: Option<PostId>,
     /// The quoted post's id on this network, where we know one.
     pub quoted_remote_id: Option<RemoteId>,
     /// Who is named, as this network knows them: person and the bytes of the text.

@@ -2,16 +2,18 @@
 //!
 //! Our own IRC server answers NAMES, LIST, WHOIS and history requests about chats that never
 //! spoke since it started; carrying all of that in deliveries would copy every roster into every
-//! face. Networks that we push into (Matrix, other IRC networks, WeChat) never use this.
+//! face. A network that mirrors whole accounts (Matrix) gets what is said as deliveries, and reads
+//! here how chats and people are called now (docs/decisions/0006). Other networks never use this.
 
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast;
 
 use crate::batch::Post;
 use crate::context::{BoxFuture, FarError};
 use crate::health::Health;
-use crate::ids::{ChatKey, ChatRef, NetworkId, PersonKey, PostId, RemoteId, UserName};
+use crate::ids::{ChatKey, ChatRef, NetworkId, PersonKey, PersonRef, PostId, RemoteId, UserName};
 use crate::profile::{ChatProfile, PersonProfile};
 use crate::time::Timestamp;
 
@@ -29,7 +31,8 @@ pub struct AccountView {
 }
 
 /// What became of a post that somebody said through one of our faces.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "fate", rename_all = "snake_case")]
 pub enum Fate {
     /// It stands in the chat.
     Said,
@@ -113,6 +116,16 @@ pub enum FeedEvent {
 
 /// The reading side for faces.
 pub trait Directory: Send + Sync {
+    /// Every account of the instance, by name.
+    fn all_accounts(&self) -> BoxFuture<'_, Result<Vec<AccountView>, FarError>>;
+    /// Which person of this instance somebody on a network is; see `Command::Introduce`.
+    fn user_of<'a>(&'a self, person: &'a PersonRef) -> BoxFuture<'a, Result<Option<UserName>, FarError>>;
+    /// Who a person of this instance is on a network.
+    fn person_of<'a>(
+        &'a self,
+        user: &'a UserName,
+        network: &'a NetworkId,
+    ) -> BoxFuture<'a, Result<Option<PersonKey>, FarError>>;
     /// The accounts of a person, by name.
     fn accounts<'a>(&'a self, owner: &'a UserName) -> BoxFuture<'a, Result<Vec<AccountView>, FarError>>;
     /// Chats of an account without their members, after `after` in key order, at most `limit`.

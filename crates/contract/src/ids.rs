@@ -93,6 +93,21 @@ pub struct ChatRef {
     pub chat: ChatKey,
 }
 
+impl ChatRef {
+    /// The lane on `face` that mirrors this chat.
+    #[must_use]
+    pub fn mirrored_on(&self, face: &NetworkId) -> Self {
+        Self { network: face.clone(), chat: ChatKey::new(format!("{}/{}", self.network, self.chat)) }
+    }
+
+    /// The chat that a mirroring lane stands for; `None` when it is no such lane.
+    pub fn mirrored_by(lane: &ChatKey) -> Option<Self> {
+        // Names of accounts hold no slash.
+        let (network, chat) = lane.as_str().split_once('/')?;
+        Some(Self { network: network.into(), chat: chat.into() })
+    }
+}
+
 /// A person together with the network that knows them.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct PersonRef {
@@ -181,6 +196,15 @@ mod tests {
         assert_eq!(id.to_string().parse(), Ok(id));
         assert_eq!("+123".parse::<MediaId>(), Err(BadMediaId));
         assert_eq!(format!("{:0>32}", "+1").parse::<MediaId>(), Err(BadMediaId));
+    }
+
+    #[test]
+    fn a_mirroring_lane_names_its_chat() {
+        let chat = ChatRef { network: "wechat:alice".into(), chat: "g-1/2".into() };
+        let lane = chat.mirrored_on(&"matrix".into());
+        assert_eq!((lane.network.as_str(), lane.chat.as_str()), ("matrix", "wechat:alice/g-1/2"));
+        assert_eq!(ChatRef::mirrored_by(&lane.chat), Some(chat));
+        assert_eq!(ChatRef::mirrored_by(&"room".into()), None);
     }
 
     #[test]

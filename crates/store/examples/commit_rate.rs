@@ -34,6 +34,7 @@ impl Route for Mirror {
                 post_id: input.post_id,
                 post: input.post.clone(),
                 author_prefix: input.author_name.to_owned(),
+                quoted: None,
                 quoted_remote_id: None,
                 mentions: Vec::new(),
             };

@@ -125,6 +125,19 @@ impl Store {
                 break;
             }
         }
+        // What networks were still to show of it: their lanes begin with its name, and the sign
+        // after the slash ends the range.
+        let lanes = (format!("{network}/"), format!("{network}0"));
+        loop {
+            let (from, to) = lanes.clone();
+            let step = writer.transaction(DOING, move |tx| {
+                let values = row![from, to, number, STEP_ROWS];
+                Box::pin(async move { sql::run(tx, DOING, MIRRORED, values).await })
+            });
+            if step.await? == 0 {
+                break;
+            }
+        }
         for text in REMOVALS {
             loop {
                 let step = writer.transaction(DOING, move |tx| {
@@ -138,6 +151,7 @@ impl Store {
         self.writer()?
             .transaction(DOING, move |tx| {
                 Box::pin(async move {
+                    sql::run(tx, DOING, "DELETE FROM mirror WHERE account = $1", row![number]).await?;
                     sql::run(tx, DOING, "DELETE FROM account WHERE network = $1", row![number])
                         .await
                         .map(|_| ())
@@ -158,6 +172,9 @@ impl Store {
         rows.iter().map(|row| Ok(NetworkId::new(row.at::<String>(0)?))).collect()
     }
 }
+
+const MIRRORED: &str = "DELETE FROM delivery WHERE id IN (SELECT id FROM delivery WHERE closed_ms IS NULL \
+     AND chat >= $1 AND chat < $2 AND network IN (SELECT face FROM mirror WHERE account = $3) LIMIT $4)";
 
 /// Everything but posts that has the number of the network; each deletes at most `$2` rows.
 const REMOVALS: [&str; 7] = [

@@ -1,6 +1,7 @@
 //! Reading lanes: the deliveries themselves stay here until somebody carries them out.
 
-use wxgate_contract::{ChatRef, Delivery, DeliveryId, Job, Timestamp};
+use sqlx::AnyConnection;
+use wxgate_contract::{ChatRef, Delivery, DeliveryId, Job, PostId, RemoteId, Timestamp};
 
 use crate::error::StoreError;
 use crate::prepare::chat_ref;
@@ -39,8 +40,9 @@ impl Store {
         let rows = sql::fetch(&mut conn, DOING, text, row![number, lane.chat.as_str()]).await?;
         let Some(row) = rows.first() else { return Ok(None) };
         let id: i64 = row.at(0)?;
-        let job: Job =
+        let mut job: Job =
             serde_json::from_str(&row.at::<String>(3)?).map_err(|_| StoreError::corrupt("delivery", id))?;
+        resolve(&mut conn, (number, lane.chat.as_str()), &mut job).await?;
         let attempt = u32::try_from(row.at::<i64>(1)?).unwrap_or(u32::MAX);
         let delivery = Delivery { id: DeliveryId(id), attempt, chat: lane.chat.clone(), job };
         Ok(Some((delivery, Timestamp(row.at(2)?))))
@@ -63,4 +65,32 @@ impl Store {
         stats.sort_by(|a, b| a.network.cmp(&b.network));
         Ok(stats)
     }
+}
+
+/// Fills in what an earlier post is called in this lane. When the order was written, that post may
+/// have been on its way in the same lane; now it has arrived, or it never will.
+async fn resolve(conn: &mut AnyConnection, lane: (i64, &str), job: &mut Job) -> Result<(), StoreError> {
+    match job {
+        Job::Recall { post, remote_ids } if remote_ids.is_empty() => {
+            *remote_ids = called(conn, lane, *post).await?;
+        }
+        Job::Say(say) if say.quoted_remote_id.is_none() => {
+            if let Some(quoted) = say.quoted {
+                say.quoted_remote_id = called(conn, lane, quoted).await?.into_iter().next();
+            }
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
+async fn called(
+    conn: &mut AnyConnection,
+    (number, chat): (i64, &str),
+    post: PostId,
+) -> Result<Vec<RemoteId>, StoreError> {
+    let text =
+        "SELECT remote_id FROM remote_id WHERE post = $1 AND network = $2 AND chat = $3 ORDER BY piece";
+    let rows = sql::fetch(conn, "looking up an earlier post", text, row![post.0, number, chat]).await?;
+    rows.iter().map(|row| Ok(RemoteId::new(row.at::<String>(0)?))).collect()
 }

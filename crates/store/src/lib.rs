@@ -11,6 +11,7 @@ mod accounts;
 mod directory;
 mod engine;
 mod error;
+mod faces;
 mod landmark;
 mod lanes;
 mod limits;

@@ -24,6 +24,11 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
         sqlite: include_str!("../migrations/sqlite/0002_media.sql"),
         postgres: include_str!("../migrations/postgres/0002_media.sql"),
     },
+    Migration {
+        version: 3,
+        sqlite: include_str!("../migrations/sqlite/0003_faces.sql"),
+        postgres: include_str!("../migrations/postgres/0003_faces.sql"),
+    },
 ];
 
 impl Migration {

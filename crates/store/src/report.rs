@@ -12,6 +12,19 @@ use wxgate_contract::{
 pub trait Route: Send + Sync {
     /// The orders that follow from a post.
     fn route(&self, input: &RouteInput<'_>) -> Vec<(ChatRef, Job)>;
+
+    /// The running networks that show what is said in the chats of `network`.
+    fn mirrors(&self, network: &NetworkId) -> Vec<NetworkId> {
+        let _ = network;
+        Vec::new()
+    }
+
+    /// True when what people say through `network` comes from a chat that it mirrors, so that it
+    /// wants to be told what became of it.
+    fn wants_reports(&self, network: &NetworkId) -> bool {
+        let _ = network;
+        false
+    }
 }
 
 /// All that routing may look at.
@@ -23,8 +36,9 @@ pub struct RouteInput<'a> {
     pub post_id: PostId,
     /// The post.
     pub post: &'a Post,
-    /// The other members of the link of the post's chat, and the chat itself when the post came
-    /// through a face (`origin` is not the chat's own network). Never empty.
+    /// The other members of the link of the post's chat, the chat itself when the post came
+    /// through a face (`origin` is not the chat's own network), and the lanes that mirror it. A
+    /// face's post reaches the mirrors when it has become visible. Never empty.
     pub targets: &'a [ChatRef],
     /// The post that it quotes or recalls, when we know that post.
     pub target: Option<&'a KnownPost>,
@@ -69,6 +83,8 @@ pub struct SettleReport {
     pub failed: Option<FailedDelivery>,
     /// When the lane may try again.
     pub retry_at: Option<Timestamp>,
+    /// Other lanes that got a delivery by it.
+    pub lanes: Vec<ChatRef>,
 }
 
 /// A post that did not surely reach one of its targets.

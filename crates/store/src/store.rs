@@ -164,7 +164,8 @@ impl Store {
         self.writer()?.ask(|answer| Request::Commit(Box::new(CommitRequest { ready, route, answer }))).await
     }
 
-    /// Records what became of a delivery. An unknown or closed delivery changes nothing.
+    /// Records what became of a delivery. An unknown or closed delivery changes nothing. `route` is
+    /// asked when a face's post becomes visible by it.
     ///
     /// # Errors
     /// `Unavailable` when nothing was changed, `Invalid` for remote ids that cannot be stored.
@@ -173,6 +174,7 @@ impl Store {
         network: &NetworkId,
         delivery: DeliveryId,
         outcome: Outcome,
+        route: Arc<dyn Route>,
     ) -> Result<SettleReport, StoreError> {
         if let Outcome::Sent { remote_ids } = &outcome {
             for id in remote_ids {
@@ -181,7 +183,9 @@ impl Store {
         }
         let Some(number) = self.find(network).await? else { return Ok(SettleReport::default()) };
         self.writer()?
-            .ask(|answer| Request::Settle(Box::new(SettleRequest { number, delivery, outcome, answer })))
+            .ask(|answer| {
+                Request::Settle(Box::new(SettleRequest { number, delivery, outcome, route, answer }))
+            })
             .await
     }
 }

@@ -113,6 +113,8 @@ impl Store {
                             "{name} still has {accounts} accounts; remove them first"
                         )));
                     }
+                    let text = "DELETE FROM identity WHERE gateway_user = $1";
+                    sql::run(tx, DOING, text, row![name.as_str()]).await?;
                     let text = "DELETE FROM gateway_user WHERE name = $1";
                     found(&name, sql::run(tx, DOING, text, row![name.as_str()]).await?)
                 })
@@ -198,7 +200,7 @@ fn found(name: &UserName, changed: u64) -> Result<(), StoreError> {
     Ok(())
 }
 
-fn check_name(name: &UserName) -> Result<(), StoreError> {
+pub(crate) fn check_name(name: &UserName) -> Result<(), StoreError> {
     if name.as_str().is_empty() {
         return Err(StoreError::invalid("the name of a person is empty"));
     }

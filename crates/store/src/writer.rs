@@ -54,6 +54,7 @@ pub(crate) struct SettleRequest {
     pub(crate) number: i64,
     pub(crate) delivery: DeliveryId,
     pub(crate) outcome: Outcome,
+    pub(crate) route: Arc<dyn Route>,
     pub(crate) answer: Answer<SettleReport>,
 }
 

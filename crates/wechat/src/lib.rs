@@ -2,9 +2,10 @@
 //!
 //! The session (`session`) polls, fetches, commits and only then acknowledges; `inbound` turns what
 //! came into posts, `outbound` turns deliveries into sends; `roster` and `identity` know who is who
-//! across logins. `transport` is the only file that does HTTP, and `jar` keeps the cookies.
+//! across logins; `asked` answers questions. `transport` is the only file that does HTTP, and `jar` keeps the cookies.
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "tests"))]
 
+mod asked;
 mod config;
 mod identity;
 mod inbound;

@@ -105,6 +105,8 @@ impl Outbound {
             match &delivery.job {
                 Job::Say(say) => self.say(&errand, say).await,
                 Job::Recall { remote_ids, .. } => self.recall(&errand, remote_ids).await,
+                // Never ordered here: this network shows its own chats and mirrors nobody's.
+                Job::Report(_) => Err(Outcome::Refused { why: "WeChat takes no reports".to_owned() }),
             }
         };
         done.await.unwrap_or_else(|outcome| outcome)

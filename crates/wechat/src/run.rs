@@ -12,6 +12,7 @@ use wxgate_contract::{
     Order, Stop, Stopped,
 };
 
+use crate::asked::Asked;
 use crate::config::WechatConfig;
 use crate::inbound::Inbound;
 use crate::inbound::fetch::Fetcher;
@@ -54,6 +55,7 @@ impl Adapter for WechatAdapter {
     fn capabilities(&self) -> Capabilities {
         Capabilities {
             browses: false,
+            mirrors: false,
             max_text_chars: MAX_TEXT_CHARS,
             carries_files: true,
             can_recall: true,
@@ -105,6 +107,13 @@ fn account(config: &WechatConfig, transport: Arc<Transport>, ctx: AdapterContext
         config.sends_per_minute,
         pace_seed,
     );
+    let asked = Asked {
+        transport: Arc::clone(&transport),
+        live: Arc::clone(&live),
+        far: Arc::clone(&ctx.far),
+        vault: Arc::clone(&ctx.media),
+        network: network.clone(),
+    };
     let fetcher = Fetcher {
         transport,
         live,
@@ -119,7 +128,7 @@ fn account(config: &WechatConfig, transport: Arc<Transport>, ctx: AdapterContext
     let session: BoxFuture<'static, ()> =
         Box::pin(driver::run(machine, hands, wishes, ctx.stop.clone(), config.timings.save_every));
     let errands: BoxFuture<'static, ()> =
-        Box::pin(errands(outbound, ctx.far, network, ctx.orders, wish, ctx.stop.clone()));
+        Box::pin(errands((outbound, asked), ctx.far, network, ctx.orders, wish, ctx.stop.clone()));
     let downloads: BoxFuture<'static, ()> = Box::pin(fetcher.run());
     let stop = ctx.stop;
     Box::pin(async move {
@@ -135,7 +144,7 @@ fn account(config: &WechatConfig, transport: Arc<Transport>, ctx: AdapterContext
 
 /// Takes orders, passes wishes on, carries deliveries out side by side.
 async fn errands(
-    outbound: Outbound,
+    (outbound, asked): (Outbound, Asked),
     far: Arc<dyn FarEnd>,
     network: NetworkId,
     mut orders: mpsc::Receiver<Order>,
@@ -155,6 +164,7 @@ async fn errands(
                 // A full queue already holds a wish; the same one twice does nothing more.
                 Some(Order::SignIn) => drop(wish.try_send(Wish::SignIn)),
                 Some(Order::SignOut) => drop(wish.send(Wish::SignOut).await),
+                Some(Order::Ask(ask)) => running.push(Box::pin(asked.answer(ask))),
             },
         }
     }

@@ -72,6 +72,29 @@ fn a_mention_crosses_only_where_the_person_is_known() {
 }
 
 #[test]
+fn a_mirror_of_the_chat_knows_its_people() {
+    let home = chat("a:1", "c");
+    let mut post = post(&home, Author::Owner, Body::text("@Bo hi"));
+    post.mentions = vec![Mention { person: Some("p".into()), is_owner: false, range: (0, 3) }];
+    let lane = home.mirrored_on(&"rich:x".into());
+    assert_eq!(said(one(&post, "a:1", &lane, None)).mentions, [("p".into(), (0, 3))]);
+}
+
+#[test]
+fn only_networks_that_run_here_mirror() {
+    let routes = routes();
+    let account = NetworkId::from("a:1");
+    routes.mirror(&account, &"face:m".into());
+    assert_eq!(routes.mirrors(&account), Vec::<NetworkId>::new());
+    routes.learn(&"face:m".into(), Capabilities { mirrors: true, ..LEAST });
+    routes.mirror(&account, &"face:m".into());
+    assert_eq!(routes.mirrors(&account), ["face:m".into()]);
+    assert!(routes.wants_reports(&"face:m".into()) && !routes.wants_reports(&"rich:x".into()));
+    routes.unmirror(&account, &"face:m".into());
+    assert_eq!(routes.mirrors(&account), Vec::<NetworkId>::new());
+}
+
+#[test]
 fn a_file_becomes_a_link_where_files_cannot_go() {
     let home = chat("a:1", "c");
     let file = Attachment {
@@ -109,6 +132,9 @@ fn a_recall_reaches_only_where_its_target_is_known_and_can_be_taken_back() {
     assert_eq!(job, Some(wanted));
     assert_eq!(one(&post, "a:1", &there, None), None);
     assert_eq!(one(&post, "a:1", &chat("plain:x", "d"), Some(&known)), None);
+    // It may be on its way there.
+    let early = Job::Recall { post: PostId(3), remote_ids: Vec::new() };
+    assert_eq!(one(&post, "a:1", &chat("rich:x", "e"), Some(&known)), Some(early));
 }
 
 #[test]

@@ -11,13 +11,13 @@ use tokio::sync::{Notify, broadcast, mpsc, watch};
 use crate::batch::{Batch, Committed, Post, PostFate};
 use crate::body::Body;
 use crate::context::{AdapterContext, BoxFuture, FarEnd, FarError, Order, Stop, StopHandle};
-use crate::control::{Command, CommandError, Control, Reply, SignInStep};
+use crate::control::{Answer, Command, CommandError, Control, Reply, SignInStep};
 use crate::delivery::{Delivery, Job, Outcome, Say};
 use crate::directory::{
     AccountView, Directory, Fate, FeedEvent, HistoryRange, Landmark, Spoken, TimelineItem,
 };
 use crate::health::Health;
-use crate::ids::{ChatKey, ChatRef, DeliveryId, NetworkId, PersonKey, PostId, RemoteId, UserName};
+use crate::ids::{ChatKey, ChatRef, DeliveryId, NetworkId, PersonKey, PersonRef, PostId, RemoteId, UserName};
 use crate::profile::{ChatProfile, PersonProfile};
 use crate::time::{Clock, Timestamp};
 
@@ -66,6 +66,12 @@ pub struct State {
     pub health: HashMap<NetworkId, Health>,
     /// Every sign-in step told.
     pub steps: Vec<(NetworkId, SignInStep)>,
+    /// Who somebody on a network is.
+    pub persons: HashMap<PersonRef, UserName>,
+    /// Which accounts a network mirrors: account and face.
+    pub mirrors: Vec<(NetworkId, NetworkId)>,
+    /// What accounts answer; an error of the double when nothing is set.
+    pub answer: Option<Answer>,
     /// Every command run through `Control`.
     pub commands: Vec<Command>,
     /// While set, commits fail as unavailable and change nothing.
@@ -230,8 +236,14 @@ impl Double {
     pub fn delivery(&self, chat: &ChatKey, post: Post) -> Delivery {
         let mut state = self.state();
         let (id, post_id) = (DeliveryId(state.next()), PostId(state.next()));
-        let say =
-            Say { post_id, post, author_prefix: String::new(), quoted_remote_id: None, mentions: Vec::new() };
+        let say = Say {
+            post_id,
+            post,
+            author_prefix: String::new(),
+            quoted: None,
+            quoted_remote_id: None,
+            mentions: Vec::new(),
+        };
         Delivery { id, attempt: 1, chat: chat.clone(), job: Job::Say(Box::new(say)) }
     }
 }
@@ -408,9 +420,34 @@ impl Control for Double {
                     state.accounts.retain(|a| a.network != account);
                     Ok(Reply::Done)
                 }
+                Command::Mirror { account, face } if owns(&state, &account) => {
+                    if !state.mirrors.contains(&(account.clone(), face.clone())) {
+                        state.mirrors.push((account, face));
+                    }
+                    Ok(Reply::Done)
+                }
+                Command::Unmirror { account, face } if owns(&state, &account) => {
+                    state.mirrors.retain(|mirror| *mirror != (account.clone(), face.clone()));
+                    Ok(Reply::Done)
+                }
+                Command::Introduce { person } => {
+                    let name = UserName::new(person.person.as_str());
+                    Ok(Reply::User(state.persons.entry(person).or_insert(name).clone()))
+                }
+                Command::Identify { person, user } => {
+                    state.persons.insert(person, user);
+                    Ok(Reply::Done)
+                }
+                Command::Ask { account, .. } if owns(&state, &account) => match state.answer.clone() {
+                    Some(answer) => Ok(Reply::Answer(answer)),
+                    None => Err(CommandError::Failed("the test gave no answer".to_owned())),
+                },
                 Command::SignIn { account }
                 | Command::SignOut { account }
-                | Command::RemoveAccount { account } => Err(CommandError::NoSuchAccount(account.to_string())),
+                | Command::RemoveAccount { account }
+                | Command::Mirror { account, .. }
+                | Command::Unmirror { account, .. }
+                | Command::Ask { account, .. } => Err(CommandError::NoSuchAccount(account.to_string())),
             };
             drop(state);
             self.changed();
@@ -420,6 +457,27 @@ impl Control for Double {
 }
 
 impl Directory for Double {
+    fn all_accounts(&self) -> BoxFuture<'_, Result<Vec<AccountView>, FarError>> {
+        Box::pin(async move { Ok(self.state().accounts.clone()) })
+    }
+
+    fn user_of<'a>(&'a self, person: &'a PersonRef) -> BoxFuture<'a, Result<Option<UserName>, FarError>> {
+        Box::pin(async move { Ok(self.state().persons.get(person).cloned()) })
+    }
+
+    fn person_of<'a>(
+        &'a self,
+        user: &'a UserName,
+        network: &'a NetworkId,
+    ) -> BoxFuture<'a, Result<Option<PersonKey>, FarError>> {
+        Box::pin(async move {
+            let state = self.state();
+            let mut all = state.persons.iter();
+            let found = all.find(|(person, name)| *name == user && person.network == *network);
+            Ok(found.map(|(person, _)| person.person.clone()))
+        })
+    }
+
     fn accounts<'a>(&'a self, owner: &'a UserName) -> BoxFuture<'a, Result<Vec<AccountView>, FarError>> {
         Box::pin(
             async move { Ok(self.state().accounts.iter().filter(|a| a.owner == *owner).cloned().collect()) },

@@ -46,6 +46,7 @@ impl Adapter for IrcServerAdapter {
     fn capabilities(&self) -> Capabilities {
         Capabilities {
             browses: true,
+            mirrors: false,
             max_text_chars: 16_000,
             carries_files: false,
             can_recall: true,

@@ -4,16 +4,17 @@ use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use sqlx::AnyConnection;
-use wxgate_contract::{Author, ChatRef, Job, PostId};
+use wxgate_contract::{Author, ChatRef, Fate, Job, NetworkId, Post, PostId, Report};
 
 use super::CommitRequest;
 use super::group::Scene;
 use super::intake::Item;
 use super::known;
+use super::settle::take_numbers;
 use crate::error::StoreError;
 use crate::limits::check_chat;
 use crate::prepare::{ChatPlace, chat_ref};
-use crate::report::RouteInput;
+use crate::report::{Route, RouteInput};
 use crate::rows;
 use crate::sql::{Columns, Many, row};
 
@@ -21,7 +22,8 @@ const DOING: &str = "looking up links";
 
 /// A delivery that will be written.
 pub(super) struct Ordered {
-    pub(super) commit: usize,
+    /// Whose it is: as [`Heard::index`].
+    pub(super) index: usize,
     pub(super) post: i64,
     pub(super) lane: ChatRef,
     pub(super) network: i64,
@@ -30,61 +32,104 @@ pub(super) struct Ordered {
     pub(super) job: String,
 }
 
-pub(super) async fn orders(
+/// A post that somebody has to hear of.
+pub(super) struct Heard<'a> {
+    /// Which request it belongs to; handed on to [`Ordered::index`].
+    pub(super) index: usize,
+    pub(super) post_id: i64,
+    /// The network that handed it over.
+    pub(super) origin: (i64, &'a NetworkId),
+    /// The number of the network of its chat.
+    pub(super) chat_network: i64,
+    pub(super) post: &'a Post,
+    /// The post that it quotes or recalls.
+    pub(super) target: Option<i64>,
+    pub(super) route: &'a dyn Route,
+    pub(super) targets: Vec<ChatRef>,
+}
+
+/// What new posts order.
+pub(super) async fn of_items(
     scene: &Scene<'_>,
     tx: &mut AnyConnection,
     commits: &[CommitRequest],
     items: &[Item<'_>],
 ) -> Result<Vec<Ordered>, StoreError> {
     let links = links(scene, tx, items).await?;
-    let mut heard: Vec<(&Item<'_>, Vec<ChatRef>)> = Vec::new();
+    let mut heard = Vec::new();
     for item in items {
+        let Some(request) = commits.get(item.commit) else { continue };
+        let mut new = item.heard(request);
         let place = (item.ready.chat_network, item.chat().chat.as_str().to_owned());
         let mut targets = links.get(&place).cloned().unwrap_or_default();
         targets.retain(|target| target != item.chat());
         if item.ready.is_from_face(item.origin) {
             targets.push(item.chat().clone());
+        } else {
+            targets.extend(mirrors(new.route, item.chat(), new.origin.1));
         }
         if !targets.is_empty() {
-            heard.push((item, targets));
+            new.targets = targets;
+            heard.push(new);
         }
     }
+    orders(scene, tx, &heard).await
+}
+
+/// The lanes that mirror a chat, but for the network that something came from.
+pub(super) fn mirrors(route: &dyn Route, chat: &ChatRef, origin: &NetworkId) -> Vec<ChatRef> {
+    let faces = route.mirrors(&chat.network).into_iter().filter(|face| face != origin);
+    faces.map(|face| chat.mirrored_on(&face)).collect()
+}
+
+/// Asks routing what each target must do.
+pub(super) async fn orders(
+    scene: &Scene<'_>,
+    tx: &mut AnyConnection,
+    heard: &[Heard<'_>],
+) -> Result<Vec<Ordered>, StoreError> {
     if heard.is_empty() {
         return Ok(Vec::new());
     }
-    let names = authors(tx, &heard).await?;
-    let earlier = known::with_ids(scene, tx, heard.iter().filter_map(|(item, _)| item.target)).await?;
+    let names = authors(tx, heard).await?;
+    let earlier = known::with_ids(scene, tx, heard.iter().filter_map(|heard| heard.target)).await?;
     let mut orders = Vec::new();
-    for (item, targets) in &heard {
-        let Some(request) = commits.get(item.commit) else { continue };
-        let post = &item.ready.post;
+    for heard in heard {
+        let post = heard.post;
         let author_name = match &post.author {
-            Author::Owner => names.owners.get(&item.ready.chat_network).map_or("", String::as_str),
+            Author::Owner => names.owners.get(&heard.chat_network).map_or("", String::as_str),
             Author::Person { person, name } => {
-                let place = (item.ready.chat_network, person.as_str().to_owned());
+                let place = (heard.chat_network, person.as_str().to_owned());
                 names.people.get(&place).map_or(name, |latest| latest)
             }
             Author::Network | Author::Gateway => "",
         };
         let input = RouteInput {
-            origin: &request.ready.network,
-            post_id: PostId(item.id),
+            origin: heard.origin.1,
+            post_id: PostId(heard.post_id),
             post,
-            targets,
-            target: item.target.and_then(|target| earlier.get(&target)),
+            targets: &heard.targets,
+            target: heard.target.and_then(|target| earlier.get(&target)),
             author_name,
         };
         // Routing is the bridge's code; its bug must cost one batch and not the writer.
-        let routed = catch_unwind(AssertUnwindSafe(|| request.route.route(&input)))
+        let routed = catch_unwind(AssertUnwindSafe(|| heard.route.route(&input)))
             .map_err(|_| StoreError::invalid(format!("routing post {} panicked", post.remote_id)))?;
         for (lane, job) in routed {
-            orders.push(order(scene, item, lane, &job)?);
+            orders.push(order(scene, heard, lane, &job)?);
         }
     }
     Ok(orders)
 }
 
-fn order(scene: &Scene<'_>, item: &Item<'_>, lane: ChatRef, job: &Job) -> Result<Ordered, StoreError> {
+/// Tells whoever said a post through a mirroring network what became of it.
+pub(super) fn report(scene: &Scene<'_>, heard: &Heard<'_>, fate: Fate) -> Result<Ordered, StoreError> {
+    let (post, remote_id) = (PostId(heard.post_id), heard.post.remote_id.clone());
+    let lane = heard.post.chat.mirrored_on(heard.origin.1);
+    order(scene, heard, lane, &Job::Report(Report { post, remote_id, fate }))
+}
+
+fn order(scene: &Scene<'_>, heard: &Heard<'_>, lane: ChatRef, job: &Job) -> Result<Ordered, StoreError> {
     check_chat(&lane)?;
     let Some(network) = scene.names.known(&lane.network) else {
         return Err(StoreError::invalid(format!(
@@ -92,8 +137,29 @@ fn order(scene: &Scene<'_>, item: &Item<'_>, lane: ChatRef, job: &Job) -> Result
             lane.network
         )));
     };
-    let is_home = item.ready.is_from_face(item.origin) && lane == *item.chat();
-    Ok(Ordered { commit: item.commit, post: item.id, lane, network, is_home, job: rows::json(job)? })
+    let is_home = heard.chat_network != heard.origin.0 && lane == heard.post.chat;
+    Ok(Ordered { index: heard.index, post: heard.post_id, lane, network, is_home, job: rows::json(job)? })
+}
+
+/// Writes orders down.
+pub(super) async fn write(
+    scene: &Scene<'_>,
+    tx: &mut AnyConnection,
+    orders: &[Ordered],
+) -> Result<(), StoreError> {
+    if orders.is_empty() {
+        return Ok(());
+    }
+    let first_id = take_numbers(tx, orders.len()).await?;
+    let mut many = Many::new(
+        "INSERT INTO delivery (id, network, chat, post, attempt, due_ms, created_ms, state, job) VALUES ",
+        "",
+    );
+    for (order, id) in orders.iter().zip(first_id..) {
+        let (chat, now) = (order.lane.chat.as_str(), scene.now_ms);
+        many.push(row![id, order.network, chat, order.post, 1_i64, now, now, 0_i64, &*order.job]);
+    }
+    many.run(tx, "ordering deliveries").await.map(|_| ())
 }
 
 /// The links of the chats that these posts are in: all members of each.
@@ -130,16 +196,13 @@ struct AuthorNames {
 }
 
 /// How authors are called now.
-async fn authors(
-    tx: &mut AnyConnection,
-    heard: &[(&Item<'_>, Vec<ChatRef>)],
-) -> Result<AuthorNames, StoreError> {
+async fn authors(tx: &mut AnyConnection, heard: &[Heard<'_>]) -> Result<AuthorNames, StoreError> {
     const DOING: &str = "looking up authors";
     let (mut networks, mut people) = (Vec::new(), Vec::new());
-    for (item, _) in heard {
-        match &item.ready.post.author {
-            Author::Owner => networks.push(item.ready.chat_network),
-            Author::Person { person, .. } => people.push((item.ready.chat_network, person.as_str())),
+    for heard in heard {
+        match &heard.post.author {
+            Author::Owner => networks.push(heard.chat_network),
+            Author::Person { person, .. } => people.push((heard.chat_network, person.as_str())),
             Author::Network | Author::Gateway => {}
         }
     }

@@ -143,7 +143,12 @@ impl Scene<'_> {
         for (c, commit) in commits.iter().enumerate() {
             for (p, post) in commit.ready.posts.iter().enumerate() {
                 if let Some(delivery) = post.post.echo_of {
-                    claims.push(Claim::echo(commit.ready.number, delivery, &post.post.remote_id));
+                    claims.push(Claim::echo(
+                        commit.ready.number,
+                        delivery,
+                        &post.post.remote_id,
+                        &commit.route,
+                    ));
                     echoes.push((c, p));
                 }
             }
@@ -156,6 +161,7 @@ impl Scene<'_> {
             if let (Some(post), Some(decided)) = (proof.post, decided.get_mut(place.0)) {
                 known.insert(place, post);
                 decided.proven.extend(proof.report.shown);
+                decided.lanes.extend(proof.report.lanes);
             }
         }
         let batches: Vec<&Ready> = commits.iter().map(|commit| &commit.ready).collect();

@@ -6,7 +6,7 @@ use sqlx::AnyConnection;
 use wxgate_contract::{ChatRef, Fate, PostFate, PostId, RemoteId};
 
 use super::CommitRequest;
-use super::fanout::{self, Ordered};
+use super::fanout::{self, Heard};
 use super::group::{Decided, Scene, Shown};
 use super::known;
 use super::settle::{fate_number, fate_why, mark_recalled, take_numbers};
@@ -46,16 +46,25 @@ pub(super) async fn all(
         return Ok(());
     }
     known::targets(tx, &mut items).await?;
-    let orders = fanout::orders(scene, tx, commits, &items).await?;
-    write_deliveries(scene, tx, &orders).await?;
+    let mut orders = fanout::of_items(scene, tx, commits, &items).await?;
+    let at_home: HashSet<i64> = orders.iter().filter(|order| order.is_home).map(|order| order.post).collect();
+    for item in &items {
+        let Some(request) = commits.get(item.commit) else { continue };
+        let is_lost = item.ready.is_from_face(item.origin) && !at_home.contains(&item.id);
+        if is_lost && request.route.wants_reports(&request.ready.network) {
+            let heard = item.heard(request);
+            orders.push(fanout::report(scene, &heard, Fate::NotDelivered { why: NOWHERE.to_owned() })?);
+        }
+    }
+    fanout::write(scene, tx, &orders).await?;
     for order in &orders {
-        if let Some(decided) = decided.get_mut(order.commit)
+        if let Some(decided) = decided.get_mut(order.index)
             && !decided.lanes.contains(&order.lane)
         {
             decided.lanes.push(order.lane.clone());
         }
     }
-    write_posts(tx, &items, &orders, decided).await
+    write_posts(tx, &items, &at_home, decided).await
 }
 
 type Sifted<'a> = (Vec<Item<'a>>, Vec<Vec<PostFate>>);
@@ -120,33 +129,12 @@ async fn sift<'a>(
     Ok((items, fates))
 }
 
-async fn write_deliveries(
-    scene: &Scene<'_>,
-    tx: &mut AnyConnection,
-    orders: &[Ordered],
-) -> Result<(), StoreError> {
-    if orders.is_empty() {
-        return Ok(());
-    }
-    let first_id = take_numbers(tx, orders.len()).await?;
-    let mut many = Many::new(
-        "INSERT INTO delivery (id, network, chat, post, attempt, due_ms, created_ms, state, job) VALUES ",
-        "",
-    );
-    for (order, id) in orders.iter().zip(first_id..) {
-        let (chat, now) = (order.lane.chat.as_str(), scene.now_ms);
-        many.push(row![id, order.network, chat, order.post, 1_i64, now, now, 0_i64, &*order.job]);
-    }
-    many.run(tx, "ordering deliveries").await.map(|_| ())
-}
-
 async fn write_posts(
     tx: &mut AnyConnection,
     items: &[Item<'_>],
-    orders: &[Ordered],
+    at_home: &HashSet<i64>,
     decided: &mut [Decided],
 ) -> Result<(), StoreError> {
-    let at_home: HashSet<i64> = orders.iter().filter(|order| order.is_home).map(|order| order.post).collect();
     let mut many = Many::new(
         "INSERT INTO post (id, origin, network, chat, shown_seq, fate, why, target, is_recalled, post) VALUES ",
         "",
@@ -193,7 +181,21 @@ async fn write_posts(
 /// A remote id with the network that uses it.
 pub(super) type RemotePlace<'a> = (i64, &'a RemoteId);
 
-impl Item<'_> {
+impl<'a> Item<'a> {
+    /// The post as routing hears of it; nobody is its target yet.
+    pub(super) fn heard(&self, request: &'a CommitRequest) -> Heard<'a> {
+        Heard {
+            index: self.commit,
+            post_id: self.id,
+            origin: (self.origin, &request.ready.network),
+            chat_network: self.ready.chat_network,
+            post: &self.ready.post,
+            target: self.target,
+            route: &*request.route,
+            targets: Vec::new(),
+        }
+    }
+
     pub(super) fn chat(&self) -> &ChatRef {
         &self.ready.post.chat
     }

@@ -1,16 +1,20 @@
 //! What became of deliveries: lanes move on, remote ids are learned, faces' posts become visible.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use sqlx::AnyConnection;
 use sqlx::any::AnyRow;
-use wxgate_contract::{DeliveryId, Fate, Outcome, Post, PostId, RemoteId, TimelineItem, Timestamp};
+use wxgate_contract::{
+    DeliveryId, Fate, NetworkId, Outcome, Post, PostId, RemoteId, TimelineItem, Timestamp,
+};
 
 use super::SettleRequest;
+use super::fanout::{self, Heard};
 use super::group::Scene;
 use crate::error::StoreError;
 use crate::prepare::{chat_ref, is_recall};
-use crate::report::{FailedDelivery, SettleReport};
+use crate::report::{FailedDelivery, Route, SettleReport};
 use crate::sql::{self, Columns, Many, Value, row};
 
 const DOING: &str = "settling deliveries";
@@ -20,6 +24,7 @@ pub(super) struct Claim {
     number: i64,
     delivery: i64,
     outcome: Outcome,
+    route: Arc<dyn Route>,
     /// The network itself showed us the delivery: stronger than any doubt before.
     is_proof: bool,
 }
@@ -27,12 +32,18 @@ pub(super) struct Claim {
 impl Claim {
     pub(super) fn outcome(request: &SettleRequest) -> Self {
         let outcome = request.outcome.clone();
-        Self { number: request.number, delivery: request.delivery.0, outcome, is_proof: false }
+        let route = Arc::clone(&request.route);
+        Self { number: request.number, delivery: request.delivery.0, outcome, route, is_proof: false }
     }
 
-    pub(super) fn echo(number: i64, delivery: DeliveryId, remote_id: &RemoteId) -> Self {
+    pub(super) fn echo(
+        number: i64,
+        delivery: DeliveryId,
+        remote_id: &RemoteId,
+        route: &Arc<dyn Route>,
+    ) -> Self {
         let outcome = Outcome::Sent { remote_ids: vec![remote_id.clone()] };
-        Self { number, delivery: delivery.0, outcome, is_proof: true }
+        Self { number, delivery: delivery.0, outcome, route: Arc::clone(route), is_proof: true }
     }
 }
 
@@ -119,13 +130,16 @@ pub(super) async fn all(
     let mut answers = Vec::with_capacity(claims.len());
     for claim in claims {
         let found = rows.get_mut(&claim.delivery).filter(|row| row.network == claim.number);
+        learned.index = answers.len();
         let Some(row) = found else {
             answers.push(Settled::default());
             continue;
         };
         answers.push(one(scene, tx, claim, row, &mut learned).await?);
     }
+    let known = std::mem::take(&mut learned.known);
     store(tx, rows, learned).await?;
+    tell_mirrors(scene, tx, &known, &mut answers).await?;
     Ok(answers)
 }
 
@@ -134,6 +148,68 @@ pub(super) async fn all(
 struct Learned {
     ids: Vec<[Value; 5]>,
     recalled: Vec<i64>,
+    /// Which claim is looked at.
+    index: usize,
+    known: Vec<KnownFate>,
+}
+
+/// The fate of a face's post is known now, or another than before.
+struct KnownFate {
+    index: usize,
+    post_id: i64,
+    origin: (i64, NetworkId),
+    chat_network: i64,
+    post: Post,
+    target: Option<i64>,
+    fate: Fate,
+    /// It became visible by it.
+    is_new: bool,
+    route: Arc<dyn Route>,
+}
+
+/// A face's post that became visible is shown by the networks that mirror its chat; whoever said
+/// it through such a network is told what became of it.
+async fn tell_mirrors(
+    scene: &Scene<'_>,
+    tx: &mut AnyConnection,
+    known: &[KnownFate],
+    answers: &mut [Settled],
+) -> Result<(), StoreError> {
+    let (mut heard, mut orders) = (Vec::new(), Vec::new());
+    for fate in known {
+        let new = fate.heard();
+        if fate.route.wants_reports(&fate.origin.1) {
+            orders.push(fanout::report(scene, &new, fate.fate.clone())?);
+        }
+        if fate.is_new && !matches!(fate.fate, Fate::NotDelivered { .. }) && !new.targets.is_empty() {
+            heard.push(new);
+        }
+    }
+    orders.extend(fanout::orders(scene, tx, &heard).await?);
+    fanout::write(scene, tx, &orders).await?;
+    for order in orders {
+        if let Some(settled) = answers.get_mut(order.index)
+            && !settled.report.lanes.contains(&order.lane)
+        {
+            settled.report.lanes.push(order.lane);
+        }
+    }
+    Ok(())
+}
+
+impl KnownFate {
+    fn heard(&self) -> Heard<'_> {
+        Heard {
+            index: self.index,
+            post_id: self.post_id,
+            origin: (self.origin.0, &self.origin.1),
+            chat_network: self.chat_network,
+            post: &self.post,
+            target: self.target,
+            route: &*self.route,
+            targets: fanout::mirrors(&*self.route, &self.post.chat, &self.origin.1),
+        }
+    }
 }
 
 async fn one(
@@ -186,6 +262,17 @@ async fn one(
                 if fate == Fate::Said && is_recall(&post) {
                     learned.recalled.extend(said.target);
                 }
+                learned.known.push(KnownFate {
+                    index: learned.index,
+                    post_id: post_id.0,
+                    origin: (said.origin, origin.clone()),
+                    chat_network: said.network,
+                    post: post.clone(),
+                    target: said.target,
+                    fate: fate.clone(),
+                    is_new: said.shown_seq.is_none(),
+                    route: claim.route,
+                });
                 report.shown.extend(show(tx, said, post_id, origin, post, fate).await?);
             }
         }

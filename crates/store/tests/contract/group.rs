@@ -128,7 +128,10 @@ async fn fifty_accounts_at_once_keep_their_order_and_lose_nothing() {
                         };
                         assert_eq!(said(&delivery).post.remote_id.as_str(), i.to_string(), "oldest first");
                         let id = format!("e{n}-{i}");
-                        let report = store.settle(&"m".into(), delivery.id, sent(&[&id])).await.unwrap();
+                        let report = store
+                            .settle(&"m".into(), delivery.id, sent(&[&id]), Arc::new(Mirror))
+                            .await
+                            .unwrap();
                         assert!(report.closed);
                     }
                 });

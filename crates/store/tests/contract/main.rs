@@ -7,6 +7,7 @@ mod crash;
 mod group;
 mod landmark;
 mod media;
+mod mirrors;
 mod open;
 mod people;
 mod pipe;

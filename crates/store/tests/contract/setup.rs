@@ -142,7 +142,17 @@ impl Bench {
     }
 
     pub(crate) async fn settle(&self, network: &str, delivery: DeliveryId, outcome: Outcome) -> SettleReport {
-        self.store.settle(&network.into(), delivery, outcome).await.unwrap()
+        self.settle_by(network, delivery, outcome, Arc::new(Mirror)).await
+    }
+
+    pub(crate) async fn settle_by(
+        &self,
+        network: &str,
+        delivery: DeliveryId,
+        outcome: Outcome,
+        route: Arc<dyn Route>,
+    ) -> SettleReport {
+        self.store.settle(&network.into(), delivery, outcome, route).await.unwrap()
     }
 }
 
@@ -178,6 +188,7 @@ impl Route for Mirror {
                     post_id: input.post_id,
                     post: input.post.clone(),
                     author_prefix: input.author_name.to_owned(),
+                    quoted: input.target.map(|known| known.post_id),
                     quoted_remote_id: ids_at(target).into_iter().next(),
                     mentions: Vec::new(),
                 };
@@ -231,7 +242,7 @@ pub(crate) fn texts(items: &[TimelineItem]) -> Vec<String> {
 pub(crate) fn said(delivery: &Delivery) -> &Say {
     match &delivery.job {
         Job::Say(say) => say,
-        Job::Recall { .. } => panic!("a recall and no text"),
+        other => panic!("{other:?} and no text"),
     }
 }
 

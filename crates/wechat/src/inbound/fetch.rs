@@ -39,7 +39,8 @@ pub(crate) struct Fetcher {
     pub(crate) max_bytes: u64,
 }
 
-enum Trouble {
+/// Why there are no bytes.
+pub(crate) enum Trouble {
     /// The same download may work later.
     Later(String),
     /// It will not; a clause for people.
@@ -123,23 +124,49 @@ impl Fetcher {
     }
 
     async fn download(&self, pending: &PendingMedia, source: &Source) -> Result<(), Trouble> {
+        let ticket = self.live.cookie("webwx_data_ticket").unwrap_or_default();
+        let request = self.live.with_call(|call| request(source, &ticket, &call));
+        let request =
+            request.map_err(|_| Trouble::Never("this session cannot fetch it any more".to_owned()))?;
+        let way = Way {
+            transport: &self.transport,
+            live: &self.live,
+            vault: &*self.vault,
+            max_bytes: self.max_bytes,
+        };
+        way.bring(request, pending.media, (&pending.name, &pending.mime)).await
+    }
+}
+
+/// From the service into the vault, piece by piece.
+pub(crate) struct Way<'a> {
+    pub(crate) transport: &'a Transport,
+    pub(crate) live: &'a Live,
+    pub(crate) vault: &'a dyn MediaVault,
+    pub(crate) max_bytes: u64,
+}
+
+impl Way<'_> {
+    /// Carries the bytes of an answer into the vault.
+    pub(crate) async fn bring(
+        &self,
+        request: Request<Bytes>,
+        media: MediaId,
+        (name, mime): (&str, &str),
+    ) -> Result<(), Trouble> {
         let failed = |error: CallError| {
             Trouble::Later(match error {
                 CallError::Proto(_) => "WeChat gave nothing".to_owned(),
                 _ => "WeChat could not be reached".to_owned(),
             })
         };
-        let ticket = self.live.cookie("webwx_data_ticket").unwrap_or_default();
-        let request = self.live.with_call(|call| request(source, &ticket, &call));
-        let request =
-            request.map_err(|_| Trouble::Never("this session cannot fetch it any more".to_owned()))?;
-        let mut stream = self.transport.open(&self.live, "media", request).await.map_err(failed)?;
+        let mut stream = self.transport.open(self.live, "media", request).await.map_err(failed)?;
         media::check_head("media", stream.status(), stream.headers())
             .map_err(|error| failed(error.into()))?;
         let Some(first) = stream.next().await.map_err(failed)? else {
             return Err(Trouble::Later("WeChat gave nothing".to_owned()));
         };
-        let opened = self.vault.writer(pending.media, &pending.name, &pending.mime).await;
+        let opened = self.vault.writer(media, name, mime).await;
         let mut writer = opened.map_err(vault)?;
         let mut total = 0_u64;
         let mut piece = Some(first);

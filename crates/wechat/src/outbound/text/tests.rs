@@ -19,6 +19,7 @@ fn say(body: Body, author_prefix: &str) -> Say {
         post_id: PostId(1),
         post,
         author_prefix: author_prefix.to_owned(),
+        quoted: None,
         quoted_remote_id: None,
         mentions: Vec::new(),
     }

@@ -1,0 +1,15 @@
+-- Networks that show whole accounts, and who people are on networks that know it.
+
+CREATE TABLE mirror (
+    account BIGINT NOT NULL,
+    face BIGINT NOT NULL,
+    PRIMARY KEY (account, face)
+);
+
+CREATE TABLE identity (
+    network BIGINT NOT NULL,
+    person TEXT COLLATE "C" NOT NULL,
+    gateway_user TEXT COLLATE "C" NOT NULL,
+    PRIMARY KEY (network, person)
+);
+CREATE INDEX identity_user ON identity (gateway_user, network);

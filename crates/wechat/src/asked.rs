@@ -1,0 +1,84 @@
+//! What people ask of the account and want an answer to. Nothing here is durable.
+
+use std::sync::Arc;
+
+use ring::digest::{SHA256, digest};
+use wechat_proto::endpoint::{GetHeadImg, GetIcon, MEDIA_TIMEOUT};
+use wechat_proto::{Endpoint, UserName};
+use wxgate_contract::{Answer, Ask, CommandError, FarEnd, MediaId, MediaVault, NetworkId, Request, Subject};
+
+use crate::inbound::fetch::{Trouble, Way};
+use crate::roster::{self, Lasting};
+use crate::session::live::Live;
+use crate::session::machine::Standing;
+use crate::transport::Transport;
+
+/// Larger pictures are not of people. Chosen: some fifty times what the service gives.
+const AVATAR_BYTES: u64 = 4 << 20;
+
+/// Answers questions, one at a time per question.
+pub(crate) struct Asked {
+    pub(crate) transport: Arc<Transport>,
+    pub(crate) live: Arc<Live>,
+    pub(crate) far: Arc<dyn FarEnd>,
+    pub(crate) vault: Arc<dyn MediaVault>,
+    pub(crate) network: NetworkId,
+}
+
+impl Asked {
+    /// Answers one question. Whoever asked may be gone; then the answer is too.
+    pub(crate) async fn answer(&self, ask: Ask) {
+        let answer = match &*self.live.standing().borrow() {
+            Standing::Online => None,
+            Standing::Out { why } | Standing::Away { why } => Some(CommandError::Failed(why.clone())),
+        };
+        let answer = match answer {
+            Some(error) => Err(error),
+            None => match ask.request {
+                Request::Avatar(subject) => self.avatar(&subject).await.map(Answer::Media),
+            },
+        };
+        let _ = ask.answer.try_send(answer);
+    }
+
+    async fn avatar(&self, subject: &Subject) -> Result<Option<MediaId>, CommandError> {
+        let failed = |why: String| CommandError::Failed(why);
+        let key = match subject {
+            Subject::Person(person) => person.as_str(),
+            Subject::Chat(chat) => chat.as_str(),
+        };
+        let note = self.far.note(&self.network, &roster::lasting_note(key)).await;
+        let note = note.map_err(|error| failed(error.to_string()))?;
+        let known = note.and_then(|note| serde_json::from_slice::<Lasting>(&note).ok());
+        let Some(known) = known.filter(|known| known.generation == self.live.generation()) else {
+            return Ok(None);
+        };
+        let (user_name, seq) = (&known.user_name, known.evidence.seq);
+        let request = self.live.with_call(|call| match user_name.is_room() {
+            true => GetHeadImg { room: user_name, seq }.request(&call),
+            false => GetIcon { user_name, seq, room: None, msg_id: None }.request(&call),
+        });
+        let request = request.map_err(|error| failed(error.to_string()))?;
+        let media = self.media_id(user_name, seq);
+        let way = Way {
+            transport: &self.transport,
+            live: &self.live,
+            vault: &*self.vault,
+            max_bytes: AVATAR_BYTES,
+        };
+        match tokio::time::timeout(MEDIA_TIMEOUT, way.bring(request, media, ("avatar", ""))).await {
+            Ok(Ok(())) => Ok(Some(media)),
+            Ok(Err(Trouble::Never(why) | Trouble::Later(why))) => Err(failed(why)),
+            Err(_) => Err(failed("the download took too long".to_owned())),
+        }
+    }
+
+    /// A version of a picture has an id of its own.
+    fn media_id(&self, user_name: &UserName, seq: i64) -> MediaId {
+        let text = format!("avatar\0{}\0{user_name}\0{seq}", self.network);
+        let mut id = [0; 16];
+        let hash = digest(&SHA256, text.as_bytes());
+        id.iter_mut().zip(hash.as_ref()).for_each(|(to, from)| *to = *from);
+        MediaId(id)
+    }
+}
