@@ -1,0 +1,177 @@
+//! What a login came to becomes what is known.
+
+use std::collections::HashMap;
+
+use crate::book::{Book, Group, GroupProfile, KnownMember, Login, Profile, Seen};
+use crate::matching::{Verdict, Verdicts};
+use crate::sight::{Field, Sight};
+
+/// What a record of the login is called from now on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// Name in this session.
+    pub name: String,
+    /// The lasting id.
+    pub id: String,
+    /// The id is for the time being: the owner has to say who it is.
+    pub is_open: bool,
+}
+
+/// The lasting ids of a login.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Answers {
+    /// People, official accounts and groups.
+    pub records: Vec<Answer>,
+    /// Members who are no contacts, by session name.
+    pub strangers: HashMap<String, String>,
+}
+
+impl Book {
+    /// Takes a login over; `mint` makes a lasting id for a record that needs a new one.
+    pub fn apply(
+        &mut self,
+        login: &Login,
+        verdicts: &Verdicts,
+        mut mint: impl FnMut(&str) -> String,
+    ) -> Answers {
+        if self.uin != 0 && login.uin != 0 && self.uin != login.uin {
+            *self = Self::default();
+        }
+        self.uin = if login.uin == 0 { self.uin } else { login.uin };
+        self.login = self.login.saturating_add(1);
+        let seen = Seen { at_s: login.at_s, login: self.login, bound: login.bound };
+        let mut answers = Answers::default();
+        let known: HashMap<&str, &str> =
+            verdicts.strangers.iter().map(|found| (found.name.as_str(), found.id.as_str())).collect();
+        for (person, verdict) in login.people.iter().zip(&verdicts.people) {
+            let place = match verdict {
+                Verdict::Known { old, .. } | Verdict::Open { of: Some(old), .. } => *old,
+                Verdict::New | Verdict::Open { of: None, .. } => {
+                    let id = known.get(person.name.as_str()).map(|id| (*id).to_owned());
+                    let id = id.unwrap_or_else(|| mint(&person.name));
+                    self.people.push(Profile::new(id, person.sight.clone(), seen));
+                    self.people.len() - 1
+                }
+            };
+            let open = open_ids(verdict, |at| self.people.get(at).map(|was| was.id.clone()));
+            let Some(profile) = self.people.get_mut(place) else { continue };
+            profile.open = open;
+            if let Verdict::Known { why, .. } = verdict {
+                profile.why = Some(*why);
+            }
+            profile.see(&person.sight, seen, verdicts.kept.dark);
+            answers.records.push(Answer {
+                name: person.name.clone(),
+                id: profile.id.clone(),
+                is_open: !profile.open.is_empty(),
+            });
+        }
+        let ids: HashMap<String, String> =
+            answers.records.iter().map(|answer| (answer.name.clone(), answer.id.clone())).collect();
+        for (group, verdict) in login.groups.iter().zip(&verdicts.groups) {
+            let members = group.members.iter().map(|member| {
+                let id = if member.is_self {
+                    String::new()
+                } else if let Some(id) = ids.get(&member.name) {
+                    id.clone()
+                } else {
+                    let known = known.get(member.name.as_str()).map(|id| (*id).to_owned());
+                    let strangers = answers.strangers.entry(member.name.clone());
+                    strangers.or_insert_with(|| known.unwrap_or_else(|| mint(&member.name))).clone()
+                };
+                KnownMember { id, sight: member.sight.clone() }
+            });
+            let members = members.collect();
+            let answer = self.apply_group(group, members, verdict, seen, &mut mint);
+            answers.records.extend(answer);
+        }
+        answers
+    }
+
+    fn apply_group(
+        &mut self,
+        group: &Group,
+        members: Vec<KnownMember>,
+        verdict: &Verdict,
+        seen: Seen,
+        mint: &mut impl FnMut(&str) -> String,
+    ) -> Option<Answer> {
+        let place = match verdict {
+            Verdict::Known { old, .. } | Verdict::Open { of: Some(old), .. } => *old,
+            Verdict::New | Verdict::Open { of: None, .. } => {
+                self.groups.push(GroupProfile {
+                    id: mint(&group.name),
+                    sight: group.sight.clone(),
+                    members: Vec::new(),
+                    seen,
+                    open: Vec::new(),
+                    permanent: 0,
+                    why: None,
+                    before: None,
+                });
+                self.groups.len() - 1
+            }
+        };
+        let open = open_ids(verdict, |at| self.groups.get(at).map(|was| was.id.clone()));
+        let profile = self.groups.get_mut(place)?;
+        profile.open = open;
+        if let Verdict::Known { why, .. } = verdict {
+            profile.why = Some(*why);
+        }
+        if profile.seen.login != seen.login {
+            let before = (profile.sight.clone(), std::mem::take(&mut profile.members), profile.seen);
+            if members.is_empty() {
+                profile.members.clone_from(&before.1);
+            }
+            let is_exact = profile.why.is_some_and(|why| why.version);
+            profile.before = (!is_exact).then(|| Box::new(before));
+        }
+        if !members.is_empty() {
+            profile.members = members;
+        }
+        let avatar = profile.sight.avatar;
+        profile.sight = group.sight.clone();
+        if profile.sight.avatar == 0 {
+            profile.sight.avatar = avatar;
+        }
+        profile.seen = seen;
+        Some(Answer { name: group.name.clone(), id: profile.id.clone(), is_open: !profile.open.is_empty() })
+    }
+}
+
+fn open_ids(verdict: &Verdict, id: impl Fn(usize) -> Option<String>) -> Vec<String> {
+    match verdict {
+        Verdict::Open { candidates, .. } => candidates.iter().filter_map(|(old, _)| id(*old)).collect(),
+        Verdict::Known { .. } | Verdict::New => Vec::new(),
+    }
+}
+
+impl Profile {
+    /// Somebody seen for the first time.
+    #[must_use]
+    pub fn new(id: String, sight: Sight, seen: Seen) -> Self {
+        Self { id, sight, seen, open: Vec::new(), permanent: 0, why: None, before: None }
+    }
+
+    /// Takes a new record over; what it does not tell stays.
+    fn see(&mut self, sight: &Sight, seen: Seen, dark: u16) {
+        if self.seen.login == seen.login {
+            return;
+        }
+        let mut next = sight.clone();
+        for field in Field::ALL {
+            let at = field as usize;
+            let is_silent = field == Field::Avatar || dark & (1 << at) != 0;
+            if let (Some(code), was) = (next.codes.get_mut(at), self.sight.code(field))
+                && *code == 0
+                && is_silent
+            {
+                *code = was;
+            }
+        }
+        let is_same = next == self.sight;
+        let was = std::mem::replace(&mut self.sight, next);
+        self.before = (!is_same).then(|| Box::new((was, self.seen)));
+        self.seen = seen;
+    }
+}

@@ -1,0 +1,142 @@
+//! What is known from earlier logins.
+
+use serde::{Deserialize, Serialize};
+
+use crate::sight::{GroupSight, MemberSight, Sight};
+use crate::why::Why;
+
+/// When something was seen.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Seen {
+    /// Seconds since 1970, by the service's clock.
+    #[serde(rename = "t")]
+    pub at_s: i64,
+    /// Number of the login.
+    #[serde(rename = "l")]
+    pub login: u32,
+    /// All changes up to this version were in that login; 0 if unknown.
+    #[serde(rename = "b", default)]
+    pub bound: i64,
+}
+
+/// A person or an official account, as last seen.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Profile {
+    /// The lasting id.
+    pub id: String,
+    /// The last record.
+    pub sight: Sight,
+    /// When that was.
+    pub seen: Seen,
+    /// Identity not settled: ids of those it may be.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub open: Vec<String>,
+    /// Code of the permanent account name, 0 until some message showed it.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub permanent: u64,
+    /// Why the last record was taken for this person; `None`: it was new, or the owner said so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<Why>,
+    /// What was known before the last link, until the link is proven: to take it back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<Box<(Sight, Seen)>>,
+}
+
+/// A group, as last seen.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GroupProfile {
+    /// The lasting id.
+    pub id: String,
+    /// The last record.
+    pub sight: GroupSight,
+    /// Its members in the order of the list.
+    pub members: Vec<KnownMember>,
+    /// When that was.
+    pub seen: Seen,
+    /// Identity not settled: ids of those it may be.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub open: Vec<String>,
+    /// Code of the permanent name, 0 until some message showed it.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub permanent: u64,
+    /// Why the last record was taken for this group.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<Why>,
+    /// What was known before the last link, until the link is proven.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<Box<(GroupSight, Vec<KnownMember>, Seen)>>,
+}
+
+fn is_zero(code: &u64) -> bool {
+    *code == 0
+}
+
+/// A member of a group, as last seen.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KnownMember {
+    /// The lasting id of the person; empty for the owner of the account.
+    #[serde(rename = "i", default)]
+    pub id: String,
+    /// The entry.
+    #[serde(flatten)]
+    pub sight: MemberSight,
+}
+
+/// Everything known of one account. Order is no matter, but the same order gives the same bytes.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Book {
+    /// The account's own number: profiles of another account match nothing. 0 if never seen.
+    pub uin: i64,
+    /// The last login that was matched.
+    pub login: u32,
+    /// People and official accounts.
+    pub people: Vec<Profile>,
+    /// Groups.
+    pub groups: Vec<GroupProfile>,
+}
+
+/// What a login shows.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Login {
+    /// The account's own number.
+    pub uin: i64,
+    /// Seconds since 1970, by the service's clock.
+    pub at_s: i64,
+    /// The lowest of the counters that number changes; 0 if unknown.
+    pub bound: i64,
+    /// Contacts and official accounts.
+    pub people: Vec<Person>,
+    /// Groups.
+    pub groups: Vec<Group>,
+}
+
+/// One record of a login.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Person {
+    /// Its name in this session.
+    pub name: String,
+    /// What it shows.
+    pub sight: Sight,
+}
+
+/// A group of a login.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Group {
+    /// Its name in this session.
+    pub name: String,
+    /// What it shows.
+    pub sight: GroupSight,
+    /// Its members in the order of the list.
+    pub members: Vec<GroupMember>,
+}
+
+/// A member of a group of a login.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GroupMember {
+    /// Name in this session.
+    pub name: String,
+    /// The owner of the account.
+    pub is_self: bool,
+    /// What the entry shows.
+    pub sight: MemberSight,
+}
