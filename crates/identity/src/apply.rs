@@ -39,6 +39,9 @@ impl Book {
         }
         self.uin = if login.uin == 0 { self.uin } else { login.uin };
         self.login = self.login.saturating_add(1);
+        if !verdicts.kept.versions {
+            self.versions_since = self.login;
+        }
         let seen = Seen { at_s: login.at_s, login: self.login, bound: login.bound };
         let mut answers = Answers::default();
         let known: HashMap<&str, &str> =

@@ -89,6 +89,9 @@ pub struct Book {
     pub uin: i64,
     /// The last login that was matched.
     pub login: u32,
+    /// The login since which versions grow: those of earlier logins are of another count.
+    #[serde(default)]
+    pub versions_since: u32,
     /// People and official accounts.
     pub people: Vec<Profile>,
     /// Groups.

@@ -135,7 +135,8 @@ impl<'a> Groups<'a> {
         }
         let weeks = weeks(was.seen, self.login.at_s);
         let mut private = 0.0;
-        if self.trust.versions && a.seq != 0 && b.seq != 0 {
+        let is_comparable = was.seen.login >= self.book.versions_since;
+        if self.trust.versions && is_comparable && a.seq != 0 && b.seq != 0 {
             match a.seq.cmp(&b.seq) {
                 std::cmp::Ordering::Equal => private += VERSION,
                 std::cmp::Ordering::Less => return None,
@@ -175,7 +176,7 @@ impl<'a> Groups<'a> {
         let pair = Pair {
             new,
             old,
-            public_plus: members.min(MEMBERS_MOST).max(0.0),
+            public_plus: members.clamp(0.0, MEMBERS_MOST),
             public: members.min(MEMBERS_MOST),
             remark: title,
             private,

@@ -21,6 +21,8 @@ const REDO: f64 = 0.003;
 const REDO_ALL: f64 = 0.001;
 /// One equal version. Chosen: what is left is the chance that versions mean something else.
 const VERSION: f64 = 9.0;
+/// No two official accounts carry one name, so an equal one says more than its rarity. Chosen.
+const OFFICIAL_NAME: f64 = 6.0;
 /// Pairs below this many bits are no candidates. Chosen: a whole profile redone stays above.
 const CANDIDATE: f64 = -16.0;
 /// More pairs than this are not looked at one by one. Chosen: a quarter of a second.
@@ -70,7 +72,13 @@ impl<'a> People<'a> {
         let [humans, officials] = &census;
         let agree = login.people.iter().map(|new| {
             let census = if new.sight.kind == Kind::Person { humans } else { officials };
-            Field::ALL.map(|field| census.bits(field, new.sight.code(field)) * trust.weight[field as usize])
+            let is_official = new.sight.kind == Kind::Official;
+            Field::ALL.map(|field| {
+                let code = new.sight.code(field);
+                let unique =
+                    if is_official && field == Field::Nick && code != 0 { OFFICIAL_NAME } else { 0.0 };
+                (census.bits(field, code) + unique) * trust.weight[field as usize]
+            })
         });
         let mut differ = Vec::with_capacity(book.people.len());
         let mut redo = Vec::with_capacity(book.people.len());
@@ -185,7 +193,13 @@ impl<'a> People<'a> {
                     }
                 }
                 Field::Nick | Field::Avatar | Field::Signature => redone += minus,
-                Field::Region | Field::Sex => all_redone += minus,
+                Field::Region => all_redone += minus,
+                // The new value is one of few, and a common one is no surprise.
+                Field::Sex => all_redone += self.live(field, (minus - 1.0 + plus).clamp(FLOOR, -1.0)),
+                Field::Sns if a != b => private += self.live(field, (minus - 2.6 + plus).clamp(FLOOR, -1.0)),
+                Field::Star | Field::Pin | Field::Mute if a != b => {
+                    private += (minus + plus).clamp(FLOOR, 0.0)
+                }
                 Field::Remark => pair.remark += if a == b { *plus } else { *minus },
                 Field::Attr => private += self.settings(a, b, *plus, *minus),
                 // First letters and lengths never change. Source: the paper on contact identity, evidence.
@@ -211,7 +225,7 @@ impl<'a> People<'a> {
             return 0.0;
         };
         let (a, b) = (now.sight.seq, was.sight.seq);
-        if !self.trust.versions || a == 0 {
+        if !self.trust.versions || a == 0 || was.seen.login < self.book.versions_since {
             0.0
         } else if a == b {
             VERSION
@@ -220,6 +234,10 @@ impl<'a> People<'a> {
         } else {
             0.0
         }
+    }
+
+    fn live(&self, field: Field, bits: f64) -> f64 {
+        if self.trust.is_dark(field) { 0.0 } else { bits }
     }
 
     /// One changed bit is likelier than a different value.

@@ -234,7 +234,7 @@ pub fn text_code(text: &str) -> u64 {
     if text.is_empty() {
         return 0;
     }
-    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| step(hash, byte)).max(1)
+    text.bytes().fold(0xcbf2_9ce4_8422_2325, step).max(1)
 }
 
 fn step(hash: u64, byte: u8) -> u64 {
@@ -242,7 +242,7 @@ fn step(hash: u64, byte: u8) -> u64 {
 }
 
 pub(crate) fn mix(codes: &[u64]) -> u64 {
-    let bytes = codes.iter().flat_map(|code| code.to_le_bytes());
+    let bytes = codes.iter().copied().flat_map(u64::to_le_bytes);
     bytes.fold(0xcbf2_9ce4_8422_2325, step).max(1)
 }
 

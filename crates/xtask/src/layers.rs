@@ -5,6 +5,7 @@
 
 mod build;
 mod clients;
+mod identity;
 mod postgres;
 pub(crate) mod summary;
 
@@ -31,9 +32,10 @@ pub(crate) enum Layer {
     Matrix,
     Clients,
     Crash,
+    Identity,
 }
 
-pub(crate) const ALL: [Layer; 7] = [
+pub(crate) const ALL: [Layer; 8] = [
     Layer::Unit,
     Layer::Conformance,
     Layer::Store,
@@ -41,6 +43,7 @@ pub(crate) const ALL: [Layer; 7] = [
     Layer::Matrix,
     Layer::Clients,
     Layer::Crash,
+    Layer::Identity,
 ];
 
 impl Layer {
@@ -51,6 +54,7 @@ impl Layer {
             Self::Store => "4",
             Self::Stories | Self::Matrix | Self::Clients => "5",
             Self::Crash => "6",
+            Self::Identity => "7",
         }
     }
 
@@ -63,6 +67,7 @@ impl Layer {
             Self::Matrix => "matrix",
             Self::Clients => "clients",
             Self::Crash => "crash",
+            Self::Identity => "identity",
         }
     }
 
@@ -77,12 +82,13 @@ impl Layer {
             }
             Self::Clients => "clients written by others against the simulator (tests/clients)",
             Self::Crash => "kill and compare with the ledger (tests named crash…)",
+            Self::Identity => "the matcher of contacts against the required scores, three seeds",
         }
     }
 
     fn needs(self) -> &'static [Need] {
         match self {
-            Self::Unit | Self::Conformance => &[],
+            Self::Unit | Self::Conformance | Self::Identity => &[],
             Self::Store | Self::Crash => &[Need::Postgres],
             Self::Stories => &[Need::Postgres, Need::Terminals],
             Self::Matrix => &[Need::Homeserver],
@@ -119,7 +125,7 @@ fn chosen(args: &[String]) -> Result<Vec<Layer>> {
     };
     if let Some(odd) = args.iter().find(|arg| !known(arg)) {
         let names: Vec<&str> = ALL.iter().map(|layer| layer.name()).collect();
-        bail!("no test layer '{odd}'; there are {} and the numbers 1 to 6", names.join(", "));
+        bail!("no test layer '{odd}'; there are {} and the numbers 1 to 7", names.join(", "));
     }
     let asked = |layer: &Layer| {
         args.iter().any(|arg| layer.name() == arg || layer.number().split(' ').any(|number| number == arg))
@@ -170,9 +176,10 @@ fn run_layer(root: &Root, layer: Layer, built: &Built, postgres: &mut Option<Pos
     match layer {
         Layer::Unit => sum += doc_tests(root)?,
         Layer::Clients => sum += clients::run(root, built)?,
+        Layer::Identity => sum += identity::run(root, built)?,
         _ => {}
     }
-    if sum.ran() == 0 {
+    if sum.ran() == 0 && !sum.has_skipped() {
         bail!("this layer has no tests, and a layer without tests proves nothing");
     }
     Ok(sum)
@@ -233,8 +240,8 @@ mod tests {
     fn layers_go_by_number_or_name() {
         assert_eq!(names(&["2"]), ["unit"]);
         assert_eq!(names(&["crash", "5"]), ["stories", "matrix", "clients", "crash"]);
-        assert_eq!(names(&[]).len(), 7);
-        assert!(chosen(&["7".to_owned()]).is_err());
+        assert_eq!(names(&[]).len(), 8);
+        assert!(chosen(&["8".to_owned()]).is_err());
     }
 
     #[test]

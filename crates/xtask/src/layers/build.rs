@@ -15,6 +15,7 @@ pub(super) struct Built {
     pub(super) programs: Vec<TestProgram>,
     pub(super) gateway: Option<PathBuf>,
     pub(super) simulator: Option<PathBuf>,
+    pub(super) matcher: Option<PathBuf>,
 }
 
 /// A program of tests, ready to run.
@@ -56,6 +57,7 @@ impl Built {
             match target {
                 "wxgate" => self.gateway = Some(executable),
                 "wxgate-simulator" => self.simulator = Some(executable),
+                "wxgate-matcher" => self.matcher = Some(executable),
                 _ => {}
             }
             return;

@@ -22,6 +22,14 @@ impl Sum {
         Self { passed: 1, ..Self::default() }
     }
 
+    pub(crate) fn one_skipped() -> Self {
+        Self { skipped: 1, ..Self::default() }
+    }
+
+    pub(crate) fn has_skipped(self) -> bool {
+        self.skipped > 0
+    }
+
     pub(crate) fn good(self) -> bool {
         self.failed == 0
     }
