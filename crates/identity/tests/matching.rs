@@ -212,7 +212,7 @@ fn somebody_new_is_an_answer_too_and_the_old_profile_stays() {
     let (mut book, ids, people) = unclear();
     let open = see(&mut book, &login(1, &people), 1)[6].0.clone();
     let lesson = book.resolve(&open, None, || unreachable!("nobody is displaced"));
-    assert_eq!(lesson.settled, [open.clone()]);
+    assert_eq!(lesson.settled, std::slice::from_ref(&open));
     assert_eq!(see(&mut book, &login(2, &people), 2)[6], (open, false));
     assert!(book.people.iter().any(|profile| profile.id == ids[6].0));
 }
