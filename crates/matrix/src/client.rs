@@ -1,0 +1,343 @@
+//! The only file that talks to the homeserver.
+//!
+//! One generic call: token and identity, time and size bounds, and an answer or an error that says
+//! what the caller can do. It repeats nothing: every delivery has its lane, and only the lane knows
+//! whether the last attempt may have arrived. A homeserver that does not answer is noted in
+//! [`Client::reach`], so that nothing further is tried before it is back.
+
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http::{Method, StatusCode, header};
+use serde::Deserialize;
+use tokio::sync::{Semaphore, watch};
+use url::Url;
+
+use crate::api::{Call, Endpoint};
+use crate::config::MatrixConfig;
+use crate::secret::Secret;
+
+/// Before a connection is given up. Chosen: it is mostly the same machine.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// Calls at once. Chosen: the sixteen lanes, their ghosts' joins and some questions of people; more
+/// would only queue inside the homeserver.
+const CALLS_AT_ONCE: usize = 32;
+/// Longest answer that is read whole. Source: the member list of a group of two thousand.
+const ANSWER_BYTES: usize = 8 << 20;
+/// Without a byte for this long a stream is dead. Chosen.
+const STALL_TIMEOUT: Duration = Duration::from_secs(60);
+/// When the homeserver says "slow down" and not for how long.
+const DEFAULT_RETRY: Duration = Duration::from_secs(5);
+/// Longest pause that a homeserver may ask for. Chosen: a wrong number must not stop a lane for good.
+const LONGEST_RETRY: Duration = Duration::from_secs(300);
+
+/// Who is acting.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Actor<'a> {
+    /// The application service itself: registering, ping.
+    Service,
+    /// One of our users; with a device, transaction ids are remembered over restarts.
+    As { user_id: &'a str, device_id: Option<&'a str> },
+    /// A local user, through the second registration.
+    Puppet { token: &'a Secret, user_id: &'a str, device_id: Option<&'a str> },
+    /// Somebody who gave us a token of their own.
+    Token(&'a Secret),
+}
+
+/// Why a call gave no answer.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CallError {
+    /// No connection, or it broke.
+    #[error("the connection to the homeserver failed during \"{endpoint}\"")]
+    Network { endpoint: &'static str },
+    /// The call's time is over; it may have been carried out.
+    #[error("\"{endpoint}\" took too long")]
+    TimedOut { endpoint: &'static str },
+    /// 429.
+    #[error("the homeserver asks to slow down during \"{endpoint}\"")]
+    Limited { endpoint: &'static str, after: Duration },
+    /// 5xx, or an answer that is none of a homeserver.
+    #[error("the homeserver failed during \"{endpoint}\" ({status})")]
+    Failed { endpoint: &'static str, status: u16 },
+    /// Any other no.
+    #[error("the homeserver refused \"{endpoint}\": {code} {message}")]
+    Refused { endpoint: &'static str, status: u16, code: String, message: String },
+}
+
+impl CallError {
+    /// The error code, when the homeserver said no.
+    pub(crate) fn code(&self) -> &str {
+        match self {
+            Self::Refused { code, .. } => code,
+            _ => "",
+        }
+    }
+
+    /// What the homeserver said about it.
+    pub(crate) fn message(&self) -> &str {
+        match self {
+            Self::Refused { message, .. } => message,
+            _ => "",
+        }
+    }
+
+    /// True when the same call may succeed later.
+    pub(crate) fn is_passing(&self) -> bool {
+        !matches!(self, Self::Refused { .. })
+    }
+}
+
+/// The standard error. Source: client-server API, "Standard error response".
+#[derive(Default, Deserialize)]
+struct Refusal {
+    #[serde(default)]
+    errcode: String,
+    #[serde(default)]
+    error: String,
+    #[serde(default)]
+    retry_after_ms: Option<u64>,
+}
+
+/// The way to one homeserver.
+#[derive(Debug)]
+pub(crate) struct Client {
+    http: reqwest::Client,
+    base: Url,
+    as_token: Secret,
+    timeout: Duration,
+    places: Semaphore,
+    reach: watch::Sender<bool>,
+}
+
+/// The HTTP library could not be set up.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot set up the HTTP client: {0}")]
+pub(crate) struct SetUpError(String);
+
+impl Client {
+    pub(crate) fn new(config: &MatrixConfig) -> Result<Self, SetUpError> {
+        // Fails when the program installed a provider already, which is what is wanted.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        #[expect(clippy::disallowed_methods, reason = "the one pool of the one way to the homeserver")]
+        let http = reqwest::Client::builder()
+            .redirect(reqwest::redirect::Policy::none())
+            .retry(reqwest::retry::never())
+            .connect_timeout(CONNECT_TIMEOUT)
+            .pool_max_idle_per_host(CALLS_AT_ONCE)
+            .referer(false)
+            .no_proxy()
+            .build()
+            .map_err(|error| SetUpError(error.to_string()))?;
+        Ok(Self {
+            http,
+            base: config.homeserver.clone(),
+            as_token: config.as_token.clone(),
+            timeout: config.timings.call_timeout,
+            places: Semaphore::new(CALLS_AT_ONCE),
+            reach: watch::channel(false).0,
+        })
+    }
+
+    /// True while the homeserver answers.
+    pub(crate) fn reach(&self) -> watch::Receiver<bool> {
+        self.reach.subscribe()
+    }
+
+    /// The homeserver answered a greeting: calls may go out again.
+    pub(crate) fn reached(&self) {
+        self.reach.send_replace(true);
+    }
+
+    /// Asks, and reads the whole answer.
+    pub(crate) async fn call<E: Endpoint>(
+        &self,
+        actor: Actor<'_>,
+        endpoint: &E,
+    ) -> Result<E::Reply, CallError> {
+        let Call { method, path, query, body } = endpoint.call();
+        let request = self.request(actor, method, &path, &query);
+        let request = if body.is_empty() {
+            request
+        } else {
+            request.header(header::CONTENT_TYPE, "application/json").body(body)
+        };
+        // Closed never: the semaphore lives as long as the client.
+        let _place = self.places.acquire().await.ok();
+        let answer = async {
+            let reply = self.head(E::NAME, request).await?;
+            self.whole(E::NAME, reply).await
+        };
+        let answer = tokio::time::timeout(self.timeout, answer).await;
+        let answer = answer.unwrap_or(Err(CallError::TimedOut { endpoint: E::NAME }));
+        let body = self.noted(answer)?;
+        serde_json::from_slice(&body).map_err(|_| CallError::Failed { endpoint: E::NAME, status: 200 })
+    }
+
+    /// Uploads a file as it is read; gives its `mxc://` address.
+    pub(crate) async fn upload(&self, actor: Actor<'_>, file: Outgoing<'_>) -> Result<String, CallError> {
+        const NAME: &str = "upload";
+        let mut query = Vec::new();
+        if !file.name.is_empty() {
+            query.push(("filename", file.name.to_owned()));
+        }
+        let request = self
+            .request(actor, Method::POST, "/_matrix/media/v3/upload", &query)
+            .header(header::CONTENT_TYPE, file.mime)
+            .header(header::CONTENT_LENGTH, file.bytes)
+            .body(file.body);
+        let answer = async {
+            let reply = self.head(NAME, request).await?;
+            self.whole(NAME, reply).await
+        };
+        let answer = tokio::time::timeout(transfer_time(file.bytes), answer).await;
+        let body = self.noted(answer.unwrap_or(Err(CallError::TimedOut { endpoint: NAME })))?;
+        let uploaded: crate::api::media::Uploaded =
+            serde_json::from_slice(&body).map_err(|_| CallError::Failed { endpoint: NAME, status: 200 })?;
+        Ok(uploaded.content_uri)
+    }
+
+    /// Opens a file of any homeserver for reading.
+    pub(crate) async fn download(
+        &self,
+        actor: Actor<'_>,
+        server: &str,
+        media: &str,
+    ) -> Result<Download, CallError> {
+        const NAME: &str = "download";
+        let call = Call::get("/_matrix/client/v1/media/download", &[server, media]);
+        let reply = self.head(NAME, self.request(actor, Method::GET, &call.path, &[])).await;
+        match self.noted(reply) {
+            Ok(reply) => Ok(Download { reply }),
+            // A homeserver from before authenticated media.
+            Err(CallError::Refused { code, .. }) if code == "M_UNRECOGNIZED" => {
+                let call = Call::get("/_matrix/media/v3/download", &[server, media]);
+                let reply = self.head(NAME, self.request(actor, Method::GET, &call.path, &[])).await;
+                Ok(Download { reply: self.noted(reply)? })
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn request(
+        &self,
+        actor: Actor<'_>,
+        method: Method,
+        path: &str,
+        query: &[(&'static str, String)],
+    ) -> reqwest::RequestBuilder {
+        let mut url = self.base.clone();
+        let prefix = url.path().trim_end_matches('/').to_owned();
+        url.set_path(&format!("{prefix}{path}"));
+        let (token, user_id, device_id) = match actor {
+            Actor::Service => (&self.as_token, None, None),
+            Actor::As { user_id, device_id } => (&self.as_token, Some(user_id), device_id),
+            Actor::Puppet { token, user_id, device_id } => (token, Some(user_id), device_id),
+            Actor::Token(token) => (token, None, None),
+        };
+        if !query.is_empty() || user_id.is_some() {
+            let mut pairs = url.query_pairs_mut();
+            pairs.extend_pairs(query.iter().map(|(key, value)| (*key, value.as_str())));
+            pairs.extend_pairs(user_id.map(|user| ("user_id", user)));
+            pairs.extend_pairs(device_id.map(|device| ("device_id", device)));
+        }
+        self.http.request(method, url).bearer_auth(token.reveal())
+    }
+
+    /// Sends, and returns with the head of a good answer.
+    async fn head(
+        &self,
+        endpoint: &'static str,
+        request: reqwest::RequestBuilder,
+    ) -> Result<reqwest::Response, CallError> {
+        let reply = request.send().await.map_err(|_| CallError::Network { endpoint })?;
+        let status = reply.status();
+        if status.is_success() {
+            return Ok(reply);
+        }
+        let asked =
+            reply.headers().get(header::RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
+        let body = self.whole(endpoint, reply).await.unwrap_or_default();
+        let refusal: Refusal = serde_json::from_slice(&body).unwrap_or_default();
+        Err(match status {
+            StatusCode::TOO_MANY_REQUESTS => {
+                let after = refusal.retry_after_ms.map(Duration::from_millis);
+                let after = after.or(asked.map(Duration::from_secs)).unwrap_or(DEFAULT_RETRY);
+                CallError::Limited { endpoint, after: after.min(LONGEST_RETRY) }
+            }
+            // What is no Matrix answer comes from something between us and the homeserver.
+            status if status.is_server_error() || refusal.errcode.is_empty() => {
+                CallError::Failed { endpoint, status: status.as_u16() }
+            }
+            status => CallError::Refused {
+                endpoint,
+                status: status.as_u16(),
+                code: refusal.errcode,
+                message: refusal.error,
+            },
+        })
+    }
+
+    async fn whole(&self, endpoint: &'static str, mut reply: reqwest::Response) -> Result<Bytes, CallError> {
+        let mut body = BytesMut::new();
+        while let Some(piece) = reply.chunk().await.map_err(|_| CallError::Network { endpoint })? {
+            if body.len() + piece.len() > ANSWER_BYTES {
+                return Err(CallError::Failed { endpoint, status: reply.status().as_u16() });
+            }
+            body.extend_from_slice(&piece);
+        }
+        Ok(body.freeze())
+    }
+
+    /// Remembers that the homeserver is away.
+    fn noted<T>(&self, answer: Result<T, CallError>) -> Result<T, CallError> {
+        let is_away = match &answer {
+            Err(CallError::Network { .. } | CallError::TimedOut { .. }) => true,
+            Err(CallError::Failed { status, .. }) => matches!(status, 502..=504),
+            _ => false,
+        };
+        if is_away {
+            self.reach.send_if_modified(|reach| std::mem::replace(reach, false));
+        }
+        answer
+    }
+}
+
+/// A minute, and a second for every 64 KiB: slower than that nobody waits for. Chosen.
+fn transfer_time(bytes: u64) -> Duration {
+    Duration::from_secs(60 + bytes / (64 << 10))
+}
+
+/// A file on its way out.
+pub(crate) struct Outgoing<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) mime: &'a str,
+    pub(crate) bytes: u64,
+    pub(crate) body: reqwest::Body,
+}
+
+/// A file on its way in.
+#[derive(Debug)]
+pub(crate) struct Download {
+    reply: reqwest::Response,
+}
+
+impl Download {
+    /// The type that the homeserver tells.
+    pub(crate) fn mime(&self) -> &str {
+        let value = self.reply.headers().get(header::CONTENT_TYPE);
+        value.and_then(|value| value.to_str().ok()).unwrap_or("")
+    }
+
+    /// The length that the homeserver tells.
+    pub(crate) fn bytes(&self) -> Option<u64> {
+        self.reply.content_length()
+    }
+
+    /// The next piece; a stream that stalls is a network fault.
+    pub(crate) async fn next(&mut self) -> Result<Option<Bytes>, CallError> {
+        match tokio::time::timeout(STALL_TIMEOUT, self.reply.chunk()).await {
+            Ok(Ok(piece)) => Ok(piece),
+            Ok(Err(_)) | Err(_) => Err(CallError::Network { endpoint: "download" }),
+        }
+    }
+}

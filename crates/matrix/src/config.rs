@@ -1,0 +1,295 @@
+//! What the operator may set.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use url::Url;
+use wxgate_contract::NetworkId;
+
+use crate::secret::Secret;
+
+/// Called with the address that was bound.
+pub type Bound = Arc<dyn Fn(SocketAddr) + Send + Sync>;
+
+/// The application service.
+#[derive(Clone)]
+pub struct MatrixConfig {
+    /// Its network, `matrix`.
+    pub network: NetworkId,
+    /// Id of the registration; the homeserver's ping names it.
+    pub id: String,
+    /// Where the homeserver's client API is.
+    pub homeserver: Url,
+    /// The domain of its users.
+    pub domain: String,
+    /// Where the homeserver delivers events.
+    pub listen: SocketAddr,
+    /// We to the homeserver.
+    pub as_token: Secret,
+    /// The homeserver to us.
+    pub hs_token: Secret,
+    /// The token of the second registration, with which local users speak as themselves; empty
+    /// when there is none.
+    pub puppet_token: Secret,
+    /// Localpart of the bot.
+    pub bot_localpart: String,
+    /// Display name of the bot.
+    pub bot_name: String,
+    /// What localparts of ghosts and aliases begin with; the registration reserves it.
+    pub prefix: String,
+    /// Display name of a ghost: `{name}` and `{mark}`, which is empty for human beings.
+    pub name_template: String,
+    /// Who may do what.
+    pub permissions: Permissions,
+    /// Whether rooms are encrypted.
+    pub encryption: Encryption,
+    /// How a person hears what became of a message.
+    pub receipts: Receipts,
+    /// Largest file that is taken from Matrix.
+    pub max_media_bytes: u64,
+    /// Groups with at most this many members get all of them as ghosts at once; in larger ones
+    /// they come as they speak.
+    pub members_at_once: usize,
+    /// Timings; tests shorten them.
+    pub timings: Timings,
+    /// Called once the listener is open.
+    pub on_bound: Option<Bound>,
+}
+
+impl std::fmt::Debug for MatrixConfig {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("MatrixConfig")
+            .field("network", &self.network)
+            .field("homeserver", &self.homeserver.as_str())
+            .field("domain", &self.domain)
+            .field("listen", &self.listen)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A setting that cannot be used, as a sentence that names its key.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{key}: {what}")]
+pub struct SettingError {
+    /// The key below `matrix.appservice`.
+    pub key: &'static str,
+    /// What is wrong with it.
+    pub what: String,
+}
+
+impl MatrixConfig {
+    /// The defaults for a homeserver.
+    pub fn new(network: NetworkId, homeserver: Url, domain: impl Into<String>, listen: SocketAddr) -> Self {
+        Self {
+            network,
+            id: "wechat".to_owned(),
+            homeserver,
+            domain: domain.into(),
+            listen,
+            as_token: Secret::default(),
+            hs_token: Secret::default(),
+            puppet_token: Secret::default(),
+            bot_localpart: "wechatbot".to_owned(),
+            bot_name: "WeChat bridge".to_owned(),
+            prefix: "wechat_".to_owned(),
+            name_template: "{name}{mark} (WeChat)".to_owned(),
+            permissions: Permissions::default(),
+            encryption: Encryption::Off,
+            receipts: Receipts::default(),
+            max_media_bytes: 100 << 20,
+            members_at_once: 50,
+            timings: Timings::default(),
+            on_bound: None,
+        }
+    }
+
+    /// Everything that is wrong with the settings, at once.
+    pub fn check(&self) -> Vec<SettingError> {
+        let mut wrong = Vec::new();
+        let mut say = |key, what: &str| wrong.push(SettingError { key, what: what.to_owned() });
+        if !matches!(self.homeserver.scheme(), "http" | "https") || self.homeserver.cannot_be_a_base() {
+            say("homeserver", "must be an http or https address such as http://127.0.0.1:8008");
+        }
+        if self.domain.is_empty() || self.domain.contains(['/', '@', '#', ' ']) {
+            say("domain", "must be the server name in your users' ids: example.org in @me:example.org");
+        }
+        if self.as_token.is_empty() {
+            say("as_token_file", "names no token; `wxgate matrix registration` writes one");
+        }
+        if self.hs_token.is_empty() {
+            say("hs_token_file", "names no token; `wxgate matrix registration` writes one");
+        }
+        if !self.as_token.is_empty() && self.as_token.is(self.hs_token.reveal()) {
+            say("hs_token_file", "must hold another token than as_token_file");
+        }
+        let is_localpart = |text: &str| {
+            !text.is_empty()
+                && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"._-".contains(&b))
+        };
+        if !is_localpart(&self.prefix) {
+            say("user_prefix", "may hold a-z, 0-9, '.', '_' and '-', and not nothing");
+        }
+        if !is_localpart(&self.bot_localpart) || self.bot_localpart.starts_with(&self.prefix) {
+            say("bot", "may hold a-z, 0-9, '.', '_' and '-', and must not begin with user_prefix");
+        }
+        if !self.name_template.contains("{name}") {
+            say("name_template", "must contain {name}");
+        }
+        if self.encryption == Encryption::Default {
+            say(
+                "encryption",
+                "\"default\" is not supported by this build: rooms cannot be encrypted yet; use \"off\" or \"allow\"",
+            );
+        }
+        wrong
+    }
+}
+
+/// Whether rooms are encrypted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Encryption {
+    /// Never; nobody may switch it on in a room of ours.
+    Off,
+    /// When somebody switches it on. This build cannot read such rooms and says so in them.
+    Allow,
+    /// From the start.
+    Default,
+}
+
+/// How a person hears what became of a message. Failures are told in any case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Receipts {
+    /// The bot marks what was delivered as read.
+    pub by_bot: bool,
+    /// `com.beeper.message_send_status` events, for clients that show them.
+    pub status_events: bool,
+    /// A notice in the room for what was not, or may not have been, delivered.
+    pub notices: bool,
+}
+
+impl Default for Receipts {
+    fn default() -> Self {
+        Self { by_bot: true, status_events: true, notices: true }
+    }
+}
+
+/// What somebody may do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// Nothing.
+    #[default]
+    Nobody,
+    /// Speak through somebody else's account, where that was set up.
+    Relay,
+    /// Have accounts of their own.
+    User,
+    /// Everything.
+    Admin,
+}
+
+impl std::str::FromStr for Level {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "relay" => Ok(Self::Relay),
+            "user" => Ok(Self::User),
+            "admin" => Ok(Self::Admin),
+            _ => Err(format!("{text:?} is no permission; there are \"relay\", \"user\" and \"admin\"")),
+        }
+    }
+}
+
+/// Who may do what: a user id, else its domain, else `*`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Permissions(BTreeMap<String, Level>);
+
+impl Permissions {
+    /// From the pairs of the configuration.
+    ///
+    /// # Errors
+    /// Names the key that is no user id, no domain and not `*`.
+    pub fn new(pairs: impl IntoIterator<Item = (String, Level)>) -> Result<Self, SettingError> {
+        let mut levels = BTreeMap::new();
+        for (who, level) in pairs {
+            let is_user =
+                who.strip_prefix('@').is_some_and(|rest| rest.contains(':') && !rest.starts_with(':'));
+            let is_domain = !who.is_empty() && !who.contains(['@', '/', ' ']);
+            if !is_user && !is_domain {
+                let what = format!("{who:?} is neither a user id (@me:example.org) nor a domain nor \"*\"");
+                return Err(SettingError { key: "permissions", what });
+            }
+            levels.insert(who, level);
+        }
+        Ok(Self(levels))
+    }
+
+    /// What `user_id` may do.
+    pub fn of(&self, user_id: &str) -> Level {
+        let domain = user_id.split_once(':').map_or("", |(_, domain)| domain);
+        [user_id, domain, "*"].into_iter().find_map(|key| self.0.get(key)).copied().unwrap_or_default()
+    }
+}
+
+/// How long things take.
+#[derive(Clone, Copy, Debug)]
+pub struct Timings {
+    /// One call, uploads and downloads aside. Synapse answers within seconds or hangs.
+    pub call_timeout: Duration,
+    /// First pause before the homeserver is tried again; doubles up to the cap.
+    pub first_pause: Duration,
+    /// Longest such pause. Chosen: what waits goes out within seconds of the homeserver's return.
+    pub longest_pause: Duration,
+}
+
+impl Default for Timings {
+    fn default() -> Self {
+        Self {
+            call_timeout: Duration::from_secs(60),
+            first_pause: Duration::from_millis(500),
+            longest_pause: Duration::from_secs(10),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config() -> MatrixConfig {
+        let homeserver = Url::parse("http://127.0.0.1:8008").unwrap();
+        let listen = "127.0.0.1:0".parse().unwrap();
+        MatrixConfig {
+            as_token: Secret::new("a"),
+            hs_token: Secret::new("h"),
+            ..MatrixConfig::new("matrix".into(), homeserver, "example.org", listen)
+        }
+    }
+
+    #[test]
+    fn every_fault_is_told_at_once_and_names_its_key() {
+        assert_eq!(config().check(), []);
+        let bad = MatrixConfig {
+            hs_token: Secret::new("a"),
+            prefix: "WeChat".to_owned(),
+            name_template: "x".to_owned(),
+            encryption: Encryption::Default,
+            ..config()
+        };
+        let keys: Vec<_> = bad.check().into_iter().map(|wrong| wrong.key).collect();
+        assert_eq!(keys, ["hs_token_file", "user_prefix", "name_template", "encryption"]);
+    }
+
+    #[test]
+    fn the_most_particular_permission_counts() {
+        let pairs = [("*", Level::Relay), ("example.org", Level::User), ("@me:example.org", Level::Admin)];
+        let permissions = Permissions::new(pairs.map(|(who, level)| (who.to_owned(), level))).unwrap();
+        assert_eq!(permissions.of("@me:example.org"), Level::Admin);
+        assert_eq!(permissions.of("@you:example.org"), Level::User);
+        assert_eq!(permissions.of("@you:elsewhere"), Level::Relay);
+        assert_eq!(Permissions::default().of("@you:elsewhere"), Level::Nobody);
+        assert!(Permissions::new([("@me".to_owned(), Level::User)]).is_err());
+    }
+}

@@ -1,0 +1,141 @@
+//! Greets the homeserver at the start, and again whenever it was away.
+//!
+//! A greeting makes the bot, learns what the homeserver can do and lets it ping us: that proves both
+//! directions and makes Synapse hand over at once what it kept meanwhile. Source: the Matrix notes,
+//! section 3. While the homeserver is away no delivery is begun.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+use wxgate_contract::{Health, Stop};
+
+use crate::api::media::MediaConfig;
+use crate::api::server::{GetCapabilities, Ping};
+use crate::client::{Actor, CallError};
+use crate::shared::{Facts, Shared};
+
+/// How often a homeserver that we reach and that does not reach us is asked again.
+const DEAF_PAUSE: Duration = Duration::from_secs(15);
+
+/// How a greeting went.
+enum Greeting {
+    /// Both directions work.
+    Good,
+    /// We reach it; it does not reach us. What to do, as a sentence.
+    Deaf(String),
+    /// It does not know us. What to do, as a sentence.
+    Stranger(String),
+    /// It is away.
+    Away(CallError),
+}
+
+/// Greets until told to stop.
+pub(crate) async fn run(shared: Arc<Shared>, seed: [u8; 32], stop: Stop) {
+    let mut dice = StdRng::from_seed(seed);
+    let mut reach = shared.client.reach();
+    let timings = shared.config.timings;
+    let mut pause = timings.first_pause;
+    loop {
+        let greeting = tokio::select! {
+            () = stop.stopping() => return,
+            greeting = shared.greet(&mut dice) => greeting,
+        };
+        let wait = match greeting {
+            Greeting::Good => {
+                pause = timings.first_pause;
+                shared.client.reached();
+                shared.health(Health::Up);
+                let lost = reach.wait_for(|is_there| !is_there);
+                tokio::select! {
+                    () = stop.stopping() => return,
+                    _ = lost => {}
+                }
+                shared.health(Health::Degraded { why: "the homeserver does not answer".to_owned() });
+                Duration::ZERO
+            }
+            Greeting::Deaf(step) => {
+                // What it was to be given can still be given.
+                shared.client.reached();
+                shared.health(Health::NeedsHuman { step });
+                DEAF_PAUSE.min(timings.longest_pause)
+            }
+            Greeting::Stranger(step) => {
+                shared.health(Health::NeedsHuman { step });
+                timings.longest_pause
+            }
+            Greeting::Away(error) => {
+                shared.health(Health::Degraded { why: error.to_string() });
+                pause = (pause * 2).min(timings.longest_pause);
+                pause
+            }
+        };
+        let wait = wait.mul_f64(dice.random_range(0.5..1.0));
+        tokio::select! {
+            () = stop.stopping() => return,
+            () = tokio::time::sleep(wait) => {}
+        }
+    }
+}
+
+impl Shared {
+    fn health(&self, health: Health) {
+        self.far.health(&self.network, health);
+    }
+
+    async fn greet(&self, dice: &mut StdRng) -> Greeting {
+        let facts = match self.learn().await {
+            Ok(facts) => facts,
+            Err(error) if error.is_passing() => return Greeting::Away(error),
+            Err(error) => return Greeting::Stranger(stranger(&error)),
+        };
+        self.facts.send_replace(Some(facts));
+        let transaction_id = format!("{:032x}", dice.random::<u128>());
+        let ping = Ping { id: &self.config.id, transaction_id: &transaction_id };
+        match self.client.call(Actor::Service, &ping).await {
+            Ok(pong) => {
+                tracing::info!(duration_ms = pong.duration_ms, "the homeserver reaches us");
+                Greeting::Good
+            }
+            // From before pings were a part of the specification: one direction is proven.
+            Err(error) if matches!(error.code(), "M_UNRECOGNIZED" | "M_NOT_FOUND") => Greeting::Good,
+            Err(error) if error.code() == "M_URL_NOT_SET" => Greeting::Stranger(
+                "the registration on the homeserver has no url; install the present one".to_owned(),
+            ),
+            Err(CallError::Refused { message, .. }) => Greeting::Deaf(deaf(&message)),
+            // Synapse answers 502 and 504 when our listener does not answer; an answer it is.
+            Err(CallError::Failed { status: 502 | 504, .. }) => Greeting::Deaf(deaf("")),
+            Err(error) => Greeting::Away(error),
+        }
+    }
+
+    async fn learn(&self) -> Result<Facts, CallError> {
+        let has_devices = self.make_bot().await?;
+        let bot = Actor::As { user_id: self.names.bot(), device_id: None };
+        let capabilities = self.client.call(bot, &GetCapabilities).await?;
+        let upload_bytes = match self.client.call(bot, &MediaConfig).await {
+            Ok(limits) => limits.upload_bytes,
+            Err(error) if error.is_passing() => return Err(error),
+            Err(_) => None,
+        };
+        let room_version = capabilities.default_room_version().to_owned();
+        Ok(Facts { room_version, has_devices, upload_bytes })
+    }
+}
+
+fn deaf(message: &str) -> String {
+    let detail = if message.is_empty() { String::new() } else { format!(" ({message})") };
+    format!("the homeserver cannot reach this gateway; check the url in its registration{detail}")
+}
+
+fn stranger(error: &CallError) -> String {
+    let what = match error.code() {
+        "M_UNKNOWN_TOKEN" | "M_MISSING_TOKEN" => {
+            "the homeserver does not know the as_token; install the registration and restart the homeserver"
+        }
+        "M_EXCLUSIVE" => "the registration on the homeserver reserves other names; install the present one",
+        _ => "the homeserver refuses the bot",
+    };
+    format!("{what} ({error})")
+}

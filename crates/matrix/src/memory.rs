@@ -1,0 +1,233 @@
+//! What the adapter must remember: notes at the far end, and a bounded part of them at hand.
+//!
+//! Ten thousand ghosts and two thousand rooms stay in the store; here is only what was in use
+//! lately. A note is written before the thing is taken for remembered, never the other way round.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use wxgate_contract::{Batch, ChatRef, FarEnd, FarError, NetworkId, Note, PersonRef};
+
+use crate::names::hex;
+
+/// Things of one kind at hand, at most twice this many. Chosen: an entry is a few hundred bytes,
+/// and a read from the store costs less than a call to the homeserver.
+const AT_HAND: usize = 2048;
+/// Longest key of a note that is written as it is; the contract allows 512 bytes.
+const KEY_BYTES: usize = 400;
+
+/// A ghost that exists on the homeserver.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Ghost {
+    /// Whom it stands for; `None` is the owner of an account.
+    pub(crate) person: Option<PersonRef>,
+    pub(crate) user_id: String,
+    /// Its display name as last set.
+    #[serde(default)]
+    pub(crate) name: String,
+    /// Where its picture is on the homeserver; empty for none.
+    #[serde(default)]
+    pub(crate) avatar_url: String,
+    /// Which picture that is, as the account names it.
+    #[serde(default)]
+    pub(crate) avatar: String,
+    /// It has a device, so that its transaction ids are remembered.
+    #[serde(default)]
+    pub(crate) has_device: bool,
+}
+
+/// A room that mirrors a chat.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Room {
+    pub(crate) room_id: String,
+    pub(crate) chat: ChatRef,
+    pub(crate) is_direct: bool,
+    /// Name and topic as last set.
+    #[serde(default)]
+    pub(crate) name: String,
+    #[serde(default)]
+    pub(crate) topic: String,
+    /// People without an account of their own may speak here through the account.
+    #[serde(default)]
+    pub(crate) relay: bool,
+}
+
+/// Notes of one kind.
+pub(crate) struct Shelf<T> {
+    prefix: &'static str,
+    // Locked for the length of a lookup; many deliveries read side by side.
+    recent: Mutex<Recent<T>>,
+}
+
+/// Two generations: what is asked for moves to the young one; when that is full, the old one goes.
+struct Recent<T> {
+    young: HashMap<String, Arc<T>>,
+    old: HashMap<String, Arc<T>>,
+}
+
+impl<T> Recent<T> {
+    fn get(&mut self, key: &str) -> Option<Arc<T>> {
+        if let Some(found) = self.young.get(key) {
+            return Some(Arc::clone(found));
+        }
+        let (key, found) = self.old.remove_entry(key)?;
+        self.put(key, Arc::clone(&found));
+        Some(found)
+    }
+
+    fn put(&mut self, key: String, value: Arc<T>) {
+        if self.young.len() >= AT_HAND {
+            self.old = std::mem::take(&mut self.young);
+        }
+        self.young.insert(key, value);
+    }
+
+    fn remove(&mut self, key: &str) {
+        self.young.remove(key);
+        self.old.remove(key);
+    }
+}
+
+impl<T: Serialize + DeserializeOwned> Shelf<T> {
+    fn new(prefix: &'static str) -> Self {
+        Self { prefix, recent: Mutex::new(Recent { young: HashMap::new(), old: HashMap::new() }) }
+    }
+
+    fn recent(&self) -> MutexGuard<'_, Recent<T>> {
+        self.recent.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn key(&self, key: &str) -> String {
+        match key.len() <= KEY_BYTES {
+            true => format!("{}/{key}", self.prefix),
+            false => format!("{}/#{}", self.prefix, hex(key.as_bytes())),
+        }
+    }
+
+    /// The thing of that name; `None` when there is none or its note cannot be read any more.
+    pub(crate) async fn get(&self, memory: &Memory, key: &str) -> Result<Option<Arc<T>>, FarError> {
+        let found = self.recent().get(key);
+        if found.is_some() {
+            return Ok(found);
+        }
+        let Some(bytes) = memory.far.note(&memory.network, &self.key(key)).await? else { return Ok(None) };
+        match serde_json::from_slice::<T>(&bytes) {
+            Ok(value) => {
+                let value = Arc::new(value);
+                self.recent().put(key.to_owned(), Arc::clone(&value));
+                Ok(Some(value))
+            }
+            Err(error) => {
+                tracing::warn!(%error, kind = self.prefix, "a note cannot be read and is made anew");
+                Ok(None)
+            }
+        }
+    }
+
+    /// The note that makes the thing lasting.
+    pub(crate) fn note(&self, key: &str, value: &T) -> Note {
+        // Our own types always have a JSON form.
+        let value = serde_json::to_vec(value).unwrap_or_default();
+        Note { key: self.key(key), value: Some(Bytes::from(value)), is_secret: false }
+    }
+
+    /// Writes one thing, then has it at hand.
+    pub(crate) async fn put(&self, memory: &Memory, key: &str, value: T) -> Result<Arc<T>, FarError> {
+        memory.save(vec![self.note(key, &value)]).await?;
+        Ok(self.keep(key, value))
+    }
+
+    /// Has at hand what was just written.
+    pub(crate) fn keep(&self, key: &str, value: T) -> Arc<T> {
+        let value = Arc::new(value);
+        self.recent().put(key.to_owned(), Arc::clone(&value));
+        value
+    }
+
+    /// Forgets one thing for good.
+    pub(crate) async fn forget(&self, memory: &Memory, key: &str) -> Result<(), FarError> {
+        memory.save(vec![Note { key: self.key(key), value: None, is_secret: false }]).await?;
+        self.recent().remove(key);
+        Ok(())
+    }
+}
+
+/// All that is remembered.
+pub(crate) struct Memory {
+    far: Arc<dyn FarEnd>,
+    network: NetworkId,
+    /// By localpart.
+    pub(crate) ghosts: Shelf<Ghost>,
+    /// By lane.
+    pub(crate) rooms: Shelf<Room>,
+    /// Chats by room id: also of rooms that were replaced.
+    pub(crate) chats: Shelf<ChatRef>,
+    /// Rooms that mirror nothing, management rooms above all.
+    foreign: Mutex<Recent<()>>,
+}
+
+impl Memory {
+    pub(crate) fn new(far: Arc<dyn FarEnd>, network: NetworkId) -> Self {
+        Self {
+            far,
+            network,
+            ghosts: Shelf::new("ghost"),
+            rooms: Shelf::new("room"),
+            chats: Shelf::new("chat"),
+            foreign: Mutex::new(Recent { young: HashMap::new(), old: HashMap::new() }),
+        }
+    }
+
+    /// True when the room was found to mirror nothing.
+    pub(crate) fn is_foreign(&self, room_id: &str) -> bool {
+        self.foreign.lock().unwrap_or_else(PoisonError::into_inner).get(room_id).is_some()
+    }
+
+    pub(crate) fn note_foreign(&self, room_id: &str) {
+        self.foreign.lock().unwrap_or_else(PoisonError::into_inner).put(room_id.to_owned(), Arc::new(()));
+    }
+
+    pub(crate) async fn save(&self, notes: Vec<Note>) -> Result<(), FarError> {
+        self.far.commit(&self.network, Batch { notes, ..Batch::default() }).await.map(drop)
+    }
+
+    /// A single note.
+    pub(crate) async fn read(&self, key: &str) -> Result<Option<Bytes>, FarError> {
+        self.far.note(&self.network, key).await
+    }
+
+    /// A chat got a room: both directions in one commit.
+    pub(crate) async fn opened(&self, room: Room) -> Result<Arc<Room>, FarError> {
+        let lane = room.chat.mirrored_on(&self.network).chat;
+        let notes = vec![self.rooms.note(lane.as_str(), &room), self.chats.note(&room.room_id, &room.chat)];
+        self.save(notes).await?;
+        self.chats.keep(&room.room_id, room.chat.clone());
+        Ok(self.rooms.keep(lane.as_str(), room))
+    }
+
+    /// The room of a chat.
+    pub(crate) async fn room_of(&self, chat: &ChatRef) -> Result<Option<Arc<Room>>, FarError> {
+        self.rooms.get(self, chat.mirrored_on(&self.network).chat.as_str()).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_at_hand_is_bounded_and_what_is_used_stays() {
+        let mut recent = Recent { young: HashMap::new(), old: HashMap::new() };
+        recent.put("kept".to_owned(), Arc::new(0));
+        for n in 0..10 * AT_HAND {
+            recent.put(n.to_string(), Arc::new(n));
+            recent.get("kept");
+        }
+        assert!(recent.young.len() + recent.old.len() <= 2 * AT_HAND);
+        assert_eq!(recent.get("kept").as_deref(), Some(&0));
+        assert_eq!(recent.get("0"), None);
+    }
+}

@@ -1,0 +1,78 @@
+//! Which accounts this network mirrors: those whose owners are people of Matrix with permission.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::broadcast;
+use tokio::sync::broadcast::error::RecvError;
+use wxgate_contract::{AccountView, Command, FeedEvent, Stop};
+
+use crate::config::Level;
+use crate::shared::Shared;
+use crate::trouble::Trouble;
+
+/// Pause before the directory is asked again after it failed.
+const RETRY: Duration = Duration::from_secs(5);
+
+/// Listens to the feed until told to stop.
+pub(crate) async fn run(shared: Arc<Shared>, mut feed: broadcast::Receiver<FeedEvent>, stop: Stop) {
+    let all = async {
+        while let Err(error) = shared.mirror_all().await {
+            tracing::warn!(%error, "the accounts cannot be read yet");
+            tokio::time::sleep(RETRY).await;
+        }
+    };
+    tokio::select! {
+        () = stop.stopping() => return,
+        () = all => {}
+    }
+    loop {
+        let event = tokio::select! {
+            () = stop.stopping() => return,
+            event = feed.recv() => event,
+        };
+        let done = match event {
+            Ok(event) => shared.changed(&event).await,
+            Err(RecvError::Lagged(_)) => {
+                shared.owners.changed();
+                shared.mirror_all().await
+            }
+            Err(RecvError::Closed) => return,
+        };
+        if let Err(error) = done {
+            tracing::warn!(%error, "a change of the accounts could not be followed");
+        }
+    }
+}
+
+impl Shared {
+    async fn mirror_all(&self) -> Result<(), Trouble> {
+        for view in self.directory.all_accounts().await? {
+            self.mirror(&view).await?;
+        }
+        Ok(())
+    }
+
+    async fn changed(&self, event: &FeedEvent) -> Result<(), Trouble> {
+        if let FeedEvent::Accounts(owner) = event {
+            self.owners.changed();
+            for view in self.directory.accounts(owner).await? {
+                self.mirror(&view).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Mirrors an account if its owner may have one here. Doing it again changes nothing.
+    async fn mirror(&self, view: &AccountView) -> Result<(), Trouble> {
+        let Some(id) = self.owners.id_of(&view.owner).await? else { return Ok(()) };
+        if self.config.permissions.of(&id) < Level::User {
+            return Ok(());
+        }
+        let command = Command::Mirror { account: view.network.clone(), face: self.network.clone() };
+        match self.control.run(None, command).await {
+            Ok(_) => Ok(()),
+            Err(error) => Err(Trouble::NotYet(error.to_string())),
+        }
+    }
+}

@@ -1,0 +1,307 @@
+//! One room per chat, opened when the chat first says something.
+//!
+//! The alias is made from the chat's lasting key, so an attempt that was cut off leads to the same
+//! room. What a room mirrors stands in its creation content, which nobody can change: a room whose
+//! note was never written is recognised by it.
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+use wxgate_contract::{ChatKind, ChatProfile, ChatRef, PersonRef};
+
+use crate::api::membership::{Invite, Join, JoinedMembers};
+use crate::api::room::{CreateRoom, DeleteAlias, GetStateEvent, ResolveAlias, StateEvent};
+use crate::client::CallError;
+use crate::memory::{Ghost, Room};
+use crate::shared::Shared;
+use crate::trouble::Trouble;
+
+/// What a room mirrors, in its creation content.
+const MIRRORS: &str = "wxgate.chat";
+/// From this version on the creator stands above all power levels and must not be listed in them.
+/// Source: room version 12, https://spec.matrix.org/v1.16/rooms/v12/
+const CREATOR_RULES: u32 = 12;
+
+impl Shared {
+    /// The room of a chat, opened when there is none.
+    pub(crate) async fn room(&self, chat: &ChatRef) -> Result<Arc<Room>, Trouble> {
+        match self.memory.room_of(chat).await? {
+            Some(room) => Ok(room),
+            None => self.open(chat).await,
+        }
+    }
+
+    /// Which chat a room mirrors; `None` for rooms that are none of ours.
+    pub(crate) async fn chat_of(&self, room_id: &str) -> Result<Option<Arc<ChatRef>>, Trouble> {
+        if let Some(chat) = self.memory.chats.get(&self.memory, room_id).await? {
+            return Ok(Some(chat));
+        }
+        if self.memory.is_foreign(room_id) {
+            return Ok(None);
+        }
+        // It may be a room that was made and not written down before the program died.
+        let Some(chat) = self.made_for(room_id).await? else {
+            self.memory.note_foreign(room_id);
+            return Ok(None);
+        };
+        if self.memory.room_of(&chat).await?.is_some() {
+            return Ok(Some(self.memory.chats.put(&self.memory, room_id, chat).await?));
+        }
+        let profile = self.profile(&chat).await?;
+        self.adopt(room_id.to_owned(), &profile, &chat).await?;
+        Ok(Some(Arc::new(chat)))
+    }
+
+    /// What the creation of a room says that it mirrors, if the bot made it.
+    async fn made_for(&self, room_id: &str) -> Result<Option<ChatRef>, Trouble> {
+        let question = GetStateEvent { room_id, kind: "m.room.create" };
+        let created = match self.client.call(self.bot(), &question).await {
+            Ok(created) => created,
+            Err(error) if error.is_passing() => return Err(error.into()),
+            // The bot is not in it: it made no room that it left.
+            Err(_) => return Ok(None),
+        };
+        // Anybody could write such content into a room of their own.
+        if created.sender != self.names.bot() {
+            return Ok(None);
+        }
+        Ok(created.content.get(MIRRORS).and_then(|chat| serde_json::from_value(chat.clone()).ok()))
+    }
+
+    async fn profile(&self, chat: &ChatRef) -> Result<ChatProfile, Trouble> {
+        let unknown = || ChatProfile {
+            chat: chat.chat.clone(),
+            kind: ChatKind::Group,
+            title: String::new(),
+            topic: String::new(),
+            is_owned: false,
+            owner: None,
+            members: None,
+            is_gone: false,
+        };
+        Ok(self.directory.chat(chat).await?.unwrap_or_else(unknown))
+    }
+
+    async fn open(&self, chat: &ChatRef) -> Result<Arc<Room>, Trouble> {
+        let profile = self.profile(chat).await?;
+        let alias = self.names.alias(chat);
+        let partner = self.partner(&profile, chat).await?;
+        let request = self.creation(&profile, chat, partner.as_deref(), &alias).await?;
+        // Twice: an alias may lead to a room that the bot has left.
+        for _ in 0..2 {
+            let room_id = match self.client.call(self.bot(), &request).await {
+                Ok(made) => Some(made.room_id),
+                Err(error) if error.code() == "M_ROOM_IN_USE" => self.find(&alias).await?,
+                Err(error) => return Err(error.into()),
+            };
+            let Some(room_id) = room_id else { continue };
+            let room = self.adopt(room_id, &profile, chat).await?;
+            if let Some(partner) = &partner {
+                self.bring(&room.room_id, partner).await?;
+            }
+            return Ok(room);
+        }
+        Err(Trouble::NotYet("the alias of the chat's room leads nowhere".to_owned()))
+    }
+
+    async fn adopt(
+        &self,
+        room_id: String,
+        profile: &ChatProfile,
+        chat: &ChatRef,
+    ) -> Result<Arc<Room>, Trouble> {
+        let room = Room {
+            room_id,
+            chat: chat.clone(),
+            is_direct: is_direct(profile.kind),
+            name: room_name(profile),
+            topic: profile.topic.clone(),
+            relay: false,
+        };
+        Ok(self.memory.opened(room).await?)
+    }
+
+    /// The room that an alias leads to, if the bot is in it; else the alias is taken away.
+    async fn find(&self, alias: &str) -> Result<Option<String>, Trouble> {
+        let alias = self.names.full_alias(alias);
+        let room_id = match self.client.call(self.bot(), &ResolveAlias { alias: &alias }).await {
+            Ok(found) => found.room_id,
+            Err(error) if error.code() == "M_NOT_FOUND" => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        match self.client.call(self.bot(), &JoinedMembers { room_id: &room_id }).await {
+            Ok(_) => Ok(Some(room_id)),
+            Err(error) if error.is_passing() => Err(error.into()),
+            Err(_) => {
+                self.client.call(self.bot(), &DeleteAlias { alias: &alias }).await?;
+                Ok(None)
+            }
+        }
+    }
+
+    /// The ghost of the other side of a private chat.
+    async fn partner(&self, profile: &ChatProfile, chat: &ChatRef) -> Result<Option<Arc<Ghost>>, Trouble> {
+        if !is_direct(profile.kind) {
+            return Ok(None);
+        }
+        // A private chat and its person share their key, as far as they share a network.
+        let person = PersonRef { network: chat.network.clone(), person: chat.chat.as_str().into() };
+        Ok(Some(self.ghost(&person, &profile.title).await?))
+    }
+
+    /// Brings a ghost into a room, whether it was invited or not.
+    pub(crate) async fn bring(&self, room_id: &str, ghost: &Ghost) -> Result<(), Trouble> {
+        match self.client.call(self.as_ghost(ghost), &Join { room_id }).await {
+            Ok(_) => return Ok(()),
+            Err(error) if error.code() != "M_FORBIDDEN" => return Err(error.into()),
+            Err(_) => {}
+        }
+        self.client.call(self.bot(), &Invite { room_id, user_id: &ghost.user_id }).await?;
+        self.client.call(self.as_ghost(ghost), &Join { room_id }).await?;
+        Ok(())
+    }
+
+    /// Forgets a room that is lost to the bot, and opens another one.
+    pub(crate) async fn reopen(&self, room: &Room) -> Result<Arc<Room>, Trouble> {
+        let lane = room.chat.mirrored_on(&self.network).chat;
+        tracing::warn!(lane = %lane, "the room of a chat is lost; it gets another one");
+        self.memory.rooms.forget(&self.memory, lane.as_str()).await?;
+        self.open(&room.chat).await
+    }
+
+    /// True when the bot is in the room.
+    pub(crate) async fn is_inside(&self, room_id: &str) -> Result<bool, CallError> {
+        match self.client.call(self.bot(), &JoinedMembers { room_id }).await {
+            Ok(members) => Ok(members.joined.contains_key(self.names.bot())),
+            Err(error) if error.is_passing() => Err(error),
+            Err(_) => Ok(false),
+        }
+    }
+
+    async fn creation(
+        &self,
+        profile: &ChatProfile,
+        chat: &ChatRef,
+        partner: Option<&Ghost>,
+        alias: &str,
+    ) -> Result<CreateRoom, Trouble> {
+        let owner = self.owners.id_of_owner(&chat.network).await?;
+        let name = room_name(profile);
+        let invite = owner.iter().cloned().chain(partner.map(|ghost| ghost.user_id.clone())).collect();
+        let state =
+            |kind, state_key: &str, content| StateEvent { kind, state_key: state_key.to_owned(), content };
+        let bridge = self.bridge_info(profile, chat, &name);
+        let key = format!("wxgate://{}/{}", chat.network, chat.chat);
+        let mut initial_state = vec![
+            state("m.bridge", &key, bridge.clone()),
+            state("uk.half-shot.bridge", &key, bridge),
+            state("m.room.guest_access", "", json!({ "guest_access": "forbidden" })),
+        ];
+        if partner.is_some() {
+            // So that clients name a private room after the other side and not after the bot too.
+            let members = json!({ "service_members": [self.names.bot()] });
+            initial_state.push(state("io.element.functional_members", "", members));
+        }
+        Ok(CreateRoom {
+            room_alias_name: Some(alias.to_owned()),
+            name,
+            topic: profile.topic.clone(),
+            visibility: "private",
+            preset: "private_chat",
+            is_direct: is_direct(profile.kind),
+            invite,
+            creation_content: json!({ MIRRORS: chat }),
+            initial_state,
+            power_level_content_override: self.power_levels(profile, owner.as_deref(), &chat.network),
+        })
+    }
+
+    /// Source: MSC2346, https://github.com/matrix-org/matrix-spec-proposals/pull/2346
+    fn bridge_info(&self, profile: &ChatProfile, chat: &ChatRef, name: &str) -> Value {
+        let mut channel = json!({ "id": chat.chat.as_str() });
+        if !name.is_empty() {
+            channel["displayname"] = json!(name);
+        }
+        json!({
+            "bridgebot": self.names.bot(),
+            "creator": self.names.bot(),
+            "protocol": { "id": "wechat", "displayname": "WeChat", "external_url": "https://www.wechat.com" },
+            "network": { "id": chat.network.name(), "displayname": chat.network.name() },
+            "channel": channel,
+            "com.beeper.room_type.v2": if is_direct(profile.kind) { "dm" } else { "group_dm" },
+        })
+    }
+
+    /// Everybody may speak; what the chat itself cannot undo is left to the bot.
+    pub(crate) fn power_levels(
+        &self,
+        profile: &ChatProfile,
+        owner: Option<&str>,
+        account: &wxgate_contract::NetworkId,
+    ) -> Value {
+        let mut users = serde_json::Map::new();
+        if creator_is_listed(&self.facts().room_version) {
+            users.insert(self.names.bot().to_owned(), json!(100));
+        }
+        if let (true, Some(owner)) = (profile.is_owned, owner) {
+            users.insert(owner.to_owned(), json!(50));
+        }
+        if let Some(person) = profile.owner.clone().filter(|_| !profile.is_owned && !is_direct(profile.kind))
+        {
+            let ghost = self.names.ghost(&PersonRef { network: account.clone(), person });
+            users.insert(self.names.user_id(&ghost), json!(50));
+        }
+        json!({
+            "users": users,
+            "users_default": 0,
+            "events_default": 0,
+            "state_default": 50,
+            "invite": 50,
+            "kick": 50,
+            "ban": 50,
+            "redact": 50,
+            "events": {
+                "m.room.encryption": 100,
+                "m.room.tombstone": 100,
+                "m.room.server_acl": 100,
+                "m.room.history_visibility": 100,
+                "m.room.power_levels": 100,
+            },
+        })
+    }
+}
+
+fn creator_is_listed(version: &str) -> bool {
+    // Versions that are no numbers belong to experiments, which follow the newest rules.
+    version.parse::<u32>().is_ok_and(|version| version < CREATOR_RULES)
+}
+
+fn is_direct(kind: ChatKind) -> bool {
+    match kind {
+        ChatKind::Private | ChatKind::Official | ChatKind::System => true,
+        ChatKind::Group => false,
+    }
+}
+
+/// The name of a chat's room; groups without a title are named after some of their members.
+pub(crate) fn room_name(profile: &ChatProfile) -> String {
+    const SOME: usize = 4;
+    if !profile.title.is_empty() {
+        return profile.title.clone();
+    }
+    let members =
+        profile.members.iter().flatten().filter(|member| !member.is_self && !member.name.is_empty());
+    let names: Vec<&str> = members.take(SOME).map(|member| member.name.as_str()).collect();
+    names.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_creator_is_listed_up_to_room_version_11() {
+        assert!(creator_is_listed("11") && creator_is_listed("1"));
+        assert!(!creator_is_listed("12") && !creator_is_listed("org.matrix.hydra.11"));
+    }
+}

@@ -1,0 +1,152 @@
+//! One run of the application service: the listener, the taking of transactions, deliveries, and the
+//! watch on the homeserver, side by side.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+use wxgate_contract::{
+    Adapter, AdapterContext, AdapterError, BoxFuture, Capabilities, CommandError, Delivery, FarError, Health,
+    NetworkId, Order, Stop, Stopped,
+};
+
+use crate::client::Client;
+use crate::config::MatrixConfig;
+use crate::inbound::effects::{self, EFFECTS};
+use crate::inbound::{Inbound, TRANSACTIONS};
+use crate::shared::Shared;
+use crate::{greet, listen, mirror};
+
+/// Deliveries under way at once. The bridge hands out no more; see its lanes.
+const MAX_ERRANDS: usize = 16;
+/// For deliveries that are under way when the end is announced. Chosen: within any grace period.
+const LAST_ERRANDS: Duration = Duration::from_secs(3);
+
+/// A homeserver, as its application service.
+#[derive(Debug)]
+pub struct MatrixAdapter {
+    config: MatrixConfig,
+}
+
+impl MatrixAdapter {
+    /// The application service as configured; it listens once it runs.
+    #[must_use]
+    pub fn new(config: MatrixConfig) -> Self {
+        Self { config }
+    }
+}
+
+impl Adapter for MatrixAdapter {
+    fn network(&self) -> &NetworkId {
+        &self.config.network
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities {
+            browses: false,
+            mirrors: true,
+            // Longer ones are split; see `outbound/split.rs`.
+            max_text_chars: 1_000_000,
+            carries_files: true,
+            can_recall: true,
+            shows_authors: true,
+        }
+    }
+
+    fn run(&self, ctx: AdapterContext) -> BoxFuture<'_, Result<Stopped, AdapterError>> {
+        Box::pin(run(self.config.clone(), ctx))
+    }
+}
+
+async fn run(config: MatrixConfig, ctx: AdapterContext) -> Result<Stopped, AdapterError> {
+    let wrong: Vec<String> = config.check().iter().map(ToString::to_string).collect();
+    if !wrong.is_empty() {
+        return Err(AdapterError::Fatal(format!("matrix.appservice: {}", wrong.join("; "))));
+    }
+    let client = Client::new(&config).map_err(|error| AdapterError::Fatal(error.to_string()))?;
+    let listener = bind(&config).await?;
+    let (stop, seed) = (ctx.stop.clone(), ctx.seed);
+    ctx.far.health(&ctx.network, Health::Starting);
+    let feed = ctx.directory.subscribe();
+    let (shared, orders) = Shared::new(config, client, ctx);
+
+    let (transaction, transactions) = mpsc::channel(TRANSACTIONS);
+    let (effect, effects) = mpsc::channel(EFFECTS);
+    let (addressed, questions) = mpsc::channel(EFFECTS);
+    let router = listen::router(shared.config.hs_token.clone(), transaction);
+    let mut tasks = JoinSet::new();
+    tasks.spawn(listen::serve(listener, router, stop.clone()));
+    tasks.spawn(Inbound::new(Arc::clone(&shared), effect).run(transactions, stop.clone()));
+    tasks.spawn(effects::run(Arc::clone(&shared), effects, addressed, stop.clone()));
+    tasks.spawn(crate::desk::run(Arc::clone(&shared), questions, stop.clone()));
+    tasks.spawn(greet::run(Arc::clone(&shared), seed, stop.clone()));
+    tasks.spawn(mirror::run(Arc::clone(&shared), feed, stop.clone()));
+    errands(&shared, orders, stop.clone()).await;
+    stop.stopping().await;
+    // Each of them ends by itself; a task that panicked has to take the run with it.
+    while let Some(ended) = tasks.join_next().await {
+        if let Err(error) = ended {
+            return Err(AdapterError::Restart(format!("a part of the application service failed: {error}")));
+        }
+    }
+    Ok(Stopped)
+}
+
+async fn bind(config: &MatrixConfig) -> Result<TcpListener, AdapterError> {
+    let address = config.listen;
+    let fatal =
+        |error| AdapterError::Fatal(format!("the application service cannot listen on {address}: {error}"));
+    let listener = TcpListener::bind(address).await.map_err(fatal)?;
+    let bound = listener.local_addr().map_err(fatal)?;
+    if let Some(on_bound) = &config.on_bound {
+        on_bound(bound);
+    }
+    tracing::info!(address = %bound, "the application service listens");
+    Ok(listener)
+}
+
+/// Carries deliveries out side by side, and takes none while the homeserver is away: they are safe
+/// where they are.
+async fn errands(shared: &Shared, mut orders: mpsc::Receiver<Order>, stop: Stop) {
+    let mut running: FuturesUnordered<BoxFuture<'_, ()>> = FuturesUnordered::new();
+    let mut reach: watch::Receiver<bool> = shared.client.reach();
+    loop {
+        let is_there = *reach.borrow_and_update();
+        tokio::select! {
+            () = stop.stopping() => break,
+            Some(()) = running.next(), if !running.is_empty() => {}
+            changed = reach.changed() => if changed.is_err() { break },
+            order = orders.recv(), if is_there && running.len() < MAX_ERRANDS => match order {
+                None => break,
+                Some(Order::Deliver(delivery)) => running.push(Box::pin(errand(shared, delivery))),
+                // A face is not signed in, and has no answers to give.
+                Some(Order::SignIn | Order::SignOut) => {}
+                Some(Order::Ask(ask)) => {
+                    let no = CommandError::Refused("this network answers no questions".to_owned());
+                    let _ = ask.answer.try_send(Err(no));
+                }
+            },
+        }
+    }
+    // What is under way may still report; what does not is delivered again with the same id.
+    let _ = tokio::time::timeout(LAST_ERRANDS, async { while running.next().await.is_some() {} }).await;
+}
+
+async fn errand(shared: &Shared, delivery: Box<Delivery>) {
+    let outcome = Box::pin(shared.carry_out(&delivery)).await;
+    let mut wait = Duration::from_millis(250);
+    loop {
+        match shared.far.settle(&shared.network, delivery.id, outcome.clone()).await {
+            Ok(()) | Err(FarError::Stopping) => return,
+            Err(error) => {
+                tracing::warn!(delivery = %delivery.id, %error, "an outcome could not be stored yet");
+            }
+        }
+        tokio::time::sleep(wait).await;
+        wait = (wait * 2).min(Duration::from_secs(15));
+    }
+}

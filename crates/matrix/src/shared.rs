@@ -1,0 +1,89 @@
+//! What every part of a run uses.
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+use wxgate_contract::{AdapterContext, Clock, Control, Directory, FarEnd, MediaVault, NetworkId, Order};
+
+use crate::client::{Actor, Client};
+use crate::config::MatrixConfig;
+use crate::memory::{Ghost, Memory};
+use crate::names::Names;
+use crate::owners::Owners;
+use crate::puppets::Puppets;
+
+/// The device of the bot and of every ghost: made so that transaction ids are remembered, without
+/// keys, so that nobody encrypts for it.
+pub(crate) const DEVICE: &str = "WXGATE";
+
+/// What the homeserver told about itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Facts {
+    /// Version of rooms that are made.
+    pub(crate) room_version: String,
+    /// Devices can be made, so transaction ids can be made to last.
+    pub(crate) has_devices: bool,
+    /// Largest upload, when it is told.
+    pub(crate) upload_bytes: Option<u64>,
+}
+
+/// The parts of one run.
+pub(crate) struct Shared {
+    pub(crate) config: MatrixConfig,
+    pub(crate) network: NetworkId,
+    pub(crate) names: Names,
+    pub(crate) client: Client,
+    pub(crate) memory: Memory,
+    pub(crate) owners: Owners,
+    pub(crate) puppets: Puppets,
+    pub(crate) far: Arc<dyn FarEnd>,
+    pub(crate) media: Arc<dyn MediaVault>,
+    pub(crate) directory: Arc<dyn Directory>,
+    pub(crate) control: Arc<dyn Control>,
+    pub(crate) clock: Arc<dyn Clock>,
+    /// Set by the greeting; `None` before the homeserver was ever reached.
+    pub(crate) facts: watch::Sender<Option<Facts>>,
+}
+
+impl Shared {
+    /// The shared parts, and the orders that are left of the context.
+    pub(crate) fn new(
+        config: MatrixConfig,
+        client: Client,
+        ctx: AdapterContext,
+    ) -> (Arc<Self>, tokio::sync::mpsc::Receiver<Order>) {
+        let names = Names::new(&config.domain, &config.prefix, &config.bot_localpart);
+        let shared = Self {
+            names,
+            client,
+            memory: Memory::new(Arc::clone(&ctx.far), ctx.network.clone()),
+            owners: Owners::new(Arc::clone(&ctx.directory), ctx.network.clone()),
+            puppets: Puppets::default(),
+            network: ctx.network,
+            far: ctx.far,
+            media: ctx.media,
+            directory: ctx.directory,
+            control: ctx.control,
+            clock: ctx.clock,
+            facts: watch::channel(None).0,
+            config,
+        };
+        (Arc::new(shared), ctx.orders)
+    }
+
+    /// What the homeserver told; the careful assumption before it told anything.
+    pub(crate) fn facts(&self) -> Facts {
+        let careful = || Facts { room_version: "1".to_owned(), has_devices: false, upload_bytes: None };
+        self.facts.borrow().clone().unwrap_or_else(careful)
+    }
+
+    /// The bot.
+    pub(crate) fn bot(&self) -> Actor<'_> {
+        Actor::As { user_id: self.names.bot(), device_id: self.facts().has_devices.then_some(DEVICE) }
+    }
+
+    /// A ghost.
+    pub(crate) fn as_ghost<'a>(&self, ghost: &'a Ghost) -> Actor<'a> {
+        Actor::As { user_id: &ghost.user_id, device_id: ghost.has_device.then_some(DEVICE) }
+    }
+}

@@ -1,0 +1,78 @@
+//! What stands in the way of a delivery, and the one table from it to an outcome.
+
+use std::time::Duration;
+
+use wxgate_contract::{FarError, Outcome};
+
+use crate::client::CallError;
+
+/// Pause after the first failure; doubles with each attempt.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+/// Longest pause. Chosen: a homeserver that is back is used within it.
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+/// Attempts after which a homeserver that keeps saying no is believed: some twenty minutes, in
+/// which an operator can mend a registration. Chosen.
+const ATTEMPTS: u32 = 25;
+
+/// Why something could not be done.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Trouble {
+    #[error(transparent)]
+    Call(#[from] CallError),
+    #[error(transparent)]
+    Far(#[from] FarError),
+    /// It never will be; a clause for people.
+    #[error("{0}")]
+    Never(String),
+    /// Not now; a clause for people.
+    #[error("{0}")]
+    NotYet(String),
+}
+
+impl Trouble {
+    /// What the bridge does about it.
+    pub(crate) fn outcome(self, attempt: u32) -> Outcome {
+        let why = self.to_string();
+        match self {
+            Self::Never(why) => Outcome::Refused { why },
+            Self::NotYet(_) | Self::Far(_) => Outcome::TryLater { after: pause(attempt), why },
+            Self::Call(CallError::Limited { after, .. }) => Outcome::TryLater { after, why },
+            Self::Call(ref call) if call.is_passing() => Outcome::TryLater { after: pause(attempt), why },
+            Self::Call(call) => match call.code() {
+                // Source: client-server API, "Common error codes": the request itself is at fault.
+                "M_TOO_LARGE" => Outcome::Refused { why: "it is too large for the homeserver".to_owned() },
+                "M_BAD_JSON" | "M_NOT_JSON" | "M_INVALID_PARAM" => Outcome::Refused { why },
+                // A missing registration or right can be mended: nothing is lost meanwhile.
+                _ if attempt < ATTEMPTS => Outcome::TryLater { after: pause(attempt), why },
+                _ => Outcome::Refused { why },
+            },
+        }
+    }
+}
+
+fn pause(attempt: u32) -> Duration {
+    FIRST_PAUSE.saturating_mul(1 << attempt.saturating_sub(1).min(16)).min(LONGEST_PAUSE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(code: &str) -> Trouble {
+        CallError::Refused { endpoint: "send", status: 403, code: code.to_owned(), message: String::new() }
+            .into()
+    }
+
+    #[test]
+    fn what_can_be_mended_waits_and_what_cannot_is_refused() {
+        assert!(matches!(refused("M_TOO_LARGE").outcome(1), Outcome::Refused { .. }));
+        assert!(matches!(refused("M_UNKNOWN_TOKEN").outcome(1), Outcome::TryLater { .. }));
+        assert!(matches!(refused("M_FORBIDDEN").outcome(ATTEMPTS), Outcome::Refused { .. }));
+        let limited = Trouble::from(CallError::Limited { endpoint: "send", after: Duration::from_secs(7) });
+        assert!(
+            matches!(limited.outcome(90), Outcome::TryLater { after, .. } if after == Duration::from_secs(7))
+        );
+        let away = Trouble::from(CallError::Network { endpoint: "send" });
+        assert!(matches!(away.outcome(u32::MAX), Outcome::TryLater { after, .. } if after == LONGEST_PAUSE));
+    }
+}

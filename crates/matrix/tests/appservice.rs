@@ -1,0 +1,13 @@
+//! The application service against a homeserver that behaves like Synapse where it matters.
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests")]
+
+#[path = "appservice/conformance.rs"]
+mod conformance;
+#[path = "appservice/hazards.rs"]
+mod hazards;
+#[path = "appservice/rooms.rs"]
+mod rooms;
+#[path = "appservice/scene.rs"]
+mod scene;
+#[path = "appservice/stub.rs"]
+mod stub;

@@ -1,0 +1,220 @@
+//! The hazards of the application service API. Source: the Matrix notes, section 4.
+
+use http::StatusCode;
+use wxgate_contract::{Body, Fate, Health, Job, Outcome, PostId, Report};
+
+use super::scene::{ALICE, SAID_AT, Scene, by, post};
+use super::stub::{Fault, HS_TOKEN, PATIENCE};
+
+#[tokio::test]
+async fn hazard_1_two_ghosts_that_say_the_same_are_both_heard() {
+    let scene = Scene::start().await;
+    let room_id = scene.open_group().await;
+    for (id, key, name) in [("1", "p-bob", "Bob"), ("2", "p-eve", "Eve")] {
+        scene.deliver(post("g1", id, by(key, name), Body::text("same"))).await;
+    }
+    let texts = scene.stub().texts(&room_id);
+    assert_eq!(texts.iter().filter(|(_, text)| text == "same").count(), 2);
+    assert_eq!(
+        texts.iter().map(|(sender, _)| sender.as_str()).collect::<std::collections::BTreeSet<_>>().len(),
+        2
+    );
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn hazard_2_a_repetition_after_the_homeserver_restarted_makes_no_second_event() {
+    let scene = Scene::start().await;
+    let room_id = scene.open_group().await;
+    let delivery = scene.delivery(post("g1", "9", by("p-eve", "Eve"), Body::text("once")));
+    scene.stub().fault("/send/m.room.message", Fault::LoseAnswer);
+    // The first send of a ghost that is not in the room is refused; the fault is spent on it.
+    scene.hand(&delivery).await;
+    let first = scene.outcome(delivery.id, 0).await;
+    scene.stub().restart();
+    scene.hand(&delivery).await;
+    let second = scene.outcome(delivery.id, 1).await;
+    assert!(matches!(first, Outcome::TryLater { .. }), "{first:?}");
+    assert!(matches!(second, Outcome::Sent { .. }), "{second:?}");
+    scene.stub().fault("/send/m.room.message", Fault::LoseAnswer);
+    let delivery = scene.delivery(post("g1", "10", by("p-eve", "Eve"), Body::text("twice?")));
+    scene.hand(&delivery).await;
+    assert!(matches!(scene.outcome(delivery.id, 0).await, Outcome::TryLater { .. }));
+    assert_eq!(scene.stub().texts(&room_id).iter().filter(|(_, text)| text == "twice?").count(), 1);
+    scene.stub().restart();
+    scene.hand(&delivery).await;
+    assert!(matches!(scene.outcome(delivery.id, 1).await, Outcome::Sent { .. }));
+    assert_eq!(scene.stub().texts(&room_id).iter().filter(|(_, text)| text == "twice?").count(), 1);
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn hazard_3_what_ghosts_say_does_not_come_back() {
+    let scene = Scene::start().await;
+    let room_id = scene.open_group().await;
+    scene.deliver(post("g1", "1", by("p-bob", "Bob"), Body::text("from WeChat"))).await;
+    scene.stub().say(ALICE, &room_id, "from Matrix");
+    scene.double.wait_for(PATIENCE, |state| (!state.posts.is_empty()).then_some(())).await;
+    let posts: Vec<_> = scene.double.state().posts.iter().map(|(_, _, post)| post.body.clone()).collect();
+    assert_eq!(posts, [Body::text("from Matrix")]);
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn hazard_4_nothing_is_acknowledged_that_is_not_on_disk() {
+    let scene = Scene::start().await;
+    let room_id = scene.open_group().await;
+    scene.stub().wait_for(|world| world.queue.is_empty().then_some(())).await;
+    scene.double.state().store_is_down = true;
+    scene.stub().say(ALICE, &room_id, "kept");
+    scene.stub().wait_for(|world| world.given.iter().any(|(_, status)| *status == 503).then_some(())).await;
+    assert!(scene.double.state().posts.is_empty());
+    scene.double.state().store_is_down = false;
+    scene.double.wait_for(PATIENCE, |state| (state.posts.len() == 1).then_some(())).await;
+    // The same event in another transaction, as some homeservers give it.
+    let event = scene.stub().world().events(&room_id, "m.room.message").last().cloned().unwrap();
+    scene.stub().world().queue.push_back(("other".to_owned(), serde_json::json!({ "events": [event] })));
+    scene.stub().say(ALICE, &room_id, "next");
+    scene.double.wait_for(PATIENCE, |state| (state.posts.len() >= 2).then_some(())).await;
+    assert_eq!(scene.double.state().posts.len(), 2);
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn an_odd_event_does_not_fail_its_transaction() {
+    let scene = Scene::start().await;
+    let room_id = scene.open_group().await;
+    let odd = serde_json::json!({ "events": [{ "type": 7 }, "nonsense", { "event_id": "$x" }] });
+    scene.stub().world().queue.push_back(("odd".to_owned(), odd));
+    scene.stub().say(ALICE, &room_id, "after it");
+    scene.double.wait_for(PATIENCE, |state| (state.posts.len() == 1).then_some(())).await;
+    assert!(scene.stub().world().given.contains(&("odd".to_owned(), 200)));
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn the_listener_takes_both_forms_of_the_token_and_no_other() {
+    let scene = Scene::start().await;
+    let address = scene.stub().wait_for(|world| world.bridge).await;
+    let http = reqwest::Client::builder().no_proxy().build().unwrap();
+    let url = format!("http://{address}/_matrix/app/v1/transactions/t");
+    let body = r#"{"events":[]}"#;
+    let old = format!("http://{address}/transactions/t?access_token={HS_TOKEN}");
+    assert_eq!(
+        http.put(&url).bearer_auth(HS_TOKEN).body(body).send().await.unwrap().status(),
+        StatusCode::OK
+    );
+    assert_eq!(http.put(&old).body(body).send().await.unwrap().status(), StatusCode::OK);
+    assert_eq!(http.put(&url).body(body).send().await.unwrap().status(), StatusCode::UNAUTHORIZED);
+    assert_eq!(
+        http.put(&url).bearer_auth("wrong").body(body).send().await.unwrap().status(),
+        StatusCode::FORBIDDEN
+    );
+    assert_eq!(
+        http.put(format!("{url}2")).bearer_auth(HS_TOKEN).body("[").send().await.unwrap().status(),
+        StatusCode::BAD_REQUEST
+    );
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn a_greeting_proves_both_directions() {
+    let scene = Scene::start().await;
+    scene
+        .double
+        .wait_for(PATIENCE, |state| (state.health.get(&"matrix".into()) == Some(&Health::Up)).then_some(()))
+        .await;
+    assert_eq!(scene.stub().world().count("POST", "/appservice/wechat/ping"), 1);
+    scene.stub().set_reachable(false);
+    let delivery = scene.delivery(post("g1", "1", by("p-bob", "Bob"), Body::text("x")));
+    scene.hand(&delivery).await;
+    let away = |state: &mut wxgate_contract::conformance::State| {
+        matches!(state.health.get(&"matrix".into()), Some(Health::Degraded { .. })).then_some(())
+    };
+    scene.double.wait_for(PATIENCE, away).await;
+    scene.stub().set_reachable(true);
+    scene
+        .double
+        .wait_for(PATIENCE, |state| (state.health.get(&"matrix".into()) == Some(&Health::Up)).then_some(()))
+        .await;
+    assert_eq!(scene.stub().world().count("POST", "/appservice/wechat/ping"), 2);
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn hazard_7_ids_are_valid_and_hold_no_name_of_a_session() {
+    let scene = Scene::start().await;
+    let strange = post("g1", "1", by("P@家/x", "家"), Body::text("hi"));
+    scene.deliver(strange).await;
+    let ghosts: Vec<String> = scene.stub().world().users.keys().cloned().collect();
+    assert!(ghosts.contains(&"@wechat_alice_=50=40=e5=ae=b6=2fx:test".to_owned()), "{ghosts:?}");
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn hazard_8_a_long_text_is_split_and_arrives_once_after_a_crash_in_the_middle() {
+    let scene = Scene::start().await;
+    let room_id = scene.open_group().await;
+    let text = "家".repeat(20_000);
+    let delivery = scene.delivery(post("g1", "long", by("p-bob", "Bob"), Body::text(text.clone())));
+    scene.hand(&delivery).await;
+    // Part one is there: cut off wherever it stands now.
+    scene.stub().wait_for(|world| (world.texts(&room_id).len() >= 2).then_some(())).await;
+    let scene = scene.kill().await;
+    scene.hand(&delivery).await;
+    let Outcome::Sent { remote_ids } = scene.outcome(delivery.id, 0).await else { panic!("not sent") };
+    let parts: Vec<String> = scene.stub().texts(&room_id).into_iter().skip(1).map(|(_, text)| text).collect();
+    assert_eq!(parts.concat(), text);
+    assert_eq!(parts.len(), remote_ids.len());
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn a_homeserver_that_asks_to_slow_down_is_obeyed() {
+    let scene = Scene::start().await;
+    scene.open_group().await;
+    scene.stub().fault("/send/", Fault::Limited(1234));
+    let delivery = scene.delivery(post("g1", "1", by("p-bob", "Bob"), Body::text("x")));
+    scene.hand(&delivery).await;
+    let Outcome::TryLater { after, .. } = scene.outcome(delivery.id, 0).await else { panic!("not later") };
+    assert_eq!(after.as_millis(), 1234);
+    scene.stub().fault("/send/", Fault::Status(500));
+    scene.hand(&delivery).await;
+    assert!(matches!(scene.outcome(delivery.id, 1).await, Outcome::TryLater { .. }));
+    scene.hand(&delivery).await;
+    assert!(matches!(scene.outcome(delivery.id, 2).await, Outcome::Sent { .. }));
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn what_was_said_keeps_its_time() {
+    let scene = Scene::start().await;
+    let room_id = scene.open_group().await;
+    let events = scene.stub().world().events(&room_id, "m.room.message");
+    assert_eq!(events[0]["origin_server_ts"], SAID_AT);
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn the_sender_hears_what_became_of_a_message() {
+    let scene = Scene::start().await;
+    let room_id = scene.open_group().await;
+    let event_id = scene.stub().say(ALICE, &room_id, "hi");
+    let report = |fate| {
+        let mut delivery = scene.delivery(post("g1", "x", by("p-bob", "Bob"), Body::text("")));
+        let remote_id = event_id.as_str().into();
+        delivery.job = Job::Report(Report { post: PostId(1), remote_id, fate });
+        delivery
+    };
+    let said = report(Fate::Said);
+    scene.hand(&said).await;
+    scene.outcome(said.id, 0).await;
+    let receipts = scene.stub().world().rooms[&room_id].receipts.clone();
+    assert_eq!(receipts, [("@wechatbot:test".to_owned(), event_id.clone())]);
+    let lost = report(Fate::NotDelivered { why: "you are not a member".to_owned() });
+    scene.hand(&lost).await;
+    scene.outcome(lost.id, 0).await;
+    let (_, text) = scene.stub().texts(&room_id).pop().unwrap();
+    assert_eq!(text, "Your message was not delivered, because you are not a member.");
+    scene.end().await;
+}

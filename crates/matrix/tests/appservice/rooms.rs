@@ -1,0 +1,155 @@
+//! Rooms and who is in them.
+
+use serde_json::json;
+use wxgate_contract::{Author, Body, Outcome};
+use wxgate_matrix::Secret;
+
+use super::scene::{ALICE, Scene, by, post};
+use super::stub::{Fault, PATIENCE, PUPPET_TOKEN};
+
+#[tokio::test]
+async fn a_private_chat_is_a_direct_room_with_the_other_side_in_it() {
+    let scene = Scene::start().await;
+    scene.deliver(post("p-bob", "1", by("p-bob", "Bob"), Body::text("hi"))).await;
+    let check = |world: &mut super::stub::World| {
+        let room_id = world.room_of("wechat_alice_p-bob").unwrap();
+        let created = world.asked.iter().find(|asked| asked.path.ends_with("/createRoom")).unwrap();
+        assert_eq!(created.body["is_direct"], true);
+        assert_eq!(created.body["name"], "Bob");
+        assert_eq!(
+            created.body["creation_content"]["wxgate.chat"],
+            json!({ "network": "wechat:alice", "chat": "p-bob" })
+        );
+        assert_eq!(world.membership(&room_id, ALICE), Some("invite"));
+        assert!(world.is_in(&room_id, "@wechat_alice_p-bob:test"));
+        assert_eq!(world.users["@wechat_alice_p-bob:test"].name, "Bob (WeChat)");
+        let key = ("uk.half-shot.bridge".to_owned(), "wxgate://wechat:alice/p-bob".to_owned());
+        assert_eq!(world.rooms[&room_id].state[&key]["content"]["protocol"]["id"], "wechat");
+    };
+    check(&mut scene.stub().world());
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn the_rules_of_the_room_version_are_kept() {
+    for (version, listed) in [("12", false), ("11", true)] {
+        let scene = Scene::start().await;
+        let pinged = |times| {
+            move |world: &mut super::stub::World| (world.count("POST", "/ping") >= times).then_some(())
+        };
+        scene.stub().wait_for(pinged(1)).await;
+        scene.stub().world().version = version.to_owned();
+        let scene = scene.restart().await;
+        scene.stub().wait_for(pinged(2)).await;
+        let room_id = scene.open_group().await;
+        let key = ("m.room.power_levels".to_owned(), String::new());
+        let levels = scene.stub().world().rooms[&room_id].state[&key].clone();
+        assert_eq!(levels["content"]["users"].get("@wechatbot:test").is_some(), listed, "version {version}");
+        scene.end().await;
+    }
+}
+
+#[tokio::test]
+async fn a_room_that_was_made_and_not_written_down_is_found_again() {
+    let scene = Scene::start().await;
+    scene.stub().fault("/createRoom", Fault::LoseAnswer);
+    let delivery = scene.delivery(post("g1", "1", by("p-bob", "Bob"), Body::text("hi")));
+    scene.hand(&delivery).await;
+    assert!(matches!(scene.outcome(delivery.id, 0).await, Outcome::TryLater { .. }));
+    // The owner is faster than the repetition.
+    let room_id = scene.stub().world().room_of("wechat_alice_g1").unwrap();
+    scene.stub().join(ALICE, &room_id);
+    scene.stub().say(ALICE, &room_id, "already here");
+    scene.double.wait_for(PATIENCE, |state| (state.posts.len() == 1).then_some(())).await;
+    scene.hand(&delivery).await;
+    assert!(matches!(scene.outcome(delivery.id, 1).await, Outcome::Sent { .. }));
+    assert_eq!(scene.stub().world().rooms.len(), 1);
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn a_room_that_is_lost_is_replaced() {
+    let scene = Scene::start().await;
+    let first = scene.open_group().await;
+    // Somebody with power threw everybody of ours out.
+    {
+        let mut world = scene.stub().world();
+        for user in ["@wechatbot:test", "@wechat_alice_p-bob:test"] {
+            world.set_member(ALICE, user, &first, "leave");
+        }
+    }
+    scene.deliver(post("g1", "2", by("p-bob", "Bob"), Body::text("again"))).await;
+    let second = scene.stub().world().room_of("wechat_alice_g1").unwrap();
+    assert_ne!(first, second);
+    assert_eq!(scene.stub().texts(&second).len(), 1);
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn a_homeserver_restored_from_a_backup_is_furnished_again() {
+    let scene = Scene::start().await;
+    scene.open_group().await;
+    {
+        let mut world = scene.stub().world();
+        world.rooms.clear();
+        world.aliases.clear();
+        world.txns_on_disk.clear();
+        world.txns_in_memory.clear();
+        world.users.retain(|_, user| !user.is_ghost);
+    }
+    scene.deliver(post("g1", "2", by("p-eve", "Eve"), Body::text("after the backup"))).await;
+    let room_id = scene.stub().world().room_of("wechat_alice_g1").unwrap();
+    assert_eq!(
+        scene.stub().texts(&room_id),
+        [("@wechat_alice_p-eve:test".to_owned(), "after the backup".to_owned())]
+    );
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn own_words_stand_in_the_owners_name_where_that_is_set_up() {
+    let scene = Scene::start_with(|config| config.puppet_token = Secret::new(PUPPET_TOKEN)).await;
+    let room_id = scene.open_group().await;
+    scene.deliver(post("g1", "2", Author::Owner, Body::text("from my phone"))).await;
+    assert_eq!(scene.stub().texts(&room_id).pop(), Some((ALICE.to_owned(), "from my phone".to_owned())));
+    // It comes back in a transaction and must not be said in WeChat again.
+    scene.stub().say(ALICE, &room_id, "typed");
+    scene.double.wait_for(PATIENCE, |state| (!state.posts.is_empty()).then_some(())).await;
+    assert_eq!(scene.double.state().posts.len(), 1);
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn own_words_are_the_own_ghosts_where_nothing_better_is_set_up() {
+    let scene = Scene::start().await;
+    let room_id = scene.open_group().await;
+    scene.deliver(post("g1", "2", Author::Owner, Body::text("from my phone"))).await;
+    let (sender, _) = scene.stub().texts(&room_id).pop().unwrap();
+    assert_eq!(sender, "@wechat_alice_:test");
+    assert_eq!(scene.stub().world().users[&sender].name, "alice (WeChat)");
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn only_the_owner_speaks_in_a_room_unless_it_relays() {
+    let scene = Scene::start().await;
+    let room_id = scene.open_group().await;
+    scene.stub().human("@mallory:test");
+    scene.stub().join("@mallory:test", &room_id);
+    scene.stub().say("@mallory:test", &room_id, "let me in");
+    let told = |world: &mut super::stub::World| {
+        world.texts(&room_id).pop().filter(|(sender, _)| sender == "@wechatbot:test").map(|(_, text)| text)
+    };
+    let text = scene.stub().wait_for(told).await;
+    assert_eq!(text, "Your message was not delivered, because only the owner of the account can speak here.");
+    assert!(scene.double.state().posts.is_empty());
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn accounts_of_people_with_permission_are_mirrored() {
+    let scene = Scene::start().await;
+    let wanted = ("wechat:alice".into(), "matrix".into());
+    scene.double.wait_for(PATIENCE, |state| state.mirrors.contains(&wanted).then_some(())).await;
+    scene.end().await;
+}
