@@ -16,7 +16,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 use wxgate_contract::{Batch, FarError, Note, PendingMedia, Post, Stop};
 
 use crate::shared::Shared;
@@ -78,14 +78,16 @@ struct Draft {
 pub(crate) struct Inbound {
     shared: Arc<Shared>,
     effects: mpsc::Sender<Effect>,
+    /// Rung when files were announced.
+    files: Arc<Notify>,
     txns: VecDeque<String>,
     /// Events whose effects were begun.
     events: VecDeque<String>,
 }
 
 impl Inbound {
-    pub(crate) fn new(shared: Arc<Shared>, effects: mpsc::Sender<Effect>) -> Self {
-        Self { shared, effects, txns: VecDeque::new(), events: VecDeque::new() }
+    pub(crate) fn new(shared: Arc<Shared>, effects: mpsc::Sender<Effect>, files: Arc<Notify>) -> Self {
+        Self { shared, effects, files, txns: VecDeque::new(), events: VecDeque::new() }
     }
 
     /// Takes transactions until the end.
@@ -140,6 +142,9 @@ impl Inbound {
             return Taken::Not;
         }
         self.txns = txns;
+        if draft.said.iter().any(|said| !said.media.is_empty()) {
+            self.files.notify_one();
+        }
         for raw in &words.ephemeral {
             draft.effects.extend(effects::ephemeral(raw));
         }

@@ -167,6 +167,9 @@ pub(crate) struct Memory {
     pub(crate) chats: Shelf<ChatRef>,
     /// Rooms that mirror nothing, management rooms above all.
     foreign: Mutex<Recent<()>>,
+    /// Addresses of files that were uploaded: a send that is repeated uploads nothing again. What is
+    /// forgotten over a restart costs one more upload.
+    uploads: Mutex<Recent<String>>,
 }
 
 impl Memory {
@@ -178,6 +181,7 @@ impl Memory {
             rooms: Shelf::new("room"),
             chats: Shelf::new("chat"),
             foreign: Mutex::new(Recent { young: HashMap::new(), old: HashMap::new() }),
+            uploads: Mutex::new(Recent { young: HashMap::new(), old: HashMap::new() }),
         }
     }
 
@@ -188,6 +192,17 @@ impl Memory {
 
     pub(crate) fn note_foreign(&self, room_id: &str) {
         self.foreign.lock().unwrap_or_else(PoisonError::into_inner).put(room_id.to_owned(), Arc::new(()));
+    }
+
+    /// Where a file was uploaded to.
+    pub(crate) fn uploaded(&self, media: &str) -> Option<String> {
+        let mut uploads = self.uploads.lock().unwrap_or_else(PoisonError::into_inner);
+        uploads.get(media).map(|url| (*url).clone())
+    }
+
+    pub(crate) fn note_upload(&self, media: &str, url: &str) {
+        let mut uploads = self.uploads.lock().unwrap_or_else(PoisonError::into_inner);
+        uploads.put(media.to_owned(), Arc::new(url.to_owned()));
     }
 
     pub(crate) async fn save(&self, notes: Vec<Note>) -> Result<(), FarError> {

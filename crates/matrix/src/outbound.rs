@@ -21,7 +21,7 @@ impl Shared {
             return Outcome::Refused { why };
         };
         let done = match &delivery.job {
-            Job::Say(say) => self.deliver(&chat, say).await,
+            Job::Say(say) => self.deliver(&chat, say, delivery.attempt).await,
             Job::Recall { remote_ids, .. } => self.recall(&chat, remote_ids).await,
             Job::Report(report) => self.report(&chat, report).await.map(|()| Vec::new()),
         };
@@ -31,10 +31,10 @@ impl Shared {
         }
     }
 
-    async fn deliver(&self, chat: &ChatRef, say: &Say) -> Result<Vec<RemoteId>, Trouble> {
+    async fn deliver(&self, chat: &ChatRef, say: &Say, attempt: u32) -> Result<Vec<RemoteId>, Trouble> {
         let mut room = self.room(chat).await?;
         let speaker = self.speaker(&say.post.author, chat).await?;
-        let contents = self.render(say).await?;
+        let contents = self.render(chat, say, attempt).await?;
         let mut remote_ids = Vec::with_capacity(contents.len());
         for (n, (kind, content)) in contents.into_iter().enumerate() {
             let txn_id = txn_id(&say.post, &n.to_string());

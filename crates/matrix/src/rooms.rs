@@ -57,7 +57,12 @@ impl Shared {
         let question = GetStateEvent { room_id, kind: "m.room.create" };
         let created = match self.client.call(self.bot(), &question).await {
             Ok(created) => created,
-            Err(error) if error.is_passing() => return Err(error.into()),
+            Err(error @ (CallError::Network { .. } | CallError::TimedOut { .. } | CallError::Limited { .. })) => {
+                return Err(error.into());
+            }
+            Err(error @ CallError::Failed { status: 502..=504, .. }) => return Err(error.into()),
+            // A room that the homeserver itself cannot read must not hold up all the others.
+            Err(CallError::Failed { .. }) => return Ok(None),
             // The bot is not in it: it made no room that it left.
             Err(_) => return Ok(None),
         };

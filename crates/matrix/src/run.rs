@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use tokio::net::TcpListener;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinSet;
 use wxgate_contract::{
     Adapter, AdapterContext, AdapterError, BoxFuture, Capabilities, CommandError, Delivery, FarError, Health,
@@ -18,6 +18,7 @@ use crate::client::Client;
 use crate::config::MatrixConfig;
 use crate::inbound::effects::{self, EFFECTS};
 use crate::inbound::{Inbound, TRANSACTIONS};
+use crate::media::Fetcher;
 use crate::shared::Shared;
 use crate::{greet, listen, mirror};
 
@@ -80,7 +81,9 @@ async fn run(config: MatrixConfig, ctx: AdapterContext) -> Result<Stopped, Adapt
     let router = listen::router(shared.config.hs_token.clone(), transaction);
     let mut tasks = JoinSet::new();
     tasks.spawn(listen::serve(listener, router, stop.clone()));
-    tasks.spawn(Inbound::new(Arc::clone(&shared), effect).run(transactions, stop.clone()));
+    let files = Arc::new(Notify::new());
+    tasks.spawn(Inbound::new(Arc::clone(&shared), effect, Arc::clone(&files)).run(transactions, stop.clone()));
+    tasks.spawn(Fetcher { shared: Arc::clone(&shared), bell: files }.run(stop.clone()));
     tasks.spawn(effects::run(Arc::clone(&shared), effects, addressed, stop.clone()));
     tasks.spawn(crate::desk::run(Arc::clone(&shared), questions, stop.clone()));
     tasks.spawn(greet::run(Arc::clone(&shared), seed, stop.clone()));

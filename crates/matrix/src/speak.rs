@@ -10,7 +10,7 @@ use wxgate_contract::{Post, Timestamp};
 
 use crate::api::event::Send;
 use crate::api::membership::Join;
-use crate::client::{Actor, CallError};
+use crate::client::CallError;
 use crate::memory::{Ghost, Room};
 use crate::names::hex;
 use crate::puppet::Puppet;
@@ -150,17 +150,6 @@ fn is_mendable(error: &CallError) -> bool {
 /// The bot's own words.
 pub(crate) fn notice(text: &str) -> Value {
     serde_json::json!({ "msgtype": "m.notice", "body": text })
-}
-
-/// Who acts in the name of a speaker.
-impl Speaker {
-    pub(crate) fn actor<'a>(&'a self, shared: &'a Shared) -> Actor<'a> {
-        match self {
-            Self::Bot => shared.bot(),
-            Self::Ghost(ghost) => shared.as_ghost(ghost),
-            Self::Puppet(puppet, _) => puppet.actor(),
-        }
-    }
 }
 
 #[cfg(test)]

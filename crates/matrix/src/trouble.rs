@@ -8,6 +8,8 @@ use crate::client::CallError;
 
 /// Pause after the first failure; doubles with each attempt.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
+/// Pause when a file is on its way into the vault; grows to ten times this.
+const SOON: Duration = Duration::from_millis(300);
 /// Longest pause. Chosen: a homeserver that is back is used within it.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 /// Attempts after which a homeserver that keeps saying no is believed: some twenty minutes, in
@@ -27,6 +29,9 @@ pub(crate) enum Trouble {
     /// Not now; a clause for people.
     #[error("{0}")]
     NotYet(String),
+    /// Not now, and probably within a moment; a clause for people.
+    #[error("{0}")]
+    Soon(String),
 }
 
 impl Trouble {
@@ -35,6 +40,7 @@ impl Trouble {
         let why = self.to_string();
         match self {
             Self::Never(why) => Outcome::Refused { why },
+            Self::Soon(_) => Outcome::TryLater { after: SOON.saturating_mul(attempt.clamp(1, 10)), why },
             Self::NotYet(_) | Self::Far(_) => Outcome::TryLater { after: pause(attempt), why },
             Self::Call(CallError::Limited { after, .. }) => Outcome::TryLater { after, why },
             Self::Call(ref call) if call.is_passing() => Outcome::TryLater { after: pause(attempt), why },

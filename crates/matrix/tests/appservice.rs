@@ -5,6 +5,8 @@
 mod conformance;
 #[path = "appservice/hazards.rs"]
 mod hazards;
+#[path = "appservice/messages.rs"]
+mod messages;
 #[path = "appservice/rooms.rs"]
 mod rooms;
 #[path = "appservice/scene.rs"]

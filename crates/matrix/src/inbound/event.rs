@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 use serde_json::Value;
-use wxgate_contract::{Body, ChatRef, Post, Quote, RemoteId, Timestamp};
+use wxgate_contract::{Body, ChatRef, PendingMedia, Post, RemoteId, Timestamp};
 
 use super::effects::Effect;
-use super::message::{self, Heard};
+use super::message::{self, FileHeard, Heard, Sentence};
 use super::{Draft, Said};
 use crate::config::Level;
+use crate::media::Source;
 use crate::names::Who;
 use crate::puppet;
 use crate::shared::Shared;
@@ -68,34 +69,48 @@ impl Shared {
             }
             Heard::Said(heard) => *heard,
         };
+        if matches!(&heard.body, Body::Text { text } | Body::Action { text } if text.trim().is_empty()) {
+            return Ok(());
+        }
         if self.config.permissions.of(&event.sender) == Level::Nobody {
             draft.effects.push(refusal(&event, "you have no permission to use this gateway"));
+            return Ok(());
+        }
+        let limit = self.config.max_media_bytes;
+        if heard.file.as_ref().is_some_and(|file| file.bytes > limit) {
+            let why = format!("it is larger than the limit of {} MiB", limit >> 20);
+            draft.effects.push(refusal(&event, &why));
             return Ok(());
         }
         let Some(author) = self.author(&event.sender, chat).await? else {
             draft.effects.push(refusal(&event, "only the owner of the account can speak here"));
             return Ok(());
         };
+        let Sentence { body, reply_to, pills, everybody, file } = heard;
+        let quote = match reply_to {
+            Some(target) => Some(self.quote(&event.room_id, target, chat).await?),
+            None => None,
+        };
         let post = Post {
             remote_id: RemoteId::new(event.event_id),
             chat: (**chat).clone(),
             author,
             at: Timestamp(event.origin_server_ts),
-            quote: heard.reply_to.map(|target| Quote {
-                target: Some(RemoteId::new(target)),
-                author_name: String::new(),
-                excerpt: heard.excerpt,
-            }),
-            body: heard.body,
-            mentions: heard.mentions,
+            mentions: self.mentions(pills, everybody, chat).await?,
+            body,
+            quote,
             echo_of: None,
         };
-        if matches!(&post.body, Body::Text { text } | Body::Action { text } if text.trim().is_empty()) {
-            return Ok(());
-        }
-        draft.said.push(Said { room_id: event.room_id, post, media: heard.media });
+        draft.said.push(Said { room_id: event.room_id, post, media: file.map(pending).into_iter().collect() });
         Ok(())
     }
+}
+
+/// The announcement of a file.
+fn pending(file: FileHeard) -> PendingMedia {
+    // Our own type always has a JSON form.
+    let source = serde_json::to_vec(&Source { url: file.url }).unwrap_or_default();
+    PendingMedia { media: file.media, source: source.into(), name: file.name, mime: file.mime }
 }
 
 fn refusal(event: &Event, why: &str) -> Effect {

@@ -1,9 +1,15 @@
-//! What an event says. Pure.
+//! What an event says. Pure: who is meant by it is looked up by the caller.
+
+mod file;
+mod other;
 
 use serde_json::Value;
-use wxgate_contract::{Body, Mention, PendingMedia, RemoteId};
+use wxgate_contract::{Body, RemoteId};
 
 use super::event::Event;
+use crate::format::html::{Plain, to_plain};
+
+pub(super) use file::FileHeard;
 
 /// What commands in a room that mirrors a chat begin with.
 pub(crate) const PREFIX: &str = "!wechat";
@@ -18,17 +24,22 @@ pub(super) enum Heard {
 }
 
 /// Something said.
+#[derive(Debug, PartialEq)]
 pub(super) struct Sentence {
     pub(super) body: Body,
+    /// The event that it answers to.
     pub(super) reply_to: Option<String>,
-    pub(super) excerpt: String,
-    pub(super) mentions: Vec<Mention>,
-    pub(super) media: Vec<PendingMedia>,
+    /// Users that are named, and in which bytes of the text.
+    pub(super) pills: Vec<(String, (usize, usize))>,
+    /// The bytes of the text that name everybody.
+    pub(super) everybody: Option<(usize, usize)>,
+    /// What belongs to it and has to be fetched.
+    pub(super) file: Option<FileHeard>,
 }
 
 impl Sentence {
     fn new(body: Body) -> Self {
-        Self { body, reply_to: None, excerpt: String::new(), mentions: Vec::new(), media: Vec::new() }
+        Self { body, reply_to: None, pills: Vec::new(), everybody: None, file: None }
     }
 }
 
@@ -40,55 +51,84 @@ pub(super) fn command(event: &Event) -> Option<&str> {
 
 /// The text of a text message.
 pub(super) fn plain_text(event: &Event) -> Option<&str> {
-    let is_text = event.kind == "m.room.message" && msgtype(event) == "m.text";
-    is_text.then(|| body(event))
+    let is_text = event.kind == "m.room.message" && text_of(&event.content, "msgtype") == "m.text";
+    is_text.then(|| without_fallback(&event.content))
 }
 
-fn msgtype(event: &Event) -> &str {
-    event.content.get("msgtype").and_then(Value::as_str).unwrap_or("")
+fn text_of<'a>(content: &'a Value, key: &str) -> &'a str {
+    content.get(key).and_then(Value::as_str).unwrap_or("")
 }
 
-fn body(event: &Event) -> &str {
-    event.content.get("body").and_then(Value::as_str).unwrap_or("")
-}
-
-/// The event that this one answers to; not the one that merely stands before it in a thread.
+/// The event that this one answers to. A message of a thread answers to its root, because where it
+/// goes there are no threads; what older clients see as its predecessor is none.
+/// Source: client-server API, "Rich replies" and "Threading".
 pub(super) fn reply_to(content: &Value) -> Option<&str> {
     let relation = content.get("m.relates_to")?;
+    let direct = relation.get("m.in_reply_to").and_then(|reply| reply.get("event_id")?.as_str());
     let falls_back = relation.get("is_falling_back").and_then(Value::as_bool).unwrap_or(false);
-    let target = relation.get("m.in_reply_to")?.get("event_id")?.as_str()?;
-    (!falls_back).then_some(target)
+    match text_of(relation, "rel_type") {
+        "m.thread" if falls_back || direct.is_none() => relation.get("event_id")?.as_str(),
+        _ => direct,
+    }
 }
 
 /// What the event says.
 pub(super) fn hear(event: &Event) -> Heard {
     match event.kind.as_str() {
-        "m.room.message" => message(event),
+        "m.room.message" => match edited(&event.content) {
+            Some((target, content)) => edit(target, content),
+            None => message(event, &event.content),
+        },
+        "m.sticker" => file::hear(event, &event.content, "m.sticker"),
         "m.room.redaction" => redaction(event),
+        "m.reaction" => other::reaction(&event.content),
+        "m.poll.start" | "org.matrix.msc3381.poll.start" => other::poll(&event.content),
+        "m.poll.response" | "org.matrix.msc3381.poll.response" => {
+            Heard::NotHere("WeChat has no polls: write the answer as a message")
+        }
+        "m.call.invite" => Heard::NotHere("calls do not cross to WeChat"),
         "m.room.encrypted" => Heard::NotHere("it is encrypted and this gateway cannot read encrypted rooms"),
         _ => Heard::Nothing,
     }
 }
 
-fn message(event: &Event) -> Heard {
-    let text = without_fallback(body(event), event);
-    let body = match msgtype(event) {
-        "m.text" => Body::text(text),
-        "m.emote" => Body::Action { text: text.to_owned() },
+fn message(event: &Event, content: &Value) -> Heard {
+    match text_of(content, "msgtype") {
+        "m.text" => words(content, |text| Body::Text { text }),
+        "m.emote" => words(content, |text| Body::Action { text }),
         // What programs say, other bridges among them; repeating it is how loops begin.
         // Source: client-server API, "m.notice".
-        "m.notice" => return Heard::Nothing,
-        _ => return Heard::NotHere("this kind of message cannot be sent to WeChat"),
-    };
-    let mut sentence = Sentence::new(body);
-    sentence.reply_to = reply_to(&event.content).map(str::to_owned);
+        "m.notice" => Heard::Nothing,
+        "m.location" => other::location(content),
+        kind @ ("m.image" | "m.video" | "m.audio" | "m.file") => file::hear(event, content, kind),
+        // A client that wants to verify its user, which we are not.
+        "m.key.verification.request" => Heard::Nothing,
+        _ => Heard::NotHere("this kind of message cannot be sent to WeChat"),
+    }
+}
+
+fn words(content: &Value, body: impl FnOnce(String) -> Body) -> Heard {
+    let Plain { text, pills } = text_and_pills(content);
+    let names_room = content.get("m.mentions").and_then(|mentions| mentions.get("room")?.as_bool());
+    let everybody = names_room.unwrap_or(false).then(|| text.find("@room").map(|at| (at, at + 5))).flatten();
+    let mut sentence = Sentence::new(body(text));
+    sentence.reply_to = reply_to(content).map(str::to_owned);
+    (sentence.pills, sentence.everybody) = (pills, everybody);
     Heard::Said(Box::new(sentence))
+}
+
+fn text_and_pills(content: &Value) -> Plain {
+    match text_of(content, "formatted_body") {
+        html if !html.is_empty() && text_of(content, "format") == "org.matrix.custom.html" => to_plain(html),
+        _ => Plain { text: without_fallback(content).to_owned(), pills: Vec::new() },
+    }
 }
 
 /// Older clients repeat in `> ` lines what they answer to.
 /// Source: client-server API v1.12, "Fallbacks for rich replies"; removed in v1.13.
-fn without_fallback<'a>(text: &'a str, event: &Event) -> &'a str {
-    if reply_to(&event.content).is_none() || !text.starts_with("> ") {
+fn without_fallback(content: &Value) -> &str {
+    let text = text_of(content, "body");
+    if reply_to(content).is_none() || !text.starts_with("> ") {
         return text;
     }
     let mut rest = text;
@@ -96,6 +136,29 @@ fn without_fallback<'a>(text: &'a str, event: &Event) -> &'a str {
         rest = tail.split_once('\n').map_or("", |(_, rest)| rest);
     }
     rest.strip_prefix('\n').unwrap_or(rest)
+}
+
+/// What an edit changes, and the new content.
+/// Source: client-server API, "Event replacements".
+fn edited(content: &Value) -> Option<(&str, &Value)> {
+    let relation = content.get("m.relates_to")?;
+    let target = relation.get("event_id")?.as_str()?;
+    let new = content.get("m.new_content")?;
+    (text_of(relation, "rel_type") == "m.replace").then_some((target, new))
+}
+
+/// WeChat has no edits: the new text is said as an answer to the old one, marked as what it is.
+fn edit(target: &str, content: &Value) -> Heard {
+    const MARK: &str = "(edit) ";
+    let Plain { text, pills } = text_and_pills(content);
+    if text.trim().is_empty() || !matches!(text_of(content, "msgtype"), "m.text" | "m.emote") {
+        return Heard::NotHere("WeChat has no edits, and this one changes more than a text");
+    }
+    let mut sentence = Sentence::new(Body::text(format!("{MARK}{text}")));
+    let shifted = pills.into_iter().map(|(user, (from, to))| (user, (from + MARK.len(), to + MARK.len())));
+    sentence.pills = shifted.collect();
+    sentence.reply_to = Some(target.to_owned());
+    Heard::Said(Box::new(sentence))
 }
 
 fn redaction(event: &Event) -> Heard {
@@ -109,69 +172,15 @@ fn redaction(event: &Event) -> Heard {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use serde_json::json;
-
-    fn event(kind: &str, content: Value) -> Event {
-        let event = json!({
-            "event_id": "$1", "room_id": "!r", "sender": "@me:x", "type": kind, "content": content,
-        });
-        serde_json::from_value(event).unwrap()
-    }
-
-    fn text(content: Value) -> Option<String> {
-        match hear(&event("m.room.message", content)) {
-            Heard::Said(sentence) => match sentence.body {
-                Body::Text { text } => Some(text),
-                _ => None,
-            },
-            _ => None,
-        }
-    }
-
-    #[test]
-    fn the_fallback_of_a_reply_is_taken_off() {
-        let relation = json!({ "m.in_reply_to": { "event_id": "$0" } });
-        let body = "> <@a:x> one\n> two\n\nmine\n> and this";
-        let content = json!({ "msgtype": "m.text", "body": body, "m.relates_to": relation });
-        assert_eq!(text(content).as_deref(), Some("mine\n> and this"));
-        let quote = json!({ "msgtype": "m.text", "body": "> a proverb\nsays he" });
-        assert_eq!(text(quote).as_deref(), Some("> a proverb\nsays he"));
-    }
-
-    #[test]
-    fn a_thread_is_no_reply_by_itself() {
-        let thread = json!({ "m.relates_to": {
-            "rel_type": "m.thread", "event_id": "$root", "is_falling_back": true, "m.in_reply_to": { "event_id": "$last" },
-        }});
-        assert_eq!(reply_to(&thread), None);
-    }
-
-    #[test]
-    fn a_command_begins_with_the_whole_prefix() {
-        let say = |body: &str| event("m.room.message", json!({ "msgtype": "m.text", "body": body }));
-        assert_eq!(command(&say("!wechat sync now")), Some("sync now"));
-        assert_eq!(command(&say("!wechat")), Some(""));
-        assert_eq!(command(&say("!wechatter")), None);
-    }
-
-    #[test]
-    fn notices_do_not_cross() {
-        let notice = event("m.room.message", json!({ "msgtype": "m.notice", "body": "beep" }));
-        assert!(matches!(hear(&notice), Heard::Nothing));
-    }
-
-    #[test]
-    fn a_redaction_names_its_event_in_old_and_new_rooms() {
-        let mut old = event("m.room.redaction", json!({}));
-        old.redacts = Some("$0".to_owned());
-        for redaction in [old, event("m.room.redaction", json!({ "redacts": "$0" }))] {
-            let Heard::Said(sentence) = hear(&redaction) else { panic!("nothing was heard") };
-            assert!(
-                matches!(sentence.body, Body::Recall { target: Some(target), .. } if target.as_str() == "$0")
-            );
-        }
-    }
+/// What somebody said, in short, for those who see an answer to it without seeing it.
+pub(super) fn excerpt(content: &Value) -> String {
+    const CHARS: usize = 200;
+    let text = match edited(content) {
+        Some((_, new)) => text_and_pills(new).text,
+        None => text_and_pills(content).text,
+    };
+    text.chars().take(CHARS).collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,8 +1,10 @@
-//! Who speaks: the owner of the account, or somebody who speaks through it.
+//! Who speaks, who is named and who is quoted.
 
-use wxgate_contract::{Author, ChatRef, PersonKey};
+use wxgate_contract::{Author, ChatRef, Mention, PersonKey, PersonRef, Quote, RemoteId};
 
+use super::message;
 use crate::api::account::GetProfile;
+use crate::api::event::GetEvent;
 use crate::shared::Shared;
 use crate::trouble::Trouble;
 
@@ -25,5 +27,54 @@ impl Shared {
         let told = self.client.call(self.bot(), &GetProfile { user_id }).await.unwrap_or_default();
         let localpart = || user_id.trim_start_matches('@').split(':').next().unwrap_or(user_id).to_owned();
         told.displayname.filter(|name| !name.trim().is_empty()).unwrap_or_else(localpart)
+    }
+
+    /// Who is named, as the chat's own network knows them; others stay words.
+    pub(super) async fn mentions(
+        &self,
+        pills: Vec<(String, (usize, usize))>,
+        everybody: Option<(usize, usize)>,
+        chat: &ChatRef,
+    ) -> Result<Vec<Mention>, Trouble> {
+        let mut mentions = Vec::new();
+        for (user_id, range) in pills {
+            if let Some(person) = self.person_of(&user_id).await?.filter(|person| person.network == chat.network) {
+                mentions.push(Mention { person: Some(person.person), is_owner: false, range });
+            }
+        }
+        mentions.extend(everybody.map(|range| Mention { person: None, is_owner: false, range }));
+        mentions.sort_by_key(|mention| mention.range);
+        Ok(mentions)
+    }
+
+    /// Whom a ghost stands for.
+    pub(crate) async fn person_of(&self, user_id: &str) -> Result<Option<PersonRef>, Trouble> {
+        let Some(localpart) = self.names.localpart_of(user_id) else { return Ok(None) };
+        Ok(self.memory.ghosts.get(&self.memory, localpart).await?.and_then(|ghost| ghost.person.clone()))
+    }
+
+    /// What is answered to. Its words are for those who see the answer alone; without them it is a
+    /// quote all the same.
+    pub(super) async fn quote(&self, room_id: &str, event_id: String, chat: &ChatRef) -> Result<Quote, Trouble> {
+        let question = GetEvent { room_id, event_id: &event_id };
+        // Whatever the homeserver says: the answer itself must not wait for what it answers to.
+        let event = self.client.call(self.bot(), &question).await.unwrap_or_default();
+        let sender = event.get("sender").and_then(serde_json::Value::as_str).unwrap_or_default();
+        let excerpt = event.get("content").map(message::excerpt).unwrap_or_default();
+        let author_name = self.quoted_name(sender, chat).await?;
+        Ok(Quote { target: Some(RemoteId::new(event_id)), author_name, excerpt })
+    }
+
+    /// How the chat's own network calls whoever is quoted.
+    async fn quoted_name(&self, sender: &str, chat: &ChatRef) -> Result<String, Trouble> {
+        if let Some(person) = self.person_of(sender).await? {
+            let people = self.directory.people(&person.network, &[person.person]).await?;
+            return Ok(people.first().map(|profile| profile.display_name().to_owned()).unwrap_or_default());
+        }
+        let is_own = self.names.who(sender) == crate::names::Who::Ghost || self.owners.owns(sender, &chat.network).await?;
+        match self.owners.account(&chat.network).await? {
+            Some(account) if is_own => Ok(account.own_name.clone()),
+            _ => Ok(String::new()),
+        }
     }
 }

@@ -253,6 +253,13 @@ fn in_room(world: &mut World, q: &Question<'_>, method: &str, room_id: &str, res
             let joined: serde_json::Map<_, _> = joined.map(|(user, _)| (user.clone(), json!({}))).collect();
             (200, json!({ "joined": joined }))
         }
+        ("GET", ["event", event_id]) => {
+            let found = world.rooms[room_id].events.iter().find(|event| event["event_id"] == *event_id);
+            match found {
+                Some(event) => (200, event.clone()),
+                None => no(404, "M_NOT_FOUND", "Event not found."),
+            }
+        }
         ("GET", ["state", kind, key]) => {
             match world.rooms[room_id].state.get(&((*kind).to_owned(), (*key).to_owned())) {
                 Some(event) if q.query.get("format").is_some_and(|f| f == "event") => (200, event.clone()),

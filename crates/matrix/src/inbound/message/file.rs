@@ -1,0 +1,98 @@
+//! Files that people send.
+
+use ring::digest;
+use serde_json::Value;
+use wxgate_contract::{Attachment, AttachmentKind, Body, MediaId};
+
+use super::super::event::Event;
+use super::{Heard, Sentence, reply_to, text_of};
+use crate::api::media::parts;
+
+/// Longest file name, in characters. Chosen: what file systems take.
+const NAME_CHARS: usize = 120;
+
+/// A file that has to be fetched.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct FileHeard {
+    /// Its `mxc://` address.
+    pub(crate) url: String,
+    pub(crate) media: MediaId,
+    pub(crate) name: String,
+    pub(crate) mime: String,
+    /// As the sender says; 0 when they do not.
+    pub(crate) bytes: u64,
+}
+
+pub(super) fn hear(event: &Event, content: &Value, kind: &str) -> Heard {
+    if content.get("file").is_some() {
+        return Heard::NotHere("it is encrypted and this gateway cannot read encrypted files");
+    }
+    let url = text_of(content, "url");
+    if parts(url).is_none() {
+        return Heard::NotHere("it names no file");
+    }
+    let null = Value::Null;
+    let info = content.get("info").unwrap_or(&null);
+    let number = |key: &str| info.get(key).and_then(Value::as_u64).unwrap_or(0);
+    let pixels = |key: &str| u32::try_from(number(key)).unwrap_or(0);
+    let (name, caption) = name_and_caption(content, kind);
+    let file = FileHeard {
+        url: url.to_owned(),
+        media: media_id(&event.event_id),
+        name: name.clone(),
+        mime: text_of(info, "mimetype").to_owned(),
+        bytes: number("size"),
+    };
+    let attachment = Attachment {
+        media: file.media,
+        kind: attachment_kind(kind, content),
+        name,
+        mime: file.mime.clone(),
+        size_bytes: file.bytes,
+        width_px: pixels("w"),
+        height_px: pixels("h"),
+        duration_ms: number("duration"),
+        caption,
+    };
+    let mut sentence = Sentence::new(Body::Attachment(attachment));
+    sentence.reply_to = reply_to(content).map(str::to_owned);
+    sentence.file = Some(file);
+    Heard::Said(Box::new(sentence))
+}
+
+fn attachment_kind(kind: &str, content: &Value) -> AttachmentKind {
+    let is_voice = ["org.matrix.msc3245.voice", "m.voice"].into_iter().any(|key| content.get(key).is_some());
+    match kind {
+        "m.image" => AttachmentKind::Image,
+        "m.sticker" => AttachmentKind::Sticker,
+        "m.video" => AttachmentKind::Video,
+        "m.audio" if is_voice => AttachmentKind::Voice,
+        _ => AttachmentKind::File,
+    }
+}
+
+/// With a file name of its own, the body is a caption; else the body is the name.
+/// Source: client-server API v1.10, "Media captions". A sticker's body is a description.
+fn name_and_caption(content: &Value, kind: &str) -> (String, String) {
+    let (name, body) = (text_of(content, "filename"), text_of(content, "body"));
+    match (kind, name) {
+        ("m.sticker", _) => (String::new(), String::new()),
+        (_, "") => (clean(body), String::new()),
+        (_, name) if name == body => (clean(name), String::new()),
+        (_, name) => (clean(name), body.to_owned()),
+    }
+}
+
+/// A name without directories and control characters.
+fn clean(name: &str) -> String {
+    let last = name.rsplit(['/', '\\']).next().unwrap_or(name);
+    last.chars().filter(|c| !c.is_control()).take(NAME_CHARS).collect()
+}
+
+/// The same event always names the same bytes.
+fn media_id(event_id: &str) -> MediaId {
+    let hash = digest::digest(&digest::SHA256, format!("matrix {event_id}").as_bytes());
+    let mut id = [0; 16];
+    id.iter_mut().zip(hash.as_ref()).for_each(|(to, from)| *to = *from);
+    MediaId(id)
+}

@@ -1,0 +1,199 @@
+//! Files of posts: out of the vault into the homeserver, streamed, and the events that show them.
+
+mod fetch;
+mod picture;
+
+use bytes::Bytes;
+use futures_util::stream;
+use serde_json::{Value, json};
+use wxgate_contract::{Attachment, AttachmentKind, MediaInfo, MediaReader, MediaState};
+
+pub(crate) use fetch::{Fetcher, Source};
+
+use crate::client::Outgoing;
+use crate::shared::Shared;
+use crate::trouble::Trouble;
+
+/// How much of a file is looked at for its dimensions. Source: picture formats say them within the
+/// first few hundred bytes, JPEG after at most 64 KiB of metadata blocks.
+const HEAD_BYTES: usize = 128 << 10;
+
+/// A file as it can be shown.
+pub(crate) enum Shown {
+    /// Event type and content.
+    File(&'static str, Value),
+    /// It cannot be had; a line that says so.
+    Line(String),
+}
+
+impl Shared {
+    /// Uploads a file and writes its event.
+    pub(crate) async fn show_file(&self, file: &Attachment, waited: bool) -> Result<Shown, Trouble> {
+        let info = self.media.info(file.media).await.map_err(|_| not_readable())?;
+        let what = kind_word(file.kind);
+        let Some(info) = info else { return Ok(Shown::Line(format!("[{what}] is not there any more"))) };
+        match &info.state {
+            MediaState::Ready => {}
+            MediaState::Failed { why } => {
+                return Ok(Shown::Line(format!("[{what}] could not be fetched, because {why}")));
+            }
+            MediaState::Pending if waited => return Ok(Shown::Line(self.as_link(what, "is still on its way", file))),
+            MediaState::Pending => return Err(Trouble::Soon("the attachment is still on its way".to_owned())),
+        }
+        if self.facts().upload_bytes.is_some_and(|limit| info.size_bytes > limit) {
+            return Ok(Shown::Line(self.as_link(what, "is larger than this homeserver takes", file)));
+        }
+        let (width, height) = self.dimensions(file, &info).await;
+        let mime = mime_of(file, &info);
+        let name = name_of(file, &info, mime);
+        let url = self.upload_file(file, &info, (&name, mime)).await?;
+        let facts = Facts { url, name, mime, bytes: info.size_bytes, width, height };
+        Ok(facts.event(file))
+    }
+
+    fn as_link(&self, what: &str, why: &str, file: &Attachment) -> String {
+        match self.media.link(file.media, &file.name) {
+            Some(link) => format!("[{what}] {why}: {link}"),
+            None => format!("[{what}] {why}"),
+        }
+    }
+
+    /// The address of the upload; the same file is uploaded once, as long as it is remembered.
+    async fn upload_file(
+        &self,
+        file: &Attachment,
+        info: &MediaInfo,
+        (name, mime): (&str, &str),
+    ) -> Result<String, Trouble> {
+        let key = file.media.to_string();
+        if let Some(url) = self.memory.uploaded(&key) {
+            return Ok(url);
+        }
+        let reader = self.media.reader(file.media, 0).await.map_err(|_| not_readable())?;
+        let outgoing =
+            Outgoing { name, mime, bytes: info.size_bytes, body: reqwest::Body::wrap_stream(pieces(reader)) };
+        let url = self.client.upload(self.bot(), outgoing).await?;
+        self.memory.note_upload(&key, &url);
+        Ok(url)
+    }
+
+    /// Width and height: as told, else as the picture itself says.
+    async fn dimensions(&self, file: &Attachment, info: &MediaInfo) -> (u32, u32) {
+        let is_told = file.width_px > 0 && file.height_px > 0;
+        if is_told || !info.mime.starts_with("image/") {
+            return (file.width_px, file.height_px);
+        }
+        let Ok(mut reader) = self.media.reader(file.media, 0).await else { return (0, 0) };
+        let mut head = Vec::new();
+        while head.len() < HEAD_BYTES {
+            match reader.read().await {
+                Ok(Some(piece)) => head.extend_from_slice(&piece),
+                _ => break,
+            }
+        }
+        picture::dimensions(&head).unwrap_or((0, 0))
+    }
+}
+
+fn not_readable() -> Trouble {
+    Trouble::NotYet("the attachment cannot be read".to_owned())
+}
+
+/// The pieces of a file as a stream.
+fn pieces(
+    reader: Box<dyn MediaReader>,
+) -> impl futures_util::Stream<Item = Result<Bytes, wxgate_contract::MediaError>> + Send + 'static {
+    stream::unfold(Some(reader), |reader| async move {
+        let mut reader = reader?;
+        match reader.read().await {
+            Ok(Some(piece)) => Some((Ok(piece), Some(reader))),
+            Ok(None) => None,
+            Err(error) => Some((Err(error), None)),
+        }
+    })
+}
+
+/// What the event of a file says.
+struct Facts<'a> {
+    url: String,
+    name: String,
+    mime: &'a str,
+    bytes: u64,
+    width: u32,
+    height: u32,
+}
+
+impl Facts<'_> {
+    /// Source: client-server API, "m.room.message msgtypes" and "Stickers"; captions as in MSC2530
+    /// (specification v1.10); voice messages as in MSC3245.
+    fn event(&self, file: &Attachment) -> Shown {
+        let mut info = json!({ "mimetype": self.mime, "size": self.bytes });
+        if self.width > 0 && self.height > 0 {
+            info["w"] = json!(self.width);
+            info["h"] = json!(self.height);
+        }
+        if file.duration_ms > 0 {
+            info["duration"] = json!(file.duration_ms);
+        }
+        let body = if file.caption.is_empty() { &self.name } else { &file.caption };
+        let mut content = json!({ "body": body, "url": self.url, "info": info, "m.mentions": {} });
+        if file.kind == AttachmentKind::Sticker {
+            return Shown::File("m.sticker", content);
+        }
+        content["msgtype"] = json!(self.msgtype(file.kind));
+        content["filename"] = json!(self.name);
+        if file.kind == AttachmentKind::Voice {
+            content["org.matrix.msc3245.voice"] = json!({});
+            content["org.matrix.msc1767.audio"] = json!({ "duration": file.duration_ms });
+        }
+        Shown::File("m.room.message", content)
+    }
+
+    /// What the bytes are counts, not what they were called: a client shows a picture that is none
+    /// as broken.
+    fn msgtype(&self, kind: AttachmentKind) -> &'static str {
+        let is = |family: &str| self.mime.starts_with(family);
+        match kind {
+            AttachmentKind::Image | AttachmentKind::Sticker if is("image/") => "m.image",
+            AttachmentKind::Video if is("video/") => "m.video",
+            AttachmentKind::Voice => "m.audio",
+            _ => "m.file",
+        }
+    }
+}
+
+fn kind_word(kind: AttachmentKind) -> &'static str {
+    match kind {
+        AttachmentKind::Image => "image",
+        AttachmentKind::Sticker => "sticker",
+        AttachmentKind::Voice => "voice message",
+        AttachmentKind::Video => "video",
+        AttachmentKind::File => "file",
+    }
+}
+
+/// As sniffed, else as told.
+fn mime_of<'a>(file: &'a Attachment, info: &'a MediaInfo) -> &'a str {
+    let known = [info.mime.as_str(), &file.mime].into_iter().find(|mime| mime.contains('/'));
+    known.unwrap_or("application/octet-stream")
+}
+
+/// The file's name, else one that says what it is.
+fn name_of(file: &Attachment, info: &MediaInfo, mime: &str) -> String {
+    let named = [&file.name, &info.name].into_iter().find(|name| !name.is_empty());
+    if let Some(name) = named {
+        return name.clone();
+    }
+    let extension = match mime {
+        "image/jpeg" => ".jpg",
+        "image/png" => ".png",
+        "image/gif" => ".gif",
+        "image/webp" => ".webp",
+        "audio/mpeg" => ".mp3",
+        "audio/ogg" => ".ogg",
+        "video/mp4" => ".mp4",
+        "application/pdf" => ".pdf",
+        _ => "",
+    };
+    format!("{}{extension}", kind_word(file.kind).replace(' ', "-"))
+}

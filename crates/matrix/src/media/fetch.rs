@@ -1,0 +1,165 @@
+//! Files that people sent: announced with their post, fetched after the commit, piece by piece.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use serde::{Deserialize, Serialize};
+use tokio::sync::Notify;
+use wxgate_contract::{MediaError, MediaId, PendingMedia, Stop};
+
+use crate::api::media::parts;
+use crate::client::CallError;
+use crate::shared::Shared;
+
+/// Downloads at a time. Chosen: one large video must not hold up the pictures.
+const AT_ONCE: usize = 4;
+/// Tries of a download that the homeserver refuses: a file of another homeserver may come late.
+const TRIES: u32 = 4;
+/// Pause before a further try; doubles.
+const PAUSE: Duration = Duration::from_secs(2);
+/// How many waiting downloads are looked at together. Chosen.
+const PAGE: usize = 32;
+/// When nothing rings, what was left waiting is looked for this often.
+const LOOK_AGAIN: Duration = Duration::from_secs(60);
+
+/// Where a file is.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Source {
+    pub(crate) url: String,
+}
+
+/// Fetches what was announced.
+pub(crate) struct Fetcher {
+    pub(crate) shared: Arc<Shared>,
+    /// Rung after a commit that announced something.
+    pub(crate) bell: Arc<Notify>,
+}
+
+enum Trouble {
+    /// The homeserver is away: no try is spent.
+    Away,
+    /// A further try may help; a clause for people.
+    Again(String),
+    /// It will not; a clause for people.
+    Never(String),
+}
+
+impl Fetcher {
+    /// Runs until told to stop. What is under way then is fetched again after the next start.
+    pub(crate) async fn run(self, stop: Stop) {
+        let mut reach = self.shared.client.reach();
+        loop {
+            let work = async {
+                // An error means that the client is gone, which is the end of the run.
+                if reach.wait_for(|is_there| *is_there).await.is_ok() {
+                    self.fetch_all().await;
+                }
+                let _ = tokio::time::timeout(LOOK_AGAIN, self.bell.notified()).await;
+            };
+            tokio::select! {
+                () = stop.stopping() => return,
+                () = work => {}
+            }
+        }
+    }
+
+    /// Everything that waits, oldest first.
+    async fn fetch_all(&self) {
+        let mut running = FuturesUnordered::new();
+        let mut seen: HashSet<MediaId> = HashSet::new();
+        loop {
+            if running.len() < AT_ONCE {
+                let page = match self.shared.media.pending(&self.shared.network, PAGE).await {
+                    Ok(page) => page,
+                    Err(error) => {
+                        tracing::warn!(%error, "waiting files could not be listed");
+                        return;
+                    }
+                };
+                let next = page.into_iter().filter(|pending| !seen.contains(&pending.media));
+                for pending in next.take(AT_ONCE - running.len()).collect::<Vec<_>>() {
+                    seen.insert(pending.media);
+                    running.push(Box::pin(self.one(pending)));
+                }
+            }
+            if running.next().await.is_none() {
+                return;
+            }
+        }
+    }
+
+    async fn one(&self, pending: PendingMedia) {
+        let Ok(source) = serde_json::from_slice::<Source>(&pending.source) else {
+            return self.give_up(&pending, "the gateway does not know any more where it was").await;
+        };
+        let mut pause = PAUSE;
+        let mut last = String::new();
+        for _ in 0..TRIES {
+            match self.download(&pending, &source).await {
+                Ok(()) => return,
+                // It stays announced, and is fetched when the homeserver is back.
+                Err(Trouble::Away) => return,
+                Err(Trouble::Never(why)) => return self.give_up(&pending, &why).await,
+                Err(Trouble::Again(why)) => last = why,
+            }
+            tokio::time::sleep(pause).await;
+            pause *= 2;
+        }
+        self.give_up(&pending, &last).await;
+    }
+
+    async fn give_up(&self, pending: &PendingMedia, why: &str) {
+        if let Err(error) = self.shared.media.fail(pending.media, why).await {
+            tracing::warn!(media = %pending.media, %error, "a file could not be given up");
+        }
+    }
+
+    async fn download(&self, pending: &PendingMedia, source: &Source) -> Result<(), Trouble> {
+        let shared = &self.shared;
+        let Some((server, media)) = parts(&source.url) else {
+            return Err(Trouble::Never("its address is none".to_owned()));
+        };
+        let mut stream = shared.client.download(shared.bot(), server, media).await.map_err(call)?;
+        let limit_bytes = shared.config.max_media_bytes;
+        if stream.bytes().is_some_and(|bytes| bytes > limit_bytes) {
+            return Err(vault(MediaError::TooLarge { limit_bytes }));
+        }
+        let told = stream.mime().split(';').next().unwrap_or("").trim().to_owned();
+        let mime = if pending.mime.is_empty() { &told } else { &pending.mime };
+        let mut writer = shared.media.writer(pending.media, &pending.name, mime).await.map_err(vault)?;
+        let mut total = 0_u64;
+        while let Some(piece) = stream.next().await.map_err(call)? {
+            total += piece.len() as u64;
+            if total > limit_bytes {
+                return Err(vault(MediaError::TooLarge { limit_bytes }));
+            }
+            writer.write(piece).await.map_err(vault)?;
+        }
+        writer.finish().await.map_err(vault)?;
+        Ok(())
+    }
+}
+
+fn call(error: CallError) -> Trouble {
+    match error {
+        CallError::Network { .. } | CallError::TimedOut { .. } => Trouble::Away,
+        CallError::Limited { .. } | CallError::Failed { .. } => {
+            Trouble::Again("the homeserver did not give it".to_owned())
+        }
+        CallError::Refused { .. } => Trouble::Again("the homeserver has no such file".to_owned()),
+    }
+}
+
+fn vault(error: MediaError) -> Trouble {
+    match error {
+        MediaError::TooLarge { limit_bytes } => {
+            Trouble::Never(format!("it is larger than the limit of {} MiB", limit_bytes >> 20))
+        }
+        MediaError::Unknown(_) | MediaError::Vault(_) => {
+            Trouble::Again("the gateway could not store it".to_owned())
+        }
+    }
+}

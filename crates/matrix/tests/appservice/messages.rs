@@ -1,0 +1,222 @@
+//! What crosses, in both directions.
+
+use bytes::Bytes;
+use serde_json::{Value, json};
+use wxgate_contract::{
+    Attachment, AttachmentKind, Body, Job, MediaId, MediaState, MediaVault, Mention, Outcome, PostId, Quote,
+};
+
+use super::scene::{ALICE, Scene, by, post};
+use super::stub::PATIENCE;
+
+fn attachment(kind: AttachmentKind, media: MediaId) -> Attachment {
+    Attachment {
+        media,
+        kind,
+        name: "照片.png".to_owned(),
+        mime: String::new(),
+        size_bytes: 0,
+        width_px: 0,
+        height_px: 0,
+        duration_ms: 0,
+        caption: String::new(),
+    }
+}
+
+async fn store(scene: &Scene, media: MediaId, bytes: &[u8]) {
+    let mut writer = scene.double.writer(media, "照片.png", "image/png").await.unwrap();
+    writer.write(Bytes::copy_from_slice(bytes)).await.unwrap();
+    writer.finish().await.unwrap();
+}
+
+fn png(width: u32, height: u32, padding: usize) -> Vec<u8> {
+    let mut png = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR".to_vec();
+    png.extend(width.to_be_bytes());
+    png.extend(height.to_be_bytes());
+    png.extend(vec![7; padding]);
+    png
+}
+
+fn last(scene: &Scene, room_id: &str, kind: &str) -> Value {
+    scene.stub().world().events(room_id, kind).last().cloned().unwrap()
+}
+
+#[tokio::test]
+async fn a_picture_is_uploaded_and_shown_with_what_is_known_of_it() {
+    let scene = Scene::start().await;
+    let room_id = scene.open_group().await;
+    let media = MediaId([1; 16]);
+    store(&scene, media, &png(640, 480, 200_000)).await;
+    let file = Attachment { caption: "look".to_owned(), ..attachment(AttachmentKind::Image, media) };
+    scene.deliver(post("g1", "p", by("p-bob", "Bob"), Body::Attachment(file))).await;
+    let content = last(&scene, &room_id, "m.room.message")["content"].clone();
+    assert_eq!((&content["msgtype"], &content["body"]), (&json!("m.image"), &json!("look")));
+    assert_eq!(content["filename"], "照片.png");
+    assert_eq!(content["info"], json!({ "mimetype": "image/png", "size": 200_024, "w": 640, "h": 480 }));
+    let (name, mime, bytes) = scene.stub().world().media[content["url"].as_str().unwrap()].clone();
+    assert_eq!((name.as_str(), mime.as_str(), bytes.len()), ("照片.png", "image/png", 200_024));
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn voice_and_stickers_have_events_of_their_own() {
+    let scene = Scene::start().await;
+    let room_id = scene.open_group().await;
+    let (voice, sticker) = (MediaId([1; 16]), MediaId([2; 16]));
+    store(&scene, voice, b"ID3 no real voice").await;
+    store(&scene, sticker, b"GIF89a\x10\x00\x20\x00").await;
+    let file = Attachment { duration_ms: 3000, ..attachment(AttachmentKind::Voice, voice) };
+    scene.deliver(post("g1", "v", by("p-bob", "Bob"), Body::Attachment(file))).await;
+    let content = last(&scene, &room_id, "m.room.message")["content"].clone();
+    assert_eq!(content["msgtype"], "m.audio");
+    assert!(content["org.matrix.msc3245.voice"].is_object());
+    assert_eq!(content["info"]["duration"], 3000);
+    let file = attachment(AttachmentKind::Sticker, sticker);
+    scene.deliver(post("g1", "s", by("p-bob", "Bob"), Body::Attachment(file))).await;
+    assert!(last(&scene, &room_id, "m.sticker")["content"]["url"].is_string());
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn a_file_that_is_on_its_way_is_waited_for() {
+    let scene = Scene::start().await;
+    let room_id = scene.open_group().await;
+    let media = MediaId([3; 16]);
+    let announced = wxgate_contract::PendingMedia {
+        media,
+        source: Bytes::from_static(b"{}"),
+        name: String::new(),
+        mime: String::new(),
+    };
+    let batch = wxgate_contract::Batch { media: vec![announced], ..Default::default() };
+    wxgate_contract::FarEnd::commit(&scene.double, &"wechat:alice".into(), batch).await.unwrap();
+    let body = Body::Attachment(attachment(AttachmentKind::Image, media));
+    let delivery = scene.delivery(post("g1", "p", by("p-bob", "Bob"), body));
+    scene.hand(&delivery).await;
+    assert!(matches!(scene.outcome(delivery.id, 0).await, Outcome::TryLater { .. }));
+    scene.double.fail(media, "it is gone").await.unwrap();
+    scene.hand(&delivery).await;
+    assert!(matches!(scene.outcome(delivery.id, 1).await, Outcome::Sent { .. }));
+    let content = last(&scene, &room_id, "m.room.message")["content"].clone();
+    assert_eq!(content["body"], "[image] could not be fetched, because it is gone");
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn what_is_too_large_for_the_homeserver_is_told_and_not_lost() {
+    let scene = Scene::start().await;
+    scene.stub().world().upload_limit = 100;
+    let scene = scene.restart().await;
+    let room_id = scene.open_group().await;
+    let media = MediaId([4; 16]);
+    store(&scene, media, &png(1, 1, 500)).await;
+    let body = Body::Attachment(attachment(AttachmentKind::Image, media));
+    scene.deliver(post("g1", "p", by("p-bob", "Bob"), body)).await;
+    let text = last(&scene, &room_id, "m.room.message")["content"]["body"].as_str().unwrap().to_owned();
+    assert!(text.starts_with("[image] is larger than this homeserver takes"), "{text}");
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn a_file_from_a_room_is_announced_with_its_post_and_fetched_after_it() {
+    let scene = Scene::start().await;
+    let room_id = scene.open_group().await;
+    let bytes = png(8, 8, 300_000);
+    let uri = "mxc://test/abc".to_owned();
+    scene.stub().world().media.insert(uri.clone(), ("x.png".to_owned(), "image/png".to_owned(), bytes.clone()));
+    let info = json!({ "mimetype": "image/png", "size": bytes.len() });
+    let content = json!({ "msgtype": "m.image", "body": "x.png", "url": uri, "info": info });
+    scene.stub().send(ALICE, &room_id, "m.room.message", content);
+    let media = scene
+        .double
+        .wait_for(PATIENCE, |state| match &state.posts.first()?.2.body {
+            Body::Attachment(file) => Some(file.media),
+            other => panic!("no file: {other:?}"),
+        })
+        .await;
+    let mut info = scene.double.info(media).await.unwrap().unwrap();
+    for _ in 0..2000 {
+        if info.state == MediaState::Ready {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        info = scene.double.info(media).await.unwrap().unwrap();
+    }
+    assert_eq!((info.state, info.size_bytes), (MediaState::Ready, bytes.len() as u64));
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn mentions_cross_both_ways() {
+    let scene = Scene::start().await;
+    let room_id = scene.open_group().await;
+    let mut said = post("g1", "m", by("p-bob", "Bob"), Body::text("@Eve and @me"));
+    said.mentions = vec![
+        Mention { person: Some("p-eve".into()), is_owner: false, range: (0, 4) },
+        Mention { person: None, is_owner: true, range: (9, 12) },
+    ];
+    scene.deliver(said).await;
+    let content = last(&scene, &room_id, "m.room.message")["content"].clone();
+    assert_eq!(content["m.mentions"]["user_ids"], json!([ALICE, "@wechat_alice_p-eve:test"]));
+    scene.deliver(post("g1", "e", by("p-eve", "Eve"), Body::text("here"))).await;
+    let html = "<a href=\"https://matrix.to/#/@wechat_alice_p-eve:test\">Eve</a>: hello <em>you</em>";
+    let content = json!({ "msgtype": "m.text", "body": "Eve: hello *you*", "format": "org.matrix.custom.html", "formatted_body": html });
+    scene.stub().send(ALICE, &room_id, "m.room.message", content);
+    let post = scene.double.wait_for(PATIENCE, |state| state.posts.first().map(|(_, _, post)| post.clone())).await;
+    assert_eq!(post.body, Body::text("@Eve: hello you"));
+    assert_eq!(post.mentions, [Mention { person: Some("p-eve".into()), is_owner: false, range: (0, 4) }]);
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn answers_cross_both_ways() {
+    let scene = Scene::start().await;
+    let room_id = scene.open_group().await;
+    let first = last(&scene, &room_id, "m.room.message")["event_id"].as_str().unwrap().to_owned();
+    let mut delivery = scene.delivery(post("g1", "q", by("p-eve", "Eve"), Body::text("yes")));
+    let Job::Say(say) = &mut delivery.job else { panic!("no say") };
+    say.quoted_remote_id = Some(first.as_str().into());
+    scene.hand(&delivery).await;
+    scene.outcome(delivery.id, 0).await;
+    let content = last(&scene, &room_id, "m.room.message")["content"].clone();
+    assert_eq!(content["m.relates_to"]["m.in_reply_to"]["event_id"], first.as_str());
+    let relation = json!({ "m.in_reply_to": { "event_id": first } });
+    let content = json!({ "msgtype": "m.text", "body": "me too", "m.relates_to": relation });
+    scene.stub().send(ALICE, &room_id, "m.room.message", content);
+    let post = scene.double.wait_for(PATIENCE, |state| state.posts.first().map(|(_, _, post)| post.clone())).await;
+    let quote = Quote { target: Some(first.as_str().into()), author_name: "Bob".to_owned(), excerpt: "hello".to_owned() };
+    assert_eq!((post.body, post.quote), (Body::text("me too"), Some(quote)));
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn recalls_and_redactions_are_the_same_thing() {
+    let scene = Scene::start().await;
+    let room_id = scene.open_group().await;
+    let ids = scene.deliver(post("g1", "r", by("p-bob", "Bob"), Body::text("oops"))).await;
+    let mut delivery = scene.delivery(post("g1", "r2", by("p-bob", "Bob"), Body::text("")));
+    let remote_ids = ids.iter().map(|id| id.as_str().into()).collect();
+    delivery.job = Job::Recall { post: PostId(1), remote_ids };
+    scene.hand(&delivery).await;
+    assert!(matches!(scene.outcome(delivery.id, 0).await, Outcome::Sent { .. }));
+    assert_eq!(last(&scene, &room_id, "m.room.redaction")["content"]["redacts"], ids[0].as_str());
+    let mine = scene.stub().say(ALICE, &room_id, "oops too");
+    scene.stub().send(ALICE, &room_id, "m.room.redaction", json!({ "redacts": mine }));
+    let recall = scene.double.wait_for(PATIENCE, |state| state.posts.get(1).map(|(_, _, post)| post.body.clone())).await;
+    assert!(matches!(recall, Body::Recall { target: Some(target), .. } if target.as_str() == mine));
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn what_does_not_cross_is_answered() {
+    let scene = Scene::start().await;
+    let room_id = scene.open_group().await;
+    scene.stub().send(ALICE, &room_id, "m.room.encrypted", json!({ "algorithm": "m.megolm.v1.aes-sha2" }));
+    let told = |world: &mut super::stub::World| {
+        let (_, text) = world.texts(&room_id).pop()?;
+        text.contains("was not delivered").then_some(text)
+    };
+    let text = scene.stub().wait_for(told).await;
+    assert!(text.ends_with("because it is encrypted and this gateway cannot read encrypted rooms."), "{text}");
+    scene.end().await;
+}
