@@ -37,8 +37,12 @@ impl Shared {
             MediaState::Failed { why } => {
                 return Ok(Shown::Line(format!("[{what}] could not be fetched, because {why}")));
             }
-            MediaState::Pending if waited => return Ok(Shown::Line(self.as_link(what, "is still on its way", file))),
-            MediaState::Pending => return Err(Trouble::Soon("the attachment is still on its way".to_owned())),
+            MediaState::Pending if waited => {
+                return Ok(Shown::Line(self.as_link(what, "is still on its way", file)));
+            }
+            MediaState::Pending => {
+                return Err(Trouble::Soon("the attachment is still on its way".to_owned()));
+            }
         }
         if self.facts().upload_bytes.is_some_and(|limit| info.size_bytes > limit) {
             return Ok(Shown::Line(self.as_link(what, "is larger than this homeserver takes", file)));

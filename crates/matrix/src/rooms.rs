@@ -57,7 +57,9 @@ impl Shared {
         let question = GetStateEvent { room_id, kind: "m.room.create" };
         let created = match self.client.call(self.bot(), &question).await {
             Ok(created) => created,
-            Err(error @ (CallError::Network { .. } | CallError::TimedOut { .. } | CallError::Limited { .. })) => {
+            Err(
+                error @ (CallError::Network { .. } | CallError::TimedOut { .. } | CallError::Limited { .. }),
+            ) => {
                 return Err(error.into());
             }
             Err(error @ CallError::Failed { status: 502..=504, .. }) => return Err(error.into()),

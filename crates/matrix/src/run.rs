@@ -82,7 +82,8 @@ async fn run(config: MatrixConfig, ctx: AdapterContext) -> Result<Stopped, Adapt
     let mut tasks = JoinSet::new();
     tasks.spawn(listen::serve(listener, router, stop.clone()));
     let files = Arc::new(Notify::new());
-    tasks.spawn(Inbound::new(Arc::clone(&shared), effect, Arc::clone(&files)).run(transactions, stop.clone()));
+    tasks
+        .spawn(Inbound::new(Arc::clone(&shared), effect, Arc::clone(&files)).run(transactions, stop.clone()));
     tasks.spawn(Fetcher { shared: Arc::clone(&shared), bell: files }.run(stop.clone()));
     tasks.spawn(effects::run(Arc::clone(&shared), effects, addressed, stop.clone()));
     tasks.spawn(crate::desk::run(Arc::clone(&shared), questions, stop.clone()));

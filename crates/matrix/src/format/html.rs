@@ -244,7 +244,8 @@ fn pill(href: &str) -> Option<String> {
 }
 
 fn is_worth_showing(href: &str, shown: &str) -> bool {
-    let is_address = href.starts_with("http://") || href.starts_with("https://") || href.starts_with("mailto:");
+    let is_address =
+        href.starts_with("http://") || href.starts_with("https://") || href.starts_with("mailto:");
     let bare = |text: &str| text.trim_end_matches('/').to_owned();
     is_address && bare(href) != bare(shown) && bare(href) != format!("https://{}", bare(shown))
 }

@@ -60,7 +60,8 @@ fn with_pills(text: &str, named: &[Named]) -> String {
     let mut html = String::with_capacity(text.len() * 2);
     let mut done = 0;
     for Named { user_id, range: (from, to) } in named {
-        let (Some(user_id), Some(before), Some(name)) = (user_id, text.get(done..*from), text.get(*from..*to))
+        let (Some(user_id), Some(before), Some(name)) =
+            (user_id, text.get(done..*from), text.get(*from..*to))
         else {
             continue;
         };

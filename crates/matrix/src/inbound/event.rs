@@ -101,7 +101,11 @@ impl Shared {
             quote,
             echo_of: None,
         };
-        draft.said.push(Said { room_id: event.room_id, post, media: file.map(pending).into_iter().collect() });
+        draft.said.push(Said {
+            room_id: event.room_id,
+            post,
+            media: file.map(pending).into_iter().collect(),
+        });
         Ok(())
     }
 }

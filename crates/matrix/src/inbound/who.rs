@@ -38,7 +38,9 @@ impl Shared {
     ) -> Result<Vec<Mention>, Trouble> {
         let mut mentions = Vec::new();
         for (user_id, range) in pills {
-            if let Some(person) = self.person_of(&user_id).await?.filter(|person| person.network == chat.network) {
+            if let Some(person) =
+                self.person_of(&user_id).await?.filter(|person| person.network == chat.network)
+            {
                 mentions.push(Mention { person: Some(person.person), is_owner: false, range });
             }
         }
@@ -55,7 +57,12 @@ impl Shared {
 
     /// What is answered to. Its words are for those who see the answer alone; without them it is a
     /// quote all the same.
-    pub(super) async fn quote(&self, room_id: &str, event_id: String, chat: &ChatRef) -> Result<Quote, Trouble> {
+    pub(super) async fn quote(
+        &self,
+        room_id: &str,
+        event_id: String,
+        chat: &ChatRef,
+    ) -> Result<Quote, Trouble> {
         let question = GetEvent { room_id, event_id: &event_id };
         // Whatever the homeserver says: the answer itself must not wait for what it answers to.
         let event = self.client.call(self.bot(), &question).await.unwrap_or_default();
@@ -71,7 +78,8 @@ impl Shared {
             let people = self.directory.people(&person.network, &[person.person]).await?;
             return Ok(people.first().map(|profile| profile.display_name().to_owned()).unwrap_or_default());
         }
-        let is_own = self.names.who(sender) == crate::names::Who::Ghost || self.owners.owns(sender, &chat.network).await?;
+        let is_own = self.names.who(sender) == crate::names::Who::Ghost
+            || self.owners.owns(sender, &chat.network).await?;
         match self.owners.account(&chat.network).await? {
             Some(account) if is_own => Ok(account.own_name.clone()),
             _ => Ok(String::new()),

@@ -74,17 +74,22 @@ mod tests {
         assert_eq!(dimensions(png), Some((640, 480)));
         assert_eq!(dimensions(b"GIF89a\x10\x00\x20\x00"), Some((16, 32)));
         assert_eq!(dimensions(b"RIFF....WEBPVP8X\x0a\0\0\0\0\0\0\0\x7f\x02\0\xdf\x01\0"), Some((640, 480)));
-        let jpeg = [
-            &[0xff, 0xd8, 0xff, 0xe0, 0, 4, 1, 2, 0xff, 0xc2, 0, 17, 8][..],
-            &[0x01, 0xe0, 0x02, 0x80, 3],
-        ]
-        .concat();
+        let jpeg =
+            [&[0xff, 0xd8, 0xff, 0xe0, 0, 4, 1, 2, 0xff, 0xc2, 0, 17, 8][..], &[0x01, 0xe0, 0x02, 0x80, 3]]
+                .concat();
         assert_eq!(dimensions(&jpeg), Some((640, 480)));
     }
 
     #[test]
     fn what_is_cut_off_or_none_is_unknown() {
-        for bytes in [&b""[..], b"\xff\xd8\xff", b"GIF89a\x10", b"RIFF....WEBPVP8 ", b"plain text", b"\x89PNG\r\n\x1a\n"] {
+        for bytes in [
+            &b""[..],
+            b"\xff\xd8\xff",
+            b"GIF89a\x10",
+            b"RIFF....WEBPVP8 ",
+            b"plain text",
+            b"\x89PNG\r\n\x1a\n",
+        ] {
             assert_eq!(dimensions(bytes), None);
         }
         assert_eq!(dimensions(b"GIF89a\0\0\0\0"), None);

@@ -30,7 +30,9 @@ impl Shared {
             Body::Action { text } => texts("m.emote", text, &self.named(chat, say).await?),
             Body::Attachment(file) => self.file(file, attempt).await?,
             Body::Card(card) => vec![(MESSAGE, card_content(card))],
-            Body::Recall { notice, .. } if notice.is_empty() => texts("m.notice", "A message was recalled.", &[]),
+            Body::Recall { notice, .. } if notice.is_empty() => {
+                texts("m.notice", "A message was recalled.", &[])
+            }
             Body::Recall { notice, .. } => texts("m.notice", notice, &[]),
             Body::Event { text, .. } => texts("m.notice", text, &[]),
             Body::FriendRequest { name, greeting } => {
@@ -112,7 +114,8 @@ fn card_content(card: &Card) -> Value {
 
 /// Source: client-server API, "m.location"; the second form from MSC3488.
 fn location(card: &Card, (latitude, longitude): (f64, f64)) -> Value {
-    let words: Vec<&str> = [card.title.as_str(), &card.detail].into_iter().filter(|word| !word.is_empty()).collect();
+    let words: Vec<&str> =
+        [card.title.as_str(), &card.detail].into_iter().filter(|word| !word.is_empty()).collect();
     let name = if words.is_empty() { "Location".to_owned() } else { words.join(", ") };
     let uri = format!("geo:{latitude},{longitude}");
     json!({
@@ -140,7 +143,11 @@ fn card_message(card: &Card) -> Value {
     let only_on_phone = card.url.is_empty()
         && matches!(
             card.kind,
-            CardKind::MiniProgram | CardKind::RedPacket | CardKind::Transfer | CardKind::MergedHistory | CardKind::Call
+            CardKind::MiniProgram
+                | CardKind::RedPacket
+                | CardKind::Transfer
+                | CardKind::MergedHistory
+                | CardKind::Call
         );
     let hint = if only_on_phone { "Open it on the phone." } else { "" };
     let head = match (label, card.title.as_str()) {
@@ -152,8 +159,11 @@ fn card_message(card: &Card) -> Value {
     let rest = [card.detail.as_str(), &card.source, hint];
     let rest: Vec<&str> = rest.into_iter().filter(|line| !line.is_empty()).collect();
     let address = if card.url.is_empty() || head == card.url { "" } else { card.url.as_str() };
-    let plain: Vec<&str> =
-        std::iter::once(head).chain(rest.iter().copied()).chain(std::iter::once(address)).filter(|line| !line.is_empty()).collect();
+    let plain: Vec<&str> = std::iter::once(head)
+        .chain(rest.iter().copied())
+        .chain(std::iter::once(address))
+        .filter(|line| !line.is_empty())
+        .collect();
     let mut html = match card.url.as_str() {
         "" => format!("<strong>{}</strong>", escape(head)),
         url => format!("<strong><a href=\"{}\">{}</a></strong>", escape(url), escape(head)),
@@ -170,7 +180,8 @@ fn card_message(card: &Card) -> Value {
     });
     if !card.url.is_empty() {
         // Clients that know it show a preview without asking the page. Source: MSC4095.
-        let preview = json!({ "matched_url": card.url, "og:title": card.title, "og:description": card.detail });
+        let preview =
+            json!({ "matched_url": card.url, "og:title": card.title, "og:description": card.detail });
         content["com.beeper.linkpreviews"] = json!([preview]);
     }
     content
@@ -209,7 +220,10 @@ mod tests {
     fn a_place_is_a_location_event() {
         let place = Card { place: Some((39.9, 116.25)), ..card(CardKind::Location, "Palace", "") };
         let content = card_content(&place);
-        assert_eq!((&content["msgtype"], &content["geo_uri"]), (&json!("m.location"), &json!("geo:39.9,116.25")));
+        assert_eq!(
+            (&content["msgtype"], &content["geo_uri"]),
+            (&json!("m.location"), &json!("geo:39.9,116.25"))
+        );
     }
 
     #[test]
@@ -218,7 +232,8 @@ mod tests {
         let at = text.find("@Bob").unwrap();
         let named = [Named { user_id: Some("@bob:x".to_owned()), range: (at, at + 4) }];
         let events = texts("m.text", &text, &named);
-        let named: Vec<bool> = events.iter().map(|(_, content)| content["formatted_body"].is_string()).collect();
+        let named: Vec<bool> =
+            events.iter().map(|(_, content)| content["formatted_body"].is_string()).collect();
         assert_eq!(named.iter().filter(|is| **is).count(), 1);
     }
 }

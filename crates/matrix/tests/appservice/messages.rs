@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use serde_json::{Value, json};
 use wxgate_contract::{
-    Attachment, AttachmentKind, Body, Job, MediaId, MediaState, MediaVault, Mention, Outcome, PostId, Quote,
+    Attachment, AttachmentKind, Body, Job, MediaId, MediaVault, Mention, Outcome, PostId, Quote,
 };
 
 use super::scene::{ALICE, Scene, by, post};
@@ -23,10 +23,8 @@ fn attachment(kind: AttachmentKind, media: MediaId) -> Attachment {
     }
 }
 
-async fn store(scene: &Scene, media: MediaId, bytes: &[u8]) {
-    let mut writer = scene.double.writer(media, "照片.png", "image/png").await.unwrap();
-    writer.write(Bytes::copy_from_slice(bytes)).await.unwrap();
-    writer.finish().await.unwrap();
+fn store(scene: &Scene, media: MediaId, bytes: &[u8]) {
+    scene.double.put_media(media, "照片.png", "image/png", bytes.to_vec());
 }
 
 fn png(width: u32, height: u32, padding: usize) -> Vec<u8> {
@@ -46,7 +44,7 @@ async fn a_picture_is_uploaded_and_shown_with_what_is_known_of_it() {
     let scene = Scene::start().await;
     let room_id = scene.open_group().await;
     let media = MediaId([1; 16]);
-    store(&scene, media, &png(640, 480, 200_000)).await;
+    store(&scene, media, &png(640, 480, 200_000));
     let file = Attachment { caption: "look".to_owned(), ..attachment(AttachmentKind::Image, media) };
     scene.deliver(post("g1", "p", by("p-bob", "Bob"), Body::Attachment(file))).await;
     let content = last(&scene, &room_id, "m.room.message")["content"].clone();
@@ -63,8 +61,8 @@ async fn voice_and_stickers_have_events_of_their_own() {
     let scene = Scene::start().await;
     let room_id = scene.open_group().await;
     let (voice, sticker) = (MediaId([1; 16]), MediaId([2; 16]));
-    store(&scene, voice, b"ID3 no real voice").await;
-    store(&scene, sticker, b"GIF89a\x10\x00\x20\x00").await;
+    store(&scene, voice, b"ID3 no real voice");
+    store(&scene, sticker, b"GIF89a\x10\x00\x20\x00");
     let file = Attachment { duration_ms: 3000, ..attachment(AttachmentKind::Voice, voice) };
     scene.deliver(post("g1", "v", by("p-bob", "Bob"), Body::Attachment(file))).await;
     let content = last(&scene, &room_id, "m.room.message")["content"].clone();
@@ -109,7 +107,7 @@ async fn what_is_too_large_for_the_homeserver_is_told_and_not_lost() {
     let scene = scene.restart().await;
     let room_id = scene.open_group().await;
     let media = MediaId([4; 16]);
-    store(&scene, media, &png(1, 1, 500)).await;
+    store(&scene, media, &png(1, 1, 500));
     let body = Body::Attachment(attachment(AttachmentKind::Image, media));
     scene.deliver(post("g1", "p", by("p-bob", "Bob"), body)).await;
     let text = last(&scene, &room_id, "m.room.message")["content"]["body"].as_str().unwrap().to_owned();
@@ -123,7 +121,11 @@ async fn a_file_from_a_room_is_announced_with_its_post_and_fetched_after_it() {
     let room_id = scene.open_group().await;
     let bytes = png(8, 8, 300_000);
     let uri = "mxc://test/abc".to_owned();
-    scene.stub().world().media.insert(uri.clone(), ("x.png".to_owned(), "image/png".to_owned(), bytes.clone()));
+    scene
+        .stub()
+        .world()
+        .media
+        .insert(uri.clone(), ("x.png".to_owned(), "image/png".to_owned(), bytes.clone()));
     let info = json!({ "mimetype": "image/png", "size": bytes.len() });
     let content = json!({ "msgtype": "m.image", "body": "x.png", "url": uri, "info": info });
     scene.stub().send(ALICE, &room_id, "m.room.message", content);
@@ -134,15 +136,8 @@ async fn a_file_from_a_room_is_announced_with_its_post_and_fetched_after_it() {
             other => panic!("no file: {other:?}"),
         })
         .await;
-    let mut info = scene.double.info(media).await.unwrap().unwrap();
-    for _ in 0..2000 {
-        if info.state == MediaState::Ready {
-            break;
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-        info = scene.double.info(media).await.unwrap().unwrap();
-    }
-    assert_eq!((info.state, info.size_bytes), (MediaState::Ready, bytes.len() as u64));
+    let fetched = |_: &mut wxgate_contract::conformance::State| scene.double.media_bytes(media);
+    assert_eq!(scene.double.wait_for(PATIENCE, fetched).await, bytes);
     scene.end().await;
 }
 
@@ -162,7 +157,8 @@ async fn mentions_cross_both_ways() {
     let html = "<a href=\"https://matrix.to/#/@wechat_alice_p-eve:test\">Eve</a>: hello <em>you</em>";
     let content = json!({ "msgtype": "m.text", "body": "Eve: hello *you*", "format": "org.matrix.custom.html", "formatted_body": html });
     scene.stub().send(ALICE, &room_id, "m.room.message", content);
-    let post = scene.double.wait_for(PATIENCE, |state| state.posts.first().map(|(_, _, post)| post.clone())).await;
+    let post =
+        scene.double.wait_for(PATIENCE, |state| state.posts.first().map(|(_, _, post)| post.clone())).await;
     assert_eq!(post.body, Body::text("@Eve: hello you"));
     assert_eq!(post.mentions, [Mention { person: Some("p-eve".into()), is_owner: false, range: (0, 4) }]);
     scene.end().await;
@@ -183,8 +179,13 @@ async fn answers_cross_both_ways() {
     let relation = json!({ "m.in_reply_to": { "event_id": first } });
     let content = json!({ "msgtype": "m.text", "body": "me too", "m.relates_to": relation });
     scene.stub().send(ALICE, &room_id, "m.room.message", content);
-    let post = scene.double.wait_for(PATIENCE, |state| state.posts.first().map(|(_, _, post)| post.clone())).await;
-    let quote = Quote { target: Some(first.as_str().into()), author_name: "Bob".to_owned(), excerpt: "hello".to_owned() };
+    let post =
+        scene.double.wait_for(PATIENCE, |state| state.posts.first().map(|(_, _, post)| post.clone())).await;
+    let quote = Quote {
+        target: Some(first.as_str().into()),
+        author_name: "Bob".to_owned(),
+        excerpt: "hello".to_owned(),
+    };
     assert_eq!((post.body, post.quote), (Body::text("me too"), Some(quote)));
     scene.end().await;
 }
@@ -202,7 +203,10 @@ async fn recalls_and_redactions_are_the_same_thing() {
     assert_eq!(last(&scene, &room_id, "m.room.redaction")["content"]["redacts"], ids[0].as_str());
     let mine = scene.stub().say(ALICE, &room_id, "oops too");
     scene.stub().send(ALICE, &room_id, "m.room.redaction", json!({ "redacts": mine }));
-    let recall = scene.double.wait_for(PATIENCE, |state| state.posts.get(1).map(|(_, _, post)| post.body.clone())).await;
+    let recall = scene
+        .double
+        .wait_for(PATIENCE, |state| state.posts.get(1).map(|(_, _, post)| post.body.clone()))
+        .await;
     assert!(matches!(recall, Body::Recall { target: Some(target), .. } if target.as_str() == mine));
     scene.end().await;
 }
@@ -217,6 +221,9 @@ async fn what_does_not_cross_is_answered() {
         text.contains("was not delivered").then_some(text)
     };
     let text = scene.stub().wait_for(told).await;
-    assert!(text.ends_with("because it is encrypted and this gateway cannot read encrypted rooms."), "{text}");
+    assert!(
+        text.ends_with("because it is encrypted and this gateway cannot read encrypted rooms."),
+        "{text}"
+    );
     scene.end().await;
 }

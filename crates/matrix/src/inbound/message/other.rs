@@ -77,5 +77,6 @@ fn coordinates(uri: &str) -> Option<(f64, f64)> {
     let numbers = uri.strip_prefix("geo:")?.split(';').next()?;
     let mut numbers = numbers.split(',').map(|number| number.trim().parse::<f64>().ok());
     let (latitude, longitude) = (numbers.next()??, numbers.next()??);
-    ((-90.0..=90.0).contains(&latitude) && (-180.0..=180.0).contains(&longitude)).then_some((latitude, longitude))
+    ((-90.0..=90.0).contains(&latitude) && (-180.0..=180.0).contains(&longitude))
+        .then_some((latitude, longitude))
 }

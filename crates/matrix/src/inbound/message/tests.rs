@@ -28,7 +28,10 @@ fn text(content: Value) -> String {
 fn the_fallback_of_a_reply_is_taken_off() {
     let relation = json!({ "m.in_reply_to": { "event_id": "$0" } });
     let body = "> <@a:x> one\n> two\n\nmine\n> and this";
-    assert_eq!(text(json!({ "msgtype": "m.text", "body": body, "m.relates_to": relation })), "mine\n> and this");
+    assert_eq!(
+        text(json!({ "msgtype": "m.text", "body": body, "m.relates_to": relation })),
+        "mine\n> and this"
+    );
     assert_eq!(text(json!({ "msgtype": "m.text", "body": "> a proverb\nsays he" })), "> a proverb\nsays he");
 }
 
@@ -64,7 +67,9 @@ fn a_redaction_names_its_event_in_old_and_new_rooms() {
     old.redacts = Some("$0".to_owned());
     for redaction in [old, event("m.room.redaction", json!({ "redacts": "$0" }))] {
         let Heard::Said(sentence) = hear(&redaction) else { panic!("nothing was heard") };
-        assert!(matches!(sentence.body, Body::Recall { target: Some(target), .. } if target.as_str() == "$0"));
+        assert!(
+            matches!(sentence.body, Body::Recall { target: Some(target), .. } if target.as_str() == "$0")
+        );
     }
 }
 
@@ -109,10 +114,17 @@ fn a_poll_is_its_question_and_its_answers() {
 
 #[test]
 fn a_place_is_a_card_with_a_map() {
-    let said = sentence("m.room.message", json!({ "msgtype": "m.location", "body": "Home", "geo_uri": "geo:52.5,13.4;u=35" }));
+    let said = sentence(
+        "m.room.message",
+        json!({ "msgtype": "m.location", "body": "Home", "geo_uri": "geo:52.5,13.4;u=35" }),
+    );
     let Body::Card(card) = said.body else { panic!("no card") };
-    assert_eq!((card.kind, card.title.as_str(), card.place), (CardKind::Location, "Home", Some((52.5, 13.4))));
-    let far = event("m.room.message", json!({ "msgtype": "m.location", "body": "x", "geo_uri": "geo:952.5,13.4" }));
+    assert_eq!(
+        (card.kind, card.title.as_str(), card.place),
+        (CardKind::Location, "Home", Some((52.5, 13.4)))
+    );
+    let far =
+        event("m.room.message", json!({ "msgtype": "m.location", "body": "x", "geo_uri": "geo:952.5,13.4" }));
     assert!(matches!(hear(&far), Heard::NotHere(_)));
 }
 
@@ -126,7 +138,10 @@ fn a_file_has_a_name_a_caption_and_a_place() {
         }),
     );
     let Body::Attachment(file) = said.body else { panic!("no file") };
-    assert_eq!((file.kind, file.name.as_str(), file.caption.as_str()), (AttachmentKind::Image, "照片.jpg", "look!"));
+    assert_eq!(
+        (file.kind, file.name.as_str(), file.caption.as_str()),
+        (AttachmentKind::Image, "照片.jpg", "look!")
+    );
     assert_eq!((file.size_bytes, file.width_px, file.height_px), (1000, 640, 480));
     let heard = said.file.unwrap();
     assert_eq!((heard.url.as_str(), heard.media), ("mxc://x/abc", file.media));
@@ -138,7 +153,8 @@ fn voice_messages_and_stickers_are_told_from_files() {
         Body::Attachment(file) => file.kind,
         other => panic!("no file: {other:?}"),
     };
-    let voice = json!({ "msgtype": "m.audio", "body": "v.ogg", "url": "mxc://x/v", "org.matrix.msc3245.voice": {} });
+    let voice =
+        json!({ "msgtype": "m.audio", "body": "v.ogg", "url": "mxc://x/v", "org.matrix.msc3245.voice": {} });
     let music = json!({ "msgtype": "m.audio", "body": "v.ogg", "url": "mxc://x/v" });
     let sticker = json!({ "body": "a cat", "url": "mxc://x/s" });
     assert_eq!(kind("m.room.message", voice), AttachmentKind::Voice);
