@@ -11,8 +11,8 @@ use wxgate_bridge::{Bridge, BridgeConfig};
 use wxgate_contract::conformance::Double;
 use wxgate_contract::{
     Adapter, AdapterContext, AdapterError, Author, Batch, Body, BoxFuture, Capabilities, ChatRef, Clock,
-    Delivery, Directory, Fate, FeedEvent, Health, HistoryRange, Job, NetworkId, Order, Outcome, Post,
-    PostFate, Stopped, Timestamp,
+    Command, CommandError, Delivery, Directory, Fate, FeedEvent, Health, HistoryRange, Job, NetworkId, Order,
+    Outcome, Post, PostFate, Reply, Stopped, Timestamp,
 };
 use wxgate_store::{SealKey, Store, StoreConfig};
 
@@ -281,4 +281,33 @@ async fn stopping_waits_for_networks_and_a_removed_one_is_gone() {
     assert!(life.ctx.stop.is_stopping());
     assert!(pipe.bridge.healths().is_empty());
     pipe.bridge.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_token_opens_the_door_of_its_owner_until_the_next_is_made() {
+    let pipe = pipe().await;
+    let store = pipe.bridge.store();
+    store.add_user(&"ann".into(), Some("s3cret"), false).await.unwrap();
+    store.add_user(&"bob".into(), None, false).await.unwrap();
+    let (first, of_bob) =
+        (store.set_token(&"ann".into()).await.unwrap(), store.set_token(&"bob".into()).await.unwrap());
+    let second = store.set_token(&"ann".into()).await.unwrap();
+    let control = pipe.bridge.control();
+    for (user, secret, opens) in [
+        ("ann", "s3cret", true),
+        ("ann", second.as_str(), true),
+        ("bob", of_bob.as_str(), true),
+        ("ann", first.as_str(), false),
+        ("ann", of_bob.as_str(), false),
+        ("bob", "s3cret", false),
+        ("bob", "", false),
+        ("eve", second.as_str(), false),
+    ] {
+        let command = Command::Authenticate { user: user.into(), password: secret.to_owned() };
+        let answer = control.run(None, command).await;
+        match opens {
+            true => assert!(matches!(answer, Ok(Reply::Done)), "{user}: {answer:?}"),
+            false => assert!(matches!(answer, Err(CommandError::Denied)), "{user}: {answer:?}"),
+        }
+    }
 }

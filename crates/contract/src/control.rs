@@ -8,7 +8,7 @@ use crate::ids::{ChatKey, MediaId, NetworkId, PersonKey, PersonRef, UserName};
 /// What can be asked of the supervisor.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Command {
-    /// Checks a password.
+    /// Checks a password, or a token that stands in its place.
     Authenticate {
         /// Who says so.
         user: UserName,

@@ -253,6 +253,15 @@ fn people_and_accounts_are_managed_while_it_runs() {
     assert!(ok(&["user", "list"]).contains("nobody yet"));
     assert!(ok(&["user", "add", "alice"]).contains("Password (shown only now): "));
     assert_eq!(home.run(&["user", "add", "alice"]).code, 1);
+    assert!(ok(&["user", "list"]).contains("password\n"));
+    let token = ok(&["user", "token", "alice"]);
+    let token = token.lines().next().unwrap().rsplit(' ').next().unwrap();
+    assert!(token.starts_with("wxgate_") && token.len() == 50, "{token}");
+    assert!(ok(&["user", "list"]).contains("password, token"));
+    let again: serde_json::Value = serde_json::from_str(&ok(&["user", "token", "alice", "--json"])).unwrap();
+    assert_ne!(again["token"], token, "the same token twice");
+    let nobody = home.run(&["user", "token", "bob"]);
+    assert_eq!((nobody.code, nobody.err.trim()), (1, "wxgate: there is no user bob"));
     assert!(ok(&["account", "add", "paula", "--owner", "alice"]).contains("wxgate account sign-in paula"));
     let nobody = home.run(&["account", "add", "x", "--owner", "bob"]);
     assert_eq!((nobody.code, nobody.err.contains("no user bob")), (1, true), "{}", nobody.err);

@@ -6,4 +6,5 @@ mod bad_lines;
 mod environment;
 mod first_path;
 mod floor;
+mod people;
 mod session_end;

@@ -37,6 +37,11 @@ pub(super) enum Command {
         /// Who
         name: String,
     },
+    /// Make a token that works like the person's password, and print it this once; replaces the last one
+    Token {
+        /// Whose
+        name: String,
+    },
 }
 
 #[derive(Deserialize, Serialize)]
@@ -44,6 +49,14 @@ struct Row {
     name: String,
     is_admin: bool,
     accounts: usize,
+    has_password: bool,
+    has_token: bool,
+}
+
+#[derive(Deserialize, Serialize)]
+struct Token {
+    name: String,
+    token: String,
 }
 
 pub(super) async fn run(globals: &Globals, command: Command) -> Result<(), Failure> {
@@ -72,15 +85,9 @@ pub(super) async fn run(globals: &Globals, command: Command) -> Result<(), Failu
         }
         Command::List => {
             let rows: Vec<Row> = client.call(Method::GET, "/api/v1/users", None).await?;
-            if globals.json {
-                print::json(&rows);
-            } else if rows.is_empty() {
-                print::out("There is nobody yet. Add somebody with: wxgate user add NAME");
-            } else {
-                let role = |row: &Row| if row.is_admin { "admin" } else { "user" }.to_owned();
-                let cells = |row: &Row| vec![row.name.clone(), role(row), row.accounts.to_string()];
-                let rows: Vec<Vec<String>> = rows.iter().map(cells).collect();
-                print::out(&print::table(&["NAME", "ROLE", "ACCOUNTS"], &rows));
+            match globals.json {
+                true => print::json(&rows),
+                false => print::out(&listed(&rows)),
             }
         }
         Command::Remove { name } => {
@@ -88,8 +95,37 @@ pub(super) async fn run(globals: &Globals, command: Command) -> Result<(), Failu
             let _: Value = client.call(Method::DELETE, &path, None).await?;
             done(globals, &format!("{name} was removed."));
         }
+        Command::Token { name } => {
+            let path = format!("/api/v1/users/{}/token", segment(&name));
+            let made: Token = client.call(Method::POST, &path, None).await?;
+            match globals.json {
+                true => print::json(&made),
+                false => print::out(&format!(
+                    "Token of {name} (shown only now): {}\n\
+                     It works wherever the password does; a token made before works no more.",
+                    made.token
+                )),
+            }
+        }
     }
     Ok(())
+}
+
+fn listed(rows: &[Row]) -> String {
+    if rows.is_empty() {
+        return "There is nobody yet. Add somebody with: wxgate user add NAME".to_owned();
+    }
+    let cells = |row: &Row| {
+        let role = if row.is_admin { "admin" } else { "user" };
+        let opens = match (row.has_password, row.has_token) {
+            (true, true) => "password, token",
+            (true, false) => "password",
+            (false, true) => "token",
+            (false, false) => "nothing",
+        };
+        vec![row.name.clone(), role.to_owned(), row.accounts.to_string(), opens.to_owned()]
+    };
+    print::table(&["NAME", "ROLE", "ACCOUNTS", "SIGNS IN WITH"], &rows.iter().map(cells).collect::<Vec<_>>())
 }
 
 /// Tells that something was done.

@@ -34,6 +34,7 @@ pub(crate) fn routes() -> Router<Arc<Parts>> {
         .route("/api/v1/status", get(status))
         .route("/api/v1/users", get(users).post(add_user))
         .route("/api/v1/users/{name}", delete(remove_user))
+        .route("/api/v1/users/{name}/token", post(make_token))
         .route("/api/v1/accounts", get(accounts).post(add_account))
         .route("/api/v1/accounts/{name}", get(account).delete(remove_account))
         .route("/api/v1/accounts/{name}/sign-in", post(sign_in))
@@ -135,7 +136,10 @@ async fn users(State(parts): Shared) -> Answer {
         .iter()
         .map(|user| {
             let accounts = counts.get(&user.name).copied().unwrap_or_default();
-            json!({ "name": user.name, "is_admin": user.is_admin, "accounts": accounts })
+            json!({
+                "name": user.name, "is_admin": user.is_admin, "accounts": accounts,
+                "has_password": user.has_password, "has_token": user.has_token,
+            })
         })
         .collect();
     ok(&Value::from(rows))
@@ -156,11 +160,25 @@ async fn add_user(State(parts): Shared, body: Bytes) -> Answer {
     ok(&json!({ "name": new.name }))
 }
 
-async fn remove_user(State(parts): Shared, Path(name): Path<String>) -> Answer {
+/// Answers with a new token, this once; the one before it opens nothing from now on.
+async fn make_token(State(parts): Shared, Path(name): Path<String>) -> Answer {
+    let name = known(&parts, name).await?;
+    let token = parts.bridge.store().set_token(&name).await?;
+    tracing::info!(user = %name, "a token was made");
+    ok(&json!({ "name": name, "token": token }))
+}
+
+/// The person of this name, who exists.
+async fn known(parts: &Parts, name: String) -> Result<UserName, Refusal> {
     let name = UserName::from(name);
-    if parts.bridge.store().user(&name).await?.is_none() {
-        return Err(Refusal(StatusCode::NOT_FOUND, format!("there is no user {name}")));
+    match parts.bridge.store().user(&name).await? {
+        Some(_) => Ok(name),
+        None => Err(Refusal(StatusCode::NOT_FOUND, format!("there is no user {name}"))),
     }
+}
+
+async fn remove_user(State(parts): Shared, Path(name): Path<String>) -> Answer {
+    let name = known(&parts, name).await?;
     parts.bridge.store().remove_user(&name).await?;
     tracing::info!(user = %name, "a person was removed");
     ok(&json!({}))

@@ -1,0 +1,53 @@
+//! People sign in with what the commands gave them.
+
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use wxgate_tests::fleet::USER;
+use wxgate_tests::gateway::{Gateway, GatewayOptions, login};
+use wxgate_tests::irc::{IrcClient, Login};
+use wxgate_tests::scratch::tell;
+
+const LIMIT: Duration = Duration::from_secs(60);
+/// Nothing listens there; nobody signs in to WeChat in these stories.
+const NO_SERVICE: &str = "http://127.0.0.1:9";
+
+/// What `wxgate user token` prints, without the words around it.
+async fn token(gateway: &Gateway) -> Result<String> {
+    let told = gateway.cli(&["user", "token", USER], None).await?;
+    Ok(told.split_whitespace().find(|word| word.starts_with("wxgate_")).unwrap_or_default().to_owned())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_token_opens_irc_like_a_password_until_the_next_one() -> Result<()> {
+    tell("token", LIMIT, async |scratch| {
+        let mut gateway = Gateway::start(scratch, NO_SERVICE, &GatewayOptions::default()).await?;
+        gateway.add_user(USER).await?;
+        gateway.add_account("account0", USER).await?;
+        let first = token(&gateway).await?;
+        let with = |secret| Login { password: secret, ..login(USER, "account0", "x") };
+        IrcClient::login(&gateway.irc, &with(&first)).await?;
+        IrcClient::login_sasl(&gateway.irc, &with(&first)).await?;
+        let second = token(&gateway).await?;
+        IrcClient::login_sasl(&gateway.irc, &with(&second)).await?;
+        ensure!(IrcClient::login(&gateway.irc, &with(&first)).await.is_err(), "PASS takes the old token");
+        ensure!(
+            IrcClient::login_sasl(&gateway.irc, &with(&first)).await.is_err(),
+            "SASL takes the old token"
+        );
+        // The password goes on beside it.
+        IrcClient::login(&gateway.irc, &login(USER, "account0", "x")).await?;
+        for secret in [&first, &second] {
+            ensure!(!gateway.logged().contains(secret.as_str()), "a token is in the log");
+            for file in std::fs::read_dir(gateway.data_dir())? {
+                let path = file?.path();
+                let bytes = if path.is_file() { std::fs::read(&path)? } else { Vec::new() };
+                let shows = bytes.windows(secret.len()).any(|window| window == secret.as_bytes());
+                ensure!(!shows, "a token is in {}", path.display());
+            }
+        }
+        ensure!(gateway.stop().await?.success(), "it did not end well");
+        Ok(())
+    })
+    .await
+}
