@@ -6,16 +6,19 @@ use bytes::Bytes;
 use http::Response;
 
 use crate::{
-    Call, ClientMsgId, Family, MsgId, Profile, RawMessage, SyncKey, UserName, contact, decode,
+    Call, ClientMsgId, Family, MsgId, Profile, RawMessage, Secret, SyncKey, UserName, contact, decode,
     emoji::Corrections,
     endpoint::{
         BatchGetContact, CheckUpload, CreateChatroom, Endpoint, FetchChanges, GetContact, GetMsgImg,
-        ImageSize, Init, JsLogin, LoginPoll, Logout, NewLoginPage, PushLogin, RevokeMsg, Scanned,
-        SearchContact, SendText, SyncCheck, To, new_login_page::Shell,
+        ImageSize, Init, JsLogin, LoginPoll, Logout, NewLoginPage, Notify, Pin, PushLogin, RevokeMsg,
+        RoomChange, Scanned, SearchContact, SendText, SetPin, SetRemark, StatusNotify, SyncCheck, To,
+        UpdateChatroom, Verify, VerifyUser, new_login_page::Shell, upload_media,
     },
     faces, hosts, mention,
     message::DecodeOptions,
-    names, percent, qr, quote, text, xml,
+    names, percent, qr, quote, text,
+    upload::{MediaKind, PIECE_BYTES, Plan},
+    xml,
 };
 
 /// Reads the bytes as the answer of every endpoint, and decodes the messages of a sync.
@@ -51,6 +54,29 @@ pub fn answers(bytes: &[u8]) {
     let _ = CheckUpload { own: &own, to: &to, bytes: 1, md5: "", name: "" }.parse(&reply);
     let _ = GetMsgImg { msg_id: &msg_id, size: ImageSize::Original }.parse(&reply);
     let _ = Logout::default().parse(&reply);
+    let _ = StatusNotify { own: &own, notify: Notify::Began }.parse(&reply);
+    let _ = SetRemark { user_name: &to, remark: "" }.parse(&reply);
+    let _ = SetPin { user_name: &to, pin: Pin::Pinned, present_remark: "" }.parse(&reply);
+    let _ = UpdateChatroom { room: &to, change: RoomChange::Topic("") }.parse(&reply);
+    let _ = VerifyUser { user_name: &to, verify: Verify::Accept { ticket: "" } }.parse(&reply);
+    let plan = Plan {
+        name: "a.txt",
+        mime: "text/plain",
+        total_bytes: PIECE_BYTES + 1,
+        md5: "",
+        kind: MediaKind::Document,
+        own: &own,
+        to: &to,
+        client_media_id: 1,
+        file_number: 0,
+        last_modified: "",
+        data_ticket: &Secret::default(),
+        checked: None,
+        boundary: "-",
+    };
+    for index in 0..plan.pieces() {
+        let _ = upload_media::parse(&plan, index, &reply);
+    }
 }
 
 /// Reads the bytes as the content of a message of every type, private and in a group.

@@ -10,6 +10,9 @@ use std::{
 
 use wechat_proto::fuzz;
 
+/// Rounds of the answers while everything is tested; the others have theirs in proportion to their cost.
+const USUAL_ANSWERS: usize = 2_000;
+
 /// xorshift64*: enough to mutate bytes, and the same on every run.
 struct Chance(u64);
 
@@ -99,7 +102,16 @@ fn seeds() -> Vec<Vec<u8>> {
     seeds
 }
 
-fn run(parser: fn(&[u8]), rounds: usize) {
+/// `usual` rounds on the way of all tests; `cargo xtask fuzz` asks for more of each in proportion.
+fn rounds(usual: usize) -> usize {
+    match std::env::var("WXGATE_FUZZ_ROUNDS") {
+        Ok(text) => usual * text.parse::<usize>().expect("WXGATE_FUZZ_ROUNDS is a number") / USUAL_ANSWERS,
+        Err(_) => usual,
+    }
+}
+
+fn run(parser: fn(&[u8]), usual: usize) {
+    let rounds = rounds(usual);
     let mut chance = Chance(0x9e37_79b9_7f4a_7c15);
     let seeds = seeds();
     let mut slowest = Duration::ZERO;
@@ -110,11 +122,12 @@ fn run(parser: fn(&[u8]), rounds: usize) {
         slowest = slowest.max(start.elapsed());
     }
     assert!(slowest < Duration::from_secs(2), "{slowest:?}");
+    println!("{rounds} rounds, the slowest {slowest:?}");
 }
 
 #[test]
 fn broken_answers_never_panic() {
-    run(fuzz::answers, 2_000);
+    run(fuzz::answers, USUAL_ANSWERS);
 }
 
 #[test]

@@ -10,7 +10,7 @@ use crate::tree::Root;
 
 /// Long enough to leave the corpus behind, short enough to wait for.
 const SECONDS_PER_TARGET: u32 = 60;
-/// A hundred times and more what the tests do on the way; a few minutes.
+/// A hundred times what the tests do on the way; some minutes, optimised.
 const ROUNDS: &str = "200000";
 
 struct Target {
@@ -55,13 +55,21 @@ pub(crate) fn fuzz(root: &Root, args: &[String]) -> Result<bool> {
 
 /// Runs the test programs named `smoke_fuzz`, with more rounds than usual; a target selects by name.
 fn smoke(root: &Root, wanted: Option<&str>) -> Result<bool> {
-    let ran = Cmd::cargo(root)
-        .args(["test", "--workspace", "--all-features", "--no-fail-fast", "--test", "smoke_fuzz"])
+    let mut cargo = Cmd::cargo(root).args(["test", "--release", "--all-features", "--no-fail-fast"]);
+    for package in fuzzed(root)? {
+        cargo = cargo.args(["--package", &package]);
+    }
+    let ran = cargo
+        .args(["--test", "smoke_fuzz"])
         .args(wanted)
+        .args(["--", "--nocapture"])
         .env("WXGATE_FUZZ_ROUNDS", ROUNDS)
         .watch(std::time::Duration::from_secs(3600))?;
     let sum = Sum::read(&ran.output).with_end(ran.end);
-    if !sum.good() {
+    if sum.good() {
+        // How many rounds there were is the one thing that a green line does not say.
+        ran.output.lines().filter(|line| line.contains(" rounds, ")).for_each(|line| println!("{line}"));
+    } else {
         print!("{}", ran.output);
     }
     println!("{sum}");
@@ -69,6 +77,25 @@ fn smoke(root: &Root, wanted: Option<&str>) -> Result<bool> {
         bail!("no smoke_fuzz test{} ran", wanted.map(|name| format!(" named …{name}…")).unwrap_or_default());
     }
     Ok(sum.good())
+}
+
+/// The packages with a `tests/smoke_fuzz.rs`: only these are built, since they are built optimised.
+fn fuzzed(root: &Root) -> Result<Vec<String>> {
+    let mut packages = Vec::new();
+    for entry in std::fs::read_dir(root.join("crates")).context("listing crates/")? {
+        let dir = entry?.path();
+        if !dir.join("tests/smoke_fuzz.rs").is_file() {
+            continue;
+        }
+        let path = dir.join("Cargo.toml");
+        let text = std::fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
+        let manifest: toml::Table = text.parse().with_context(|| format!("reading {}", path.display()))?;
+        let name =
+            manifest.get("package").and_then(|package| package.get("name")).and_then(toml::Value::as_str);
+        packages.push(name.with_context(|| format!("no name in {}", path.display()))?.to_owned());
+    }
+    packages.sort();
+    Ok(packages)
 }
 
 /// The binaries of every `crates/*/fuzz/Cargo.toml`.
