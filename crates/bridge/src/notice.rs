@@ -22,6 +22,7 @@ fn excerpt(post: &Post) -> String {
         Body::Text { text } | Body::Action { text } => text,
         Body::Attachment(file) if !file.name.is_empty() => &file.name,
         Body::Card(card) if !card.title.is_empty() => &card.title,
+        Body::Recall { .. } => return "your request to take a message back".to_owned(),
         _ => return "your message".to_owned(),
     };
     let short: String = text.chars().take(EXCERPT_CHARS).collect();

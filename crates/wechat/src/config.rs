@@ -71,6 +71,8 @@ pub struct Timings {
     pub download_retry: Duration,
     /// Limit of each of the service's long polls; `None`: the endpoint's own.
     pub poll_timeout: Option<Duration>,
+    /// Limit of every other call, and of the head of a download; `None`: the endpoint's own.
+    pub call_timeout: Option<Duration>,
 }
 
 impl Default for Timings {
@@ -86,6 +88,7 @@ impl Default for Timings {
             save_every: Duration::from_secs(300),
             download_retry: Duration::from_secs(2),
             poll_timeout: None,
+            call_timeout: None,
         }
     }
 }

@@ -37,6 +37,10 @@ use unanswered::{Unanswered, What};
 /// service would not notice. Chosen: more than can be open at once.
 const REMEMBERED: usize = 64;
 
+/// Attempts of a recall that gets no answer, before the chat goes on without one. Chosen: with the
+/// pauses of [`verdict::soon`] the two minutes in which the service takes messages back.
+const RECALL_ATTEMPTS: u32 = 7;
+
 /// What one delivery has said so far.
 #[derive(Debug, Clone)]
 struct Spoken {
@@ -281,7 +285,11 @@ impl Outbound {
                     return Err(Outcome::Refused { why });
                 }
                 Ok(done) => return Err(verdict::of_ret(done.base.ret, errand.delivery.attempt)),
-                // Taking back twice does no harm, so this is never uncertain.
+                // Taking back twice does no harm, so it is tried for as long as the service takes it.
+                Err(_) if errand.delivery.attempt >= RECALL_ATTEMPTS => {
+                    let why = "WeChat did not say whether it took the message back".to_owned();
+                    return Err(Outcome::Uncertain { why });
+                }
                 Err(error) => {
                     let after = verdict::soon(errand.delivery.attempt);
                     return Err(Outcome::TryLater { after, why: error.to_string() });

@@ -13,7 +13,7 @@ use http::{HeaderMap, Request, Response, header};
 use url::Url;
 use wechat_proto::{Endpoint, ProtoError, RetCode};
 
-use crate::config::WechatConfig;
+use crate::config::{Timings, WechatConfig};
 use crate::jar::Place;
 use crate::session::live::Live;
 
@@ -121,12 +121,14 @@ pub(crate) struct Transport {
     way: Way,
     service: Option<Url>,
     poll_timeout: Option<Duration>,
+    call_timeout: Option<Duration>,
 }
 
 impl Transport {
     pub(crate) fn new(ways: &Ways, config: &WechatConfig) -> Result<Self, WayError> {
         let way = ways.way(config.proxy.as_deref())?;
-        Ok(Self { way, service: config.service.clone(), poll_timeout: config.timings.poll_timeout })
+        let Timings { poll_timeout, call_timeout, .. } = config.timings;
+        Ok(Self { way, service: config.service.clone(), poll_timeout, call_timeout })
     }
 
     /// The configured service, if it stands for all hosts.
@@ -140,7 +142,7 @@ impl Transport {
             wechat_proto::endpoint::POLL_TIMEOUT => {
                 (&self.way.polls, self.poll_timeout.unwrap_or(E::TIMEOUT))
             }
-            timeout => (&self.way.calls, timeout),
+            timeout => (&self.way.calls, self.call_timeout.unwrap_or(timeout)),
         };
         let answer = async {
             let (parts, body) = live.with_call(|call| endpoint.request(&call))?.into_parts();
@@ -171,18 +173,9 @@ impl Transport {
         request: Request<Bytes>,
     ) -> Result<Stream, CallError> {
         let (parts, body) = request.into_parts();
-        self.open_with(live, endpoint, Request::from_parts(parts, ()), body.into()).await
-    }
-
-    /// The same with a body that is made while it is sent.
-    pub(crate) async fn open_with(
-        &self,
-        live: &Live,
-        endpoint: &'static str,
-        request: Request<()>,
-        body: reqwest::Body,
-    ) -> Result<Stream, CallError> {
-        self.send(&self.way.calls, live, endpoint, request, body).await
+        let sent = self.send(&self.way.calls, live, endpoint, Request::from_parts(parts, ()), body.into());
+        let limit = self.call_timeout.unwrap_or(wechat_proto::endpoint::PLAIN_TIMEOUT);
+        tokio::time::timeout(limit, sent).await.map_err(|_| CallError::TimedOut { endpoint })?
     }
 
     async fn send(

@@ -3,6 +3,8 @@
 
 #[path = "session/conformance.rs"]
 mod conformance;
+#[path = "session/every_endpoint.rs"]
+mod every_endpoint;
 #[path = "session/faults.rs"]
 mod faults;
 #[path = "session/identity.rs"]

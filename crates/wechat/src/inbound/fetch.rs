@@ -9,9 +9,7 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use http::Request;
 use tokio::sync::Notify;
-use wechat_proto::endpoint::{
-    Endpoint, GetMedia, GetMsgImg, GetVideo, GetVoice, ImageSize, MEDIA_TIMEOUT, media,
-};
+use wechat_proto::endpoint::{Endpoint, GetMedia, GetMsgImg, GetVideo, GetVoice, ImageSize, media};
 use wechat_proto::{Call as Circumstances, MsgId, ProtoError};
 use wxgate_contract::{BoxFuture, MediaError, MediaId, MediaVault, NetworkId, PendingMedia};
 
@@ -24,6 +22,9 @@ use crate::transport::{CallError, Transport};
 const AT_ONCE: usize = 2;
 /// Tries of one download. Source: the protocol sheet, section 2.22.
 const TRIES: u32 = 3;
+/// How long the whole of a download may take; one that stalls ends much sooner. Chosen: 100 MB at
+/// 200 KB/s, as for uploads.
+const DOWNLOAD_LIMIT: Duration = Duration::from_secs(600);
 /// How many waiting downloads are looked at together. Chosen.
 const PAGE: usize = 16;
 
@@ -113,7 +114,7 @@ impl Fetcher {
             if attempt > 0 {
                 tokio::time::sleep(self.retry * attempt).await;
             }
-            match tokio::time::timeout(MEDIA_TIMEOUT, self.download(pending, source)).await {
+            match tokio::time::timeout(DOWNLOAD_LIMIT, self.download(pending, source)).await {
                 Ok(Ok(())) => return Ok(()),
                 Ok(Err(Trouble::Never(why))) => return Err(why),
                 Ok(Err(Trouble::Later(why))) => last = why,

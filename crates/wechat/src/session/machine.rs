@@ -107,6 +107,8 @@ pub(crate) struct Machine {
     asked_by_poll: bool,
     store_trouble: Option<String>,
     last_fetch: Timestamp,
+    /// When the roster, which did not load when the session was opened, is tried again.
+    roster_due: Option<Timestamp>,
     /// What those who follow the sign-in see; `None` when none is under way.
     step: Option<SignInStep>,
 }
@@ -133,6 +135,7 @@ impl Machine {
             asked_by_poll: false,
             store_trouble: None,
             last_fetch: Timestamp(0),
+            roster_due: None,
             step: None,
         }
     }
@@ -216,6 +219,7 @@ impl Machine {
         self.next_keys = None;
         self.doubt = None;
         self.store_trouble = None;
+        self.roster_due = None;
         (self.faults, self.strikes, self.empty, self.quick, self.rounds) = (0, 0, 0, 0, 0);
     }
 

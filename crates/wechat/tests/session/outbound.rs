@@ -13,7 +13,7 @@ fn ids(outcome: &Outcome) -> Vec<String> {
     }
 }
 
-fn attachment(media: MediaId, kind: AttachmentKind, name: &str, mime: &str) -> Body {
+pub(crate) fn attachment(media: MediaId, kind: AttachmentKind, name: &str, mime: &str) -> Body {
     Body::Attachment(Attachment {
         media,
         kind,

@@ -8,14 +8,14 @@ use tokio::task::JoinHandle;
 use url::Url;
 use wxgate_contract::conformance::{Double, FixedClock, Running, State};
 use wxgate_contract::{
-    Adapter, Author, Body, ChatKey, ChatRef, Delivery, DeliveryId, Health, MediaId, NetworkId, Order,
-    Outcome, Post, SignInStep, Timestamp,
+    Adapter, Author, Body, ChatKey, ChatRef, Delivery, DeliveryId, Health, MediaId, MediaState, MediaVault,
+    NetworkId, Order, Outcome, Post, SignInStep, Timestamp,
 };
 use wxgate_simulator::{AccountSpec, Kind, ServerHandle, Who, World, WorldConfig, serve};
 use wxgate_wechat::{Timings, Ways, WechatAdapter, WechatConfig};
 
 /// Far above any honest delay, so that a loaded machine fails no test.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 pub(crate) const ALICE: &str = "alice";
 
 pub(crate) fn quick() -> Timings {
@@ -53,6 +53,15 @@ impl Stage {
     }
 
     pub(crate) async fn of(config: WorldConfig, account: &AccountSpec) -> Self {
+        Self::tuned(config, account, |_| {}).await
+    }
+
+    /// The same with other settings of the account.
+    pub(crate) async fn tuned(
+        config: WorldConfig,
+        account: &AccountSpec,
+        tune: impl FnOnce(&mut WechatConfig),
+    ) -> Self {
         let world = World::new(config);
         world.add_account(account).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -61,6 +70,7 @@ impl Stage {
         config.service = Some(Url::parse(&server.url()).unwrap());
         config.timings = quick();
         config.sends_per_minute = 60_000;
+        tune(&mut config);
         let double = Double::new();
         let clock = FixedClock::at(1_700_000_000_000);
         let ways = Ways::new();
@@ -246,6 +256,24 @@ impl Stage {
             .filter(|e| e.way == wxgate_simulator::Way::FromAccount)
             .map(|e| (e.kind.to_owned(), e.text.to_string()))
             .collect()
+    }
+
+    /// What became of an attachment: its state, once it is not waited for any more.
+    pub(crate) async fn settled(&self, media: MediaId) -> MediaState {
+        let waiting = async {
+            loop {
+                match self.double.info(media).await.unwrap() {
+                    Some(info) if info.state != MediaState::Pending => return info.state,
+                    _ => tokio::time::sleep(Duration::from_millis(5)).await,
+                }
+            }
+        };
+        tokio::time::timeout(PATIENCE, waiting).await.expect("the download ends")
+    }
+
+    /// How often a fault has struck so far.
+    pub(crate) fn struck(&self) -> u64 {
+        self.world.stats().faults
     }
 
     pub(crate) async fn stop(&mut self) {

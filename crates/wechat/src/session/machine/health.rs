@@ -8,6 +8,9 @@ use super::{Machine, Standing, State};
 /// nothing to look at. Chosen.
 const QUIET_ATTEMPTS: u32 = 1;
 
+/// Tries to open a session that are nothing to look at yet. Chosen.
+const QUIET_TRIES: u32 = 2;
+
 impl Machine {
     /// A function of the state, not a second truth.
     pub(crate) fn health(&self) -> Health {
@@ -17,6 +20,9 @@ impl Machine {
             State::SignedOut | State::Leaving { .. } => needs("sign the account in"),
             State::FetchingQr | State::AwaitingScan { .. } => needs("scan the code with the phone"),
             State::AwaitingConfirm { .. } => needs("confirm the sign-in on the phone"),
+            State::Opening { tries, .. } if *tries > QUIET_TRIES => {
+                degraded("WeChat does not open the session; still trying")
+            }
             State::Entering { .. } | State::Opening { .. } | State::Resuming { attempt: 0 } => {
                 Health::Starting
             }

@@ -47,6 +47,10 @@ impl Machine {
             Event::Fetched(Err(fault)) => self.fetch_failed(fault, out),
             Event::Committed(Ok(())) => self.committed(out),
             Event::Committed(Err(fault)) => self.commit_failed(fault, out),
+            Event::RosterLoaded(done) => {
+                self.roster_due = done.err().map(|_| now.after(self.timings.unasked_sync));
+                self.run(Work::Check, out);
+            }
             _ => {}
         }
     }
@@ -104,6 +108,9 @@ impl Machine {
             return self.fetch(out);
         }
         self.empty = 0;
+        if self.roster_due.is_some_and(|due| now >= due) {
+            return self.run(Work::LoadRoster, out);
+        }
         if now.since(self.last_fetch) >= self.timings.unasked_sync {
             self.asked_by_poll = false;
             return self.fetch(out);

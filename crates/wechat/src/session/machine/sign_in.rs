@@ -11,6 +11,9 @@ const ENTRY_TRIES: u32 = 3;
 const REFUSED_OPENINGS: u32 = 2;
 /// Tries of an opening whose answers cannot be read, and of a roster that does not load. Chosen.
 const GARBLED_OPENINGS: u32 = 6;
+/// Unreadable answers to a push login before a code has to do. Chosen: a page under an error status
+/// is a matter of seconds, and a code costs somebody a walk to the phone.
+const GARBLED_PUSHES: u32 = 3;
 
 impl Machine {
     /// Somebody asks to sign in, or to follow the sign-in that is under way.
@@ -73,6 +76,10 @@ impl Machine {
                 self.state = State::AwaitingScan { uuid, polled: true };
             }
             Event::Ticket(Err(Fault::Network | Fault::TimedOut)) if is_push => {
+                let wait = self.back_off();
+                self.wait(wait, out);
+            }
+            Event::Ticket(Err(Fault::Garbled)) if is_push && self.faults + 1 < GARBLED_PUSHES => {
                 let wait = self.back_off();
                 self.wait(wait, out);
             }
@@ -204,12 +211,22 @@ impl Machine {
                 self.state = State::Opening { is_open: true, tries: 0 };
                 self.run(Work::LoadRoster, out);
             }
-            Event::RosterLoaded(Ok(())) => self.open_for_news(now, out),
+            Event::RosterLoaded(Ok(())) => {
+                self.roster_due = None;
+                self.open_for_news(now, out);
+            }
             Event::Opened(Err(fault)) | Event::RosterLoaded(Err(fault)) => {
                 self.opening_failed(is_open, tries, fault, now, out);
             }
             _ => {}
         }
+    }
+
+    /// Names are fetched as they turn up, and the roster is tried again now and then: news must not
+    /// wait for it.
+    fn open_without_roster(&mut self, now: Timestamp, out: &mut Vec<Action>) {
+        self.roster_due = Some(now.after(self.timings.unasked_sync));
+        self.open_for_news(now, out);
     }
 
     fn open_for_news(&mut self, now: Timestamp, out: &mut Vec<Action>) {
@@ -245,11 +262,21 @@ impl Machine {
                 _ if tries >= GARBLED_OPENINGS && !is_open => {
                     return self.end(in_its_words(ret, &message), out);
                 }
-                // Without a full roster names are fetched as they turn up.
-                _ if tries >= GARBLED_OPENINGS => return self.open_for_news(now, out),
+                _ if tries >= GARBLED_OPENINGS => return self.open_without_roster(now, out),
                 _ => {}
             },
-            Fault::Garbled if tries >= GARBLED_OPENINGS && is_open => return self.open_for_news(now, out),
+            // If it is the connection that fails, the poll will find out.
+            Fault::Garbled | Fault::TimedOut | Fault::Network if is_open && tries >= GARBLED_OPENINGS => {
+                return self.open_without_roster(now, out);
+            }
+            // Whoever waits for the sign-in is told at last; the session is there and is tried on.
+            Fault::Network | Fault::TimedOut | Fault::Garbled | Fault::Store(_)
+                if tries == MAX_SIGN_IN_FAULTS && self.step.is_some() =>
+            {
+                let why = "the phone confirmed, but WeChat does not open the session; still trying";
+                self.tell(SignInStep::Failed { why: why.to_owned() }, out);
+                self.is_asked = false;
+            }
             Fault::Network | Fault::TimedOut | Fault::Garbled | Fault::Store(_) => {}
         }
         let wait = self.back_off();
