@@ -13,12 +13,12 @@ use tokio::task::JoinSet;
 use wechat_proto::Profile as WechatProfile;
 use wxgate_bridge::{AdapterFactory, Bridge, BridgeConfig};
 use wxgate_contract::{Adapter, Clock, Control, Health, MediaVault, NetworkId, Stop, StopHandle};
-use wxgate_irc::{IrcServerAdapter, IrcServerConfig};
+use wxgate_irc::{Guests, IrcServerAdapter, IrcServerConfig, LocalChannels};
 use wxgate_store::{AccountRow, SealKey, Store, StoreConfig, StoreError};
 use wxgate_wechat::{Ways, WechatAdapter, WechatConfig};
 
 use crate::clock;
-use crate::config::{Profile, Settings, set};
+use crate::config::{GuestsChoice, LocalChannelsChoice, Profile, Settings, set};
 use crate::failure::Failure;
 use crate::metrics::Counters;
 use crate::web::links::Links;
@@ -252,8 +252,18 @@ async fn add_irc(settings: &Settings, bridge: &Arc<Bridge>) -> Result<Bound, Fai
     ports::probe(&listen, "irc.server.listen").await?;
     ports::probe(&tls_listen, "irc.server.tls_listen").await?;
     let (tell, mut told) = watch::channel(None);
-    let config = IrcServerConfig {
+    let mut config = IrcServerConfig {
         listen,
+        guests: match section.guests {
+            GuestsChoice::Off => Guests::Off,
+            GuestsChoice::Loopback => Guests::Loopback,
+            GuestsChoice::Anywhere => Guests::Anywhere,
+        },
+        local_channels: match section.local_channels {
+            LocalChannelsChoice::Off => LocalChannels::Off,
+            LocalChannelsChoice::Ampersand => LocalChannels::Ampersand,
+            LocalChannelsChoice::Hash => LocalChannels::Hash,
+        },
         tls_listen,
         tls_cert: set(&section.tls_cert).map(ToOwned::to_owned),
         tls_key: set(&section.tls_key).map(ToOwned::to_owned),
@@ -263,6 +273,9 @@ async fn add_irc(settings: &Settings, bridge: &Arc<Bridge>) -> Result<Bound, Fai
         })),
         ..IrcServerConfig::new(network.clone(), section.name.clone())
     };
+    if !section.flood_control {
+        config.limits.flood = None;
+    }
     bridge.add_network(Arc::new(IrcServerAdapter::new(config)), None);
     let deadline = tokio::time::sleep(BIND_PATIENCE);
     tokio::pin!(deadline);

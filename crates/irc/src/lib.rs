@@ -5,4 +5,6 @@
 mod server;
 pub mod wire;
 
-pub use server::{Bound, Flood, IrcServerAdapter, IrcServerConfig, Join, Lang, Limits};
+pub use server::{
+    Bound, Flood, Guests, IrcServerAdapter, IrcServerConfig, Join, Lang, Limits, LocalChannels,
+};

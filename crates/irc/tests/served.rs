@@ -12,6 +12,8 @@ mod client;
 mod commands;
 #[path = "served/history.rs"]
 mod history;
+#[path = "served/local.rs"]
+mod local;
 #[path = "served/login.rs"]
 mod login;
 #[path = "served/other_client.rs"]

@@ -247,6 +247,26 @@ const IRC_SERVER: Section = Section {
         ),
         key("tls_key", Kind::SecretFile, "\"\"", "Private key (PEM) for tls_listen."),
         key("websocket_listen", Kind::Addresses, "[]", "IRC over WebSocket. Not part of this version."),
+        key(
+            "guests",
+            Kind::Choice(&["off", "loopback", "anywhere"]),
+            "\"off\"",
+            "Who may come in without a password: nobody, whoever connects from this machine, everybody.\n\
+             Guests see each other and the local channels, and nothing of WeChat.",
+        ),
+        key(
+            "local_channels",
+            Kind::Choice(&["off", "&", "#"]),
+            "\"off\"",
+            "Channels of the users among themselves: none, \"&name\", or \"#name\" as well where it is no\n\
+             group of the account. With channels or guests the users of this instance see each other.",
+        ),
+        key(
+            "flood_control",
+            Kind::Flag,
+            "true",
+            "Whether lines have to wait when a client sends more than ten at once and five a second.",
+        ),
         key("motd_file", Kind::File, "\"\"", "Text of the message of the day; empty: a short built-in one."),
     ],
 };

@@ -64,7 +64,28 @@ pub(crate) struct IrcServerSection {
     pub(crate) tls_cert: PathBuf,
     pub(crate) tls_key: PathBuf,
     pub(crate) websocket_listen: Vec<String>,
+    pub(crate) guests: GuestsChoice,
+    pub(crate) local_channels: LocalChannelsChoice,
+    pub(crate) flood_control: bool,
     pub(crate) motd_file: PathBuf,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum GuestsChoice {
+    Off,
+    Loopback,
+    Anywhere,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+pub(crate) enum LocalChannelsChoice {
+    #[serde(rename = "off")]
+    Off,
+    #[serde(rename = "&")]
+    Ampersand,
+    #[serde(rename = "#")]
+    Hash,
 }
 
 /// One `[[irc.network]]`; its other keys are judged by the table alone while no version joins

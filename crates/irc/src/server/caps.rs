@@ -43,7 +43,14 @@ caps! {
     REDACTION = 21, "draft/message-redaction";
     MULTILINE = 22, "draft/multiline";
     NO_IMPLICIT_NAMES = 23, "draft/no-implicit-names";
+    EXTENDED_MONITOR = 24, "extended-monitor";
+    PRE_AWAY = 25, "draft/pre-away";
+    EXTENDED_ISUPPORT = 26, "draft/extended-isupport";
+    CHANNEL_RENAME = 27, "draft/channel-rename";
 }
+
+/// Another name of a capability, from before its specification was finished.
+const ALIASES: &[(&str, Caps)] = &[("draft/extended-monitor", Caps::EXTENDED_MONITOR)];
 
 /// What stands behind the name of a capability for clients that understand values.
 fn with_value(name: &str) -> Cow<'_, str> {
@@ -124,7 +131,7 @@ impl Negotiation {
                     self.caps.set(Caps::CAP_NOTIFY, true);
                 }
                 let with_values = self.version >= 302;
-                let names = OFFERED.iter().map(|(name, _)| match with_values {
+                let names = OFFERED.iter().chain(ALIASES).map(|(name, _)| match with_values {
                     true => with_value(name),
                     false => Cow::Borrowed(*name),
                 });
@@ -160,7 +167,7 @@ impl Negotiation {
         let mut caps = self.caps;
         for word in wanted.split_ascii_whitespace() {
             let (name, is_on) = word.strip_prefix('-').map_or((word, true), |name| (name, false));
-            let (_, cap) = OFFERED.iter().find(|(offered, _)| *offered == name)?;
+            let (_, cap) = OFFERED.iter().chain(ALIASES).find(|(offered, _)| *offered == name)?;
             if !is_on && *cap == Caps::CAP_NOTIFY && self.version >= 302 {
                 // Source: IRCv3 capability negotiation: 302 clients cannot switch cap-notify off.
                 return None;

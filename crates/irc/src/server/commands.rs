@@ -16,6 +16,8 @@ mod message;
 mod monitor;
 mod query;
 
+pub(super) use connection::Who;
+
 /// One line being carried out.
 pub(super) struct Turn<'a> {
     pub(super) client: ClientId,
@@ -28,6 +30,19 @@ impl Turn<'_> {
     /// A parameter; empty when absent, where that makes no difference.
     pub(super) fn param(&self, at: usize) -> &str {
         self.message.param(at).unwrap_or("")
+    }
+
+    /// Tags that clients send each other, as they came; of a repeated one the last.
+    pub(super) fn client_tags(&self) -> String {
+        let mut tags: Vec<(&str, &str)> = Vec::new();
+        for (key, value) in self.message.tags.iter().filter(|(key, _)| key.starts_with('+')) {
+            tags.retain(|(known, _)| *known != key);
+            tags.push((key, value));
+        }
+        let words = tags
+            .into_iter()
+            .map(|(key, value)| if value.is_empty() { key.to_owned() } else { format!("{key}={value}") });
+        words.collect::<Vec<_>>().join(";")
     }
 
     /// The `msgid` that the line answers to. Source: IRCv3 client-tags, `+draft/reply`.
@@ -78,8 +93,9 @@ const COMMANDS: &[Command] = &[
     later("CHATHISTORY", 0, |session, turn| Box::pin(session.chathistory(turn))),
     now("HELP", 0, info::help),
     now("INFO", 0, info::info),
-    now("INVITE", 2, channel::invite),
+    now("INVITE", 0, channel::invite),
     now("ISON", 1, query::ison),
+    now("ISUPPORT", 0, info::isupport).needs(Caps::EXTENDED_ISUPPORT),
     later("JOIN", 1, |session, turn| Box::pin(channel::join(session, turn))),
     now("KICK", 2, channel::kick),
     later("LIST", 0, |session, turn| Box::pin(channel::list(session, turn))),

@@ -29,6 +29,10 @@ pub struct IrcServerConfig {
     pub motd_file: Option<PathBuf>,
     /// The nick of the gateway itself.
     pub service_nick: String,
+    /// Who may come in without a password. They see each other and nothing of WeChat.
+    pub guests: Guests,
+    /// Which names are channels of the users among themselves.
+    pub local_channels: LocalChannels,
     /// Which groups are joined without being asked.
     pub join: Join,
     /// The language of the words that the gateway adds to a line.
@@ -51,6 +55,20 @@ impl std::fmt::Debug for IrcServerConfig {
 }
 
 impl IrcServerConfig {
+    /// The users of the gateway see each other.
+    pub(super) fn has_hall(&self) -> bool {
+        self.guests != Guests::Off || self.local_channels != LocalChannels::Off
+    }
+
+    /// The name is one that local channels have.
+    pub(super) fn is_local_name(&self, name: &str) -> bool {
+        match self.local_channels {
+            LocalChannels::Off => false,
+            LocalChannels::Ampersand => name.starts_with('&'),
+            LocalChannels::Hash => name.starts_with(['&', '#']),
+        }
+    }
+
     /// The defaults, with no listener.
     pub fn new(network: NetworkId, server_name: impl Into<String>) -> Self {
         Self {
@@ -62,12 +80,36 @@ impl IrcServerConfig {
             tls_key: None,
             motd_file: None,
             service_nick: "wechat".to_owned(),
+            guests: Guests::Off,
+            local_channels: LocalChannels::Off,
             join: Join::Auto,
             lang: Lang::English,
             limits: Limits::default(),
             on_bound: None,
         }
     }
+}
+
+/// Who may come in without a password.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Guests {
+    /// Nobody.
+    Off,
+    /// Who connects from this machine.
+    Loopback,
+    /// Everybody.
+    Anywhere,
+}
+
+/// Which names are channels of the users among themselves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LocalChannels {
+    /// None.
+    Off,
+    /// `&name`.
+    Ampersand,
+    /// `&name`, and `#name` where it is no group of the account.
+    Hash,
 }
 
 /// Which groups are joined without being asked.
@@ -105,6 +147,8 @@ pub struct Limits {
     pub flood: Option<Flood>,
     /// Connections that may share an account.
     pub connections_per_account: usize,
+    /// Users that see each other, guests among them.
+    pub users_in_hall: usize,
     /// Connections of one address that have not registered yet.
     pub unregistered_per_address: usize,
     /// The same for this machine itself, where all people of an instance may sit behind one address
@@ -148,6 +192,7 @@ impl Default for Limits {
             sendq_bytes: 1024 * 1024,
             flood: Some(Flood { burst: 10, per_second: 5 }),
             connections_per_account: 10,
+            users_in_hall: 10_000,
             unregistered_per_address: 3,
             unregistered_on_loopback: 1000,
             failed_login_pause: Duration::from_secs(1),

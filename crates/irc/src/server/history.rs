@@ -20,7 +20,7 @@ const MAX_TARGETS: usize = 10_000;
 
 /// A place that a client names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Reference<'a> {
+pub(super) enum Reference<'a> {
     Msgid(&'a str),
     Time(Timestamp),
 }
@@ -38,7 +38,7 @@ impl<'a> Reference<'a> {
 
 /// Which part of a history is wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Wanted<'a> {
+pub(super) enum Wanted<'a> {
     /// The newest, down to a place.
     Latest(Option<Reference<'a>>),
     Before(Reference<'a>),
@@ -57,7 +57,7 @@ struct Part {
 }
 
 /// Why there is no answer: code, and words for people.
-type Fault = (&'static str, String);
+pub(super) type Fault = (&'static str, String);
 
 impl Session {
     /// `CHATHISTORY subcommand …`.
@@ -89,8 +89,11 @@ impl Session {
             return self.targets(turn, from, to, limit).await;
         }
         let name = params.first().copied().unwrap_or("");
+        if self.is_local(name) {
+            return self.local_history(turn, &word, name, wanted, limit);
+        }
         let Some(chat) = self.target(name).and_then(|target| self.chat_of(target)) else {
-            if self.who_is(name).is_some() {
+            if self.who_is(name).is_some() || self.is_service(name) {
                 // A window of the service or of oneself: nothing of it is kept.
                 return self.give_history(turn.client, name, &[]);
             }
@@ -290,7 +293,9 @@ impl Session {
             .filter(|(_, name)| name != "*")
             .take(limit)
             .collect();
-        found.reverse();
+        found.extend(self.local_spoken().into_iter().filter(|(at, _)| from < *at && *at < to));
+        found.sort();
+        let found = found.split_off(found.len().saturating_sub(limit));
         self.give_targets(turn.client, &found);
     }
 

@@ -4,6 +4,7 @@ use tokio::time::Instant;
 use wxgate_contract::{Author, Batch, Body, MediaState, Mention, Post};
 
 use super::held::Held;
+use super::multiline::Part;
 use super::outbound::excerpt;
 use super::registry::ClientId;
 use super::roster::{ChannelIx, PersonIx};
@@ -19,10 +20,14 @@ pub(super) enum Target {
 }
 
 /// Something typed for a chat.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Typed {
     pub(super) target: String,
     pub(super) text: String,
+    /// The lines that the client made of it.
+    pub(super) parts: Vec<Part>,
+    /// Client-only tags.
+    pub(super) tags: String,
     /// Labels of the lines in it.
     pub(super) labels: Vec<String>,
     /// The `msgid` that it answers to.
@@ -61,7 +66,7 @@ impl Session {
     pub(super) async fn flush_held(&mut self, id: ClientId) {
         let held = self.clients.get_mut(&id).and_then(|client| client.held.take());
         if let Some(Held { target, text, labels, .. }) = held {
-            self.say(id, Typed { target, text, labels, reply: None }).await;
+            self.say(id, Typed { target, text, labels, ..Typed::default() }).await;
         }
     }
 

@@ -11,6 +11,11 @@ use super::session::Session;
 use super::stamp;
 use crate::wire::message::Line;
 
+/// What the mark of a local channel is kept under.
+fn local_key(name: &str) -> ChatKey {
+    ChatKey::new(format!("local/{}", crate::wire::casemap::fold(name)))
+}
+
 /// A mark as clients read it; `*` where there is none.
 fn written(mark: Option<Timestamp>) -> String {
     mark.map_or_else(|| "*".to_owned(), |at| format!("timestamp={}", stamp::server_time(at)))
@@ -60,12 +65,22 @@ impl Session {
     }
 
     /// What the mark of a target is kept under.
-    fn mark_key(&self, name: &str) -> Option<ChatKey> {
+    fn mark_key(&mut self, name: &str) -> Option<ChatKey> {
         if let Some(chat) = self.target(name).and_then(|target| self.chat_of(target)) {
             return Some(chat);
         }
+        if name.starts_with(['#', '&']) {
+            let local = self.is_local(name) && self.local_who_has(name);
+            return local.then(|| local_key(name));
+        }
         // The service and oneself are windows too, in this session's memory.
         self.who_is(name).map(|who| ChatKey::new(format!("nick/{}", crate::wire::casemap::fold(&who.nick))))
+    }
+
+    /// Of a local channel, between JOIN and the end of NAMES.
+    pub(super) fn send_local_mark(&mut self, id: ClientId, name: &str) {
+        let mark = self.marks.get(&local_key(name)).copied();
+        self.tell_mark(id, name, mark);
     }
 
     fn tell_mark(&mut self, id: ClientId, name: &str, mark: Option<Timestamp>) {

@@ -30,6 +30,7 @@ pub(super) struct OpenBatch {
     target: String,
     label: Option<String>,
     reply: Option<String>,
+    tags: String,
     verb: Option<String>,
     parts: Vec<Part>,
     bytes: usize,
@@ -102,6 +103,7 @@ impl Session {
             target: target.to_owned(),
             label: turn.label.clone(),
             reply: turn.reply(),
+            tags: turn.client_tags(),
             verb: None,
             parts: Vec::new(),
             bytes: 0,
@@ -178,6 +180,8 @@ impl Session {
         let typed = Typed {
             target: open.target,
             text: joined(&open.parts),
+            parts: open.parts,
+            tags: open.tags,
             labels: open.label.into_iter().collect(),
             reply: open.reply,
         };

@@ -13,6 +13,9 @@ pub(super) const NICK_BYTES: usize = 48;
 /// Longest channel name in bytes. Chosen; announced as CHANNELLEN.
 pub(super) const CHANNEL_BYTES: usize = 64;
 
+/// Longest user part. Chosen; announced as USERLEN.
+pub(super) const USER_BYTES: usize = 10;
+
 /// `.` and `*` break masks, `,` target lists, `!` and `@` prefixes; the rest means something in
 /// some client's command line.
 const NOT_IN_NICKS: &str = "!@#&:,*?.~%+$\"'`<>\\/;";
@@ -26,6 +29,13 @@ pub(super) fn stable_hash(text: &str) -> u32 {
 /// The user part of a person's prefix: constant over renames, so that ignores and colours hold.
 pub(super) fn user_part(stable_id: &str) -> String {
     format!("u{:08x}", stable_hash(stable_id))
+}
+
+/// The user part of somebody without a password, from what the client says. Announced as USERLEN.
+pub(super) fn guest_user(username: &str) -> String {
+    let fits = |c: &char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    let kept: String = username.chars().filter(fits).take(USER_BYTES - 1).collect();
+    if kept.is_empty() { "~guest".to_owned() } else { format!("~{kept}") }
 }
 
 /// A nick from a display name. Idempotent; never empty.

@@ -315,7 +315,8 @@ impl Session {
             (_, None) => (service, self.nick.clone(), None),
         };
         let account = author.and_then(|ix| self.roster.person(ix)).map(|person| person.user.clone());
-        let account = account.or_else(|| is_own.then(|| self.key.user.to_string())).filter(|_| by_author);
+        let own_account = || self.account_name().filter(|_| is_own).map(str::to_owned);
+        let account = account.or_else(own_account).filter(|_| by_author);
         let mut budget = split::budget(&prefix, content.verb, &target);
         if let Some(contact) = &own_query {
             budget = budget.min(split::budget(contact, content.verb, &self.nick)) - OWN_MARK.len();

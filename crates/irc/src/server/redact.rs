@@ -16,6 +16,16 @@ impl Session {
     /// `REDACT target msgid [reason]`.
     pub(super) async fn redact(&mut self, turn: &Turn<'_>) {
         let (name, msgid) = (turn.param(0).to_owned(), turn.param(1).to_owned());
+        if self.is_local(&name) {
+            let reason = turn.param(2);
+            let taken = self.on_floor(turn.client, |floor| floor.redact(&name, &msgid, reason));
+            if let Some(Err((code, text))) = taken {
+                let ids = [name.as_str(), msgid.as_str()];
+                let context = if code == "INVALID_TARGET" { &ids[..1] } else { &ids[..] };
+                self.redact_fails(turn, code, context, text);
+            }
+            return;
+        }
         let chat = self.target(&name).and_then(|target| self.chat_of(target));
         let Some(chat) = chat else {
             return self.redact_fails(turn, "INVALID_TARGET", &[&name], "There is no such chat");

@@ -12,9 +12,10 @@ use wxgate_contract::{Command, CommandError, UserName};
 
 use super::caps::{CapEffect, Caps, Negotiation};
 use super::commands;
+use super::config::Guests;
 use super::connection::{Place, Read, Reader};
 use super::names;
-use super::registry::{Arrival, ClientId, Incoming, SessionKey, Shared};
+use super::registry::{Arrival, ClientId, Incoming, Refusal, SessionKey, Shared};
 use crate::wire::casemap::is_same;
 use crate::wire::message::{BadLine, Line, Message};
 use crate::wire::numeric as n;
@@ -25,6 +26,8 @@ const SASL_PIECE_BYTES: usize = 400;
 const MAX_SASL_BYTES: usize = 4096;
 /// Wrong passwords on one connection. Chosen.
 const MAX_FAILURES: u32 = 3;
+/// Longest away text; announced as AWAYLEN.
+const MAX_AWAY_CHARS: usize = 200;
 /// Longest real name kept. Chosen.
 const MAX_REALNAME_CHARS: usize = 100;
 
@@ -51,6 +54,7 @@ pub(super) async fn register<S: AsyncRead + AsyncWrite + Send + Unpin>(
         password: None,
         sasl: None,
         login: None,
+        away: None,
         failures: 0,
     };
     loop {
@@ -74,7 +78,12 @@ pub(super) async fn register<S: AsyncRead + AsyncWrite + Send + Unpin>(
             return None;
         }
         if desk.is_ready() {
-            return desk.enter(id, place, is_secure).await;
+            match desk.enter(id, place, is_secure).await {
+                Entered::Inside(registered) => return Some(registered),
+                Entered::Ended => return None,
+                // Somebody has the nick: the client may try another one.
+                Entered::Again => {}
+            }
         }
         desk.queue.wake();
     }
@@ -118,7 +127,16 @@ struct Desk<'a> {
     /// What came of an AUTHENTICATE that is under way.
     sasl: Option<String>,
     login: Option<Login>,
+    /// Source: IRCv3 draft/pre-away.
+    away: Option<String>,
     failures: u32,
+}
+
+/// How far a client came.
+enum Entered {
+    Inside(Registered),
+    Again,
+    Ended,
 }
 
 impl Desk<'_> {
@@ -169,6 +187,8 @@ impl Desk<'_> {
             }
             ("PING", None) => self.numeric(n::ERR_NOORIGIN, ":No origin specified"),
             ("PONG", _) => {}
+            ("AWAY", text) if self.negotiation.caps.has(Caps::PRE_AWAY) => self.set_away(text.unwrap_or("")),
+            ("ISUPPORT", _) if self.negotiation.caps.has(Caps::EXTENDED_ISUPPORT) => self.isupport(),
             ("QUIT", _) => self.end("client quit"),
             _ if commands::is_known(&word) => self.numeric(n::ERR_NOTREGISTERED, ":You have not registered"),
             _ => {
@@ -334,25 +354,68 @@ impl Desk<'_> {
         Err(why)
     }
 
-    async fn enter(mut self, id: ClientId, place: &mut Place<'_>, is_secure: bool) -> Option<Registered> {
-        let login = match self.login.take() {
-            Some(login) => login,
-            None => match self.login_by_password().await {
-                Ok(login) => login,
+    /// Source: IRCv3 draft/extended-isupport.
+    fn isupport(&self) {
+        let server = &self.shared.config.server_name;
+        let reference = format!("i{}", self.shared.next_number());
+        let caps = self.negotiation.caps;
+        let nick = self.nick.as_deref().unwrap_or("*");
+        if caps.has(Caps::BATCH) {
+            self.say(&format!(":{server} BATCH +{reference} draft/isupport"));
+        }
+        for line in super::isupport::lines(&self.shared.config) {
+            let tag = if caps.has(Caps::BATCH) { format!("@batch={reference} ") } else { String::new() };
+            self.say(&format!("{tag}:{server} 005 {nick} {line}"));
+        }
+        if caps.has(Caps::BATCH) {
+            self.say(&format!(":{server} BATCH -{reference}"));
+        }
+    }
+
+    fn set_away(&mut self, text: &str) {
+        let text: String = text.chars().take(MAX_AWAY_CHARS).collect();
+        // A star says that nobody sits in front of the client, not where they are.
+        self.away = Some(text).filter(|text| !text.is_empty() && text != "*");
+        match &self.away {
+            Some(_) => self.numeric(n::RPL_NOWAWAY, ":You have been marked as being away"),
+            None => self.numeric(n::RPL_UNAWAY, ":You are no longer marked as being away"),
+        }
+    }
+
+    /// Somebody without a password, where that is allowed.
+    fn is_guest(&self, place: &Place<'_>) -> bool {
+        let may = match self.shared.config.guests {
+            Guests::Off => false,
+            Guests::Loopback => place.address.ip().is_loopback(),
+            Guests::Anywhere => true,
+        };
+        may && self.login.is_none() && self.password.is_none()
+    }
+
+    async fn enter(&mut self, id: ClientId, place: &mut Place<'_>, is_secure: bool) -> Entered {
+        let (key, client_name) = if self.is_guest(place) {
+            (SessionKey { user: UserName::from("guest"), account: None, guest: Some(id) }, String::new())
+        } else {
+            let login = match self.login.clone() {
+                Some(login) => login,
+                None => match self.login_by_password().await {
+                    Ok(login) => login,
+                    Err(why) => {
+                        self.refuse(&why);
+                        return Entered::Ended;
+                    }
+                },
+            };
+            let key = match self.choose(&login).await {
+                Ok(key) => key,
                 Err(why) => {
-                    self.refuse(&why);
-                    return None;
+                    self.end(&why);
+                    return Entered::Ended;
                 }
-            },
+            };
+            self.login = Some(login.clone());
+            (key, login.client)
         };
-        let key = match self.choose(&login).await {
-            Ok(key) => key,
-            Err(why) => {
-                self.end(&why);
-                return None;
-            }
-        };
-        place.enter();
         // A session that ends at this moment closes its door; the next one opens.
         for _ in 0..3 {
             let (taken, answer) = oneshot::channel();
@@ -360,8 +423,10 @@ impl Desk<'_> {
                 id,
                 negotiation: std::mem::take(&mut self.negotiation),
                 nick: self.nick.clone().unwrap_or_default(),
+                username: self.user.as_ref().map(|(user, _)| user.clone()).unwrap_or_default(),
                 realname: self.user.as_ref().map(|(_, realname)| realname.clone()).unwrap_or_default(),
-                client_name: login.client.clone(),
+                away: self.away.clone(),
+                client_name: client_name.clone(),
                 queue: Arc::clone(&self.queue),
                 address: place.address.ip(),
                 is_secure,
@@ -370,10 +435,20 @@ impl Desk<'_> {
             let negotiation = arrival.negotiation.clone();
             if let Some(session) = self.shared.attach(&key, arrival).await {
                 match answer.await {
-                    Ok(Ok(())) => return Some(Registered { session }),
-                    Ok(Err(why)) => {
+                    Ok(Ok(())) => {
+                        place.enter();
+                        return Entered::Inside(Registered { session });
+                    }
+                    Ok(Err(Refusal::NickInUse)) => {
+                        let nick = self.nick.clone().unwrap_or_default();
+                        self.negotiation = negotiation;
+                        self.nick = None;
+                        self.numeric(n::ERR_NICKNAMEINUSE, &format!("{nick} :Nickname is already in use"));
+                        return Entered::Again;
+                    }
+                    Ok(Err(Refusal::Why(why))) => {
                         self.end(&why);
-                        return None;
+                        return Entered::Ended;
                     }
                     Err(_) => {}
                 }
@@ -381,7 +456,7 @@ impl Desk<'_> {
             self.negotiation = negotiation;
         }
         self.end("the gateway cannot show this account now");
-        None
+        Entered::Ended
     }
 
     fn refuse(&self, why: &str) {
@@ -421,7 +496,7 @@ impl Desk<'_> {
                 _ => None,
             },
         };
-        Ok(SessionKey { user: login.user.clone(), account })
+        Ok(SessionKey { user: login.user.clone(), account, guest: None })
     }
 }
 

@@ -14,6 +14,7 @@ use wxgate_contract::{
 
 use super::caps::Negotiation;
 use super::config::IrcServerConfig;
+use super::hall::Hall;
 use super::queue::SendQueue;
 use super::session;
 
@@ -31,6 +32,17 @@ pub(super) struct ClientId(pub(super) u64);
 pub(super) struct SessionKey {
     pub(super) user: UserName,
     pub(super) account: Option<NetworkId>,
+    /// Somebody without a password: the connection that the session is for.
+    pub(super) guest: Option<ClientId>,
+}
+
+/// Why a session does not take a client.
+#[derive(Debug)]
+pub(super) enum Refusal {
+    /// Somebody else has the nick.
+    NickInUse,
+    /// For people.
+    Why(String),
 }
 
 /// A client that has registered.
@@ -38,14 +50,17 @@ pub(super) struct Arrival {
     pub(super) id: ClientId,
     pub(super) negotiation: Negotiation,
     pub(super) nick: String,
+    pub(super) username: String,
     pub(super) realname: String,
+    /// Set before the registration was done. Source: IRCv3 draft/pre-away.
+    pub(super) away: Option<String>,
     /// Keys the replay position.
     pub(super) client_name: String,
     pub(super) queue: Arc<SendQueue>,
     pub(super) address: IpAddr,
     pub(super) is_secure: bool,
     /// Told that the session took the client, or why it cannot.
-    pub(super) taken: oneshot::Sender<Result<(), String>>,
+    pub(super) taken: oneshot::Sender<Result<(), Refusal>>,
 }
 
 /// What reaches a session.
@@ -75,6 +90,8 @@ pub(super) struct Shared {
     pub(super) stop: Stop,
     pub(super) started: Timestamp,
     pub(super) registry: Registry,
+    /// Where users see each other; `None` when they do not.
+    pub(super) hall: Option<Hall>,
     run_id: String,
     counter: AtomicU64,
 }
@@ -97,8 +114,10 @@ impl Shared {
         // The seed is another one at each run; the start time guards against a seed that is not.
         let (seed, _) = parts.seed.split_at(8);
         let run_id = seed.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        let run_id = format!("{run_id}{:x}", started.ms());
         Self {
-            run_id: format!("{run_id}{:x}", started.ms()),
+            hall: parts.config.has_hall().then(|| Hall::new(&run_id)),
+            run_id,
             config: parts.config,
             network: parts.network,
             far: parts.far,

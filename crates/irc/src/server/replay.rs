@@ -138,9 +138,10 @@ impl Session {
             Piece::BatchEnd(reference) => self.to(id, &format!(":{server} BATCH -{reference}")),
             Piece::Older { chat, count } => {
                 let target = self.window_name(&chat);
-                let where_to = if target.starts_with('#') { target.clone() } else { self.nick.clone() };
+                let where_to =
+                    if target.starts_with(['#', '&']) { target.clone() } else { self.nick.clone() };
                 let source = match self.roster.by_private_chat(&chat).and_then(|ix| self.roster.person(ix)) {
-                    Some(person) if !target.starts_with('#') => person.prefix(),
+                    Some(person) if !target.starts_with(['#', '&']) => person.prefix(),
                     _ => self.service_prefix(),
                 };
                 let text = format!("{count} older messages not shown, \"more {target}\"");

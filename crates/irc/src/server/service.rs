@@ -39,6 +39,9 @@ impl Session {
     pub(super) async fn service(&mut self, id: ClientId, text: &str) {
         let mut words = text.split_whitespace();
         let word = words.next().unwrap_or("help").to_ascii_lowercase();
+        if self.key.guest.is_some() {
+            return self.service_says(id, "you are a guest here; log in with a password to use me");
+        }
         let rest: Vec<&str> = words.collect();
         match (word.as_str(), rest.as_slice()) {
             ("help" | "?", _) => HELP.iter().for_each(|line| self.service_says(id, line)),

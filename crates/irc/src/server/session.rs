@@ -14,8 +14,9 @@ use wxgate_contract::{
 };
 
 use super::client::{Client, Mode};
+use super::hall::UserId;
 use super::names;
-use super::registry::{Arrival, ClientId, Incoming, Lag, SessionKey, Shared};
+use super::registry::{Arrival, ClientId, Incoming, Lag, Refusal, SessionKey, Shared};
 use super::roster::Roster;
 use crate::wire::casemap::is_same;
 
@@ -77,6 +78,12 @@ pub(super) struct Session {
     pub(super) key: SessionKey,
     pub(super) own: mpsc::WeakSender<Incoming>,
     pub(super) nick: String,
+    /// Its first client was turned away: there is nobody to wait for.
+    is_over: bool,
+    /// The user part of the own prefix.
+    user: String,
+    /// Oneself among the users of the gateway.
+    pub(super) local: Option<UserId>,
     pub(super) realname: String,
     pub(super) away: Option<String>,
     pub(super) health: Health,
@@ -113,7 +120,8 @@ pub(super) async fn run(shared: Arc<Shared>, key: SessionKey, mut inputs: Inputs
         while let Some(incoming) = inputs.lines.recv().await {
             if let Incoming::Attach(arrival) = incoming {
                 // A connection that is gone needs no answer.
-                let _ = arrival.taken.send(Err(format!("cannot read the account: {error}")));
+                let why = format!("cannot read the account: {error}");
+                let _ = arrival.taken.send(Err(Refusal::Why(why)));
             }
         }
         return;
@@ -130,6 +138,9 @@ impl Session {
     fn new(shared: Arc<Shared>, key: SessionKey, own: mpsc::WeakSender<Incoming>) -> Self {
         let account = key.account.clone().unwrap_or_else(|| NetworkId::from("none"));
         Self {
+            user: names::user_part(key.user.as_str()),
+            local: None,
+            is_over: false,
             shared,
             key,
             own,
@@ -185,7 +196,7 @@ impl Session {
             self.save_names().await;
             self.wake_writers();
             had_clients |= !self.clients.is_empty();
-            if self.clients.is_empty() && had_clients {
+            if self.clients.is_empty() && (had_clients || self.is_over) {
                 return;
             }
         }
@@ -197,6 +208,7 @@ impl Session {
         for client in self.clients.values() {
             client.queue.close(b"ERROR :The gateway is stopping\r\n");
         }
+        self.leave_hall(ClientId(0), "the gateway is stopping");
         self.tasks.shutdown().await;
     }
 
@@ -225,7 +237,8 @@ impl Session {
         let limit = self.shared.config.limits.connections_per_account;
         if self.clients.len() >= limit {
             // A connection that is gone needs no answer.
-            let _ = arrival.taken.send(Err(format!("more than {limit} connections to this account")));
+            let why = format!("more than {limit} connections to this account");
+            let _ = arrival.taken.send(Err(Refusal::Why(why)));
             return;
         }
         if arrival.taken.is_closed() {
@@ -244,6 +257,16 @@ impl Session {
             }
             self.roster.reserve(&[service, &self.nick]);
             self.realname.clone_from(&arrival.realname);
+            self.away.clone_from(&arrival.away);
+            if self.key.guest.is_some() {
+                self.user = names::guest_user(&arrival.username);
+            }
+            if !self.enter_hall() {
+                // A connection that is gone needs no answer.
+                let _ = arrival.taken.send(Err(Refusal::NickInUse));
+                self.is_over = true;
+                return;
+            }
         }
         let id = arrival.id;
         let client = Client {
@@ -266,9 +289,11 @@ impl Session {
             capture: None,
             is_dirty: true,
         };
+        self.sit(&client);
         self.clients.insert(id, client);
         if arrival.taken.send(Ok(())).is_err() {
             self.clients.remove(&id);
+            self.stand_up(id, "connection closed");
             return;
         }
         self.welcome(id, &arrival.nick).await;
@@ -278,6 +303,7 @@ impl Session {
         self.flush_held(id).await;
         if let Some(client) = self.clients.remove(&id) {
             client.queue.close(b"");
+            self.stand_up(id, "connection closed");
             self.save_cursors().await;
         }
     }
@@ -488,7 +514,12 @@ impl Session {
     }
 
     pub(super) fn own_user(&self) -> String {
-        names::user_part(self.key.user.as_str())
+        self.user.clone()
+    }
+
+    /// Whom one is logged in as; `None` for guests.
+    pub(super) fn account_name(&self) -> Option<&str> {
+        self.key.guest.is_none().then(|| self.key.user.as_str())
     }
 
     pub(super) fn service_prefix(&self) -> String {
@@ -516,7 +547,7 @@ impl Session {
 }
 
 /// What fits a line without tags. Only descriptions are ever that long; messages are split.
-fn fitting(line: &str) -> &str {
+pub(super) fn fitting(line: &str) -> &str {
     const MAX_BYTES: usize = 510;
     if line.len() <= MAX_BYTES || line.starts_with('@') {
         return line;

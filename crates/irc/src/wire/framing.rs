@@ -1,8 +1,8 @@
 //! From bytes to lines, with the limits of both ends.
 
-/// Tags that a client may send, with `@` and the space behind them.
-/// Source: IRCv3 message-tags, "Size limit".
-pub const MAX_TAG_BYTES: usize = 8191;
+/// Tags that a client may send, with `@` and the space behind them: 4094 bytes of data. (A server
+/// may send as much again, 8191 together.) Source: IRCv3 message-tags, "Size limit".
+pub const MAX_TAG_BYTES: usize = 4096;
 /// The rest of a line, with CRLF. Source: Modern IRC, "Messages".
 pub const MAX_BODY_BYTES: usize = 512;
 /// A line that grows past this without an end is no honest mistake: ERROR and close. Chosen.
@@ -101,8 +101,8 @@ mod tests {
             line.resize(tags + body, b'y');
             line
         };
-        assert!(!is_too_long(&tagged(8191, 510)));
-        assert!(is_too_long(&tagged(8192, 10)));
+        assert!(!is_too_long(&tagged(4096, 510)));
+        assert!(is_too_long(&tagged(4097, 10)));
         assert!(is_too_long(&tagged(100, 511)));
     }
 

@@ -92,7 +92,7 @@ async fn targets_are_the_chats_that_spoke() {
     assert!(got[0].ends_with(" draft/chathistory-targets"), "{got:#?}");
     let lines: Vec<&str> =
         got[1..got.len() - 1].iter().map(|l| l.split_once(" CHATHISTORY ").unwrap().1).collect();
-    assert_eq!(lines, ["TARGETS #测试群 2023-11-14T22:13:29.000Z", "TARGETS 李四 2023-11-14T22:13:20.000Z"]);
+    assert_eq!(lines, ["TARGETS 李四 2023-11-14T22:13:20.000Z", "TARGETS #测试群 2023-11-14T22:13:29.000Z"]);
     let got = client.ask(&format!("CHATHISTORY TARGETS {} {} 10", time(5), time(30))).await;
     assert_eq!(got.len(), 3, "{got:#?}");
 }

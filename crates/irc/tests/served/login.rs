@@ -52,7 +52,7 @@ async fn a_held_registration_waits_for_cap_end() {
     }
     let lines = client.until("PONG").await;
     assert!(lines[0].starts_with(":wx.test CAP * LS :") && lines[0].contains("sasl=PLAIN"), "{lines:#?}");
-    assert_eq!(numerics(&lines), ["CAP", "451", "421"], "{lines:#?}");
+    assert_eq!(numerics(&lines), ["CAP", "CAP", "451", "421"], "{lines:#?}");
     client.send("CAP REQ :server-time nonsense").await;
     assert_eq!(client.next().await.unwrap(), ":wx.test CAP ann NAK :server-time nonsense");
     client.send("CAP END").await;
@@ -84,7 +84,7 @@ async fn sasl_failures_are_told_and_counted() {
     let served = serve(world(), config()).await;
     let mut client = Client::connect(served.address).await;
     client.send("CAP LS 302").await;
-    client.next().await;
+    client.until(" CAP * LS :").await;
     client.send("AUTHENTICATE SCRAM-SHA-256").await;
     assert_eq!(numerics(&client.until(" 904 ").await), ["908", "904"]);
     client.send("AUTHENTICATE PLAIN").await;

@@ -10,6 +10,9 @@ use crate::wire::casemap::{is_same, matches_mask};
 use crate::wire::message::Line;
 use crate::wire::numeric as n;
 
+/// People of one KICK; announced as TARGMAX.
+const MAX_KICKED: usize = 4;
+
 fn shown(name: &str) -> String {
     Line::new().command("").param(name).build().trim().to_owned()
 }
@@ -30,12 +33,18 @@ pub(super) async fn join(session: &mut Session, turn: &Turn<'_>) {
     if turn.param(0) == "0" {
         let all: Vec<String> =
             session.roster.joined().into_iter().map(|ix| session.channel_name(ix)).collect();
-        for name in all {
+        for name in all.into_iter().chain(session.local_channels()) {
             part_one(session, turn, &name).await;
         }
         return;
     }
+    let mut keys = turn.param(1).split(',');
     for name in turn.param(0).split(',').filter(|name| !name.is_empty()) {
+        let key = keys.next().filter(|key| !key.is_empty());
+        if session.is_local(name) {
+            session.join_local(turn.client, name, key);
+            continue;
+        }
         let Some(ix) = find(session, turn, name) else { continue };
         if is_joined(session, ix) {
             continue;
@@ -70,6 +79,11 @@ pub(super) async fn part(session: &mut Session, turn: &Turn<'_>) {
 }
 
 async fn part_one(session: &mut Session, turn: &Turn<'_>, name: &str) {
+    if session.is_local(name) {
+        let reason = turn.param(1).to_owned();
+        session.on_floor(turn.client, |floor| floor.part(name, &reason));
+        return;
+    }
     let Some(ix) = find(session, turn, name) else { return };
     let name = session.channel_name(ix);
     if !is_joined(session, ix) {
@@ -108,6 +122,10 @@ async fn explain_part(session: &mut Session, turn: &Turn<'_>, name: &str) {
 }
 
 pub(super) async fn topic(session: &mut Session, turn: &Turn<'_>) {
+    if session.is_local(turn.param(0)) {
+        session.on_floor(turn.client, |floor| floor.topic(turn.param(0), turn.message.param(1)));
+        return;
+    }
     let Some(ix) = find(session, turn, turn.param(0)) else { return };
     let name = session.channel_name(ix);
     if turn.message.param(1).is_some() {
@@ -138,6 +156,10 @@ pub(super) async fn names(session: &mut Session, turn: &Turn<'_>) {
         return session.numeric(turn.client, n::RPL_ENDOFNAMES, "* :End of /NAMES list");
     }
     for name in turn.param(0).split(',').filter(|name| !name.is_empty()) {
+        if session.is_local(name) {
+            session.on_floor(turn.client, |floor| floor.names(name));
+            continue;
+        }
         match session.roster.by_name(name, session.shared.clock.now()) {
             Some(ix) if is_joined(session, ix) => session.send_names(turn.client, ix),
             _ => session.numeric(
@@ -155,11 +177,54 @@ enum Wanted<'a> {
     NotMask(&'a str),
     MoreThan(usize),
     FewerThan(usize),
+    /// Made less, or more, than so many minutes ago.
+    Created(Age),
+    /// The topic was set less, or more, than so many minutes ago.
+    Topic(Age),
+}
+
+/// Minutes, and whether less or more of them.
+#[derive(Clone, Copy)]
+struct Age {
+    minutes: i64,
+    is_less: bool,
+}
+
+impl Age {
+    /// `C>10` is what is older than ten minutes, `C<10` what is younger. Source: Modern IRC, ELIST.
+    fn parse(word: &str) -> Option<Self> {
+        let (sign, minutes) = word.split_at_checked(1)?;
+        let minutes = minutes.parse().ok()?;
+        match sign {
+            "<" => Some(Self { minutes, is_less: true }),
+            ">" => Some(Self { minutes, is_less: false }),
+            _ => None,
+        }
+    }
+
+    fn fits(self, seconds: i64) -> bool {
+        if self.is_less { seconds < self.minutes * 60 } else { seconds > self.minutes * 60 }
+    }
+}
+
+/// A channel as LIST judges and tells it.
+struct Row {
+    name: String,
+    count: usize,
+    topic: String,
+    /// Seconds since it was made, and since its topic was set, where that is known.
+    age: Option<i64>,
+    topic_age: Option<i64>,
 }
 
 impl<'a> Wanted<'a> {
-    /// Source: the ELIST tokens M, N and U of Modern IRC.
+    /// Source: the ELIST tokens C, M, N, T and U of Modern IRC.
     fn parse(word: &'a str) -> Self {
+        match word.split_at_checked(1) {
+            Some(("C" | "c", age)) if let Some(age) = Age::parse(age) => return Self::Created(age),
+            Some(("T" | "t", age)) if let Some(age) = Age::parse(age) => return Self::Topic(age),
+            _ => {}
+        }
         if let Some(count) = word.strip_prefix('>').and_then(|count| count.parse().ok()) {
             return Self::MoreThan(count);
         }
@@ -169,12 +234,14 @@ impl<'a> Wanted<'a> {
         word.strip_prefix('!').map_or(Self::Mask(word), Self::NotMask)
     }
 
-    fn fits(&self, name: &str, count: usize) -> bool {
+    fn fits(&self, row: &Row) -> bool {
         match self {
-            Self::Mask(mask) => matches_mask(mask, name),
-            Self::NotMask(mask) => !matches_mask(mask, name),
-            Self::MoreThan(limit) => count > *limit,
-            Self::FewerThan(limit) => count < *limit,
+            Self::Mask(mask) => matches_mask(mask, &row.name),
+            Self::NotMask(mask) => !matches_mask(mask, &row.name),
+            Self::MoreThan(limit) => row.count > *limit,
+            Self::FewerThan(limit) => row.count < *limit,
+            Self::Created(age) => row.age.is_some_and(|seconds| age.fits(seconds)),
+            Self::Topic(age) => row.topic_age.is_some_and(|seconds| age.fits(seconds)),
         }
     }
 }
@@ -184,20 +251,36 @@ pub(super) async fn list(session: &mut Session, turn: &Turn<'_>) {
     let wanted: Vec<Wanted<'_>> =
         turn.param(0).split(',').filter(|w| !w.is_empty()).map(Wanted::parse).collect();
     session.numeric(id, n::RPL_LISTSTART, "Channel :Users  Name");
+    let now = session.shared.clock.now();
     let all: Vec<ChannelIx> = session.roster.channels().into_iter().map(|(ix, _)| ix).collect();
+    let mut rows = Vec::with_capacity(all.len());
     for ix in all {
         // Member counts of groups that nobody joined are read only when somebody asks.
         if let Err(error) = session.load_members(ix).await {
             tracing::warn!(%error, "the members of a group could not be read");
         }
         let Some(channel) = session.roster.channel(ix) else { continue };
-        let (name, count, topic) = (channel.name.clone(), channel.member_count(), one_line(&channel.topic()));
-        // Names are alternatives, everything else must hold.
-        let names: Vec<&Wanted<'_>> = wanted.iter().filter(|w| matches!(w, Wanted::Mask(_))).collect();
-        let is_named = names.is_empty() || names.iter().any(|w| w.fits(&name, count));
-        let rest_fits = wanted.iter().filter(|w| !matches!(w, Wanted::Mask(_))).all(|w| w.fits(&name, count));
-        if is_named && rest_fits {
-            session.numeric(id, n::RPL_LIST, &format!("{name} {count} :{topic}"));
+        rows.push(Row {
+            name: channel.name.clone(),
+            count: channel.member_count(),
+            topic: one_line(&channel.topic()),
+            age: None,
+            topic_age: (channel.topic_at.ms() > 0).then(|| now.seconds() - channel.topic_at.seconds()),
+        });
+    }
+    rows.extend(session.on_floor(id, |floor| floor.listed()).into_iter().flatten().map(|local| Row {
+        name: local.name,
+        count: local.members,
+        topic: local.topic,
+        age: Some(now.seconds() - local.created),
+        topic_age: local.topic_at.map(|at| now.seconds() - at),
+    }));
+    // Names are alternatives, everything else must hold.
+    let names: Vec<&Wanted<'_>> = wanted.iter().filter(|w| matches!(w, Wanted::Mask(_))).collect();
+    for row in rows {
+        let is_named = names.is_empty() || names.iter().any(|w| w.fits(&row));
+        if is_named && wanted.iter().filter(|w| !matches!(w, Wanted::Mask(_))).all(|w| w.fits(&row)) {
+            session.numeric(id, n::RPL_LIST, &format!("{} {} :{}", row.name, row.count, row.topic));
         }
     }
     session.numeric(id, n::RPL_LISTEND, ":End of /LIST");
@@ -205,8 +288,17 @@ pub(super) async fn list(session: &mut Session, turn: &Turn<'_>) {
 
 pub(super) fn mode(session: &mut Session, turn: &Turn<'_>) {
     let (id, target, modes) = (turn.client, turn.param(0), turn.message.param(1));
-    if !target.starts_with('#') {
+    if !target.starts_with(['#', '&']) {
         return user_mode(session, turn, target, modes);
+    }
+    if session.is_local(target) {
+        let params = turn.message.params().get(1..).unwrap_or_default();
+        session.on_floor(id, |floor| {
+            if let Some(folded) = floor.channel(target) {
+                floor.mode(&folded, params);
+            }
+        });
+        return;
     }
     let Some(ix) = find(session, turn, target) else { return };
     let name = session.channel_name(ix);
@@ -235,6 +327,9 @@ fn user_mode(session: &mut Session, turn: &Turn<'_>, target: &str, modes: Option
             session.numeric(id, n::ERR_NOSUCHNICK, &format!("{} :No such nick/channel", shown(target)));
         };
     }
+    if session.on_floor(id, |floor| floor.user_mode(modes)).is_some() {
+        return;
+    }
     match modes {
         None => session.numeric(id, n::RPL_UMODEIS, "+i"),
         // Invisible is what everybody is; nothing else exists.
@@ -245,6 +340,16 @@ fn user_mode(session: &mut Session, turn: &Turn<'_>, target: &str, modes: Option
 
 pub(super) fn invite(session: &mut Session, turn: &Turn<'_>) {
     let (nick, name) = (turn.param(0), turn.param(1));
+    if turn.message.params().is_empty() && session.on_floor(turn.client, |floor| floor.invites()).is_some() {
+        return;
+    }
+    if name.is_empty() {
+        return session.numeric(turn.client, n::ERR_NEEDMOREPARAMS, "INVITE :Not enough parameters");
+    }
+    if session.is_local(name) {
+        session.on_floor(turn.client, |floor| floor.invite(nick, name));
+        return;
+    }
     if session.who_is(nick).is_none() {
         let rest = format!("{} :No such nick/channel", shown(nick));
         return session.numeric(turn.client, n::ERR_NOSUCHNICK, &rest);
@@ -264,6 +369,15 @@ pub(super) fn invite(session: &mut Session, turn: &Turn<'_>) {
 }
 
 pub(super) fn kick(session: &mut Session, turn: &Turn<'_>) {
+    if session.is_local(turn.param(0)) {
+        let (name, reason) = (turn.param(0), turn.param(2));
+        session.on_floor(turn.client, |floor| {
+            for nick in turn.param(1).split(',').filter(|nick| !nick.is_empty()).take(MAX_KICKED) {
+                floor.kick(name, nick, reason);
+            }
+        });
+        return;
+    }
     let Some(ix) = find(session, turn, turn.param(0)) else { return };
     let name = session.channel_name(ix);
     if !is_joined(session, ix) {

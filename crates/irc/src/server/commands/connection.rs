@@ -29,6 +29,8 @@ pub(super) fn cap(session: &mut Session, turn: &Turn<'_>) {
     for rest in reply {
         client.line(&format!(":{server} CAP {nick} {rest}"));
     }
+    let caps = client.caps();
+    session.local_caps(turn.client, caps);
     if let CapEffect::Unknown(word) = effect {
         let word = Line::new().command("").param(&word).build();
         session.numeric(turn.client, n::ERR_INVALIDCAPCMD, &format!("{} :Invalid CAP command", word.trim()));
@@ -58,6 +60,9 @@ pub(super) fn pong(session: &mut Session, turn: &Turn<'_>) {
 pub(super) async fn quit(session: &mut Session, turn: &Turn<'_>) {
     let reason = turn.param(0);
     let reason = if reason.is_empty() { "client quit" } else { reason };
+    if session.clients.len() == 1 {
+        session.leave_hall(turn.client, &format!("Quit: {reason}"));
+    }
     if let Some(client) = session.clients.get_mut(&turn.client) {
         let line = Line::new().command("ERROR").last(&format!("Closing link: {reason}")).build();
         client.capture = None;
@@ -91,10 +96,17 @@ pub(super) fn nick(session: &mut Session, turn: &Turn<'_>) {
             &format!("{wanted} :Nickname is already in use"),
         );
     }
+    let renamed = session.on_floor(turn.client, |floor| floor.rename(wanted));
+    if renamed == Some(false) {
+        let rest = format!("{wanted} :Nickname is already in use");
+        return session.numeric(turn.client, n::ERR_NICKNAMEINUSE, &rest);
+    }
     let line = format!(":{} NICK {wanted}", session.own_prefix());
     session.nick = wanted.to_owned();
     session.roster.reserve(&[&service, wanted]);
-    session.tell_all(&line);
+    if renamed.is_none() {
+        session.tell_all(&line);
+    }
 }
 
 pub(super) fn setname(session: &mut Session, turn: &Turn<'_>) {
@@ -104,6 +116,7 @@ pub(super) fn setname(session: &mut Session, turn: &Turn<'_>) {
         let line = format!(":{server} FAIL SETNAME INVALID_REALNAME :Real name is not valid");
         return session.to(turn.client, &line);
     }
+    session.on_floor(turn.client, |floor| floor.set_realname(&realname));
     session.realname = realname;
     let line = format!(":{} SETNAME :{}", session.own_prefix(), session.realname);
     for client in session.clients.values_mut().filter(|client| client.has(Caps::SETNAME)) {
@@ -115,6 +128,8 @@ pub(super) fn away(session: &mut Session, turn: &Turn<'_>) {
     let text: String = one_line(turn.param(0)).chars().take(AWAY_CHARS).collect();
     let is_away = !text.is_empty();
     session.away = is_away.then_some(text);
+    let away = session.away.clone();
+    session.on_floor(turn.client, |floor| floor.away(away));
     if is_away {
         session.numeric(turn.client, n::RPL_NOWAWAY, ":You have been marked as being away");
     } else {
@@ -132,10 +147,10 @@ impl Session {
                 user: self.own_user(),
                 host: "wxgate".to_owned(),
                 realname: one_line(&self.realname),
-                account: self.key.user.to_string(),
+                account: self.account_name().unwrap_or_default().to_owned(),
                 away: self.away.clone(),
                 person: None,
-                is_bot: false,
+                is_bot: self.local_who(nick).is_some_and(|who| who.is_bot),
             });
         }
         if is_same(nick, service) {
@@ -150,7 +165,9 @@ impl Session {
                 is_bot: true,
             });
         }
-        let (ix, _) = self.roster.by_nick(&fold(nick), self.shared.clock.now())?;
+        let Some((ix, _)) = self.roster.by_nick(&fold(nick), self.shared.clock.now()) else {
+            return self.local_who(nick);
+        };
         let person = self.roster.person(ix)?;
         Some(Who {
             nick: person.nick.clone(),
@@ -166,6 +183,7 @@ impl Session {
 }
 
 /// One party as WHO and WHOIS tell it.
+#[derive(Clone, Debug)]
 pub(in crate::server) struct Who {
     pub(in crate::server) nick: String,
     pub(in crate::server) user: String,

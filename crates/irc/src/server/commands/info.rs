@@ -41,6 +41,22 @@ pub(super) fn version(session: &mut Session, turn: &Turn<'_>) {
     }
 }
 
+/// Source: IRCv3 draft/extended-isupport.
+pub(super) fn isupport(session: &mut Session, turn: &Turn<'_>) {
+    let server = session.shared.config.server_name.clone();
+    let reference = format!("i{}", session.shared.next_number());
+    let Some(client) = session.clients.get(&turn.client) else { return };
+    if !client.has(crate::server::caps::Caps::BATCH) {
+        return session.isupport(turn.client);
+    }
+    let nick = session.nick.clone();
+    session.to(turn.client, &format!(":{server} BATCH +{reference} draft/isupport"));
+    for line in crate::server::isupport::lines(&session.shared.config) {
+        session.to(turn.client, &format!("@batch={reference} :{server} 005 {nick} {line}"));
+    }
+    session.to(turn.client, &format!(":{server} BATCH -{reference}"));
+}
+
 pub(super) fn time(session: &mut Session, turn: &Turn<'_>) {
     if is_here(session, turn) {
         let (server, now) = (session.shared.config.server_name.clone(), session.shared.clock.now());

@@ -3,6 +3,7 @@
 use crate::server::caps::Caps;
 use crate::server::commands::Turn;
 use crate::server::inbound::{Target, Typed};
+use crate::server::multiline::Part;
 use crate::server::roster::IsRetired;
 use crate::server::session::Session;
 use crate::wire::casemap::is_same;
@@ -52,10 +53,22 @@ async fn say(session: &mut Session, turn: &Turn<'_>, errors: Errors) {
         return fail(session, n::ERR_TOOMANYTARGETS, &format!("{} :Too many targets", shown.trim()));
     }
     let mut label = turn.label.clone();
+    let words = Typed {
+        text: text.to_owned(),
+        parts: vec![Part { text: text.to_owned(), is_concat: false }],
+        tags: turn.client_tags(),
+        reply: turn.reply(),
+        ..Typed::default()
+    };
     for name in targets {
+        if session.is_local(name) {
+            session.flush_held(id).await;
+            session.say_local(id, verb(turn), &Typed { target: name.to_owned(), ..words.clone() });
+            continue;
+        }
         let shown = Line::new().command("").param(name).build();
         let shown = shown.trim();
-        if name.starts_with('#') {
+        if name.starts_with(['#', '&']) {
             let Some(Target::Channel(ix)) = session.target(name) else {
                 fail(session, n::ERR_NOSUCHCHANNEL, &format!("{shown} :No such channel"));
                 continue;
@@ -74,7 +87,7 @@ async fn say(session: &mut Session, turn: &Turn<'_>, errors: Errors) {
                 session.ctcp(id, name, request);
             }
             continue;
-        } else if is_same(name, &session.shared.config.service_nick) {
+        } else if session.is_service(name) {
             to_service(session, turn, text, errors).await;
             continue;
         } else if is_same(name, &session.nick) {
@@ -87,14 +100,13 @@ async fn say(session: &mut Session, turn: &Turn<'_>, errors: Errors) {
         hint_at_rename(session, turn, name);
         // The answer comes with the fate: one label is answered once.
         session.is_deferred = true;
-        let typed = Typed {
-            target: name.to_owned(),
-            text: text.to_owned(),
-            labels: label.take().into_iter().collect(),
-            reply: turn.reply(),
-        };
-        session.typed(id, typed).await;
+        let labels = label.take().into_iter().collect();
+        session.typed(id, Typed { target: name.to_owned(), labels, ..words.clone() }).await;
     }
+}
+
+fn verb(turn: &Turn<'_>) -> &'static str {
+    if turn.message.command.eq_ignore_ascii_case("NOTICE") { "NOTICE" } else { "PRIVMSG" }
 }
 
 impl Session {
@@ -109,11 +121,15 @@ impl Session {
             }
         };
         self.flush_held(turn.client).await;
-        if is_same(&name, &self.shared.config.service_nick) {
+        if self.is_local(&name) {
+            let verb = if errors == Errors::Silent { "NOTICE" } else { "PRIVMSG" };
+            return self.say_local(turn.client, verb, &typed);
+        }
+        if self.is_service(&name) {
             return to_service(self, turn, &typed.text.replace('\n', " "), errors).await;
         }
         match self.target(&name) {
-            None if name.starts_with('#') => fail(self, n::ERR_NOSUCHCHANNEL, "No such channel"),
+            None if name.starts_with(['#', '&']) => fail(self, n::ERR_NOSUCHCHANNEL, "No such channel"),
             None => fail(self, n::ERR_NOSUCHNICK, "No such nick/channel"),
             Some(Target::Channel(ix))
                 if !self.roster.channel(ix).is_some_and(|channel| channel.is_joined) =>
@@ -150,11 +166,10 @@ async fn to_service(session: &mut Session, turn: &Turn<'_>, text: &str, errors: 
 /// A note to oneself goes to all of one's clients and nowhere else.
 fn to_oneself(session: &mut Session, turn: &Turn<'_>, text: &str) {
     let nick = session.nick.clone();
-    let line = Line::new().source(&session.own_prefix()).command("PRIVMSG").param(&nick).last(text).build();
+    let line = Line::new().source(&session.own_prefix()).command(verb(turn)).param(&nick).last(text).build();
     for client in session.clients.values_mut() {
         client.line(&line);
     }
-    echo(session, turn, &nick, text);
 }
 
 fn echo(session: &mut Session, turn: &Turn<'_>, target: &str, text: &str) {
@@ -186,11 +201,16 @@ fn hint_at_rename(session: &mut Session, turn: &Turn<'_>, name: &str) {
 pub(super) fn tagmsg(session: &mut Session, turn: &Turn<'_>) {
     let server = session.shared.config.server_name.clone();
     let name = turn.param(0);
+    if session.is_local(name) {
+        let tags = turn.client_tags();
+        session.on_floor(turn.client, |floor| floor.tagmsg(name, &tags));
+        return;
+    }
     let shown = Line::new().command("").param(name).build();
     let shown = shown.trim();
     if session.target(name).is_none() && session.who_is(name).is_none() {
-        let code = if name.starts_with('#') { n::ERR_NOSUCHCHANNEL } else { n::ERR_NOSUCHNICK };
-        let what = if name.starts_with('#') { "No such channel" } else { "No such nick/channel" };
+        let code = if name.starts_with(['#', '&']) { n::ERR_NOSUCHCHANNEL } else { n::ERR_NOSUCHNICK };
+        let what = if name.starts_with(['#', '&']) { "No such channel" } else { "No such nick/channel" };
         return session.numeric(turn.client, code, &format!("{shown} :{what}"));
     }
     let is_reaction = turn.message.tags.iter().any(|(key, _)| key == "+draft/react");

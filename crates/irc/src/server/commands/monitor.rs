@@ -36,6 +36,7 @@ pub(super) fn monitor(session: &mut Session, turn: &Turn<'_>) {
         }
         _ => {}
     }
+    session.local_watch(id);
 }
 
 fn watched(session: &Session, turn: &Turn<'_>) -> Vec<String> {

@@ -58,14 +58,22 @@ impl Fields {
 pub(super) async fn who(session: &mut Session, turn: &Turn<'_>) {
     let mask = turn.param(0);
     let fields = Fields::parse(turn.param(1));
-    if mask.starts_with('#') {
+    if session.is_local(mask) {
+        local_who(session, turn, mask, fields.as_ref());
+    } else if mask.starts_with(['#', '&']) {
         if let Some(ix) = session.roster.by_name(mask, session.shared.clock.now()) {
             who_channel(session, turn, ix, fields.as_ref()).await;
         }
-    } else if mask.is_empty() || mask.contains(['*', '?']) {
-        let matches = |nick: &str| mask.is_empty() || matches_mask(mask, nick);
-        let mut nicks: Vec<String> =
-            [session.nick.clone(), session.shared.config.service_nick.clone()].into();
+    } else if mask.is_empty() || mask == "0" || mask.contains(['*', '?']) {
+        local_who(session, turn, mask, fields.as_ref());
+        let matches = |nick: &str| mask.is_empty() || mask == "0" || matches_mask(mask, nick);
+        let mut nicks: Vec<String> = Vec::new();
+        if session.local.is_none() {
+            nicks.push(session.nick.clone());
+        }
+        if session.key.guest.is_none() {
+            nicks.push(session.shared.config.service_nick.clone());
+        }
         nicks.extend(session.roster.people().map(|(_, person)| person.nick.clone()));
         nicks.retain(|nick| matches(nick));
         for nick in nicks.into_iter().take(MAX_WHO) {
@@ -80,6 +88,17 @@ pub(super) async fn who(session: &mut Session, turn: &Turn<'_>) {
     }
     let end = if mask.is_empty() { "*".to_owned() } else { shown(mask) };
     session.numeric(turn.client, n::RPL_ENDOFWHO, &format!("{end} :End of WHO list"));
+}
+
+/// Users of the gateway.
+fn local_who(session: &mut Session, turn: &Turn<'_>, mask: &str, fields: Option<&Fields>) {
+    let rows = session.on_floor(turn.client, |floor| floor.who(mask)).unwrap_or_default();
+    // What is of the account comes first, and once.
+    for (channel, signs, who) in rows {
+        if is_same(&who.nick, &session.nick) || session.target(&who.nick).is_none() {
+            who_line(session, turn, &channel, &signs, &who, fields);
+        }
+    }
 }
 
 async fn who_channel(session: &mut Session, turn: &Turn<'_>, ix: ChannelIx, fields: Option<&Fields>) {
@@ -149,6 +168,9 @@ pub(super) async fn whois(session: &mut Session, turn: &Turn<'_>) {
     if nick.is_empty() {
         return session.numeric(id, n::ERR_NONICKNAMEGIVEN, ":No nickname given");
     }
+    if session.is_local(nick) {
+        return whois_local(session, turn, nick);
+    }
     let Some(who) = session.who_is(nick) else {
         session.numeric(id, n::ERR_NOSUCHNICK, &format!("{} :No such nick/channel", shown(nick)));
         return session.numeric(id, n::RPL_ENDOFWHOIS, &format!("{} :End of /WHOIS list", shown(nick)));
@@ -183,6 +205,23 @@ pub(super) async fn whois(session: &mut Session, turn: &Turn<'_>) {
         whois_profile(session, turn, &name, person).await;
     }
     session.numeric(id, n::RPL_ENDOFWHOIS, &format!("{name} :End of /WHOIS list"));
+}
+
+/// A user of the gateway; of oneself the groups of the account as well, and the connection.
+fn whois_local(session: &mut Session, turn: &Turn<'_>, nick: &str) {
+    let (mut groups, mut facts) = (Vec::new(), Vec::new());
+    if is_same(nick, &session.nick)
+        && let Some(client) = session.clients.get(&turn.client)
+    {
+        let address = client.address;
+        facts.push((n::RPL_WHOISHOST, format!(":is connecting from *@{address} {address}")));
+        if client.is_secure {
+            facts.push((n::RPL_WHOISSECURE, ":is using a secure connection".to_owned()));
+        }
+        let joined = session.roster.joined().into_iter().filter_map(|ix| session.roster.channel(ix));
+        groups.extend(joined.map(|channel| format!("{}{}", channel.own_rank().symbol(), channel.name)));
+    }
+    session.on_floor(turn.client, |floor| floor.whois(nick, groups, &facts));
 }
 
 /// The channels somebody is in, as lines that fit.
@@ -248,17 +287,20 @@ pub(super) fn whowas(session: &mut Session, turn: &Turn<'_>) {
     let limit = turn.message.param(1).and_then(|count| count.parse().ok()).filter(|count| *count > 0);
     let folded = fold(nick);
     let server = session.shared.config.server_name.clone();
+    let local = session.on_floor(id, |floor| floor.whowas(nick)).unwrap_or_default();
     let found: Vec<(String, String)> = session
         .roster
         .was
         .iter()
         .filter(|was| fold(&was.nick) == folded)
-        .take(limit.unwrap_or(usize::MAX))
         .map(|was| {
             let user = format!("{} {} {} * :{}", was.nick, was.user, was.host, one_line(&was.realname));
             (user, format!("{} {server} :is called {} now", was.nick, was.now))
         })
         .collect();
+    let local = local.into_iter().map(|[(_, user), (_, seen)]| (user, seen));
+    let found: Vec<(String, String)> =
+        found.into_iter().chain(local).take(limit.unwrap_or(usize::MAX)).collect();
     if found.is_empty() {
         session.numeric(id, n::ERR_WASNOSUCHNICK, &format!("{} :There was no such nickname", shown(nick)));
     }

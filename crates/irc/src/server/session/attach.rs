@@ -7,7 +7,7 @@ use super::updates::one_line;
 use crate::server::caps::Caps;
 use crate::server::client::{Mode, Piece};
 use crate::server::config::Join;
-use crate::server::names::{CHANNEL_BYTES, NICK_BYTES};
+use crate::server::isupport;
 use crate::server::registry::ClientId;
 use crate::server::replay::Gathered;
 use crate::server::roster::ChannelIx;
@@ -16,8 +16,6 @@ use crate::wire::numeric as n;
 
 /// With at most this many groups all are joined. Chosen: so many NAMES lists are nothing.
 const FEW_GROUPS: usize = 50;
-/// Tokens on one 005 line. Source: Modern IRC, "RPL_ISUPPORT".
-const ISUPPORT_TOKENS: usize = 13;
 
 impl Session {
     pub(super) async fn welcome(&mut self, id: ClientId, requested: &str) {
@@ -33,44 +31,22 @@ impl Session {
         self.numeric(id, n::RPL_WELCOME, &format!(":Welcome to the WeChat Network, {prefix}"));
         self.numeric(id, n::RPL_YOURHOST, &format!(":Your host is {server}, running version {version}"));
         self.numeric(id, n::RPL_CREATED, &format!(":This server was started {started}"));
-        self.numeric(id, n::RPL_MYINFO, &format!("{server} {version} i imnst ov"));
+        self.numeric(id, n::RPL_MYINFO, &format!("{server} {version} Bi bhiklmnostv bhklov"));
         self.isupport(id);
         self.lusers(id);
         self.motd(id);
-        self.numeric(id, n::RPL_UMODEIS, "+i");
+        if self.on_floor(id, |floor| floor.user_mode(None)).is_none() {
+            self.numeric(id, n::RPL_UMODEIS, "+i");
+        }
+        self.show_local_channels(id);
         self.prepare_backlog(id).await;
         self.pump(id).await;
         self.greet(id).await;
     }
 
     pub(in crate::server) fn isupport(&mut self, id: ClientId) {
-        let (nick, channel) = (format!("NICKLEN={NICK_BYTES}"), format!("CHANNELLEN={CHANNEL_BYTES}"));
-        let tokens = [
-            "CASEMAPPING=ascii",
-            "CHANLIMIT=#:",
-            channel.as_str(),
-            "CHANTYPES=#",
-            "CHANMODES=b,,,imnst",
-            "CHATHISTORY=500",
-            "ELIST=MU",
-            "MONITOR=200",
-            "MSGREFTYPES=msgid,timestamp",
-            "NETWORK=WeChat",
-            nick.as_str(),
-            "PREFIX=(ov)@+",
-            "SAFELIST",
-            "SAFERATE",
-            "TARGMAX=PRIVMSG:4,NOTICE:4,TAGMSG:4,NAMES:,JOIN:,PART:,WHOIS:1,LIST:,KICK:1",
-            "TOPICLEN=390",
-            "UTF8ONLY",
-            "WHOX",
-            "BOT=B",
-            "AWAYLEN=200",
-            "USERLEN=10",
-            "draft/ACCOUNTREQUIRED",
-        ];
-        for line in tokens.chunks(ISUPPORT_TOKENS) {
-            self.numeric(id, n::RPL_ISUPPORT, &format!("{} :are supported by this server", line.join(" ")));
+        for line in isupport::lines(&self.shared.config) {
+            self.numeric(id, n::RPL_ISUPPORT, &line);
         }
     }
 
@@ -78,11 +54,16 @@ impl Session {
         let counts = self.shared.registry.counts();
         let contacts = self.roster.people().filter(|(_, person)| person.is_contact).count();
         let (users, max) = (counts.clients.max(1), counts.max_clients.max(1));
-        let channels = self.roster.channels().len();
+        let mut channels = self.roster.channels().len();
+        let (mut visible, mut invisible) = (users, contacts);
+        if let Some(hall) = &self.shared.hall {
+            let (here, hidden, local) = hall.counts();
+            (visible, invisible, channels) = (here, contacts + hidden, channels + local);
+        }
         self.numeric(
             id,
             n::RPL_LUSERCLIENT,
-            &format!(":There are {users} users and {contacts} invisible on 1 servers"),
+            &format!(":There are {visible} users and {invisible} invisible on 1 servers"),
         );
         self.numeric(id, n::RPL_LUSEROP, "0 :operator(s) online");
         self.numeric(id, n::RPL_LUSERUNKNOWN, &format!("{} :unknown connection(s)", counts.unregistered));
@@ -262,6 +243,9 @@ impl Session {
 
     /// What a person has to know first, from the service.
     async fn greet(&mut self, id: ClientId) {
+        if self.key.guest.is_some() {
+            return;
+        }
         if self.account().is_none() {
             self.service(id, "accounts").await;
             self.service_says(

@@ -104,10 +104,18 @@ impl Session {
         if !self.roster.channel(ix).is_some_and(|channel| channel.is_joined) {
             return;
         }
-        let line = format!(":{} PART {} :renamed to {}", self.own_prefix(), renamed.old, renamed.new);
-        self.tell_all(&line);
+        let left = format!(":{} PART {} :renamed to {}", self.own_prefix(), renamed.old, renamed.new);
+        let service = self.service_prefix();
+        // Source: IRCv3 draft/channel-rename.
+        let line = format!(":{service} RENAME {} {} :The group was renamed", renamed.old, renamed.new);
         for id in self.client_ids() {
-            self.show_joined(id, ix);
+            if self.clients.get(&id).is_some_and(|client| client.has(Caps::CHANNEL_RENAME)) {
+                self.to(id, &line);
+                self.send_topic(id, ix);
+            } else {
+                self.to(id, &left);
+                self.show_joined(id, ix);
+            }
         }
     }
 

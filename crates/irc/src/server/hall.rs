@@ -1,0 +1,424 @@
+//! The users of the gateway among themselves: local nicks and local channels.
+//!
+//! A lock and not an owner task: all effects of a line have to be queued to everybody before the
+//! sender's next PING is answered, and a message to another task would be answered after it. What
+//! is done under the lock is memory only: changing a table, copying lines into send queues.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use wxgate_contract::Timestamp;
+
+use super::caps::Caps;
+use super::queue::SendQueue;
+use super::registry::ClientId;
+use super::stamp;
+use crate::wire::casemap::fold;
+use crate::wire::numeric as n;
+use crate::wire::tags::escape_into;
+
+mod channels;
+mod log;
+mod moderate;
+mod modes;
+mod people;
+mod query;
+mod talk;
+
+pub(super) use channels::TOPIC_BYTES;
+use log::{Log, Logs};
+pub(super) use moderate::KICK_BYTES;
+pub(super) use modes::{MAX_BANS, MAX_CHANGES};
+use modes::{Modes, Status};
+pub(super) use talk::saying as talk_of;
+
+/// The host of everybody who is connected here: where somebody sits is nobody's business.
+pub(super) const HOST: &str = "wxgate";
+/// Gone users that WHOWAS remembers. Chosen.
+const MAX_WAS: usize = 500;
+/// Local channels that one user may be in. Chosen.
+const MAX_CHANNELS: usize = 250;
+
+/// A user, for the life of the process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) struct UserId(pub(super) u64);
+
+/// One connection of a user.
+#[derive(Debug)]
+struct Seat {
+    client: ClientId,
+    caps: Caps,
+    queue: Arc<SendQueue>,
+    /// Folded nicks that it watches.
+    watched: BTreeSet<String>,
+}
+
+/// Who somebody is.
+#[derive(Clone, Debug)]
+pub(super) struct Identity {
+    pub(super) nick: String,
+    pub(super) user: String,
+    pub(super) realname: String,
+    /// `None` for guests.
+    pub(super) account: Option<String>,
+}
+
+#[derive(Debug)]
+pub(super) struct User {
+    pub(super) id: Identity,
+    pub(super) away: Option<String>,
+    pub(super) is_bot: bool,
+    pub(super) is_invisible: bool,
+    since: Timestamp,
+    active: Timestamp,
+    seats: Vec<Seat>,
+    /// Folded names of the channels they are in.
+    channels: BTreeSet<String>,
+    /// Folded names of the channels they were invited to.
+    invites: BTreeSet<String>,
+}
+
+impl User {
+    pub(super) fn prefix(&self) -> String {
+        format!("{}!{}@{HOST}", self.id.nick, self.id.user)
+    }
+}
+
+#[derive(Debug)]
+struct Topic {
+    text: String,
+    by: String,
+    at: Timestamp,
+}
+
+#[derive(Debug)]
+struct Channel {
+    name: String,
+    created: Timestamp,
+    topic: Option<Topic>,
+    modes: Modes,
+    members: BTreeMap<UserId, Status>,
+    log: Log,
+}
+
+/// Somebody who is gone, or was called otherwise.
+#[derive(Debug)]
+struct Was {
+    id: Identity,
+    at: Timestamp,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    users: HashMap<UserId, User>,
+    by_nick: HashMap<String, UserId>,
+    channels: BTreeMap<String, Channel>,
+    was: VecDeque<Was>,
+    queries: Logs,
+    next: u64,
+}
+
+/// Everybody who is connected, where people may see each other.
+#[derive(Debug, Default)]
+pub(super) struct Hall {
+    state: Mutex<State>,
+    /// In front of every `msgid`: another one at each start.
+    run_id: String,
+}
+
+/// Something that happened, before it is written for a client.
+#[derive(Clone, Debug)]
+pub(super) struct Event {
+    /// Who did it.
+    pub(super) prefix: String,
+    pub(super) account: Option<String>,
+    pub(super) is_bot: bool,
+    pub(super) at: Timestamp,
+    pub(super) msgid: String,
+    /// Client-only tags as they came, without a separator around them.
+    pub(super) tags: String,
+    /// From the command on.
+    pub(super) body: String,
+}
+
+impl Event {
+    /// The line for a client; `extra` tags stand first.
+    pub(super) fn line(&self, caps: Caps, extra: &str) -> String {
+        let mut line = String::with_capacity(self.body.len() + 128);
+        self.push_tags(&mut line, caps, extra);
+        line.extend([":", &self.prefix, " ", &self.body]);
+        line
+    }
+
+    /// Only the tags that the client negotiated, and the space behind them.
+    pub(super) fn push_tags(&self, line: &mut String, caps: Caps, extra: &str) {
+        let mut separator = '@';
+        let mut next = |line: &mut String| {
+            line.push(separator);
+            separator = ';';
+        };
+        if !extra.is_empty() {
+            next(line);
+            line.push_str(extra);
+        }
+        if caps.has(Caps::SERVER_TIME) {
+            next(line);
+            line.push_str("time=");
+            stamp::push_server_time(line, self.at);
+        }
+        if let Some(account) = self.account.as_ref().filter(|_| caps.has(Caps::ACCOUNT_TAG)) {
+            next(line);
+            line.push_str("account=");
+            escape_into(line, account);
+        }
+        if caps.has(Caps::MESSAGE_TAGS) {
+            if !self.msgid.is_empty() {
+                next(line);
+                line.extend(["msgid=", &self.msgid]);
+            }
+            if self.is_bot {
+                // Source: IRCv3 bot-mode.
+                next(line);
+                line.push_str("bot");
+            }
+            if !self.tags.is_empty() {
+                next(line);
+                line.push_str(&self.tags);
+            }
+        }
+        if separator == ';' {
+            line.push(' ');
+        }
+    }
+}
+
+impl Hall {
+    pub(super) fn new(run_id: &str) -> Self {
+        Self { state: Mutex::default(), run_id: run_id.to_owned() }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // A panic elsewhere leaves tables that are whole: each change of two of them is one call.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Somebody new; `None` when the nick is taken.
+    pub(super) fn enter(&self, id: Identity, server: &str, now: Timestamp) -> Option<UserId> {
+        let mut state = self.lock();
+        let folded = fold(&id.nick);
+        if state.by_nick.contains_key(&folded) {
+            return None;
+        }
+        state.next += 1;
+        let user = UserId(state.next);
+        let prefix = format!("{}!{}@{HOST}", id.nick, id.user);
+        state.by_nick.insert(folded.clone(), user);
+        let (seats, channels, invites) = (Vec::new(), BTreeSet::new(), BTreeSet::new());
+        let (is_bot, is_invisible, away) = (false, false, None);
+        let new = User { id, away, is_bot, is_invisible, since: now, active: now, seats, channels, invites };
+        state.users.insert(user, new);
+        state.tell_watchers(server, &folded, n::RPL_MONONLINE, &prefix, user);
+        Some(user)
+    }
+
+    /// One more connection of a user.
+    pub(super) fn sit(&self, user: UserId, client: ClientId, caps: Caps, queue: Arc<SendQueue>) {
+        if let Some(user) = self.lock().users.get_mut(&user) {
+            user.seats.push(Seat { client, caps, queue, watched: BTreeSet::new() });
+        }
+    }
+
+    /// A connection is gone; the user stays.
+    pub(super) fn stand_up(&self, user: UserId, client: ClientId) {
+        if let Some(user) = self.lock().users.get_mut(&user) {
+            user.seats.retain(|seat| seat.client != client);
+        }
+    }
+
+    /// A connection negotiated anew.
+    pub(super) fn set_caps(&self, user: UserId, client: ClientId, caps: Caps) {
+        let mut state = self.lock();
+        let seats = state.users.get_mut(&user).map(|user| &mut user.seats);
+        for seat in seats.into_iter().flatten().filter(|seat| seat.client == client) {
+            seat.caps = caps;
+        }
+    }
+
+    /// What a connection watches from now on.
+    pub(super) fn watch(&self, user: UserId, client: ClientId, watched: BTreeSet<String>) {
+        let mut state = self.lock();
+        let seats = state.users.get_mut(&user).map(|user| &mut user.seats);
+        if let Some(seat) = seats.into_iter().flatten().find(|seat| seat.client == client) {
+            seat.watched = watched;
+        }
+    }
+
+    #[cfg(test)]
+    fn is_taken(&self, nick: &str) -> bool {
+        self.lock().by_nick.contains_key(&fold(nick))
+    }
+
+    /// How many users and channels there are.
+    pub(super) fn counts(&self) -> (usize, usize, usize) {
+        let state = self.lock();
+        let invisible = state.users.values().filter(|user| user.is_invisible).count();
+        (state.users.len() - invisible, invisible, state.channels.len())
+    }
+
+    /// For one command of one connection.
+    pub(super) fn floor<'a>(&'a self, act: Act<'a>) -> Floor<'a> {
+        Floor { state: self.lock(), run_id: &self.run_id, act, out: Vec::new() }
+    }
+}
+
+/// Who acts, and where the answers go.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Act<'a> {
+    pub(super) me: UserId,
+    pub(super) client: ClientId,
+    pub(super) caps: Caps,
+    pub(super) server: &'a str,
+    pub(super) now: Timestamp,
+}
+
+/// The hall while one command is carried out. What the acting connection itself is to be told is
+/// collected, because it may belong to a labelled answer.
+pub(super) struct Floor<'a> {
+    state: MutexGuard<'a, State>,
+    run_id: &'a str,
+    act: Act<'a>,
+    out: Vec<String>,
+}
+
+impl State {
+    fn user(&self, id: UserId) -> Option<&User> {
+        self.users.get(&id)
+    }
+
+    fn find(&self, nick: &str) -> Option<(UserId, &User)> {
+        let id = *self.by_nick.get(&fold(nick))?;
+        Some((id, self.users.get(&id)?))
+    }
+
+    /// Everybody who shares a channel with `user`, without them.
+    fn neighbours(&self, user: UserId) -> BTreeSet<UserId> {
+        let channels = self.user(user).map(|user| &user.channels);
+        let members = channels
+            .into_iter()
+            .flatten()
+            .filter_map(|folded| self.channels.get(folded))
+            .flat_map(|channel| channel.members.keys().copied());
+        members.filter(|member| *member != user).collect()
+    }
+
+    /// Queues a line for every connection of a user but one.
+    fn push(&self, user: UserId, but: ClientId, line: &dyn Fn(Caps) -> Option<String>) {
+        for seat in self.user(user).map(|user| &user.seats).into_iter().flatten() {
+            if seat.client != but
+                && let Some(line) = line(seat.caps)
+            {
+                push_line(&seat.queue, &line);
+            }
+        }
+    }
+
+    /// Tells who watches a nick, except the one it is about.
+    fn tell_watchers(&self, server: &str, folded: &str, code: u16, shown: &str, about: UserId) {
+        for (id, user) in self.users.iter().filter(|(id, _)| **id != about) {
+            for seat in user.seats.iter().filter(|seat| seat.watched.contains(folded)) {
+                debug_assert!(*id != about, "filtered above");
+                push_line(&seat.queue, &format!(":{server} {code} {} :{shown}", user.id.nick));
+            }
+        }
+    }
+}
+
+fn push_line(queue: &SendQueue, line: &str) {
+    let mut bytes = Vec::with_capacity(line.len() + 2);
+    // Whatever went into it: one line is one line.
+    bytes.extend(line.bytes().filter(|b| !matches!(b, 0 | b'\r' | b'\n')));
+    bytes.extend_from_slice(b"\r\n");
+    queue.push(&bytes);
+    queue.wake();
+}
+
+impl Floor<'_> {
+    /// What the acting connection is told.
+    pub(super) fn finish(self) -> Vec<String> {
+        self.out
+    }
+
+    fn me(&self) -> Option<&User> {
+        self.state.user(self.act.me)
+    }
+
+    fn nick(&self) -> String {
+        self.me().map(|me| me.id.nick.clone()).unwrap_or_default()
+    }
+
+    fn numeric(&mut self, code: u16, rest: &str) {
+        let nick = self.nick();
+        self.out.push(format!(":{} {code:03} {nick} {rest}", self.act.server));
+    }
+
+    /// Something that the acting user does, now.
+    fn event(&mut self, body: String) -> Event {
+        self.state.next += 1;
+        let msgid = format!("{}-{}", self.run_id, self.state.next);
+        let me = self.me();
+        Event {
+            prefix: me.map(User::prefix).unwrap_or_default(),
+            account: me.and_then(|me| me.id.account.clone()),
+            is_bot: me.is_some_and(|me| me.is_bot),
+            at: self.act.now,
+            msgid,
+            tags: String::new(),
+            body,
+        }
+    }
+
+    /// Tells users; the acting connection gets it among its answers.
+    fn tell(&mut self, users: impl IntoIterator<Item = UserId>, line: &dyn Fn(Caps) -> Option<String>) {
+        for user in users {
+            self.state.push(user, self.act.client, line);
+            if user == self.act.me {
+                self.out.extend(line(self.act.caps));
+            }
+        }
+    }
+
+    /// Tells all members of a channel.
+    fn tell_channel(&mut self, folded: &str, line: &dyn Fn(Caps) -> Option<String>) {
+        let members = self.members(folded);
+        self.tell(members, line);
+    }
+
+    fn members(&self, folded: &str) -> Vec<UserId> {
+        self.state.channels.get(folded).map(|c| c.members.keys().copied().collect()).unwrap_or_default()
+    }
+
+    /// Everybody who sees the acting user do something, themselves included.
+    fn audience(&self) -> BTreeSet<UserId> {
+        let mut audience = self.state.neighbours(self.act.me);
+        audience.insert(self.act.me);
+        audience
+    }
+
+    fn status(&self, folded: &str, user: UserId) -> Option<Status> {
+        self.state.channels.get(folded)?.members.get(&user).copied()
+    }
+
+    fn my_status(&self, folded: &str) -> Option<Status> {
+        self.status(folded, self.act.me)
+    }
+}
+
+/// A name as it may stand in the middle of a line.
+fn shown(name: &str) -> String {
+    let mut out = String::new();
+    crate::wire::message::push_middle(&mut out, name);
+    out
+}
+
+#[cfg(test)]
+mod tests;

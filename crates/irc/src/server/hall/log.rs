@@ -1,0 +1,234 @@
+//! What was said among local users, in memory: it lives as long as the channel does.
+
+use std::collections::{HashMap, VecDeque};
+
+use wxgate_contract::Timestamp;
+
+use super::talk::Spoken;
+use super::{Event, Floor, UserId};
+use crate::server::caps::Caps;
+use crate::server::history::{Fault, Reference, Wanted};
+use crate::wire::casemap::fold;
+
+/// Entries of one channel or query. Chosen: a megabyte at worst.
+const MAX_ENTRIES: usize = 1000;
+/// Queries that are remembered; the one that was silent for longest goes first. Chosen.
+const MAX_QUERIES: usize = 500;
+
+/// One thing that happened.
+#[derive(Clone, Debug)]
+pub(in crate::server) struct Entry {
+    pub(super) event: Event,
+    /// `None` for what is no message.
+    pub(super) said: Option<Spoken>,
+    pub(super) author: Owner,
+    pub(super) is_redacted: bool,
+}
+
+impl Entry {
+    /// Its lines for a client, each with this tag in front.
+    pub(in crate::server) fn lines(&self, caps: Caps, extra: &str) -> Vec<String> {
+        match &self.said {
+            Some(said) => said.lines(&self.event, caps, extra),
+            None => vec![self.event.line(caps, extra)],
+        }
+    }
+}
+
+/// Whose something is: the account, which outlives connections, else the connection's user.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) enum Owner {
+    Account(String),
+    Guest(UserId),
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Log {
+    entries: VecDeque<Entry>,
+}
+
+impl Log {
+    fn push(&mut self, entry: Entry) {
+        if self.entries.len() >= MAX_ENTRIES {
+            self.entries.pop_front();
+        }
+        self.entries.push_back(entry);
+    }
+
+    pub(super) fn find(&mut self, msgid: &str) -> Option<&mut Entry> {
+        self.entries.iter_mut().find(|entry| entry.said.is_some() && entry.event.msgid == msgid)
+    }
+
+    fn last_at(&self) -> Option<Timestamp> {
+        self.entries.iter().rev().find(|entry| entry.said.is_some()).map(|entry| entry.event.at)
+    }
+
+    /// The position of a reference: of the entry, or of the first one of that time.
+    fn place(&self, reference: Reference<'_>) -> Result<usize, Fault> {
+        match reference {
+            Reference::Time(at) => Ok(self.entries.partition_point(|entry| entry.event.at < at)),
+            Reference::Msgid(msgid) => {
+                let found = self.entries.iter().position(|entry| entry.event.msgid == msgid);
+                found.ok_or_else(|| ("MESSAGE_ERROR", "There is no message with this id".to_owned()))
+            }
+        }
+    }
+
+    /// Where what comes after a reference begins.
+    fn behind(&self, reference: Reference<'_>) -> Result<usize, Fault> {
+        match reference {
+            Reference::Time(at) => Ok(self.entries.partition_point(|entry| entry.event.at <= at)),
+            Reference::Msgid(_) => Ok(self.place(reference)? + 1),
+        }
+    }
+
+    fn select(&self, wanted: Wanted<'_>, limit: usize, with_events: bool) -> Result<Vec<Entry>, Fault> {
+        let is_wanted = |entry: &&Entry| !entry.is_redacted && (with_events || entry.said.is_some());
+        let first = |from: usize, to: usize, limit: usize| -> Vec<Entry> {
+            let range = self.entries.iter().take(to).skip(from);
+            range.filter(is_wanted).take(limit).cloned().collect()
+        };
+        let last = |from: usize, to: usize, limit: usize| -> Vec<Entry> {
+            let range: Vec<&Entry> = self.entries.iter().take(to).skip(from).filter(is_wanted).collect();
+            let from = range.len().saturating_sub(limit);
+            range.into_iter().skip(from).cloned().collect()
+        };
+        let end = self.entries.len();
+        Ok(match wanted {
+            Wanted::Latest(None) => last(0, end, limit),
+            Wanted::Latest(Some(from)) => last(self.behind(from)?, end, limit),
+            Wanted::Before(to) => last(0, self.place(to)?, limit),
+            Wanted::After(from) => first(self.behind(from)?, end, limit),
+            Wanted::Around(at) => {
+                let at = self.place(at)?;
+                let mut found = last(0, at, limit / 2);
+                let rest = first(at, end, limit - found.len());
+                found.extend(rest);
+                found
+            }
+            Wanted::Between(from, to) => {
+                let (from_at, to_at) = (self.place(from)?, self.place(to)?);
+                if from_at <= to_at {
+                    first(self.behind(from)?, to_at, limit)
+                } else {
+                    last(self.behind(to)?, from_at, limit)
+                }
+            }
+        })
+    }
+}
+
+/// Queries between two users.
+#[derive(Debug, Default)]
+pub(super) struct Logs {
+    logs: HashMap<(Owner, Owner), Log>,
+}
+
+/// A query has no direction.
+fn pair(a: Owner, b: Owner) -> (Owner, Owner) {
+    if a <= b { (a, b) } else { (b, a) }
+}
+
+impl Logs {
+    pub(super) fn push(&mut self, a: Owner, b: Owner, entry: Entry) {
+        let key = pair(a, b);
+        if !self.logs.contains_key(&key) && self.logs.len() >= MAX_QUERIES {
+            let oldest = self.logs.iter().min_by_key(|(_, log)| log.last_at()).map(|(key, _)| key.clone());
+            if let Some(oldest) = oldest {
+                self.logs.remove(&oldest);
+            }
+        }
+        self.logs.entry(key).or_default().push(entry);
+    }
+
+    pub(super) fn get(&mut self, a: Owner, b: Owner) -> Option<&mut Log> {
+        self.logs.get_mut(&pair(a, b))
+    }
+}
+
+impl Floor<'_> {
+    pub(super) fn owner(&self, user: UserId) -> Owner {
+        let account = self.state.user(user).and_then(|user| user.id.account.clone());
+        account.map_or(Owner::Guest(user), Owner::Account)
+    }
+
+    /// Keeps something that is no message.
+    pub(super) fn log_event(&mut self, folded: &str, event: &Event) {
+        let author = self.owner(self.act.me);
+        let entry = Entry { event: event.clone(), said: None, author, is_redacted: false };
+        if let Some(channel) = self.state.channels.get_mut(folded) {
+            channel.log.push(entry);
+        }
+    }
+
+    /// Keeps a message to a channel.
+    pub(super) fn log_said(&mut self, folded: &str, event: &Event, said: &Spoken) {
+        let author = self.owner(self.act.me);
+        let entry = Entry { event: event.clone(), said: Some(said.clone()), author, is_redacted: false };
+        if let Some(channel) = self.state.channels.get_mut(folded) {
+            channel.log.push(entry);
+        }
+    }
+
+    /// Keeps a message to a user.
+    pub(super) fn log_query(&mut self, user: UserId, event: &Event, said: &Spoken) {
+        let (author, other) = (self.owner(self.act.me), self.owner(user));
+        let entry = Entry {
+            event: event.clone(),
+            said: Some(said.clone()),
+            author: author.clone(),
+            is_redacted: false,
+        };
+        self.state.queries.push(author, other, entry);
+    }
+
+    /// The log of a channel that the acting user is in, or of a query.
+    pub(super) fn log_of(&mut self, name: &str) -> Option<&mut Log> {
+        let folded = fold(name);
+        if self.state.channels.contains_key(&folded) {
+            self.my_status(&folded)?;
+            return self.state.channels.get_mut(&folded).map(|channel| &mut channel.log);
+        }
+        let (user, _) = self.state.find(name)?;
+        let (a, b) = (self.owner(self.act.me), self.owner(user));
+        self.state.queries.get(a, b)
+    }
+
+    /// True when the acting user may ask for the history of this target.
+    pub(in crate::server) fn may_read(&self, name: &str) -> bool {
+        let folded = fold(name);
+        self.my_status(&folded).is_some() || self.state.find(name).is_some()
+    }
+
+    /// A part of the history of a channel or query.
+    pub(in crate::server) fn history(
+        &mut self,
+        name: &str,
+        wanted: Wanted<'_>,
+        limit: usize,
+    ) -> Result<Vec<Entry>, Fault> {
+        let with_events = self.act.caps.has(Caps::EVENT_PLAYBACK);
+        self.log_of(name).map_or_else(|| Ok(Vec::new()), |log| log.select(wanted, limit, with_events))
+    }
+
+    /// Where something was said, with the time of the last message.
+    pub(in crate::server) fn spoken(&self) -> Vec<(Timestamp, String)> {
+        let mine = self.my_channels().into_iter().filter_map(|(folded, name)| {
+            let channel = self.state.channels.get(&folded)?;
+            Some((channel.log.last_at()?, name))
+        });
+        let me = self.owner(self.act.me);
+        let queries = self.state.queries.logs.iter().filter_map(|((a, b), log)| {
+            let other = if *a == me {
+                b
+            } else if *b == me {
+                a
+            } else {
+                return None;
+            };
+            let user = self.state.users.iter().find(|(id, _)| self.owner(**id) == *other)?;
+            Some((log.last_at()?, user.1.id.nick.clone()))
+        });
+        mine.chain(queries).collect()
+    }
+}

@@ -1,0 +1,98 @@
+//! What local users do about themselves.
+
+use super::{Event, Floor, MAX_WAS, Was};
+use crate::server::caps::Caps;
+use crate::wire::casemap::fold;
+use crate::wire::numeric as n;
+
+impl Floor<'_> {
+    /// Changes the nick; false when it is taken. The line goes to all connections of the user.
+    pub(in crate::server) fn rename(&mut self, wanted: &str) -> bool {
+        let (me, new, old) = (self.act.me, fold(wanted), fold(&self.nick()));
+        if self.state.by_nick.get(&new).is_some_and(|owner| *owner != me) {
+            return false;
+        }
+        let event = Event { msgid: String::new(), ..self.event(format!("NICK {wanted}")) };
+        for (folded, _) in self.my_channels() {
+            self.log_event(&folded, &event);
+        }
+        let audience = self.audience();
+        self.tell(audience, &|caps| Some(event.line(caps, "")));
+        self.state.by_nick.remove(&old);
+        self.state.by_nick.insert(new.clone(), me);
+        let now = self.act.now;
+        let Some(user) = self.state.users.get_mut(&me) else { return true };
+        let before = user.id.clone();
+        wanted.clone_into(&mut user.id.nick);
+        let prefix = user.prefix();
+        if old != new {
+            let shown = before.nick.clone();
+            self.state.was.push_front(Was { id: before, at: now });
+            self.state.was.truncate(MAX_WAS);
+            self.state.tell_watchers(self.act.server, &old, n::RPL_MONOFFLINE, &shown, me);
+            self.state.tell_watchers(self.act.server, &new, n::RPL_MONONLINE, &prefix, me);
+        }
+        true
+    }
+
+    /// The user is gone: nobody of them is connected any more.
+    pub(in crate::server) fn quit(&mut self, reason: &str) {
+        let me = self.act.me;
+        let event = Event { msgid: String::new(), ..self.event(format!("QUIT :{reason}")) };
+        let neighbours = self.state.neighbours(me);
+        self.tell(neighbours, &|caps| Some(event.line(caps, "")));
+        for (folded, _) in self.my_channels() {
+            self.log_event(&folded, &event);
+            self.leave(&folded, me);
+        }
+        let now = self.act.now;
+        if let Some(user) = self.state.users.remove(&me) {
+            let folded = fold(&user.id.nick);
+            self.state.by_nick.remove(&folded);
+            let shown = user.id.nick.clone();
+            self.state.was.push_front(Was { id: user.id, at: now });
+            self.state.was.truncate(MAX_WAS);
+            self.state.tell_watchers(self.act.server, &folded, n::RPL_MONOFFLINE, &shown, me);
+        }
+    }
+
+    /// Source: IRCv3 away-notify.
+    pub(in crate::server) fn away(&mut self, text: Option<String>) {
+        let me = self.act.me;
+        if let Some(user) = self.state.users.get_mut(&me) {
+            if user.away == text {
+                return;
+            }
+            user.away.clone_from(&text);
+        }
+        let body = text.map_or_else(|| "AWAY".to_owned(), |text| format!("AWAY :{text}"));
+        self.tell_neighbours(body, Caps::AWAY_NOTIFY);
+    }
+
+    /// Source: IRCv3 setname. The acting user's own connections see it too.
+    pub(in crate::server) fn set_realname(&mut self, realname: &str) {
+        let me = self.act.me;
+        if let Some(user) = self.state.users.get_mut(&me) {
+            realname.clone_into(&mut user.id.realname);
+        }
+        self.tell_neighbours(format!("SETNAME :{realname}"), Caps::SETNAME);
+    }
+
+    /// Tells who shares a channel, and who watches and takes that (extended-monitor), once each.
+    fn tell_neighbours(&mut self, body: String, caps: Caps) {
+        let event = Event { msgid: String::new(), ..self.event(body) };
+        let (me, folded) = (self.act.me, fold(&self.nick()));
+        let neighbours = self.state.neighbours(me);
+        let line = |theirs: Caps| theirs.has(caps).then(|| event.line(theirs, ""));
+        for (id, user) in self.state.users.iter().filter(|(id, _)| **id != me) {
+            for seat in &user.seats {
+                let watches = seat.caps.has(Caps::EXTENDED_MONITOR) && seat.watched.contains(&folded);
+                if (watches || neighbours.contains(id))
+                    && let Some(line) = line(seat.caps)
+                {
+                    super::push_line(&seat.queue, &line);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,209 @@
+//! What local users say to each other.
+
+use super::{Event, Floor, UserId, shown};
+use crate::server::caps::Caps;
+use crate::server::multiline::{BATCH_TYPE, CONCAT_TAG, Part};
+use crate::wire::casemap::fold;
+use crate::wire::numeric as n;
+use crate::wire::split;
+
+/// Words of a message.
+#[derive(Clone, Debug)]
+pub(super) struct Spoken {
+    verb: &'static str,
+    target: String,
+    parts: Vec<Part>,
+}
+
+/// A message as the sender gave it.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::server) struct Saying<'a> {
+    pub(in crate::server) verb: &'static str,
+    pub(in crate::server) target: &'a str,
+    pub(in crate::server) parts: &'a [Part],
+    /// Client-only tags.
+    pub(in crate::server) tags: &'a str,
+}
+
+/// A message to a target.
+pub(in crate::server) fn saying<'a>(
+    verb: &'static str,
+    target: &'a str,
+    parts: &'a [Part],
+    tags: &'a str,
+) -> Saying<'a> {
+    Saying { verb, target, parts, tags }
+}
+
+impl Spoken {
+    /// The lines for a client. Only the first carries what belongs to the whole message.
+    pub(super) fn lines(&self, event: &Event, caps: Caps, extra: &str) -> Vec<String> {
+        let budget = split::budget(&event.prefix, self.verb, &self.target);
+        let (prefix, verb, target) = (&event.prefix, self.verb, &self.target);
+        if self.parts.len() > 1 && caps.takes_multiline() {
+            let reference = format!("m{}", event.msgid);
+            let opened = Event { body: format!("BATCH +{reference} {BATCH_TYPE} {target}"), ..event.clone() };
+            let mut lines = vec![opened.line(caps, extra)];
+            lines.extend(self.parts.iter().map(|part| {
+                let concat = if part.is_concat { format!(";{CONCAT_TAG}") } else { String::new() };
+                format!("@batch={reference}{concat} :{prefix} {verb} {target} :{}", part.text)
+            }));
+            lines.push(format!(":{prefix} BATCH -{reference}"));
+            return lines;
+        }
+        // Source: IRCv3 draft/multiline, "Fallback": blank lines are left out.
+        let parts = self.parts.iter().filter(|part| self.parts.len() == 1 || !part.text.is_empty());
+        let pieces = parts.flat_map(|part| split::split(&part.text, budget));
+        pieces
+            .enumerate()
+            .map(|(at, text)| {
+                let mut event = Event { body: format!("{verb} {target} :{text}"), ..event.clone() };
+                if at > 0 {
+                    event.msgid.clear();
+                    event.tags.clear();
+                }
+                event.line(caps, extra)
+            })
+            .collect()
+    }
+}
+
+impl Floor<'_> {
+    /// PRIVMSG or NOTICE to a local channel or user. NOTICE never causes an error reply.
+    pub(in crate::server) fn say(&mut self, saying: Saying<'_>) {
+        let is_loud = saying.verb == "PRIVMSG";
+        self.touch();
+        match self.receiver(saying.target) {
+            Ok(Receiver::Channel(folded, name)) => {
+                let said = Spoken { verb: saying.verb, target: name, parts: saying.parts.to_vec() };
+                let event = Event { tags: saying.tags.to_owned(), ..self.event(String::new()) };
+                self.log_said(&folded, &event, &said);
+                let members = self.members(&folded);
+                self.tell_said(&members, &event, &said);
+            }
+            Ok(Receiver::User(user, nick)) => {
+                let said = Spoken { verb: saying.verb, target: nick.clone(), parts: saying.parts.to_vec() };
+                let event = Event { tags: saying.tags.to_owned(), ..self.event(String::new()) };
+                self.log_query(user, &event, &said);
+                self.tell_said(&[user], &event, &said);
+                let away = self.state.user(user).and_then(|user| user.away.clone());
+                if let Some(away) = away.filter(|_| is_loud) {
+                    self.numeric(n::RPL_AWAY, &format!("{nick} :{away}"));
+                }
+            }
+            Err((code, rest)) if is_loud => self.numeric(code, &rest),
+            Err(_) => {}
+        }
+    }
+
+    /// Only tags, for those who take tags.
+    pub(in crate::server) fn tagmsg(&mut self, target: &str, tags: &str) {
+        match self.receiver(target) {
+            Ok(receiver) => {
+                let (users, name) = match receiver {
+                    Receiver::Channel(folded, name) => (self.members(&folded), name),
+                    Receiver::User(user, nick) => (vec![user], nick),
+                };
+                let event = Event { tags: tags.to_owned(), ..self.event(format!("TAGMSG {name}")) };
+                let is_query = !name.starts_with(['#', '&']);
+                let line = |caps: Caps| caps.has(Caps::MESSAGE_TAGS).then(|| event.line(caps, ""));
+                self.spread(&users, is_query, &|caps| line(caps).into_iter().collect());
+            }
+            Err((code, rest)) => self.numeric(code, &rest),
+        }
+    }
+
+    fn tell_said(&mut self, users: &[UserId], event: &Event, said: &Spoken) {
+        let is_query = !said.target.starts_with(['#', '&']);
+        self.spread(users, is_query, &|caps| said.lines(event, caps, ""));
+    }
+
+    /// To the receivers, to the sender's other connections, and to the sending one if it wants an
+    /// echo. What one says to oneself comes once.
+    fn spread(&mut self, users: &[UserId], is_query: bool, lines: &dyn Fn(Caps) -> Vec<String>) {
+        let (me, client) = (self.act.me, self.act.client);
+        let to_self = is_query && users.contains(&me);
+        let others = users.iter().copied().filter(|user| *user != me);
+        for user in others.chain([me]) {
+            for seat in self.state.user(user).map(|user| &user.seats).into_iter().flatten() {
+                let is_own_query = user == me && is_query && !to_self;
+                if seat.client != client && (!is_own_query || seat.caps.sees_own_lines()) {
+                    lines(seat.caps).iter().for_each(|line| super::push_line(&seat.queue, line));
+                }
+            }
+        }
+        if self.act.caps.has(Caps::ECHO_MESSAGE) || to_self {
+            let echo = lines(self.act.caps);
+            self.out.extend(echo);
+        }
+    }
+
+    fn receiver(&self, target: &str) -> Result<Receiver, (u16, String)> {
+        if target.starts_with(['#', '&']) {
+            let folded = fold(target);
+            let Some(channel) = self.state.channels.get(&folded) else {
+                return Err((n::ERR_NOSUCHCHANNEL, format!("{} :No such channel", shown(target))));
+            };
+            if self.is_silenced(&folded, self.act.me) {
+                return Err((n::ERR_CANNOTSENDTOCHAN, format!("{} :Cannot send to channel", channel.name)));
+            }
+            return Ok(Receiver::Channel(folded, channel.name.clone()));
+        }
+        match self.state.find(target) {
+            Some((user, found)) => Ok(Receiver::User(user, found.id.nick.clone())),
+            None => Err((n::ERR_NOSUCHNICK, format!("{} :No such nick/channel", shown(target)))),
+        }
+    }
+
+    /// Takes a message back: one's own, or as an operator of the channel. Standard replies say
+    /// why not: code, context, words.
+    pub(in crate::server) fn redact(
+        &mut self,
+        target: &str,
+        msgid: &str,
+        reason: &str,
+    ) -> Result<(), (&'static str, &'static str)> {
+        let receiver = self.receiver(target).map_err(|_| ("INVALID_TARGET", "There is no such target"))?;
+        let me = self.owner(self.act.me);
+        let (users, name, is_op) = match receiver {
+            Receiver::Channel(folded, name) => {
+                let status = self.my_status(&folded);
+                let status = status.ok_or(("INVALID_TARGET", "You're not on that channel"))?;
+                (self.members(&folded), name, status.may_moderate())
+            }
+            Receiver::User(user, nick) => (vec![user], nick, false),
+        };
+        let unknown = ("UNKNOWN_MSGID", "This message does not exist");
+        let entry = self.log_of(target).and_then(|log| log.find(msgid)).ok_or(unknown)?;
+        if entry.is_redacted {
+            return Err(unknown);
+        }
+        if !is_op && entry.author != me {
+            return Err(("REDACT_FORBIDDEN", "Only your own messages can be taken back"));
+        }
+        entry.is_redacted = true;
+        let reason = if reason.is_empty() { String::new() } else { format!(" :{reason}") };
+        let event = self.event(format!("REDACT {name} {msgid}{reason}"));
+        let is_query = !name.starts_with(['#', '&']);
+        let line = |caps: Caps| caps.has(Caps::REDACTION).then(|| event.line(caps, ""));
+        self.spread(&users, is_query, &|caps| line(caps).into_iter().collect());
+        if !is_query {
+            self.log_event(&fold(&name), &event);
+        }
+        Ok(())
+    }
+
+    /// The acting user did something on purpose.
+    fn touch(&mut self) {
+        let (me, now) = (self.act.me, self.act.now);
+        if let Some(me) = self.state.users.get_mut(&me) {
+            me.active = now;
+        }
+    }
+}
+
+enum Receiver {
+    /// Folded form and name.
+    Channel(String, String),
+    User(UserId, String),
+}

@@ -1,0 +1,44 @@
+//! What the server tells of itself in 005. Source: Modern IRC, "RPL_ISUPPORT".
+
+use super::config::{Guests, IrcServerConfig, LocalChannels};
+use super::hall::{KICK_BYTES, MAX_BANS, MAX_CHANGES, TOPIC_BYTES};
+use super::history::MAX_MESSAGES;
+use super::names::{CHANNEL_BYTES, NICK_BYTES, USER_BYTES};
+
+/// Tokens on one line. Source: Modern IRC, "RPL_ISUPPORT".
+const TOKENS: usize = 13;
+
+/// What stands behind the nick in each line.
+pub(super) fn lines(config: &IrcServerConfig) -> Vec<String> {
+    let types = if config.local_channels == LocalChannels::Off { "#" } else { "#&" };
+    let mut tokens: Vec<String> = vec![
+        "CASEMAPPING=ascii".into(),
+        format!("CHANLIMIT={types}:"),
+        format!("CHANNELLEN={CHANNEL_BYTES}"),
+        format!("CHANTYPES={types}"),
+        "CHANMODES=b,k,l,imnst".into(),
+        "PREFIX=(ohv)@%+".into(),
+        format!("CHATHISTORY={MAX_MESSAGES}"),
+        "MSGREFTYPES=msgid,timestamp".into(),
+        "ELIST=CMNTU".into(),
+        "MONITOR=200".into(),
+        "NETWORK=WeChat".into(),
+        format!("NICKLEN={NICK_BYTES}"),
+        "SAFELIST".into(),
+        "SAFERATE".into(),
+        "TARGMAX=PRIVMSG:4,NOTICE:4,TAGMSG:1,NAMES:,JOIN:,PART:,WHOIS:1,LIST:,KICK:4".into(),
+        format!("TOPICLEN={TOPIC_BYTES}"),
+        format!("KICKLEN={KICK_BYTES}"),
+        format!("MAXLIST=b:{MAX_BANS}"),
+        format!("MODES={MAX_CHANGES}"),
+        "UTF8ONLY".into(),
+        "WHOX".into(),
+        "BOT=B".into(),
+        "AWAYLEN=200".into(),
+        format!("USERLEN={USER_BYTES}"),
+    ];
+    if config.guests == Guests::Off {
+        tokens.push("draft/ACCOUNTREQUIRED".into());
+    }
+    tokens.chunks(TOKENS).map(|line| format!("{} :are supported by this server", line.join(" "))).collect()
+}
