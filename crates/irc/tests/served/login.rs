@@ -51,7 +51,7 @@ async fn a_held_registration_waits_for_cap_end() {
         client.send(line).await;
     }
     let lines = client.until("PONG").await;
-    assert!(lines[0].starts_with(":wx.test CAP * LS :") && lines[0].contains("sasl=PLAIN"), "{lines:#?}");
+    assert!(lines[0].starts_with(":wx.test CAP * LS * :") && lines[0].contains("sasl=PLAIN"), "{lines:#?}");
     assert_eq!(numerics(&lines), ["CAP", "CAP", "451", "421"], "{lines:#?}");
     client.send("CAP REQ :server-time nonsense").await;
     assert_eq!(client.next().await.unwrap(), ":wx.test CAP ann NAK :server-time nonsense");
