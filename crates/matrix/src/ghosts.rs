@@ -8,6 +8,7 @@ use std::sync::Arc;
 use wxgate_contract::{AccountView, NetworkId, PersonKind, PersonProfile, PersonRef};
 
 use crate::api::account::{ProfileField, PutDevice, Register, SetProfile};
+use crate::chores::Chore;
 use crate::client::{Actor, CallError};
 use crate::memory::Ghost;
 use crate::shared::{DEVICE, Shared};
@@ -69,9 +70,12 @@ impl Shared {
         let has_device = self.facts().has_devices && self.make_device(actor).await?;
         let field = ProfileField::DisplayName(&name);
         self.client.call(actor, &SetProfile { user_id: &user_id, field }).await?;
+        let chore = person.clone().map(Chore::Ghost);
         let ghost =
             Ghost { person, user_id, name, avatar_url: String::new(), avatar: String::new(), has_device };
-        Ok(self.memory.ghosts.put(&self.memory, localpart, ghost).await?)
+        let ghost = self.memory.ghosts.put(&self.memory, localpart, ghost).await?;
+        chore.into_iter().for_each(|chore| self.chores.add(chore));
+        Ok(ghost)
     }
 
     /// Makes a ghost anew that the homeserver does not know, or not well.
@@ -113,7 +117,7 @@ impl Shared {
         self.display_name(name, profile.kind)
     }
 
-    fn display_name(&self, name: &str, kind: PersonKind) -> String {
+    pub(crate) fn display_name(&self, name: &str, kind: PersonKind) -> String {
         let name = if name.trim().is_empty() { "somebody" } else { name.trim() };
         let mark = match kind {
             PersonKind::Official => " [official]",

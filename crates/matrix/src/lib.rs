@@ -7,10 +7,12 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test may fail by panicking"))]
 
 mod api;
+mod chores;
 mod client;
 mod config;
 mod desk;
 mod format;
+mod furnish;
 mod ghosts;
 mod greet;
 mod inbound;

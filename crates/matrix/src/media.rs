@@ -55,6 +55,17 @@ impl Shared {
         Ok(facts.event(file))
     }
 
+    /// Uploads a file that is in the vault; gives its address.
+    pub(crate) async fn upload_ready(&self, file: &Attachment) -> Result<String, Trouble> {
+        let info = self.media.info(file.media).await.map_err(|_| not_readable())?;
+        let Some(info) = info.filter(|info| info.state == MediaState::Ready) else {
+            return Err(not_readable());
+        };
+        let mime = mime_of(file, &info);
+        let name = name_of(file, &info, mime);
+        self.upload_file(file, &info, (&name, mime)).await
+    }
+
     fn as_link(&self, what: &str, why: &str, file: &Attachment) -> String {
         match self.media.link(file.media, &file.name) {
             Some(link) => format!("[{what}] {why}: {link}"),

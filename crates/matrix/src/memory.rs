@@ -53,6 +53,62 @@ pub(crate) struct Room {
     /// People without an account of their own may speak here through the account.
     #[serde(default)]
     pub(crate) relay: bool,
+    /// The owner left by hand; what is said next invites them again.
+    #[serde(default)]
+    pub(crate) owner_left: bool,
+    /// The owner was brought in as a puppet.
+    #[serde(default)]
+    pub(crate) puppet_in: bool,
+    /// It stands in the owner's list of direct chats.
+    #[serde(default)]
+    pub(crate) listed: bool,
+    /// The space that it was put into.
+    #[serde(default)]
+    pub(crate) space: String,
+    /// Hashes of power levels, members and picture as last set.
+    #[serde(default)]
+    pub(crate) powers: String,
+    #[serde(default)]
+    pub(crate) members: String,
+    #[serde(default)]
+    pub(crate) avatar: String,
+}
+
+impl Room {
+    /// A room as it was just made.
+    pub(crate) fn new(room_id: String, chat: ChatRef, is_direct: bool, name: String, topic: String) -> Self {
+        let nothing = String::new;
+        Self {
+            room_id,
+            chat,
+            is_direct,
+            name,
+            topic,
+            relay: false,
+            owner_left: false,
+            puppet_in: false,
+            listed: false,
+            space: nothing(),
+            powers: nothing(),
+            members: nothing(),
+            avatar: nothing(),
+        }
+    }
+}
+
+impl Room {
+    /// The same chat in another room, in which nothing was done yet.
+    pub(crate) fn moved_to(&self, room_id: &str) -> Self {
+        let (name, topic) = (String::new(), String::new());
+        let new = Self::new(room_id.to_owned(), self.chat.clone(), self.is_direct, name, topic);
+        Self { relay: self.relay, ..new }
+    }
+}
+
+/// The space of an account.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Space {
+    pub(crate) room_id: String,
 }
 
 /// Notes of one kind.
@@ -165,6 +221,15 @@ pub(crate) struct Memory {
     pub(crate) rooms: Shelf<Room>,
     /// Chats by room id: also of rooms that were replaced.
     pub(crate) chats: Shelf<ChatRef>,
+    /// By account.
+    pub(crate) spaces: Shelf<Space>,
+    /// Addresses of pictures by the hash of their bytes.
+    pub(crate) pictures: Shelf<String>,
+    /// Rooms that were seen to be well in this run.
+    checked: Mutex<Recent<()>>,
+    // Held over a read and a write of one room's note: two parts of the run change different
+    // things of the same room, and neither may undo the other.
+    room_notes: tokio::sync::Mutex<()>,
     /// Rooms that mirror nothing, management rooms above all.
     foreign: Mutex<Recent<()>>,
     /// Addresses of files that were uploaded: a send that is repeated uploads nothing again. What is
@@ -180,6 +245,10 @@ impl Memory {
             ghosts: Shelf::new("ghost"),
             rooms: Shelf::new("room"),
             chats: Shelf::new("chat"),
+            spaces: Shelf::new("space"),
+            pictures: Shelf::new("picture"),
+            checked: Mutex::new(Recent { young: HashMap::new(), old: HashMap::new() }),
+            room_notes: tokio::sync::Mutex::new(()),
             foreign: Mutex::new(Recent { young: HashMap::new(), old: HashMap::new() }),
             uploads: Mutex::new(Recent { young: HashMap::new(), old: HashMap::new() }),
         }
@@ -192,6 +261,33 @@ impl Memory {
 
     pub(crate) fn note_foreign(&self, room_id: &str) {
         self.foreign.lock().unwrap_or_else(PoisonError::into_inner).put(room_id.to_owned(), Arc::new(()));
+    }
+
+    pub(crate) fn is_checked(&self, room_id: &str) -> bool {
+        self.checked.lock().unwrap_or_else(PoisonError::into_inner).get(room_id).is_some()
+    }
+
+    pub(crate) fn note_checked(&self, room_id: &str) {
+        self.checked.lock().unwrap_or_else(PoisonError::into_inner).put(room_id.to_owned(), Arc::new(()));
+    }
+
+    /// Changes what is remembered of a room, unless the chat has another one by now.
+    pub(crate) async fn update_room(
+        &self,
+        chat: &ChatRef,
+        room_id: &str,
+        change: impl FnOnce(&mut Room),
+    ) -> Result<(), FarError> {
+        let _turn = self.room_notes.lock().await;
+        let Some(room) = self.room_of(chat).await?.filter(|room| room.room_id == room_id) else {
+            return Ok(());
+        };
+        let mut new = (*room).clone();
+        change(&mut new);
+        if new != *room {
+            self.opened(new).await?;
+        }
+        Ok(())
     }
 
     /// Where a file was uploaded to.

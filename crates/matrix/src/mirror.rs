@@ -1,12 +1,14 @@
-//! Which accounts this network mirrors: those whose owners are people of Matrix with permission.
+//! What the directory tells: which accounts there are to mirror (those whose owners are people of
+//! Matrix with permission), and what about them changed.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
-use wxgate_contract::{AccountView, Command, FeedEvent, Stop};
+use wxgate_contract::{AccountView, ChatRef, Command, FeedEvent, PersonRef, Stop};
 
+use crate::chores::Chore;
 use crate::config::Level;
 use crate::shared::Shared;
 use crate::trouble::Trouble;
@@ -35,6 +37,7 @@ pub(crate) async fn run(shared: Arc<Shared>, mut feed: broadcast::Receiver<FeedE
             Ok(event) => shared.changed(&event).await,
             Err(RecvError::Lagged(_)) => {
                 shared.owners.changed();
+                shared.chores.look_through_everything();
                 shared.mirror_all().await
             }
             Err(RecvError::Closed) => return,
@@ -54,11 +57,27 @@ impl Shared {
     }
 
     async fn changed(&self, event: &FeedEvent) -> Result<(), Trouble> {
-        if let FeedEvent::Accounts(owner) = event {
-            self.owners.changed();
-            for view in self.directory.accounts(owner).await? {
-                self.mirror(&view).await?;
+        match event {
+            FeedEvent::Accounts(owner) => {
+                self.owners.changed();
+                for view in self.directory.accounts(owner).await? {
+                    self.mirror(&view).await?;
+                }
             }
+            FeedEvent::Chats(network, chats) => {
+                for chat in chats.iter() {
+                    self.chores.add(Chore::Room(ChatRef { network: network.clone(), chat: chat.clone() }));
+                }
+            }
+            FeedEvent::People(network, people) => {
+                for person in people.iter() {
+                    let person = PersonRef { network: network.clone(), person: person.clone() };
+                    self.chores.add(Chore::Ghost(person.clone()));
+                    self.chores.add(Chore::Picture(person));
+                }
+            }
+            FeedEvent::Health(network, _) => self.chores.add(Chore::Account(network.clone())),
+            FeedEvent::Shown(_) => {}
         }
         Ok(())
     }

@@ -8,6 +8,8 @@ use std::sync::Arc;
 use wxgate_contract::{Author, ChatRef, Delivery, Job, Outcome, PersonRef, RemoteId, Say};
 
 use crate::api::event::Redact;
+use crate::api::membership::Invite;
+use crate::chores::Chore;
 use crate::memory::Room;
 use crate::shared::Shared;
 use crate::speak::{Speaker, Utterance, derived_txn_id, txn_id};
@@ -33,6 +35,9 @@ impl Shared {
 
     async fn deliver(&self, chat: &ChatRef, say: &Say, attempt: u32) -> Result<Vec<RemoteId>, Trouble> {
         let mut room = self.room(chat).await?;
+        if room.owner_left {
+            self.ask_back(&room).await?;
+        }
         let speaker = self.speaker(&say.post.author, chat).await?;
         let contents = self.render(chat, say, attempt).await?;
         let mut remote_ids = Vec::with_capacity(contents.len());
@@ -44,6 +49,21 @@ impl Shared {
             remote_ids.push(RemoteId::new(event_id));
         }
         Ok(remote_ids)
+    }
+
+    /// Invites an owner who left.
+    async fn ask_back(&self, room: &Room) -> Result<(), Trouble> {
+        let room_id = room.room_id.as_str();
+        if let Some(owner) = self.owners.id_of_owner(&room.chat.network).await? {
+            match self.client.call(self.bot(), &Invite { room_id, user_id: &owner }).await {
+                Err(error) if error.is_passing() => return Err(error.into()),
+                // They are back, or the room is lost, which the send itself will see.
+                _ => {}
+            }
+        }
+        self.memory.update_room(&room.chat, room_id, |room| room.owner_left = false).await?;
+        self.chores.add(Chore::Room(room.chat.clone()));
+        Ok(())
     }
 
     /// Who says it in the room.

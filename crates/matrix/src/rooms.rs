@@ -11,6 +11,7 @@ use wxgate_contract::{ChatKind, ChatProfile, ChatRef, PersonRef};
 
 use crate::api::membership::{Invite, Join, JoinedMembers};
 use crate::api::room::{CreateRoom, DeleteAlias, GetStateEvent, ResolveAlias, StateEvent};
+use crate::chores::Chore;
 use crate::client::CallError;
 use crate::memory::{Ghost, Room};
 use crate::shared::Shared;
@@ -94,21 +95,29 @@ impl Shared {
         let alias = self.names.alias(chat);
         let partner = self.partner(&profile, chat).await?;
         let request = self.creation(&profile, chat, partner.as_deref(), &alias).await?;
+        let room_id = self.make_or_find(&request, &alias).await?;
+        let room = self.adopt(room_id, &profile, chat).await?;
+        if let Some(partner) = &partner {
+            self.bring(&room.room_id, partner).await?;
+        }
+        Ok(room)
+    }
+
+    /// Makes a room with an alias, or finds the one that an earlier attempt made.
+    pub(crate) async fn make_or_find(&self, request: &CreateRoom, alias: &str) -> Result<String, Trouble> {
         // Twice: an alias may lead to a room that the bot has left.
         for _ in 0..2 {
-            let room_id = match self.client.call(self.bot(), &request).await {
-                Ok(made) => Some(made.room_id),
-                Err(error) if error.code() == "M_ROOM_IN_USE" => self.find(&alias).await?,
+            match self.client.call(self.bot(), request).await {
+                Ok(made) => return Ok(made.room_id),
+                Err(error) if error.code() == "M_ROOM_IN_USE" => {
+                    if let Some(found) = self.find(alias).await? {
+                        return Ok(found);
+                    }
+                }
                 Err(error) => return Err(error.into()),
-            };
-            let Some(room_id) = room_id else { continue };
-            let room = self.adopt(room_id, &profile, chat).await?;
-            if let Some(partner) = &partner {
-                self.bring(&room.room_id, partner).await?;
             }
-            return Ok(room);
         }
-        Err(Trouble::NotYet("the alias of the chat's room leads nowhere".to_owned()))
+        Err(Trouble::NotYet("the alias of the room leads nowhere".to_owned()))
     }
 
     async fn adopt(
@@ -117,15 +126,11 @@ impl Shared {
         profile: &ChatProfile,
         chat: &ChatRef,
     ) -> Result<Arc<Room>, Trouble> {
-        let room = Room {
-            room_id,
-            chat: chat.clone(),
-            is_direct: is_direct(profile.kind),
-            name: room_name(profile),
-            topic: profile.topic.clone(),
-            relay: false,
-        };
-        Ok(self.memory.opened(room).await?)
+        let is_direct = is_direct(profile.kind);
+        let room = Room::new(room_id, chat.clone(), is_direct, room_name(profile), profile.topic.clone());
+        let room = self.memory.opened(room).await?;
+        self.chores.add(Chore::Room(chat.clone()));
+        Ok(room)
     }
 
     /// The room that an alias leads to, if the bot is in it; else the alias is taken away.
@@ -278,7 +283,7 @@ impl Shared {
     }
 }
 
-fn creator_is_listed(version: &str) -> bool {
+pub(crate) fn creator_is_listed(version: &str) -> bool {
     // Versions that are no numbers belong to experiments, which follow the newest rules.
     version.parse::<u32>().is_ok_and(|version| version < CREATOR_RULES)
 }

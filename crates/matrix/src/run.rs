@@ -20,7 +20,7 @@ use crate::inbound::effects::{self, EFFECTS};
 use crate::inbound::{Inbound, TRANSACTIONS};
 use crate::media::Fetcher;
 use crate::shared::Shared;
-use crate::{greet, listen, mirror};
+use crate::{chores, greet, listen, mirror};
 
 /// Deliveries under way at once. The bridge hands out no more; see its lanes.
 const MAX_ERRANDS: usize = 16;
@@ -88,6 +88,8 @@ async fn run(config: MatrixConfig, ctx: AdapterContext) -> Result<Stopped, Adapt
     tasks.spawn(effects::run(Arc::clone(&shared), effects, addressed, stop.clone()));
     tasks.spawn(crate::desk::run(Arc::clone(&shared), questions, stop.clone()));
     tasks.spawn(greet::run(Arc::clone(&shared), seed, stop.clone()));
+    shared.chores.look_through_everything();
+    tasks.spawn(chores::run(Arc::clone(&shared), stop.clone()));
     tasks.spawn(mirror::run(Arc::clone(&shared), feed, stop.clone()));
     errands(&shared, orders, stop.clone()).await;
     stop.stopping().await;

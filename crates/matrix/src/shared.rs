@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 use wxgate_contract::{AdapterContext, Clock, Control, Directory, FarEnd, MediaVault, NetworkId, Order};
 
+use crate::chores::Chores;
 use crate::client::{Actor, Client};
 use crate::config::MatrixConfig;
 use crate::memory::{Ghost, Memory};
@@ -36,6 +37,7 @@ pub(crate) struct Shared {
     pub(crate) memory: Memory,
     pub(crate) owners: Owners,
     pub(crate) puppets: Puppets,
+    pub(crate) chores: Chores,
     pub(crate) far: Arc<dyn FarEnd>,
     pub(crate) media: Arc<dyn MediaVault>,
     pub(crate) directory: Arc<dyn Directory>,
@@ -59,6 +61,7 @@ impl Shared {
             memory: Memory::new(Arc::clone(&ctx.far), ctx.network.clone()),
             owners: Owners::new(Arc::clone(&ctx.directory), ctx.network.clone()),
             puppets: Puppets::default(),
+            chores: Chores::default(),
             network: ctx.network,
             far: ctx.far,
             media: ctx.media,

@@ -3,6 +3,8 @@
 
 #[path = "appservice/conformance.rs"]
 mod conformance;
+#[path = "appservice/furnish.rs"]
+mod furnish;
 #[path = "appservice/hazards.rs"]
 mod hazards;
 #[path = "appservice/messages.rs"]

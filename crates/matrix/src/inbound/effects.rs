@@ -9,11 +9,13 @@ use wxgate_contract::Stop;
 
 use super::event::Event;
 use crate::api::membership::{Join, Leave};
-use crate::client::{Actor, CallError};
+use crate::chores::Chore;
+use crate::client::Actor;
 use crate::config::Level;
 use crate::names::Who;
 use crate::shared::Shared;
 use crate::status;
+use crate::trouble::Trouble;
 
 /// Effects that may wait. Full means that the homeserver waits for its answer, which is right.
 pub(crate) const EFFECTS: usize = 256;
@@ -42,6 +44,18 @@ pub(crate) enum Effect {
         sender: String,
         invited: String,
     },
+    /// Somebody left a room by hand.
+    Left {
+        event_id: String,
+        room_id: String,
+        user_id: String,
+    },
+    /// A room was replaced by another one.
+    Moved {
+        event_id: String,
+        room_id: String,
+        to: String,
+    },
     /// Something that was said does not cross.
     Refusal {
         room_id: String,
@@ -54,21 +68,32 @@ impl Effect {
     pub(super) fn event_id(&self) -> Option<&str> {
         match self {
             Self::Addressed(addressed) => Some(&addressed.event_id),
-            Self::Invited { event_id, .. } | Self::Refusal { event_id, .. } => Some(event_id),
+            Self::Invited { event_id, .. }
+            | Self::Left { event_id, .. }
+            | Self::Moved { event_id, .. }
+            | Self::Refusal { event_id, .. } => Some(event_id),
         }
     }
 
     /// What follows from a piece of state that a person changed.
     pub(super) fn of_state(shared: &Shared, event: &Event) -> Option<Self> {
-        let membership = event.content.get("membership").and_then(Value::as_str);
-        let invited = event.state_key.as_deref()?;
-        let is_ours = shared.names.who(invited) != Who::Human;
-        (event.kind == "m.room.member" && membership == Some("invite") && is_ours).then(|| Self::Invited {
-            event_id: event.event_id.clone(),
-            room_id: event.room_id.clone(),
-            sender: event.sender.clone(),
-            invited: invited.to_owned(),
-        })
+        let (event_id, room_id) = (event.event_id.clone(), event.room_id.clone());
+        let key = event.state_key.as_deref()?;
+        let word = |name: &str| event.content.get(name).and_then(Value::as_str);
+        match (event.kind.as_str(), word("membership")) {
+            ("m.room.member", Some("invite")) if shared.names.who(key) != Who::Human => {
+                let (sender, invited) = (event.sender.clone(), key.to_owned());
+                Some(Self::Invited { event_id, room_id, sender, invited })
+            }
+            ("m.room.member", Some("leave")) if key == event.sender => {
+                Some(Self::Left { event_id, room_id, user_id: key.to_owned() })
+            }
+            ("m.room.tombstone", _) => {
+                let to = word("replacement_room")?.to_owned();
+                Some(Self::Moved { event_id, room_id, to })
+            }
+            _ => None,
+        }
     }
 }
 
@@ -99,6 +124,8 @@ pub(crate) async fn run(
             Effect::Invited { room_id, sender, invited, .. } => {
                 shared.invited(&room_id, &sender, &invited).await
             }
+            Effect::Left { room_id, user_id, .. } => shared.left(&room_id, &user_id).await,
+            Effect::Moved { room_id, to, .. } => shared.moved(&room_id, &to).await,
             Effect::Refusal { room_id, event_id, why } => shared.refuse(&room_id, &event_id, &why).await,
         };
         if let Err(error) = done {
@@ -109,18 +136,44 @@ pub(crate) async fn run(
 
 impl Shared {
     /// The bot goes where people with permission want it.
-    async fn invited(&self, room_id: &str, sender: &str, invited: &str) -> Result<(), CallError> {
+    async fn invited(&self, room_id: &str, sender: &str, invited: &str) -> Result<(), Trouble> {
         let may = self.config.permissions.of(sender) >= Level::User;
         let actor = Actor::As { user_id: invited, device_id: None };
         match may && self.names.who(invited) == Who::Bot {
-            true => self.client.call(actor, &Join { room_id }).await.map(drop),
-            false => self.client.call(actor, &Leave { room_id }).await.map(drop),
+            true => self.client.call(actor, &Join { room_id }).await.map(drop)?,
+            false => self.client.call(actor, &Leave { room_id }).await.map(drop)?,
         }
+        Ok(())
+    }
+
+    /// An owner who leaves a chat's room is invited again when the chat says something: it must not
+    /// speak to nobody.
+    async fn left(&self, room_id: &str, user_id: &str) -> Result<(), Trouble> {
+        let Some(chat) = self.chat_of(room_id).await? else { return Ok(()) };
+        if self.owners.owns(user_id, &chat.network).await? {
+            self.memory
+                .update_room(&chat, room_id, |room| (room.owner_left, room.puppet_in) = (true, false))
+                .await?;
+        }
+        Ok(())
+    }
+
+    /// A chat follows its room to the replacement, if the bot is let in there.
+    async fn moved(&self, room_id: &str, to: &str) -> Result<(), Trouble> {
+        let Some(chat) = self.chat_of(room_id).await? else { return Ok(()) };
+        if let Err(error) = self.client.call(self.bot(), &Join { room_id: to }).await {
+            tracing::warn!(%error, "the replacement of a room is closed to the bot; the old room stays in use");
+            return Ok(());
+        }
+        self.memory.update_room(&chat, room_id, |room| *room = room.moved_to(to)).await?;
+        self.chores.add(Chore::Room((*chat).clone()));
+        Ok(())
     }
 
     /// Says that something does not cross.
-    async fn refuse(&self, room_id: &str, event_id: &str, why: &str) -> Result<(), CallError> {
+    async fn refuse(&self, room_id: &str, event_id: &str, why: &str) -> Result<(), Trouble> {
         let text = format!("Your message was not delivered, because {why}.");
-        self.say_as_bot(room_id, &status::reply(event_id, &text, "refusal")).await.map(drop)
+        self.say_as_bot(room_id, &status::reply(event_id, &text, "refusal")).await.map(drop)?;
+        Ok(())
     }
 }

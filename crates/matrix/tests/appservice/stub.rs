@@ -26,7 +26,7 @@ use tokio::net::TcpListener;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
-pub(crate) use world::{Fault, World};
+pub(crate) use world::{Fault, Room, World};
 
 pub(crate) const DOMAIN: &str = "test";
 pub(crate) const AS_TOKEN: &str = "as_token_of_the_test";

@@ -1,0 +1,204 @@
+//! What may be done a little later: names, pictures, members, spaces. Latest wins; nothing that was
+//! said waits for it.
+//!
+//! A chore is done when its turn comes, on what is true then, so ten changes of a chat are one
+//! chore. What is lost in a crash is found by looking through all rooms at the start.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use wxgate_contract::{ChatRef, NetworkId, PersonRef, Stop};
+
+use crate::memory::{Ghost, Room};
+use crate::shared::Shared;
+use crate::trouble::Trouble;
+
+/// Chores that may wait; beyond it everything is looked through instead. Chosen: an address book.
+const WAITING: usize = 4096;
+/// Pause after a chore that did not work; doubles up to the cap.
+const PAUSE: Duration = Duration::from_millis(500);
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+/// Notes read at once when everything is looked through.
+const PAGE: usize = 200;
+
+/// One thing to see to.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Chore {
+    /// The room of a chat: name, members, place in the space.
+    Room(ChatRef),
+    /// A ghost: its name, and its first picture.
+    Ghost(PersonRef),
+    /// A ghost: its picture, because something about its person changed.
+    Picture(PersonRef),
+    /// How an account is doing.
+    Account(NetworkId),
+}
+
+#[derive(Default)]
+struct Waiting {
+    chores: BTreeSet<Chore>,
+    everything: bool,
+}
+
+/// What waits.
+#[derive(Default)]
+pub(crate) struct Chores {
+    // Added to by every part of the run, for the length of an insertion.
+    waiting: Mutex<Waiting>,
+    bell: Notify,
+}
+
+impl Chores {
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn add(&self, chore: Chore) {
+        {
+            let mut waiting = self.waiting();
+            if waiting.chores.len() >= WAITING {
+                waiting.chores.clear();
+                waiting.everything = true;
+            }
+            waiting.chores.insert(chore);
+        }
+        self.bell.notify_one();
+    }
+
+    /// Something may have been missed.
+    pub(crate) fn look_through_everything(&self) {
+        self.waiting().everything = true;
+        self.bell.notify_one();
+    }
+
+    fn take(&self) -> Option<Chore> {
+        self.waiting().chores.pop_first()
+    }
+
+    fn takes_everything(&self) -> bool {
+        std::mem::take(&mut self.waiting().everything)
+    }
+}
+
+/// Does chores, one after the other, while the homeserver is there.
+pub(crate) async fn run(shared: Arc<Shared>, stop: Stop) {
+    let mut reach = shared.client.reach();
+    let mut pause = PAUSE;
+    loop {
+        let work = async {
+            // An error means that the client is gone, which is the end of the run.
+            let _ = reach.wait_for(|is_there| *is_there).await;
+            if shared.chores.takes_everything()
+                && let Err(error) = shared.look_through().await
+            {
+                tracing::warn!(%error, "the rooms could not be looked through");
+                shared.chores.look_through_everything();
+                return Err(());
+            }
+            let Some(chore) = shared.chores.take() else {
+                shared.chores.bell.notified().await;
+                return Ok(());
+            };
+            shared.see_to(chore).await
+        };
+        let done = tokio::select! {
+            () = stop.stopping() => return,
+            done = work => done,
+        };
+        pause = match done {
+            Ok(()) => PAUSE,
+            Err(()) => {
+                tokio::select! {
+                    () = stop.stopping() => return,
+                    () = tokio::time::sleep(pause) => {}
+                }
+                (pause * 2).min(LONGEST_PAUSE)
+            }
+        };
+    }
+}
+
+impl Shared {
+    /// An error means that the homeserver or the store is not well now.
+    async fn see_to(&self, chore: Chore) -> Result<(), ()> {
+        let done = match &chore {
+            Chore::Room(chat) => Box::pin(self.furnish(chat)).await,
+            Chore::Ghost(person) => Box::pin(self.dress(person)).await,
+            Chore::Picture(person) => Box::pin(self.picture_ghost(person)).await,
+            Chore::Account(account) => Box::pin(self.tell_state(account)).await,
+        };
+        match done {
+            Ok(()) => Ok(()),
+            Err(Trouble::Call(error)) if !error.is_passing() => {
+                tracing::warn!(%error, ?chore, "something could not be brought up to date");
+                Ok(())
+            }
+            Err(error) => {
+                tracing::info!(%error, ?chore, "something is brought up to date later");
+                self.chores.add(chore);
+                Err(())
+            }
+        }
+    }
+
+    /// Everything that is remembered, as chores. What is up to date costs no call.
+    async fn look_through(&self) -> Result<(), Trouble> {
+        self.each_note("room/", |room: Room| self.chores.add(Chore::Room(room.chat))).await?;
+        self.each_note("ghost/", |ghost: Ghost| {
+            ghost.person.into_iter().for_each(|person| self.chores.add(Chore::Ghost(person)));
+        })
+        .await
+    }
+
+    async fn each_note<T: serde::de::DeserializeOwned>(
+        &self,
+        prefix: &str,
+        mut with: impl FnMut(T),
+    ) -> Result<(), Trouble> {
+        let mut after: Option<String> = None;
+        loop {
+            let page = self.far.notes(&self.network, prefix, after.as_deref(), PAGE).await?;
+            let Some((last, _)) = page.last() else { return Ok(()) };
+            after = Some(last.clone());
+            for (_, bytes) in page {
+                if let Ok(value) = serde_json::from_slice(&bytes) {
+                    with(value);
+                }
+            }
+            // Room for what is added while this goes on; a look through must not set off another.
+            while self.chores.waiting().chores.len() > WAITING / 2 {
+                let Some(chore) = self.chores.take() else { break };
+                if self.see_to(chore).await.is_err() {
+                    return Err(Trouble::NotYet("the homeserver is not well".to_owned()));
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn person(n: usize) -> Chore {
+        Chore::Ghost(PersonRef { network: "wechat:a".into(), person: n.to_string().into() })
+    }
+
+    #[test]
+    fn ten_changes_are_one_chore() {
+        let chores = Chores::default();
+        (0..10).for_each(|_| chores.add(person(1)));
+        assert_eq!(chores.take(), Some(person(1)));
+        assert_eq!(chores.take(), None);
+    }
+
+    #[test]
+    fn too_many_chores_become_a_look_through() {
+        let chores = Chores::default();
+        (0..=WAITING).for_each(|n| chores.add(person(n)));
+        assert!(chores.waiting().chores.len() <= WAITING);
+        assert!(chores.takes_everything() && !chores.takes_everything());
+    }
+}

@@ -1,0 +1,148 @@
+//! Brings a room up to date with its chat: name, topic, power, members, its place in the account's
+//! space and in its owner's list of direct chats.
+//!
+//! The room's note says what was done; only what differs costs a call.
+
+mod avatar;
+mod members;
+mod space;
+
+use serde_json::{Value, json};
+use wxgate_contract::{ChatProfile, ChatRef};
+
+use crate::api::account::{GetAccountData, SetAccountData};
+use crate::api::room::SetState;
+use crate::client::CallError;
+use crate::memory::Room;
+use crate::names::hex;
+use crate::puppet::Puppet;
+use crate::rooms::room_name;
+use crate::shared::Shared;
+use crate::trouble::Trouble;
+
+impl Shared {
+    /// Brings the room of a chat up to date, if it has one.
+    pub(crate) async fn furnish(&self, chat: &ChatRef) -> Result<(), Trouble> {
+        let Some(room) = self.memory.room_of(chat).await? else { return Ok(()) };
+        let Some(profile) = self.directory.chat(chat).await? else { return Ok(()) };
+        let mut new = (*room).clone();
+        let done = self.bring_up_to_date(&mut new, &profile).await;
+        if new != *room {
+            self.memory
+                .update_room(chat, &room.room_id, |kept| {
+                    // Who may speak is said by people meanwhile, and is none of our business here.
+                    *kept = Room { relay: kept.relay, owner_left: kept.owner_left, ..new };
+                })
+                .await?;
+        }
+        done
+    }
+
+    async fn bring_up_to_date(&self, room: &mut Room, profile: &ChatProfile) -> Result<(), Trouble> {
+        let owner = self.owners.id_of_owner(&room.chat.network).await?;
+        let puppet = match &owner {
+            Some(owner) => self.puppet(owner).await?,
+            None => None,
+        };
+        if let Some(puppet) = &puppet {
+            self.move_in(room, puppet).await?;
+        }
+        self.name_room(room, profile).await?;
+        self.set_powers(room, profile, owner.as_deref()).await?;
+        self.put_into_space(room).await?;
+        if room.is_direct {
+            return Ok(());
+        }
+        let before = room.members.clone();
+        if let Some(members) = &profile.members {
+            self.follow_members(room, members).await?;
+        }
+        match room.avatar.is_empty() || room.members != before {
+            true => self.hang_picture(room).await,
+            false => Ok(()),
+        }
+    }
+
+    /// The owner need not accept an invitation to their own chat.
+    async fn move_in(&self, room: &mut Room, puppet: &Puppet) -> Result<(), Trouble> {
+        if !room.puppet_in {
+            room.puppet_in = self.puppet_joins(&room.room_id, puppet).await?;
+        }
+        if room.is_direct && !room.listed {
+            self.list_as_direct(room, puppet).await?;
+            room.listed = true;
+        }
+        Ok(())
+    }
+
+    /// Source: client-server API, "m.direct". Read and written by this task alone; a client that
+    /// writes at the same moment may win, as between any two clients.
+    async fn list_as_direct(&self, room: &Room, puppet: &Puppet) -> Result<(), Trouble> {
+        const KIND: &str = "m.direct";
+        let person = wxgate_contract::PersonRef {
+            network: room.chat.network.clone(),
+            person: room.chat.chat.as_str().into(),
+        };
+        let ghost = self.names.user_id(&self.names.ghost(&person));
+        let user_id = puppet.user_id();
+        let mut list: Value =
+            match self.client.call(puppet.actor(), &GetAccountData { user_id, kind: KIND }).await {
+                Ok(list) => list,
+                Err(error) if error.code() == "M_NOT_FOUND" => json!({}),
+                Err(error) => return Err(error.into()),
+            };
+        let Some(by_user) = list.as_object_mut() else { return Ok(()) };
+        let rooms = by_user.entry(ghost).or_insert_with(|| json!([]));
+        let Some(rooms) = rooms.as_array_mut() else { return Ok(()) };
+        if rooms.iter().any(|known| *known == room.room_id.as_str()) {
+            return Ok(());
+        }
+        rooms.push(json!(room.room_id));
+        self.client.call(puppet.actor(), &SetAccountData { user_id, kind: KIND, content: &list }).await?;
+        Ok(())
+    }
+
+    async fn name_room(&self, room: &mut Room, profile: &ChatProfile) -> Result<(), Trouble> {
+        let name = room_name(profile);
+        if name != room.name && !name.is_empty() {
+            self.set_state(&room.room_id, "m.room.name", "", json!({ "name": name })).await?;
+            room.name = name;
+        }
+        if profile.topic != room.topic {
+            self.set_state(&room.room_id, "m.room.topic", "", json!({ "topic": profile.topic })).await?;
+            room.topic.clone_from(&profile.topic);
+        }
+        Ok(())
+    }
+
+    /// Whoever owns the group may rename it and remove people here as well.
+    async fn set_powers(
+        &self,
+        room: &mut Room,
+        profile: &ChatProfile,
+        owner: Option<&str>,
+    ) -> Result<(), Trouble> {
+        let levels = self.power_levels(profile, owner, &room.chat.network);
+        let powers = hex(levels.to_string().as_bytes());
+        // A room that was just made has them already.
+        if room.powers.is_empty() {
+            room.powers = powers;
+        } else if powers != room.powers {
+            self.set_state(&room.room_id, "m.room.power_levels", "", levels).await?;
+            room.powers = powers;
+        }
+        Ok(())
+    }
+
+    /// A piece of state, set by the bot.
+    pub(crate) async fn set_state(
+        &self,
+        room_id: &str,
+        kind: &str,
+        state_key: &str,
+        content: Value,
+    ) -> Result<(), CallError> {
+        let state = SetState { room_id, kind, state_key, content: &content };
+        self.client.call(self.bot(), &state).await.map(drop)
+    }
+}

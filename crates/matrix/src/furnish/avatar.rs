@@ -1,0 +1,120 @@
+//! Names and pictures of ghosts and rooms. The same picture is uploaded once, whoever shows it.
+
+use ring::digest;
+use serde_json::json;
+use wxgate_contract::{
+    Answer, Attachment, AttachmentKind, Command, MediaId, NetworkId, PersonRef, Reply, Request, Subject,
+};
+
+use crate::api::account::{ProfileField, SetProfile};
+use crate::memory::{Ghost, Room};
+use crate::shared::Shared;
+use crate::trouble::Trouble;
+
+/// What stands in a note when the account had no picture to give.
+const NONE: &str = "-";
+
+impl Shared {
+    /// Brings the name of a ghost up to date, if there is one; gives it its first picture.
+    pub(crate) async fn dress(&self, person: &PersonRef) -> Result<(), Trouble> {
+        let localpart = self.names.ghost(person);
+        let Some(ghost) = self.memory.ghosts.get(&self.memory, &localpart).await? else { return Ok(()) };
+        let people = self.directory.people(&person.network, std::slice::from_ref(&person.person)).await?;
+        let name = people.first().map(|profile| self.name_of(profile, ""));
+        if let Some(name) = name.filter(|name| *name != ghost.name) {
+            let field = ProfileField::DisplayName(&name);
+            self.client.call(self.as_ghost(&ghost), &SetProfile { user_id: &ghost.user_id, field }).await?;
+            self.memory.ghosts.put(&self.memory, &localpart, Ghost { name, ..(*ghost).clone() }).await?;
+        }
+        // Asked once; later only when the account says that something about the person changed.
+        match ghost.avatar.is_empty() {
+            true => self.picture_ghost(person).await,
+            false => Ok(()),
+        }
+    }
+
+    /// Brings the picture of a ghost up to date, if there is one.
+    pub(crate) async fn picture_ghost(&self, person: &PersonRef) -> Result<(), Trouble> {
+        let localpart = self.names.ghost(person);
+        let Some(ghost) = self.memory.ghosts.get(&self.memory, &localpart).await? else { return Ok(()) };
+        let Some(picture) = self.picture(&person.network, Subject::Person(person.person.clone())).await?
+        else {
+            return Ok(());
+        };
+        // An account that has none to give may only not know it yet.
+        if picture == ghost.avatar || picture == NONE && !ghost.avatar.is_empty() {
+            return Ok(());
+        }
+        let avatar_url = self.url_of(&picture).await?;
+        if avatar_url != ghost.avatar_url {
+            let field = ProfileField::AvatarUrl(&avatar_url);
+            self.client.call(self.as_ghost(&ghost), &SetProfile { user_id: &ghost.user_id, field }).await?;
+        }
+        let ghost = Ghost { avatar_url, avatar: picture, ..(*ghost).clone() };
+        self.memory.ghosts.put(&self.memory, &localpart, ghost).await?;
+        Ok(())
+    }
+
+    /// Gives a group the picture that the account shows for it: a mosaic of its members, mostly.
+    pub(super) async fn hang_picture(&self, room: &mut Room) -> Result<(), Trouble> {
+        let subject = Subject::Chat(room.chat.chat.clone());
+        let Some(picture) = self.picture(&room.chat.network, subject).await? else { return Ok(()) };
+        if picture == room.avatar || picture == NONE && !room.avatar.is_empty() {
+            return Ok(());
+        }
+        if picture != NONE {
+            let url = self.url_of(&picture).await?;
+            self.set_state(&room.room_id, "m.room.avatar", "", json!({ "url": url })).await?;
+        }
+        room.avatar = picture;
+        Ok(())
+    }
+
+    /// The hash of a picture that is in the vault now; `None` when the account cannot tell.
+    async fn picture(&self, account: &NetworkId, subject: Subject) -> Result<Option<String>, Trouble> {
+        let command = Command::Ask { account: account.clone(), request: Request::Avatar(subject) };
+        let Ok(Reply::Answer(Answer::Media(media))) = self.control.run(None, command).await else {
+            // It is not online, or does not know: the next change of the profile asks again.
+            return Ok(None);
+        };
+        let Some(media) = media else { return Ok(Some(NONE.to_owned())) };
+        let Some(hash) = self.hash_of(media).await else { return Ok(None) };
+        if self.memory.pictures.get(&self.memory, &hash).await?.is_none() {
+            let url = self.upload_picture(media).await?;
+            self.memory.pictures.put(&self.memory, &hash, url).await?;
+        }
+        Ok(Some(hash))
+    }
+
+    async fn url_of(&self, picture: &str) -> Result<String, Trouble> {
+        if picture == NONE {
+            return Ok(String::new());
+        }
+        let url = self.memory.pictures.get(&self.memory, picture).await?;
+        Ok(url.map(|url| (*url).clone()).unwrap_or_default())
+    }
+
+    async fn hash_of(&self, media: MediaId) -> Option<String> {
+        let mut reader = self.media.reader(media, 0).await.ok()?;
+        let mut hash = digest::Context::new(&digest::SHA256);
+        while let Some(piece) = reader.read().await.ok()? {
+            hash.update(&piece);
+        }
+        Some(hash.finish().as_ref().iter().map(|byte| format!("{byte:02x}")).collect())
+    }
+
+    async fn upload_picture(&self, media: MediaId) -> Result<String, Trouble> {
+        let file = Attachment {
+            media,
+            kind: AttachmentKind::Image,
+            name: "avatar".to_owned(),
+            mime: String::new(),
+            size_bytes: 0,
+            width_px: 0,
+            height_px: 0,
+            duration_ms: 0,
+            caption: String::new(),
+        };
+        self.upload_ready(&file).await
+    }
+}

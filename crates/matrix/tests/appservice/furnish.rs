@@ -1,0 +1,185 @@
+//! What is seen to a little later.
+
+use std::sync::Arc;
+
+use serde_json::json;
+use wxgate_contract::{Answer, Body, ChatKey, FeedEvent, MediaId, NetworkId, PersonKey};
+use wxgate_matrix::Secret;
+
+use super::scene::{ACCOUNT, ALICE, Scene, by, group, person, post};
+use super::stub::{PUPPET_TOKEN, World};
+
+fn state_of(world: &World, room_id: &str, kind: &str, key: &str) -> Option<serde_json::Value> {
+    let event = world.rooms.get(room_id)?.state.get(&(kind.to_owned(), key.to_owned()))?;
+    Some(event["content"].clone())
+}
+
+impl Scene {
+    /// The account tells that a chat changed.
+    fn change(&self, chat: wxgate_contract::ChatProfile) {
+        let key = chat.chat.clone();
+        self.double.state().chats.insert((ACCOUNT.into(), key.clone()), chat);
+        self.double.tell(FeedEvent::Chats(NetworkId::from(ACCOUNT), Arc::from([key])));
+    }
+
+    async fn waits_for_member(&self, room_id: &str, user_id: &str, membership: &str) {
+        let is = |world: &mut World| (world.membership(room_id, user_id) == Some(membership)).then_some(());
+        self.stub().wait_for(is).await;
+    }
+}
+
+#[tokio::test]
+async fn a_small_group_gets_its_members_and_follows_them() {
+    let scene = Scene::start().await;
+    let room_id = scene.open_group().await;
+    scene.waits_for_member(&room_id, "@wechat_alice_p-eve:test", "join").await;
+    scene.change(group("g1", "Relatives", &["p-bob", "p-new"]));
+    scene.waits_for_member(&room_id, "@wechat_alice_p-new:test", "join").await;
+    scene.waits_for_member(&room_id, "@wechat_alice_p-eve:test", "leave").await;
+    let named = |world: &mut World| {
+        (state_of(world, &room_id, "m.room.name", "")? == json!({ "name": "Relatives" })).then_some(())
+    };
+    scene.stub().wait_for(named).await;
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn a_large_group_gets_its_members_as_they_speak() {
+    let scene = Scene::start_with(|config| config.members_at_once = 3).await;
+    let keys: Vec<String> = (0..500).map(|n| format!("p-{n}")).collect();
+    let members: Vec<&str> = keys.iter().map(String::as_str).collect();
+    scene.change(group("g1", "Town", &members));
+    let room_id = scene.open_group().await;
+    let in_space = |world: &mut World| {
+        world
+            .asked
+            .iter()
+            .any(|asked| asked.path.contains("m.space.child") && asked.status == 200)
+            .then_some(())
+    };
+    scene.stub().wait_for(in_space).await;
+    scene.deliver(post("g1", "2", by("p-7", "Seven"), Body::text("me too"))).await;
+    let ghosts = |world: &World| {
+        world.rooms[&room_id].members.keys().filter(|user| user.starts_with("@wechat_")).count()
+    };
+    assert_eq!(ghosts(&scene.stub().world()), 2);
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn rooms_stand_in_the_space_of_their_account() {
+    let scene = Scene::start().await;
+    let room_id = scene.open_group().await;
+    let child = |world: &mut World| {
+        let space = world.room_of("wechat_alice_")?;
+        state_of(world, &room_id, "m.space.parent", &space)?;
+        state_of(world, &space, "m.space.child", &room_id)
+    };
+    assert_eq!(scene.stub().wait_for(child).await["via"], json!(["test"]));
+    let space = scene.stub().world().room_of("wechat_alice_").unwrap();
+    assert_eq!(state_of(&scene.stub().world(), &space, "m.room.create", "").unwrap()["type"], "m.space");
+    // A second room goes into the same space; a restart makes none.
+    let scene = scene.restart().await;
+    scene.deliver(post("p-bob", "1", by("p-bob", "Bob"), Body::text("hi"))).await;
+    let second = scene.stub().world().room_of("wechat_alice_p-bob").unwrap();
+    scene.stub().wait_for(|world| state_of(world, &space, "m.space.child", &second)).await;
+    assert_eq!(scene.stub().world().rooms.len(), 3);
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn an_owner_who_is_a_puppet_is_in_and_sees_the_chat_as_direct() {
+    let scene = Scene::start_with(|config| config.puppet_token = Secret::new(PUPPET_TOKEN)).await;
+    scene.deliver(post("p-bob", "1", by("p-bob", "Bob"), Body::text("hi"))).await;
+    let room_id = scene.stub().world().room_of("wechat_alice_p-bob").unwrap();
+    scene.waits_for_member(&room_id, ALICE, "join").await;
+    let list = |world: &mut World| world.users[ALICE].account_data.get("m.direct").cloned();
+    assert_eq!(scene.stub().wait_for(list).await, json!({ "@wechat_alice_p-bob:test": [room_id] }));
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn a_picture_is_uploaded_once_whoever_shows_it() {
+    let scene = Scene::start().await;
+    let media = MediaId([9; 16]);
+    scene.double.put_media(media, "avatar", "image/png", b"\x89PNG one and the same".to_vec());
+    scene.double.state().answer = Some(Answer::Media(Some(media)));
+    scene.open_group().await;
+    let dressed = |world: &mut World| {
+        let ghosts = ["@wechat_alice_p-bob:test", "@wechat_alice_p-eve:test"];
+        let has = |user: &&str| world.users.get(*user).is_some_and(|user| !user.avatar_url.is_empty());
+        (ghosts.iter().all(has) && world.count("PUT", "m.room.avatar") == 1).then_some(())
+    };
+    scene.stub().wait_for(dressed).await;
+    assert_eq!(scene.stub().world().count("POST", "/upload"), 1);
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn a_person_who_changes_their_name_changes_it_on_their_ghost() {
+    let scene = Scene::start().await;
+    scene.open_group().await;
+    let key = PersonKey::from("p-bob");
+    scene.double.state().people.insert((ACCOUNT.into(), key.clone()), person("p-bob", "Robert"));
+    scene.double.tell(FeedEvent::People(ACCOUNT.into(), Arc::from([key])));
+    let renamed =
+        |world: &mut World| (world.users["@wechat_alice_p-bob:test"].name == "Robert (WeChat)").then_some(());
+    scene.stub().wait_for(renamed).await;
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn a_chat_follows_its_room_to_the_replacement() {
+    let scene = Scene::start().await;
+    let first = scene.open_group().await;
+    let second = "!replacement".to_owned();
+    {
+        let mut world = scene.stub().world();
+        world.rooms.insert(second.clone(), super::stub::Room::default());
+        world.set_member(ALICE, ALICE, &second, "join");
+        world.set_member(ALICE, "@wechatbot:test", &second, "invite");
+        world.put_event(
+            ALICE,
+            &first,
+            "m.room.tombstone",
+            Some(""),
+            json!({ "replacement_room": second }),
+            None,
+        );
+    }
+    scene.stub().say(ALICE, &first, "we move");
+    scene.waits_for_member(&second, "@wechatbot:test", "join").await;
+    let named = |world: &mut World| state_of(world, &second, "m.room.name", "");
+    scene.stub().wait_for(named).await;
+    scene.deliver(post("g1", "2", by("p-bob", "Bob"), Body::text("I follow"))).await;
+    assert_eq!(scene.stub().texts(&second).len(), 1);
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn an_owner_who_left_is_asked_back_when_the_chat_speaks() {
+    let scene = Scene::start().await;
+    let room_id = scene.open_group().await;
+    scene.stub().world().set_member(ALICE, ALICE, &room_id, "leave");
+    scene.stub().human("@other:test");
+    // What comes after it in the same queue was taken: so was the leaving.
+    scene.stub().say("@other:test", &room_id, "?");
+    let answered = |world: &mut World| {
+        world.texts(&room_id).iter().any(|(_, text)| text.contains("not delivered")).then_some(())
+    };
+    scene.stub().wait_for(answered).await;
+    scene.deliver(post("g1", "2", by("p-bob", "Bob"), Body::text("are you there?"))).await;
+    assert_eq!(scene.stub().world().membership(&room_id, ALICE), Some("invite"));
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn a_chat_that_never_spoke_has_no_room() {
+    let scene = Scene::start().await;
+    scene.change(group("g9", "Silent", &["p-bob"]));
+    scene.open_group().await;
+    let keys: Vec<ChatKey> = scene.double.state().chats.keys().map(|(_, key)| key.clone()).collect();
+    assert!(keys.contains(&"g9".into()));
+    assert_eq!(scene.stub().world().room_of("wechat_alice_g9"), None);
+    scene.end().await;
+}
