@@ -154,7 +154,8 @@ pub(super) struct Reader<'a, S> {
 /// What a read gave.
 pub(super) enum Read {
     Line(String),
-    BadText,
+    /// Not UTF-8; what can be read of it.
+    BadText(String),
     TooLong,
     /// The connection is over; why.
     End(&'static str),
@@ -171,7 +172,7 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> Reader<'_, S> {
                 Ok(Some(line)) => {
                     return match std::str::from_utf8(line) {
                         Ok(text) => Read::Line(text.to_owned()),
-                        Err(_) => Read::BadText,
+                        Err(_) => Read::BadText(String::from_utf8_lossy(line).into_owned()),
                     };
                 }
                 Ok(None) => {}
@@ -225,7 +226,7 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> Reader<'_, S> {
                     }
                     Incoming::Line(id, line)
                 }
-                Ok(Read::BadText) => Incoming::BadText(id),
+                Ok(Read::BadText(line)) => Incoming::BadText(id, line),
                 Ok(Read::TooLong) => Incoming::TooLong(id),
             };
             self.asked = false;

@@ -60,8 +60,9 @@ pub(super) async fn register<S: AsyncRead + AsyncWrite + Send + Unpin>(
     loop {
         let line = match reader.next().await {
             Read::Line(line) => line,
-            Read::BadText => {
-                desk.bad_text();
+            Read::BadText(line) => {
+                desk.say(&bad_text(&shared.config.server_name, &line, None));
+                desk.queue.wake();
                 continue;
             }
             Read::TooLong => {
@@ -87,6 +88,18 @@ pub(super) async fn register<S: AsyncRead + AsyncWrite + Send + Unpin>(
         }
         desk.queue.wake();
     }
+}
+
+/// What is said about a line that is not UTF-8: also to clients without standard replies, because
+/// a line that is dropped without a word is lost. Source: IRCv3 utf8-only.
+pub(super) fn bad_text(server: &str, line: &str, label: Option<&str>) -> String {
+    let command = Message::parse(line).map_or("*", |message| message.command).to_ascii_uppercase();
+    let mut answer = Line::new();
+    if let Some(label) = label {
+        answer = answer.tag("label", label);
+    }
+    let answer = answer.source(server).command("FAIL").param(&command).param("INVALID_UTF8");
+    answer.last("The line is not UTF-8 and was dropped").build()
 }
 
 /// Who logged in, and to what.
@@ -158,14 +171,6 @@ impl Desk<'_> {
 
     fn end(&self, why: &str) {
         self.queue.close(format!("ERROR :Closing link: {why}\r\n").as_bytes());
-    }
-
-    fn bad_text(&self) {
-        if self.negotiation.caps.has(Caps::STANDARD_REPLIES) {
-            let server = &self.shared.config.server_name;
-            self.say(&format!(":{server} FAIL * INVALID_UTF8 :The line is not UTF-8"));
-            self.queue.wake();
-        }
     }
 
     async fn command(&mut self, message: &Message<'_>) {

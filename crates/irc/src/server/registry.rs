@@ -68,7 +68,7 @@ pub(super) enum Incoming {
     Attach(Box<Arrival>),
     Line(ClientId, String),
     /// A line that was not UTF-8.
-    BadText(ClientId),
+    BadText(ClientId, String),
     /// A line longer than clients may send.
     TooLong(ClientId),
     /// Everything queued was written.

@@ -16,9 +16,11 @@ use wxgate_contract::{
 use super::client::{Client, Mode};
 use super::hall::UserId;
 use super::names;
+use super::registration::bad_text;
 use super::registry::{Arrival, ClientId, Incoming, Lag, Refusal, SessionKey, Shared};
 use super::roster::Roster;
 use crate::wire::casemap::is_same;
+use crate::wire::message::Message;
 
 mod attach;
 mod load;
@@ -216,12 +218,12 @@ impl Session {
         match incoming {
             Incoming::Attach(arrival) => self.arrived(*arrival).await,
             Incoming::Line(client, line) => self.line(client, &line).await,
-            Incoming::BadText(client) => {
+            Incoming::BadText(client, line) => {
                 let server = self.shared.config.server_name.clone();
-                if let Some(client) = self.clients.get_mut(&client)
-                    && client.has(super::caps::Caps::STANDARD_REPLIES)
-                {
-                    client.line(&format!(":{server} FAIL * INVALID_UTF8 :The line is not UTF-8"));
+                if let Some(client) = self.clients.get_mut(&client) {
+                    let tags = Message::parse(&line).map(|message| message.tags).unwrap_or_default();
+                    let label = tags.get("label").filter(|_| client.has(super::caps::Caps::LABELED_RESPONSE));
+                    client.line(&bad_text(&server, &line, label.as_deref()));
                 }
             }
             Incoming::TooLong(client) => {

@@ -120,6 +120,12 @@ async fn tags_and_echoes_follow_what_was_negotiated() {
     plain.ask("JOIN #room").await;
     ann.sync().await;
     bob.sync().await;
+    let lines = ann.ask("@label=5 PRIVMSG anna :myself").await;
+    assert_eq!(lines.len(), 2, "delivered and echoed: {lines:#?}");
+    assert_eq!(lines.iter().filter(|line| line.starts_with("@label=5;")).count(), 1, "{lines:#?}");
+    ann.bytes(b"@label=6 PRIVMSG #room :\xaa\r\n").await;
+    let lines = ann.sync().await;
+    assert!(lines[0].starts_with("@label=6 :wx.test FAIL PRIVMSG INVALID_UTF8 :"), "{lines:#?}");
     let lines = ann.ask("@label=7;+a=1;b=2;+a=3;+draft/reply=x PRIVMSG #room :hi").await;
     assert!(lines[0].starts_with("@label=7;time=2023-11-14T22:13:20.000Z;msgid="), "{lines:#?}");
     assert!(lines[0].contains(";+a=3;+draft/reply=x :anna!~anna@wxgate PRIVMSG #room :hi"), "{lines:#?}");
@@ -243,6 +249,8 @@ async fn who_is_there_can_be_asked() {
     assert_eq!(numerics(&eve.ask("WHO anna").await), ["352", "315"]);
     assert_eq!(eve.ask("ISON anna nobody").await, [":wx.test 303 eve :anna"]);
     assert_eq!(numerics(&eve.ask("LIST").await), ["321", "322", "323"]);
+    assert_eq!(numerics(&eve.ask("NAMES").await), ["353", "366"]);
+    assert_eq!(numerics(&eve.ask("LINKS").await), ["364", "365"]);
     ann.ask("MODE #room +s").await;
     bob.sync().await;
     assert_eq!(numerics(&eve.ask("LIST").await), ["321", "323"]);

@@ -15,7 +15,7 @@ async fn garbage_does_no_harm() {
     assert!(lines.iter().all(|line| !line.contains('\0')), "{lines:#?}");
     let mut client = Client::login(&served, "", "standard-replies").await;
     client.bytes(b"PRIVMSG #x :\xff\xfe\r\n").await;
-    assert_eq!(client.sync().await, [":wx.test FAIL * INVALID_UTF8 :The line is not UTF-8"]);
+    assert!(client.sync().await[0].starts_with(":wx.test FAIL "));
     client.bytes(b"PRIVMSG \r \0 :x\r\nPRIVMSG\r\n").await;
     assert_eq!(client.sync().await.len(), 1);
 }

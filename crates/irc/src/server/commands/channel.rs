@@ -153,6 +153,7 @@ fn not_owner(session: &mut Session, turn: &Turn<'_>, name: &str) {
 
 pub(super) async fn names(session: &mut Session, turn: &Turn<'_>) {
     if turn.param(0).is_empty() {
+        session.on_floor(turn.client, |floor| floor.all_names());
         return session.numeric(turn.client, n::RPL_ENDOFNAMES, "* :End of /NAMES list");
     }
     for name in turn.param(0).split(',').filter(|name| !name.is_empty()) {

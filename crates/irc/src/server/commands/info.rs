@@ -24,6 +24,13 @@ pub(super) fn motd(session: &mut Session, turn: &Turn<'_>) {
     }
 }
 
+/// This server, and no other.
+pub(super) fn links(session: &mut Session, turn: &Turn<'_>) {
+    let server = session.shared.config.server_name.clone();
+    session.numeric(turn.client, n::RPL_LINKS, &format!("{server} {server} :0 wxgate, a gateway to WeChat"));
+    session.numeric(turn.client, n::RPL_ENDOFLINKS, "* :End of /LINKS list");
+}
+
 pub(super) fn lusers(session: &mut Session, turn: &Turn<'_>) {
     session.lusers(turn.client);
 }

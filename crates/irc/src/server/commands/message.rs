@@ -167,9 +167,11 @@ async fn to_service(session: &mut Session, turn: &Turn<'_>, text: &str, errors: 
 fn to_oneself(session: &mut Session, turn: &Turn<'_>, text: &str) {
     let nick = session.nick.clone();
     let line = Line::new().source(&session.own_prefix()).command(verb(turn)).param(&nick).last(text).build();
+    // Delivered; an echo is another line, and the answer to a label.
     for client in session.clients.values_mut() {
-        client.line(&line);
+        client.raw_line(&line);
     }
+    echo(session, turn, &nick, text);
 }
 
 fn echo(session: &mut Session, turn: &Turn<'_>, target: &str, text: &str) {

@@ -12,6 +12,9 @@ use crate::wire::numeric as n;
 /// Longest topic; announced as TOPICLEN.
 pub(in crate::server) const TOPIC_BYTES: usize = 390;
 
+/// Channels of one NAMES without a name. Chosen.
+const MAX_NAMED: usize = 100;
+
 /// One local channel as LIST tells it.
 pub(in crate::server) struct Listed {
     pub(in crate::server) name: String,
@@ -217,12 +220,29 @@ impl Floor<'_> {
     pub(in crate::server) fn names(&mut self, name: &str) {
         let folded = fold(name);
         let is_member = self.my_status(&folded).is_some();
-        let with_all = self.act.caps.has(Caps::MULTI_PREFIX);
-        let with_hosts = self.act.caps.has(Caps::USERHOST_IN_NAMES);
         let channel = self.state.channels.get(&folded).filter(|channel| is_member || !channel.modes.secret);
         let Some(channel) = channel else {
             return self.numeric(n::RPL_ENDOFNAMES, &format!("{} :End of /NAMES list", shown(name)));
         };
+        let name = channel.name.clone();
+        self.name_lines(&folded);
+        self.numeric(n::RPL_ENDOFNAMES, &format!("{name} :End of /NAMES list"));
+    }
+
+    /// The names of all channels that the acting user may know of, without the end.
+    pub(in crate::server) fn all_names(&mut self) {
+        let channels = self.state.channels.iter();
+        let visible = channels.filter(|(_, c)| !c.modes.secret || c.members.contains_key(&self.act.me));
+        let visible: Vec<String> = visible.map(|(folded, _)| folded.clone()).take(MAX_NAMED).collect();
+        visible.iter().for_each(|folded| self.name_lines(folded));
+    }
+
+    /// 353 of one channel.
+    fn name_lines(&mut self, folded: &str) {
+        let is_member = self.my_status(folded).is_some();
+        let with_all = self.act.caps.has(Caps::MULTI_PREFIX);
+        let with_hosts = self.act.caps.has(Caps::USERHOST_IN_NAMES);
+        let Some(channel) = self.state.channels.get(folded) else { return };
         let (name, sign) = (channel.name.clone(), if channel.modes.secret { '@' } else { '=' });
         let members: Vec<String> = channel
             .members
@@ -237,7 +257,6 @@ impl Floor<'_> {
         for line in filled(members.into_iter(), ' ', room) {
             self.numeric(n::RPL_NAMREPLY, &format!("{sign} {name} :{line}"));
         }
-        self.numeric(n::RPL_ENDOFNAMES, &format!("{name} :End of /NAMES list"));
     }
 
     /// Local channels that the acting user may know of.

@@ -119,7 +119,7 @@ impl Floor<'_> {
     }
 
     /// To the receivers, to the sender's other connections, and to the sending one if it wants an
-    /// echo. What one says to oneself comes once.
+    /// echo. What one says to oneself is delivered besides, and no answer to the line.
     fn spread(&mut self, users: &[UserId], is_query: bool, lines: &dyn Fn(Caps) -> Vec<String>) {
         let (me, client) = (self.act.me, self.act.client);
         let to_self = is_query && users.contains(&me);
@@ -127,12 +127,12 @@ impl Floor<'_> {
         for user in others.chain([me]) {
             for seat in self.state.user(user).map(|user| &user.seats).into_iter().flatten() {
                 let is_own_query = user == me && is_query && !to_self;
-                if seat.client != client && (!is_own_query || seat.caps.sees_own_lines()) {
+                if to_self || (seat.client != client && (!is_own_query || seat.caps.sees_own_lines())) {
                     lines(seat.caps).iter().for_each(|line| super::push_line(&seat.queue, line));
                 }
             }
         }
-        if self.act.caps.has(Caps::ECHO_MESSAGE) || to_self {
+        if self.act.caps.has(Caps::ECHO_MESSAGE) {
             let echo = lines(self.act.caps);
             self.out.extend(echo);
         }
