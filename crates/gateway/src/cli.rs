@@ -5,6 +5,7 @@ mod chat;
 mod client;
 mod configuration;
 mod doctor;
+mod matrix;
 mod print;
 mod run;
 mod user;
@@ -65,6 +66,9 @@ enum Command {
     /// Chats of an account
     #[command(subcommand)]
     Chat(chat::Command),
+    /// The Matrix application service
+    #[command(subcommand)]
+    Matrix(matrix::Command),
     /// Check, show or explain the configuration
     #[command(subcommand)]
     Config(configuration::Command),
@@ -89,6 +93,7 @@ pub(crate) fn execute(cli: Cli) -> Result<(), Failure> {
         Command::User(command) => in_place(user::run(&globals, command)),
         Command::Account(command) => in_place(account::run(&globals, command)),
         Command::Chat(command) => in_place(chat::run(&globals, command)),
+        Command::Matrix(command) => matrix::run(&globals, &command),
         Command::Config(command) => configuration::run(&globals, &command),
         Command::Doctor => in_place(doctor::run(&globals)),
         Command::Completions { shell } => {

@@ -22,7 +22,9 @@ use config::{Config, File, FileFormat};
 pub(crate) use check::secret_fault;
 pub(crate) use problem::{Origin, Problem};
 pub(crate) use reference::{page, reference};
-pub(crate) use sections::{GuestsChoice, LocalChannelsChoice, LogFormat, Profile, Settings, set};
+pub(crate) use sections::{
+    AppserviceSection, Encryption, GuestsChoice, LocalChannelsChoice, LogFormat, Profile, Settings, set,
+};
 pub(crate) use show::{ShownKey, shown};
 
 /// Where a configuration is looked for when none is named.

@@ -1,6 +1,7 @@
 //! Builds the gateway out of its parts. The one file that knows both the networks and the bridge.
 
 mod files;
+pub(crate) mod matrix;
 mod ports;
 
 use std::net::SocketAddr;
@@ -33,7 +34,7 @@ pub(crate) const ACCOUNT_KIND: &str = "wechat";
 const IRC_NETWORK: &str = "irc:local";
 /// How long adapters may take to report what is in flight when the program stops.
 const GRACE: Duration = Duration::from_secs(10);
-/// How long the IRC server may take to listen.
+/// How long a face may take to listen.
 const BIND_PATIENCE: Duration = Duration::from_secs(15);
 /// Pause between two clean-ups.
 const CLEAN_EVERY: Duration = Duration::from_secs(3600);
@@ -49,6 +50,8 @@ pub(crate) struct Parts {
     pub(crate) irc: Vec<SocketAddr>,
     /// Where IRC clients connect with TLS.
     pub(crate) irc_tls: Vec<SocketAddr>,
+    /// Where the homeserver delivers events.
+    pub(crate) matrix: Option<SocketAddr>,
     pub(crate) stop: Stop,
 }
 
@@ -84,7 +87,11 @@ pub(crate) async fn start(settings: &Settings) -> Result<Gateway, Failure> {
     })
     .await
     .map_err(store_failure)?;
-    let (irc, irc_tls) = match add_irc(settings, &bridge).await {
+    let faces = async {
+        let irc = add_irc(settings, &bridge).await?;
+        Ok::<_, Failure>((irc, matrix::add(settings, &bridge).await?))
+    };
+    let ((irc, irc_tls), matrix) = match faces.await {
         Ok(bound) => bound,
         Err(failure) => {
             bridge.shutdown().await;
@@ -107,6 +114,7 @@ pub(crate) async fn start(settings: &Settings) -> Result<Gateway, Failure> {
         counters: Counters::default(),
         irc,
         irc_tls,
+        matrix,
         stop: token,
     });
     let tasks = serve_all(settings, &parts, web_listener, socket);
@@ -251,7 +259,7 @@ async fn add_irc(settings: &Settings, bridge: &Arc<Bridge>) -> Result<Bound, Fai
     let tls_listen = ports::resolve(&section.tls_listen, "irc.server.tls_listen").await?;
     ports::probe(&listen, "irc.server.listen").await?;
     ports::probe(&tls_listen, "irc.server.tls_listen").await?;
-    let (tell, mut told) = watch::channel(None);
+    let (tell, told) = watch::channel(None);
     let mut config = IrcServerConfig {
         listen,
         guests: match section.guests {
@@ -277,21 +285,30 @@ async fn add_irc(settings: &Settings, bridge: &Arc<Bridge>) -> Result<Bound, Fai
         config.limits.flood = None;
     }
     bridge.add_network(Arc::new(IrcServerAdapter::new(config)), None);
+    until_bound(bridge, &network, "the IRC server", told).await
+}
+
+/// Waits until a network tells where it listens, or why it cannot.
+async fn until_bound<T: Clone>(
+    bridge: &Arc<Bridge>,
+    network: &NetworkId,
+    what: &str,
+    mut told: watch::Receiver<Option<T>>,
+) -> Result<T, Failure> {
     let deadline = tokio::time::sleep(BIND_PATIENCE);
     tokio::pin!(deadline);
     loop {
         if let Some(bound) = told.borrow_and_update().clone() {
             return Ok(bound);
         }
-        let health = bridge.healths().into_iter().find(|(name, ..)| *name == network);
-        if let Some((_, _, Health::Down { why })) = health {
-            return Err(Failure::environment(format!("the IRC server cannot run: {why}")));
+        if let Some((_, Health::Down { why })) = bridge.health_of(network) {
+            return Err(Failure::environment(format!("{what} cannot run: {why}")));
         }
         tokio::select! {
             _ = told.changed() => {}
             // Its health has no wake-up here; starting happens once.
             () = tokio::time::sleep(Duration::from_millis(50)) => {}
-            () = &mut deadline => return Err(Failure::environment("the IRC server does not come up")),
+            () = &mut deadline => return Err(Failure::environment(format!("{what} does not come up"))),
         }
     }
 }

@@ -4,7 +4,9 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use hyper::Method;
 use serde::Serialize;
+use serde_json::Value;
 use tokio::net::{TcpListener, TcpStream};
 use url::Url;
 use wxgate_store::{Store, StoreConfig, StoreError};
@@ -65,7 +67,7 @@ pub(super) async fn run(globals: &Globals) -> Result<(), Failure> {
                 .as_ref()
                 .map_or("built-in defaults".to_owned(), |file| file.display().to_string());
             findings.push(ok("configuration", file));
-            examine(&loaded.settings, &mut findings).await;
+            examine(globals, &loaded.settings, &mut findings).await;
         }
         Err(problems) => {
             findings.push(wrong(
@@ -110,7 +112,7 @@ fn tell(globals: &Globals, findings: &[Finding]) {
     }
 }
 
-async fn examine(settings: &Settings, findings: &mut Vec<Finding>) {
+async fn examine(globals: &Globals, settings: &Settings, findings: &mut Vec<Finding>) {
     findings.push(check_data_dir(&settings.data_dir));
     findings.extend(check_disk(&settings.data_dir));
     findings.extend(check_secrets(settings));
@@ -132,6 +134,14 @@ async fn examine(settings: &Settings, findings: &mut Vec<Finding>) {
     for (key, address) in addresses {
         findings.push(check_port(key, &address, is_running).await);
     }
+    let appservice = &settings.matrix.appservice;
+    if appservice.enabled {
+        findings.push(check_port("matrix.appservice.listen", &appservice.listen, is_running).await);
+        findings.push(reach_url("matrix.appservice.homeserver", &appservice.homeserver).await);
+        if is_running {
+            findings.extend(check_network(globals, "Matrix", wiring::matrix::NETWORK).await);
+        }
+    }
     if !settings.web.public_url.is_empty() {
         findings.push(reach_url("web.public_url", &settings.web.public_url).await);
     }
@@ -146,6 +156,21 @@ async fn examine(settings: &Settings, findings: &mut Vec<Finding>) {
         }
         service => findings.push(reach_url("wechat.service", service).await),
     }
+}
+
+/// How the running gateway says that one of its networks is doing: for Matrix, whether the
+/// homeserver was reached and reached us.
+async fn check_network(globals: &Globals, check: &'static str, network: &str) -> Option<Finding> {
+    let client = client::Client::new(globals).ok()?;
+    let status: Value = client.call(Method::GET, "/api/v1/status", None).await.ok()?;
+    let found = status["networks"].as_array()?.iter().find(|row| row["network"] == network)?;
+    let text = |key: &str| found[key].as_str().unwrap_or_default().to_owned();
+    let (state, detail) = (text("state"), text("detail"));
+    Some(match state.as_str() {
+        "up" => ok(check, "works, in both directions"),
+        "starting" => warning(check, "is still starting", "look again in a moment"),
+        _ => wrong(check, format!("{state}: {detail}"), "do what it says; the log has more"),
+    })
 }
 
 fn check_data_dir(dir: &Path) -> Finding {

@@ -32,6 +32,13 @@ pub(super) enum Command {
     },
     /// List the people
     List,
+    /// Say who a person is on Matrix; their accounts appear there
+    Matrix {
+        /// Who
+        name: String,
+        /// Their Matrix id, as @name:domain
+        id: String,
+    },
     /// Remove a person who has no accounts any more
     Remove {
         /// Who
@@ -89,6 +96,11 @@ pub(super) async fn run(globals: &Globals, command: Command) -> Result<(), Failu
                 true => print::json(&rows),
                 false => print::out(&listed(&rows)),
             }
+        }
+        Command::Matrix { name, id } => {
+            let path = format!("/api/v1/users/{}/identity", segment(&name));
+            let _: Value = client.call(Method::PUT, &path, Some(json!({ "matrix": id }))).await?;
+            done(globals, &format!("{name} is {id} on Matrix."));
         }
         Command::Remove { name } => {
             let path = format!("/api/v1/users/{}", segment(&name));

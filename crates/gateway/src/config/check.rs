@@ -11,6 +11,7 @@ use super::sections::{
     BotSection, InstanceSection, IrcSections, LogSection, MatrixSections, StoreSection, WebSection, set,
 };
 use super::{Loaded, Problem};
+use crate::wiring;
 
 /// What is wrong, as key and sentence; the caller adds where the key was set.
 #[derive(Default)]
@@ -66,6 +67,7 @@ pub(super) fn check(loaded: &Loaded) -> Vec<Problem> {
     complaints.add_if(settings.wechat.device_name.is_empty(), "wechat.device_name", "must not be empty");
     settings.irc.check(&mut complaints);
     settings.matrix.check(&mut complaints);
+    complaints.0.extend(wiring::matrix::faults(settings));
     settings.web.check(&mut complaints);
     settings.log.check(&mut complaints);
     let place = |(key, message): (String, String)| Problem::new(loaded.origin(&key), key, message);
@@ -141,16 +143,19 @@ impl IrcSections {
 
 impl MatrixSections {
     fn check(&self, complaints: &mut Complaints) {
-        let message = "Matrix is not part of this version; leave it false";
-        complaints.add_if(self.appservice.enabled, "matrix.appservice.enabled", message);
+        let message = "the Matrix bot is not part of this version; leave it false";
         complaints.add_if(self.bot.enabled, "matrix.bot.enabled", message);
         complaints.secret("matrix.appservice.as_token_file", &self.appservice.as_token_file);
         complaints.secret("matrix.appservice.hs_token_file", &self.appservice.hs_token_file);
+        complaints.secret("matrix.appservice.puppet_token_file", &self.appservice.puppet_token_file);
         for who in self.appservice.permissions.keys() {
             let fits = !who.is_empty() && (!who.starts_with('@') || who.contains(':'));
             let key = format!("matrix.appservice.permissions.{who}");
             complaints.add_if(!fits, &key, "must be a domain or @name:domain");
         }
+        let nobody = self.appservice.enabled && self.appservice.permissions.is_empty();
+        let message = "lets nobody in; for example { \"example.org\" = \"user\" }";
+        complaints.add_if(nobody, "matrix.appservice.permissions", message);
         self.bot.check(complaints);
     }
 }

@@ -299,25 +299,69 @@ const IRC_NETWORK: Section = Section {
 const APPSERVICE: Section = Section {
     path: "matrix.appservice",
     is_list: false,
-    doc: "Matrix as an application service of a homeserver. Not part of this version: leave it disabled.",
+    doc: "Matrix as an application service of a homeserver: every chat a room.",
     keys: &[
         key("enabled", Kind::Flag, "false", "Whether to run it."),
         key("homeserver", Kind::Url, "\"http://127.0.0.1:8008\"", "Client-server address of the homeserver."),
         key("domain", Kind::Text, "\"example.org\"", "The part of its user ids after the colon."),
-        key("listen", Kind::Address, "\"127.0.0.1:29320\"", "Where the homeserver reaches us."),
-        key("as_token_file", Kind::SecretFile, "\"\"", "Token with which we show ourselves."),
-        key("hs_token_file", Kind::SecretFile, "\"\"", "Token with which the homeserver shows itself."),
+        key("listen", Kind::Address, "\"127.0.0.1:29320\"", "Where we listen for the homeserver."),
+        key(
+            "public_url",
+            Kind::Url,
+            "\"\"",
+            "How the homeserver reaches the listener; empty: http:// and the listen address.",
+        ),
+        key(
+            "as_token_file",
+            Kind::SecretFile,
+            "\"\"",
+            "Token with which we show ourselves. Empty: made in data_dir with mode 0600.",
+        ),
+        key(
+            "hs_token_file",
+            Kind::SecretFile,
+            "\"\"",
+            "Token with which the homeserver shows itself. Empty: made in data_dir with mode 0600.",
+        ),
+        key(
+            "double_puppets",
+            Kind::Flag,
+            "false",
+            "Whether what people of this homeserver say on the phone appears as theirs. Needs the second\n\
+             registration: wxgate matrix registration --double-puppets",
+        ),
+        key(
+            "puppet_token_file",
+            Kind::SecretFile,
+            "\"\"",
+            "Token of the second registration. Empty: made in data_dir with mode 0600.",
+        ),
+        key("id", Kind::Text, "\"wechat\"", "Id of the registration, unique on the homeserver."),
+        key("bot", Kind::Text, "\"wechatbot\"", "The part before the colon of the bot's user id."),
+        key(
+            "user_prefix",
+            Kind::Text,
+            "\"wechat_\"",
+            "What the ids of WeChat people and the aliases of rooms begin with. Do not change it later.",
+        ),
+        key(
+            "name_template",
+            Kind::Text,
+            "\"{name}{mark} (WeChat)\"",
+            "How WeChat people are called: {name}, and {mark}, which is empty for human beings.",
+        ),
         key(
             "encryption",
             Kind::Choice(&["off", "allow", "default"]),
             "\"allow\"",
-            "End-to-bridge encryption: \"off\", \"allow\" or \"default\".",
+            "End-to-bridge encryption: \"off\", \"allow\" (no room is encrypted unless somebody switches it\n\
+             on) or \"default\". Not part of this version: \"default\" is refused.",
         ),
         key(
             "permissions",
-            Kind::Words(&["user", "admin"]),
+            Kind::Words(&["relay", "user", "admin"]),
             "{ \"example.org\" = \"user\", \"@me:example.org\" = \"admin\" }",
-            "Who may use it: domains and user ids, each \"user\" or \"admin\".",
+            "Who may use it: domains and user ids, each \"relay\", \"user\" or \"admin\".",
         ),
     ],
 };

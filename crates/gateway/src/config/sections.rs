@@ -102,11 +102,30 @@ pub(crate) struct MatrixSections {
     pub(crate) bot: BotSection,
 }
 
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Encryption {
+    Off,
+    Allow,
+    Default,
+}
+
 #[derive(Clone, Debug, Deserialize)]
 pub(crate) struct AppserviceSection {
     pub(crate) enabled: bool,
+    pub(crate) homeserver: String,
+    pub(crate) domain: String,
+    pub(crate) listen: String,
+    pub(crate) public_url: String,
     pub(crate) as_token_file: PathBuf,
     pub(crate) hs_token_file: PathBuf,
+    pub(crate) encryption: Encryption,
+    pub(crate) double_puppets: bool,
+    pub(crate) puppet_token_file: PathBuf,
+    pub(crate) id: String,
+    pub(crate) bot: String,
+    pub(crate) user_prefix: String,
+    pub(crate) name_template: String,
     pub(crate) permissions: BTreeMap<String, String>,
 }
 

@@ -105,22 +105,35 @@ fn broken_toml_is_told_with_its_line() {
 
 #[test]
 fn faces_of_other_versions_are_refused_and_never_ignored() {
-    let text = "[matrix.appservice]\nenabled = true\n[matrix.bot]\nenabled = true\n\
+    let text = "[matrix.bot]\nenabled = true\n\
                 [[irc.network]]\nname = 'libera'\n[irc.server]\nwebsocket_listen = ['127.0.0.1:8097']\n\
                 [instance]\nname = 'a'\n[web]\ntls_cert = '/x'\n";
     let told = told(text, &[]);
     let parts = [
-        ("wx.toml:2: matrix.appservice.enabled: ", "not part of this version"),
-        ("wx.toml:4: matrix.bot.enabled: ", "not part of this version"),
-        ("wx.toml:5: irc.network: ", "\"libera\""),
-        ("wx.toml:8: irc.server.websocket_listen: ", "not part of this version"),
-        ("wx.toml:10: instance.name: ", "not part of this version"),
-        ("wx.toml:12: web.tls_cert: ", "not part of this version"),
+        ("wx.toml:2: matrix.bot.enabled: ", "not part of this version"),
+        ("wx.toml:3: irc.network: ", "\"libera\""),
+        ("wx.toml:6: irc.server.websocket_listen: ", "not part of this version"),
+        ("wx.toml:8: instance.name: ", "not part of this version"),
+        ("wx.toml:10: web.tls_cert: ", "not part of this version"),
     ];
     for (start, part) in parts {
         assert!(told.iter().any(|line| line.starts_with(start) && line.contains(part)), "{start}: {told:#?}");
     }
     assert_eq!(told.len(), parts.len(), "{told:#?}");
+}
+
+#[test]
+fn an_application_service_is_judged_whole() {
+    let text = "[matrix.appservice]\nenabled = true\ndomain = 'example org'\nuser_prefix = 'WeChat'\n\
+                name_template = 'WeChat'\nencryption = 'default'\n";
+    let told = told(text, &[]);
+    for key in ["domain", "user_prefix", "name_template", "encryption", "permissions"] {
+        let start = format!("matrix.appservice.{key}: ");
+        assert_eq!(told.iter().filter(|line| line.contains(&start)).count(), 1, "{key}: {told:#?}");
+    }
+    assert_eq!(told.len(), 5, "{told:#?}");
+    // What is not used is not judged.
+    assert_eq!(self::told(&text.replace("true", "false"), &[]), Vec::<String>::new());
 }
 
 #[test]

@@ -8,19 +8,19 @@ use axum::body::Body;
 use axum::extract::{DefaultBodyLimit, Path, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{delete, get, post};
+use axum::routing::{delete, get, post, put};
 use bytes::Bytes;
 use futures_util::stream;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use wxgate_contract::{
-    ChatKind, ChatProfile, Command, CommandError, Directory, FarError, NetworkId, Reply, SignInStep,
-    SignInWatch, UserName,
+    ChatKind, ChatProfile, Command, CommandError, Directory, FarError, NetworkId, PersonRef, Reply,
+    SignInStep, SignInWatch, UserName,
 };
 use wxgate_store::StoreError;
 
-use crate::wiring::{ACCOUNT_KIND, Parts};
+use crate::wiring::{ACCOUNT_KIND, Parts, matrix};
 
 /// Largest request body.
 const BODY_BYTES: usize = 64 << 10;
@@ -35,6 +35,7 @@ pub(crate) fn routes() -> Router<Arc<Parts>> {
         .route("/api/v1/users", get(users).post(add_user))
         .route("/api/v1/users/{name}", delete(remove_user))
         .route("/api/v1/users/{name}/token", post(make_token))
+        .route("/api/v1/users/{name}/identity", put(identify))
         .route("/api/v1/accounts", get(accounts).post(add_account))
         .route("/api/v1/accounts/{name}", get(account).delete(remove_account))
         .route("/api/v1/accounts/{name}/sign-in", post(sign_in))
@@ -121,6 +122,7 @@ async fn status(State(parts): Shared) -> Response {
         "version": env!("CARGO_PKG_VERSION"),
         "irc": parts.irc,
         "irc_tls": parts.irc_tls,
+        "matrix": parts.matrix,
         "networks": networks,
     });
     answer(StatusCode::OK, &value)
@@ -166,6 +168,23 @@ async fn make_token(State(parts): Shared, Path(name): Path<String>) -> Answer {
     let token = parts.bridge.store().set_token(&name).await?;
     tracing::info!(user = %name, "a token was made");
     ok(&json!({ "name": name, "token": token }))
+}
+
+#[derive(Deserialize)]
+struct Identity {
+    matrix: String,
+}
+
+/// Says who somebody is on Matrix.
+async fn identify(State(parts): Shared, Path(name): Path<String>, body: Bytes) -> Answer {
+    let Identity { matrix: id } = read(&body)?;
+    if !id.strip_prefix('@').is_some_and(|rest| rest.contains(':')) {
+        let message = format!("{id:?} is no Matrix id; it is written @name:domain");
+        return Err(Refusal(StatusCode::BAD_REQUEST, message));
+    }
+    let person = PersonRef { network: matrix::NETWORK.into(), person: id.into() };
+    parts.control.run(None, Command::Identify { person, user: known(&parts, name).await? }).await?;
+    ok(&json!({}))
 }
 
 /// The person of this name, who exists.
@@ -228,12 +247,26 @@ struct NewAccount {
 
 async fn add_account(State(parts): Shared, body: Bytes) -> Answer {
     let NewAccount { name, owner } = read(&body)?;
+    let owner = known_owner(&parts, owner).await?;
     if parts.bridge.store().user(&owner).await?.is_none() {
         let message = format!("there is no user {owner}; add them with: wxgate user add {owner}");
         return Err(Refusal(StatusCode::NOT_FOUND, message));
     }
     parts.control.run(None, Command::AddAccount { owner, name: name.clone() }).await?;
     one(&parts, &name).await
+}
+
+/// Somebody with a Matrix id is a person of this gateway from now on.
+async fn known_owner(parts: &Parts, owner: UserName) -> Result<UserName, Refusal> {
+    let is_matrix_id = owner.as_str().strip_prefix('@').is_some_and(|rest| rest.contains(':'));
+    if !is_matrix_id || parts.bridge.store().user(&owner).await?.is_some() {
+        return Ok(owner);
+    }
+    let person = PersonRef { network: matrix::NETWORK.into(), person: owner.as_str().into() };
+    match parts.control.run(None, Command::Introduce { person }).await? {
+        Reply::User(user) => Ok(user),
+        other => Err(Refusal(StatusCode::INTERNAL_SERVER_ERROR, format!("an odd answer: {other:?}"))),
+    }
 }
 
 async fn remove_account(State(parts): Shared, Path(name): Path<String>) -> Answer {

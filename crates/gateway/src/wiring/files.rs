@@ -6,7 +6,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
 use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use tokio::net::UnixListener;
 
 use crate::clock;
@@ -36,22 +36,40 @@ pub(crate) fn secret_key(path: &Path) -> Result<[u8; 32], Failure> {
         }
         Err(e) if e.kind() == ErrorKind::NotFound => {
             let key = clock::random::<32>()?;
-            // Written aside and moved into place: a crash leaves no half key.
-            let aside = path.with_extension("new");
-            let mut file = OpenOptions::new()
-                .write(true)
-                .create(true)
-                .truncate(true)
-                .mode(0o600)
-                .open(&aside)
-                .map_err(failed)?;
-            file.write_all(format!("{}\n", STANDARD.encode(key)).as_bytes()).map_err(failed)?;
-            file.sync_all().map_err(failed)?;
-            fs::rename(&aside, path).map_err(failed)?;
+            write_secret(path, &STANDARD.encode(key)).map_err(failed)?;
             Ok(key)
         }
         Err(e) => Err(failed(e)),
     }
+}
+
+/// A token that is made once and kept with mode 0600.
+pub(super) fn token(path: &Path) -> Result<String, Failure> {
+    let failed = |e: std::io::Error| Failure::environment(format!("{}: {e}", path.display()));
+    if let Some(fault) = secret_fault(path) {
+        return Err(Failure::config(fault));
+    }
+    match fs::read_to_string(path) {
+        Ok(text) => match text.trim() {
+            "" => Err(Failure::config(format!("{} is empty; remove it to make a new token", path.display()))),
+            token => Ok(token.to_owned()),
+        },
+        Err(e) if e.kind() == ErrorKind::NotFound => {
+            let token = URL_SAFE_NO_PAD.encode(clock::random::<32>()?);
+            write_secret(path, &token).map_err(failed)?;
+            Ok(token)
+        }
+        Err(e) => Err(failed(e)),
+    }
+}
+
+/// Written aside and moved into place: a crash leaves no half secret.
+fn write_secret(path: &Path, text: &str) -> std::io::Result<()> {
+    let aside = path.with_extension("new");
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&aside)?;
+    file.write_all(format!("{text}\n").as_bytes())?;
+    file.sync_all()?;
+    fs::rename(&aside, path)
 }
 
 /// Listens on the control socket. It appears with mode 0600: it is made in a directory of its own
