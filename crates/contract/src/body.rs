@@ -91,6 +91,7 @@ pub struct Attachment {
     /// Where the bytes are.
     pub media: MediaId,
     /// What they are.
+    #[serde(rename = "sort")] // `kind` is the tag of `Body` in the same object
     pub kind: AttachmentKind,
     /// File name without directories; may be empty.
     pub name: String,
@@ -136,6 +137,7 @@ pub enum CardKind {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Card {
     /// What it stands for.
+    #[serde(rename = "sort")] // `kind` is the tag of `Body` in the same object
     pub kind: CardKind,
     /// One line.
     pub title: String,
@@ -207,5 +209,49 @@ impl Body {
     /// A text body.
     pub fn text(text: impl Into<String>) -> Self {
         Self::Text { text: text.into() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Posts and jobs are stored as JSON: what is written must be read again.
+    #[test]
+    fn every_body_is_the_same_after_a_round_through_json() {
+        let attachment = Attachment {
+            media: MediaId([7; 16]),
+            kind: AttachmentKind::Voice,
+            name: "a.mp3".to_owned(),
+            mime: "audio/mpeg".to_owned(),
+            size_bytes: 1,
+            width_px: 2,
+            height_px: 3,
+            duration_ms: 4,
+            caption: "c".to_owned(),
+        };
+        let card = Card {
+            kind: CardKind::Location,
+            title: "t".to_owned(),
+            detail: "d".to_owned(),
+            url: "u".to_owned(),
+            place: Some((1.5, -2.5)),
+            source: "s".to_owned(),
+        };
+        let text = || "文字 \"q\"".to_owned();
+        let bodies = [
+            Body::Text { text: text() },
+            Body::Action { text: text() },
+            Body::Attachment(attachment),
+            Body::Card(card),
+            Body::Recall { target: Some("1".into()), notice: text() },
+            Body::Event { event: GroupEvent::Renamed { title: text(), by: text() }, text: text() },
+            Body::FriendRequest { name: text(), greeting: text() },
+            Body::Unsupported { summary: text() },
+        ];
+        for body in bodies {
+            let json = serde_json::to_string(&body).unwrap();
+            assert_eq!(serde_json::from_str::<Body>(&json).map_err(|e| e.to_string()), Ok(body), "{json}");
+        }
     }
 }
