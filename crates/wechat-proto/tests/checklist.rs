@@ -13,27 +13,53 @@ fn root() -> PathBuf {
     PathBuf::from(here).join("../..")
 }
 
-/// The names of all functions in the Rust files below a folder.
-fn functions(folder: &Path, names: &mut BTreeSet<String>) {
+/// The names of all tests in the Rust files below a folder; one that is ignored tests nothing.
+fn tests(folder: &Path, names: &mut BTreeSet<String>) {
     let Ok(entries) = fs::read_dir(folder) else { return };
     for path in entries.map(|entry| entry.unwrap().path()) {
         if path.is_dir() && path.file_name().is_some_and(|name| name != "target") {
-            functions(&path, names);
+            tests(&path, names);
         } else if path.extension().is_some_and(|extension| extension == "rs") {
             let text = fs::read_to_string(&path).unwrap();
-            for after in text.split("fn ").skip(1) {
-                let end = after.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(after.len());
-                names.insert(after[..end].to_owned());
-            }
+            names.extend(tests_of(&text));
         }
     }
 }
 
-fn all_functions() -> BTreeSet<String> {
+/// Functions with an attribute of a test above them.
+fn tests_of(text: &str) -> Vec<String> {
+    let (mut found, mut is_test, mut is_ignored) = (Vec::new(), false, false);
+    for line in text.lines().map(str::trim) {
+        if line.starts_with("#[") {
+            is_test |= line.starts_with("#[test]") || line.starts_with("#[tokio::test");
+            is_ignored |= line.starts_with("#[ignore");
+            continue;
+        }
+        if line.starts_with("//") || line.is_empty() {
+            continue;
+        }
+        let name = line.strip_prefix("async ").unwrap_or(line).strip_prefix("fn ");
+        if let Some(name) = name.filter(|_| is_test && !is_ignored) {
+            let end = name.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(name.len());
+            found.push(name[..end].to_owned());
+        }
+        (is_test, is_ignored) = (false, false);
+    }
+    found
+}
+
+fn all_tests() -> BTreeSet<String> {
     let mut names = BTreeSet::new();
-    functions(&root().join("crates"), &mut names);
-    functions(&root().join("tests"), &mut names);
+    tests(&root().join("crates"), &mut names);
+    tests(&root().join("tests"), &mut names);
     names
+}
+
+#[test]
+fn only_what_runs_counts_as_a_test() {
+    let text = "#[test]\nfn a_b_c() {}\nfn helps() {}\n#[test]\n#[ignore = \"x\"]\nfn sleeps() {}\n\
+                #[tokio::test(start_paused = true)]\nasync fn d_e_f() {}\n";
+    assert_eq!(tests_of(text), ["a_b_c", "d_e_f"]);
 }
 
 /// What stands in back quotes and looks like a test: lower case with three words or more.
@@ -66,10 +92,10 @@ fn all_81_items_are_listed_in_order_with_an_answer() {
 #[test]
 fn every_test_that_the_page_names_exists() {
     let page = fs::read_to_string(root().join("docs/webwx-checklist.md")).unwrap();
-    let functions = all_functions();
+    let tests = all_tests();
     let named = named_tests(&page);
     assert!(named.len() > 80, "{}", named.len());
-    let missing: Vec<_> = named.iter().filter(|name| !functions.contains(**name)).collect();
+    let missing: Vec<_> = named.iter().filter(|name| !tests.contains(**name)).collect();
     assert!(missing.is_empty(), "{missing:?}");
 }
 
@@ -82,8 +108,8 @@ fn every_test_named_after_an_item_is_on_the_page() {
         digits
             .is_some_and(|digits| digits.bytes().take(2).all(|b| b.is_ascii_digit()) && digits.ends_with('_'))
     };
-    let functions = all_functions();
+    let tests = all_tests();
     let forgotten: Vec<_> =
-        functions.iter().filter(is_item).filter(|name| !named.contains(name.as_str())).collect();
+        tests.iter().filter(is_item).filter(|name| !named.contains(name.as_str())).collect();
     assert!(forgotten.is_empty(), "{forgotten:?}");
 }
