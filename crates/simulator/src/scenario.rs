@@ -94,10 +94,11 @@ impl Cast {
                 let friend = *dice.pick(&self.friends);
                 (friend, friend, Kind::text(dice.line(&PRIVATE)))
             }
-            84..88 => {
+            84..86 => {
                 let friend = *dice.pick(&self.friends);
                 (friend, Who::Own, Kind::text(dice.line(&PHONE)))
             }
+            86..88 => (Who::Group(self.family), Who::Own, Kind::text(dice.line(&PHONE))),
             88..92 => {
                 let from = self.member(world, self.family, dice);
                 (Who::Group(self.family), from, Kind::Image)
