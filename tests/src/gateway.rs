@@ -29,11 +29,21 @@ pub struct GatewayOptions {
     pub sends_per_minute: u32,
     /// What is logged.
     pub log_filter: String,
+    /// The database; empty: the default.
+    pub store: String,
+    /// Further variables of its environment.
+    pub env: Vec<(String, String)>,
 }
 
 impl Default for GatewayOptions {
     fn default() -> Self {
-        Self { data_dir: PathBuf::new(), sends_per_minute: 6_000, log_filter: "info".to_owned() }
+        Self {
+            data_dir: PathBuf::new(),
+            sends_per_minute: 6_000,
+            log_filter: "info".to_owned(),
+            store: String::new(),
+            env: Vec::new(),
+        }
     }
 }
 
@@ -47,6 +57,7 @@ pub struct Gateway {
     config: PathBuf,
     data_dir: PathBuf,
     log: PathBuf,
+    env: Vec<(String, String)>,
     program: Option<Program>,
 }
 
@@ -66,9 +77,13 @@ impl Gateway {
             true => scratch.join("data"),
             false => options.data_dir.clone(),
         };
+        let store = match options.store.as_str() {
+            "" => String::new(),
+            url => format!("[store]\nurl = {url:?}\n"),
+        };
         let text = format!(
             "data_dir = {data_dir:?}\n\
-             [wechat]\nservice = {service:?}\n\
+             {store}[wechat]\nservice = {service:?}\n\
              [irc.server]\nlisten = [\"127.0.0.1:{irc}\"]\n\
              [web]\nlisten = \"127.0.0.1:{web}\"\n\
              [limits]\naccounts_per_user = 10000\nsends_per_minute = {}\n\
@@ -82,6 +97,7 @@ impl Gateway {
             config,
             data_dir,
             log: scratch.join("gateway.log"),
+            env: options.env.clone(),
             program: None,
         })
     }
@@ -104,7 +120,9 @@ impl Gateway {
     pub fn launch(&mut self) -> Result<()> {
         ensure!(self.program.is_none(), "the gateway runs already");
         let args = ["run".into(), "-c".into(), self.config.clone().into_os_string()];
-        let (program, _) = Program::start("wxgate", &args, &[("RUST_BACKTRACE", "1")], &self.log, false)?;
+        let mut env = vec![("RUST_BACKTRACE", "1")];
+        env.extend(self.env.iter().map(|(name, value)| (name.as_str(), value.as_str())));
+        let (program, _) = Program::start("wxgate", &args, &env, &self.log, false)?;
         self.program = Some(program);
         Ok(())
     }

@@ -130,10 +130,20 @@ impl Program {
 
     /// Resident memory in bytes.
     pub fn rss_bytes(&self) -> Result<u64> {
+        self.memory("VmRSS:")
+    }
+
+    /// Source: `man 5 proc_pid_status`.
+    fn memory(&self, field: &str) -> Result<u64> {
         let status = self.proc("status")?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let line = status.lines().find_map(|line| line.strip_prefix(field));
         let kib = line.and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok());
-        Ok(kib.ok_or_else(|| anyhow!("no VmRSS of {}", self.name))? * 1024)
+        Ok(kib.ok_or_else(|| anyhow!("no {field} of {}", self.name))? * 1024)
+    }
+
+    /// The most resident memory that it ever had, in bytes.
+    pub fn peak_rss_bytes(&self) -> Result<u64> {
+        self.memory("VmHWM:")
     }
 
     /// Processor time used so far, user and system.

@@ -44,6 +44,7 @@ impl Default for SimOptions {
 pub struct Sim {
     /// Where it listens, `127.0.0.1:port`.
     pub address: String,
+    scheme: &'static str,
     program: Program,
     args: Vec<String>,
     log: PathBuf,
@@ -63,8 +64,17 @@ pub struct Person {
 impl Sim {
     /// Starts it and waits until it is ready.
     pub async fn start(scratch: &Scratch, options: &SimOptions) -> Result<Self> {
+        Self::start_as(scratch, options, None).await
+    }
+
+    /// The same over TLS, with a certificate that it makes and writes to `certificate`.
+    pub async fn start_tls(scratch: &Scratch, options: &SimOptions, certificate: &Path) -> Result<Self> {
+        Self::start_as(scratch, options, Some(certificate)).await
+    }
+
+    async fn start_as(scratch: &Scratch, options: &SimOptions, certificate: Option<&Path>) -> Result<Self> {
         let (service, control) = (ports::free()?, ports::free()?);
-        let args = vec![
+        let mut args = vec![
             format!("--listen=127.0.0.1:{service}"),
             format!("--control=127.0.0.1:{control}"),
             format!("--accounts={}", options.accounts),
@@ -72,16 +82,20 @@ impl Sim {
             format!("--groups={}", options.groups),
             format!("--hold-seconds={}", options.hold_seconds),
         ];
+        if let Some(path) = certificate {
+            args.extend(["--tls".to_owned(), format!("--certificate={}", path.display())]);
+        }
+        let scheme = if certificate.is_some() { "https" } else { "http" };
         let log = scratch.join("simulator.log");
         let (program, ready) = launch(&args, &log).await?;
         let address = bare(&ready["service"])?;
         let control_place = Place::Tcp(bare(&ready["control"])?);
-        Ok(Self { address, program, args, log, control: Mutex::new(None), control_place })
+        Ok(Self { address, scheme, program, args, log, control: Mutex::new(None), control_place })
     }
 
     /// The address for the configuration of a gateway.
     pub fn url(&self) -> String {
-        format!("http://{}", self.address)
+        format!("{}://{}", self.scheme, self.address)
     }
 
     /// Ends the process at once: the service is away from now on.
@@ -237,7 +251,7 @@ async fn launch(args: &[String], log: &Path) -> Result<(Program, Value)> {
 
 /// `127.0.0.1:1` of `http://127.0.0.1:1`.
 fn bare(url: &Value) -> Result<String> {
-    let address = url.as_str().and_then(|url| url.strip_prefix("http://"));
+    let address = url.as_str().and_then(|url| url.split_once("://")).map(|(_, address)| address);
     let address = address.ok_or_else(|| anyhow!("not an address: {url}"))?;
     address.parse::<SocketAddr>().with_context(|| format!("read {address}"))?;
     Ok(address.to_owned())

@@ -1,7 +1,6 @@
 //! Why a command did not do what was asked, sorted by whose fault it is.
 
 use std::fmt;
-use std::process::ExitCode;
 
 /// Whose fault it is; the number is the exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,10 +43,6 @@ impl Failure {
 
     pub(crate) fn bug(message: impl Into<String>) -> Self {
         Self { fault: Fault::Bug, message: message.into() }
-    }
-
-    pub(crate) fn code(&self) -> ExitCode {
-        ExitCode::from(self.fault as u8)
     }
 }
 

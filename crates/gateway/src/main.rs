@@ -20,7 +20,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use crate::failure::Fault;
+use crate::failure::{Failure, Fault};
 
 fn main() -> ExitCode {
     std::panic::set_hook(Box::new(|info| {
@@ -32,15 +32,33 @@ fn main() -> ExitCode {
         );
     }));
     let cli = cli::Cli::parse();
-    match catch_unwind(AssertUnwindSafe(|| cli::execute(cli))) {
-        Ok(Ok(())) => ExitCode::SUCCESS,
+    ExitCode::from(code(|| cli::execute(cli)))
+}
+
+/// Runs a command and says with which code the program ends.
+fn code(command: impl FnOnce() -> Result<(), Failure>) -> u8 {
+    match catch_unwind(AssertUnwindSafe(command)) {
+        Ok(Ok(())) => 0,
         Ok(Err(failure)) => {
             // Without words the command has said what there was to say.
             if !failure.message.is_empty() {
                 eprintln!("wxgate: {failure}");
             }
-            failure.code()
+            failure.fault as u8
         }
-        Err(_) => ExitCode::from(Fault::Bug as u8),
+        Err(_) => Fault::Bug as u8,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_ends_with_the_code_of_a_bug_and_a_failure_with_its_own() {
+        assert_eq!(code(|| panic!("the test says so")), 70);
+        assert_eq!(code(|| Err(Failure::bug("the test says so"))), 70);
+        assert_eq!(code(|| Err(Failure::environment("the test says so"))), 4);
+        assert_eq!(code(|| Ok(())), 0);
     }
 }

@@ -4,6 +4,7 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
@@ -221,6 +222,29 @@ fn without_a_gateway_commands_say_how_to_start_it() {
     }
 }
 
+/// Both ends are this program: an answer that one of them does not understand is nobody else's fault.
+#[test]
+fn an_answer_that_is_not_understood_is_code_70() {
+    let home = Home::new("bug");
+    home.configure("");
+    std::fs::create_dir(home.0.join("data")).unwrap();
+    let socket = UnixListener::bind(home.0.join("data/wxgate.sock")).unwrap();
+    let answering = std::thread::spawn(move || {
+        let (mut stream, _) = socket.accept().unwrap();
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            let mut byte = [0];
+            stream.read_exact(&mut byte).unwrap();
+            head.push(byte[0]);
+        }
+        stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\nno json").unwrap();
+    });
+    let done = home.run(&["user", "list"]);
+    answering.join().unwrap();
+    assert_eq!(done.code, 70, "{}", done.err);
+    assert!(done.err.starts_with("wxgate: the gateway's answer is not understood"), "{}", done.err);
+}
+
 #[test]
 fn a_taken_port_is_code_4_and_named() {
     let home = Home::new("port");
@@ -331,6 +355,39 @@ fn the_demo_signs_in_talks_and_serves_media() {
     // A pipe that nobody reads must not hold the end up.
     drop(out);
     assert_eq!(demo.code(), 0);
+}
+
+#[test]
+fn the_demo_does_as_it_is_told_and_ends_by_itself() {
+    let home = Home::new("seconds");
+    let (irc, site) = (format!("127.0.0.1:{}", free_port()), format!("127.0.0.1:{}", free_port()));
+    let mut demo = home.start(&[
+        "demo",
+        "--plain",
+        "--accounts",
+        "9",
+        "--rate",
+        "50",
+        "--seconds",
+        "12",
+        "--irc",
+        &irc,
+        "--web",
+        &site,
+    ]);
+    let mut out = BufReader::new(demo.0.stdout.take().unwrap());
+    let begin = Running::line(&mut out, |_| true);
+    assert!(begin.contains("everything here is invented"), "{begin}");
+    Running::line(&mut out, |line| line.trim_start().starts_with("others") && line.contains("demo/lin:demo"));
+    let accounts = Running::line(&mut out, |line| line.trim_start().starts_with("accounts"));
+    assert!(accounts.contains("lin, mei") && accounts.contains("and 1 more"), "{accounts}");
+    Running::line(&mut out, |line| line.contains(&format!("http://{site}/")));
+    let mut rest = String::new();
+    out.read_to_string(&mut rest).unwrap();
+    assert_eq!(demo.code(), 0, "{rest}");
+    assert!(rest.trim_end().ends_with("Ending the demo …"), "{rest}");
+    assert!(!rest.contains('\x1b'), "--plain moves the cursor or colours: {rest:?}");
+    assert!(TcpListener::bind(&irc).is_ok() && TcpListener::bind(&site).is_ok(), "a port is still held");
 }
 
 #[test]

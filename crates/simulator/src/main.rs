@@ -1,6 +1,7 @@
 //! Runs the simulated service until it is stopped.
 
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Parser;
@@ -49,6 +50,9 @@ struct Options {
     /// Speak HTTPS with a certificate made at start (feature `tls`).
     #[arg(long)]
     tls: bool,
+    /// Write that certificate there, in PEM, for clients that are to trust it.
+    #[arg(long, requires = "tls")]
+    certificate: Option<PathBuf>,
     /// Let people talk and answer.
     #[arg(long)]
     demo: bool,
@@ -82,7 +86,7 @@ async fn main() -> Result<(), Failure> {
     }
     let listener = TcpListener::bind(options.listen).await?;
     let service = if options.tls {
-        start_tls(world.clone(), listener)?
+        start_tls(world.clone(), listener, options.certificate.as_deref())?
     } else {
         serve(world.clone(), listener).await?
     };
@@ -113,12 +117,23 @@ async fn main() -> Result<(), Failure> {
 }
 
 #[cfg(feature = "tls")]
-fn start_tls(world: World, listener: TcpListener) -> Result<ServerHandle, Failure> {
-    let (handle, _certificate) = wxgate_simulator::serve_tls(world, listener)?;
+fn start_tls(
+    world: World,
+    listener: TcpListener,
+    certificate: Option<&Path>,
+) -> Result<ServerHandle, Failure> {
+    let (handle, pem) = wxgate_simulator::serve_tls(world, listener)?;
+    if let Some(path) = certificate {
+        std::fs::write(path, pem).map_err(|e| format!("cannot write {}: {e}", path.display()))?;
+    }
     Ok(handle)
 }
 
 #[cfg(not(feature = "tls"))]
-fn start_tls(_world: World, _listener: TcpListener) -> Result<ServerHandle, Failure> {
+fn start_tls(
+    _world: World,
+    _listener: TcpListener,
+    _certificate: Option<&Path>,
+) -> Result<ServerHandle, Failure> {
     Err("this program was built without TLS: build it with --features tls".into())
 }

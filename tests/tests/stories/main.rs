@@ -6,5 +6,8 @@ mod bad_lines;
 mod environment;
 mod first_path;
 mod floor;
+mod media;
 mod people;
 mod session_end;
+mod surroundings;
+mod terminal;

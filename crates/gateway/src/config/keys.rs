@@ -196,7 +196,8 @@ const WECHAT: Section = Section {
             Kind::Url,
             "\"\"",
             "Empty: the real host families. An address such as \"http://127.0.0.1:9000\" sends everything\n\
-             that would go to them there, paths unchanged (tests, demo, relays).",
+             that would go to them there, paths unchanged (tests, demo, relays).\n\
+             A relay with a certificate of its own is trusted when the environment names it: SSL_CERT_FILE=FILE.",
         ),
         key(
             "profile",

@@ -9,7 +9,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::Response;
 use bytes::Bytes;
 use futures_util::stream;
-use wxgate_contract::{MediaError, MediaId, MediaInfo, MediaReader, MediaState};
+use wxgate_contract::{MediaError, MediaId, MediaInfo, MediaReader, MediaState, MediaVault, Stop};
 
 use super::links::{Opened, cleaned};
 use super::pages;
@@ -74,25 +74,25 @@ async fn answer(parts: &Parts, token: &str, headers: &HeaderMap) -> Response {
             return pages::words(StatusCode::NOT_FOUND, "Not found", words);
         }
     };
-    match arrived(parts, media).await {
+    match arrived(&*parts.vault, &parts.stop, media).await {
         Ok(Some(info)) => match &info.state {
             MediaState::Ready => send(parts, &info, left_s, headers).await,
             MediaState::Failed { why } => {
                 let words = format!("This attachment could not be had from WeChat: {why}.");
                 pages::words(StatusCode::NOT_FOUND, "Not available", &words)
             }
-            MediaState::Pending => {
-                let words = "This attachment is still on its way from WeChat. Try again in a few seconds.";
-                let mut response = pages::words(StatusCode::SERVICE_UNAVAILABLE, "Not here yet", words);
-                response
-                    .headers_mut()
-                    .insert(header::RETRY_AFTER, header::HeaderValue::from_static(RETRY_AFTER));
-                response
-            }
+            MediaState::Pending => not_yet(),
         },
         Ok(None) => gone(),
         Err(error) => failed(&error),
     }
+}
+
+fn not_yet() -> Response {
+    let words = "This attachment is still on its way from WeChat. Try again in a few seconds.";
+    let mut response = pages::words(StatusCode::SERVICE_UNAVAILABLE, "Not here yet", words);
+    response.headers_mut().insert(header::RETRY_AFTER, header::HeaderValue::from_static(RETRY_AFTER));
+    response
 }
 
 fn gone() -> Response {
@@ -106,12 +106,16 @@ fn failed(error: &MediaError) -> Response {
 }
 
 /// What is known once the bytes are here, or when waiting is over.
-async fn arrived(parts: &Parts, media: MediaId) -> Result<Option<MediaInfo>, MediaError> {
+async fn arrived(
+    vault: &dyn MediaVault,
+    stop: &Stop,
+    media: MediaId,
+) -> Result<Option<MediaInfo>, MediaError> {
     let deadline = tokio::time::Instant::now() + PATIENCE;
     loop {
-        let info = parts.vault.info(media).await?;
+        let info = vault.info(media).await?;
         let is_pending = matches!(&info, Some(info) if info.state == MediaState::Pending);
-        if !is_pending || tokio::time::Instant::now() >= deadline || parts.stop.is_stopping() {
+        if !is_pending || tokio::time::Instant::now() >= deadline || stop.is_stopping() {
             return Ok(info);
         }
         tokio::time::sleep(LOOK_EVERY).await;
@@ -212,4 +216,60 @@ fn pieces(
         let left = left - piece.len() as u64;
         Ok(Some((piece, (reader, left))))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use wxgate_contract::conformance::Double;
+    use wxgate_contract::{Batch, FarEnd, PendingMedia, StopHandle};
+
+    use super::*;
+
+    const MEDIA: MediaId = MediaId([7; 16]);
+
+    async fn announced() -> Double {
+        let double = Double::new();
+        let pending = PendingMedia {
+            media: MEDIA,
+            source: Bytes::new(),
+            name: "a.jpg".to_owned(),
+            mime: "image/jpeg".to_owned(),
+        };
+        let batch = Batch { media: vec![pending], ..Batch::default() };
+        double.commit(&"wechat:a".into(), batch).await.unwrap();
+        double
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_does_not_arrive_is_waited_for_and_then_asked_for_again() {
+        let (double, (_handle, stop)) = (announced().await, StopHandle::new());
+        let begin = tokio::time::Instant::now();
+        let info = arrived(&double, &stop, MEDIA).await.unwrap().unwrap();
+        assert_eq!(info.state, MediaState::Pending);
+        let waited = begin.elapsed();
+        assert!(waited >= PATIENCE && waited < PATIENCE + 2 * LOOK_EVERY, "{waited:?}");
+        let response = not_yet();
+        assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(response.headers()[header::RETRY_AFTER], RETRY_AFTER);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_arrives_meanwhile_is_served_at_once_and_a_stop_waits_for_nothing() {
+        let (double, (handle, stop)) = (announced().await, StopHandle::new());
+        let later = Duration::from_secs(5);
+        let (double, begin) = (Arc::new(double), tokio::time::Instant::now());
+        let (info, ()) = tokio::join!(arrived(&*double, &stop, MEDIA), async {
+            tokio::time::sleep(later).await;
+            double.put_media(MEDIA, "a.jpg", "image/jpeg", &b"bytes"[..]);
+        });
+        assert_eq!(info.unwrap().unwrap().state, MediaState::Ready);
+        assert!(begin.elapsed() <= later + LOOK_EVERY, "{:?}", begin.elapsed());
+
+        let (double, begin) = (announced().await, tokio::time::Instant::now());
+        handle.stop();
+        assert_eq!(arrived(&double, &stop, MEDIA).await.unwrap().unwrap().state, MediaState::Pending);
+        assert!(begin.elapsed() < LOOK_EVERY, "{:?}", begin.elapsed());
+    }
 }
