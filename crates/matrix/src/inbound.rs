@@ -56,8 +56,12 @@ pub(crate) enum Taken {
 struct Words {
     #[serde(default)]
     events: Vec<Box<RawValue>>,
-    #[serde(default, alias = "de.sorunome.msc2409.ephemeral")]
-    ephemeral: Vec<Box<RawValue>>,
+    #[serde(default)]
+    ephemeral: Option<Vec<Box<RawValue>>>,
+    /// The same from before it became a part of the specification. Synapse sends both at once.
+    /// Source: Synapse 1.163, seen in its transactions.
+    #[serde(default, rename = "de.sorunome.msc2409.ephemeral")]
+    unstable_ephemeral: Vec<Box<RawValue>>,
 }
 
 /// One thing said, and the room it was said in.
@@ -145,7 +149,7 @@ impl Inbound {
         if draft.said.iter().any(|said| !said.media.is_empty()) {
             self.files.notify_one();
         }
-        for raw in &words.ephemeral {
+        for raw in words.ephemeral.as_ref().unwrap_or(&words.unstable_ephemeral) {
             draft.effects.extend(effects::ephemeral(raw));
         }
         for effect in draft.effects {

@@ -127,7 +127,10 @@ impl World {
             }
             room.events.push(event.clone());
         }
-        self.queue.push_back((n.to_string(), json!({ "events": [event] })));
+        // As Synapse does where the registration asks for them: both names at once, also when empty.
+        let unstable = "de.sorunome.msc2409.ephemeral";
+        let body = json!({ "events": [event], "ephemeral": [], unstable: [] });
+        self.queue.push_back((n.to_string(), body));
         event_id
     }
 
