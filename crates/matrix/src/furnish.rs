@@ -47,9 +47,11 @@ impl Shared {
         if let Some(puppet) = &puppet {
             self.move_in(room, puppet).await?;
         }
-        self.name_room(room, profile).await?;
-        self.set_powers(room, profile, owner.as_deref()).await?;
-        self.put_into_space(room).await?;
+        if !room.is_handed_over {
+            self.name_room(room, profile).await?;
+            self.set_powers(room, profile, owner.as_deref()).await?;
+            self.put_into_space(room).await?;
+        }
         if room.is_direct {
             return Ok(());
         }
@@ -58,8 +60,8 @@ impl Shared {
             self.follow_members(room, members).await?;
         }
         match room.avatar.is_empty() || room.members != before {
-            true => self.hang_picture(room).await,
-            false => Ok(()),
+            true if !room.is_handed_over => self.hang_picture(room).await,
+            _ => Ok(()),
         }
     }
 

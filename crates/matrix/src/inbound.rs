@@ -23,6 +23,7 @@ use crate::shared::Shared;
 use crate::trouble::Trouble;
 use effects::Effect;
 use event::Event;
+pub(crate) use message::PREFIX;
 
 /// Transactions that may wait. A homeserver sends the next one after the answer to the last.
 pub(crate) const TRANSACTIONS: usize = 2;

@@ -53,6 +53,9 @@ pub(crate) struct Room {
     /// People without an account of their own may speak here through the account.
     #[serde(default)]
     pub(crate) relay: bool,
+    /// Somebody made it and handed it over: its name, picture and powers are their affair.
+    #[serde(default)]
+    pub(crate) is_handed_over: bool,
     /// The owner left by hand; what is said next invites them again.
     #[serde(default)]
     pub(crate) owner_left: bool,
@@ -85,6 +88,7 @@ impl Room {
             name,
             topic,
             relay: false,
+            is_handed_over: false,
             owner_left: false,
             puppet_in: false,
             listed: false,
@@ -317,6 +321,17 @@ impl Memory {
         self.save(notes).await?;
         self.chats.keep(&room.room_id, room.chat.clone());
         Ok(self.rooms.keep(lane.as_str(), room))
+    }
+
+    /// A room mirrors its chat no longer: both directions in one commit.
+    pub(crate) async fn closed(&self, chat: &ChatRef, room_id: &str) -> Result<(), FarError> {
+        let lane = chat.mirrored_on(&self.network).chat;
+        let gone = |key| Note { key, value: None, is_secret: false };
+        let keys = [self.rooms.key(lane.as_str()), self.chats.key(room_id)];
+        self.save(keys.map(gone).into()).await?;
+        self.rooms.recent().remove(lane.as_str());
+        self.chats.recent().remove(room_id);
+        Ok(())
     }
 
     /// The room of a chat.

@@ -54,7 +54,7 @@ impl Shared {
     }
 
     /// What the creation of a room says that it mirrors, if the bot made it.
-    async fn made_for(&self, room_id: &str) -> Result<Option<ChatRef>, Trouble> {
+    pub(crate) async fn made_for(&self, room_id: &str) -> Result<Option<ChatRef>, Trouble> {
         let question = GetStateEvent { room_id, kind: "m.room.create" };
         let created = match self.client.call(self.bot(), &question).await {
             Ok(created) => created,

@@ -86,7 +86,7 @@ async fn run(config: MatrixConfig, ctx: AdapterContext) -> Result<Stopped, Adapt
         .spawn(Inbound::new(Arc::clone(&shared), effect, Arc::clone(&files)).run(transactions, stop.clone()));
     tasks.spawn(Fetcher { shared: Arc::clone(&shared), bell: files }.run(stop.clone()));
     tasks.spawn(effects::run(Arc::clone(&shared), effects, addressed, stop.clone()));
-    tasks.spawn(crate::desk::run(Arc::clone(&shared), questions, stop.clone()));
+    tasks.spawn(crate::management::run(Arc::clone(&shared), questions, stop.clone()));
     tasks.spawn(greet::run(Arc::clone(&shared), seed, stop.clone()));
     shared.chores.look_through_everything();
     tasks.spawn(chores::run(Arc::clone(&shared), stop.clone()));

@@ -28,6 +28,8 @@ pub(crate) struct Addressed {
     pub(crate) sender: String,
     /// Without the prefix.
     pub(crate) text: String,
+    /// It began with the prefix, so it is meant for the bot wherever it was said.
+    pub(crate) has_prefix: bool,
     /// What it answers to.
     pub(crate) reply_to: Option<String>,
 }

@@ -124,15 +124,14 @@ fn refusal(event: &Event, why: &str) -> Effect {
 
 /// Text that is meant for the bot.
 fn addressed(event: &Event) -> Option<Effect> {
-    let text = match message::command(event) {
-        Some(command) => command.to_owned(),
-        None => message::plain_text(event)?.to_owned(),
-    };
+    let command = message::command(event);
+    let text = command.or_else(|| message::plain_text(event))?.to_owned();
     Some(Effect::Addressed(super::effects::Addressed {
         room_id: event.room_id.clone(),
         event_id: event.event_id.clone(),
         sender: event.sender.clone(),
         text,
+        has_prefix: command.is_some(),
         reply_to: message::reply_to(&event.content).map(str::to_owned),
     }))
 }

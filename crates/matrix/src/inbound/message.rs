@@ -12,7 +12,9 @@ use crate::format::html::{Plain, to_plain};
 pub(super) use file::FileHeard;
 
 /// What commands in a room that mirrors a chat begin with.
-pub(crate) const PREFIX: &str = "!wechat";
+pub(crate) const PREFIX: &str = "!wx";
+/// The same for people who know it from other bridges.
+const LONG_PREFIX: &str = "!wechat";
 
 /// What was heard.
 pub(super) enum Heard {
@@ -45,7 +47,8 @@ impl Sentence {
 
 /// The command in an event, without the prefix.
 pub(super) fn command(event: &Event) -> Option<&str> {
-    let rest = plain_text(event)?.strip_prefix(PREFIX)?;
+    let text = plain_text(event)?;
+    let rest = text.strip_prefix(LONG_PREFIX).or_else(|| text.strip_prefix(PREFIX))?;
     (rest.is_empty() || rest.starts_with(char::is_whitespace)).then(|| rest.trim())
 }
 

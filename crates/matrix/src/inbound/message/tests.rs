@@ -52,6 +52,8 @@ fn a_command_begins_with_the_whole_prefix() {
     let say = |body: &str| event("m.room.message", json!({ "msgtype": "m.text", "body": body }));
     assert_eq!(command(&say("!wechat sync now")), Some("sync now"));
     assert_eq!(command(&say("!wechat")), Some(""));
+    assert_eq!(command(&say("!wx help")), Some("help"));
+    assert_eq!(command(&say("!wxyz")), None);
     assert_eq!(command(&say("!wechatter")), None);
 }
 

@@ -1,0 +1,51 @@
+//! People and groups: looking for them, and opening their rooms before they say something.
+
+use wxgate_contract::ChatKind;
+
+use super::answer::Answer;
+use super::pick::{FOUND, Words};
+use super::words::Wish;
+use super::{No, Question, no};
+use crate::api::membership::Invite;
+use crate::shared::Shared;
+
+impl Shared {
+    pub(super) async fn search(&self, question: &Question, wish: &Wish) -> Result<Answer, No> {
+        let (_, accounts) = self.accounts_of(&question.addressed.sender).await?;
+        if accounts.is_empty() {
+            return no("You have no WeChat account here yet.");
+        }
+        let found = self.find_chats(&accounts, &Words::new(&wish.rest)).await?;
+        if found.is_empty() {
+            return no("Nobody and no group has that name.");
+        }
+        let mut answer = Answer::of(match found.len() {
+            FOUND => "Among others I found:",
+            _ => "I found:",
+        });
+        for one in &found {
+            let what = if one.kind == ChatKind::Group { " (group)" } else { "" };
+            answer = answer.item().strong(&one.name).text(&format!("{what}{} – ", one.detail));
+            answer = match self.memory.room_of(&one.chat).await? {
+                Some(room) => answer.link(&room.room_id, "its room"),
+                None => answer.code(&format!("start-chat {}", one.id(accounts.len()))),
+            };
+        }
+        Ok(answer)
+    }
+
+    pub(super) async fn start_chat(&self, question: &Question, wish: &Wish) -> Result<Answer, No> {
+        let sender = &question.addressed.sender;
+        let (_, accounts) = self.accounts_of(sender).await?;
+        let found = self.pick(&accounts, &wish.rest, "start-chat").await?;
+        let room = self.room(&found.chat).await?;
+        // In a new room they are invited already, and one who is in it cannot be.
+        match self.client.call(self.bot(), &Invite { room_id: &room.room_id, user_id: sender }).await {
+            Err(error) if error.is_passing() => Err(error.into()),
+            _ => Ok(Answer::of("Here is the room with ")
+                .strong(&found.name)
+                .text(": ")
+                .link(&room.room_id, &found.name)),
+        }
+    }
+}

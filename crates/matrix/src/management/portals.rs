@@ -1,0 +1,154 @@
+//! Rooms of chats: what their owner can change about them.
+
+use serde_json::Value;
+use wxgate_contract::ChatRef;
+
+use super::answer::Answer;
+use super::words::Wish;
+use super::{No, Question, no};
+use crate::api::membership::{JoinedMembers, Leave};
+use crate::api::room::{DeleteAlias, GetState, GetStateEvent};
+use crate::chores::Chore;
+use crate::client::{Actor, CallError};
+use crate::config::Level;
+use crate::memory::Room;
+use crate::names::Who;
+use crate::rooms::creator_is_listed;
+use crate::shared::Shared;
+
+/// What somebody needs to hand a room of theirs over. Source: client-server API, `m.room.power_levels`:
+/// the default for changing a room's state.
+const MAY_CHANGE_STATE: i64 = 50;
+
+impl Shared {
+    /// Looks again at names, members and pictures: of one chat, or of all rooms.
+    pub(super) async fn sync(&self, question: &Question) -> Result<Answer, No> {
+        if question.chat.is_some() {
+            self.chores.add(Chore::Room(self.own_chat(question).await?.clone()));
+            return Ok(Answer::of("This room is being brought up to date."));
+        }
+        if question.level < Level::Admin {
+            return no("Say that in the room of a chat.");
+        }
+        self.chores.look_through_everything();
+        Ok(Answer::of("The rooms are being brought up to date."))
+    }
+
+    /// Lets others speak through the account, or not.
+    pub(super) async fn set_relay(&self, question: &Question, is_on: bool) -> Result<Answer, No> {
+        let chat = self.own_chat(question).await?;
+        let room_id = &question.addressed.room_id;
+        if let Some(room) = self.memory.room_of(chat).await?.filter(|room| room.room_id != *room_id) {
+            let answer = Answer::of("This is an earlier room of the chat; its present one is ");
+            return Err(No::Because(answer.link(&room.room_id, "here").text(".")));
+        }
+        self.memory.update_room(chat, room_id, |room| room.relay = is_on).await?;
+        Ok(Answer::of(match is_on {
+            true => {
+                "From now on everybody here with permission speaks through your account, with their name in front."
+            }
+            false => "From now on only you speak through your account here.",
+        }))
+    }
+
+    /// Makes a room of somebody's the room of a chat.
+    pub(super) async fn bridge(&self, question: &Question, wish: &Wish) -> Result<Answer, No> {
+        let asked = &question.addressed;
+        if question.chat.is_some() {
+            return no("This room mirrors a chat already; only one fits in.");
+        }
+        if self.is_private(&asked.room_id).await? {
+            return no("Say that in the room that is to mirror the chat, after inviting me there.");
+        }
+        if self.power_of(&asked.room_id, &asked.sender).await? < MAY_CHANGE_STATE {
+            return no("Only a moderator of this room can do that.");
+        }
+        let (_, accounts) = self.accounts_of(&asked.sender).await?;
+        let found = self.pick(&accounts, &wish.rest, "bridge").await?;
+        if let Some(room) = self.memory.room_of(&found.chat).await? {
+            let answer = Answer::of("That chat has a room: ").link(&room.room_id, &found.name).text("; say ");
+            return Err(No::Because(
+                answer.code(&format!("{} delete-portal", crate::inbound::PREFIX)).text(" there first."),
+            ));
+        }
+        let (room_id, nothing) = (asked.room_id.clone(), String::new);
+        let room = Room::new(room_id, found.chat.clone(), false, nothing(), nothing());
+        let room = Room { is_handed_over: true, ..room };
+        self.memory.opened(room).await?;
+        self.chores.add(Chore::Room(found.chat.clone()));
+        Ok(Answer::of("This room mirrors ").strong(&found.name).text(" from now on."))
+    }
+
+    async fn power_of(&self, room_id: &str, user_id: &str) -> Result<i64, CallError> {
+        let created = self.client.call(self.bot(), &GetStateEvent { room_id, kind: "m.room.create" }).await?;
+        // Up to room version 11 the creator stands in the levels like everybody else.
+        let also = created.content.get("additional_creators").and_then(Value::as_array);
+        let is_creator =
+            created.sender == user_id || also.is_some_and(|also| also.iter().any(|id| id == user_id));
+        if is_creator && !creator_is_listed(version(&created.content)) {
+            return Ok(i64::MAX);
+        }
+        let levels = GetState { room_id, kind: "m.room.power_levels", state_key: "" };
+        let levels = self.client.call(self.bot(), &levels).await?;
+        let of_user = levels.get("users").and_then(|users| users.get(user_id));
+        let level = of_user.or_else(|| levels.get("users_default")).and_then(Value::as_i64);
+        Ok(level.unwrap_or(0))
+    }
+
+    /// Ends what `bridge` began; the room is left as it is.
+    pub(super) async fn unbridge(&self, question: &Question) -> Result<Answer, No> {
+        let chat = self.own_chat(question).await?.clone();
+        let room_id = &question.addressed.room_id;
+        // What it mirrors stands in its creation for ever; it would be taken for lost and found again.
+        if self.made_for(room_id).await?.is_some() {
+            let answer = Answer::of("I made this room for the chat; say ");
+            return Err(No::Because(
+                answer.code(&format!("{} delete-portal", crate::inbound::PREFIX)).text("."),
+            ));
+        }
+        self.forget_room(&chat, room_id).await?;
+        self.ghosts_leave(room_id).await?;
+        Ok(Answer::of(
+            "This room mirrors nothing any more. The chat gets another one when something is said in it.",
+        ))
+    }
+
+    /// Leaves the room of a chat, which gets another one when it is needed.
+    pub(super) async fn delete_portal(&self, question: &Question) -> Result<Answer, No> {
+        let chat = self.own_chat(question).await?.clone();
+        let room_id = &question.addressed.room_id;
+        self.forget_room(&chat, room_id).await?;
+        let said =
+            Answer::of("I leave this room now. The chat gets another one when something is said in it.");
+        self.answer(room_id, &question.addressed.event_id, &said).await?;
+        self.ghosts_leave(room_id).await?;
+        self.client.call(self.bot(), &Leave { room_id }).await?;
+        Err(No::Silent)
+    }
+
+    /// The alias first: as long as the note stands, nothing opens the chat anew.
+    async fn forget_room(&self, chat: &ChatRef, room_id: &str) -> Result<(), No> {
+        let alias = self.names.full_alias(&self.names.alias(chat));
+        match self.client.call(self.bot(), &DeleteAlias { alias: &alias }).await {
+            Err(error) if error.is_passing() => return Err(error.into()),
+            // A room that somebody handed over has no alias of ours.
+            _ => {}
+        }
+        self.memory.closed(chat, room_id).await?;
+        Ok(())
+    }
+
+    async fn ghosts_leave(&self, room_id: &str) -> Result<(), CallError> {
+        let members = self.client.call(self.bot(), &JoinedMembers { room_id }).await?;
+        for user_id in members.joined.keys().filter(|id| self.names.who(id) == Who::Ghost) {
+            let actor = Actor::As { user_id, device_id: None };
+            self.client.call(actor, &Leave { room_id }).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Source: client-server API, `m.room.create`: a room without a version is of the first.
+fn version(created: &Value) -> &str {
+    created.get("room_version").and_then(Value::as_str).unwrap_or("1")
+}
