@@ -42,6 +42,8 @@ pub(crate) enum Actor<'a> {
     Puppet { token: &'a Secret, user_id: &'a str, device_id: Option<&'a str> },
     /// Somebody who gave us a token of their own.
     Token(&'a Secret),
+    /// Nobody: for what anybody may ask.
+    Nobody,
 }
 
 /// Why a call gave no answer.
@@ -233,6 +235,7 @@ impl Client {
             Actor::As { user_id, device_id } => (&self.as_token, Some(user_id), device_id),
             Actor::Puppet { token, user_id, device_id } => (token, Some(user_id), device_id),
             Actor::Token(token) => (token, None, None),
+            Actor::Nobody => return self.http.request(method, with_query(url, query)),
         };
         if !query.is_empty() || user_id.is_some() {
             let mut pairs = url.query_pairs_mut();
@@ -300,6 +303,13 @@ impl Client {
         }
         answer
     }
+}
+
+fn with_query(mut url: Url, query: &[(&'static str, String)]) -> Url {
+    if !query.is_empty() {
+        url.query_pairs_mut().extend_pairs(query.iter().map(|(key, value)| (*key, value.as_str())));
+    }
+    url
 }
 
 /// A minute, and a second for every 64 KiB: slower than that nobody waits for. Chosen.

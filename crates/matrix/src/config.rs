@@ -33,6 +33,8 @@ pub struct MatrixConfig {
     /// The token of the second registration, with which local users speak as themselves; empty
     /// when there is none.
     pub puppet_token: Secret,
+    /// With which managers ask in the name of any user; empty when they may not.
+    pub provisioning_secret: Secret,
     /// Localpart of the bot.
     pub bot_localpart: String,
     /// Display name of the bot.
@@ -91,6 +93,7 @@ impl MatrixConfig {
             as_token: Secret::default(),
             hs_token: Secret::default(),
             puppet_token: Secret::default(),
+            provisioning_secret: Secret::default(),
             bot_localpart: "wechatbot".to_owned(),
             bot_name: "WeChat bridge".to_owned(),
             prefix: "wechat_".to_owned(),

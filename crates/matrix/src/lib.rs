@@ -23,6 +23,7 @@ mod mirror;
 mod names;
 mod outbound;
 mod owners;
+mod provisioning;
 mod puppet;
 mod puppets;
 mod registration;
@@ -31,6 +32,7 @@ mod run;
 mod secret;
 mod shared;
 mod speak;
+mod states;
 mod status;
 mod trouble;
 

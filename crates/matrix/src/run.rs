@@ -19,6 +19,7 @@ use crate::config::MatrixConfig;
 use crate::inbound::effects::{self, EFFECTS};
 use crate::inbound::{Inbound, TRANSACTIONS};
 use crate::media::Fetcher;
+use crate::provisioning::{self, Provisioning};
 use crate::shared::Shared;
 use crate::{chores, greet, listen, mirror};
 
@@ -31,13 +32,19 @@ const LAST_ERRANDS: Duration = Duration::from_secs(3);
 #[derive(Debug)]
 pub struct MatrixAdapter {
     config: MatrixConfig,
+    provisioning: Arc<Provisioning>,
 }
 
 impl MatrixAdapter {
     /// The application service as configured; it listens once it runs.
     #[must_use]
     pub fn new(config: MatrixConfig) -> Self {
-        Self { config }
+        Self { config, provisioning: Provisioning::new() }
+    }
+
+    /// What managers speak, to be served under its own paths by any listener that they reach.
+    pub fn provisioning(&self) -> axum::Router {
+        provisioning::router(Arc::clone(&self.provisioning))
     }
 }
 
@@ -59,11 +66,15 @@ impl Adapter for MatrixAdapter {
     }
 
     fn run(&self, ctx: AdapterContext) -> BoxFuture<'_, Result<Stopped, AdapterError>> {
-        Box::pin(run(self.config.clone(), ctx))
+        Box::pin(run(self.config.clone(), &self.provisioning, ctx))
     }
 }
 
-async fn run(config: MatrixConfig, ctx: AdapterContext) -> Result<Stopped, AdapterError> {
+async fn run(
+    config: MatrixConfig,
+    managers: &Arc<Provisioning>,
+    ctx: AdapterContext,
+) -> Result<Stopped, AdapterError> {
     let wrong: Vec<String> = config.check().iter().map(ToString::to_string).collect();
     if !wrong.is_empty() {
         return Err(AdapterError::Fatal(format!("matrix.appservice: {}", wrong.join("; "))));
@@ -78,7 +89,9 @@ async fn run(config: MatrixConfig, ctx: AdapterContext) -> Result<Stopped, Adapt
     let (transaction, transactions) = mpsc::channel(TRANSACTIONS);
     let (effect, effects) = mpsc::channel(EFFECTS);
     let (addressed, questions) = mpsc::channel(EFFECTS);
-    let router = listen::router(shared.config.hs_token.clone(), transaction);
+    let _open = managers.open(Arc::clone(&shared));
+    let router = listen::router(shared.config.hs_token.clone(), transaction)
+        .merge(provisioning::router(Arc::clone(managers)));
     let mut tasks = JoinSet::new();
     tasks.spawn(listen::serve(listener, router, stop.clone()));
     let files = Arc::new(Notify::new());

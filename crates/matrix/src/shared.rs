@@ -12,6 +12,7 @@ use crate::memory::{Ghost, Memory};
 use crate::names::Names;
 use crate::owners::Owners;
 use crate::puppets::Puppets;
+use crate::states::States;
 
 /// The device of the bot and of every ghost: made so that transaction ids are remembered, without
 /// keys, so that nobody encrypts for it.
@@ -38,6 +39,7 @@ pub(crate) struct Shared {
     pub(crate) owners: Owners,
     pub(crate) puppets: Puppets,
     pub(crate) chores: Chores,
+    pub(crate) states: States,
     pub(crate) far: Arc<dyn FarEnd>,
     pub(crate) media: Arc<dyn MediaVault>,
     pub(crate) directory: Arc<dyn Directory>,
@@ -62,6 +64,7 @@ impl Shared {
             owners: Owners::new(Arc::clone(&ctx.directory), ctx.network.clone()),
             puppets: Puppets::default(),
             chores: Chores::default(),
+            states: States::default(),
             network: ctx.network,
             far: ctx.far,
             media: ctx.media,

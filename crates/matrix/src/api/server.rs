@@ -46,6 +46,27 @@ impl Endpoint for GetCapabilities {
     }
 }
 
+/// `GET /_matrix/federation/v1/openid/userinfo`: whose OpenID token it is. Needs no signature.
+/// Source: https://spec.matrix.org/v1.16/server-server-api/#openid
+pub(crate) struct OpenIdUser<'a> {
+    pub(crate) access_token: &'a str,
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct Subject {
+    pub(crate) sub: String,
+}
+
+impl Endpoint for OpenIdUser<'_> {
+    const NAME: &'static str = "openid userinfo";
+    type Reply = Subject;
+
+    fn call(&self) -> Call {
+        let path = "/_matrix/federation/v1/openid/userinfo";
+        Call::get(path, &[]).with_query("access_token", self.access_token)
+    }
+}
+
 /// `POST /v1/appservice/{id}/ping`: the homeserver calls our listener and says how that went. It
 /// also makes Synapse hand over at once what it kept for us.
 /// Source: https://spec.matrix.org/v1.16/application-service-api/#pinging; the Matrix notes, section 3.

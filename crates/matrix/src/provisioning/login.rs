@@ -1,0 +1,282 @@
+//! Sign-ins as processes of steps. A step is answered by the next one; a request for the next step
+//! hangs until the phone has done something.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use axum::http::StatusCode;
+use ring::rand::{SecureRandom, SystemRandom};
+use serde_json::{Value, json};
+use wxgate_contract::{Command, NetworkId, Reply, SignInStep, SignInWatch, Timestamp, UserName};
+
+use super::shapes::QR;
+use super::{Caller, HANG, OfLogin, Provisioning, Refusal};
+
+/// Sign-ins under way at once, of everybody and of one person. Chosen: codes expire after minutes, and
+/// nobody looks at four of them.
+const PROCESSES: usize = 256;
+const OF_ONE: usize = 4;
+/// A process that nobody asked about for this long is over. Chosen: three codes live six minutes.
+const FORGOTTEN: Duration = Duration::from_secs(30 * 60);
+
+/// A sign-in under way.
+struct Process {
+    owner: String,
+    user: UserName,
+    account: NetworkId,
+    steps: SignInWatch,
+    asked: Timestamp,
+    /// What is shown now, and what that came from.
+    shown: Shown,
+}
+
+/// A step as it was given out.
+#[derive(Clone)]
+struct Shown {
+    step: SignInStep,
+    number: u32,
+    txn_id: String,
+    /// Of the step before; a repetition of its submission gets this step again.
+    before: String,
+}
+
+/// The sign-ins under way, by process id.
+#[derive(Default)]
+pub(super) struct Logins {
+    processes: HashMap<String, Process>,
+}
+
+impl Logins {
+    pub(super) fn clear(&mut self) {
+        self.processes.clear();
+    }
+
+    fn of<'a>(&'a mut self, id: &str, owner: &str) -> Result<&'a mut Process, Refusal> {
+        // Somebody else's is as unknown as none.
+        let process = self.processes.get_mut(id).filter(|process| process.owner == owner);
+        process.ok_or_else(|| Refusal::not_found("there is no such login process; start again"))
+    }
+
+    fn make_room(&mut self, owner: &str, now: Timestamp) -> Result<(), Refusal> {
+        self.processes.retain(|_, process| now.since(process.asked) < FORGOTTEN);
+        let own = self.processes.values().filter(|process| process.owner == owner).count();
+        if own >= OF_ONE || self.processes.len() >= PROCESSES {
+            let error = "too many sign-ins are under way; finish or cancel one first";
+            return Err(Refusal::new(StatusCode::TOO_MANY_REQUESTS, "M_LIMIT_EXCEEDED", error));
+        }
+        Ok(())
+    }
+}
+
+/// What a manager submits.
+pub(super) struct Submitted<'a> {
+    pub(super) step: &'a str,
+    pub(super) kind: &'a str,
+    pub(super) txn_id: Option<&'a str>,
+}
+
+/// Begins a sign-in: of the login that is named, or of a new one.
+pub(super) async fn start(
+    api: &Provisioning,
+    caller: &Caller,
+    flow: &str,
+    of: &OfLogin,
+) -> Result<Value, Refusal> {
+    if flow != QR {
+        return Err(Refusal::not_found("there is no such flow; see /login/flows"));
+    }
+    let shared = &caller.shared;
+    api.logins().make_room(&caller.user_id, shared.clock.now())?;
+    let (user, _) = caller.accounts().await?;
+    let account = match &of.login_id {
+        Some(_) => caller.account(of).await?.network,
+        None => shared.add_account(&user, None, &caller.user_id).await?,
+    };
+    let command = Command::SignIn { account: account.clone() };
+    let Reply::SignIn(mut steps) = shared.control.run(Some(user.clone()), command).await? else {
+        return Err(Refusal::away("the sign-in cannot be followed"));
+    };
+    let waited = steps.wait_for(|step| *step != SignInStep::Starting);
+    let step = match tokio::time::timeout(HANG, waited).await {
+        Ok(Ok(step)) => step.clone(),
+        Ok(Err(_)) => return Err(Refusal::away("the account has stopped")),
+        Err(_) => return Err(Refusal::away("WeChat does not answer; try again")),
+    };
+    let shown = Shown { step, number: 1, txn_id: token()?, before: String::new() };
+    let (id, owner) = (token()?, caller.user_id.clone());
+    let answer = shown.answer(&id, &account);
+    let asked = shared.clock.now();
+    if answer.is_ok() && shown.step != SignInStep::Done {
+        let process = Process { owner, user, account, steps, asked, shown };
+        api.logins().processes.insert(id, process);
+    }
+    answer
+}
+
+/// The step after the one that is submitted, as soon as there is one.
+pub(super) async fn step(
+    api: &Provisioning,
+    caller: &Caller,
+    id: &str,
+    submitted: &Submitted<'_>,
+) -> Result<Value, Refusal> {
+    let now = caller.shared.clock.now();
+    let (mut steps, shown) = {
+        let mut logins = api.logins();
+        let process = logins.of(id, &caller.user_id)?;
+        process.asked = now;
+        let shown = process.shown.clone();
+        if submitted.txn_id.is_some_and(|txn| txn == shown.before) {
+            // The answer to it was lost on the way.
+            return shown.answer(id, &process.account);
+        }
+        shown.check(submitted)?;
+        (process.steps.clone(), shown)
+    };
+    let waited = tokio::time::timeout(HANG, steps.wait_for(|step| *step != shown.step)).await;
+    let next = match waited {
+        Ok(Ok(step)) => step.clone(),
+        Ok(Err(_)) => SignInStep::Failed { why: "the account has stopped".to_owned() },
+        // Nothing happened yet: the same step again, with the same ids.
+        Err(_) => shown.step.clone(),
+    };
+    let mut logins = api.logins();
+    let process = logins.of(id, &caller.user_id)?;
+    if process.shown.txn_id == shown.txn_id && next != shown.step {
+        let (number, txn_id) = (shown.number + 1, token()?);
+        process.shown = Shown { step: next, number, txn_id, before: shown.txn_id };
+    }
+    let answer = process.shown.answer(id, &process.account);
+    if matches!(process.shown.step, SignInStep::Failed { .. }) {
+        logins.processes.remove(id);
+    }
+    answer
+}
+
+/// Gives a sign-in up.
+pub(super) async fn cancel(api: &Provisioning, caller: &Caller, id: &str) -> Result<(), Refusal> {
+    let process = {
+        let mut logins = api.logins();
+        logins.of(id, &caller.user_id)?;
+        logins.processes.remove(id)
+    };
+    if let Some(process) = process
+        && process.shown.step != SignInStep::Done
+    {
+        caller.shared.control.run(Some(process.user), Command::SignOut { account: process.account }).await?;
+    }
+    Ok(())
+}
+
+impl Shown {
+    /// What it is called: the same step never comes twice under two names.
+    fn step_id(&self) -> String {
+        let what = match &self.step {
+            SignInStep::Starting => "starting",
+            SignInStep::ShowQr { .. } => "qr",
+            SignInStep::ConfirmOnPhone { .. } => "confirm",
+            SignInStep::Loading => "loading",
+            SignInStep::Done | SignInStep::Failed { .. } => "complete",
+        };
+        format!("wxgate.{what}.{}", self.number)
+    }
+
+    fn kind(&self) -> &'static str {
+        match &self.step {
+            SignInStep::Done => "complete",
+            _ => "display_and_wait",
+        }
+    }
+
+    fn check(&self, submitted: &Submitted<'_>) -> Result<(), Refusal> {
+        if submitted.kind != self.kind() {
+            return Err(Refusal::bad_state(&format!("the step has the type {}", self.kind())));
+        }
+        if submitted.step != self.step_id() {
+            return Err(Refusal::bad_state(&format!("the present step is {}", self.step_id())));
+        }
+        if self.step == SignInStep::Done {
+            return Err(Refusal::bad_state("the login is complete"));
+        }
+        Ok(())
+    }
+
+    /// The step as managers read it; a failed sign-in is an error.
+    fn answer(&self, process: &str, account: &NetworkId) -> Result<Value, Refusal> {
+        let (instructions, details) = match &self.step {
+            SignInStep::ShowQr { text, .. } => {
+                ("Scan this code with WeChat on your phone.", json!({ "type": "qr", "data": text }))
+            }
+            SignInStep::ConfirmOnPhone { is_push: true } => {
+                ("Open WeChat on your phone and confirm there.", json!({ "type": "nothing" }))
+            }
+            SignInStep::ConfirmOnPhone { is_push: false } => {
+                ("The code was scanned. Confirm on your phone.", json!({ "type": "nothing" }))
+            }
+            SignInStep::Starting | SignInStep::Loading => {
+                ("Your contacts are being loaded.", json!({ "type": "nothing" }))
+            }
+            SignInStep::Done => ("Signed in.", json!({ "user_login_id": account.name() })),
+            SignInStep::Failed { why } => {
+                let error = format!("the sign-in failed: {why}");
+                return Err(Refusal::new(StatusCode::BAD_REQUEST, "M_UNKNOWN", error));
+            }
+        };
+        let mut step = json!({
+            "login_id": process,
+            "type": self.kind(),
+            "step_id": self.step_id(),
+            "txn_id": self.txn_id,
+            "instructions": instructions,
+        });
+        step[self.kind()] = details;
+        Ok(step)
+    }
+}
+
+/// An id that nobody guesses.
+fn token() -> Result<String, Refusal> {
+    let mut bytes = [0; 16];
+    SystemRandom::new().fill(&mut bytes).map_err(|_| Refusal::away("the system has no random numbers"))?;
+    Ok(format!("{:032x}", u128::from_be_bytes(bytes)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(step: SignInStep) -> Shown {
+        Shown { step, number: 2, txn_id: "t2".to_owned(), before: "t1".to_owned() }
+    }
+
+    #[test]
+    fn a_code_is_a_step_that_is_shown_and_waited_for() {
+        let shown =
+            shown(SignInStep::ShowQr { text: "https://login.weixin.qq.com/l/x".to_owned(), number: 1 });
+        let step = shown.answer("p", &"wechat:ann".into()).unwrap();
+        let wanted = json!({
+            "login_id": "p", "type": "display_and_wait", "step_id": "wxgate.qr.2", "txn_id": "t2",
+            "instructions": "Scan this code with WeChat on your phone.",
+            "display_and_wait": { "type": "qr", "data": "https://login.weixin.qq.com/l/x" },
+        });
+        assert_eq!(step, wanted);
+    }
+
+    #[test]
+    fn the_end_names_the_login_and_a_failure_is_an_error() {
+        let step = shown(SignInStep::Done).answer("p", &"wechat:ann".into()).unwrap();
+        assert_eq!((&step["type"], &step["complete"]["user_login_id"]), (&json!("complete"), &json!("ann")));
+        let failed =
+            shown(SignInStep::Failed { why: "declined".to_owned() }).answer("p", &"wechat:ann".into());
+        assert!(failed.is_err_and(|refusal| refusal.error.contains("declined")));
+    }
+
+    #[test]
+    fn a_wrong_type_or_step_is_a_bad_state() {
+        let shown = shown(SignInStep::ConfirmOnPhone { is_push: false });
+        let check = |step, kind| shown.check(&Submitted { step, kind, txn_id: None });
+        assert!(check("wxgate.confirm.2", "display_and_wait").is_ok());
+        assert!(check("wxgate.confirm.2", "user_input").is_err_and(|refusal| refusal.code == "M_BAD_STATE"));
+        assert!(check("wxgate.qr.1", "display_and_wait").is_err_and(|refusal| refusal.code == "M_BAD_STATE"));
+    }
+}
