@@ -22,6 +22,8 @@ pub(crate) const IN_FLIGHT: usize = 16;
 const SIGNALS: usize = 1024;
 /// Pause after the store failed to give a delivery, or an adapter's queue was full.
 const RETRY: Duration = Duration::from_millis(500);
+/// Pause before a damaged row is looked at again. Chosen: soon enough after a repair.
+const DAMAGED: Duration = Duration::from_secs(300);
 
 enum Signal {
     Wake(ChatRef),
@@ -235,6 +237,12 @@ impl Board {
             Ok(None) if again => self.ready(lane),
             Ok(None) => {
                 self.marks.remove(&lane);
+            }
+            // It stays damaged until somebody mends the database: the lane keeps its order, and
+            // the log is not filled with one sentence.
+            Err(error @ StoreError::Corrupt { .. }) => {
+                tracing::error!(%network, %error, "a delivery is damaged; its chat waits for a repair");
+                self.wait(lane, now.after(DAMAGED));
             }
             Err(error) => {
                 tracing::warn!(%network, %error, "could not read a lane; trying again");
