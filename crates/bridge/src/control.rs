@@ -52,6 +52,7 @@ async fn run(bridge: &Arc<Bridge>, user: Option<UserName>, command: Command) -> 
             bridge.remove_network(&account).await;
             bridge.routes.unmirror_all(&account);
             bridge.store.remove_account(&account).await.map_err(failed)?;
+            bridge.tell_links().await.map_err(failed)?;
             owner.into_iter().for_each(|owner| bridge.tell(FeedEvent::Accounts(owner)));
             Ok(Reply::Done)
         }

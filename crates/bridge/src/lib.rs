@@ -10,6 +10,7 @@ mod control;
 mod directory;
 mod intake;
 mod lanes;
+mod links;
 mod meter;
 mod notice;
 mod route;
@@ -20,8 +21,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dashmap::DashMap;
-use tokio::sync::broadcast;
-use wxgate_contract::{Adapter, Clock, Control, FeedEvent, Health, MediaVault, NetworkId, UserName};
+use tokio::sync::{broadcast, watch};
+use wxgate_contract::{
+    Adapter, Clock, Control, FeedEvent, Health, LinkTable, MediaVault, NetworkId, UserName,
+};
 use wxgate_store::{AccountRow, Store, StoreError};
 
 pub use meter::{COMMIT_BOUNDS_US, Meter, OutcomeCounts};
@@ -66,6 +69,7 @@ pub struct Bridge {
     networks: DashMap<NetworkId, supervisor::Slot>,
     routes: Arc<route::Routes>,
     lanes: lanes::Lanes,
+    links: watch::Sender<LinkTable>,
     tasks: supervisor::Tasks,
     meter: Meter,
 }
@@ -77,6 +81,7 @@ impl Bridge {
     /// When the open lanes cannot be read.
     pub async fn new(config: BridgeConfig) -> Result<Arc<Self>, StoreError> {
         let open = config.store.open_lanes().await?;
+        let links = links::table(&config.store).await?;
         let routes = Arc::new(route::Routes::new(Arc::clone(&config.vault)));
         for (account, face) in config.store.mirrors().await? {
             routes.mirror(&account, &face);
@@ -94,6 +99,7 @@ impl Bridge {
             networks: DashMap::new(),
             routes,
             lanes,
+            links: watch::channel(links).0,
             tasks: supervisor::Tasks::new(config.seed),
             meter: Meter::default(),
         });

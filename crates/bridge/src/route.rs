@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use dashmap::DashMap;
 use wxgate_contract::{
-    Attachment, Author, Body, Capabilities, ChatRef, Job, MediaVault, NetworkId, Post, RemoteId, Say,
+    Attachment, Author, Body, Capabilities, ChatRef, Job, MediaVault, Mention, NetworkId, Post, RemoteId, Say,
 };
 use wxgate_store::{KnownPost, Route, RouteInput};
 
@@ -72,11 +72,12 @@ impl Routes {
         let author_prefix =
             if speaks_for_itself || can.shows_authors { String::new() } else { input.author_name.to_owned() };
         let quoted_remote_id = input.target.and_then(|known| ids_at(known, target).into_iter().next());
-        let mentions = match shows_home {
-            true => input.post.mentions.iter().filter_map(|m| Some((m.person.clone()?, m.range))).collect(),
-            // Other networks know other people: the text keeps the name.
-            false => Vec::new(),
+        let named = |m: &Mention| {
+            let person = m.person.as_ref()?;
+            let known = if shows_home { person.clone() } else { person.on(&target.network)? };
+            Some((known, m.range))
         };
+        let mentions = input.post.mentions.iter().filter_map(named).collect();
         let post = Post { body, ..input.post.clone() };
         Some(Job::Say(Box::new(Say {
             post_id: input.post_id,

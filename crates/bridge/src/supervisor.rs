@@ -18,8 +18,8 @@ use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 use wxgate_contract::{
-    Adapter, AdapterContext, AdapterError, CommandError, Control, Directory, FarEnd, Health, NetworkId,
-    Order, SignInStep, Stop, StopHandle, UserName,
+    Adapter, AdapterContext, AdapterError, CommandError, Control, Directory, FarEnd, Health, LinkedChats,
+    NetworkId, Order, SignInStep, Stop, StopHandle, UserName,
 };
 use wxgate_store::StoreError;
 
@@ -286,6 +286,7 @@ impl Keeper {
             control: Arc::new(Desk(Arc::clone(bridge))) as Arc<dyn Control>,
             orders,
             clock: Arc::clone(&bridge.clock),
+            linked: LinkedChats::new(self.adapter.network().clone(), bridge.links.subscribe()),
             seed: bridge.tasks.seed(),
             stop: self.stop.clone(),
         };

@@ -1,5 +1,6 @@
 //! All that an adapter may touch, and the other side of it.
 
+use std::collections::{BTreeSet, HashMap};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -12,7 +13,7 @@ use crate::control::{Answer, CommandError, Control, Request, SignInStep};
 use crate::delivery::{Delivery, Outcome};
 use crate::directory::Directory;
 use crate::health::Health;
-use crate::ids::{DeliveryId, NetworkId};
+use crate::ids::{ChatKey, DeliveryId, NetworkId};
 use crate::media::MediaVault;
 use crate::time::Clock;
 
@@ -114,10 +115,43 @@ pub struct AdapterContext {
     pub orders: mpsc::Receiver<Order>,
     /// Time of day. For waiting, use tokio's timers.
     pub clock: Arc<dyn Clock>,
+    /// Which of the network's chats are members of a link.
+    pub linked: LinkedChats,
     /// Seed of the adapter's own random generator; another one at each run.
     pub seed: [u8; 32],
     /// Set when the adapter must come to an end.
     pub stop: Stop,
+}
+
+/// The chats that are members of a link, by network.
+pub type LinkTable = Arc<HashMap<NetworkId, BTreeSet<ChatKey>>>;
+
+/// Which of a network's chats are members of a link: latest wins. A network that hears only where
+/// it takes part (IRC) takes part there.
+#[derive(Clone, Debug)]
+pub struct LinkedChats {
+    network: NetworkId,
+    table: watch::Receiver<LinkTable>,
+}
+
+impl LinkedChats {
+    /// The part of the table that is about `network`.
+    pub fn new(network: NetworkId, table: watch::Receiver<LinkTable>) -> Self {
+        Self { network, table }
+    }
+
+    /// The chats as they are now.
+    pub fn now(&self) -> BTreeSet<ChatKey> {
+        self.table.borrow().get(&self.network).cloned().unwrap_or_default()
+    }
+
+    /// Waits for a change of the table, of this network's part or another's. Cancel safe; never
+    /// returns once the far end is gone.
+    pub async fn changed(&mut self) {
+        if self.table.changed().await.is_err() {
+            std::future::pending().await
+        }
+    }
 }
 
 /// Tells an adapter, and everything inside it, to come to an end. Clone it freely.

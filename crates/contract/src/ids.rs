@@ -84,6 +84,20 @@ impl NetworkId {
     }
 }
 
+impl PersonKey {
+    /// How another network names somebody of `network`, written `NETWORK/KEY`, so that nobody of
+    /// its own can be mistaken for them. The owner of an account has the empty key.
+    pub fn seen_from_elsewhere(&self, network: &NetworkId) -> Self {
+        Self::new(format!("{network}/{self}"))
+    }
+
+    /// The person's own key, when this names somebody of `network` in that form.
+    pub fn on(&self, network: &NetworkId) -> Option<Self> {
+        let key = self.as_str().strip_prefix(network.as_str())?.strip_prefix('/')?;
+        (!key.is_empty()).then(|| Self::from(key))
+    }
+}
+
 /// A conversation together with the network it belongs to.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct ChatRef {

@@ -24,7 +24,9 @@ pub mod time;
 pub use adapter::{Adapter, AdapterError, Capabilities, Stopped};
 pub use batch::{Batch, Committed, Note, Post, PostFate};
 pub use body::{Attachment, AttachmentKind, Author, Body, Card, CardKind, GroupEvent, Mention, Quote};
-pub use context::{AdapterContext, Ask, BoxFuture, FarEnd, FarError, Order, Stop, StopHandle};
+pub use context::{
+    AdapterContext, Ask, BoxFuture, FarEnd, FarError, LinkTable, LinkedChats, Order, Stop, StopHandle,
+};
 pub use control::{Answer, Command, CommandError, Control, Reply, Request, SignInStep, SignInWatch, Subject};
 pub use delivery::{Delivery, Job, Outcome, Report, Say};
 pub use directory::{AccountView, Directory, Fate, FeedEvent, HistoryRange, Landmark, Spoken, TimelineItem};

@@ -5,6 +5,7 @@ mod chat;
 mod client;
 mod configuration;
 mod doctor;
+mod link;
 mod matrix;
 mod print;
 mod run;
@@ -66,6 +67,9 @@ enum Command {
     /// Chats of an account
     #[command(subcommand)]
     Chat(chat::Command),
+    /// Chats that mirror each other
+    #[command(subcommand)]
+    Link(link::Command),
     /// The Matrix application service
     #[command(subcommand)]
     Matrix(matrix::Command),
@@ -93,6 +97,7 @@ pub(crate) fn execute(cli: Cli) -> Result<(), Failure> {
         Command::User(command) => in_place(user::run(&globals, command)),
         Command::Account(command) => in_place(account::run(&globals, command)),
         Command::Chat(command) => in_place(chat::run(&globals, command)),
+        Command::Link(command) => in_place(link::run(&globals, command)),
         Command::Matrix(command) => matrix::run(&globals, &command),
         Command::Config(command) => configuration::run(&globals, &command),
         Command::Doctor => in_place(doctor::run(&globals)),

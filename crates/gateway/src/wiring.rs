@@ -31,7 +31,9 @@ pub(crate) use ports::taken;
 /// Prefix of an account's network.
 pub(crate) const ACCOUNT_KIND: &str = "wechat";
 /// The network of the built-in IRC server.
-const IRC_NETWORK: &str = "irc:local";
+pub(crate) const IRC_NETWORK: &str = "irc:local";
+/// Prefix of an IRC network that is joined.
+pub(crate) const IRC_KIND: &str = "irc";
 /// How long adapters may take to report what is in flight when the program stops.
 const GRACE: Duration = Duration::from_secs(10);
 /// How long a face may take to listen.

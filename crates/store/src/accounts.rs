@@ -177,7 +177,7 @@ const MIRRORED: &str = "DELETE FROM delivery WHERE id IN (SELECT id FROM deliver
      AND chat >= $1 AND chat < $2 AND network IN (SELECT face FROM mirror WHERE account = $3) LIMIT $4)";
 
 /// Everything but posts that has the number of the network; each deletes at most `$2` rows.
-const REMOVALS: [&str; 7] = [
+const REMOVALS: [&str; 8] = [
     "DELETE FROM delivery WHERE id IN (SELECT id FROM delivery WHERE network = $1 AND closed_ms IS NULL LIMIT $2)",
     "DELETE FROM delivery WHERE id IN (SELECT id FROM delivery WHERE network = $1 AND closed_ms IS NOT NULL LIMIT $2)",
     "DELETE FROM remote_id WHERE network = $1 AND remote_id IN \
@@ -186,6 +186,8 @@ const REMOVALS: [&str; 7] = [
     "DELETE FROM chat WHERE network = $1 AND chat IN (SELECT chat FROM chat WHERE network = $1 LIMIT $2)",
     "DELETE FROM person WHERE network = $1 AND person IN (SELECT person FROM person WHERE network = $1 LIMIT $2)",
     "DELETE FROM media WHERE id IN (SELECT id FROM media WHERE network = $1 LIMIT $2)",
+    "DELETE FROM relayed WHERE network = $1 AND shown_seq IN \
+     (SELECT shown_seq FROM relayed WHERE network = $1 LIMIT $2)",
 ];
 
 /// Posts go with the ids that other networks gave them.
@@ -198,13 +200,16 @@ async fn remove_posts(tx: &mut AnyConnection, number: i64) -> Result<u64, StoreE
         rows = sql::fetch(tx, DOING, UNSHOWN, row![number, STEP_ROWS]).await?;
     }
     let mut ids = Many::new("DELETE FROM remote_id WHERE post IN (VALUES ", ")");
+    let mut relayed = Many::new("DELETE FROM relayed WHERE post IN (VALUES ", ")");
     let mut posts = Many::new("DELETE FROM post WHERE id IN (VALUES ", ")");
     for row in &rows {
         let id: i64 = row.at(0)?;
         ids.push([Value::Int(id)]);
+        relayed.push([Value::Int(id)]);
         posts.push([Value::Int(id)]);
     }
     ids.run(tx, DOING).await?;
+    relayed.run(tx, DOING).await?;
     posts.run(tx, DOING).await?;
     Ok(u64::try_from(rows.len()).unwrap_or(u64::MAX))
 }

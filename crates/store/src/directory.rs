@@ -8,17 +8,28 @@ use wxgate_contract::{
 
 use crate::error::StoreError;
 use crate::limits;
+use crate::relayed;
 use crate::rows;
 use crate::sql::{self, Columns, Many, row};
 use crate::store::Store;
 
-/// The columns of a timeline item, with the rest of the question.
+/// A timeline is what was said in a network's chats and what was carried into them from elsewhere,
+/// in one order. One statement, so that nothing is committed between the two halves of it.
 macro_rules! history {
-    ($rest:literal) => {
+    ($own:literal, $relayed:literal, $order:literal) => {
         concat!(
-            "SELECT id, shown_seq, origin, fate, why, target, native_id, is_recalled, post FROM post ",
+            "SELECT * FROM (SELECT id, shown_seq, origin, fate, why, target, native_id, is_recalled, post, ",
+            "CAST(0 AS BIGINT) AS is_relayed, '' AS to_chat, '' AS author FROM post ",
             "WHERE network = $1 AND shown_seq IS NOT NULL AND ",
-            $rest
+            $own,
+            $order,
+            ") own UNION ALL SELECT * FROM (SELECT p.id, r.shown_seq, p.origin, r.fate, r.why, p.target, ",
+            "r.native_id, p.is_recalled, p.post, CAST(1 AS BIGINT), r.chat, r.author ",
+            "FROM relayed r JOIN post p ON p.id = r.post WHERE r.network = $1 AND ",
+            $relayed,
+            $order,
+            ") carried",
+            $order
         )
     };
 }
@@ -124,16 +135,28 @@ impl Store {
         }
         let (text, bound, is_backwards) = match (range, chat.is_some()) {
             (HistoryRange::After(seq), false) => {
-                (history!("shown_seq > $2 ORDER BY shown_seq LIMIT $3"), seq, false)
+                let text = history!("shown_seq > $2", "r.shown_seq > $2", " ORDER BY 2 LIMIT $3");
+                (text, seq, false)
             }
             (HistoryRange::Before(seq), false) => {
-                (history!("shown_seq < $2 ORDER BY shown_seq DESC LIMIT $3"), seq, true)
+                let text = history!("shown_seq < $2", "r.shown_seq < $2", " ORDER BY 2 DESC LIMIT $3");
+                (text, seq, true)
             }
             (HistoryRange::After(seq), true) => {
-                (history!("chat = $2 AND shown_seq > $3 ORDER BY shown_seq LIMIT $4"), seq, false)
+                let text = history!(
+                    "chat = $2 AND shown_seq > $3",
+                    "r.chat = $2 AND r.shown_seq > $3",
+                    " ORDER BY 2 LIMIT $4"
+                );
+                (text, seq, false)
             }
             (HistoryRange::Before(seq), true) => {
-                (history!("chat = $2 AND shown_seq < $3 ORDER BY shown_seq DESC LIMIT $4"), seq, true)
+                let text = history!(
+                    "chat = $2 AND shown_seq < $3",
+                    "r.chat = $2 AND r.shown_seq < $3",
+                    " ORDER BY 2 DESC LIMIT $4"
+                );
+                (text, seq, true)
             }
         };
         values.extend(row![bound, limits::rows(limit)]);
@@ -142,7 +165,14 @@ impl Store {
         let mut items = Vec::with_capacity(found.len());
         for row in &found {
             let origin = self.0.names.name(&mut conn, row.at(2)?).await?;
-            items.push(item(number, origin, row)?);
+            let item = item(number, origin, row)?;
+            items.push(match row.at::<i64>(9)? {
+                0 => item,
+                _ => {
+                    let chat = ChatRef { network: network.clone(), chat: row.at::<String>(10)?.into() };
+                    TimelineItem { post: relayed::as_shown(item.post, &chat, &row.at::<String>(11)?), ..item }
+                }
+            });
         }
         if is_backwards {
             items.reverse();

@@ -22,6 +22,7 @@ mod names;
 mod notes;
 mod prepare;
 mod prune;
+mod relayed;
 mod report;
 mod rows;
 mod seal;

@@ -29,6 +29,11 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
         sqlite: include_str!("../migrations/sqlite/0003_faces.sql"),
         postgres: include_str!("../migrations/postgres/0003_faces.sql"),
     },
+    Migration {
+        version: 4,
+        sqlite: include_str!("../migrations/sqlite/0004_relayed.sql"),
+        postgres: include_str!("../migrations/postgres/0004_relayed.sql"),
+    },
 ];
 
 impl Migration {

@@ -8,6 +8,7 @@ mod group;
 mod intake;
 mod known;
 mod profiles;
+mod relayed;
 mod settle;
 
 use std::fs::File;

@@ -68,7 +68,13 @@ fn a_mention_crosses_only_where_the_person_is_known() {
     let mut post = post(&home, Author::Owner, Body::text("@Bo hi"));
     post.mentions = vec![Mention { person: Some("p".into()), is_owner: false, range: (0, 3) }];
     assert_eq!(said(one(&post, "face:x", &home, None)).mentions, [("p".into(), (0, 3))]);
-    assert!(said(one(&post, "face:x", &chat("plain:x", "d"), None)).mentions.is_empty());
+    let there = chat("plain:x", "d");
+    assert!(said(one(&post, "face:x", &there, None)).mentions.is_empty());
+    // Somebody who was named by their key on the other network is known there.
+    let foreign = wxgate_contract::PersonKey::from("q").seen_from_elsewhere(&there.network);
+    post.mentions = vec![Mention { person: Some(foreign), is_owner: false, range: (0, 3) }];
+    assert_eq!(said(one(&post, "face:x", &there, None)).mentions, [("q".into(), (0, 3))]);
+    assert!(said(one(&post, "face:x", &chat("rich:x", "d"), None)).mentions.is_empty());
 }
 
 #[test]

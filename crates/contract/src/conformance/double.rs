@@ -1,6 +1,6 @@
 //! The double itself: state behind one lock, a wake-up at each change.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -10,7 +10,9 @@ use tokio::sync::{Notify, broadcast, mpsc, watch};
 
 use crate::batch::{Batch, Committed, Post, PostFate};
 use crate::body::Body;
-use crate::context::{AdapterContext, BoxFuture, FarEnd, FarError, Order, Stop, StopHandle};
+use crate::context::{
+    AdapterContext, BoxFuture, FarEnd, FarError, LinkTable, LinkedChats, Order, Stop, StopHandle,
+};
 use crate::control::{Answer, Command, CommandError, Control, Reply, SignInStep};
 use crate::delivery::{Delivery, Job, Outcome, Say};
 use crate::directory::{
@@ -95,6 +97,7 @@ pub(super) struct Inner {
     changed: Notify,
     feed: broadcast::Sender<FeedEvent>,
     sign_in: watch::Sender<SignInStep>,
+    links: watch::Sender<LinkTable>,
     pub(super) vault: super::vault::Vault,
 }
 
@@ -124,6 +127,7 @@ impl Double {
             changed: Notify::new(),
             feed: broadcast::channel(4096).0,
             sign_in: watch::channel(SignInStep::Starting).0,
+            links: watch::channel(LinkTable::default()).0,
             vault: super::vault::Vault::default(),
         }))
     }
@@ -140,6 +144,7 @@ impl Double {
             control: Arc::new(self.clone()),
             orders: rx,
             clock,
+            linked: LinkedChats::new(network.clone(), self.0.links.subscribe()),
             seed: [7; 32],
             stop,
         };
@@ -187,6 +192,14 @@ impl Double {
             owner: owner.into(),
             health: Health::Up,
             own_name: owner.to_owned(),
+        });
+    }
+
+    /// Says which chats of a network are members of a link.
+    pub fn link(&self, network: &NetworkId, chats: &[&str]) {
+        let chats: BTreeSet<ChatKey> = chats.iter().map(|chat| ChatKey::from(*chat)).collect();
+        self.0.links.send_modify(|table| {
+            Arc::make_mut(table).insert(network.clone(), chats);
         });
     }
 

@@ -41,11 +41,12 @@ pub(crate) fn routes() -> Router<Arc<Parts>> {
         .route("/api/v1/accounts/{name}/sign-in", post(sign_in))
         .route("/api/v1/accounts/{name}/sign-out", post(sign_out))
         .route("/api/v1/accounts/{name}/chats", get(chats))
+        .merge(super::link_api::routes())
         .layer(DefaultBodyLimit::max(BODY_BYTES))
 }
 
 /// Why a question was not answered, with its sentence.
-struct Refusal(StatusCode, String);
+pub(super) struct Refusal(pub(super) StatusCode, pub(super) String);
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
@@ -57,9 +58,9 @@ fn answer(status: StatusCode, value: &Value) -> Response {
     (status, [(header::CONTENT_TYPE, "application/json")], value.to_string()).into_response()
 }
 
-type Answer = Result<Response, Refusal>;
+pub(super) type Answer = Result<Response, Refusal>;
 
-fn ok(value: &Value) -> Answer {
+pub(super) fn ok(value: &Value) -> Answer {
     Ok(answer(StatusCode::OK, value))
 }
 
@@ -93,7 +94,7 @@ impl From<FarError> for Refusal {
     }
 }
 
-fn read<T: DeserializeOwned>(body: &Bytes) -> Result<T, Refusal> {
+pub(super) fn read<T: DeserializeOwned>(body: &Bytes) -> Result<T, Refusal> {
     serde_json::from_slice(body)
         .map_err(|e| Refusal(StatusCode::BAD_REQUEST, format!("the request is not understood: {e}")))
 }

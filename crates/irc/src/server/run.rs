@@ -77,7 +77,7 @@ async fn run(config: IrcServerConfig, ctx: AdapterContext) -> Result<Stopped, Ad
     for address in plain_bound.iter().chain(&secure_bound) {
         tracing::info!(%address, "the IRC server listens");
     }
-    let AdapterContext { network, far, media, directory, control, orders, clock, seed, stop } = ctx;
+    let AdapterContext { network, far, media, directory, control, orders, clock, seed, stop, .. } = ctx;
     let parts = Parts { config, network, far, media, directory, control, clock, stop: stop.clone(), seed };
     let shared = Arc::new(Shared::new(parts));
     shared.far.health(&shared.network, Health::Up);

@@ -12,6 +12,7 @@ use wxgate_contract::{
 use super::SettleRequest;
 use super::fanout::{self, Heard};
 use super::group::Scene;
+use super::relayed;
 use crate::error::StoreError;
 use crate::prepare::{chat_ref, is_recall};
 use crate::report::{FailedDelivery, Route, SettleReport};
@@ -74,6 +75,8 @@ struct Row {
     state: State,
     why: Option<String>,
     said: Option<Said>,
+    /// The lane is a chat of an account, whose owner reads a timeline.
+    has_timeline: bool,
     is_changed: bool,
 }
 
@@ -247,14 +250,15 @@ async fn one(
     (row.state, row.why, row.closed_ms) = (state, why.cloned(), Some(scene.now_ms));
     report.closed = was_open;
     let (is_home, post_id) = (row.is_home(), PostId(row.post));
+    let is_relayed = !is_home && row.has_timeline && state != State::Refused;
     if let Some(said) = &mut row.said {
-        let needs_post = is_home || (was_open && state != State::Sent);
+        let needs_post = is_home || is_relayed || (was_open && state != State::Sent);
         if needs_post {
             let post: Post =
                 serde_json::from_str(&said.json).map_err(|_| StoreError::corrupt("post", post_id))?;
             let origin = scene.names.name(tx, said.origin).await?;
             if was_open && state != State::Sent {
-                let (post, origin, target) = (post.clone(), origin.clone(), lane);
+                let (post, origin, target) = (post.clone(), origin.clone(), lane.clone());
                 report.failed =
                     Some(FailedDelivery { post_id, origin, post, target, outcome: claim.outcome.clone() });
             }
@@ -274,6 +278,38 @@ async fn one(
                     route: claim.route,
                 });
                 report.shown.extend(show(tx, said, post_id, origin, post, fate).await?);
+            } else if is_relayed {
+                let native_id = match &claim.outcome {
+                    Outcome::Sent { remote_ids } => remote_ids.first().cloned(),
+                    _ => None,
+                };
+                let target = said.target.map(PostId);
+                let item = TimelineItem {
+                    seq: 0,
+                    post_id,
+                    origin,
+                    post,
+                    fate,
+                    target,
+                    native_id,
+                    is_recalled: false,
+                };
+                let origin = (said.origin, item.origin.clone());
+                let place = (claim.number, lane);
+                let shown = relayed::show(tx, place, said.network, item).await?;
+                // Networks that mirror the account get it as they get all of its timeline.
+                learned.known.extend(shown.as_ref().map(|item| KnownFate {
+                    index: learned.index,
+                    post_id: post_id.0,
+                    origin,
+                    chat_network: claim.number,
+                    post: item.post.clone(),
+                    target: said.target,
+                    fate: item.fate.clone(),
+                    is_new: true,
+                    route: claim.route,
+                }));
+                report.shown.extend(shown);
             }
         }
     }
@@ -333,8 +369,10 @@ async fn load(tx: &mut AnyConnection, claims: &[Claim]) -> Result<HashMap<i64, R
     let mut many = Many::new(
         "WITH w (id) AS (VALUES ",
         ") SELECT d.id, d.network, d.chat, d.post, d.attempt, d.due_ms, d.closed_ms, d.state, d.why, \
-         p.origin, p.network, p.chat, p.shown_seq, p.fate, p.why, p.target, p.native_id, p.post \
-         FROM w JOIN delivery d ON d.id = w.id LEFT JOIN post p ON p.id = d.post",
+         p.origin, p.network, p.chat, p.shown_seq, p.fate, p.why, p.target, p.native_id, p.post, \
+         CASE WHEN a.network IS NULL THEN CAST(0 AS BIGINT) ELSE CAST(1 AS BIGINT) END \
+         FROM w JOIN delivery d ON d.id = w.id LEFT JOIN post p ON p.id = d.post \
+         LEFT JOIN account a ON a.network = d.network",
     );
     for id in ids {
         many.push(row![id]);
@@ -376,6 +414,7 @@ fn delivery_row(row: &AnyRow) -> Result<Row, StoreError> {
         state,
         why: row.at(8)?,
         said,
+        has_timeline: row.at::<i64>(18)? != 0,
         is_changed: false,
     })
 }

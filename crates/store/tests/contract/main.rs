@@ -12,4 +12,5 @@ mod open;
 mod people;
 mod pipe;
 mod profiles;
+mod relayed;
 mod setup;

@@ -1,0 +1,91 @@
+//! `wxgate link …`
+
+use clap::Subcommand;
+use hyper::Method;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::client::{Client, segment};
+use super::user::done;
+use super::{Globals, print};
+use crate::failure::Failure;
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// List the links and their members
+    List,
+    /// Make chats mirror each other: what is said in one appears in all others
+    ///
+    /// A chat is written NETWORK/CHAT: wechat:alice/家 (title, the beginning of it, or the ID of
+    /// `wxgate chat list`), irc:libera/#channel, irc:libera/nick.
+    #[command(verbatim_doc_comment)]
+    Add {
+        /// Two chats or more
+        #[arg(required = true, num_args = 2.., value_name = "NETWORK/CHAT")]
+        members: Vec<String>,
+    },
+    /// Take a link apart
+    Remove {
+        /// Its number, or one of its chats
+        #[arg(value_name = "LINK")]
+        link: String,
+    },
+}
+
+#[derive(Deserialize, Serialize)]
+struct Member {
+    name: String,
+    network: String,
+    chat: String,
+    title: String,
+}
+
+#[derive(Deserialize, Serialize)]
+struct Link {
+    id: i64,
+    members: Vec<Member>,
+}
+
+pub(super) async fn run(globals: &Globals, command: Command) -> Result<(), Failure> {
+    let client = Client::new(globals)?;
+    match command {
+        Command::List => {
+            let links: Vec<Link> = client.call(Method::GET, "/api/v1/links", None).await?;
+            match globals.json {
+                true => print::json(&links),
+                false if links.is_empty() => {
+                    print::out(
+                        "There are no links yet. Make one with: wxgate link add NETWORK/CHAT NETWORK/CHAT",
+                    );
+                }
+                false => print::out(&table(&links)),
+            }
+        }
+        Command::Add { members } => {
+            let body = json!({ "members": members });
+            let link: Link = client.call(Method::POST, "/api/v1/links", Some(body)).await?;
+            match globals.json {
+                true => print::json(&link),
+                // What a shortened title was taken for is seen here.
+                false => print::out(&table(&[link])),
+            }
+        }
+        Command::Remove { link } => {
+            let gone: Value =
+                client.call(Method::DELETE, &format!("/api/v1/links/{}", segment(&link)), None).await?;
+            done(globals, &format!("Link {} was taken apart.", gone["id"]));
+        }
+    }
+    Ok(())
+}
+
+fn table(links: &[Link]) -> String {
+    let mut rows = Vec::new();
+    for link in links {
+        for (at, member) in link.members.iter().enumerate() {
+            let id = if at == 0 { link.id.to_string() } else { String::new() };
+            rows.push(vec![id, print::tame(&member.name), print::tame(&member.title)]);
+        }
+    }
+    print::table(&["LINK", "CHAT", "TITLE"], &rows)
+}

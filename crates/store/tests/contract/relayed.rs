@@ -1,0 +1,90 @@
+//! What was carried into an account's chat from elsewhere stands in the account's timeline.
+
+use wxgate_contract::*;
+
+use crate::setup::*;
+
+/// An account `w:a`, whose chat `g` mirrors channel `#c` of another network.
+async fn linked(bench: &Bench) {
+    bench.store.add_user(&"ann".into(), None, false).await.unwrap();
+    bench.store.add_account(&"w:a".into(), &"ann".into()).await.unwrap();
+    bench.link(&["w:a/g", "i:x/#c"]).await;
+}
+
+#[tokio::test]
+async fn what_was_said_elsewhere_is_shown_once_it_was_carried_over() {
+    each_engine(|bench| async move {
+        linked(&bench).await;
+        bench.commit("w:a", vec![post("1", "w:a/g", "before")]).await;
+        bench.commit("i:x", vec![post("m1", "i:x/#c", "from the channel")]).await;
+        assert_eq!(texts(&bench.history("w:a").await), ["before"], "it is not in the group yet");
+        bench.commit("w:a", vec![post("2", "w:a/g", "meanwhile")]).await;
+        let delivery = bench.next("w:a/g").await.unwrap();
+        let report = bench.settle("w:a", delivery.id, sent(&["77"])).await;
+        let [item] = &report.shown[..] else { panic!("{report:?}") };
+        assert_eq!(item.post.chat, chat("w:a/g"));
+        assert_eq!(item.origin, "i:x".into());
+        assert_eq!(item.native_id, Some("77".into()));
+        let author = Author::Person { person: "i:x/p1".into(), name: "Ming".to_owned() };
+        assert_eq!(item.post.author, author, "nobody of the account can be mistaken for them");
+        let history = bench.history("w:a").await;
+        assert_eq!(texts(&history), ["before", "meanwhile", "from the channel"]);
+        assert_eq!(history.last(), Some(item));
+        let (network, group) = ("w:a".into(), "g".into());
+        let range = HistoryRange::Before(i64::MAX);
+        let newest = bench.store.history(&network, Some(&group), range, 2).await.unwrap();
+        assert_eq!(texts(&newest), ["meanwhile", "from the channel"]);
+        assert_eq!(texts(&bench.history("i:x").await), ["from the channel"]);
+        // Somebody in the group quotes the line.
+        let answer = Post { quote: quote("77"), ..post("3", "w:a/g", "answer") };
+        let report = bench.commit("w:a", vec![answer]).await;
+        assert_eq!(report.shown.first().unwrap().target, Some(item.post_id));
+        bench
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_did_not_arrive_is_not_shown_and_what_may_have_is_corrected() {
+    each_engine(|bench| async move {
+        linked(&bench).await;
+        bench.commit("i:x", vec![post("m1", "i:x/#c", "one"), post("m2", "i:x/#c", "two")]).await;
+        let first = bench.next("w:a/g").await.unwrap();
+        let refused = Outcome::Refused { why: "not a member".to_owned() };
+        assert_eq!(bench.settle("w:a", first.id, refused).await.shown, []);
+        let second = bench.next("w:a/g").await.unwrap();
+        let unsure = Outcome::Uncertain { why: "no answer".to_owned() };
+        let shown = bench.settle("w:a", second.id, unsure).await.shown;
+        assert!(matches!(shown[..], [TimelineItem { fate: Fate::MaybeDelivered { .. }, .. }]), "{shown:?}");
+        let echo = Post { echo_of: Some(second.id), ..post("88", "w:a/g", "two") };
+        bench.commit("w:a", vec![echo]).await;
+        let history = bench.history("w:a").await;
+        assert_eq!(texts(&history), ["two"]);
+        assert_eq!((&history[0].fate, &history[0].native_id), (&Fate::Said, &Some("88".into())));
+        bench
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_owner_of_another_account_is_somebody_here() {
+    each_engine(|bench| async move {
+        linked(&bench).await;
+        bench.store.add_account(&"w:b".into(), &"ann".into()).await.unwrap();
+        let change = wxgate_store::AccountChange { own_name: Some("Bo".to_owned()), ..Default::default() };
+        bench.store.set_account_state(&"w:b".into(), change).await.unwrap();
+        bench.link(&["w:a/h", "w:b/k"]).await;
+        let own = Post { author: Author::Owner, ..post("1", "w:b/k", "mine") };
+        bench.commit("w:b", vec![own]).await;
+        let delivery = bench.next("w:a/h").await.unwrap();
+        let shown = bench.settle("w:a", delivery.id, sent(&["5"])).await.shown;
+        let author = Author::Person { person: "w:b/".into(), name: "Bo".to_owned() };
+        assert_eq!(shown[0].post.author, author);
+        // When an account goes, what it said elsewhere goes with it.
+        bench.store.remove_account(&"w:b".into()).await.unwrap();
+        assert_eq!(bench.history("w:a").await, []);
+        assert_eq!(bench.count("SELECT COUNT(*) FROM relayed").await, 0);
+        bench
+    })
+    .await;
+}
