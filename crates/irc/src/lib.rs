@@ -1,10 +1,13 @@
-//! IRC: the wire layer, and the built-in IRCv3 server that shows each WeChat account as a network
-//! of its own.
+//! IRC: the wire layer, the built-in IRCv3 server that shows each WeChat account as a network of its
+//! own, and the client that joins existing networks as a guest.
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test may fail by panicking"))]
 
+mod client;
 mod server;
 pub mod wire;
 
+pub use client::{ClientLimits, IrcClientAdapter, IrcClientConfig, Puppets, Rate, Sasl, Tls};
+pub use encoding_rs::Encoding;
 pub use server::{
     Bound, Flood, Guests, IrcServerAdapter, IrcServerConfig, Join, Lang, Limits, LocalChannels,
 };

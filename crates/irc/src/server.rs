@@ -19,7 +19,7 @@ mod isupport;
 mod local;
 mod marks;
 mod multiline;
-mod names;
+pub(crate) mod names;
 mod outbound;
 mod queue;
 mod quote;
@@ -31,7 +31,7 @@ mod roster;
 mod run;
 mod service;
 mod session;
-mod stamp;
+pub(crate) mod stamp;
 mod tls;
 
 pub use config::{Bound, Flood, Guests, IrcServerConfig, Join, Lang, Limits, LocalChannels};

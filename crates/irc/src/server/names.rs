@@ -39,7 +39,7 @@ pub(super) fn guest_user(username: &str) -> String {
 }
 
 /// A nick from a display name. Idempotent; never empty.
-pub(super) fn nick_from(name: &str, stable_id: &str) -> String {
+pub(crate) fn nick_from(name: &str, stable_id: &str) -> String {
     let mut nick = clean(name, |c| NOT_IN_NICKS.contains(c));
     if nick.starts_with(|c: char| c.is_ascii_digit() || c == '-') {
         nick.insert(0, '_');

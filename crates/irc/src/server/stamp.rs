@@ -87,7 +87,7 @@ pub(super) fn short(at: Timestamp) -> String {
 }
 
 /// For TIME and 003.
-pub(super) fn long(at: Timestamp) -> String {
+pub(crate) fn long(at: Timestamp) -> String {
     let c = civil(at);
     format!("{:04}-{:02}-{:02} {:02}:{:02}:{:02} UTC", c.year, c.month, c.day, c.hour, c.minute, c.second)
 }

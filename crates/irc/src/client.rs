@@ -1,0 +1,28 @@
+//! A guest on somebody else's IRC network.
+//!
+//! `run.rs` connects and comes back; a connection is a `session.rs`, which registers
+//! (`register.rs`), enters the linked channels (`presence.rs`), hears (`inbound.rs`) and speaks
+//! (`outbound.rs`). What outlives a connection is in `relay.rs`: what was heard and is not on disk
+//! yet, and the deliveries on their way (`flights.rs`).
+
+mod charset;
+mod config;
+mod flights;
+mod inbound;
+mod isupport;
+mod nicks;
+mod outbound;
+mod pace;
+mod presence;
+mod register;
+mod relay;
+mod rooms;
+mod run;
+mod sasl;
+mod session;
+mod stream;
+mod time;
+mod words;
+
+pub use config::{IrcClientConfig, Limits as ClientLimits, Puppets, Rate, Sasl, Tls};
+pub use run::IrcClientAdapter;

@@ -1,0 +1,213 @@
+//! Deliveries on their way. IRC has no key that would make a repetition harmless, so a line is
+//! written only after a note on disk says that it is about to be, one line per chat at a time. What
+//! a crash or a lost connection leaves unconfirmed is that one line: it comes again, marked.
+
+use std::collections::{HashMap, VecDeque};
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
+use wxgate_contract::{ChatKey, Delivery, DeliveryId, Outcome, RemoteId};
+
+/// Deliveries that are taken at once: what the bridge hands out (one per lane, 16 lanes). Chosen to
+/// be more, so that the bound is the bridge's.
+pub(super) const MOST: usize = 24;
+/// Outcomes that are remembered, for orders that come again.
+const RECENT: usize = 256;
+/// Begins the key of a note about a line in flight; the chat's key follows.
+pub(super) const NOTE: &str = "flight/";
+
+/// How far a delivery is.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Step {
+    /// Not cut into lines yet.
+    Fresh,
+    /// Its full text is being stored.
+    Storing,
+    /// The note about its next line is being written.
+    Noting,
+    /// Its next line may go.
+    Clear,
+    /// Its line has gone.
+    Sent { proof: Proof, since: Instant },
+    /// Its outcome is being recorded.
+    Settling,
+}
+
+/// What will say that a line has arrived.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Proof {
+    /// An answer with this label.
+    Label(u64),
+    /// A barrier that has not been asked for yet.
+    Unasked,
+    /// The PONG with this number.
+    Pong(u64),
+}
+
+/// One delivery.
+#[derive(Debug)]
+pub(super) struct Flight {
+    pub(super) delivery: Delivery,
+    pub(super) step: Step,
+    /// Its lines, without the author's name, or the ids to take back.
+    pub(super) pieces: Vec<String>,
+    /// Which is the next.
+    pub(super) at: usize,
+    pub(super) ids: Vec<RemoteId>,
+    /// The next line may have been said before.
+    pub(super) is_repeat: bool,
+}
+
+/// A flight as its note has it.
+#[derive(Serialize, Deserialize)]
+struct Saved {
+    d: i64,
+    p: Vec<String>,
+    n: usize,
+    i: Vec<RemoteId>,
+}
+
+impl Flight {
+    pub(super) fn chat(&self) -> &ChatKey {
+        &self.delivery.chat
+    }
+
+    /// The key and value of the note about the next line.
+    pub(super) fn note(&self) -> (String, Bytes) {
+        let saved = Saved { d: self.delivery.id.0, p: self.pieces.clone(), n: self.at, i: self.ids.clone() };
+        // Texts and numbers cannot fail to be written.
+        let value = serde_json::to_vec(&saved).unwrap_or_default();
+        (note_key(self.chat()), value.into())
+    }
+}
+
+pub(super) fn note_key(chat: &ChatKey) -> String {
+    format!("{NOTE}{chat}")
+}
+
+/// All of them.
+#[derive(Debug, Default)]
+pub(super) struct Flights {
+    pub(super) all: Vec<Flight>,
+    recent: VecDeque<(DeliveryId, Outcome)>,
+    /// What the last run left in flight, by the key of its note.
+    saved: HashMap<String, Bytes>,
+}
+
+impl Flights {
+    /// With the notes of an earlier run.
+    pub(super) fn resume(notes: Vec<(String, Bytes)>) -> Self {
+        Self { saved: notes.into_iter().collect(), ..Self::default() }
+    }
+
+    pub(super) fn has_room(&self) -> bool {
+        self.all.len() < MOST
+    }
+
+    /// Takes an order; an outcome when it was carried out before.
+    pub(super) fn take(&mut self, delivery: Delivery) -> Option<(DeliveryId, Outcome)> {
+        if let Some(known) = self.recent.iter().find(|(id, _)| *id == delivery.id) {
+            return Some(known.clone());
+        }
+        if self.all.iter().any(|flight| flight.delivery.id == delivery.id) {
+            return None;
+        }
+        let saved = self.saved.remove(&note_key(&delivery.chat));
+        let saved = saved.and_then(|bytes| serde_json::from_slice::<Saved>(&bytes).ok());
+        let mut flight = Flight {
+            delivery,
+            step: Step::Fresh,
+            pieces: Vec::new(),
+            at: 0,
+            ids: Vec::new(),
+            is_repeat: false,
+        };
+        // A note about another delivery is about one that was settled.
+        if let Some(saved) = saved.filter(|saved| saved.d == flight.delivery.id.0 && saved.n < saved.p.len())
+        {
+            (flight.pieces, flight.at, flight.ids) = (saved.p, saved.n, saved.i);
+            // The note is on disk already.
+            (flight.step, flight.is_repeat) = (Step::Clear, true);
+        }
+        self.all.push(flight);
+        None
+    }
+
+    /// Begins anew with a delivery of which nothing was said.
+    pub(super) fn restart(&mut self, id: DeliveryId) {
+        if let Some(flight) = self.all.iter_mut().find(|flight| flight.delivery.id == id) {
+            (flight.step, flight.pieces, flight.at) = (Step::Fresh, Vec::new(), 0);
+        }
+    }
+
+    /// The connection is gone: lines that nobody confirmed go again.
+    pub(super) fn disconnected(&mut self) {
+        for flight in &mut self.all {
+            if matches!(flight.step, Step::Sent { .. }) {
+                (flight.step, flight.is_repeat) = (Step::Clear, true);
+            }
+        }
+    }
+
+    /// Its outcome is on disk.
+    pub(super) fn settled(&mut self, id: DeliveryId, outcome: Outcome) {
+        self.all.retain(|flight| flight.delivery.id != id);
+        if !matches!(outcome, Outcome::TryLater { .. }) {
+            self.recent.push_back((id, outcome));
+            if self.recent.len() > RECENT {
+                self.recent.pop_front();
+            }
+        }
+    }
+
+    /// The oldest line to `chat` that has gone and is not confirmed.
+    pub(super) fn gone_to(&mut self, chat: &ChatKey) -> Option<&mut Flight> {
+        self.all.iter_mut().find(|f| f.chat() == chat && matches!(f.step, Step::Sent { .. }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use wxgate_contract::{Job, PostId};
+
+    fn delivery(id: i64, chat: &str) -> Delivery {
+        let job = Job::Recall { post: PostId(1), remote_ids: Vec::new() };
+        Delivery { id: DeliveryId(id), attempt: 1, chat: chat.into(), job }
+    }
+
+    #[test]
+    fn what_a_crash_left_in_flight_comes_again_and_nothing_before_it() {
+        let mut flights = Flights::default();
+        flights.take(delivery(7, "#c"));
+        let flight = flights.all.first_mut().unwrap();
+        flight.pieces = vec!["one".into(), "two".into(), "three".into()];
+        (flight.at, flight.ids) = (1, vec!["m1".into()]);
+        let note = flight.note();
+        let mut later = Flights::resume(vec![note.clone()]);
+        assert_eq!(later.take(delivery(7, "#c")), None);
+        let flight = &later.all[0];
+        assert_eq!((flight.at, flight.is_repeat, &flight.step), (1, true, &Step::Clear));
+        assert_eq!((flight.pieces.len(), flight.ids.len()), (3, 1));
+        // Another delivery of the chat: the one of the note was settled.
+        let mut later = Flights::resume(vec![note]);
+        later.take(delivery(8, "#c"));
+        assert_eq!((later.all[0].is_repeat, &later.all[0].step), (false, &Step::Fresh));
+    }
+
+    #[test]
+    fn an_order_that_comes_again_is_answered_and_not_carried_out() {
+        let mut flights = Flights::default();
+        flights.take(delivery(7, "#c"));
+        let sent = Outcome::Sent { remote_ids: vec!["m".into()] };
+        flights.settled(DeliveryId(7), sent.clone());
+        assert_eq!(flights.take(delivery(7, "#c")), Some((DeliveryId(7), sent)));
+        assert!(flights.all.is_empty());
+        flights.take(delivery(8, "#c"));
+        let later = Outcome::TryLater { after: std::time::Duration::ZERO, why: String::new() };
+        flights.settled(DeliveryId(8), later);
+        assert_eq!(flights.take(delivery(8, "#c")), None, "it has to be done now");
+        assert_eq!(flights.all.len(), 1);
+    }
+}

@@ -1,0 +1,401 @@
+//! Deliveries become lines: one line per chat at a time, each after its note is on disk, each
+//! confirmed by a labelled answer or by a PING that only comes back behind it.
+//!
+//! Source: IRCv3 echo-message, labeled-response, message-redaction; the IRC notes, section 8.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+use wxgate_contract::{Delivery, DeliveryId, Job, MediaError, Outcome, RemoteId, Say};
+
+use super::flights::{Flight, Proof, Step};
+use super::rooms::Presence;
+use super::session::{Phase, Session};
+use super::words;
+use crate::wire::message::Line;
+use crate::wire::split;
+
+/// What a line says that may have been said before. Product promise 2.
+const REPEATED: &str = "[may be repeated] ";
+/// Lines of a message that are said; of a longer one the first three and a link.
+/// Source: the IRC notes, section 8.
+const MOST_LINES: usize = 4;
+/// Lines when nothing can hold the full text: far more than people write, an end all the same.
+const MOST_LINES_WITHOUT_LINK: usize = 40;
+/// When a chat that cannot be entered now is tried again.
+const LATER: Duration = Duration::from_secs(60);
+/// What a barrier costs of the pacing. A server counts a PING too, but less than a line.
+const BARRIER: f64 = 0.5;
+/// User and host as others see them, while they are not known: `~` and 9, and 63.
+/// Source: the IRC notes, section 1.
+const UNKNOWN_USER: usize = 10;
+const UNKNOWN_HOST: usize = 63;
+
+impl Session<'_> {
+    pub(super) fn take(&mut self, delivery: Delivery) {
+        if let Some((id, outcome)) = self.relay.flights.take(delivery) {
+            self.relay.settle(id, outcome);
+        }
+    }
+
+    pub(super) fn has_unconfirmed(&self) -> bool {
+        let is_open = |f: &Flight| matches!(f.step, Step::Sent { .. } | Step::Settling);
+        self.relay.flights.all.iter().any(is_open)
+    }
+
+    /// True when a line waits for nothing but the pacing.
+    pub(super) fn has_clear(&self) -> bool {
+        matches!(self.phase, Phase::Ready) && self.relay.flights.all.iter().any(|f| f.step == Step::Clear)
+    }
+
+    /// Moves every delivery as far as it goes now.
+    pub(super) fn fly(&mut self, now: Instant) {
+        self.check_time(now);
+        // The one that was served last goes to the end: fair between chats.
+        for _ in 0..self.relay.flights.all.len() {
+            let Some(flight) = self.relay.flights.all.first() else { break };
+            let (step, id) = (flight.step.clone(), flight.delivery.id);
+            let may_go = match step {
+                Step::Fresh | Step::Clear => self.gate(now),
+                _ => Gate::Wait,
+            };
+            match (step, may_go) {
+                (_, Gate::Never(outcome)) => self.relay.settle(id, outcome),
+                (Step::Fresh, Gate::Open) => self.prepare(),
+                (Step::Clear, Gate::Open) if self.say(now) => {}
+                _ => {}
+            }
+            self.relay.flights.all.rotate_left(1);
+        }
+        self.ask_barrier(now);
+    }
+
+    /// Whether the first flight may speak in its chat.
+    fn gate(&mut self, now: Instant) -> Gate {
+        let company = self.relay.config.limits.company;
+        let Some(flight) = self.relay.flights.all.first() else { return Gate::Wait };
+        if !self.support.is_channel(flight.chat().as_str()) {
+            return Gate::Open;
+        }
+        let Some(room) = self.relay.rooms.by_key(flight.chat()) else {
+            return Gate::Never(Outcome::Refused { why: "the channel is not linked any more".to_owned() });
+        };
+        match &room.presence {
+            Presence::In if room.has_ears(company, now) => Gate::Open,
+            Presence::In | Presence::Out | Presence::Joining(_) => Gate::Wait,
+            Presence::Barred { why, is_final: true, .. } => {
+                Gate::Never(Outcome::Refused { why: why.clone() })
+            }
+            Presence::Barred { why, .. } => Gate::Never(Outcome::TryLater { after: LATER, why: why.clone() }),
+        }
+    }
+
+    /// Cuts the first flight into lines.
+    fn prepare(&mut self) {
+        let Some(flight) = self.relay.flights.all.first() else { return };
+        let (id, chat) = (flight.delivery.id, flight.chat().clone());
+        match &flight.delivery.job {
+            Job::Recall { remote_ids, .. } => {
+                let ids: Vec<String> =
+                    remote_ids.iter().filter(|id| is_msgid(id)).map(|id| id.to_string()).collect();
+                if !self.caps.redaction || ids.is_empty() {
+                    // The network cannot take anything back; the text stays, as everybody there knows.
+                    return self.relay.settle(id, Outcome::Sent { remote_ids: Vec::new() });
+                }
+                self.ready(id, ids);
+            }
+            Job::Say(say) => {
+                let Some(text) = words::text(say) else {
+                    let why = "this network cannot show it".to_owned();
+                    return self.relay.settle(id, Outcome::Refused { why });
+                };
+                let budget = self.budget(say, chat.as_str());
+                let lines: Vec<String> =
+                    split::split(&text, budget).into_iter().map(std::borrow::Cow::into_owned).collect();
+                if lines.len() <= MOST_LINES {
+                    return self.ready(id, lines);
+                }
+                if let Some(flight) = self.relay.flights.all.first_mut() {
+                    flight.pieces = lines;
+                    flight.step = Step::Storing;
+                }
+                self.relay.store(id, text);
+            }
+        }
+    }
+
+    /// The full text of a long message has a place.
+    pub(super) fn stored(&mut self, id: DeliveryId, link: Result<Option<String>, MediaError>) {
+        let Some(flight) = self.relay.flights.all.iter_mut().find(|f| f.delivery.id == id) else { return };
+        let lines = std::mem::take(&mut flight.pieces);
+        match link {
+            Ok(Some(link)) => {
+                let count = lines.len();
+                let mut shown: Vec<String> = lines.into_iter().take(MOST_LINES - 1).collect();
+                shown.push(format!("… all {count} lines: {link}"));
+                self.ready(id, shown);
+            }
+            Ok(None) if lines.len() <= MOST_LINES_WITHOUT_LINK => self.ready(id, lines),
+            Ok(None) => {
+                let why = "the message is too long, and nothing here can hold its text".to_owned();
+                self.relay.settle(id, Outcome::Refused { why });
+            }
+            Err(error) => {
+                let why = format!("the full text could not be stored: {error}");
+                self.relay.settle(id, Outcome::TryLater { after: LATER, why });
+            }
+        }
+    }
+
+    /// Has lines; the note about the first one comes before it.
+    fn ready(&mut self, id: DeliveryId, pieces: Vec<String>) {
+        let Some(flight) = self.relay.flights.all.iter_mut().find(|f| f.delivery.id == id) else { return };
+        (flight.pieces, flight.at, flight.step) = (pieces, 0, Step::Noting);
+        let note = flight.note();
+        self.relay.note(note);
+    }
+
+    /// Writes the next line of the first flight; false when it has to wait.
+    fn say(&mut self, now: Instant) -> bool {
+        let Some(flight) = self.relay.flights.all.first() else { return false };
+        let Some(piece) = flight.pieces.get(flight.at).cloned() else { return false };
+        let (id, chat) = (flight.delivery.id, flight.chat().clone());
+        let job = flight.delivery.job.clone();
+        let (is_first, is_repeat) = (flight.at == 0, flight.is_repeat);
+        let mut line = Line::new();
+        let label = (self.caps.labels && self.caps.echo).then(|| self.token());
+        if let Some(label) = label {
+            line = line.tag("label", &format!("w{label}"));
+        }
+        match &job {
+            Job::Recall { .. } => {
+                line = line.command("REDACT").param(chat.as_str()).last(&piece);
+            }
+            Job::Say(say) => {
+                let budget = self.budget(say, chat.as_str());
+                if piece.len() > budget {
+                    return self.cut_again(id, &piece, budget);
+                }
+                if let Some(quoted) = say.quoted_remote_id.as_ref().filter(|id| is_msgid(id))
+                    && is_first
+                    && self.caps.tags
+                {
+                    line = line.tag("+draft/reply", quoted.as_str());
+                }
+                let mark = if is_repeat { REPEATED } else { "" };
+                let name = self.name_of(say, &chat);
+                let target =
+                    self.relay.rooms.by_key(&chat).map_or(chat.to_string(), |room| room.name.clone());
+                line = match self.spoofed(say, &chat) {
+                    Some(nick) => {
+                        let line = line.command("RELAYMSG").param(&target).param(&nick);
+                        line.last(&format!("{mark}{piece}"))
+                    }
+                    None => line.command("PRIVMSG").param(&target).last(&format!("{name}{mark}{piece}")),
+                };
+            }
+        }
+        if !self.pace.take(1.0, now) {
+            return false;
+        }
+        let line = line.build();
+        self.send(&line);
+        let proof = label.map_or(Proof::Unasked, Proof::Label);
+        if let Some(flight) = self.relay.flights.all.first_mut() {
+            flight.step = Step::Sent { proof, since: now };
+        }
+        if let Job::Say(say) = &job {
+            self.remember(say, &chat);
+        }
+        true
+    }
+
+    /// Our prefix has grown since the text was cut.
+    fn cut_again(&mut self, id: DeliveryId, piece: &str, budget: usize) -> bool {
+        let parts = split::split(piece, budget).into_iter().map(std::borrow::Cow::into_owned);
+        let parts: Vec<String> = parts.collect();
+        let Some(flight) = self.relay.flights.all.iter_mut().find(|f| f.delivery.id == id) else {
+            return false;
+        };
+        let at = flight.at;
+        flight.pieces.splice(at..=at, parts);
+        flight.step = Step::Noting;
+        let note = flight.note();
+        self.relay.note(note);
+        false
+    }
+
+    /// Bytes of text that a line has room for, whatever becomes of its marks.
+    fn budget(&self, say: &Say, target: &str) -> usize {
+        let unknown =
+            |part: &Option<String>, length: usize| part.clone().unwrap_or_else(|| "x".repeat(length));
+        let (user, host) = (unknown(&self.me.user, UNKNOWN_USER), unknown(&self.me.host, UNKNOWN_HOST));
+        let prefix = format!("{}!{user}@{host}", self.me.nick);
+        // `<`, a colour code and its end, an invisible space, `> `
+        let name = words::author(say).len() + 10;
+        let whole = split::budget(&prefix, "PRIVMSG", target) + (self.support.line_len - 512);
+        whole.saturating_sub(name + REPEATED.len()).max(split::MIN_BUDGET_BYTES)
+    }
+
+    /// `<name> `, as the channel can show it.
+    fn name_of(&self, say: &Say, chat: &wxgate_contract::ChatKey) -> String {
+        let name = words::author(say);
+        if name.is_empty() {
+            return String::new();
+        }
+        let room = self.relay.rooms.by_key(chat);
+        let is_nick = room.is_some_and(|room| room.members.contains_key(&self.support.fold(&name)));
+        let shown = if is_nick { super::nicks::without_ping(&name) } else { name };
+        let is_plain = room.is_none_or(|room| room.is_plain) || !self.relay.config.colours;
+        match is_plain {
+            true => format!("<{shown}> "),
+            false => format!("<\x03{:02}{shown}\x0f> ", super::nicks::colour(&words::person(say))),
+        }
+    }
+
+    /// The nick of a RELAYMSG, where we may.
+    fn spoofed(&self, say: &Say, chat: &wxgate_contract::ChatKey) -> Option<String> {
+        let room = self.relay.rooms.by_key(chat)?;
+        let name = words::author(say);
+        if !self.caps.relaymsg || room.no_relaymsg || name.is_empty() {
+            return None;
+        }
+        let nick = crate::server::names::nick_from(&name, &words::person(say));
+        Some(format!("{nick}/wx"))
+    }
+
+    /// The people of the channel may address the author by the name that they see.
+    fn remember(&mut self, say: &Say, chat: &wxgate_contract::ChatKey) {
+        if let wxgate_contract::Author::Person { person, .. } = &say.post.author {
+            let key = person.seen_from_elsewhere(&say.post.chat.network);
+            self.relay.remember_name(chat, &words::author(say), key);
+        }
+    }
+
+    /// Asks for the confirmation of lines that carry no label.
+    fn ask_barrier(&mut self, now: Instant) {
+        let is_unasked = |flight: &Flight| matches!(flight.step, Step::Sent { proof: Proof::Unasked, .. });
+        if !self.relay.flights.all.iter().any(is_unasked) {
+            return;
+        }
+        let token = self.token();
+        for flight in self.relay.flights.all.iter_mut().filter(|flight| is_unasked(flight)) {
+            flight.step = Step::Sent { proof: Proof::Pong(token), since: now };
+        }
+        self.pace.force(BARRIER, now);
+        self.send(&format!("PING :w{token}"));
+    }
+
+    fn check_time(&mut self, now: Instant) {
+        let answer = self.relay.config.limits.answer;
+        let is_late =
+            |flight: &Flight| matches!(flight.step, Step::Sent { since, .. } if now >= since + answer);
+        if self.relay.flights.all.iter().any(is_late) {
+            self.finish("the server does not confirm what was said");
+        }
+    }
+
+    /// PONG: everything before it has been seen by the server.
+    pub(super) fn ponged(&mut self, token: &str) {
+        let Some(number) = token.strip_prefix('w').and_then(|n| n.parse::<u64>().ok()) else { return };
+        let is_proved =
+            |step: &Step| matches!(step, Step::Sent { proof: Proof::Pong(asked), .. } if *asked <= number);
+        self.confirm(|flight| is_proved(&flight.step));
+    }
+
+    /// An answer with our label: the echo, an ACK, or an error.
+    pub(super) fn labelled(&mut self, label: &str, msgid: Option<&str>, error: Option<&str>) -> bool {
+        let Some(number) = label.strip_prefix('w').and_then(|n| n.parse::<u64>().ok()) else { return false };
+        let is_meant =
+            |f: &Flight| matches!(f.step, Step::Sent { proof: Proof::Label(l), .. } if l == number);
+        let Some(flight) = self.relay.flights.all.iter_mut().find(|flight| is_meant(flight)) else {
+            return false;
+        };
+        if let Some(why) = error {
+            let id = flight.delivery.id;
+            self.refused(id, why);
+            return true;
+        }
+        flight.ids.extend(msgid.map(RemoteId::from));
+        self.confirm(is_meant);
+        true
+    }
+
+    /// Our own line came back, without a label: it has an id now. The barrier confirms it.
+    pub(super) fn echoed(&mut self, target: &str, msgid: Option<&str>) {
+        let key = self.relay.rooms.0.get(&self.support.fold(target)).map(|room| room.key.clone());
+        let key = key.unwrap_or_else(|| target.to_ascii_lowercase().into());
+        if let (Some(flight), Some(msgid)) = (self.relay.flights.gone_to(&key), msgid) {
+            flight.ids.push(msgid.into());
+        }
+    }
+
+    fn confirm(&mut self, is_meant: impl Fn(&Flight) -> bool) {
+        let (mut notes, mut done) = (Vec::new(), Vec::new());
+        for flight in self.relay.flights.all.iter_mut().filter(|flight| is_meant(flight)) {
+            flight.at += 1;
+            flight.is_repeat = false;
+            if flight.at < flight.pieces.len() {
+                flight.step = Step::Noting;
+                notes.push(flight.note());
+            } else {
+                let is_say = matches!(flight.delivery.job, Job::Say(_));
+                let remote_ids = if is_say { flight.ids.clone() } else { Vec::new() };
+                done.push((flight.delivery.id, Outcome::Sent { remote_ids }));
+            }
+        }
+        notes.into_iter().for_each(|note| self.relay.note(note));
+        done.into_iter().for_each(|(id, outcome)| self.relay.settle(id, outcome));
+    }
+
+    /// The server says that something could not be said to `target`.
+    pub(super) fn cannot_say(&mut self, target: &str, why: &str) {
+        let key = self.relay.rooms.0.get(&self.support.fold(target)).map(|room| room.key.clone());
+        let key = key.unwrap_or_else(|| target.to_ascii_lowercase().into());
+        if let Some(id) = self.relay.flights.gone_to(&key).map(|flight| flight.delivery.id) {
+            self.refused(id, why);
+        }
+    }
+
+    fn refused(&mut self, id: DeliveryId, why: &str) {
+        let Some(flight) = self.relay.flights.all.iter_mut().find(|f| f.delivery.id == id) else { return };
+        let chat = flight.chat().clone();
+        let uses_relaymsg =
+            self.caps.relaymsg && self.relay.rooms.by_key(&chat).is_some_and(|room| !room.no_relaymsg);
+        if uses_relaymsg && matches!(flight.delivery.job, Job::Say(_)) {
+            // Then the relay speaks for itself; nothing was said yet.
+            flight.step = Step::Clear;
+            if let Some(room) = self.relay.rooms.by_key_mut(&chat) {
+                room.no_relaymsg = true;
+            }
+            return;
+        }
+        let had_colours = self.relay.config.colours
+            && self.relay.rooms.by_key(&chat).is_some_and(|room| !room.is_plain)
+            && why.to_ascii_lowercase().contains("colo");
+        if had_colours {
+            flight.step = Step::Clear;
+            if let Some(room) = self.relay.rooms.by_key_mut(&chat) {
+                room.is_plain = true;
+            }
+            return;
+        }
+        let why = words::from_server(why);
+        let outcome = match flight.at {
+            0 => Outcome::Refused { why },
+            at => Outcome::Refused { why: format!("{why} (the first {at} lines were said)") },
+        };
+        self.relay.settle(id, outcome);
+    }
+}
+
+enum Gate {
+    Open,
+    Wait,
+    Never(Outcome),
+}
+
+/// Ids that the network gave; ours mean nothing to it. Ours have a form that no network uses.
+fn is_msgid(id: &RemoteId) -> bool {
+    !id.as_str().is_empty() && !id.as_str().contains(' ')
+}

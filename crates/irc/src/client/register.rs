@@ -1,0 +1,340 @@
+//! From connecting to the welcome: capabilities, sign-in, a free nick.
+//!
+//! Source: "Connection Registration" in Modern IRC; IRCv3 capability-negotiation and sasl-3.2.
+
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use tokio::time::Instant;
+
+use super::sasl::{Account, Exchange, PIECE_BYTES, mechanisms, pieces};
+use super::session::{End, Phase, Session};
+use crate::wire::message::{Line, Message};
+
+/// What we have a use for. Nothing is asked for that would only be ignored.
+const WANTED: [&str; 13] = [
+    "sasl",
+    "server-time",
+    "message-tags",
+    "batch",
+    "echo-message",
+    "labeled-response",
+    "account-tag",
+    "multi-prefix",
+    "extended-join",
+    "chghost",
+    "cap-notify",
+    "draft/message-redaction",
+    "draft/relaymsg",
+];
+/// Bytes of names in one CAP REQ.
+const REQ_BYTES: usize = 400;
+/// Bytes of a whole challenge. Chosen: ten times the longest honest one.
+const CHALLENGE_BYTES: usize = 16 * 1024;
+/// How often another nick is tried during registration.
+const NICK_TRIES: usize = 8;
+/// How long NickServ may take before channels are entered that let only known nicks in.
+const NICKSERV: Duration = Duration::from_secs(5);
+
+/// The secrets, read from their files when the run began.
+#[derive(Clone, Default)]
+pub(super) struct Secrets {
+    pub(super) server: Option<String>,
+    /// `Some(None)`: by our certificate.
+    pub(super) sasl: Option<Option<Account>>,
+    pub(super) nickserv: Option<String>,
+}
+
+/// How far registration is.
+pub(super) struct Registration {
+    pub(super) secrets: Secrets,
+    offered: Vec<(String, String)>,
+    /// Requests that are not answered.
+    asked: usize,
+    mechanisms: Vec<&'static str>,
+    exchange: Option<Exchange>,
+    challenge: String,
+    is_signed_in: bool,
+    has_ended: bool,
+    tries: usize,
+}
+
+impl Registration {
+    pub(super) fn new(secrets: Secrets) -> Self {
+        Self {
+            secrets,
+            offered: Vec::new(),
+            asked: 0,
+            mechanisms: Vec::new(),
+            exchange: None,
+            challenge: String::new(),
+            is_signed_in: false,
+            has_ended: false,
+            tries: 0,
+        }
+    }
+}
+
+impl Session<'_> {
+    fn registration(&mut self) -> Option<&mut Registration> {
+        match &mut self.phase {
+            Phase::Registering(registration) => Some(registration),
+            Phase::Joining { .. } | Phase::Ready => None,
+        }
+    }
+
+    pub(super) fn fatal(&mut self, why: impl Into<String>) {
+        self.end.get_or_insert(End::Fatal(why.into()));
+    }
+
+    /// The first words.
+    pub(super) fn register(&mut self) {
+        self.send("CAP LS 302");
+        let password = self.registration().and_then(|r| r.secrets.server.clone());
+        if let Some(password) = password {
+            self.send(&Line::new().command("PASS").last(&password).build());
+        }
+        let nick = self.me.nick.clone();
+        self.send(&Line::new().command("NICK").param(&nick).build());
+        let user: String = nick.chars().filter(char::is_ascii_alphanumeric).take(9).collect();
+        let user = if user.is_empty() { "wxgate".to_owned() } else { user };
+        self.send(
+            &Line::new().command("USER").param(&user).param("0").param("*").last("wxgate relay").build(),
+        );
+    }
+
+    /// Lines that matter before the welcome is over. True when nothing else need look at it.
+    pub(super) fn registering(&mut self, message: &Message<'_>) -> bool {
+        let param = |at: usize| message.param(at).unwrap_or("");
+        match message.command {
+            "CAP" => self.cap(param(1), message),
+            "AUTHENTICATE" => self.challenged(param(0)),
+            "900" => self.me.account = message.param(2).map(str::to_owned),
+            "903" | "907" => self.signed_in(),
+            "902" | "904" | "905" | "906" => self.sign_in_failed(message.params().last().unwrap_or(&"")),
+            // Names the mechanisms that would have done; 904 follows.
+            "908" => {}
+            "001" => {
+                param(0).clone_into(&mut self.me.nick);
+                // A server without CAP never asked for a sign-in.
+                let unsigned =
+                    self.registration().is_some_and(|r| r.secrets.sasl.is_some() && !r.is_signed_in);
+                if unsigned {
+                    self.fatal("the network has no SASL; take sasl out, or use nickserv_password_file");
+                }
+            }
+            "432" => {
+                let nick = self.me.nick.clone();
+                self.fatal(format!("the network takes no nick {nick}"));
+            }
+            "433" | "436" | "437" => self.another_nick(),
+            "464" => self.fatal("the server wants another password"),
+            "465" => self.fatal(format!("we are banned: {}", message.params().last().unwrap_or(&""))),
+            "376" | "422" => self.welcomed(),
+            _ => return false,
+        }
+        true
+    }
+
+    fn cap(&mut self, verb: &str, message: &Message<'_>) {
+        let has_more = message.param(2) == Some("*");
+        let list = message.params().last().copied().unwrap_or("");
+        match verb {
+            "LS" => {
+                let Some(registration) = self.registration() else { return };
+                for cap in list.split_whitespace() {
+                    let (name, value) = cap.split_once('=').unwrap_or((cap, ""));
+                    registration.offered.push((name.to_owned(), value.to_owned()));
+                }
+                if !has_more {
+                    self.request();
+                }
+            }
+            "ACK" => {
+                for cap in list.split_whitespace() {
+                    self.learn_cap(cap);
+                }
+                self.requested(list.split_whitespace().any(|cap| cap == "sasl"));
+            }
+            "NAK" => self.requested(false),
+            "DEL" => list.split_whitespace().for_each(|cap| self.learn_cap(&format!("-{cap}"))),
+            _ => {}
+        }
+    }
+
+    fn learn_cap(&mut self, cap: &str) {
+        let (name, is_on) = cap.strip_prefix('-').map_or((cap, true), |name| (name, false));
+        let slot = match name {
+            "message-tags" => &mut self.caps.tags,
+            "echo-message" => &mut self.caps.echo,
+            "labeled-response" => &mut self.caps.labels,
+            "draft/message-redaction" => &mut self.caps.redaction,
+            "draft/relaymsg" => &mut self.caps.relaymsg,
+            _ => return,
+        };
+        *slot = is_on;
+    }
+
+    fn request(&mut self) {
+        let Some(registration) = self.registration() else { return };
+        let offered = &registration.offered;
+        let sasl = offered.iter().find(|(name, _)| name == "sasl").map(|(_, value)| value.clone());
+        let wants_sasl = registration.secrets.sasl.is_some();
+        if let Some(account) = &registration.secrets.sasl {
+            let list = sasl.as_deref().filter(|list| !list.is_empty());
+            registration.mechanisms = mechanisms(account.is_some(), list);
+            if sasl.is_none() || registration.mechanisms.is_empty() {
+                let why = match sasl {
+                    None => "the network offers no SASL; take sasl out, or use nickserv_password_file",
+                    Some(_) => "the network offers no way of signing in that fits what is configured",
+                };
+                return self.fatal(why);
+            }
+        }
+        let is_wanted = |name: &str| WANTED.contains(&name) && (name != "sasl" || wants_sasl);
+        let mut requests: Vec<String> = Vec::new();
+        for (name, _) in registration.offered.iter().filter(|(name, _)| is_wanted(name)) {
+            match requests.last_mut().filter(|line| line.len() + name.len() < REQ_BYTES) {
+                Some(line) => {
+                    line.push(' ');
+                    line.push_str(name);
+                }
+                None => requests.push(name.clone()),
+            }
+        }
+        registration.asked = requests.len();
+        if requests.is_empty() {
+            return self.end_negotiation();
+        }
+        for names in requests {
+            self.send(&Line::new().command("CAP").param("REQ").last(&names).build());
+        }
+    }
+
+    fn requested(&mut self, has_sasl: bool) {
+        let Some(registration) = self.registration() else { return };
+        registration.asked = registration.asked.saturating_sub(1);
+        let is_answered = registration.asked == 0;
+        if has_sasl {
+            return self.begin_sign_in();
+        }
+        let Some(registration) = self.registration() else { return };
+        match (is_answered, &registration.secrets.sasl, registration.exchange.is_some()) {
+            (true, Some(_), false) => self.fatal("the network did not let us sign in (SASL)"),
+            (true, None, _) => self.end_negotiation(),
+            _ => {}
+        }
+    }
+
+    fn end_negotiation(&mut self) {
+        let Some(registration) = self.registration() else { return };
+        if !std::mem::replace(&mut registration.has_ended, true) {
+            self.send("CAP END");
+        }
+    }
+
+    fn begin_sign_in(&mut self) {
+        let nonce: String = self.relay.dice.bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+        let Some(registration) = self.registration() else { return };
+        if registration.mechanisms.is_empty() {
+            return self.fatal("the network refuses every way of signing in");
+        }
+        let mechanism = registration.mechanisms.remove(0);
+        let account = registration.secrets.sasl.clone().flatten();
+        registration.exchange = Some(Exchange::new(mechanism, account, nonce));
+        registration.challenge.clear();
+        self.send(&format!("AUTHENTICATE {mechanism}"));
+    }
+
+    fn challenged(&mut self, piece: &str) {
+        let Some(registration) = self.registration() else { return };
+        if piece != "+" {
+            registration.challenge.push_str(piece);
+        }
+        if registration.challenge.len() > CHALLENGE_BYTES {
+            return self.fatal("the network's sign-in has no end");
+        }
+        if piece.len() == PIECE_BYTES {
+            return;
+        }
+        let challenge = STANDARD.decode(std::mem::take(&mut registration.challenge));
+        let Some(exchange) = &mut registration.exchange else { return };
+        match challenge
+            .map_err(|_| "a challenge that is not base64".to_owned())
+            .and_then(|c| exchange.answer(&c))
+        {
+            Ok(answer) => {
+                for piece in pieces(&answer) {
+                    self.send(&format!("AUTHENTICATE {piece}"));
+                }
+            }
+            Err(why) => self.fatal(format!("signing in failed: {why}")),
+        }
+    }
+
+    fn signed_in(&mut self) {
+        let Some(registration) = self.registration() else { return };
+        if registration.exchange.as_ref().is_some_and(|exchange| !exchange.is_proved()) {
+            return self.fatal("the server could not prove that it knows the password");
+        }
+        registration.is_signed_in = true;
+        self.end_negotiation();
+    }
+
+    /// Another mechanism is tried; the same password is not: that would be hammering.
+    fn sign_in_failed(&mut self, why: &str) {
+        let why = why.to_owned();
+        let Some(registration) = self.registration() else { return };
+        let is_unknown = matches!(&registration.exchange, Some(Exchange::Scram(scram))
+            if matches!(**scram, super::sasl::Scram::First { .. }));
+        match is_unknown && !registration.mechanisms.is_empty() {
+            // The mechanism itself was refused before any secret was used.
+            true => self.begin_sign_in(),
+            false => self.fatal(format!("the network refuses the account: {why}")),
+        }
+    }
+
+    fn another_nick(&mut self) {
+        let Some(registration) = self.registration() else { return };
+        registration.tries += 1;
+        let tries = registration.tries;
+        if tries > NICK_TRIES {
+            return self.finish("no nick is free");
+        }
+        let wanted = self.relay.config.nick.clone();
+        self.me.nick = match tries {
+            1..=2 => wanted + &"_".repeat(tries),
+            _ => {
+                let [byte, ..] = self.relay.dice.bytes();
+                format!("{}{byte}", wanted.chars().take(6).collect::<String>())
+            }
+        };
+        let line = Line::new().command("NICK").param(&self.me.nick).build();
+        self.send(&line);
+    }
+
+    /// The welcome is over.
+    fn welcomed(&mut self) {
+        let Some(registration) = self.registration() else { return };
+        let nickserv = registration.secrets.nickserv.clone().filter(|_| !registration.is_signed_in);
+        let now = Instant::now();
+        self.learn_rate();
+        if let Some(bot) = self.support.bot {
+            let line = Line::new().command("MODE").param(&self.me.nick).param(&format!("+{bot}")).build();
+            self.queue.push_back(line);
+        }
+        let mut not_before = now;
+        if let Some(password) = nickserv {
+            let words = format!("IDENTIFY {password}");
+            self.send(&Line::new().command("PRIVMSG").param("NickServ").last(&words).build());
+            not_before += NICKSERV;
+        }
+        if self.support.has_monitor && self.me.nick != self.relay.config.nick {
+            let line = Line::new().command("MONITOR").param("+").param(&self.relay.config.nick).build();
+            self.queue.push_back(line);
+        }
+        tracing::info!(network = %self.relay.network, nick = %self.me.nick, "registered");
+        self.phase = Phase::Joining { not_before };
+    }
+}

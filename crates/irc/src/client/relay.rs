@@ -1,0 +1,322 @@
+//! What outlives a connection: deliveries on their way, and what was heard and is not on disk yet.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::stream::FuturesUnordered;
+use ring::digest;
+use tokio::sync::mpsc;
+use wxgate_contract::{
+    Batch, BoxFuture, ChatKey, ChatProfile, Clock, DeliveryId, FarEnd, FarError, Health, LinkedChats,
+    MediaError, MediaId, MediaVault, NetworkId, Note, Order, Outcome, PersonKey, Post, RemoteId, Stop,
+};
+
+use super::config::IrcClientConfig;
+use super::flights::{Flights, Step};
+use super::rooms::Rooms;
+
+/// Posts that may wait for the store; beyond it the socket is not read, and the server keeps what
+/// is said. Chosen: minutes of the busiest channel, a few megabytes.
+const WAITING_POSTS: usize = 5000;
+/// Posts of one commit. Chosen: what one read can give, several times.
+const BATCH_POSTS: usize = 500;
+/// Pause after the store was unavailable.
+const STORE_PAUSE: Duration = Duration::from_millis(500);
+/// People per chat whose names may be used to address them. Chosen.
+const NAMED: usize = 200;
+
+/// Something that ran beside the connection has ended.
+pub(super) enum Done {
+    Committed {
+        batch: Batch,
+        result: Result<(), FarError>,
+    },
+    Settled {
+        id: DeliveryId,
+        outcome: Outcome,
+    },
+    /// The full text of a long message has this link.
+    Stored {
+        id: DeliveryId,
+        link: Result<Option<String>, MediaError>,
+    },
+}
+
+/// Random bytes from the run's seed.
+pub(super) struct Dice {
+    seed: [u8; 32],
+    drawn: u64,
+}
+
+impl Dice {
+    pub(super) fn new(seed: [u8; 32]) -> Self {
+        Self { seed, drawn: 0 }
+    }
+
+    pub(super) fn bytes(&mut self) -> [u8; 16] {
+        self.drawn += 1;
+        let drawn = [&self.seed[..], &self.drawn.to_be_bytes()[..]].concat();
+        first_half(&drawn)
+    }
+
+    /// `wait`, up to 20 % more or less. Source: the IRC notes, section 8.
+    pub(super) fn jitter(&mut self, wait: Duration) -> Duration {
+        let [byte, ..] = self.bytes();
+        wait.mul_f64(0.8 + 0.4 * f64::from(byte) / 255.0)
+    }
+}
+
+fn first_half(bytes: &[u8]) -> [u8; 16] {
+    let hash = digest::digest(&digest::SHA256, bytes);
+    let mut half = [0; 16];
+    half.iter_mut().zip(hash.as_ref()).for_each(|(to, from)| *to = *from);
+    half
+}
+
+/// What waits for the store.
+#[derive(Default)]
+struct Outbox {
+    posts: VecDeque<Post>,
+    chats: BTreeMap<ChatKey, ChatProfile>,
+    notes: BTreeMap<String, Option<Bytes>>,
+    /// Batches that could not be stored together: each is tried alone.
+    alone: VecDeque<Batch>,
+    is_under_way: bool,
+}
+
+/// The adapter's own state during one run.
+pub(super) struct Relay {
+    pub(super) config: IrcClientConfig,
+    pub(super) network: NetworkId,
+    pub(super) far: Arc<dyn FarEnd>,
+    pub(super) media: Arc<dyn MediaVault>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) orders: mpsc::Receiver<Order>,
+    pub(super) linked: LinkedChats,
+    pub(super) stop: Stop,
+    pub(super) dice: Dice,
+    pub(super) flights: Flights,
+    pub(super) rooms: Rooms,
+    pub(super) work: FuturesUnordered<BoxFuture<'static, Done>>,
+    /// Whom the people of a channel may mean by a name: shown name, and their key over there.
+    named: HashMap<ChatKey, VecDeque<(String, PersonKey)>>,
+    outbox: Outbox,
+    /// Distinguishes this run's own ids from every other's.
+    run_id: String,
+    heard: u64,
+    health: Option<Health>,
+}
+
+/// What a run begins with.
+pub(super) struct Parts {
+    pub(super) config: IrcClientConfig,
+    pub(super) network: NetworkId,
+    pub(super) far: Arc<dyn FarEnd>,
+    pub(super) media: Arc<dyn MediaVault>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) orders: mpsc::Receiver<Order>,
+    pub(super) linked: LinkedChats,
+    pub(super) stop: Stop,
+    pub(super) seed: [u8; 32],
+}
+
+impl Relay {
+    pub(super) fn new(parts: Parts, flights: Flights) -> Self {
+        let Parts { config, network, far, media, clock, orders, linked, stop, seed } = parts;
+        let mut dice = Dice::new(seed);
+        let [a, b, c, d, ..] = dice.bytes();
+        let run_id = format!("{:x}-{:08x}", clock.now().ms(), u32::from_be_bytes([a, b, c, d]));
+        Self {
+            config,
+            network,
+            far,
+            media,
+            clock,
+            orders,
+            linked,
+            stop,
+            dice,
+            flights,
+            rooms: Rooms::default(),
+            work: FuturesUnordered::new(),
+            named: HashMap::new(),
+            outbox: Outbox::default(),
+            run_id,
+            heard: 0,
+            health: None,
+        }
+    }
+
+    /// An id for something that the network gave none.
+    pub(super) fn own_id(&mut self) -> RemoteId {
+        self.heard += 1;
+        RemoteId::new(format!("{}-{}", self.run_id, self.heard))
+    }
+
+    pub(super) fn tell_health(&mut self, health: Health) {
+        if self.health.as_ref() != Some(&health) {
+            self.far.health(&self.network, health.clone());
+            self.health = Some(health);
+        }
+    }
+
+    /// Hands something heard to the store, in its order.
+    pub(super) fn heard(&mut self, post: Post) {
+        self.outbox.posts.push_back(post);
+        self.commit();
+    }
+
+    /// Tells what a channel is called.
+    pub(super) fn describe(&mut self, chat: ChatProfile) {
+        self.outbox.chats.insert(chat.chat.clone(), chat);
+        self.commit();
+    }
+
+    pub(super) fn note(&mut self, (key, value): (String, Bytes)) {
+        self.outbox.notes.insert(key, Some(value));
+        self.commit();
+    }
+
+    /// False while so much waits for the store that nothing more may be read.
+    pub(super) fn has_room(&self) -> bool {
+        self.outbox.posts.len() < WAITING_POSTS
+    }
+
+    /// True when all that was heard is on disk.
+    pub(super) fn is_idle(&self) -> bool {
+        !self.outbox.is_under_way && self.outbox.posts.is_empty()
+    }
+
+    /// Begins the next commit. One at a time keeps the order.
+    fn commit(&mut self) {
+        let outbox = &mut self.outbox;
+        if outbox.is_under_way {
+            return;
+        }
+        let batch = match outbox.alone.pop_front() {
+            Some(batch) => batch,
+            None => {
+                let count = outbox.posts.len().min(BATCH_POSTS);
+                let note = |(key, value)| Note { key, value, is_secret: false };
+                Batch {
+                    posts: outbox.posts.drain(..count).collect(),
+                    chats: std::mem::take(&mut outbox.chats).into_values().collect(),
+                    notes: std::mem::take(&mut outbox.notes).into_iter().map(note).collect(),
+                    ..Batch::default()
+                }
+            }
+        };
+        if !batch.is_empty() {
+            self.hand_over(batch, Duration::ZERO);
+        }
+    }
+
+    fn hand_over(&mut self, batch: Batch, pause: Duration) {
+        self.outbox.is_under_way = true;
+        let (far, network) = (Arc::clone(&self.far), self.network.clone());
+        self.work.push(Box::pin(async move {
+            tokio::time::sleep(pause).await;
+            let result = far.commit(&network, batch.clone()).await.map(|_| ());
+            Done::Committed { batch, result }
+        }));
+    }
+
+    /// What became of a commit.
+    pub(super) fn committed(&mut self, batch: Batch, result: Result<(), FarError>) {
+        self.outbox.is_under_way = false;
+        match result {
+            Ok(()) => {
+                let written: Vec<&String> = batch.notes.iter().map(|note| &note.key).collect();
+                for flight in &mut self.flights.all {
+                    if flight.step == Step::Noting && written.contains(&&flight.note().0) {
+                        flight.step = Step::Clear;
+                    }
+                }
+            }
+            // The gateway is stopping: the next run begins where the notes stand.
+            Err(FarError::Stopping) => return,
+            Err(FarError::Unavailable(_)) => return self.hand_over(batch, STORE_PAUSE),
+            Err(FarError::Invalid(why)) => {
+                let count = batch.posts.len() + batch.chats.len() + batch.notes.len();
+                if count > 1 {
+                    self.outbox.alone.extend(apart(batch));
+                } else {
+                    tracing::error!(network = %self.network, %why, "something heard cannot be stored");
+                }
+            }
+        }
+        self.commit();
+    }
+
+    /// Records an outcome, again and again until it is on disk.
+    pub(super) fn settle(&mut self, id: DeliveryId, outcome: Outcome) {
+        if let Some(flight) = self.flights.all.iter_mut().find(|flight| flight.delivery.id == id) {
+            flight.step = Step::Settling;
+        }
+        let (far, network) = (Arc::clone(&self.far), self.network.clone());
+        self.work.push(Box::pin(async move {
+            while let Err(FarError::Unavailable(_)) = far.settle(&network, id, outcome.clone()).await {
+                tokio::time::sleep(STORE_PAUSE).await;
+            }
+            Done::Settled { id, outcome }
+        }));
+    }
+
+    /// An outcome is on disk: the note about its line says nothing any more.
+    pub(super) fn settled(&mut self, id: DeliveryId, outcome: Outcome) {
+        let flight = self.flights.all.iter().find(|flight| flight.delivery.id == id);
+        if let Some(key) = flight.filter(|flight| !flight.pieces.is_empty()).map(|flight| flight.note().0) {
+            self.outbox.notes.insert(key, None);
+            self.commit();
+        }
+        self.flights.settled(id, outcome);
+    }
+
+    /// Puts a long text where a link leads to it.
+    pub(super) fn store(&mut self, id: DeliveryId, text: String) {
+        let media = Arc::clone(&self.media);
+        let name = "message.txt";
+        let place = MediaId(first_half(format!("long text/{}/{id}", self.network).as_bytes()));
+        self.work.push(Box::pin(async move {
+            let stored = async {
+                let mut writer = media.writer(place, name, "text/plain; charset=utf-8").await?;
+                writer.write(text.into()).await?;
+                writer.finish().await
+            };
+            let link = stored.await.map(|_| media.link(place, name));
+            Done::Stored { id, link }
+        }));
+    }
+
+    /// Remembers under which name somebody speaks in a channel.
+    pub(super) fn remember_name(&mut self, chat: &ChatKey, name: &str, person: PersonKey) {
+        let named = self.named.entry(chat.clone()).or_default();
+        named.retain(|(_, known)| *known != person);
+        named.push_front((name.to_owned(), person));
+        named.truncate(NAMED);
+    }
+
+    /// Whom a name at the beginning of `text` means; the longest name counts.
+    pub(super) fn named(&self, chat: &ChatKey, text: &str) -> Option<(usize, &PersonKey)> {
+        let fits = |(name, person)| {
+            let rest = strip_name(text, name)?;
+            (!rest.starts_with(|c: char| c.is_ascii_alphanumeric())).then_some((name.len(), person))
+        };
+        let named = self.named.get(chat)?.iter().map(|(name, person)| (name.as_str(), person));
+        named.filter_map(fits).max_by_key(|(length, _)| *length)
+    }
+}
+
+fn strip_name<'a>(text: &'a str, name: &str) -> Option<&'a str> {
+    let (head, rest) = text.split_at_checked(name.len())?;
+    (!name.is_empty() && head.to_lowercase() == name.to_lowercase()).then_some(rest)
+}
+
+fn apart(batch: Batch) -> Vec<Batch> {
+    let posts = batch.posts.into_iter().map(|post| Batch { posts: vec![post], ..Batch::default() });
+    let chats = batch.chats.into_iter().map(|chat| Batch { chats: vec![chat], ..Batch::default() });
+    let notes = batch.notes.into_iter().map(|note| Batch { notes: vec![note], ..Batch::default() });
+    posts.chain(chats).chain(notes).collect()
+}

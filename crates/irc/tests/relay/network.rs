@@ -1,0 +1,403 @@
+//! A network of one server that does what the test says, and words to play with it.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use wxgate_contract::conformance::{Double, FixedClock, Running};
+use wxgate_contract::{
+    Adapter, AdapterError, Author, Body, ChatRef, DeliveryId, Health, Order, Outcome, Post, Stopped,
+    Timestamp,
+};
+use wxgate_irc::{IrcClientAdapter, IrcClientConfig, Rate};
+
+pub(crate) const PATIENCE: Duration = Duration::from_secs(15);
+pub(crate) const NETWORK: &str = "irc:test";
+/// A modern network.
+pub(crate) const MODERN: &str = "message-tags server-time batch echo-message labeled-response account-tag \
+                                 draft/message-redaction";
+/// One from before capabilities.
+pub(crate) const OLD: &str = "";
+
+/// How the server behaves; tests change it while it runs.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Manners {
+    pub(crate) caps: String,
+    /// Nicks that are in use.
+    pub(crate) taken: Vec<String>,
+    /// Answers JOIN with this numeric.
+    pub(crate) bars: Option<&'static str>,
+    /// Answers what is said with this numeric.
+    pub(crate) refuses: Option<(&'static str, &'static str)>,
+    /// Neither echoes nor answers PING.
+    pub(crate) is_mute: bool,
+    /// Says ERROR with this and closes, instead of a welcome.
+    pub(crate) farewell: Option<&'static str>,
+    /// Answers AUTHENTICATE: true lets everybody in.
+    pub(crate) lets_in: bool,
+    /// People in every channel.
+    pub(crate) people: Vec<String>,
+    pub(crate) isupport: String,
+}
+
+struct State {
+    manners: Manners,
+    /// Every line of every client.
+    lines: Vec<String>,
+    connections: usize,
+    to_client: Option<mpsc::UnboundedSender<Vec<u8>>>,
+    is_reachable: bool,
+    ids: u64,
+}
+
+/// The server.
+#[derive(Clone)]
+pub(crate) struct Network {
+    state: Arc<Mutex<State>>,
+    pub(crate) address: String,
+}
+
+impl Network {
+    pub(crate) async fn start(caps: &str) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let manners = Manners {
+            caps: caps.to_owned(),
+            people: vec!["bob".to_owned()],
+            isupport: "CASEMAPPING=ascii NICKLEN=30".to_owned(),
+            ..Manners::default()
+        };
+        let state =
+            State { manners, lines: Vec::new(), connections: 0, to_client: None, is_reachable: true, ids: 0 };
+        let network = Self { state: Arc::new(Mutex::new(state)), address };
+        tokio::spawn(network.clone().accept(listener));
+        network
+    }
+
+    pub(crate) fn change(&self, how: impl FnOnce(&mut Manners)) {
+        how(&mut self.state.lock().unwrap().manners);
+    }
+
+    pub(crate) fn connections(&self) -> usize {
+        self.state.lock().unwrap().connections
+    }
+
+    pub(crate) fn lines(&self) -> Vec<String> {
+        self.state.lock().unwrap().lines.clone()
+    }
+
+    /// The texts that were said in a channel or to somebody.
+    pub(crate) fn said(&self, target: &str) -> Vec<String> {
+        let of = |line: &String| Some(bare(line).strip_prefix(&format!("PRIVMSG {target} :"))?.to_owned());
+        self.lines().iter().filter_map(of).collect()
+    }
+
+    /// Writes bytes to the client.
+    pub(crate) fn bytes(&self, line: &[u8]) {
+        let state = self.state.lock().unwrap();
+        let sender = state.to_client.as_ref().expect("nobody is connected");
+        sender.send([line, b"\r\n"].concat()).unwrap();
+    }
+
+    pub(crate) fn line(&self, line: &str) {
+        self.bytes(line.as_bytes());
+    }
+
+    /// Ends the connection.
+    pub(crate) fn cut(&self) {
+        self.state.lock().unwrap().to_client = None;
+    }
+
+    pub(crate) fn set_reachable(&self, reachable: bool) {
+        let mut state = self.state.lock().unwrap();
+        state.is_reachable = reachable;
+        if !reachable {
+            state.to_client = None;
+        }
+    }
+
+    /// Waits until the server has seen something.
+    pub(crate) async fn wait<T>(&self, what: &str, mut look: impl FnMut(&Self) -> Option<T>) -> T {
+        let found = async {
+            loop {
+                if let Some(found) = look(self) {
+                    return found;
+                }
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        match tokio::time::timeout(PATIENCE, found).await {
+            Ok(found) => found,
+            Err(_) => panic!("waited in vain for {what}; the server has seen {:#?}", self.lines()),
+        }
+    }
+
+    pub(crate) async fn wait_line(&self, begin: &str) -> String {
+        self.wait(begin, |net| net.lines().into_iter().find(|line| bare(line).starts_with(begin))).await
+    }
+
+    pub(crate) async fn wait_said(&self, target: &str, count: usize) -> Vec<String> {
+        self.wait("something said", |net| Some(net.said(target)).filter(|said| said.len() >= count)).await
+    }
+
+    async fn accept(self, listener: TcpListener) {
+        loop {
+            let Ok((mut stream, _)) = listener.accept().await else { return };
+            let (tx, mut rx) = mpsc::unbounded_channel::<Vec<u8>>();
+            {
+                let mut state = self.state.lock().unwrap();
+                state.connections += 1;
+                if !state.is_reachable {
+                    continue;
+                }
+                state.to_client = Some(tx);
+            }
+            let net = self.clone();
+            tokio::spawn(async move {
+                let (mut session, mut waiting) = (Session::default(), Vec::new());
+                let mut chunk = [0; 4096];
+                loop {
+                    tokio::select! {
+                        out = rx.recv() => match out {
+                            Some(out) => stream.write_all(&out).await.unwrap_or_default(),
+                            None => return,
+                        },
+                        read = stream.read(&mut chunk) => match read {
+                            Ok(count) if count > 0 => waiting.extend_from_slice(&chunk[..count]),
+                            _ => return,
+                        },
+                    }
+                    while let Some(end) = waiting.iter().position(|byte| *byte == b'\n') {
+                        let line: Vec<u8> = waiting.drain(..=end).collect();
+                        let line = String::from_utf8(line).unwrap().trim_end().to_owned();
+                        for answer in net.answer(&mut session, &line) {
+                            if stream.write_all(format!("{answer}\r\n").as_bytes()).await.is_err() {
+                                return;
+                            }
+                            if answer.starts_with("ERROR") {
+                                return;
+                            }
+                        }
+                    }
+                }
+            });
+        }
+    }
+
+    fn answer(&self, session: &mut Session, line: &str) -> Vec<String> {
+        let mut state = self.state.lock().unwrap();
+        state.lines.push(line.to_owned());
+        let manners = state.manners.clone();
+        let label =
+            line.strip_prefix("@label=").map(|rest| rest.split([';', ' ']).next().unwrap().to_owned());
+        let rest = bare(line).to_owned();
+        let words: Vec<&str> = rest.split(' ').collect();
+        let word = |at: usize| words.get(at).copied().unwrap_or("").trim_start_matches(':').to_owned();
+        let nick = session.nick.clone();
+        let me = format!("{nick}!~u@host.example");
+        match words[0] {
+            "CAP" if manners.caps.is_empty() => vec![format!(":irc.test 421 * CAP :Unknown command")],
+            "CAP" if word(1) == "LS" => vec![format!(":irc.test CAP * LS :{}", manners.caps)],
+            "CAP" if word(1) == "REQ" => {
+                let names = rest.split_once(" :").unwrap().1;
+                vec![format!(":irc.test CAP * ACK :{names}")]
+            }
+            "CAP" => {
+                session.has_ended = true;
+                session.welcome(&manners)
+            }
+            "AUTHENTICATE" if word(1) == "PLAIN" => vec!["AUTHENTICATE +".to_owned()],
+            "AUTHENTICATE" if manners.lets_in => {
+                vec![format!(":irc.test 900 {nick} {me} acc :in"), format!(":irc.test 903 {nick} :ok")]
+            }
+            "AUTHENTICATE" => vec![format!(":irc.test 904 {nick} :SASL authentication failed")],
+            "NICK" if manners.taken.contains(&word(1)) => {
+                vec![format!(":irc.test 433 * {} :Nickname is already in use", word(1))]
+            }
+            "NICK" => {
+                let old = std::mem::replace(&mut session.nick, word(1));
+                match session.is_in {
+                    true => vec![format!(":{old}!~u@host.example NICK :{}", word(1))],
+                    false => session.welcome(&manners),
+                }
+            }
+            "USER" => {
+                session.has_user = true;
+                session.has_ended |= manners.caps.is_empty();
+                session.welcome(&manners)
+            }
+            "PING" if manners.is_mute => Vec::new(),
+            "PING" => vec![format!(":irc.test PONG irc.test :{}", word(1))],
+            "ISON" => {
+                let online = if manners.taken.contains(&word(1)) { word(1) } else { String::new() };
+                vec![format!(":irc.test 303 {nick} :{online}")]
+            }
+            "JOIN" => match manners.bars {
+                Some(numeric) => vec![format!(":irc.test {numeric} {nick} {} :Cannot join channel", word(1))],
+                None => vec![
+                    format!(":{me} JOIN {}", word(1)),
+                    format!(":irc.test 332 {nick} {} :the topic", word(1)),
+                    format!(":irc.test 353 {nick} = {} :@{nick} {}", word(1), manners.people.join(" ")),
+                    format!(":irc.test 366 {nick} {} :End of /NAMES list.", word(1)),
+                ],
+            },
+            "PRIVMSG" | "REDACT" if manners.is_mute => Vec::new(),
+            "PRIVMSG" => {
+                let label = label.map(|label| format!("label={label};")).unwrap_or_default();
+                if let Some((numeric, why)) = manners.refuses {
+                    let tags = if label.is_empty() { String::new() } else { format!("@{label} ") };
+                    return vec![format!("{tags}:irc.test {numeric} {nick} {} :{why}", word(1))];
+                }
+                state.ids += 1;
+                match manners.caps.contains("echo-message") {
+                    true => vec![format!("@{label}msgid=own{} :{me} {rest}", state.ids)],
+                    false => Vec::new(),
+                }
+            }
+            "REDACT" => label.map(|label| format!("@label={label} :irc.test ACK")).into_iter().collect(),
+            "QUIT" => vec!["ERROR :Closing link".to_owned()],
+            _ => Vec::new(),
+        }
+    }
+}
+
+/// A line without its tags.
+fn bare(line: &str) -> &str {
+    match line.strip_prefix('@') {
+        Some(tagged) => tagged.split_once(' ').map_or("", |(_, rest)| rest),
+        None => line,
+    }
+}
+
+#[derive(Default)]
+struct Session {
+    nick: String,
+    has_user: bool,
+    has_ended: bool,
+    is_in: bool,
+}
+
+impl Session {
+    fn welcome(&mut self, manners: &Manners) -> Vec<String> {
+        if self.is_in || self.nick.is_empty() || !self.has_user || !self.has_ended {
+            return Vec::new();
+        }
+        if let Some(farewell) = manners.farewell {
+            return vec![format!("ERROR :{farewell}")];
+        }
+        self.is_in = true;
+        let nick = &self.nick;
+        vec![
+            format!(":irc.test 001 {nick} :Welcome"),
+            format!(":irc.test 005 {nick} {} :are supported by this server", manners.isupport),
+            format!(":irc.test 422 {nick} :MOTD File is missing"),
+        ]
+    }
+}
+
+/// A running guest.
+pub(crate) struct Guest {
+    pub(crate) double: Double,
+    pub(crate) running: Running,
+    pub(crate) task: JoinHandle<Result<Stopped, AdapterError>>,
+}
+
+/// Quick enough for tests.
+pub(crate) fn config(network: &Network) -> IrcClientConfig {
+    let mut config = IrcClientConfig::new(NETWORK.into(), network.address.clone(), "relay");
+    config.colours = false;
+    let limits = &mut config.limits;
+    limits.rate = Some(Rate { burst: 1000.0, per_second: 1000.0 });
+    limits.first_pause = Duration::from_millis(20);
+    limits.longest_pause = Duration::from_millis(50);
+    limits.throttled_pause = Duration::from_millis(20);
+    limits.rejoin = Duration::from_millis(20);
+    limits.answer = Duration::from_secs(5);
+    limits.company = Duration::from_millis(300);
+    config
+}
+
+impl Guest {
+    /// Begins a run with `#c` linked.
+    pub(crate) fn start(double: &Double, config: IrcClientConfig) -> Self {
+        double.link(&NETWORK.into(), &["#c"]);
+        let (context, running) = double.context(&NETWORK.into(), FixedClock::at(1_700_000_000_000));
+        let adapter = IrcClientAdapter::new(config);
+        let task = tokio::spawn(async move { adapter.run(context).await });
+        Self { double: double.clone(), running, task }
+    }
+
+    /// The same, and waits until it is in the channel.
+    pub(crate) async fn ready(network: &Network, config: IrcClientConfig) -> Self {
+        let guest = Self::start(&Double::new(), config);
+        network.wait_line("MODE #c").await;
+        guest
+    }
+
+    pub(crate) async fn health(&self, fits: impl Fn(&Health) -> bool) -> Health {
+        let of = |state: &mut wxgate_contract::conformance::State| {
+            state.health.get(&NETWORK.into()).filter(|health| fits(health)).cloned()
+        };
+        self.double.wait_for(PATIENCE, of).await
+    }
+
+    /// Orders something to be said in `#c` by `name`.
+    pub(crate) async fn say(&self, name: &str, text: &str) -> DeliveryId {
+        self.say_to("#c", name, text).await
+    }
+
+    pub(crate) async fn say_to(&self, chat: &str, name: &str, text: &str) -> DeliveryId {
+        let mut delivery = self.double.delivery(&chat.into(), post(name, Body::text(text)));
+        if let wxgate_contract::Job::Say(say) = &mut delivery.job {
+            name.clone_into(&mut say.author_prefix);
+        }
+        let id = delivery.id;
+        self.running.orders.send(Order::Deliver(Box::new(delivery))).await.unwrap();
+        id
+    }
+
+    pub(crate) async fn outcome(&self, id: DeliveryId) -> Outcome {
+        let of = |state: &mut wxgate_contract::conformance::State| {
+            state.outcomes.iter().find(|(of, _)| *of == id).map(|(_, outcome)| outcome.clone())
+        };
+        self.double.wait_for(PATIENCE, of).await
+    }
+
+    /// The posts so far, once there are as many.
+    pub(crate) async fn posts(&self, count: usize) -> Vec<Post> {
+        let of = |state: &mut wxgate_contract::conformance::State| {
+            (state.posts.len() >= count)
+                .then(|| state.posts.iter().map(|(_, _, post)| post.clone()).collect())
+        };
+        self.double.wait_for(PATIENCE, of).await
+    }
+
+    pub(crate) async fn stop(self) -> Result<Stopped, AdapterError> {
+        self.running.stop.stop();
+        tokio::time::timeout(Duration::from_secs(10), self.task).await.unwrap().unwrap()
+    }
+}
+
+/// What somebody says in a group of an account.
+pub(crate) fn post(name: &str, body: Body) -> Post {
+    Post {
+        remote_id: "1".into(),
+        chat: ChatRef { network: "wechat:a".into(), chat: "g".into() },
+        author: Author::Person { person: format!("p-{name}").as_str().into(), name: name.to_owned() },
+        at: Timestamp(1),
+        body,
+        quote: None,
+        mentions: Vec::new(),
+        echo_of: None,
+    }
+}
+
+pub(crate) fn text_of(post: &Post) -> &str {
+    match &post.body {
+        Body::Text { text } | Body::Action { text } => text,
+        other => panic!("{other:?}"),
+    }
+}

@@ -1,0 +1,222 @@
+//! What is said: once, in order, confirmed; and what happens when it cannot be.
+
+use std::time::Duration;
+
+use wxgate_contract::conformance::Double;
+use wxgate_contract::{Body, Health, Job, Order, Outcome};
+
+use crate::network::{Guest, MODERN, NETWORK, Network, OLD, config, post};
+
+fn ids(outcome: &Outcome) -> Vec<String> {
+    match outcome {
+        Outcome::Sent { remote_ids } => remote_ids.iter().map(ToString::to_string).collect(),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_line_is_confirmed_by_its_echo_or_by_a_barrier() {
+    for caps in [MODERN, "message-tags echo-message", OLD] {
+        let network = Network::start(caps).await;
+        let guest = Guest::ready(&network, config(&network)).await;
+        let id = guest.say("张三", "你好 👋").await;
+        let ids = ids(&guest.outcome(id).await);
+        assert_eq!(network.said("#c"), ["<张三> 你好 👋"]);
+        let has_ids = caps.contains("echo-message");
+        assert_eq!(ids, if has_ids { vec!["own1"] } else { Vec::new() }, "{caps}");
+        let barriers = network.lines().iter().filter(|line| line.starts_with("PING :w")).count();
+        assert_eq!(barriers > 0, !caps.contains("labeled-response"), "{caps}");
+        guest.stop().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn the_line_in_flight_comes_again_and_says_so() {
+    for caps in [MODERN, OLD] {
+        let network = Network::start(caps).await;
+        let guest = Guest::ready(&network, config(&network)).await;
+        let first = guest.say("Ming", "before").await;
+        guest.outcome(first).await;
+        network.change(|manners| manners.is_mute = true);
+        let id = guest.say("Ming", "one\ntwo\nthree").await;
+        network.wait_said("#c", 2).await;
+        network.change(|manners| manners.is_mute = false);
+        network.cut();
+        guest.outcome(id).await;
+        let said = network.said("#c");
+        let wanted = ["before", "one", "[may be repeated] one", "two", "three"];
+        assert_eq!(said, wanted.map(|text| format!("<Ming> {text}")));
+    }
+}
+
+#[tokio::test]
+async fn after_a_crash_nothing_is_lost_and_only_the_line_in_flight_is_repeated() {
+    let network = Network::start(OLD).await;
+    let guest = Guest::ready(&network, config(&network)).await;
+    let mut delivery = guest.double.delivery(&"#c".into(), post("Ming", Body::text("one\ntwo\nthree")));
+    let Job::Say(say) = &mut delivery.job else { unreachable!() };
+    say.author_prefix = "Ming".to_owned();
+    guest.running.orders.send(Order::Deliver(Box::new(delivery.clone()))).await.unwrap();
+    network.wait_said("#c", 1).await;
+    // From here on the server confirms nothing; the second line may be on its way.
+    network.change(|manners| manners.is_mute = true);
+    network.wait("the second line", |net| (net.said("#c").len() >= 2).then_some(())).await;
+    // The crash: no farewell, no settling.
+    guest.task.abort();
+    network.cut();
+    network.change(|manners| manners.is_mute = false);
+    let said = network.said("#c").len();
+    let next = Guest::start(&guest.double, config(&network));
+    next.running.orders.send(Order::Deliver(Box::new(delivery.clone()))).await.unwrap();
+    next.outcome(delivery.id).await;
+    let lines = network.said("#c");
+    let repeated: Vec<&String> = lines.iter().filter(|line| line.contains("[may be repeated]")).collect();
+    assert_eq!(repeated.len(), 1, "{lines:?}");
+    let plain: Vec<String> =
+        lines.iter().map(|line| line.replace("[may be repeated] ", "").replace("<Ming> ", "")).collect();
+    let mut unique = plain.clone();
+    unique.dedup();
+    assert_eq!(unique, ["one", "two", "three"], "in order, with what came twice side by side: {lines:?}");
+    assert_eq!(plain.len(), 4, "one line came twice: {lines:?}, {said} before the crash");
+}
+
+#[tokio::test]
+async fn what_the_network_refuses_is_told() {
+    for caps in [MODERN, OLD] {
+        let network = Network::start(caps).await;
+        let guest = Guest::ready(&network, config(&network)).await;
+        network.change(|manners| manners.refuses = Some(("404", "Cannot send to channel (+m)")));
+        let id = guest.say("Ming", "hello").await;
+        let Outcome::Refused { why } = guest.outcome(id).await else { panic!("not refused") };
+        assert_eq!(why, "the network said: Cannot send to channel (+m)");
+    }
+}
+
+#[tokio::test]
+async fn a_chat_that_cannot_be_entered_refuses_and_says_why() {
+    let network = Network::start(OLD).await;
+    network.change(|manners| manners.bars = Some("474"));
+    let guest = Guest::start(&Double::new(), config(&network));
+    let id = guest.say("Ming", "hello").await;
+    assert!(matches!(guest.outcome(id).await, Outcome::Refused { .. }));
+    let health = guest.health(|health| matches!(health, Health::Degraded { .. })).await;
+    assert_eq!(health.detail(), "not in #c: the network said: Cannot join channel");
+    // A full channel is another matter.
+    network.change(|manners| manners.bars = Some("471"));
+    guest.double.link(&NETWORK.into(), &["#d"]);
+    network.wait_line("JOIN #d").await;
+    let id = guest.say_to("#d", "Ming", "hello").await;
+    assert!(matches!(guest.outcome(id).await, Outcome::TryLater { .. }));
+}
+
+#[tokio::test]
+async fn a_long_message_is_three_lines_and_a_link() {
+    let network = Network::start(OLD).await;
+    let guest = Guest::ready(&network, config(&network)).await;
+    let text = (1..=9).map(|n| format!("line {n}")).collect::<Vec<_>>().join("\n");
+    let id = guest.say("Ming", &text).await;
+    guest.outcome(id).await;
+    let said = network.said("#c");
+    assert_eq!(said[..3], ["<Ming> line 1", "<Ming> line 2", "<Ming> line 3"]);
+    assert!(said[3].starts_with("<Ming> … all 9 lines: http"), "{said:?}");
+    assert_eq!(said.len(), 4);
+}
+
+#[tokio::test]
+async fn every_piece_fits_a_line_as_others_see_it() {
+    let network = Network::start(OLD).await;
+    let guest = Guest::ready(&network, config(&network)).await;
+    let id = guest.say("张三", &"家和万事兴。".repeat(70)).await;
+    guest.outcome(id).await;
+    let said = network.said("#c");
+    assert_eq!(said.concat().replace("<张三> ", ""), "家和万事兴。".repeat(70));
+    for piece in &said {
+        let seen = format!(":relay!~u@host.example PRIVMSG #c :{piece}\r\n");
+        assert!(seen.len() <= 512, "{}: {piece}", seen.len());
+    }
+    assert_eq!(said.len(), 3);
+}
+
+#[tokio::test]
+async fn nobody_is_pinged_by_his_own_words_and_formatting_stays_out() {
+    let network = Network::start(OLD).await;
+    let guest = Guest::ready(&network, config(&network)).await;
+    let id = guest.say("Bob", "\x02bold\x02 and \x0304red").await;
+    guest.outcome(id).await;
+    assert_eq!(network.said("#c"), ["<B\u{200b}ob> bold and red"]);
+}
+
+#[tokio::test]
+async fn names_are_coloured_where_the_channel_allows_it() {
+    let network = Network::start(OLD).await;
+    let guest = {
+        let mut config = config(&network);
+        config.colours = true;
+        Guest::ready(&network, config).await
+    };
+    let id = guest.say("Ming", "hello").await;
+    guest.outcome(id).await;
+    let said = network.said("#c");
+    assert!(said[0].starts_with("<\x03") && said[0].ends_with("Ming\x0f> hello"), "{said:?}");
+    network.line(":irc.test 324 relay #c +ntc");
+    network.line("PING :seen");
+    network.wait_line("PONG :seen").await;
+    let id = guest.say("Ming", "plain").await;
+    guest.outcome(id).await;
+    assert_eq!(network.said("#c")[1], "<Ming> plain");
+}
+
+#[tokio::test]
+async fn what_was_said_is_taken_back_where_the_network_can() {
+    let network = Network::start(MODERN).await;
+    let guest = Guest::ready(&network, config(&network)).await;
+    let id = guest.say("Ming", "oops").await;
+    let remote_ids = ids(&guest.outcome(id).await).iter().map(|id| id.as_str().into()).collect();
+    let mut recall = guest.double.delivery(&"#c".into(), post("Ming", Body::text("")));
+    recall.job = Job::Recall { post: wxgate_contract::PostId(1), remote_ids };
+    let id = recall.id;
+    guest.running.orders.send(Order::Deliver(Box::new(recall))).await.unwrap();
+    guest.outcome(id).await;
+    assert!(network.lines().iter().any(|line| line.ends_with("REDACT #c :own1")), "{:?}", network.lines());
+}
+
+#[tokio::test]
+async fn chats_get_their_turns_and_the_pace_is_kept() {
+    let network = Network::start(OLD).await;
+    let mut config = config(&network);
+    config.limits.rate = Some(wxgate_irc::Rate { burst: 4.0, per_second: 20.0 });
+    let double = Double::new();
+    let guest = Guest::start(&double, config);
+    double.link(&NETWORK.into(), &["#c", "bob"]);
+    network.wait_line("MODE #c").await;
+    let began = tokio::time::Instant::now();
+    let long = guest.say("Ming", "1\n2\n3\n4").await;
+    let short = guest.say_to("bob", "Ming", "short").await;
+    guest.outcome(short).await;
+    assert!(
+        !double.state().outcomes.iter().any(|(id, _)| *id == long),
+        "a long message holds up another chat"
+    );
+    guest.outcome(long).await;
+    // Five lines and barriers beyond the burst.
+    assert!(began.elapsed() > Duration::from_millis(100), "{:?}", began.elapsed());
+    assert_eq!(network.said("#c").len(), 4);
+}
+
+#[tokio::test]
+async fn words_wait_while_a_netsplit_has_emptied_the_channel() {
+    let network = Network::start(OLD).await;
+    let mut config = config(&network);
+    config.limits.company = Duration::from_secs(60);
+    let guest = Guest::ready(&network, config).await;
+    network.line(":bob!b@h QUIT :a.test b.test");
+    network.line("PING :split");
+    network.wait_line("PONG :split").await;
+    let id = guest.say("Ming", "is anybody there?").await;
+    network.line("PING :later");
+    network.wait_line("PONG :later").await;
+    assert_eq!(network.said("#c"), Vec::<String>::new());
+    network.line(":bob!b@h JOIN #c");
+    guest.outcome(id).await;
+    assert_eq!(network.said("#c").len(), 1);
+}

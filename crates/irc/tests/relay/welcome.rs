@@ -1,0 +1,145 @@
+//! Getting in, staying in, and knowing when not to come back.
+
+use std::path::PathBuf;
+
+use wxgate_contract::conformance::Double;
+use wxgate_contract::{AdapterError, Health};
+use wxgate_irc::Sasl;
+
+use crate::network::{Guest, MODERN, NETWORK, Network, OLD, PATIENCE, config};
+
+/// A file with a password, gone with the test.
+struct Secret(PathBuf);
+
+impl Secret {
+    fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("wxgate-relay-{name}-{}", std::process::id()));
+        std::fs::write(&path, "pencil\n").unwrap();
+        Self(path)
+    }
+}
+
+impl Drop for Secret {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+async fn ended(guest: Guest) -> AdapterError {
+    tokio::time::timeout(PATIENCE, guest.task).await.unwrap().unwrap().unwrap_err()
+}
+
+#[tokio::test]
+async fn an_account_is_signed_in_before_the_welcome() {
+    let network = Network::start(&format!("{MODERN} sasl=PLAIN")).await;
+    network.change(|manners| manners.lets_in = true);
+    let secret = Secret::new("sasl");
+    let mut config = config(&network);
+    config.sasl = Some(Sasl { user: "acc".to_owned(), password_file: Some(secret.0.clone()) });
+    let guest = Guest::ready(&network, config).await;
+    // \0acc\0pencil
+    assert!(network.lines().contains(&"AUTHENTICATE AGFjYwBwZW5jaWw=".to_owned()), "{:?}", network.lines());
+    guest.health(|health| *health == Health::Up).await;
+}
+
+#[tokio::test]
+async fn a_wrong_password_is_not_tried_twice() {
+    let network = Network::start(&format!("{MODERN} sasl=PLAIN")).await;
+    let secret = Secret::new("wrong");
+    let mut wrong = config(&network);
+    wrong.sasl = Some(Sasl { user: "acc".to_owned(), password_file: Some(secret.0.clone()) });
+    let error = ended(Guest::start(&Double::new(), wrong)).await;
+    assert!(matches!(&error, AdapterError::Fatal(why) if why.contains("refuses the account")), "{error}");
+    assert_eq!(network.connections(), 1);
+    // And a network without accounts is not joined under a false name.
+    let network = Network::start(MODERN).await;
+    let mut nowhere = config(&network);
+    nowhere.sasl = Some(Sasl { user: "acc".to_owned(), password_file: Some(secret.0.clone()) });
+    let error = ended(Guest::start(&Double::new(), nowhere)).await;
+    assert!(matches!(&error, AdapterError::Fatal(why) if why.contains("no SASL")), "{error}");
+}
+
+#[tokio::test]
+async fn a_ban_ends_it_and_a_throttle_does_not() {
+    let network = Network::start(OLD).await;
+    network.change(|manners| manners.farewell = Some("Closing Link: (K-Lined: go away)"));
+    let error = ended(Guest::start(&Double::new(), config(&network))).await;
+    assert!(matches!(&error, AdapterError::Fatal(why) if why.contains("K-Lined")), "{error}");
+    let network = Network::start(OLD).await;
+    network.change(|manners| manners.farewell = Some("Trying to reconnect too fast"));
+    let guest = Guest::start(&Double::new(), config(&network));
+    network.wait("a second try", |net| (net.connections() >= 2).then_some(())).await;
+    network.change(|manners| manners.farewell = None);
+    guest.health(|health| *health == Health::Up).await;
+}
+
+#[tokio::test]
+async fn a_nick_in_use_is_taken_back_when_it_is_free() {
+    for isupport in ["CASEMAPPING=ascii MONITOR=100", "CASEMAPPING=ascii"] {
+        let network = Network::start(OLD).await;
+        network.change(|manners| {
+            manners.taken = vec!["relay".to_owned()];
+            isupport.clone_into(&mut manners.isupport);
+        });
+        let guest = Guest::ready(&network, config(&network)).await;
+        assert!(network.lines().contains(&"NICK relay_".to_owned()), "{:?}", network.lines());
+        network.change(|manners| manners.taken.clear());
+        if isupport.contains("MONITOR") {
+            network.wait_line("MONITOR + relay").await;
+            network.line(":irc.test 731 relay_ :relay");
+        }
+        let is_back =
+            |net: &Network| (net.lines().iter().filter(|l| *l == "NICK relay").count() == 2).then_some(());
+        network.wait("the nick", is_back).await;
+        // Its own words are known by the new nick.
+        let id = guest.say("Ming", "hello").await;
+        guest.outcome(id).await;
+    }
+}
+
+#[tokio::test]
+async fn after_a_kick_the_channel_is_entered_once_more() {
+    let network = Network::start(OLD).await;
+    let guest = Guest::ready(&network, config(&network)).await;
+    let joins = |net: &Network| net.lines().iter().filter(|line| line.starts_with("JOIN #c")).count();
+    network.line(":op!o@h KICK #c relay :no relays");
+    network.wait("coming back", |net| (joins(net) == 2).then_some(())).await;
+    network.line(":op!o@h KICK #c relay :I said no");
+    let id = guest.say("Ming", "hello").await;
+    let outcome = guest.outcome(id).await;
+    assert!(format!("{outcome:?}").contains("kicked out"), "{outcome:?}");
+    assert_eq!(joins(&network), 2);
+}
+
+#[tokio::test]
+async fn links_decide_where_we_are() {
+    let network = Network::start(OLD).await;
+    let guest = Guest::ready(&network, config(&network)).await;
+    guest.double.link(&NETWORK.into(), &["#d"]);
+    network.wait_line("JOIN #d").await;
+    network.wait_line("PART #c").await;
+    // Moved somewhere by force: left again.
+    network.line(":relay!~u@host.example JOIN #trap");
+    network.wait_line("PART #trap").await;
+}
+
+#[tokio::test]
+async fn a_server_that_goes_silent_is_left() {
+    let network = Network::start(OLD).await;
+    let mut config = config(&network);
+    config.limits.ping_after = std::time::Duration::from_millis(50);
+    config.limits.answer = std::time::Duration::from_millis(200);
+    network.change(|manners| manners.is_mute = true);
+    let guest = Guest::start(&Double::new(), config);
+    network.wait("another connection", |net| (net.connections() >= 2).then_some(())).await;
+    network.change(|manners| manners.is_mute = false);
+    guest.health(|health| *health == Health::Up).await;
+}
+
+#[tokio::test]
+async fn leaving_says_goodbye() {
+    let network = Network::start(OLD).await;
+    let guest = Guest::ready(&network, config(&network)).await;
+    guest.stop().await.unwrap();
+    network.wait_line("QUIT").await;
+}
