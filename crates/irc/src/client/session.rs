@@ -23,6 +23,8 @@ use crate::wire::message::{Line, Message};
 const OUT_BYTES: usize = 64 * 1024;
 /// How long the last words may take when we leave.
 const FAREWELL: Duration = Duration::from_secs(4);
+/// And how long writing them.
+const FAREWELL_WRITE: Duration = Duration::from_millis(500);
 /// The longest nap: timers that need more precision say so.
 const NAP: Duration = Duration::from_secs(1);
 
@@ -190,6 +192,12 @@ impl<'a> Session<'a> {
                 Event::Tick => {}
             }
         };
+        // The last words; a server that does not take them is left without.
+        let _ = tokio::time::timeout(FAREWELL_WRITE, async {
+            writer.write_all(&self.out).await?;
+            writer.shutdown().await
+        })
+        .await;
         let was_ready = matches!(self.phase, Phase::Ready);
         self.relay.rooms.disconnected(Instant::now());
         self.relay.flights.disconnected();
