@@ -4,6 +4,8 @@
 //! question by time is rare. Times grow along a chat's timeline, so a place is found by asking for
 //! the first item behind a guess, some twenty times at worst.
 
+use std::collections::HashMap;
+
 use serde::Deserialize;
 use sqlx::AnyConnection;
 use wxgate_contract::{ChatKey, ChatRef, Landmark, NetworkId, Spoken, Timestamp};
@@ -47,7 +49,9 @@ impl Store {
             Landmark::Since(at) => since(&mut conn, &place, at.ms()).await,
             Landmark::Post(post) => {
                 let text = "SELECT shown_seq FROM post \
-                            WHERE id = $1 AND network = $2 AND chat = $3 AND shown_seq IS NOT NULL";
+                            WHERE id = $1 AND network = $2 AND chat = $3 AND shown_seq IS NOT NULL \
+                            UNION ALL SELECT shown_seq FROM relayed \
+                            WHERE post = $1 AND network = $2 AND chat = $3";
                 let found = sql::fetch(&mut conn, DOING, text, row![post.0, network, place.chat]).await?;
                 found.first().map(|row| row.at(0)).transpose()
             }
@@ -78,15 +82,26 @@ impl Store {
                     JOIN post p ON p.network = $4 AND p.chat = newest.chat AND p.shown_seq = newest.seq \
                     ORDER BY newest.seq DESC LIMIT $5";
         let values = row![number, number, number, number, limits::rows(limit)];
-        let found = sql::fetch(&mut conn, DOING, text, values).await?;
-        found
-            .iter()
-            .map(|row| {
-                let (seq, post): (i64, String) = (row.at(1)?, row.at(2)?);
+        let mut found = sql::fetch(&mut conn, DOING, text, values).await?;
+        // What links carried there; an account has few links.
+        let text = "SELECT n.chat, n.seq, p.post FROM (SELECT chat, MAX(shown_seq) AS seq FROM relayed \
+                    WHERE network = $1 GROUP BY chat) n \
+                    JOIN relayed r ON r.network = $1 AND r.chat = n.chat AND r.shown_seq = n.seq \
+                    JOIN post p ON p.id = r.post";
+        found.extend(sql::fetch(&mut conn, DOING, text, row![number]).await?);
+        let mut newest: HashMap<ChatKey, Spoken> = HashMap::new();
+        for row in &found {
+            let (seq, post): (i64, String) = (row.at(1)?, row.at(2)?);
+            let chat = ChatKey::new(row.at::<String>(0)?);
+            if newest.get(&chat).is_none_or(|known| known.seq < seq) {
                 let at = Timestamp(said_at(seq, &post)?);
-                Ok(Spoken { chat: ChatKey::new(row.at::<String>(0)?), seq, at })
-            })
-            .collect()
+                newest.insert(chat.clone(), Spoken { chat, seq, at });
+            }
+        }
+        let mut spoken: Vec<Spoken> = newest.into_values().collect();
+        spoken.sort_by_key(|spoken| std::cmp::Reverse(spoken.seq));
+        spoken.truncate(limit);
+        Ok(spoken)
     }
 }
 
@@ -97,15 +112,21 @@ fn said_at(seq: i64, post: &str) -> Result<i64, StoreError> {
 
 /// The first item of the chat at `seq` or behind.
 async fn first(conn: &mut AnyConnection, place: &Place<'_>, seq: i64) -> Result<Option<Mark>, StoreError> {
-    let text = "SELECT shown_seq, post FROM post WHERE network = $1 AND chat = $2 AND shown_seq IS NOT NULL \
-                AND shown_seq >= $3 ORDER BY shown_seq LIMIT 1";
+    let text = "SELECT * FROM (SELECT shown_seq, post FROM post WHERE network = $1 AND chat = $2 \
+                AND shown_seq IS NOT NULL AND shown_seq >= $3 ORDER BY 1 LIMIT 1) own \
+                UNION ALL SELECT * FROM (SELECT r.shown_seq, p.post FROM relayed r JOIN post p ON p.id = r.post \
+                WHERE r.network = $1 AND r.chat = $2 AND r.shown_seq >= $3 ORDER BY 1 LIMIT 1) carried \
+                ORDER BY 1 LIMIT 1";
     mark(conn, text, place, seq).await
 }
 
 /// The last item of the chat in front of `seq`.
 async fn last(conn: &mut AnyConnection, place: &Place<'_>, seq: i64) -> Result<Option<Mark>, StoreError> {
-    let text = "SELECT shown_seq, post FROM post WHERE network = $1 AND chat = $2 AND shown_seq IS NOT NULL \
-                AND shown_seq < $3 ORDER BY shown_seq DESC LIMIT 1";
+    let text = "SELECT * FROM (SELECT shown_seq, post FROM post WHERE network = $1 AND chat = $2 \
+                AND shown_seq IS NOT NULL AND shown_seq < $3 ORDER BY 1 DESC LIMIT 1) own \
+                UNION ALL SELECT * FROM (SELECT r.shown_seq, p.post FROM relayed r JOIN post p ON p.id = r.post \
+                WHERE r.network = $1 AND r.chat = $2 AND r.shown_seq < $3 ORDER BY 1 DESC LIMIT 1) carried \
+                ORDER BY 1 DESC LIMIT 1";
     mark(conn, text, place, seq).await
 }
 

@@ -34,6 +34,8 @@ pub(crate) struct Manners {
     pub(crate) refuses: Option<(&'static str, &'static str)>,
     /// Neither echoes nor answers PING.
     pub(crate) is_mute: bool,
+    /// Becomes so at the line behind these.
+    pub(crate) mute_after: Option<usize>,
     /// Says ERROR with this and closes, instead of a welcome.
     pub(crate) farewell: Option<&'static str>,
     /// Answers AUTHENTICATE: true lets everybody in.
@@ -245,6 +247,10 @@ impl Network {
                 ],
             },
             "PRIVMSG" | "REDACT" if manners.is_mute => Vec::new(),
+            "PRIVMSG" if manners.mute_after == Some(0) => {
+                (state.manners.is_mute, state.manners.mute_after) = (true, None);
+                Vec::new()
+            }
             "PRIVMSG" => {
                 let label = label.map(|label| format!("label={label};")).unwrap_or_default();
                 if let Some((numeric, why)) = manners.refuses {
@@ -252,6 +258,7 @@ impl Network {
                     return vec![format!("{tags}:irc.test {numeric} {nick} {} :{why}", word(1))];
                 }
                 state.ids += 1;
+                state.manners.mute_after = manners.mute_after.map(|count| count - 1);
                 match manners.caps.contains("echo-message") {
                     true => vec![format!("@{label}msgid=own{} :{me} {rest}", state.ids)],
                     false => Vec::new(),

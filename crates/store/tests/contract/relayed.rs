@@ -35,6 +35,11 @@ async fn what_was_said_elsewhere_is_shown_once_it_was_carried_over() {
         let newest = bench.store.history(&network, Some(&group), range, 2).await.unwrap();
         assert_eq!(texts(&newest), ["meanwhile", "from the channel"]);
         assert_eq!(texts(&bench.history("i:x").await), ["from the channel"]);
+        let group_chat = chat("w:a/g");
+        let place = bench.store.locate(&group_chat, Landmark::Post(item.post_id)).await.unwrap();
+        assert_eq!(place, Some(item.seq));
+        let spoken = bench.store.spoken(&network, 10).await.unwrap();
+        assert_eq!(spoken.first().map(|spoken| spoken.seq), Some(item.seq));
         // Somebody in the group quotes the line.
         let answer = Post { quote: quote("77"), ..post("3", "w:a/g", "answer") };
         let report = bench.commit("w:a", vec![answer]).await;
