@@ -104,6 +104,8 @@ impl Session<'_> {
                 }
                 self.ready(id, ids);
             }
+            // What people said here is said; there is nothing to be told about it.
+            Job::Report(_) => self.relay.settle(id, Outcome::Sent { remote_ids: Vec::new() }),
             Job::Say(say) => {
                 let Some(text) = words::text(say) else {
                     let why = "this network cannot show it".to_owned();
@@ -168,7 +170,7 @@ impl Session<'_> {
             line = line.tag("label", &format!("w{label}"));
         }
         match &job {
-            Job::Recall { .. } => {
+            Job::Recall { .. } | Job::Report(_) => {
                 line = line.command("REDACT").param(chat.as_str()).last(&piece);
             }
             Job::Say(say) => {

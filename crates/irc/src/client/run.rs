@@ -45,6 +45,7 @@ impl Adapter for IrcClientAdapter {
     fn capabilities(&self) -> Capabilities {
         Capabilities {
             browses: false,
+            mirrors: false,
             max_text_chars: 16_000,
             carries_files: false,
             can_recall: true,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures_util::StreamExt as _;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, WriteHalf};
 use tokio::time::Instant;
-use wxgate_contract::{Health, Order};
+use wxgate_contract::{CommandError, Health, Order};
 
 use super::charset;
 use super::config::{GENTLE, SAFE};
@@ -187,6 +187,11 @@ impl<'a> Session<'a> {
                 Event::Order(Some(Order::Deliver(delivery))) => self.take(*delivery),
                 // There is nobody to sign in or out.
                 Event::Order(Some(Order::SignIn | Order::SignOut)) => {}
+                Event::Order(Some(Order::Ask(ask))) => {
+                    let refused = CommandError::Refused("an IRC network has no such thing".to_owned());
+                    // Nobody waiting any more is no trouble.
+                    let _ = ask.answer.try_send(Err(refused));
+                }
                 Event::Order(None) => self.leave(),
                 Event::Linked => self.link(),
                 Event::Tick => {}
