@@ -33,6 +33,8 @@ pub struct GatewayOptions {
     pub store: String,
     /// Further variables of its environment.
     pub env: Vec<(String, String)>,
+    /// More of the configuration file.
+    pub more: String,
 }
 
 impl Default for GatewayOptions {
@@ -43,6 +45,7 @@ impl Default for GatewayOptions {
             log_filter: "info".to_owned(),
             store: String::new(),
             env: Vec::new(),
+            more: String::new(),
         }
     }
 }
@@ -87,8 +90,8 @@ impl Gateway {
              [irc.server]\nlisten = [\"127.0.0.1:{irc}\"]\n\
              [web]\nlisten = \"127.0.0.1:{web}\"\n\
              [limits]\naccounts_per_user = 10000\nsends_per_minute = {}\n\
-             [log]\nfilter = {:?}\n",
-            options.sends_per_minute, options.log_filter
+             [log]\nfilter = {:?}\n{}",
+            options.sends_per_minute, options.log_filter, options.more
         );
         std::fs::write(&config, text).with_context(|| format!("write {}", config.display()))?;
         Ok(Self {

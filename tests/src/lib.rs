@@ -12,6 +12,7 @@ pub mod gateway;
 pub mod homeserver;
 pub mod http;
 pub mod irc;
+pub mod ircd;
 pub mod people;
 pub mod ports;
 pub mod program;

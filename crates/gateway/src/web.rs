@@ -18,7 +18,7 @@ use axum::routing::get;
 use serde_json::json;
 
 use crate::metrics;
-use crate::wiring::Parts;
+use crate::wiring::{self, Parts};
 
 /// What anybody who reaches `web.listen` may ask.
 pub(crate) fn public(parts: Arc<Parts>) -> Router {
@@ -49,8 +49,10 @@ async fn ready(State(parts): State<Arc<Parts>>) -> Response {
         reasons.push(format!("the store does not answer: {e}"));
     }
     for (network, owner, health) in parts.bridge.healths() {
-        // Accounts are their owners' affair; a face that is down is everybody's.
-        if owner.is_none() && matches!(health.word(), "down" | "starting") {
+        // Accounts are their owners' affair, and somebody else's network may be away; a face of our
+        // own that is down is everybody's.
+        let is_ours = owner.is_none() && !wiring::is_guest(&network);
+        if is_ours && matches!(health.word(), "down" | "starting") {
             reasons.push(format!("{network} is {}: {}", health.word(), health.detail()));
         }
     }

@@ -1,6 +1,7 @@
 //! Builds the gateway out of its parts. The one file that knows both the networks and the bridge.
 
 mod files;
+mod irc;
 pub(crate) mod matrix;
 mod ports;
 
@@ -34,6 +35,11 @@ pub(crate) const ACCOUNT_KIND: &str = "wechat";
 pub(crate) const IRC_NETWORK: &str = "irc:local";
 /// Prefix of an IRC network that is joined.
 pub(crate) const IRC_KIND: &str = "irc";
+/// True for a network that belongs to somebody else.
+pub(crate) fn is_guest(network: &NetworkId) -> bool {
+    network.kind() == IRC_KIND && network.as_str() != IRC_NETWORK
+}
+
 /// How long adapters may take to report what is in flight when the program stops.
 const GRACE: Duration = Duration::from_secs(10);
 /// How long a face may take to listen.
@@ -104,6 +110,9 @@ pub(crate) async fn start(settings: &Settings) -> Result<Gateway, Failure> {
     // An account whose removal a crash cut short is removed whole now.
     for account in bridge.store().leaving_accounts().await.map_err(store_failure)? {
         bridge.store().remove_account(&account).await.map_err(store_failure)?;
+    }
+    for network in &settings.irc.network {
+        bridge.add_network(Arc::new(irc::guest(network)), None);
     }
     let accounts = bridge.add_accounts().await.map_err(store_failure)?;
     let (stop, token) = StopHandle::new();

@@ -90,7 +90,7 @@ impl Layer {
         match self {
             Self::Unit | Self::Conformance | Self::Identity => &[],
             Self::Store | Self::Crash => &[Need::Postgres],
-            Self::Stories => &[Need::Postgres, Need::Terminals],
+            Self::Stories => &[Need::Postgres, Need::Terminals, Need::IrcServers],
             Self::Matrix => &[Need::Homeserver],
             Self::Clients => &[Need::PythonClients, Need::NodeClients],
         }

@@ -12,13 +12,20 @@ use crate::tree::Root;
 pub(crate) enum Need {
     Postgres,
     Terminals,
+    IrcServers,
     PythonClients,
     NodeClients,
     Homeserver,
 }
 
-const ALL: [Need; 5] =
-    [Need::Postgres, Need::Terminals, Need::PythonClients, Need::NodeClients, Need::Homeserver];
+const ALL: [Need; 6] = [
+    Need::Postgres,
+    Need::Terminals,
+    Need::IrcServers,
+    Need::PythonClients,
+    Need::NodeClients,
+    Need::Homeserver,
+];
 
 const NODE_DIR: &str = "tests/clients";
 
@@ -39,7 +46,7 @@ pub(crate) fn needs(root: &Root, needs: &[Need]) -> Result<()> {
             Need::PythonClients => python(root, CLIENTS)?,
             Need::Homeserver => python(root, MATRIX)?,
             Need::NodeClients => node_clients(root)?,
-            Need::Postgres | Need::Terminals => {}
+            Need::Postgres | Need::Terminals | Need::IrcServers => {}
         }
         println!("setup: {} is here ({})", need.name(), need.why());
     }
@@ -51,6 +58,7 @@ impl Need {
         match self {
             Self::Postgres => "PostgreSQL server",
             Self::Terminals => "irssi, WeeChat, tmux",
+            Self::IrcServers => "ngircd, inspircd",
             Self::PythonClients => "itchat-uos in a virtual environment",
             Self::NodeClients => "wechat4u in tests/clients/node_modules",
             Self::Homeserver => "Synapse and matrix-nio in a virtual environment",
@@ -61,6 +69,7 @@ impl Need {
         match self {
             Self::Postgres => "the store's contract runs on both engines",
             Self::Terminals => "stories look at the IRC side through real clients",
+            Self::IrcServers => "stories join the networks of servers that others wrote",
             Self::PythonClients | Self::NodeClients => {
                 "clients written by others judge the simulated service"
             }
@@ -77,6 +86,10 @@ impl Need {
                 ("weechat-curses", on_path("weechat") || on_path("weechat-curses")),
                 ("weechat-headless", on_path("weechat-headless")),
                 ("tmux", on_path("tmux")),
+            ],
+            Self::IrcServers => &[
+                ("ngircd", Path::new("/usr/sbin/ngircd").is_file()),
+                ("inspircd", Path::new("/usr/sbin/inspircd").is_file()),
             ],
             Self::PythonClients | Self::Homeserver => &[
                 ("python3", on_path("python3")),

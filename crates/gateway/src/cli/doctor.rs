@@ -145,6 +145,9 @@ async fn examine(globals: &Globals, settings: &Settings, findings: &mut Vec<Find
     if !settings.web.public_url.is_empty() {
         findings.push(reach_url("web.public_url", &settings.web.public_url).await);
     }
+    for network in &settings.irc.network {
+        findings.push(reach("IRC network", &network.address).await);
+    }
     match settings.wechat.service.as_str() {
         "" if !settings.wechat.proxy.is_empty() => {
             findings.push(reach_url("wechat.proxy", &settings.wechat.proxy).await);
@@ -225,7 +228,12 @@ fn check_secrets(settings: &Settings) -> Vec<Finding> {
     const CHECK: &str = "secret files";
     let made = ["seal.key", "links.key"].map(|name| settings.data_dir.join(name));
     let named = [&settings.store.seal_key_file, &settings.irc.server.tls_key];
-    let all = made.iter().chain(named).filter_map(|path| set(path)).filter(|path| path.exists());
+    let guests = settings.irc.network.iter().flat_map(|network| {
+        let sasl = &network.sasl.password_file;
+        [&network.tls_key, &network.password_file, sasl, &network.nickserv_password_file]
+    });
+    let all =
+        made.iter().chain(named).chain(guests).filter_map(|path| set(path)).filter(|path| path.exists());
     let mut count = 0;
     let mut findings = Vec::new();
     for path in all {

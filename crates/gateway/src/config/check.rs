@@ -1,14 +1,17 @@
 //! What only shows in the whole: keys that need each other, files, faces of other versions.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use tracing_subscriber::filter::Targets;
+use wxgate_irc::Encoding;
 
 use super::keys;
 use super::sections::{
-    BotSection, InstanceSection, IrcSections, LogSection, MatrixSections, StoreSection, WebSection, set,
+    BotSection, InstanceSection, IrcNetworkEntry, IrcSections, LogSection, MatrixSections, StoreSection,
+    WebSection, set,
 };
 use super::{Loaded, Problem};
 use crate::wiring;
@@ -110,11 +113,11 @@ impl IrcSections {
             "irc.server.websocket_listen",
             "IRC over WebSocket is not part of this version; leave it empty",
         );
+        let mut names = BTreeSet::new();
         for network in &self.network {
-            let name = &network.name;
-            let message =
-                format!("joining IRC networks ({name:?}) is not part of this version; remove the entry");
-            complaints.add("irc.network", message);
+            network.check(complaints);
+            let is_new = names.insert(network.name.to_lowercase());
+            complaints.add_if(!is_new, "irc.network.name", &format!("{:?} is used twice", network.name));
         }
         let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.');
         let named = server.name.contains('.') && server.name.len() <= 63 && server.name.chars().all(fits);
@@ -138,6 +141,60 @@ impl IrcSections {
             "irc.server.listen",
             "is empty, and so is tls_listen; set enabled = false instead",
         );
+    }
+}
+
+impl IrcNetworkEntry {
+    fn check(&self, complaints: &mut Complaints) {
+        let name = &self.name;
+        let mut wrong = |is_wrong: bool, key: &str, message: &str| {
+            complaints.add_if(is_wrong, &format!("irc.network.{key}"), &format!("{name:?}: {message}"));
+        };
+        let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '_' | '.');
+        let is_named = (1..=32).contains(&name.len()) && name.chars().all(fits);
+        wrong(!is_named, "name", "must be 1 to 32 of a-z, 0-9, '-', '_' and '.'");
+        wrong(name == "local", "name", "is the built-in server; take another name");
+        wrong(self.address.is_empty(), "address", "must not be empty");
+        let is_nick = |c: char| !c.is_control() && !c.is_whitespace() && !",!@*?.:#&$".contains(c);
+        let has_nick = !self.nick.is_empty()
+            && self.nick.len() <= 64
+            && self.nick.chars().all(is_nick)
+            && !self.nick.starts_with(|c: char| c.is_ascii_digit() || c == '-');
+        wrong(!has_nick, "nick", "is no nick");
+        let is_pinned = self.tls_fingerprint.is_empty() || self.fingerprint().is_some();
+        wrong(!is_pinned, "tls_fingerprint", "must be 64 hex digits (SHA-256), with or without colons");
+        let has_pair = set(&self.tls_cert).is_some() == set(&self.tls_key).is_some();
+        wrong(!has_pair, "tls_key", "tls_cert and tls_key belong together");
+        let secret = set(&self.sasl.password_file).is_some();
+        wrong(secret && self.sasl.user.is_empty(), "sasl", "names a password and no user");
+        let can_sign_in = self.sasl.user.is_empty() || secret || set(&self.tls_cert).is_some();
+        wrong(
+            !can_sign_in,
+            "sasl",
+            "names a user, and neither a password_file nor a tls_cert to sign in with",
+        );
+        let later = "connections of their own for people are not part of this version; leave it false";
+        wrong(self.puppets, "puppets", later);
+        let is_charset = Encoding::for_label(self.charset.as_bytes()).is_some();
+        wrong(!is_charset, "charset", "is no charset that is known here, such as gb18030");
+        complaints.file("irc.network.tls_cert", &self.tls_cert);
+        complaints.secret("irc.network.tls_key", &self.tls_key);
+        complaints.secret("irc.network.password_file", &self.password_file);
+        complaints.secret("irc.network.sasl.password_file", &self.sasl.password_file);
+        complaints.secret("irc.network.nickserv_password_file", &self.nickserv_password_file);
+    }
+
+    /// The pinned certificate's SHA-256; `None` when it is not 64 hex digits.
+    pub(crate) fn fingerprint(&self) -> Option<[u8; 32]> {
+        let digits: Vec<u8> = self
+            .tls_fingerprint
+            .chars()
+            .filter(|c| *c != ':')
+            .map(|c| c.to_digit(16).and_then(|digit| u8::try_from(digit).ok()))
+            .collect::<Option<_>>()?;
+        let bytes: Vec<u8> =
+            digits.chunks_exact(2).map(|pair| pair.iter().fold(0, |n, d| n * 16 + d)).collect();
+        (digits.len() == 64).then_some(bytes)?.try_into().ok()
     }
 }
 

@@ -275,17 +275,59 @@ const IRC_SERVER: Section = Section {
 const IRC_NETWORK: Section = Section {
     path: "irc.network",
     is_list: true,
-    doc: "An existing IRC network that wxgate joins as a client. Not part of this version.",
+    doc: "An existing IRC network that wxgate joins as a client. Which channels it enters is said by\n\
+          wxgate link add, for example: wxgate link add wechat:alice/家 irc:libera/#home",
     keys: &[
-        key("name", Kind::Text, "\"libera\"", "How this network is called here."),
+        key("name", Kind::Text, "\"libera\"", "How this network is called here; its chats are irc:NAME/…"),
         key("address", Kind::Address, "\"irc.libera.chat:6697\"", "HOST:PORT of a server."),
         key("tls", Kind::Flag, "true", "Whether to use TLS."),
+        key(
+            "tls_fingerprint",
+            Kind::Text,
+            "\"\"",
+            "SHA-256 of the server's certificate, as hex digits: only this one is taken. Empty: what the\n\
+             certificate authorities of this machine vouch for.",
+        ),
+        key(
+            "tls_cert",
+            Kind::File,
+            "\"\"",
+            "Own certificate (PEM). Without a password in sasl it signs in (EXTERNAL).",
+        ),
+        key("tls_key", Kind::SecretFile, "\"\"", "Its key (PEM)."),
         key("nick", Kind::Text, "\"wxgate\"", "The relay's nick."),
+        key(
+            "password_file",
+            Kind::SecretFile,
+            "\"\"",
+            "File with the password of the server itself (PASS), which few want.",
+        ),
         key(
             "sasl",
             Kind::Record(SASL),
             "{ user = \"\", password_file = \"\" }",
-            "Signs in at the network's services.",
+            "Signs in at the network's services. A refusal ends it until the gateway starts anew.",
+        ),
+        key(
+            "nickserv_password_file",
+            Kind::SecretFile,
+            "\"\"",
+            "File with the password for NickServ, for networks without SASL.",
+        ),
+        key(
+            "charset",
+            Kind::Text,
+            "\"windows-1252\"",
+            "What lines that are not UTF-8 are taken for, such as \"gb18030\". What is sent is UTF-8.",
+        ),
+        key("colours", Kind::Flag, "true", "Whether the names of people are coloured."),
+        key("bots", Kind::Flag, "false", "Whether what bots say is carried on."),
+        key("joins", Kind::Flag, "false", "Whether it is told who comes and goes."),
+        key(
+            "lines_per_minute",
+            Kind::Number { min: 0, max: 60_000 },
+            "0",
+            "Lines that are sent, after a burst of five; 0: what the network says, else 30.",
         ),
         key(
             "puppets",

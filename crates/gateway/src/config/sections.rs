@@ -88,12 +88,60 @@ pub(crate) enum LocalChannelsChoice {
     Hash,
 }
 
-/// One `[[irc.network]]`; its other keys are judged by the table alone while no version joins
-/// networks.
+/// One `[[irc.network]]`. Lists have no layer of defaults under them, so each key brings its own.
 #[derive(Clone, Debug, Deserialize)]
+#[serde(default)]
 pub(crate) struct IrcNetworkEntry {
-    #[serde(default)]
     pub(crate) name: String,
+    pub(crate) address: String,
+    pub(crate) tls: bool,
+    pub(crate) tls_fingerprint: String,
+    pub(crate) tls_cert: PathBuf,
+    pub(crate) tls_key: PathBuf,
+    pub(crate) nick: String,
+    pub(crate) password_file: PathBuf,
+    pub(crate) sasl: SaslRecord,
+    pub(crate) nickserv_password_file: PathBuf,
+    pub(crate) charset: String,
+    pub(crate) colours: bool,
+    pub(crate) bots: bool,
+    pub(crate) joins: bool,
+    pub(crate) lines_per_minute: u32,
+    pub(crate) puppets: bool,
+    pub(crate) max_puppets: usize,
+}
+
+/// An account at a network's services.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct SaslRecord {
+    pub(crate) user: String,
+    pub(crate) password_file: PathBuf,
+}
+
+impl Default for IrcNetworkEntry {
+    /// As the table says; a test compares.
+    fn default() -> Self {
+        Self {
+            name: "libera".to_owned(),
+            address: "irc.libera.chat:6697".to_owned(),
+            tls: true,
+            tls_fingerprint: String::new(),
+            tls_cert: PathBuf::new(),
+            tls_key: PathBuf::new(),
+            nick: "wxgate".to_owned(),
+            password_file: PathBuf::new(),
+            sasl: SaslRecord::default(),
+            nickserv_password_file: PathBuf::new(),
+            charset: "windows-1252".to_owned(),
+            colours: true,
+            bots: false,
+            joins: false,
+            lines_per_minute: 0,
+            puppets: false,
+            max_puppets: 10,
+        }
+    }
 }
 
 #[derive(Clone, Debug, Deserialize)]

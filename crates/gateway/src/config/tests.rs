@@ -106,15 +106,14 @@ fn broken_toml_is_told_with_its_line() {
 #[test]
 fn faces_of_other_versions_are_refused_and_never_ignored() {
     let text = "[matrix.bot]\nenabled = true\n\
-                [[irc.network]]\nname = 'libera'\n[irc.server]\nwebsocket_listen = ['127.0.0.1:8097']\n\
+                [irc.server]\nwebsocket_listen = ['127.0.0.1:8097']\n\
                 [instance]\nname = 'a'\n[web]\ntls_cert = '/x'\n";
     let told = told(text, &[]);
     let parts = [
         ("wx.toml:2: matrix.bot.enabled: ", "not part of this version"),
-        ("wx.toml:3: irc.network: ", "\"libera\""),
-        ("wx.toml:6: irc.server.websocket_listen: ", "not part of this version"),
-        ("wx.toml:8: instance.name: ", "not part of this version"),
-        ("wx.toml:10: web.tls_cert: ", "not part of this version"),
+        ("wx.toml:4: irc.server.websocket_listen: ", "not part of this version"),
+        ("wx.toml:6: instance.name: ", "not part of this version"),
+        ("wx.toml:8: web.tls_cert: ", "not part of this version"),
     ];
     for (start, part) in parts {
         assert!(told.iter().any(|line| line.starts_with(start) && line.contains(part)), "{start}: {told:#?}");
@@ -134,6 +133,42 @@ fn an_application_service_is_judged_whole() {
     assert_eq!(told.len(), 5, "{told:#?}");
     // What is not used is not judged.
     assert_eq!(self::told(&text.replace("true", "false"), &[]), Vec::<String>::new());
+}
+
+#[test]
+fn networks_to_join_are_judged_one_by_one() {
+    let text = "[[irc.network]]\nname = 'oftc'\naddress = 'irc.oftc.net:6697'\n\
+                [[irc.network]]\nname = 'Bad Name'\ncharset = 'klingon'\nnick = '1x'\n\
+                [[irc.network]]\nname = 'local'\ntls_fingerprint = 'ab:cd'\nsasl = { user = 'me' }\n\
+                [[irc.network]]\nname = 'oftc'\n";
+    let told = told(text, &[]);
+    for part in [
+        "irc.network.name: \"Bad Name\": must be 1 to 32",
+        "irc.network.charset: \"Bad Name\": is no charset",
+        "irc.network.nick: \"Bad Name\": is no nick",
+        "irc.network.name: \"local\": is the built-in server",
+        "irc.network.tls_fingerprint: \"local\": must be 64 hex digits",
+        "irc.network.sasl: \"local\": names a user",
+        "irc.network.name: \"oftc\" is used twice",
+    ] {
+        assert!(told.iter().any(|line| line.contains(part)), "{part}: {told:#?}");
+    }
+    assert_eq!(told.len(), 7, "{told:#?}");
+    let pinned = format!("[[irc.network]]\ntls_fingerprint = '{}'\n", "0a:".repeat(31) + "ff");
+    let loaded = loaded(&pinned, &[]);
+    let fingerprint = loaded.settings.irc.network[0].fingerprint().unwrap();
+    assert_eq!((fingerprint[0], fingerprint[31]), (10, 255));
+}
+
+#[test]
+fn a_network_to_join_has_the_defaults_of_the_table() {
+    let section = super::keys::SECTIONS.iter().find(|section| section.path == "irc.network").unwrap();
+    let keys = section.keys.iter().map(|key| format!("{} = {}\n", key.name, key.default));
+    let text = format!("[[irc.network]]\n{}", keys.collect::<String>());
+    let written = loaded(&text, &[]);
+    let bare = loaded("[[irc.network]]\n", &[]);
+    let entry = |loaded: &Loaded| format!("{:?}", loaded.settings.irc.network[0]);
+    assert_eq!(entry(&written), entry(&bare));
 }
 
 #[test]

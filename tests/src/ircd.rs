@@ -1,0 +1,231 @@
+//! Real IRC networks: servers that others wrote, and people on them.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, anyhow, ensure};
+use tokio::net::TcpStream;
+
+use crate::irc::IrcClient;
+use crate::ports;
+use crate::program::Program;
+use crate::scratch::Scratch;
+use crate::wait::until;
+
+/// Start and stop of a server, and people's ways in and out.
+const SOON: Duration = Duration::from_secs(20);
+/// The password of the operators and of linked servers.
+const PASSWORD: &str = "sesame";
+
+/// Which server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// An old network: no tags, no echo, and a throttle.
+    Ngircd,
+    /// A modern one: tags, ids, labels, echo, MONITOR.
+    Inspircd,
+}
+
+impl Kind {
+    fn program(self) -> &'static str {
+        match self {
+            Self::Ngircd => "/usr/sbin/ngircd",
+            Self::Inspircd => "/usr/sbin/inspircd",
+        }
+    }
+}
+
+/// One server.
+#[derive(Debug)]
+pub struct Ircd {
+    /// Where people connect.
+    pub address: String,
+    /// What it calls itself.
+    pub name: String,
+    kind: Kind,
+    dir: PathBuf,
+    config: PathBuf,
+    log: PathBuf,
+    program: Option<Program>,
+}
+
+/// How a server differs from others.
+#[derive(Debug, Clone, Default)]
+pub struct IrcdOptions {
+    /// Its throttle is on.
+    pub is_throttled: bool,
+    /// The other server of its network.
+    pub peer: Option<Peer>,
+}
+
+/// Another server of the network.
+#[derive(Debug, Clone)]
+pub struct Peer {
+    /// Its name.
+    pub name: String,
+    /// Where it listens.
+    pub port: u16,
+}
+
+impl Ircd {
+    /// Writes its configuration and starts it.
+    pub async fn start(scratch: &Scratch, kind: Kind) -> Result<Self> {
+        Self::start_with(scratch, kind, "irc-a.test", ports::free()?, &IrcdOptions::default()).await
+    }
+
+    /// The same with a name, a port and more.
+    pub async fn start_with(
+        scratch: &Scratch,
+        kind: Kind,
+        name: &str,
+        port: u16,
+        options: &IrcdOptions,
+    ) -> Result<Self> {
+        ensure!(Path::new(kind.program()).is_file(), "{} is missing; run: cargo xtask setup", kind.program());
+        let dir = scratch.path().to_owned();
+        let config = dir.join(format!("{name}.conf"));
+        let text = match kind {
+            Kind::Ngircd => ngircd(name, port, options),
+            Kind::Inspircd => inspircd(name, port, &dir),
+        };
+        std::fs::write(&config, text).with_context(|| format!("write {}", config.display()))?;
+        // ngircd gives up being root, and reads the file again afterwards.
+        let log = dir.join(format!("{name}.log"));
+        let address = format!("127.0.0.1:{port}");
+        let mut server = Self { address, name: name.to_owned(), kind, dir, config, log, program: None };
+        server.run().await?;
+        Ok(server)
+    }
+
+    /// Starts it as it was configured and waits until it takes connections.
+    pub async fn run(&mut self) -> Result<()> {
+        ensure!(self.program.is_none(), "{} runs already", self.name);
+        let config = self.config.to_string_lossy().into_owned();
+        let args = match self.kind {
+            Kind::Ngircd => vec!["-n".to_owned(), "-f".to_owned(), config],
+            Kind::Inspircd => {
+                vec!["--nofork".to_owned(), "--runasroot".to_owned(), format!("--config={config}")]
+            }
+        };
+        let path = Path::new(self.kind.program());
+        self.program = Some(Program::start_other("the IRC server", path, &args, &self.dir, &self.log)?);
+        let up = until("the IRC server to listen", SOON, async || {
+            if let Some(status) = self.program.as_mut().context("not started")?.ended()? {
+                return Ok(Some(Err(anyhow!("it ended with {status}, see {}", self.log.display()))));
+            }
+            Ok(TcpStream::connect(&self.address).await.is_ok().then_some(Ok(())))
+        });
+        up.await?
+    }
+
+    /// `kill -9`.
+    pub async fn kill(&mut self) -> Result<()> {
+        self.program.take().context("the IRC server does not run")?.kill().await
+    }
+
+    /// The lines of a `[[irc.network]]` for it.
+    pub fn entry(&self, name: &str, more: &str) -> String {
+        let address = &self.address;
+        format!(
+            "[[irc.network]]\nname = {name:?}\naddress = {address:?}\ntls = false\nnick = \"relay\"\n\
+             colours = false\n{more}\n"
+        )
+    }
+
+    /// Somebody on it, in `channel`.
+    pub async fn person(&self, nick: &str, channel: &str) -> Result<IrcClient> {
+        let mut person = IrcClient::connect(&self.address, nick).await?;
+        person.send(&format!("NICK {nick}")).await?;
+        person.send(&format!("USER {nick} 0 * :{nick}")).await?;
+        let welcomed = |line: &crate::irc::Line| ["376", "422"].contains(&line.verb.as_str());
+        person.expect("the end of the welcome", welcomed).await?;
+        nick.clone_into(&mut person.nick);
+        if !channel.is_empty() {
+            person.send(&format!("JOIN {channel}")).await?;
+            person.expect("the list of names", |line| line.verb == "366").await?;
+        }
+        Ok(person)
+    }
+
+    /// Somebody with an operator's rights.
+    pub async fn operator(&self) -> Result<IrcClient> {
+        let mut person = self.person("oper", "").await?;
+        person.send(&format!("OPER oper {PASSWORD}")).await?;
+        person.expect("an operator's rights", |line| line.verb == "381").await?;
+        Ok(person)
+    }
+
+    /// Waits until `nick` is in `channel`, as `looker` sees it.
+    pub async fn wait_there(looker: &mut IrcClient, channel: &str, nick: &str) -> Result<()> {
+        let end = tokio::time::Instant::now() + SOON * 3;
+        loop {
+            looker.send(&format!("NAMES {channel}")).await?;
+            let mut names = String::new();
+            loop {
+                let line =
+                    looker.expect("NAMES", |line| ["353", "366"].contains(&line.verb.as_str())).await?;
+                if line.verb == "366" {
+                    break;
+                }
+                names.push(' ');
+                names.push_str(line.last());
+            }
+            let is_there = names.split_whitespace().any(|name| name.trim_start_matches(['@', '+']) == nick);
+            if is_there {
+                return Ok(());
+            }
+            ensure!(tokio::time::Instant::now() < end, "{nick} does not come to {channel}; there are{names}");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+}
+
+fn ngircd(name: &str, port: u16, options: &IrcdOptions) -> String {
+    let penalty = if options.is_throttled { "" } else { "MaxPenaltyTime = 0\n" };
+    let peer = options.peer.as_ref().map_or(String::new(), |peer| {
+        format!(
+            "[Server]\nName = {}\nHost = 127.0.0.1\nPort = {}\nMyPassword = {PASSWORD}\nPeerPassword = {PASSWORD}\n\
+             Passive = yes\n",
+            peer.name, peer.port
+        )
+    });
+    format!(
+        "[Global]\nName = {name}\nInfo = test\nListen = 127.0.0.1\nPorts = {port}\nMotdPhrase = hello\n\
+         [Limits]\nMaxConnectionsIP = 0\nMaxNickLength = 30\n{penalty}\
+         [Options]\nDNS = no\nIdent = no\nPAM = no\n\
+         [Operator]\nName = oper\nPassword = {PASSWORD}\n{peer}"
+    )
+}
+
+fn inspircd(name: &str, port: u16, dir: &Path) -> String {
+    let modules = [
+        "ircv3",
+        "cap",
+        "ircv3_servertime",
+        "ircv3_msgid",
+        "ircv3_echomessage",
+        "ircv3_labeledresponse",
+        "ircv3_batch",
+        "ircv3_ctctags",
+        "ircv3_accounttag",
+        "monitor",
+        "botmode",
+        "blockcolor",
+    ];
+    let modules: String = modules.iter().map(|module| format!("<module name=\"{module}\">\n")).collect();
+    let dir = dir.display();
+    format!(
+        "<server name=\"{name}\" description=\"test\" network=\"Test\" id=\"0AA\">\n\
+         <admin name=\"t\" nick=\"t\" email=\"t@example.org\">\n\
+         <bind address=\"127.0.0.1\" port=\"{port}\" type=\"clients\">\n\
+         <connect allow=\"*\" timeout=\"20\" pingfreq=\"60\" fakelag=\"no\" commandrate=\"100000\" threshold=\"1000\" \
+         hardsendq=\"1M\" softsendq=\"100K\" recvq=\"64K\" localmax=\"100\" globalmax=\"100\" \
+         resolvehostnames=\"no\" useident=\"no\" limit=\"100\">\n\
+         <class name=\"All\" commands=\"*\" privs=\"*\" usermodes=\"*\" chanmodes=\"*\" snomasks=\"*\">\n\
+         <type name=\"NetAdmin\" classes=\"All\">\n\
+         <oper name=\"oper\" password=\"{PASSWORD}\" host=\"*@*\" type=\"NetAdmin\">\n{modules}\
+         <options prefixquit=\"\">\n<performance softlimit=\"1000\">\n\
+         <log method=\"file\" type=\"* -USERINPUT -USEROUTPUT\" level=\"default\" target=\"{dir}/{name}.out.log\">\n\
+         <pid file=\"{dir}/{name}.pid\">\n<files motd=\"/dev/null\">\n"
+    )
+}
