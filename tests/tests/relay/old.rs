@@ -47,7 +47,7 @@ async fn what_is_said_while_the_server_is_dead_or_split_off_arrives_later() -> R
         let b = Ircd::start_with(scratch, Kind::Ngircd, "irc-b.test", port_b, &to_a).await?;
         // Bob is on the one server, the relay on the other.
         let mut bob = b.person("bob", "#home").await?;
-        let mut operator = b.operator().await?;
+        let operator = b.operator().await?;
         operator.send("CONNECT irc-a.test").await?;
         let stage = linked(scratch, &a, "lines_per_minute = 1800").await?;
         Ircd::wait_there(&mut bob, "#home", "relay").await?;

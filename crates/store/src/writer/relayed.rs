@@ -1,5 +1,5 @@
 //! A delivery into an account's chat that was carried out takes its place in the account's timeline.
-//! See docs/decisions/0007.
+//! See docs/decisions/0008.
 
 use sqlx::AnyConnection;
 use wxgate_contract::{Author, ChatRef, TimelineItem};
