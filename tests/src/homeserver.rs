@@ -20,8 +20,6 @@ const UP: Duration = Duration::from_secs(90);
 const DOWN: Duration = Duration::from_secs(30);
 /// The part of ids behind the colon.
 pub const DOMAIN: &str = "localhost";
-/// What the application service that speaks for people (double puppeting) says who it is with.
-pub const PUPPET_TOKEN: &str = "as_puppet_of_the_stories";
 
 /// The python that has Synapse and matrix-nio, or `None` where `cargo xtask setup` did not run.
 pub fn python() -> Option<PathBuf> {
@@ -74,13 +72,10 @@ impl Homeserver {
         Ok(Self { address, python, dir, log: scratch.join("homeserver.log"), program: None })
     }
 
-    /// Starts it with these registrations of application services, YAML each, and that of one which may
-    /// speak for everybody.
+    /// Starts it with these registrations of application services, YAML each.
     pub async fn start(&mut self, registrations: &[String]) -> Result<()> {
-        let puppet = puppet_registration();
-        let all = registrations.iter().chain([&puppet]);
         let mut names = Vec::new();
-        for (at, text) in all.enumerate() {
+        for (at, text) in registrations.iter().enumerate() {
             let path = self.dir.join(format!("appservice{at}.yaml"));
             std::fs::write(&path, text).with_context(|| format!("write {}", path.display()))?;
             names.push(path);
@@ -144,7 +139,8 @@ impl Homeserver {
     }
 
     fn configure(&self, registrations: &[PathBuf]) -> Result<()> {
-        let registrations: String = registrations.iter().map(|path| format!("\n  - {path:?}")).collect();
+        let names: Vec<String> = registrations.iter().map(|path| format!("{path:?}")).collect();
+        let registrations = format!("[{}]", names.join(", "));
         let port = self.address.rsplit(':').next().unwrap_or_default();
         let homeserver = include_str!("homeserver/homeserver.yaml")
             .replace("$PORT", port)
@@ -162,13 +158,4 @@ impl Homeserver {
         }
         Ok(())
     }
-}
-
-/// An application service that gets no events and may speak for every local person.
-fn puppet_registration() -> String {
-    format!(
-        "id: puppet\nurl: null\nas_token: {PUPPET_TOKEN}\nhs_token: hs_puppet_of_the_stories\n\
-         sender_localpart: _puppet_unused\nrate_limited: false\nnamespaces:\n  users:\n    \
-         - {{exclusive: false, regex: '@.*:{DOMAIN}'}}\n"
-    )
 }

@@ -13,6 +13,7 @@ pub mod homeserver;
 pub mod http;
 pub mod irc;
 pub mod ircd;
+pub mod matrix;
 pub mod people;
 pub mod ports;
 pub mod program;

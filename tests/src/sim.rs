@@ -230,6 +230,15 @@ impl Sim {
         .await
     }
 
+    /// The same for a text of which only a part is known.
+    pub async fn heard_part(&self, account: &str, part: &str) -> Result<Entry> {
+        until(&format!("the simulated people of {account} to hear “…{part}…”"), SOON, async || {
+            let ledger = self.ledger(account).await?;
+            Ok(ledger.into_iter().find(|entry| entry.is_heard() && entry.text.contains(part)))
+        })
+        .await
+    }
+
     /// Fails when the service recorded a breach of the protocol.
     pub async fn assert_no_violations(&self) -> Result<()> {
         let found = self.order("violations", &json!({})).await?;

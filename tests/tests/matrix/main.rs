@@ -1,4 +1,6 @@
 //! Stories on Matrix: a real homeserver, people with a client that others wrote, the real program.
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test may fail by panicking"))]
 
+mod desk;
+mod first_room;
 mod ground;

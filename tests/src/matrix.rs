@@ -1,0 +1,120 @@
+//! What most Matrix stories begin with: a service, a homeserver, a gateway that mirrors, and somebody who
+//! has signed in through the bot.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+
+use crate::gateway::{Gateway, GatewayOptions};
+use crate::homeserver::{DOMAIN, Homeserver};
+use crate::people::{People, Person, Seen};
+use crate::ports;
+use crate::scratch::Scratch;
+use crate::sim::{Sim, SimOptions};
+
+/// What takes a moment, on a machine that runs other tests as well.
+pub const SOON: Duration = Duration::from_secs(60);
+/// The bot of the gateway.
+pub const BOT: &str = "@wechatbot:localhost";
+
+/// Everything that a story needs, running.
+#[derive(Debug)]
+pub struct Ground {
+    /// The simulated service.
+    pub sim: Sim,
+    /// The homeserver.
+    pub homeserver: Homeserver,
+    /// The gateway.
+    pub gateway: Gateway,
+    /// Where the gateway's application service listens, `127.0.0.1:port`.
+    pub appservice: String,
+    /// Whoever plays people.
+    pub people: People,
+}
+
+impl Ground {
+    /// All of it, where local people may have accounts and the gateway may speak as them.
+    pub async fn set(scratch: &Scratch) -> Result<Self> {
+        Self::set_with(scratch, SimOptions { accounts: 1, ..SimOptions::default() }, "").await
+    }
+
+    /// The same with another world and further keys of `matrix.appservice`.
+    pub async fn set_with(scratch: &Scratch, world: SimOptions, keys: &str) -> Result<Self> {
+        let sim = Sim::start(scratch, &world).await?;
+        let mut homeserver = Homeserver::prepare(scratch)?;
+        let appservice = format!("127.0.0.1:{}", ports::free()?);
+        let more = format!(
+            "[matrix.appservice]\nenabled = true\nhomeserver = {:?}\ndomain = {DOMAIN:?}\n\
+             listen = {appservice:?}\ndouble_puppets = true\npermissions = {{ {DOMAIN:?} = \"user\" }}\n{keys}",
+            homeserver.url()
+        );
+        let mut gateway =
+            Gateway::prepare(scratch, &sim.url(), &GatewayOptions { more, ..Default::default() })?;
+        let registration = gateway.cli(&["matrix", "registration"], None).await?;
+        let puppets = gateway.cli(&["matrix", "registration", "--double-puppets"], None).await?;
+        homeserver.start(&[registration, puppets]).await?;
+        gateway.run().await?;
+        let people = homeserver.people()?;
+        Ok(Self { sim, homeserver, gateway, appservice, people })
+    }
+
+    /// Somebody new, who signs in to the simulated account `account` by talking to the bot.
+    pub async fn signed_in(&self, name: &str, account: &str) -> Result<(Person<'_>, String)> {
+        let person = self.people.register(name).await?;
+        let desk = person.create("wxgate", &[BOT], true).await?;
+        person.expect("the bot to come", SOON, |seen| is_join(seen, &desk, BOT)).await?;
+        self.sign_in(&person, &desk, "login", account).await?;
+        Ok((person, desk))
+    }
+
+    /// Says `words` to the bot, and has the phone of `account` scan and confirm what it shows.
+    pub async fn sign_in(&self, person: &Person<'_>, desk: &str, words: &str, account: &str) -> Result<()> {
+        let mark = person.mark();
+        person.say(desk, words).await?;
+        let code = person
+            .expect_after(mark, "a code", SOON, |seen| {
+                seen.room == desk && seen.content()["msgtype"] == "m.image"
+            })
+            .await?;
+        self.sim.scan(&uuid(&code)?, account).await?;
+        person
+            .expect_after(mark, "to be asked for the tap", SOON, |seen| seen.body().contains("confirm"))
+            .await?;
+        self.sim.confirm(&uuid(&code)?).await?;
+        person.expect_after(mark, "to be online", SOON, |seen| seen.body().contains("is online")).await?;
+        Ok(())
+    }
+
+    /// Asks the bot, and gives its answer.
+    pub async fn ask(&self, person: &Person<'_>, room: &str, words: &str) -> Result<Seen> {
+        let mark = person.mark();
+        let asked = person.say(room, words).await?;
+        person
+            .expect_after(mark, &format!("an answer to “{words}”"), SOON, |seen| {
+                let to = &seen.content()["m.relates_to"]["m.in_reply_to"]["event_id"];
+                seen.sender() == BOT && to.as_str() == Some(&asked)
+            })
+            .await
+    }
+
+    /// What every story ends with: everybody lives, and no rule of the protocol was broken.
+    pub async fn end(mut self) -> Result<()> {
+        self.gateway.assert_up()?;
+        self.homeserver.assert_up()?;
+        self.sim.assert_no_violations().await?;
+        ensure!(!self.gateway.logged().contains("panicked"), "something panicked");
+        self.homeserver.stop().await
+    }
+}
+
+/// The uuid in the words below a code.
+pub fn uuid(code: &Seen) -> Result<String> {
+    let (_, rest) = code.body().rsplit_once("/l/").with_context(|| format!("no code in {}", code.event))?;
+    Ok(rest.split_whitespace().next().unwrap_or_default().to_owned())
+}
+
+/// Whether it is somebody's joining of a room.
+pub fn is_join(seen: &Seen, room: &str, who: &str) -> bool {
+    let is_member = seen.kind() == "m.room.member" && seen.content()["membership"] == "join";
+    seen.room == room && is_member && seen.event["state_key"] == who
+}
