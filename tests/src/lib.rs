@@ -7,6 +7,7 @@
 
 pub mod bench;
 pub mod clock;
+pub mod cut;
 pub mod fleet;
 pub mod gateway;
 pub mod homeserver;

@@ -4,3 +4,5 @@
 mod desk;
 mod first_room;
 mod ground;
+mod managers;
+mod sealing;
