@@ -1,12 +1,18 @@
 //! One to one, the most certain first, against every rival story.
 
 use crate::bits::exp;
+use crate::trust::share;
 
 /// A link is made when all rivals together are less likely than this.
 /// Source: the paper on contact identity, method, step 5.
 pub(crate) const LINK: f64 = 0.001;
 /// A newcomer is made when all old profiles together are less likely than this. Source: the same.
 pub(crate) const NEWCOMER: f64 = 0.2;
+
+/// A record less likely than this to be anybody known is an obvious newcomer. Chosen.
+const OBVIOUS: f64 = 0.001;
+/// Newcomers that are expected among the rest however many were obvious. Chosen.
+const AT_LEAST: f64 = 0.5;
 
 /// A new record that may be an old profile.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
@@ -40,18 +46,24 @@ pub(crate) struct Left {
     pub(crate) newcomer: f64,
     /// Log of the chance that a record is a given profile which should be here.
     pub(crate) profile: f64,
+    /// Log of the chance that a record is one of the newcomers there may be in all: whoever plays
+    /// tricks is not found among the obvious ones.
+    pub(crate) suspect: f64,
 }
 
 impl Left {
-    pub(crate) fn of(records: usize, present: f64, newcomers: f64) -> Self {
-        #[expect(clippy::cast_precision_loss, reason = "counts of contacts are small")]
-        let records = (records as f64).max(1.0);
-        let newcomers = newcomers.min(0.8 * records).max(0.02);
+    /// `obvious` of the records are nobody known, and leave the others with fewer newcomers among them.
+    pub(crate) fn of(records: usize, obvious: usize, present: f64, expected: f64) -> Self {
+        let records = share(records.saturating_sub(obvious).max(1), 1);
+        let newcomers = (expected - share(obvious, 1)).max(AT_LEAST).min(0.8 * records);
         // At least as many places as candidates: otherwise few records would make weak evidence strong.
-        let known = (records - newcomers).max(0.2 * records).max(0.5);
+        let known = (records - newcomers).max(0.2 * records);
         let scale = (known / present.max(0.5)).min(1.0);
-        let whole = records.max(1.0);
-        Self { newcomer: (newcomers / whole).log2(), profile: (scale / whole).log2() }
+        Self {
+            newcomer: (newcomers / records).log2(),
+            profile: (scale / records).log2(),
+            suspect: (expected / records).min(1.0).log2(),
+        }
     }
 }
 
@@ -86,7 +98,7 @@ pub(crate) fn settle(
 ) -> Vec<(Pair, f64)> {
     let mut links = Vec::new();
     loop {
-        let left = left(free_new, free_old, stories);
+        let left = left(pairs, free_new, free_old, stories);
         let mut best: Vec<(usize, f64)> = Vec::new(); // index into pairs, odds
         let mut claims = vec![0.0_f64; free_old.len()];
         for row in rows(pairs) {
@@ -131,7 +143,7 @@ pub(crate) fn standings(
     free_old: &[bool],
     stories: &impl Stories,
 ) -> Vec<Standing> {
-    let left = left(free_new, free_old, stories);
+    let left = left(pairs, free_new, free_old, stories);
     let mut out = Vec::new();
     for range in rows(pairs) {
         let row = pairs.get(range).unwrap_or_default();
@@ -155,7 +167,7 @@ fn is_free(free: &[bool], at: usize) -> bool {
     free.get(at).copied().unwrap_or(false)
 }
 
-fn left(free_new: &[bool], free_old: &[bool], stories: &impl Stories) -> Left {
+fn left(pairs: &[Pair], free_new: &[bool], free_old: &[bool], stories: &impl Stories) -> Left {
     let records = free_new.iter().filter(|free| **free).count();
     let present = free_old
         .iter()
@@ -163,7 +175,17 @@ fn left(free_new: &[bool], free_old: &[bool], stories: &impl Stories) -> Left {
         .filter(|(_, free)| **free)
         .map(|(old, _)| exp(stories.presence(old)))
         .sum();
-    Left::of(records, present, stories.newcomers())
+    let first = Left::of(records, 0, present, stories.newcomers());
+    let mut has_candidates = 0;
+    let mut obvious = 0;
+    for range in rows(pairs) {
+        let row = pairs.get(range).unwrap_or_default();
+        has_candidates += 1;
+        let known: f64 = row.iter().map(|pair| exp(weight(pair, stories, first))).sum();
+        obvious += usize::from(known < OBVIOUS * exp(first.newcomer));
+    }
+    obvious += records.saturating_sub(has_candidates);
+    Left::of(records, obvious, present, stories.newcomers())
 }
 
 fn weight(pair: &Pair, stories: &impl Stories, left: Left) -> f64 {

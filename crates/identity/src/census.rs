@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use crate::sight::{Field, Kind, Sight};
 
-/// Per field: how many carry the value beyond the one at hand even if nobody was seen with it, and how many
-/// values nobody has shown yet. Few contacts must not make a common name look rare or a rare one common. Chosen.
+/// Per field: how many would carry a value that nobody else was seen with, among the contacts and so many more.
+/// Chosen.
 const SMOOTH: [(f64, f64); Field::COUNT] = [
     (0.3, 100.0), // Nick
     (0.3, 100.0), // Remark
@@ -57,7 +57,8 @@ impl Census {
         let at = field as usize;
         let (alpha, beta) = SMOOTH.get(at).copied().unwrap_or((1.0, 1.0));
         let (old, fresh) = self.counts.get(at).and_then(|map| map.get(&code)).copied().unwrap_or_default();
-        let others = f64::from(old.max(fresh).saturating_sub(1)) + alpha;
-        (-(others / (self.total + beta)).log2()).max(0.0)
+        // The others who have it, and those who might: few contacts must not make a value that all share look rare.
+        let others = f64::from(old.max(fresh).saturating_sub(1)) / self.total.max(1.0);
+        (-(others + alpha / (self.total + beta)).log2()).max(0.0)
     }
 }

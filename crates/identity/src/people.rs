@@ -274,7 +274,7 @@ impl Stories for People<'_> {
     fn rivals(&self, best: &Pair, row: &[Pair], left: Left) -> f64 {
         let is_official = self.login.people.get(best.new).is_some_and(|new| new.sight.kind == Kind::Official);
         let impostor = if is_official { story::IMPOSTOR_OFFICIAL } else { story::IMPOSTOR };
-        let one_of = left.newcomer - self.contacts;
+        let one_of = left.suspect - self.contacts;
         let (copied, remark) = (best.public_plus, best.remark.max(0.0));
         let mut sum = exp(one_of + impostor + copied);
         if remark > 0.0 {
