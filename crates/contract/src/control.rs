@@ -78,6 +78,41 @@ pub enum Command {
 pub enum Request {
     /// The picture of somebody, into the vault: `Answer::Media`.
     Avatar(Subject),
+    /// Chats of which it is not settled who they are: `Answer::Questions`.
+    Questions,
+    /// The owner says who such a chat is. Final until withdrawn.
+    Resolve {
+        /// The chat in question.
+        chat: ChatKey,
+        /// One of those that it may be; `None`: somebody new.
+        same_as: Option<ChatKey>,
+    },
+    /// Why a chat is taken for who it is: `Answer::Text`.
+    Why(ChatKey),
+    /// Takes the last decision about a chat back.
+    Undo(ChatKey),
+}
+
+/// A chat of which it is not settled who it is. What is said in it goes to no known chat.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Question {
+    /// The chat for the time being.
+    pub chat: ChatKey,
+    /// Its title.
+    pub title: String,
+    /// Those that it may be.
+    pub candidates: Vec<Candidate>,
+}
+
+/// A known chat that an unsettled one may be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Candidate {
+    /// Which.
+    pub chat: ChatKey,
+    /// Its title.
+    pub title: String,
+    /// What speaks for and against it, in words.
+    pub evidence: String,
 }
 
 /// A person or a chat of an account.
@@ -96,6 +131,10 @@ pub enum Answer {
     Done,
     /// It is in the vault; `None` when there is no such thing.
     Media(Option<MediaId>),
+    /// The open questions, most active chats first.
+    Questions(Vec<Question>),
+    /// A sentence for people.
+    Text(String),
 }
 
 impl std::fmt::Debug for Command {

@@ -27,7 +27,10 @@ pub use body::{Attachment, AttachmentKind, Author, Body, Card, CardKind, GroupEv
 pub use context::{
     AdapterContext, Ask, BoxFuture, FarEnd, FarError, LinkTable, LinkedChats, Order, Stop, StopHandle,
 };
-pub use control::{Answer, Command, CommandError, Control, Reply, Request, SignInStep, SignInWatch, Subject};
+pub use control::{
+    Answer, Candidate, Command, CommandError, Control, Question, Reply, Request, SignInStep, SignInWatch,
+    Subject,
+};
 pub use delivery::{Delivery, Job, Outcome, Report, Say};
 pub use directory::{AccountView, Directory, Fate, FeedEvent, HistoryRange, Landmark, Spoken, TimelineItem};
 pub use health::Health;

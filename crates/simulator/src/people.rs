@@ -44,6 +44,7 @@ const ACCOUNTS: [&str; 6] =
 pub(crate) struct Edits {
     pub(crate) nicks: BTreeMap<Who, String>,
     pub(crate) remarks: BTreeMap<Who, String>,
+    pub(crate) signatures: BTreeMap<Who, String>,
     pub(crate) versions: BTreeMap<Who, u64>,
     pub(crate) pinned: BTreeSet<Who>,
     pub(crate) muted: BTreeSet<Who>,
@@ -207,7 +208,10 @@ impl People {
         ])
     }
 
-    pub(crate) fn signature(&self, who: Who) -> &'static str {
+    pub(crate) fn signature(&self, who: Who) -> &str {
+        if let Some(signature) = self.edits.signatures.get(&who) {
+            return signature;
+        }
         if !matches!(who, Who::Contact(_)) {
             return "";
         }

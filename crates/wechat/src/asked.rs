@@ -5,8 +5,11 @@ use std::sync::Arc;
 use ring::digest::{SHA256, digest};
 use wechat_proto::endpoint::{GetHeadImg, GetIcon, MEDIA_TIMEOUT};
 use wechat_proto::{Endpoint, UserName};
-use wxgate_contract::{Answer, Ask, CommandError, FarEnd, MediaId, MediaVault, NetworkId, Request, Subject};
+use wxgate_contract::{
+    Answer, Ask, ChatKey, CommandError, FarEnd, MediaId, MediaVault, NetworkId, Request, Subject,
+};
 
+use crate::identity::settle::Settler;
 use crate::inbound::fetch::{Trouble, Way};
 use crate::roster::{self, Lasting};
 use crate::session::live::Live;
@@ -23,22 +26,33 @@ pub(crate) struct Asked {
     pub(crate) far: Arc<dyn FarEnd>,
     pub(crate) vault: Arc<dyn MediaVault>,
     pub(crate) network: NetworkId,
+    pub(crate) settler: Arc<Settler>,
 }
 
 impl Asked {
     /// Answers one question. Whoever asked may be gone; then the answer is too.
     pub(crate) async fn answer(&self, ask: Ask) {
-        let answer = match &*self.live.standing().borrow() {
-            Standing::Online => None,
-            Standing::Out { why } | Standing::Away { why } => Some(CommandError::Failed(why.clone())),
-        };
-        let answer = match answer {
-            Some(error) => Err(error),
-            None => match ask.request {
-                Request::Avatar(subject) => self.avatar(&subject).await.map(Answer::Media),
+        let answer = match &ask.request {
+            Request::Avatar(subject) => match self.away() {
+                Some(why) => Err(CommandError::Failed(why)),
+                None => self.avatar(subject).await.map(Answer::Media),
             },
+            Request::Questions => self.settler.questions().await.map(Answer::Questions),
+            Request::Resolve { chat, same_as } => {
+                let same_as = same_as.as_ref().map(ChatKey::as_str);
+                self.settler.resolve(chat.as_str(), same_as).await.map(|()| Answer::Done)
+            }
+            Request::Why(chat) => self.settler.why(chat.as_str()).await.map(Answer::Text),
+            Request::Undo(chat) => self.settler.undo(chat.as_str()).await.map(|()| Answer::Done),
         };
         let _ = ask.answer.try_send(answer);
+    }
+
+    fn away(&self) -> Option<String> {
+        match &*self.live.standing().borrow() {
+            Standing::Online => None,
+            Standing::Out { why } | Standing::Away { why } => Some(why.clone()),
+        }
     }
 
     async fn avatar(&self, subject: &Subject) -> Result<Option<MediaId>, CommandError> {
@@ -53,7 +67,7 @@ impl Asked {
         let Some(known) = known.filter(|known| known.generation == self.live.generation()) else {
             return Ok(None);
         };
-        let (user_name, seq) = (&known.user_name, known.evidence.seq);
+        let (user_name, seq) = (&known.user_name, known.seq);
         let request = self.live.with_call(|call| match user_name.is_room() {
             true => GetHeadImg { room: user_name, seq }.request(&call),
             false => GetIcon { user_name, seq, room: None, msg_id: None }.request(&call),

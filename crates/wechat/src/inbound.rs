@@ -8,10 +8,11 @@ mod app;
 pub(crate) mod fetch;
 pub(crate) mod media;
 mod people;
+mod permanent;
 mod system;
 mod text;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use ring::digest;
@@ -23,8 +24,8 @@ use wxgate_contract::{
 };
 
 use crate::outbound::unanswered::Unanswered;
-use crate::roster::record::Login;
-use crate::roster::{Draft, Named, OWNER, Roster, member_note, name_note};
+use crate::roster::record::{Keys, Login, Mark};
+use crate::roster::{Draft, Named, OWNER, Roster, member_note, name_note, stranger_note};
 use crate::session::live::Live;
 use crate::transport::Transport;
 
@@ -106,6 +107,9 @@ impl Inbound {
         stale.extend(self.strangers(&draft, &login, &decoded).await?);
         self.fetch_names(stale, &login, &mut draft).await?;
 
+        for message in &decoded {
+            self.learn_names(message, &login, &mut draft).await?;
+        }
         for (at, message) in decoded.into_iter().enumerate() {
             if let Some(post) = self.post(&message, changes.messages.get(at), &login, &mut draft).await? {
                 draft.batch.posts.push(post);
@@ -211,10 +215,15 @@ impl Inbound {
             Sender::Peer => person(chat),
             Sender::Unknown => Author::Network,
             Sender::Member(name) => {
-                let (in_room, anywhere) =
-                    (member_note(login.generation, &chat.key, name), name_note(login.generation, name));
-                let mut known = self.roster.look_up(draft, vec![in_room.clone(), anywhere.clone()]).await?;
-                match known.remove(&in_room).or_else(|| known.remove(&anywhere)) {
+                let (in_room, anywhere, stranger) = (
+                    member_note(login.generation, &chat.key, name),
+                    name_note(login.generation, name),
+                    stranger_note(login.generation, name),
+                );
+                let keys = vec![in_room.clone(), anywhere.clone(), stranger.clone()];
+                let mut known = self.roster.look_up(draft, keys).await?;
+                let known = [in_room, anywhere, stranger].iter().find_map(|key| known.remove(key));
+                match known {
                     Some(named) => person(&named),
                     None => {
                         Author::Person { person: PersonKey::from(login.key_for(name)), name: String::new() }
@@ -242,6 +251,7 @@ impl Inbound {
                 name: named,
                 own_alias,
                 room_id,
+                is_open: false,
             });
         }
         let key = name_note(login.generation, name);
@@ -251,9 +261,16 @@ impl Inbound {
         let record = wechat_proto::Contact { user_name: name.clone(), ..Default::default() };
         let lasting = login.key_for(name);
         if name.is_room() {
-            crate::roster::record::put_group(draft, login, &lasting, &record, None, &HashMap::new());
+            crate::roster::record::put_group(
+                draft,
+                login,
+                (&lasting, Mark::Sure),
+                &record,
+                None,
+                &Keys::default(),
+            );
         } else {
-            crate::roster::record::put_person(draft, login, &lasting, &record);
+            crate::roster::record::put_person(draft, login, (&lasting, Mark::Sure), &record);
         }
         let known = self.roster.look_up(draft, vec![key.clone()]).await?.remove(&key);
         Ok(known.unwrap_or_else(|| Named {
@@ -262,6 +279,7 @@ impl Inbound {
             name: String::new(),
             own_alias: String::new(),
             room_id: String::new(),
+            is_open: false,
         }))
     }
 }

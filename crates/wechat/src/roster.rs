@@ -7,7 +7,8 @@
 //! |---|---|
 //! | `u/<generation>/<UserName>` | the lasting key, kind and name of a contact or group |
 //! | `m/<generation>/<group key>/<UserName>` | key and name of a member inside a group |
-//! | `k/<lasting key>` | the present session name, and the evidence for the next login |
+//! | `s/<generation>/<UserName>` | key and name of a member of groups who is no contact |
+//! | `k/<lasting key>` | the present session name |
 
 mod cache;
 pub(crate) mod load;
@@ -22,7 +23,6 @@ use serde::{Deserialize, Serialize};
 use wechat_proto::UserName;
 use wxgate_contract::{Batch, ChatKind, FarEnd, FarError, NetworkId, Note};
 
-use crate::identity::Evidence;
 use cache::Cache;
 
 /// Key of the owner of the account as a person and as a chat partner.
@@ -69,17 +69,25 @@ pub(crate) struct Named {
     /// For queries about members of the group.
     #[serde(rename = "e", default, skip_serializing_if = "String::is_empty")]
     pub(crate) room_id: String,
+    /// Who it is has to be said by the owner; until then the key is one for the time being.
+    #[serde(rename = "q", default, skip_serializing_if = "is_false")]
+    pub(crate) is_open: bool,
 }
 
-/// What a lasting key stands for in the present login, and how to know it again in the next.
+fn is_false(value: &bool) -> bool {
+    !*value
+}
+
+/// What a lasting key stands for in the present login.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Lasting {
     #[serde(rename = "u")]
     pub(crate) user_name: UserName,
     #[serde(rename = "l")]
     pub(crate) generation: u32,
-    #[serde(rename = "e")]
-    pub(crate) evidence: Evidence,
+    /// Version of the record, which is the version of its picture too.
+    #[serde(rename = "s", default)]
+    pub(crate) seq: i64,
 }
 
 /// A batch in the making, and what it says about names before it is committed.
@@ -88,6 +96,8 @@ pub(crate) struct Draft {
     pub(crate) batch: Batch,
     fresh: HashMap<String, Named>,
     removed: Vec<String>,
+    /// Permanent names that say who somebody is or is not: lasting key and code.
+    pub(crate) lessons: Vec<(String, u64)>,
 }
 
 /// What the cache has to learn once a draft is committed.
@@ -95,15 +105,16 @@ pub(crate) struct Draft {
 pub(crate) struct Fresh {
     names: HashMap<String, Named>,
     removed: Vec<String>,
+    pub(crate) lessons: Vec<(String, u64)>,
 }
 
 impl Draft {
     /// The batch, and what it will mean for the cache.
     pub(crate) fn split(self) -> (Batch, Fresh) {
-        (self.batch, Fresh { names: self.fresh, removed: self.removed })
+        (self.batch, Fresh { names: self.fresh, removed: self.removed, lessons: self.lessons })
     }
 
-    fn put(&mut self, note_key: String, named: Named) {
+    pub(crate) fn put(&mut self, note_key: String, named: Named) {
         self.batch.notes.push(note(note_key.clone(), &named));
         self.fresh.insert(note_key, named);
     }
@@ -209,6 +220,15 @@ impl Roster {
         }
     }
 
+    /// What is kept of somebody to know them again, read as `T`.
+    pub(crate) async fn kept<T: serde::de::DeserializeOwned>(
+        &self,
+        key: &str,
+    ) -> Result<Option<T>, FarError> {
+        let value = self.far.note(&self.network, key).await?;
+        Ok(value.and_then(|value| serde_json::from_slice(&value).ok()))
+    }
+
     /// All members of a group by note key, as committed and drafted.
     pub(crate) async fn members(
         &self,
@@ -254,6 +274,10 @@ pub(crate) fn name_note(generation: u32, user_name: &UserName) -> String {
 
 pub(crate) fn member_note(generation: u32, group: &str, user_name: &UserName) -> String {
     format!("m/{generation:08x}/{group}/{user_name}")
+}
+
+pub(crate) fn stranger_note(generation: u32, user_name: &UserName) -> String {
+    format!("s/{generation:08x}/{user_name}")
 }
 
 pub(crate) fn lasting_note(key: &str) -> String {

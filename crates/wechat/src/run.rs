@@ -14,6 +14,7 @@ use wxgate_contract::{
 
 use crate::asked::Asked;
 use crate::config::WechatConfig;
+use crate::identity::settle::Settler;
 use crate::inbound::Inbound;
 use crate::inbound::fetch::Fetcher;
 use crate::outbound::unanswered::Unanswered;
@@ -90,14 +91,13 @@ fn account(config: &WechatConfig, transport: Arc<Transport>, ctx: AdapterContext
         Arc::clone(&unanswered),
         config.max_media_bytes,
     );
-    let hands = Hands::new(
-        Arc::clone(&live),
-        Arc::clone(&transport),
-        Arc::clone(&ctx.far),
-        network.clone(),
-        inbound,
-        Arc::clone(&bell),
-    );
+    let settler = Arc::new(Settler {
+        far: Arc::clone(&ctx.far),
+        directory: Arc::clone(&ctx.directory),
+        live: Arc::clone(&live),
+        network: network.clone(),
+    });
+    let hands = Hands::new(Arc::clone(&settler), Arc::clone(&transport), inbound, Arc::clone(&bell));
     let outbound = Outbound::new(
         Arc::clone(&transport),
         Arc::clone(&live),
@@ -113,6 +113,7 @@ fn account(config: &WechatConfig, transport: Arc<Transport>, ctx: AdapterContext
         far: Arc::clone(&ctx.far),
         vault: Arc::clone(&ctx.media),
         network: network.clone(),
+        settler,
     };
     let fetcher = Fetcher {
         transport,

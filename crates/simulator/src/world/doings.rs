@@ -53,6 +53,13 @@ pub enum Change {
         /// The remark; empty clears it.
         name: String,
     },
+    /// A contact has a new motto.
+    Signature {
+        /// Who.
+        who: String,
+        /// The motto as the service writes it.
+        text: String,
+    },
     /// Somebody came into a group.
     AddMember {
         /// The group's number.
@@ -394,6 +401,11 @@ fn apply(state: &mut State, change: &Change, version: u64) -> Result<Event, Stri
         Change::Remark { who, name } => {
             let who = known(people, who)?;
             people.edits.remarks.insert(who, name.clone());
+            who
+        }
+        Change::Signature { who, text } => {
+            let who = known(people, who)?;
+            people.edits.signatures.insert(who, text.clone());
             who
         }
         Change::AddMember { group, who } => {

@@ -7,8 +7,9 @@ use wechat_proto::{Contact, SelfUser, UserName, contact};
 use wxgate_contract::{ChatKey, ChatKind, ChatProfile, FarError, PersonKey, PersonKind, PersonProfile};
 
 use super::Inbound;
-use crate::roster::record::{Login, owner, put_group, put_person};
-use crate::roster::{Draft, Kind, OWNER, lasting_note, load, name_note};
+use crate::identity::{refresh, shelf};
+use crate::roster::record::{Keys, Login, Mark, owner, put_group, put_person};
+use crate::roster::{Draft, Kind, Named, OWNER, lasting_note, load, member_note, name_note, stranger_note};
 use crate::session::live::Own;
 
 impl Inbound {
@@ -115,34 +116,71 @@ impl Inbound {
         draft: &mut Draft,
     ) -> Result<(), FarError> {
         let note_key = name_note(login.generation, &record.user_name);
-        let known = self.roster.look_up(draft, vec![note_key.clone()]).await?.remove(&note_key);
-        let key = known.as_ref().map_or_else(|| login.key_for(&record.user_name), |named| named.key.clone());
+        // A member of groups who becomes a contact stays who they were.
+        let stranger = stranger_note(login.generation, &record.user_name);
+        let mut found = self.roster.look_up(draft, vec![note_key.clone(), stranger.clone()]).await?;
+        let known = found.remove(&note_key);
+        let key = known.as_ref().or_else(|| found.get(&stranger)).map(|named| named.key.clone());
+        let key = key.unwrap_or_else(|| login.key_for(&record.user_name));
+        let mark = Mark::of(known.as_ref().is_some_and(|named| named.is_open));
+        let at_s = self.live.now().ms() / 1000;
         if !record.is_room() {
-            put_person(draft, login, &key, record);
+            put_person(draft, login, (&key, mark), record);
+            if !record.user_name.survives_login() {
+                let kept = self.roster.kept(&shelf::person_key(&key)).await?;
+                draft.batch.notes.push(refresh::person(kept, &key, record, at_s));
+            }
             return Ok(());
         }
         let mut record = record.clone();
         if record.encry_chat_room_id.is_empty() {
             record.encry_chat_room_id = known.map(|named| named.room_id).unwrap_or_default();
         }
-        let names: Vec<String> =
-            record.member_list.iter().map(|member| name_note(login.generation, &member.user_name)).collect();
-        let mut contacts: HashMap<UserName, String> = HashMap::new();
-        let found =
-            if names.is_empty() { HashMap::new() } else { self.roster.look_up_all(draft, names).await? };
-        for member in &record.member_list {
-            if let Some(named) = found.get(&name_note(login.generation, &member.user_name)) {
-                contacts.insert(member.user_name.clone(), named.key.clone());
-            }
-        }
+        let before = self.roster.members(draft, login.generation, &key).await?;
+        let keys = self.keys_of(&record, &key, &before, login, draft).await?;
         let own = SelfUser { uin: login.uin, user_name: login.own.user_name.clone(), ..SelfUser::default() };
         let owner = contact::room_owner(&record, owner, &own);
-        let before = self.roster.members(draft, login.generation, &key).await?;
-        put_group(draft, login, &key, &record, owner.as_ref(), &contacts);
+        put_group(draft, login, (&key, mark), &record, owner.as_ref(), &keys);
+        let kept = self.roster.kept(&shelf::group_key(&key)).await?;
+        let id_of = |name: &str| keys.of(login, &UserName::from(name));
+        let own_name = &login.own.user_name;
+        draft.batch.notes.push(refresh::group(kept, (&key, own_name), &record, id_of, at_s));
         if !record.member_list.is_empty() {
             draft.keep_only_members(login.generation, &key, &record, before.into_keys());
         }
         Ok(())
+    }
+}
+
+impl Inbound {
+    /// The lasting keys of a group's members: as contacts, as before in this group, as strangers
+    /// who were recognised in another.
+    async fn keys_of(
+        &mut self,
+        room: &Contact,
+        key: &str,
+        before: &HashMap<String, Named>,
+        login: &Login<'_>,
+        draft: &Draft,
+    ) -> Result<Keys, FarError> {
+        let members = room.member_list.iter().map(|member| &member.user_name);
+        let names: Vec<String> = members
+            .clone()
+            .flat_map(|name| [name_note(login.generation, name), stranger_note(login.generation, name)])
+            .collect();
+        let found =
+            if names.is_empty() { HashMap::new() } else { self.roster.look_up_all(draft, names).await? };
+        let mut keys = Keys::default();
+        for name in members {
+            if let Some(named) = found.get(&name_note(login.generation, name)) {
+                keys.contacts.insert(name.clone(), named.key.clone());
+                continue;
+            }
+            let known = before.get(&member_note(login.generation, key, name));
+            let known = known.or_else(|| found.get(&stranger_note(login.generation, name)));
+            keys.strangers.extend(known.map(|named| (name.clone(), named.key.clone())));
+        }
+        Ok(keys)
     }
 }
 
@@ -166,7 +204,7 @@ pub(super) fn put_self_chat(draft: &mut Draft, login: &Login<'_>) {
         &crate::roster::Lasting {
             user_name: login.own.user_name.clone(),
             generation: login.generation,
-            evidence: crate::identity::Evidence::default(),
+            seq: 0,
         },
     ));
     draft.batch.chats.push(ChatProfile {

@@ -69,7 +69,7 @@ mod tests {
 
     fn named(key: &str, name: &str) -> Named {
         let (own_alias, room_id) = (String::new(), String::new());
-        Named { key: key.into(), kind: Kind::Person, name: name.into(), own_alias, room_id }
+        Named { key: key.into(), kind: Kind::Person, name: name.into(), own_alias, room_id, is_open: false }
     }
 
     #[test]

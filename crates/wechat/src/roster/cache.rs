@@ -55,7 +55,7 @@ mod tests {
 
     fn named(name: &str) -> Named {
         let (own_alias, room_id) = (String::new(), String::new());
-        Named { key: name.into(), kind: Kind::Person, name: name.into(), own_alias, room_id }
+        Named { key: name.into(), kind: Kind::Person, name: name.into(), own_alias, room_id, is_open: false }
     }
 
     #[test]

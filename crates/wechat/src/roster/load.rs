@@ -5,12 +5,13 @@
 use std::collections::{HashMap, HashSet};
 
 use wechat_proto::endpoint::{BatchGetContact, GetContact, Wanted, batch_get_contact};
-use wechat_proto::{Contact, SelfUser, UserName, contact};
+use wechat_proto::{Contact, SelfUser, SyncKey, UserName, contact};
 use wxgate_contract::{FarEnd, FarError, NetworkId, Note};
+use wxgate_identity::{Answers, Book, recognise};
 
-use super::record::{Login, evidence, owner, put_group, put_person};
-use super::{Draft, Lasting, PAGE, member_note, name_note};
-use crate::identity::{self, Evidence};
+use super::record::{Keys, Login, Mark, owner, put_group, put_person};
+use super::{Draft, Kind, Named, PAGE, member_note, name_note, new_key, stranger_note};
+use crate::identity::{evidence, shelf};
 use crate::session::live::Live;
 use crate::transport::{CallError, Transport};
 
@@ -34,8 +35,8 @@ pub(crate) async fn load(
     live: &Live,
     far: &dyn FarEnd,
     network: &NetworkId,
-    recent: &[Contact],
-    chats: &[UserName],
+    (recent, chats): (&[Contact], &[UserName]),
+    key: &SyncKey,
 ) -> Result<(), LoadError> {
     let login = Login::of(network, live);
     let mut records = address_book(transport, live).await?;
@@ -65,7 +66,11 @@ pub(crate) async fn load(
         }
     }
     records.extend(details.into_values());
-    commit_all(far, &login, records).await?;
+    let at_s = live.now().ms() / 1000;
+    let seen = evidence::of(&records, &login.own.user_name, login.uin, at_s, key);
+    let (book, answers) = decide(far, &login, seen).await?;
+    commit_all(far, &login, records, &answers).await?;
+    keep(far, network, &book).await?;
     Ok(())
 }
 
@@ -125,29 +130,47 @@ pub(crate) async fn fetch_wanted(
     Ok(found)
 }
 
-/// Decides who is who, and commits persons first: groups refer to them.
-async fn commit_all(far: &dyn FarEnd, login: &Login<'_>, records: Vec<Contact>) -> Result<(), FarError> {
-    let keys = decide(far, login, &records).await?;
-    let contacts: HashMap<UserName, String> = records
+/// Commits persons first: groups refer to them.
+async fn commit_all(
+    far: &dyn FarEnd,
+    login: &Login<'_>,
+    records: Vec<Contact>,
+    answers: &Answers,
+) -> Result<(), FarError> {
+    let by_name: HashMap<&str, (&str, Mark)> = answers
+        .records
         .iter()
-        .zip(&keys)
-        .filter(|(record, _)| !record.is_room() && record.is_in_address_book())
-        .map(|(record, key)| (record.user_name.clone(), key.clone()))
+        .map(|answer| (answer.name.as_str(), (answer.id.as_str(), Mark::of(answer.is_open))))
         .collect();
+    let own_key = |record: &Contact| (login.key_for(&record.user_name), Mark::Sure);
+    let key = |record: &Contact| {
+        let known = by_name.get(record.user_name.as_str());
+        known.map_or_else(|| own_key(record), |(key, mark)| ((*key).to_owned(), *mark))
+    };
+    let contacts = records.iter().filter(|record| !record.is_room() && record.is_in_address_book());
+    let keys = Keys {
+        contacts: contacts.map(|record| (record.user_name.clone(), key(record).0)).collect(),
+        strangers: answers
+            .strangers
+            .iter()
+            .map(|(name, id)| (UserName::from(name.as_str()), id.clone()))
+            .collect(),
+    };
     let own = SelfUser { uin: login.uin, user_name: login.own.user_name.clone(), ..SelfUser::default() };
 
     let mut draft = Draft::default();
     draft.batch.people.push(owner(&login.own));
     let (mut in_draft, mut members) = (0_usize, 0_usize);
-    let mut order: Vec<(&Contact, &String)> = records.iter().zip(&keys).collect();
-    order.sort_by_key(|(record, _)| record.is_room());
-    for (record, key) in order {
+    let mut order: Vec<&Contact> = records.iter().collect();
+    order.sort_by_key(|record| record.is_room());
+    for record in order {
+        let (key, mark) = key(record);
         if record.is_room() {
             let owner = contact::room_owner(record, None, &own);
-            put_group(&mut draft, login, key, record, owner.as_ref(), &contacts);
+            put_group(&mut draft, login, (&key, mark), record, owner.as_ref(), &keys);
             members += record.member_list.len();
         } else {
-            put_person(&mut draft, login, key, record);
+            put_person(&mut draft, login, (&key, mark), record);
         }
         in_draft += 1;
         if in_draft >= SLICE || members >= MEMBERS_SLICE {
@@ -156,58 +179,79 @@ async fn commit_all(far: &dyn FarEnd, login: &Login<'_>, records: Vec<Contact>) 
         }
     }
     far.commit(login.network, draft.batch).await?;
+    keep_strangers(far, login, &keys).await
+}
+
+/// Members who were known before keep their key wherever they speak; the others have the one that
+/// follows from their name.
+async fn keep_strangers(far: &dyn FarEnd, login: &Login<'_>, keys: &Keys) -> Result<(), FarError> {
+    let known = keys.strangers.iter().filter(|(name, key)| login.key_for(name) != **key);
+    let mut known: Vec<(&UserName, &String)> = known.collect();
+    known.sort_unstable();
+    for part in known.chunks(PAGE) {
+        let mut draft = Draft::default();
+        for (name, key) in part {
+            let (name_text, own_alias, room_id) = (String::new(), String::new(), String::new());
+            let named = Named {
+                key: (*key).clone(),
+                kind: Kind::Person,
+                name: name_text,
+                own_alias,
+                room_id,
+                is_open: false,
+            };
+            draft.put(stranger_note(login.generation, name), named);
+        }
+        far.commit(login.network, draft.batch).await?;
+    }
     Ok(())
 }
 
-/// The lasting key of each record.
-async fn decide(far: &dyn FarEnd, login: &Login<'_>, records: &[Contact]) -> Result<Vec<String>, FarError> {
-    let known = known(far, login.network).await?;
-    let mut same_login: HashMap<&UserName, &str> = HashMap::new();
-    let mut old_keys = Vec::new();
-    let mut old = Vec::new();
-    for (key, lasting) in &known {
-        if lasting.generation == login.generation {
-            // A load that was cut short: these are decided already.
-            same_login.insert(&lasting.user_name, key);
-        } else if !lasting.user_name.survives_login() {
-            old_keys.push(key.clone());
-            old.push(lasting.evidence.clone());
-        }
-    }
-    let open: Vec<usize> = (0..records.len())
-        .filter(|&at| {
-            records
-                .get(at)
-                .is_some_and(|r| !r.user_name.survives_login() && !same_login.contains_key(&r.user_name))
-        })
-        .collect();
-    let fresh: Vec<Evidence> = open.iter().filter_map(|&at| records.get(at)).map(evidence).collect();
-    let hits = identity::match_all(&old, &fresh);
-    let matched: HashMap<usize, &String> =
-        open.into_iter().zip(hits).filter_map(|(at, hit)| Some((at, old_keys.get(hit?)?))).collect();
-    let key = |(at, record): (usize, &Contact)| match (same_login.get(&record.user_name), matched.get(&at)) {
-        (Some(key), _) => (*key).to_owned(),
-        (None, Some(key)) => (*key).clone(),
-        (None, None) => login.key_for(&record.user_name),
+/// Who is who. The matcher may compute for a second: it does so beside the runtime's threads.
+async fn decide(
+    far: &dyn FarEnd,
+    login: &Login<'_>,
+    seen: wxgate_identity::Login,
+) -> Result<(Book, Answers), FarError> {
+    let mut book = shelf::load(far, login.network).await?;
+    let (network, uin, generation) = (login.network.clone(), login.uin, login.generation);
+    let work = move || {
+        let verdicts = recognise(&book, &seen);
+        let mint = |name: &str| new_key(&network, uin, generation, &UserName::from(name));
+        let answers = book.apply(&seen, &verdicts, mint);
+        (book, answers, verdicts.kept)
     };
-    Ok(records.iter().enumerate().map(key).collect())
+    let done = tokio::task::spawn_blocking(work).await;
+    let (book, answers, kept) =
+        done.map_err(|_| FarError::Unavailable("the contacts could not be matched".to_owned()))?;
+    let open = answers.records.iter().filter(|answer| answer.is_open).count();
+    tracing::info!(
+        network = %login.network,
+        records = answers.records.len(),
+        open,
+        versions = kept.versions,
+        order = kept.order,
+        kept_percent = evidence::shares(&kept),
+        "matched with earlier logins"
+    );
+    Ok((book, answers))
 }
 
-async fn known(far: &dyn FarEnd, network: &NetworkId) -> Result<Vec<(String, Lasting)>, FarError> {
-    let mut found = Vec::new();
-    let mut after: Option<String> = None;
-    loop {
-        let page = far.notes(network, "k/", after.as_deref(), PAGE).await?;
-        let is_last = page.len() < PAGE;
-        after = page.last().map(|(key, _)| key.clone());
-        let read = |(key, value): (String, bytes::Bytes)| {
-            Some((key.strip_prefix("k/")?.to_owned(), serde_json::from_slice::<Lasting>(&value).ok()?))
-        };
-        found.extend(page.into_iter().filter_map(read));
-        if is_last {
-            return Ok(found);
-        }
+/// What is known from now on; the head last.
+async fn keep(far: &dyn FarEnd, network: &NetworkId, book: &Book) -> Result<(), FarError> {
+    let seen = |login: u32| login == book.login;
+    let people = book.people.iter().filter(|profile| seen(profile.seen.login)).map(shelf::person_note);
+    let groups = book.groups.iter().filter(|profile| seen(profile.seen.login)).map(shelf::group_note);
+    let mut notes: Vec<Note> = people.chain(groups).collect();
+    while !notes.is_empty() {
+        let rest = notes.split_off(notes.len().min(SLICE));
+        let batch = wxgate_contract::Batch { notes, ..Default::default() };
+        far.commit(network, batch).await?;
+        notes = rest;
     }
+    let notes = vec![shelf::head_note(book)];
+    far.commit(network, wxgate_contract::Batch { notes, ..Default::default() }).await?;
+    Ok(())
 }
 
 /// Removes the names of earlier logins, in slices.
@@ -223,7 +267,8 @@ pub(crate) async fn sweep(
     for generation in oldest.max(present.saturating_sub(16))..present {
         let names = name_note(generation, &nobody);
         let members = member_note(generation, "", &nobody);
-        for prefix in [names.as_str(), members.trim_end_matches('/')] {
+        let strangers = stranger_note(generation, &nobody);
+        for prefix in [names.as_str(), members.trim_end_matches('/'), strangers.as_str()] {
             loop {
                 let page = far.notes(network, prefix, None, PAGE).await?;
                 if page.is_empty() {

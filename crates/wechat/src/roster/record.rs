@@ -1,18 +1,17 @@
 //! One contact or group of the service → profiles and notes.
 
 use std::collections::HashMap;
-use std::hash::{DefaultHasher, Hash, Hasher};
 
 use wechat_proto::{Contact, Member, UserName};
 use wxgate_contract::{ChatKey, ChatProfile, Member as GroupMember, PersonKey, PersonKind, PersonProfile};
 
 use super::{Draft, Kind, Lasting, Named, OWNER, lasting_note, member_note, name_note, new_key, note};
-use crate::identity::Evidence;
+use crate::identity::UNCONFIRMED;
 use crate::session::live::{Live, Own};
 use wxgate_contract::NetworkId;
 
 /// Members of a group beyond this are not carried: the service's own groups end at 500. Chosen.
-const MAX_MEMBERS: usize = 2000;
+pub(crate) const MAX_MEMBERS: usize = 2000;
 
 /// The login that records belong to.
 pub(crate) struct Login<'a> {
@@ -49,26 +48,45 @@ pub(crate) fn kind_of(contact: &Contact) -> Kind {
     }
 }
 
-/// What is kept to know a record again after the next login.
-pub(crate) fn evidence(contact: &Contact) -> Evidence {
-    let (nick, remark) = (contact.nick_name.decoded(), contact.remark_name.decoded());
-    let name = if nick.is_empty() && remark.is_empty() { 0 } else { hash(&(nick, remark)).max(1) };
-    let token = |member: &Member| u32::try_from(hash(&member.nick_name.decoded()) >> 32).unwrap_or(0);
-    let mut members: Vec<u32> = contact.member_list.iter().take(MAX_MEMBERS).map(token).collect();
-    members.sort_unstable();
-    Evidence { is_group: contact.is_room(), seq: contact.head_img_seq(), name, members }
+/// Whether it is settled who a record is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mark {
+    Sure,
+    /// The owner has to say; the chat is marked until then.
+    Open,
 }
 
-/// `DefaultHasher::new` has fixed keys, but the algorithm may change with the toolchain: then
-/// evidence stops matching once, which splits and never merges wrongly.
-fn hash(value: &impl Hash) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    value.hash(&mut hasher);
-    hasher.finish()
+impl Mark {
+    pub(crate) fn of(is_open: bool) -> Self {
+        if is_open { Self::Open } else { Self::Sure }
+    }
+
+    fn title(self, title: String) -> String {
+        match self {
+            Self::Sure => title,
+            Self::Open => title + UNCONFIRMED,
+        }
+    }
+}
+
+/// Lasting keys of the members of a group, by the names of this session.
+#[derive(Debug, Default)]
+pub(crate) struct Keys {
+    /// In the address book too.
+    pub(crate) contacts: HashMap<UserName, String>,
+    /// In groups only.
+    pub(crate) strangers: HashMap<UserName, String>,
+}
+
+impl Keys {
+    pub(crate) fn of(&self, login: &Login<'_>, user_name: &UserName) -> String {
+        let known = self.contacts.get(user_name).or_else(|| self.strangers.get(user_name));
+        known.cloned().unwrap_or_else(|| login.key_for(user_name))
+    }
 }
 
 /// Writes what a record says about a person, an official account or a built-in one.
-pub(crate) fn put_person(draft: &mut Draft, login: &Login<'_>, key: &str, contact: &Contact) {
+pub(crate) fn put_person(draft: &mut Draft, login: &Login<'_>, (key, mark): (&str, Mark), contact: &Contact) {
     let kind = kind_of(contact);
     let profile = PersonProfile {
         person: PersonKey::from(key),
@@ -88,6 +106,7 @@ pub(crate) fn put_person(draft: &mut Draft, login: &Login<'_>, key: &str, contac
         "" if contact.user_name.survives_login() => key.to_owned(),
         name => name.to_owned(),
     };
+    let title = mark.title(title);
     draft.batch.chats.push(ChatProfile {
         chat: ChatKey::from(key),
         kind: kind.chat(),
@@ -99,26 +118,22 @@ pub(crate) fn put_person(draft: &mut Draft, login: &Login<'_>, key: &str, contac
         is_gone: false,
     });
     draft.batch.people.push(profile);
-    let (own_alias, room_id) = (String::new(), String::new());
-    let named = Named { key: key.to_owned(), kind, name: title, own_alias, room_id };
+    let (own_alias, room_id, is_open) = (String::new(), String::new(), mark == Mark::Open);
+    let named = Named { key: key.to_owned(), kind, name: title, own_alias, room_id, is_open };
     put_names(draft, login, key, contact, named);
 }
 
-/// Writes what a record says about a group; `contacts` are the members that are contacts too.
+/// Writes what a record says about a group.
 pub(crate) fn put_group(
     draft: &mut Draft,
     login: &Login<'_>,
-    key: &str,
+    (key, mark): (&str, Mark),
     room: &Contact,
     owner: Option<&UserName>,
-    contacts: &HashMap<UserName, String>,
+    keys: &Keys,
 ) {
     let key_of = |user_name: &UserName| {
-        if login.is_own(user_name) {
-            OWNER.to_owned()
-        } else {
-            contacts.get(user_name).cloned().unwrap_or_else(|| login.key_for(user_name))
-        }
+        if login.is_own(user_name) { OWNER.to_owned() } else { keys.of(login, user_name) }
     };
     let mut members = Vec::with_capacity(room.member_list.len().min(MAX_MEMBERS));
     let mut own_alias = String::new();
@@ -128,7 +143,7 @@ pub(crate) fn put_group(
         if is_self {
             own_alias = member.display_name.decoded();
         }
-        let is_contact = contacts.contains_key(&member.user_name);
+        let is_contact = keys.contacts.contains_key(&member.user_name);
         if !is_self && !is_contact {
             draft.batch.people.push(stranger(&person, member));
         }
@@ -138,12 +153,13 @@ pub(crate) fn put_group(
             name: name.clone(),
             own_alias: String::new(),
             room_id: String::new(),
+            is_open: false,
         };
         draft.put(member_note(login.generation, key, &member.user_name), named);
         members.push(GroupMember { person: PersonKey::from(person), name, is_self, is_contact });
     }
     let title = Some(room.remark_name.decoded()).filter(|remark| !remark.is_empty());
-    let title = title.unwrap_or_else(|| room.nick_name.decoded());
+    let title = mark.title(title.unwrap_or_else(|| room.nick_name.decoded()));
     draft.batch.chats.push(ChatProfile {
         chat: ChatKey::from(key),
         kind: Kind::Group.chat(),
@@ -156,7 +172,8 @@ pub(crate) fn put_group(
         is_gone: false,
     });
     let room_id = room.encry_chat_room_id.clone();
-    let named = Named { key: key.to_owned(), kind: Kind::Group, name: title, own_alias, room_id };
+    let is_open = mark == Mark::Open;
+    let named = Named { key: key.to_owned(), kind: Kind::Group, name: title, own_alias, room_id, is_open };
     put_names(draft, login, key, room, named);
 }
 
@@ -164,7 +181,7 @@ fn put_names(draft: &mut Draft, login: &Login<'_>, key: &str, contact: &Contact,
     let lasting = Lasting {
         user_name: contact.user_name.clone(),
         generation: login.generation,
-        evidence: evidence(contact),
+        seq: contact.head_img_seq(),
     };
     draft.batch.notes.push(note(lasting_note(key), &lasting));
     draft.put(name_note(login.generation, &contact.user_name), named);

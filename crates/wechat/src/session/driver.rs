@@ -16,6 +16,7 @@ use wxgate_contract::{Batch, Body, BoxFuture, FarEnd, FarError, Health, NetworkI
 use super::live::{Live, Own};
 use super::machine::{Action, Checked, Entry, Event, Fault, Fetched, Keys, Machine, Phone, Work};
 use super::saved;
+use crate::identity::settle::Settler;
 use crate::inbound::Inbound;
 use crate::roster::{Fresh, load};
 use crate::transport::{CallError, Transport};
@@ -43,19 +44,34 @@ pub(crate) struct Hands {
     /// What the opening of the session told, until the roster is loaded.
     opened: Option<(Vec<Contact>, Vec<UserName>)>,
     /// What the last sync brought, until it is committed.
-    prepared: Option<(Batch, Fresh, Keys)>,
+    prepared: Option<(Batch, Fresh, Keys, u64)>,
+    settler: Arc<Settler>,
+    /// As of the last translation.
+    who: u64,
 }
 
 impl Hands {
     pub(crate) fn new(
-        live: Arc<Live>,
+        settler: Arc<Settler>,
         transport: Arc<Transport>,
-        far: Arc<dyn FarEnd>,
-        network: NetworkId,
         inbound: Inbound,
         bell: Arc<Notify>,
     ) -> Self {
-        Self { live, transport, far, network, inbound, bell, keys: None, opened: None, prepared: None }
+        let (live, far) = (Arc::clone(&settler.live), Arc::clone(&settler.far));
+        let network = settler.network.clone();
+        Self {
+            live,
+            transport,
+            far,
+            network,
+            inbound,
+            bell,
+            keys: None,
+            opened: None,
+            prepared: None,
+            settler,
+            who: 0,
+        }
     }
 }
 
@@ -265,7 +281,9 @@ impl Hands {
     async fn load_roster(&mut self) -> Result<(), Fault> {
         let (recent, chats) =
             self.opened.as_ref().map_or((&[][..], &[][..]), |(recent, chats)| (recent, chats));
-        load::load(&self.transport, &self.live, &*self.far, &self.network, recent, chats).await.map_err(
+        let key = self.keys.as_ref().map(|keys| keys.sync.clone()).unwrap_or_default();
+        let told = (recent, chats);
+        load::load(&self.transport, &self.live, &*self.far, &self.network, told, &key).await.map_err(
             |error| match error {
                 load::LoadError::Call(error) => self.fault(&error),
                 load::LoadError::Far(error) => Fault::Store(error.to_string()),
@@ -299,14 +317,25 @@ impl Hands {
         self.live.renew_skey(changes.skey.clone());
         let next = keys.after(changes.sync_key.clone(), changes.sync_check_key.clone());
         let (has_content, more) = (!changes.is_empty(), changes.continues());
+        let who = self.live.who();
+        if std::mem::replace(&mut self.who, who) != who {
+            self.inbound.roster.forget();
+        }
         let draft = self.inbound.translate(changes).await.map_err(|error| store_fault(&error))?;
         let (batch, fresh) = draft.split();
-        self.prepared = Some((batch, fresh, next.clone()));
+        self.prepared = Some((batch, fresh, next.clone(), who));
         Ok(Fetched { keys: next, has_content, more })
     }
 
     async fn commit(&mut self) -> Result<(), Fault> {
-        let Some((mut batch, fresh, keys)) = self.prepared.take() else { return Ok(()) };
+        let Some((mut batch, mut fresh, keys, who)) = self.prepared.take() else { return Ok(()) };
+        let live = Arc::clone(&self.live);
+        let alone = live.settling().lock().await;
+        if live.who() != who {
+            // The key was not adopted: the same answer comes again, and is read anew.
+            self.inbound.roster.forget();
+            return Err(Fault::Store("somebody got another key meanwhile".to_owned()));
+        }
         let has_media = !batch.media.is_empty();
         let session = saved::session_note(&self.live, false);
         let saves_session = session.is_some();
@@ -323,10 +352,18 @@ impl Hands {
             self.inbound.roster.forget();
             return Err(store_fault(&error));
         }
+        let lessons = std::mem::take(&mut fresh.lessons);
         self.inbound.roster.remember(fresh);
         self.keys = Some(keys);
         if has_media {
             self.bell.notify_one();
+        }
+        drop(alone);
+        for (key, permanent) in lessons {
+            if let Err(error) = self.settler.learn(&key, permanent).await {
+                tracing::error!(network = %self.network, %error, "a permanent name could not be taken in");
+            }
+            self.inbound.roster.forget();
         }
         Ok(())
     }

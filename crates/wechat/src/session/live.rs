@@ -4,6 +4,7 @@
 //! request that waits for another branch to answer a message would couple their speeds. The lock
 //! is never held across an await.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use http::{HeaderMap, HeaderValue};
@@ -67,6 +68,10 @@ pub(crate) struct Live {
     lang: String,
     user_agent: &'static str,
     standing: watch::Sender<Standing>,
+    /// Held while a batch is committed and while somebody gets another key: a batch translated
+    /// before must not be committed after. Held across awaits, hence of tokio.
+    settling: tokio::sync::Mutex<()>,
+    who: AtomicU64,
 }
 
 impl std::fmt::Debug for Live {
@@ -102,11 +107,26 @@ impl Live {
             lang: lang.to_owned(),
             user_agent: USER_AGENT,
             standing: watch::channel(standing).0,
+            settling: tokio::sync::Mutex::new(()),
+            who: AtomicU64::new(0),
         }
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn settling(&self) -> &tokio::sync::Mutex<()> {
+        &self.settling
+    }
+
+    /// Counts how often somebody got another key after a login.
+    pub(crate) fn who(&self) -> u64 {
+        self.who.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn who_changed(&self) {
+        self.who.fetch_add(1, Ordering::AcqRel);
     }
 
     pub(crate) fn now(&self) -> Timestamp {

@@ -1,7 +1,9 @@
 //! Who is who over a new login.
 
-use wxgate_contract::{Author, SignInStep};
-use wxgate_simulator::Who;
+use std::time::Duration;
+
+use wxgate_contract::{Answer, Author, ChatKey, CommandError, Request, SignInStep};
+use wxgate_simulator::{Change, Who};
 
 use crate::stage::{ALICE, Stage};
 
@@ -68,4 +70,160 @@ async fn another_persons_phone_is_refused_and_nothing_is_matched() {
     assert_eq!(stage.double.state().chats.len(), chats);
     stage.sign_in().await;
     stage.no_violation();
+}
+
+/// Who was renamed and whose version moved while nobody looked, and little else is known of them.
+async fn unclear(stage: &mut Stage) -> (ChatKey, ChatKey) {
+    let who = Who::Contact(5);
+    let old = stage.chat(who);
+    stage.world.end_session(ALICE, 1100).unwrap();
+    stage.health(|health| matches!(health, wxgate_contract::Health::NeedsHuman { .. })).await;
+    stage.advance(Duration::from_secs(40 * 24 * 3600));
+    let name = "Somebody else".to_owned();
+    let renamed = Change::Rename { who: who.to_string(), name: name.clone() };
+    stage.world.change(ALICE, &renamed).unwrap();
+    stage.world.change(ALICE, &Change::Signature { who: who.to_string(), text: name }).unwrap();
+    stage.sign_in().await;
+    let post = stage.post(stage.say(who, who, "it is me")).await;
+    (old, post.chat.chat)
+}
+
+async fn ask(stage: &Stage, request: Request) -> Result<Answer, CommandError> {
+    let (answer, mut answers) = tokio::sync::mpsc::channel(1);
+    stage.order(wxgate_contract::Order::Ask(wxgate_contract::Ask { request, answer })).await;
+    tokio::time::timeout(crate::stage::PATIENCE, answers.recv()).await.expect("in time").expect("an answer")
+}
+
+async fn questions(stage: &Stage) -> Vec<wxgate_contract::Question> {
+    match ask(stage, Request::Questions).await {
+        Ok(Answer::Questions(questions)) => questions,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_chat_of_which_nobody_knows_who_it_is_stands_apart_until_the_owner_says() {
+    let mut stage = Stage::online().await;
+    assert_eq!(questions(&stage).await, []);
+    let (old, open) = unclear(&mut stage).await;
+    assert_ne!(open, old, "no delivery into an old chat");
+    let title = stage.double.state().chats.values().find(|chat| chat.chat == open).unwrap().title.clone();
+    assert!(title.ends_with("(unconfirmed)"), "{title}");
+    let asked = questions(&stage).await;
+    assert_eq!(asked.len(), 1, "nothing is asked about silent chats");
+    assert_eq!(asked[0].chat, open);
+    assert!(asked[0].candidates.iter().any(|of| of.chat == old && !of.evidence.is_empty()), "{asked:?}");
+    let nobody = Request::Resolve { chat: open.clone(), same_as: Some("p-nobody".into()) };
+    assert!(matches!(ask(&stage, nobody).await, Err(CommandError::Refused(_))));
+
+    let same = Request::Resolve { chat: open.clone(), same_as: Some(old.clone()) };
+    assert_eq!(ask(&stage, same).await, Ok(Answer::Done));
+    assert_eq!(questions(&stage).await, []);
+    let moved: Vec<_> = stage
+        .double
+        .state()
+        .posts
+        .iter()
+        .filter(|(_, _, post)| post.chat.chat == old && post.body == wxgate_contract::Body::text("it is me"))
+        .cloned()
+        .collect();
+    assert_eq!(moved.len(), 1, "what was said meanwhile moved on");
+    let who = Who::Contact(5);
+    let post = stage.post(stage.say(who, who, "again")).await;
+    assert_eq!(post.chat.chat, old);
+    let delivery = stage.delivery(&old, wxgate_contract::Body::text("answer"));
+    assert!(matches!(stage.deliver(&delivery).await, wxgate_contract::Outcome::Sent { .. }));
+
+    new_login(&mut stage).await;
+    let post = stage.post(stage.say(who, who, "after another login")).await;
+    assert_eq!(post.chat.chat, old, "the answer is final");
+    stage.no_violation();
+}
+
+#[tokio::test]
+async fn somebody_new_keeps_the_chat_and_loses_the_mark() {
+    let mut stage = Stage::online().await;
+    let (old, open) = unclear(&mut stage).await;
+    let new = Request::Resolve { chat: open.clone(), same_as: None };
+    assert_eq!(ask(&stage, new).await, Ok(Answer::Done));
+    let who = Who::Contact(5);
+    let post = stage.post(stage.say(who, who, "again")).await;
+    assert_eq!(post.chat.chat, open);
+    let title = stage.double.state().chats.values().find(|chat| chat.chat == open).unwrap().title.clone();
+    assert_eq!(title, "Somebody else");
+    assert_ne!(open, old);
+    new_login(&mut stage).await;
+    let post = stage.post(stage.say(who, who, "after another login")).await;
+    assert_eq!(post.chat.chat, open);
+}
+
+#[tokio::test]
+async fn an_answer_can_be_looked_at_and_taken_back() {
+    let mut stage = Stage::online().await;
+    let (old, open) = unclear(&mut stage).await;
+    let same = Request::Resolve { chat: open.clone(), same_as: Some(old.clone()) };
+    assert_eq!(ask(&stage, same).await, Ok(Answer::Done));
+    assert!(matches!(ask(&stage, Request::Why(old.clone())).await, Ok(Answer::Text(_))));
+    assert_eq!(ask(&stage, Request::Undo(old.clone())).await, Ok(Answer::Done));
+    let who = Who::Contact(5);
+    let post = stage.post(stage.say(who, who, "again")).await;
+    assert_eq!(post.chat.chat, open, "the record goes by its own chat again");
+    new_login(&mut stage).await;
+    let post = stage.post(stage.say(who, who, "after another login")).await;
+    assert_eq!(post.chat.chat, open);
+}
+
+#[tokio::test]
+async fn a_recall_answers_the_question_by_itself() {
+    let mut stage = Stage::online().await;
+    let who = Who::Contact(5);
+    let (msg_id, old) = {
+        let msg_id = stage.say(who, who, "oops");
+        (msg_id, stage.post(msg_id).await.chat.chat)
+    };
+    let recall = stage.said(who, who, wxgate_simulator::Kind::Recall { msg_id });
+    stage.post(recall).await;
+    let (_, open) = unclear(&mut stage).await;
+    assert_ne!(open, old);
+    let msg_id = stage.say(who, who, "oops");
+    stage.post(msg_id).await;
+    let recall = stage.said(who, who, wxgate_simulator::Kind::Recall { msg_id });
+    stage.post(recall).await;
+    stage
+        .wait(|state| {
+            let says = |(_, _, post): &&(_, _, wxgate_contract::Post)| {
+                post.chat.chat == old && post.body == wxgate_contract::Body::text("it is me")
+            };
+            state.posts.iter().find(says).map(|_| ())
+        })
+        .await;
+    assert_eq!(questions(&stage).await, []);
+}
+
+#[tokio::test]
+async fn a_namesake_of_somebody_who_left_is_somebody_else() {
+    let mut stage = Stage::online().await;
+    let who = Who::Contact(5);
+    let (old, name) = (stage.chat(who), stage.world.nick(ALICE, who).unwrap());
+    stage.world.end_session(ALICE, 1100).unwrap();
+    stage.health(|health| matches!(health, wxgate_contract::Health::NeedsHuman { .. })).await;
+    stage.world.change(ALICE, &Change::Remove { who: who.to_string() }).unwrap();
+    stage.world.change(ALICE, &Change::AddContact { name }).unwrap();
+    stage.sign_in().await;
+    let newcomer = Who::Contact(12);
+    let post = stage.post(stage.say(newcomer, newcomer, "hello")).await;
+    assert_ne!(post.chat.chat, old);
+}
+
+#[tokio::test]
+async fn a_member_who_is_no_contact_keeps_the_key_over_a_new_login() {
+    let mut stage = Stage::online().await;
+    let author = |post: wxgate_contract::Post| match post.author {
+        Author::Person { person, .. } => person,
+        other => panic!("{other:?}"),
+    };
+    let say = |stage: &Stage| stage.say(Who::Group(0), Who::Stranger(0, 2), "from a stranger");
+    let before = author(stage.post(say(&stage)).await);
+    new_login(&mut stage).await;
+    assert_eq!(author(stage.post(say(&stage)).await), before);
 }

@@ -1,0 +1,331 @@
+//! After a login: the owner's answers, permanent names that messages show, and their undoing.
+//!
+//! What changes here is who a session name stands for, so it waits for a batch that is being
+//! committed, and a batch that was translated before is translated again (`Live::who_changed`).
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use wechat_proto::UserName;
+use wxgate_contract::{
+    Author, Batch, Body, Candidate, ChatKey, ChatProfile, ChatRef, CommandError, Directory, FarEnd, FarError,
+    HistoryRange, NetworkId, PersonKey, Post, Question, RemoteId,
+};
+use wxgate_identity::{Book, Lesson, Why};
+
+use super::{UNCONFIRMED, shelf};
+use crate::roster::{Lasting, Named, lasting_note, member_note, name_note, new_key, note, stranger_note};
+use crate::session::live::Live;
+
+/// Posts moved at once. Chosen: a page of history.
+const PAGE: usize = 200;
+/// Chats that are looked through for those that spoke. Chosen: far more than a person reads.
+const SPOKEN: usize = 1000;
+
+/// Decides again after the login.
+pub(crate) struct Settler {
+    pub(crate) far: Arc<dyn FarEnd>,
+    pub(crate) directory: Arc<dyn Directory>,
+    pub(crate) live: Arc<Live>,
+    pub(crate) network: NetworkId,
+}
+
+fn failed(error: FarError) -> CommandError {
+    CommandError::Failed(error.to_string())
+}
+
+impl Settler {
+    /// The open questions about chats that spoke, the latest first; nothing is asked about the rest.
+    pub(crate) async fn questions(&self) -> Result<Vec<Question>, CommandError> {
+        let book = shelf::load(&*self.far, &self.network).await.map_err(failed)?;
+        let spoken = self.directory.spoken(&self.network, SPOKEN).await.map_err(failed)?;
+        let mut questions = Vec::new();
+        for chat in spoken {
+            let open = open_of(&book, chat.chat.as_str());
+            if open.is_empty() {
+                continue;
+            }
+            let mut candidates = Vec::with_capacity(open.len());
+            for id in open {
+                let title = self.title(id).await?;
+                candidates.push(Candidate {
+                    chat: id.as_str().into(),
+                    title,
+                    evidence: evidence(&book, id, chat.chat.as_str()),
+                });
+            }
+            let title = self.title(chat.chat.as_str()).await?;
+            questions.push(Question { title, chat: chat.chat, candidates });
+        }
+        Ok(questions)
+    }
+
+    async fn title(&self, key: &str) -> Result<String, CommandError> {
+        let chat = ChatRef { network: self.network.clone(), chat: key.into() };
+        let profile = self.directory.chat(&chat).await.map_err(failed)?;
+        Ok(profile.map(|profile| profile.title).unwrap_or_default())
+    }
+
+    /// Why a chat is taken for who it is, in words.
+    pub(crate) async fn why(&self, chat: &str) -> Result<String, CommandError> {
+        let book = shelf::load(&*self.far, &self.network).await.map_err(failed)?;
+        let person = book.people.iter().find(|known| known.id == chat);
+        let group = book.groups.iter().find(|known| known.id == chat);
+        let (why, open, permanent, seen) = match (person, group) {
+            (Some(known), _) => (known.why, known.open.len(), known.permanent, known.seen.login),
+            (None, Some(known)) => (known.why, known.open.len(), known.permanent, known.seen.login),
+            (None, None) => {
+                return Err(CommandError::Refused("nothing is kept about that chat".to_owned()));
+            }
+        };
+        if open > 0 {
+            return Ok(format!("it is not settled who this is; {open} known before may be"));
+        }
+        let mut words = match why {
+            None => "seen for the first time, or as you said".to_owned(),
+            Some(why) if group.is_some() => group_words(&why),
+            Some(why) => why.words(),
+        };
+        if permanent != 0 {
+            words.push_str("; a message showed the permanent name");
+        }
+        if seen < book.login {
+            words.push_str("; not in the present login's list");
+        }
+        Ok(words)
+    }
+
+    /// The owner says who an open chat is; `None`: somebody new. Final until withdrawn.
+    pub(crate) async fn resolve(&self, chat: &str, same_as: Option<&str>) -> Result<(), CommandError> {
+        let book = shelf::load(&*self.far, &self.network).await.map_err(failed)?;
+        let open = open_of(&book, chat);
+        if open.is_empty() {
+            return Err(CommandError::Refused("there is no open question about that chat".to_owned()));
+        }
+        if let Some(to) = same_as.filter(|to| !open.iter().any(|id| id == to)) {
+            return Err(CommandError::Refused(format!("{to} is none of those that the chat may be")));
+        }
+        let fresh = self.fresh(chat).await?;
+        self.apply(book, |book| book.resolve(chat, same_as, || fresh.clone())).await
+    }
+
+    /// Takes the last decision about a chat back: who is there now goes by a new chat.
+    pub(crate) async fn undo(&self, chat: &str) -> Result<(), CommandError> {
+        let book = shelf::load(&*self.far, &self.network).await.map_err(failed)?;
+        let person = book.people.iter().any(|known| known.id == chat && known.seen.login == book.login);
+        let group = book.groups.iter().any(|known| known.id == chat && known.seen.login == book.login);
+        if !person && !group {
+            return Err(CommandError::Refused("that chat is not in the present login".to_owned()));
+        }
+        let fresh = self.fresh(chat).await?;
+        if fresh == chat {
+            return Err(CommandError::Refused(
+                "that chat is new in this login: there is nothing to take back".to_owned(),
+            ));
+        }
+        self.apply(book, |book| book.undo(chat, || fresh.clone())).await
+    }
+
+    /// A message showed the permanent name of a chat: it proves who that is, or that it is not.
+    pub(crate) async fn learn(&self, chat: &str, permanent: u64) -> Result<(), CommandError> {
+        let book = shelf::load(&*self.far, &self.network).await.map_err(failed)?;
+        let fresh = self.fresh(chat).await?;
+        self.apply(book, |book| book.learn(chat, permanent, || fresh.clone())).await
+    }
+
+    /// The key that whoever holds this one now would have had as somebody new.
+    async fn fresh(&self, chat: &str) -> Result<String, CommandError> {
+        let name = self.name_of(chat).await.map_err(failed)?;
+        let (uin, generation) = (self.live.uin().or(self.live.rest().uin), self.live.generation());
+        Ok(name.map_or_else(
+            || format!("{chat}-{generation}"),
+            |name| new_key(&self.network, uin.unwrap_or(0), generation, &name),
+        ))
+    }
+
+    async fn name_of(&self, chat: &str) -> Result<Option<UserName>, FarError> {
+        crate::roster::lasting(&*self.far, &self.network, chat, self.live.generation()).await
+    }
+
+    /// Carries a lesson out: the posts said meanwhile first, then, with no batch under way, whoever
+    /// goes by another key and what is kept.
+    async fn apply(
+        &self,
+        before: Book,
+        change: impl FnOnce(&mut Book) -> Lesson,
+    ) -> Result<(), CommandError> {
+        let mut book = before.clone();
+        let lesson = change(&mut book);
+        let was_open = |id: &str| !open_of(&before, id).is_empty();
+        let moves: Vec<(String, String)> =
+            lesson.moved.iter().filter(|(from, _)| was_open(from)).cloned().collect();
+        for (from, to) in &moves {
+            self.move_posts(from, to).await.map_err(failed)?;
+        }
+        let _alone = self.live.settling().lock().await;
+        for (from, to) in &moves {
+            self.move_posts(from, to).await.map_err(failed)?;
+        }
+        let mut batch = Batch { notes: shelf::changes(&before, &book), ..Batch::default() };
+        for (from, to) in &lesson.moved {
+            self.rename(&mut batch, &book, (from, to), was_open(from)).await.map_err(failed)?;
+        }
+        for id in &lesson.settled {
+            self.confirm(&mut batch, id).await.map_err(failed)?;
+        }
+        self.far.commit(&self.network, batch).await.map_err(failed)?;
+        self.live.who_changed();
+        Ok(())
+    }
+
+    /// The session name behind `from` stands for `to` from now on.
+    async fn rename(
+        &self,
+        batch: &mut Batch,
+        book: &Book,
+        (from, to): (&str, &str),
+        was_open: bool,
+    ) -> Result<(), FarError> {
+        let generation = self.live.generation();
+        let value = self.far.note(&self.network, &lasting_note(from)).await?;
+        let lasting = value.and_then(|value| serde_json::from_slice::<Lasting>(&value).ok());
+        let Some(lasting) = lasting.filter(|lasting| lasting.generation == generation) else { return Ok(()) };
+        let profile = self.chat(from).await?;
+        let title = |title: &str| title.strip_suffix(UNCONFIRMED).unwrap_or(title).to_owned();
+        let name = &lasting.user_name;
+        for key in [name_note(generation, name), stranger_note(generation, name)] {
+            if let Some(named) = self.named(&key).await? {
+                let named = Named { key: to.to_owned(), is_open: false, name: title(&named.name), ..named };
+                batch.notes.push(note(key, &named));
+            }
+        }
+        batch.notes.push(note(lasting_note(to), &lasting));
+        batch.notes.push(shelf::gone(lasting_note(from)));
+        if let Some(profile) = profile {
+            let moved = ChatProfile {
+                chat: to.into(),
+                title: title(&profile.title),
+                is_gone: false,
+                ..profile.clone()
+            };
+            batch.chats.push(moved);
+            if was_open {
+                batch.chats.push(ChatProfile { is_gone: true, members: None, ..profile });
+            }
+        }
+        let people = self.directory.people(&self.network, &[PersonKey::from(from)]).await?;
+        batch.people.extend(people.into_iter().map(|mut person| {
+            person.person = to.into();
+            person
+        }));
+        self.rename_member(batch, book, (from, to), name).await
+    }
+
+    /// In the groups of this login too, so that what they say there has the right author.
+    async fn rename_member(
+        &self,
+        batch: &mut Batch,
+        book: &Book,
+        (from, to): (&str, &str),
+        name: &UserName,
+    ) -> Result<(), FarError> {
+        let groups = book.groups.iter().filter(|group| group.members.iter().any(|member| member.id == to));
+        for group in groups {
+            let key = member_note(self.live.generation(), &group.id, name);
+            if let Some(named) = self.named(&key).await?.filter(|named| named.key == from) {
+                batch.notes.push(note(key, &Named { key: to.to_owned(), ..named }));
+            }
+        }
+        Ok(())
+    }
+
+    /// Somebody new after all: the mark goes.
+    async fn confirm(&self, batch: &mut Batch, id: &str) -> Result<(), FarError> {
+        let Some(name) = self.name_of(id).await? else { return Ok(()) };
+        let key = name_note(self.live.generation(), &name);
+        let Some(named) = self.named(&key).await? else { return Ok(()) };
+        let title = named.name.strip_suffix(UNCONFIRMED).unwrap_or(&named.name).to_owned();
+        batch.notes.push(note(key, &Named { is_open: false, name: title.clone(), ..named }));
+        batch.chats.extend(self.chat(id).await?.map(|profile| ChatProfile { title, ..profile }));
+        Ok(())
+    }
+
+    async fn named(&self, key: &str) -> Result<Option<Named>, FarError> {
+        let value = self.far.note(&self.network, key).await?;
+        Ok(value.and_then(|value| serde_json::from_slice(&value).ok()))
+    }
+
+    async fn chat(&self, key: &str) -> Result<Option<ChatProfile>, FarError> {
+        let chat = ChatRef { network: self.network.clone(), chat: key.into() };
+        self.directory.chat(&chat).await
+    }
+
+    /// Says again in `to` what was said in `from`, in order. Their ids follow from the first ones,
+    /// so that what was moved already is not said twice.
+    async fn move_posts(&self, from: &str, to: &str) -> Result<(), FarError> {
+        let chat = ChatKey::from(from);
+        let mut after = 0;
+        loop {
+            let page =
+                self.directory.history(&self.network, Some(&chat), HistoryRange::After(after), PAGE).await?;
+            let Some(last) = page.last() else { return Ok(()) };
+            after = last.seq;
+            let own = &self.network;
+            let said = page.iter().filter(|item| matches!(item.fate, wxgate_contract::Fate::Said));
+            let posts = said.map(|item| moved(&item.post, &item.origin, own, (from, to))).collect();
+            self.far.commit(&self.network, Batch { posts, ..Batch::default() }).await?;
+        }
+    }
+}
+
+/// The same post in another chat.
+fn moved(post: &Post, origin: &NetworkId, network: &NetworkId, (from, to): (&str, &str)) -> Post {
+    let again = |id: &RemoteId| RemoteId::from(format!("moved-{id}"));
+    let mut post = post.clone();
+    post.remote_id = if origin == network {
+        again(&post.remote_id)
+    } else {
+        RemoteId::from(format!("moved-{origin}-{}", post.remote_id))
+    };
+    post.chat = ChatRef { network: network.clone(), chat: to.into() };
+    post.echo_of = None;
+    if let Author::Person { person, .. } = &mut post.author
+        && person.as_str() == from
+    {
+        *person = to.into();
+    }
+    if let Body::Recall { target: Some(target), .. } = &mut post.body {
+        *target = again(target);
+    }
+    if let Some(target) = post.quote.as_mut().and_then(|quote| quote.target.as_mut()) {
+        *target = again(target);
+    }
+    post
+}
+
+fn open_of<'a>(book: &'a Book, id: &str) -> &'a [String] {
+    let person = book.people.iter().find(|known| known.id == id).map(|known| known.open.as_slice());
+    let group = || book.groups.iter().find(|known| known.id == id).map(|known| known.open.as_slice());
+    person.or_else(group).unwrap_or_default()
+}
+
+/// What speaks for and against `was` being `now`.
+fn evidence(book: &Book, was: &str, now: &str) -> String {
+    let person = |id: &str| book.people.iter().find(|known| known.id == id);
+    let group = |id: &str| book.groups.iter().find(|known| known.id == id);
+    match (person(was), person(now), group(was), group(now)) {
+        (Some(was), Some(now), ..) => Why::between(&was.sight, &now.sight).words(),
+        (.., Some(was), Some(now)) => {
+            let ids: HashMap<&str, ()> = was.members.iter().map(|member| (member.id.as_str(), ())).collect();
+            let both = now.members.iter().filter(|member| ids.contains_key(member.id.as_str())).count();
+            let title = if was.sight.title == now.sight.title { "the same name" } else { "another name" };
+            format!("{title}, {both} of {} members", was.members.len())
+        }
+        _ => "nothing is kept to compare".to_owned(),
+    }
+}
+
+fn group_words(why: &Why) -> String {
+    let version = if why.version { "the record is untouched; " } else { "" };
+    format!("{version}{} members in both lists", why.shared)
+}

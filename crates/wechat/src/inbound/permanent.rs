@@ -1,0 +1,66 @@
+//! Permanent names that messages give away: proof of who somebody is, where there is any.
+
+use wechat_proto::message::{Body as Said, Message};
+use wxgate_contract::FarError;
+use wxgate_identity::{GroupProfile, Profile, text_code};
+
+use super::Inbound;
+use crate::identity::shelf;
+use crate::roster::record::Login;
+use crate::roster::{Draft, Kind, name_note, note};
+
+impl Inbound {
+    /// Writes down a name that nothing contradicts; one that decides something is left for after
+    /// the commit.
+    ///
+    /// Only a recall and what the phone says of its chats decide: the names inside of media and
+    /// app messages are those of whoever made them. Source: the protocol sheet, sections 4.13, 4.14.
+    pub(super) async fn learn_names(
+        &mut self,
+        message: &Message,
+        login: &Login<'_>,
+        draft: &mut Draft,
+    ) -> Result<(), FarError> {
+        let decides = matches!(message.body, Said::Revoke(_) | Said::Status(_));
+        for hint in &message.hints {
+            if login.is_own(&hint.user_name) {
+                continue;
+            }
+            let key = name_note(login.generation, &hint.user_name);
+            let Some(named) = self.roster.look_up(draft, vec![key.clone()]).await?.remove(&key) else {
+                continue;
+            };
+            let code = text_code(hint.permanent.as_str());
+            let owner: Option<String> = self.roster.kept(&shelf::permanent_key(code)).await?;
+            if owner.as_ref().is_some_and(|owner| *owner == named.key) {
+                continue;
+            }
+            let written = match named.kind {
+                Kind::Group => {
+                    let kept: Option<GroupProfile> = self.roster.kept(&shelf::group_key(&named.key)).await?;
+                    kept.filter(|kept| kept.permanent == 0 && kept.open.is_empty()).map(|mut kept| {
+                        kept.permanent = code;
+                        shelf::group_note(&kept)
+                    })
+                }
+                Kind::Person | Kind::Official => {
+                    let kept: Option<Profile> = self.roster.kept(&shelf::person_key(&named.key)).await?;
+                    kept.filter(|kept| kept.permanent == 0 && kept.open.is_empty()).map(|mut kept| {
+                        kept.permanent = code;
+                        shelf::person_note(&kept)
+                    })
+                }
+                Kind::System => continue,
+            };
+            match written.filter(|_| owner.is_none()) {
+                Some(written) => {
+                    draft.batch.notes.push(written);
+                    draft.batch.notes.push(note(shelf::permanent_key(code), &named.key));
+                }
+                None if decides => draft.lessons.push((named.key, code)),
+                None => {}
+            }
+        }
+        Ok(())
+    }
+}
