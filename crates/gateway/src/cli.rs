@@ -8,6 +8,7 @@ mod doctor;
 mod link;
 mod matrix;
 mod print;
+mod resolve;
 mod run;
 mod user;
 

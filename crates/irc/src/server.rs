@@ -14,6 +14,7 @@ mod connection;
 mod hall;
 mod held;
 mod history;
+mod identity;
 mod inbound;
 mod isupport;
 mod local;

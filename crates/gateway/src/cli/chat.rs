@@ -5,7 +5,7 @@ use hyper::Method;
 use serde::{Deserialize, Serialize};
 
 use super::client::{Client, segment};
-use super::{Globals, print};
+use super::{Globals, print, resolve};
 use crate::failure::Failure;
 
 #[derive(Debug, Subcommand)]
@@ -15,6 +15,8 @@ pub(super) enum Command {
         /// The account
         name: String,
     },
+    /// Say who the chats are that could not be recognised after a sign-in
+    Resolve(resolve::Options),
 }
 
 #[derive(Deserialize, Serialize)]
@@ -27,7 +29,10 @@ struct Row {
 }
 
 pub(super) async fn run(globals: &Globals, command: Command) -> Result<(), Failure> {
-    let Command::List { name } = command;
+    let name = match command {
+        Command::List { name } => name,
+        Command::Resolve(options) => return resolve::run(globals, options).await,
+    };
     let client = Client::new(globals)?;
     let rows: Vec<Row> =
         client.call(Method::GET, &format!("/api/v1/accounts/{}/chats", segment(&name)), None).await?;

@@ -27,7 +27,7 @@ const BODY_BYTES: usize = 64 << 10;
 /// Chats read at once.
 const CHATS: usize = 500;
 
-type Shared = State<Arc<Parts>>;
+pub(super) type Shared = State<Arc<Parts>>;
 
 pub(crate) fn routes() -> Router<Arc<Parts>> {
     Router::new()
@@ -42,6 +42,7 @@ pub(crate) fn routes() -> Router<Arc<Parts>> {
         .route("/api/v1/accounts/{name}/sign-out", post(sign_out))
         .route("/api/v1/accounts/{name}/chats", get(chats))
         .merge(super::link_api::routes())
+        .merge(super::identity::routes())
         .layer(DefaultBodyLimit::max(BODY_BYTES))
 }
 
@@ -99,7 +100,7 @@ pub(super) fn read<T: DeserializeOwned>(body: &Bytes) -> Result<T, Refusal> {
         .map_err(|e| Refusal(StatusCode::BAD_REQUEST, format!("the request is not understood: {e}")))
 }
 
-fn network(name: &str) -> NetworkId {
+pub(super) fn network(name: &str) -> NetworkId {
     NetworkId::new(format!("{ACCOUNT_KIND}:{name}"))
 }
 

@@ -22,6 +22,10 @@ const HELP: &[&str] = &[
     "add <name>             add another WeChat account",
     "chats [words]          your groups and contacts; with words only those whose name has them",
     "more <#group|nick> [n] the last n lines of a chat",
+    "identity               chats of which I do not know for certain who they are",
+    "same|new|later <n> …   your answer to question n: same <n> <candidate>",
+    "why <#group|nick>      why I take a chat for who it is",
+    "undo <#group|nick>     take the last decision about a chat back",
     "show ids <#group|nick> [n]  its last lines with short ids, to answer with: >id text",
 ];
 
@@ -43,6 +47,9 @@ impl Session {
             return self.service_says(id, "you are a guest here; log in with a password to use me");
         }
         let rest: Vec<&str> = words.collect();
+        if self.identity(id, &word, &rest).await {
+            return;
+        }
         match (word.as_str(), rest.as_slice()) {
             ("help" | "?", _) => HELP.iter().for_each(|line| self.service_says(id, line)),
             ("status", _) => self.status(id).await,

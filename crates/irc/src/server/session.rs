@@ -9,8 +9,8 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 use wxgate_contract::{
-    Attachment, Batch, ChatKey, FarError, FeedEvent, Health, HistoryRange, NetworkId, Note, RemoteId,
-    Timestamp,
+    Attachment, Batch, ChatKey, FarError, FeedEvent, Health, HistoryRange, NetworkId, Note, Question,
+    RemoteId, Timestamp,
 };
 
 use super::client::{Client, Mode};
@@ -110,6 +110,8 @@ pub(super) struct Session {
     save_names_at: Option<Instant>,
     /// The command being carried out answers later, with its label.
     pub(super) is_deferred: bool,
+    /// As last shown: answers name them by number.
+    pub(super) questions_shown: Vec<Question>,
 }
 
 /// Runs a session from its first client to its last.
@@ -164,6 +166,7 @@ impl Session {
             unsaved_cursors: Vec::new(),
             save_names_at: None,
             is_deferred: false,
+            questions_shown: Vec::new(),
         }
     }
 
