@@ -24,6 +24,8 @@ const MOST_LINES: usize = 4;
 const MOST_LINES_WITHOUT_LINK: usize = 40;
 /// When a chat that cannot be entered now is tried again.
 const LATER: Duration = Duration::from_secs(60);
+/// By when a network is told of a new link, many times over.
+const TOLD_SOON: Duration = Duration::from_secs(2);
 /// What a barrier costs of the pacing. A server counts a PING too, but less than a line.
 const BARRIER: f64 = 0.5;
 /// User and host as others see them, while they are not known: `~` and 9, and 63.
@@ -51,7 +53,7 @@ impl Session<'_> {
     /// Moves every delivery as far as it goes now.
     pub(super) fn fly(&mut self, now: Instant) {
         self.check_time(now);
-        // The one that was served last goes to the end: fair between chats.
+        let mut served = Vec::new();
         for _ in 0..self.relay.flights.all.len() {
             let Some(flight) = self.relay.flights.all.first() else { break };
             let (step, id) = (flight.step.clone(), flight.delivery.id);
@@ -62,11 +64,13 @@ impl Session<'_> {
             match (step, may_go) {
                 (_, Gate::Never(outcome)) => self.relay.settle(id, outcome),
                 (Step::Fresh, Gate::Open) => self.prepare(),
-                (Step::Clear, Gate::Open) if self.say(now) => {}
+                (Step::Clear, Gate::Open) if self.say(now) => served.push(id),
                 _ => {}
             }
             self.relay.flights.all.rotate_left(1);
         }
+        // Who was served stands behind who was not: fair between chats, whatever each has to say.
+        self.relay.flights.all.sort_by_key(|flight| served.contains(&flight.delivery.id));
         self.ask_barrier(now);
     }
 
@@ -78,7 +82,15 @@ impl Session<'_> {
             return Gate::Open;
         }
         let Some(room) = self.relay.rooms.by_key(flight.chat()) else {
-            return Gate::Never(Outcome::Refused { why: "the channel is not linked any more".to_owned() });
+            if self.relay.linked.now().contains(flight.chat()) {
+                return Gate::Wait;
+            }
+            // A link that was made this moment may order something before we are told of it.
+            let why = "the channel is not linked".to_owned();
+            return Gate::Never(match flight.delivery.attempt {
+                1 | 2 => Outcome::TryLater { after: TOLD_SOON, why },
+                _ => Outcome::Refused { why },
+            });
         };
         match &room.presence {
             Presence::In if room.has_ears(company, now) => Gate::Open,
@@ -397,7 +409,8 @@ enum Gate {
     Never(Outcome),
 }
 
-/// Ids that the network gave; ours mean nothing to it. Ours have a form that no network uses.
+/// Ids that the network gave; ours mean nothing to it. Ours have a space, which no tag's value from
+/// a network has in it unescaped and no id needs.
 fn is_msgid(id: &RemoteId) -> bool {
     !id.as_str().is_empty() && !id.as_str().contains(' ')
 }

@@ -149,10 +149,11 @@ impl Relay {
         }
     }
 
-    /// An id for something that the network gave none.
+    /// An id for something that the network gave none. It has a space, so that it cannot be taken
+    /// for one of the network's.
     pub(super) fn own_id(&mut self) -> RemoteId {
         self.heard += 1;
-        RemoteId::new(format!("{}-{}", self.run_id, self.heard))
+        RemoteId::new(format!("{} {}", self.run_id, self.heard))
     }
 
     pub(super) fn tell_health(&mut self, health: Health) {

@@ -92,12 +92,30 @@ async fn a_chat_that_cannot_be_entered_refuses_and_says_why() {
     assert!(matches!(guest.outcome(id).await, Outcome::Refused { .. }));
     let health = guest.health(|health| matches!(health, Health::Degraded { .. })).await;
     assert_eq!(health.detail(), "not in #c: the network said: Cannot join channel");
-    // A full channel is another matter.
+    // A full channel is another matter, and one that is not linked any more is none.
     network.change(|manners| manners.bars = Some("471"));
     guest.double.link(&NETWORK.into(), &["#d"]);
     network.wait_line("JOIN #d").await;
     let id = guest.say_to("#d", "Ming", "hello").await;
     assert!(matches!(guest.outcome(id).await, Outcome::TryLater { .. }));
+}
+
+#[tokio::test]
+async fn an_order_that_overtakes_the_news_of_its_link_is_not_lost() {
+    let network = Network::start(OLD).await;
+    let guest = Guest::ready(&network, config(&network)).await;
+    let mut delivery = guest.double.delivery(&"#new".into(), post("Ming", Body::text("first words")));
+    let id = delivery.id;
+    guest.running.orders.send(Order::Deliver(Box::new(delivery.clone()))).await.unwrap();
+    assert!(matches!(guest.outcome(id).await, Outcome::TryLater { .. }));
+    guest.double.link(&NETWORK.into(), &["#c", "#new"]);
+    delivery.attempt = 2;
+    guest.running.orders.send(Order::Deliver(Box::new(delivery))).await.unwrap();
+    let sent = |state: &mut wxgate_contract::conformance::State| {
+        state.outcomes.iter().any(|(_, outcome)| matches!(outcome, Outcome::Sent { .. })).then_some(())
+    };
+    guest.double.wait_for(crate::network::PATIENCE, sent).await;
+    assert_eq!(network.said("#new"), ["<Ming> first words"]);
 }
 
 #[tokio::test]
@@ -175,7 +193,7 @@ async fn what_was_said_is_taken_back_where_the_network_can() {
 async fn chats_get_their_turns_and_the_pace_is_kept() {
     let network = Network::start(OLD).await;
     let mut config = config(&network);
-    config.limits.rate = Some(wxgate_irc::Rate { burst: 4.0, per_second: 20.0 });
+    config.limits.rate = Some(wxgate_irc::Rate { burst: 4.0, per_second: 4.0 });
     let double = Double::new();
     let guest = Guest::start(&double, config);
     double.link(&NETWORK.into(), &["#c", "bob"]);
