@@ -3,7 +3,7 @@
 use tokio::sync::watch;
 
 use crate::context::BoxFuture;
-use crate::ids::{ChatKey, MediaId, NetworkId, PersonKey, PersonRef, UserName};
+use crate::ids::{ChatKey, MediaId, NetworkId, PersonKey, PersonRef, RemoteId, UserName};
 
 /// What can be asked of the supervisor.
 #[derive(Clone, PartialEq, Eq)]
@@ -91,6 +91,46 @@ pub enum Request {
     Why(ChatKey),
     /// Takes the last decision about a chat back.
     Undo(ChatKey),
+    /// Brings people into a group: `Answer::Done` when they are in, `Answer::Invited` when somebody
+    /// has to agree first.
+    Bring {
+        /// Which group.
+        group: ChatKey,
+        /// Whom.
+        people: Vec<PersonKey>,
+        /// How many are in it, the owner of the account included.
+        present: usize,
+    },
+    /// Removes people from a group that the owner of the account owns: `Answer::Done`.
+    Remove {
+        /// Which group.
+        group: ChatKey,
+        /// Whom.
+        people: Vec<PersonKey>,
+    },
+    /// Gives a group another title: `Answer::Done`.
+    Retitle {
+        /// Which group.
+        group: ChatKey,
+        /// The new title.
+        title: String,
+    },
+    /// Answers somebody who asks to become a contact: `Answer::Done`.
+    Befriend {
+        /// The post of the request, as its network names it.
+        request: RemoteId,
+        /// Yes or no.
+        verdict: Verdict,
+    },
+}
+
+/// What somebody who asks is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Yes.
+    Accept,
+    /// No.
+    Decline,
 }
 
 /// A chat of which it is not settled who it is. What is said in it goes to no known chat.
@@ -129,6 +169,8 @@ pub enum Subject {
 pub enum Answer {
     /// Done.
     Done,
+    /// Somebody has to agree first.
+    Invited,
     /// It is in the vault; `None` when there is no such thing.
     Media(Option<MediaId>),
     /// The open questions, most active chats first.

@@ -29,7 +29,7 @@ pub use context::{
 };
 pub use control::{
     Answer, Candidate, Command, CommandError, Control, Question, Reply, Request, SignInStep, SignInWatch,
-    Subject,
+    Subject, Verdict,
 };
 pub use delivery::{Delivery, Job, Outcome, Report, Say};
 pub use directory::{AccountView, Directory, Fate, FeedEvent, HistoryRange, Landmark, Spoken, TimelineItem};

@@ -9,6 +9,10 @@ use wxgate_contract::{
     Answer, Ask, ChatKey, CommandError, FarEnd, MediaId, MediaVault, NetworkId, Request, Subject,
 };
 
+mod change;
+
+pub(crate) use change::keep_request;
+
 use crate::identity::settle::Settler;
 use crate::inbound::fetch::{Trouble, Way};
 use crate::roster::{self, Lasting};
@@ -36,6 +40,13 @@ impl Asked {
             Request::Avatar(subject) => match self.away() {
                 Some(why) => Err(CommandError::Failed(why)),
                 None => self.avatar(subject).await.map(Answer::Media),
+            },
+            Request::Bring { .. }
+            | Request::Remove { .. }
+            | Request::Retitle { .. }
+            | Request::Befriend { .. } => match self.away() {
+                Some(why) => Err(CommandError::Failed(why)),
+                None => self.make(&ask.request).await,
             },
             Request::Questions => self.settler.questions().await.map(Answer::Questions),
             Request::Resolve { chat, same_as } => {

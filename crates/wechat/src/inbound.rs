@@ -173,6 +173,9 @@ impl Inbound {
         let media = media_id(&self.network, &remote_id);
         let place = Place { login, media, max_media_bytes: self.max_media_bytes };
         let Some(Content { body, quote }) = content(message, &place, draft) else { return Ok(None) };
+        if let Said::FriendRequest(request) = &message.body {
+            draft.batch.notes.extend(crate::asked::keep_request(&remote_id, request, login.generation));
+        }
         let author = self.author(message, &chat, login, draft).await?;
         let mentions = match &body {
             Body::Text { text } if message.chat.is_room() && text.contains('@') => {

@@ -1,6 +1,8 @@
 //! One account against the simulated service, with the far end in memory.
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests")]
 
+#[path = "session/changes.rs"]
+mod changes;
 #[path = "session/conformance.rs"]
 mod conformance;
 #[path = "session/every_endpoint.rs"]

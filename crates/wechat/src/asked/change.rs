@@ -1,0 +1,155 @@
+//! Changes that people ask for: members and title of a group, answers to friend requests.
+
+use serde::{Deserialize, Serialize};
+use wechat_proto::endpoint::revoke_msg::Done;
+use wechat_proto::endpoint::update_chatroom::{INVITE_START_COUNT, RoomChange, UpdateChatroom};
+use wechat_proto::endpoint::verify_user::{Verify, VerifyUser};
+use wechat_proto::message::FriendRequest;
+use wechat_proto::{Endpoint, RetCode, UserName};
+use wxgate_contract::{Answer, ChatKey, CommandError, Note, PersonKey, RemoteId, Request, Verdict};
+
+use super::Asked;
+use crate::roster::{Named, lasting, member_note};
+use crate::transport::CallError;
+
+/// Notes of members read at once.
+const PAGE: usize = 500;
+/// Longest title that is sent. Chosen: far above what a phone shows; WeChat itself says no earlier.
+const TITLE_CHARS: usize = 100;
+
+/// What answering a friend request needs. Secret: who has the ticket can answer.
+#[derive(Serialize, Deserialize)]
+struct Kept {
+    user_name: UserName,
+    ticket: String,
+    generation: u32,
+}
+
+fn request_note(remote_id: &RemoteId) -> String {
+    format!("f/{remote_id}")
+}
+
+/// The note that keeps a friend request answerable.
+pub(crate) fn keep_request(remote_id: &RemoteId, request: &FriendRequest, generation: u32) -> Option<Note> {
+    let user_name = request.card.user_name.clone();
+    let kept = Kept { user_name, ticket: request.ticket.clone(), generation };
+    let value = serde_json::to_vec(&kept).ok()?;
+    Some(Note { key: request_note(remote_id), value: Some(value.into()), is_secret: true })
+}
+
+fn failed(error: impl std::fmt::Display) -> CommandError {
+    CommandError::Failed(error.to_string())
+}
+
+fn refused(why: &str) -> CommandError {
+    CommandError::Refused(why.to_owned())
+}
+
+impl Asked {
+    /// Makes a change.
+    pub(super) async fn make(&self, request: &Request) -> Result<Answer, CommandError> {
+        match request {
+            Request::Bring { group, people, present } => self.bring(group, people, *present).await,
+            Request::Remove { group, people } => self.remove(group, people).await,
+            Request::Retitle { group, title } => self.retitle(group, title).await,
+            Request::Befriend { request, verdict } => self.befriend(request, *verdict).await,
+            _ => Err(refused("this is no change")),
+        }
+    }
+
+    async fn bring(
+        &self,
+        group: &ChatKey,
+        people: &[PersonKey],
+        present: usize,
+    ) -> Result<Answer, CommandError> {
+        let room = self.known(group.as_str(), "the group").await?;
+        let mut names = Vec::with_capacity(people.len());
+        for person in people {
+            names.push(self.known(person.as_str(), "the person").await?);
+        }
+        let change = RoomChange::bring_in(&names, present, INVITE_START_COUNT);
+        self.change(&UpdateChatroom { room: &room, change }).await?;
+        // Source: the protocol sheet, section 2.24: a large group invites, and people have to agree.
+        Ok(if matches!(change, RoomChange::Invite(_)) { Answer::Invited } else { Answer::Done })
+    }
+
+    async fn remove(&self, group: &ChatKey, people: &[PersonKey]) -> Result<Answer, CommandError> {
+        let room = self.known(group.as_str(), "the group").await?;
+        let names = self.members(group, people).await?;
+        if names.len() < people.len() {
+            return Err(refused("the person is not known as a member of the group"));
+        }
+        self.change(&UpdateChatroom { room: &room, change: RoomChange::Remove(&names) }).await?;
+        Ok(Answer::Done)
+    }
+
+    async fn retitle(&self, group: &ChatKey, title: &str) -> Result<Answer, CommandError> {
+        let title = title.trim();
+        if title.is_empty() || title.chars().count() > TITLE_CHARS {
+            return Err(CommandError::Refused(format!("a title has 1 to {TITLE_CHARS} characters")));
+        }
+        let room = self.known(group.as_str(), "the group").await?;
+        self.change(&UpdateChatroom { room: &room, change: RoomChange::Topic(title) }).await?;
+        Ok(Answer::Done)
+    }
+
+    async fn befriend(&self, request: &RemoteId, verdict: Verdict) -> Result<Answer, CommandError> {
+        let note = self.far.note(&self.network, &request_note(request)).await.map_err(failed)?;
+        let kept = note.and_then(|note| serde_json::from_slice::<Kept>(&note).ok());
+        let kept = kept.ok_or_else(|| refused("nobody knows this request any more"))?;
+        if kept.generation != self.live.generation() {
+            return Err(refused("the account signed in anew since; answer the request on the phone"));
+        }
+        let ticket = kept.ticket.as_str();
+        let verify = match verdict {
+            Verdict::Accept => Verify::Accept { ticket },
+            Verdict::Decline => Verify::Reject { ticket },
+        };
+        self.change(&VerifyUser { user_name: &kept.user_name, verify }).await?;
+        Ok(Answer::Done)
+    }
+
+    /// Who a lasting key is in this login.
+    async fn known(&self, key: &str, what: &str) -> Result<UserName, CommandError> {
+        let found = lasting(&*self.far, &self.network, key, self.live.generation()).await.map_err(failed)?;
+        found.ok_or_else(|| CommandError::Refused(format!("{what} is not known in this login")))
+    }
+
+    /// These members of a group, as this login names them; most are no contacts.
+    async fn members(&self, group: &ChatKey, people: &[PersonKey]) -> Result<Vec<UserName>, CommandError> {
+        let prefix = member_note(self.live.generation(), group.as_str(), &UserName::default());
+        let (mut found, mut after) = (Vec::new(), None::<String>);
+        loop {
+            let page =
+                self.far.notes(&self.network, &prefix, after.as_deref(), PAGE).await.map_err(failed)?;
+            let is_last = page.len() < PAGE;
+            for (key, value) in page {
+                let named = serde_json::from_slice::<Named>(&value).ok();
+                if named.is_some_and(|named| people.iter().any(|person| person.as_str() == named.key)) {
+                    found.extend(key.strip_prefix(&prefix).map(UserName::from));
+                }
+                after = Some(key);
+            }
+            if is_last {
+                return Ok(found);
+            }
+        }
+    }
+
+    /// Sends a change once: nobody can tell whether one that got no answer was made.
+    async fn change<E: Endpoint<Reply = Done>>(&self, endpoint: &E) -> Result<(), CommandError> {
+        match self.transport.ask(&self.live, endpoint).await {
+            Ok(done) if done.base.ret.is_ok() => Ok(()),
+            Ok(done) if !done.base.err_msg.is_empty() => {
+                Err(CommandError::Refused(done.base.err_msg.chars().take(200).collect()))
+            }
+            Ok(done) if done.base.ret == RetCode::NoAccess => Err(refused("WeChat does not allow it")),
+            Ok(done) => Err(CommandError::Refused(format!("WeChat refused it: {}", done.base.ret))),
+            Err(error @ CallError::Proto(_)) => Err(failed(error)),
+            Err(error) => {
+                Err(CommandError::Failed(format!("WeChat did not say whether it was done: {error}")))
+            }
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! What people ask of the account: groups and friend requests.
+
+use tokio::sync::mpsc;
+use wxgate_contract::{Answer, Ask, Body, CommandError, Order, Request, Verdict};
+use wxgate_simulator::{Kind, Who};
+
+use crate::stage::Stage;
+
+async fn ask(stage: &Stage, request: Request) -> Result<Answer, CommandError> {
+    let (answer, mut answers) = mpsc::channel(1);
+    stage.order(Order::Ask(Ask { request, answer })).await;
+    answers.recv().await.unwrap()
+}
+
+#[tokio::test]
+async fn a_group_gets_members_and_another_title() {
+    let mut stage = Stage::online().await;
+    let group = stage.chat(Who::Group(0));
+    let person = stage.chat(Who::Contact(9)).as_str().into();
+    let network = stage.network();
+    let members = |stage: &Stage| {
+        let state = stage.double.state();
+        state
+            .chats
+            .get(&(network.clone(), group.clone()))
+            .and_then(|chat| chat.members.clone())
+            .unwrap_or_default()
+    };
+    let present = members(&stage).len();
+    let bring = Request::Bring { group: group.clone(), people: vec![person], present };
+    assert_eq!(ask(&stage, bring).await, Ok(Answer::Done));
+    stage
+        .wait(|state| {
+            let chat = state.chats.get(&(network.clone(), group.clone()))?;
+            (chat.members.as_ref()?.len() > present).then_some(())
+        })
+        .await;
+    let retitle = Request::Retitle { group: group.clone(), title: "another title".to_owned() };
+    assert_eq!(ask(&stage, retitle).await, Ok(Answer::Done));
+    stage
+        .wait(|state| {
+            let chat = state.chats.get(&(network.clone(), group.clone()))?;
+            (chat.title == "another title").then_some(())
+        })
+        .await;
+    let empty = Request::Retitle { group: group.clone(), title: " ".to_owned() };
+    assert!(matches!(ask(&stage, empty).await, Err(CommandError::Refused(_))));
+    let nobody = Request::Bring { group: group.clone(), people: vec!["p-nobody".into()], present };
+    assert!(matches!(ask(&stage, nobody).await, Err(CommandError::Refused(_))));
+    let stranger = Request::Remove { group, people: vec!["p-nobody".into()] };
+    assert!(matches!(ask(&stage, stranger).await, Err(CommandError::Refused(_))));
+    stage.no_violation();
+    stage.stop().await;
+}
+
+#[tokio::test]
+async fn the_owner_of_a_group_removes_members() {
+    let mut stage = Stage::online().await;
+    let network = stage.network();
+    // The simulated people own every sixth group, from the second on.
+    let group = stage.chat(Who::Group(1));
+    let members = stage.double.state().chats[&(network.clone(), group.clone())].members.clone().unwrap();
+    let other = members.iter().find(|member| !member.is_self).unwrap().person.clone();
+    let remove = Request::Remove { group: group.clone(), people: vec![other.clone()] };
+    assert_eq!(ask(&stage, remove).await, Ok(Answer::Done));
+    stage
+        .wait(|state| {
+            let members = state.chats.get(&(network.clone(), group.clone()))?.members.as_ref()?;
+            (!members.iter().any(|member| member.person == other)).then_some(())
+        })
+        .await;
+    let group = stage.chat(Who::Group(0));
+    let members = stage.double.state().chats[&(network.clone(), group.clone())].members.clone().unwrap();
+    let other = members.iter().find(|member| !member.is_self).unwrap().person.clone();
+    let remove = Request::Remove { group, people: vec![other] };
+    assert!(matches!(ask(&stage, remove).await, Err(CommandError::Refused(_))), "somebody else owns it");
+    stage.stop().await;
+}
+
+#[tokio::test]
+async fn a_friend_request_is_accepted_with_its_ticket() {
+    let mut stage = Stage::online().await;
+    let kind = Kind::FriendRequest { nick: "new".into(), greeting: "hi".into() };
+    let post = stage.post(stage.said(Who::Contact(0), Who::Contact(0), kind)).await;
+    assert!(matches!(post.body, Body::FriendRequest { .. }), "{post:?}");
+    let befriend = |verdict| Request::Befriend { request: post.remote_id.clone(), verdict };
+    assert_eq!(ask(&stage, befriend(Verdict::Accept)).await, Ok(Answer::Done));
+    stage
+        .wait(|state| {
+            state.people.values().any(|person| person.nickname.starts_with("New friend")).then_some(())
+        })
+        .await;
+    let unknown = Request::Befriend { request: "none".into(), verdict: Verdict::Decline };
+    assert!(matches!(ask(&stage, unknown).await, Err(CommandError::Refused(_))));
+    stage.no_violation();
+    stage.stop().await;
+}
