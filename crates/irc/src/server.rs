@@ -11,6 +11,7 @@ mod client;
 mod commands;
 mod config;
 mod connection;
+mod errands;
 mod hall;
 mod held;
 mod history;

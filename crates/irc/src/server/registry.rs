@@ -8,12 +8,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::JoinSet;
 use wxgate_contract::{
-    Clock, Control, Directory, FarEnd, FeedEvent, MediaVault, NetworkId, RemoteId, SignInStep, Stop,
-    Timestamp, UserName,
+    Answer, Clock, CommandError, Control, Directory, FarEnd, FeedEvent, MediaVault, NetworkId, RemoteId,
+    SignInStep, Stop, Timestamp, UserName,
 };
 
 use super::caps::Negotiation;
 use super::config::IrcServerConfig;
+use super::errands::Sent;
 use super::hall::Hall;
 use super::queue::SendQueue;
 use super::session;
@@ -76,6 +77,8 @@ pub(super) enum Incoming {
     Gone(ClientId),
     /// A sign-in that a client follows made a step.
     SignIn(ClientId, NetworkId, SignInStep),
+    /// WeChat answered what a command asked of it.
+    Answered(ClientId, Box<Sent>, Result<Answer, CommandError>),
 }
 
 /// Everything that connections and sessions of one run share.

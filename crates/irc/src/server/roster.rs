@@ -460,6 +460,15 @@ impl Roster {
         (came, went)
     }
 
+    /// Takes somebody out of a group's list; false when they are not in it.
+    pub(super) fn remove_member(&mut self, channel: ChannelIx, person: PersonIx) -> bool {
+        let members = self.channels.get_mut(channel.0).and_then(|channel| channel.members.as_mut());
+        let Some(members) = members else { return false };
+        let before = members.len();
+        members.retain(|member| member.person != person);
+        members.len() < before
+    }
+
     /// The membership of somebody in a group.
     pub(super) fn membership(&self, channel: ChannelIx, person: PersonIx) -> Option<&Membership> {
         let members = self.channel(channel)?.members.as_ref()?;

@@ -1,7 +1,7 @@
 //! The service nick: what a person of this instance can ask of the gateway, in plain words.
 
 use qrcode::QrCode;
-use wxgate_contract::{Command, CommandError, NetworkId, Reply, SignInStep};
+use wxgate_contract::{Command, CommandError, NetworkId, Reply, SignInStep, Verdict};
 
 use super::registry::{ClientId, Incoming};
 use super::session::{Session, state_word};
@@ -26,6 +26,7 @@ const HELP: &[&str] = &[
     "same|new|later <n> …   your answer to question n: same <n> <candidate>",
     "why <#group|nick>      why I take a chat for who it is",
     "undo <#group|nick>     take the last decision about a chat back",
+    "accept <n>             accept a friend request; \"decline <n>\" declines it",
     "show ids <#group|nick> [n]  its last lines with short ids, to answer with: >id text",
 ];
 
@@ -62,6 +63,9 @@ impl Session {
             ("add", _) => self.service_says(id, "say: add <name>"),
             ("chats" | "search", words) => self.chats(id, &words.join(" ")),
             ("more", [chat, rest @ ..]) => self.say_more(id, chat, rest.first().copied()).await,
+            ("accept", [number]) => self.befriend(id, number, Verdict::Accept).await,
+            ("decline" | "reject", [number]) => self.befriend(id, number, Verdict::Decline).await,
+            ("accept" | "decline" | "reject", _) => self.service_says(id, "say: accept <number>"),
             ("show", ["ids", chat, rest @ ..]) => self.show_ids(id, chat, rest.first().copied()).await,
             ("show", _) => self.service_says(id, "say: show ids <#group or nick> [number of lines]"),
             ("more", []) => self.service_says(id, "say: more <#group or nick> [number of lines]"),

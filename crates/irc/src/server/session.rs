@@ -234,6 +234,7 @@ impl Session {
             }
             Incoming::Drained(client) => self.pump(client).await,
             Incoming::Gone(client) => self.left(client).await,
+            Incoming::Answered(client, sent, answer) => self.errand_done(client, *sent, answer),
             Incoming::SignIn(client, account, step) => self.sign_in_step(client, &account, &step),
         }
     }

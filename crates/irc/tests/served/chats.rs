@@ -169,10 +169,6 @@ async fn every_kind_of_body_is_shown() {
             Body::Event { event: GroupEvent::Notice, text: "李四 invited 王五".to_owned() },
             "NOTICE #家 :李四 invited 王五".to_owned(),
         ),
-        (
-            Body::FriendRequest { name: "新".to_owned(), greeting: "hi".to_owned() },
-            "NOTICE ann :新 asks to become your contact: hi".to_owned(),
-        ),
         (Body::text("evil\r\nQUIT\0 \x01VERSION\x01"), "PRIVMSG #家 :evil".to_owned()),
     ];
     for (at, (body, expected)) in shown.into_iter().enumerate() {

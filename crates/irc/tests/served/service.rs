@@ -1,6 +1,6 @@
-use wxgate_contract::{Command, SignInStep};
+use wxgate_contract::{Answer, Body, Command, Request, SignInStep, Verdict};
 
-use crate::client::{Client, PATIENCE, config, serve, world};
+use crate::client::{Client, PATIENCE, config, said, serve, world};
 
 #[tokio::test]
 async fn the_service_signs_in_with_a_code_of_half_blocks() {
@@ -55,4 +55,61 @@ async fn the_service_answers_in_plain_words() {
     let commands = served.double.wait_for(PATIENCE, |state| Some(state.commands.clone())).await;
     assert!(commands.contains(&Command::SignOut { account: "wechat:work".into() }));
     assert!(commands.contains(&Command::AddAccount { owner: "ann".into(), name: "play".to_owned() }));
+}
+
+#[tokio::test]
+async fn a_friend_request_is_answered_by_its_number() {
+    let served = serve(world(), config()).await;
+    let mut client = Client::login(&served, "", "").await;
+    let body = Body::FriendRequest { name: "新".to_owned(), greeting: "hi".to_owned() };
+    let item = served.double.show(said("fmessage", "p-new", "f1", body));
+    let number = item.post_id;
+    client
+        .until(&format!("新 asks to become your contact: hi (say: accept {number}, or: decline {number})"))
+        .await;
+    client.send("PRIVMSG wechat :accept 99999").await;
+    client.until("there is no request 99999").await;
+    served.double.state().answer = Some(Answer::Done);
+    client.send(&format!("PRIVMSG wechat :accept {number}")).await;
+    client.until("新 is your contact now").await;
+    let request = Request::Befriend { request: "f1".into(), verdict: Verdict::Accept };
+    let wanted = Command::Ask { account: "wechat:work".into(), request };
+    assert!(served.double.state().commands.contains(&wanted));
+    served.double.state().answer = None;
+    client.send(&format!("PRIVMSG wechat :decline {number}")).await;
+    client.until("the request of 新 was not answered: ").await;
+}
+
+#[tokio::test]
+async fn groups_are_changed_by_those_who_may() {
+    let double = world();
+    if let Some(group) = double.state().chats.get_mut(&("wechat:work".into(), "g-test".into())) {
+        group.is_owned = true;
+    }
+    let served = serve(double, config()).await;
+    let mut client = Client::login(&served, "one", "standard-replies labeled-response batch").await;
+    let mut plain = Client::login(&served, "two", "").await;
+    served.double.state().answer = Some(Answer::Done);
+    client.send("@label=i INVITE 李四 #测试群").await;
+    assert_eq!(client.until(" 341 ").await, ["@label=i :wx.test 341 ann 李四 #测试群"]);
+    served.double.state().answer = Some(Answer::Invited);
+    client.send("INVITE 李四 #测试群").await;
+    let lines = client.until(" NOTE ").await;
+    assert!(lines.last().unwrap().starts_with(":wx.test NOTE INVITE PENDING 李四 #测试群 :"), "{lines:#?}");
+    plain.send("INVITE 李四 #测试群").await;
+    plain.until("INVITE 李四 #测试群: They were invited").await;
+    client.send("KICK #测试群 王五 :enough").await;
+    assert!(client.until(" KICK ").await[0].ends_with("@wxgate KICK #测试群 王五 :enough"));
+    plain.until(" KICK #测试群 王五 :enough").await;
+    assert!(!client.ask("NAMES #测试群").await[0].contains("王五"));
+    client.ask("TOPIC #测试群 :新题").await;
+    let request = Request::Retitle { group: "g-test".into(), title: "新题".to_owned() };
+    let wanted = Command::Ask { account: "wechat:work".into(), request };
+    served.double.wait_for(PATIENCE, |state| state.commands.contains(&wanted).then_some(())).await;
+    served.double.state().answer = None;
+    client.send("INVITE 李四 #测试群").await;
+    client.until(":wx.test FAIL INVITE CANNOT_INVITE 李四 #测试群 :").await;
+    client.send("KICK #测试群 张三").await;
+    client.until(" 482 ann #测试群 :").await;
+    assert_eq!(client.ask("KICK #家 李四").await, [":wx.test 482 ann #家 :You're not channel operator"]);
 }

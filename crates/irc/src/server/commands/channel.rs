@@ -133,7 +133,12 @@ pub(super) async fn topic(session: &mut Session, turn: &Turn<'_>) {
             let rest = format!("{name} :You're not on that channel");
             return session.numeric(turn.client, n::ERR_NOTONCHANNEL, &rest);
         }
-        return not_owner(session, turn, &name);
+        let is_owned = session.roster.channel(ix).is_some_and(|channel| channel.is_owned);
+        if !is_owned {
+            return not_owner(session, turn, &name);
+        }
+        session.retitle(turn, ix, turn.param(1));
+        return;
     }
     let has_topic = session.roster.channel(ix).is_some_and(|channel| !channel.topic().is_empty());
     if has_topic {
@@ -361,12 +366,13 @@ pub(super) fn invite(session: &mut Session, turn: &Turn<'_>) {
         let rest = format!("{name} :You're not on that channel");
         return session.numeric(turn.client, n::ERR_NOTONCHANNEL, &rest);
     }
-    let person = session.who_is(nick).and_then(|who| who.person);
-    if person.is_none_or(|person| session.roster.membership(ix, person).is_some()) {
-        let rest = format!("{} {name} :is already on channel", shown(nick));
-        return session.numeric(turn.client, n::ERR_USERONCHANNEL, &rest);
+    match session.who_is(nick).and_then(|who| who.person) {
+        Some(person) if session.roster.membership(ix, person).is_none() => session.bring(turn, person, ix),
+        _ => {
+            let rest = format!("{} {name} :is already on channel", shown(nick));
+            session.numeric(turn.client, n::ERR_USERONCHANNEL, &rest);
+        }
     }
-    not_owner(session, turn, &name);
 }
 
 pub(super) fn kick(session: &mut Session, turn: &Turn<'_>) {
@@ -393,7 +399,10 @@ pub(super) fn kick(session: &mut Session, turn: &Turn<'_>) {
         };
         let is_member =
             who.person.map_or(is_same(nick, &session.nick), |p| session.roster.membership(ix, p).is_some());
-        if is_member {
+        let is_owned = session.roster.channel(ix).is_some_and(|channel| channel.is_owned);
+        if let (true, true, Some(person)) = (is_member, is_owned, who.person) {
+            session.remove(turn, person, ix, turn.param(2));
+        } else if is_member {
             not_owner(session, turn, &name);
         } else {
             let rest = format!("{} {name} :They aren't on that channel", shown(nick));

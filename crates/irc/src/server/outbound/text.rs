@@ -145,7 +145,10 @@ impl Session {
             Body::FriendRequest { name, greeting } => {
                 let greeting = shorten(greeting, 200);
                 let said = if greeting.is_empty() { String::new() } else { format!(": {greeting}") };
-                let text = format!("{} asks to become your contact{said}", shorten(name, 60));
+                let (name, number) = (shorten(name, 60), item.post_id);
+                let text = format!(
+                    "{name} asks to become your contact{said} (say: accept {number}, or: decline {number})"
+                );
                 Content { speaker: Speaker::Service, ..Content::notice(text) }
             }
             Body::Unsupported { summary } => {
