@@ -47,6 +47,8 @@ caps! {
     PRE_AWAY = 25, "draft/pre-away";
     EXTENDED_ISUPPORT = 26, "draft/extended-isupport";
     CHANNEL_RENAME = 27, "draft/channel-rename";
+    BOUNCER = 28, "soju.im/bouncer-networks";
+    BOUNCER_NOTIFY = 29, "soju.im/bouncer-networks-notify";
 }
 
 /// Another name of a capability, from before its specification was finished.

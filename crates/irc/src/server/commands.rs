@@ -89,6 +89,7 @@ const COMMANDS: &[Command] = &[
     now("AUTHENTICATE", 1, connection::authenticate),
     now("AWAY", 0, connection::away),
     later("BATCH", 1, |session, turn| Box::pin(session.batch_command(turn))).needs(Caps::MULTILINE),
+    later("BOUNCER", 1, |session, turn| Box::pin(session.bouncer(turn))).needs(Caps::BOUNCER),
     now("CAP", 1, connection::cap),
     later("CHATHISTORY", 0, |session, turn| Box::pin(session.chathistory(turn))),
     now("HELP", 0, info::help),

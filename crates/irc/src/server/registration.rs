@@ -55,6 +55,7 @@ pub(super) async fn register<S: AsyncRead + AsyncWrite + Send + Unpin>(
         sasl: None,
         login: None,
         away: None,
+        bound: None,
         failures: 0,
     };
     loop {
@@ -142,6 +143,8 @@ struct Desk<'a> {
     login: Option<Login>,
     /// Source: IRCv3 draft/pre-away.
     away: Option<String>,
+    /// The account that the client binds. Source: soju.im/bouncer-networks.
+    bound: Option<String>,
     failures: u32,
 }
 
@@ -194,6 +197,9 @@ impl Desk<'_> {
             ("PONG", _) => {}
             ("AWAY", text) if self.negotiation.caps.has(Caps::PRE_AWAY) => self.set_away(text.unwrap_or("")),
             ("ISUPPORT", _) if self.negotiation.caps.has(Caps::EXTENDED_ISUPPORT) => self.isupport(),
+            ("BOUNCER", Some(word)) if self.negotiation.caps.has(Caps::BOUNCER) => {
+                self.bind(word, message.param(1).unwrap_or("")).await;
+            }
             ("QUIT", _) => self.end("client quit"),
             _ if commands::is_known(&word) => self.numeric(n::ERR_NOTREGISTERED, ":You have not registered"),
             _ => {
@@ -377,6 +383,26 @@ impl Desk<'_> {
         }
     }
 
+    /// `BOUNCER BIND netid`, after the login and before the end of the registration.
+    async fn bind(&mut self, word: &str, netid: &str) {
+        let fail = |desk: &Self, code: &str, context: &[&str], text: &str| {
+            let line = Line::new().source(&desk.shared.config.server_name).command("FAIL").param("BOUNCER");
+            let line = context.iter().fold(line.param(code), |line, word| line.param(word));
+            desk.say(&line.last(text).build());
+        };
+        if !word.eq_ignore_ascii_case("BIND") {
+            return self.numeric(n::ERR_NOTREGISTERED, ":You have not registered");
+        }
+        let Some(login) = &self.login else {
+            return fail(self, "ACCOUNT_REQUIRED", &["BIND"], "Log in first");
+        };
+        let accounts = self.shared.directory.accounts(&login.user).await.unwrap_or_default();
+        if !accounts.iter().any(|view| view.network.name() == netid) {
+            return fail(self, "INVALID_NETID", &["BIND", netid], "You have no such account");
+        }
+        self.bound = Some(netid.to_owned());
+    }
+
     fn set_away(&mut self, text: &str) {
         let text: String = text.chars().take(MAX_AWAY_CHARS).collect();
         // A star says that nobody sits in front of the client, not where they are.
@@ -489,13 +515,16 @@ impl Desk<'_> {
             .accounts(&login.user)
             .await
             .map_err(|error| format!("cannot read accounts: {error}"))?;
-        let account = match &login.account {
+        // A client that lists networks and binds none wants the list.
+        let wants_list = self.negotiation.caps.has(Caps::BOUNCER);
+        let account = match self.bound.as_ref().or(login.account.as_ref()) {
             Some(name) => {
                 let named =
                     |network: &wxgate_contract::NetworkId| network.name() == name || network.as_str() == name;
                 let found = accounts.iter().find(|account| named(&account.network));
                 Some(found.ok_or_else(|| format!("you have no account {name}"))?.network.clone())
             }
+            None if wants_list => None,
             None => match accounts.as_slice() {
                 [only] => Some(only.network.clone()),
                 _ => None,

@@ -250,10 +250,13 @@ impl Registry {
         for event in events {
             match event {
                 FeedEvent::Shown(item) => state.give(&item.post.chat.network, event),
-                FeedEvent::Chats(network, _)
-                | FeedEvent::People(network, _)
-                | FeedEvent::Health(network, _) => {
+                FeedEvent::Chats(network, _) | FeedEvent::People(network, _) => state.give(network, event),
+                FeedEvent::Health(network, _) => {
                     state.give(network, event);
+                    // Who looks at the list of accounts sees all of them; guests have none.
+                    let lists =
+                        state.sessions.iter().filter(|(key, _)| key.account.is_none() && key.guest.is_none());
+                    lists.for_each(|(_, handle)| handle.give(event));
                 }
                 FeedEvent::Accounts(user) => {
                     let theirs = state.sessions.iter().filter(|(key, _)| key.user == *user);

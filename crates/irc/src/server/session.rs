@@ -97,6 +97,8 @@ pub(super) struct Session {
     pub(super) links: VecDeque<(String, Attachment)>,
     /// Work beside the session.
     pub(super) tasks: JoinSet<()>,
+    /// The accounts as clients were told of them. Source: soju.im/bouncer-networks-notify.
+    pub(super) told_networks: HashMap<String, String>,
     /// How far the person has read, by chat.
     pub(super) marks: HashMap<ChatKey, Timestamp>,
     /// The newest position that this session has seen.
@@ -158,6 +160,7 @@ impl Session {
             pending_order: VecDeque::new(),
             links: VecDeque::new(),
             tasks: JoinSet::new(),
+            told_networks: HashMap::new(),
             marks: HashMap::new(),
             last_seq: 0,
             floor_seq: 0,
@@ -497,8 +500,16 @@ impl Session {
             FeedEvent::Shown(_) => {}
             FeedEvent::Chats(_, chats) => self.chats_changed(&chats).await,
             FeedEvent::People(_, people) => self.people_changed(&people).await,
-            FeedEvent::Health(_, health) => self.health_changed(&health),
-            FeedEvent::Accounts(_) => self.accounts_changed().await,
+            FeedEvent::Health(network, health) => {
+                if self.account() == Some(&network) {
+                    self.health_changed(&health);
+                }
+                self.networks_changed().await;
+            }
+            FeedEvent::Accounts(_) => {
+                self.accounts_changed().await;
+                self.networks_changed().await;
+            }
         }
     }
 

@@ -1,4 +1,4 @@
-use wxgate_contract::{Answer, Body, Command, Request, SignInStep, Verdict};
+use wxgate_contract::{Answer, Body, Command, FeedEvent, Health, Request, SignInStep, Verdict};
 
 use crate::client::{Client, PATIENCE, config, said, serve, world};
 
@@ -55,6 +55,65 @@ async fn the_service_answers_in_plain_words() {
     let commands = served.double.wait_for(PATIENCE, |state| Some(state.commands.clone())).await;
     assert!(commands.contains(&Command::SignOut { account: "wechat:work".into() }));
     assert!(commands.contains(&Command::AddAccount { owner: "ann".into(), name: "play".to_owned() }));
+}
+
+#[tokio::test]
+async fn accounts_are_networks_that_a_client_binds() {
+    const CAPS: &str = "sasl batch message-tags soju.im/bouncer-networks soju.im/bouncer-networks-notify";
+    let double = world();
+    double.add_account("ann", "secret", "wechat:play");
+    let served = serve(double, config()).await;
+    let login = async |bind: &[&str]| {
+        let mut client = Client::connect(served.address).await;
+        client.send(&format!("CAP REQ :{CAPS}")).await;
+        client.send("NICK ann").await;
+        client.send("USER ann 0 * :Ann").await;
+        client.send("AUTHENTICATE PLAIN").await;
+        client.send("AUTHENTICATE AGFubgBzZWNyZXQ=").await;
+        client.until(" 903 ").await;
+        for line in bind {
+            client.send(line).await;
+        }
+        client.send("CAP END").await;
+        client
+    };
+    let mut list = login(&["BOUNCER BIND nonsense"]).await;
+    let lines = list.until(" 221 ").await;
+    assert!(lines[0].starts_with(":wx.test FAIL BOUNCER INVALID_NETID BIND nonsense :"), "{lines:#?}");
+    assert!(!lines.iter().any(|line| line.contains("BOUNCER_NETID")), "{lines:#?}");
+    list.sync().await;
+    let lines = list.ask("BOUNCER LISTNETWORKS").await;
+    assert!(lines[0].ends_with(" soju.im/bouncer-networks"), "{lines:#?}");
+    assert!(lines[1].ends_with(" BOUNCER NETWORK work name=work;state=connected;nickname=ann"), "{lines:#?}");
+    assert_eq!(lines.len(), 4);
+    let mut bound = login(&["BOUNCER BIND work"]).await;
+    let lines = bound.until(" 366 ").await;
+    assert!(lines.iter().any(|line| line.contains(" 005 ann BOUNCER_NETID=work :")), "{lines:#?}");
+    assert!(
+        bound
+            .ask("BOUNCER BIND play")
+            .await
+            .last()
+            .unwrap()
+            .contains(" FAIL BOUNCER REGISTRATION_IS_COMPLETED BIND :")
+    );
+    let down = Health::Down { why: "gone".to_owned() };
+    served.double.state().accounts[1].health = down.clone();
+    served.double.tell(FeedEvent::Health("wechat:play".into(), down.into()));
+    let line = list.until("BOUNCER NETWORK play").await.pop().unwrap();
+    assert!(line.contains(";state=disconnected;") && line.ends_with(";error=gone"), "{line}");
+    let lines = list.ask("BOUNCER ADDNETWORK name=third").await;
+    assert!(lines.iter().any(|line| line == ":wx.test BOUNCER ADDNETWORK third"), "{lines:#?}");
+    assert!(
+        list.ask("BOUNCER ADDNETWORK host=x")
+            .await
+            .last()
+            .unwrap()
+            .contains(" NEED_ATTRIBUTE ADDNETWORK name :")
+    );
+    assert!(
+        list.ask("BOUNCER DELNETWORK no").await.last().unwrap().contains(" INVALID_NETID DELNETWORK no :")
+    );
 }
 
 #[tokio::test]

@@ -38,6 +38,7 @@ impl Session {
         if self.on_floor(id, |floor| floor.user_mode(None)).is_none() {
             self.numeric(id, n::RPL_UMODEIS, "+i");
         }
+        self.show_networks(id).await;
         self.show_local_channels(id);
         self.prepare_backlog(id).await;
         self.pump(id).await;
@@ -47,6 +48,11 @@ impl Session {
     pub(in crate::server) fn isupport(&mut self, id: ClientId) {
         for line in isupport::lines(&self.shared.config) {
             self.numeric(id, n::RPL_ISUPPORT, &line);
+        }
+        let has_networks = self.clients.get(&id).is_some_and(|client| client.has(Caps::BOUNCER));
+        if let (true, Some(account)) = (has_networks, self.account()) {
+            let token = format!("BOUNCER_NETID={} :are supported by this server", account.name());
+            self.numeric(id, n::RPL_ISUPPORT, &token);
         }
     }
 
