@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 use wxgate_contract::{
-    Answer, Ask, BoxFuture, Command, CommandError, Control, FeedEvent, NetworkId, Order, Reply, Request,
-    SignInStep, UserName,
+    Answer, Ask, BoxFuture, ChatRef, Command, CommandError, Control, FeedEvent, NetworkId, Order, Reply,
+    Request, SignInStep, UserName,
 };
 use wxgate_store::StoreError;
 
@@ -83,6 +83,10 @@ async fn run(bridge: &Arc<Bridge>, user: Option<UserName>, command: Command) -> 
         }
         Command::Ask { account, request } => {
             owned(bridge, user.as_ref(), &account)?;
+            if let Request::Read { chat, at } = &request {
+                let chat = ChatRef { network: account.clone(), chat: chat.clone() };
+                bridge.tell(FeedEvent::Read(chat, *at));
+            }
             ask(bridge, &account, request).await.map(Reply::Answer)
         }
     }

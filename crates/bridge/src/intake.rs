@@ -5,8 +5,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::time::Instant;
 use wxgate_contract::{
-    Batch, BoxFuture, Committed, DeliveryId, FarEnd, FarError, FeedEvent, Health, NetworkId, Outcome,
-    PersonKind, PostFate, SignInStep,
+    Batch, BoxFuture, ChatRef, Committed, DeliveryId, FarEnd, FarError, FeedEvent, Health, NetworkId,
+    Outcome, PersonKind, PostFate, SignInStep,
 };
 use wxgate_store::{AccountChange, CommitReport, Route, StoreError};
 
@@ -34,6 +34,8 @@ impl Bridge {
     async fn take_in(&self, network: &NetworkId, batch: Batch) -> Result<Committed, FarError> {
         let began = Instant::now();
         let own_name = own_name(&batch);
+        let mut batch = batch;
+        let read = std::mem::take(&mut batch.read);
         let report = self.store.commit_batch(network, batch, self.route()).await.map_err(far_error)?;
         let kept = report.committed.posts.iter().filter(|fate| matches!(fate, PostFate::Kept(_))).count();
         self.meter.committed(kept, report.committed.posts.len() - kept, began.elapsed());
@@ -41,7 +43,11 @@ impl Bridge {
             let change = AccountChange { own_name: Some(own_name), ..AccountChange::default() };
             self.store.set_account_state(network, change).await.map_err(far_error)?;
         }
-        Ok(self.announce(network, report).await)
+        let committed = self.announce(network, report).await;
+        for (chat, at) in read {
+            self.tell(FeedEvent::Read(ChatRef { network: network.clone(), chat }, at));
+        }
+        Ok(committed)
     }
 
     /// Tells faces and lanes what a commit brought. Nothing durable depends on it.

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::body::{Author, Body, Mention, Quote};
-use crate::ids::{ChatRef, DeliveryId, PostId, RemoteId};
+use crate::ids::{ChatKey, ChatRef, DeliveryId, PostId, RemoteId};
 use crate::media::PendingMedia;
 use crate::profile::{ChatProfile, PersonProfile};
 use crate::time::Timestamp;
@@ -62,6 +62,9 @@ pub struct Batch {
     pub notes: Vec<Note>,
     /// Attachments of these posts whose bytes still have to be fetched.
     pub media: Vec<PendingMedia>,
+    /// Chats that the owner read on another device, and up to when. Told to faces once the rest is
+    /// on disk, and not kept: the latest wins.
+    pub read: Vec<(ChatKey, Timestamp)>,
 }
 
 impl Batch {
@@ -72,6 +75,7 @@ impl Batch {
             && self.people.is_empty()
             && self.notes.is_empty()
             && self.media.is_empty()
+            && self.read.is_empty()
     }
 }
 

@@ -4,6 +4,7 @@ use tokio::sync::watch;
 
 use crate::context::BoxFuture;
 use crate::ids::{ChatKey, MediaId, NetworkId, PersonKey, PersonRef, RemoteId, UserName};
+use crate::time::Timestamp;
 
 /// What can be asked of the supervisor.
 #[derive(Clone, PartialEq, Eq)]
@@ -121,6 +122,13 @@ pub enum Request {
         request: RemoteId,
         /// Yes or no.
         verdict: Verdict,
+    },
+    /// Nothing is asked: the owner has read a chat here. Other faces hear of it in any case.
+    Read {
+        /// Which.
+        chat: ChatKey,
+        /// Up to when.
+        at: Timestamp,
     },
 }
 

@@ -112,6 +112,8 @@ pub enum FeedEvent {
     Health(NetworkId, Arc<Health>),
     /// An account was added for this person, or taken away.
     Accounts(UserName),
+    /// The owner has read a chat up to this time, on another device or on one of our faces.
+    Read(ChatRef, Timestamp),
 }
 
 /// The reading side for faces.

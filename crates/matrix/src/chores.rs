@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Notify;
-use wxgate_contract::{ChatRef, NetworkId, PersonRef, Stop};
+use wxgate_contract::{ChatRef, NetworkId, PersonRef, Stop, Timestamp};
 
 use crate::memory::{Ghost, Room};
 use crate::shared::Shared;
@@ -34,6 +34,10 @@ pub(crate) enum Chore {
     Picture(PersonRef),
     /// How an account is doing.
     Account(NetworkId),
+    /// The owner has read a chat elsewhere. The later of two comes later.
+    ReadElsewhere(ChatRef, Timestamp),
+    /// The owner has read a room up to an event.
+    ReadHere { room_id: String, user_id: String, event_id: String, at: Timestamp },
 }
 
 #[derive(Default)]
@@ -127,6 +131,10 @@ impl Shared {
             Chore::Room(chat) => Box::pin(self.furnish(chat)).await,
             Chore::Ghost(person) => Box::pin(self.dress(person)).await,
             Chore::Picture(person) => Box::pin(self.picture_ghost(person)).await,
+            Chore::ReadElsewhere(chat, at) => Box::pin(self.read_elsewhere(chat, *at)).await,
+            Chore::ReadHere { room_id, user_id, event_id, at } => {
+                Box::pin(self.read_here(room_id, user_id, event_id, *at)).await
+            }
             Chore::Account(account) => Box::pin(self.tell_state(account)).await,
         };
         match done {

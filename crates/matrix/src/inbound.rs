@@ -19,6 +19,8 @@ use serde_json::value::RawValue;
 use tokio::sync::{Notify, mpsc, oneshot};
 use wxgate_contract::{Batch, FarError, Note, PendingMedia, Post, Stop};
 
+use crate::chores::Chore;
+use crate::names::Who;
 use crate::shared::Shared;
 use crate::trouble::Trouble;
 use effects::Effect;
@@ -151,7 +153,7 @@ impl Inbound {
             self.files.notify_one();
         }
         for raw in words.ephemeral.as_ref().unwrap_or(&words.unstable_ephemeral) {
-            draft.effects.extend(effects::ephemeral(raw));
+            self.take_receipts(raw);
         }
         for effect in draft.effects {
             if self.is_new(&effect) && self.effects.send(effect).await.is_err() {
@@ -159,6 +161,16 @@ impl Inbound {
             }
         }
         Taken::Safe
+    }
+
+    /// Read marks of people; those of ghosts and the bot are our own.
+    fn take_receipts(&self, raw: &RawValue) {
+        for chore in effects::receipts(raw) {
+            if matches!(&chore, Chore::ReadHere { user_id, .. } if self.shared.names.who(user_id) == Who::Human)
+            {
+                self.shared.chores.add(chore);
+            }
+        }
     }
 
     /// One event; whatever it is, it does not fail the transaction by itself.

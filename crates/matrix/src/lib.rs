@@ -26,6 +26,7 @@ mod owners;
 mod provisioning;
 mod puppet;
 mod puppets;
+mod read;
 mod registration;
 mod rooms;
 mod run;

@@ -229,6 +229,8 @@ pub(crate) struct Memory {
     pub(crate) spaces: Shelf<Space>,
     /// Addresses of pictures by the hash of their bytes.
     pub(crate) pictures: Shelf<String>,
+    /// Marks that are known on both sides, as room and event.
+    marks: Mutex<Recent<()>>,
     /// Rooms that were seen to be well in this run.
     checked: Mutex<Recent<()>>,
     // Held over a read and a write of one room's note: two parts of the run change different
@@ -251,6 +253,7 @@ impl Memory {
             chats: Shelf::new("chat"),
             spaces: Shelf::new("space"),
             pictures: Shelf::new("picture"),
+            marks: Mutex::new(Recent { young: HashMap::new(), old: HashMap::new() }),
             checked: Mutex::new(Recent { young: HashMap::new(), old: HashMap::new() }),
             room_notes: tokio::sync::Mutex::new(()),
             foreign: Mutex::new(Recent { young: HashMap::new(), old: HashMap::new() }),
@@ -265,6 +268,15 @@ impl Memory {
 
     pub(crate) fn note_foreign(&self, room_id: &str) {
         self.foreign.lock().unwrap_or_else(PoisonError::into_inner).put(room_id.to_owned(), Arc::new(()));
+    }
+
+    /// False when the mark was known.
+    pub(crate) fn note_mark(&self, room_id: &str, event_id: &str) -> bool {
+        let key = format!("{room_id} {event_id}");
+        let mut marks = self.marks.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_new = marks.get(&key).is_none();
+        marks.put(key, Arc::new(()));
+        is_new
     }
 
     pub(crate) fn is_checked(&self, room_id: &str) -> bool {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use ring::digest::{SHA256, digest};
-use wechat_proto::endpoint::{GetHeadImg, GetIcon, MEDIA_TIMEOUT};
+use wechat_proto::endpoint::{GetHeadImg, GetIcon, MEDIA_TIMEOUT, Notify, StatusNotify};
 use wechat_proto::{Endpoint, UserName};
 use wxgate_contract::{
     Answer, Ask, ChatKey, CommandError, FarEnd, MediaId, MediaVault, NetworkId, Request, Subject,
@@ -41,6 +41,10 @@ impl Asked {
                 Some(why) => Err(CommandError::Failed(why)),
                 None => self.avatar(subject).await.map(Answer::Media),
             },
+            Request::Read { chat, .. } => match self.away() {
+                Some(why) => Err(CommandError::Failed(why)),
+                None => self.read(chat).await.map(|()| Answer::Done),
+            },
             Request::Bring { .. }
             | Request::Remove { .. }
             | Request::Retitle { .. }
@@ -64,6 +68,22 @@ impl Asked {
             Standing::Online => None,
             Standing::Out { why } | Standing::Away { why } => Some(why.clone()),
         }
+    }
+
+    /// Tells the phone that a chat was read here. Of a chat that this login has not seen nothing can
+    /// be told, and nothing was read.
+    async fn read(&self, chat: &ChatKey) -> Result<(), CommandError> {
+        let failed = |why: String| CommandError::Failed(why);
+        let note = self.far.note(&self.network, &roster::lasting_note(chat.as_str())).await;
+        let note = note.map_err(|error| failed(error.to_string()))?;
+        let known = note.and_then(|note| serde_json::from_slice::<Lasting>(&note).ok());
+        let Some(known) = known.filter(|known| known.generation == self.live.generation()) else {
+            return Ok(());
+        };
+        let own = self.live.own().user_name;
+        let notify = StatusNotify { own: &own, notify: Notify::Read(&known.user_name) };
+        let told = self.transport.call(&self.live, &notify).await;
+        told.map(drop).map_err(|error| failed(error.to_string()))
     }
 
     async fn avatar(&self, subject: &Subject) -> Result<Option<MediaId>, CommandError> {

@@ -110,12 +110,31 @@ impl Inbound {
         for message in &decoded {
             self.learn_names(message, &login, &mut draft).await?;
         }
+        self.apply_read(&decoded, &login, &mut draft).await?;
         for (at, message) in decoded.into_iter().enumerate() {
             if let Some(post) = self.post(&message, changes.messages.get(at), &login, &mut draft).await? {
                 draft.batch.posts.push(post);
             }
         }
         Ok(draft)
+    }
+
+    /// Chats that were opened on the phone: they are read up to then.
+    async fn apply_read(
+        &mut self,
+        messages: &[Message],
+        login: &Login<'_>,
+        draft: &mut Draft,
+    ) -> Result<(), FarError> {
+        for message in messages {
+            let Said::Status(Status::Opened(chat)) = &message.body else { continue };
+            let key = name_note(login.generation, chat);
+            if let Some(named) = self.roster.look_up(draft, vec![key.clone()]).await?.remove(&key) {
+                let at = Timestamp(message.created_s.saturating_mul(1000));
+                draft.batch.read.push((ChatKey::from(named.key.as_str()), at));
+            }
+        }
+        Ok(())
     }
 
     /// Chats and speakers of these messages that nobody knows yet, as names to fetch: the group

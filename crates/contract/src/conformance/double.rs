@@ -337,6 +337,9 @@ impl FarEnd for Double {
             }
             self.0.vault.announce(network, batch.media);
             shown.into_iter().for_each(|item| self.tell(FeedEvent::Shown(item)));
+            for (chat, at) in batch.read {
+                self.tell(FeedEvent::Read(ChatRef { network: network.clone(), chat }, at));
+            }
             self.changed();
             Ok(committed)
         })

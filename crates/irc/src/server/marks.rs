@@ -5,7 +5,7 @@ use wxgate_contract::{Batch, ChatKey, Note, Timestamp};
 
 use super::caps::Caps;
 use super::commands::Turn;
-use super::registry::ClientId;
+use super::registry::{ClientId, ReadMark};
 use super::roster::ChannelIx;
 use super::session::Session;
 use super::stamp;
@@ -50,15 +50,47 @@ impl Session {
             // It only moves forward; the client learns where it stands.
             return self.tell_mark(id, &name, before);
         }
-        if self.account().is_some() {
-            let key = self.roster.note_key("read", chat.as_str());
-            let notes = vec![Note { key, value: Some(Bytes::from(at.ms().to_string())), is_secret: false }];
-            if let Err(error) = self.commit(Batch { notes, ..Batch::default() }).await {
-                let text = format!("The mark could not be stored: {error}");
-                return self.fails(id, "MARKREAD", "INTERNAL_ERROR", &[&name], &text);
-            }
+        if let Err(error) = self.keep_mark(&chat, at).await {
+            let text = format!("The mark could not be stored: {error}");
+            return self.fails(id, "MARKREAD", "INTERNAL_ERROR", &[&name], &text);
         }
+        self.tell_read(&chat, at);
         self.marks.insert(chat, at);
+        for client in self.client_ids() {
+            self.tell_mark(client, &name, Some(at));
+        }
+    }
+
+    async fn keep_mark(&self, chat: &ChatKey, at: Timestamp) -> Result<(), super::session::Unstored> {
+        if self.account().is_none() {
+            return Ok(());
+        }
+        let key = self.roster.note_key("read", chat.as_str());
+        let notes = vec![Note { key, value: Some(Bytes::from(at.ms().to_string())), is_secret: false }];
+        self.commit(Batch { notes, ..Batch::default() }).await
+    }
+
+    /// Tells the account that its owner has read a chat; windows that are no chats stay here. The
+    /// answer says nothing that anybody waits for, so nobody does.
+    fn tell_read(&mut self, chat: &ChatKey, at: Timestamp) {
+        let Some(account) = self.account().cloned() else { return };
+        let is_chat = self.roster.by_chat(chat).is_some() || self.roster.by_private_chat(chat).is_some();
+        if is_chat {
+            // Full means that the phone learns it with the next mark.
+            let _ = self.shared.marks.try_send(ReadMark { account, chat: chat.clone(), at });
+        }
+    }
+
+    /// The owner has read a chat on another device or face.
+    pub(super) async fn read_elsewhere(&mut self, chat: &ChatKey, at: Timestamp) {
+        if self.marks.get(chat).is_some_and(|before| at <= *before) {
+            return;
+        }
+        if let Err(error) = self.keep_mark(chat, at).await {
+            tracing::warn!(%error, "a read mark could not be stored");
+        }
+        self.marks.insert(chat.clone(), at);
+        let name = self.window_name(chat);
         for client in self.client_ids() {
             self.tell_mark(client, &name, Some(at));
         }

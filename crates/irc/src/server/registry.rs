@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::JoinSet;
 use wxgate_contract::{
-    Answer, Clock, CommandError, Control, Directory, FarEnd, FeedEvent, MediaVault, NetworkId, RemoteId,
-    SignInStep, Stop, Timestamp, UserName,
+    Answer, ChatKey, Clock, CommandError, Control, Directory, FarEnd, FeedEvent, MediaVault, NetworkId,
+    RemoteId, SignInStep, Stop, Timestamp, UserName,
 };
 
 use super::caps::Negotiation;
@@ -95,6 +95,8 @@ pub(super) struct Shared {
     pub(super) registry: Registry,
     /// Where users see each other; `None` when they do not.
     pub(super) hall: Option<Hall>,
+    /// Read marks on their way to the accounts.
+    pub(super) marks: mpsc::Sender<ReadMark>,
     run_id: String,
     counter: AtomicU64,
 }
@@ -109,6 +111,15 @@ pub(super) struct Parts {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) stop: Stop,
     pub(super) seed: [u8; 32],
+    pub(super) marks: mpsc::Sender<ReadMark>,
+}
+
+/// How far the owner of an account has read a chat.
+#[derive(Debug)]
+pub(super) struct ReadMark {
+    pub(super) account: NetworkId,
+    pub(super) chat: ChatKey,
+    pub(super) at: Timestamp,
 }
 
 impl Shared {
@@ -129,6 +140,7 @@ impl Shared {
             control: parts.control,
             clock: parts.clock,
             stop: parts.stop,
+            marks: parts.marks,
             started,
             registry: Registry::default(),
             counter: AtomicU64::new(1),
@@ -258,6 +270,7 @@ impl Registry {
                         state.sessions.iter().filter(|(key, _)| key.account.is_none() && key.guest.is_none());
                     lists.for_each(|(_, handle)| handle.give(event));
                 }
+                FeedEvent::Read(chat, _) => state.give(&chat.network, event),
                 FeedEvent::Accounts(user) => {
                     let theirs = state.sessions.iter().filter(|(key, _)| key.user == *user);
                     theirs.for_each(|(_, handle)| handle.give(event));

@@ -9,17 +9,19 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{broadcast, mpsc};
 use tokio::task::JoinSet;
 use wxgate_contract::{
-    Adapter, AdapterContext, AdapterError, BoxFuture, Capabilities, FeedEvent, Health, NetworkId, Order,
-    Outcome, Stop, Stopped,
+    Adapter, AdapterContext, AdapterError, BoxFuture, Capabilities, Command, FeedEvent, Health, NetworkId,
+    Order, Outcome, Request, Stop, Stopped,
 };
 
 use super::config::IrcServerConfig;
 use super::connection;
-use super::registry::{Parts, Shared};
+use super::registry::{Parts, ReadMark, Shared};
 use super::tls::Certificate;
 
 /// Events taken from the feed at once.
 const FEED_CHUNK: usize = 512;
+/// Read marks that may wait; what does not fit is told with the next one. Chosen.
+const MARKS: usize = 64;
 /// How long clients have to take their farewell.
 const GRACE: Duration = Duration::from_secs(2);
 /// Pause after an accept that failed (no descriptors left): trying at once would only spin.
@@ -78,7 +80,9 @@ async fn run(config: IrcServerConfig, ctx: AdapterContext) -> Result<Stopped, Ad
         tracing::info!(%address, "the IRC server listens");
     }
     let AdapterContext { network, far, media, directory, control, orders, clock, seed, stop, .. } = ctx;
-    let parts = Parts { config, network, far, media, directory, control, clock, stop: stop.clone(), seed };
+    let (marks, marked) = mpsc::channel(MARKS);
+    let parts =
+        Parts { config, network, far, media, directory, control, clock, stop: stop.clone(), seed, marks };
     let shared = Arc::new(Shared::new(parts));
     shared.far.health(&shared.network, Health::Up);
 
@@ -92,6 +96,7 @@ async fn run(config: IrcServerConfig, ctx: AdapterContext) -> Result<Stopped, Ad
     drop(accepted_tx);
     tasks.spawn(distribute(Arc::clone(&shared), feed));
     tasks.spawn(refuse_orders(Arc::clone(&shared), orders));
+    tasks.spawn(tell_marks(Arc::clone(&shared), marked));
 
     let mut connections = JoinSet::new();
     loop {
@@ -180,6 +185,17 @@ async fn distribute(shared: Arc<Shared>, mut feed: broadcast::Receiver<FeedEvent
         }
         shared.registry.feed(&chunk);
         chunk.clear();
+    }
+}
+
+/// Tells accounts how far their owners have read. A courtesy to the phone: an account that is not
+/// online hears nothing of it.
+async fn tell_marks(shared: Arc<Shared>, mut marked: mpsc::Receiver<ReadMark>) {
+    while let Some(ReadMark { account, chat, at }) = marked.recv().await {
+        let command = Command::Ask { account, request: Request::Read { chat, at } };
+        if let Err(error) = shared.control.run(None, command).await {
+            tracing::debug!(%error, "an account was not told what was read");
+        }
     }
 }
 

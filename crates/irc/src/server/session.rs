@@ -510,6 +510,7 @@ impl Session {
                 self.accounts_changed().await;
                 self.networks_changed().await;
             }
+            FeedEvent::Read(chat, at) => self.read_elsewhere(&chat.chat, at).await,
         }
     }
 

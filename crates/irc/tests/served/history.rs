@@ -1,4 +1,4 @@
-use wxgate_contract::{Author, Body, Fate, PostId, Quote, Timestamp};
+use wxgate_contract::{Author, Body, ChatRef, Command, Fate, FeedEvent, PostId, Quote, Request, Timestamp};
 
 use crate::client::{Client, NOW_MS, PATIENCE, Served, config, said, serve, world};
 
@@ -281,4 +281,29 @@ async fn quotes_go_both_ways() {
         (item.post.author.clone(), item.fate.clone(), item.post.quote.clone()),
         (Author::Owner, Fate::Said, None)
     );
+}
+
+#[tokio::test]
+async fn read_marks_cross_to_the_account_and_come_from_it() {
+    let double = world();
+    let served = serve(double.clone(), config()).await;
+    let mut client = Client::login(&served, "one", CAPS).await;
+    client.ask(&format!("MARKREAD #家 {}", time(5))).await;
+    let asked = |state: &mut wxgate_contract::conformance::State| {
+        let read = |command: &&Command| matches!(command, Command::Ask { request: Request::Read { .. }, .. });
+        state.commands.iter().find(read).cloned()
+    };
+    let Command::Ask { account, request: Request::Read { chat, at } } =
+        double.wait_for(PATIENCE, asked).await
+    else {
+        unreachable!()
+    };
+    // Further on, on the phone.
+    let later = at.after(std::time::Duration::from_secs(4));
+    let chat = ChatRef { network: account, chat };
+    double.tell(FeedEvent::Read(chat.clone(), later));
+    let lines = client.until("MARKREAD #家").await;
+    assert_eq!(lines.last().unwrap(), ":wx.test MARKREAD #家 timestamp=2023-11-14T22:13:29.000Z");
+    double.tell(FeedEvent::Read(chat, at));
+    assert!(client.sync().await.is_empty(), "it does not move back");
 }

@@ -67,6 +67,45 @@ impl Endpoint for Receipt<'_> {
     }
 }
 
+/// `POST /v3/rooms/{room}/read_markers`: the line up to which a user has read, and their receipt.
+pub(crate) struct ReadMarkers<'a> {
+    pub(crate) room_id: &'a str,
+    pub(crate) event_id: &'a str,
+}
+
+impl Endpoint for ReadMarkers<'_> {
+    const NAME: &'static str = "read markers";
+    type Reply = Nothing;
+
+    fn call(&self) -> Call {
+        let body = json!({ "m.fully_read": self.event_id, "m.read": self.event_id });
+        Call::post("/_matrix/client/v3/rooms", &[self.room_id, "read_markers"], &body)
+    }
+}
+
+/// `GET /v3/rooms/{room}/messages`, backwards: the newest events.
+pub(crate) struct Newest<'a> {
+    pub(crate) room_id: &'a str,
+    pub(crate) limit: u32,
+}
+
+#[derive(Debug, serde::Deserialize)]
+pub(crate) struct Chunk {
+    #[serde(default)]
+    pub(crate) chunk: Vec<Value>,
+}
+
+impl Endpoint for Newest<'_> {
+    const NAME: &'static str = "newest messages";
+    type Reply = Chunk;
+
+    fn call(&self) -> Call {
+        Call::get("/_matrix/client/v3/rooms", &[self.room_id, "messages"])
+            .with_query("dir", "b")
+            .with_query("limit", self.limit.to_string())
+    }
+}
+
 /// `GET /v3/rooms/{room}/event/{event}`.
 pub(crate) struct GetEvent<'a> {
     pub(crate) room_id: &'a str,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::Value;
 use serde_json::value::RawValue;
 use tokio::sync::mpsc;
-use wxgate_contract::Stop;
+use wxgate_contract::{Stop, Timestamp};
 
 use super::event::Event;
 use crate::api::membership::{Join, Leave};
@@ -99,9 +99,26 @@ impl Effect {
     }
 }
 
-/// What follows from something that is not durable (receipts, typing).
-pub(super) fn ephemeral(_raw: &RawValue) -> Option<Effect> {
-    None
+/// What follows from something that is not durable. Typing does not cross: WeChat's web side shows
+/// none, and a puppet's could not be told from the user's own.
+/// Source: client-server API, "m.receipt".
+pub(super) fn receipts(raw: &RawValue) -> Vec<Chore> {
+    let Ok(event) = serde_json::from_str::<Value>(raw.get()) else { return Vec::new() };
+    if event.get("type").is_none_or(|kind| kind != "m.receipt") {
+        return Vec::new();
+    }
+    let room_id = event.get("room_id").and_then(Value::as_str).unwrap_or_default();
+    let mut chores = Vec::new();
+    for (event_id, by_kind) in event.get("content").and_then(Value::as_object).into_iter().flatten() {
+        // A private receipt is one that nobody else is to see.
+        let readers = by_kind.get("m.read").and_then(Value::as_object);
+        for (user_id, receipt) in readers.into_iter().flatten() {
+            let at = Timestamp(receipt.get("ts").and_then(Value::as_i64).unwrap_or(0));
+            let (room_id, user_id, event_id) = (room_id.to_owned(), user_id.clone(), event_id.clone());
+            chores.push(Chore::ReadHere { room_id, user_id, event_id, at });
+        }
+    }
+    chores
 }
 
 /// Does effects, in order, until the end.

@@ -3,10 +3,12 @@
 use std::sync::Arc;
 
 use serde_json::json;
-use wxgate_contract::{Answer, Body, ChatKey, FeedEvent, MediaId, NetworkId, PersonKey};
+use wxgate_contract::{
+    Answer, Body, ChatKey, Command, FeedEvent, MediaId, NetworkId, PersonKey, Request, Timestamp,
+};
 use wxgate_matrix::Secret;
 
-use super::scene::{ACCOUNT, ALICE, Scene, by, group, person, post};
+use super::scene::{ACCOUNT, ALICE, SAID_AT, Scene, by, group, person, post};
 use super::stub::{PUPPET_TOKEN, World};
 
 fn state_of(world: &World, room_id: &str, kind: &str, key: &str) -> Option<serde_json::Value> {
@@ -181,5 +183,54 @@ async fn a_chat_that_never_spoke_has_no_room() {
     let keys: Vec<ChatKey> = scene.double.state().chats.keys().map(|(_, key)| key.clone()).collect();
     assert!(keys.contains(&"g9".into()));
     assert_eq!(scene.stub().world().room_of("wechat_alice_g9"), None);
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn what_is_read_on_the_phone_is_read_in_the_room() {
+    let scene = Scene::start_with(|config| config.puppet_token = Secret::new(PUPPET_TOKEN)).await;
+    let room_id = scene.open_group().await;
+    let ids = scene.deliver(post("g1", "2", by("p-bob", "Bob"), Body::text("read me"))).await;
+    scene.double.tell(FeedEvent::Read(super::scene::chat("g1"), Timestamp(SAID_AT)));
+    let read = |world: &mut World| {
+        let (user, event) = world.rooms[&room_id].receipts.last()?.clone();
+        (user == ALICE).then_some(event)
+    };
+    assert_eq!(scene.stub().wait_for(read).await, ids[0]);
+    // The mark comes back as the owner's receipt, and goes no further.
+    scene.stub().receipt(ALICE, &room_id, &ids[0], SAID_AT);
+    let typed = scene.stub().say(ALICE, &room_id, "typed");
+    scene.stub().receipt(ALICE, &room_id, &typed, SAID_AT + 5000);
+    let asked = |state: &mut wxgate_contract::conformance::State| {
+        let reads = state.commands.iter().filter_map(|command| match command {
+            Command::Ask { request: Request::Read { chat, at }, .. } => Some((chat.clone(), *at)),
+            _ => None,
+        });
+        let reads: Vec<_> = reads.collect();
+        (!reads.is_empty()).then_some(reads)
+    };
+    let reads = scene.double.wait_for(super::stub::PATIENCE, asked).await;
+    assert_eq!(reads, [(ChatKey::from("g1"), Timestamp(SAID_AT + 5000))]);
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn only_the_owner_reads_for_the_account() {
+    let scene = Scene::start().await;
+    let room_id = scene.open_group().await;
+    scene.stub().human("@other:test");
+    scene.stub().receipt("@other:test", &room_id, "$1", 1);
+    scene.stub().receipt(ALICE, &room_id, "$1", 2);
+    let reads = |state: &mut wxgate_contract::conformance::State| {
+        let is_read =
+            |command: &&Command| matches!(command, Command::Ask { request: Request::Read { .. }, .. });
+        state.commands.iter().find(is_read).cloned()
+    };
+    let Command::Ask { request: Request::Read { at, .. }, .. } =
+        scene.double.wait_for(super::stub::PATIENCE, reads).await
+    else {
+        unreachable!()
+    };
+    assert_eq!(at, Timestamp(2));
     scene.end().await;
 }

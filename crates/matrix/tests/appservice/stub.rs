@@ -137,6 +137,17 @@ impl Stub {
         self.changed();
     }
 
+    /// A person's client says how far they have read.
+    pub(crate) fn receipt(&self, user_id: &str, room_id: &str, event_id: &str, ts: i64) {
+        let read = json!({ "m.read": { user_id: { "ts": ts } } });
+        let event = json!({ "type": "m.receipt", "room_id": room_id, "content": { event_id: read } });
+        let mut world = self.world();
+        let id = world.next().to_string();
+        world.queue.push_back((id, json!({ "events": [], "ephemeral": [event] })));
+        drop(world);
+        self.changed();
+    }
+
     /// The texts in a room, oldest first, with their senders.
     pub(crate) fn texts(&self, room_id: &str) -> Vec<(String, String)> {
         self.world().texts(room_id)

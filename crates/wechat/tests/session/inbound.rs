@@ -1,6 +1,11 @@
 //! What people say reaches the far end.
 
-use wxgate_contract::{AttachmentKind, Author, Body, MediaState, MediaVault};
+use tokio::sync::mpsc;
+use wxgate_contract::conformance::stories::PATIENCE;
+use wxgate_contract::{
+    Answer, Ask, AttachmentKind, Author, Body, Directory, FeedEvent, MediaState, MediaVault, Order, Request,
+    Timestamp,
+};
 use wxgate_simulator::{AccountSpec, Kind, Who};
 
 use crate::stage::{ALICE, Stage, world_config};
@@ -181,4 +186,37 @@ async fn every_kind_of_message_is_shown_as_something() {
     let request = Kind::FriendRequest { nick: text("Cai"), greeting: text("我是蔡") };
     let post = stage.post(stage.said(anna, anna, request)).await;
     assert_eq!(post.body, Body::FriendRequest { name: "Cai".into(), greeting: "我是蔡".into() });
+}
+
+#[tokio::test]
+async fn a_chat_that_is_opened_on_the_phone_is_read_here() {
+    let stage = Stage::online().await;
+    let anna = Who::Contact(0);
+    stage.post(stage.say(anna, anna, "hi")).await;
+    let mut feed = stage.double.subscribe();
+    stage.said(anna, Who::Own, Kind::PhoneState { code: 2 });
+    let read = async {
+        loop {
+            if let FeedEvent::Read(chat, at) = feed.recv().await.unwrap() {
+                return (chat.chat, at);
+            }
+        }
+    };
+    let (chat, at) = tokio::time::timeout(PATIENCE, read).await.unwrap();
+    assert_eq!(chat, stage.chat(anna));
+    assert!(at.ms() > 0);
+}
+
+#[tokio::test]
+async fn a_chat_that_is_read_here_is_read_on_the_phone() {
+    let stage = Stage::online().await;
+    let anna = Who::Contact(0);
+    stage.post(stage.say(anna, anna, "hi")).await;
+    let request = Request::Read { chat: stage.chat(anna), at: Timestamp(1) };
+    let (answer, mut answers) = mpsc::channel(1);
+    stage.order(Order::Ask(Ask { request, answer })).await;
+    assert_eq!(answers.recv().await, Some(Ok(Answer::Done)));
+    let entries = stage.world.ledger(ALICE, 0, 1000).unwrap();
+    assert!(entries.iter().any(|entry| entry.kind == "read" && entry.chat == anna));
+    stage.no_violation();
 }

@@ -289,6 +289,17 @@ fn in_room(world: &mut World, q: &Question<'_>, method: &str, room_id: &str, res
             q.remember(world, &event_id);
             (200, json!({ "event_id": event_id }))
         }
+        ("GET", ["messages"]) => {
+            let events = &world.rooms[room_id].events;
+            let limit = q.query.get("limit").and_then(|limit| limit.parse().ok()).unwrap_or(10);
+            let newest: Vec<Value> = events.iter().rev().take(limit).cloned().collect();
+            (200, json!({ "chunk": newest }))
+        }
+        ("POST", ["read_markers"]) => {
+            let receipt = (q.user.to_owned(), body["m.read"].as_str().unwrap_or_default().to_owned());
+            world.rooms.get_mut(room_id).unwrap().receipts.push(receipt);
+            (200, json!({}))
+        }
         ("POST", ["receipt", "m.read", event]) => {
             let receipt = (q.user.to_owned(), (*event).to_owned());
             world.rooms.get_mut(room_id).unwrap().receipts.push(receipt);
