@@ -23,6 +23,7 @@ use crate::wiring::{self, Parts};
 
 /// What anybody who reaches `web.listen` may ask.
 pub(crate) fn public(parts: Arc<Parts>) -> Router {
+    let managers = parts.managers.clone().unwrap_or_default();
     Router::new()
         .route("/", get(pages::status))
         .route("/style.css", get(pages::style))
@@ -33,6 +34,7 @@ pub(crate) fn public(parts: Arc<Parts>) -> Router {
         .route("/media/{token}/{name}", get(media::fetch))
         .fallback(pages::nothing_here)
         .with_state(parts)
+        .merge(managers)
 }
 
 /// What the owner of the socket may ask.

@@ -60,6 +60,8 @@ pub(crate) struct Parts {
     pub(crate) irc_tls: Vec<SocketAddr>,
     /// Where the homeserver delivers events.
     pub(crate) matrix: Option<SocketAddr>,
+    /// What bridge managers ask, when the application service runs.
+    pub(crate) managers: Option<axum::Router>,
     pub(crate) stop: Stop,
 }
 
@@ -99,7 +101,7 @@ pub(crate) async fn start(settings: &Settings) -> Result<Gateway, Failure> {
         let irc = add_irc(settings, &bridge).await?;
         Ok::<_, Failure>((irc, matrix::add(settings, &bridge).await?))
     };
-    let ((irc, irc_tls), matrix) = match faces.await {
+    let ((irc, irc_tls), mirror) = match faces.await {
         Ok(bound) => bound,
         Err(failure) => {
             bridge.shutdown().await;
@@ -107,6 +109,7 @@ pub(crate) async fn start(settings: &Settings) -> Result<Gateway, Failure> {
             return Err(failure);
         }
     };
+    let (matrix, managers) = mirror.unzip();
     // An account whose removal a crash cut short is removed whole now.
     for account in bridge.store().leaving_accounts().await.map_err(store_failure)? {
         bridge.store().remove_account(&account).await.map_err(store_failure)?;
@@ -126,6 +129,7 @@ pub(crate) async fn start(settings: &Settings) -> Result<Gateway, Failure> {
         irc,
         irc_tls,
         matrix,
+        managers,
         stop: token,
     });
     let tasks = serve_all(settings, &parts, web_listener, socket);

@@ -51,6 +51,11 @@ async fn a_bridge_manager_signs_somebody_in_and_finds_their_contacts() -> Result
         let me = manager.get("/whoami").await?;
         ensure!(me["bridge_bot"] == BOT && me["logins"] == json!([]), "{me}");
         ensure!(me["login_flows"][0]["id"] == "qr" && me["command_prefix"] == "!wx", "{me}");
+        // The same on the listener for pages, which keeps its own.
+        let bearer = format!("Bearer {}", manager.token);
+        let same = ground.gateway.get("/_matrix/provision/v3/whoami", &[("authorization", &bearer)]).await?;
+        ensure!(same.good("whoami")?.json()? == me, "another answer on the other listener");
+        ensure!(ground.gateway.get("/healthz", &[]).await?.status == 200, "no health any more");
         strangers(&ground, &manager).await?;
         sign_in(&ground, &manager).await?;
         contacts(&ground, &manager).await?;

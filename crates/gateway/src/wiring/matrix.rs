@@ -110,7 +110,10 @@ pub(crate) fn registration(settings: &Settings, double_puppets: bool) -> Result<
 
 /// Adds the application service and waits until it listens. The homeserver may be away: then
 /// what is said waits.
-pub(super) async fn add(settings: &Settings, bridge: &Arc<Bridge>) -> Result<Option<SocketAddr>, Failure> {
+pub(super) async fn add(
+    settings: &Settings,
+    bridge: &Arc<Bridge>,
+) -> Result<Option<(SocketAddr, axum::Router)>, Failure> {
     let section = &settings.matrix.appservice;
     if !section.enabled {
         return Ok(None);
@@ -130,6 +133,9 @@ pub(super) async fn add(settings: &Settings, bridge: &Arc<Bridge>) -> Result<Opt
         ..complete(settings)?
     };
     let network = config.network.clone();
-    bridge.add_network(Arc::new(MatrixAdapter::new(config)), None);
-    until_bound(bridge, &network, "the Matrix application service", told).await.map(Some)
+    let adapter = MatrixAdapter::new(config);
+    let managers = adapter.provisioning();
+    bridge.add_network(Arc::new(adapter), None);
+    let address = until_bound(bridge, &network, "the Matrix application service", told).await?;
+    Ok(Some((address, managers)))
 }
