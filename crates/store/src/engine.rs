@@ -51,7 +51,8 @@ const READERS: u32 = 4;
 const WRITER_PRAGMAS: &str = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
     PRAGMA wal_autocheckpoint = 4000; PRAGMA journal_size_limit = 33554432; \
     PRAGMA cache_size = -16384; PRAGMA temp_store = MEMORY";
-const READER_PRAGMAS: &str = "PRAGMA query_only = 1; PRAGMA cache_size = -4096";
+// Readers look up single rows; what they need again is in the system's cache.
+const READER_PRAGMAS: &str = "PRAGMA query_only = 1; PRAGMA cache_size = -512";
 
 impl Address {
     pub(crate) fn new(url: &StoreUrl, data_dir: &Path) -> Result<Self, StoreError> {

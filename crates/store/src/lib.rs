@@ -28,6 +28,7 @@ mod rows;
 mod seal;
 mod sql;
 mod store;
+mod tx;
 mod url;
 mod users;
 mod writer;

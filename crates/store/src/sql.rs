@@ -79,22 +79,31 @@ impl Many {
         self.values.extend(row);
     }
 
+    /// The statements that do it for all rows.
+    pub(crate) fn into_statements(self, marks: Marks) -> Vec<Statement> {
+        let mut statements = Vec::new();
+        let mut rows = self.values.len().checked_div(self.width).unwrap_or(0);
+        let mut values = self.values.into_iter();
+        while rows > 0 {
+            let step = step(rows);
+            rows -= step;
+            let values = values.by_ref().take(step * self.width).collect();
+            let text = text(self.head, self.tail, self.width, step, marks);
+            statements.push(Statement { text, values, rows: step });
+        }
+        statements
+    }
+
     /// Runs it for all rows and gives what it returns.
     pub(crate) async fn fetch(
         self,
         conn: &mut AnyConnection,
         doing: &'static str,
     ) -> Result<Vec<AnyRow>, StoreError> {
-        let marks = Marks::of(conn);
         let mut found = Vec::new();
-        let mut rows = self.values.len().checked_div(self.width).unwrap_or(0);
-        let mut values = self.values.into_iter();
-        while rows > 0 {
-            let step = step(rows);
-            rows -= step;
-            let arguments = bind(values.by_ref().take(step * self.width)).sql(doing)?;
-            let text = text(self.head, self.tail, self.width, step, marks);
-            let query = sqlx::query_with(AssertSqlSafe(text), arguments);
+        for statement in self.into_statements(Marks::of(conn)) {
+            let arguments = bind(statement.values.into_iter()).sql(doing)?;
+            let query = sqlx::query_with(AssertSqlSafe(statement.text), arguments);
             found.extend(query.fetch_all(&mut *conn).await.sql(doing)?);
         }
         Ok(found)
@@ -102,16 +111,10 @@ impl Many {
 
     /// Runs it for all rows and says how many rows it changed.
     pub(crate) async fn run(self, conn: &mut AnyConnection, doing: &'static str) -> Result<u64, StoreError> {
-        let marks = Marks::of(conn);
         let mut changed = 0;
-        let mut rows = self.values.len().checked_div(self.width).unwrap_or(0);
-        let mut values = self.values.into_iter();
-        while rows > 0 {
-            let step = step(rows);
-            rows -= step;
-            let arguments = bind(values.by_ref().take(step * self.width)).sql(doing)?;
-            let text = text(self.head, self.tail, self.width, step, marks);
-            let query = sqlx::query_with(AssertSqlSafe(text), arguments);
+        for statement in self.into_statements(Marks::of(conn)) {
+            let arguments = bind(statement.values.into_iter()).sql(doing)?;
+            let query = sqlx::query_with(AssertSqlSafe(statement.text), arguments);
             changed += query.execute(&mut *conn).await.sql(doing)?.rows_affected();
         }
         Ok(changed)
@@ -123,17 +126,60 @@ fn step(rows: usize) -> usize {
     rows.checked_ilog2().map_or(1, |bits| 1 << bits).min(MOST_ROWS)
 }
 
+/// One text with its values.
+pub(crate) struct Statement {
+    pub(crate) text: String,
+    pub(crate) values: Vec<Value>,
+    pub(crate) rows: usize,
+}
+
+impl Statement {
+    /// A statement without values.
+    pub(crate) fn plain(text: &str) -> Self {
+        Self { text: text.to_owned(), values: Vec::new(), rows: 0 }
+    }
+
+    /// Puts `next` behind it.
+    pub(crate) fn join(&mut self, next: Self) {
+        self.text.push_str("; ");
+        self.text.push_str(&next.text);
+        self.values.extend(next.values);
+    }
+}
+
+/// What a statement gave.
+#[derive(Default)]
+pub(crate) struct Answer {
+    pub(crate) rows: Vec<AnyRow>,
+    /// Rows that were written; says nothing after a question that writes none.
+    pub(crate) changed: u64,
+}
+
+impl Answer {
+    /// The answers of two parts of one question.
+    pub(crate) fn and(mut self, next: Self) -> Self {
+        self.rows.extend(next.rows);
+        self.changed += next.changed;
+        self
+    }
+}
+
 /// How parameters are written. SQLite takes `$1` for a name and looks names up one after the
 /// other; with a thousand of them that was a quarter of all the writer's time. Both ways count
 /// in the order of the values, so it is still one text.
 #[derive(Clone, Copy)]
-enum Marks {
+pub(crate) enum Marks {
     Plain,
     Numbered,
 }
 
 impl Marks {
-    fn of(conn: &AnyConnection) -> Self {
+    /// Whether several statements may be one text: SQLite carries them out one after the other.
+    pub(crate) fn may_join(self) -> bool {
+        matches!(self, Self::Plain)
+    }
+
+    pub(crate) fn of(conn: &AnyConnection) -> Self {
         if conn.backend_name() == "SQLite" { Self::Plain } else { Self::Numbered }
     }
 }
@@ -228,6 +274,20 @@ mod tests {
         let numbered = text(head, tail, 2, 2, Marks::Numbered);
         assert_eq!(numbered, "INSERT INTO t VALUES ($1, $2), ($3, $4) ON CONFLICT DO NOTHING");
         assert_eq!(text(head, "", 2, 2, Marks::Plain), "INSERT INTO t VALUES (?, ?), (?, ?)");
+    }
+
+    #[test]
+    fn joined_statements_keep_their_values_in_order() {
+        let mut one = Many::new("INSERT INTO a VALUES ", "");
+        one.push(row![1, "x"]);
+        let mut two = Many::new("INSERT INTO b VALUES ", " RETURNING c");
+        two.push(row![2]);
+        let mut joined = Statement::plain("BEGIN");
+        for statement in [one, two].into_iter().flat_map(|many| many.into_statements(Marks::Plain)) {
+            joined.join(statement);
+        }
+        assert_eq!(joined.text, "BEGIN; INSERT INTO a VALUES (?, ?); INSERT INTO b VALUES (?) RETURNING c");
+        assert!(matches!(&joined.values[..], [Value::Int(1), Value::Text(_), Value::Int(2)]));
     }
 
     #[test]

@@ -83,9 +83,10 @@ impl Store {
         names.load(&mut conn).await?;
         let readers = address.readers();
         let engine = address.engine.clone();
+        let (conn, writer_names) = (Some(conn), Arc::clone(&names));
         let writer =
-            Writer { address, conn: Some(conn), names: Arc::clone(&names), clock: Arc::clone(&clock), lock };
-        let (writer, end) = writer.start();
+            Writer { address, conn, names: writer_names, clock: Arc::clone(&clock), lock, is_warm: true };
+        let (writer, end) = writer.start()?;
         let store = Self(Arc::new(Inner {
             writer: Mutex::new(Some(writer)),
             end: Mutex::new(Some(end)),

@@ -1,4 +1,4 @@
-//! The one task that writes. Whoever waits at the same time shares one transaction and one fsync.
+//! The one thread that writes. Whoever waits at the same time shares one transaction and one fsync.
 //!
 //! It never waits for more work to come: a lonely commit costs what it would cost alone, and the
 //! more accounts are busy, the more of them share. See docs/decisions/0003.
@@ -15,12 +15,12 @@ use std::fs::File;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::{AnyConnection, Connection};
+use sqlx::{AnyConnection, Connection, Executor as _};
 use tokio::sync::{mpsc, oneshot};
 use wxgate_contract::{BoxFuture, Clock, DeliveryId, NetworkId, Outcome};
 
 use crate::engine::{Address, Engine};
-use crate::error::{Sql, StoreError};
+use crate::error::{Doing as _, Sql, StoreError};
 use crate::names::Names;
 use crate::prepare::Ready;
 use crate::report::{CommitReport, Route, SettleReport};
@@ -32,6 +32,10 @@ const WAITING: usize = 1024;
 /// nobody's commit waits behind an endless transaction.
 const GROUP_ROWS: usize = 4096;
 const GROUP_BYTES: usize = 8 << 20;
+
+/// Without work for this long, the writer gives its page cache back: the 16 MiB serve bursts, and a
+/// quiet instance need not carry them. The next burst reads its pages from the system's cache. Chosen.
+const CALM: Duration = Duration::from_secs(2);
 
 /// How long a server may take to say that it is there.
 const PING: Duration = Duration::from_secs(10);
@@ -102,8 +106,13 @@ where
 
 /// After a failure: is the connection out of its transaction and alive?
 async fn rolled_back(conn: &mut AnyConnection) -> bool {
-    // The dropped transaction is rolled back before this statement runs.
-    sqlx::query("SELECT 1").fetch_one(&mut *conn).await.is_ok() && !conn.is_in_transaction()
+    // Fails where there is nothing left to roll back: the engine did it, or the driver when it dropped
+    // its transaction.
+    let _ = conn.execute(sqlx::raw_sql("ROLLBACK")).await;
+    match conn.begin().await {
+        Ok(fresh) => fresh.rollback().await.is_ok(),
+        Err(_) => false,
+    }
 }
 
 /// The way to the writer.
@@ -137,32 +146,68 @@ pub(crate) struct Writer {
     pub(crate) clock: Arc<dyn Clock>,
     /// Held until the connection is closed.
     pub(crate) lock: Option<File>,
+    /// Something was done since the page cache was last given back.
+    pub(crate) is_warm: bool,
 }
 
 impl Writer {
-    /// Starts the task. It ends when the last handle is gone; the receiver tells when.
-    pub(crate) fn start(self) -> (WriterHandle, oneshot::Receiver<()>) {
+    /// Starts it. It ends when the last handle is gone; the receiver tells when.
+    ///
+    /// It has a thread and a runtime of its own, so that SQLite's thread wakes it and nothing else: a
+    /// task of the program's runtime is woken through the event loop and takes a second worker along,
+    /// twice per statement. And what it has begun does not depend on that runtime's end.
+    pub(crate) fn start(self) -> Result<(WriterHandle, oneshot::Receiver<()>), StoreError> {
+        const DOING: &str = "starting the thread that writes";
         let (tx, rx) = mpsc::channel(WAITING);
         let (ended, end) = oneshot::channel();
-        #[allow(
-            clippy::disallowed_methods,
-            reason = "the store is the owner of its one task and waits for its end"
-        )]
-        tokio::spawn(async move {
-            self.run(rx).await;
+        let mut runtime = tokio::runtime::Builder::new_current_thread();
+        runtime.enable_time();
+        if matches!(self.address.engine, Engine::Postgres) {
+            runtime.enable_io();
+        }
+        let runtime = runtime.build().doing(DOING)?;
+        let thread = std::thread::Builder::new().name("store-writer".to_owned());
+        let work = move || {
+            runtime.block_on(self.run(rx));
+            // An error means that nobody waits for the end.
             let _ = ended.send(());
-        });
-        (WriterHandle(tx), end)
+        };
+        thread.spawn(work).doing(DOING)?;
+        Ok((WriterHandle(tx), end))
+    }
+
+    /// The next request. After a quiet while the page cache is given back.
+    async fn next(&mut self, rx: &mut mpsc::Receiver<Request>) -> Option<Request> {
+        if self.is_warm {
+            match tokio::time::timeout(CALM, rx.recv()).await {
+                Ok(next) => return next,
+                Err(_) => self.cool().await,
+            }
+        }
+        let next = rx.recv().await;
+        self.is_warm = true;
+        next
+    }
+
+    async fn cool(&mut self) {
+        self.is_warm = false;
+        if let (Engine::Sqlite { .. }, Some(conn)) = (&self.address.engine, &mut self.conn) {
+            // What fails here fails again where somebody hears of it.
+            let _ = conn.execute(sqlx::raw_sql("PRAGMA shrink_memory")).await;
+        }
     }
 
     async fn run(mut self, mut rx: mpsc::Receiver<Request>) {
-        while let Some(first) = rx.recv().await {
+        let mut was_shared = false;
+        while let Some(first) = self.next(&mut rx).await {
             let (mut commits, mut settles, mut step) = (Vec::new(), Vec::new(), None);
             let (mut rows, mut bytes) = (0, 0);
             let mut next = Some(first);
             // Those who were answered by the last group are ready to run but have not run yet;
             // letting them come first makes groups whole. This is a turn, not a wait.
-            tokio::task::yield_now().await;
+            if was_shared {
+                std::thread::yield_now();
+            }
             while let Some(request) = next {
                 match request {
                     Request::Commit(commit) => {
@@ -179,6 +224,7 @@ impl Writer {
                 let is_full = rows >= GROUP_ROWS || bytes >= GROUP_BYTES || step.is_some();
                 next = if is_full { None } else { rx.try_recv().ok() };
             }
+            was_shared = commits.len() + settles.len() > 1;
             if !commits.is_empty() || !settles.is_empty() {
                 self.group(commits, settles).await;
             }

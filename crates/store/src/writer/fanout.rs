@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use sqlx::AnyConnection;
+use sqlx::any::AnyRow;
 use wxgate_contract::{Author, ChatRef, Fate, Job, NetworkId, Post, PostId, Report};
 
 use super::CommitRequest;
@@ -17,8 +18,6 @@ use crate::prepare::{ChatPlace, chat_ref};
 use crate::report::{Route, RouteInput};
 use crate::rows;
 use crate::sql::{Columns, Many, row};
-
-const DOING: &str = "looking up links";
 
 /// A delivery that will be written.
 pub(super) struct Ordered {
@@ -54,8 +53,9 @@ pub(super) async fn of_items(
     tx: &mut AnyConnection,
     commits: &[CommitRequest],
     items: &[Item<'_>],
+    links: Vec<AnyRow>,
 ) -> Result<Vec<Ordered>, StoreError> {
-    let links = links(scene, tx, items).await?;
+    let links = links_in(scene, tx, links).await?;
     let mut heard = Vec::new();
     for item in items {
         let Some(request) = commits.get(item.commit) else { continue };
@@ -162,12 +162,8 @@ pub(super) async fn write(
     many.run(tx, "ordering deliveries").await.map(|_| ())
 }
 
-/// The links of the chats that these posts are in: all members of each.
-async fn links(
-    scene: &Scene<'_>,
-    tx: &mut AnyConnection,
-    items: &[Item<'_>],
-) -> Result<HashMap<ChatPlace, Vec<ChatRef>>, StoreError> {
+/// Asks for the links of the chats that these posts are in: all members of each.
+pub(super) fn links_of(items: &[Item<'_>]) -> Many {
     let mut places: Vec<(i64, &str)> =
         items.iter().map(|item| (item.ready.chat_network, item.chat().chat.as_str())).collect();
     places.sort_unstable();
@@ -181,8 +177,17 @@ async fn links(
     for (network, chat) in places {
         many.push(row![network, chat]);
     }
+    many
+}
+
+/// What [`links_of`] gave, by chat.
+async fn links_in(
+    scene: &Scene<'_>,
+    tx: &mut AnyConnection,
+    rows: Vec<AnyRow>,
+) -> Result<HashMap<ChatPlace, Vec<ChatRef>>, StoreError> {
     let mut links: HashMap<ChatPlace, Vec<ChatRef>> = HashMap::new();
-    for row in many.fetch(tx, DOING).await? {
+    for row in rows {
         let member = chat_ref(scene.names.name(tx, row.at(2)?).await?, row.at(3)?);
         links.entry((row.at(0)?, row.at(1)?)).or_default().push(member);
     }

@@ -1,14 +1,14 @@
 //! One joint transaction, and how it is taken apart when somebody's part of it cannot be stored.
 
-use sqlx::{AnyConnection, Connection};
 use wxgate_contract::{ChatKey, ChatRef, Committed, PersonKey, PostFate, PostId, RemoteId, TimelineItem};
 
 use super::settle::Claim;
 use super::{CommitRequest, SettleRequest, Writer, intake, profiles, rolled_back, settle};
-use crate::error::{Sql, StoreError};
+use crate::error::StoreError;
 use crate::names::Names;
 use crate::prepare::Ready;
 use crate::report::{CommitReport, SettleReport};
+use crate::tx::{Broken, Tx};
 
 /// What the parts of a transaction need to know.
 pub(super) struct Scene<'a> {
@@ -107,10 +107,13 @@ impl Writer {
         let engine = self.address.engine.clone();
         let conn = self.connection().await.map_err(Failed::Away)?;
         let work = async {
-            let mut tx = conn.begin().await.sql(DOING).map_err(Failed::Before)?;
+            let mut tx = Tx::begin(conn);
             let done = Box::pin(scene.carry_out(&mut tx, commits, settles)).await.map_err(Failed::Before)?;
-            tx.commit().await.sql(DOING).map_err(Failed::Commit)?;
-            Ok(done)
+            match tx.commit(DOING).await {
+                Ok(()) => Ok(done),
+                Err(Broken { error, at_commit: true }) => Err(Failed::Commit(error)),
+                Err(Broken { error, at_commit: false }) => Err(Failed::Before(error)),
+            }
         };
         let result = match engine.patience() {
             None => work.await,
@@ -133,7 +136,7 @@ impl Writer {
 impl Scene<'_> {
     async fn carry_out(
         &self,
-        tx: &mut AnyConnection,
+        tx: &mut Tx<'_>,
         commits: &[CommitRequest],
         settles: &[SettleRequest],
     ) -> Result<Done, StoreError> {
@@ -153,7 +156,10 @@ impl Scene<'_> {
                 }
             }
         }
-        let mut settled = settle::all(self, tx, claims).await?;
+        let mut settled = match claims.is_empty() {
+            true => Vec::new(),
+            false => settle::all(self, tx.conn("settling deliveries").await?, claims).await?,
+        };
         let proofs = settled.split_off(settles.len());
         let mut decided: Vec<Decided> = commits.iter().map(|_| Decided::default()).collect();
         let mut known = std::collections::HashMap::new();

@@ -2,17 +2,18 @@
 
 use std::collections::{HashMap, HashSet};
 
-use sqlx::AnyConnection;
+use sqlx::any::AnyRow;
 use wxgate_contract::{ChatRef, Fate, PostFate, PostId, RemoteId};
 
 use super::CommitRequest;
 use super::fanout::{self, Heard};
 use super::group::{Decided, Scene, Shown};
 use super::known;
-use super::settle::{fate_number, fate_why, mark_recalled, take_numbers};
+use super::settle::{fate_number, fate_why, first_number, numbers, recalls};
 use crate::error::StoreError;
 use crate::prepare::{ReadyPost, is_recall};
 use crate::sql::{Many, row};
+use crate::tx::Tx;
 
 const DOING: &str = "writing posts";
 
@@ -33,20 +34,21 @@ const NOWHERE: &str = "the chat's network cannot do this";
 
 pub(super) async fn all(
     scene: &Scene<'_>,
-    tx: &mut AnyConnection,
+    tx: &mut Tx<'_>,
     commits: &[CommitRequest],
     echoes: &HashMap<(usize, usize), i64>,
     decided: &mut [Decided],
 ) -> Result<(), StoreError> {
-    let (mut items, fates) = sift(tx, commits, echoes).await?;
+    let Sifted { mut items, fates, links } = sift(tx, commits, echoes).await?;
     for (decided, fates) in decided.iter_mut().zip(fates) {
         decided.fates = fates;
     }
     if items.is_empty() {
         return Ok(());
     }
-    known::targets(tx, &mut items).await?;
-    let mut orders = fanout::of_items(scene, tx, commits, &items).await?;
+    let conn = tx.conn(DOING).await?;
+    known::targets(conn, &mut items).await?;
+    let mut orders = fanout::of_items(scene, conn, commits, &items, links).await?;
     let at_home: HashSet<i64> = orders.iter().filter(|order| order.is_home).map(|order| order.post).collect();
     for item in &items {
         let Some(request) = commits.get(item.commit) else { continue };
@@ -56,7 +58,7 @@ pub(super) async fn all(
             orders.push(fanout::report(scene, &heard, Fate::NotDelivered { why: NOWHERE.to_owned() })?);
         }
     }
-    fanout::write(scene, tx, &orders).await?;
+    fanout::write(scene, conn, &orders).await?;
     for order in &orders {
         if let Some(decided) = decided.get_mut(order.index)
             && !decided.lanes.contains(&order.lane)
@@ -64,22 +66,31 @@ pub(super) async fn all(
             decided.lanes.push(order.lane.clone());
         }
     }
-    write_posts(tx, &items, &at_home, decided).await
+    write_posts(tx, &items, &at_home, decided);
+    Ok(())
 }
 
-type Sifted<'a> = (Vec<Item<'a>>, Vec<Vec<PostFate>>);
+#[derive(Default)]
+struct Sifted<'a> {
+    /// What is new.
+    items: Vec<Item<'a>>,
+    fates: Vec<Vec<PostFate>>,
+    /// Members of the links of their chats.
+    links: Vec<AnyRow>,
+}
 
 /// Separates new posts from known ones. A new post is one whose remote id goes into the table.
 async fn sift<'a>(
-    tx: &mut AnyConnection,
+    tx: &mut Tx<'_>,
     commits: &'a [CommitRequest],
     echoes: &HashMap<(usize, usize), i64>,
 ) -> Result<Sifted<'a>, StoreError> {
     let count = commits.iter().map(|commit| commit.ready.posts.len()).sum();
     if count == 0 {
-        return Ok((Vec::new(), commits.iter().map(|_| Vec::new()).collect()));
+        let fates = commits.iter().map(|_| Vec::new()).collect();
+        return Ok(Sifted { fates, ..Sifted::default() });
     }
-    let first_id = take_numbers(tx, count).await?;
+    let first_id = first_number(&tx.ask(numbers(count), "numbering rows").await?.rows, count)?;
     let mut many = Many::new(
         "INSERT INTO remote_id (network, remote_id, post, piece, chat) VALUES ",
         " ON CONFLICT (network, remote_id) DO NOTHING",
@@ -104,11 +115,13 @@ async fn sift<'a>(
             }
         }
     }
-    let taken = many.run(tx, DOING).await?;
+    // Nearly all of them are new, so their links are looked up on the way.
+    let [taken, links] = tx.ask_all([many, fanout::links_of(&items)], DOING).await?;
+    let (taken, links) = (taken.changed, links.rows);
     // Mostly all of them are new, and then nothing has to be asked.
     if taken < items.len() as u64 {
         let places = items.iter().map(|item| (item.origin, &item.ready.post.remote_id));
-        let found = known::posts(tx, places).await?;
+        let found = known::posts(tx.conn(DOING).await?, places).await?;
         items.retain(|item| {
             let remote_id = item.ready.post.remote_id.as_str();
             let owner = found.get(&(item.origin, remote_id.to_owned())).copied().unwrap_or(item.id);
@@ -126,15 +139,10 @@ async fn sift<'a>(
         posts.map(|(index, ready)| fate(commit, index, request.ready.number, ready)).collect()
     });
     let fates = fates.collect();
-    Ok((items, fates))
+    Ok(Sifted { items, fates, links })
 }
 
-async fn write_posts(
-    tx: &mut AnyConnection,
-    items: &[Item<'_>],
-    at_home: &HashSet<i64>,
-    decided: &mut [Decided],
-) -> Result<(), StoreError> {
+fn write_posts(tx: &mut Tx<'_>, items: &[Item<'_>], at_home: &HashSet<i64>, decided: &mut [Decided]) {
     let mut many = Many::new(
         "INSERT INTO post (id, origin, network, chat, shown_seq, fate, why, target, is_recalled, post) VALUES ",
         "",
@@ -174,8 +182,8 @@ async fn write_posts(
             decided.shown.push(Shown { index: item.index, seq: item.id, post_id, fate, target, native_id });
         }
     }
-    many.run(tx, DOING).await?;
-    mark_recalled(tx, recalled).await
+    tx.later(many);
+    tx.later(recalls(recalled));
 }
 
 /// A remote id with the network that uses it.

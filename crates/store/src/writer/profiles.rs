@@ -3,28 +3,28 @@
 
 use std::collections::{HashMap, HashSet};
 
-use sqlx::AnyConnection;
 use wxgate_contract::{ChatKey, PersonKey};
 
 use super::group::{Decided, Scene};
 use crate::error::StoreError;
 use crate::prepare::{Ready, ReadyChat, ReadyNote, ReadyPerson};
 use crate::sql::{Columns, Many, Value, row};
+use crate::tx::Tx;
 
 pub(super) async fn write(
     scene: &Scene<'_>,
-    tx: &mut AnyConnection,
+    tx: &mut Tx<'_>,
     batches: &[&Ready],
     decided: &mut [Decided],
 ) -> Result<(), StoreError> {
-    notes(tx, batches).await?;
+    notes(tx, batches);
     people(tx, batches, decided).await?;
     chats(tx, batches, decided).await?;
-    media(scene, tx, batches).await
+    media(scene, tx, batches);
+    Ok(())
 }
 
-async fn notes(tx: &mut AnyConnection, batches: &[&Ready]) -> Result<(), StoreError> {
-    const DOING: &str = "writing notes";
+fn notes(tx: &mut Tx<'_>, batches: &[&Ready]) {
     // One statement may not name a row twice, so the last value of each is found first.
     let mut latest: HashMap<(i64, &str), &ReadyNote> = HashMap::new();
     for ready in batches {
@@ -43,15 +43,11 @@ async fn notes(tx: &mut AnyConnection, batches: &[&Ready]) -> Result<(), StoreEr
             None => removed.push(row![number, key]),
         }
     }
-    kept.run(tx, DOING).await?;
-    removed.run(tx, DOING).await.map(|_| ())
+    tx.later(kept);
+    tx.later(removed);
 }
 
-async fn people(
-    tx: &mut AnyConnection,
-    batches: &[&Ready],
-    decided: &mut [Decided],
-) -> Result<(), StoreError> {
+async fn people(tx: &mut Tx<'_>, batches: &[&Ready], decided: &mut [Decided]) -> Result<(), StoreError> {
     let mut latest: HashMap<(i64, &str), &ReadyPerson> = HashMap::new();
     for ready in batches {
         for person in &ready.people {
@@ -82,11 +78,7 @@ async fn people(
     Ok(())
 }
 
-async fn chats(
-    tx: &mut AnyConnection,
-    batches: &[&Ready],
-    decided: &mut [Decided],
-) -> Result<(), StoreError> {
+async fn chats(tx: &mut Tx<'_>, batches: &[&Ready], decided: &mut [Decided]) -> Result<(), StoreError> {
     // The latest profile, and the latest member list that was told at all.
     let mut latest: HashMap<(i64, &str), (&ReadyChat, Option<&str>)> = HashMap::new();
     for ready in batches {
@@ -120,15 +112,15 @@ async fn chats(
 }
 
 async fn changed(
-    tx: &mut AnyConnection,
+    tx: &mut Tx<'_>,
     many: Many,
     doing: &'static str,
 ) -> Result<HashSet<(i64, String)>, StoreError> {
-    let rows = many.fetch(tx, doing).await?;
+    let rows = tx.ask(many, doing).await?.rows;
     rows.iter().map(|row| Ok((row.at(0)?, row.at(1)?))).collect()
 }
 
-async fn media(scene: &Scene<'_>, tx: &mut AnyConnection, batches: &[&Ready]) -> Result<(), StoreError> {
+fn media(scene: &Scene<'_>, tx: &mut Tx<'_>, batches: &[&Ready]) {
     let mut many = Many::new(
         "INSERT INTO media (id, network, state, name, mime, size_bytes, source, created_ms, last_used_ms) VALUES ",
         " ON CONFLICT (id) DO NOTHING",
@@ -140,5 +132,5 @@ async fn media(scene: &Scene<'_>, tx: &mut AnyConnection, batches: &[&Ready]) ->
             many.push(row![&*media.id, ready.number, 0_i64, name, mime, 0_i64, source, now, now]);
         }
     }
-    many.run(tx, "announcing attachments").await.map(|_| ())
+    tx.later(many);
 }

@@ -16,7 +16,7 @@ use super::relayed;
 use crate::error::StoreError;
 use crate::prepare::{chat_ref, is_recall};
 use crate::report::{FailedDelivery, Route, SettleReport};
-use crate::sql::{self, Columns, Many, Value, row};
+use crate::sql::{Columns, Many, Value, row};
 
 const DOING: &str = "settling deliveries";
 
@@ -351,15 +351,23 @@ fn learn_ids(row: &mut Row, remote_ids: &[RemoteId], learned: &mut Learned) {
     }
 }
 
-/// Takes `count` numbers of the one sequence and gives the first. On PostgreSQL the row stays
-/// locked until the commit, so that numbers become visible in their own order.
+/// Takes `count` numbers of the one sequence; gives the last. On PostgreSQL the row stays locked
+/// until the commit, so that numbers become visible in their own order.
+pub(super) fn numbers(count: usize) -> Many {
+    let mut many = Many::new("UPDATE counter SET value = value + ", " WHERE name = 'seq' RETURNING value");
+    many.push(row![i64::try_from(count).unwrap_or(i64::MAX)]);
+    many
+}
+
+/// The first number of what [`numbers`] gave.
+pub(super) fn first_number(rows: &[AnyRow], count: usize) -> Result<i64, StoreError> {
+    let Some(row) = rows.first() else { return Err(StoreError::corrupt("counter", "seq")) };
+    Ok(row.at::<i64>(0)? - i64::try_from(count).unwrap_or(i64::MAX) + 1)
+}
+
+/// Takes `count` numbers and gives the first.
 pub(super) async fn take_numbers(tx: &mut AnyConnection, count: usize) -> Result<i64, StoreError> {
-    let count = i64::try_from(count).unwrap_or(i64::MAX);
-    let text = "UPDATE counter SET value = value + $1 WHERE name = 'seq' RETURNING value";
-    match sql::fetch(tx, "numbering rows", text, row![count]).await?.first() {
-        Some(found) => Ok(found.at::<i64>(0)? - count + 1),
-        None => Err(StoreError::corrupt("counter", "seq")),
-    }
+    first_number(&numbers(count).fetch(tx, "numbering rows").await?, count)
 }
 
 async fn load(tx: &mut AnyConnection, claims: &[Claim]) -> Result<HashMap<i64, Row>, StoreError> {
@@ -457,12 +465,12 @@ async fn store(tx: &mut AnyConnection, rows: HashMap<i64, Row>, learned: Learned
     }
     deliveries.run(tx, DOING).await?;
     posts.run(tx, DOING).await?;
-    mark_recalled(tx, learned.recalled).await
+    recalls(learned.recalled).run(tx, DOING).await.map(|_| ())
 }
 
 /// Later readers see that these posts were taken back.
-pub(super) async fn mark_recalled(tx: &mut AnyConnection, posts: Vec<i64>) -> Result<(), StoreError> {
+pub(super) fn recalls(posts: Vec<i64>) -> Many {
     let mut many = Many::new("UPDATE post SET is_recalled = 1 WHERE id IN (VALUES ", ")");
     posts.into_iter().for_each(|post| many.push(row![post]));
-    many.run(tx, DOING).await.map(|_| ())
+    many
 }
