@@ -14,6 +14,9 @@ use crate::scratch::Scratch;
 use crate::sim::{Sim, SimOptions};
 
 const SECTION: &str = "memory";
+/// With these the base is taken: connection pools, prepared statements and threads exist once somebody
+/// needs them, and are there for all.
+const FIRST: u32 = 10;
 /// Memory counts as settled when it has changed by less than a hundredth over this time.
 const CALM: Duration = Duration::from_secs(3);
 /// … and is taken as it is after this time.
@@ -28,9 +31,12 @@ pub(super) async fn measure(options: &Options, report: &mut Report) -> Result<()
     let quiet = GatewayOptions { log_filter: "warn".to_owned(), ..GatewayOptions::default() };
     let mut gateway = Arc::new(Gateway::start(&scratch, &sim.url(), &quiet).await?);
     gateway.add_user(USER).await?;
+    let empty = settled(&mut gateway).await?;
+    report.add(SECTION, "without accounts", mib(empty), "MiB", Aim::None);
+    fleet::sign_in(&gateway, &sim, 0..FIRST, options.growth).await?;
     let base = settled(&mut gateway).await?;
-    report.add(SECTION, "without accounts", mib(base), "MiB", Aim::None);
-    let (mut have, mut before) = (0, base);
+    report.add(SECTION, format!("base: with the first {FIRST} accounts"), mib(base), "MiB", Aim::None);
+    let (mut have, mut before) = (FIRST, base);
     for &size in &options.sizes {
         let begun = Instant::now();
         fleet::sign_in(&gateway, &sim, have..size, options.growth).await?;
@@ -42,9 +48,10 @@ pub(super) async fn measure(options: &Options, report: &mut Report) -> Result<()
             Aim::None,
         );
         let rss = settled(&mut gateway).await?;
-        per_account(report, &format!("{size} accounts: each"), rss, base, size);
-        if have > 0 {
-            // What is shared (caches of the database, pools) is filled by the first accounts already.
+        per_account(report, &format!("{size} accounts: each beyond the base"), rss, base, size - FIRST);
+        let raw = kib_each(rss, empty, size);
+        report.add(SECTION, format!("{size} accounts: each, all counted"), raw, "KiB", Aim::None);
+        if have > FIRST {
             per_account(report, &format!("{have} to {size} accounts: each more"), rss, before, size - have);
         }
         (have, before) = (size, rss);
@@ -64,13 +71,16 @@ pub(super) async fn measure(options: &Options, report: &mut Report) -> Result<()
         Aim::None,
     );
     let rss = settled(&mut gateway).await?;
-    per_account(report, &format!("{have} accounts resumed: each"), rss, base, have);
+    per_account(report, &format!("{have} accounts resumed: each, all counted"), rss, empty, have);
     sim.assert_no_violations().await
 }
 
 fn per_account(report: &mut Report, what: &str, rss: u64, base: u64, accounts: u32) {
-    let each = rss.saturating_sub(base) as f64 / f64::from(accounts.max(1)) / 1024.0;
-    report.add(SECTION, what, each, "KiB", Aim::AtMost(64.0));
+    report.add(SECTION, what, kib_each(rss, base, accounts), "KiB", Aim::AtMost(64.0));
+}
+
+fn kib_each(rss: u64, base: u64, accounts: u32) -> f64 {
+    rss.saturating_sub(base) as f64 / f64::from(accounts.max(1)) / 1024.0
 }
 
 /// Processor time of the gateway while its accounts wait in their polls.
