@@ -75,14 +75,6 @@ impl CallError {
         }
     }
 
-    /// What the homeserver said about it.
-    pub(crate) fn message(&self) -> &str {
-        match self {
-            Self::Refused { message, .. } => message,
-            _ => "",
-        }
-    }
-
     /// True when the same call may succeed later.
     pub(crate) fn is_passing(&self) -> bool {
         !matches!(self, Self::Refused { .. })

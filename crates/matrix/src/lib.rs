@@ -3,7 +3,6 @@
 //! `api` holds the words, `client` says them and is the only file that does, `listen` is where the
 //! homeserver calls. `inbound` turns its transactions into posts, `outbound` deliveries into events;
 //! `ghosts`, `rooms` and `puppet` see to it that somebody can speak somewhere.
-#![expect(dead_code, reason = "files, spaces and read marks come next and use words that are here already")]
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test may fail by panicking"))]
 
 mod api;

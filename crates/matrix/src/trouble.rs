@@ -23,9 +23,6 @@ pub(crate) enum Trouble {
     Call(#[from] CallError),
     #[error(transparent)]
     Far(#[from] FarError),
-    /// It never will be; a clause for people.
-    #[error("{0}")]
-    Never(String),
     /// Not now; a clause for people.
     #[error("{0}")]
     NotYet(String),
@@ -39,7 +36,6 @@ impl Trouble {
     pub(crate) fn outcome(self, attempt: u32) -> Outcome {
         let why = self.to_string();
         match self {
-            Self::Never(why) => Outcome::Refused { why },
             Self::Soon(_) => Outcome::TryLater { after: SOON.saturating_mul(attempt.clamp(1, 10)), why },
             Self::NotYet(_) | Self::Far(_) => Outcome::TryLater { after: pause(attempt), why },
             Self::Call(CallError::Limited { after, .. }) => Outcome::TryLater { after, why },

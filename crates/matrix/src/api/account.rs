@@ -46,8 +46,6 @@ pub(crate) struct WhoAmI;
 #[derive(Debug, Deserialize)]
 pub(crate) struct Me {
     pub(crate) user_id: String,
-    #[serde(default)]
-    pub(crate) device_id: Option<String>,
 }
 
 impl Endpoint for WhoAmI {

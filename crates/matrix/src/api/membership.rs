@@ -49,23 +49,6 @@ impl Endpoint for Leave<'_> {
     }
 }
 
-/// `POST /v3/rooms/{room}/kick`.
-pub(crate) struct Kick<'a> {
-    pub(crate) room_id: &'a str,
-    pub(crate) user_id: &'a str,
-    pub(crate) reason: &'a str,
-}
-
-impl Endpoint for Kick<'_> {
-    const NAME: &'static str = "kick";
-    type Reply = Nothing;
-
-    fn call(&self) -> Call {
-        let body = json!({ "user_id": self.user_id, "reason": self.reason });
-        Call::post("/_matrix/client/v3/rooms", &[self.room_id, "kick"], &body)
-    }
-}
-
 /// `GET /v3/rooms/{room}/joined_members`.
 pub(crate) struct JoinedMembers<'a> {
     pub(crate) room_id: &'a str,
