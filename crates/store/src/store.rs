@@ -15,6 +15,7 @@ use crate::prepare;
 use crate::report::{CommitReport, Route, SettleReport};
 use crate::seal::SealKey;
 use crate::url::StoreUrl;
+use crate::writer::numbers::Numbers;
 use crate::writer::{CommitRequest, Number, Request, SettleRequest, Writer, WriterHandle};
 
 /// What a store needs to open.
@@ -84,8 +85,15 @@ impl Store {
         let readers = address.readers();
         let engine = address.engine.clone();
         let (conn, writer_names) = (Some(conn), Arc::clone(&names));
-        let writer =
-            Writer { address, conn, names: writer_names, clock: Arc::clone(&clock), lock, is_warm: true };
+        let writer = Writer {
+            numbers: Numbers::new(&address.engine),
+            address,
+            conn,
+            names: writer_names,
+            clock: Arc::clone(&clock),
+            lock,
+            is_warm: true,
+        };
         let (writer, end) = writer.start()?;
         let store = Self(Arc::new(Inner {
             writer: Mutex::new(Some(writer)),

@@ -7,6 +7,7 @@ mod fanout;
 mod group;
 mod intake;
 mod known;
+pub(crate) mod numbers;
 mod profiles;
 mod relayed;
 mod settle;
@@ -24,6 +25,7 @@ use crate::error::{Doing as _, Sql, StoreError};
 use crate::names::Names;
 use crate::prepare::Ready;
 use crate::report::{CommitReport, Route, SettleReport};
+use numbers::Numbers;
 
 /// Requests that may wait. More than accounts that can be in one group, so that nobody is held
 /// up by the channel itself; each entry is one boxed request.
@@ -148,6 +150,7 @@ pub(crate) struct Writer {
     pub(crate) lock: Option<File>,
     /// Something was done since the page cache was last given back.
     pub(crate) is_warm: bool,
+    pub(crate) numbers: Numbers,
 }
 
 impl Writer {

@@ -11,7 +11,6 @@ use super::CommitRequest;
 use super::group::Scene;
 use super::intake::Item;
 use super::known;
-use super::settle::take_numbers;
 use crate::error::StoreError;
 use crate::limits::check_chat;
 use crate::prepare::{ChatPlace, chat_ref};
@@ -150,7 +149,7 @@ pub(super) async fn write(
     if orders.is_empty() {
         return Ok(());
     }
-    let first_id = take_numbers(tx, orders.len()).await?;
+    let first_id = scene.numbers.take(tx, orders.len()).await?;
     let mut many = Many::new(
         "INSERT INTO delivery (id, network, chat, post, attempt, due_ms, created_ms, state, job) VALUES ",
         "",

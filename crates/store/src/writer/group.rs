@@ -2,6 +2,7 @@
 
 use wxgate_contract::{ChatKey, ChatRef, Committed, PersonKey, PostFate, PostId, RemoteId, TimelineItem};
 
+use super::numbers::Numbers;
 use super::settle::Claim;
 use super::{CommitRequest, SettleRequest, Writer, intake, profiles, rolled_back, settle};
 use crate::error::StoreError;
@@ -14,6 +15,7 @@ use crate::tx::{Broken, Tx};
 pub(super) struct Scene<'a> {
     pub(super) names: &'a Names,
     pub(super) now_ms: i64,
+    pub(super) numbers: &'a Numbers,
 }
 
 /// What was decided about one batch.
@@ -103,9 +105,17 @@ impl Writer {
     ) -> Result<Done, Failed> {
         const DOING: &str = "committing";
         let names = std::sync::Arc::clone(&self.names);
-        let scene = Scene { names: &names, now_ms: self.clock.now().ms() };
         let engine = self.address.engine.clone();
-        let conn = self.connection().await.map_err(Failed::Away)?;
+        // Lent for this transaction: the connection borrows the writer.
+        let numbers = std::mem::take(&mut self.numbers);
+        let scene = Scene { names: &names, now_ms: self.clock.now().ms(), numbers: &numbers };
+        let conn = match self.connection().await {
+            Ok(conn) => conn,
+            Err(error) => {
+                self.numbers = numbers;
+                return Err(Failed::Away(error));
+            }
+        };
         let work = async {
             let mut tx = Tx::begin(conn);
             let done = Box::pin(scene.carry_out(&mut tx, commits, settles)).await.map_err(Failed::Before)?;
@@ -121,6 +131,9 @@ impl Writer {
                 Err(Failed::Commit(StoreError::unavailable(DOING, "the server does not answer")))
             }),
         };
+        if result.is_err() {
+            numbers.forget();
+        }
         let is_sound = match &result {
             Ok(_) => true,
             Err(Failed::Commit(_) | Failed::Away(_)) => false,
@@ -129,6 +142,7 @@ impl Writer {
         if !is_sound {
             self.conn = None;
         }
+        self.numbers = numbers;
         result
     }
 }

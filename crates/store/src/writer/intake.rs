@@ -9,7 +9,7 @@ use super::CommitRequest;
 use super::fanout::{self, Heard};
 use super::group::{Decided, Scene, Shown};
 use super::known;
-use super::settle::{fate_number, fate_why, first_number, numbers, recalls};
+use super::settle::{fate_number, fate_why, recalls};
 use crate::error::StoreError;
 use crate::prepare::{ReadyPost, is_recall};
 use crate::sql::{Many, row};
@@ -39,7 +39,7 @@ pub(super) async fn all(
     echoes: &HashMap<(usize, usize), i64>,
     decided: &mut [Decided],
 ) -> Result<(), StoreError> {
-    let Sifted { mut items, fates, links } = sift(tx, commits, echoes).await?;
+    let Sifted { mut items, fates, links } = sift(scene, tx, commits, echoes).await?;
     for (decided, fates) in decided.iter_mut().zip(fates) {
         decided.fates = fates;
     }
@@ -81,6 +81,7 @@ struct Sifted<'a> {
 
 /// Separates new posts from known ones. A new post is one whose remote id goes into the table.
 async fn sift<'a>(
+    scene: &Scene<'_>,
     tx: &mut Tx<'_>,
     commits: &'a [CommitRequest],
     echoes: &HashMap<(usize, usize), i64>,
@@ -90,7 +91,7 @@ async fn sift<'a>(
         let fates = commits.iter().map(|_| Vec::new()).collect();
         return Ok(Sifted { fates, ..Sifted::default() });
     }
-    let first_id = first_number(&tx.ask(numbers(count), "numbering rows").await?.rows, count)?;
+    let first_id = scene.numbers.take_with(tx, count).await?;
     let mut many = Many::new(
         "INSERT INTO remote_id (network, remote_id, post, piece, chat) VALUES ",
         " ON CONFLICT (network, remote_id) DO NOTHING",

@@ -4,7 +4,8 @@
 use sqlx::AnyConnection;
 use wxgate_contract::{Author, ChatRef, TimelineItem};
 
-use super::settle::{fate_number, fate_why, take_numbers};
+use super::group::Scene;
+use super::settle::{fate_number, fate_why};
 use crate::error::StoreError;
 use crate::relayed::as_shown;
 use crate::sql::{self, Columns, row};
@@ -14,6 +15,7 @@ const DOING: &str = "showing what was carried into a chat";
 /// Gives the post of `item` its place in `chat`; `None` when it has one, whose fate is corrected
 /// then. `home` is the number of the network that it was said on.
 pub(super) async fn show(
+    scene: &Scene<'_>,
     tx: &mut AnyConnection,
     (number, chat): (i64, ChatRef),
     home: i64,
@@ -29,7 +31,7 @@ pub(super) async fn show(
         return Ok(None);
     }
     let author = author_name(tx, home, &item).await?;
-    let seq = take_numbers(tx, 1).await?;
+    let seq = scene.numbers.take(tx, 1).await?;
     let text = "INSERT INTO relayed (post, network, chat, shown_seq, fate, why, native_id, author) \
                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
     let values = place.into_iter().chain(row![seq, fate, why, native_id, &*author]);

@@ -277,7 +277,7 @@ async fn one(
                     is_new: said.shown_seq.is_none(),
                     route: claim.route,
                 });
-                report.shown.extend(show(tx, said, post_id, origin, post, fate).await?);
+                report.shown.extend(show(scene, tx, said, post_id, origin, post, fate).await?);
             } else if is_relayed {
                 let native_id = match &claim.outcome {
                     Outcome::Sent { remote_ids } => remote_ids.first().cloned(),
@@ -296,7 +296,7 @@ async fn one(
                 };
                 let origin = (said.origin, item.origin.clone());
                 let place = (claim.number, lane);
-                let shown = relayed::show(tx, place, said.network, item).await?;
+                let shown = relayed::show(scene, tx, place, said.network, item).await?;
                 // Networks that mirror the account get it as they get all of its timeline.
                 learned.known.extend(shown.as_ref().map(|item| KnownFate {
                     index: learned.index,
@@ -318,6 +318,7 @@ async fn one(
 
 /// Makes a face's post visible, or corrects the fate of one that is.
 async fn show(
+    scene: &Scene<'_>,
     tx: &mut AnyConnection,
     said: &mut Said,
     post_id: PostId,
@@ -331,7 +332,7 @@ async fn show(
     if said.shown_seq.is_some() {
         return Ok(None);
     }
-    let seq = take_numbers(tx, 1).await?;
+    let seq = scene.numbers.take(tx, 1).await?;
     said.shown_seq = Some(seq);
     let native_id = said.native_id.as_deref().map(RemoteId::from);
     let target = said.target.map(PostId);
@@ -349,25 +350,6 @@ fn learn_ids(row: &mut Row, remote_ids: &[RemoteId], learned: &mut Learned) {
         said.native_id = Some(first.as_str().to_owned());
         said.is_changed = true;
     }
-}
-
-/// Takes `count` numbers of the one sequence; gives the last. On PostgreSQL the row stays locked
-/// until the commit, so that numbers become visible in their own order.
-pub(super) fn numbers(count: usize) -> Many {
-    let mut many = Many::new("UPDATE counter SET value = value + ", " WHERE name = 'seq' RETURNING value");
-    many.push(row![i64::try_from(count).unwrap_or(i64::MAX)]);
-    many
-}
-
-/// The first number of what [`numbers`] gave.
-pub(super) fn first_number(rows: &[AnyRow], count: usize) -> Result<i64, StoreError> {
-    let Some(row) = rows.first() else { return Err(StoreError::corrupt("counter", "seq")) };
-    Ok(row.at::<i64>(0)? - i64::try_from(count).unwrap_or(i64::MAX) + 1)
-}
-
-/// Takes `count` numbers and gives the first.
-pub(super) async fn take_numbers(tx: &mut AnyConnection, count: usize) -> Result<i64, StoreError> {
-    first_number(&numbers(count).fetch(tx, "numbering rows").await?, count)
 }
 
 async fn load(tx: &mut AnyConnection, claims: &[Claim]) -> Result<HashMap<i64, Row>, StoreError> {
