@@ -100,8 +100,22 @@ fn one_new_name_or_picture_does_not_hide_anybody() {
     let mut people = world();
     set(&mut people[3], Field::Nick, text_code("something else"));
     set(&mut people[8], Field::Avatar, text_code("another picture"));
-    set(&mut people[9], Field::Remark, 0);
     assert_eq!(see(&mut book, &login(1, &people), 1), ids);
+}
+
+#[test]
+fn a_remark_that_was_taken_away_hides_nobody_and_is_asked_about_in_a_small_book() {
+    // Whoever copies a public profile has no remark either; how much the rest says grows with the book.
+    for (count, is_open) in [(60, true), (600, false)] {
+        let mut people: Vec<Sight> = (0..count).map(somebody).collect();
+        let mut book = Book::default();
+        let ids = see(&mut book, &login(0, &people), 0);
+        set(&mut people[9], Field::Remark, 0);
+        let seen = see(&mut book, &login(1, &people), 1);
+        assert_eq!(seen[9].1, is_open, "{count} contacts");
+        assert!(is_open || seen == ids, "{count} contacts");
+        assert!(ids.iter().all(|id| id.0 != seen[9].0 || id == &ids[9]), "nobody else's chat");
+    }
 }
 
 #[test]
