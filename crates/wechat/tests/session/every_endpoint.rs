@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 use wxgate_contract::{
     Answer, Ask, AttachmentKind, Body, Delivery, Health, Job, MediaId, MediaState, Order, Outcome, PostId,
-    Request, SignInStep, Subject,
+    Request, SignInStep, Subject, Verdict,
 };
 use wxgate_simulator::{AccountSpec, Fault, FaultRule, Kind, Who};
 
@@ -58,6 +58,15 @@ enum Scene {
     Download(fn() -> Kind),
     /// The face of a person or a group, for whoever asks.
     Face(Who),
+    /// Something that is changed because somebody asks for it: said once, and told how it went.
+    Change(Change),
+}
+
+/// What somebody asks for.
+#[derive(Clone, Copy)]
+enum Change {
+    Title,
+    Friend,
 }
 
 /// Module of `wechat-proto`, last segment of the path, what it is for.
@@ -95,12 +104,14 @@ fn table() -> Vec<(&'static str, &'static str, Scene)> {
         ("get_media", "webwxgetmedia", Scene::Download(file)),
         ("get_icon", "webwxgeticon", Scene::Face(Who::Contact(0))),
         ("get_head_img", "webwxgetheadimg", Scene::Face(Who::Group(0))),
+        ("update_chatroom", "webwxupdatechatroom", Scene::Change(Change::Title)),
+        ("verify_user", "webwxverifyuser", Scene::Change(Change::Friend)),
     ]
 }
 
 /// Endpoints of the library that an account never calls, with the types that would be named if it
 /// did. Their answers are thrown at the parsers in the library's own tests (`smoke_fuzz`).
-const NEVER_CALLED: [(&str, &[&str]); 9] = [
+const NEVER_CALLED: [(&str, &[&str]); 7] = [
     ("create_chatroom", &["CreateChatroom"]),
     ("get_location_map", &["GetLocationMap"]),
     ("oplog", &["SetPin", "SetRemark"]),
@@ -108,8 +119,6 @@ const NEVER_CALLED: [(&str, &[&str]); 9] = [
     ("search_contact", &["SearchContact"]),
     ("send_card", &["SendCard"]),
     ("send_location", &["SendLocation"]),
-    ("update_chatroom", &["UpdateChatroom"]),
-    ("verify_user", &["VerifyUser"]),
 ];
 
 /// Modules that are no endpoint: what several of them share.
@@ -671,6 +680,46 @@ async fn trouble_of_faces_is_told_to_who_asked_and_tried_once() {
             stage.world.clear_faults();
             let Ok(Answer::Media(Some(media))) = ask().await else { panic!("{label}: no face after it") };
             assert!(!stage.ready(media).await.is_empty(), "{label}");
+        }
+        still_works(&stage, endpoint).await;
+        stage.stop().await;
+    });
+    join_all(rows).await;
+}
+
+#[tokio::test]
+async fn trouble_of_changes_is_told_to_who_asked_and_tried_once() {
+    let rows = table().into_iter().map(|(_, endpoint, scene)| async move {
+        let Scene::Change(change) = scene else { return };
+        let mut stage = online(Some(SHORT)).await;
+        // By its first title: the test changes it.
+        let group = stage.chat(Who::Group(0));
+        let ask = async |stage: &Stage, number: usize| {
+            let request = match change {
+                Change::Title => Request::Retitle { group: group.clone(), title: format!("title {number}") },
+                Change::Friend => {
+                    let kind = Kind::FriendRequest { nick: "new".into(), greeting: "hi".into() };
+                    let post = stage.post(stage.said(Who::Contact(0), Who::Contact(0), kind)).await;
+                    Request::Befriend { request: post.remote_id, verdict: Verdict::Accept }
+                }
+            };
+            let (answer, mut answers) = mpsc::channel(1);
+            stage.order(Order::Ask(Ask { request, answer })).await;
+            answers.recv().await.unwrap()
+        };
+        for (number, fault) in passing().into_iter().enumerate() {
+            let label = format!("{endpoint} {fault:?}");
+            let struck = stage.struck();
+            stage.world.add_fault(for_ever(endpoint, &fault, 0));
+            let says_done = matches!(&fault, Fault::Delay(wait) if *wait < SHORT)
+                || matches!(&fault, Fault::Body(body) if body.starts_with(b"{"));
+            match ask(&stage, 2 * number).await {
+                Ok(answer) => assert!(says_done && answer == Answer::Done, "{label}: {answer:?}"),
+                Err(error) => assert!(!says_done && !error.to_string().is_empty(), "{label}: {error}"),
+            }
+            assert_eq!(stage.struck() - struck, 1, "{label}");
+            stage.world.clear_faults();
+            assert_eq!(ask(&stage, 2 * number + 1).await, Ok(Answer::Done), "{label}: after it");
         }
         still_works(&stage, endpoint).await;
         stage.stop().await;
