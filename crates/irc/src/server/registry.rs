@@ -203,7 +203,11 @@ pub(super) struct Lag {
 }
 
 impl Lag {
-    fn set(&self) {
+    fn is_set(&self) -> bool {
+        self.is_behind.load(Ordering::Acquire)
+    }
+
+    pub(super) fn set(&self) {
         self.is_behind.store(true, Ordering::Release);
         self.wake.notify_one();
     }
@@ -336,9 +340,42 @@ impl State {
 }
 
 impl Handle {
+    /// Nothing may overtake an event that found no room: showing a later one first would move the
+    /// session's position past it, and the timeline would be read from behind the gap.
     fn give(&self, event: &FeedEvent) {
+        if self.lag.is_set() {
+            return;
+        }
         if let Err(mpsc::error::TrySendError::Full(_)) = self.feed.try_send(event.clone()) {
             self.lag.set();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_overtakes_an_event_that_found_no_room() {
+        let (lines, _lines) = mpsc::channel(1);
+        let (feed, mut waiting) = mpsc::channel(2);
+        let handle = Handle { lines, feed, lag: Arc::default() };
+        let event = |user: &str| FeedEvent::Accounts(user.into());
+        let next = |waiting: &mut mpsc::Receiver<FeedEvent>| match waiting.try_recv() {
+            Ok(FeedEvent::Accounts(user)) => user.as_str().to_owned(),
+            other => format!("{other:?}"),
+        };
+        for user in ["one", "two", "three"] {
+            handle.give(&event(user));
+        }
+        assert_eq!(next(&mut waiting), "one");
+        // There is room again, but "three" is missing.
+        handle.give(&event("four"));
+        assert_eq!(next(&mut waiting), "two");
+        assert!(waiting.try_recv().is_err());
+        assert!(handle.lag.take(), "the session reads the timeline");
+        handle.give(&event("five"));
+        assert_eq!(next(&mut waiting), "five");
     }
 }

@@ -110,6 +110,8 @@ pub(super) struct Session {
     unsaved_cursors: Vec<String>,
     /// A store that failed is left alone until then.
     save_names_at: Option<Instant>,
+    /// The timeline could not be read after a gap, and is read again then.
+    reread_at: Option<Instant>,
     /// The command being carried out answers later, with its label.
     pub(super) is_deferred: bool,
     /// As last shown: answers name them by number.
@@ -168,6 +170,7 @@ impl Session {
             cursors_changed: None,
             unsaved_cursors: Vec::new(),
             save_names_at: None,
+            reread_at: None,
             is_deferred: false,
             questions_shown: Vec::new(),
         }
@@ -198,8 +201,14 @@ impl Session {
                 () = sleep_until(deadline) => self.tick().await,
                 () = stop.stopping() => return,
             }
-            if inputs.lag.take() {
-                self.reread().await;
+            if self.reread_at.is_none_or(|at| at <= Instant::now()) && inputs.lag.take() {
+                self.reread_at = None;
+                if !self.reread().await {
+                    // Once more, and until then nothing may overtake what could not be read.
+                    self.reread_at = Some(Instant::now() + RETRY_AFTER);
+                    inputs.lag.set();
+                    while inputs.feed.try_recv().is_ok() {}
+                }
             }
             self.save_names().await;
             self.wake_writers();
@@ -328,6 +337,7 @@ impl Session {
             next = client.ask_at(limits).map_or(next, |at| next.min(at));
         }
         next = self.save_names_at.map_or(next, |at| next.min(at));
+        next = self.reread_at.map_or(next, |at| next.min(at));
         self.cursors_changed.map_or(next, |changed| next.min(changed + SAVE_EVERY))
     }
 
@@ -469,17 +479,18 @@ impl Session {
     }
 
     /// Events passed by: read what they were about.
-    async fn reread(&mut self) {
+    /// Reads what passed by; false when it has to be tried again.
+    async fn reread(&mut self) -> bool {
         const PAGE: usize = 500;
-        let Some(account) = self.key.account.clone() else { return };
+        let Some(account) = self.key.account.clone() else { return true };
         self.refresh().await;
         loop {
             let range = HistoryRange::After(self.last_seq);
             let page = match self.shared.directory.history(&account, None, range, PAGE).await {
                 Ok(page) => page,
                 Err(error) => {
-                    tracing::warn!(%error, %account, "the timeline could not be read again");
-                    return;
+                    tracing::warn!(%error, %account, "the timeline could not be read again yet");
+                    return false;
                 }
             };
             let count = page.len();
@@ -489,7 +500,7 @@ impl Session {
             }
             self.wake_writers();
             if count < PAGE {
-                return;
+                return true;
             }
         }
     }
