@@ -67,11 +67,7 @@ fn dispatch(args: &[String]) -> Result<bool> {
         "arch" => none(rest).and_then(|()| arch::arch(&root)),
         "deny" => none(rest).and_then(|()| deny::deny(&root)),
         "demo" => release(&root, &["run", "--release", "--package", "wxgate", "--", "demo"], rest),
-        "bench" => release(
-            &root,
-            &["run", "--release", "--package", "wxgate-tests", "--bin", "wxgate-bench", "--"],
-            rest,
-        ),
+        "bench" => bench(&root, rest),
         "fuzz" => fuzz::fuzz(&root, rest),
         other => bail!("no command '{other}'\n\n{}", usage()),
     }
@@ -90,6 +86,15 @@ fn none(rest: &[String]) -> Result<()> {
         Some(arg) => bail!("this command takes no arguments, but got '{arg}'"),
         None => Ok(()),
     }
+}
+
+/// Builds the two programs that are measured, then measures.
+fn bench(root: &Root, rest: &[String]) -> Result<bool> {
+    let programs = ["build", "--release", "--package", "wxgate", "--package", "wxgate-simulator", "--bins"];
+    if !release(root, &programs, &[])? {
+        return Ok(false);
+    }
+    release(root, &["run", "--release", "--package", "wxgate-tests", "--bin", "wxgate-bench", "--"], rest)
 }
 
 fn release(root: &Root, cargo: &[&str], rest: &[String]) -> Result<bool> {
