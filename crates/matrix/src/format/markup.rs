@@ -74,7 +74,7 @@ fn with_pills(text: &str, named: &[Named]) -> String {
     html
 }
 
-/// Text as HTML.
+/// Text inside HTML, in attributes as well.
 pub(crate) fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {

@@ -1,6 +1,7 @@
 //! What the bot says: plain text and the same as HTML, built side by side so that neither has to be
 //! guessed from the other, and nothing that a person is called can become markup.
 
+use crate::format::markup::escape;
 use serde_json::{Value, json};
 
 /// An answer under construction.
@@ -21,21 +22,21 @@ impl Answer {
     /// Plain words.
     pub(crate) fn text(mut self, text: &str) -> Self {
         self.plain.push_str(text);
-        self.html.push_str(&escaped(text));
+        self.html.push_str(&escape(text));
         self
     }
 
     /// Words to be typed.
     pub(crate) fn code(mut self, text: &str) -> Self {
         self.plain.push_str(&format!("`{text}`"));
-        self.html.push_str(&format!("<code>{}</code>", escaped(text)));
+        self.html.push_str(&format!("<code>{}</code>", escape(text)));
         self
     }
 
     /// Words that stand out.
     pub(crate) fn strong(mut self, text: &str) -> Self {
         self.plain.push_str(text);
-        self.html.push_str(&format!("<strong>{}</strong>", escaped(text)));
+        self.html.push_str(&format!("<strong>{}</strong>", escape(text)));
         self
     }
 
@@ -43,7 +44,7 @@ impl Answer {
     pub(crate) fn link(mut self, id: &str, name: &str) -> Self {
         let url = format!("https://matrix.to/#/{id}");
         self.plain.push_str(&format!("{name} ({url})"));
-        self.html.push_str(&format!("<a href=\"{}\">{}</a>", escaped(&url), escaped(name)));
+        self.html.push_str(&format!("<a href=\"{}\">{}</a>", escape(&url), escape(name)));
         self
     }
 
@@ -74,7 +75,7 @@ impl Answer {
     pub(crate) fn content(&self) -> Value {
         let end = if self.is_listing { "</li></ul>" } else { "" };
         let html = format!("{}{end}", self.html);
-        match html == escaped(&self.plain) {
+        match html == escape(&self.plain) {
             true => json!({ "msgtype": "m.notice", "body": self.plain }),
             false => json!({
                 "msgtype": "m.notice", "body": self.plain,
@@ -82,22 +83,6 @@ impl Answer {
             }),
         }
     }
-}
-
-/// Text inside HTML, in attributes as well.
-fn escaped(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            '\n' => out.push_str("<br/>"),
-            c => out.push(c),
-        }
-    }
-    out
 }
 
 #[cfg(test)]
