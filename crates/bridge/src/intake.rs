@@ -59,11 +59,17 @@ impl Bridge {
         if !report.chats.is_empty() {
             self.tell(FeedEvent::Chats(network.clone(), report.chats.into()));
         }
+        let has_news = !report.shown.is_empty();
         for item in report.shown {
             self.tell(FeedEvent::Shown(Arc::new(item)));
         }
         for lane in report.lanes {
             self.lanes.wake(lane).await;
+        }
+        if has_news {
+            // Faces first: the runtime keeps what was just woken for this very thread, and would write
+            // to the clients only after the adapter had put together its next request.
+            tokio::task::yield_now().await;
         }
         report.committed
     }
