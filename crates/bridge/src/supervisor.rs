@@ -10,7 +10,7 @@ use std::sync::PoisonError;
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use rand::rngs::StdRng;
+use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 use tokio::sync::mpsc::error::SendTimeoutError;
 use tokio::sync::{Notify, mpsc, watch};
@@ -68,12 +68,12 @@ impl Slot {
 pub(crate) struct Tasks {
     tracker: TaskTracker,
     // Drawn from a few times per restart; a message would need a task of its own.
-    dice: Mutex<StdRng>,
+    dice: Mutex<SmallRng>,
 }
 
 impl Tasks {
     pub(crate) fn new(seed: [u8; 32]) -> Self {
-        Self { tracker: TaskTracker::new(), dice: Mutex::new(StdRng::from_seed(seed)) }
+        Self { tracker: TaskTracker::new(), dice: Mutex::new(SmallRng::from_seed(seed)) }
     }
 
     pub(crate) fn spawn(&self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {

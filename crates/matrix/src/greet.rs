@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use rand::rngs::StdRng;
+use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 use wxgate_contract::{Health, Stop};
 
@@ -33,7 +33,7 @@ enum Greeting {
 
 /// Greets until told to stop.
 pub(crate) async fn run(shared: Arc<Shared>, seed: [u8; 32], stop: Stop) {
-    let mut dice = StdRng::from_seed(seed);
+    let mut dice = SmallRng::from_seed(seed);
     let mut reach = shared.client.reach();
     let timings = shared.config.timings;
     let mut pause = timings.first_pause;
@@ -84,7 +84,7 @@ impl Shared {
         self.far.health(&self.network, health);
     }
 
-    async fn greet(&self, dice: &mut StdRng) -> Greeting {
+    async fn greet(&self, dice: &mut SmallRng) -> Greeting {
         let facts = match self.learn().await {
             Ok(facts) => facts,
             Err(error) if error.is_passing() => return Greeting::Away(error),

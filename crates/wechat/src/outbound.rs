@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use rand::{Rng, SeedableRng, rngs::StdRng};
+use rand::{Rng, SeedableRng, rngs::SmallRng};
 use ring::digest;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
@@ -59,7 +59,7 @@ pub(crate) struct Outbound {
     unanswered: Arc<Unanswered>,
     /// Locks, not messages: deliveries of several chats run in the same task and each touches
     /// these for microseconds, never across an await.
-    pace: Mutex<(Pace, StdRng)>,
+    pace: Mutex<(Pace, SmallRng)>,
     spoken: Mutex<VecDeque<Spoken>>,
     /// One upload at a time. Source: the protocol sheet, section 6.3.
     uploads: Semaphore,
@@ -93,7 +93,7 @@ impl Outbound {
             vault,
             network,
             unanswered,
-            pace: Mutex::new((Pace::new(sends_per_minute), StdRng::seed_from_u64(seed))),
+            pace: Mutex::new((Pace::new(sends_per_minute), SmallRng::seed_from_u64(seed))),
             spoken: Mutex::default(),
             uploads: Semaphore::new(1),
             files: AtomicU64::new(0),
@@ -299,7 +299,7 @@ impl Outbound {
         Ok(Outcome::Sent { remote_ids: Vec::new() })
     }
 
-    fn pace(&self) -> std::sync::MutexGuard<'_, (Pace, StdRng)> {
+    fn pace(&self) -> std::sync::MutexGuard<'_, (Pace, SmallRng)> {
         self.pace.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use rand::{Rng, SeedableRng, rngs::StdRng};
+use rand::{Rng, SeedableRng, rngs::SmallRng};
 use tokio::sync::{Notify, mpsc};
 use wxgate_contract::{
     Adapter, AdapterContext, AdapterError, BoxFuture, Capabilities, Delivery, FarEnd, FarError, NetworkId,
@@ -77,7 +77,7 @@ impl Adapter for WechatAdapter {
 /// Builds the three branches, and waits for them. Each is boxed, so that this future is small and
 /// an idle account holds only the branch states that are in use.
 fn account(config: &WechatConfig, transport: Arc<Transport>, ctx: AdapterContext) -> BoxFuture<'static, ()> {
-    let mut rng = StdRng::from_seed(ctx.seed);
+    let mut rng = SmallRng::from_seed(ctx.seed);
     let (machine_seed, pace_seed): (u64, u64) = (rng.random(), rng.random());
     let network = ctx.network.clone();
     let live = Arc::new(Live::new(Arc::clone(&ctx.clock), config.profile, &config.lang, rng));
@@ -124,7 +124,7 @@ fn account(config: &WechatConfig, transport: Arc<Transport>, ctx: AdapterContext
         retry: config.timings.download_retry,
         max_bytes: config.max_media_bytes,
     };
-    let machine = Machine::new(config.timings, StdRng::seed_from_u64(machine_seed));
+    let machine = Machine::new(config.timings, SmallRng::seed_from_u64(machine_seed));
     let (wish, wishes) = mpsc::channel(WISHES);
     let session: BoxFuture<'static, ()> =
         Box::pin(driver::run(machine, hands, wishes, ctx.stop.clone(), config.timings.save_every));

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use http::{HeaderMap, HeaderValue};
-use rand::{Rng, rngs::StdRng};
+use rand::{Rng, rngs::SmallRng};
 use tokio::sync::watch;
 use wechat_proto::{Call, Credentials, Family, Profile, Secret, UserName};
 use wxgate_contract::{Clock, Timestamp};
@@ -41,7 +41,7 @@ struct Inner {
     /// Counts the logins of the account; names of one never mean anything in another.
     generation: u32,
     poll_counter_ms: i64,
-    rng: StdRng,
+    rng: SmallRng,
     rest: Rest,
     /// Being signed out: what is stored has no session any more, though the service still has.
     is_leaving: bool,
@@ -87,7 +87,7 @@ pub(crate) const USER_AGENT: &str = "Mozilla/5.0 (Linux; U; UOS x86_64; zh-cn) A
      (KHTML, like Gecko) Chrome/91.0.4472.124 Safari/537.36 UOSBrowser/6.0.1.1001";
 
 impl Live {
-    pub(crate) fn new(clock: Arc<dyn Clock>, profile: Profile, lang: &str, rng: StdRng) -> Self {
+    pub(crate) fn new(clock: Arc<dyn Clock>, profile: Profile, lang: &str, rng: SmallRng) -> Self {
         let standing = Standing::Away { why: "the account is just starting".to_owned() };
         Self {
             inner: Mutex::new(Inner {

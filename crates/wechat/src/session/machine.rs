@@ -12,7 +12,7 @@ mod words;
 
 use std::time::Duration;
 
-use rand::{Rng, rngs::StdRng};
+use rand::{Rng, rngs::SmallRng};
 use wechat_proto::RetCode;
 use wxgate_contract::{SignInStep, Timestamp};
 
@@ -84,7 +84,7 @@ pub(crate) enum State {
 pub(crate) struct Machine {
     state: State,
     timings: Timings,
-    rng: StdRng,
+    rng: SmallRng,
     /// A piece of work runs.
     is_busy: bool,
     /// Somebody asked to sign in, so a code may be shown.
@@ -114,7 +114,7 @@ pub(crate) struct Machine {
 }
 
 impl Machine {
-    pub(crate) fn new(timings: Timings, rng: StdRng) -> Self {
+    pub(crate) fn new(timings: Timings, rng: SmallRng) -> Self {
         Self {
             state: State::SignedOut,
             timings,

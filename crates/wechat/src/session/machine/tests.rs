@@ -12,7 +12,7 @@ const NOW: Timestamp = Timestamp(1_700_000_000_000);
 const HELD: Duration = Duration::from_secs(25);
 
 fn machine() -> Machine {
-    Machine::new(Timings::default(), StdRng::seed_from_u64(7))
+    Machine::new(Timings::default(), SmallRng::seed_from_u64(7))
 }
 
 fn keys(at: i64) -> Keys {
@@ -288,7 +288,7 @@ fn answers(work: &Work, event: &Event) -> bool {
 
 /// Plays events as a driver would, and holds the machine to its invariants after each step.
 fn play(events: Vec<Event>, start: Found, seed: u64) -> Result<(), TestCaseError> {
-    let mut machine = Machine::new(Timings::default(), StdRng::seed_from_u64(seed));
+    let mut machine = Machine::new(Timings::default(), SmallRng::seed_from_u64(seed));
     let cap = Timings::default().retry_cap;
     let mut running: Option<Work> = None;
     let mut waits: Vec<Duration> = Vec::new();
@@ -360,9 +360,9 @@ proptest! {
 
     #[test]
     fn delays_have_jitter_of_the_given_generator(seed: u64, faults in 1_u32..40) {
-        let mut machine = Machine::new(Timings::default(), StdRng::seed_from_u64(seed));
-        let mut again = Machine::new(Timings::default(), StdRng::seed_from_u64(seed));
-        let mut other = Machine::new(Timings::default(), StdRng::seed_from_u64(seed ^ 1));
+        let mut machine = Machine::new(Timings::default(), SmallRng::seed_from_u64(seed));
+        let mut again = Machine::new(Timings::default(), SmallRng::seed_from_u64(seed));
+        let mut other = Machine::new(Timings::default(), SmallRng::seed_from_u64(seed ^ 1));
         let draw = |machine: &mut Machine| (0..faults).map(|_| machine.back_off()).collect::<Vec<_>>();
         let (one, same, different) = (draw(&mut machine), draw(&mut again), draw(&mut other));
         prop_assert_eq!(&one, &same);
