@@ -120,6 +120,23 @@ impl Homeserver {
         program.terminate(DOWN).await.map(drop)
     }
 
+    /// Takes away what waits in its database for application services: a kill between saving how far it
+    /// counted and writing down the transaction leaves it so. It must not run.
+    pub async fn forget_transactions(&self) -> Result<()> {
+        ensure!(self.program.is_none(), "the homeserver runs");
+        const FORGET: &str = "import sqlite3\n\
+            db = sqlite3.connect('homeserver.db')\n\
+            print(db.execute('DELETE FROM application_services_txns').rowcount)\n\
+            db.commit()";
+        let mut python = tokio::process::Command::new(&self.python);
+        let output =
+            python.args(["-c", FORGET]).current_dir(&self.dir).output().await.context("run python")?;
+        ensure!(output.status.success(), "python: {}", String::from_utf8_lossy(&output.stderr));
+        let gone: u32 = String::from_utf8_lossy(&output.stdout).trim().parse().context("a count")?;
+        ensure!(gone > 0, "no transaction was waiting");
+        Ok(())
+    }
+
     /// Fails when it has ended by itself.
     pub fn assert_up(&mut self) -> Result<()> {
         match self.program.as_mut().context("the homeserver does not run")?.ended()? {

@@ -12,6 +12,7 @@ pub(crate) mod media;
 pub(crate) mod membership;
 pub(crate) mod room;
 pub(crate) mod server;
+pub(crate) mod sync;
 
 use http::Method;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
@@ -25,6 +26,8 @@ const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'
 pub(crate) trait Endpoint: Sync {
     /// For errors and logs.
     const NAME: &'static str;
+    /// Longest answer that is read. Source: the member list of a group of two thousand.
+    const ANSWER_BYTES: usize = 8 << 20;
     /// What comes back.
     type Reply: DeserializeOwned + Send;
     /// The request.

@@ -22,8 +22,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Calls at once. Chosen: the sixteen lanes, their ghosts' joins and some questions of people; more
 /// would only queue inside the homeserver.
 const CALLS_AT_ONCE: usize = 32;
-/// Longest answer that is read whole. Source: the member list of a group of two thousand.
-const ANSWER_BYTES: usize = 8 << 20;
+/// Longest answer to an upload, and longest refusal: a few words.
+const SHORT_BYTES: usize = 1 << 20;
 /// Without a byte for this long a stream is dead. Chosen.
 const STALL_TIMEOUT: Duration = Duration::from_secs(60);
 /// When the homeserver says "slow down" and not for how long.
@@ -159,7 +159,7 @@ impl Client {
         let _place = self.places.acquire().await.ok();
         let answer = async {
             let reply = self.head(E::NAME, request).await?;
-            self.whole(E::NAME, reply).await
+            self.whole(E::NAME, reply, E::ANSWER_BYTES).await
         };
         let answer = tokio::time::timeout(self.timeout, answer).await;
         let answer = answer.unwrap_or(Err(CallError::TimedOut { endpoint: E::NAME }));
@@ -181,7 +181,7 @@ impl Client {
             .body(file.body);
         let answer = async {
             let reply = self.head(NAME, request).await?;
-            self.whole(NAME, reply).await
+            self.whole(NAME, reply, SHORT_BYTES).await
         };
         let answer = tokio::time::timeout(transfer_time(file.bytes), answer).await;
         let body = self.noted(answer.unwrap_or(Err(CallError::TimedOut { endpoint: NAME })))?;
@@ -251,7 +251,7 @@ impl Client {
         }
         let asked =
             reply.headers().get(header::RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
-        let body = self.whole(endpoint, reply).await.unwrap_or_default();
+        let body = self.whole(endpoint, reply, SHORT_BYTES).await.unwrap_or_default();
         let refusal: Refusal = serde_json::from_slice(&body).unwrap_or_default();
         Err(match status {
             StatusCode::TOO_MANY_REQUESTS => {
@@ -272,10 +272,15 @@ impl Client {
         })
     }
 
-    async fn whole(&self, endpoint: &'static str, mut reply: reqwest::Response) -> Result<Bytes, CallError> {
+    async fn whole(
+        &self,
+        endpoint: &'static str,
+        mut reply: reqwest::Response,
+        limit: usize,
+    ) -> Result<Bytes, CallError> {
         let mut body = BytesMut::new();
         while let Some(piece) = reply.chunk().await.map_err(|_| CallError::Network { endpoint })? {
-            if body.len() + piece.len() > ANSWER_BYTES {
+            if body.len() + piece.len() > limit {
                 return Err(CallError::Failed { endpoint, status: reply.status().as_u16() });
             }
             body.extend_from_slice(&piece);

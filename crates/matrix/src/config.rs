@@ -245,6 +245,9 @@ pub struct Timings {
     pub first_pause: Duration,
     /// Longest such pause. Chosen: what waits goes out within seconds of the homeserver's return.
     pub longest_pause: Duration,
+    /// How often the homeserver is asked what it did not hand over, greetings aside. Chosen: a
+    /// homeserver that was restarted unnoticed makes nothing later than this.
+    pub catch_up: Duration,
 }
 
 impl Default for Timings {
@@ -253,6 +256,7 @@ impl Default for Timings {
             call_timeout: Duration::from_secs(60),
             first_pause: Duration::from_millis(500),
             longest_pause: Duration::from_secs(10),
+            catch_up: Duration::from_secs(300),
         }
     }
 }

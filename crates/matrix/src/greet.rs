@@ -46,6 +46,7 @@ pub(crate) async fn run(shared: Arc<Shared>, seed: [u8; 32], stop: Stop) {
             Greeting::Good => {
                 pause = timings.first_pause;
                 shared.client.reached();
+                shared.catch_up.notify_one();
                 shared.health(Health::Up);
                 let lost = reach.wait_for(|is_there| !is_there);
                 tokio::select! {
@@ -58,6 +59,7 @@ pub(crate) async fn run(shared: Arc<Shared>, seed: [u8; 32], stop: Stop) {
             Greeting::Deaf(step) => {
                 // What it was to be given can still be given.
                 shared.client.reached();
+                shared.catch_up.notify_one();
                 shared.health(Health::NeedsHuman { step });
                 DEAF_PAUSE.min(timings.longest_pause)
             }

@@ -7,6 +7,7 @@
 
 pub(crate) mod effects;
 mod event;
+mod handled;
 mod message;
 mod who;
 
@@ -17,30 +18,52 @@ use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use tokio::sync::{Notify, mpsc, oneshot};
-use wxgate_contract::{Batch, FarError, Note, PendingMedia, Post, Stop};
+use wxgate_contract::{Batch, FarError, Note, PendingMedia, Post, PostFate, Stop};
 
 use crate::chores::Chore;
 use crate::names::Who;
+use crate::puppet;
 use crate::shared::Shared;
 use crate::trouble::Trouble;
 use effects::Effect;
 use event::Event;
+use handled::Handled;
 pub(crate) use message::PREFIX;
 
 /// Transactions that may wait. A homeserver sends the next one after the answer to the last.
 pub(crate) const TRANSACTIONS: usize = 2;
-/// Transaction ids and event ids that are remembered. Chosen: a repetition comes as the very next
-/// transaction; the rest is for homeservers that give an event twice.
+/// Pages of a catch-up that may wait. Whoever catches up waits for each of them.
+pub(crate) const PAGES: usize = 1;
+/// Transaction ids that are remembered. Chosen: a repetition comes as the very next transaction.
 const REMEMBERED_TXNS: usize = 32;
-const REMEMBERED_EVENTS: usize = 512;
 /// The note that holds the last transaction ids.
 const NOTE: &str = "transactions";
+/// The note that holds which events were seen to and left no post.
+const HANDLED: &str = "handled";
+/// The note that says up to where everything that happened was handed over.
+pub(crate) const POSITION: &str = "position";
 
 /// One transaction and where its answer goes: true when everything in it is safe.
 pub(crate) struct Transaction {
     pub(crate) id: String,
     pub(crate) body: Bytes,
     pub(crate) done: oneshot::Sender<Taken>,
+}
+
+/// What the homeserver told when it was asked, of one room, oldest first.
+pub(crate) struct Missed {
+    pub(crate) room_id: String,
+    pub(crate) events: Vec<Box<RawValue>>,
+    /// Everything up to here was handed over with this.
+    pub(crate) position: Option<String>,
+    /// Where the answer goes: how many posts were new, when everything is safe.
+    pub(crate) done: Option<oneshot::Sender<Option<usize>>>,
+}
+
+impl Missed {
+    pub(crate) fn of(room_id: &str, events: Vec<Box<RawValue>>) -> Self {
+        Self { room_id: room_id.to_owned(), events, position: None, done: None }
+    }
 }
 
 /// What became of a transaction.
@@ -79,6 +102,10 @@ struct Said {
 struct Draft {
     said: Vec<Said>,
     effects: Vec<Effect>,
+    /// Events of people that leave no post.
+    silent: Vec<String>,
+    /// It was asked for, and may be from before a room mirrored anything.
+    is_asked_for: bool,
 }
 
 /// The taking task.
@@ -88,42 +115,84 @@ pub(crate) struct Inbound {
     /// Rung when files were announced.
     files: Arc<Notify>,
     txns: VecDeque<String>,
-    /// Events whose effects were begun.
-    events: VecDeque<String>,
+    handled: Handled,
 }
 
 impl Inbound {
     pub(crate) fn new(shared: Arc<Shared>, effects: mpsc::Sender<Effect>, files: Arc<Notify>) -> Self {
-        Self { shared, effects, files, txns: VecDeque::new(), events: VecDeque::new() }
+        Self { shared, effects, files, txns: VecDeque::new(), handled: Handled::default() }
     }
 
-    /// Takes transactions until the end.
-    pub(crate) async fn run(mut self, mut transactions: mpsc::Receiver<Transaction>, stop: Stop) {
-        let remembered = async {
-            let mut pause = std::time::Duration::from_millis(100);
-            loop {
-                match self.shared.memory.read(NOTE).await {
-                    Ok(found) => return found,
-                    Err(error) => tracing::warn!(%error, "the last transactions cannot be read yet"),
-                }
-                tokio::time::sleep(pause).await;
-                pause = (pause * 2).min(std::time::Duration::from_secs(10));
-            }
-        };
-        let found = tokio::select! {
+    /// Takes transactions, and what was missed, until the end.
+    pub(crate) async fn run(
+        mut self,
+        mut transactions: mpsc::Receiver<Transaction>,
+        mut missed: mpsc::Receiver<Missed>,
+        stop: Stop,
+    ) {
+        let remembered = async { (self.remembered(NOTE).await, self.remembered(HANDLED).await) };
+        (self.txns, self.handled) = tokio::select! {
             () = stop.stopping() => return,
             found = remembered => found,
         };
-        self.txns = found.and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default();
         loop {
-            let transaction = tokio::select! {
+            tokio::select! {
                 () = stop.stopping() => return,
-                transaction = transactions.recv() => transaction,
-            };
-            let Some(Transaction { id, body, done }) = transaction else { return };
-            let taken = self.take(&id, &body).await;
-            // Nobody waits when the homeserver gave up: it will repeat the transaction.
-            let _ = done.send(taken);
+                transaction = transactions.recv() => {
+                    let Some(Transaction { id, body, done }) = transaction else { return };
+                    let taken = self.take(&id, &body).await;
+                    // Nobody waits when the homeserver gave up: it will repeat the transaction.
+                    let _ = done.send(taken);
+                }
+                Some(missed) = missed.recv() => {
+                    let Missed { room_id, events, position, done } = missed;
+                    let taken = self.take_missed(&room_id, &events, position).await;
+                    done.map(|done| done.send(taken));
+                }
+            }
+        }
+    }
+
+    /// A note of this task as it was last written.
+    async fn remembered<T: serde::de::DeserializeOwned + Default>(&self, note: &str) -> T {
+        let mut pause = std::time::Duration::from_millis(100);
+        loop {
+            match self.shared.memory.read(note).await {
+                Ok(found) => {
+                    return found.and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default();
+                }
+                Err(error) => tracing::warn!(%error, note, "what was taken last cannot be read yet"),
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(std::time::Duration::from_secs(10));
+        }
+    }
+
+    /// What was missed in one room; `None` when it is not on disk. Gives how many posts were new.
+    async fn take_missed(
+        &mut self,
+        room_id: &str,
+        events: &[Box<RawValue>],
+        position: Option<String>,
+    ) -> Option<usize> {
+        let mut draft = Draft { is_asked_for: true, ..Draft::default() };
+        for raw in events {
+            if let Err(trouble) = self.event(raw, room_id, &mut draft).await {
+                tracing::warn!(error = %trouble, "what was missed could not be taken; it is asked for again");
+                return None;
+            }
+        }
+        let passes = position.is_some();
+        let position = position.map(|at| note(POSITION, at.into_bytes()));
+        match self.commit(&mut draft, position.into_iter().collect(), passes).await {
+            Ok(new) => {
+                self.follow(draft).await;
+                Some(new)
+            }
+            Err(error) => {
+                tracing::warn!(%error, "what was missed could not be stored; it is asked for again");
+                None
+            }
         }
     }
 
@@ -134,7 +203,7 @@ impl Inbound {
         let Ok(words) = serde_json::from_slice::<Words>(body) else { return Taken::Odd };
         let mut draft = Draft::default();
         for raw in &words.events {
-            if let Err(trouble) = self.event(raw, &mut draft).await {
+            if let Err(trouble) = self.event(raw, "", &mut draft).await {
                 tracing::warn!(error = %trouble, "a transaction could not be taken; the homeserver will repeat it");
                 return Taken::Not;
             }
@@ -144,23 +213,32 @@ impl Inbound {
         while txns.len() > REMEMBERED_TXNS {
             txns.pop_front();
         }
-        if let Err(error) = self.commit(&mut draft, &txns).await {
+        let known = note(NOTE, json_of(&txns));
+        if let Err(error) = self.commit(&mut draft, vec![known], false).await {
             tracing::warn!(%error, "a transaction could not be stored; the homeserver will repeat it");
             return Taken::Not;
         }
         self.txns = txns;
-        if draft.said.iter().any(|said| !said.media.is_empty()) {
-            self.files.notify_one();
-        }
         for raw in words.ephemeral.as_ref().unwrap_or(&words.unstable_ephemeral) {
             self.take_receipts(raw);
         }
+        self.follow(draft).await;
+        Taken::Safe
+    }
+
+    /// What follows from events that are safe.
+    async fn follow(&mut self, draft: Draft) {
+        if draft.said.iter().any(|said| !said.media.is_empty()) {
+            self.files.notify_one();
+        }
         for effect in draft.effects {
-            if self.is_new(&effect) && self.effects.send(effect).await.is_err() {
+            if self.effects.send(effect).await.is_err() {
                 break;
             }
         }
-        Taken::Safe
+        if self.handled.is_filling() {
+            self.shared.catch_up.notify_one();
+        }
     }
 
     /// Read marks of people; those of ghosts and the bot are our own.
@@ -173,38 +251,70 @@ impl Inbound {
         }
     }
 
-    /// One event; whatever it is, it does not fail the transaction by itself.
-    async fn event(&self, raw: &RawValue, draft: &mut Draft) -> Result<(), Trouble> {
-        match serde_json::from_str::<Event>(raw.get()) {
-            Ok(event) => self.shared.read_event(event, draft).await,
+    /// One event; whatever it is, it does not fail the transaction by itself. An event that names no
+    /// room is of `room_id`.
+    async fn event(&self, raw: &RawValue, room_id: &str, draft: &mut Draft) -> Result<(), Trouble> {
+        let mut event = match serde_json::from_str::<Event>(raw.get()) {
+            Ok(event) => event,
             Err(error) => {
                 tracing::warn!(%error, bytes = raw.get().len(), "an event of the homeserver cannot be read");
-                Ok(())
+                return Ok(());
             }
+        };
+        if event.room_id.is_empty() {
+            event.room_id = room_id.to_owned();
         }
+        // Our own ghosts' events come back to us, and what was said through puppets as well.
+        let is_ours = self.shared.names.who(&event.sender) != Who::Human || puppet::is_marked(&event.content);
+        if is_ours || self.handled.knows(&event.event_id) || draft.silent.contains(&event.event_id) {
+            return Ok(());
+        }
+        let (event_id, before) = (event.event_id.clone(), draft.said.len());
+        self.shared.read_event(event, draft).await?;
+        if draft.said.len() == before {
+            draft.silent.push(event_id);
+        }
+        Ok(())
     }
 
-    async fn commit(&self, draft: &mut Draft, txns: &VecDeque<String>) -> Result<(), FarError> {
-        let value = serde_json::to_vec(txns).map(Bytes::from).ok();
-        let note = Note { key: NOTE.to_owned(), value, is_secret: false };
+    /// Writes what was said, and what has to be known the next time. Gives how many posts were new.
+    async fn commit(
+        &mut self,
+        draft: &mut Draft,
+        mut notes: Vec<Note>,
+        passes: bool,
+    ) -> Result<usize, FarError> {
+        let mut handled = self.handled.clone();
+        if passes {
+            handled.pass();
+        }
+        draft.silent.drain(..).for_each(|event_id| handled.add(event_id));
+        if handled != self.handled {
+            notes.push(note(HANDLED, json_of(&handled)));
+        }
         let shared = &self.shared;
         let batch = Batch {
             posts: draft.said.iter().map(|said| said.post.clone()).collect(),
             media: draft.said.iter().flat_map(|said| said.media.clone()).collect(),
-            notes: vec![note.clone()],
+            notes: notes.clone(),
             ..Batch::default()
         };
-        match shared.far.commit(&shared.network, batch).await {
+        let is_new = |fate: &&PostFate| matches!(fate, PostFate::Kept(_));
+        let new = match shared.far.commit(&shared.network, batch).await {
+            Ok(committed) => committed.posts.iter().filter(is_new).count(),
             Err(FarError::Invalid(error)) => {
                 tracing::warn!(
                     error,
                     "a transaction cannot be stored whole; its events are stored one by one"
                 );
                 self.commit_singly(draft).await?;
-                shared.memory.save(vec![note]).await
+                shared.memory.save(notes).await?;
+                0
             }
-            other => other.map(drop),
-        }
+            Err(error) => return Err(error),
+        };
+        self.handled = handled;
+        Ok(new)
     }
 
     /// What cannot be stored at all must not keep the rest from being stored.
@@ -226,17 +336,13 @@ impl Inbound {
         }
         Ok(())
     }
+}
 
-    /// False for an event whose effect was begun already.
-    fn is_new(&mut self, effect: &Effect) -> bool {
-        let Some(event_id) = effect.event_id() else { return true };
-        if self.events.iter().any(|known| known == event_id) {
-            return false;
-        }
-        if self.events.len() >= REMEMBERED_EVENTS {
-            self.events.pop_front();
-        }
-        self.events.push_back(event_id.to_owned());
-        true
-    }
+fn note(key: &str, value: Vec<u8>) -> Note {
+    Note { key: key.to_owned(), value: Some(Bytes::from(value)), is_secret: false }
+}
+
+/// Our own types always have a JSON form.
+fn json_of(value: &impl serde::Serialize) -> Vec<u8> {
+    serde_json::to_vec(value).unwrap_or_default()
 }

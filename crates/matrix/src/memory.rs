@@ -68,6 +68,9 @@ pub(crate) struct Room {
     /// The space that it was put into.
     #[serde(default)]
     pub(crate) space: String,
+    /// When it began to mirror the chat, in milliseconds; 0 for a room that never did anything else.
+    #[serde(default)]
+    pub(crate) since: i64,
     /// Hashes of power levels, members and picture as last set.
     #[serde(default)]
     pub(crate) powers: String,
@@ -93,6 +96,7 @@ impl Room {
             puppet_in: false,
             listed: false,
             space: nothing(),
+            since: 0,
             powers: nothing(),
             members: nothing(),
             avatar: nothing(),

@@ -17,11 +17,11 @@ use wxgate_contract::{
 use crate::client::Client;
 use crate::config::MatrixConfig;
 use crate::inbound::effects::{self, EFFECTS};
-use crate::inbound::{Inbound, TRANSACTIONS};
+use crate::inbound::{self, Inbound, TRANSACTIONS};
 use crate::media::Fetcher;
 use crate::provisioning::{self, Provisioning};
 use crate::shared::Shared;
-use crate::{chores, greet, listen, mirror};
+use crate::{catch_up, chores, greet, listen, mirror};
 
 /// Deliveries under way at once. The bridge hands out no more; see its lanes.
 const MAX_ERRANDS: usize = 16;
@@ -87,6 +87,7 @@ async fn run(
     let (shared, orders) = Shared::new(config, client, ctx);
 
     let (transaction, transactions) = mpsc::channel(TRANSACTIONS);
+    let (missed, asked_for) = mpsc::channel(inbound::PAGES);
     let (effect, effects) = mpsc::channel(EFFECTS);
     let (addressed, questions) = mpsc::channel(EFFECTS);
     let _open = managers.open(Arc::clone(&shared));
@@ -95,8 +96,9 @@ async fn run(
     let mut tasks = JoinSet::new();
     tasks.spawn(listen::serve(listener, router, stop.clone()));
     let files = Arc::new(Notify::new());
-    tasks
-        .spawn(Inbound::new(Arc::clone(&shared), effect, Arc::clone(&files)).run(transactions, stop.clone()));
+    let taking = Inbound::new(Arc::clone(&shared), effect, Arc::clone(&files));
+    tasks.spawn(taking.run(transactions, asked_for, stop.clone()));
+    tasks.spawn(catch_up::run(Arc::clone(&shared), missed, stop.clone()));
     tasks.spawn(Fetcher { shared: Arc::clone(&shared), bell: files }.run(stop.clone()));
     tasks.spawn(effects::run(Arc::clone(&shared), effects, addressed, stop.clone()));
     tasks.spawn(crate::management::run(Arc::clone(&shared), questions, stop.clone()));

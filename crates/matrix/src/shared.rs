@@ -45,6 +45,8 @@ pub(crate) struct Shared {
     pub(crate) directory: Arc<dyn Directory>,
     pub(crate) control: Arc<dyn Control>,
     pub(crate) clock: Arc<dyn Clock>,
+    /// Rung when it is time to ask for what was missed.
+    pub(crate) catch_up: tokio::sync::Notify,
     /// Set by the greeting; `None` before the homeserver was ever reached.
     pub(crate) facts: watch::Sender<Option<Facts>>,
 }
@@ -71,6 +73,7 @@ impl Shared {
             directory: ctx.directory,
             control: ctx.control,
             clock: ctx.clock,
+            catch_up: tokio::sync::Notify::new(),
             facts: watch::channel(None).0,
             config,
         };

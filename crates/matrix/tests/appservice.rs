@@ -1,6 +1,8 @@
 //! The application service against a homeserver that behaves like Synapse where it matters.
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests")]
 
+#[path = "appservice/catch_up.rs"]
+mod catch_up;
 #[path = "appservice/conformance.rs"]
 mod conformance;
 #[path = "appservice/furnish.rs"]

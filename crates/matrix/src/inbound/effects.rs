@@ -67,16 +67,6 @@ pub(crate) enum Effect {
 }
 
 impl Effect {
-    pub(super) fn event_id(&self) -> Option<&str> {
-        match self {
-            Self::Addressed(addressed) => Some(&addressed.event_id),
-            Self::Invited { event_id, .. }
-            | Self::Left { event_id, .. }
-            | Self::Moved { event_id, .. }
-            | Self::Refusal { event_id, .. } => Some(event_id),
-        }
-    }
-
     /// What follows from a piece of state that a person changed.
     pub(super) fn of_state(shared: &Shared, event: &Event) -> Option<Self> {
         let (event_id, room_id) = (event.event_id.clone(), event.room_id.clone());

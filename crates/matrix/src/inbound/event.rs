@@ -11,8 +11,6 @@ use super::message::{self, FileHeard, Heard, Sentence};
 use super::{Draft, Said};
 use crate::config::Level;
 use crate::media::Source;
-use crate::names::Who;
-use crate::puppet;
 use crate::shared::Shared;
 use crate::trouble::Trouble;
 
@@ -20,6 +18,8 @@ use crate::trouble::Trouble;
 #[derive(Deserialize)]
 pub(super) struct Event {
     pub(super) event_id: String,
+    /// What is asked for of one room does not name it.
+    #[serde(default)]
     pub(super) room_id: String,
     pub(super) sender: String,
     #[serde(rename = "type")]
@@ -38,21 +38,25 @@ pub(super) struct Event {
 impl Shared {
     /// Reads one event into the draft.
     pub(super) async fn read_event(&self, event: Event, draft: &mut Draft) -> Result<(), Trouble> {
-        // Our own ghosts' events come back to us, and what was said through puppets as well.
-        if self.names.who(&event.sender) != Who::Human || puppet::is_marked(&event.content) {
-            return Ok(());
-        }
         if event.state_key.is_some() {
             draft.effects.extend(Effect::of_state(self, &event));
             return Ok(());
         }
         match self.chat_of(&event.room_id).await? {
+            // What was said in a room before it was handed over was said to others.
+            Some(chat) if draft.is_asked_for && self.is_before(&event, &chat).await? => Ok(()),
             Some(chat) => self.read_said(event, &chat, draft).await,
             None => {
                 draft.effects.extend(addressed(&event));
                 Ok(())
             }
         }
+    }
+
+    /// True for what was said in a room before it mirrored the chat.
+    async fn is_before(&self, event: &Event, chat: &ChatRef) -> Result<bool, Trouble> {
+        let room = self.memory.room_of(chat).await?;
+        Ok(room.is_some_and(|room| event.origin_server_ts < room.since))
     }
 
     /// Something said in a room that mirrors a chat.

@@ -73,7 +73,7 @@ impl Shared {
         }
         let (room_id, nothing) = (asked.room_id.clone(), String::new);
         let room = Room::new(room_id, found.chat.clone(), false, nothing(), nothing());
-        let room = Room { is_handed_over: true, ..room };
+        let room = Room { is_handed_over: true, since: self.clock.now().ms(), ..room };
         self.memory.opened(room).await?;
         self.chores.add(Chore::Room(found.chat.clone()));
         Ok(Answer::of("This room mirrors ").strong(&found.name).text(" from now on."))

@@ -9,6 +9,8 @@ mod answer;
 mod endpoints;
 #[path = "stub/push.rs"]
 mod push;
+#[path = "stub/stream.rs"]
+mod stream;
 #[path = "stub/world.rs"]
 mod world;
 
@@ -26,7 +28,7 @@ use tokio::net::TcpListener;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
-pub(crate) use world::{Fault, Room, World};
+pub(crate) use world::{Asked, Fault, Room, World};
 
 pub(crate) const DOMAIN: &str = "test";
 pub(crate) const AS_TOKEN: &str = "as_token_of_the_test";

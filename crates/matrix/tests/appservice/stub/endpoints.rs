@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::DOMAIN;
 use super::answer::{Answer, no};
+use super::stream;
 use super::world::{Room, World};
 
 pub(super) struct Question<'a> {
@@ -86,6 +87,7 @@ pub(super) fn dispatch(world: &mut World, q: &Question<'_>) -> Answer {
             (200, json!({}))
         }
         ("POST", "client", ["join", room_id]) => join(world, q, room_id),
+        ("GET", "client", ["sync"]) => stream::sync(world, q),
         (method, "client", ["user", user, "account_data", kind]) => {
             account_data(world, q, method, user, kind)
         }
@@ -288,6 +290,9 @@ fn in_room(world: &mut World, q: &Question<'_>, method: &str, room_id: &str, res
             let event_id = world.put_event(q.user, room_id, "m.room.redaction", None, content, None);
             q.remember(world, &event_id);
             (200, json!({ "event_id": event_id }))
+        }
+        ("GET", ["messages"]) if q.query.get("dir").is_some_and(|dir| dir == "f") => {
+            stream::between(world, q, room_id)
         }
         ("GET", ["messages"]) => {
             let events = &world.rooms[room_id].events;

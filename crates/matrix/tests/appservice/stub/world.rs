@@ -65,12 +65,20 @@ pub(crate) struct World {
     /// Status and id of every transaction that was given.
     pub(crate) given: Vec<(String, u16)>,
     pub(crate) is_down: bool,
+    /// It was killed between saving its place and writing the transaction: events come about, and
+    /// no transaction ever carries them.
+    pub(crate) loses_transactions: bool,
     next: u64,
 }
 
 impl World {
     pub(super) fn new() -> Self {
         Self { version: "12".to_owned(), upload_limit: 50 << 20, ..Self::default() }
+    }
+
+    /// Where the stream of events stands.
+    pub(crate) fn position(&self) -> u64 {
+        self.next
     }
 
     pub(crate) fn next(&mut self) -> u64 {
@@ -130,7 +138,9 @@ impl World {
         // As Synapse does where the registration asks for them: both names at once, also when empty.
         let unstable = "de.sorunome.msc2409.ephemeral";
         let body = json!({ "events": [event], "ephemeral": [], unstable: [] });
-        self.queue.push_back((n.to_string(), body));
+        if !self.loses_transactions {
+            self.queue.push_back((n.to_string(), body));
+        }
         event_id
     }
 

@@ -1,0 +1,190 @@
+//! Asks the homeserver for what it never handed over.
+//!
+//! A homeserver that is killed at the wrong instant forgets a transaction, and tells nobody. After
+//! each greeting and every few minutes the bot asks what happened in its rooms since a position, and
+//! everything goes the way of a transaction: what is known is dropped there by its event id. Rooms
+//! are read forwards, whole, page by page, so what is late still comes in order. The position moves
+//! on when all of it is on disk, in a commit of the same kind, and not before; an attempt that is
+//! cut off begins again where it began.
+
+use std::sync::Arc;
+
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
+use tokio::sync::{mpsc, oneshot};
+use wxgate_contract::Stop;
+
+use crate::api::sync::{Between, Invited, Sync, Synced, Timeline};
+use crate::client::CallError;
+use crate::inbound::{Missed, POSITION};
+use crate::shared::Shared;
+use crate::trouble::Trouble;
+
+/// Events of one page: at 64 KiB each within the bound of an answer.
+const PAGE: usize = 100;
+/// Pages of one room in one catch-up. Chosen: a hundred thousand events; beyond it a homeserver is
+/// counting in circles, and its transactions are still there.
+const PAGES: usize = 1000;
+/// What may have to be caught up: the kinds that `inbound` does something about, calls aside.
+const KINDS: [&str; 11] = [
+    "m.room.message",
+    "m.sticker",
+    "m.room.redaction",
+    "m.reaction",
+    "m.poll.start",
+    "org.matrix.msc3381.poll.start",
+    "m.poll.response",
+    "org.matrix.msc3381.poll.response",
+    "m.room.encrypted",
+    "m.room.member",
+    "m.room.tombstone",
+];
+
+/// Catches up whenever it is due, until told to stop.
+pub(crate) async fn run(shared: Arc<Shared>, missed: mpsc::Sender<Missed>, stop: Stop) {
+    let timings = shared.config.timings;
+    let mut reach = shared.client.reach();
+    loop {
+        let turn = async {
+            // An error means that the client is gone, which is the end of the run.
+            let _ = reach.wait_for(|is_there| *is_there).await;
+            let due = shared.catch_up.notified();
+            // Neither a homeserver that comes and goes nor a busy room makes this a busy loop.
+            tokio::time::sleep(timings.first_pause).await;
+            let _ = tokio::time::timeout(timings.catch_up, due).await;
+            shared.catch_up(&missed).await
+        };
+        let done = tokio::select! {
+            () = stop.stopping() => return,
+            done = turn => done,
+        };
+        match done {
+            Ok(0) => {}
+            Ok(posts) => tracing::warn!(posts, "the homeserver had not handed over all that was said"),
+            Err(error) => tracing::warn!(%error, "what was missed cannot be asked for yet"),
+        }
+    }
+}
+
+impl Shared {
+    /// Hands over what happened since the last time; gives how many posts were new.
+    async fn catch_up(&self, missed: &mpsc::Sender<Missed>) -> Result<usize, Trouble> {
+        let Some(since) = self.position().await? else {
+            return self.begin(missed).await;
+        };
+        let filter = json!({
+            "presence": { "types": [] },
+            "account_data": { "types": [] },
+            "room": {
+                "timeline": self.wanted(1),
+                "state": { "types": [] },
+                "ephemeral": { "types": [] },
+                "account_data": { "types": [] },
+            },
+        });
+        let synced = match self.client.call(self.bot(), &Sync { since: Some(&since), filter: &filter }).await
+        {
+            Ok(synced) => synced,
+            Err(CallError::Refused { code, .. }) => {
+                // It was made anew, or restored from before it gave us the position.
+                tracing::warn!(code, "the homeserver does not know the position; it begins anew");
+                return self.begin(missed).await;
+            }
+            Err(error) => return Err(error.into()),
+        };
+        if synced.next_batch == since {
+            return Ok(0);
+        }
+        let Synced { next_batch, rooms } = synced;
+        let mut new = 0;
+        for (room_id, invited) in rooms.invite {
+            // One that is repeated after a refusal must not be taken for the earlier one.
+            let event_id = format!("invited:{room_id}:{next_batch}");
+            new += hand(missed, Missed::of(&room_id, invitation(&event_id, &invited))).await?;
+        }
+        for (room_id, joined) in rooms.join {
+            new += self.walk(missed, &room_id, joined.timeline, (&since, &next_batch)).await?;
+        }
+        hand(missed, Missed { position: Some(next_batch), ..Missed::of("", Vec::new()) }).await?;
+        Ok(new)
+    }
+
+    /// The first position: there is nothing to catch up with before it.
+    async fn begin(&self, missed: &mpsc::Sender<Missed>) -> Result<usize, Trouble> {
+        let filter = json!({
+            "presence": { "types": [] },
+            "account_data": { "types": [] },
+            "room": { "rooms": [], "timeline": { "limit": 1 } },
+        });
+        let now = self.client.call(self.bot(), &Sync { since: None, filter: &filter }).await?;
+        hand(missed, Missed { position: Some(now.next_batch), ..Missed::of("", Vec::new()) }).await
+    }
+
+    /// One room from one position to another, oldest first.
+    async fn walk(
+        &self,
+        missed: &mpsc::Sender<Missed>,
+        room_id: &str,
+        timeline: Timeline,
+        (since, until): (&str, &str),
+    ) -> Result<usize, Trouble> {
+        if !timeline.limited {
+            return hand(missed, Missed::of(room_id, timeline.events)).await;
+        }
+        let filter = self.wanted(PAGE);
+        let (mut from, mut new) = (since.to_owned(), 0);
+        for _ in 0..PAGES {
+            let page = Between { room_id, from: &from, to: until, limit: PAGE, filter: &filter };
+            let page = match self.client.call(self.bot(), &page).await {
+                Ok(page) => page,
+                Err(error) if error.is_passing() => return Err(error.into()),
+                // The bot was sent away meanwhile: nothing that is said there is for us.
+                Err(_) => return Ok(new),
+            };
+            new += hand(missed, Missed::of(room_id, page.chunk)).await?;
+            match page.end {
+                Some(end) if end != from => from = end,
+                _ => return Ok(new),
+            }
+        }
+        tracing::warn!(room_id, pages = PAGES, "a room was not read to its end");
+        Ok(new)
+    }
+
+    fn wanted(&self, limit: usize) -> Value {
+        json!({ "limit": limit, "types": KINDS, "not_senders": [self.names.bot()] })
+    }
+
+    async fn position(&self) -> Result<Option<String>, Trouble> {
+        let found = self.memory.read(POSITION).await?;
+        Ok(found.and_then(|bytes| String::from_utf8(bytes.to_vec()).ok()))
+    }
+}
+
+/// Hands events over as a transaction would be; gives how many posts were new.
+async fn hand(missed: &mpsc::Sender<Missed>, mut what: Missed) -> Result<usize, Trouble> {
+    if what.events.is_empty() && what.position.is_none() {
+        return Ok(0);
+    }
+    let (done, taken) = oneshot::channel();
+    what.done = Some(done);
+    let handed = missed.send(what).await;
+    match (handed, taken.await) {
+        (Ok(()), Ok(Some(new))) => Ok(new),
+        _ => Err(Trouble::NotYet("what was missed could not be stored".to_owned())),
+    }
+}
+
+/// An invitation of the bot, as an event; what the homeserver tells of one has no id.
+fn invitation(event_id: &str, invited: &Invited) -> Vec<Box<RawValue>> {
+    let members = invited.invite_state.events.iter().filter(|event| {
+        event.get("type").is_some_and(|kind| kind == "m.room.member")
+            && event.pointer("/content/membership").is_some_and(|membership| membership == "invite")
+    });
+    let whole = members.map(|event| {
+        let mut event = event.clone();
+        event["event_id"] = json!(event_id);
+        serde_json::value::to_raw_value(&event)
+    });
+    whole.filter_map(Result::ok).collect()
+}
