@@ -38,6 +38,9 @@ struct Options {
     /// Everything made up follows from it.
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    /// Leave permanent ids out of the conversation list, as the service has done since 2017.
+    #[arg(long)]
+    no_permanent_ids: bool,
     /// Scan and confirm each QR code for the next account.
     #[arg(long)]
     auto_confirm: bool,
@@ -72,6 +75,7 @@ async fn main() -> Result<(), Failure> {
         hold,
         login_hold: hold,
         auto_confirm: options.auto_confirm,
+        permanent_ids: !options.no_permanent_ids,
         redirect: if options.redirect_to_listener {
             Redirect::Listener
         } else {

@@ -46,6 +46,8 @@ pub(crate) struct Edits {
     pub(crate) remarks: BTreeMap<Who, String>,
     pub(crate) signatures: BTreeMap<Who, String>,
     pub(crate) versions: BTreeMap<Who, u64>,
+    /// Who shows the same made-up details as whom.
+    pub(crate) twins: BTreeMap<Who, Who>,
     pub(crate) pinned: BTreeSet<Who>,
     pub(crate) muted: BTreeSet<Who>,
     pub(crate) gone: BTreeSet<Who>,
@@ -70,6 +72,7 @@ pub(crate) struct People {
 
 impl People {
     fn dice(&self, who: Who, salt: u64) -> Dice {
+        let who = self.edits.twins.get(&who).copied().unwrap_or(who);
         Dice::new(mix_all(&[self.seed, who.number(), salt]))
     }
 
@@ -304,6 +307,17 @@ mod tests {
             assert_eq!(people().permanent_id(who), people().permanent_id(who));
         }
         assert_ne!(people().permanent_id(Who::Contact(1)), people().permanent_id(Who::Contact(2)));
+    }
+
+    #[test]
+    fn twins_differ_in_their_permanent_id_only() {
+        let mut people = people();
+        let (one, other) = (Who::Contact(4), Who::Contact(9));
+        people.edits.twins.insert(other, one);
+        let shown = |who| (people.nick(who), people.sex(who), people.attr_status(who), people.place(who));
+        assert_eq!(shown(one), shown(other));
+        assert_eq!(people.signature(one), people.signature(other));
+        assert_ne!(people.permanent_id(one), people.permanent_id(other));
     }
 
     #[test]

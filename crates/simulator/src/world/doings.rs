@@ -79,6 +79,13 @@ pub enum Change {
         /// The friend's name.
         name: String,
     },
+    /// A contact looks like another one from now on: name, motto and all that is made up.
+    Twin {
+        /// Who.
+        who: String,
+        /// Like whom.
+        of: String,
+    },
     /// A friend or group is gone.
     Remove {
         /// Who.
@@ -425,6 +432,16 @@ fn apply(state: &mut State, change: &Change, version: u64) -> Result<Event, Stri
                 added.retain(|known| *known != who);
             }
             chat
+        }
+        Change::Twin { who, of } => {
+            let (who, of) = (known(people, who)?, known(people, of)?);
+            let (nick, remark, signature) =
+                (people.nick(of), people.remark(of), people.signature(of).to_owned());
+            people.edits.twins.insert(who, of);
+            people.edits.nicks.insert(who, nick);
+            people.edits.remarks.insert(who, remark);
+            people.edits.signatures.insert(who, signature);
+            who
         }
         Change::AddContact { name } => {
             let who = Who::Contact(people.contact_count());
