@@ -59,8 +59,10 @@ impl Session {
         for (at, question) in questions.iter().take(MAX_SHOWN).enumerate() {
             self.service_says(id, &format!("{}. who is \"{}\"?", at + 1, question.title));
             for (of, candidate) in question.candidates.iter().enumerate() {
-                let text = format!("   {}) \"{}\": {}", of + 1, candidate.title, candidate.evidence);
-                self.service_says(id, &text);
+                let (title, evidence) = (&candidate.title, &candidate.evidence);
+                // Two people may have one name; their nicks differ.
+                let here = self.shown_as(&candidate.chat);
+                self.service_says(id, &format!("   {}) \"{title}\"{here}: {evidence}", of + 1));
             }
         }
         if questions.len() > MAX_SHOWN {
@@ -72,6 +74,14 @@ impl Session {
              chat, by either side, would make it certain.",
         );
         self.questions_shown = questions;
+    }
+
+    /// ` (Anna2 here)`, where this account's clients see the chat.
+    fn shown_as(&self, chat: &ChatKey) -> String {
+        let person = self.roster.by_private_chat(chat).and_then(|ix| self.roster.person(ix));
+        let nick = person.map(|person| person.nick.as_str());
+        let channel = || self.roster.channel(self.roster.by_chat(chat)?).map(|channel| channel.name.as_str());
+        nick.or_else(channel).map(|name| format!(" ({name} here)")).unwrap_or_default()
     }
 
     async fn answer(&mut self, id: ClientId, question: &str, candidate: Option<&str>) {

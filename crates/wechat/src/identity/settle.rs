@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use wechat_proto::UserName;
 use wxgate_contract::{
@@ -40,7 +41,7 @@ impl Settler {
         let book = shelf::load(&*self.far, &self.network).await.map_err(failed)?;
         let spoken = self.directory.spoken(&self.network, SPOKEN).await.map_err(failed)?;
         let mut questions = Vec::new();
-        for chat in spoken {
+        for chat in &spoken {
             let open = open_of(&book, chat.chat.as_str());
             if open.is_empty() {
                 continue;
@@ -48,14 +49,15 @@ impl Settler {
             let mut candidates = Vec::with_capacity(open.len());
             for id in open {
                 let title = self.title(id).await?;
-                candidates.push(Candidate {
-                    chat: id.as_str().into(),
-                    title,
-                    evidence: evidence(&book, id, chat.chat.as_str()),
-                });
+                let mut words = evidence(&book, id, chat.chat.as_str());
+                // Of two with one name, people know which they spoke to last.
+                if let Some(last) = spoken.iter().find(|known| known.chat.as_str() == id) {
+                    words.push_str(&format!("; last message {}", ago(self.live.now().since(last.at))));
+                }
+                candidates.push(Candidate { chat: id.as_str().into(), title, evidence: words });
             }
             let title = self.title(chat.chat.as_str()).await?;
-            questions.push(Question { title, chat: chat.chat, candidates });
+            questions.push(Question { title, chat: chat.chat.clone(), candidates });
         }
         Ok(questions)
     }
@@ -309,6 +311,21 @@ fn open_of<'a>(book: &'a Book, id: &str) -> &'a [String] {
     person.or_else(group).unwrap_or_default()
 }
 
+/// How long ago something was, as people say it.
+fn ago(past: Duration) -> String {
+    const MINUTE: u64 = 60;
+    const HOUR: u64 = 60 * MINUTE;
+    const DAY: u64 = 24 * HOUR;
+    let (count, unit) = match past.as_secs() {
+        0..MINUTE => return "just now".to_owned(),
+        seconds @ MINUTE..HOUR => (seconds / MINUTE, "minute"),
+        seconds @ HOUR..DAY => (seconds / HOUR, "hour"),
+        seconds => (seconds / DAY, "day"),
+    };
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} {unit}{plural} ago")
+}
+
 /// What speaks for and against `was` being `now`.
 fn evidence(book: &Book, was: &str, now: &str) -> String {
     let person = |id: &str| book.people.iter().find(|known| known.id == id);
@@ -328,4 +345,26 @@ fn evidence(book: &Book, was: &str, now: &str) -> String {
 fn group_words(why: &Why) -> String {
     let version = if why.version { "the record is untouched; " } else { "" };
     format!("{version}{} members in both lists", why.shared)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_told_as_people_say_them() {
+        let seconds = [0, 59, 60, 3_599, 3_600, 7_200, 86_400, 40 * 86_400];
+        let words = seconds.map(|seconds| ago(Duration::from_secs(seconds)));
+        let expected = [
+            "just now",
+            "just now",
+            "1 minute ago",
+            "59 minutes ago",
+            "1 hour ago",
+            "2 hours ago",
+            "1 day ago",
+            "40 days ago",
+        ];
+        assert_eq!(words, expected);
+    }
 }
