@@ -31,11 +31,13 @@ pub struct SimOptions {
     pub groups: u32,
     /// How long an idle poll is held.
     pub hold_seconds: f64,
+    /// Whether permanent names are told at a login, as the service did until 2017.
+    pub permanent_ids: bool,
 }
 
 impl Default for SimOptions {
     fn default() -> Self {
-        Self { accounts: 2, contacts: 20, groups: 4, hold_seconds: 2.0 }
+        Self { accounts: 2, contacts: 20, groups: 4, hold_seconds: 2.0, permanent_ids: true }
     }
 }
 
@@ -82,6 +84,9 @@ impl Sim {
             format!("--groups={}", options.groups),
             format!("--hold-seconds={}", options.hold_seconds),
         ];
+        if !options.permanent_ids {
+            args.push("--no-permanent-ids".to_owned());
+        }
         if let Some(path) = certificate {
             args.extend(["--tls".to_owned(), format!("--certificate={}", path.display())]);
         }
@@ -159,6 +164,13 @@ impl Sim {
     pub async fn burst(&self, account: &str, chat: &str, from: &str, text: &str, count: u32) -> Result<()> {
         let body = json!({"account": account, "chat": chat, "from": from, "kind": "text", "text": text, "count": count});
         self.order("say", &body).await.map(drop)
+    }
+
+    /// A phone or another person changes something: fields as the control API reads them.
+    pub async fn change(&self, account: &str, change: Value) -> Result<()> {
+        let mut body = json!({"account": account});
+        merge(&mut body, change);
+        self.order("change", &body).await.map(drop)
     }
 
     /// The session of `account` ends from outside; its requests are told `code`.

@@ -8,7 +8,7 @@ use crate::gateway::{Gateway, GatewayOptions};
 use crate::irc::{IrcClient, Line};
 use crate::scratch::Scratch;
 use crate::sim::{Sim, SimOptions};
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 
 /// How long sign-ins may take, all together.
 const SIGN_IN: Duration = Duration::from_secs(90);
@@ -29,10 +29,15 @@ impl Stage {
 
     /// The same with another configuration.
     pub async fn set_with(scratch: &Scratch, accounts: u32, options: &GatewayOptions) -> Result<Self> {
-        let sim = Arc::new(Sim::start(scratch, &SimOptions { accounts, ..SimOptions::default() }).await?);
+        Self::set_in(scratch, &SimOptions { accounts, ..SimOptions::default() }, options).await
+    }
+
+    /// The same in another world.
+    pub async fn set_in(scratch: &Scratch, world: &SimOptions, options: &GatewayOptions) -> Result<Self> {
+        let sim = Arc::new(Sim::start(scratch, world).await?);
         let gateway = Arc::new(Gateway::start(scratch, &sim.url(), options).await?);
         gateway.add_user(USER).await?;
-        fleet::sign_in(&gateway, &sim, 0..accounts, SIGN_IN).await?;
+        fleet::sign_in(&gateway, &sim, 0..world.accounts, SIGN_IN).await?;
         Ok(Self { sim, gateway })
     }
 
@@ -54,6 +59,35 @@ impl Stage {
     /// A client on account `at`.
     pub async fn client(&self, at: u32, client_name: &str) -> Result<IrcClient> {
         self.gateway.client(USER, &name(at), client_name).await
+    }
+
+    /// The owner does what they were told: confirms on the phone, or scans a code.
+    pub async fn sign_in_again(&self, account: &str) -> Result<()> {
+        let mut sign_in = self.gateway.begin_sign_in(account).await?;
+        loop {
+            let step = sign_in.step().await?;
+            match step["step"].as_str() {
+                Some("done") => return Ok(()),
+                Some("failed") => bail!("the sign-in of {account} failed: {step}"),
+                Some("confirm_on_phone") => self.confirm_pushed().await?,
+                Some("show_qr") => {
+                    let code = step["text"].as_str().and_then(|text| text.rsplit_once("/l/"));
+                    let (_, uuid) = code.context("no uuid")?;
+                    self.sim.scan(uuid, account).await?;
+                    self.sim.confirm(uuid).await?;
+                }
+                _ => {}
+            }
+        }
+    }
+
+    async fn confirm_pushed(&self) -> Result<()> {
+        for login in self.sim.logins().await? {
+            if login["push"] == true && login["step"] == "waiting" {
+                self.sim.confirm(login["uuid"].as_str().context("no uuid")?).await?;
+            }
+        }
+        Ok(())
     }
 
     /// What every story ends with: the gateway lives and broke no rule of the protocol.

@@ -32,8 +32,13 @@ const LAST: Duration = Duration::from_secs(20);
 /// Measures the floor and the gateway by turns, so that a drift of the machine touches both alike.
 pub(super) async fn measure(options: &Options, report: &mut Report) -> Result<()> {
     let scratch = Scratch::under(&options.dir, "bench-latency")?;
-    let world =
-        SimOptions { accounts: 2 * ACCOUNTS, contacts: 20, groups: 2, hold_seconds: HOLD.as_secs_f64() };
+    let world = SimOptions {
+        accounts: 2 * ACCOUNTS,
+        contacts: 20,
+        groups: 2,
+        hold_seconds: HOLD.as_secs_f64(),
+        ..SimOptions::default()
+    };
     let sim = Arc::new(Sim::start(&scratch, &world).await?);
     let quiet = GatewayOptions { log_filter: "warn".to_owned(), ..GatewayOptions::default() };
     let gateway = Arc::new(Gateway::start(&scratch, &sim.url(), &quiet).await?);

@@ -26,7 +26,13 @@ const CALM_LIMIT: Duration = Duration::from_secs(60);
 pub(super) async fn measure(options: &Options, report: &mut Report) -> Result<()> {
     let scratch = Scratch::under(&options.dir, "bench-memory")?;
     let most = options.sizes.iter().copied().max().unwrap_or(0);
-    let world = SimOptions { accounts: most, contacts: 500, groups: 20, hold_seconds: HOLD.as_secs_f64() };
+    let world = SimOptions {
+        accounts: most,
+        contacts: 500,
+        groups: 20,
+        hold_seconds: HOLD.as_secs_f64(),
+        ..SimOptions::default()
+    };
     let sim = Arc::new(Sim::start(&scratch, &world).await?);
     let quiet = GatewayOptions { log_filter: "warn".to_owned(), ..GatewayOptions::default() };
     let mut gateway = Arc::new(Gateway::start(&scratch, &sim.url(), &quiet).await?);

@@ -33,7 +33,13 @@ pub(super) async fn measure(options: &Options, report: &mut Report) -> Result<()
 
 async fn measure_fleet(options: &Options, report: &mut Report, accounts: u32) -> Result<()> {
     let scratch = Scratch::under(&options.dir, "bench-throughput")?;
-    let world = SimOptions { accounts, contacts: 20, groups: 2, hold_seconds: HOLD.as_secs_f64() };
+    let world = SimOptions {
+        accounts,
+        contacts: 20,
+        groups: 2,
+        hold_seconds: HOLD.as_secs_f64(),
+        ..SimOptions::default()
+    };
     let sim = Arc::new(Sim::start(&scratch, &world).await?);
     let quiet = GatewayOptions { log_filter: "warn".to_owned(), ..GatewayOptions::default() };
     let mut gateway = Arc::new(Gateway::start(&scratch, &sim.url(), &quiet).await?);

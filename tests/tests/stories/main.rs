@@ -6,6 +6,7 @@ mod bad_lines;
 mod environment;
 mod first_path;
 mod floor;
+mod identity;
 mod media;
 mod people;
 mod session_end;

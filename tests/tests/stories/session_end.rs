@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Result, ensure};
 use wxgate_tests::fleet;
 use wxgate_tests::scratch::tell;
 use wxgate_tests::truth::Shown;
@@ -33,7 +33,7 @@ async fn a_session_that_ends_is_told_and_comes_back() -> Result<()> {
         stage.sim.say("account1", "c1", "c1", "the other goes on").await?;
         other.expect_text("the other goes on").await?;
 
-        sign_in_again(&stage).await?;
+        stage.sign_in_again("account0").await?;
         stage.sim.say("account0", "c1", "c1", "end after").await?;
         let line = client.expect_text("end after").await?;
         ensure!(line.source.nick == nick, "the same person has another nick: {nick}, {}", line.source.nick);
@@ -45,32 +45,6 @@ async fn a_session_that_ends_is_told_and_comes_back() -> Result<()> {
         stage.end().await
     })
     .await
-}
-
-/// The owner does what they were told: confirms on the phone, or scans a code.
-async fn sign_in_again(stage: &Stage) -> Result<()> {
-    let mut sign_in = stage.gateway().begin_sign_in("account0").await?;
-    loop {
-        let step = sign_in.step().await?;
-        match step["step"].as_str() {
-            Some("done") => return Ok(()),
-            Some("failed") => anyhow::bail!("the sign-in failed: {step}"),
-            Some("confirm_on_phone") => {
-                for login in stage.sim.logins().await? {
-                    if login["push"] == true && login["step"] == "waiting" {
-                        stage.sim.confirm(login["uuid"].as_str().context("no uuid")?).await?;
-                    }
-                }
-            }
-            Some("show_qr") => {
-                let uuid =
-                    step["text"].as_str().and_then(|text| text.rsplit_once("/l/")).context("no uuid")?.1;
-                stage.sim.scan(uuid, "account0").await?;
-                stage.sim.confirm(uuid).await?;
-            }
-            _ => {}
-        }
-    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,0 +1,211 @@
+//! Two contacts that nobody can tell apart after a new login: nothing goes to an old chat until the owner says.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use serde_json::{Value, json};
+use wxgate_tests::gateway::GatewayOptions;
+use wxgate_tests::irc::{IrcClient, Line};
+use wxgate_tests::scratch::tell;
+use wxgate_tests::sim::SimOptions;
+use wxgate_tests::stage::Stage;
+
+const LIMIT: Duration = Duration::from_secs(150);
+const SOON: Duration = Duration::from_secs(60);
+const ACCOUNT: &str = "account0";
+/// In no group, and nothing but their permanent ids, which are never shown, tells them apart.
+const TWINS: [&str; 2] = ["c6", "c9"];
+
+/// Texts said while the owner answers.
+const FLOW: u32 = 40;
+
+/// The nicks of both before the new login, and whoever watches.
+struct Twins {
+    stage: Stage,
+    client: IrcClient,
+    nicks: [String; 2],
+}
+
+impl Twins {
+    async fn part(stage: Stage) -> Result<Self> {
+        let [one, other] = TWINS;
+        stage.sim.change(ACCOUNT, json!({"change": "twin", "who": other, "of": one})).await?;
+        let mut client = stage.client(0, "x").await?;
+        let mut nicks = [String::new(), String::new()];
+        for (nick, who) in nicks.iter_mut().zip(TWINS) {
+            let text = format!("before from {who}");
+            stage.sim.say(ACCOUNT, who, who, &text).await?;
+            *nick = client.expect_text(&text).await?.source.nick;
+        }
+        ensure!(nicks[0] != nicks[1], "two people share the nick {}", nicks[0]);
+        let mut twins = Self { stage, client, nicks };
+        twins.new_login().await?;
+        Ok(twins)
+    }
+
+    /// Everybody is renamed, and the records of both were touched meanwhile.
+    async fn new_login(&mut self) -> Result<()> {
+        self.stage.sim.end_session(ACCOUNT, 1_100).await?;
+        self.stage.gateway().wait_state(ACCOUNT, "needs_human", SOON).await?;
+        for who in TWINS {
+            self.stage
+                .sim
+                .change(ACCOUNT, json!({"change": "signature", "who": who, "text": "same words"}))
+                .await?;
+        }
+        self.stage.sign_in_again(ACCOUNT).await
+    }
+
+    /// `who` says `count` texts; the nick that they came from.
+    async fn talk(&mut self, who: &str, mark: &str, count: u32) -> Result<String> {
+        self.stage.sim.burst(ACCOUNT, who, who, mark, count).await?;
+        let last = self.client.expect_text(&format!("{mark} {}", count - 1)).await?;
+        Ok(last.source.nick)
+    }
+
+    /// The texts with `mark` that came from `nick`, in order.
+    fn from(&self, nick: &str, mark: &str) -> Vec<&str> {
+        let lines = self.client.said().filter(|line| line.source.nick == nick);
+        lines.map(Line::last).filter(|text| text.starts_with(mark)).collect()
+    }
+
+    /// What the service nick answers, up to the answer to a PING.
+    async fn service(&mut self, words: &str) -> Result<String> {
+        self.client.drain().await?;
+        self.client.say("wechat", words).await?;
+        let first = self
+            .client
+            .expect("an answer of the service nick", |line| {
+                line.source.nick == "wechat" && line.verb == "NOTICE"
+            })
+            .await?;
+        let rest = self.client.drain().await?;
+        let more = rest.iter().filter(|line| line.source.nick == "wechat").map(Line::last);
+        Ok(std::iter::once(first.last()).chain(more).collect::<Vec<_>>().join("\n"))
+    }
+
+    async fn cli(&self, args: &[&str]) -> Result<String> {
+        let all: Vec<&str> = ["chat", "resolve", ACCOUNT].iter().chain(args).copied().collect();
+        self.stage.gateway().cli(&all, None).await
+    }
+
+    async fn questions(&self) -> Result<Vec<Value>> {
+        let questions: Value = serde_json::from_str(&self.cli(&["--json"]).await?)?;
+        Ok(questions.as_array().cloned().unwrap_or_default())
+    }
+}
+
+fn numbered(mark: &str, count: u32) -> Vec<String> {
+    (0..count).map(|n| format!("{mark} {n}")).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_an_unknown_twin_says_waits_in_a_marked_place_until_the_owner_answers() -> Result<()> {
+    tell("twins", LIMIT, async |scratch| {
+        // As the real service: it has told no permanent names at a login since 2017.
+        let world = SimOptions { accounts: 1, permanent_ids: false, ..SimOptions::default() };
+        let stage = Stage::set_in(scratch, &world, &GatewayOptions::default()).await?;
+        let mut twins = Twins::part(stage).await?;
+        let [one, other] = TWINS;
+        ensure!(twins.questions().await?.is_empty(), "something is asked about chats that were silent");
+        marked(&mut twins, one).await?;
+        answered_by_command(&mut twins, one).await?;
+        answered_by_the_service_nick(&mut twins, other).await?;
+        undone(&mut twins, other).await?;
+        twins.stage.end().await
+    })
+    .await
+}
+
+/// Nothing goes into an old chat, in either direction.
+async fn marked(twins: &mut Twins, who: &str) -> Result<()> {
+    let place = twins.talk(who, "meanwhile", 5).await?;
+    ensure!(!twins.nicks.contains(&place), "it was guessed who {who} is: {place} of {:?}", twins.nicks);
+    ensure!(twins.from(&place, "meanwhile") == numbered("meanwhile", 5), "{place} is out of order");
+    twins.client.say(&place, "an answer to the unknown").await?;
+    twins.client.expect_text("an answer to the unknown").await?;
+    let heard = twins.stage.sim.heard(ACCOUNT, "an answer to the unknown").await?;
+    ensure!(heard.chat == who, "it went to {}", heard.chat);
+    for nick in twins.nicks.clone() {
+        let text = format!("to the old {nick}");
+        twins.client.say(&nick, &text).await?;
+        let told = twins.client.expect("a word about it", |line| line.last().contains(&text)).await?;
+        ensure!(!told.is_said() && told.last().contains("was not delivered"), "{told}");
+    }
+    let ledger = twins.stage.sim.ledger(ACCOUNT).await?;
+    ensure!(!ledger.iter().any(|entry| entry.text.starts_with("to the old")), "a line went to somebody");
+    Ok(())
+}
+
+async fn answered_by_command(twins: &mut Twins, who: &str) -> Result<()> {
+    let shown = twins.cli(&[]).await?;
+    ensure!(shown.contains("unconfirmed") && shown.contains("--answer"), "{shown}");
+    let questions = twins.questions().await?;
+    ensure!(questions.len() == 1, "{questions:?}");
+    let id = questions[0]["id"].as_str().context("a question without id")?;
+    let candidates = questions[0]["candidates"].as_array().context("no candidates")?;
+    ensure!(candidates.len() == 2, "{candidates:?}");
+    ensure!(shown.matches("last message just now").count() == 2, "{shown}");
+    let odd = format!("{id}=p-nobody");
+    let (slip, ..) =
+        twins.stage.gateway().try_cli(&["chat", "resolve", ACCOUNT, "--answer", &odd], None).await?;
+    ensure!(slip.code() == Some(2), "an answer that names nobody ended with {slip}");
+    let same = candidates[0]["chat"].as_str().context("a candidate without chat")?;
+    // The answer comes while the chat speaks on.
+    let answer = format!("{id}={same}");
+    let speaking = async {
+        for n in 0..FLOW {
+            twins.stage.sim.say(ACCOUNT, who, who, &format!("flow {n}")).await?;
+        }
+        Ok(())
+    };
+    let answering = async { twins.cli(&["--answer", &answer]).await };
+    tokio::try_join!(speaking, answering)?;
+    let after = twins.talk(who, "settled", 3).await?;
+    let was = twins.nicks.iter().position(|nick| *nick == after);
+    let was = was.with_context(|| format!("{who} goes by {after}, not by an old nick: {:?}", twins.nicks))?;
+    twins.nicks.swap(0, was);
+    ensure!(twins.from(&after, "meanwhile") == numbered("meanwhile", 5), "what was said did not move on");
+    let all = [numbered("meanwhile", 5), numbered("flow", FLOW), numbered("settled", 3)].concat();
+    let there = twins.from(&after, "");
+    let moved = there.iter().position(|text| *text == "meanwhile 0").context("nothing moved")?;
+    ensure!(there[moved..] == all, "{there:?}");
+    twins.client.say(&after, "an answer to the known").await?;
+    let heard = twins.stage.sim.heard(ACCOUNT, "an answer to the known").await?;
+    ensure!(heard.chat == who, "it went to {}", heard.chat);
+    ensure!(!twins.cli(&["--why", same]).await?.trim().is_empty(), "no reason is told");
+    Ok(())
+}
+
+async fn answered_by_the_service_nick(twins: &mut Twins, who: &str) -> Result<()> {
+    let place = twins.talk(who, "unsettled", 4).await?;
+    ensure!(!twins.nicks.contains(&place), "it was guessed who {who} is: {place} of {:?}", twins.nicks);
+    let asked = twins.service("identity").await?;
+    ensure!(asked.contains("1. who is"), "{asked}");
+    // One profile is left: the other one is taken.
+    let nick = twins.nicks[1].clone();
+    ensure!(asked.contains(&nick) && !asked.contains("2)"), "{nick} is not offered alone: {asked}");
+    let why = twins.service(&format!("why {place}")).await?;
+    ensure!(why.contains("not settled"), "{why}");
+    let odd = twins.service("same 7 1").await?;
+    ensure!(odd.contains("no question 7"), "{odd}");
+    let noted = twins.service("same 1 1").await?;
+    ensure!(noted.contains("noted"), "{noted}");
+    let after = twins.talk(who, "known", 2).await?;
+    ensure!(after == nick, "{who} goes by {after}, not by {nick}");
+    ensure!(twins.from(&nick, "unsettled") == numbered("unsettled", 4), "what was said did not move on");
+    ensure!(twins.service("identity").await?.contains("nothing to settle"), "asked again");
+    Ok(())
+}
+
+async fn undone(twins: &mut Twins, who: &str) -> Result<()> {
+    let nick = twins.nicks[1].clone();
+    let undone = twins.service(&format!("undo {nick}")).await?;
+    ensure!(undone.contains("undone"), "{undone}");
+    let after = twins.talk(who, "afterwards", 2).await?;
+    ensure!(!twins.nicks.contains(&after), "the link was not taken back: {after}");
+    twins.client.say(&after, "an answer after all").await?;
+    let heard = twins.stage.sim.heard(ACCOUNT, "an answer after all").await?;
+    ensure!(heard.chat == who, "it went to {}", heard.chat);
+    Ok(())
+}
