@@ -3,17 +3,27 @@
 mod render;
 mod split;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use serde_json::Value;
 use wxgate_contract::{Author, ChatRef, Delivery, Job, Outcome, PersonRef, RemoteId, Say};
 
-use crate::api::event::Redact;
+use crate::api::event::{Newest, Redact};
 use crate::api::membership::Invite;
 use crate::chores::Chore;
 use crate::memory::Room;
+use crate::names::Who;
+use crate::puppet::is_marked;
 use crate::shared::Shared;
 use crate::speak::{Speaker, Utterance, derived_txn_id, txn_id};
 use crate::trouble::Trouble;
+
+/// Holds the transaction id in the content of what is said, for when the homeserver has forgotten it.
+const MARK: &str = "wxgate.txn";
+/// Events among which an earlier attempt is looked for. Chosen: a lane goes on with the delivery that
+/// it broke off, so what stands behind it was said by others meanwhile.
+const LATELY: u32 = 100;
 
 impl Shared {
     /// Carries out one delivery.
@@ -40,15 +50,44 @@ impl Shared {
         }
         let speaker = self.speaker(&say.post.author, chat).await?;
         let contents = self.render(chat, say, attempt).await?;
+        let said = if attempt > 1 { self.said_lately(&room).await? } else { BTreeMap::new() };
         let mut remote_ids = Vec::with_capacity(contents.len());
-        for (n, (kind, content)) in contents.into_iter().enumerate() {
+        for (n, (kind, mut content)) in contents.into_iter().enumerate() {
             let txn_id = txn_id(&say.post, &n.to_string());
+            if let Some(event_id) = said.get(&txn_id) {
+                remote_ids.push(RemoteId::new(event_id.as_str()));
+                continue;
+            }
+            content[MARK] = txn_id.as_str().into();
             let what = Utterance { kind, content, txn_id, at: Some(say.post.at) };
             let (event_id, now) = self.say(room, &speaker, &what).await?;
             room = now;
             remote_ids.push(RemoteId::new(event_id));
         }
         Ok(remote_ids)
+    }
+
+    /// What of ours stands in a room already, by transaction id. A homeserver forgets those sooner
+    /// (memory alone) or later (a day); what it was asked before a long pause may have been done.
+    async fn said_lately(&self, room: &Room) -> Result<BTreeMap<String, String>, Trouble> {
+        let newest = Newest { room_id: &room.room_id, limit: LATELY };
+        let events = match self.client.call(self.bot(), &newest).await {
+            Ok(newest) => newest.chunk,
+            Err(error) if error.is_passing() => return Err(error.into()),
+            // The room is lost, which the send itself will see.
+            Err(_) => return Ok(BTreeMap::new()),
+        };
+        Ok(events.iter().filter_map(|event| self.mark_of(event)).collect())
+    }
+
+    /// The transaction id in an event of ours, and the event's id.
+    fn mark_of(&self, event: &Value) -> Option<(String, String)> {
+        let word = |value: &Value| value.as_str().map(str::to_owned);
+        let content = event.get("content")?;
+        // Anybody could write such a mark.
+        let is_ours = self.names.who(event.get("sender")?.as_str()?) != Who::Human || is_marked(content);
+        let (mark, event_id) = (content.get(MARK).and_then(word)?, event.get("event_id").and_then(word)?);
+        is_ours.then_some((mark, event_id))
     }
 
     /// Invites an owner who left.

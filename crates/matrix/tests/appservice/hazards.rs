@@ -49,6 +49,41 @@ async fn hazard_2_a_repetition_after_the_homeserver_restarted_makes_no_second_ev
 }
 
 #[tokio::test]
+async fn hazard_2_what_an_attempt_of_yesterday_said_is_found_again() {
+    let scene = Scene::start().await;
+    let room_id = scene.open_group().await;
+    let said = |scene: &Scene| scene.stub().texts(&room_id).into_iter().skip(1).map(|(_, text)| text);
+    // One part of two was said; nobody knows the transaction id any more.
+    let text = "家".repeat(20_000);
+    let mut delivery = scene.delivery(post("g1", "9", by("p-bob", "Bob"), Body::text(text.clone())));
+    scene.stub().fault("/send/m.room.message", Fault::LoseAnswer);
+    scene.hand(&delivery).await;
+    assert!(matches!(scene.outcome(delivery.id, 0).await, Outcome::TryLater { .. }));
+    assert_eq!(said(&scene).count(), 1);
+    scene.stub().forget_transaction_ids();
+    delivery.attempt = 2;
+    scene.hand(&delivery).await;
+    let Outcome::Sent { remote_ids } = scene.outcome(delivery.id, 1).await else { panic!("not sent") };
+    let parts: Vec<String> = said(&scene).collect();
+    assert_eq!((parts.concat(), parts.len()), (text, remote_ids.len()));
+    // A mark that somebody else wrote proves nothing.
+    let mut delivery = scene.delivery(post("g1", "10", by("p-bob", "Bob"), Body::text("original")));
+    scene.hand(&delivery).await;
+    scene.outcome(delivery.id, 0).await;
+    let original = scene.stub().world().rooms.get_mut(&room_id).unwrap().events.pop().unwrap();
+    let mut copy = original["content"].clone();
+    assert!(copy["wxgate.txn"].is_string(), "{original}");
+    copy["body"] = "a forgery".into();
+    scene.stub().send(ALICE, &room_id, "m.room.message", copy);
+    scene.stub().forget_transaction_ids();
+    delivery.attempt = 2;
+    scene.hand(&delivery).await;
+    scene.outcome(delivery.id, 1).await;
+    assert_eq!(said(&scene).next_back().as_deref(), Some("original"));
+    scene.end().await;
+}
+
+#[tokio::test]
 async fn hazard_3_what_ghosts_say_does_not_come_back() {
     let scene = Scene::start().await;
     let room_id = scene.open_group().await;

@@ -166,6 +166,13 @@ impl Stub {
         self.world().txns_in_memory.clear();
     }
 
+    /// Forgets what Synapse forgets after a day.
+    pub(crate) fn forget_transaction_ids(&self) {
+        let mut world = self.world();
+        world.txns_in_memory.clear();
+        world.txns_on_disk.clear();
+    }
+
     /// The next requests whose path contains `part` go wrong.
     pub(crate) fn fault(&self, part: &str, fault: Fault) {
         self.world().faults.push((part.to_owned(), fault));
