@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, Request, Response, header};
+use tokio::sync::Semaphore;
 use url::Url;
 use wechat_proto::{Endpoint, ProtoError, RetCode};
 
@@ -27,9 +28,26 @@ const CALL_IDLE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Without a byte for this long a stream is dead. Chosen.
 const STALL_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The ways out: one per proxy and one for no proxy, shared by all accounts.
-#[derive(Clone, Default)]
-pub struct Ways(Arc<Mutex<HashMap<Option<String>, Way>>>);
+/// Accounts that load their address books at once. Parsed, a book of 500 contacts and 20 groups takes
+/// a megabyte or two; a hundred at once left 50 MiB of torn memory behind (measured). Chosen: two for
+/// each core of a small machine.
+const LOADS: usize = 4;
+/// After this long a load no longer keeps others waiting: its network is slow, not its work.
+const LOAD_SEAT: Duration = Duration::from_secs(5);
+
+/// What all accounts share: the ways out, one per proxy and one for no proxy, and the seats of those
+/// who load their address books.
+#[derive(Clone)]
+pub struct Ways {
+    ways: Arc<Mutex<HashMap<Option<String>, Way>>>,
+    loads: Arc<Semaphore>,
+}
+
+impl Default for Ways {
+    fn default() -> Self {
+        Self { ways: Arc::default(), loads: Arc::new(Semaphore::new(LOADS)) }
+    }
+}
 
 /// One way out. Long polls have connections of their own: a connection keeps the read buffer of
 /// the largest answer it ever carried, and an account's poll stays open for ever. (Measured: about
@@ -72,7 +90,7 @@ impl Ways {
     /// When the proxy's address is none, or no certificates can be loaded.
     pub fn way(&self, proxy: Option<&str>) -> Result<Way, WayError> {
         // A lock, not a message: accounts start in any order and need the answer at once.
-        let mut ways = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut ways = self.ways.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(way) = ways.get(&proxy.map(str::to_owned)) {
             return Ok(way.clone());
         }
@@ -119,6 +137,7 @@ pub(crate) enum CallError {
 #[derive(Debug)]
 pub(crate) struct Transport {
     way: Way,
+    loads: Arc<Semaphore>,
     service: Option<Url>,
     poll_timeout: Option<Duration>,
     call_timeout: Option<Duration>,
@@ -128,12 +147,27 @@ impl Transport {
     pub(crate) fn new(ways: &Ways, config: &WechatConfig) -> Result<Self, WayError> {
         let way = ways.way(config.proxy.as_deref())?;
         let Timings { poll_timeout, call_timeout, .. } = config.timings;
-        Ok(Self { way, service: config.service.clone(), poll_timeout, call_timeout })
+        let loads = Arc::clone(&ways.loads);
+        Ok(Self { way, loads, service: config.service.clone(), poll_timeout, call_timeout })
     }
 
     /// The configured service, if it stands for all hosts.
     pub(crate) fn service(&self) -> Option<&Url> {
         self.service.as_ref()
+    }
+
+    /// Carries out a load of a whole address book when there is a seat, so that few books are in memory
+    /// at once. Who takes long gives up the seat and goes on without: one account's slow network does
+    /// not keep others from coming online.
+    pub(crate) async fn seated<T>(&self, load: impl Future<Output = T>) -> T {
+        // The semaphore is never closed; without a permit the load would merely be unbounded.
+        let seat = self.loads.acquire().await.ok();
+        let mut load = std::pin::pin!(load);
+        if let Ok(done) = tokio::time::timeout(LOAD_SEAT, &mut load).await {
+            return done;
+        }
+        drop(seat);
+        load.await
     }
 
     /// Asks, and takes any answer that can be read, refusals included.
@@ -269,6 +303,8 @@ fn stand_in(asked: &http::Uri, service: &Url) -> Url {
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt as _;
+
     use super::*;
 
     #[test]
@@ -280,6 +316,27 @@ mod tests {
         assert_eq!(url.as_str(), "http://127.0.0.1:9000/cgi-bin/mmwebwx-bin/synccheck?synckey=1_2%7C3_4");
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn few_load_at_once_and_who_is_slow_lets_the_next_in() {
+        let config = WechatConfig::new(wxgate_contract::NetworkId::from("wechat:a"));
+        let transport = Transport::new(&Ways::new(), &config).unwrap();
+        let began = tokio::time::Instant::now();
+        let slow = || transport.seated(tokio::time::sleep(Duration::from_secs(3_600)));
+        let quick = transport.seated(async {});
+        let all = async { tokio::join!(slow(), slow(), slow(), slow()) };
+        let mut all = std::pin::pin!(all);
+        assert!((&mut all).now_or_never().is_none());
+        let mut quick = std::pin::pin!(quick);
+        assert!((&mut quick).now_or_never().is_none(), "every seat is taken");
+        tokio::select! {
+            () = &mut quick => {}
+            _ = &mut all => panic!("the slow ones ended first"),
+        }
+        assert_eq!(began.elapsed(), LOAD_SEAT);
+        all.await;
+        assert_eq!(began.elapsed(), Duration::from_secs(3_600), "nobody was cut short");
+    }
+
     #[test]
     fn one_pool_per_way_out() {
         let ways = Ways::new();
@@ -287,6 +344,6 @@ mod tests {
         ways.way(None).unwrap();
         ways.way(Some("socks5://127.0.0.1:1080")).unwrap();
         assert!(matches!(ways.way(Some("nonsense proxy")), Err(WayError::Proxy(_))));
-        assert_eq!(ways.0.lock().unwrap().len(), 2);
+        assert_eq!(ways.ways.lock().unwrap().len(), 2);
     }
 }

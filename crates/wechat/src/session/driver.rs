@@ -283,12 +283,11 @@ impl Hands {
             self.opened.as_ref().map_or((&[][..], &[][..]), |(recent, chats)| (recent, chats));
         let key = self.keys.as_ref().map(|keys| keys.sync.clone()).unwrap_or_default();
         let told = (recent, chats);
-        load::load(&self.transport, &self.live, &*self.far, &self.network, told, &key).await.map_err(
-            |error| match error {
-                load::LoadError::Call(error) => self.fault(&error),
-                load::LoadError::Far(error) => Fault::Store(error.to_string()),
-            },
-        )?;
+        let loading = load::load(&self.transport, &self.live, &*self.far, &self.network, told, &key);
+        self.transport.seated(loading).await.map_err(|error| match error {
+            load::LoadError::Call(error) => self.fault(&error),
+            load::LoadError::Far(error) => Fault::Store(error.to_string()),
+        })?;
         self.opened = None;
         self.inbound.roster.forget();
         let (oldest, present) = (self.live.rest().oldest_generation, self.live.generation());
