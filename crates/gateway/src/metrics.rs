@@ -83,7 +83,7 @@ async fn render(parts: &Parts) -> String {
     lanes(&mut out, parts).await;
     Family::new(&mut out, MEDIA_SENT, "counter", "Bytes of attachments in answers that were begun.")
         .value(&[], parts.counters.media_sent_bytes.load(Ordering::Relaxed));
-    if let Some(bytes) = resident_bytes() {
+    if let Some(bytes) = wxgate_heap::resident_bytes() {
         Family::new(&mut out, MEMORY, "gauge", "Memory of this process that is in RAM.").value(&[], bytes);
     }
     out
@@ -161,11 +161,4 @@ async fn lanes(out: &mut String, parts: &Parts) {
 
 fn seconds(us: u64) -> f64 {
     std::time::Duration::from_micros(us).as_secs_f64()
-}
-
-/// Source: proc(5), `/proc/self/status`, field `VmRSS` in units of 1024 bytes.
-fn resident_bytes() -> Option<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
-    line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok().map(|kb| kb * 1024)
 }

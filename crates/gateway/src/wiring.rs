@@ -44,6 +44,8 @@ pub(crate) fn is_guest(network: &NetworkId) -> bool {
 const GRACE: Duration = Duration::from_secs(10);
 /// How long a face may take to listen.
 const BIND_PATIENCE: Duration = Duration::from_secs(15);
+/// Between two looks at what is in memory. Chosen: two looks after a burst what it left is given back.
+const GIVE_BACK_EVERY: Duration = Duration::from_secs(10);
 /// Pause between two clean-ups.
 const CLEAN_EVERY: Duration = Duration::from_secs(3600);
 
@@ -159,8 +161,29 @@ fn serve_all(
     let mut tasks = JoinSet::new();
     tasks.spawn(serve::serve(web_listener, web::public(Arc::clone(parts)), parts.stop.clone()));
     tasks.spawn(serve::serve(socket, web::control(Arc::clone(parts)), parts.stop.clone()));
+    tasks.spawn(give_back(parts.stop.clone()));
     tasks.spawn(clean(Arc::clone(parts), settings.media.keep_days, settings.media.max_store_bytes));
     tasks
+}
+
+/// Gives memory back when a burst has passed.
+async fn give_back(stop: Stop) {
+    let mut watch = wxgate_heap::Watch::default();
+    while !stop.is_stopping() {
+        tokio::select! {
+            () = stop.stopping() => return,
+            () = tokio::time::sleep(GIVE_BACK_EVERY) => {}
+        }
+        let Some(before) = wxgate_heap::resident_bytes() else { return };
+        if !watch.is_time(before) {
+            continue;
+        }
+        // It walks through all free memory, beside the threads that serve.
+        let gave = tokio::task::spawn_blocking(wxgate_heap::give_back).await.unwrap_or(false);
+        let after = wxgate_heap::resident_bytes().unwrap_or(before);
+        watch.gave(after);
+        tracing::debug!(gave, before_bytes = before, after_bytes = after, "memory given back");
+    }
 }
 
 /// Removes what is too old or too much, now and then.

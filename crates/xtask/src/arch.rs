@@ -53,6 +53,7 @@ pub(crate) fn arch(root: &Root) -> Result<bool> {
     findings.extend(words::pure_crates(&tree));
     findings.extend(words::sources(&tree));
     findings.extend(words::conditions(&tree));
+    findings.extend(words::only_the_heap_is_unsafe(&tree));
     findings.extend(generated::agree(root, &tree)?);
     Ok(report("arch", &findings))
 }

@@ -17,10 +17,11 @@ const SECTION: &str = "memory";
 /// With these the base is taken: connection pools, prepared statements and threads exist once somebody
 /// needs them, and are there for all.
 const FIRST: u32 = 10;
-/// Memory counts as settled when it has changed by less than a hundredth over this time.
-const CALM: Duration = Duration::from_secs(3);
+/// Memory counts as settled when it has changed by less than a hundredth over this time: the gateway
+/// gives back what a burst left within two looks, ten seconds apart.
+const CALM: Duration = Duration::from_secs(25);
 /// … and is taken as it is after this time.
-const CALM_LIMIT: Duration = Duration::from_secs(60);
+const CALM_LIMIT: Duration = Duration::from_secs(150);
 
 /// Measures.
 pub(super) async fn measure(options: &Options, report: &mut Report) -> Result<()> {

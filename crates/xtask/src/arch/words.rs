@@ -66,6 +66,20 @@ pub(super) fn pure_crates(tree: &Tree) -> Vec<Finding> {
     findings
 }
 
+/// The workspace denies unsafe code; one crate has leave to say otherwise.
+pub(super) fn only_the_heap_is_unsafe(tree: &Tree) -> Vec<Finding> {
+    // In two parts, or this line would be found.
+    const LEAVE: &str = concat!("(unsafe", "_code");
+    let mut findings = Vec::new();
+    for file in within(tree, "").filter(|file| !file.path.starts_with("crates/heap/src/")) {
+        for (at, line) in file.code().filter(|(_, line)| line.contains(LEAVE)) {
+            let what = format!("'{}' outside crates/heap", line.trim());
+            findings.push(Finding::fails("unsafe", format!("{}:{at}", file.path), what));
+        }
+    }
+    findings
+}
+
 /// A fact of somebody else's protocol says where it comes from.
 ///
 /// Each endpoint has a `Source:` line; each row of a code table has a `source` that is not empty. Elsewhere in
@@ -227,6 +241,13 @@ mod tests {
                 "crates/wechat-proto/src/a.rs:3"
             ]
         );
+    }
+
+    #[test]
+    fn leave_for_unsafe_code_is_found_outside_the_heap() {
+        let leave = concat!("#[expect(unsafe", "_code, reason = \"x\")]\n");
+        let tree = Tree::of(&[("crates/heap/src/lib.rs", leave), ("crates/store/src/a.rs", leave)]);
+        assert_eq!(places(&only_the_heap_is_unsafe(&tree)), ["crates/store/src/a.rs:1"]);
     }
 
     #[test]
