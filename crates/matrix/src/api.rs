@@ -4,7 +4,7 @@
 //! it asks, [`Endpoint::call`] turns it into a request, `Reply` is what comes back. Unknown fields
 //! are ignored, so that a newer homeserver is no trouble.
 //!
-//! Source of every endpoint: https://spec.matrix.org/v1.16/client-server-api/
+//! Source of every endpoint: <https://spec.matrix.org/v1.16/client-server-api/>
 
 pub(crate) mod account;
 pub(crate) mod event;

@@ -77,7 +77,7 @@ pub(crate) enum Taken {
     Odd,
 }
 
-/// Source: https://spec.matrix.org/v1.16/application-service-api/#put_matrixappv1transactionstxnid
+/// Source: <https://spec.matrix.org/v1.16/application-service-api/#put_matrixappv1transactionstxnid>
 #[derive(Deserialize)]
 struct Words {
     #[serde(default)]

@@ -1,6 +1,6 @@
 //! Where the homeserver calls us: its transactions, its ping, its questions about users and rooms.
 //!
-//! Source: https://spec.matrix.org/v1.16/application-service-api/
+//! Source: <https://spec.matrix.org/v1.16/application-service-api/>
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -2,7 +2,7 @@
 //!
 //! A homeserver does not check the ids of an application service (it takes capitals, `@` and 257
 //! characters), so they are made valid here. Source: the Matrix notes, section 4, item 7;
-//! https://spec.matrix.org/v1.16/appendices/#user-identifiers
+//! <https://spec.matrix.org/v1.16/appendices/#user-identifiers>
 
 use ring::digest;
 use wxgate_contract::{ChatRef, NetworkId, PersonRef};

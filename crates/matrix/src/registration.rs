@@ -19,7 +19,7 @@ impl<'a> Registration<'a> {
 
     /// The application service itself, as YAML.
     ///
-    /// Source: https://spec.matrix.org/v1.16/application-service-api/#registration
+    /// Source: <https://spec.matrix.org/v1.16/application-service-api/#registration>
     #[must_use]
     pub fn to_yaml(&self) -> String {
         let MatrixConfig { id, domain, as_token, hs_token, prefix, bot_localpart, .. } = self.config;

@@ -20,7 +20,7 @@ use crate::trouble::Trouble;
 /// What a room mirrors, in its creation content.
 const MIRRORS: &str = "wxgate.chat";
 /// From this version on the creator stands above all power levels and must not be listed in them.
-/// Source: room version 12, https://spec.matrix.org/v1.16/rooms/v12/
+/// Source: room version 12, <https://spec.matrix.org/v1.16/rooms/v12/>
 const CREATOR_RULES: u32 = 12;
 
 impl Shared {
@@ -228,7 +228,7 @@ impl Shared {
         })
     }
 
-    /// Source: MSC2346, https://github.com/matrix-org/matrix-spec-proposals/pull/2346
+    /// Source: MSC2346, <https://github.com/matrix-org/matrix-spec-proposals/pull/2346>
     fn bridge_info(&self, profile: &ChatProfile, chat: &ChatRef, name: &str) -> Value {
         let mut channel = json!({ "id": chat.chat.as_str() });
         if !name.is_empty() {

@@ -9,7 +9,7 @@ use crate::shared::Shared;
 use crate::speak::{Speaker, Utterance, derived_txn_id, notice};
 use crate::trouble::Trouble;
 
-/// Source: https://github.com/mautrix/go, event/beeper.go (facts only), 2025.
+/// Source: <https://github.com/mautrix/go>, event/beeper.go (facts only), 2025.
 const STATUS: &str = "com.beeper.message_send_status";
 
 impl Shared {

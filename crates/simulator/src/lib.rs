@@ -2,7 +2,7 @@
 //!
 //! It is written from the protocol sheet alone and knows none of this workspace's other crates: what it
 //! accepts and what it refuses is a second, independent reading of the same facts. Start one with
-//! [`serve`], fill it through [`World`], and ask it afterwards for its ledger and for the violations that
+//! [`serve()`], fill it through [`World`], and ask it afterwards for its ledger and for the violations that
 //! it saw.
 
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "tests"))]

@@ -26,7 +26,7 @@ impl Endpoint for Register<'_> {
 }
 
 /// `PUT /v3/devices/{id}`: makes a device that transaction ids are remembered for. An application
-/// service may make one so. Source: https://spec.matrix.org/v1.17/application-service-api/#device-management
+/// service may make one so. Source: <https://spec.matrix.org/v1.17/application-service-api/#device-management>
 pub(crate) struct PutDevice<'a> {
     pub(crate) device_id: &'a str,
 }

@@ -47,7 +47,7 @@ impl Endpoint for GetCapabilities {
 }
 
 /// `GET /_matrix/federation/v1/openid/userinfo`: whose OpenID token it is. Needs no signature.
-/// Source: https://spec.matrix.org/v1.16/server-server-api/#openid
+/// Source: <https://spec.matrix.org/v1.16/server-server-api/#openid>
 pub(crate) struct OpenIdUser<'a> {
     pub(crate) access_token: &'a str,
 }
@@ -69,7 +69,7 @@ impl Endpoint for OpenIdUser<'_> {
 
 /// `POST /v1/appservice/{id}/ping`: the homeserver calls our listener and says how that went. It
 /// also makes Synapse hand over at once what it kept for us.
-/// Source: https://spec.matrix.org/v1.16/application-service-api/#pinging; the Matrix notes, section 3.
+/// Source: <https://spec.matrix.org/v1.16/application-service-api/#pinging>; the Matrix notes, section 3.
 pub(crate) struct Ping<'a> {
     pub(crate) id: &'a str,
     pub(crate) transaction_id: &'a str,
