@@ -160,7 +160,8 @@ impl Roster {
         Self { far, network, cache: Cache::default() }
     }
 
-    /// After a commit that failed the cache may know what the store does not.
+    /// After a commit that failed the cache may know what the store does not; and an idle account keeps
+    /// nothing.
     pub(crate) fn forget(&mut self) {
         self.cache.clear();
     }

@@ -298,11 +298,16 @@ impl Hands {
         Ok(())
     }
 
-    async fn check(&self, keys: Option<Keys>) -> Result<Checked, Fault> {
+    async fn check(&mut self, keys: Option<Keys>) -> Result<Checked, Fault> {
         let keys = keys.ok_or(Fault::Garbled)?;
         let began = Instant::now();
         let poll = self.transport.ask(&self.live, &SyncCheck { key: &keys.check }).await;
         let poll = poll.map_err(|error| self.fault(&error))?;
+        if !poll.has_news() {
+            // Nothing came for as long as the service holds a poll: the burst that the names were kept for
+            // is over.
+            self.inbound.roster.forget();
+        }
         Ok(Checked { ret: poll.ret, has_news: poll.has_news(), took: began.elapsed() })
     }
 
