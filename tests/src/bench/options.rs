@@ -78,7 +78,7 @@ impl Options {
             sizes: vec![100, 1_000, 5_000],
             idle_size: 1_000,
             idle_time: 2 * HOLD,
-            growth: Duration::from_secs(300),
+            growth: Duration::from_secs(900),
             fleets: vec![50, 500],
             messages: 50_000,
             samples: 1_000,
