@@ -91,6 +91,12 @@ impl Address {
         Ok(conn)
     }
 
+    /// A connection with nothing set.
+    pub(crate) async fn plain(&self) -> Result<AnyConnection, StoreError> {
+        let conn = tokio::time::timeout(CONNECT, AnyConnection::connect_with(&self.read)).await;
+        conn.doing("opening the database")?.sql("opening the database")
+    }
+
     /// Connections that only read.
     pub(crate) fn readers(&self) -> AnyPool {
         let is_sqlite = matches!(self.engine, Engine::Sqlite { .. });

@@ -26,6 +26,7 @@ mod relayed;
 mod report;
 mod rows;
 mod seal;
+mod snapshot;
 mod sql;
 mod store;
 mod tx;
@@ -40,5 +41,6 @@ pub use report::{
     Route, RouteInput, SettleReport, UserRow,
 };
 pub use seal::SealKey;
+pub use snapshot::{Snapshot, SnapshotFile};
 pub use store::{Store, StoreConfig};
 pub use url::StoreUrl;

@@ -124,6 +124,8 @@ pub(crate) enum Place<'a> {
     Note { network: &'a str, key: &'a str },
     /// How an attachment of a network is fetched.
     Media { network: &'a str, media: &'a str },
+    /// A secret file, inside a backup.
+    File { name: &'a str },
 }
 
 impl Place<'_> {
@@ -132,6 +134,7 @@ impl Place<'_> {
         match self {
             Self::Note { network, key } => format!("note\0{network}\0{key}"),
             Self::Media { network, media } => format!("media\0{network}\0{media}"),
+            Self::File { name } => format!("file\0{name}"),
         }
         .into_bytes()
     }

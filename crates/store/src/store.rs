@@ -78,6 +78,9 @@ impl Store {
             Engine::Sqlite { path } => Some(lock(path)?),
             Engine::Postgres => None,
         };
+        if lock.is_some() {
+            Self::sweep_snapshot(&config.data_dir);
+        }
         let mut conn = address.writer().await?;
         migrate(&mut conn, &address.engine, head, clock.now().ms()).await?;
         let names = Arc::new(Names::default());

@@ -52,7 +52,7 @@ impl FromStr for StoreUrl {
 
 impl StoreUrl {
     /// The SQLite file, when it is one.
-    pub(crate) fn sqlite_path(&self, data_dir: &Path) -> Option<PathBuf> {
+    pub fn sqlite_path(&self, data_dir: &Path) -> Option<PathBuf> {
         match self {
             Self::Sqlite(Some(path)) => Some(path.clone()),
             Self::Sqlite(None) => Some(data_dir.join("wxgate.db")),

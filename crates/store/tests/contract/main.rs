@@ -14,3 +14,4 @@ mod pipe;
 mod profiles;
 mod relayed;
 mod setup;
+mod snapshot;
