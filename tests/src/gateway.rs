@@ -23,6 +23,8 @@ pub const PASSWORD: &str = "open sesame 芝麻";
 /// What differs from gateway to gateway.
 #[derive(Debug, Clone)]
 pub struct GatewayOptions {
+    /// Tells its files in the scratch directory from those of another gateway.
+    pub name: String,
     /// Where the database lies; empty: `data` in the scratch directory.
     pub data_dir: PathBuf,
     /// Messages per minute and account towards WeChat.
@@ -40,6 +42,7 @@ pub struct GatewayOptions {
 impl Default for GatewayOptions {
     fn default() -> Self {
         Self {
+            name: "gateway".to_owned(),
             data_dir: PathBuf::new(),
             sends_per_minute: 6_000,
             log_filter: "info".to_owned(),
@@ -75,7 +78,7 @@ impl Gateway {
     /// Writes a configuration for `service` without starting anything.
     pub fn prepare(scratch: &Scratch, service: &str, options: &GatewayOptions) -> Result<Self> {
         let (irc, web) = (ports::free()?, ports::free()?);
-        let config = scratch.join("wxgate.toml");
+        let config = scratch.join(&format!("{}.toml", options.name));
         let data_dir = match options.data_dir.as_os_str().is_empty() {
             true => scratch.join("data"),
             false => options.data_dir.clone(),
@@ -99,7 +102,7 @@ impl Gateway {
             web: format!("127.0.0.1:{web}"),
             config,
             data_dir,
-            log: scratch.join("gateway.log"),
+            log: scratch.join(&format!("{}.log", options.name)),
             env: options.env.clone(),
             program: None,
         })

@@ -1,6 +1,7 @@
 //! The command line: what can be typed, and who does it.
 
 mod account;
+mod backup;
 mod chat;
 mod client;
 mod configuration;
@@ -8,7 +9,9 @@ mod doctor;
 mod link;
 mod matrix;
 mod print;
+mod progress;
 mod resolve;
+mod restore;
 mod run;
 mod user;
 
@@ -77,6 +80,10 @@ enum Command {
     /// Check, show or explain the configuration
     #[command(subcommand)]
     Config(configuration::Command),
+    /// Write everything into one file, while the gateway runs or not
+    Backup(backup::Options),
+    /// Put a backup into an empty data directory
+    Restore(restore::Options),
     /// Look for what is wrong, and say what to do
     Doctor,
     /// Print a completion script for a shell
@@ -101,6 +108,8 @@ pub(crate) fn execute(cli: Cli) -> Result<(), Failure> {
         Command::Link(command) => in_place(link::run(&globals, command)),
         Command::Matrix(command) => matrix::run(&globals, &command),
         Command::Config(command) => configuration::run(&globals, &command),
+        Command::Backup(options) => in_place(backup::run(&globals, options)),
+        Command::Restore(options) => restore::run(&globals, &options),
         Command::Doctor => in_place(doctor::run(&globals)),
         Command::Completions { shell } => {
             let mut script = Vec::new();

@@ -4,6 +4,7 @@
 //! the only file that knows both the networks and the bridge; `web` serves HTTP.
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test may fail by panicking"))]
 
+mod backup;
 mod chat_name;
 mod cli;
 mod clock;

@@ -1,6 +1,7 @@
 //! HTTP: the public face on `web.listen`, and the control API on the socket in the data directory.
 
 pub(crate) mod api;
+mod backup_api;
 mod identity;
 mod link_api;
 pub(crate) mod links;

@@ -6,6 +6,7 @@ pub(crate) mod matrix;
 mod ports;
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -64,6 +65,10 @@ pub(crate) struct Parts {
     pub(crate) matrix: Option<SocketAddr>,
     /// What bridge managers ask, when the application service runs.
     pub(crate) managers: Option<axum::Router>,
+    /// The data directory, for backups.
+    pub(crate) data_dir: PathBuf,
+    /// The seal key's file, for backups.
+    pub(crate) seal_key_file: PathBuf,
     pub(crate) stop: Stop,
 }
 
@@ -132,6 +137,8 @@ pub(crate) async fn start(settings: &Settings) -> Result<Gateway, Failure> {
         irc_tls,
         matrix,
         managers,
+        data_dir: settings.data_dir.clone(),
+        seal_key_file: settings.seal_key_file(),
         stop: token,
     });
     let tasks = serve_all(settings, &parts, web_listener, socket);
@@ -212,12 +219,8 @@ async fn clean(parts: Arc<Parts>, keep_days: u32, max_store_bytes: u64) {
     }
 }
 
-async fn open_store(settings: &Settings) -> Result<Store, Failure> {
-    let key_file = match set(&settings.store.seal_key_file) {
-        Some(path) => path.to_owned(),
-        None => settings.data_dir.join("seal.key"),
-    };
-    let seal_key = SealKey::load_or_create(&key_file).map_err(store_failure)?;
+pub(crate) async fn open_store(settings: &Settings) -> Result<Store, Failure> {
+    let seal_key = SealKey::load_or_create(&settings.seal_key_file()).map_err(store_failure)?;
     let config = StoreConfig {
         url: settings.store.url.parse().map_err(store_failure)?,
         data_dir: settings.data_dir.clone(),

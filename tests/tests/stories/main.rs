@@ -1,6 +1,7 @@
 //! Stories told to the real program. Each starts its own service and its own gateway.
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test may fail by panicking"))]
 
+mod backup;
 mod bad_answers;
 mod bad_lines;
 mod environment;

@@ -1,6 +1,7 @@
 //! Talks to the running gateway over its control socket.
 
 use std::path::{Path, PathBuf};
+use std::pin::Pin;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -122,6 +123,64 @@ impl Client {
             result = followed => result,
             _ = connection => Err(Failure::asked("the gateway closed the connection")),
         }
+    }
+}
+
+/// An answer that comes in pieces.
+pub(super) struct Download {
+    /// Bytes of all of it, when the gateway told.
+    pub(super) size_bytes: Option<u64>,
+    body: Incoming,
+    _sender: Sender,
+    connection: Pin<Box<dyn Future<Output = hyper::Result<()>>>>,
+}
+
+impl Download {
+    /// The next piece; `None` at the end. An answer that is cut short is an error.
+    pub(super) async fn next(&mut self) -> Result<Option<Bytes>, Failure> {
+        loop {
+            let frame = tokio::select! {
+                biased;
+                frame = self.body.frame() => frame,
+                _ = &mut self.connection => return Err(Failure::asked("the gateway closed the connection")),
+            };
+            match frame {
+                None => return Ok(None),
+                Some(frame) => {
+                    if let Ok(piece) = frame.map_err(broken)?.into_data() {
+                        return Ok(Some(piece));
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl Client {
+    /// One question, an answer of any length.
+    pub(super) async fn download(&self, method: Method, path: &str) -> Result<Download, Failure> {
+        let stream = self.connect().await?;
+        let (mut sender, connection) = handshake(stream).await?;
+        let mut connection: Pin<Box<dyn Future<Output = hyper::Result<()>>>> = Box::pin(connection);
+        let asked = sender.send_request(request(method, path, None)?);
+        let response = tokio::select! {
+            biased;
+            response = asked => response.map_err(broken)?,
+            _ = &mut connection => return Err(Failure::asked("the gateway closed the connection")),
+        };
+        if !response.status().is_success() {
+            let refused = async {
+                let (status, bytes) = whole(response).await?;
+                Err(refusal(status, &bytes))
+            };
+            return tokio::select! {
+                biased;
+                refused = refused => refused,
+                _ = connection => Err(Failure::asked("the gateway closed the connection")),
+            };
+        }
+        let size_bytes = hyper::body::Body::size_hint(response.body()).exact();
+        Ok(Download { size_bytes, body: response.into_body(), _sender: sender, connection })
     }
 }
 

@@ -224,6 +224,11 @@ impl Settings {
         self.data_dir.join("wxgate.sock")
     }
 
+    /// Where the seal key is, or will be made.
+    pub(crate) fn seal_key_file(&self) -> PathBuf {
+        set(&self.store.seal_key_file).map_or_else(|| self.data_dir.join("seal.key"), Path::to_path_buf)
+    }
+
     /// How links begin, without a slash at the end.
     pub(crate) fn link_base(&self) -> String {
         match self.web.public_url.trim_end_matches('/') {

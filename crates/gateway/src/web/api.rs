@@ -41,6 +41,7 @@ pub(crate) fn routes() -> Router<Arc<Parts>> {
         .route("/api/v1/accounts/{name}/sign-in", post(sign_in))
         .route("/api/v1/accounts/{name}/sign-out", post(sign_out))
         .route("/api/v1/accounts/{name}/chats", get(chats))
+        .merge(super::backup_api::routes())
         .merge(super::link_api::routes())
         .merge(super::identity::routes())
         .layer(DefaultBodyLimit::max(BODY_BYTES))

@@ -1,0 +1,138 @@
+//! `wxgate backup FILE`
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{ErrorKind, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use futures_util::StreamExt as _;
+use hyper::Method;
+use serde_json::json;
+
+use super::client::{Client, answers};
+use super::progress::Progress;
+use super::{Globals, print};
+use crate::backup::write::{Archive, Secrets, WithKey};
+use crate::failure::Failure;
+use crate::{clock, wiring};
+
+#[derive(Debug, Args)]
+pub(super) struct Options {
+    /// The file to write (a tar archive, mode 0600); it must not exist
+    file: PathBuf,
+    /// Put the seal key in as well: the file alone then opens every stored session
+    #[arg(long)]
+    with_key: bool,
+}
+
+pub(super) async fn run(globals: &Globals, options: Options) -> Result<(), Failure> {
+    let settings = globals.load()?.settings;
+    let mut output = Output::create(&options.file)?;
+    if answers(&settings.socket()).await {
+        let path = format!("/api/v1/backup?with_key={}", options.with_key);
+        let mut download = Client::new(globals)?.download(Method::POST, &path).await?;
+        output.expect(download.size_bytes.unwrap_or(0));
+        while let Some(piece) = download.next().await? {
+            output.write(&piece)?;
+        }
+    } else {
+        let store = wiring::open_store(&settings).await?;
+        let snapshot = store.snapshot().await.map_err(wiring::store_failure)?;
+        let secrets = Secrets {
+            data_dir: &settings.data_dir,
+            seal_key_file: &settings.seal_key_file(),
+            with_key: if options.with_key { WithKey::Yes } else { WithKey::No },
+        };
+        let archive = Archive::new(snapshot, &secrets, clock::now())?;
+        output.expect(archive.size_bytes());
+        let mut pieces = Box::pin(archive.pieces());
+        while let Some(piece) = pieces.next().await {
+            output
+                .write(&piece.map_err(|e| Failure::environment(format!("cannot read the snapshot: {e}")))?)?;
+        }
+        store.close().await;
+    }
+    let size_bytes = output.finish()?;
+    if globals.json {
+        print::json(&json!({ "file": options.file, "bytes": size_bytes, "has_seal_key": options.with_key }));
+        return Ok(());
+    }
+    print::out(&format!("{} holds everything ({size_bytes} bytes).", options.file.display()));
+    print::out(&match options.with_key {
+        true => "The seal key is inside: whoever has this file can use every session.".to_owned(),
+        false => format!(
+            "Secrets in it are sealed. Keep a copy of {} apart from it: without that key every account has to \
+             sign in again.",
+            settings.seal_key_file().display()
+        ),
+    });
+    Ok(())
+}
+
+/// The file, under another name until it is whole.
+struct Output {
+    path: PathBuf,
+    aside: PathBuf,
+    file: File,
+    written: u64,
+    all_bytes: u64,
+    progress: Progress,
+}
+
+impl Output {
+    fn create(path: &Path) -> Result<Self, Failure> {
+        if path.exists() {
+            let path = path.display();
+            return Err(Failure::asked(format!("{path} exists already; name another file, or remove it")));
+        }
+        let mut aside = path.as_os_str().to_owned();
+        aside.push(".part");
+        let aside = PathBuf::from(aside);
+        let open = || OpenOptions::new().write(true).create_new(true).mode(0o600).open(&aside);
+        let file = match open() {
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+                // Left over from a backup that was cut short.
+                fs::remove_file(&aside).and_then(|()| open())
+            }
+            opened => opened,
+        };
+        let file = file.map_err(|e| failed(&aside, &e))?;
+        let progress = Progress::new("Backup", 0);
+        Ok(Self { path: path.to_owned(), aside, file, written: 0, all_bytes: 0, progress })
+    }
+
+    fn expect(&mut self, all_bytes: u64) {
+        self.all_bytes = all_bytes;
+        self.progress = Progress::new("Backup", all_bytes);
+    }
+
+    fn write(&mut self, piece: &[u8]) -> Result<(), Failure> {
+        self.file.write_all(piece).map_err(|e| failed(&self.aside, &e))?;
+        self.written += piece.len() as u64;
+        self.progress.at(self.written);
+        Ok(())
+    }
+
+    /// On disk, whole, under its name.
+    fn finish(self) -> Result<u64, Failure> {
+        if self.written != self.all_bytes {
+            let (written, all) = (self.written, self.all_bytes);
+            return Err(Failure::asked(format!("the backup broke off: {written} of {all} bytes came")));
+        }
+        let moved = self.file.sync_all().and_then(|()| fs::rename(&self.aside, &self.path));
+        moved.map_err(|e| failed(&self.path, &e))?;
+        Ok(self.written)
+    }
+}
+
+impl Drop for Output {
+    fn drop(&mut self) {
+        // Gone already when it was put into place.
+        let _ = fs::remove_file(&self.aside);
+    }
+}
+
+fn failed(path: &Path, error: &std::io::Error) -> Failure {
+    Failure::environment(format!("cannot write {}: {error}", path.display()))
+}

@@ -1,0 +1,54 @@
+//! `wxgate restore FILE`
+
+use std::path::PathBuf;
+
+use clap::Args;
+use serde_json::json;
+use wxgate_store::StoreUrl;
+
+use super::progress::Progress;
+use super::{Globals, print};
+use crate::backup::restore::{Target, restore};
+use crate::failure::Failure;
+use crate::wiring::store_failure;
+
+#[derive(Debug, Args)]
+pub(super) struct Options {
+    /// What `wxgate backup` wrote
+    file: PathBuf,
+}
+
+pub(super) fn run(globals: &Globals, options: &Options) -> Result<(), Failure> {
+    let settings = globals.load()?.settings;
+    let url: StoreUrl = settings.store.url.parse().map_err(store_failure)?;
+    let Some(database) = url.sqlite_path(&settings.data_dir) else {
+        return Err(Failure::asked(
+            "store.url is a PostgreSQL database: restore it with pg_restore, and the data directory with it \
+             (docs/backup.md)",
+        ));
+    };
+    let seal_key_file = settings.seal_key_file();
+    let target =
+        Target { data_dir: settings.data_dir.clone(), database, seal_key_file: seal_key_file.clone() };
+    let all_bytes = std::fs::metadata(&options.file).map_or(0, |meta| meta.len());
+    let mut progress = Progress::new("Restore", all_bytes);
+    let restored = restore(&options.file, &target, |done| progress.at(done))?;
+    progress.at(all_bytes);
+    if globals.json {
+        print::json(&json!({ "attachments": restored.attachments, "has_key": restored.has_key }));
+        return Ok(());
+    }
+    let (dir, attachments) = (settings.data_dir.display(), restored.attachments);
+    print::out(&format!("Restored into {dir}: the database and {attachments} attachments."));
+    if !restored.has_key {
+        let key = seal_key_file.display();
+        print::out(&format!(
+            "The seal key is not in the backup, and there is none at {key}. Put the old key there before the first \
+             start; without it every account has to sign in again, and links and tokens are made anew."
+        ));
+    }
+    print::out(
+        "Never run the old gateway and this one at the same time: both would answer for the same accounts.",
+    );
+    Ok(())
+}
