@@ -22,8 +22,9 @@ pub(crate) const IN_FLIGHT: usize = 16;
 const SIGNALS: usize = 1024;
 /// Pause after the store failed to give a delivery, or an adapter's queue was full.
 const RETRY: Duration = Duration::from_millis(500);
-/// Pause before a damaged row is looked at again. Chosen: soon enough after a repair.
-const DAMAGED: Duration = Duration::from_secs(300);
+/// Pause before it is tried again to close a damaged delivery. Chosen: a store that cannot write is told of
+/// elsewhere, so the log is not filled with this sentence.
+pub(crate) const DAMAGED: Duration = Duration::from_secs(60);
 
 enum Signal {
     Wake(ChatRef),
@@ -104,9 +105,12 @@ struct Board {
     bridge: Weak<Bridge>,
     marks: HashMap<ChatRef, Mark>,
     lines: HashMap<NetworkId, Line>,
+    /// How often the oldest delivery of a lane may have been in somebody's hands when they died.
+    dropped: HashMap<ChatRef, u32>,
     timers: BTreeMap<(Timestamp, u64), ChatRef>,
     next_timer: u64,
     reads: JoinSet<Read>,
+    closing: JoinSet<()>,
 }
 
 impl Dispatch {
@@ -115,11 +119,15 @@ impl Dispatch {
             bridge,
             marks: HashMap::new(),
             lines: HashMap::new(),
+            dropped: HashMap::new(),
             timers: BTreeMap::new(),
             next_timer: 0,
             reads: JoinSet::new(),
+            closing: JoinSet::new(),
         };
         for (lane, due) in open {
+            // The process before us may have been killed with it in hand.
+            board.dropped.insert(lane.clone(), 1);
             board.wait(lane, due);
         }
         loop {
@@ -156,7 +164,10 @@ impl Board {
                 self.free(&lane.network);
                 match retry_at {
                     Some(due) => self.wait(lane.clone(), due),
-                    None => self.ready(lane.clone()),
+                    None => {
+                        self.dropped.remove(&lane);
+                        self.ready(lane.clone());
+                    }
                 }
                 self.pump(&lane.network);
             }
@@ -181,6 +192,7 @@ impl Board {
         line.busy -= in_hand.len().min(line.busy);
         for lane in in_hand {
             self.marks.insert(lane.clone(), Mark::Ready);
+            *self.dropped.entry(lane.clone()).or_default() += 1;
             line.ready.push_front(lane.chat);
         }
     }
@@ -226,7 +238,9 @@ impl Board {
         let now = bridge.clock.now();
         let network = lane.network.clone();
         match result {
-            Ok(Some((delivery, due))) if due <= now => {
+            Ok(Some((mut delivery, due))) if due <= now => {
+                let dropped = self.dropped.get(&lane).copied().unwrap_or_default();
+                delivery.attempt = delivery.attempt.saturating_add(dropped);
                 if hand_over(&bridge, &network, delivery) {
                     self.marks.insert(lane, Mark::InHand);
                     return;
@@ -238,11 +252,11 @@ impl Board {
             Ok(None) => {
                 self.marks.remove(&lane);
             }
-            // It stays damaged until somebody mends the database: the lane keeps its order, and
-            // the log is not filled with one sentence.
-            Err(error @ StoreError::Corrupt { .. }) => {
-                tracing::error!(%network, %error, "a delivery is damaged; its chat waits for a repair");
-                self.wait(lane, now.after(DAMAGED));
+            Err(StoreError::Corrupt { table: "delivery", row }) => {
+                self.marks.insert(lane.clone(), Mark::InHand);
+                while self.closing.try_join_next().is_some() {}
+                self.closing.spawn(async move { bridge.close_damaged(&lane, &row).await });
+                return;
             }
             Err(error) => {
                 tracing::warn!(%network, %error, "could not read a lane; trying again");

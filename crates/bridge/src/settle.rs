@@ -3,12 +3,16 @@
 use std::sync::Arc;
 
 use wxgate_contract::{
-    Author, Batch, Body, DeliveryId, FarEnd, FarError, FeedEvent, NetworkId, Outcome, Post, RemoteId,
+    Author, Batch, Body, ChatRef, DeliveryId, FarEnd, FarError, FeedEvent, NetworkId, Outcome, Post, RemoteId,
 };
 use wxgate_store::FailedDelivery;
 
 use crate::intake::far_error;
+use crate::lanes::DAMAGED;
 use crate::{Bridge, notice};
+
+/// What people are told.
+const DAMAGED_WHY: &str = "what the gateway had stored of it is damaged";
 
 impl Bridge {
     pub(crate) async fn close(
@@ -34,6 +38,31 @@ impl Bridge {
         Ok(())
     }
 
+    /// A delivery that cannot be read will never be carried out: it is closed, its owner is told, and the
+    /// lane goes on.
+    pub(crate) async fn close_damaged(&self, lane: &ChatRef, row: &str) {
+        let network = &lane.network;
+        tracing::error!(%network, delivery = row, "a delivery is damaged and is given up");
+        let Some(delivery) = row.parse().ok().map(DeliveryId) else {
+            return self.lanes.settled(lane.clone(), Some(self.clock.now().after(DAMAGED))).await;
+        };
+        let outcome = Outcome::Refused { why: DAMAGED_WHY.to_owned() };
+        let Err(error) = self.close(network, delivery, outcome).await else { return };
+        tracing::warn!(%network, %delivery, %error, "what it was to deliver cannot be read either");
+        let retry_at = match self.store.discard(delivery, DAMAGED_WHY).await {
+            Ok(()) => None,
+            Err(error) => {
+                tracing::error!(%network, %delivery, %error, "a damaged delivery could not be closed");
+                Some(self.clock.now().after(DAMAGED))
+            }
+        };
+        if retry_at.is_none() {
+            let text = format!("a message to this chat was not delivered, because {DAMAGED_WHY}");
+            self.note_in(lane, delivery, text).await;
+        }
+        self.lanes.settled(lane.clone(), retry_at).await;
+    }
+
     /// A post that did not reach a *further* member of its link: a line of the gateway in the
     /// chat it was said in. (What did not reach its own chat shows its fate itself.)
     async fn tell_failure(&self, network: &NetworkId, delivery: DeliveryId, failed: FailedDelivery) {
@@ -41,7 +70,11 @@ impl Bridge {
             return;
         }
         let Some(text) = notice::sentence(&failed.post, network.as_str(), &failed.outcome) else { return };
-        let home = failed.post.chat.clone();
+        self.note_in(&failed.post.chat, delivery, text).await;
+    }
+
+    /// A line of the gateway in a chat.
+    async fn note_in(&self, home: &ChatRef, delivery: DeliveryId, text: String) {
         let post = Post {
             remote_id: RemoteId::new(format!("notice/{delivery}")),
             chat: home.clone(),

@@ -69,7 +69,7 @@ impl Adapter for Puppet {
 
 struct Pipe {
     bridge: Arc<Bridge>,
-    _dir: tempfile::TempDir,
+    dir: tempfile::TempDir,
 }
 
 fn clock() -> Arc<dyn Clock> {
@@ -79,7 +79,10 @@ fn clock() -> Arc<dyn Clock> {
 }
 
 async fn pipe() -> Pipe {
-    let dir = tempfile::tempdir().unwrap();
+    pipe_in(tempfile::tempdir().unwrap()).await
+}
+
+async fn pipe_in(dir: tempfile::TempDir) -> Pipe {
     let config = StoreConfig {
         url: "sqlite".parse().unwrap(),
         data_dir: dir.path().to_owned(),
@@ -98,7 +101,7 @@ async fn pipe() -> Pipe {
         accounts_per_user: 3,
         grace: Duration::from_secs(2),
     };
-    Pipe { bridge: Bridge::new(config).await.unwrap(), _dir: dir }
+    Pipe { bridge: Bridge::new(config).await.unwrap(), dir }
 }
 
 impl Pipe {
@@ -224,10 +227,57 @@ async fn a_panic_ends_one_run_and_the_open_delivery_comes_again() {
     let order = delivery(&mut home).await;
     assert!(home.end.send(Ending::Panic).is_ok());
     let mut home = tokio::time::timeout(PATIENCE, lives.recv()).await.unwrap().unwrap();
-    assert_eq!(delivery(&mut home).await.id, order.id);
+    let again = delivery(&mut home).await;
+    assert_eq!((again.id, order.attempt, again.attempt), (order.id, 1, 2), "it may have been carried out");
+    settle(&home, &again, sent("n1")).await;
+    let batch = said(&chat("net:a", "c"), "two", Author::Owner);
+    face.ctx.far.commit(&face.ctx.network, batch).await.unwrap();
+    assert_eq!(delivery(&mut home).await.attempt, 1, "this one was in nobody's hands");
     assert_eq!(pipe.bridge.meter().restarts(), (1, 1));
     assert!(!quiet.ctx.stop.is_stopping(), "the other network was disturbed");
     pipe.bridge.shutdown().await;
+}
+
+/// The stored orders become something that nobody can read; all else stays as it is.
+fn damage(dir: &std::path::Path) {
+    let path = dir.join("wxgate.db");
+    let mut bytes = std::fs::read(&path).unwrap();
+    let order = b"{\"job\":\"say\"";
+    let places: Vec<usize> = (0..bytes.len()).filter(|at| bytes[*at..].starts_with(order)).collect();
+    assert!(!places.is_empty(), "no order is stored");
+    places.into_iter().for_each(|at| bytes[at] = b'!');
+    std::fs::write(path, bytes).unwrap();
+}
+
+#[tokio::test]
+async fn a_delivery_that_was_open_at_a_restart_says_so_and_a_damaged_one_is_given_up() {
+    let first = pipe().await;
+    let there = chat("net:a", "c");
+    {
+        let face = first.add("face:x", true).recv().await.unwrap();
+        face.ctx.far.commit(&face.ctx.network, said(&there, "one", Author::Owner)).await.unwrap();
+    }
+    first.bridge.shutdown().await;
+    first.bridge.store().close().await;
+
+    let second = pipe_in(first.dir).await;
+    let mut home = second.add("net:a", false).recv().await.unwrap();
+    let order = delivery(&mut home).await;
+    assert_eq!((text(&order).as_str(), order.attempt), ("one", 2));
+    second.bridge.shutdown().await;
+    second.bridge.store().close().await;
+    damage(second.dir.path());
+
+    let third = pipe_in(second.dir).await;
+    let mut feed = third.bridge.subscribe();
+    let mut home = third.add("net:a", false).recv().await.unwrap();
+    let item = shown(&mut feed).await;
+    let Fate::NotDelivered { why } = &item.fate else { panic!("{item:?}") };
+    assert!(why.contains("damaged"), "{why}");
+    let face = third.add("face:x", true).recv().await.unwrap();
+    face.ctx.far.commit(&face.ctx.network, said(&there, "two", Author::Owner)).await.unwrap();
+    assert_eq!(text(&delivery(&mut home).await), "two", "the lane goes on");
+    third.bridge.shutdown().await;
 }
 
 #[tokio::test]

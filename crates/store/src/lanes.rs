@@ -48,6 +48,22 @@ impl Store {
         Ok(Some((delivery, Timestamp(row.at(2)?))))
     }
 
+    /// Closes a delivery of which nothing can be read, so that its lane goes on. What can be read is settled.
+    ///
+    /// # Errors
+    /// `Unavailable` when nothing was changed.
+    pub async fn discard(&self, delivery: DeliveryId, why: &'static str) -> Result<(), StoreError> {
+        const DOING: &str = "closing a damaged delivery";
+        // 2: refused, as `settle` writes it.
+        let text =
+            "UPDATE delivery SET state = 2, why = $1, closed_ms = $2 WHERE id = $3 AND closed_ms IS NULL";
+        let values = row![why, self.0.clock.now().ms(), delivery.0];
+        self.writer()?
+            .transaction(DOING, move |tx| Box::pin(async move { sql::run(tx, DOING, text, values).await }))
+            .await
+            .map(drop)
+    }
+
     /// Open deliveries by network, in name order.
     ///
     /// # Errors
