@@ -16,7 +16,7 @@ use tokio::task::JoinSet;
 use wechat_proto::Profile as WechatProfile;
 use wxgate_bridge::{AdapterFactory, Bridge, BridgeConfig};
 use wxgate_contract::{Adapter, Clock, Control, Health, MediaVault, NetworkId, Stop, StopHandle};
-use wxgate_irc::{Guests, IrcServerAdapter, IrcServerConfig, LocalChannels};
+use wxgate_irc::{Guests, IrcServerAdapter, IrcServerConfig, Listening, LocalChannels};
 use wxgate_store::{AccountRow, SealKey, Store, StoreConfig, StoreError};
 use wxgate_wechat::{Ways, WechatAdapter, WechatConfig};
 
@@ -58,9 +58,8 @@ pub(crate) struct Parts {
     pub(crate) links: Arc<Links>,
     pub(crate) counters: Counters,
     /// Where IRC clients connect.
-    pub(crate) irc: Vec<SocketAddr>,
+    pub(crate) irc: Listening,
     /// Where IRC clients connect with TLS.
-    pub(crate) irc_tls: Vec<SocketAddr>,
     /// Where the homeserver delivers events.
     pub(crate) matrix: Option<SocketAddr>,
     /// What bridge managers ask, when the application service runs.
@@ -108,7 +107,7 @@ pub(crate) async fn start(settings: &Settings) -> Result<Gateway, Failure> {
         let irc = add_irc(settings, &bridge).await?;
         Ok::<_, Failure>((irc, matrix::add(settings, &bridge).await?))
     };
-    let ((irc, irc_tls), mirror) = match faces.await {
+    let (irc, mirror) = match faces.await {
         Ok(bound) => bound,
         Err(failure) => {
             bridge.shutdown().await;
@@ -134,7 +133,6 @@ pub(crate) async fn start(settings: &Settings) -> Result<Gateway, Failure> {
         links,
         counters: Counters::default(),
         irc,
-        irc_tls,
         matrix,
         managers,
         data_dir: settings.data_dir.clone(),
@@ -287,19 +285,19 @@ fn factory(settings: &Settings) -> Result<AdapterFactory, Failure> {
     }))
 }
 
-type Bound = (Vec<SocketAddr>, Vec<SocketAddr>);
-
 /// Adds the IRC server and waits until it listens.
-async fn add_irc(settings: &Settings, bridge: &Arc<Bridge>) -> Result<Bound, Failure> {
+async fn add_irc(settings: &Settings, bridge: &Arc<Bridge>) -> Result<Listening, Failure> {
     let section = &settings.irc.server;
     if !section.enabled {
-        return Ok(Bound::default());
+        return Ok(Listening::default());
     }
     let network = NetworkId::from(IRC_NETWORK);
     let listen = ports::resolve(&section.listen, "irc.server.listen").await?;
     let tls_listen = ports::resolve(&section.tls_listen, "irc.server.tls_listen").await?;
+    let websocket_listen = ports::resolve(&section.websocket_listen, "irc.server.websocket_listen").await?;
     ports::probe(&listen, "irc.server.listen").await?;
     ports::probe(&tls_listen, "irc.server.tls_listen").await?;
+    ports::probe(&websocket_listen, "irc.server.websocket_listen").await?;
     let (tell, told) = watch::channel(None);
     let mut config = IrcServerConfig {
         listen,
@@ -314,11 +312,12 @@ async fn add_irc(settings: &Settings, bridge: &Arc<Bridge>) -> Result<Bound, Fai
             LocalChannelsChoice::Hash => LocalChannels::Hash,
         },
         tls_listen,
+        websocket_listen,
         tls_cert: set(&section.tls_cert).map(ToOwned::to_owned),
         tls_key: set(&section.tls_key).map(ToOwned::to_owned),
         motd_file: set(&section.motd_file).map(ToOwned::to_owned),
-        on_bound: Some(Arc::new(move |plain: &[SocketAddr], tls: &[SocketAddr]| {
-            tell.send_replace(Some((plain.to_vec(), tls.to_vec())));
+        on_bound: Some(Arc::new(move |bound: &Listening| {
+            tell.send_replace(Some(bound.clone()));
         })),
         ..IrcServerConfig::new(network.clone(), section.name.clone())
     };

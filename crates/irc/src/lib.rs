@@ -9,5 +9,5 @@ pub mod wire;
 pub use client::{ClientLimits, IrcClientAdapter, IrcClientConfig, Puppets, Rate, Sasl, Tls};
 pub use encoding_rs::Encoding;
 pub use server::{
-    Bound, Flood, Guests, IrcServerAdapter, IrcServerConfig, Join, Lang, Limits, LocalChannels,
+    Bound, Flood, Guests, IrcServerAdapter, IrcServerConfig, Join, Lang, Limits, Listening, LocalChannels,
 };

@@ -36,6 +36,7 @@ mod service;
 mod session;
 pub(crate) mod stamp;
 mod tls;
+mod websocket;
 
-pub use config::{Bound, Flood, Guests, IrcServerConfig, Join, Lang, Limits, LocalChannels};
+pub use config::{Bound, Flood, Guests, IrcServerConfig, Join, Lang, Limits, Listening, LocalChannels};
 pub use run::IrcServerAdapter;

@@ -26,3 +26,5 @@ mod service;
 mod tls;
 #[path = "served/trouble.rs"]
 mod trouble;
+#[path = "served/websocket.rs"]
+mod websocket;

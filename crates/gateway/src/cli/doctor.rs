@@ -130,6 +130,8 @@ async fn examine(globals: &Globals, settings: &Settings, findings: &mut Vec<Find
         let server = &settings.irc.server;
         addresses.extend(server.listen.iter().map(|address| ("irc.server.listen", address.clone())));
         addresses.extend(server.tls_listen.iter().map(|address| ("irc.server.tls_listen", address.clone())));
+        let websocket = server.websocket_listen.iter();
+        addresses.extend(websocket.map(|address| ("irc.server.websocket_listen", address.clone())));
     }
     for (key, address) in addresses {
         findings.push(check_port(key, &address, is_running).await);

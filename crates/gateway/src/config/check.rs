@@ -108,11 +108,6 @@ impl InstanceSection {
 impl IrcSections {
     fn check(&self, complaints: &mut Complaints) {
         let server = &self.server;
-        complaints.add_if(
-            !server.websocket_listen.is_empty(),
-            "irc.server.websocket_listen",
-            "IRC over WebSocket is not part of this version; leave it empty",
-        );
         let mut names = BTreeSet::new();
         for network in &self.network {
             network.check(complaints);
@@ -135,11 +130,12 @@ impl IrcSections {
             complaints.add_if(set(&server.tls_cert).is_none(), "irc.server.tls_cert", needed);
             complaints.add_if(set(&server.tls_key).is_none(), "irc.server.tls_key", needed);
         }
-        let deaf = server.enabled && server.listen.is_empty() && server.tls_listen.is_empty();
+        let is_deaf =
+            [&server.listen, &server.tls_listen, &server.websocket_listen].into_iter().all(Vec::is_empty);
         complaints.add_if(
-            deaf,
+            server.enabled && is_deaf,
             "irc.server.listen",
-            "is empty, and so is tls_listen; set enabled = false instead",
+            "is empty, and so are tls_listen and websocket_listen; set enabled = false instead",
         );
     }
 }

@@ -247,7 +247,12 @@ const IRC_SERVER: Section = Section {
             "Certificate chain (PEM) for tls_listen; read again when it changes.",
         ),
         key("tls_key", Kind::SecretFile, "\"\"", "Private key (PEM) for tls_listen."),
-        key("websocket_listen", Kind::Addresses, "[]", "IRC over WebSocket. Not part of this version."),
+        key(
+            "websocket_listen",
+            Kind::Addresses,
+            "[]",
+            "Addresses for web clients: IRC over WebSocket, without TLS; a reverse proxy adds it.",
+        ),
         key(
             "guests",
             Kind::Choice(&["off", "loopback", "anywhere"]),

@@ -106,14 +106,12 @@ fn broken_toml_is_told_with_its_line() {
 #[test]
 fn faces_of_other_versions_are_refused_and_never_ignored() {
     let text = "[matrix.bot]\nenabled = true\n\
-                [irc.server]\nwebsocket_listen = ['127.0.0.1:8097']\n\
                 [instance]\nname = 'a'\n[web]\ntls_cert = '/x'\n";
     let told = told(text, &[]);
     let parts = [
         ("wx.toml:2: matrix.bot.enabled: ", "not part of this version"),
-        ("wx.toml:4: irc.server.websocket_listen: ", "not part of this version"),
-        ("wx.toml:6: instance.name: ", "not part of this version"),
-        ("wx.toml:8: web.tls_cert: ", "not part of this version"),
+        ("wx.toml:4: instance.name: ", "not part of this version"),
+        ("wx.toml:6: web.tls_cert: ", "not part of this version"),
     ];
     for (start, part) in parts {
         assert!(told.iter().any(|line| line.starts_with(start) && line.contains(part)), "{start}: {told:#?}");

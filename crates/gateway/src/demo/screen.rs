@@ -73,7 +73,7 @@ impl Screen {
 
     /// How to connect.
     pub(super) fn invite(&self, gateway: &Gateway, names: &[String], user: &str, password: &str) {
-        let Some(irc) = gateway.parts.irc.first() else { return };
+        let Some(irc) = gateway.parts.irc.plain.first() else { return };
         let (host, port) = (irc.ip(), irc.port());
         let first = names.first().map_or("", String::as_str);
         let shown: Vec<&str> = names.iter().take(8).map(String::as_str).collect();

@@ -123,8 +123,9 @@ async fn status(State(parts): Shared) -> Response {
         .collect();
     let value = json!({
         "version": env!("CARGO_PKG_VERSION"),
-        "irc": parts.irc,
-        "irc_tls": parts.irc_tls,
+        "irc": parts.irc.plain,
+        "irc_tls": parts.irc.tls,
+        "irc_websocket": parts.irc.websocket,
         "matrix": parts.matrix,
         "networks": networks,
     });

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use wxgate_irc::Listening;
 
 use crate::wiring::Parts;
 
@@ -63,15 +64,18 @@ pub(crate) async fn nothing_here() -> Response {
 
 /// What this is and how to connect. Nothing about accounts: whoever reaches the listener sees it.
 pub(crate) async fn status(State(parts): State<Arc<Parts>>) -> Response {
-    let plain = parts.irc.iter().map(|address| (address, ""));
-    let tls = parts.irc_tls.iter().map(|address| (address, " with TLS"));
-    let addresses: Vec<String> =
-        plain.chain(tls).map(|(address, how)| format!("<code>{address}</code>{how}")).collect();
-    let connect = match parts.irc.first().or(parts.irc_tls.first()) {
-        None => "<p>The IRC server is switched off.</p>".to_owned(),
+    let Listening { plain, tls, websocket } = &parts.irc;
+    let lists = [(plain, ""), (tls, " with TLS"), (websocket, " for WebSocket clients")];
+    let addresses: Vec<String> = lists
+        .into_iter()
+        .flat_map(|(list, how)| list.iter().map(move |address| format!("<code>{address}</code>{how}")))
+        .collect();
+    let connect = match plain.first().or(tls.first()) {
+        None if websocket.is_empty() => "<p>The IRC server is switched off.</p>".to_owned(),
+        None => format!("<p>The IRC server listens on {}.</p>", addresses.join(", ")),
         Some(first) => {
             let (host, port) = (first.ip(), first.port());
-            let (irssi_tls, weechat_tls) = match parts.irc.is_empty() {
+            let (irssi_tls, weechat_tls) = match plain.is_empty() {
                 true => (" --tls", ""),
                 false => ("", " -notls"),
             };

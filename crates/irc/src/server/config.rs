@@ -7,8 +7,19 @@ use std::time::Duration;
 
 use wxgate_contract::NetworkId;
 
-/// The addresses that were bound, in the order of the configuration; plain first, then TLS.
-pub type Bound = Arc<dyn Fn(&[SocketAddr], &[SocketAddr]) + Send + Sync>;
+/// The addresses that were bound, each list in the order of the configuration.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Listening {
+    /// Without TLS.
+    pub plain: Vec<SocketAddr>,
+    /// With TLS.
+    pub tls: Vec<SocketAddr>,
+    /// For WebSocket clients.
+    pub websocket: Vec<SocketAddr>,
+}
+
+/// Is told the addresses.
+pub type Bound = Arc<dyn Fn(&Listening) + Send + Sync>;
 
 /// The built-in server.
 #[derive(Clone)]
@@ -21,6 +32,8 @@ pub struct IrcServerConfig {
     pub listen: Vec<SocketAddr>,
     /// Listeners with TLS.
     pub tls_listen: Vec<SocketAddr>,
+    /// Listeners for WebSocket clients; TLS in front of them is a reverse proxy's.
+    pub websocket_listen: Vec<SocketAddr>,
     /// Certificate chain, PEM; read again when the file changes.
     pub tls_cert: Option<PathBuf>,
     /// Its key, PEM.
@@ -50,6 +63,7 @@ impl std::fmt::Debug for IrcServerConfig {
             .field("server_name", &self.server_name)
             .field("listen", &self.listen)
             .field("tls_listen", &self.tls_listen)
+            .field("websocket_listen", &self.websocket_listen)
             .finish_non_exhaustive()
     }
 }
@@ -76,6 +90,7 @@ impl IrcServerConfig {
             server_name: server_name.into(),
             listen: Vec::new(),
             tls_listen: Vec::new(),
+            websocket_listen: Vec::new(),
             tls_cert: None,
             tls_key: None,
             motd_file: None,
@@ -95,7 +110,8 @@ impl IrcServerConfig {
 pub enum Guests {
     /// Nobody.
     Off,
-    /// Who connects from this machine.
+    /// Who connects from this machine, but not over WebSocket: any page in a browser of this machine
+    /// could.
     Loopback,
     /// Everybody.
     Anywhere,

@@ -14,6 +14,7 @@ use super::config::Flood;
 use super::queue::{SendQueue, Taken};
 use super::registration::{self, Registered};
 use super::registry::{ClientId, Incoming, Shared};
+use super::websocket;
 use crate::wire::framing::{LineBuffer, is_too_long};
 
 /// Bytes read at once; with what is unfinished this bounds the receive buffer.
@@ -21,13 +22,15 @@ const READ_BYTES: usize = 4096;
 /// How long the last lines may take to leave.
 const FAREWELL: Duration = Duration::from_secs(5);
 
+/// What lies between the socket and the lines.
+pub(super) enum Way {
+    Plain,
+    Tls(TlsAcceptor),
+    WebSocket,
+}
+
 /// Serves one connection to its end.
-pub(super) async fn serve(
-    shared: Arc<Shared>,
-    stream: TcpStream,
-    address: SocketAddr,
-    tls: Option<TlsAcceptor>,
-) {
+pub(super) async fn serve(shared: Arc<Shared>, stream: TcpStream, address: SocketAddr, way: Way) {
     let limits = &shared.config.limits;
     let max_waiting = if address.ip().is_loopback() {
         limits.unregistered_on_loopback
@@ -36,17 +39,31 @@ pub(super) async fn serve(
     };
     if !shared.registry.arrive(address.ip(), max_waiting) {
         let mut stream = stream;
-        let _ =
-            timeout(FAREWELL, stream.write_all(b"ERROR :Too many connections from your address\r\n")).await;
+        let why: &[u8] = match way {
+            Way::WebSocket => b"HTTP/1.1 429 Too Many Requests\r\nConnection: close\r\n\r\n",
+            Way::Plain | Way::Tls(_) => b"ERROR :Too many connections from your address\r\n",
+        };
+        let _ = timeout(FAREWELL, stream.write_all(why)).await;
         return;
     }
-    let place = Place { shared: &shared, address, stage: Stage::Waiting };
-    match tls {
-        None => Box::pin(converse(&shared, stream, place, false)).await,
-        Some(acceptor) => match timeout(limits.registration_timeout, acceptor.accept(stream)).await {
+    let is_web = matches!(way, Way::WebSocket);
+    let place = Place { shared: &shared, address, is_web, stage: Stage::Waiting };
+    let patience = limits.registration_timeout;
+    match way {
+        Way::Plain => Box::pin(converse(&shared, stream, place, false)).await,
+        Way::Tls(acceptor) => match timeout(patience, acceptor.accept(stream)).await {
             Ok(Ok(stream)) => Box::pin(converse(&shared, stream, place, true)).await,
             Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake of an IRC client failed"),
             Err(_) => tracing::debug!("a TLS handshake of an IRC client took too long"),
+        },
+        Way::WebSocket => match timeout(patience, websocket::accept(stream)).await {
+            Ok(Ok(socket)) => {
+                let (inner, outer) = tokio::io::duplex(READ_BYTES);
+                let talk = Box::pin(converse(&shared, inner, place, false));
+                tokio::join!(talk, Box::pin(websocket::carry(socket, outer, FAREWELL)));
+            }
+            Ok(Err(error)) => tracing::debug!(%error, "a WebSocket handshake of an IRC client failed"),
+            Err(_) => tracing::debug!("a WebSocket handshake of an IRC client took too long"),
         },
     }
 }
@@ -55,6 +72,8 @@ pub(super) async fn serve(
 pub(super) struct Place<'a> {
     shared: &'a Shared,
     pub(super) address: SocketAddr,
+    /// It came over WebSocket, perhaps from a page that the person at the browser knows nothing of.
+    pub(super) is_web: bool,
     stage: Stage,
 }
 

@@ -417,7 +417,7 @@ impl Desk<'_> {
     fn is_guest(&self, place: &Place<'_>) -> bool {
         let may = match self.shared.config.guests {
             Guests::Off => false,
-            Guests::Loopback => place.address.ip().is_loopback(),
+            Guests::Loopback => place.address.ip().is_loopback() && !place.is_web,
             Guests::Anywhere => true,
         };
         may && self.login.is_none() && self.password.is_none()

@@ -13,8 +13,8 @@ use wxgate_contract::{
     Order, Outcome, Request, Stop, Stopped,
 };
 
-use super::config::IrcServerConfig;
-use super::connection;
+use super::config::{IrcServerConfig, Listening};
+use super::connection::{self, Way};
 use super::registry::{Parts, ReadMark, Shared};
 use super::tls::Certificate;
 
@@ -71,12 +71,14 @@ async fn run(config: IrcServerConfig, ctx: AdapterContext) -> Result<Stopped, Ad
     };
     let (plain, plain_bound) = bind(&config.listen).await?;
     let (secure, secure_bound) = bind(&config.tls_listen).await?;
+    let (web, web_bound) = bind(&config.websocket_listen).await?;
+    let listening = Listening { plain: plain_bound, tls: secure_bound, websocket: web_bound };
     // Before anybody can attach: what happens from here on is seen.
     let feed = ctx.directory.subscribe();
     if let Some(on_bound) = &config.on_bound {
-        on_bound(&plain_bound, &secure_bound);
+        on_bound(&listening);
     }
-    for address in plain_bound.iter().chain(&secure_bound) {
+    for address in listening.plain.iter().chain(&listening.tls).chain(&listening.websocket) {
         tracing::info!(%address, "the IRC server listens");
     }
     let AdapterContext { network, far, media, directory, control, orders, clock, seed, stop, .. } = ctx;
@@ -88,10 +90,12 @@ async fn run(config: IrcServerConfig, ctx: AdapterContext) -> Result<Stopped, Ad
 
     let mut tasks = JoinSet::new();
     let (accepted_tx, mut accepted) = mpsc::channel(16);
-    for (listener, is_secure) in
-        plain.into_iter().map(|l| (l, IsSecure(false))).chain(secure.into_iter().map(|l| (l, IsSecure(true))))
+    for (listeners, entrance) in
+        [(plain, Entrance::Plain), (secure, Entrance::Tls), (web, Entrance::WebSocket)]
     {
-        tasks.spawn(accept(listener, is_secure, accepted_tx.clone(), stop.clone()));
+        for listener in listeners {
+            tasks.spawn(accept(listener, entrance, accepted_tx.clone(), stop.clone()));
+        }
     }
     drop(accepted_tx);
     tasks.spawn(distribute(Arc::clone(&shared), feed));
@@ -104,9 +108,17 @@ async fn run(config: IrcServerConfig, ctx: AdapterContext) -> Result<Stopped, Ad
             () = stop.stopping() => break,
             Some(_) = connections.join_next(), if !connections.is_empty() => {}
             arrived = accepted.recv() => match arrived {
-                Some((stream, address, IsSecure(is_secure))) => {
-                    let acceptor = if is_secure { tls.as_mut().map(Certificate::acceptor) } else { None };
-                    connections.spawn(connection::serve(Arc::clone(&shared), stream, address, acceptor));
+                Some((stream, address, entrance)) => {
+                    let way = match entrance {
+                        Entrance::Plain => Way::Plain,
+                        // Without a certificate nothing listens there.
+                        Entrance::Tls => match tls.as_mut() {
+                            Some(tls) => Way::Tls(tls.acceptor()),
+                            None => continue,
+                        },
+                        Entrance::WebSocket => Way::WebSocket,
+                    };
+                    connections.spawn(connection::serve(Arc::clone(&shared), stream, address, way));
                 }
                 // No listener is configured: nothing to do but wait for the end.
                 None => stop.stopping().await,
@@ -124,9 +136,13 @@ async fn run(config: IrcServerConfig, ctx: AdapterContext) -> Result<Stopped, Ad
     Ok(Stopped)
 }
 
-/// The listener speaks TLS.
+/// What a listener speaks.
 #[derive(Clone, Copy)]
-struct IsSecure(bool);
+enum Entrance {
+    Plain,
+    Tls,
+    WebSocket,
+}
 
 async fn bind(addresses: &[SocketAddr]) -> Result<(Vec<TcpListener>, Vec<SocketAddr>), AdapterError> {
     let (mut listeners, mut bound) = (Vec::new(), Vec::new());
@@ -142,8 +158,8 @@ async fn bind(addresses: &[SocketAddr]) -> Result<(Vec<TcpListener>, Vec<SocketA
 
 async fn accept(
     listener: TcpListener,
-    is_secure: IsSecure,
-    accepted: mpsc::Sender<(TcpStream, SocketAddr, IsSecure)>,
+    entrance: Entrance,
+    accepted: mpsc::Sender<(TcpStream, SocketAddr, Entrance)>,
     stop: Stop,
 ) {
     loop {
@@ -155,7 +171,7 @@ async fn accept(
             Ok((stream, address)) => {
                 // Lines are short and people wait for them.
                 let _ = stream.set_nodelay(true);
-                if accepted.send((stream, address, is_secure)).await.is_err() {
+                if accepted.send((stream, address, entrance)).await.is_err() {
                     return;
                 }
             }

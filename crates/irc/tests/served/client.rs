@@ -42,7 +42,7 @@ pub(crate) fn config() -> IrcServerConfig {
 pub(crate) async fn serve(double: Double, mut config: IrcServerConfig) -> Served {
     let bound: Arc<Mutex<Vec<SocketAddr>>> = Arc::default();
     let seen = Arc::clone(&bound);
-    config.on_bound = Some(Arc::new(move |plain, _| seen.lock().unwrap().extend(plain)));
+    config.on_bound = Some(Arc::new(move |bound| seen.lock().unwrap().extend(&bound.plain)));
     let clock = FixedClock::at(NOW_MS);
     let network = config.network.clone();
     let (context, running) = double.context(&network, clock);

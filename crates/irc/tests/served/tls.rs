@@ -50,7 +50,7 @@ async fn tls_is_spoken_with_the_certificate_as_it_is_on_disk_now() {
     config.tls_listen = vec!["127.0.0.1:0".parse().unwrap()];
     config.tls_cert = Some(dir.join("cert.pem"));
     config.tls_key = Some(dir.join("key.pem"));
-    config.on_bound = Some(Arc::new(move |_, secure| seen.lock().unwrap().extend(secure)));
+    config.on_bound = Some(Arc::new(move |bound| seen.lock().unwrap().extend(&bound.tls)));
     let double = world();
     let (context, _running) = double.context(&"irc:local".into(), FixedClock::at(NOW_MS));
     let adapter = IrcServerAdapter::new(config);

@@ -1,0 +1,130 @@
+//! Clients in web pages: one line per message.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+
+use futures_util::{SinkExt as _, StreamExt as _};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_websockets::{ClientBuilder, Message, WebSocketStream};
+use wxgate_contract::Adapter as _;
+use wxgate_contract::conformance::{Double, FixedClock, Running};
+use wxgate_irc::{Guests, IrcServerAdapter, IrcServerConfig};
+
+use crate::client::{NOW_MS, PATIENCE, config, world};
+
+/// A server with a WebSocket listener; it ends with what is returned beside the address.
+async fn serve(mut config: IrcServerConfig) -> (SocketAddr, (Double, Running)) {
+    let bound: Arc<Mutex<Vec<SocketAddr>>> = Arc::default();
+    let seen = Arc::clone(&bound);
+    config.listen.clear();
+    config.websocket_listen = vec!["127.0.0.1:0".parse().unwrap()];
+    config.on_bound = Some(Arc::new(move |bound| seen.lock().unwrap().extend(&bound.websocket)));
+    let double = world();
+    let (context, running) = double.context(&"irc:local".into(), FixedClock::at(NOW_MS));
+    tokio::spawn(async move { IrcServerAdapter::new(config).run(context).await });
+    double.wait_for(PATIENCE, |state| state.health.remove(&"irc:local".into())).await;
+    let address = bound.lock().unwrap()[0];
+    (address, (double, running))
+}
+
+async fn connect(
+    address: SocketAddr,
+    protocol: Option<&'static str>,
+) -> (String, WebSocketStream<TcpStream>) {
+    let stream = TcpStream::connect(address).await.unwrap();
+    let uri = format!("ws://{address}/").parse().unwrap();
+    let mut builder = ClientBuilder::from_uri(uri);
+    if let Some(protocol) = protocol {
+        let name = http::header::SEC_WEBSOCKET_PROTOCOL;
+        builder = builder.add_header(name, http::HeaderValue::from_static(protocol)).unwrap();
+    }
+    let (socket, answer) = builder.connect_on(stream).await.unwrap();
+    let chosen = answer.headers().get(http::header::SEC_WEBSOCKET_PROTOCOL);
+    (chosen.map(|name| name.to_str().unwrap().to_owned()).unwrap_or_default(), socket)
+}
+
+/// Says lines and gives all messages until the server closes.
+async fn talk(mut socket: WebSocketStream<TcpStream>, lines: &[&str]) -> Vec<Message> {
+    for line in lines {
+        socket.send(Message::text((*line).to_owned())).await.unwrap();
+    }
+    let mut heard = Vec::new();
+    while let Some(Ok(message)) = timeout(PATIENCE, socket.next()).await.expect("the server closes") {
+        heard.push(message);
+    }
+    heard
+}
+
+const LOGIN: [&str; 3] = ["PASS ann:secret", "NICK ann", "USER ann 0 * :Ann"];
+
+#[tokio::test]
+async fn each_message_is_one_line_without_its_end() {
+    let (address, _running) = serve(config()).await;
+    let (chosen, socket) = connect(address, Some("binary.ircv3.net, text.ircv3.net")).await;
+    assert_eq!(chosen, "binary.ircv3.net");
+    let heard =
+        talk(socket, &[&LOGIN[..], &["PRIVMSG wechat :help", "PING :\u{738b}", "QUIT"]].concat()).await;
+    let (last, lines) = heard.split_last().unwrap();
+    assert!(last.is_close(), "{last:?}");
+    assert!(lines.iter().all(Message::is_binary), "{lines:?}");
+    let lines: Vec<String> =
+        lines.iter().map(|line| String::from_utf8(line.as_payload().to_vec()).unwrap()).collect();
+    assert!(lines.iter().all(|line| !line.is_empty() && !line.contains(['\r', '\n'])), "{lines:?}");
+    assert!(lines[0].starts_with(":wx.test 001 "), "{lines:?}");
+    assert!(
+        lines.iter().any(|line| line.ends_with(" \u{738b}") || line.ends_with(" :\u{738b}")),
+        "{lines:?}"
+    );
+    assert!(lines.last().unwrap().starts_with("ERROR "), "{lines:?}");
+}
+
+#[tokio::test]
+async fn who_asks_for_text_gets_text_and_who_asks_for_nothing_too() {
+    let (address, _running) = serve(config()).await;
+    for protocol in [Some("text.ircv3.net"), None, Some("mqtt")] {
+        let (chosen, socket) = connect(address, protocol).await;
+        assert_eq!(chosen, protocol.filter(|name| *name != "mqtt").unwrap_or_default());
+        let heard = talk(socket, &[&LOGIN[..], &["QUIT"]].concat()).await;
+        let (_, lines) = heard.split_last().unwrap();
+        assert!(!lines.is_empty() && lines.iter().all(Message::is_text), "{protocol:?}: {lines:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_page_in_a_browser_is_no_guest_of_this_machine() {
+    let mut config = config();
+    config.guests = Guests::Loopback;
+    let (address, _running) = serve(config).await;
+    let (_, socket) = connect(address, Some("text.ircv3.net")).await;
+    let heard = talk(socket, &LOGIN[1..]).await;
+    let said: Vec<&str> = heard.iter().filter_map(Message::as_text).collect();
+    assert!(said.iter().any(|line| line.contains(" 464 ")), "{said:?}");
+    assert!(!said.iter().any(|line| line.contains(" 001 ")), "{said:?}");
+}
+
+#[tokio::test]
+async fn what_is_no_websocket_is_told_so_and_what_never_ends_is_closed() {
+    let (address, _running) = serve(config()).await;
+    for request in ["GET / HTTP/1.1\r\nHost: x\r\n\r\n", "NICK ann\r\nUSER ann 0 * :Ann\r\n\r\n"] {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        timeout(PATIENCE, stream.read_to_string(&mut answer)).await.unwrap().unwrap();
+        assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}");
+    }
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let head = format!("GET / HTTP/1.1\r\nX: {}", "x".repeat(20_000));
+    // The server may close before all of it is written.
+    let _ = stream.write_all(head.as_bytes()).await;
+    let mut answer = Vec::new();
+    let _ = timeout(PATIENCE, stream.read_to_end(&mut answer)).await.expect("the server closes");
+    // A message far longer than a line may be ends the connection, not the server.
+    let (_, mut socket) = connect(address, Some("text.ircv3.net")).await;
+    let _ = socket.send(Message::text("x".repeat(100_000))).await;
+    while let Some(Ok(_)) = timeout(PATIENCE, socket.next()).await.expect("the server closes") {}
+    let (_, socket) = connect(address, Some("text.ircv3.net")).await;
+    let heard = talk(socket, &[&LOGIN[..], &["QUIT"]].concat()).await;
+    assert!(heard.iter().filter_map(Message::as_text).any(|line| line.contains(" 001 ")));
+}
