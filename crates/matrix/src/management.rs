@@ -8,9 +8,11 @@ mod accounts;
 mod answer;
 mod contacts;
 mod help;
+pub(crate) mod identity;
 pub(crate) mod pick;
 mod portals;
 mod qr;
+pub(crate) mod requests;
 mod sign_in;
 mod words;
 
@@ -19,7 +21,7 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinSet};
-use wxgate_contract::{ChatRef, CommandError, FarError, Stop, UserName};
+use wxgate_contract::{ChatRef, CommandError, FarError, Stop, UserName, Verdict};
 
 use crate::api::membership::JoinedMembers;
 use crate::client::CallError;
@@ -212,7 +214,8 @@ async fn consider(
     begun: &mpsc::Sender<sign_in::Following>,
 ) -> Result<Option<Answer>, No> {
     let chat = shared.chat_of(&addressed.room_id).await?;
-    if !addressed.has_prefix && !shared.is_private(&addressed.room_id).await? {
+    let is_private = chat.is_none() && shared.is_private(&addressed.room_id).await?;
+    if !addressed.has_prefix && !is_private {
         return Ok(None);
     }
     let level = shared.config.permissions.of(&addressed.sender);
@@ -227,6 +230,9 @@ async fn consider(
     let needs = words::spec(wish.verb).map_or(Level::Admin, |spec| spec.level);
     if level < needs {
         return no("You have no permission for that; whoever runs this gateway can give it to you.");
+    }
+    if is_private {
+        shared.note_desk(&addressed).await?;
     }
     let question = Question { addressed, level, chat };
     carry_out(shared, &question, &wish, begun).await.map(Some)
@@ -250,6 +256,13 @@ async fn carry_out(
         Verb::LoginMatrix => shared.login_matrix(question, wish).await,
         Verb::Search => shared.search(question, wish).await,
         Verb::StartChat => shared.start_chat(question, wish).await,
+        Verb::Accept => shared.befriend(question, wish, Verdict::Accept).await,
+        Verb::Decline => shared.befriend(question, wish, Verdict::Decline).await,
+        Verb::Identity => shared.show_questions(question).await,
+        Verb::Same => shared.settle(question, wish, false).await,
+        Verb::New => shared.settle(question, wish, true).await,
+        Verb::Why => shared.why(question, wish).await,
+        Verb::Undo => shared.undo(question, wish).await,
         Verb::Sync => shared.sync(question).await,
         Verb::SetRelay => shared.set_relay(question, true).await,
         Verb::UnsetRelay => shared.set_relay(question, false).await,
@@ -281,6 +294,15 @@ impl Shared {
         let txn_id = derived_txn_id(&["answer", event_id]);
         let what = Utterance { kind: "m.room.message", content, txn_id, at: None };
         self.say_as_bot(room_id, &what).await.map(drop)
+    }
+
+    /// Somebody talks to the bot alone: what the bot has to tell them by itself, it tells them there.
+    async fn note_desk(&self, addressed: &Addressed) -> Result<(), FarError> {
+        let known = self.memory.desks.get(&self.memory, &addressed.sender).await?;
+        if known.is_none_or(|known| *known != addressed.room_id) {
+            self.memory.desks.put(&self.memory, &addressed.sender, addressed.room_id.clone()).await?;
+        }
+        Ok(())
     }
 
     /// True when nobody but one person and the bot is in the room.

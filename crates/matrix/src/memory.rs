@@ -11,6 +11,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use wxgate_contract::{Batch, ChatRef, FarEnd, FarError, NetworkId, Note, PersonRef};
 
+use crate::management::requests::Pending;
 use crate::names::hex;
 
 /// Things of one kind at hand, at most twice this many. Chosen: an entry is a few hundred bytes,
@@ -231,6 +232,10 @@ pub(crate) struct Memory {
     pub(crate) chats: Shelf<ChatRef>,
     /// By account.
     pub(crate) spaces: Shelf<Space>,
+    /// Private chats with the bot, by user id.
+    pub(crate) desks: Shelf<String>,
+    /// Friend requests that wait for an answer, by the number of their post.
+    pub(crate) requests: Shelf<Pending>,
     /// Addresses of pictures by the hash of their bytes.
     pub(crate) pictures: Shelf<String>,
     /// Marks that are known on both sides, as room and event.
@@ -256,6 +261,8 @@ impl Memory {
             rooms: Shelf::new("room"),
             chats: Shelf::new("chat"),
             spaces: Shelf::new("space"),
+            desks: Shelf::new("desk"),
+            requests: Shelf::new("request"),
             pictures: Shelf::new("picture"),
             marks: Mutex::new(Recent { young: HashMap::new(), old: HashMap::new() }),
             checked: Mutex::new(Recent { young: HashMap::new(), old: HashMap::new() }),

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde_json::Value;
-use wxgate_contract::{Author, ChatRef, Delivery, Job, Outcome, PersonRef, RemoteId, Say};
+use wxgate_contract::{Author, Body, ChatRef, Delivery, Job, Outcome, PersonRef, RemoteId, Say};
 
 use crate::api::event::{Newest, Redact};
 use crate::api::membership::Invite;
@@ -44,6 +44,9 @@ impl Shared {
     }
 
     async fn deliver(&self, chat: &ChatRef, say: &Say, attempt: u32) -> Result<Vec<RemoteId>, Trouble> {
+        if let Body::FriendRequest { name, greeting } = &say.post.body {
+            return self.show_request(chat, say, (name, greeting)).await;
+        }
         let mut room = self.room(chat).await?;
         if room.owner_left {
             self.ask_back(&room).await?;

@@ -241,15 +241,26 @@ impl Caller {
 async fn whoami(caller: Caller) -> Reply {
     let (_, accounts) = caller.accounts().await?;
     let shared = &caller.shared;
-    let logins: Vec<Value> = accounts.iter().map(|view| shapes::login(shared, view)).collect();
-    reply(json!({
+    let mut logins = Vec::with_capacity(accounts.len());
+    for view in &accounts {
+        let mut login = shapes::login(shared, view);
+        if let Some(space) = shared.memory.spaces.get(&shared.memory, view.network.as_str()).await? {
+            login["space_room"] = json!(space.room_id);
+        }
+        logins.push(login);
+    }
+    let mut me = json!({
         "network": shapes::network(),
         "login_flows": shapes::flows(),
         "homeserver": shared.config.domain,
         "bridge_bot": shared.names.bot(),
         "command_prefix": crate::inbound::PREFIX,
         "logins": logins,
-    }))
+    });
+    if let Some(desk) = shared.memory.desks.get(&shared.memory, &caller.user_id).await? {
+        me["management_room"] = json!(*desk);
+    }
+    reply(me)
 }
 
 async fn flows(_caller: Caller) -> Reply {

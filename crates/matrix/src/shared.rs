@@ -8,6 +8,7 @@ use wxgate_contract::{AdapterContext, Clock, Control, Directory, FarEnd, MediaVa
 use crate::chores::Chores;
 use crate::client::{Actor, Client};
 use crate::config::MatrixConfig;
+use crate::management::identity::Shown;
 use crate::memory::{Ghost, Memory};
 use crate::names::Names;
 use crate::owners::Owners;
@@ -40,6 +41,7 @@ pub(crate) struct Shared {
     pub(crate) puppets: Puppets,
     pub(crate) chores: Chores,
     pub(crate) states: States,
+    pub(crate) shown: Shown,
     pub(crate) far: Arc<dyn FarEnd>,
     pub(crate) media: Arc<dyn MediaVault>,
     pub(crate) directory: Arc<dyn Directory>,
@@ -67,6 +69,7 @@ impl Shared {
             puppets: Puppets::default(),
             chores: Chores::default(),
             states: States::default(),
+            shown: Shown::default(),
             network: ctx.network,
             far: ctx.far,
             media: ctx.media,

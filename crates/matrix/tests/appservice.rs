@@ -5,6 +5,8 @@
 mod catch_up;
 #[path = "appservice/conformance.rs"]
 mod conformance;
+#[path = "appservice/desk.rs"]
+mod desk;
 #[path = "appservice/furnish.rs"]
 mod furnish;
 #[path = "appservice/hazards.rs"]

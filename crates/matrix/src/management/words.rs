@@ -15,6 +15,13 @@ pub(crate) enum Verb {
     Logins,
     Search,
     StartChat,
+    Accept,
+    Decline,
+    Identity,
+    Same,
+    New,
+    Why,
+    Undo,
     Bridge,
     Unbridge,
     SetRelay,
@@ -47,15 +54,18 @@ pub(crate) enum Part {
     General,
     Accounts,
     Chats,
+    /// Who is who after a new sign-in.
+    Identity,
     /// Commands that are about the room they are said in.
     Rooms,
 }
 
 /// In the order of the help.
-pub(crate) const PARTS: [(Part, &str); 4] = [
+pub(crate) const PARTS: [(Part, &str); 5] = [
     (Part::General, "General"),
     (Part::Accounts, "Your WeChat accounts"),
     (Part::Chats, "People and groups"),
+    (Part::Identity, "Who is who after a new sign-in"),
     (Part::Rooms, "In the room of a chat"),
 ];
 
@@ -86,6 +96,14 @@ pub(crate) const SPECS: &[Spec] = specs! {
     Chats User Search ["search", "find"], "<words>" 1 "look for people and groups by name";
     Chats User StartChat ["start-chat", "pm", "open"], "<name or id>" 1
         "open the room of a person or group";
+    Chats User Accept ["accept"], "[number]" 0
+        "accept a friend request: by its number, or as an answer to its card";
+    Chats User Decline ["decline", "reject"], "[number]" 0 "decline it";
+    Identity User Identity ["identity", "resolve"], "" 0 "chats of which I am not certain who they are";
+    Identity User Same ["same"], "<question> <candidate>" 2 "that is this one";
+    Identity User New ["new"], "<question>" 1 "that is somebody new";
+    Identity User Why ["why"], "[name or id]" 0 "why a chat is taken for who it is";
+    Identity User Undo ["undo"], "[name or id]" 0 "take the last decision about a chat back";
     Rooms User Sync ["sync", "sync-chat"], "" 0 "look again at names, members and pictures";
     Rooms User SetRelay ["set-relay"], "" 0 "let people without an account speak here through yours";
     Rooms User UnsetRelay ["unset-relay"], "" 0 "the opposite of set-relay";

@@ -133,6 +133,18 @@ impl Stub {
         self.send(user_id, room_id, "m.room.message", json!({ "msgtype": "m.text", "body": text }))
     }
 
+    /// A person opens a room and invites somebody.
+    pub(crate) fn invite(&self, user_id: &str, room_id: &str, invited: &str) {
+        let mut world = self.world();
+        world.rooms.entry(room_id.to_owned()).or_default();
+        if !world.is_in(room_id, user_id) {
+            world.set_member(user_id, user_id, room_id, "join");
+        }
+        world.set_member(user_id, invited, room_id, "invite");
+        drop(world);
+        self.changed();
+    }
+
     /// A person accepts an invitation.
     pub(crate) fn join(&self, user_id: &str, room_id: &str) {
         self.world().set_member(user_id, user_id, room_id, "join");

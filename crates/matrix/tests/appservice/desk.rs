@@ -1,0 +1,157 @@
+//! What people ask of the bot and the bot of accounts, without an account.
+
+use serde_json::{Value, json};
+use wxgate_contract::{Answer, Body, Candidate, Command, Post, Question, Request, Verdict};
+
+use super::scene::{ACCOUNT, ALICE, Scene, by, post};
+
+const BOT: &str = "@wechatbot:test";
+const DESK: &str = "!desk";
+
+/// A private chat of somebody with the bot, who has said something in it.
+async fn desk(scene: &Scene, user_id: &str, room_id: &str) {
+    scene.stub().human(user_id);
+    scene.stub().wait_for(|world| world.users.contains_key(BOT).then_some(())).await;
+    scene.stub().invite(user_id, room_id, BOT);
+    scene.stub().wait_for(|world| world.is_in(room_id, BOT).then_some(())).await;
+    ask(scene, user_id, room_id, json!({ "body": "version" })).await;
+}
+
+/// Says something to the bot and gives its answer.
+async fn ask(scene: &Scene, user_id: &str, room_id: &str, mut content: Value) -> String {
+    content["msgtype"] = json!("m.text");
+    let asked = scene.stub().send(user_id, room_id, "m.room.message", content);
+    let answer = scene.stub().wait_for(|world| {
+        let all = world.events(room_id, "m.room.message");
+        let to =
+            |event: &&Value| event["content"]["m.relates_to"]["m.in_reply_to"]["event_id"] == asked.as_str();
+        all.iter().filter(|event| event["sender"] == BOT).find(to).cloned()
+    });
+    answer.await["content"]["body"].as_str().unwrap().to_owned()
+}
+
+fn says(text: &str) -> Value {
+    json!({ "body": text })
+}
+
+fn friend_request(id: &str) -> Post {
+    let body = Body::FriendRequest { name: "新 <b>".to_owned(), greeting: "我是新".to_owned() };
+    post("fmessage", id, by("fmessage", ""), body)
+}
+
+fn asked_of_accounts(scene: &Scene) -> Vec<Request> {
+    let state = scene.double.state();
+    let asked = state.commands.iter().filter_map(|command| match command {
+        Command::Ask { account, request } => {
+            assert_eq!(account.as_str(), ACCOUNT);
+            Some(request.clone())
+        }
+        _ => None,
+    });
+    asked.filter(|request| !matches!(request, Request::Avatar(_))).collect()
+}
+
+#[tokio::test]
+async fn a_friend_request_is_a_card_at_the_desk_and_answered_there_once() {
+    let scene = Scene::start().await;
+    desk(&scene, ALICE, DESK).await;
+    desk(&scene, "@bob:test", "!bobs").await;
+    scene.double.state().answer = Some(Answer::Done);
+    let ids = scene.deliver(friend_request("r1")).await;
+    let card = scene.stub().world().events(DESK, "m.room.message").pop().unwrap();
+    assert_eq!(card["event_id"], ids[0].as_str());
+    let html = card["content"]["formatted_body"].as_str().unwrap();
+    assert!(html.contains("新 &lt;b&gt;") && html.contains("我是新"), "{html}");
+    let number = card["content"]["wxgate.request"].as_str().unwrap();
+    assert!(html.contains(&format!("<code>accept {number}</code>")), "{html}");
+    let foreign = ask(&scene, "@bob:test", "!bobs", says(&format!("accept {number}"))).await;
+    assert!(foreign.contains("no request of that number"), "{foreign}");
+    let nothing = ask(&scene, ALICE, DESK, says("accept")).await;
+    assert!(nothing.contains("Which request?"), "{nothing}");
+    let reply = json!({ "body": "accept", "m.relates_to": { "m.in_reply_to": { "event_id": ids[0] } } });
+    let answer = ask(&scene, ALICE, DESK, reply.clone()).await;
+    assert_eq!(answer, "新 <b> is your contact now.");
+    let befriend = Request::Befriend { request: "r1".into(), verdict: Verdict::Accept };
+    assert_eq!(asked_of_accounts(&scene), [befriend]);
+    let again = ask(&scene, ALICE, DESK, reply).await;
+    assert!(again.contains("no request of that number"), "{again}");
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn a_friend_request_without_a_desk_is_answered_in_its_chat_also_after_a_restart() {
+    let scene = Scene::start().await;
+    scene.double.state().answer = Some(Answer::Done);
+    scene.deliver(friend_request("r1")).await;
+    let room_id = scene.stub().world().room_of("wechat_alice_fmessage").unwrap();
+    scene.stub().join(ALICE, &room_id);
+    let card = scene.stub().world().events(&room_id, "m.room.message").pop().unwrap();
+    let number = card["content"]["wxgate.request"].as_str().unwrap().to_owned();
+    let body = card["content"]["body"].as_str().unwrap();
+    assert!(body.contains(&format!("`!wx decline {number}`")), "{body}");
+    let scene = scene.restart().await;
+    let answer = ask(&scene, ALICE, &room_id, says(&format!("!wx decline {number}"))).await;
+    assert_eq!(answer, "The request of 新 <b> was declined.");
+    let befriend = Request::Befriend { request: "r1".into(), verdict: Verdict::Decline };
+    assert_eq!(asked_of_accounts(&scene), [befriend]);
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn a_request_that_was_refused_can_be_answered_again() {
+    let scene = Scene::start().await;
+    desk(&scene, ALICE, DESK).await;
+    scene.deliver(friend_request("r1")).await;
+    let card = scene.stub().world().events(DESK, "m.room.message").pop().unwrap();
+    let number = card["content"]["wxgate.request"].as_str().unwrap();
+    // The account is away: the double knows no answer.
+    let failed = ask(&scene, ALICE, DESK, says(&format!("accept {number}"))).await;
+    assert!(failed.contains("I could not do that"), "{failed}");
+    scene.double.state().answer = Some(Answer::Done);
+    let done = ask(&scene, ALICE, DESK, says(&format!("accept #{number}"))).await;
+    assert!(done.contains("your contact now"), "{done}");
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn open_questions_are_shown_with_their_evidence_and_answered_by_number() {
+    let scene = Scene::start().await;
+    desk(&scene, ALICE, DESK).await;
+    let room_id = scene.open_group().await;
+    let early = ask(&scene, ALICE, DESK, says("same 1 1")).await;
+    assert!(early.contains("no question of that number"), "{early}");
+    let candidate = |chat: &str, title: &str, evidence: &str| Candidate {
+        chat: chat.into(),
+        title: title.to_owned(),
+        evidence: evidence.to_owned(),
+    };
+    let candidates =
+        vec![candidate("g1", "Family", "the same name"), candidate("g2", "Familie", "8 members")];
+    let question = Question { chat: "open1".into(), title: "Family (unconfirmed)".to_owned(), candidates };
+    scene.double.state().answer = Some(Answer::Questions(vec![question]));
+    let shown = ask(&scene, ALICE, DESK, says("resolve")).await;
+    assert!(shown.contains("1. Family (unconfirmed)"), "{shown}");
+    assert!(shown.contains("2) Familie: 8 members") && shown.contains(&room_id), "{shown}");
+    scene.double.state().answer = Some(Answer::Done);
+    let wrong = ask(&scene, ALICE, DESK, says("same 1 3")).await;
+    assert!(wrong.contains("no candidate"), "{wrong}");
+    let noted = ask(&scene, ALICE, DESK, says("same 1 2")).await;
+    assert!(noted.starts_with("Noted"), "{noted}");
+    ask(&scene, ALICE, DESK, says("new 1")).await;
+    scene.double.state().answer = Some(Answer::Text("because of its name".to_owned()));
+    let why = ask(&scene, ALICE, &room_id, says("!wx why")).await;
+    assert_eq!(why, "This chat: because of its name");
+    let undone = ask(&scene, ALICE, DESK, says("undo family")).await;
+    assert!(undone.contains("Undone"), "{undone}");
+    let resolve =
+        |same_as: Option<&str>| Request::Resolve { chat: "open1".into(), same_as: same_as.map(Into::into) };
+    let expected = [
+        Request::Questions,
+        resolve(Some("g2")),
+        resolve(None),
+        Request::Why("g1".into()),
+        Request::Undo("g1".into()),
+    ];
+    assert_eq!(asked_of_accounts(&scene), expected);
+    scene.end().await;
+}
