@@ -116,6 +116,13 @@ pub enum Request {
         /// The new title.
         title: String,
     },
+    /// Makes a group of the owner of the account and these people: `Answer::Chat`.
+    Gather {
+        /// Whom, two at least.
+        people: Vec<PersonKey>,
+        /// Its title; may be empty.
+        title: String,
+    },
     /// Answers somebody who asks to become a contact: `Answer::Done`.
     Befriend {
         /// The post of the request, as its network names it.
@@ -179,6 +186,8 @@ pub enum Answer {
     Done,
     /// Somebody has to agree first.
     Invited,
+    /// That chat.
+    Chat(ChatKey),
     /// It is in the vault; `None` when there is no such thing.
     Media(Option<MediaId>),
     /// The open questions, most active chats first.

@@ -10,6 +10,7 @@ use wxgate_contract::{
 };
 
 mod change;
+mod gather;
 
 pub(crate) use change::keep_request;
 
@@ -48,6 +49,7 @@ impl Asked {
             Request::Bring { .. }
             | Request::Remove { .. }
             | Request::Retitle { .. }
+            | Request::Gather { .. }
             | Request::Befriend { .. } => match self.away() {
                 Some(why) => Err(CommandError::Failed(why)),
                 None => self.make(&ask.request).await,

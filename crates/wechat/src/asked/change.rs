@@ -15,7 +15,7 @@ use crate::transport::CallError;
 /// Notes of members read at once.
 const PAGE: usize = 500;
 /// Longest title that is sent. Chosen: far above what a phone shows; WeChat itself says no earlier.
-const TITLE_CHARS: usize = 100;
+pub(super) const TITLE_CHARS: usize = 100;
 
 /// What answering a friend request needs. Secret: who has the ticket can answer.
 #[derive(Serialize, Deserialize)]
@@ -37,11 +37,11 @@ pub(crate) fn keep_request(remote_id: &RemoteId, request: &FriendRequest, genera
     Some(Note { key: request_note(remote_id), value: Some(value.into()), is_secret: true })
 }
 
-fn failed(error: impl std::fmt::Display) -> CommandError {
+pub(super) fn failed(error: impl std::fmt::Display) -> CommandError {
     CommandError::Failed(error.to_string())
 }
 
-fn refused(why: &str) -> CommandError {
+pub(super) fn refused(why: &str) -> CommandError {
     CommandError::Refused(why.to_owned())
 }
 
@@ -53,6 +53,7 @@ impl Asked {
             Request::Remove { group, people } => self.remove(group, people).await,
             Request::Retitle { group, title } => self.retitle(group, title).await,
             Request::Befriend { request, verdict } => self.befriend(request, *verdict).await,
+            Request::Gather { people, title } => self.gather(people, title).await,
             _ => Err(refused("this is no change")),
         }
     }
@@ -111,7 +112,7 @@ impl Asked {
     }
 
     /// Who a lasting key is in this login.
-    async fn known(&self, key: &str, what: &str) -> Result<UserName, CommandError> {
+    pub(super) async fn known(&self, key: &str, what: &str) -> Result<UserName, CommandError> {
         let found = lasting(&*self.far, &self.network, key, self.live.generation()).await.map_err(failed)?;
         found.ok_or_else(|| CommandError::Refused(format!("{what} is not known in this login")))
     }

@@ -95,3 +95,34 @@ async fn a_friend_request_is_accepted_with_its_ticket() {
     stage.no_violation();
     stage.stop().await;
 }
+
+#[tokio::test]
+async fn a_new_group_can_be_spoken_in_at_once() {
+    let mut stage = Stage::online().await;
+    let network = stage.network();
+    let people: Vec<wxgate_contract::PersonKey> =
+        [6, 9].map(|n| stage.chat(Who::Contact(n)).as_str().into()).into();
+    let gather = |people: &[wxgate_contract::PersonKey], title: &str| Request::Gather {
+        people: people.to_vec(),
+        title: title.to_owned(),
+    };
+    let Ok(Answer::Chat(group)) = ask(&stage, gather(&people, " new group ")).await else { panic!() };
+    let chat = stage.double.state().chats[&(network.clone(), group.clone())].clone();
+    assert_eq!(chat.title, "new group");
+    // The sync tells of it as well: it stays one group.
+    let mut members = stage
+        .wait(|state| {
+            let chat = state.chats.get(&(network.clone(), group.clone()))?;
+            chat.members.clone().filter(|members| members.len() == 3)
+        })
+        .await;
+    members.retain(|member| !member.is_self);
+    assert!(members.iter().all(|member| people.contains(&member.person)), "{members:?}");
+    let made = stage.double.state().chats.values().filter(|chat| chat.title == "new group").count();
+    assert_eq!(made, 1);
+    assert!(matches!(ask(&stage, gather(&people[..1], "x")).await, Err(CommandError::Refused(_))));
+    let strangers = ["p-nobody".into(), people[0].clone()];
+    assert!(matches!(ask(&stage, gather(&strangers, "x")).await, Err(CommandError::Refused(_))));
+    stage.no_violation();
+    stage.stop().await;
+}
