@@ -7,6 +7,7 @@
 mod accounts;
 mod answer;
 mod contacts;
+pub(crate) mod groups;
 mod help;
 pub(crate) mod identity;
 pub(crate) mod pick;
@@ -256,6 +257,7 @@ async fn carry_out(
         Verb::LoginMatrix => shared.login_matrix(question, wish).await,
         Verb::Search => shared.search(question, wish).await,
         Verb::StartChat => shared.start_chat(question, wish).await,
+        Verb::CreateGroup => shared.create_group(question, wish).await,
         Verb::Accept => shared.befriend(question, wish, Verdict::Accept).await,
         Verb::Decline => shared.befriend(question, wish, Verdict::Decline).await,
         Verb::Identity => shared.show_questions(question).await,

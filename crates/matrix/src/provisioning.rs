@@ -333,9 +333,14 @@ async fn create_dm(caller: Caller, Path(id): Path<String>, Query(of): Query<OfLo
     reply(contacts::create_dm(&caller, &of, &id).await?)
 }
 
-async fn create_group(_caller: Caller, Path(_kind): Path<String>) -> Reply {
-    let error = "groups cannot be made from here yet; make them on the phone";
-    Err(Refusal::new(StatusCode::NOT_IMPLEMENTED, "M_UNRECOGNIZED", error))
+/// WeChat has one kind of group; managers call it what they like.
+async fn create_group(
+    caller: Caller,
+    Path(_kind): Path<String>,
+    Query(of): Query<OfLogin>,
+    body: axum::body::Bytes,
+) -> Reply {
+    reply(contacts::create_group(&caller, &of, read(&body)?).await?)
 }
 
 fn read<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Refusal> {

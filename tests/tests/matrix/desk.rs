@@ -123,3 +123,47 @@ async fn somebody_has_two_accounts_and_nobody_else_sees_them() -> Result<()> {
     })
     .await
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn friends_are_accepted_and_groups_made_at_the_desk() -> Result<()> {
+    tell("friends", LIMIT, async |scratch| {
+        let ground = Ground::set(scratch).await?;
+        let (ann, desk) = ground.signed_in("ann", "account0").await?;
+        let kind = serde_json::json!({"kind": "friend_request", "nick": "新朋友", "greeting": "我是新朋友"});
+        ground.sim.tell("account0", "c0", "c0", kind).await?;
+        let card = ann
+            .expect("the card", SOON, |seen| seen.room == desk && seen.body().contains("我是新朋友"))
+            .await?;
+        ensure!(card.sender() == BOT && card.body().contains("`accept "), "{card:?}");
+        let mark = ann.mark();
+        let said = ann.reply(&desk, card.id(), "accept").await?;
+        let answer = ann
+            .expect_after(mark, "the answer", SOON, |seen| {
+                seen.content()["m.relates_to"]["m.in_reply_to"]["event_id"] == said.as_str()
+            })
+            .await?;
+        ensure!(answer.body().contains("is your contact now"), "{}", answer.body());
+        let again = ground.ask(&ann, &desk, "accept 1").await?;
+        ensure!(again.body().contains("no request of that number"), "{}", again.body());
+        let nothing = ground.ask(&ann, &desk, "identity").await?;
+        ensure!(nothing.body().contains("nothing to settle"), "{}", nothing.body());
+        // A group, and the first thing said in it.
+        let (one, two) = (
+            ground.sim.person("account0", "c6").await?.nick,
+            ground.sim.person("account0", "c9").await?.nick,
+        );
+        let mark = ann.mark();
+        let made = ground.ask(&ann, &desk, &format!("create-group 旅行: {one}, {two}")).await?;
+        let html = made.content()["formatted_body"].as_str().with_context(|| made.body().to_owned())?;
+        let (_, rest) = html.split_once("https://matrix.to/#/").context("no link")?;
+        let room = rest.split('"').next().unwrap_or_default().to_owned();
+        ann.expect_after(mark, "to be in the room", SOON, |seen| is_join(seen, &room, &ann.id)).await?;
+        ann.say(&room, "the first words in it").await?;
+        let heard = ground.sim.heard("account0", "the first words in it").await?;
+        ensure!(heard.chat.starts_with('g'), "{heard:?}");
+        let title = ann.state(&room, "m.room.name", "").await?;
+        ensure!(title["name"].as_str().is_some_and(|name| name.contains("旅行")), "{title}");
+        ground.end().await
+    })
+    .await
+}

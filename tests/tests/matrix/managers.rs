@@ -113,6 +113,16 @@ async fn contacts(ground: &Ground, manager: &Manager<'_>) -> Result<()> {
     );
     let opened = manager.post(&format!("/create_dm/{}", encode(id)), json!({})).await?;
     ensure!(opened["dm_room_mxid"].as_str().is_some_and(|room| room.starts_with('!')), "{opened}");
+    let others = all.iter().filter(|one| one["name"].is_string() && one["id"] != id);
+    let other = others.map(|one| one["id"].clone()).next().context("one contact alone")?;
+    let wish = json!({"participants": [id, other], "name": {"name": "made by a manager"}});
+    let group = manager.post("/create_group/group", wish).await?;
+    let room = group["mxid"].as_str().context("no room")?;
+    ensure!(group["id"].as_str().is_some_and(|id| id.starts_with("g-")), "{group}");
+    ensure!(room.starts_with('!'), "{group}");
+    let alone = json!({"participants": [id], "name": {"name": "too small"}});
+    let alone = manager.ask("POST", "/create_group/group", &alone).await?;
+    ensure!(alone.status == 403, "{}", alone.text());
     let nobody = manager.ask("GET", "/resolve_identifier/nobody", &Value::Null).await?;
     ensure!(nobody.status == 404 && nobody.text().contains("M_NOT_FOUND"), "{}", nobody.text());
     ensure!(!ground.gateway.logged().contains(&manager.token), "a token is in the log");

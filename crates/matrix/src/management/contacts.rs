@@ -6,7 +6,6 @@ use super::answer::Answer;
 use super::pick::{FOUND, Words};
 use super::words::Wish;
 use super::{No, Question, no};
-use crate::api::membership::Invite;
 use crate::shared::Shared;
 
 impl Shared {
@@ -39,13 +38,8 @@ impl Shared {
         let (_, accounts) = self.accounts_of(sender).await?;
         let found = self.pick(&accounts, &wish.rest, "start-chat").await?;
         let room = self.room(&found.chat).await?;
-        // In a new room they are invited already, and one who is in it cannot be.
-        match self.client.call(self.bot(), &Invite { room_id: &room.room_id, user_id: sender }).await {
-            Err(error) if error.is_passing() => Err(error.into()),
-            _ => Ok(Answer::of("Here is the room with ")
-                .strong(&found.name)
-                .text(": ")
-                .link(&room.room_id, &found.name)),
-        }
+        self.let_in(&room.room_id, sender).await?;
+        let answer = Answer::of("Here is the room with ").strong(&found.name);
+        Ok(answer.text(": ").link(&room.room_id, &found.name))
     }
 }

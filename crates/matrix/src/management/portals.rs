@@ -1,7 +1,9 @@
 //! Rooms of chats: what their owner can change about them.
 
+use std::sync::Arc;
+
 use serde_json::Value;
-use wxgate_contract::ChatRef;
+use wxgate_contract::{ChatRef, FarError};
 
 use super::answer::Answer;
 use super::words::Wish;
@@ -60,7 +62,7 @@ impl Shared {
         if self.is_private(&asked.room_id).await? {
             return no("Say that in the room that is to mirror the chat, after inviting me there.");
         }
-        if self.power_of(&asked.room_id, &asked.sender).await? < MAY_CHANGE_STATE {
+        if !self.may_hand_over(&asked.room_id, &asked.sender).await? {
             return no("Only a moderator of this room can do that.");
         }
         let (_, accounts) = self.accounts_of(&asked.sender).await?;
@@ -71,12 +73,23 @@ impl Shared {
                 answer.code(&format!("{} delete-portal", crate::inbound::PREFIX)).text(" there first."),
             ));
         }
-        let (room_id, nothing) = (asked.room_id.clone(), String::new);
-        let room = Room::new(room_id, found.chat.clone(), false, nothing(), nothing());
-        let room = Room { is_handed_over: true, since: self.clock.now().ms(), ..room };
-        self.memory.opened(room).await?;
-        self.chores.add(Chore::Room(found.chat.clone()));
+        self.hand_over(asked.room_id.clone(), found.chat.clone()).await?;
         Ok(Answer::of("This room mirrors ").strong(&found.name).text(" from now on."))
+    }
+
+    /// From now on the room mirrors the chat.
+    pub(crate) async fn hand_over(&self, room_id: String, chat: ChatRef) -> Result<Arc<Room>, FarError> {
+        let nothing = String::new;
+        let room = Room::new(room_id, chat.clone(), false, nothing(), nothing());
+        let room = Room { is_handed_over: true, since: self.clock.now().ms(), ..room };
+        let room = self.memory.opened(room).await?;
+        self.chores.add(Chore::Room(chat));
+        Ok(room)
+    }
+
+    /// Whether somebody may hand a room over, and the bot is in it.
+    pub(crate) async fn may_hand_over(&self, room_id: &str, user_id: &str) -> Result<bool, CallError> {
+        Ok(self.power_of(room_id, user_id).await? >= MAY_CHANGE_STATE)
     }
 
     async fn power_of(&self, room_id: &str, user_id: &str) -> Result<i64, CallError> {

@@ -15,6 +15,7 @@ pub(crate) enum Verb {
     Logins,
     Search,
     StartChat,
+    CreateGroup,
     Accept,
     Decline,
     Identity,
@@ -96,6 +97,8 @@ pub(crate) const SPECS: &[Spec] = specs! {
     Chats User Search ["search", "find"], "<words>" 1 "look for people and groups by name";
     Chats User StartChat ["start-chat", "pm", "open"], "<name or id>" 1
         "open the room of a person or group";
+    Chats User CreateGroup ["create-group", "create"], "<title>: <name or id>, <name or id>…" 2
+        "make a group of you and these people";
     Chats User Accept ["accept"], "[number]" 0
         "accept a friend request: by its number, or as an answer to its card";
     Chats User Decline ["decline", "reject"], "[number]" 0 "decline it";

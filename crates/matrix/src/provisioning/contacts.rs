@@ -1,11 +1,12 @@
 //! People and groups of an account, as managers read them.
 
+use axum::http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use wxgate_contract::{AccountView, ChatKey, ChatKind, ChatRef, PersonKey, PersonProfile, PersonRef};
 
 use super::{Caller, OfLogin, Refusal};
-use crate::api::membership::Invite;
+use crate::management::groups::Planned;
 use crate::management::pick::{Found, Words};
 use crate::trouble::Trouble;
 
@@ -59,13 +60,60 @@ pub(super) async fn create_dm(caller: &Caller, of: &OfLogin, id: &str) -> Result
     let (view, person) = caller.person(of, id).await?;
     let chat = chat_of(&view, &person.person);
     let room = caller.shared.room(&chat).await?;
-    let invite = Invite { room_id: &room.room_id, user_id: &caller.user_id };
-    match caller.shared.client.call(caller.shared.bot(), &invite).await {
-        Err(error) if error.is_passing() => return Err(error.into()),
-        // In the room already.
-        _ => {}
-    }
+    caller.shared.let_in(&room.room_id, &caller.user_id).await?;
     caller.resolved(&view, &person).await
+}
+
+/// A group to be. Its picture cannot be set from here, nor a topic that nobody may announce.
+#[derive(Debug, Deserialize)]
+pub(super) struct Wished {
+    #[serde(default)]
+    participants: Vec<String>,
+    #[serde(default)]
+    name: Option<Name>,
+    /// A room of the caller's that is to mirror it.
+    #[serde(default)]
+    room_id: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Name {
+    #[serde(default)]
+    name: String,
+}
+
+/// Makes a group, and opens its room.
+pub(super) async fn create_group(caller: &Caller, of: &OfLogin, wished: Wished) -> Result<Value, Refusal> {
+    let shared = &caller.shared;
+    let mut people: Vec<PersonKey> = Vec::with_capacity(wished.participants.len());
+    let account = caller.account(of).await?.network;
+    for id in &wished.participants {
+        let person = caller.person(of, id).await?.1.person;
+        if !people.contains(&person) {
+            people.push(person);
+        }
+    }
+    if let Some(room_id) = &wished.room_id {
+        let forbidden = |why: &str| Refusal::new(StatusCode::FORBIDDEN, "M_FORBIDDEN", why);
+        if shared.chat_of(room_id).await?.is_some() {
+            return Err(forbidden("the room mirrors a chat already"));
+        }
+        match shared.may_hand_over(room_id, &caller.user_id).await {
+            Ok(true) => {}
+            Err(error) if error.is_passing() => return Err(error.into()),
+            Ok(false) | Err(_) => {
+                return Err(forbidden(
+                    "only a moderator of the room can do that, and the bot has to be in it",
+                ));
+            }
+        }
+    }
+    let (user, _) = caller.accounts().await?;
+    let title = wished.name.map(|name| name.name).unwrap_or_default();
+    let planned = Planned { account, people, title };
+    let room = shared.gather(&user, planned, wished.room_id).await?;
+    shared.let_in(&room.room_id, &caller.user_id).await?;
+    Ok(json!({ "id": room.chat.chat.as_str(), "mxid": room.room_id }))
 }
 
 /// A private chat and its person share their key.

@@ -155,3 +155,29 @@ async fn open_questions_are_shown_with_their_evidence_and_answered_by_number() {
     assert_eq!(asked_of_accounts(&scene), expected);
     scene.end().await;
 }
+
+#[tokio::test]
+async fn a_group_is_made_of_people_by_name_and_has_its_room_at_once() {
+    let scene = Scene::start().await;
+    desk(&scene, ALICE, DESK).await;
+    for (text, told) in [
+        ("create-group Trip Bob", "say `create-group"),
+        ("create-group Trip: ,", "Say `create-group"),
+        ("create-group Trip: Bob, Nobody", "Nobody and no group"),
+        ("create-group Trip: Bob, Family", "Family is a group."),
+    ] {
+        let answer = ask(&scene, ALICE, DESK, says(text)).await;
+        assert!(answer.to_lowercase().contains(&told.to_lowercase()), "{text}: {answer}");
+    }
+    assert_eq!(asked_of_accounts(&scene), []);
+    let made = super::scene::group("g9", "Trip", &["p-bob", "p-eve"]);
+    scene.double.state().chats.insert((ACCOUNT.into(), "g9".into()), made);
+    scene.double.state().answer = Some(Answer::Chat("g9".into()));
+    let answer = ask(&scene, ALICE, DESK, says("create-group Trip： Bob， eve，bob")).await;
+    let room_id = scene.stub().world().room_of("wechat_alice_g9").unwrap();
+    assert!(answer.contains(&room_id), "{answer}");
+    assert_eq!(scene.stub().world().membership(&room_id, ALICE), Some("invite"));
+    let people = vec!["p-bob".into(), "p-eve".into()];
+    assert_eq!(asked_of_accounts(&scene), [Request::Gather { people, title: "Trip".to_owned() }]);
+    scene.end().await;
+}
