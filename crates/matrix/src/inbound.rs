@@ -1,6 +1,9 @@
 //! Transactions → posts. One task takes them, one after the other; the homeserver hears "200" after
 //! the commit and never before.
 //!
+//! What comes again is known by the ids of its events, and by nothing else. The ids of transactions
+//! prove nothing: Synapse on SQLite counts them from 1 again when it starts (1.163, seen).
+//!
 //! What is said in a room of ours is durable and goes through the pipe. Everything else (what is
 //! said to the bot, invitations, refusals) is an [`Effect`], done after the commit by a task of its
 //! own, so that the homeserver is not kept waiting for our own calls to it.
@@ -11,7 +14,6 @@ mod handled;
 mod message;
 mod who;
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -34,10 +36,6 @@ pub(crate) use message::PREFIX;
 pub(crate) const TRANSACTIONS: usize = 2;
 /// Pages of a catch-up that may wait. Whoever catches up waits for each of them.
 pub(crate) const PAGES: usize = 1;
-/// Transaction ids that are remembered. Chosen: a repetition comes as the very next transaction.
-const REMEMBERED_TXNS: usize = 32;
-/// The note that holds the last transaction ids.
-const NOTE: &str = "transactions";
 /// The note that holds which events were seen to and left no post.
 const HANDLED: &str = "handled";
 /// The note that says up to where everything that happened was handed over.
@@ -45,7 +43,6 @@ pub(crate) const POSITION: &str = "position";
 
 /// One transaction and where its answer goes: true when everything in it is safe.
 pub(crate) struct Transaction {
-    pub(crate) id: String,
     pub(crate) body: Bytes,
     pub(crate) done: oneshot::Sender<Taken>,
 }
@@ -114,13 +111,12 @@ pub(crate) struct Inbound {
     effects: mpsc::Sender<Effect>,
     /// Rung when files were announced.
     files: Arc<Notify>,
-    txns: VecDeque<String>,
     handled: Handled,
 }
 
 impl Inbound {
     pub(crate) fn new(shared: Arc<Shared>, effects: mpsc::Sender<Effect>, files: Arc<Notify>) -> Self {
-        Self { shared, effects, files, txns: VecDeque::new(), handled: Handled::default() }
+        Self { shared, effects, files, handled: Handled::default() }
     }
 
     /// Takes transactions, and what was missed, until the end.
@@ -130,17 +126,16 @@ impl Inbound {
         mut missed: mpsc::Receiver<Missed>,
         stop: Stop,
     ) {
-        let remembered = async { (self.remembered(NOTE).await, self.remembered(HANDLED).await) };
-        (self.txns, self.handled) = tokio::select! {
+        self.handled = tokio::select! {
             () = stop.stopping() => return,
-            found = remembered => found,
+            found = self.remembered(HANDLED) => found,
         };
         loop {
             tokio::select! {
                 () = stop.stopping() => return,
                 transaction = transactions.recv() => {
-                    let Some(Transaction { id, body, done }) = transaction else { return };
-                    let taken = self.take(&id, &body).await;
+                    let Some(Transaction { body, done }) = transaction else { return };
+                    let taken = self.take(&body).await;
                     // Nobody waits when the homeserver gave up: it will repeat the transaction.
                     let _ = done.send(taken);
                 }
@@ -196,10 +191,7 @@ impl Inbound {
         }
     }
 
-    async fn take(&mut self, id: &str, body: &[u8]) -> Taken {
-        if self.txns.iter().any(|known| known == id) {
-            return Taken::Safe;
-        }
+    async fn take(&mut self, body: &[u8]) -> Taken {
         let Ok(words) = serde_json::from_slice::<Words>(body) else { return Taken::Odd };
         let mut draft = Draft::default();
         for raw in &words.events {
@@ -208,17 +200,10 @@ impl Inbound {
                 return Taken::Not;
             }
         }
-        let mut txns = self.txns.clone();
-        txns.push_back(id.to_owned());
-        while txns.len() > REMEMBERED_TXNS {
-            txns.pop_front();
-        }
-        let known = note(NOTE, json_of(&txns));
-        if let Err(error) = self.commit(&mut draft, vec![known], false).await {
+        if let Err(error) = self.commit(&mut draft, Vec::new(), false).await {
             tracing::warn!(%error, "a transaction could not be stored; the homeserver will repeat it");
             return Taken::Not;
         }
-        self.txns = txns;
         for raw in words.ephemeral.as_ref().unwrap_or(&words.unstable_ephemeral) {
             self.take_receipts(raw);
         }
@@ -299,6 +284,10 @@ impl Inbound {
             notes: notes.clone(),
             ..Batch::default()
         };
+        // Mostly what our own ghosts said: there is nothing to keep of it.
+        if batch.is_empty() {
+            return Ok(0);
+        }
         let is_new = |fate: &&PostFate| matches!(fate, PostFate::Kept(_));
         let new = match shared.far.commit(&shared.network, batch).await {
             Ok(committed) => committed.posts.iter().filter(is_new).count(),

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::{Path, Request, State};
+use axum::extract::{Request, State};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post, put};
@@ -126,13 +126,13 @@ async fn check(State(door): State<Arc<Door>>, request: Request, next: Next) -> R
     }
 }
 
-async fn transaction(State(door): State<Arc<Door>>, Path(id): Path<String>, body: Body) -> Response {
+async fn transaction(State(door): State<Arc<Door>>, body: Body) -> Response {
     let Ok(body) = Limited::new(body, TRANSACTION_BYTES).collect().await else {
         let what = format!("the transaction broke off or has more than {TRANSACTION_BYTES} bytes");
         return refuse(StatusCode::PAYLOAD_TOO_LARGE, "M_TOO_LARGE", &what);
     };
     let (done, taken) = oneshot::channel();
-    let handed = door.transactions.send(Transaction { id, body: body.to_bytes(), done }).await;
+    let handed = door.transactions.send(Transaction { body: body.to_bytes(), done }).await;
     let taken = match handed {
         Ok(()) => taken.await.unwrap_or(Taken::Not),
         Err(_) => Taken::Not,

@@ -116,6 +116,27 @@ async fn hazard_4_nothing_is_acknowledged_that_is_not_on_disk() {
 }
 
 #[tokio::test]
+async fn hazard_4_a_homeserver_that_counts_its_transactions_anew_is_heard() {
+    let scene = Scene::start().await;
+    let room_id = scene.open_group().await;
+    scene.stub().say(ALICE, &room_id, "one");
+    scene.double.wait_for(PATIENCE, |state| (state.posts.len() == 1).then_some(())).await;
+    // As Synapse on SQLite after a restart: the id of an earlier transaction, and another event.
+    let id = scene.stub().wait_for(|world| world.last_txn.clone()).await.0;
+    scene.stub().world().loses_transactions = true;
+    scene.stub().say(ALICE, &room_id, "two");
+    let event = scene.stub().world().events(&room_id, "m.room.message").pop().unwrap();
+    scene.stub().world().queue.push_back((id, serde_json::json!({ "events": [event] })));
+    scene.stub().world().loses_transactions = false;
+    scene.stub().say(ALICE, &room_id, "three");
+    scene.double.wait_for(PATIENCE, |state| (state.posts.len() >= 2).then_some(())).await;
+    scene.double.wait_for(PATIENCE, |state| (state.posts.len() == 3).then_some(())).await;
+    let texts: Vec<Body> = scene.double.state().posts.iter().map(|(_, _, post)| post.body.clone()).collect();
+    assert_eq!(texts, ["one", "two", "three"].map(Body::text));
+    scene.end().await;
+}
+
+#[tokio::test]
 async fn an_odd_event_does_not_fail_its_transaction() {
     let scene = Scene::start().await;
     let room_id = scene.open_group().await;
