@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use ring::digest::{SHA256, digest};
+use wechat_proto::Endpoint;
 use wechat_proto::endpoint::{GetHeadImg, GetIcon, MEDIA_TIMEOUT, Notify, StatusNotify};
-use wechat_proto::{Endpoint, UserName};
 use wxgate_contract::{
-    Answer, Ask, ChatKey, CommandError, FarEnd, MediaId, MediaVault, NetworkId, Request, Subject,
+    Answer, Ask, ChatKey, CommandError, FarEnd, MediaId, MediaState, MediaVault, NetworkId, Request, Subject,
 };
 
 mod change;
@@ -101,12 +101,16 @@ impl Asked {
             return Ok(None);
         };
         let (user_name, seq) = (&known.user_name, known.seq);
+        let media = self.media_id(key, seq);
+        // Without a version nobody can tell whether it is another picture by now.
+        if seq != 0 && self.is_here(media).await {
+            return Ok(Some(media));
+        }
         let request = self.live.with_call(|call| match user_name.is_room() {
             true => GetHeadImg { room: user_name, seq }.request(&call),
             false => GetIcon { user_name, seq, room: None, msg_id: None }.request(&call),
         });
         let request = request.map_err(|error| failed(error.to_string()))?;
-        let media = self.media_id(user_name, seq);
         let way = Way {
             transport: &self.transport,
             live: &self.live,
@@ -120,9 +124,15 @@ impl Asked {
         }
     }
 
-    /// A version of a picture has an id of its own.
-    fn media_id(&self, user_name: &UserName, seq: i64) -> MediaId {
-        let text = format!("avatar\0{}\0{user_name}\0{seq}", self.network);
+    async fn is_here(&self, media: MediaId) -> bool {
+        let info = self.vault.info(media).await.ok().flatten();
+        info.is_some_and(|info| info.state == MediaState::Ready)
+    }
+
+    /// A version of a picture has an id of its own, the same in every login: an untouched record
+    /// keeps its version. Source: the protocol sheet, section 4, `HeadImgUrl`; the identity sheet.
+    fn media_id(&self, key: &str, seq: i64) -> MediaId {
+        let text = format!("avatar\0{}\0{key}\0{seq}", self.network);
         let mut id = [0; 16];
         let hash = digest(&SHA256, text.as_bytes());
         id.iter_mut().zip(hash.as_ref()).for_each(|(to, from)| *to = *from);

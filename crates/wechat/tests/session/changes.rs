@@ -1,8 +1,8 @@
-//! What people ask of the account: groups and friend requests.
+//! What people ask of the account: groups, friend requests, pictures.
 
 use tokio::sync::mpsc;
-use wxgate_contract::{Answer, Ask, Body, CommandError, Order, Request, Verdict};
-use wxgate_simulator::{Kind, Who};
+use wxgate_contract::{Answer, Ask, Body, CommandError, Health, Order, Request, Subject, Verdict};
+use wxgate_simulator::{Fault, FaultRule, Kind, Who};
 
 use crate::stage::Stage;
 
@@ -124,5 +124,26 @@ async fn a_new_group_can_be_spoken_in_at_once() {
     let strangers = ["p-nobody".into(), people[0].clone()];
     assert!(matches!(ask(&stage, gather(&strangers, "x")).await, Err(CommandError::Refused(_))));
     stage.no_violation();
+    stage.stop().await;
+}
+
+#[tokio::test]
+async fn a_picture_is_fetched_once_over_all_sign_ins_until_it_changes() {
+    let mut stage = Stage::online().await;
+    let person = stage.chat(Who::Contact(6));
+    let avatar = || Request::Avatar(Subject::Person(person.as_str().into()));
+    let Ok(Answer::Media(Some(first))) = ask(&stage, avatar()).await else { panic!("no picture") };
+    assert!(!stage.ready(first).await.is_empty());
+    // From now on the service gives none any more.
+    stage
+        .world
+        .add_fault(FaultRule { count: None, ..FaultRule::next("webwxgeticon", Fault::Status(503), 1) });
+    assert_eq!(ask(&stage, avatar()).await, Ok(Answer::Media(Some(first))));
+    stage.order(Order::SignOut).await;
+    stage.health(|health| matches!(health, Health::NeedsHuman { .. })).await;
+    stage.sign_in().await;
+    assert_eq!(stage.chat(Who::Contact(6)), person, "somebody else");
+    assert_eq!(ask(&stage, avatar()).await, Ok(Answer::Media(Some(first))));
+    assert_eq!(stage.struck(), 0);
     stage.stop().await;
 }
