@@ -148,12 +148,16 @@ async fn friends_are_accepted_and_groups_made_at_the_desk() -> Result<()> {
         let nothing = ground.ask(&ann, &desk, "identity").await?;
         ensure!(nothing.body().contains("nothing to settle"), "{}", nothing.body());
         // A group, and the first thing said in it.
-        let (one, two) = (
-            ground.sim.person("account0", "c6").await?.nick,
-            ground.sim.person("account0", "c9").await?.nick,
-        );
+        let mut people = Vec::new();
+        for who in ["c6", "c9", "c11", "c12"] {
+            let nick = ground.sim.person("account0", who).await?.nick;
+            let found = ground.ask(&ann, &desk, &format!("search {nick}")).await?;
+            let id = found.body().split_once("`start-chat ").and_then(|(_, rest)| rest.split('`').next());
+            people.extend(id.map(str::to_owned));
+        }
+        ensure!(people.len() > 1, "{people:?}");
         let mark = ann.mark();
-        let made = ground.ask(&ann, &desk, &format!("create-group 旅行: {one}, {two}")).await?;
+        let made = ground.ask(&ann, &desk, &format!("create-group 旅行: {}", people.join(", "))).await?;
         let html = made.content()["formatted_body"].as_str().with_context(|| made.body().to_owned())?;
         let (_, rest) = html.split_once("https://matrix.to/#/").context("no link")?;
         let room = rest.split('"').next().unwrap_or_default().to_owned();

@@ -184,6 +184,52 @@ async fn what_the_homeserver_forgot_when_it_was_killed_is_heard_all_the_same() -
     .await
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_said_while_the_homeserver_is_away_is_shown_in_order_when_it_is_back() -> Result<()> {
+    tell("away", LIMIT, async |scratch| {
+        let mut ground = Ground::set(scratch).await?;
+        let people = ground.homeserver.people()?;
+        ground.signed_in("ann", "account0").await?;
+        let ann = people.login("ann").await?;
+        let mut rooms = Vec::new();
+        for chat in CHATS {
+            ground.sim.say("account0", chat, chat, &format!("open {chat}")).await?;
+            rooms.push(ann.expect_text(&format!("open {chat}"), SOON).await?.room);
+        }
+        ground.homeserver.kill().await?;
+        for n in 0..PER_CHAT {
+            for chat in CHATS {
+                // Every fourth one was said on the phone.
+                let who = if n % 4 == 3 { "self" } else { chat };
+                ground.sim.say("account0", chat, who, &format!("away {chat} {n}")).await?;
+            }
+            if n == PER_CHAT / 2 {
+                restart(&mut ground).await?;
+            }
+        }
+        // A chat without a room, with a file in it.
+        let image = ground.sim.tell("account0", "c6", "c6", json!({"kind": "image"})).await?;
+        ground.sim.say("account0", "c6", "c6", "away behind the image").await?;
+        ground.homeserver.run().await?;
+        for (chat, room) in CHATS.iter().zip(&rooms) {
+            let wanted: Vec<String> = (0..PER_CHAT).map(|n| format!("away {chat} {n}")).collect();
+            stand(&ann, room, "away", &wanted).await?;
+            ann.say(room, &format!("back {chat}")).await?;
+            ground.sim.heard("account0", &format!("back {chat}")).await?;
+        }
+        let behind = ann.expect_text("away behind the image", ARRIVE).await?;
+        let events = ann.history(&behind.room).await?;
+        let place = |fits: &dyn Fn(&serde_json::Value) -> bool| events.iter().position(fits);
+        let shown = place(&|event| event["content"]["msgtype"] == "m.image").context("no image")?;
+        let text = place(&|event| event["content"]["body"] == "away behind the image").context("no text")?;
+        ensure!(shown < text, "the text overtook the image");
+        let url = events[shown]["content"]["url"].as_str().context("no url")?;
+        ensure!(ann.download(url).await? == ground.sim.media("account0", image).await?, "the bytes differ");
+        ground.end_after_kills().await
+    })
+    .await
+}
+
 const CHATS: [&str; 3] = ["c1", "c2", "c4"];
 const PER_CHAT: u32 = 20;
 
