@@ -248,6 +248,14 @@ const IRC_SERVER: Section = Section {
         ),
         key("tls_key", Kind::SecretFile, "\"\"", "Private key (PEM) for tls_listen."),
         key(
+            "sts_seconds",
+            Kind::Number { min: 0, max: 31_536_000 },
+            "2592000",
+            "How long clients that came once insist on TLS (IRCv3 sts). Told where tls_listen is set, and\n\
+             never to clients of this machine. Before you take TLS or its certificate away, set 0 and wait\n\
+             this long: clients that came with TLS then forget it.",
+        ),
+        key(
             "websocket_listen",
             Kind::Addresses,
             "[]",

@@ -110,10 +110,39 @@ pub(super) enum CapEffect {
     Unknown(String),
 }
 
+/// Strict transport security: where TLS is spoken, and for how long clients shall insist on it.
+///
+/// Source: IRCv3 sts. The port matters to who came without TLS, the duration to who came with it; a
+/// duration of 0 takes the policy back. It is for names that a certificate can hold: who connects from
+/// this machine hears nothing of it.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Sts {
+    port: Option<u16>,
+    seconds: u32,
+}
+
+impl Sts {
+    pub(super) fn new(port: Option<u16>, seconds: u32) -> Self {
+        Self { port, seconds }
+    }
+
+    /// The value for one connection.
+    pub(super) fn value(self, is_secure: bool) -> Option<String> {
+        let Self { port, seconds } = self;
+        match (is_secure, seconds) {
+            (true, _) => Some(format!("duration={seconds}")),
+            (false, 0) => None,
+            (false, _) => port.map(|port| format!("port={port},duration={seconds}")),
+        }
+    }
+}
+
 /// One client's negotiation.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Negotiation {
     pub(super) caps: Caps,
+    /// The value of `sts` for this connection. It informs: nobody can ask for it.
+    sts: Option<String>,
     /// The highest version it named; 302 and above understands values and gets cap-notify.
     version: u32,
 }
@@ -122,6 +151,11 @@ pub(super) struct Negotiation {
 const NAMES_BYTES: usize = 420;
 
 impl Negotiation {
+    /// At the beginning, with the value of `sts`.
+    pub(super) fn new(sts: Option<String>) -> Self {
+        Self { sts, ..Self::default() }
+    }
+
     /// Carries out `CAP params`; `reply` gets what stands behind `CAP <nick> `.
     pub(super) fn command(&mut self, params: &[&str], reply: &mut Vec<String>) -> CapEffect {
         let subcommand = params.first().copied().unwrap_or("").to_ascii_uppercase();
@@ -137,7 +171,8 @@ impl Negotiation {
                     true => with_value(name),
                     false => Cow::Borrowed(*name),
                 });
-                list("LS", names, with_values, reply);
+                let sts = self.sts.iter().filter(|_| with_values).map(|value| format!("sts={value}").into());
+                list("LS", names.chain(sts), with_values, reply);
                 CapEffect::Hold
             }
             "LIST" => {
@@ -225,6 +260,20 @@ mod tests {
         let (new, effect) = run(&mut Negotiation::default(), &["ls", "302"]);
         assert!(new.join(" ").contains("sasl=PLAIN"));
         assert_eq!(effect, CapEffect::Hold);
+    }
+
+    #[test]
+    fn transport_security_informs_and_cannot_be_asked_for() {
+        let sts = |is_secure| Sts::new(Some(6697), 300).value(is_secure);
+        assert_eq!(sts(false).as_deref(), Some("port=6697,duration=300"));
+        assert_eq!(sts(true).as_deref(), Some("duration=300"));
+        assert_eq!(Sts::new(None, 300).value(false), None, "without TLS there is nothing to insist on");
+        assert_eq!(Sts::new(Some(6697), 0).value(false), None);
+        assert_eq!(Sts::new(Some(6697), 0).value(true).as_deref(), Some("duration=0"));
+        let mut negotiation = Negotiation::new(sts(false));
+        assert!(!run(&mut negotiation, &["LS"]).0.join(" ").contains("sts"));
+        assert!(run(&mut negotiation, &["LS", "302"]).0.join(" ").ends_with(" sts=port=6697,duration=300"));
+        assert_eq!(run(&mut negotiation, &["REQ", "sts"]).0, ["NAK :sts"]);
     }
 
     #[test]

@@ -38,6 +38,9 @@ pub struct IrcServerConfig {
     pub tls_cert: Option<PathBuf>,
     /// Its key, PEM.
     pub tls_key: Option<PathBuf>,
+    /// How long clients that came once shall insist on TLS, in seconds; 0 takes it back. Told where TLS
+    /// is spoken, and never to this machine.
+    pub sts_seconds: u32,
     /// Message of the day, read at each MOTD.
     pub motd_file: Option<PathBuf>,
     /// The nick of the gateway itself.
@@ -93,6 +96,7 @@ impl IrcServerConfig {
             websocket_listen: Vec::new(),
             tls_cert: None,
             tls_key: None,
+            sts_seconds: 0,
             motd_file: None,
             service_nick: "wechat".to_owned(),
             guests: Guests::Off,

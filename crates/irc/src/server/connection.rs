@@ -86,6 +86,13 @@ enum Stage {
 }
 
 impl Place<'_> {
+    /// What this client is told about TLS: nothing on this machine, where no certificate fits, and
+    /// nothing in a browser, which has its own rules.
+    pub(super) fn sts(&self, is_secure: bool) -> Option<String> {
+        let concerns = !self.is_web && !self.address.ip().is_loopback();
+        concerns.then(|| self.shared.sts.value(is_secure)).flatten()
+    }
+
     /// The connection has registered.
     pub(super) fn enter(&mut self) {
         if std::mem::replace(&mut self.stage, Stage::Inside) == Stage::Waiting {

@@ -47,7 +47,7 @@ pub(super) async fn register<S: AsyncRead + AsyncWrite + Send + Unpin>(
     let mut desk = Desk {
         shared,
         queue: Arc::clone(&reader.queue),
-        negotiation: Negotiation::default(),
+        negotiation: Negotiation::new(place.sts(is_secure)),
         is_held: false,
         nick: None,
         user: None,

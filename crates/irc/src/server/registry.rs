@@ -12,7 +12,7 @@ use wxgate_contract::{
     RemoteId, SignInStep, Stop, Timestamp, UserName,
 };
 
-use super::caps::Negotiation;
+use super::caps::{Negotiation, Sts};
 use super::config::IrcServerConfig;
 use super::errands::Sent;
 use super::hall::Hall;
@@ -84,6 +84,7 @@ pub(super) enum Incoming {
 /// Everything that connections and sessions of one run share.
 pub(super) struct Shared {
     pub(super) config: IrcServerConfig,
+    pub(super) sts: Sts,
     pub(super) network: NetworkId,
     pub(super) far: Arc<dyn FarEnd>,
     pub(super) media: Arc<dyn MediaVault>,
@@ -103,6 +104,7 @@ pub(super) struct Shared {
 
 pub(super) struct Parts {
     pub(super) config: IrcServerConfig,
+    pub(super) sts: Sts,
     pub(super) network: NetworkId,
     pub(super) far: Arc<dyn FarEnd>,
     pub(super) media: Arc<dyn MediaVault>,
@@ -133,6 +135,7 @@ impl Shared {
             hall: parts.config.has_hall().then(|| Hall::new(&run_id)),
             run_id,
             config: parts.config,
+            sts: parts.sts,
             network: parts.network,
             far: parts.far,
             media: parts.media,

@@ -13,6 +13,7 @@ use wxgate_contract::{
     Order, Outcome, Request, Stop, Stopped,
 };
 
+use super::caps::Sts;
 use super::config::{IrcServerConfig, Listening};
 use super::connection::{self, Way};
 use super::registry::{Parts, ReadMark, Shared};
@@ -83,8 +84,20 @@ async fn run(config: IrcServerConfig, ctx: AdapterContext) -> Result<Stopped, Ad
     }
     let AdapterContext { network, far, media, directory, control, orders, clock, seed, stop, .. } = ctx;
     let (marks, marked) = mpsc::channel(MARKS);
-    let parts =
-        Parts { config, network, far, media, directory, control, clock, stop: stop.clone(), seed, marks };
+    let sts = Sts::new(listening.tls.first().map(SocketAddr::port), config.sts_seconds);
+    let parts = Parts {
+        config,
+        sts,
+        network,
+        far,
+        media,
+        directory,
+        control,
+        clock,
+        stop: stop.clone(),
+        seed,
+        marks,
+    };
     let shared = Arc::new(Shared::new(parts));
     shared.far.health(&shared.network, Health::Up);
 
