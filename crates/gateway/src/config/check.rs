@@ -201,6 +201,8 @@ impl MatrixSections {
         complaints.secret("matrix.appservice.as_token_file", &self.appservice.as_token_file);
         complaints.secret("matrix.appservice.hs_token_file", &self.appservice.hs_token_file);
         complaints.secret("matrix.appservice.puppet_token_file", &self.appservice.puppet_token_file);
+        let secret = &self.appservice.provisioning_secret_file;
+        complaints.secret("matrix.appservice.provisioning_secret_file", secret);
         for who in self.appservice.permissions.keys() {
             let fits = !who.is_empty() && (!who.starts_with('@') || who.contains(':'));
             let key = format!("matrix.appservice.permissions.{who}");

@@ -392,6 +392,12 @@ const APPSERVICE: Section = Section {
             "\"\"",
             "Token of the second registration. Empty: made in data_dir with mode 0600.",
         ),
+        key(
+            "provisioning_secret_file",
+            Kind::SecretFile,
+            "\"\"",
+            "Secret with which a bridge manager asks in the name of any user. Empty: none may.",
+        ),
         key("id", Kind::Text, "\"wechat\"", "Id of the registration, unique on the homeserver."),
         key("bot", Kind::Text, "\"wechatbot\"", "The part before the colon of the bot's user id."),
         key(

@@ -171,6 +171,7 @@ pub(crate) struct AppserviceSection {
     pub(crate) encryption: Encryption,
     pub(crate) double_puppets: bool,
     pub(crate) puppet_token_file: PathBuf,
+    pub(crate) provisioning_secret_file: PathBuf,
     pub(crate) id: String,
     pub(crate) bot: String,
     pub(crate) user_prefix: String,

@@ -82,7 +82,9 @@ fn complete(settings: &Settings) -> Result<MatrixConfig, Failure> {
             false => String::new(),
         },
     ];
-    config(settings, tokens).map_err(|(key, what)| Failure::config(format!("{key}: {what}")))
+    let secret = set(&section.provisioning_secret_file).map(files::token).transpose()?;
+    let config = config(settings, tokens).map_err(|(key, what)| Failure::config(format!("{key}: {what}")))?;
+    Ok(MatrixConfig { provisioning_secret: Secret::new(secret.unwrap_or_default()), ..config })
 }
 
 /// How the homeserver reaches the listener.
