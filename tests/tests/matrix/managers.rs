@@ -1,5 +1,8 @@
 //! The provisioning API, as bridge managers speak it.
 
+use std::fs::OpenOptions;
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
@@ -7,6 +10,7 @@ use serde_json::{Value, json};
 use wxgate_tests::homeserver::tell;
 use wxgate_tests::http::{self, Answer, Place, encode};
 use wxgate_tests::matrix::{BOT, Ground, SOON};
+use wxgate_tests::sim::SimOptions;
 use wxgate_tests::wait::until;
 
 const LIMIT: Duration = Duration::from_secs(240);
@@ -45,7 +49,12 @@ impl Manager<'_> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_bridge_manager_signs_somebody_in_and_finds_their_contacts() -> Result<()> {
     tell("manager", LIMIT, async |scratch| {
-        let ground = Ground::set(scratch).await?;
+        let secret = scratch.join("managers.secret");
+        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&secret);
+        file.and_then(|mut file| file.write_all(b"a secret of the story\n")).context("write the secret")?;
+        let keys = format!("provisioning_secret_file = {secret:?}\n");
+        let world = SimOptions { accounts: 1, ..SimOptions::default() };
+        let ground = Ground::set_with(scratch, world, &keys).await?;
         let ann = ground.people.register("ann").await?;
         let manager = Manager { ground: &ground, token: ann.token.clone() };
         let me = manager.get("/whoami").await?;
@@ -142,6 +151,13 @@ async fn strangers(ground: &Ground, manager: &Manager<'_>) -> Result<()> {
         "{:?}",
         answer.headers
     );
+    let trusted = Manager { ground, token: "a secret of the story".to_owned() };
+    let answer = trusted.ask("GET", "/whoami?user_id=@ann:localhost", &Value::Null).await?;
+    ensure!(answer.status == 200, "{}", answer.text());
+    let answer = trusted.ask("GET", "/whoami", &Value::Null).await?;
+    ensure!(answer.status == 400 && answer.text().contains("M_MISSING_PARAM"), "{}", answer.text());
+    let answer = trusted.ask("GET", "/whoami?user_id=@eve:elsewhere", &Value::Null).await?;
+    ensure!(answer.status == 403, "{}", answer.text());
     let other = manager.ask("GET", "/whoami?user_id=@bob:localhost", &Value::Null).await?;
     ensure!(other.status == 401, "somebody else's token: {}", other.text());
     Ok(())
