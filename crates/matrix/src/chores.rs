@@ -135,7 +135,7 @@ impl Shared {
             Chore::ReadHere { room_id, user_id, event_id, at } => {
                 Box::pin(self.read_here(room_id, user_id, event_id, *at)).await
             }
-            Chore::Account(account) => Box::pin(self.tell_state(account)).await,
+            Chore::Account(account) => Box::pin(self.account_changed(account)).await,
         };
         match done {
             Ok(()) => Ok(()),
@@ -149,6 +149,11 @@ impl Shared {
                 Err(())
             }
         }
+    }
+
+    async fn account_changed(&self, account: &NetworkId) -> Result<(), Trouble> {
+        self.tell_state(account).await?;
+        self.point_out_questions(account).await
     }
 
     /// Everything that is remembered, as chores. What is up to date costs no call.

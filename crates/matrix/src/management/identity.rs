@@ -5,13 +5,16 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
 use wxgate_contract::{
-    Answer as Told, ChatRef, Command, NetworkId, Question as Open, Reply, Request, UserName,
+    Answer as Told, ChatRef, Command, Health, NetworkId, Note, Question as Open, Reply, Request, UserName,
 };
 
 use super::answer::Answer;
 use super::words::Wish;
 use super::{No, Question, no};
+use crate::names::hex;
 use crate::shared::Shared;
+use crate::speak::{Utterance, derived_txn_id};
+use crate::trouble::Trouble;
 
 /// Questions shown at once: the most active chats come first, and the rest can wait. Chosen.
 const SHOWN: usize = 20;
@@ -89,6 +92,32 @@ impl Shared {
         let answer = answer.text("Say ").code("same <question> <candidate>").text(" or ");
         let answer = answer.code("new <question>").text(", by their numbers. ");
         Ok(answer.text("A recalled message in that chat, by either side, would make it certain."))
+    }
+
+    /// Tells the owner of an account that is online, once, that it is not settled who some chats are.
+    pub(crate) async fn point_out_questions(&self, account: &NetworkId) -> Result<(), Trouble> {
+        let is_up = self.owners.account(account).await?.is_some_and(|view| view.health == Health::Up);
+        let owner = self.owners.id_of_owner(account).await?.filter(|_| is_up).unwrap_or_default();
+        let Some(desk) = self.memory.desks.get(&self.memory, &owner).await? else { return Ok(()) };
+        let command = Command::Ask { account: account.clone(), request: Request::Questions };
+        // One that is away again is asked when it is back.
+        let Ok(Reply::Answer(Told::Questions(open))) = self.control.run(None, command).await else {
+            return Ok(());
+        };
+        let mut chats: Vec<&str> = open.iter().map(|open| open.chat.as_str()).collect();
+        chats.sort_unstable();
+        let (key, chats) = (format!("asked/{account}"), hex(chats.join("\n").as_bytes()));
+        if open.is_empty() || self.memory.read(&key).await?.is_some_and(|told| told == chats.as_bytes()) {
+            return Ok(());
+        }
+        let answer = Answer::of("After the new sign-in of ").strong(account.name());
+        let answer =
+            answer.text(&format!(" it is not settled who is who in {} of its chats; say ", open.len()));
+        let content = answer.code("identity").text(" to see them.").content();
+        let txn_id = derived_txn_id(&["asked", account.as_str(), &chats]);
+        self.say_as_bot(&desk, &Utterance { kind: "m.room.message", content, txn_id, at: None }).await?;
+        let note = Note { key, value: Some(chats.into()), is_secret: false };
+        Ok(self.memory.save(vec![note]).await?)
     }
 
     /// Says who an unsettled chat is: one of the candidates, or somebody new.

@@ -1,9 +1,13 @@
 //! What people ask of the bot and the bot of accounts, without an account.
 
 use serde_json::{Value, json};
-use wxgate_contract::{Answer, Body, Candidate, Command, Post, Question, Request, Verdict};
+use wxgate_contract::conformance::State;
+use wxgate_contract::{
+    Answer, Body, Candidate, Command, FeedEvent, Health, Post, Question, Request, Verdict,
+};
 
 use super::scene::{ACCOUNT, ALICE, Scene, by, post};
+use super::stub::PATIENCE;
 
 const BOT: &str = "@wechatbot:test";
 const DESK: &str = "!desk";
@@ -179,5 +183,30 @@ async fn a_group_is_made_of_people_by_name_and_has_its_room_at_once() {
     assert_eq!(scene.stub().world().membership(&room_id, ALICE), Some("invite"));
     let people = vec!["p-bob".into(), "p-eve".into()];
     assert_eq!(asked_of_accounts(&scene), [Request::Gather { people, title: "Trip".to_owned() }]);
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn the_owner_is_told_once_that_something_is_to_be_settled() {
+    let scene = Scene::start().await;
+    desk(&scene, ALICE, DESK).await;
+    let open = |chat: &str| Question { chat: chat.into(), title: chat.to_owned(), candidates: Vec::new() };
+    let told = |world: &mut super::stub::World| {
+        world.texts(DESK).iter().filter(|(_, text)| text.contains("not settled who is who")).count()
+    };
+    let online = || scene.double.tell(FeedEvent::Health(ACCOUNT.into(), Health::Up.into()));
+    scene.double.state().answer = Some(Answer::Questions(vec![open("a")]));
+    online();
+    scene.stub().wait_for(|world| (told(world) == 1).then_some(())).await;
+    // The same again is no news; another one is.
+    online();
+    let asks = |command: &&Command| matches!(command, Command::Ask { request: Request::Questions, .. });
+    let twice = |state: &mut State| (state.commands.iter().filter(asks).count() == 2).then_some(());
+    scene.double.wait_for(PATIENCE, twice).await;
+    scene.double.state().answer = Some(Answer::Questions(vec![open("a"), open("b")]));
+    online();
+    scene.stub().wait_for(|world| (told(world) == 2).then_some(())).await;
+    let texts = scene.stub().texts(DESK);
+    assert!(texts.last().unwrap().1.contains("in 2 of its chats"), "{texts:?}");
     scene.end().await;
 }
