@@ -27,6 +27,7 @@ pub(crate) use sections::{
     Settings, set,
 };
 pub(crate) use show::{ShownKey, shown};
+pub(crate) use value::parse_network;
 
 /// Where a configuration is looked for when none is named.
 const PLACES: [&str; 2] = ["wxgate.toml", "/etc/wxgate/wxgate.toml"];

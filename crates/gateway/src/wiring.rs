@@ -21,7 +21,7 @@ use wxgate_store::{AccountRow, SealKey, Store, StoreConfig, StoreError};
 use wxgate_wechat::{Ways, WechatAdapter, WechatConfig};
 
 use crate::clock;
-use crate::config::{GuestsChoice, LocalChannelsChoice, Profile, Settings, set};
+use crate::config::{GuestsChoice, LocalChannelsChoice, Profile, Settings, parse_network, set};
 use crate::failure::Failure;
 use crate::metrics::Counters;
 use crate::web::links::Links;
@@ -314,6 +314,8 @@ async fn add_irc(settings: &Settings, bridge: &Arc<Bridge>) -> Result<Listening,
         tls_listen,
         websocket_listen,
         sts_seconds: section.sts_seconds,
+        // What is none was complained of when the configuration was read.
+        proxy_from: section.proxy_from.iter().filter_map(|text| parse_network(text)).collect(),
         tls_cert: set(&section.tls_cert).map(ToOwned::to_owned),
         tls_key: set(&section.tls_key).map(ToOwned::to_owned),
         motd_file: set(&section.motd_file).map(ToOwned::to_owned),

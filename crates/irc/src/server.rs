@@ -24,6 +24,7 @@ mod marks;
 mod multiline;
 pub(crate) mod names;
 mod outbound;
+mod proxy;
 mod queue;
 mod quote;
 mod redact;

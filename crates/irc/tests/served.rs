@@ -18,6 +18,8 @@ mod local;
 mod login;
 #[path = "served/other_client.rs"]
 mod other_client;
+#[path = "served/proxy.rs"]
+mod proxy;
 #[path = "served/replay.rs"]
 mod replay;
 #[path = "served/service.rs"]

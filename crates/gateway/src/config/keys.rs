@@ -18,6 +18,8 @@ pub(crate) enum Kind {
     Address,
     /// A list of `HOST:PORT`.
     Addresses,
+    /// A list of addresses and networks, `10.0.0.7` or `10.0.0.0/8`.
+    Networks,
     /// `http://` or `https://` address, or empty.
     Url,
     /// Address of a proxy, or empty.
@@ -260,6 +262,13 @@ const IRC_SERVER: Section = Section {
             Kind::Addresses,
             "[]",
             "Addresses for web clients: IRC over WebSocket, without TLS; a reverse proxy adds it.",
+        ),
+        key(
+            "proxy_from",
+            Kind::Networks,
+            "[]",
+            "Reverse proxies, as addresses or networks: connections from there begin with a PROXY header\n\
+             (version 1 or 2) that says who the client is. Without one they are closed.",
         ),
         key(
             "guests",

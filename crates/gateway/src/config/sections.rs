@@ -64,6 +64,7 @@ pub(crate) struct IrcServerSection {
     pub(crate) tls_cert: PathBuf,
     pub(crate) tls_key: PathBuf,
     pub(crate) sts_seconds: u32,
+    pub(crate) proxy_from: Vec<String>,
     pub(crate) websocket_listen: Vec<String>,
     pub(crate) guests: GuestsChoice,
     pub(crate) local_channels: LocalChannelsChoice,

@@ -1,7 +1,8 @@
 //! Judges one value against the kind of its key.
 
-use std::net::{Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
+use ipnet::IpNet;
 use toml::de::DeValue;
 use url::Url;
 
@@ -31,6 +32,15 @@ pub(super) fn misfit(value: &DeValue<'_>, kind: Kind) -> Option<String> {
                 None => wanted("a list of \"HOST:PORT\" texts"),
             }),
             None => wanted("a list of \"HOST:PORT\" texts"),
+        },
+        Kind::Networks => match value.as_array() {
+            Some(items) => items.iter().find_map(|item| match item.get_ref().as_str() {
+                Some(text) => parse_network(text)
+                    .is_none()
+                    .then(|| format!("{text:?} is neither an address nor a network such as 10.0.0.0/8")),
+                None => wanted("a list of texts such as \"10.0.0.0/8\""),
+            }),
+            None => wanted("a list of texts such as \"10.0.0.0/8\""),
         },
         Kind::Record(_) | Kind::Words(_) => value.as_table().map_or_else(|| wanted("a table"), |_| None),
         Kind::Text | Kind::Address | Kind::Url | Kind::Proxy | Kind::File | Kind::SecretFile => {
@@ -67,6 +77,11 @@ fn bad_url(text: &str, schemes: &[&str]) -> Option<String> {
         Ok(url) if url.has_host() => Some(format!("must begin with {}", schemes.join(":// or ") + "://")),
         _ => Some(format!("{text:?} is not an address such as {}://host:port", schemes.first()?)),
     }
+}
+
+/// `10.0.0.7`, `10.0.0.0/8`, `fd00::/8`.
+pub(crate) fn parse_network(text: &str) -> Option<IpNet> {
+    text.parse().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from))
 }
 
 /// `127.0.0.1:6667`, `[::1]:6667`, `localhost:6667`.

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ipnet::IpNet;
 use wxgate_contract::NetworkId;
 
 /// The addresses that were bound, each list in the order of the configuration.
@@ -34,6 +35,8 @@ pub struct IrcServerConfig {
     pub tls_listen: Vec<SocketAddr>,
     /// Listeners for WebSocket clients; TLS in front of them is a reverse proxy's.
     pub websocket_listen: Vec<SocketAddr>,
+    /// Reverse proxies: who comes from there says for whom, with the PROXY protocol.
+    pub proxy_from: Vec<IpNet>,
     /// Certificate chain, PEM; read again when the file changes.
     pub tls_cert: Option<PathBuf>,
     /// Its key, PEM.
@@ -94,6 +97,7 @@ impl IrcServerConfig {
             listen: Vec::new(),
             tls_listen: Vec::new(),
             websocket_listen: Vec::new(),
+            proxy_from: Vec::new(),
             tls_cert: None,
             tls_key: None,
             sts_seconds: 0,

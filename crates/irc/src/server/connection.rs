@@ -11,6 +11,7 @@ use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 use tokio_rustls::TlsAcceptor;
 
 use super::config::Flood;
+use super::proxy;
 use super::queue::{SendQueue, Taken};
 use super::registration::{self, Registered};
 use super::registry::{ClientId, Incoming, Shared};
@@ -32,13 +33,25 @@ pub(super) enum Way {
 /// Serves one connection to its end.
 pub(super) async fn serve(shared: Arc<Shared>, stream: TcpStream, address: SocketAddr, way: Way) {
     let limits = &shared.config.limits;
+    let patience = limits.registration_timeout;
+    let (mut stream, mut address) = (stream, address);
+    if shared.config.proxy_from.iter().any(|net| net.contains(&address.ip().to_canonical())) {
+        match timeout(patience, proxy::read(&mut stream)).await {
+            Ok(Ok(client)) => address = client.unwrap_or(address),
+            Ok(Err(error)) => {
+                // The operator's own proxy: they want to hear of it.
+                tracing::warn!(%error, proxy = %address, "a connection from irc.server.proxy_from is closed");
+                return;
+            }
+            Err(_) => return,
+        }
+    }
     let max_waiting = if address.ip().is_loopback() {
         limits.unregistered_on_loopback
     } else {
         limits.unregistered_per_address
     };
     if !shared.registry.arrive(address.ip(), max_waiting) {
-        let mut stream = stream;
         let why: &[u8] = match way {
             Way::WebSocket => b"HTTP/1.1 429 Too Many Requests\r\nConnection: close\r\n\r\n",
             Way::Plain | Way::Tls(_) => b"ERROR :Too many connections from your address\r\n",
@@ -48,7 +61,6 @@ pub(super) async fn serve(shared: Arc<Shared>, stream: TcpStream, address: Socke
     }
     let is_web = matches!(way, Way::WebSocket);
     let place = Place { shared: &shared, address, is_web, stage: Stage::Waiting };
-    let patience = limits.registration_timeout;
     match way {
         Way::Plain => Box::pin(converse(&shared, stream, place, false)).await,
         Way::Tls(acceptor) => match timeout(patience, acceptor.accept(stream)).await {

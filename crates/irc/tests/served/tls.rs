@@ -13,7 +13,7 @@ use wxgate_irc::IrcServerAdapter;
 use crate::client::{NOW_MS, PATIENCE, config, world};
 
 /// Writes a fresh certificate and its key; gives the certificate.
-fn certify(dir: &Path) -> CertificateDer<'static> {
+pub(crate) fn certify(dir: &Path) -> CertificateDer<'static> {
     let made = rcgen::generate_simple_self_signed(vec!["wx.test".to_owned()]).unwrap();
     std::fs::write(dir.join("key.pem"), made.signing_key.serialize_pem()).unwrap();
     std::fs::write(dir.join("cert.pem"), made.cert.pem()).unwrap();
