@@ -12,8 +12,8 @@ use futures_util::future::join_all;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use wxgate_contract::{
-    Answer, Ask, AttachmentKind, Body, Delivery, Health, Job, MediaId, MediaState, Order, Outcome, PostId,
-    Request, SignInStep, Subject, Verdict,
+    Answer, Ask, AttachmentKind, Body, Delivery, Health, Job, MediaId, MediaState, MediaVault, Order,
+    Outcome, PostId, Request, SignInStep, Subject, Verdict,
 };
 use wxgate_simulator::{AccountSpec, Fault, FaultRule, Kind, Who};
 
@@ -681,6 +681,8 @@ async fn trouble_of_faces_is_told_to_who_asked_and_tried_once() {
             stage.world.clear_faults();
             let Ok(Answer::Media(Some(media))) = ask().await else { panic!("{label}: no face after it") };
             assert!(!stage.ready(media).await.is_empty(), "{label}");
+            // A picture that is there is not fetched again.
+            MediaVault::fail(&stage.double, media, "it was cleaned up").await.unwrap();
         }
         still_works(&stage, endpoint).await;
         stage.stop().await;
