@@ -277,8 +277,11 @@ impl People {
 
     /// The group's owner.
     pub(crate) fn room_owner(&self, group: u32) -> Who {
-        let members = self.members(group);
-        if group % 6 == 1 { Who::Own } else { members.get(1).copied().unwrap_or(Who::Own) }
+        // Whoever makes a group owns it, as on the phone.
+        if group % 6 == 1 || self.edits.extra_groups.contains_key(&group) {
+            return Who::Own;
+        }
+        self.members(group).get(1).copied().unwrap_or(Who::Own)
     }
 }
 
@@ -297,6 +300,14 @@ mod tests {
             invalid_utf8: true,
             edits: Edits::default(),
         }
+    }
+
+    #[test]
+    fn whoever_makes_a_group_owns_it() {
+        let mut people = people();
+        people.edits.extra_groups.insert(1_000_000, vec![Who::Contact(3), Who::Contact(4)]);
+        assert_eq!(people.room_owner(1_000_000), Who::Own);
+        assert_eq!(people.members(1_000_000), [Who::Own, Who::Contact(3), Who::Contact(4)]);
     }
 
     #[test]
