@@ -9,10 +9,12 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use wxgate_tests::clock::now_us;
 use wxgate_tests::fleet::{self, name};
+use wxgate_tests::gateway::GatewayOptions;
 use wxgate_tests::irc::IrcClient;
 use wxgate_tests::scratch::{Scratch, tell};
 use wxgate_tests::sim::Sim;
 use wxgate_tests::truth::Shown;
+use wxgate_tests::wait::until;
 
 use wxgate_tests::stage::Stage;
 
@@ -245,6 +247,32 @@ async fn kill_while_sending(scratch: &Scratch) -> Result<()> {
     stage.end().await
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_line_that_waits_for_the_rest_of_what_a_client_cut_outlives_a_kill() -> Result<()> {
+    tell("waiting", LIMIT, async |scratch| {
+        let log_filter = "info,wxgate_irc=debug".to_owned();
+        let options = GatewayOptions { log_filter, ..GatewayOptions::default() };
+        let mut stage = Stage::set_with(scratch, 1, &options).await?;
+        let client = stage.client(0, "crash").await?;
+        let mut typist = Typist::sit_down(&stage, 0, client).await?;
+        typist.client.say(typist.nick(0), "last words").await?;
+        until("the line to be on disk", ARRIVE, async || {
+            Ok(stage.gateway().logged().contains("is on disk").then_some(()))
+        })
+        .await?;
+        stage.gateway_mut()?.kill().await?;
+        typist.client.expect_close(ARRIVE).await?;
+        stage.gateway_mut()?.run().await?;
+        stage.sim.heard(&name(0), "last words").await?;
+        stage.client(0, "crash").await?.expect_text("last words").await?;
+        let ledger = stage.sim.ledger(&name(0)).await?;
+        let heard = ledger.iter().filter(|entry| entry.is_heard() && entry.text == "last words").count();
+        ensure!(heard == 1, "it was heard {heard} times");
+        stage.gateway_mut()?.assert_up()
+    })
+    .await
+}
+
 /// How many lines of an account arrived, and how many left no trace.
 async fn judge(sim: &Sim, typist: &Typist, mut client: IrcClient) -> Result<(usize, usize)> {
     for n in 0..LISTENERS.len() {
@@ -273,7 +301,7 @@ async fn judge(sim: &Sim, typist: &Typist, mut client: IrcClient) -> Result<(usi
             }
             (Some(_), None) => bail!("{text} arrived, but nothing says so"),
             (None, Some(told)) => ensure!(!told.is_said(), "{text} did not arrive, but: {told}"),
-            // Lost with the socket, before the gateway had taken it: no echo ever said otherwise.
+            // Lost with the socket, before the gateway had read it: no echo ever said otherwise.
             (None, None) => unread += 1,
         }
     }

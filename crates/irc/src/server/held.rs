@@ -3,7 +3,9 @@
 //! Clients cut long input into lines of 430-453 bytes, 0-3 s apart (the IRC notes, section 1). A
 //! line waits a moment for the next one.
 
+use bytes::Bytes;
 use tokio::time::Instant;
+use wxgate_contract::{Batch, FarEnd, FarError, NetworkId, Note, Post, RemoteId};
 
 use super::config::Limits;
 
@@ -21,6 +23,10 @@ pub(super) struct Held {
     /// Labels of the lines in it.
     pub(super) labels: Vec<String>,
     pub(super) until: Instant,
+    /// The post that it will be.
+    pub(super) remote_id: RemoteId,
+    /// The text so far may be on disk, in a note that goes with the post.
+    pub(super) is_noted: bool,
     last_bytes: usize,
     is_extended: bool,
 }
@@ -30,14 +36,16 @@ impl Held {
         target: String,
         text: &str,
         label: Option<String>,
-        now: Instant,
-        limits: &Limits,
+        remote_id: RemoteId,
+        (now, limits): (Instant, &Limits),
     ) -> Self {
         let mut held = Self {
             target,
             text: text.to_owned(),
             labels: label.into_iter().collect(),
             until: now + limits.hold,
+            remote_id,
+            is_noted: false,
             last_bytes: text.len(),
             is_extended: false,
         };
@@ -71,6 +79,43 @@ impl Held {
     }
 }
 
+/// Where the posts of lines that wait are written down. A crash in that moment would leave no trace of them.
+const NOTES: &str = "held/";
+/// Notes read at once.
+const PAGE: usize = 100;
+
+/// Writes a post down that is not said yet.
+pub(super) fn note_of(post: &Post) -> Option<Note> {
+    let value = serde_json::to_vec(post).ok()?;
+    Some(Note { value: Some(Bytes::from(value)), ..gone(&post.remote_id) })
+}
+
+/// Takes that note away.
+pub(super) fn gone(remote_id: &RemoteId) -> Note {
+    Note { key: format!("{NOTES}{remote_id}"), value: None, is_secret: false }
+}
+
+/// Says what an earlier run wrote down and did not come to say. Their ids are kept, so that a crash in here
+/// says nothing twice.
+pub(super) async fn say_left_over(far: &dyn FarEnd, network: &NetworkId) -> Result<usize, FarError> {
+    let mut count = 0;
+    loop {
+        let page = far.notes(network, NOTES, None, PAGE).await?;
+        if page.is_empty() {
+            return Ok(count);
+        }
+        let notes = page.iter().map(|(key, _)| Note { key: key.clone(), value: None, is_secret: false });
+        let mut batch = Batch { notes: notes.collect(), ..Batch::default() };
+        batch.posts = page.iter().filter_map(|(_, value)| serde_json::from_slice(value).ok()).collect();
+        if batch.posts.len() < page.len() {
+            tracing::error!(%network, "a note about a typed line cannot be read and is dropped");
+        }
+        batch.posts.sort_by_key(|post: &Post| post.at);
+        count += batch.posts.len();
+        far.commit(network, batch).await?;
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -80,7 +125,7 @@ mod tests {
     async fn a_cut_text_is_whole_again() {
         let (now, limits) = (Instant::now(), Limits::default());
         let piece = "字".repeat(140);
-        let mut held = Held::new("#g".into(), &piece, Some("1".into()), now, &limits);
+        let mut held = Held::new("#g".into(), &piece, Some("1".into()), "r".into(), (now, &limits));
         assert_eq!(held.until, now + limits.long_hold);
         held.join("尾", Some("2".into()), now, &limits);
         assert_eq!(held.text, format!("{piece}尾"));
@@ -95,7 +140,7 @@ mod tests {
     async fn the_window_is_extended_once() {
         let (now, limits) = (Instant::now(), Limits::default());
         let piece = "x".repeat(420);
-        let mut held = Held::new("#g".into(), &piece, None, now, &limits);
+        let mut held = Held::new("#g".into(), &piece, None, "r".into(), (now, &limits));
         held.join(&piece, None, now, &limits);
         assert_eq!(held.until, now + limits.hold);
         assert_eq!(held.text.len(), 840);

@@ -1,9 +1,9 @@
 //! From what was typed to a post. Source: the IRC notes, section 5.
 
 use tokio::time::Instant;
-use wxgate_contract::{Author, Batch, Body, MediaState, Mention, Post};
+use wxgate_contract::{Author, Batch, Body, MediaState, Mention, Post, RemoteId};
 
-use super::held::Held;
+use super::held::{self, Held};
 use super::multiline::Part;
 use super::outbound::excerpt;
 use super::registry::ClientId;
@@ -34,6 +34,10 @@ pub(super) struct Typed {
     pub(super) reply: Option<String>,
 }
 
+/// A note of the post may be on disk.
+#[derive(Clone, Copy, Debug)]
+struct Noted;
+
 impl Session {
     /// Takes one typed line for a chat; it may wait for the rest of what the client cut.
     pub(super) async fn typed(&mut self, id: ClientId, typed: Typed) {
@@ -58,15 +62,39 @@ impl Session {
         let Some(client) = self.clients.get_mut(&id) else { return };
         match &mut client.held {
             Some(held) => held.join(&text, label, now, &limits),
-            none => *none = Some(Held::new(target, &text, label, now, &limits)),
+            none => {
+                let remote_id = self.shared.next_remote_id();
+                *none = Some(Held::new(target, &text, label, remote_id, (now, &limits)));
+            }
+        }
+        self.note_held(id).await;
+    }
+
+    /// Makes durable what waits: from here on a crash does not take it along.
+    async fn note_held(&mut self, id: ClientId) {
+        let Some(held) = self.clients.get(&id).and_then(|client| client.held.as_ref()) else { return };
+        let (target, text, remote_id) = (held.target.clone(), held.text.clone(), held.remote_id.clone());
+        // What cannot be said is told when it would have been.
+        let Ok(Some(post)) = self.compose(&target, &text, None, remote_id).await else { return };
+        let notes = held::note_of(&post).into_iter().collect();
+        let noted = self.commit(Batch { notes, ..Batch::default() }).await;
+        if let Err(error) = &noted {
+            tracing::debug!(%error, "a line that waits could not be written down");
+        }
+        if !matches!(noted, Err(Unstored::Not(_)))
+            && let Some(held) = self.clients.get_mut(&id).and_then(|client| client.held.as_mut())
+        {
+            held.is_noted = true;
+            tracing::debug!(id = %held.remote_id, "a typed line waits for the rest and is on disk");
         }
     }
 
     /// Says what waits.
     pub(super) async fn flush_held(&mut self, id: ClientId) {
         let held = self.clients.get_mut(&id).and_then(|client| client.held.take());
-        if let Some(Held { target, text, labels, .. }) = held {
-            self.say(id, Typed { target, text, labels, ..Typed::default() }).await;
+        if let Some(Held { target, text, labels, remote_id, is_noted, .. }) = held {
+            let typed = Typed { target, text, labels, ..Typed::default() };
+            self.say_as(id, typed, remote_id, is_noted.then_some(Noted)).await;
         }
     }
 
@@ -86,47 +114,71 @@ impl Session {
 
     /// Commits a post; its echo follows when its fate is known.
     pub(super) async fn say(&mut self, id: ClientId, typed: Typed) {
-        let Typed { target: name, text, labels, reply, .. } = typed;
+        let remote_id = self.shared.next_remote_id();
+        self.say_as(id, typed, remote_id, None).await;
+    }
+
+    async fn say_as(&mut self, id: ClientId, typed: Typed, remote_id: RemoteId, noted: Option<Noted>) {
+        let Typed { target, text, labels, reply, .. } = typed;
         let excerpt = excerpt(&text);
-        let pending = Pending { client: id, labels, target: name.clone(), excerpt, redacts: None };
-        let Some(target) = self.target(&name) else {
-            return self.tell_failure(&pending, "was not delivered, because nobody has that name any more");
+        let composed = self.compose(&target, &text, reply.as_deref(), remote_id.clone()).await;
+        let pending = Pending { client: id, labels, target, excerpt, redacts: None };
+        let post = match composed {
+            Ok(Some(post)) => post,
+            Ok(None) => {
+                self.forget(&remote_id, noted).await;
+                return self.acknowledge(id, pending.labels);
+            }
+            Err(why) => {
+                let verdict = self.forget(&remote_id, noted).await;
+                return self.tell_failure(&pending, &format!("{verdict}, because {why}"));
+            }
         };
-        if !self.health_is_up() {
-            // Nothing is queued for hours behind somebody's back.
-            return self.tell_failure(&pending, "was not delivered, because WeChat is logged out");
-        }
-        let Some((key, chat)) =
-            self.chat_of(target).and_then(|key| Some((key.clone(), self.chat_ref(&key)?)))
-        else {
-            return self.acknowledge(id, pending.labels);
-        };
-        let (quote, text) = self.quoted(&key, &text, reply.as_deref()).await;
-        let Some((body, mentions)) = self.body(target, text).await else {
-            return self.acknowledge(id, pending.labels);
-        };
-        let post = Post {
-            remote_id: self.shared.next_remote_id(),
-            chat,
-            author: Author::Owner,
-            at: self.shared.clock.now(),
-            body,
-            quote,
-            mentions,
-            echo_of: None,
-        };
-        let remote_id = post.remote_id.clone();
-        match self.commit(Batch { posts: vec![post], ..Batch::default() }).await {
+        let notes = noted.iter().map(|_| held::gone(&remote_id)).collect();
+        match self.commit(Batch { posts: vec![post], notes, ..Batch::default() }).await {
             Ok(()) => self.expect_fate(remote_id, pending),
             Err(error @ Unstored::Not(_)) => {
                 tracing::warn!(%error, "a line typed on IRC could not be stored");
-                self.tell_failure(&pending, &format!("was not delivered, because {error}"));
+                let verdict = self.forget(&remote_id, noted).await;
+                self.tell_failure(&pending, &format!("{verdict}, because {error}"));
             }
             Err(error @ Unstored::Perhaps) => {
                 tracing::warn!(%error, "a line typed on IRC is not known to be stored");
                 self.tell_failure(&pending, &format!("may not have been delivered: {error}"));
             }
         }
+    }
+
+    /// A line that is given up must not be said after a restart; where its note cannot be taken away, nobody
+    /// can promise that.
+    async fn forget(&mut self, remote_id: &RemoteId, noted: Option<Noted>) -> &'static str {
+        let notes: Vec<_> = noted.iter().map(|_| held::gone(remote_id)).collect();
+        if notes.is_empty() || self.commit(Batch { notes, ..Batch::default() }).await.is_ok() {
+            "was not delivered"
+        } else {
+            "may not have been delivered"
+        }
+    }
+
+    /// The post that a text becomes; `None` when nothing is left of it, an error when it cannot be said.
+    async fn compose(
+        &self,
+        name: &str,
+        text: &str,
+        reply: Option<&str>,
+        remote_id: RemoteId,
+    ) -> Result<Option<Post>, &'static str> {
+        let target = self.target(name).ok_or("nobody has that name any more")?;
+        if !self.health_is_up() {
+            // Nothing is queued for hours behind somebody's back.
+            return Err("WeChat is logged out");
+        }
+        let place = self.chat_of(target).and_then(|key| Some((key.clone(), self.chat_ref(&key)?)));
+        let Some((key, chat)) = place else { return Ok(None) };
+        let (quote, text) = self.quoted(&key, text, reply).await;
+        let Some((body, mentions)) = self.body(target, text).await else { return Ok(None) };
+        let (author, at) = (Author::Owner, self.shared.clock.now());
+        Ok(Some(Post { remote_id, chat, author, at, body, quote, mentions, echo_of: None }))
     }
 
     fn acknowledge(&mut self, id: ClientId, labels: Vec<String>) {

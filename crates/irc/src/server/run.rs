@@ -16,6 +16,7 @@ use wxgate_contract::{
 use super::caps::Sts;
 use super::config::{IrcServerConfig, Listening};
 use super::connection::{self, Way};
+use super::held;
 use super::registry::{Parts, ReadMark, Shared};
 use super::tls::Certificate;
 
@@ -81,6 +82,14 @@ async fn run(config: IrcServerConfig, ctx: AdapterContext) -> Result<Stopped, Ad
     }
     for address in listening.plain.iter().chain(&listening.tls).chain(&listening.websocket) {
         tracing::info!(%address, "the IRC server listens");
+    }
+    // Before anybody can type: what was typed last before a crash comes first.
+    let left_over = held::say_left_over(&*ctx.far, &ctx.network).await;
+    match left_over
+        .map_err(|error| AdapterError::Restart(format!("cannot read what was typed last: {error}")))?
+    {
+        0 => {}
+        lines => tracing::info!(lines, "lines that were typed just before the last end are said now"),
     }
     let AdapterContext { network, far, media, directory, control, orders, clock, seed, stop, .. } = ctx;
     let (marks, marked) = mpsc::channel(MARKS);

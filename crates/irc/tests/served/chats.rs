@@ -255,6 +255,61 @@ async fn a_ping_is_answered_after_what_was_typed_is_stored() {
     assert_eq!(served.double.state().posts.len(), 1);
 }
 
+/// Notes of lines that wait.
+fn waiting(state: &wxgate_contract::conformance::State) -> usize {
+    state.notes.keys().filter(|(_, key)| key.starts_with("held/")).count()
+}
+
+#[tokio::test]
+async fn a_crash_while_a_line_waits_for_the_rest_loses_nothing() {
+    let mut config = config();
+    config.limits.hold = Duration::from_secs(60);
+    let double = world();
+    let served = serve(double.clone(), config.clone()).await;
+    let mut client = Client::login(&served, "", "").await;
+    client.bytes("PRIVMSG #家 :first\r\nPRIVMSG 张三 :one\r\nPRIVMSG 张三 :two\r\n".as_bytes()).await;
+    let both = |state: &wxgate_contract::conformance::State| {
+        let text = state.notes.values().any(|value| String::from_utf8_lossy(value).contains("one\\ntwo"));
+        (text && waiting(state) == 1 && state.posts.len() == 1).then_some(())
+    };
+    double.wait_for(PATIENCE, |state| both(state)).await;
+    // As kill -9: nothing of it runs on.
+    served.task.abort();
+    let _ = served.task.await;
+    assert_eq!(double.state().posts.len(), 1, "it was not said before the end");
+
+    let served = serve(double.clone(), config.clone()).await;
+    let posts: Vec<Body> = double.state().posts.iter().map(|(_, _, post)| post.body.clone()).collect();
+    assert_eq!(posts, [Body::text("first"), Body::text("one\ntwo")]);
+    assert_eq!(waiting(&double.state()), 0);
+    drop(served);
+    serve(double.clone(), config).await;
+    assert_eq!(double.state().posts.len(), 2, "once only");
+}
+
+#[tokio::test]
+async fn a_line_that_waited_leaves_no_note_behind() {
+    let mut config = config();
+    config.limits.hold = Duration::from_secs(60);
+    let served = serve(world(), config).await;
+    let mut client = Client::login(&served, "", "").await;
+    client.ask("PRIVMSG #家 :said").await;
+    let now = |served: &crate::client::Served| {
+        let state = served.double.state();
+        (state.posts.len(), waiting(&state))
+    };
+    assert_eq!(now(&served), (1, 0));
+    // Typed while WeChat is there, given up because it is not: not said after a restart either.
+    client.bytes("PRIVMSG #家 :given up\r\n".as_bytes()).await;
+    served.double.wait_for(PATIENCE, |state| (waiting(state) == 1).then_some(())).await;
+    let down = wxgate_contract::Health::Down { why: "gone".to_owned() };
+    served.double.tell(FeedEvent::Health(ACCOUNT.into(), down.into()));
+    client.until("work is down: gone").await;
+    let lines = client.sync().await;
+    assert!(lines.iter().any(|line| line.contains("\"given up\" was not delivered")), "{lines:#?}");
+    assert_eq!(now(&served), (1, 0));
+}
+
 #[tokio::test]
 async fn a_media_link_is_sent_as_the_file() {
     let served = serve(world(), config()).await;
