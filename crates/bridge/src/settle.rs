@@ -5,7 +5,7 @@ use std::sync::Arc;
 use wxgate_contract::{
     Author, Batch, Body, ChatRef, DeliveryId, FarEnd, FarError, FeedEvent, NetworkId, Outcome, Post, RemoteId,
 };
-use wxgate_store::FailedDelivery;
+use wxgate_store::{FailedDelivery, StoreError};
 
 use crate::intake::far_error;
 use crate::lanes::DAMAGED;
@@ -21,8 +21,17 @@ impl Bridge {
         delivery: DeliveryId,
         outcome: Outcome,
     ) -> Result<(), FarError> {
+        self.settle_one(network, delivery, outcome).await.map_err(far_error)
+    }
+
+    async fn settle_one(
+        &self,
+        network: &NetworkId,
+        delivery: DeliveryId,
+        outcome: Outcome,
+    ) -> Result<(), StoreError> {
         self.meter.settled(network, &outcome);
-        let report = self.store.settle(network, delivery, outcome, self.route()).await.map_err(far_error)?;
+        let report = self.store.settle(network, delivery, outcome, self.route()).await?;
         for item in report.shown {
             self.tell(FeedEvent::Shown(Arc::new(item)));
         }
@@ -47,9 +56,14 @@ impl Bridge {
             return self.lanes.settled(lane.clone(), Some(self.clock.now().after(DAMAGED))).await;
         };
         let outcome = Outcome::Refused { why: DAMAGED_WHY.to_owned() };
-        let Err(error) = self.close(network, delivery, outcome).await else { return };
-        tracing::warn!(%network, %delivery, %error, "what it was to deliver cannot be read either");
-        let retry_at = match self.store.discard(delivery, DAMAGED_WHY).await {
+        let discarded = match self.settle_one(network, delivery, outcome).await {
+            Ok(()) => return,
+            // What it was to deliver cannot be read either.
+            Err(StoreError::Corrupt { .. }) => self.store.discard(delivery, DAMAGED_WHY).await,
+            // A store that is away for a while: nothing is given up for that.
+            Err(error) => Err(error),
+        };
+        let retry_at = match discarded {
             Ok(()) => None,
             Err(error) => {
                 tracing::error!(%network, %delivery, %error, "a damaged delivery could not be closed");
