@@ -20,6 +20,26 @@ use crate::rooms::room_name;
 use crate::shared::Shared;
 use crate::trouble::Trouble;
 
+/// What furnishing changed, on top of what other parts of the run changed meanwhile.
+fn merged(kept: &Room, before: &Room, new: Room) -> Room {
+    let pick = |kept: &String, before: &String, new: &String| if new == before { kept } else { new }.clone();
+    Room {
+        name: pick(&kept.name, &before.name, &new.name),
+        topic: pick(&kept.topic, &before.topic, &new.topic),
+        space: pick(&kept.space, &before.space, &new.space),
+        powers: pick(&kept.powers, &before.powers, &new.powers),
+        members: pick(&kept.members, &before.members, &new.members),
+        avatar: if kept.has_chosen_picture() {
+            kept.avatar.clone()
+        } else {
+            pick(&kept.avatar, &before.avatar, &new.avatar)
+        },
+        puppet_in: if new.puppet_in == before.puppet_in { kept.puppet_in } else { new.puppet_in },
+        listed: kept.listed || new.listed,
+        ..kept.clone()
+    }
+}
+
 impl Shared {
     /// Brings the room of a chat up to date, if it has one.
     pub(crate) async fn furnish(&self, chat: &ChatRef) -> Result<(), Trouble> {
@@ -28,12 +48,8 @@ impl Shared {
         let mut new = (*room).clone();
         let done = self.bring_up_to_date(&mut new, &profile).await;
         if new != *room {
-            self.memory
-                .update_room(chat, &room.room_id, |kept| {
-                    // Who may speak is said by people meanwhile, and is none of our business here.
-                    *kept = Room { relay: kept.relay, owner_left: kept.owner_left, ..new };
-                })
-                .await?;
+            let merge = |kept: &mut Room| *kept = merged(kept, &room, new);
+            self.memory.update_room(chat, &room.room_id, merge).await?;
         }
         done
     }

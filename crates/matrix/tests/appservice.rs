@@ -11,6 +11,8 @@ mod desk;
 mod furnish;
 #[path = "appservice/hazards.rs"]
 mod hazards;
+#[path = "appservice/managers.rs"]
+mod managers;
 #[path = "appservice/messages.rs"]
 mod messages;
 #[path = "appservice/rooms.rs"]

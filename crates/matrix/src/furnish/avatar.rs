@@ -13,6 +13,15 @@ use crate::trouble::Trouble;
 
 /// What stands in a note when the account had no picture to give.
 const NONE: &str = "-";
+/// What stands in the note of a room whose picture somebody chose.
+const CHOSEN: &str = "chosen";
+
+impl Room {
+    /// Somebody chose its picture, which takes the place of the account's.
+    pub(super) fn has_chosen_picture(&self) -> bool {
+        self.avatar == CHOSEN
+    }
+}
 
 impl Shared {
     /// Brings the name of a ghost up to date, if there is one; gives it its first picture.
@@ -62,11 +71,29 @@ impl Shared {
         if picture == room.avatar || picture == NONE && !room.avatar.is_empty() {
             return Ok(());
         }
+        // Asking took a while, in which somebody may have chosen one.
+        if self.memory.room_of(&room.chat).await?.is_some_and(|room| room.has_chosen_picture()) {
+            return Ok(());
+        }
         if picture != NONE {
             let url = self.url_of(&picture).await?;
             self.set_state(&room.room_id, "m.room.avatar", "", json!({ "url": url })).await?;
         }
         room.avatar = picture;
+        Ok(())
+    }
+
+    /// Gives a room a topic and a picture that the chat itself cannot have. An announcement of the
+    /// chat takes the place of the topic.
+    pub(crate) async fn adorn(&self, room: &Room, topic: &str, url: &str) -> Result<(), Trouble> {
+        if !topic.is_empty() {
+            self.set_state(&room.room_id, "m.room.topic", "", json!({ "topic": topic })).await?;
+        }
+        if !url.is_empty() {
+            let chosen = |room: &mut Room| CHOSEN.clone_into(&mut room.avatar);
+            self.memory.update_room(&room.chat, &room.room_id, chosen).await?;
+            self.set_state(&room.room_id, "m.room.avatar", "", json!({ "url": url })).await?;
+        }
         Ok(())
     }
 

@@ -159,7 +159,14 @@ async fn owner(
             if domain != shared.config.domain {
                 return Err(strange("tokens of other homeservers cannot be checked here"));
             }
-            shared.client.call(Actor::Nobody, &OpenIdUser { access_token: token }).await.map(|user| user.sub)
+            let user = shared.client.call(Actor::Nobody, &OpenIdUser { access_token: token }).await;
+            // A homeserver can vouch for its own users alone.
+            match user.map(|user| user.sub) {
+                Ok(sub) if shared.names.localpart_of(&sub).is_none() => {
+                    return Err(strange("the token belongs to a user of another homeserver"));
+                }
+                sub => sub,
+            }
         }
         None => shared.client.call(Actor::Token(&Secret::new(token)), &WhoAmI).await.map(|me| me.user_id),
     };

@@ -64,13 +64,17 @@ pub(super) async fn create_dm(caller: &Caller, of: &OfLogin, id: &str) -> Result
     caller.resolved(&view, &person).await
 }
 
-/// A group to be. Its picture cannot be set from here, nor a topic that nobody may announce.
+/// A group to be. WeChat's web side gives it no picture and no announcement: those are of the room alone.
 #[derive(Debug, Deserialize)]
 pub(super) struct Wished {
     #[serde(default)]
     participants: Vec<String>,
     #[serde(default)]
     name: Option<Name>,
+    #[serde(default)]
+    topic: Option<Topic>,
+    #[serde(default)]
+    avatar: Option<Avatar>,
     /// A room of the caller's that is to mirror it.
     #[serde(default)]
     room_id: Option<String>,
@@ -82,10 +86,27 @@ struct Name {
     name: String,
 }
 
+#[derive(Debug, Deserialize)]
+struct Topic {
+    #[serde(default)]
+    topic: String,
+}
+
+#[derive(Debug, Deserialize)]
+struct Avatar {
+    #[serde(default)]
+    url: String,
+}
+
 /// Makes a group, and opens its room.
 pub(super) async fn create_group(caller: &Caller, of: &OfLogin, wished: Wished) -> Result<Value, Refusal> {
     let shared = &caller.shared;
     let mut people: Vec<PersonKey> = Vec::with_capacity(wished.participants.len());
+    let avatar = wished.avatar.map(|avatar| avatar.url).unwrap_or_default();
+    if !avatar.is_empty() && crate::api::media::parts(&avatar).is_none() {
+        let error = "avatar.url must be an mxc:// address";
+        return Err(Refusal::new(StatusCode::BAD_REQUEST, "M_INVALID_PARAM", error));
+    }
     let account = caller.account(of).await?.network;
     for id in &wished.participants {
         let person = caller.person(of, id).await?.1.person;
@@ -112,6 +133,10 @@ pub(super) async fn create_group(caller: &Caller, of: &OfLogin, wished: Wished) 
     let title = wished.name.map(|name| name.name).unwrap_or_default();
     let planned = Planned { account, people, title };
     let room = shared.gather(&user, planned, wished.room_id).await?;
+    if !room.is_handed_over {
+        let topic = wished.topic.map(|topic| topic.topic).unwrap_or_default();
+        shared.adorn(&room, &topic, &avatar).await?;
+    }
     shared.let_in(&room.room_id, &caller.user_id).await?;
     Ok(json!({ "id": room.chat.chat.as_str(), "mxid": room.room_id }))
 }

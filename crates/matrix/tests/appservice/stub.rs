@@ -133,6 +133,17 @@ impl Stub {
         self.send(user_id, room_id, "m.room.message", json!({ "msgtype": "m.text", "body": text }))
     }
 
+    /// A person changes a piece of state; a membership as the rules of the homeserver allow them.
+    pub(crate) fn set_state(&self, user_id: &str, room_id: &str, kind: &str, key: &str, content: Value) {
+        let mut world = self.world();
+        match content["membership"].as_str() {
+            Some(membership) => world.set_member(user_id, key, room_id, membership),
+            None => drop(world.put_event(user_id, room_id, kind, Some(key), content, None)),
+        }
+        drop(world);
+        self.changed();
+    }
+
     /// A person opens a room and invites somebody.
     pub(crate) fn invite(&self, user_id: &str, room_id: &str, invited: &str) {
         let mut world = self.world();
@@ -154,10 +165,17 @@ impl Stub {
     /// A person's client says how far they have read.
     pub(crate) fn receipt(&self, user_id: &str, room_id: &str, event_id: &str, ts: i64) {
         let read = json!({ "m.read": { user_id: { "ts": ts } } });
-        let event = json!({ "type": "m.receipt", "room_id": room_id, "content": { event_id: read } });
+        let content = json!({ event_id: read });
         let mut world = self.world();
-        let id = world.next().to_string();
-        world.queue.push_back((id, json!({ "events": [], "ephemeral": [event] })));
+        let n = world.next();
+        if let Some(room) = world.rooms.get_mut(room_id) {
+            room.marks.push((n, json!({ "type": "m.receipt", "content": content })));
+        }
+        // What is not durable never waits for an application service that is away.
+        if !world.loses_transactions {
+            let event = json!({ "type": "m.receipt", "room_id": room_id, "content": content });
+            world.queue.push_back((n.to_string(), json!({ "events": [], "ephemeral": [event] })));
+        }
         drop(world);
         self.changed();
     }

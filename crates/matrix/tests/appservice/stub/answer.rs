@@ -35,6 +35,15 @@ pub(super) async fn answer(
         .map(|s| percent_decode_str(s).decode_utf8().unwrap().into_owned())
         .collect();
     let path = uri.path().to_owned();
+    if path == "/_matrix/federation/v1/openid/userinfo" {
+        // Anybody may ask whose token it is.
+        let token = query.get("access_token").map_or("", String::as_str);
+        let (status, body) = match token.strip_prefix("openid of ") {
+            Some(user) => (200, json!({ "sub": user })),
+            None => no(401, "M_UNKNOWN_TOKEN", "Access Token unknown or expired"),
+        };
+        return (StatusCode::from_u16(status).unwrap(), axum::Json(body)).into_response();
+    }
     if path.ends_with("/ping") {
         return ping(&stub, &path).await;
     }

@@ -43,6 +43,8 @@ pub(crate) struct Room {
     pub(crate) state: BTreeMap<(String, String), Value>,
     pub(crate) events: Vec<Value>,
     pub(crate) receipts: Vec<(String, String)>,
+    /// Read marks of people as events, each with its place in the stream.
+    pub(crate) marks: Vec<(u64, Value)>,
 }
 
 #[derive(Default)]

@@ -1,0 +1,138 @@
+//! What bridge managers ask over the provisioning API, without a page.
+
+use http::StatusCode;
+use serde_json::{Value, json};
+use wxgate_contract::{Answer, ChatKey, Command, Request};
+
+use super::scene::{ACCOUNT, ALICE, Scene, group};
+use super::stub::{PATIENCE, World};
+
+const BOT: &str = "@wechatbot:test";
+
+/// A request in somebody's name; `path` stands behind the version.
+async fn call(scene: &Scene, token: &str, path: &str, body: Option<Value>) -> (StatusCode, Value) {
+    let address = scene.stub().wait_for(|world| world.bridge).await;
+    let http = reqwest::Client::builder().no_proxy().build().unwrap();
+    let url = format!("http://{address}/_matrix/provision/v3/{path}");
+    let request = match body {
+        Some(body) => http.post(url).body(body.to_string()),
+        None => http.get(url),
+    };
+    let reply = request.bearer_auth(token).send().await.unwrap();
+    let status = reply.status();
+    (status, serde_json::from_slice(&reply.bytes().await.unwrap()).unwrap())
+}
+
+fn alice() -> String {
+    format!("token of {ALICE}")
+}
+
+/// The account makes the group `g9` when it is asked for one.
+fn expects_a_group(scene: &Scene) {
+    let made = group("g9", "Trip", &["p-bob", "p-eve"]);
+    scene.double.state().chats.insert((ACCOUNT.into(), "g9".into()), made);
+    scene.double.state().answer = Some(Answer::Chat("g9".into()));
+}
+
+fn state(world: &World, room_id: &str, kind: &str) -> Option<Value> {
+    let event = world.rooms.get(room_id)?.state.get(&(kind.to_owned(), String::new()))?;
+    Some(event["content"].clone())
+}
+
+#[tokio::test]
+async fn an_openid_token_admits_users_of_this_homeserver_alone() {
+    let scene = Scene::start().await;
+    scene.stub().wait_for(|world| world.users.contains_key(BOT).then_some(())).await;
+    let (status, me) = call(&scene, "openid:openid of @alice:test", "whoami", None).await;
+    assert_eq!((status, &me["bridge_bot"]), (StatusCode::OK, &json!(BOT)));
+    for (token, query) in [
+        // Of another homeserver, by the word of the caller, who may lie about it either way.
+        ("openid:openid of @eve:elsewhere", "?user_id=@eve:elsewhere"),
+        ("openid:openid of @eve:elsewhere", ""),
+        ("openid:openid of @eve:elsewhere", "?user_id=@alice:test"),
+        // Somebody else's, and nobody's.
+        ("openid:openid of @eve:test", "?user_id=@alice:test"),
+        ("openid:stolen", ""),
+    ] {
+        let (status, refusal) = call(&scene, token, &format!("whoami{query}"), None).await;
+        assert_eq!(
+            (status, &refusal["errcode"]),
+            (StatusCode::UNAUTHORIZED, &json!("M_UNKNOWN_TOKEN")),
+            "{query}"
+        );
+    }
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn a_group_is_made_with_a_topic_and_a_picture_that_stay() {
+    let scene = Scene::start().await;
+    scene.stub().wait_for(|world| world.users.contains_key(BOT).then_some(())).await;
+    expects_a_group(&scene);
+    let mut wished = json!({
+        "participants": ["p-bob", "p-eve"], "name": { "name": "Trip" },
+        "topic": { "topic": "Where to?" }, "avatar": { "url": "https://example.org/a.png" },
+    });
+    let (status, refusal) = call(&scene, &alice(), "create_group/group", Some(wished.clone())).await;
+    assert_eq!((status, &refusal["errcode"]), (StatusCode::BAD_REQUEST, &json!("M_INVALID_PARAM")));
+    wished["avatar"]["url"] = json!("mxc://test/face");
+    let (status, made) = call(&scene, &alice(), "create_group/group", Some(wished)).await;
+    assert_eq!((status, &made["id"]), (StatusCode::OK, &json!("g9")), "{made}");
+    let room_id = made["mxid"].as_str().unwrap();
+    let gathered = |command: &Command| {
+        let people = vec!["p-bob".into(), "p-eve".into()];
+        let title = "Trip".to_owned();
+        matches!(command, Command::Ask { request, .. } if *request == Request::Gather { people, title })
+    };
+    assert_eq!(scene.double.state().commands.iter().filter(|command| gathered(command)).count(), 1);
+    // The account would show its own picture for the group.
+    let is_furnished = |world: &mut World| {
+        let room = world.rooms.get(room_id)?;
+        room.state.keys().any(|(kind, _)| kind == "m.space.parent").then_some(())
+    };
+    scene.stub().wait_for(is_furnished).await;
+    let now = |kind| state(&scene.stub().world(), room_id, kind);
+    assert_eq!(now("m.room.topic"), Some(json!({ "topic": "Where to?" })));
+    assert_eq!(now("m.room.avatar"), Some(json!({ "url": "mxc://test/face" })));
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn a_group_is_made_in_a_room_that_its_moderator_hands_over() {
+    let scene = Scene::start().await;
+    scene.stub().wait_for(|world| world.users.contains_key(BOT).then_some(())).await;
+    expects_a_group(&scene);
+    let stub = scene.stub();
+    let open = |room_id: &str, level: i64| {
+        stub.invite(ALICE, room_id, BOT);
+        stub.set_state(ALICE, room_id, "m.room.create", "", json!({ "room_version": "11" }));
+        let levels = json!({ "users": { ALICE: level } });
+        stub.set_state(ALICE, room_id, "m.room.power_levels", "", levels);
+        stub.set_state(ALICE, room_id, "m.room.name", "", json!({ "name": "Ours" }));
+    };
+    open("!hers", 100);
+    open("!not-hers", 0);
+    for room_id in ["!hers", "!not-hers"] {
+        stub.wait_for(|world| world.is_in(room_id, BOT).then_some(())).await;
+    }
+    let wished = |room_id: &str| json!({ "participants": ["p-bob", "p-eve"], "room_id": room_id });
+    for room_id in ["!not-hers", "!nowhere"] {
+        let (status, refusal) = call(&scene, &alice(), "create_group/group", Some(wished(room_id))).await;
+        assert_eq!(
+            (status, &refusal["errcode"]),
+            (StatusCode::FORBIDDEN, &json!("M_FORBIDDEN")),
+            "{refusal}"
+        );
+    }
+    let (status, made) = call(&scene, &alice(), "create_group/group", Some(wished("!hers"))).await;
+    assert_eq!((status, &made["mxid"]), (StatusCode::OK, &json!("!hers")), "{made}");
+    let (status, refusal) = call(&scene, &alice(), "create_group/group", Some(wished("!hers"))).await;
+    assert_eq!((status, &refusal["errcode"]), (StatusCode::FORBIDDEN, &json!("M_FORBIDDEN")), "{refusal}");
+    // From now on it is the room of the group, under its own name.
+    stub.say(ALICE, "!hers", "hello group");
+    let said =
+        scene.double.wait_for(PATIENCE, |state| state.posts.first().map(|(_, _, post)| post.chat.clone()));
+    assert_eq!(said.await.chat, ChatKey::from("g9"));
+    assert_eq!(state(&stub.world(), "!hers", "m.room.name"), Some(json!({ "name": "Ours" })));
+    scene.end().await;
+}
