@@ -1,21 +1,26 @@
 //! Asks the homeserver for what it never handed over.
 //!
 //! A homeserver that is killed at the wrong instant forgets a transaction, and tells nobody. After
-//! each greeting and every few minutes the bot asks what happened in its rooms since a position, and
-//! everything goes the way of a transaction: what is known is dropped there by its event id. Rooms
-//! are read forwards, whole, page by page, so what is late still comes in order. The position moves
-//! on when all of it is on disk, in a commit of the same kind, and not before; an attempt that is
-//! cut off begins again where it began.
+//! each greeting, and as often as it costs the homeserver little, the bot asks what happened in its
+//! rooms since a position, and everything goes the way of a transaction: what is known is dropped
+//! there by its event id. Rooms are read forwards, whole, page by page, so what is late still comes
+//! in order. The position moves on when all of it is on disk, in a commit of the same kind, and not
+//! before; an attempt that is cut off begins again where it began.
+//!
+//! Read marks that were set while we were away are in no transaction ever; they come along here.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
 use wxgate_contract::Stop;
 
 use crate::api::sync::{Between, Invited, Sync, Synced, Timeline};
 use crate::client::CallError;
+use crate::config::Timings;
 use crate::inbound::{Missed, POSITION};
 use crate::shared::Shared;
 use crate::trouble::Trouble;
@@ -25,8 +30,11 @@ const PAGE: usize = 100;
 /// Pages of one room in one catch-up. Chosen: a hundred thousand events; beyond it a homeserver is
 /// counting in circles, and its transactions are still there.
 const PAGES: usize = 1000;
+/// Of a homeserver's time, asking takes one part in this many. Chosen: 50 ms make it ten seconds, and
+/// one that takes a second for it is asked every few minutes.
+const SHARE: u32 = 200;
 /// What may have to be caught up: the kinds that `inbound` does something about, calls aside.
-const KINDS: [&str; 11] = [
+const KINDS: [&str; 13] = [
     "m.room.message",
     "m.sticker",
     "m.room.redaction",
@@ -37,6 +45,8 @@ const KINDS: [&str; 11] = [
     "org.matrix.msc3381.poll.response",
     "m.room.encrypted",
     "m.room.member",
+    "m.room.name",
+    "m.room.topic",
     "m.room.tombstone",
 ];
 
@@ -44,6 +54,7 @@ const KINDS: [&str; 11] = [
 pub(crate) async fn run(shared: Arc<Shared>, missed: mpsc::Sender<Missed>, stop: Stop) {
     let timings = shared.config.timings;
     let mut reach = shared.client.reach();
+    let mut pause = timings.catch_up;
     loop {
         let turn = async {
             // An error means that the client is gone, which is the end of the run.
@@ -51,19 +62,26 @@ pub(crate) async fn run(shared: Arc<Shared>, missed: mpsc::Sender<Missed>, stop:
             let due = shared.catch_up.notified();
             // Neither a homeserver that comes and goes nor a busy room makes this a busy loop.
             tokio::time::sleep(timings.first_pause).await;
-            let _ = tokio::time::timeout(timings.catch_up, due).await;
-            shared.catch_up(&missed).await
+            let _ = tokio::time::timeout(pause, due).await;
+            let begun = Instant::now();
+            (shared.catch_up(&missed).await, begun.elapsed())
         };
-        let done = tokio::select! {
+        let (done, took) = tokio::select! {
             () = stop.stopping() => return,
             done = turn => done,
         };
+        pause = pause_after(took, &timings);
         match done {
             Ok(0) => {}
             Ok(posts) => tracing::warn!(posts, "the homeserver had not handed over all that was said"),
             Err(error) => tracing::warn!(%error, "what was missed cannot be asked for yet"),
         }
     }
+}
+
+/// How long to wait after asking took so long.
+fn pause_after(took: Duration, timings: &Timings) -> Duration {
+    took.saturating_mul(SHARE).max(timings.catch_up_soonest).min(timings.catch_up)
 }
 
 impl Shared {
@@ -78,7 +96,7 @@ impl Shared {
             "room": {
                 "timeline": self.wanted(1),
                 "state": { "types": [] },
-                "ephemeral": { "types": [] },
+                "ephemeral": { "types": ["m.receipt"] },
                 "account_data": { "types": [] },
             },
         });
@@ -103,6 +121,7 @@ impl Shared {
             new += hand(missed, Missed::of(&room_id, invitation(&event_id, &invited))).await?;
         }
         for (room_id, joined) in rooms.join {
+            joined.ephemeral.events.iter().for_each(|event| self.take_receipts(event, &room_id));
             new += self.walk(missed, &room_id, joined.timeline, (&since, &next_batch)).await?;
         }
         hand(missed, Missed { position: Some(next_batch), ..Missed::of("", Vec::new()) }).await?;
@@ -187,4 +206,15 @@ fn invitation(event_id: &str, invited: &Invited) -> Vec<Box<RawValue>> {
         serde_json::value::to_raw_value(&event)
     });
     whole.filter_map(Result::ok).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_homeserver_is_asked_as_often_as_it_costs_little() {
+        let pause = |ms| pause_after(Duration::from_millis(ms), &Timings::default()).as_secs();
+        assert_eq!([pause(5), pause(150), pause(1_000), pause(9_000)], [15, 30, 200, 300]);
+    }
 }

@@ -245,9 +245,11 @@ pub struct Timings {
     pub first_pause: Duration,
     /// Longest such pause. Chosen: what waits goes out within seconds of the homeserver's return.
     pub longest_pause: Duration,
-    /// How often the homeserver is asked what it did not hand over, greetings aside. Chosen: a
-    /// homeserver that was restarted unnoticed makes nothing later than this.
+    /// How long it takes at most until the homeserver is asked what it did not hand over, greetings
+    /// aside. Chosen: a homeserver that was restarted unnoticed makes nothing later than this.
     pub catch_up: Duration,
+    /// The same at least. Chosen: before whoever was forgotten asks what became of it.
+    pub catch_up_soonest: Duration,
 }
 
 impl Default for Timings {
@@ -257,6 +259,7 @@ impl Default for Timings {
             first_pause: Duration::from_millis(500),
             longest_pause: Duration::from_secs(10),
             catch_up: Duration::from_secs(300),
+            catch_up_soonest: Duration::from_secs(15),
         }
     }
 }

@@ -8,6 +8,7 @@
 //! said to the bot, invitations, refusals) is an [`Effect`], done after the commit by a task of its
 //! own, so that the homeserver is not kept waiting for our own calls to it.
 
+mod changes;
 pub(crate) mod effects;
 mod event;
 mod handled;
@@ -22,7 +23,6 @@ use serde_json::value::RawValue;
 use tokio::sync::{Notify, mpsc, oneshot};
 use wxgate_contract::{Batch, FarError, Note, PendingMedia, Post, PostFate, Stop};
 
-use crate::chores::Chore;
 use crate::names::Who;
 use crate::puppet;
 use crate::shared::Shared;
@@ -205,7 +205,7 @@ impl Inbound {
             return Taken::Not;
         }
         for raw in words.ephemeral.as_ref().unwrap_or(&words.unstable_ephemeral) {
-            self.take_receipts(raw);
+            self.shared.take_receipts(raw, "");
         }
         self.follow(draft).await;
         Taken::Safe
@@ -223,16 +223,6 @@ impl Inbound {
         }
         if self.handled.is_filling() {
             self.shared.catch_up.notify_one();
-        }
-    }
-
-    /// Read marks of people; those of ghosts and the bot are our own.
-    fn take_receipts(&self, raw: &RawValue) {
-        for chore in effects::receipts(raw) {
-            if matches!(&chore, Chore::ReadHere { user_id, .. } if self.shared.names.who(user_id) == Who::Human)
-            {
-                self.shared.chores.add(chore);
-            }
         }
     }
 

@@ -34,6 +34,15 @@ pub(crate) struct Rooms {
 pub(crate) struct Joined {
     #[serde(default)]
     pub(crate) timeline: Timeline,
+    #[serde(default)]
+    pub(crate) ephemeral: Ephemeral,
+}
+
+#[derive(Debug, Default, Deserialize)]
+pub(crate) struct Ephemeral {
+    /// Without the room's id.
+    #[serde(default)]
+    pub(crate) events: Vec<Box<RawValue>>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -7,6 +7,7 @@ use serde_json::value::RawValue;
 use tokio::sync::mpsc;
 use wxgate_contract::{Stop, Timestamp};
 
+use super::changes::Change;
 use super::event::Event;
 use crate::api::membership::{Join, Leave};
 use crate::chores::Chore;
@@ -39,12 +40,13 @@ pub(crate) struct Addressed {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Effect {
     Addressed(Addressed),
-    /// Somebody invited the bot or a ghost.
+    /// Somebody changed something about a room.
+    Changed(Change),
+    /// Somebody invited the bot.
     Invited {
         event_id: String,
         room_id: String,
         sender: String,
-        invited: String,
     },
     /// Somebody left a room by hand.
     Left {
@@ -73,9 +75,8 @@ impl Effect {
         let key = event.state_key.as_deref()?;
         let word = |name: &str| event.content.get(name).and_then(Value::as_str);
         match (event.kind.as_str(), word("membership")) {
-            ("m.room.member", Some("invite")) if shared.names.who(key) != Who::Human => {
-                let (sender, invited) = (event.sender.clone(), key.to_owned());
-                Some(Self::Invited { event_id, room_id, sender, invited })
+            ("m.room.member", Some("invite")) if shared.names.who(key) == Who::Bot => {
+                Some(Self::Invited { event_id, room_id, sender: event.sender.clone() })
             }
             ("m.room.member", Some("leave")) if key == event.sender => {
                 Some(Self::Left { event_id, room_id, user_id: key.to_owned() })
@@ -84,7 +85,7 @@ impl Effect {
                 let to = word("replacement_room")?.to_owned();
                 Some(Self::Moved { event_id, room_id, to })
             }
-            _ => None,
+            _ => Change::of_state(shared, event),
         }
     }
 }
@@ -92,12 +93,12 @@ impl Effect {
 /// What follows from something that is not durable. Typing does not cross: WeChat's web side shows
 /// none, and a puppet's could not be told from the user's own.
 /// Source: client-server API, "m.receipt".
-pub(super) fn receipts(raw: &RawValue) -> Vec<Chore> {
+fn receipts(raw: &RawValue, room_id: &str) -> Vec<Chore> {
     let Ok(event) = serde_json::from_str::<Value>(raw.get()) else { return Vec::new() };
     if event.get("type").is_none_or(|kind| kind != "m.receipt") {
         return Vec::new();
     }
-    let room_id = event.get("room_id").and_then(Value::as_str).unwrap_or_default();
+    let room_id = event.get("room_id").and_then(Value::as_str).unwrap_or(room_id);
     let mut chores = Vec::new();
     for (event_id, by_kind) in event.get("content").and_then(Value::as_object).into_iter().flatten() {
         // A private receipt is one that nobody else is to see.
@@ -130,9 +131,8 @@ pub(crate) async fn run(
                 let _ = addressed.send(text).await;
                 Ok(())
             }
-            Effect::Invited { room_id, sender, invited, .. } => {
-                shared.invited(&room_id, &sender, &invited).await
-            }
+            Effect::Invited { room_id, sender, .. } => shared.invited(&room_id, &sender).await,
+            Effect::Changed(change) => shared.changed_by_hand(&change).await,
             Effect::Left { room_id, user_id, .. } => shared.left(&room_id, &user_id).await,
             Effect::Moved { room_id, to, .. } => shared.moved(&room_id, &to).await,
             Effect::Refusal { room_id, event_id, why } => shared.refuse(&room_id, &event_id, &why).await,
@@ -144,13 +144,22 @@ pub(crate) async fn run(
 }
 
 impl Shared {
+    /// Read marks of people; those of ghosts and the bot are our own. What names no room is of
+    /// `room_id`.
+    pub(crate) fn take_receipts(&self, raw: &RawValue, room_id: &str) {
+        for chore in receipts(raw, room_id) {
+            if matches!(&chore, Chore::ReadHere { user_id, .. } if self.names.who(user_id) == Who::Human) {
+                self.chores.add(chore);
+            }
+        }
+    }
+
     /// The bot goes where people with permission want it.
-    async fn invited(&self, room_id: &str, sender: &str, invited: &str) -> Result<(), Trouble> {
-        let may = self.config.permissions.of(sender) >= Level::User;
-        let actor = Actor::As { user_id: invited, device_id: None };
-        match may && self.names.who(invited) == Who::Bot {
-            true => self.client.call(actor, &Join { room_id }).await.map(drop)?,
-            false => self.client.call(actor, &Leave { room_id }).await.map(drop)?,
+    async fn invited(&self, room_id: &str, sender: &str) -> Result<(), Trouble> {
+        let bot = Actor::As { user_id: self.names.bot(), device_id: None };
+        match self.config.permissions.of(sender) >= Level::User {
+            true => self.client.call(bot, &Join { room_id }).await.map(drop)?,
+            false => self.client.call(bot, &Leave { room_id }).await.map(drop)?,
         }
         Ok(())
     }

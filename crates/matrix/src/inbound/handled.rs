@@ -6,11 +6,12 @@ use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
 
-/// Ids of one generation. Chosen: at half of it the position is moved on, which begins a new one;
-/// a generation lasts minutes otherwise.
+/// Ids of one generation. Chosen: at half of it the next position begins a new one, and is asked for.
 const KEPT: usize = 512;
 
-/// Two generations: those since the last catch-up began to count anew, and those before.
+/// Two generations: those since the last catch-up began to count anew, and those before. What lies
+/// behind the position is kept as well, as long as there is room: a homeserver that tries again with
+/// growing pauses may hand over minutes later what was asked for meanwhile.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Handled {
     young: VecDeque<String>,
@@ -40,7 +41,9 @@ impl Handled {
     /// Everything up to a new position was handed over. What was seen to while that was going on
     /// may lie behind the position, hence the second generation.
     pub(super) fn pass(&mut self) {
-        self.old = std::mem::take(&mut self.young);
+        if self.is_filling() {
+            self.old = std::mem::take(&mut self.young);
+        }
     }
 }
 
@@ -49,14 +52,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_event_is_known_until_two_positions_have_passed() {
+    fn an_event_is_known_until_two_full_generations_have_passed() {
         let mut handled = Handled::default();
+        let fill = |handled: &mut Handled, mark: &str| {
+            (0..KEPT / 2).for_each(|n| handled.add(format!("${mark}{n}")));
+            handled.pass();
+        };
         handled.add("$a".to_owned());
-        handled.pass();
+        (0..9).for_each(|_| handled.pass());
+        fill(&mut handled, "b");
         assert!(handled.knows("$a"));
-        handled.add("$b".to_owned());
-        handled.pass();
-        assert!(!handled.knows("$a") && handled.knows("$b"));
+        fill(&mut handled, "c");
+        assert!(!handled.knows("$a") && !handled.knows("$b0") && handled.knows("$c0"));
     }
 
     #[test]

@@ -14,7 +14,7 @@ fn bodies(state: &State) -> Vec<String> {
     state.posts.iter().map(|(_, _, post)| text(&post.body)).collect()
 }
 
-fn position(state: &mut State) -> Option<String> {
+pub(crate) fn position(state: &mut State) -> Option<String> {
     let network = NetworkId::from("matrix");
     let bytes = state.notes.get(&(network, "position".to_owned()))?;
     Some(String::from_utf8(bytes.to_vec()).unwrap())

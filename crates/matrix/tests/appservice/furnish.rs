@@ -9,7 +9,7 @@ use wxgate_contract::{
 use wxgate_matrix::Secret;
 
 use super::scene::{ACCOUNT, ALICE, SAID_AT, Scene, by, group, person, post};
-use super::stub::{PUPPET_TOKEN, World};
+use super::stub::{PATIENCE, PUPPET_TOKEN, World};
 
 fn state_of(world: &World, room_id: &str, kind: &str, key: &str) -> Option<serde_json::Value> {
     let event = world.rooms.get(room_id)?.state.get(&(kind.to_owned(), key.to_owned()))?;
@@ -232,5 +232,87 @@ async fn only_the_owner_reads_for_the_account() {
         unreachable!()
     };
     assert_eq!(at, Timestamp(2));
+    scene.end().await;
+}
+
+/// What was asked of the account about a group.
+fn changes(state: &wxgate_contract::conformance::State) -> Vec<Request> {
+    let asked = state.commands.iter().filter_map(|command| match command {
+        Command::Ask { request, .. } => Some(request.clone()),
+        _ => None,
+    });
+    let is_change = |request: &Request| {
+        matches!(request, Request::Retitle { .. } | Request::Bring { .. } | Request::Remove { .. })
+    };
+    asked.filter(is_change).collect()
+}
+
+#[tokio::test]
+async fn what_the_owner_changes_about_a_groups_room_is_changed_in_the_group() {
+    let scene = Scene::start().await;
+    let room_id = scene.open_group().await;
+    let (bob, eve) = ("@wechat_alice_p-bob:test", "@wechat_alice_p-eve:test");
+    scene.waits_for_member(&room_id, eve, "join").await;
+    scene.double.state().answer = Some(Answer::Done);
+    let stub = scene.stub();
+    stub.set_state(ALICE, &room_id, "m.room.name", "", json!({ "name": "Family 2" }));
+    stub.set_state(ALICE, &room_id, "m.room.member", eve, json!({ "membership": "leave" }));
+    stub.set_state(ALICE, &room_id, "m.room.member", eve, json!({ "membership": "invite" }));
+    let all =
+        scene.double.wait_for(PATIENCE, |state| Some(changes(state)).filter(|all| all.len() == 3)).await;
+    let (group, eve_too) = (ChatKey::from("g1"), vec![PersonKey::from("p-eve")]);
+    let wanted = [
+        Request::Retitle { group: group.clone(), title: "Family 2".to_owned() },
+        Request::Remove { group: group.clone(), people: eve_too.clone() },
+        Request::Bring { group, people: eve_too, present: 2 },
+    ];
+    assert_eq!(all, wanted);
+    // The group says the same, and nothing has to be put right.
+    scene.change(group_of("Family 2", &["p-bob", "p-eve"]));
+    stub.set_state(ALICE, &room_id, "m.room.member", bob, json!({ "membership": "leave" }));
+    scene.double.wait_for(PATIENCE, |state| (changes(state).len() == 4).then_some(())).await;
+    assert!(scene.stub().texts(&room_id).iter().all(|(sender, _)| sender == bob), "something was said");
+    scene.end().await;
+}
+
+fn group_of(title: &str, members: &[&str]) -> wxgate_contract::ChatProfile {
+    group("g1", title, members)
+}
+
+#[tokio::test]
+async fn a_change_that_is_refused_is_told_and_put_right() {
+    let scene = Scene::start().await;
+    let room_id = scene.open_group().await;
+    let eve = "@wechat_alice_p-eve:test";
+    scene.waits_for_member(&room_id, eve, "join").await;
+    let stub = scene.stub();
+    // The double's account gives no answer to anything.
+    stub.set_state(ALICE, &room_id, "m.room.name", "", json!({ "name": "Mine" }));
+    let is = |world: &mut World| {
+        let name = state_of(world, &room_id, "m.room.name", "")?;
+        (name["name"] == "Family").then(|| world.texts(&room_id).pop())
+    };
+    let told = stub.wait_for(is).await.unwrap();
+    assert_eq!(told.1, "The group was not changed, because the test gave no answer.");
+    stub.set_state(ALICE, &room_id, "m.room.topic", "", json!({ "topic": "Mine" }));
+    let is = |world: &mut World| {
+        let topic = state_of(world, &room_id, "m.room.topic", "")?;
+        (topic["topic"] == "").then(|| world.texts(&room_id).pop())
+    };
+    let told = stub.wait_for(is).await.unwrap();
+    assert!(told.1.contains("no way to set an announcement"), "{}", told.1);
+    stub.set_state(ALICE, &room_id, "m.room.member", eve, json!({ "membership": "leave" }));
+    scene.waits_for_member(&room_id, eve, "leave").await;
+    scene.waits_for_member(&room_id, eve, "join").await;
+    // Somebody else's changes are nobody's wish.
+    stub.human("@other:test");
+    stub.join("@other:test", &room_id);
+    let before = changes(&scene.double.state()).len();
+    stub.set_state("@other:test", &room_id, "m.room.name", "", json!({ "name": "Theirs" }));
+    let told = |world: &mut World| {
+        world.texts(&room_id).pop().filter(|(_, text)| text.contains("only the owner")).map(drop)
+    };
+    stub.wait_for(told).await;
+    assert_eq!(changes(&scene.double.state()).len(), before);
     scene.end().await;
 }

@@ -1,7 +1,12 @@
 //! The hazards of the application service API. Source: the Matrix notes, section 4.
 
 use http::StatusCode;
-use wxgate_contract::{Body, Fate, Health, Job, Outcome, PostId, Report};
+use wxgate_contract::conformance::State;
+use wxgate_contract::{
+    Attachment, AttachmentKind, Body, Command, Fate, Health, Job, MediaId, Outcome, PostId, Report, Request,
+    Timestamp,
+};
+use wxgate_matrix::{Registration, Secret};
 
 use super::scene::{ALICE, SAID_AT, Scene, by, post};
 use super::stub::{Fault, HS_TOKEN, PATIENCE};
@@ -198,6 +203,41 @@ async fn a_greeting_proves_both_directions() {
 }
 
 #[tokio::test]
+async fn hazard_5_a_read_mark_that_no_transaction_brought_is_asked_for() {
+    let scene = Scene::start().await;
+    let room_id = scene.open_group().await;
+    scene.double.wait_for(PATIENCE, super::catch_up::position).await;
+    // Set while we were away: a homeserver keeps it for no transaction.
+    scene.stub().world().loses_transactions = true;
+    scene.stub().receipt(ALICE, &room_id, "$read", SAID_AT + 7);
+    scene.stub().world().loses_transactions = false;
+    let scene = scene.restart().await;
+    let read = |state: &mut State| {
+        let mut asked = state.commands.iter().filter_map(|command| match command {
+            Command::Ask { request: Request::Read { at, .. }, .. } => Some(*at),
+            _ => None,
+        });
+        asked.next()
+    };
+    assert_eq!(scene.double.wait_for(PATIENCE, read).await, Timestamp(SAID_AT + 7));
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn hazard_6_the_bot_is_not_the_user_that_a_homeserver_does_not_sync() {
+    let scene = Scene::start().await;
+    scene.stub().wait_for(|world| (world.count("GET", "/sync") > 0).then_some(())).await;
+    let syncs: Vec<_> = scene.stub().world().asked.clone();
+    let syncs = syncs.iter().filter(|asked| asked.path.ends_with("/sync"));
+    assert!(syncs.clone().all(|asked| asked.user == "@wechatbot:test" && asked.status == 200));
+    let yaml = Registration::new(&scene.config, "http://127.0.0.1:1").to_yaml();
+    assert!(yaml.contains("sender_localpart: \"_wechat_unused\"\n"), "{yaml}");
+    // An ordinary user that is reserved for us all the same.
+    assert!(yaml.contains("- exclusive: true\n      regex: \"^@wechatbot:test$\""), "{yaml}");
+    scene.end().await;
+}
+
+#[tokio::test]
 async fn hazard_7_ids_are_valid_and_hold_no_name_of_a_session() {
     let scene = Scene::start().await;
     let strange = post("g1", "1", by("P@家/x", "家"), Body::text("hi"));
@@ -222,6 +262,47 @@ async fn hazard_8_a_long_text_is_split_and_arrives_once_after_a_crash_in_the_mid
     let parts: Vec<String> = scene.stub().texts(&room_id).into_iter().skip(1).map(|(_, text)| text).collect();
     assert_eq!(parts.concat(), text);
     assert_eq!(parts.len(), remote_ids.len());
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn hazard_9_neither_registration_is_limited() {
+    let scene = Scene::start_with(|config| config.puppet_token = Secret::new("puppets")).await;
+    let registration = Registration::new(&scene.config, "http://127.0.0.1:1");
+    for yaml in [registration.to_yaml(), registration.double_puppet_yaml()] {
+        assert_eq!(yaml.matches("\nrate_limited: false\n").count(), 1, "{yaml}");
+    }
+    // A person in a crowd of ghosts is enough to find out: a homeserver that limits all the same.
+    scene.stub().fault("/send/", Fault::Limited(1));
+    let delivery = scene.delivery(post("g1", "1", by("p-bob", "Bob"), Body::text("x")));
+    scene.hand(&delivery).await;
+    assert!(matches!(scene.outcome(delivery.id, 0).await, Outcome::TryLater { .. }));
+    scene.hand(&delivery).await;
+    assert!(matches!(scene.outcome(delivery.id, 1).await, Outcome::Sent { .. }));
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn hazard_10_a_file_is_held_against_the_limit_before_it_is_uploaded() {
+    let scene = Scene::start().await;
+    scene.stub().world().upload_limit = 100;
+    let scene = scene.restart().await;
+    scene.open_group().await;
+    let media = MediaId([9; 16]);
+    scene.double.put_media(media, "big.bin", "application/octet-stream", vec![7; 101]);
+    let file = Attachment {
+        media,
+        kind: AttachmentKind::File,
+        name: "big.bin".to_owned(),
+        mime: String::new(),
+        size_bytes: 101,
+        width_px: 0,
+        height_px: 0,
+        duration_ms: 0,
+        caption: String::new(),
+    };
+    scene.deliver(post("g1", "b", by("p-bob", "Bob"), Body::Attachment(file))).await;
+    assert_eq!(scene.stub().world().count("POST", "/upload"), 0);
     scene.end().await;
 }
 

@@ -122,6 +122,27 @@ async fn own_words_stand_in_the_owners_name_where_that_is_set_up() {
 }
 
 #[tokio::test]
+async fn what_a_token_without_a_device_said_is_said_once_over_a_restart_of_the_homeserver() {
+    let scene = Scene::start().await;
+    let own = ("matrix".into(), format!("token/{ALICE}"));
+    scene.double.state().notes.insert(own, bytes::Bytes::from(format!("token of {ALICE}")));
+    let room_id = scene.open_group().await;
+    // A homeserver remembers the transaction ids of such a token in its memory alone.
+    let mut delivery = scene.delivery(post("g1", "2", Author::Owner, Body::text("from my phone")));
+    scene.stub().fault("/send/m.room.message", Fault::LoseAnswer);
+    scene.hand(&delivery).await;
+    assert!(matches!(scene.outcome(delivery.id, 0).await, Outcome::TryLater { .. }));
+    scene.stub().restart();
+    delivery.attempt = 2;
+    scene.hand(&delivery).await;
+    assert!(matches!(scene.outcome(delivery.id, 1).await, Outcome::Sent { .. }));
+    let said: Vec<_> =
+        scene.stub().texts(&room_id).into_iter().filter(|(_, text)| text == "from my phone").collect();
+    assert_eq!(said, [(ALICE.to_owned(), "from my phone".to_owned())]);
+    scene.end().await;
+}
+
+#[tokio::test]
 async fn own_words_are_the_own_ghosts_where_nothing_better_is_set_up() {
     let scene = Scene::start().await;
     let room_id = scene.open_group().await;

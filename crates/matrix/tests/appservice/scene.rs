@@ -32,6 +32,7 @@ pub(crate) fn config(stub: &Stub, homeserver: SocketAddr) -> MatrixConfig {
             first_pause: Duration::from_millis(10),
             longest_pause: Duration::from_millis(100),
             catch_up: Duration::from_secs(300),
+            catch_up_soonest: Duration::from_secs(300),
         },
         on_bound: Some(Arc::new(move |address| told.set_bridge(address))),
         ..MatrixConfig::new("matrix".into(), format!("http://{homeserver}").parse().unwrap(), DOMAIN, listen)

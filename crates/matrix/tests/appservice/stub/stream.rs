@@ -30,6 +30,10 @@ fn passes(filter: &Value, event: &Value) -> bool {
 }
 
 pub(super) fn sync(world: &mut World, q: &Question<'_>) -> Answer {
+    // Not implemented for the one user that the registration names. Source: the Matrix notes, section 4, item 6.
+    if q.user.starts_with("@_wechat_unused") {
+        return no(500, "M_UNKNOWN", "Internal server error");
+    }
     let next_batch = format!("s{}", world.position());
     let since = match position(q, "since") {
         Some(Err(no)) => return no,
@@ -40,7 +44,8 @@ pub(super) fn sync(world: &mut World, q: &Question<'_>) -> Answer {
         }
         None => return (200, json!({ "next_batch": next_batch })),
     };
-    let filter = &filter(q)["room"]["timeline"];
+    let room_filter = &filter(q)["room"];
+    let (filter, marks) = (&room_filter["timeline"], &room_filter["ephemeral"]);
     let limit = usize::try_from(filter["limit"].as_u64().unwrap_or(10)).unwrap();
     let (mut join, mut invite) = (serde_json::Map::new(), serde_json::Map::new());
     for (room_id, room) in &world.rooms {
@@ -54,9 +59,12 @@ pub(super) fn sync(world: &mut World, q: &Question<'_>) -> Answer {
                     event
                 });
                 let events: Vec<Value> = newest.collect();
-                if !events.is_empty() {
+                let read = room.marks.iter().filter(|(place, mark)| *place > since && passes(marks, mark));
+                let read: Vec<&Value> = read.map(|(_, mark)| mark).collect();
+                if !events.is_empty() || !read.is_empty() {
                     let timeline = json!({ "limited": new.len() > limit, "events": events });
-                    join.insert(room_id.clone(), json!({ "timeline": timeline }));
+                    let joined = json!({ "timeline": timeline, "ephemeral": { "events": read } });
+                    join.insert(room_id.clone(), joined);
                 }
             }
             Some("invite") => {
