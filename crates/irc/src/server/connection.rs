@@ -1,7 +1,7 @@
 //! One socket: reads lines, writes what the queue holds, sees silence.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
@@ -138,6 +138,8 @@ where
         bucket: shared.config.limits.flood.map(Bucket::new),
         asked: false,
     };
+    // Where to say that the connection is gone, however it ends.
+    let inside: OnceLock<mpsc::Sender<Incoming>> = OnceLock::new();
     let reading = async {
         let registering = registration::register(shared, &mut reader, id, &mut place, is_secure);
         let registered = tokio::select! {
@@ -148,7 +150,9 @@ where
             }
         };
         match registered {
-            Ok(Some(Registered { session })) => reader.forward(id, &session).await,
+            Ok(Some(Registered { session })) => {
+                reader.forward(id, inside.get_or_init(|| session)).await;
+            }
             Ok(None) => {}
             Err(_) => reader.queue.close(b"ERROR :Closing link: registration timed out\r\n"),
         }
@@ -165,6 +169,12 @@ where
             }
         }
     }
+    if let Some(session) = inside.get() {
+        // A session that is gone needs no farewell.
+        let _ = session.send(Incoming::Gone(id)).await;
+    }
+    // Whoever sees the connection end finds it in no count any more.
+    drop(place);
     let _ = timeout(FAREWELL, write.shutdown()).await;
 }
 
@@ -275,8 +285,6 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> Reader<'_, S> {
             }
         };
         tracing::debug!(reason, "an IRC client is gone");
-        // A session that is gone needs no farewell.
-        let _ = session.send(Incoming::Gone(id)).await;
     }
 }
 
