@@ -33,6 +33,7 @@ mod registry;
 mod replay;
 mod roster;
 mod run;
+mod sasl;
 mod service;
 mod session;
 pub(crate) mod stamp;

@@ -10,6 +10,8 @@ mod chats;
 mod client;
 #[path = "served/commands.rs"]
 mod commands;
+#[path = "served/conformance.rs"]
+mod conformance;
 #[path = "served/history.rs"]
 mod history;
 #[path = "served/local.rs"]

@@ -4,6 +4,8 @@
 
 use std::borrow::Cow;
 
+use super::sasl::MECHANISMS;
+
 /// What one client switched on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Caps(u64);
@@ -51,13 +53,14 @@ caps! {
     BOUNCER_NOTIFY = 29, "soju.im/bouncer-networks-notify";
 }
 
-/// Another name of a capability, from before its specification was finished.
-const ALIASES: &[(&str, Caps)] = &[("draft/extended-monitor", Caps::EXTENDED_MONITOR)];
+/// Another name of a capability, from before its specification was finished or after.
+const ALIASES: &[(&str, Caps)] =
+    &[("draft/extended-monitor", Caps::EXTENDED_MONITOR), ("no-implicit-names", Caps::NO_IMPLICIT_NAMES)];
 
 /// What stands behind the name of a capability for clients that understand values.
 fn with_value(name: &str) -> Cow<'_, str> {
     match name {
-        "sasl" => "sasl=PLAIN".into(),
+        "sasl" => format!("{name}={MECHANISMS}").into(),
         "draft/multiline" => format!("{name}=max-bytes={MULTILINE_BYTES},max-lines={MULTILINE_LINES}").into(),
         name => name.into(),
     }

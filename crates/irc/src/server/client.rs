@@ -15,6 +15,7 @@ use super::multiline::OpenBatch;
 use super::queue::SendQueue;
 use super::registry::ClientId;
 use super::roster::ChannelIx;
+use super::sasl::Sasl;
 
 /// A client in a steady stream has no pause: it is asked this long after the first line.
 const CONFIRM_LATEST: Duration = Duration::from_secs(1);
@@ -71,6 +72,7 @@ pub(super) struct Client {
     pub(super) unasked: Option<(Instant, Instant)>,
     /// Nicks it watches: folded form and spelling.
     pub(super) monitored: BTreeMap<String, String>,
+    pub(super) sasl: Sasl,
     pub(super) held: Option<Held>,
     /// A message in several lines that the client is sending.
     pub(super) open_batch: Option<OpenBatch>,
@@ -164,6 +166,7 @@ mod tests {
             confirmed_seq: 0,
             unasked: None,
             monitored: BTreeMap::new(),
+            sasl: Sasl::default(),
             held: None,
             open_batch: None,
             capture: None,

@@ -30,7 +30,7 @@ use log::{Log, Logs};
 pub(super) use moderate::KICK_BYTES;
 pub(super) use modes::{MAX_BANS, MAX_CHANGES};
 use modes::{Modes, Status};
-pub(super) use talk::saying as talk_of;
+pub(super) use talk::{saying as talk_of, status_target};
 
 /// The host of everybody who is connected here: where somebody sits is nobody's business.
 pub(super) const HOST: &str = "wxgate";

@@ -36,6 +36,11 @@ impl<'a> Reference<'a> {
     }
 }
 
+/// A reference of a kind that does not exist here. Source: IRCv3 draft/chathistory, INVALID_MSGREFTYPE.
+fn is_odd_kind(reference: &str) -> bool {
+    reference.split_once('=').is_some_and(|(kind, _)| !matches!(kind, "msgid" | "timestamp"))
+}
+
 /// Which part of a history is wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Wanted<'a> {
@@ -82,6 +87,12 @@ impl Session {
         };
         let limit = if limit == 0 { MAX_MESSAGES } else { limit.min(MAX_MESSAGES) };
         let Some(wanted) = wanted(&word, references) else {
+            let odd = references.iter().find(|reference| is_odd_kind(reference));
+            if let (Some(odd), false) = (odd, word == "TARGETS") {
+                let text = "References are msgid and timestamp";
+                let name = params.first().copied().unwrap_or("");
+                return self.history_fails(turn, "INVALID_MSGREFTYPE", &[&word, name, odd], text);
+            }
             let text = "A reference is msgid=… or timestamp=…";
             return self.history_fails(turn, "INVALID_PARAMS", &[&word], text);
         };

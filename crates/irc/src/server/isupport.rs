@@ -3,7 +3,7 @@
 use super::config::{Guests, IrcServerConfig, LocalChannels};
 use super::hall::{KICK_BYTES, MAX_BANS, MAX_CHANGES, TOPIC_BYTES};
 use super::history::MAX_MESSAGES;
-use super::names::{CHANNEL_BYTES, NICK_BYTES, USER_BYTES};
+use super::names::{CHANNEL_BYTES, NICK_BYTES, REALNAME_BYTES, USER_BYTES};
 
 /// Tokens on one line. Source: Modern IRC, "RPL_ISUPPORT".
 const TOKENS: usize = 13;
@@ -36,7 +36,11 @@ pub(super) fn lines(config: &IrcServerConfig) -> Vec<String> {
         "BOT=B".into(),
         "AWAYLEN=200".into(),
         format!("USERLEN={USER_BYTES}"),
+        format!("NAMELEN={REALNAME_BYTES}"),
     ];
+    if config.local_channels != LocalChannels::Off {
+        tokens.push("STATUSMSG=@%+".into());
+    }
     if config.guests == Guests::Off {
         tokens.push("draft/ACCOUNTREQUIRED".into());
     }

@@ -98,6 +98,7 @@ impl Session {
 
     /// True for a channel or a user of the gateway itself. What is of the account comes first.
     pub(super) fn is_local(&self, name: &str) -> bool {
+        let name = super::hall::status_target(name).map_or(name, |(_, channel)| channel);
         if self.local.is_none() || self.is_service(name) || self.target(name).is_some() {
             return false;
         }

@@ -5,11 +5,15 @@ use wxgate_contract::{Batch, ChatKey, Note, Timestamp};
 
 use super::caps::Caps;
 use super::commands::Turn;
+use super::names;
 use super::registry::{ClientId, ReadMark};
 use super::roster::ChannelIx;
 use super::session::Session;
 use super::stamp;
 use crate::wire::message::Line;
+
+/// Marks beyond which nobody who is not there gets one. Chosen: more chats than anybody has.
+const MAX_MARKS: usize = 20_000;
 
 /// What the mark of a local channel is kept under.
 fn local_key(name: &str) -> ChatKey {
@@ -105,8 +109,10 @@ impl Session {
             let local = self.is_local(name) && self.local_who_has(name);
             return local.then(|| local_key(name));
         }
-        // The service and oneself are windows too, in this session's memory.
-        self.who_is(name).map(|who| ChatKey::new(format!("nick/{}", crate::wire::casemap::fold(&who.nick))))
+        // The service, oneself and whoever is not there now are windows too, in this session's memory.
+        let is_known =
+            self.who_is(name).is_some() || (names::is_valid_nick(name) && self.marks.len() < MAX_MARKS);
+        is_known.then(|| ChatKey::new(format!("nick/{}", crate::wire::casemap::fold(name))))
     }
 
     /// Of a local channel, between JOIN and the end of NAMES.

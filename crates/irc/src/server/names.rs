@@ -13,6 +13,8 @@ pub(super) const NICK_BYTES: usize = 48;
 /// Longest channel name in bytes. Chosen; announced as CHANNELLEN.
 pub(super) const CHANNEL_BYTES: usize = 64;
 
+/// Longest real name. Chosen; announced as NAMELEN.
+pub(super) const REALNAME_BYTES: usize = 200;
 /// Longest user part. Chosen; announced as USERLEN.
 pub(super) const USER_BYTES: usize = 10;
 
@@ -36,6 +38,19 @@ pub(super) fn guest_user(username: &str) -> String {
     let fits = |c: &char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
     let kept: String = username.chars().filter(fits).take(USER_BYTES - 1).collect();
     if kept.is_empty() { "~guest".to_owned() } else { format!("~{kept}") }
+}
+
+/// The user part of somebody who logged in: what the client says, else from the name of the login.
+pub(super) fn own_user(username: &str, login: &str) -> String {
+    let fits = |c: &char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    let kept: String = username.chars().filter(fits).take(USER_BYTES).collect();
+    if kept.is_empty() { user_part(login) } else { kept }
+}
+
+/// `text` up to so many bytes, cut between characters.
+pub(super) fn cut_text(text: &str, max_bytes: usize) -> &str {
+    let end = (0..=max_bytes.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+    text.get(..end).unwrap_or(text)
 }
 
 /// A nick from a display name. Idempotent; never empty.

@@ -4,11 +4,9 @@
 
 use std::sync::Arc;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{mpsc, oneshot};
-use wxgate_contract::{Command, CommandError, UserName};
+use wxgate_contract::UserName;
 
 use super::caps::{CapEffect, Caps, Negotiation};
 use super::commands;
@@ -16,20 +14,13 @@ use super::config::Guests;
 use super::connection::{Place, Read, Reader};
 use super::names;
 use super::registry::{Arrival, ClientId, Incoming, Refusal, SessionKey, Shared};
+use super::sasl::{self, Login, MECHANISMS, Sasl, Step};
 use crate::wire::casemap::is_same;
 use crate::wire::message::{BadLine, Line, Message};
 use crate::wire::numeric as n;
 
-/// A piece of SASL data; exactly this many bytes mean that more follows. Source: IRCv3 sasl-3.1.
-const SASL_PIECE_BYTES: usize = 400;
-/// All pieces together: a name and a password are never longer. Chosen.
-const MAX_SASL_BYTES: usize = 4096;
-/// Wrong passwords on one connection. Chosen.
-const MAX_FAILURES: u32 = 3;
 /// Longest away text; announced as AWAYLEN.
 const MAX_AWAY_CHARS: usize = 200;
-/// Longest real name kept. Chosen.
-const MAX_REALNAME_CHARS: usize = 100;
 
 /// A client that is inside.
 pub(super) struct Registered {
@@ -52,11 +43,10 @@ pub(super) async fn register<S: AsyncRead + AsyncWrite + Send + Unpin>(
         nick: None,
         user: None,
         password: None,
-        sasl: None,
+        sasl: Sasl::default(),
         login: None,
         away: None,
         bound: None,
-        failures: 0,
     };
     loop {
         let line = match reader.next().await {
@@ -103,32 +93,6 @@ pub(super) fn bad_text(server: &str, line: &str, label: Option<&str>) -> String 
     answer.last("The line is not UTF-8 and was dropped").build()
 }
 
-/// Who logged in, and to what.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Login {
-    user: UserName,
-    account: Option<String>,
-    client: String,
-}
-
-impl Login {
-    /// `user`, `user/account`, `user@client`, `user/account@client`.
-    fn parse(text: &str) -> Self {
-        let (rest, client) = text.split_once('@').unwrap_or((text, ""));
-        let (user, account) =
-            rest.split_once('/').map_or((rest, None), |(user, account)| (user, Some(account)));
-        Self {
-            user: UserName::from(user),
-            account: account.filter(|name| !name.is_empty()).map(str::to_owned),
-            client: client
-                .chars()
-                .filter(|c| c.is_alphanumeric() || matches!(c, '-' | '_' | '.'))
-                .take(32)
-                .collect(),
-        }
-    }
-}
-
 struct Desk<'a> {
     shared: &'a Arc<Shared>,
     queue: Arc<super::queue::SendQueue>,
@@ -138,14 +102,12 @@ struct Desk<'a> {
     /// User name and real name.
     user: Option<(String, String)>,
     password: Option<String>,
-    /// What came of an AUTHENTICATE that is under way.
-    sasl: Option<String>,
+    sasl: Sasl,
     login: Option<Login>,
     /// Source: IRCv3 draft/pre-away.
     away: Option<String>,
     /// The account that the client binds. Source: soju.im/bouncer-networks.
     bound: Option<String>,
-    failures: u32,
 }
 
 /// How far a client came.
@@ -180,12 +142,12 @@ impl Desk<'_> {
         let word = message.command.to_ascii_uppercase();
         let first = message.param(0);
         match (word.as_str(), first) {
-            ("CAP", _) => self.cap(message.params()),
+            ("CAP", Some(_)) => self.cap(message.params()),
             ("NICK", nick) => self.set_nick(nick.unwrap_or("")),
             ("USER", _) => self.set_user(message.params()),
             ("PASS", Some(password)) => self.password = Some(password.to_owned()),
             ("AUTHENTICATE", Some(data)) => self.authenticate(data).await,
-            ("PASS" | "AUTHENTICATE", None) => {
+            ("CAP" | "PASS" | "AUTHENTICATE", None) => {
                 self.numeric(n::ERR_NEEDMOREPARAMS, &format!("{word} :Not enough parameters"));
             }
             ("PING", Some(token)) => {
@@ -220,7 +182,7 @@ impl Desk<'_> {
             CapEffect::Hold => self.is_held = true,
             CapEffect::Release => {
                 self.is_held = false;
-                if self.sasl.take().is_some() {
+                if self.sasl.abort() {
                     self.numeric(n::ERR_SASLABORTED, ":SASL authentication aborted");
                 }
             }
@@ -249,10 +211,11 @@ impl Desk<'_> {
         let (Some(user), Some(realname)) = (params.first(), params.get(3)) else {
             return self.numeric(n::ERR_NEEDMOREPARAMS, "USER :Not enough parameters");
         };
-        if user.is_empty() {
+        // Source: Modern IRC, "USER message": neither of the two may be empty.
+        if user.is_empty() || realname.is_empty() {
             return self.numeric(n::ERR_NEEDMOREPARAMS, "USER :Not enough parameters");
         }
-        let realname = realname.chars().take(MAX_REALNAME_CHARS).collect();
+        let realname = names::cut_text(realname, names::REALNAME_BYTES).to_owned();
         self.user = Some(((*user).to_owned(), realname));
     }
 
@@ -260,85 +223,35 @@ impl Desk<'_> {
         if self.login.is_some() {
             return self.numeric(n::ERR_SASLALREADY, ":You have already authenticated using SASL");
         }
-        if data == "*" {
-            self.sasl = None;
-            return self.numeric(n::ERR_SASLABORTED, ":SASL authentication aborted");
-        }
-        if data.len() > SASL_PIECE_BYTES {
-            self.sasl = None;
-            return self.numeric(n::ERR_SASLTOOLONG, ":SASL message too long");
-        }
-        let Some(collected) = &mut self.sasl else {
-            if data.eq_ignore_ascii_case("PLAIN") {
-                self.sasl = Some(String::new());
-                return self.say("AUTHENTICATE +");
+        match self.sasl.line(self.shared, data).await {
+            Step::Collecting => {}
+            Step::Say(line) => self.say(&line),
+            Step::Aborted => self.numeric(n::ERR_SASLABORTED, ":SASL authentication aborted"),
+            Step::TooLong => self.numeric(n::ERR_SASLTOOLONG, ":SASL message too long"),
+            Step::NoMechanism => {
+                self.numeric(n::RPL_SASLMECHS, &format!("{MECHANISMS} :are available SASL mechanisms"));
+                self.numeric(n::ERR_SASLFAIL, ":SASL authentication failed");
             }
-            self.numeric(n::RPL_SASLMECHS, "PLAIN :are available SASL mechanisms");
-            return self.numeric(n::ERR_SASLFAIL, ":SASL authentication failed");
-        };
-        if data != "+" {
-            collected.push_str(data);
-        }
-        if collected.len() > MAX_SASL_BYTES {
-            self.sasl = None;
-            return self.numeric(n::ERR_SASLTOOLONG, ":SASL message too long");
-        }
-        if data.len() == SASL_PIECE_BYTES {
-            return;
-        }
-        let collected = self.sasl.take().unwrap_or_default();
-        match self.check_plain(&collected).await {
-            Ok(login) => {
-                let nick = self.nick.clone().unwrap_or_else(|| "*".to_owned());
-                let user = names::user_part(login.user.as_str());
-                let account = Line::new().command("").param(login.user.as_str()).build();
-                let account = account.trim();
-                let rest = format!("{nick}!{user}@wxgate {account} :You are now logged in as {account}");
-                self.numeric(n::RPL_LOGGEDIN, &rest);
-                self.numeric(n::RPL_SASLSUCCESS, ":SASL authentication successful");
-                self.login = Some(login);
-            }
-            Err(why) => {
+            Step::In(login) => self.logged_in(login),
+            Step::Failed(why) => {
                 self.numeric(n::ERR_SASLFAIL, &format!(":SASL authentication failed: {why}"));
-                self.failed();
+                if self.sasl.is_hopeless() {
+                    self.end("too many failed logins");
+                }
             }
         }
     }
 
-    async fn check_plain(&self, collected: &str) -> Result<Login, String> {
-        let malformed = || "the data is not that of PLAIN".to_owned();
-        let bytes = STANDARD.decode(collected).map_err(|_| malformed())?;
-        let text = String::from_utf8(bytes).map_err(|_| malformed())?;
-        let mut parts = text.split('\0');
-        let (Some(authzid), Some(authcid), Some(password), None) =
-            (parts.next(), parts.next(), parts.next(), parts.next())
-        else {
-            return Err(malformed());
-        };
-        if !authzid.is_empty() && authzid != authcid {
-            return Err("acting for somebody else is not possible".to_owned());
-        }
-        self.check(Login::parse(authcid), password).await
-    }
-
-    async fn check(&self, login: Login, password: &str) -> Result<Login, String> {
-        let command = Command::Authenticate { user: login.user.clone(), password: password.to_owned() };
-        match self.shared.control.run(None, command).await {
-            Ok(_) => Ok(login),
-            Err(CommandError::Denied) => {
-                // Guessing is slow: with few unregistered connections per address.
-                tokio::time::sleep(self.shared.config.limits.failed_login_pause).await;
-                Err("wrong user or password".to_owned())
-            }
-            Err(error) => Err(error.to_string()),
-        }
-    }
-
-    fn failed(&mut self) {
-        self.failures += 1;
-        if self.failures >= MAX_FAILURES {
-            self.end("too many failed logins");
-        }
+    fn logged_in(&mut self, login: Login) {
+        let nick = self.nick.clone().unwrap_or_else(|| "*".to_owned());
+        let username = self.user.as_ref().map_or("", |(user, _)| user.as_str());
+        let user = names::own_user(username, login.user.as_str());
+        let account = Line::new().command("").param(login.user.as_str()).build();
+        let account = account.trim();
+        let rest = format!("{nick}!{user}@wxgate {account} :You are now logged in as {account}");
+        self.numeric(n::RPL_LOGGEDIN, &rest);
+        self.numeric(n::RPL_SASLSUCCESS, ":SASL authentication successful");
+        self.login = Some(login);
     }
 
     /// The login of a client without SASL: `PASS user/account@client:password`, or a plain password
@@ -349,14 +262,14 @@ impl Desk<'_> {
         };
         let mut why = "wrong user or password".to_owned();
         if let Some((login, password)) = given.split_once(':') {
-            match self.check(Login::parse(login), password).await {
+            match sasl::check(self.shared, Login::parse(login), password).await {
                 Ok(login) => return Ok(login),
                 Err(error) => why = error,
             }
         } else {
             let user = self.user.as_ref().map(|(user, _)| user.as_str());
             for name in user.into_iter().chain(self.nick.as_deref()) {
-                match self.check(Login::parse(name), given).await {
+                match sasl::check(self.shared, Login::parse(name), given).await {
                     Ok(login) => return Ok(login),
                     Err(error) => why = error,
                 }
@@ -531,21 +444,5 @@ impl Desk<'_> {
             },
         };
         Ok(SessionKey { user: login.user.clone(), account, guest: None })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_login_names_user_account_and_client() {
-        let parts = |text: &str| {
-            let login = Login::parse(text);
-            (login.user.to_string(), login.account.unwrap_or_default(), login.client)
-        };
-        assert_eq!(parts("ann"), ("ann".into(), String::new(), String::new()));
-        assert_eq!(parts("ann/work@phone"), ("ann".into(), "work".into(), "phone".into()));
-        assert_eq!(parts("ann@ph/one"), ("ann".into(), String::new(), "phone".into()));
     }
 }

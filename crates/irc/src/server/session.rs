@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 use wxgate_contract::{
     Attachment, Batch, ChatKey, FarError, FeedEvent, Health, HistoryRange, NetworkId, Note, Question,
-    RemoteId, Timestamp,
+    RemoteId, Timestamp, UserName,
 };
 
 use super::client::{Client, Mode};
@@ -19,6 +19,7 @@ use super::names;
 use super::registration::bad_text;
 use super::registry::{Arrival, ClientId, Incoming, Lag, Refusal, SessionKey, Shared};
 use super::roster::Roster;
+use super::sasl::Sasl;
 use crate::wire::casemap::is_same;
 use crate::wire::message::Message;
 
@@ -84,6 +85,10 @@ pub(super) struct Session {
     is_over: bool,
     /// The user part of the own prefix.
     user: String,
+    /// The most people that LUSERS told of.
+    most_people: usize,
+    /// A guest who said later who they are.
+    pub(super) known_as: Option<UserName>,
     /// Oneself among the users of the gateway.
     pub(super) local: Option<UserId>,
     pub(super) realname: String,
@@ -147,6 +152,8 @@ impl Session {
         let account = key.account.clone().unwrap_or_else(|| NetworkId::from("none"));
         Self {
             user: names::user_part(key.user.as_str()),
+            most_people: 0,
+            known_as: None,
             local: None,
             is_over: false,
             shared,
@@ -276,9 +283,10 @@ impl Session {
             self.roster.reserve(&[service, &self.nick]);
             self.realname.clone_from(&arrival.realname);
             self.away.clone_from(&arrival.away);
-            if self.key.guest.is_some() {
-                self.user = names::guest_user(&arrival.username);
-            }
+            self.user = match self.key.guest {
+                Some(_) => names::guest_user(&arrival.username),
+                None => names::own_user(&arrival.username, self.key.user.as_str()),
+            };
             if !self.enter_hall() {
                 // A connection that is gone needs no answer.
                 let _ = arrival.taken.send(Err(Refusal::NickInUse));
@@ -302,6 +310,7 @@ impl Session {
             confirmed_seq: 0,
             unasked: None,
             monitored: BTreeMap::new(),
+            sasl: Sasl::default(),
             held: None,
             open_batch: None,
             capture: None,
@@ -548,7 +557,10 @@ impl Session {
 
     /// Whom one is logged in as; `None` for guests.
     pub(super) fn account_name(&self) -> Option<&str> {
-        self.key.guest.is_none().then(|| self.key.user.as_str())
+        match self.key.guest {
+            Some(_) => self.known_as.as_ref().map(UserName::as_str),
+            None => Some(self.key.user.as_str()),
+        }
     }
 
     pub(super) fn service_prefix(&self) -> String {

@@ -32,7 +32,7 @@ async fn own_lines_from_the_phone_appear_as_each_client_understands() {
     for client in [&mut aware, &mut plain] {
         let line = client.until("PRIVMSG").await.pop().unwrap();
         assert!(
-            line.starts_with(":ann!u") && line.ends_with("@wxgate PRIVMSG #家 :from the phone"),
+            line.starts_with(":ann!ann@") && line.ends_with("@wxgate PRIVMSG #家 :from the phone"),
             "{line}"
         );
     }

@@ -375,38 +375,83 @@ pub(super) fn invite(session: &mut Session, turn: &Turn<'_>) {
     }
 }
 
+/// One channel and several people, or as many channels as people. Source: RFC 2812, "Kick command".
 pub(super) fn kick(session: &mut Session, turn: &Turn<'_>) {
-    if session.is_local(turn.param(0)) {
-        let (name, reason) = (turn.param(0), turn.param(2));
-        session.on_floor(turn.client, |floor| {
-            for nick in turn.param(1).split(',').filter(|nick| !nick.is_empty()).take(MAX_KICKED) {
-                floor.kick(name, nick, reason);
-            }
-        });
-        return;
+    let words = |at: usize| turn.param(at).split(',').filter(|word| !word.is_empty());
+    let (channels, nicks) = (words(0).count(), words(1).count());
+    if nicks > MAX_KICKED {
+        let rest = format!("{} :Too many targets", shown(turn.param(1)));
+        return session.numeric(turn.client, n::ERR_TOOMANYTARGETS, &rest);
     }
-    let Some(ix) = find(session, turn, turn.param(0)) else { return };
+    if channels == 0 || nicks == 0 || (channels > 1 && channels != nicks) {
+        return session.numeric(turn.client, n::ERR_NEEDMOREPARAMS, "KICK :Not enough parameters");
+    }
+    let mut names: Vec<&str> = words(0).collect();
+    names.resize(nicks, names.first().copied().unwrap_or_default());
+    for (name, nick) in names.into_iter().zip(words(1)) {
+        if session.is_local(name) {
+            session.on_floor(turn.client, |floor| floor.kick(name, nick, turn.param(2)));
+        } else {
+            kick_member(session, turn, name, nick);
+        }
+    }
+}
+
+/// Of a WeChat group.
+fn kick_member(session: &mut Session, turn: &Turn<'_>, name: &str, nick: &str) {
+    let Some(ix) = find(session, turn, name) else { return };
     let name = session.channel_name(ix);
     if !is_joined(session, ix) {
         let rest = format!("{name} :You're not on that channel");
         return session.numeric(turn.client, n::ERR_NOTONCHANNEL, &rest);
     }
-    for nick in turn.param(1).split(',').filter(|nick| !nick.is_empty()) {
-        let Some(who) = session.who_is(nick) else {
-            let rest = format!("{} :No such nick/channel", shown(nick));
-            session.numeric(turn.client, n::ERR_NOSUCHNICK, &rest);
-            continue;
-        };
-        let is_member =
-            who.person.map_or(is_same(nick, &session.nick), |p| session.roster.membership(ix, p).is_some());
-        let is_owned = session.roster.channel(ix).is_some_and(|channel| channel.is_owned);
-        if let (true, true, Some(person)) = (is_member, is_owned, who.person) {
-            session.remove(turn, person, ix, turn.param(2));
-        } else if is_member {
-            not_owner(session, turn, &name);
-        } else {
-            let rest = format!("{} {name} :They aren't on that channel", shown(nick));
-            session.numeric(turn.client, n::ERR_USERNOTINCHANNEL, &rest);
+    let Some(who) = session.who_is(nick) else {
+        let rest = format!("{} :No such nick/channel", shown(nick));
+        return session.numeric(turn.client, n::ERR_NOSUCHNICK, &rest);
+    };
+    let is_member =
+        who.person.map_or(is_same(nick, &session.nick), |p| session.roster.membership(ix, p).is_some());
+    let is_owned = session.roster.channel(ix).is_some_and(|channel| channel.is_owned);
+    if let (true, true, Some(person)) = (is_member, is_owned, who.person) {
+        session.remove(turn, person, ix, turn.param(2));
+    } else if is_member {
+        not_owner(session, turn, &name);
+    } else {
+        let rest = format!("{} {name} :They aren't on that channel", shown(nick));
+        session.numeric(turn.client, n::ERR_USERNOTINCHANNEL, &rest);
+    }
+}
+
+/// `RENAME #old #new [:reason]`: of a group it is the title. Source: IRCv3 draft/channel-rename.
+pub(super) fn rename(session: &mut Session, turn: &Turn<'_>) {
+    let (old, new) = (turn.param(0), turn.param(1));
+    let fails = |session: &mut Session, code: &str, text: &str| {
+        session.fails(turn.client, "RENAME", code, &[old, new], text);
+    };
+    if session.is_local(old) {
+        if !session.shared.config.is_local_name(new) {
+            return fails(session, "CANNOT_RENAME", "This is no name of a local channel");
         }
+        if session.target(new).is_some() {
+            return fails(session, "CHANNEL_NAME_IN_USE", "One of your groups has this name");
+        }
+        let renamed = session.on_floor(turn.client, |floor| floor.rename_channel(old, new, turn.param(2)));
+        if let Some(Err(Some((code, text)))) = renamed {
+            fails(session, code, text);
+        }
+        return;
+    }
+    let Some(ix) = find(session, turn, old) else { return };
+    let name = session.channel_name(ix);
+    if !is_joined(session, ix) {
+        let rest = format!("{name} :You're not on that channel");
+        return session.numeric(turn.client, n::ERR_NOTONCHANNEL, &rest);
+    }
+    if !session.roster.channel(ix).is_some_and(|channel| channel.is_owned) {
+        return not_owner(session, turn, &name);
+    }
+    match new.strip_prefix('#').filter(|title| !title.is_empty()) {
+        Some(title) => session.retitle(turn, ix, title),
+        None => fails(session, "CANNOT_RENAME", "The name of a group begins with #"),
     }
 }

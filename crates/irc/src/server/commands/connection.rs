@@ -3,6 +3,8 @@
 use crate::server::caps::{CapEffect, Caps};
 use crate::server::commands::Turn;
 use crate::server::names;
+use crate::server::registry::ClientId;
+use crate::server::sasl::{Login, MECHANISMS, Step};
 use crate::server::session::{Session, one_line};
 use crate::wire::casemap::{fold, is_same};
 use crate::wire::message::Line;
@@ -10,15 +12,50 @@ use crate::wire::numeric as n;
 
 /// Longest away text; announced as AWAYLEN.
 const AWAY_CHARS: usize = 200;
-/// Longest real name. Chosen.
-const REALNAME_CHARS: usize = 100;
 
 pub(super) fn already(session: &mut Session, turn: &Turn<'_>) {
     session.numeric(turn.client, n::ERR_ALREADYREGISTERED, ":You may not reregister");
 }
 
-pub(super) fn authenticate(session: &mut Session, turn: &Turn<'_>) {
-    session.numeric(turn.client, n::ERR_SASLALREADY, ":You have already authenticated using SASL");
+/// A guest may still say who they are; everybody else has.
+pub(super) async fn authenticate(session: &mut Session, turn: &Turn<'_>) {
+    let (id, shared) = (turn.client, std::sync::Arc::clone(&session.shared));
+    if session.account_name().is_some() {
+        return session.numeric(id, n::ERR_SASLALREADY, ":You have already authenticated using SASL");
+    }
+    let Some(client) = session.clients.get_mut(&id) else { return };
+    match client.sasl.line(&shared, turn.param(0)).await {
+        Step::Collecting => {}
+        Step::Say(line) => session.to(id, &line),
+        Step::Aborted => session.numeric(id, n::ERR_SASLABORTED, ":SASL authentication aborted"),
+        Step::TooLong => session.numeric(id, n::ERR_SASLTOOLONG, ":SASL message too long"),
+        Step::NoMechanism => {
+            session.numeric(id, n::RPL_SASLMECHS, &format!("{MECHANISMS} :are available SASL mechanisms"));
+            session.numeric(id, n::ERR_SASLFAIL, ":SASL authentication failed");
+        }
+        Step::In(login) => identify(session, id, login),
+        Step::Failed(why) => {
+            session.numeric(id, n::ERR_SASLFAIL, &format!(":SASL authentication failed: {why}"));
+            let client = session.clients.get_mut(&id);
+            if client.is_some_and(|client| client.sasl.is_hopeless()) {
+                let line = b"ERROR :Closing link: too many failed logins\r\n";
+                session.clients.get(&id).into_iter().for_each(|client| client.queue.close(line));
+            }
+        }
+    }
+}
+
+/// The guest is known from now on. Chats of an account are another session's: they need a login from the
+/// beginning.
+fn identify(session: &mut Session, id: ClientId, login: Login) {
+    let account = login.user.as_str().to_owned();
+    let prefix = session.own_prefix();
+    let rest = format!("{prefix} {account} :You are now logged in as {account}");
+    session.numeric(id, n::RPL_LOGGEDIN, &rest);
+    session.numeric(id, n::RPL_SASLSUCCESS, ":SASL authentication successful");
+    session.on_floor(id, |floor| floor.identify(&account));
+    session.known_as = Some(login.user);
+    session.service_says(id, "to see your chats, connect anew and log in before the registration ends");
 }
 
 pub(super) fn cap(session: &mut Session, turn: &Turn<'_>) {
@@ -112,7 +149,7 @@ pub(super) fn nick(session: &mut Session, turn: &Turn<'_>) {
 pub(super) fn setname(session: &mut Session, turn: &Turn<'_>) {
     let server = session.shared.config.server_name.clone();
     let realname = one_line(turn.param(0));
-    if realname.is_empty() || realname.chars().count() > REALNAME_CHARS {
+    if realname.is_empty() || realname.len() > names::REALNAME_BYTES {
         let line = format!(":{server} FAIL SETNAME INVALID_REALNAME :Real name is not valid");
         return session.to(turn.client, &line);
     }
@@ -126,6 +163,11 @@ pub(super) fn setname(session: &mut Session, turn: &Turn<'_>) {
 
 pub(super) fn away(session: &mut Session, turn: &Turn<'_>) {
     let text: String = one_line(turn.param(0)).chars().take(AWAY_CHARS).collect();
+    let may_be_idle = session.clients.get(&turn.client).is_some_and(|client| client.has(Caps::PRE_AWAY));
+    if may_be_idle && text == "*" {
+        // Nobody sits in front of this client; where they are it does not know. Source: IRCv3 draft/pre-away.
+        return session.numeric(turn.client, n::RPL_NOWAWAY, ":You have been marked as being away");
+    }
     let is_away = !text.is_empty();
     session.away = is_away.then_some(text);
     let away = session.away.clone();

@@ -24,11 +24,34 @@ pub(super) fn motd(session: &mut Session, turn: &Turn<'_>) {
     }
 }
 
-/// This server, and no other.
+/// There is no other server, and so no link to tell of.
 pub(super) fn links(session: &mut Session, turn: &Turn<'_>) {
-    let server = session.shared.config.server_name.clone();
-    session.numeric(turn.client, n::RPL_LINKS, &format!("{server} {server} :0 wxgate, a gateway to WeChat"));
     session.numeric(turn.client, n::RPL_ENDOFLINKS, "* :End of /LINKS list");
+}
+
+/// Nobody is an operator of the server on IRC: it is run from its command line.
+pub(super) fn oper(session: &mut Session, turn: &Turn<'_>) {
+    session.numeric(turn.client, n::ERR_NOOPERHOST, ":No O-lines for your host");
+}
+
+pub(super) fn operators_only(session: &mut Session, turn: &Turn<'_>) {
+    session.numeric(turn.client, n::ERR_NOPRIVILEGES, ":Permission Denied- You're not an IRC operator");
+}
+
+/// `u` is for everybody, the rest is for operators of the server.
+pub(super) fn stats(session: &mut Session, turn: &Turn<'_>) {
+    let query = turn.param(0);
+    if query.is_empty() {
+        return session.numeric(turn.client, n::ERR_NEEDMOREPARAMS, "STATS :Not enough parameters");
+    }
+    if query == "u" {
+        let up = session.shared.clock.now().since(session.shared.started).as_secs();
+        let (days, hours, minutes, seconds) = (up / 86_400, up / 3600 % 24, up / 60 % 60, up % 60);
+        let rest = format!(":Server Up {days} days {hours}:{minutes:02}:{seconds:02}");
+        session.numeric(turn.client, n::RPL_STATSUPTIME, &rest);
+    }
+    let shown = Line::new().command("").param(query).build();
+    session.numeric(turn.client, n::RPL_ENDOFSTATS, &format!("{} :End of /STATS report", shown.trim()));
 }
 
 pub(super) fn lusers(session: &mut Session, turn: &Turn<'_>) {

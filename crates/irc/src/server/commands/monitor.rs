@@ -13,6 +13,9 @@ const LINE_BYTES: usize = 380;
 pub(super) fn monitor(session: &mut Session, turn: &Turn<'_>) {
     let id = turn.client;
     match turn.param(0).to_ascii_uppercase().as_str() {
+        "+" | "-" if turn.param(1).is_empty() => {
+            return session.numeric(id, n::ERR_NEEDMOREPARAMS, "MONITOR :Not enough parameters");
+        }
         "+" => add(session, turn),
         "-" => {
             let Some(client) = session.clients.get_mut(&id) else { return };

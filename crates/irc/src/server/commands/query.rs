@@ -58,7 +58,10 @@ impl Fields {
 pub(super) async fn who(session: &mut Session, turn: &Turn<'_>) {
     let mask = turn.param(0);
     let fields = Fields::parse(turn.param(1));
-    if session.is_local(mask) {
+    // Only operators of the server: there are none. Source: Modern IRC, "WHO message".
+    let wants_operators = turn.param(1).split('%').next().is_some_and(|flags| flags.contains('o'));
+    if wants_operators {
+    } else if session.is_local(mask) {
         local_who(session, turn, mask, fields.as_ref());
     } else if mask.starts_with(['#', '&']) {
         if let Some(ix) = session.roster.by_name(mask, session.shared.clock.now()) {

@@ -30,6 +30,10 @@ impl Entry {
     pub(in crate::server) fn lines(&self, caps: Caps, extra: &str) -> Vec<String> {
         match &self.said {
             Some(said) => said.lines(&self.event, caps, extra),
+            // Without tags nothing would be left of it.
+            None if self.event.body.starts_with("TAGMSG ") && !caps.has(Caps::MESSAGE_TAGS) => Vec::new(),
+            None if self.event.body.starts_with("RENAME ") && !caps.has(Caps::CHANNEL_RENAME) => Vec::new(),
+            None if self.event.body.starts_with("REDACT ") && !caps.has(Caps::REDACTION) => Vec::new(),
             None => vec![self.event.line(caps, extra)],
         }
     }
@@ -170,15 +174,11 @@ impl Floor<'_> {
         }
     }
 
-    /// Keeps a message to a user.
-    pub(super) fn log_query(&mut self, user: UserId, event: &Event, said: &Spoken) {
+    /// Keeps what was sent to a user.
+    pub(super) fn log_private(&mut self, user: UserId, event: &Event, said: Option<&Spoken>) {
         let (author, other) = (self.owner(self.act.me), self.owner(user));
-        let entry = Entry {
-            event: event.clone(),
-            said: Some(said.clone()),
-            author: author.clone(),
-            is_redacted: false,
-        };
+        let (event, said) = (event.clone(), said.cloned());
+        let entry = Entry { event, said, author: author.clone(), is_redacted: false };
         self.state.queries.push(author, other, entry);
     }
 

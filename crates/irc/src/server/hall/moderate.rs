@@ -1,8 +1,8 @@
 //! KICK and INVITE in local channels.
 
-use super::channels::cut;
 use super::{Event, Floor, shown};
 use crate::server::caps::Caps;
+use crate::server::names::cut_text;
 use crate::wire::numeric as n;
 
 /// Longest reason; announced as KICKLEN. Chosen.
@@ -31,7 +31,7 @@ impl Floor<'_> {
             return self.numeric(n::ERR_CHANOPRIVSNEEDED, &format!("{name} :You're not channel operator"));
         }
         let by = self.nick();
-        let reason = if reason.is_empty() { by.as_str() } else { cut(reason, KICK_BYTES) };
+        let reason = if reason.is_empty() { by.as_str() } else { cut_text(reason, KICK_BYTES) };
         let event = self.event(format!("KICK {name} {nick} :{reason}"));
         self.log_event(&folded, &event);
         self.tell_channel(&folded, &|caps| Some(event.line(caps, "")));

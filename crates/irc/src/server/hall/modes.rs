@@ -345,7 +345,9 @@ impl Floor<'_> {
             }
             (_, _, None) => self.numeric(n::ERR_NEEDMOREPARAMS, "MODE :Not enough parameters"),
             (_, _, Some(param)) => {
-                let rest = format!("{name} {mode} {} :Invalid mode parameter", shown(param));
+                // A key is a secret, also one that does not fit.
+                let param = if mode == 'k' { "*".to_owned() } else { shown(param) };
+                let rest = format!("{name} {mode} {param} :Invalid mode parameter");
                 self.numeric(n::ERR_INVALIDMODEPARAM, &rest);
             }
         }

@@ -35,6 +35,20 @@ impl Floor<'_> {
         true
     }
 
+    /// The acting user said who they are. Source: IRCv3 account-notify.
+    pub(in crate::server) fn identify(&mut self, account: &str) {
+        let me = self.act.me;
+        if let Some(user) = self.state.users.get_mut(&me) {
+            user.id.account = Some(account.to_owned());
+        }
+        let account = super::shown(account);
+        self.tell_neighbours(format!("ACCOUNT {account}"), Caps::ACCOUNT_NOTIFY);
+        let event = Event { msgid: String::new(), ..self.event(format!("ACCOUNT {account}")) };
+        if self.act.caps.has(Caps::ACCOUNT_NOTIFY) {
+            self.out.push(event.line(self.act.caps, ""));
+        }
+    }
+
     /// The user is gone: nobody of them is connected any more.
     pub(in crate::server) fn quit(&mut self, reason: &str) {
         let me = self.act.me;

@@ -93,12 +93,14 @@ impl Floor<'_> {
     pub(in crate::server) fn whois(&mut self, nick: &str, more: Vec<String>, facts: &[(u16, String)]) {
         let Some((id, user)) = self.state.find(nick) else { return };
         let (who, since, active) = (self.profile(user), user.since, user.active);
+        let is_invisible = user.is_invisible;
         let is_self = id == self.act.me;
         let with_all = self.act.caps.has(Caps::MULTI_PREFIX);
         let mut channels = more;
         for folded in &user.channels {
             let Some(channel) = self.state.channels.get(folded) else { continue };
-            if !channel.modes.secret || is_self || channel.members.contains_key(&self.act.me) {
+            let is_open = !channel.modes.secret && !is_invisible;
+            if is_open || is_self || channel.members.contains_key(&self.act.me) {
                 let status = channel.members.get(&id).copied().unwrap_or_default();
                 channels.push(format!("{}{}", status.shown(with_all), channel.name));
             }

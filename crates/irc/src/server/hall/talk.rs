@@ -1,8 +1,10 @@
 //! What local users say to each other.
 
+use super::modes::Status;
 use super::{Event, Floor, UserId, shown};
 use crate::server::caps::Caps;
 use crate::server::multiline::{BATCH_TYPE, CONCAT_TAG, Part};
+use crate::server::names::cut_text;
 use crate::wire::casemap::fold;
 use crate::wire::numeric as n;
 use crate::wire::split;
@@ -36,24 +38,40 @@ pub(in crate::server) fn saying<'a>(
 }
 
 impl Spoken {
+    /// How much of a line fits behind the sender's prefix.
+    fn budget(&self, event: &Event) -> usize {
+        split::budget(&event.prefix, self.verb, &self.target)
+    }
+
+    /// What was typed as one line stays one: where the prefix leaves no room for all of it, clients that
+    /// take several lines as one message get it whole and the others get what fits, as on every IRC
+    /// server. Source: Modern IRC, "Messages".
+    fn is_cut(&self, event: &Event) -> bool {
+        matches!(self.parts.as_slice(), [only] if only.text.len() > self.budget(event))
+    }
+
     /// The lines for a client. Only the first carries what belongs to the whole message.
     pub(super) fn lines(&self, event: &Event, caps: Caps, extra: &str) -> Vec<String> {
-        let budget = split::budget(&event.prefix, self.verb, &self.target);
+        let budget = self.budget(event);
         let (prefix, verb, target) = (&event.prefix, self.verb, &self.target);
-        if self.parts.len() > 1 && caps.takes_multiline() {
+        let is_cut = self.is_cut(event);
+        if (self.parts.len() > 1 || is_cut) && caps.takes_multiline() {
             let reference = format!("m{}", event.msgid);
             let opened = Event { body: format!("BATCH +{reference} {BATCH_TYPE} {target}"), ..event.clone() };
             let mut lines = vec![opened.line(caps, extra)];
-            lines.extend(self.parts.iter().map(|part| {
-                let concat = if part.is_concat { format!(";{CONCAT_TAG}") } else { String::new() };
-                format!("@batch={reference}{concat} :{prefix} {verb} {target} :{}", part.text)
+            lines.extend(self.parts.iter().flat_map(|part| fitted(part, budget)).map(|(text, is_concat)| {
+                let concat = if is_concat { format!(";{CONCAT_TAG}") } else { String::new() };
+                format!("@batch={reference}{concat} :{prefix} {verb} {target} :{text}")
             }));
             lines.push(format!(":{prefix} BATCH -{reference}"));
             return lines;
         }
         // Source: IRCv3 draft/multiline, "Fallback": blank lines are left out.
         let parts = self.parts.iter().filter(|part| self.parts.len() == 1 || !part.text.is_empty());
-        let pieces = parts.flat_map(|part| split::split(&part.text, budget));
+        let pieces = parts.flat_map(|part| match is_cut {
+            true => vec![cut_text(&part.text, budget).into()],
+            false => split::split(&part.text, budget),
+        });
         pieces
             .enumerate()
             .map(|(at, text)| {
@@ -66,6 +84,12 @@ impl Spoken {
             })
             .collect()
     }
+}
+
+/// A part in lines that fit; whether a line goes on where the one before it ended.
+fn fitted(part: &Part, budget: usize) -> impl Iterator<Item = (&str, bool)> {
+    let pieces = split::cuts(&part.text, budget).into_iter().enumerate();
+    pieces.map(|(at, text)| (text, at > 0 || part.is_concat))
 }
 
 impl Floor<'_> {
@@ -81,10 +105,15 @@ impl Floor<'_> {
                 let members = self.members(&folded);
                 self.tell_said(&members, &event, &said);
             }
+            Ok(Receiver::Few(users, name)) => {
+                let said = Spoken { verb: saying.verb, target: name, parts: saying.parts.to_vec() };
+                let event = Event { tags: saying.tags.to_owned(), ..self.event(String::new()) };
+                self.tell_said(&users, &event, &said);
+            }
             Ok(Receiver::User(user, nick)) => {
                 let said = Spoken { verb: saying.verb, target: nick.clone(), parts: saying.parts.to_vec() };
                 let event = Event { tags: saying.tags.to_owned(), ..self.event(String::new()) };
-                self.log_query(user, &event, &said);
+                self.log_private(user, &event, Some(&said));
                 self.tell_said(&[user], &event, &said);
                 let away = self.state.user(user).and_then(|user| user.away.clone());
                 if let Some(away) = away.filter(|_| is_loud) {
@@ -100,12 +129,19 @@ impl Floor<'_> {
     pub(in crate::server) fn tagmsg(&mut self, target: &str, tags: &str) {
         match self.receiver(target) {
             Ok(receiver) => {
-                let (users, name) = match receiver {
-                    Receiver::Channel(folded, name) => (self.members(&folded), name),
-                    Receiver::User(user, nick) => (vec![user], nick),
+                let (users, name) = match &receiver {
+                    Receiver::Channel(folded, name) => (self.members(folded), name.clone()),
+                    Receiver::Few(users, name) => (users.clone(), name.clone()),
+                    Receiver::User(user, nick) => (vec![*user], nick.clone()),
                 };
                 let event = Event { tags: tags.to_owned(), ..self.event(format!("TAGMSG {name}")) };
-                let is_query = !name.starts_with(['#', '&']);
+                match receiver {
+                    _ if is_fleeting(tags) => {}
+                    Receiver::Channel(folded, _) => self.log_event(&folded, &event),
+                    Receiver::User(user, _) => self.log_private(user, &event, None),
+                    Receiver::Few(..) => {}
+                }
+                let is_query = !name.starts_with(['#', '&', '@', '%', '+']);
                 let line = |caps: Caps| caps.has(Caps::MESSAGE_TAGS).then(|| event.line(caps, ""));
                 self.spread(&users, is_query, &|caps| line(caps).into_iter().collect());
             }
@@ -114,8 +150,13 @@ impl Floor<'_> {
     }
 
     fn tell_said(&mut self, users: &[UserId], event: &Event, said: &Spoken) {
-        let is_query = !said.target.starts_with(['#', '&']);
+        let is_query = !said.target.starts_with(['#', '&', '@', '%', '+']);
         self.spread(users, is_query, &|caps| said.lines(event, caps, ""));
+        if said.is_cut(event) && self.act.caps.has(Caps::STANDARD_REPLIES) {
+            let (verb, target) = (said.verb, &said.target);
+            let text = "The line is longer than what fits behind your name; some see its beginning only";
+            self.out.push(format!(":{} WARN {verb} MESSAGE_TRUNCATED {target} :{text}", self.act.server));
+        }
     }
 
     /// To the receivers, to the sender's other connections, and to the sending one if it wants an
@@ -139,6 +180,14 @@ impl Floor<'_> {
     }
 
     fn receiver(&self, target: &str) -> Result<Receiver, (u16, String)> {
+        if let Some((sign, name)) = status_target(target) {
+            return match self.receiver(name)? {
+                Receiver::Channel(folded, name) => {
+                    Ok(Receiver::Few(self.members_above(&folded, sign), format!("{sign}{name}")))
+                }
+                other => Ok(other),
+            };
+        }
         if target.starts_with(['#', '&']) {
             let folded = fold(target);
             let Some(channel) = self.state.channels.get(&folded) else {
@@ -172,6 +221,7 @@ impl Floor<'_> {
                 (self.members(&folded), name, status.may_moderate())
             }
             Receiver::User(user, nick) => (vec![user], nick, false),
+            Receiver::Few(..) => return Err(("INVALID_TARGET", "Only a part of a channel was meant")),
         };
         let unknown = ("UNKNOWN_MSGID", "This message does not exist");
         let entry = self.log_of(target).and_then(|log| log.find(msgid)).ok_or(unknown)?;
@@ -193,6 +243,17 @@ impl Floor<'_> {
         Ok(())
     }
 
+    /// The members of a channel of at least this rank.
+    fn members_above(&self, folded: &str, sign: char) -> Vec<UserId> {
+        let members = self.state.channels.get(folded).map(|channel| &channel.members);
+        let fits = |status: &Status| match sign {
+            '@' => status.is_op,
+            '%' => status.may_moderate(),
+            _ => status.may_speak(),
+        };
+        members.into_iter().flatten().filter(|(_, status)| fits(status)).map(|(user, _)| *user).collect()
+    }
+
     /// The acting user did something on purpose.
     fn touch(&mut self) {
         let (me, now) = (self.act.me, self.act.now);
@@ -202,8 +263,23 @@ impl Floor<'_> {
     }
 }
 
+/// `@#channel`: only those of at least this rank. Source: Modern IRC, STATUSMSG.
+pub(in crate::server) fn status_target(target: &str) -> Option<(char, &str)> {
+    let sign = target.chars().next().filter(|sign| matches!(sign, '@' | '%' | '+'))?;
+    let name = target.strip_prefix(sign)?;
+    name.starts_with(['#', '&']).then_some((sign, name))
+}
+
+/// Typing is over when it is read.
+fn is_fleeting(tags: &str) -> bool {
+    let key = |tag: &str| tag.split('=').next().unwrap_or_default().to_owned();
+    tags.split(';').map(key).all(|key| matches!(key.as_str(), "" | "+typing" | "+draft/typing"))
+}
+
 enum Receiver {
     /// Folded form and name.
     Channel(String, String),
+    /// Some members, and the target as it was written.
+    Few(Vec<UserId>, String),
     User(UserId, String),
 }

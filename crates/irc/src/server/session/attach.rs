@@ -66,25 +66,23 @@ impl Session {
             let (here, hidden, local) = hall.counts();
             (visible, invisible, channels) = (here, contacts + hidden, channels + local);
         }
-        self.numeric(
-            id,
-            n::RPL_LUSERCLIENT,
-            &format!(":There are {visible} users and {invisible} invisible on 1 servers"),
-        );
-        self.numeric(id, n::RPL_LUSEROP, "0 :operator(s) online");
-        self.numeric(id, n::RPL_LUSERUNKNOWN, &format!("{} :unknown connection(s)", counts.unregistered));
-        self.numeric(id, n::RPL_LUSERCHANNELS, &format!("{channels} :channels formed"));
-        self.numeric(id, n::RPL_LUSERME, &format!(":I have {users} clients and 0 servers"));
-        self.numeric(
-            id,
-            n::RPL_LOCALUSERS,
-            &format!("{users} {max} :Current local users {users}, max {max}"),
-        );
-        self.numeric(
-            id,
-            n::RPL_GLOBALUSERS,
-            &format!("{users} {max} :Current global users {users}, max {max}"),
-        );
+        let everybody = visible + invisible;
+        self.most_people = self.most_people.max(everybody).max(max);
+        let most = self.most_people;
+        for (code, rest) in [
+            (
+                n::RPL_LUSERCLIENT,
+                format!(":There are {visible} users and {invisible} invisible on 1 servers"),
+            ),
+            (n::RPL_LUSEROP, "0 :operator(s) online".to_owned()),
+            (n::RPL_LUSERUNKNOWN, format!("{} :unknown connection(s)", counts.unregistered)),
+            (n::RPL_LUSERCHANNELS, format!("{channels} :channels formed")),
+            (n::RPL_LUSERME, format!(":I have {users} clients and 0 servers")),
+            (n::RPL_LOCALUSERS, format!("{users} {max} :Current local users {users}, max {max}")),
+            (n::RPL_GLOBALUSERS, format!("{everybody} {most} :Current global users {everybody}, max {most}")),
+        ] {
+            self.numeric(id, code, &rest);
+        }
     }
 
     pub(in crate::server) fn motd(&mut self, id: ClientId) {
