@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http_body_util::{BodyExt, Full, Limited};
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
@@ -226,7 +226,11 @@ async fn respond(
     };
     match Limited::new(body, BODY_BYTES).collect().await {
         Ok(body) => request.body = body.to_bytes(),
-        Err(_) => request.body_fault = Some("body larger than the service reads"),
+        Err(error) if error.is::<LengthLimitError>() => {
+            request.body_fault = Some("body larger than the service reads");
+        }
+        // Its client went away halfway: a request that was never made, and nobody to answer.
+        Err(_) => return Err(abandon(&wreck, Bytes::new())),
     }
     let forced = match &fault {
         Some(Fault::Ret(code)) => Some(*code),

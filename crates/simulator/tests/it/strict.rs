@@ -1,9 +1,11 @@
 //! What the service refuses, and what it writes down.
 
 use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 use wxgate_simulator::{Kind, Who, WorldConfig};
 
-use crate::browser::{Browser, encode, seen, world, world_with};
+use crate::browser::{Browser, encode, no_violations, seen, world, world_with};
 
 #[tokio::test]
 async fn without_cookies_init_is_told_1100_and_the_poll_1102() {
@@ -139,4 +141,19 @@ async fn more_than_fifty_and_unknown_pages_are_noticed() {
     let mut found = seen(&world);
     found.sort();
     assert_eq!(found, ["more than 50 entries", "no such endpoint"]);
+}
+
+#[tokio::test]
+async fn a_request_that_breaks_off_is_no_request() {
+    let (world, server) = world().await;
+    let mut browser = Browser::new(&server);
+    browser.sign_in(&world, "a").await;
+    let half = "POST /cgi-bin/mmwebwx-bin/webwxsendmsg HTTP/1.1\r\nHost: wx2.qq.com\r\nContent-Length: 200\r\n\r\n{\"Base";
+    let mut socket = TcpStream::connect(server.addr()).await.unwrap();
+    socket.write_all(half.as_bytes()).await.unwrap();
+    socket.shutdown().await.unwrap();
+    let mut answer = Vec::new();
+    socket.read_to_end(&mut answer).await.unwrap();
+    assert_eq!(answer, b"");
+    no_violations(&world);
 }
