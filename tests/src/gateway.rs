@@ -160,6 +160,13 @@ impl Gateway {
         Ok(status)
     }
 
+    /// Waits until it has ended by itself, or by somebody else's hand.
+    pub async fn ended(&mut self, limit: Duration) -> Result<ExitStatus> {
+        let status = self.program()?.wait(limit).await?;
+        self.program = None;
+        Ok(status)
+    }
+
     /// What it has logged so far.
     pub fn logged(&self) -> String {
         String::from_utf8_lossy(&std::fs::read(&self.log).unwrap_or_default()).into_owned()

@@ -8,6 +8,8 @@
 pub mod bench;
 pub mod clock;
 pub mod cut;
+pub mod dice;
+pub mod fault;
 pub mod fleet;
 pub mod gateway;
 pub mod homeserver;
@@ -17,6 +19,7 @@ pub mod ircd;
 pub mod matrix;
 pub mod people;
 pub mod ports;
+pub mod power;
 pub mod program;
 pub mod scratch;
 pub mod sim;

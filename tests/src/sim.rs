@@ -219,17 +219,21 @@ impl Sim {
 
     /// Everything that was said to and heard from `account`.
     pub async fn ledger(&self, account: &str) -> Result<Vec<Entry>> {
+        Ok(self.ledger_from(account, 0).await?.0)
+    }
+
+    /// The entries from a place on, and the place behind the last one.
+    pub async fn ledger_from(&self, account: &str, mut from: usize) -> Result<(Vec<Entry>, usize)> {
         let mut entries = Vec::new();
-        let mut from = 0;
         loop {
             let page =
                 self.order("ledger", &json!({"account": account, "from": from, "limit": PAGE})).await?;
             let items = page["entries"].as_array().context("ledger without entries")?;
             entries.extend(items.iter().map(Entry::read));
+            from = usize::try_from(page["next"].as_u64().context("ledger without next")?)?;
             if items.len() < PAGE {
-                return Ok(entries);
+                return Ok((entries, from));
             }
-            from = page["next"].as_u64().context("ledger without next")?;
         }
     }
 

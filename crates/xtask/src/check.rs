@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 
 use crate::arch::generated;
-use crate::layers::Layer;
+use crate::layers::{Layer, Length};
 use crate::run::{Cmd, now};
 use crate::tree::Root;
 use crate::{arch, deny, layers};
@@ -82,5 +82,5 @@ fn docs(root: &Root) -> Result<bool> {
 }
 
 fn quick_layers(root: &Root) -> Result<bool> {
-    layers::run(root, &[Layer::Unit, Layer::Conformance, Layer::Store])
+    layers::run(root, &[Layer::Unit, Layer::Conformance, Layer::Store], Length::Everyday)
 }

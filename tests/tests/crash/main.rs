@@ -1,13 +1,17 @@
 //! `kill -9` at any instant loses nothing, doubles nothing and keeps the order.
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test may fail by panicking"))]
 
+mod points;
+mod siege;
+mod typist;
+
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, ensure};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
-use wxgate_tests::clock::now_us;
+use wxgate_tests::dice::Dice;
 use wxgate_tests::fleet::{self, name};
 use wxgate_tests::gateway::GatewayOptions;
 use wxgate_tests::irc::IrcClient;
@@ -18,29 +22,16 @@ use wxgate_tests::wait::until;
 
 use wxgate_tests::stage::Stage;
 
+use points::{During, POINTS, Point, RARE};
+use siege::{Aftermath, Blow, Siege};
+use typist::{Typist, judge};
+
 const ACCOUNTS: u32 = 20;
 /// Chats per account: two contacts and a group.
 const CHATS: [&str; 4] = ["c1", "c2", "c4", "g0"];
 const PER_CHAT: u32 = 25;
 const LIMIT: Duration = Duration::from_secs(240);
 const ARRIVE: Duration = Duration::from_secs(60);
-
-/// A small generator; the seed is printed and can be given as WXGATE_SEED.
-struct Dice(u64);
-
-impl Dice {
-    fn new() -> Self {
-        let given = std::env::var("WXGATE_SEED").ok().and_then(|seed| seed.parse().ok());
-        let seed = given.unwrap_or_else(now_us);
-        println!("WXGATE_SEED={seed}");
-        Self(seed)
-    }
-
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) % bound
-    }
-}
 
 /// Every client of a fleet with what it was shown, over all its connections.
 struct Fleet {
@@ -134,7 +125,7 @@ async fn burst(sim: Arc<Sim>, pause: Duration) -> Result<()> {
 }
 
 async fn kill_and_restart(scratch: &Scratch, kills: usize, pause: Duration) -> Result<()> {
-    let mut dice = Dice::new();
+    let mut dice = Dice::cast();
     let mut stage = Stage::set(scratch, ACCOUNTS).await?;
     let mut fleet = Fleet::attach(&stage).await?;
     let mut saying: JoinSet<Result<()>> = JoinSet::new();
@@ -171,42 +162,13 @@ async fn kills_at_random_moments_lose_and_double_nothing() -> Result<()> {
 /// How many lines each account types, and how fast.
 const TYPED: usize = 10;
 const TYPING: Duration = Duration::from_millis(60);
-/// Lines go to these by turns: a change of the target keeps two lines from becoming one message.
-const LISTENERS: [&str; 2] = ["c1", "c2"];
-
-/// One account's client, and the nicks it talks to.
-struct Typist {
-    at: u32,
-    client: IrcClient,
-    nicks: Vec<String>,
-}
-
-impl Typist {
-    async fn sit_down(stage: &Stage, at: u32, mut client: IrcClient) -> Result<Self> {
-        let mut nicks = Vec::new();
-        for who in LISTENERS {
-            stage.sim.say(&name(at), who, who, "talk to me").await?;
-            nicks.push(client.expect_text("talk to me").await?.source.nick);
-        }
-        Ok(Self { at, client, nicks })
-    }
-
-    fn line(&self, n: usize) -> String {
-        format!("typed {}-{n}-end", self.at)
-    }
-
-    fn nick(&self, n: usize) -> &str {
-        self.nicks.get(n % LISTENERS.len()).map_or("", String::as_str)
-    }
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_kill_while_sending_sends_nothing_twice_and_tells_what_became_of_it() -> Result<()> {
     tell("sending", LIMIT, async |scratch| kill_while_sending(scratch).await).await
 }
 
 async fn kill_while_sending(scratch: &Scratch) -> Result<()> {
-    let mut dice = Dice::new();
+    let mut dice = Dice::cast();
     let mut stage = Stage::set(scratch, ACCOUNTS).await?;
     let mut typists = Vec::new();
     for (at, client) in fleet::clients(stage.shared(), 0..ACCOUNTS, "crash").await? {
@@ -216,11 +178,10 @@ async fn kill_while_sending(scratch: &Scratch) -> Result<()> {
     println!("kill -9 after {pause:?}");
     let typing = async {
         let mut pace = tokio::time::interval(TYPING);
-        for n in 0..TYPED {
+        for _ in 0..TYPED {
             pace.tick().await;
-            for typist in &typists {
-                // Once the gateway is dead nobody listens; what is typed then is nobody's promise.
-                let _ = typist.client.say(typist.nick(n), &typist.line(n)).await;
+            for typist in &mut typists {
+                typist.type_line("").await;
             }
         }
     };
@@ -237,10 +198,10 @@ async fn kill_while_sending(scratch: &Scratch) -> Result<()> {
     fleet::polling(&stage.sim, ACCOUNTS, ARRIVE).await?;
     let (mut arrived, mut unread) = (0, 0);
     for (at, client) in fleet::clients(stage.shared(), 0..ACCOUNTS, "crash").await? {
-        let typist = typists.iter().find(|typist| typist.at == at).context("no such account")?;
-        let (here, lost) = judge(&stage.sim, typist, client).await?;
-        arrived += here;
-        unread += lost;
+        let typist = typists.iter_mut().find(|typist| typist.at == at).context("no such account")?;
+        let verdict = judge(&stage.sim, typist, client).await?;
+        arrived += verdict.arrived;
+        unread += verdict.unread;
     }
     println!("200 lines typed: {arrived} arrived once, {unread} were not taken before the gateway died");
     ensure!(arrived > 0, "nothing arrived at all");
@@ -273,37 +234,52 @@ async fn a_line_that_waits_for_the_rest_of_what_a_client_cut_outlives_a_kill() -
     .await
 }
 
-/// How many lines of an account arrived, and how many left no trace.
-async fn judge(sim: &Sim, typist: &Typist, mut client: IrcClient) -> Result<(usize, usize)> {
-    for n in 0..LISTENERS.len() {
-        // What was committed before the kill is sent after the restart; a marker through the same
-        // lane comes behind all of it.
-        let marker = format!("the end of {n}");
-        client.say(typist.nick(n), &marker).await?;
-        client.expect_text(&marker).await?;
-    }
-    let ledger = sim.ledger(&name(typist.at)).await?;
-    let (mut arrived, mut unread) = (0, 0);
-    let mut last = [0; LISTENERS.len()];
-    for n in 0..TYPED {
-        let text = typist.line(n);
-        let heard: Vec<usize> =
-            (0..).zip(&ledger).filter(|(_, e)| e.is_heard() && e.text == text).map(|(i, _)| i).collect();
-        ensure!(heard.len() <= 1, "{text} was heard {} times", heard.len());
-        let told = typist.client.seen().iter().chain(client.seen()).find(|line| line.last().contains(&text));
-        match (heard.first(), told) {
-            (Some(place), Some(told)) => {
-                ensure!(told.is_said() || told.last().contains("may not"), "{text} arrived, but: {told}");
-                let last = last.get_mut(n % LISTENERS.len()).context("no such listener")?;
-                ensure!(*last <= *place, "{text} overtook another line");
-                *last = *place;
-                arrived += 1;
-            }
-            (Some(_), None) => bail!("{text} arrived, but nothing says so"),
-            (None, Some(told)) => ensure!(!told.is_said(), "{text} did not arrive, but: {told}"),
-            // Lost with the socket, before the gateway had read it: no echo ever said otherwise.
-            (None, None) => unread += 1,
+/// How many kills the long run has; without it every named point is reached once.
+const KILLS: &str = "WXGATE_CRASH_KILLS";
+/// Ends at any moment, in the everyday run.
+const MOMENTS: usize = 7;
+/// For each end: a start, what there is to say, and the comparison.
+const PER_KILL: Duration = Duration::from_secs(20);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn at_every_named_point_an_end_loses_and_doubles_nothing() -> Result<()> {
+    let long = std::env::var(KILLS).ok().map(|kills| kills.parse::<usize>()).transpose()?;
+    let kills = long.unwrap_or(POINTS.len() + MOMENTS);
+    tell("siege", PER_KILL * u32::try_from(kills)?, async |scratch| {
+        let mut siege = Siege::lay(scratch).await?;
+        for n in 0..kills {
+            let blow = if long.is_some() { any(n, siege.dice()) } else { everyday(n, siege.dice()) };
+            let aftermath = if siege.dice().below(2) == 0 { Aftermath::Kill } else { Aftermath::PowerCut };
+            println!("end {n}: {blow}, then {aftermath:?}");
+            let round = siege.round(n, blow, aftermath).await;
+            round.with_context(|| format!("end {n}: {blow}, then {aftermath:?}"))?;
         }
-    }
-    Ok((arrived, unread))
+        siege.lift(kills).await
+    })
+    .await
+}
+
+/// Every named point once, then any moment.
+fn everyday(n: usize, dice: &mut Dice) -> Blow {
+    blow(POINTS.get(n), dice)
+}
+
+/// Every named point again and again, those of the main file now and then, and every fourth end at any moment.
+fn any(n: usize, dice: &mut Dice) -> Blow {
+    let point = match n {
+        n if n % 4 == 3 => None,
+        n if n % 32 == 0 => RARE.get(n / 32 % RARE.len()),
+        n => POINTS.get((n - n / 4) % POINTS.len()),
+    };
+    blow(point, dice)
+}
+
+/// At a point, as often as the dice say; without one at any moment.
+fn blow(point: Option<&'static Point>, dice: &mut Dice) -> Blow {
+    let Some(point) = point else { return Blow::Moment(Duration::from_millis(5 + dice.below(600))) };
+    let skip = match point.during {
+        During::Start => 0,
+        During::Talk => dice.below(u64::from(point.skips) + 1),
+    };
+    Blow::Point(point, u32::try_from(skip).unwrap_or(0))
 }
