@@ -18,12 +18,16 @@ mod history;
 mod local;
 #[path = "served/login.rs"]
 mod login;
+#[path = "served/metadata.rs"]
+mod metadata;
 #[path = "served/other_client.rs"]
 mod other_client;
 #[path = "served/proxy.rs"]
 mod proxy;
 #[path = "served/replay.rs"]
 mod replay;
+#[path = "served/search.rs"]
+mod search;
 #[path = "served/service.rs"]
 mod service;
 #[path = "served/tls.rs"]

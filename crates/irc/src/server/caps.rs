@@ -4,6 +4,7 @@
 
 use std::borrow::Cow;
 
+use super::metadata::{MAX_KEYS, MAX_SUBS, VALUE_BYTES};
 use super::sasl::MECHANISMS;
 
 /// What one client switched on.
@@ -51,6 +52,8 @@ caps! {
     CHANNEL_RENAME = 27, "draft/channel-rename";
     BOUNCER = 28, "soju.im/bouncer-networks";
     BOUNCER_NOTIFY = 29, "soju.im/bouncer-networks-notify";
+    METADATA = 30, "draft/metadata-2";
+    SEARCH = 31, "soju.im/search";
 }
 
 /// Another name of a capability, from before its specification was finished or after.
@@ -62,6 +65,9 @@ fn with_value(name: &str) -> Cow<'_, str> {
     match name {
         "sasl" => format!("{name}={MECHANISMS}").into(),
         "draft/multiline" => format!("{name}=max-bytes={MULTILINE_BYTES},max-lines={MULTILINE_LINES}").into(),
+        "draft/metadata-2" => {
+            format!("{name}=max-subs={MAX_SUBS},max-keys={MAX_KEYS},max-value-bytes={VALUE_BYTES}").into()
+        }
         name => name.into(),
     }
 }

@@ -10,6 +10,7 @@ use wxgate_contract::{ChatKey, TimelineItem};
 
 use super::caps::{Caps, Negotiation};
 use super::config::Limits;
+use super::faces::Subscribed;
 use super::held::Held;
 use super::multiline::OpenBatch;
 use super::queue::SendQueue;
@@ -72,6 +73,8 @@ pub(super) struct Client {
     pub(super) unasked: Option<(Instant, Instant)>,
     /// Nicks it watches: folded form and spelling.
     pub(super) monitored: BTreeMap<String, String>,
+    /// Keys of METADATA that it wants to hear of.
+    pub(super) subscribed: Subscribed,
     pub(super) sasl: Sasl,
     pub(super) held: Option<Held>,
     /// A message in several lines that the client is sending.
@@ -166,6 +169,7 @@ mod tests {
             confirmed_seq: 0,
             unasked: None,
             monitored: BTreeMap::new(),
+            subscribed: Subscribed::new(),
             sasl: Sasl::default(),
             held: None,
             open_batch: None,

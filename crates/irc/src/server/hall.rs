@@ -19,14 +19,16 @@ use crate::wire::tags::escape_into;
 
 mod channels;
 mod log;
+mod metadata;
 mod moderate;
 mod modes;
 mod people;
 mod query;
 mod talk;
 
-pub(super) use channels::TOPIC_BYTES;
+pub(super) use channels::{TOPIC_BYTES, filled};
 use log::{Log, Logs};
+pub(super) use metadata::{Values, lines_of, told};
 pub(super) use moderate::KICK_BYTES;
 pub(super) use modes::{MAX_BANS, MAX_CHANGES};
 use modes::{Modes, Status};
@@ -51,6 +53,14 @@ struct Seat {
     queue: Arc<SendQueue>,
     /// Folded nicks that it watches.
     watched: BTreeSet<String>,
+    /// Keys of METADATA that it wants to hear of.
+    subscribed: BTreeSet<String>,
+}
+
+impl Seat {
+    fn hears(&self, key: &str) -> bool {
+        self.caps.has(Caps::METADATA) && self.subscribed.contains(key)
+    }
 }
 
 /// Who somebody is.
@@ -76,6 +86,7 @@ pub(super) struct User {
     channels: BTreeSet<String>,
     /// Folded names of the channels they were invited to.
     invites: BTreeSet<String>,
+    metadata: Values,
 }
 
 impl User {
@@ -98,6 +109,7 @@ struct Channel {
     topic: Option<Topic>,
     modes: Modes,
     members: BTreeMap<UserId, Status>,
+    metadata: Values,
     log: Log,
 }
 
@@ -215,7 +227,9 @@ impl Hall {
         state.by_nick.insert(folded.clone(), user);
         let (seats, channels, invites) = (Vec::new(), BTreeSet::new(), BTreeSet::new());
         let (is_bot, is_invisible, away) = (false, false, None);
-        let new = User { id, away, is_bot, is_invisible, since: now, active: now, seats, channels, invites };
+        let metadata = Values::new();
+        let (since, active) = (now, now);
+        let new = User { id, away, is_bot, is_invisible, since, active, seats, channels, invites, metadata };
         state.users.insert(user, new);
         state.tell_watchers(server, &folded, n::RPL_MONONLINE, &prefix, user);
         Some(user)
@@ -224,7 +238,8 @@ impl Hall {
     /// One more connection of a user.
     pub(super) fn sit(&self, user: UserId, client: ClientId, caps: Caps, queue: Arc<SendQueue>) {
         if let Some(user) = self.lock().users.get_mut(&user) {
-            user.seats.push(Seat { client, caps, queue, watched: BTreeSet::new() });
+            let (watched, subscribed) = (BTreeSet::new(), BTreeSet::new());
+            user.seats.push(Seat { client, caps, queue, watched, subscribed });
         }
     }
 

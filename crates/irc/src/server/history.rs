@@ -78,7 +78,10 @@ impl Session {
             }
         };
         if params.len() < needed {
-            return self.history_fails(turn, "NEED_MORE_PARAMS", &[&word], "Missing parameters");
+            return self.history_fails(turn, "INVALID_PARAMS", &[&word], "Missing parameters");
+        }
+        if params.len() > needed {
+            return self.history_fails(turn, "INVALID_PARAMS", &[&word], "Too many parameters");
         }
         let limit = params.get(needed - 1).and_then(|limit| limit.parse::<usize>().ok());
         let references = params.get(usize::from(word != "TARGETS")..needed - 1).unwrap_or_default();
@@ -258,7 +261,7 @@ impl Session {
     }
 
     /// One item of a history; `None` when it shows nothing (any more) to this client.
-    async fn of_history(&mut self, id: ClientId, item: &TimelineItem) -> Option<Rendered> {
+    pub(super) async fn of_history(&mut self, id: ClientId, item: &TimelineItem) -> Option<Rendered> {
         if item.is_recalled {
             return None;
         }

@@ -52,6 +52,9 @@ impl Session {
             return false;
         }
         self.local = hall.enter(id, &shared.config.server_name, shared.clock.now());
+        for (key, value) in self.metadata.clone() {
+            self.on_floor(ClientId(0), |floor| floor.set_own_value(&key, Some(&value)));
+        }
         if let Some(away) = self.away.clone() {
             self.on_floor(ClientId(0), |floor| floor.away(Some(away)));
         }
@@ -89,6 +92,12 @@ impl Session {
     pub(super) fn local_watch(&self, id: ClientId) {
         if let (Some(hall), Some(me), Some(client)) = (&self.shared.hall, self.local, self.clients.get(&id)) {
             hall.watch(me, id, client.monitored.keys().cloned().collect::<BTreeSet<_>>());
+        }
+    }
+
+    pub(super) fn local_subscribe(&self, id: ClientId) {
+        if let (Some(hall), Some(me), Some(client)) = (&self.shared.hall, self.local, self.clients.get(&id)) {
+            hall.subscribe(me, id, client.subscribed.clone());
         }
     }
 
@@ -145,6 +154,7 @@ impl Session {
         if !self.clients.get(&id).is_some_and(|client| client.has(Caps::NO_IMPLICIT_NAMES)) {
             self.on_floor(id, |floor| floor.names(name));
         }
+        self.tell_channel_values(id, name);
     }
 
     /// The local channels of the user, for a connection that comes later.
@@ -186,12 +196,13 @@ impl Session {
         };
         let server = self.shared.config.server_name.clone();
         let reference = format!("h{}", self.shared.next_number());
+        let canonical = self.on_floor(id, |floor| floor.spelling(name)).unwrap_or_default();
         let Some(client) = self.clients.get_mut(&id) else { return };
         let (caps, with_batch) = (client.caps(), client.has(Caps::BATCH));
         let extra = if with_batch { format!("batch={reference}") } else { String::new() };
         if with_batch {
             let line = Line::new().source(&server).command("BATCH").param(&format!("+{reference}"));
-            client.line(&line.param("chathistory").param(name).build());
+            client.line(&line.param("chathistory").param(&canonical).build());
         }
         entries.iter().flat_map(|entry| entry.lines(caps, &extra)).for_each(|line| client.line(&line));
         if with_batch {

@@ -72,7 +72,9 @@ pub(super) fn channel_from(title: &str) -> Option<String> {
 
 /// True when a client may call itself that.
 pub(super) fn is_valid_nick(nick: &str) -> bool {
-    !nick.is_empty() && nick.len() <= NICK_BYTES && nick_from(nick, "") == *nick
+    // Two signs that stand in nicks since RFC 1459; no contact's nick has them.
+    let plain = nick.replace(['`', '\\'], "x");
+    !nick.is_empty() && nick.len() <= NICK_BYTES && nick_from(&plain, "") == plain
 }
 
 /// `wanted`, or `wanted_2`, `wanted_3` …: the first whose folded form is not taken.

@@ -72,6 +72,16 @@ impl Rendered {
         self.texts.len()
     }
 
+    /// The lines as they are shown.
+    pub(super) fn texts(&self) -> impl Iterator<Item = &str> {
+        self.texts.iter().map(String::as_str)
+    }
+
+    /// Who said it.
+    pub(super) fn nick(&self) -> &str {
+        self.prefix.split('!').next().unwrap_or_default()
+    }
+
     /// Messages that a client with these capabilities gets.
     pub(super) fn lines_for(&self, caps: Caps) -> usize {
         if caps.takes_multiline() && !self.parts.is_empty() { 1 } else { self.texts.len() }
@@ -102,6 +112,9 @@ impl Session {
     /// Shows something that became visible just now.
     pub(super) async fn show(&mut self, item: Arc<TimelineItem>) {
         self.last_seq = self.last_seq.max(item.seq);
+        if let Author::Person { person, .. } = &item.post.author {
+            self.want_face_of_speaker(person);
+        }
         let pending =
             if item.origin == self.shared.network { self.pending.remove(&item.post.remote_id) } else { None };
         let window = self.window(&item).await;

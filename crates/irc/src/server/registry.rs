@@ -9,7 +9,7 @@ use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::JoinSet;
 use wxgate_contract::{
     Answer, ChatKey, Clock, CommandError, Control, Directory, FarEnd, FeedEvent, MediaVault, NetworkId,
-    RemoteId, SignInStep, Stop, Timestamp, UserName,
+    PersonKey, RemoteId, SignInStep, Stop, Timestamp, UserName,
 };
 
 use super::caps::{Negotiation, Sts};
@@ -77,6 +77,8 @@ pub(super) enum Incoming {
     Gone(ClientId),
     /// A sign-in that a client follows made a step.
     SignIn(ClientId, NetworkId, SignInStep),
+    /// The picture of a contact as a link, if there is one.
+    Face(PersonKey, Option<String>),
     /// WeChat answered what a command asked of it.
     Answered(ClientId, Box<Sent>, Result<Answer, CommandError>),
 }

@@ -1,6 +1,6 @@
 //! The one task that owns what all clients of an account share.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +14,8 @@ use wxgate_contract::{
 };
 
 use super::client::{Client, Mode};
-use super::hall::UserId;
+use super::faces::Faces;
+use super::hall::{UserId, Values};
 use super::names;
 use super::registration::bad_text;
 use super::registry::{Arrival, ClientId, Incoming, Lag, Refusal, SessionKey, Shared};
@@ -102,6 +103,9 @@ pub(super) struct Session {
     pub(super) links: VecDeque<(String, Attachment)>,
     /// Work beside the session.
     pub(super) tasks: JoinSet<()>,
+    /// What one says of oneself by keys.
+    pub(super) metadata: Values,
+    pub(super) faces: Faces,
     /// The accounts as clients were told of them. Source: soju.im/bouncer-networks-notify.
     pub(super) told_networks: HashMap<String, String>,
     /// How far the person has read, by chat.
@@ -169,6 +173,8 @@ impl Session {
             pending_order: VecDeque::new(),
             links: VecDeque::new(),
             tasks: JoinSet::new(),
+            metadata: Values::new(),
+            faces: Faces::default(),
             told_networks: HashMap::new(),
             marks: HashMap::new(),
             last_seq: 0,
@@ -254,6 +260,7 @@ impl Session {
             Incoming::Drained(client) => self.pump(client).await,
             Incoming::Gone(client) => self.left(client).await,
             Incoming::Answered(client, sent, answer) => self.errand_done(client, *sent, answer),
+            Incoming::Face(person, link) => self.face_came(person, link),
             Incoming::SignIn(client, account, step) => self.sign_in_step(client, &account, &step),
         }
     }
@@ -310,6 +317,7 @@ impl Session {
             confirmed_seq: 0,
             unasked: None,
             monitored: BTreeMap::new(),
+            subscribed: BTreeSet::new(),
             sasl: Sasl::default(),
             held: None,
             open_batch: None,

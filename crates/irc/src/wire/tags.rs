@@ -50,6 +50,11 @@ pub fn unescape(value: &str) -> Cow<'_, str> {
 pub struct Tags<'a>(pub(super) &'a str);
 
 impl<'a> Tags<'a> {
+    /// A list in the form of tags, as some commands take it.
+    pub fn parse(text: &'a str) -> Self {
+        Self(text)
+    }
+
     /// The plain value of `key`. A repeated key: the last wins; a key without a value has the empty one.
     pub fn get(&self, key: &str) -> Option<Cow<'a, str>> {
         self.iter().filter(|(name, _)| *name == key).last().map(|(_, value)| unescape(value))

@@ -63,6 +63,7 @@ fn add(session: &mut Session, turn: &Turn<'_>) {
         added.push(nick.to_owned());
     }
     tell(session, turn, &added);
+    session.tell_watched_values(turn.client, &added);
     if !refused.is_empty() {
         let rest = format!("{MAX_MONITORED} {} :Monitor list is full", refused.join(","));
         session.numeric(turn.client, n::ERR_MONLISTFULL, &rest);

@@ -61,6 +61,7 @@ impl Floor<'_> {
             topic: None,
             modes: Modes::new(),
             members: BTreeMap::new(),
+            metadata: super::Values::new(),
             log: Log::default(),
         });
         let status = if channel.members.is_empty() { Status::OP } else { Status::default() };
@@ -71,6 +72,7 @@ impl Floor<'_> {
             user.invites.remove(&folded);
         }
         self.tell_join(&folded, &name);
+        self.tell_values(&folded);
         true
     }
 
@@ -194,12 +196,14 @@ impl Floor<'_> {
         Ok(())
     }
 
-    /// Who does not know the command sees the channel left and entered under its new name.
+    /// Who does not know the command sees the channel left and entered under its new name; of another
+    /// spelling of the same name nothing.
     fn tell_renamed(&mut self, folded: &str, old: &str, new: &str, reason: &str) {
         let words = if reason.is_empty() { String::new() } else { format!(" :{reason}") };
-        let event = self.event(format!("RENAME {old} {new}{words}"));
+        let event = self.event(format!("RENAME {old} {new} :{reason}"));
         self.log_event(folded, &event);
         let act = self.act;
+        let is_spelling = fold(old) == folded;
         for user in self.members(folded) {
             let seats = self.state.user(user).map(|user| &user.seats).into_iter().flatten();
             let seats: Vec<(ClientId, Caps, Arc<SendQueue>)> =
@@ -207,6 +211,8 @@ impl Floor<'_> {
             for (client, caps, queue) in seats {
                 let lines = if caps.has(Caps::CHANNEL_RENAME) {
                     vec![event.line(caps, "")]
+                } else if is_spelling {
+                    Vec::new()
                 } else {
                     self.as_entered((user, client, caps), folded, &format!("PART {old}{words}"))
                 };

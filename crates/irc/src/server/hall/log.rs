@@ -8,7 +8,8 @@ use super::talk::Spoken;
 use super::{Event, Floor, UserId};
 use crate::server::caps::Caps;
 use crate::server::history::{Fault, Reference, Wanted};
-use crate::wire::casemap::fold;
+use crate::server::search::Sought;
+use crate::wire::casemap::{fold, is_same};
 
 /// Entries of one channel or query. Chosen: a megabyte at worst.
 const MAX_ENTRIES: usize = 1000;
@@ -26,6 +27,13 @@ pub(in crate::server) struct Entry {
 }
 
 impl Entry {
+    fn fits(&self, sought: &Sought) -> bool {
+        let nick = self.event.prefix.split('!').next().unwrap_or_default();
+        let is_theirs = sought.from.as_deref().is_none_or(|from| is_same(from, nick));
+        let is_said = |said: &Spoken| is_theirs && sought.is_in(said.texts());
+        sought.is_then(self.event.at) && self.said.as_ref().is_some_and(is_said)
+    }
+
     /// Its lines for a client, each with this tag in front.
     pub(in crate::server) fn lines(&self, caps: Caps, extra: &str) -> Vec<String> {
         match &self.said {
@@ -60,7 +68,8 @@ impl Log {
     }
 
     pub(super) fn find(&mut self, msgid: &str) -> Option<&mut Entry> {
-        self.entries.iter_mut().find(|entry| entry.said.is_some() && entry.event.msgid == msgid)
+        let can_go = |entry: &Entry| entry.said.is_some() || entry.event.body.starts_with("TAGMSG ");
+        self.entries.iter_mut().find(|entry| can_go(entry) && entry.event.msgid == msgid)
     }
 
     fn last_at(&self) -> Option<Timestamp> {
@@ -200,6 +209,13 @@ impl Floor<'_> {
         self.my_status(&folded).is_some() || self.state.find(name).is_some()
     }
 
+    /// A target as it spells itself.
+    pub(in crate::server) fn spelling(&self, name: &str) -> String {
+        let channel = self.state.channels.get(&fold(name)).map(|channel| channel.name.clone());
+        let nick = || self.state.find(name).map(|(_, user)| user.id.nick.clone());
+        channel.or_else(nick).unwrap_or_else(|| name.to_owned())
+    }
+
     /// A part of the history of a channel or query.
     pub(in crate::server) fn history(
         &mut self,
@@ -209,6 +225,32 @@ impl Floor<'_> {
     ) -> Result<Vec<Entry>, Fault> {
         let with_events = self.act.caps.has(Caps::EVENT_PLAYBACK);
         self.log_of(name).map_or_else(|| Ok(Vec::new()), |log| log.select(wanted, limit, with_events))
+    }
+
+    /// What fits of the channels that the acting user is in and of their queries, oldest first.
+    pub(in crate::server) fn search(&self, sought: &Sought) -> Vec<Entry> {
+        let me = self.owner(self.act.me);
+        let channels = self
+            .my_channels()
+            .into_iter()
+            .filter_map(|(folded, name)| Some((name, &self.state.channels.get(&folded)?.log)));
+        let queries = self.state.queries.logs.iter().filter_map(|((a, b), log)| {
+            let other = if *a == me { b } else { a };
+            let is_mine = *a == me || *b == me;
+            let user =
+                self.state.users.iter().find(|(id, _)| self.owner(**id) == *other).filter(|_| is_mine)?;
+            Some((user.1.id.nick.clone(), log))
+        });
+        let is_there = |name: &str| sought.place.as_deref().is_none_or(|place| is_same(place, name));
+        let mut found: Vec<Entry> = channels
+            .chain(queries)
+            .filter(|(name, _)| is_there(name))
+            .flat_map(|(_, log)| log.entries.iter())
+            .filter(|entry| !entry.is_redacted && entry.fits(sought))
+            .cloned()
+            .collect();
+        found.sort_by_key(|entry| entry.event.at);
+        sought.trim(found)
     }
 
     /// Where something was said, with the time of the last message.

@@ -38,6 +38,10 @@ pub(in crate::server) fn saying<'a>(
 }
 
 impl Spoken {
+    pub(super) fn texts(&self) -> impl Iterator<Item = &str> {
+        self.parts.iter().map(|part| part.text.as_str())
+    }
+
     /// How much of a line fits behind the sender's prefix.
     fn budget(&self, event: &Event) -> usize {
         split::budget(&event.prefix, self.verb, &self.target)

@@ -34,6 +34,7 @@ impl Session {
         self.numeric(id, n::RPL_MYINFO, &format!("{server} {version} Bi bhiklmnostv bhklov"));
         self.isupport(id);
         self.lusers(id);
+        self.greet_with_values(id);
         self.motd(id);
         if self.on_floor(id, |floor| floor.user_mode(None)).is_none() {
             self.numeric(id, n::RPL_UMODEIS, "+i");
@@ -196,6 +197,7 @@ impl Session {
         if !self.clients.get(&id).is_some_and(|client| client.has(Caps::NO_IMPLICIT_NAMES)) {
             self.send_names(id, ix);
         }
+        self.tell_channel_values(id, &name);
     }
 
     /// 332 and 333, or nothing.

@@ -26,6 +26,7 @@ impl Session {
         }
         self.load_profiles().await?;
         self.load_notes("part").await?;
+        self.load_notes("meta").await?;
         self.load_notes("read").await
     }
 
@@ -41,6 +42,7 @@ impl Session {
                 match kind {
                     "nick" => self.roster.load_nick(id, &value),
                     "chan" => self.roster.load_channel(id, &value),
+                    "meta" => self.load_value(id, &value),
                     "read" => self.load_mark(&ChatKey::new(id), &value),
                     _ => self.hide(&ChatKey::new(id)),
                 }
