@@ -14,6 +14,7 @@ use wxgate_contract::{ChatKey, ChatRef, Delivery, NetworkId, Order, Timestamp};
 use wxgate_store::StoreError;
 
 use crate::Bridge;
+use crate::dropped::Dropped;
 
 /// Lanes of one network in an adapter's hands at once. Chosen: enough to keep a network busy
 /// whose round trip is a thousand times a commit, small enough to be a negligible queue.
@@ -105,8 +106,7 @@ struct Board {
     bridge: Weak<Bridge>,
     marks: HashMap<ChatRef, Mark>,
     lines: HashMap<NetworkId, Line>,
-    /// How often the oldest delivery of a lane may have been in somebody's hands when they died.
-    dropped: HashMap<ChatRef, u32>,
+    dropped: Dropped,
     timers: BTreeMap<(Timestamp, u64), ChatRef>,
     next_timer: u64,
     reads: JoinSet<Read>,
@@ -114,20 +114,23 @@ struct Board {
 }
 
 impl Dispatch {
-    pub(crate) async fn run(mut self, bridge: Weak<Bridge>, open: Vec<(ChatRef, Timestamp)>) {
+    pub(crate) async fn run(
+        mut self,
+        bridge: Weak<Bridge>,
+        open: Vec<(ChatRef, Timestamp)>,
+        dropped: Dropped,
+    ) {
         let mut board = Board {
             bridge,
             marks: HashMap::new(),
             lines: HashMap::new(),
-            dropped: HashMap::new(),
+            dropped,
             timers: BTreeMap::new(),
             next_timer: 0,
             reads: JoinSet::new(),
             closing: JoinSet::new(),
         };
         for (lane, due) in open {
-            // The process before us may have been killed with it in hand.
-            board.dropped.insert(lane.clone(), 1);
             board.wait(lane, due);
         }
         loop {
@@ -144,6 +147,9 @@ impl Dispatch {
                 },
                 () = tokio::time::sleep(nap) => board.ring(),
             }
+        }
+        if let Some(bridge) = board.bridge.upgrade() {
+            bridge.keep_dropped(board.dropped).await;
         }
     }
 }

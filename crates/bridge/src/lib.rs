@@ -8,6 +8,7 @@
 
 mod control;
 mod directory;
+mod dropped;
 mod intake;
 mod lanes;
 mod links;
@@ -103,7 +104,8 @@ impl Bridge {
             tasks: supervisor::Tasks::new(config.seed),
             meter: Meter::default(),
         });
-        bridge.tasks.spawn("lanes", dispatch.run(Arc::downgrade(&bridge), open));
+        let dropped = dropped::at_start(bridge.take_dropped().await?, &open);
+        bridge.tasks.spawn("lanes", dispatch.run(Arc::downgrade(&bridge), open, dropped));
         Ok(bridge)
     }
 

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
@@ -11,8 +12,8 @@ use wxgate_bridge::{Bridge, BridgeConfig};
 use wxgate_contract::conformance::Double;
 use wxgate_contract::{
     Adapter, AdapterContext, AdapterError, Author, Batch, Body, BoxFuture, Capabilities, ChatRef, Clock,
-    Command, CommandError, Delivery, Directory, Fate, FeedEvent, Health, HistoryRange, Job, NetworkId, Order,
-    Outcome, Post, PostFate, Reply, Stopped, Timestamp,
+    CommandError, Delivery, Directory, FarError, Fate, FeedEvent, Health, HistoryRange, Job, NetworkId,
+    Order, Outcome, Post, PostFate, Reply, Stopped, Timestamp,
 };
 use wxgate_store::{SealKey, Store, StoreConfig};
 
@@ -70,12 +71,13 @@ impl Adapter for Puppet {
 struct Pipe {
     bridge: Arc<Bridge>,
     dir: tempfile::TempDir,
+    /// The clock of the pipe, which moves with every reading, so that nothing depends on the wall clock.
+    now_ms: Arc<AtomicI64>,
 }
 
-fn clock() -> Arc<dyn Clock> {
-    // Moves with every reading, so that nothing depends on the wall clock.
-    let ms = AtomicI64::new(1_700_000_000_000);
-    Arc::new(move || Timestamp(ms.fetch_add(5, Ordering::Relaxed)))
+fn clock(now_ms: &Arc<AtomicI64>) -> Arc<dyn Clock> {
+    let now_ms = Arc::clone(now_ms);
+    Arc::new(move || Timestamp(now_ms.fetch_add(5, Ordering::Relaxed)))
 }
 
 async fn pipe() -> Pipe {
@@ -83,25 +85,26 @@ async fn pipe() -> Pipe {
 }
 
 async fn pipe_in(dir: tempfile::TempDir) -> Pipe {
+    let now_ms = Arc::new(AtomicI64::new(1_700_000_000_000));
     let config = StoreConfig {
         url: "sqlite".parse().unwrap(),
         data_dir: dir.path().to_owned(),
         seal_key: SealKey::load_or_create(&dir.path().join("seal.key")).unwrap(),
         max_media_bytes: 1 << 20,
     };
-    let store = Store::open(config, clock()).await.unwrap();
+    let store = Store::open(config, clock(&now_ms)).await.unwrap();
     let vault = Arc::new(Double::new());
     let config = BridgeConfig {
         store,
         vault,
-        clock: clock(),
+        clock: clock(&now_ms),
         seed: [3; 32],
         account_kind: "net",
         factory: Arc::new(|row| panic!("no account is added in these tests, not even {}", row.network)),
         accounts_per_user: 3,
         grace: Duration::from_secs(2),
     };
-    Pipe { bridge: Bridge::new(config).await.unwrap(), dir }
+    Pipe { bridge: Bridge::new(config).await.unwrap(), dir, now_ms }
 }
 
 impl Pipe {
@@ -249,35 +252,145 @@ fn damage(dir: &std::path::Path) {
     std::fs::write(path, bytes).unwrap();
 }
 
+impl Pipe {
+    /// An orderly end, and the next start.
+    async fn restart(self) -> Self {
+        self.bridge.shutdown().await;
+        self.crash().await
+    }
+
+    /// The next start after an end of which nobody knew.
+    async fn crash(self) -> Self {
+        self.bridge.store().close().await;
+        drop(self.bridge);
+        pipe_in(self.dir).await
+    }
+
+    async fn say(&self, there: &ChatRef, id: &str) {
+        let face = self.add("face:x", true).recv().await.unwrap();
+        face.ctx.far.commit(&face.ctx.network, said(there, id, Author::Owner)).await.unwrap();
+        self.bridge.remove_network(&"face:x".into()).await;
+    }
+
+    async fn take(&self, network: &str) -> Delivery {
+        let mut home = self.add(network, false).recv().await.unwrap();
+        delivery(&mut home).await
+    }
+}
+
 #[tokio::test]
-async fn a_delivery_that_was_open_at_a_restart_says_so_and_a_damaged_one_is_given_up() {
+async fn a_delivery_that_may_have_been_in_hand_at_an_end_says_so_and_no_other() {
+    let first = pipe().await;
+    first.say(&chat("net:a", "c"), "one").await;
+    let second = first.restart().await;
+    let order = second.take("net:a").await;
+    assert_eq!((text(&order).as_str(), order.attempt), ("one", 1), "nobody had it");
+    let third = second.restart().await;
+    assert_eq!(third.take("net:a").await.attempt, 2, "its network had it at the orderly end");
+    let fourth = third.restart().await;
+    assert_eq!(fourth.take("net:a").await.attempt, 3, "and once more");
+    let fifth = fourth.crash().await;
+    assert_eq!(fifth.take("net:a").await.attempt, 2, "nobody knows");
+    fifth.bridge.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_damaged_delivery_is_given_up_and_its_lane_goes_on() {
     let first = pipe().await;
     let there = chat("net:a", "c");
-    {
-        let face = first.add("face:x", true).recv().await.unwrap();
-        face.ctx.far.commit(&face.ctx.network, said(&there, "one", Author::Owner)).await.unwrap();
-    }
+    first.say(&there, "one").await;
     first.bridge.shutdown().await;
     first.bridge.store().close().await;
+    damage(first.dir.path());
 
     let second = pipe_in(first.dir).await;
+    let mut feed = second.bridge.subscribe();
     let mut home = second.add("net:a", false).recv().await.unwrap();
-    let order = delivery(&mut home).await;
-    assert_eq!((text(&order).as_str(), order.attempt), ("one", 2));
-    second.bridge.shutdown().await;
-    second.bridge.store().close().await;
-    damage(second.dir.path());
-
-    let third = pipe_in(second.dir).await;
-    let mut feed = third.bridge.subscribe();
-    let mut home = third.add("net:a", false).recv().await.unwrap();
-    let item = shown(&mut feed).await;
-    let Fate::NotDelivered { why } = &item.fate else { panic!("{item:?}") };
-    assert!(why.contains("damaged"), "{why}");
-    let face = third.add("face:x", true).recv().await.unwrap();
-    face.ctx.far.commit(&face.ctx.network, said(&there, "two", Author::Owner)).await.unwrap();
+    assert_given_up(&shown(&mut feed).await.fate);
+    second.say(&there, "two").await;
     assert_eq!(text(&delivery(&mut home).await), "two", "the lane goes on");
-    third.bridge.shutdown().await;
+    second.bridge.shutdown().await;
+}
+
+/// Holds the lock that one writer of the database has, as another process would, until it is ended.
+/// Source: sqlite.org, "WAL-mode File Format", 2.3.1: the write lock is byte 120 of the index.
+const HOLDER: &str = r#"
+#include <fcntl.h>
+#include <stdio.h>
+#include <unistd.h>
+int main(int n, char **arguments) {
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = 120, .l_len = 1};
+    int fd = n == 2 ? open(arguments[1], O_RDWR) : -1;
+    if (fd < 0 || fcntl(fd, F_SETLKW, &lock)) return 1;
+    puts("held");
+    fflush(stdout);
+    for (;;) pause();
+}
+"#;
+
+/// Another process that has the database.
+struct Holder(std::process::Child);
+
+impl Holder {
+    fn of(dir: &std::path::Path) -> Self {
+        use std::io::BufRead as _;
+        let (source, program) = (dir.join("holder.c"), dir.join("holder"));
+        std::fs::write(&source, HOLDER).unwrap();
+        // The compiler that Rust links with.
+        assert!(Command::new("cc").arg("-o").arg(&program).arg(&source).status().unwrap().success());
+        let index = dir.join("wxgate.db-shm");
+        let mut child = Command::new(program).arg(index).stdout(Stdio::piped()).spawn().unwrap();
+        let mut line = String::new();
+        std::io::BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        assert_eq!(line, "held\n");
+        Self(child)
+    }
+}
+
+impl Drop for Holder {
+    fn drop(&mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_damaged_delivery_waits_while_another_process_holds_the_database() {
+    let first = pipe().await;
+    let there = chat("net:a", "c");
+    first.say(&there, "one").await;
+    first.bridge.shutdown().await;
+    first.bridge.store().close().await;
+    damage(first.dir.path());
+
+    let second = pipe_in(first.dir).await;
+    let holder = Holder::of(second.dir.path());
+    let mut lives = second.add("net:a", false);
+    let mut home = lives.recv().await.unwrap();
+    let before = second.now_ms.load(Ordering::Relaxed);
+    // Closing it has begun when it is counted.
+    let counted = async {
+        while second.bridge.meter().outcomes().is_empty() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, counted).await.unwrap();
+    // The engine waits five seconds by itself; behind that the delivery is as it was.
+    let refused = home.ctx.far.commit(&home.ctx.network, said(&there, "meanwhile", Author::Owner)).await;
+    assert!(matches!(refused, Err(FarError::Unavailable(_))), "{refused:?}");
+    drop(holder);
+    let mut feed = second.bridge.subscribe();
+    // Its next try is a minute later; another chat makes the lanes look at the clock.
+    second.now_ms.store(before + 70_000, Ordering::Relaxed);
+    second.say(&chat("net:a", "other"), "two").await;
+    assert_eq!(text(&delivery(&mut home).await), "two");
+    assert_given_up(&shown(&mut feed).await.fate);
+    second.bridge.shutdown().await;
+}
+
+fn assert_given_up(fate: &Fate) {
+    let Fate::NotDelivered { why } = fate else { panic!("{fate:?}") };
+    assert!(why.contains("damaged"), "{why}");
 }
 
 #[tokio::test]
@@ -353,7 +466,8 @@ async fn a_token_opens_the_door_of_its_owner_until_the_next_is_made() {
         ("bob", "", false),
         ("eve", second.as_str(), false),
     ] {
-        let command = Command::Authenticate { user: user.into(), password: secret.to_owned() };
+        let command =
+            wxgate_contract::Command::Authenticate { user: user.into(), password: secret.to_owned() };
         let answer = control.run(None, command).await;
         match opens {
             true => assert!(matches!(answer, Ok(Reply::Done)), "{user}: {answer:?}"),
