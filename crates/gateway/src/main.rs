@@ -33,6 +33,7 @@ fn main() -> ExitCode {
             "wxgate: bug at {place}: {what}\nPlease report this line; nothing that was committed is lost."
         );
     }));
+    wxgate_heap::keep_large_apart();
     let cli = cli::Cli::parse();
     ExitCode::from(code(|| cli::execute(cli)))
 }

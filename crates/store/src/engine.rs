@@ -50,7 +50,7 @@ const READERS: u32 = 4;
 // into the main file rare in a burst; the limit gives the space back afterwards.
 const WRITER_PRAGMAS: &str = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
     PRAGMA wal_autocheckpoint = 4000; PRAGMA journal_size_limit = 33554432; \
-    PRAGMA cache_size = -4096; PRAGMA temp_store = MEMORY";
+    PRAGMA cache_size = -2048; PRAGMA temp_store = MEMORY";
 // Readers look up single rows; what they need again is in the system's cache.
 const READER_PRAGMAS: &str = "PRAGMA query_only = 1; PRAGMA cache_size = -512";
 

@@ -35,7 +35,7 @@ const WAITING: usize = 1024;
 const GROUP_ROWS: usize = 4096;
 const GROUP_BYTES: usize = 8 << 20;
 
-/// Without work for this long, the writer gives its page cache back: the 4 MiB serve bursts, and a
+/// Without work for this long, the writer gives its page cache back: the 2 MiB serve bursts, and a
 /// quiet instance need not carry them. The next burst reads its pages from the system's cache. Chosen.
 const CALM: Duration = Duration::from_secs(2);
 
