@@ -30,6 +30,35 @@ impl Control for Desk {
 async fn run(bridge: &Arc<Bridge>, user: Option<UserName>, command: Command) -> Result<Reply, CommandError> {
     match command {
         Command::Authenticate { user, password } => authenticate(bridge, &user, &password).await,
+        Command::Scram { .. } | Command::Recognise { .. } if user.is_some() => {
+            Err(CommandError::Refused("only the gateway itself lets people in".to_owned()))
+        }
+        Command::Scram { user } => {
+            let verifier = bridge.store.scram(&user).await.map_err(failed)?;
+            verifier.map(Reply::Scram).ok_or(CommandError::Denied)
+        }
+        Command::Recognise { fingerprint } => {
+            let found = bridge.store.user_of_certificate(&fingerprint).await.map_err(failed)?;
+            found.map(Reply::User).ok_or(CommandError::Denied)
+        }
+        Command::Trust { user: of, .. }
+        | Command::Distrust { user: of, .. }
+        | Command::Trusted { user: of }
+            if user.as_ref().is_some_and(|user| *user != of) =>
+        {
+            Err(CommandError::Refused("you can only look after doors of your own".to_owned()))
+        }
+        Command::Trust { user, fingerprint } => {
+            bridge.store.add_certificate(&user, &fingerprint).await.map_err(refused)?;
+            Ok(Reply::Done)
+        }
+        Command::Distrust { user, fingerprint } => {
+            bridge.store.remove_certificate(&user, &fingerprint).await.map_err(refused)?;
+            Ok(Reply::Done)
+        }
+        Command::Trusted { user } => {
+            bridge.store.certificates(&user).await.map(Reply::Fingerprints).map_err(failed)
+        }
         Command::AddAccount { owner, name } => add(bridge, user, owner, &name).await,
         Command::SignIn { account } => {
             let watch = {

@@ -16,6 +16,35 @@ pub enum Command {
         /// With what.
         password: String,
     },
+    /// What checks SCRAM-SHA-256 for a person: `Reply::Scram`. Only for the gateway itself.
+    Scram {
+        /// Who wants to log in.
+        user: UserName,
+    },
+    /// Finds the person whose door a client certificate opens: `Reply::User`. Only for the gateway itself.
+    Recognise {
+        /// SHA-256 of the certificate's DER form, in small hex digits.
+        fingerprint: String,
+    },
+    /// From now on a client certificate opens the door of a person. Durable.
+    Trust {
+        /// Whose.
+        user: UserName,
+        /// Which certificate.
+        fingerprint: String,
+    },
+    /// The opposite of `Trust`.
+    Distrust {
+        /// Whose.
+        user: UserName,
+        /// Which certificate.
+        fingerprint: String,
+    },
+    /// The certificates that open a person's door: `Reply::Fingerprints`.
+    Trusted {
+        /// Whose.
+        user: UserName,
+    },
     /// Adds a WeChat account, signed out.
     AddAccount {
         /// Whose.
@@ -200,6 +229,11 @@ impl std::fmt::Debug for Command {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Authenticate { user, .. } => write!(f, "Authenticate({user:?})"),
+            Self::Scram { user } => write!(f, "Scram({user:?})"),
+            Self::Recognise { fingerprint } => write!(f, "Recognise({fingerprint:?})"),
+            Self::Trust { user, fingerprint } => write!(f, "Trust({user:?}, {fingerprint:?})"),
+            Self::Distrust { user, fingerprint } => write!(f, "Distrust({user:?}, {fingerprint:?})"),
+            Self::Trusted { user } => write!(f, "Trusted({user:?})"),
             Self::AddAccount { owner, name } => write!(f, "AddAccount({owner:?}, {name:?})"),
             Self::SignIn { account } => write!(f, "SignIn({account:?})"),
             Self::SignOut { account } => write!(f, "SignOut({account:?})"),
@@ -224,8 +258,31 @@ pub enum Reply {
     SignIn(SignInWatch),
     /// That person of this instance.
     User(UserName),
+    /// What checks SCRAM.
+    Scram(ScramVerifier),
+    /// Fingerprints of certificates.
+    Fingerprints(Vec<String>),
     /// What the account answered.
     Answer(Answer),
+}
+
+/// What a server keeps to check SCRAM-SHA-256. Source: RFC 5802, section 3.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ScramVerifier {
+    /// Rounds of PBKDF2.
+    pub rounds: u32,
+    /// Its salt.
+    pub salt: Vec<u8>,
+    /// SHA-256 of the client's key.
+    pub stored_key: Vec<u8>,
+    /// With what the server proves that it knows the password.
+    pub server_key: Vec<u8>,
+}
+
+impl std::fmt::Debug for ScramVerifier {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("ScramVerifier(..)")
+    }
 }
 
 /// Why a command was not carried out.

@@ -28,8 +28,8 @@ pub use context::{
     AdapterContext, Ask, BoxFuture, FarEnd, FarError, LinkTable, LinkedChats, Order, Stop, StopHandle,
 };
 pub use control::{
-    Answer, Candidate, Command, CommandError, Control, Question, Reply, Request, SignInStep, SignInWatch,
-    Subject, Verdict,
+    Answer, Candidate, Command, CommandError, Control, Question, Reply, Request, ScramVerifier, SignInStep,
+    SignInWatch, Subject, Verdict,
 };
 pub use delivery::{Delivery, Job, Outcome, Report, Say};
 pub use directory::{AccountView, Directory, Fate, FeedEvent, HistoryRange, Landmark, Spoken, TimelineItem};

@@ -36,6 +36,7 @@ mod replay;
 mod roster;
 mod run;
 mod sasl;
+mod scram;
 mod search;
 mod service;
 mod session;

@@ -26,6 +26,8 @@ mod other_client;
 mod proxy;
 #[path = "served/replay.rs"]
 mod replay;
+#[path = "served/sasl.rs"]
+mod sasl;
 #[path = "served/search.rs"]
 mod search;
 #[path = "served/service.rs"]

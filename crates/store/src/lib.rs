@@ -9,6 +9,7 @@
 
 mod accounts;
 mod directory;
+mod doors;
 mod engine;
 mod error;
 mod faces;

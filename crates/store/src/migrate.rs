@@ -34,6 +34,11 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
         sqlite: include_str!("../migrations/sqlite/0004_relayed.sql"),
         postgres: include_str!("../migrations/postgres/0004_relayed.sql"),
     },
+    Migration {
+        version: 5,
+        sqlite: include_str!("../migrations/sqlite/0005_doors.sql"),
+        postgres: include_str!("../migrations/postgres/0005_doors.sql"),
+    },
 ];
 
 impl Migration {

@@ -124,6 +124,8 @@ pub(crate) enum Place<'a> {
     Note { network: &'a str, key: &'a str },
     /// How an attachment of a network is fetched.
     Media { network: &'a str, media: &'a str },
+    /// What checks a person's password in SCRAM.
+    Scram { user: &'a str },
     /// A secret file, inside a backup.
     File { name: &'a str },
 }
@@ -134,6 +136,7 @@ impl Place<'_> {
         match self {
             Self::Note { network, key } => format!("note\0{network}\0{key}"),
             Self::Media { network, media } => format!("media\0{network}\0{media}"),
+            Self::Scram { user } => format!("scram\0{user}"),
             Self::File { name } => format!("file\0{name}"),
         }
         .into_bytes()

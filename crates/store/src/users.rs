@@ -6,6 +6,7 @@ use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use ring::digest::{SHA256, digest};
 use wxgate_contract::UserName;
 
+use crate::doors;
 use crate::error::{Doing, StoreError};
 use crate::limits;
 use crate::report::UserRow;
@@ -17,6 +18,9 @@ use crate::store::Store;
 const PASSWORD_BYTES: usize = 1024;
 const SALT_BYTES: usize = 16;
 const HASH_BYTES: usize = 32;
+
+/// The hash of a password, and the sealed verifier of SCRAM.
+type Checks = (Option<String>, Option<String>);
 
 impl Store {
     /// Adds a person. Without a password only tokens open the door.
@@ -31,14 +35,14 @@ impl Store {
     ) -> Result<(), StoreError> {
         const DOING: &str = "adding a person";
         check_name(name)?;
-        let hash = hashed(password).await?;
+        let (hash, scram) = self.hashed(name, password).await?;
         let (name, now) = (name.clone(), self.0.clock.now().ms());
         self.writer()?
             .transaction(DOING, move |tx| {
                 Box::pin(async move {
-                    let text = "INSERT INTO gateway_user (name, is_admin, password, created_ms) \
-                                VALUES ($1, $2, $3, $4) ON CONFLICT (name) DO NOTHING";
-                    let values = row![name.as_str(), is_admin, hash.as_deref(), now];
+                    let text = "INSERT INTO gateway_user (name, is_admin, password, created_ms, scram) \
+                                VALUES ($1, $2, $3, $4, $5) ON CONFLICT (name) DO NOTHING";
+                    let values = row![name.as_str(), is_admin, hash.as_deref(), now, scram.as_deref()];
                     match sql::run(tx, DOING, text, values).await? {
                         1 => Ok(()),
                         _ => Err(StoreError::conflict(format!("there is a person called {name} already"))),
@@ -54,13 +58,14 @@ impl Store {
     /// `Invalid` when there is no such person or the password is too long.
     pub async fn set_password(&self, name: &UserName, password: Option<&str>) -> Result<(), StoreError> {
         const DOING: &str = "changing a password";
-        let hash = hashed(password).await?;
+        let (hash, scram) = self.hashed(name, password).await?;
         let name = name.clone();
         self.writer()?
             .transaction(DOING, move |tx| {
                 Box::pin(async move {
-                    let text = "UPDATE gateway_user SET password = $1 WHERE name = $2";
-                    found(&name, sql::run(tx, DOING, text, row![hash.as_deref(), name.as_str()]).await?)
+                    let text = "UPDATE gateway_user SET password = $1, scram = $2 WHERE name = $3";
+                    let values = row![hash.as_deref(), scram.as_deref(), name.as_str()];
+                    found(&name, sql::run(tx, DOING, text, values).await?)
                 })
             })
             .await
@@ -113,8 +118,12 @@ impl Store {
                             "{name} still has {accounts} accounts; remove them first"
                         )));
                     }
-                    let text = "DELETE FROM identity WHERE gateway_user = $1";
-                    sql::run(tx, DOING, text, row![name.as_str()]).await?;
+                    for text in [
+                        "DELETE FROM identity WHERE gateway_user = $1",
+                        "DELETE FROM certificate WHERE gateway_user = $1",
+                    ] {
+                        sql::run(tx, DOING, text, row![name.as_str()]).await?;
+                    }
                     let text = "DELETE FROM gateway_user WHERE name = $1";
                     found(&name, sql::run(tx, DOING, text, row![name.as_str()]).await?)
                 })
@@ -128,17 +137,22 @@ impl Store {
     /// `Unavailable` when the database cannot be read.
     pub async fn verify_password(&self, name: &UserName, password: &str) -> Result<bool, StoreError> {
         const DOING: &str = "checking a password";
-        let stored = match check_name(name) {
-            Err(_) => None,
+        let (stored, has_scram) = match check_name(name) {
+            Err(_) => (None, true),
             Ok(()) => {
                 let mut conn = self.reader(DOING).await?;
-                let text = "SELECT password FROM gateway_user WHERE name = $1";
+                let text = "SELECT password, CAST(CASE WHEN scram IS NULL THEN 0 ELSE 1 END AS BIGINT) \
+                            FROM gateway_user WHERE name = $1";
                 let rows = sql::fetch(&mut conn, DOING, text, row![name.as_str()]).await?;
-                rows.first().map(|row| row.at::<Option<String>>(0)).transpose()?.flatten()
+                let read = rows
+                    .first()
+                    .map(|row| Ok::<_, StoreError>((row.at::<Option<String>>(0)?, row.at::<i64>(1)? != 0)));
+                read.transpose()?.unwrap_or((None, true))
             }
         };
-        let password = password.to_owned();
+        let typed = password.to_owned();
         let check = move || {
+            let password = typed;
             let parts = stored.as_deref().map_or(Some(([0; SALT_BYTES], None)), |text| {
                 let (salt, hash) = parse(text)?;
                 Some((salt, Some(hash)))
@@ -155,7 +169,22 @@ impl Store {
             };
             Ok(expected.is_some_and(same))
         };
-        tokio::task::spawn_blocking(check).await.doing(DOING)?
+        let is_right = tokio::task::spawn_blocking(check).await.doing(DOING)??;
+        if is_right && !has_scram {
+            // From a version that kept less: the next login may use SCRAM.
+            self.remember_scram(name, password).await?;
+        }
+        Ok(is_right)
+    }
+
+    /// What checks a password, and what checks it in SCRAM.
+    async fn hashed(&self, name: &UserName, password: Option<&str>) -> Result<Checks, StoreError> {
+        let Some(text) = password.map(str::to_owned) else { return Ok((None, None)) };
+        let hash = hashed(password).await?;
+        let (key, name) = (self.0.key.clone(), name.clone());
+        let work = move || doors::sealed(&key, &name, &text);
+        let scram = tokio::task::spawn_blocking(work).await.doing("hashing a password")??;
+        Ok((hash, Some(scram)))
     }
 
     /// Makes a new token for a person and forgets the old one. It is shown this once.

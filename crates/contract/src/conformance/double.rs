@@ -13,7 +13,7 @@ use crate::body::Body;
 use crate::context::{
     AdapterContext, BoxFuture, FarEnd, FarError, LinkTable, LinkedChats, Order, Stop, StopHandle,
 };
-use crate::control::{Answer, Command, CommandError, Control, Reply, SignInStep};
+use crate::control::{Answer, Command, CommandError, Control, Reply, ScramVerifier, SignInStep};
 use crate::delivery::{Delivery, Job, Outcome, Say};
 use crate::directory::{
     AccountView, Directory, Fate, FeedEvent, HistoryRange, Landmark, Spoken, TimelineItem,
@@ -72,6 +72,10 @@ pub struct State {
     pub persons: HashMap<PersonRef, UserName>,
     /// Which accounts a network mirrors: account and face.
     pub mirrors: Vec<(NetworkId, NetworkId)>,
+    /// What checks SCRAM, by person.
+    pub verifiers: HashMap<UserName, ScramVerifier>,
+    /// Certificates and whose doors they open.
+    pub certificates: Vec<(String, UserName)>,
     /// What accounts answer; an error of the double when nothing is set.
     pub answer: Option<Answer>,
     /// Every command run through `Control`.
@@ -421,6 +425,30 @@ impl Control for Double {
                     Some(known) if *known == password => Ok(Reply::Done),
                     _ => Err(CommandError::Denied),
                 },
+                Command::Scram { user } => {
+                    let known = state.verifiers.get(&user).cloned();
+                    known.map(Reply::Scram).ok_or(CommandError::Denied)
+                }
+                Command::Recognise { fingerprint } => {
+                    let whose = state.certificates.iter().find(|(print, _)| *print == fingerprint);
+                    whose.map(|(_, user)| Reply::User(user.clone())).ok_or(CommandError::Denied)
+                }
+                Command::Trust { user, fingerprint } => {
+                    state.certificates.push((fingerprint, user));
+                    Ok(Reply::Done)
+                }
+                Command::Distrust { user, fingerprint } => {
+                    let before = state.certificates.len();
+                    state.certificates.retain(|known| *known != (fingerprint.clone(), user.clone()));
+                    match state.certificates.len() < before {
+                        true => Ok(Reply::Done),
+                        false => Err(CommandError::Refused("there is no such certificate".to_owned())),
+                    }
+                }
+                Command::Trusted { user } => {
+                    let theirs = state.certificates.iter().filter(|(_, of)| *of == user);
+                    Ok(Reply::Fingerprints(theirs.map(|(print, _)| print.clone()).collect()))
+                }
                 Command::AddAccount { owner, name } => {
                     let network = NetworkId::new(format!("wechat:{name}"));
                     let health = Health::NeedsHuman { step: "sign in".to_owned() };

@@ -290,9 +290,7 @@ async fn sign_in(State(parts): Shared, Path(name): Path<String>) -> Answer {
             let body = Body::from_stream(steps(watch));
             Ok(([(header::CONTENT_TYPE, "application/x-ndjson")], body).into_response())
         }
-        Reply::Done | Reply::Added(_) | Reply::User(_) | Reply::Answer(_) => {
-            Err(Refusal(StatusCode::INTERNAL_SERVER_ERROR, "the sign-in cannot be followed".to_owned()))
-        }
+        _ => Err(Refusal(StatusCode::INTERNAL_SERVER_ERROR, "the sign-in cannot be followed".to_owned())),
     }
 }
 

@@ -5,7 +5,6 @@
 use std::borrow::Cow;
 
 use super::metadata::{MAX_KEYS, MAX_SUBS, VALUE_BYTES};
-use super::sasl::MECHANISMS;
 
 /// What one client switched on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -63,7 +62,6 @@ const ALIASES: &[(&str, Caps)] =
 /// What stands behind the name of a capability for clients that understand values.
 fn with_value(name: &str) -> Cow<'_, str> {
     match name {
-        "sasl" => format!("{name}={MECHANISMS}").into(),
         "draft/multiline" => format!("{name}=max-bytes={MULTILINE_BYTES},max-lines={MULTILINE_LINES}").into(),
         "draft/metadata-2" => {
             format!("{name}=max-subs={MAX_SUBS},max-keys={MAX_KEYS},max-value-bytes={VALUE_BYTES}").into()
@@ -152,6 +150,8 @@ pub(super) struct Negotiation {
     pub(super) caps: Caps,
     /// The value of `sts` for this connection. It informs: nobody can ask for it.
     sts: Option<String>,
+    /// The value of `sasl` for this connection.
+    mechanisms: &'static str,
     /// The highest version it named; 302 and above understands values and gets cap-notify.
     version: u32,
 }
@@ -160,9 +160,9 @@ pub(super) struct Negotiation {
 const NAMES_BYTES: usize = 420;
 
 impl Negotiation {
-    /// At the beginning, with the value of `sts`.
-    pub(super) fn new(sts: Option<String>) -> Self {
-        Self { sts, ..Self::default() }
+    /// At the beginning, with the values of `sts` and `sasl`.
+    pub(super) fn new(sts: Option<String>, mechanisms: &'static str) -> Self {
+        Self { sts, mechanisms, ..Self::default() }
     }
 
     /// Carries out `CAP params`; `reply` gets what stands behind `CAP <nick> `.
@@ -176,7 +176,9 @@ impl Negotiation {
                     self.caps.set(Caps::CAP_NOTIFY, true);
                 }
                 let with_values = self.version >= 302;
+                let mechanisms = self.mechanisms;
                 let names = OFFERED.iter().chain(ALIASES).map(|(name, _)| match with_values {
+                    true if *name == "sasl" => format!("{name}={mechanisms}").into(),
                     true => with_value(name),
                     false => Cow::Borrowed(*name),
                 });
@@ -266,8 +268,8 @@ mod tests {
         let (old, _) = run(&mut Negotiation::default(), &["LS"]);
         assert_eq!(old.len(), 1);
         assert!(old[0].starts_with("LS :sasl cap-notify"), "{old:?}");
-        let (new, effect) = run(&mut Negotiation::default(), &["ls", "302"]);
-        assert!(new.join(" ").contains("sasl=PLAIN"));
+        let (new, effect) = run(&mut Negotiation::new(None, "PLAIN,EXTERNAL"), &["ls", "302"]);
+        assert!(new.join(" ").contains("sasl=PLAIN,EXTERNAL "));
         assert_eq!(effect, CapEffect::Hold);
     }
 
@@ -279,7 +281,7 @@ mod tests {
         assert_eq!(Sts::new(None, 300).value(false), None, "without TLS there is nothing to insist on");
         assert_eq!(Sts::new(Some(6697), 0).value(false), None);
         assert_eq!(Sts::new(Some(6697), 0).value(true).as_deref(), Some("duration=0"));
-        let mut negotiation = Negotiation::new(sts(false));
+        let mut negotiation = Negotiation::new(sts(false), "PLAIN");
         assert!(!run(&mut negotiation, &["LS"]).0.join(" ").contains("sts"));
         assert!(run(&mut negotiation, &["LS", "302"]).0.join(" ").ends_with(" sts=port=6697,duration=300"));
         assert_eq!(run(&mut negotiation, &["REQ", "sts"]).0, ["NAK :sts"]);

@@ -58,6 +58,8 @@ pub(super) struct Client {
     pub(super) name: String,
     pub(super) address: IpAddr,
     pub(super) is_secure: bool,
+    /// Of its certificate, where it showed one.
+    pub(super) fingerprint: Option<String>,
     pub(super) mode: Mode,
     /// The position up to which everything was queued.
     pub(super) sent_seq: i64,
@@ -161,6 +163,7 @@ mod tests {
             name: String::new(),
             address: IpAddr::from([127, 0, 0, 1]),
             is_secure: false,
+            fingerprint: None,
             mode: Mode::Live,
             sent_seq: 0,
             floor_seq: 0,

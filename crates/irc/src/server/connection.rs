@@ -60,11 +60,14 @@ pub(super) async fn serve(shared: Arc<Shared>, stream: TcpStream, address: Socke
         return;
     }
     let is_web = matches!(way, Way::WebSocket);
-    let place = Place { shared: &shared, address, is_web, stage: Stage::Waiting };
+    let mut place = Place { shared: &shared, address, is_web, fingerprint: None, stage: Stage::Waiting };
     match way {
         Way::Plain => Box::pin(converse(&shared, stream, place, false)).await,
         Way::Tls(acceptor) => match timeout(patience, acceptor.accept(stream)).await {
-            Ok(Ok(stream)) => Box::pin(converse(&shared, stream, place, true)).await,
+            Ok(Ok(stream)) => {
+                place.fingerprint = super::tls::fingerprint(&stream);
+                Box::pin(converse(&shared, stream, place, true)).await;
+            }
             Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake of an IRC client failed"),
             Err(_) => tracing::debug!("a TLS handshake of an IRC client took too long"),
         },
@@ -86,6 +89,8 @@ pub(super) struct Place<'a> {
     pub(super) address: SocketAddr,
     /// It came over WebSocket, perhaps from a page that the person at the browser knows nothing of.
     pub(super) is_web: bool,
+    /// Of the client's certificate, where it showed one.
+    pub(super) fingerprint: Option<String>,
     stage: Stage,
 }
 

@@ -14,7 +14,7 @@ use super::config::Guests;
 use super::connection::{Place, Read, Reader};
 use super::names;
 use super::registry::{Arrival, ClientId, Incoming, Refusal, SessionKey, Shared};
-use super::sasl::{self, Login, MECHANISMS, Sasl, Step};
+use super::sasl::{self, Login, Sasl, Step};
 use crate::wire::casemap::is_same;
 use crate::wire::message::{BadLine, Line, Message};
 use crate::wire::numeric as n;
@@ -38,12 +38,13 @@ pub(super) async fn register<S: AsyncRead + AsyncWrite + Send + Unpin>(
     let mut desk = Desk {
         shared,
         queue: Arc::clone(&reader.queue),
-        negotiation: Negotiation::new(place.sts(is_secure)),
+        negotiation: Negotiation::new(place.sts(is_secure), sasl::mechanisms(place.fingerprint.is_some())),
         is_held: false,
         nick: None,
         user: None,
         password: None,
         sasl: Sasl::default(),
+        fingerprint: place.fingerprint.clone(),
         login: None,
         away: None,
         bound: None,
@@ -103,6 +104,8 @@ struct Desk<'a> {
     user: Option<(String, String)>,
     password: Option<String>,
     sasl: Sasl,
+    /// Of the client's certificate.
+    fingerprint: Option<String>,
     login: Option<Login>,
     /// Source: IRCv3 draft/pre-away.
     away: Option<String>,
@@ -223,13 +226,14 @@ impl Desk<'_> {
         if self.login.is_some() {
             return self.numeric(n::ERR_SASLALREADY, ":You have already authenticated using SASL");
         }
-        match self.sasl.line(self.shared, data).await {
+        match self.sasl.line(self.shared, self.fingerprint.as_deref(), data).await {
             Step::Collecting => {}
-            Step::Say(line) => self.say(&line),
+            Step::Say(lines) => lines.iter().for_each(|line| self.say(line)),
             Step::Aborted => self.numeric(n::ERR_SASLABORTED, ":SASL authentication aborted"),
             Step::TooLong => self.numeric(n::ERR_SASLTOOLONG, ":SASL message too long"),
             Step::NoMechanism => {
-                self.numeric(n::RPL_SASLMECHS, &format!("{MECHANISMS} :are available SASL mechanisms"));
+                let mechanisms = sasl::mechanisms(self.fingerprint.is_some());
+                self.numeric(n::RPL_SASLMECHS, &format!("{mechanisms} :are available SASL mechanisms"));
                 self.numeric(n::ERR_SASLFAIL, ":SASL authentication failed");
             }
             Step::In(login) => self.logged_in(login),
@@ -374,6 +378,7 @@ impl Desk<'_> {
                 queue: Arc::clone(&self.queue),
                 address: place.address.ip(),
                 is_secure,
+                fingerprint: place.fingerprint.clone(),
                 taken,
             };
             let negotiation = arrival.negotiation.clone();

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use ring::hmac;
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::JoinSet;
 use wxgate_contract::{
@@ -60,6 +61,8 @@ pub(super) struct Arrival {
     pub(super) queue: Arc<SendQueue>,
     pub(super) address: IpAddr,
     pub(super) is_secure: bool,
+    /// Of the client's certificate, where it showed one.
+    pub(super) fingerprint: Option<String>,
     /// Told that the session took the client, or why it cannot.
     pub(super) taken: oneshot::Sender<Result<(), Refusal>>,
 }
@@ -101,6 +104,8 @@ pub(super) struct Shared {
     /// Read marks on their way to the accounts.
     pub(super) marks: mpsc::Sender<ReadMark>,
     run_id: String,
+    /// For what nobody outside may foresee.
+    secret: hmac::Key,
     counter: AtomicU64,
 }
 
@@ -130,12 +135,14 @@ impl Shared {
     pub(super) fn new(parts: Parts) -> Self {
         let started = parts.clock.now();
         // The seed is another one at each run; the start time guards against a seed that is not.
-        let (seed, _) = parts.seed.split_at(8);
+        let (seed, secret) = parts.seed.split_at(8);
+        let secret = hmac::Key::new(hmac::HMAC_SHA256, secret);
         let run_id = seed.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
         let run_id = format!("{run_id}{:x}", started.ms());
         Self {
             hall: parts.config.has_hall().then(|| Hall::new(&run_id)),
             run_id,
+            secret,
             config: parts.config,
             sts: parts.sts,
             network: parts.network,
@@ -155,6 +162,17 @@ impl Shared {
     /// A number that this run gives once.
     pub(super) fn next_number(&self) -> u64 {
         self.counter.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Bytes that only this run can make of these words.
+    pub(super) fn derive(&self, words: &str) -> Vec<u8> {
+        hmac::sign(&self.secret, words.as_bytes()).as_ref().to_vec()
+    }
+
+    /// A word that was never said and that nobody can foresee.
+    pub(super) fn nonce(&self) -> String {
+        let bytes = self.derive(&format!("nonce\0{}", self.next_number()));
+        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
     /// An id for a post, unique for ever.

@@ -1,14 +1,15 @@
 //! Logging in by SASL, before the registration or after it: the lines of one AUTHENTICATE exchange.
 //!
-//! Source: IRCv3 sasl-3.1; RFC 4616 (PLAIN).
+//! Source: IRCv3 sasl-3.1; RFC 4616 (PLAIN), RFC 5802 and 7677 (SCRAM), RFC 4422 (EXTERNAL).
 
 use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use wxgate_contract::{Command, CommandError, UserName};
+use wxgate_contract::{Command, CommandError, Reply, ScramVerifier, UserName};
 
 use super::registry::Shared;
+use super::scram;
 
 /// A piece of SASL data; exactly this many bytes mean that more follows. Source: IRCv3 sasl-3.1.
 const PIECE_BYTES: usize = 400;
@@ -17,7 +18,14 @@ const MAX_BYTES: usize = 4096;
 /// Wrong passwords on one connection. Chosen.
 const MAX_FAILURES: u32 = 3;
 /// What can be asked for, as 908 and the value of the capability list it.
-pub(super) const MECHANISMS: &str = "PLAIN";
+const MECHANISMS: &str = "PLAIN,SCRAM-SHA-256";
+/// With a certificate of the client's.
+const WITH_CERTIFICATE: &str = "PLAIN,SCRAM-SHA-256,EXTERNAL";
+
+/// What one connection may ask for.
+pub(super) fn mechanisms(has_certificate: bool) -> &'static str {
+    if has_certificate { WITH_CERTIFICATE } else { MECHANISMS }
+}
 
 /// Who logged in, and to what.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,9 +67,21 @@ pub(super) async fn check(shared: &Arc<Shared>, login: Login, password: &str) ->
     }
 }
 
+/// How far an exchange is.
+#[derive(Debug)]
+enum Stage {
+    Plain,
+    External,
+    ScramFirst,
+    ScramFinal(Box<scram::Exchange>, Login),
+    /// The client has proved itself and agrees that we have, too.
+    ScramDone(Login),
+}
+
 /// An exchange on its way.
 #[derive(Debug)]
 struct Open {
+    stage: Stage,
     /// What came of the answer so far, in base64.
     collected: String,
 }
@@ -79,7 +99,7 @@ pub(super) enum Step {
     /// More is to come.
     Collecting,
     /// To be said as it is.
-    Say(String),
+    Say(Vec<String>),
     /// The client gave up.
     Aborted,
     /// Too much of it.
@@ -103,14 +123,14 @@ impl Sasl {
         self.failures >= MAX_FAILURES
     }
 
-    /// `AUTHENTICATE data`.
-    pub(super) async fn line(&mut self, shared: &Arc<Shared>, data: &str) -> Step {
-        let step = self.step(shared, data).await;
+    /// `AUTHENTICATE data`; `certificate` is the fingerprint of the client's, where it showed one.
+    pub(super) async fn line(&mut self, shared: &Arc<Shared>, certificate: Option<&str>, data: &str) -> Step {
+        let step = self.step(shared, certificate, data).await;
         self.failures += u32::from(matches!(step, Step::Failed(_)));
         step
     }
 
-    async fn step(&mut self, shared: &Arc<Shared>, data: &str) -> Step {
+    async fn step(&mut self, shared: &Arc<Shared>, certificate: Option<&str>, data: &str) -> Step {
         if data == "*" {
             self.open = None;
             return Step::Aborted;
@@ -119,7 +139,7 @@ impl Sasl {
             self.open = None;
             return Step::TooLong;
         }
-        let Some(open) = &mut self.open else { return self.begin(data) };
+        let Some(open) = &mut self.open else { return self.begin(data, certificate) };
         if data != "+" {
             open.collected.push_str(data);
         }
@@ -131,23 +151,88 @@ impl Sasl {
             return Step::Collecting;
         }
         let Some(open) = self.open.take() else { return Step::Aborted };
-        match STANDARD.decode(&open.collected) {
-            Ok(bytes) => plain(shared, &bytes).await,
-            Err(_) => Step::Failed("the data is not base64".to_owned()),
+        let Some(text) =
+            STANDARD.decode(&open.collected).ok().and_then(|bytes| String::from_utf8(bytes).ok())
+        else {
+            return Step::Failed("the data is not text in base64".to_owned());
+        };
+        match open.stage {
+            Stage::Plain => plain(shared, &text).await,
+            Stage::External => external(shared, certificate.unwrap_or_default(), &text).await,
+            Stage::ScramFirst => self.challenge(shared, &text).await,
+            Stage::ScramFinal(exchange, login) => self.prove(shared, &exchange, login, &text).await,
+            Stage::ScramDone(login) if text.is_empty() => Step::In(login),
+            Stage::ScramDone(_) => Step::Failed("nothing was to be said any more".to_owned()),
         }
     }
 
-    fn begin(&mut self, mechanism: &str) -> Step {
-        if !mechanism.eq_ignore_ascii_case("PLAIN") {
-            return Step::NoMechanism;
+    fn begin(&mut self, mechanism: &str, certificate: Option<&str>) -> Step {
+        let stage = match mechanism.to_ascii_uppercase().as_str() {
+            "PLAIN" => Stage::Plain,
+            "SCRAM-SHA-256" => Stage::ScramFirst,
+            "EXTERNAL" if certificate.is_some() => Stage::External,
+            _ => return Step::NoMechanism,
+        };
+        self.open = Some(Open { stage, collected: String::new() });
+        Step::Say(vec!["AUTHENTICATE +".to_owned()])
+    }
+
+    /// Says what is to be said and waits for the answer to it.
+    fn say(&mut self, stage: Stage, text: &str) -> Step {
+        self.open = Some(Open { stage, collected: String::new() });
+        let text = STANDARD.encode(text);
+        let mut lines: Vec<String> = Vec::new();
+        let mut rest = text.as_str();
+        while let Some((piece, tail)) = rest.split_at_checked(PIECE_BYTES) {
+            lines.push(format!("AUTHENTICATE {piece}"));
+            rest = tail;
         }
-        self.open = Some(Open { collected: String::new() });
-        Step::Say("AUTHENTICATE +".to_owned())
+        // A whole last piece needs an empty one behind it.
+        lines.push(format!("AUTHENTICATE {}", if rest.is_empty() { "+" } else { rest }));
+        Step::Say(lines)
+    }
+
+    async fn challenge(&mut self, shared: &Arc<Shared>, text: &str) -> Step {
+        let first = match scram::First::parse(text) {
+            Ok(first) => first,
+            Err(why) => return Step::Failed(why.to_owned()),
+        };
+        let login = Login::parse(&first.user);
+        let verifier = match shared.control.run(None, Command::Scram { user: login.user.clone() }).await {
+            Ok(Reply::Scram(verifier)) => verifier,
+            // Whether somebody is called so is not told: a proof that nobody can give is asked for.
+            Ok(_) | Err(CommandError::Denied) => decoy(shared, &login),
+            Err(error) => return Step::Failed(error.to_string()),
+        };
+        let (challenge, exchange) = first.challenge(verifier, &shared.nonce());
+        self.say(Stage::ScramFinal(Box::new(exchange), login), &challenge)
+    }
+
+    async fn prove(
+        &mut self,
+        shared: &Arc<Shared>,
+        exchange: &scram::Exchange,
+        login: Login,
+        text: &str,
+    ) -> Step {
+        match exchange.answer(text) {
+            Some(proof) => self.say(Stage::ScramDone(login), &proof),
+            None => {
+                tokio::time::sleep(shared.config.limits.failed_login_pause).await;
+                Step::Failed("wrong user or password".to_owned())
+            }
+        }
     }
 }
 
-async fn plain(shared: &Arc<Shared>, bytes: &[u8]) -> Step {
-    let text = String::from_utf8_lossy(bytes);
+/// What is asked of somebody who does not exist, the same each time.
+fn decoy(shared: &Arc<Shared>, login: &Login) -> ScramVerifier {
+    let derived = |what: &str| shared.derive(&format!("{what}\0{}", login.user.as_str()));
+    let salt = derived("salt").into_iter().take(16).collect();
+    ScramVerifier { rounds: 10_000, salt, stored_key: derived("stored"), server_key: derived("server") }
+}
+
+async fn plain(shared: &Arc<Shared>, text: &str) -> Step {
     let mut parts = text.split('\0');
     let (Some(authzid), Some(authcid), Some(password), None) =
         (parts.next(), parts.next(), parts.next(), parts.next())
@@ -158,6 +243,28 @@ async fn plain(shared: &Arc<Shared>, bytes: &[u8]) -> Step {
         return Step::Failed("acting for somebody else is not possible".to_owned());
     }
     check(shared, Login::parse(authcid), password).await.map_or_else(Step::Failed, Step::In)
+}
+
+/// The certificate says who it is; what the client says besides may name the account and the client.
+async fn external(shared: &Arc<Shared>, fingerprint: &str, authzid: &str) -> Step {
+    let command = Command::Recognise { fingerprint: fingerprint.to_owned() };
+    let user = match shared.control.run(None, command).await {
+        Ok(Reply::User(user)) => user,
+        Ok(_) | Err(CommandError::Denied) => {
+            return Step::Failed(
+                "this certificate opens no door; log in and say: certificate add".to_owned(),
+            );
+        }
+        Err(error) => return Step::Failed(error.to_string()),
+    };
+    let login = match authzid {
+        "" => Login::parse(user.as_str()),
+        authzid => Login::parse(authzid),
+    };
+    match login.user == user {
+        true => Step::In(login),
+        false => Step::Failed("acting for somebody else is not possible".to_owned()),
+    }
 }
 
 #[cfg(test)]

@@ -27,6 +27,7 @@ const HELP: &[&str] = &[
     "same|new|later <n> …   your answer to question n: same <n> <candidate>",
     "why <#group|nick>      why I take a chat for who it is",
     "undo <#group|nick>     take the last decision about a chat back",
+    "certificate [add|remove <fingerprint>]  log in with this client's TLS certificate (SASL EXTERNAL)",
     "accept <n>             accept a friend request; \"decline <n>\" declines it",
     "show ids <#group|nick> [n]  its last lines with short ids, to answer with: >id text",
 ];
@@ -63,6 +64,7 @@ impl Session {
             ("add", [name]) => self.add(id, name).await,
             ("add", _) => self.service_says(id, "say: add <name>"),
             ("chats" | "search", words) => self.chats(id, &words.join(" ")),
+            ("certificate" | "cert" | "certfp", rest) => self.certificate(id, rest).await,
             ("find", words) => self.find_for_service(id, words).await,
             ("more", [chat, rest @ ..]) => self.say_more(id, chat, rest.first().copied()).await,
             ("accept", [number]) => self.befriend(id, number, Verdict::Accept).await,
@@ -211,6 +213,31 @@ impl Session {
         }
     }
 
+    /// `certificate`, `certificate add`, `certificate remove <fingerprint>`.
+    async fn certificate(&mut self, id: ClientId, words: &[&str]) {
+        let user = self.key.user.clone();
+        let own = self.clients.get(&id).and_then(|client| client.fingerprint.clone());
+        let command = match (words, own) {
+            ([], _) | (["list"], _) => Command::Trusted { user: user.clone() },
+            (["add"], Some(fingerprint)) => Command::Trust { user: user.clone(), fingerprint },
+            (["add"], None) => {
+                let text = "your client shows no certificate: connect with TLS and one of its own";
+                return self.service_says(id, text);
+            }
+            (["add", print], _) => Command::Trust { user: user.clone(), fingerprint: plain(print) },
+            (["remove", print], _) => Command::Distrust { user: user.clone(), fingerprint: plain(print) },
+            _ => return self.service_says(id, "say: certificate add, or certificate remove <fingerprint>"),
+        };
+        match self.shared.control.run(Some(user), command).await {
+            Ok(Reply::Fingerprints(all)) if all.is_empty() => {
+                self.service_says(id, "no certificate opens your door; say: certificate add");
+            }
+            Ok(Reply::Fingerprints(all)) => all.iter().for_each(|print| self.service_says(id, print)),
+            Ok(_) => self.service_says(id, "done"),
+            Err(error) => self.refused(id, "do that", &error),
+        }
+    }
+
     async fn add(&mut self, id: ClientId, name: &str) {
         let owner = self.key.user.clone();
         let command = Command::AddAccount { owner: owner.clone(), name: name.to_owned() };
@@ -275,6 +302,11 @@ impl Session {
             Err(why) => self.service_says(id, &why),
         }
     }
+}
+
+/// A fingerprint as it is kept, from any of the forms that programs print.
+fn plain(fingerprint: &str) -> String {
+    fingerprint.replace(':', "").to_ascii_lowercase()
 }
 
 /// A QR code as lines of half blocks, dark modules drawn as gaps in light: scanners want a light

@@ -309,6 +309,7 @@ impl Session {
             name: arrival.client_name,
             address: arrival.address,
             is_secure: arrival.is_secure,
+            fingerprint: arrival.fingerprint,
             mode: Mode::Reading,
             sent_seq: 0,
             floor_seq: 0,

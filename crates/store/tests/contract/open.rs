@@ -181,3 +181,23 @@ async fn hot_statements_use_their_indexes() {
     bench.store.close().await;
     std::fs::remove_dir_all(&bench.dir).unwrap();
 }
+
+#[tokio::test]
+async fn a_password_from_before_scram_is_made_ready_for_it_when_it_is_typed() {
+    let bench = Bench::open(fresh_dir(), "sqlite").await;
+    bench.store.add_user(&"ann".into(), Some("s3cret"), false).await.unwrap();
+    bench.store.close().await;
+    let file = bench.dir.join("wxgate.db");
+    let mut conn = sqlx::AnyConnection::connect(&format!("sqlite://{}", file.display())).await.unwrap();
+    conn.execute("UPDATE gateway_user SET scram = NULL").await.unwrap();
+    conn.close().await.unwrap();
+    let bench = Bench::open(bench.dir.clone(), "sqlite").await;
+    assert_eq!(bench.store.scram(&"ann".into()).await.unwrap(), None);
+    assert!(!bench.store.verify_password(&"ann".into(), "wrong").await.unwrap());
+    assert_eq!(bench.store.scram(&"ann".into()).await.unwrap(), None);
+    assert!(bench.store.verify_password(&"ann".into(), "s3cret").await.unwrap());
+    let first = bench.store.scram(&"ann".into()).await.unwrap().unwrap();
+    assert!(bench.store.verify_password(&"ann".into(), "s3cret").await.unwrap());
+    assert_eq!(bench.store.scram(&"ann".into()).await.unwrap(), Some(first), "once is enough");
+    bench.store.close().await;
+}

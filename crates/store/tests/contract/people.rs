@@ -148,3 +148,43 @@ async fn settled_deliveries_are_forgotten_after_thirty_days_and_open_ones_never(
     })
     .await;
 }
+
+#[tokio::test]
+async fn a_password_is_checked_in_scram_too_and_certificates_open_doors() {
+    each_engine(|bench| async move {
+        let store = &bench.store;
+        store.add_user(&name("ann"), Some("s3cret"), false).await.unwrap();
+        store.add_user(&name("bob"), None, false).await.unwrap();
+        let first = store.scram(&name("ann")).await.unwrap().unwrap();
+        assert!(first.rounds >= 4096 && first.salt.len() == 16);
+        assert_eq!((first.stored_key.len(), first.server_key.len()), (32, 32));
+        for nobody in ["bob", "eve", ""] {
+            assert_eq!(store.scram(&name(nobody)).await.unwrap(), None, "{nobody}");
+        }
+        store.set_password(&name("ann"), Some("other")).await.unwrap();
+        assert_ne!(store.scram(&name("ann")).await.unwrap().unwrap(), first);
+        store.set_password(&name("ann"), None).await.unwrap();
+        assert_eq!(store.scram(&name("ann")).await.unwrap(), None);
+
+        let (one, two) = ("a".repeat(64), "b".repeat(64));
+        assert_eq!(store.user_of_certificate(&one).await.unwrap(), None);
+        store.add_certificate(&name("ann"), &one).await.unwrap();
+        store.add_certificate(&name("bob"), &two).await.unwrap();
+        assert_eq!(store.user_of_certificate(&one).await.unwrap(), Some(name("ann")));
+        assert_eq!(store.certificates(&name("ann")).await.unwrap(), std::slice::from_ref(&one));
+        let taken = store.add_certificate(&name("bob"), &one).await;
+        assert!(matches!(taken, Err(StoreError::Conflict { .. })), "{taken:?}");
+        for (who, print) in [("eve", one.as_str()), ("ann", "abc"), ("ann", &"A".repeat(64)), ("ann", "")] {
+            let refused = store.add_certificate(&name(who), print).await;
+            assert!(matches!(refused, Err(StoreError::Invalid { .. })), "{who} {print}: {refused:?}");
+        }
+        let foreign = store.remove_certificate(&name("bob"), &one).await;
+        assert!(matches!(foreign, Err(StoreError::Invalid { .. })), "{foreign:?}");
+        store.remove_certificate(&name("ann"), &one).await.unwrap();
+        assert_eq!(store.user_of_certificate(&one).await.unwrap(), None);
+        store.remove_user(&name("bob")).await.unwrap();
+        assert_eq!(store.user_of_certificate(&two).await.unwrap(), None, "gone with the person");
+        bench
+    })
+    .await;
+}

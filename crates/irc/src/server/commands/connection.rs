@@ -4,7 +4,7 @@ use crate::server::caps::{CapEffect, Caps};
 use crate::server::commands::Turn;
 use crate::server::names;
 use crate::server::registry::ClientId;
-use crate::server::sasl::{Login, MECHANISMS, Step};
+use crate::server::sasl::{self, Login, Step};
 use crate::server::session::{Session, one_line};
 use crate::wire::casemap::{fold, is_same};
 use crate::wire::message::Line;
@@ -24,13 +24,15 @@ pub(super) async fn authenticate(session: &mut Session, turn: &Turn<'_>) {
         return session.numeric(id, n::ERR_SASLALREADY, ":You have already authenticated using SASL");
     }
     let Some(client) = session.clients.get_mut(&id) else { return };
-    match client.sasl.line(&shared, turn.param(0)).await {
+    match client.sasl.line(&shared, client.fingerprint.as_deref(), turn.param(0)).await {
         Step::Collecting => {}
-        Step::Say(line) => session.to(id, &line),
+        Step::Say(lines) => lines.iter().for_each(|line| session.to(id, line)),
         Step::Aborted => session.numeric(id, n::ERR_SASLABORTED, ":SASL authentication aborted"),
         Step::TooLong => session.numeric(id, n::ERR_SASLTOOLONG, ":SASL message too long"),
         Step::NoMechanism => {
-            session.numeric(id, n::RPL_SASLMECHS, &format!("{MECHANISMS} :are available SASL mechanisms"));
+            let has_certificate = session.clients.get(&id).is_some_and(|client| client.fingerprint.is_some());
+            let mechanisms = sasl::mechanisms(has_certificate);
+            session.numeric(id, n::RPL_SASLMECHS, &format!("{mechanisms} :are available SASL mechanisms"));
             session.numeric(id, n::ERR_SASLFAIL, ":SASL authentication failed");
         }
         Step::In(login) => identify(session, id, login),

@@ -2,6 +2,7 @@
 
 use crate::server::commands::Turn;
 use crate::server::commands::connection::Who;
+use crate::server::registry::ClientId;
 use crate::server::roster::{ChannelIx, PersonIx};
 use crate::server::session::{Session, one_line};
 use crate::wire::casemap::{fold, is_same, matches_mask};
@@ -200,14 +201,23 @@ pub(super) async fn whois(session: &mut Session, turn: &Turn<'_>) {
     {
         let (address, is_secure) = (client.address, client.is_secure);
         session.numeric(id, n::RPL_WHOISHOST, &format!("{name} :is connecting from *@{address} {address}"));
+        let print = client_fingerprint(session, id);
         if is_secure {
             session.numeric(id, n::RPL_WHOISSECURE, &format!("{name} :is using a secure connection"));
+        }
+        if let Some(print) = print {
+            let rest = format!("{name} :has client certificate fingerprint {print}");
+            session.numeric(id, n::RPL_WHOISCERTFP, &rest);
         }
     }
     if let Some(person) = who.person {
         whois_profile(session, turn, &name, person).await;
     }
     session.numeric(id, n::RPL_ENDOFWHOIS, &format!("{name} :End of /WHOIS list"));
+}
+
+fn client_fingerprint(session: &Session, id: ClientId) -> Option<String> {
+    session.clients.get(&id).and_then(|client| client.fingerprint.clone())
 }
 
 /// A user of the gateway; of oneself the groups of the account as well, and the connection.
@@ -220,6 +230,9 @@ fn whois_local(session: &mut Session, turn: &Turn<'_>, nick: &str) {
         facts.push((n::RPL_WHOISHOST, format!(":is connecting from *@{address} {address}")));
         if client.is_secure {
             facts.push((n::RPL_WHOISSECURE, ":is using a secure connection".to_owned()));
+        }
+        if let Some(print) = &client.fingerprint {
+            facts.push((n::RPL_WHOISCERTFP, format!(":has client certificate fingerprint {print}")));
         }
         let joined = session.roster.joined().into_iter().filter_map(|ix| session.roster.channel(ix));
         groups.extend(joined.map(|channel| format!("{}{}", channel.own_rank().symbol(), channel.name)));
