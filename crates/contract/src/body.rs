@@ -107,6 +107,9 @@ pub struct Attachment {
     pub duration_ms: u64,
     /// Text that belongs to the file; mostly empty.
     pub caption: String,
+    /// A still picture of it that its network made, for videos.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub poster: Option<MediaId>,
 }
 
 /// What kind of thing a card stands for.
@@ -229,6 +232,7 @@ mod tests {
             height_px: 3,
             duration_ms: 4,
             caption: "c".to_owned(),
+            poster: Some(MediaId([8; 16])),
         };
         let card = Card {
             kind: CardKind::Location,

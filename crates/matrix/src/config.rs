@@ -47,6 +47,8 @@ pub struct MatrixConfig {
     pub permissions: Permissions,
     /// Whether rooms are encrypted.
     pub encryption: Encryption,
+    /// Whether pictures are shown in small first.
+    pub previews: Previews,
     /// How a person hears what became of a message.
     pub receipts: Receipts,
     /// Largest file that is taken from Matrix.
@@ -100,6 +102,7 @@ impl MatrixConfig {
             name_template: "{name}{mark} (WeChat)".to_owned(),
             permissions: Permissions::default(),
             encryption: Encryption::Off,
+            previews: Previews::Auto,
             receipts: Receipts::default(),
             max_media_bytes: 100 << 20,
             members_at_once: 50,
@@ -140,6 +143,12 @@ impl MatrixConfig {
         if !self.name_template.contains("{name}") {
             say("name_template", "must contain {name}");
         }
+        if self.previews == Previews::On && !cfg!(feature = "previews") {
+            say(
+                "previews",
+                "this build does not decode pictures; build with --features previews, or use \"auto\"",
+            );
+        }
         if self.encryption == Encryption::Default {
             say(
                 "encryption",
@@ -159,6 +168,17 @@ pub enum Encryption {
     Allow,
     /// From the start.
     Default,
+}
+
+/// Whether pictures are decoded for a small copy and their blurred colours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Previews {
+    /// As far as this build can; covers of videos need no decoding.
+    Auto,
+    /// Always; a build that cannot does not start.
+    On,
+    /// Never.
+    Off,
 }
 
 /// How a person hears what became of a message. Failures are told in any case.

@@ -37,7 +37,9 @@ mod states;
 mod status;
 mod trouble;
 
-pub use config::{Bound, Encryption, Level, MatrixConfig, Permissions, Receipts, SettingError, Timings};
+pub use config::{
+    Bound, Encryption, Level, MatrixConfig, Permissions, Previews, Receipts, SettingError, Timings,
+};
 pub use registration::Registration;
 pub use run::MatrixAdapter;
 pub use secret::Secret;

@@ -2,13 +2,15 @@
 
 mod fetch;
 mod picture;
+mod preview;
 
 use bytes::Bytes;
 use futures_util::stream;
 use serde_json::{Value, json};
-use wxgate_contract::{Attachment, AttachmentKind, MediaInfo, MediaReader, MediaState};
+use wxgate_contract::{Attachment, AttachmentKind, MediaId, MediaInfo, MediaReader, MediaState};
 
 pub(crate) use fetch::{Fetcher, Source};
+use preview::Preview;
 
 use crate::client::Outgoing;
 use crate::shared::Shared;
@@ -17,6 +19,10 @@ use crate::trouble::Trouble;
 /// How much of a file is looked at for its dimensions. Source: picture formats say them within the
 /// first few hundred bytes, JPEG after at most 64 KiB of metadata blocks.
 const HEAD_BYTES: usize = 128 << 10;
+
+/// Attempts after which a file that is still on its way is told as a link: some minutes. What was
+/// said after it must not wait for a phone that is switched off.
+const PENDING_ATTEMPTS: u32 = 80;
 
 /// A file as it can be shown.
 pub(crate) enum Shown {
@@ -28,7 +34,7 @@ pub(crate) enum Shown {
 
 impl Shared {
     /// Uploads a file and writes its event.
-    pub(crate) async fn show_file(&self, file: &Attachment, waited: bool) -> Result<Shown, Trouble> {
+    pub(crate) async fn show_file(&self, file: &Attachment, attempt: u32) -> Result<Shown, Trouble> {
         let info = self.media.info(file.media).await.map_err(|_| not_readable())?;
         let what = kind_word(file.kind);
         let Some(info) = info else { return Ok(Shown::Line(format!("[{what}] is not there any more"))) };
@@ -37,7 +43,7 @@ impl Shared {
             MediaState::Failed { why } => {
                 return Ok(Shown::Line(format!("[{what}] could not be fetched, because {why}")));
             }
-            MediaState::Pending if waited => {
+            MediaState::Pending if attempt > PENDING_ATTEMPTS => {
                 return Ok(Shown::Line(self.as_link(what, "is still on its way", file)));
             }
             MediaState::Pending => {
@@ -47,12 +53,16 @@ impl Shared {
         if self.facts().upload_bytes.is_some_and(|limit| info.size_bytes > limit) {
             return Ok(Shown::Line(self.as_link(what, "is larger than this homeserver takes", file)));
         }
-        let (width, height) = self.dimensions(file, &info).await;
         let mime = mime_of(file, &info);
         let name = name_of(file, &info, mime);
         let url = self.upload_file(file, &info, (&name, mime)).await?;
-        let facts = Facts { url, name, mime, bytes: info.size_bytes, width, height };
-        Ok(facts.event(file))
+        let preview = self.preview(file, &info, attempt).await?;
+        let size = match preview.size {
+            Some(size) => size,
+            None => self.dimensions(file, &info).await,
+        };
+        let facts = Facts { url, name, mime, bytes: info.size_bytes, size };
+        Ok(facts.event(file, preview))
     }
 
     /// Uploads a file that is in the vault; gives its address.
@@ -110,6 +120,22 @@ impl Shared {
     }
 }
 
+/// A picture in the vault of which nothing else is known.
+pub(crate) fn picture_of(media: MediaId) -> Attachment {
+    Attachment {
+        media,
+        kind: AttachmentKind::Image,
+        name: String::new(),
+        mime: String::new(),
+        size_bytes: 0,
+        width_px: 0,
+        height_px: 0,
+        duration_ms: 0,
+        caption: String::new(),
+        poster: None,
+    }
+}
+
 fn not_readable() -> Trouble {
     Trouble::NotYet("the attachment cannot be read".to_owned())
 }
@@ -134,19 +160,19 @@ struct Facts<'a> {
     name: String,
     mime: &'a str,
     bytes: u64,
-    width: u32,
-    height: u32,
+    /// Width and height; zero when unknown.
+    size: (u32, u32),
 }
 
 impl Facts<'_> {
     /// Source: client-server API, "m.room.message msgtypes" and "Stickers"; captions as in MSC2530
     /// (specification v1.10); voice messages as in MSC3245.
-    fn event(&self, file: &Attachment) -> Shown {
+    fn event(&self, file: &Attachment, preview: Preview) -> Shown {
         let mut info = json!({ "mimetype": self.mime, "size": self.bytes });
-        if self.width > 0 && self.height > 0 {
-            info["w"] = json!(self.width);
-            info["h"] = json!(self.height);
+        if self.size.0 > 0 && self.size.1 > 0 {
+            (info["w"], info["h"]) = (json!(self.size.0), json!(self.size.1));
         }
+        preview.write(&mut info);
         if file.duration_ms > 0 {
             info["duration"] = json!(file.duration_ms);
         }

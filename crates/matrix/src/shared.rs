@@ -47,6 +47,9 @@ pub(crate) struct Shared {
     pub(crate) directory: Arc<dyn Directory>,
     pub(crate) control: Arc<dyn Control>,
     pub(crate) clock: Arc<dyn Clock>,
+    /// Pictures are decoded one at a time: a large one takes some ten megabytes.
+    #[cfg(feature = "previews")]
+    pub(crate) looking: tokio::sync::Semaphore,
     /// Rung when it is time to ask for what was missed.
     pub(crate) catch_up: tokio::sync::Notify,
     /// Set by the greeting; `None` before the homeserver was ever reached.
@@ -76,6 +79,8 @@ impl Shared {
             directory: ctx.directory,
             control: ctx.control,
             clock: ctx.clock,
+            #[cfg(feature = "previews")]
+            looking: tokio::sync::Semaphore::new(1),
             catch_up: tokio::sync::Notify::new(),
             facts: watch::channel(None).0,
             config,

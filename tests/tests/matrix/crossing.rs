@@ -100,6 +100,11 @@ fn facts(seen: &Seen, shown: &str) -> Result<()> {
             ensure!(content["org.matrix.msc3245.voice"].is_object(), "no voice message");
             ensure!(info["duration"].as_u64() > Some(0), "no duration");
         }
+        "m.video" => {
+            ensure!(info["duration"].as_u64() > Some(0), "no duration");
+            ensure!(info["thumbnail_url"].is_string(), "no cover");
+            ensure!(info["thumbnail_info"]["w"].as_u64() > Some(0), "a cover without dimensions");
+        }
         "m.file" => ensure!(content["filename"] == "报告 2026.pdf", "another name"),
         _ => {}
     }

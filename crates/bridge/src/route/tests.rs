@@ -113,6 +113,7 @@ fn a_file_becomes_a_link_where_files_cannot_go() {
         height_px: 0,
         duration_ms: 0,
         caption: String::new(),
+        poster: None,
     };
     let author = Author::Person { person: "p".into(), name: "Anna".to_owned() };
     let post = post(&home, author, Body::Attachment(file));

@@ -429,6 +429,13 @@ const APPSERVICE: Section = Section {
              on) or \"default\". Not part of this version: \"default\" is refused.",
         ),
         key(
+            "previews",
+            Kind::Choice(&["auto", "on", "off"]),
+            "\"auto\"",
+            "Small copies of pictures and their blurred colours, which clients show first: \"auto\" as far as the\n\
+             build can, \"on\" (only in builds with the feature \"previews\"), or \"off\".",
+        ),
+        key(
             "permissions",
             Kind::Words(&["relay", "user", "admin"]),
             "{ \"example.org\" = \"user\", \"@me:example.org\" = \"admin\" }",

@@ -160,6 +160,14 @@ pub(crate) enum Encryption {
     Default,
 }
 
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Previews {
+    Auto,
+    On,
+    Off,
+}
+
 #[derive(Clone, Debug, Deserialize)]
 pub(crate) struct AppserviceSection {
     pub(crate) enabled: bool,
@@ -170,6 +178,7 @@ pub(crate) struct AppserviceSection {
     pub(crate) as_token_file: PathBuf,
     pub(crate) hs_token_file: PathBuf,
     pub(crate) encryption: Encryption,
+    pub(crate) previews: Previews,
     pub(crate) double_puppets: bool,
     pub(crate) puppet_token_file: PathBuf,
     pub(crate) provisioning_secret_file: PathBuf,

@@ -7,7 +7,9 @@ use std::sync::Arc;
 use tokio::sync::watch;
 use wxgate_bridge::Bridge;
 use wxgate_contract::NetworkId;
-use wxgate_matrix::{Encryption, Level, MatrixAdapter, MatrixConfig, Permissions, Registration, Secret};
+use wxgate_matrix::{
+    Encryption, Level, MatrixAdapter, MatrixConfig, Permissions, Previews, Registration, Secret,
+};
 
 use super::{files, ports, until_bound};
 use crate::config::{AppserviceSection, Settings, set};
@@ -63,6 +65,11 @@ fn config(settings: &Settings, tokens: [String; 3]) -> Result<MatrixConfig, (Str
             crate::config::Encryption::Off => Encryption::Off,
             crate::config::Encryption::Allow => Encryption::Allow,
             crate::config::Encryption::Default => Encryption::Default,
+        },
+        previews: match section.previews {
+            crate::config::Previews::Auto => Previews::Auto,
+            crate::config::Previews::On => Previews::On,
+            crate::config::Previews::Off => Previews::Off,
         },
         max_media_bytes: settings.wechat.max_media_bytes,
         ..MatrixConfig::new(NetworkId::from(NETWORK), homeserver, section.domain.clone(), listen)

@@ -131,6 +131,7 @@ async fn every_kind_of_body_is_shown() {
             height_px: 0,
             duration_ms,
             caption: String::new(),
+            poster: None,
         })
     };
     let link = "http://127.0.0.1:8480/media/01010101010101010101010101010101/";
@@ -329,6 +330,7 @@ async fn a_media_link_is_sent_as_the_file() {
         height_px: 0,
         duration_ms: 0,
         caption: String::new(),
+        poster: None,
     };
     served.double.show(said("g-home", "p-li", "1", Body::Attachment(attachment.clone())));
     let line = client.next().await.unwrap();

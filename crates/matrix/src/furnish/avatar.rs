@@ -2,11 +2,10 @@
 
 use ring::digest;
 use serde_json::json;
-use wxgate_contract::{
-    Answer, Attachment, AttachmentKind, Command, MediaId, NetworkId, PersonRef, Reply, Request, Subject,
-};
+use wxgate_contract::{Answer, Attachment, Command, MediaId, NetworkId, PersonRef, Reply, Request, Subject};
 
 use crate::api::account::{ProfileField, SetProfile};
+use crate::media::picture_of;
 use crate::memory::{Ghost, Room};
 use crate::shared::Shared;
 use crate::trouble::Trouble;
@@ -131,17 +130,6 @@ impl Shared {
     }
 
     async fn upload_picture(&self, media: MediaId) -> Result<String, Trouble> {
-        let file = Attachment {
-            media,
-            kind: AttachmentKind::Image,
-            name: "avatar".to_owned(),
-            mime: String::new(),
-            size_bytes: 0,
-            width_px: 0,
-            height_px: 0,
-            duration_ms: 0,
-            caption: String::new(),
-        };
-        self.upload_ready(&file).await
+        self.upload_ready(&Attachment { name: "avatar".to_owned(), ..picture_of(media) }).await
     }
 }

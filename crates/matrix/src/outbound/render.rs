@@ -9,9 +9,6 @@ use crate::media::Shown;
 use crate::shared::Shared;
 use crate::trouble::Trouble;
 
-/// Attempts after which a file that is still on its way is told as a link: some minutes. What was
-/// said after it must not wait for a phone that is switched off.
-const PENDING_ATTEMPTS: u32 = 80;
 const MESSAGE: &str = "m.room.message";
 
 /// Event type and content.
@@ -47,7 +44,7 @@ impl Shared {
     }
 
     async fn file(&self, file: &Attachment, attempt: u32) -> Result<Vec<Rendered>, Trouble> {
-        Ok(match self.show_file(file, attempt > PENDING_ATTEMPTS).await? {
+        Ok(match self.show_file(file, attempt).await? {
             Shown::File(kind, content) => vec![(kind, content)],
             Shown::Line(line) => texts("m.notice", &line, &[]),
         })

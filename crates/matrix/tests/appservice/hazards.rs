@@ -300,6 +300,7 @@ async fn hazard_10_a_file_is_held_against_the_limit_before_it_is_uploaded() {
         height_px: 0,
         duration_ms: 0,
         caption: String::new(),
+        poster: None,
     };
     scene.deliver(post("g1", "b", by("p-bob", "Bob"), Body::Attachment(file))).await;
     assert_eq!(scene.stub().world().count("POST", "/upload"), 0);

@@ -20,6 +20,7 @@ fn attachment(kind: AttachmentKind, media: MediaId) -> Attachment {
         height_px: 0,
         duration_ms: 0,
         caption: String::new(),
+        poster: None,
     }
 }
 
@@ -53,6 +54,100 @@ async fn a_picture_is_uploaded_and_shown_with_what_is_known_of_it() {
     assert_eq!(content["info"], json!({ "mimetype": "image/png", "size": 200_024, "w": 640, "h": 480 }));
     let (name, mime, bytes) = scene.stub().world().media[content["url"].as_str().unwrap()].clone();
     assert_eq!((name.as_str(), mime.as_str(), bytes.len()), ("照片.png", "image/png", 200_024));
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn a_video_is_shown_with_the_cover_that_its_network_made() {
+    let scene = Scene::start().await;
+    let room_id = scene.open_group().await;
+    let (video, cover) = (MediaId([1; 16]), MediaId([2; 16]));
+    scene.double.put_media(video, "v.mp4", "video/mp4", b"....ftypisom".to_vec());
+    let told = Attachment { width_px: 640, height_px: 360, ..attachment(AttachmentKind::Video, video) };
+    let file = Attachment { poster: Some(cover), ..told };
+    let announced = wxgate_contract::PendingMedia {
+        media: cover,
+        source: Bytes::from_static(b"{}"),
+        name: String::new(),
+        mime: String::new(),
+    };
+    let batch = wxgate_contract::Batch { media: vec![announced], ..Default::default() };
+    wxgate_contract::FarEnd::commit(&scene.double, &"wechat:alice".into(), batch).await.unwrap();
+    // The cover is awaited for a moment, and the video is shown without it when there is none.
+    let delivery = scene.delivery(post("g1", "v", by("p-bob", "Bob"), Body::Attachment(file.clone())));
+    scene.hand(&delivery).await;
+    assert!(matches!(scene.outcome(delivery.id, 0).await, Outcome::TryLater { .. }));
+    scene.double.fail(cover, "there is none").await.unwrap();
+    scene.hand(&delivery).await;
+    assert!(matches!(scene.outcome(delivery.id, 1).await, Outcome::Sent { .. }));
+    let plain = last(&scene, &room_id, "m.room.message")["content"]["info"].clone();
+    assert_eq!((&plain["w"], plain.get("thumbnail_url")), (&json!(640), None));
+    scene.double.put_media(cover, "cover.jpg", "image/png", png(160, 90, 100));
+    scene.deliver(post("g1", "v2", by("p-bob", "Bob"), Body::Attachment(file))).await;
+    let info = last(&scene, &room_id, "m.room.message")["content"]["info"].clone();
+    let about = json!({ "mimetype": "image/png", "size": 124, "w": 160, "h": 90 });
+    assert_eq!((&info["thumbnail_info"], &info["w"], &info["h"]), (&about, &json!(640), &json!(360)));
+    assert!(scene.stub().world().media.contains_key(info["thumbnail_url"].as_str().unwrap()));
+    scene.end().await;
+}
+
+/// A whole picture of one colour, its bytes not compressed.
+/// Source: PNG specification, third edition, section 5; RFC 1950 and RFC 1951, section 3.2.4.
+#[cfg(feature = "previews")]
+fn whole_png(width: u32, height: u32) -> Vec<u8> {
+    fn chunk(kind: &[u8; 4], body: &[u8]) -> Vec<u8> {
+        let mut crc = u32::MAX;
+        for byte in kind.iter().chain(body) {
+            crc ^= u32::from(*byte);
+            (0..8).for_each(|_| crc = if crc & 1 == 1 { crc >> 1 ^ 0xedb8_8320 } else { crc >> 1 });
+        }
+        let length = u32::try_from(body.len()).unwrap();
+        [&length.to_be_bytes()[..], kind, body, &(!crc).to_be_bytes()].concat()
+    }
+    let row = [vec![0], vec![200; width as usize * 3]].concat();
+    let data = row.repeat(height as usize);
+    let (mut a, mut b) = (1_u32, 0_u32);
+    for byte in &data {
+        a = (a + u32::from(*byte)) % 65_521;
+        b = (b + a) % 65_521;
+    }
+    let mut stream = vec![0x78, 0x01];
+    for (n, block) in data.chunks(60_000).enumerate() {
+        let length = u16::try_from(block.len()).unwrap();
+        stream.push(u8::from((n + 1) * 60_000 >= data.len()));
+        stream.extend([length.to_le_bytes(), (!length).to_le_bytes()].concat());
+        stream.extend(block);
+    }
+    stream.extend((b << 16 | a).to_be_bytes());
+    let head = [&width.to_be_bytes()[..], &height.to_be_bytes(), &[8, 2, 0, 0, 0]].concat();
+    let chunks = [chunk(b"IHDR", &head), chunk(b"IDAT", &stream), chunk(b"IEND", b"")].concat();
+    [b"\x89PNG\r\n\x1a\n".to_vec(), chunks].concat()
+}
+
+#[cfg(feature = "previews")]
+#[tokio::test]
+async fn a_large_picture_is_shown_in_small_first() {
+    let scene = Scene::start_with(|config| config.previews = wxgate_matrix::Previews::On).await;
+    let room_id = scene.open_group().await;
+    let (media, sticker) = (MediaId([1; 16]), MediaId([2; 16]));
+    store(&scene, media, &whole_png(1000, 400));
+    store(&scene, sticker, &whole_png(100, 100));
+    let file = attachment(AttachmentKind::Image, media);
+    scene.deliver(post("g1", "p", by("p-bob", "Bob"), Body::Attachment(file.clone()))).await;
+    let info = last(&scene, &room_id, "m.room.message")["content"]["info"].clone();
+    assert_eq!((&info["w"], &info["h"]), (&json!(1000), &json!(400)));
+    assert_eq!(info["xyz.amorgan.blurhash"].as_str().map(str::len), Some(28), "{info}");
+    let about = &info["thumbnail_info"];
+    assert_eq!(
+        (&about["w"], &about["h"], &about["mimetype"]),
+        (&json!(500), &json!(200), &json!("image/jpeg"))
+    );
+    let (_, mime, bytes) = scene.stub().world().media[info["thumbnail_url"].as_str().unwrap()].clone();
+    assert_eq!((mime.as_str(), json!(bytes.len())), ("image/jpeg", about["size"].clone()));
+    let file = attachment(AttachmentKind::Sticker, sticker);
+    scene.deliver(post("g1", "s", by("p-bob", "Bob"), Body::Attachment(file))).await;
+    let info = last(&scene, &room_id, "m.sticker")["content"]["info"].clone();
+    assert!(info["xyz.amorgan.blurhash"].is_string() && info.get("thumbnail_url").is_none(), "{info}");
     scene.end().await;
 }
 

@@ -203,6 +203,7 @@ fn request(
     let msg_id = &MsgId::new(&source.msg_id);
     match source.call {
         Call::Picture => GetMsgImg { msg_id, size: ImageSize::Original }.request(call),
+        Call::Cover => GetMsgImg { msg_id, size: ImageSize::Thumbnail }.request(call),
         Call::Sticker => GetMsgImg { msg_id, size: ImageSize::Big }.request(call),
         Call::Voice => GetVoice { msg_id }.request(call),
         Call::Video => GetVideo { msg_id }.request(call),

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use wechat_proto::UserName;
 use wechat_proto::message::app::File;
 use wechat_proto::message::{Image, Message, Sender, Sticker, Video, Voice};
-use wxgate_contract::{Attachment, AttachmentKind, Body, PendingMedia};
+use wxgate_contract::{Attachment, AttachmentKind, Body, MediaId, PendingMedia};
 
 use super::Place;
 use crate::roster::Draft;
@@ -17,6 +17,8 @@ pub(super) enum Call {
     Sticker,
     Voice,
     Video,
+    /// The cover of a video.
+    Cover,
     File,
 }
 
@@ -58,7 +60,15 @@ pub(super) fn video(message: &Message, video: &Video, place: &Place<'_>, draft: 
     attachment.duration_ms = video.duration_s.saturating_mul(1000);
     attachment.size_bytes = video.bytes;
     (attachment.width_px, attachment.height_px) = (video.width, video.height);
+    let cover = cover_of(place.media);
+    draft.batch.media.push(pending(cover, &source(message, Call::Cover), "cover.jpg", "image/jpeg"));
+    attachment.poster = Some(cover);
     Body::Attachment(attachment)
+}
+
+/// Derived, so that the same video always has the same one.
+fn cover_of(media: MediaId) -> MediaId {
+    MediaId(media.0.map(|byte| byte ^ 0xff))
 }
 
 pub(super) fn sticker(message: &Message, sticker: &Sticker, place: &Place<'_>, draft: &mut Draft) -> Body {
@@ -117,26 +127,33 @@ fn announce(
     name: &str,
     mime: &str,
 ) -> Attachment {
-    let source = Source {
+    announce_as(place, draft, source(message, call), name, mime)
+}
+
+fn source(message: &Message, call: Call) -> Source {
+    Source {
         call,
         msg_id: message.id.to_string(),
         sender: UserName::default(),
         media_id: String::new(),
         encry_file_name: String::new(),
-    };
-    announce_as(place, draft, source, name, mime)
+    }
+}
+
+fn pending(media: MediaId, source: &Source, name: &str, mime: &str) -> PendingMedia {
+    PendingMedia {
+        media,
+        // Plain data: writing it as JSON cannot fail.
+        source: Bytes::from(serde_json::to_vec(source).unwrap_or_default()),
+        name: name.to_owned(),
+        mime: mime.to_owned(),
+    }
 }
 
 fn announce_as(place: &Place<'_>, draft: &mut Draft, source: Source, name: &str, mime: &str) -> Attachment {
-    draft.batch.media.push(PendingMedia {
-        media: place.media,
-        // Plain data: writing it as JSON cannot fail.
-        source: Bytes::from(serde_json::to_vec(&source).unwrap_or_default()),
-        name: name.to_owned(),
-        mime: mime.to_owned(),
-    });
+    draft.batch.media.push(pending(place.media, &source, name, mime));
     let kind = match source.call {
-        Call::Picture => AttachmentKind::Image,
+        Call::Picture | Call::Cover => AttachmentKind::Image,
         Call::Sticker => AttachmentKind::Sticker,
         Call::Voice => AttachmentKind::Voice,
         Call::Video => AttachmentKind::Video,
@@ -152,5 +169,6 @@ fn announce_as(place: &Place<'_>, draft: &mut Draft, source: Source, name: &str,
         height_px: 0,
         duration_ms: 0,
         caption: String::new(),
+        poster: None,
     }
 }

@@ -73,6 +73,10 @@ async fn media_bytes_arrive_in_the_vault() {
         if wanted == AttachmentKind::File {
             assert_eq!(attachment.name, "报告 2023.pdf");
         }
+        assert_eq!(attachment.poster.is_some(), wanted == AttachmentKind::Video);
+        if let Some(cover) = attachment.poster {
+            assert!(stage.ready(cover).await.starts_with(b"\xff\xd8\xff"));
+        }
     }
     stage.no_violation();
 }

@@ -24,6 +24,7 @@ pub(crate) fn attachment(media: MediaId, kind: AttachmentKind, name: &str, mime:
         height_px: 0,
         duration_ms: 0,
         caption: String::new(),
+        poster: None,
     })
 }
 

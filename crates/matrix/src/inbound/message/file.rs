@@ -53,6 +53,7 @@ pub(super) fn hear(event: &Event, content: &Value, kind: &str) -> Heard {
         height_px: pixels("h"),
         duration_ms: number("duration"),
         caption,
+        poster: None,
     };
     let mut sentence = Sentence::new(Body::Attachment(attachment));
     sentence.reply_to = reply_to(content).map(str::to_owned);
