@@ -102,6 +102,21 @@ impl Ground {
             .await
     }
 
+    /// Kills both at once, as a machine that loses its power does, and starts both again: the
+    /// homeserver first, which the gateway greets.
+    pub async fn lose_power(&mut self) -> Result<()> {
+        self.gateway.kill().await?;
+        self.homeserver.kill().await?;
+        self.homeserver.run().await?;
+        self.gateway.run().await
+    }
+
+    /// Kills the gateway and starts it again.
+    pub async fn restart_gateway(&mut self) -> Result<()> {
+        self.gateway.kill().await?;
+        self.gateway.run().await
+    }
+
     /// What every story ends with: everybody lives, and no rule of the protocol was broken.
     pub async fn end(self) -> Result<()> {
         self.sim.assert_no_violations().await?;

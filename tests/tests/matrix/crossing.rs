@@ -164,10 +164,7 @@ async fn what_is_too_long_for_one_message_arrives_whole_and_in_order() -> Result
         ground.out.arm("/send/m.room.message", wxgate_tests::cut::Cut::After);
         ground.sim.say("account0", "c1", "c1", words.trim()).await?;
         ground.out.cut(1, SOON).await?;
-        ground.gateway.kill().await?;
-        ground.homeserver.kill().await?;
-        ground.homeserver.run().await?;
-        ground.gateway.run().await?;
+        ground.lose_power().await?;
         ground.sim.say("account0", "c1", "c1", "after the long one").await?;
         ann.expect_text("after the long one", FILES).await?;
         let events = ann.history(&room).await?;

@@ -42,11 +42,6 @@ async fn heard(ground: &Ground, mark: &str) -> Result<Vec<String>> {
     Ok(heard.map(|entry| entry.text).collect())
 }
 
-async fn restart(ground: &mut Ground) -> Result<()> {
-    ground.gateway.kill().await?;
-    ground.gateway.run().await
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_wechat_says_is_shown_once_wherever_the_gateway_dies() -> Result<()> {
     tell("gaps-in", LIMIT, async |scratch| {
@@ -61,7 +56,7 @@ async fn what_wechat_says_is_shown_once_wherever_the_gateway_dies() -> Result<()
         ground.out.arm("/createRoom", Cut::After);
         ground.sim.say("account0", "c1", "c1", "gap room 0").await?;
         ground.out.cut(1, SOON).await?;
-        restart(&mut ground).await?;
+        ground.restart_gateway().await?;
         let room = ann.expect_text("gap room 0", ARRIVE).await?.room;
         ground.sim.say("account0", "c1", "c1", "gap room 1").await?;
         let wanted: Vec<String> = (0..2).map(|n| format!("gap room {n}")).collect();
@@ -70,10 +65,7 @@ async fn what_wechat_says_is_shown_once_wherever_the_gateway_dies() -> Result<()
         ground.out.arm("/send/m.room.message", Cut::After);
         ground.sim.say("account0", "c1", "c1", "gap send 0").await?;
         ground.out.cut(2, SOON).await?;
-        ground.gateway.kill().await?;
-        ground.homeserver.kill().await?;
-        ground.homeserver.run().await?;
-        ground.gateway.run().await?;
+        ground.lose_power().await?;
         ground.sim.say("account0", "c1", "c1", "gap send 1").await?;
         let wanted: Vec<String> = (0..2).map(|n| format!("gap send {n}")).collect();
         stand(&ann, &room, "gap send", &wanted).await?;
@@ -82,7 +74,7 @@ async fn what_wechat_says_is_shown_once_wherever_the_gateway_dies() -> Result<()
         ground.out.arm("/send/m.room.message", Cut::Before);
         let id = ground.sim.tell("account0", "c1", "c1", json!({"kind": "image"})).await?;
         ground.out.cut(3, ARRIVE).await?;
-        restart(&mut ground).await?;
+        ground.restart_gateway().await?;
         let image = ann
             .expect_after(mark, "the image", ARRIVE, |seen| seen.content()["msgtype"] == "m.image")
             .await?;
@@ -112,7 +104,7 @@ async fn what_somebody_says_in_a_room_is_heard_once_wherever_the_gateway_dies() 
             ground.back.arm("/transactions/", cut);
             ann.say(&room, &format!("out {n}")).await?;
             ground.back.cut(n, SOON).await?;
-            restart(&mut ground).await?;
+            ground.restart_gateway().await?;
             until("it to be heard", ARRIVE, async || {
                 let heard = heard(&ground, "out").await?;
                 Ok((heard.len() >= usize::try_from(n)?).then_some(()))
@@ -171,7 +163,7 @@ async fn what_the_homeserver_forgot_when_it_was_killed_is_heard_all_the_same() -
         let heard = heard(&ground, "forgotten").await?;
         ensure!(heard == wanted(123), "{heard:?}");
         // A restart asks again for much of it, and nothing of it is done again.
-        restart(&mut ground).await?;
+        ground.restart_gateway().await?;
         ground.ask(&ann, &desk, "version").await?;
         let answered = ann.history(&desk).await?;
         let to = |event: &&serde_json::Value| {
@@ -204,7 +196,7 @@ async fn what_is_said_while_the_homeserver_is_away_is_shown_in_order_when_it_is_
                 ground.sim.say("account0", chat, who, &format!("away {chat} {n}")).await?;
             }
             if n == PER_CHAT / 2 {
-                restart(&mut ground).await?;
+                ground.restart_gateway().await?;
             }
         }
         // A chat without a room, with a file in it.
@@ -257,7 +249,7 @@ async fn kills_under_load_lose_nothing_double_nothing_and_keep_the_order() -> Re
             // is another story.
             match n {
                 4 | 9 => {
-                    restart(&mut ground).await?;
+                    ground.restart_gateway().await?;
                     until_heard(&ground, "mine", n + 1).await?;
                 }
                 14 => {
@@ -267,6 +259,13 @@ async fn kills_under_load_lose_nothing_double_nothing_and_keep_the_order() -> Re
                     ground.sim.say("account0", "c1", "c1", "load c1 away").await?;
                     ground.homeserver.run().await?;
                 }
+                // Both at once, with what was said in WeChat still on its way.
+                17 => {
+                    until_heard(&ground, "mine", n + 1).await?;
+                    ground.sim.say("account0", "c2", "c2", "load c2 in the dark").await?;
+                    ground.lose_power().await?;
+                    until_heard(&ground, "mine", n + 1).await?;
+                }
                 _ => {}
             }
         }
@@ -274,6 +273,9 @@ async fn kills_under_load_lose_nothing_double_nothing_and_keep_the_order() -> Re
             let mut wanted: Vec<String> = (0..PER_CHAT).map(|n| format!("load {chat} {n} 消息")).collect();
             if *chat == "c1" {
                 wanted.insert(15, "load c1 away".to_owned());
+            }
+            if *chat == "c2" {
+                wanted.insert(18, "load c2 in the dark".to_owned());
             }
             stand(&ann, room, "load", &wanted).await?;
         }

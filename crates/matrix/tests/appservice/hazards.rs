@@ -1,5 +1,7 @@
 //! The hazards of the application service API. Source: the Matrix notes, section 4.
 
+use std::time::Duration;
+
 use http::StatusCode;
 use wxgate_contract::conformance::State;
 use wxgate_contract::{
@@ -321,6 +323,37 @@ async fn a_homeserver_that_asks_to_slow_down_is_obeyed() {
     assert!(matches!(scene.outcome(delivery.id, 1).await, Outcome::TryLater { .. }));
     scene.hand(&delivery).await;
     assert!(matches!(scene.outcome(delivery.id, 2).await, Outcome::Sent { .. }));
+    scene.end().await;
+}
+
+/// An hour of the gateway's own clock: it looks for a homeserver that is away every ten seconds at most,
+/// and here a hundred times as often.
+#[tokio::test]
+async fn a_homeserver_that_is_away_for_an_hour_is_given_everything_in_order_and_once() {
+    const HOUR: usize = 3600 / 10;
+    let scene = Scene::start_with(|config| config.timings.longest_pause = Duration::from_millis(20)).await;
+    let room_id = scene.open_group().await;
+    scene.stub().say(ALICE, &room_id, "before");
+    scene.double.wait_for(PATIENCE, |state| (state.posts.len() == 1).then_some(())).await;
+    scene.stub().set_reachable(false);
+    let say = |n: usize| post("g1", &format!("n{n}"), by("p-bob", "Bob"), Body::text(format!("text {n}")));
+    let first = scene.delivery(say(0));
+    scene.hand(&first).await;
+    assert!(matches!(scene.outcome(first.id, 0).await, Outcome::TryLater { .. }));
+    scene.stub().wait_for(|world| (world.turned_away >= HOUR).then_some(())).await;
+    // Nothing was begun meanwhile, so nothing is uncertain, and no attempt was counted.
+    assert_eq!(scene.double.state().outcomes.iter().filter(|(id, _)| *id == first.id).count(), 1);
+    scene.stub().say(ALICE, &room_id, "meanwhile");
+    scene.stub().set_reachable(true);
+    scene.hand(&first).await;
+    assert!(matches!(scene.outcome(first.id, 1).await, Outcome::Sent { .. }));
+    for n in 1..20 {
+        scene.deliver(say(n)).await;
+    }
+    scene.double.wait_for(PATIENCE, |state| (state.posts.len() == 2).then_some(())).await;
+    let texts: Vec<String> = scene.stub().texts(&room_id).into_iter().map(|(_, text)| text).collect();
+    let texts: Vec<&String> = texts.iter().filter(|text| text.starts_with("text ")).collect();
+    assert_eq!(texts, (0..20).map(|n| format!("text {n}")).collect::<Vec<_>>().iter().collect::<Vec<_>>());
     scene.end().await;
 }
 

@@ -50,6 +50,8 @@ pub(super) async fn answer(
     let (answer, fault) = {
         let mut world = stub.world();
         if world.is_down {
+            world.turned_away += 1;
+            stub.changed();
             return (StatusCode::SERVICE_UNAVAILABLE, "down").into_response();
         }
         let at = world.faults.iter().position(|(part, _)| path.contains(part.as_str()));

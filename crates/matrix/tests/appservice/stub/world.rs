@@ -67,6 +67,8 @@ pub(crate) struct World {
     /// Status and id of every transaction that was given.
     pub(crate) given: Vec<(String, u16)>,
     pub(crate) is_down: bool,
+    /// How often somebody asked while it was.
+    pub(crate) turned_away: usize,
     /// It was killed between saving its place and writing the transaction: events come about, and
     /// no transaction ever carries them.
     pub(crate) loses_transactions: bool,
