@@ -7,6 +7,7 @@
 
 mod api;
 mod catch_up;
+mod choices;
 mod chores;
 mod client;
 mod config;

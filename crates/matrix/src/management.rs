@@ -14,6 +14,7 @@ pub(crate) mod pick;
 mod portals;
 mod qr;
 pub(crate) mod requests;
+mod set;
 mod sign_in;
 mod words;
 
@@ -255,6 +256,7 @@ async fn carry_out(
         Verb::Ping => shared.ping(question, wish).await,
         Verb::Forget => shared.forget_account(question, wish).await,
         Verb::LoginMatrix => shared.login_matrix(question, wish).await,
+        Verb::Set => shared.set(question, wish).await,
         Verb::Search => shared.search(question, wish).await,
         Verb::StartChat => shared.start_chat(question, wish).await,
         Verb::CreateGroup => shared.create_group(question, wish).await,

@@ -11,6 +11,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use wxgate_contract::{Batch, ChatRef, FarEnd, FarError, NetworkId, Note, PersonRef};
 
+use crate::choices::Choices;
 use crate::management::requests::Pending;
 use crate::names::hex;
 
@@ -112,6 +113,12 @@ impl Room {
         let new = Self::new(room_id.to_owned(), self.chat.clone(), self.is_direct, name, topic);
         Self { relay: self.relay, ..new }
     }
+}
+
+/// The events of a message that was edited.
+struct Version {
+    now: String,
+    earlier: String,
 }
 
 /// The space of an account.
@@ -236,8 +243,13 @@ pub(crate) struct Memory {
     pub(crate) desks: Shelf<String>,
     /// Friend requests that wait for an answer, by the number of their post.
     pub(crate) requests: Shelf<Pending>,
+    /// What people chose about their rooms, by user id.
+    pub(crate) choices: Shelf<Choices>,
     /// Addresses of pictures by the hash of their bytes.
     pub(crate) pictures: Shelf<String>,
+    /// Under which event a message that was edited stands in its chat now. What is forgotten over a
+    /// restart is an edit that cannot take the last one's place.
+    versions: Mutex<Recent<Version>>,
     /// Marks that are known on both sides, as room and event.
     marks: Mutex<Recent<()>>,
     /// Rooms that were seen to be well in this run.
@@ -263,7 +275,9 @@ impl Memory {
             spaces: Shelf::new("space"),
             desks: Shelf::new("desk"),
             requests: Shelf::new("request"),
+            choices: Shelf::new("choices"),
             pictures: Shelf::new("picture"),
+            versions: Mutex::new(Recent { young: HashMap::new(), old: HashMap::new() }),
             marks: Mutex::new(Recent { young: HashMap::new(), old: HashMap::new() }),
             checked: Mutex::new(Recent { young: HashMap::new(), old: HashMap::new() }),
             room_notes: tokio::sync::Mutex::new(()),
@@ -279,6 +293,26 @@ impl Memory {
 
     pub(crate) fn note_foreign(&self, room_id: &str) {
         self.foreign.lock().unwrap_or_else(PoisonError::into_inner).put(room_id.to_owned(), Arc::new(()));
+    }
+
+    /// The event under which a message stood before `event_id` took its place; the same for an edit
+    /// that is given again.
+    pub(crate) fn earlier_version(&self, original: &str, event_id: &str) -> String {
+        let mut versions = self.versions.lock().unwrap_or_else(PoisonError::into_inner);
+        let earlier = match versions.get(original) {
+            Some(known) if known.now == event_id => return known.earlier.clone(),
+            Some(known) => known.now.clone(),
+            None => original.to_owned(),
+        };
+        let version = Version { now: event_id.to_owned(), earlier: earlier.clone() };
+        versions.put(original.to_owned(), Arc::new(version));
+        earlier
+    }
+
+    /// The event under which a message stands now, where an edit took its place.
+    pub(crate) fn version_of(&self, original: &str) -> Option<String> {
+        let mut versions = self.versions.lock().unwrap_or_else(PoisonError::into_inner);
+        versions.get(original).map(|known| known.now.clone())
     }
 
     /// False when the mark was known.

@@ -11,12 +11,14 @@ use wxgate_contract::{Author, Body, ChatRef, Delivery, Job, Outcome, PersonRef, 
 
 use crate::api::event::{Newest, Redact};
 use crate::api::membership::Invite;
+use crate::choices::Recalls;
 use crate::chores::Chore;
 use crate::memory::Room;
 use crate::names::Who;
 use crate::puppet::is_marked;
 use crate::shared::Shared;
 use crate::speak::{Speaker, Utterance, derived_txn_id, txn_id};
+use crate::status::reply;
 use crate::trouble::Trouble;
 
 /// Holds the transaction id in the content of what is said, for when the homeserver has forgotten it.
@@ -34,7 +36,11 @@ impl Shared {
         };
         let done = match &delivery.job {
             Job::Say(say) => self.deliver(&chat, say, delivery.attempt).await,
-            Job::Recall { remote_ids, .. } => self.recall(&chat, remote_ids).await,
+            Job::Recall { remote_ids, .. } => match self.keeps_recalled(&chat).await {
+                Ok(true) => self.mark_recalled(&chat, remote_ids).await,
+                Ok(false) => self.recall(&chat, remote_ids).await,
+                Err(trouble) => Err(trouble),
+            },
             Job::Report(report) => self.report(&chat, report).await.map(|()| Vec::new()),
         };
         match done {
@@ -124,6 +130,20 @@ impl Shared {
                 Speaker::Ghost(self.ghost(&person, name).await?)
             }
         })
+    }
+
+    async fn keeps_recalled(&self, chat: &ChatRef) -> Result<bool, Trouble> {
+        Ok(self.choices_of_owner(&chat.network).await?.recalls == Recalls::Keep)
+    }
+
+    /// Says of something that it was recalled.
+    async fn mark_recalled(&self, chat: &ChatRef, remote_ids: &[RemoteId]) -> Result<Vec<RemoteId>, Trouble> {
+        let (Some(room), Some(first)) = (self.memory.room_of(chat).await?, remote_ids.first()) else {
+            return Ok(Vec::new());
+        };
+        let what = reply(first.as_str(), "This message was recalled.", "recalled");
+        let (event_id, _) = self.say(room, &Speaker::Bot, &what).await?;
+        Ok(vec![RemoteId::new(event_id)])
     }
 
     /// The bot takes back what was said: it may in each of its rooms.

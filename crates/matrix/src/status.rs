@@ -11,18 +11,25 @@ use crate::trouble::Trouble;
 
 /// Source: <https://github.com/mautrix/go>, event/beeper.go (facts only), 2025.
 const STATUS: &str = "com.beeper.message_send_status";
+/// Behind the id of an edit: the post that recalls what it takes the place of.
+pub(crate) const EARLIER: &str = "#earlier";
 
 impl Shared {
     /// Tells the sender of an event what became of it.
     pub(crate) async fn report(&self, chat: &ChatRef, report: &Report) -> Result<(), Trouble> {
         let Some(room) = self.memory.room_of(chat).await? else { return Ok(()) };
         let event_id = report.remote_id.as_str();
+        if let Some(event_id) = event_id.strip_suffix(EARLIER) {
+            return self.report_earlier(&room, event_id, &report.fate).await;
+        }
+        let choices = self.choices_of_owner(&chat.network).await?;
         if self.config.receipts.status_events {
             self.send_status(&room, event_id, &report.fate).await?;
         }
         match &report.fate {
-            Fate::Said if self.config.receipts.by_bot => self.mark_read(&room, event_id).await,
+            Fate::Said if choices.marks_read(self) => self.mark_read(&room, event_id).await,
             Fate::Said => Ok(()),
+            Fate::NotDelivered { .. } | Fate::MaybeDelivered { .. } if !choices.gives_notice(self) => Ok(()),
             Fate::NotDelivered { why } => {
                 self.tell(&room, event_id, &format!("Your message was not delivered, because {why}.")).await
             }
@@ -33,6 +40,13 @@ impl Shared {
                 self.tell(&room, event_id, &text).await
             }
         }
+    }
+
+    /// An edit took a message's place: the recall of the earlier one is worth a word only when it failed.
+    async fn report_earlier(&self, room: &Room, event_id: &str, fate: &Fate) -> Result<(), Trouble> {
+        let (Fate::NotDelivered { why } | Fate::MaybeDelivered { why }) = fate else { return Ok(()) };
+        let text = format!("The earlier version still stands in WeChat, because {why}.");
+        self.tell(room, event_id, &text).await
     }
 
     async fn mark_read(&self, room: &Room, event_id: &str) -> Result<(), Trouble> {
@@ -68,9 +82,6 @@ impl Shared {
 
     /// One sentence of the bot, as a reply.
     async fn tell(&self, room: &Room, event_id: &str, text: &str) -> Result<(), Trouble> {
-        if !self.config.receipts.notices {
-            return Ok(());
-        }
         let what = reply(event_id, text, "report");
         match self.say_as_bot(&room.room_id, &what).await {
             Ok(_) => Ok(()),

@@ -4,14 +4,17 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 use serde_json::Value;
-use wxgate_contract::{Body, ChatRef, PendingMedia, Post, RemoteId, Timestamp};
+use wxgate_contract::{Author, Body, ChatRef, PendingMedia, Post, RemoteId, Timestamp};
 
 use super::effects::Effect;
-use super::message::{self, FileHeard, Heard, Sentence};
+use super::message::{self, EditForm, FileHeard, Heard, Sentence};
 use super::{Draft, Said};
+use crate::api::event::GetEvent;
+use crate::choices::{Edits, Reactions};
 use crate::config::Level;
 use crate::media::Source;
 use crate::shared::Shared;
+use crate::status::EARLIER;
 use crate::trouble::Trouble;
 
 /// What a bridge needs of an event. Source: client-server API, "Room event format".
@@ -65,7 +68,16 @@ impl Shared {
             draft.effects.extend(addressed(&event));
             return Ok(());
         }
-        let heard = match message::hear(&event) {
+        let choices = self.choices_of_owner(&chat.network).await?;
+        if event.kind == "m.reaction" && choices.reactions == Reactions::Drop {
+            return Ok(());
+        }
+        let replaces = match message::edits(&event) {
+            Some(target) if choices.edits == Edits::Replace => self.can_still_recall(&event, target).await,
+            _ => false,
+        };
+        let form = if replaces { EditForm::New } else { EditForm::Answer };
+        let heard = match message::hear(&event, form) {
             Heard::Nothing => return Ok(()),
             Heard::NotHere(why) => {
                 draft.effects.push(refusal(&event, why));
@@ -90,7 +102,16 @@ impl Shared {
             draft.effects.push(refusal(&event, "only the owner of the account can speak here"));
             return Ok(());
         };
-        let Sentence { body, reply_to, pills, everybody, file } = heard;
+        if replaces && let Some(target) = message::edits(&event) {
+            let target = self.memory.earlier_version(target, &event.event_id);
+            draft.said.push(earlier(&event, chat, author.clone(), &target));
+        }
+        let Sentence { mut body, reply_to, pills, everybody, file } = heard;
+        if let Body::Recall { target: Some(target), .. } = &mut body
+            && let Some(now) = self.memory.version_of(target.as_str())
+        {
+            *target = RemoteId::new(now);
+        }
         let quote = match reply_to {
             Some(target) => Some(self.quote(&event.room_id, target, chat).await?),
             None => None,
@@ -112,6 +133,36 @@ impl Shared {
         });
         Ok(())
     }
+}
+
+/// How long WeChat lets one recall what one said.
+/// Source: the protocol sheet, section 2.26 (two minutes).
+const RECALL_MS: i64 = 120_000;
+
+impl Shared {
+    /// Whether what an edit changes was said shortly before it.
+    async fn can_still_recall(&self, event: &Event, target: &str) -> bool {
+        let question = GetEvent { room_id: &event.room_id, event_id: target };
+        // Whatever the homeserver says: an edit whose original is not to be had is an answer to it.
+        let original = self.client.call(self.bot(), &question).await.unwrap_or_default();
+        let said_at = original.get("origin_server_ts").and_then(Value::as_i64);
+        said_at.is_some_and(|at| (0..RECALL_MS).contains(&(event.origin_server_ts - at)))
+    }
+}
+
+/// The recall of what an edit takes the place of.
+fn earlier(event: &Event, chat: &ChatRef, author: Author, target: &str) -> Said {
+    let post = Post {
+        remote_id: RemoteId::new(format!("{}{EARLIER}", event.event_id)),
+        chat: chat.clone(),
+        author,
+        at: Timestamp(event.origin_server_ts),
+        mentions: Vec::new(),
+        body: Body::Recall { target: Some(RemoteId::new(target)), notice: String::new() },
+        quote: None,
+        echo_of: None,
+    };
+    Said { room_id: event.room_id.clone(), post, media: Vec::new() }
 }
 
 /// The announcement of a file.

@@ -75,11 +75,16 @@ pub(super) fn reply_to(content: &Value) -> Option<&str> {
     }
 }
 
+/// The event that this one changes.
+pub(super) fn edits(event: &Event) -> Option<&str> {
+    edited(&event.content).map(|(target, _)| target).filter(|_| event.kind == "m.room.message")
+}
+
 /// What the event says.
-pub(super) fn hear(event: &Event) -> Heard {
+pub(super) fn hear(event: &Event, form: EditForm) -> Heard {
     match event.kind.as_str() {
         "m.room.message" => match edited(&event.content) {
-            Some((target, content)) => edit(target, content),
+            Some((target, content)) => edit(target, content, form),
             None => message(event, &event.content),
         },
         "m.sticker" => file::hear(event, &event.content, "m.sticker"),
@@ -150,17 +155,26 @@ fn edited(content: &Value) -> Option<(&str, &Value)> {
     (text_of(relation, "rel_type") == "m.replace").then_some((target, new))
 }
 
-/// WeChat has no edits: the new text is said as an answer to the old one, marked as what it is.
-fn edit(target: &str, content: &Value) -> Heard {
-    const MARK: &str = "(edit) ";
+/// How an edit is said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum EditForm {
+    /// As an answer to the old text, marked as what it is.
+    Answer,
+    /// As if it were said for the first time.
+    New,
+}
+
+/// WeChat has no edits: the new text is said as another message.
+fn edit(target: &str, content: &Value, form: EditForm) -> Heard {
+    let mark = if form == EditForm::Answer { "(edit) " } else { "" };
     let Plain { text, pills } = text_and_pills(content);
     if text.trim().is_empty() || !matches!(text_of(content, "msgtype"), "m.text" | "m.emote") {
         return Heard::NotHere("WeChat has no edits, and this one changes more than a text");
     }
-    let mut sentence = Sentence::new(Body::text(format!("{MARK}{text}")));
-    let shifted = pills.into_iter().map(|(user, (from, to))| (user, (from + MARK.len(), to + MARK.len())));
+    let mut sentence = Sentence::new(Body::text(format!("{mark}{text}")));
+    let shifted = pills.into_iter().map(|(user, (from, to))| (user, (from + mark.len(), to + mark.len())));
     sentence.pills = shifted.collect();
-    sentence.reply_to = Some(target.to_owned());
+    sentence.reply_to = (form == EditForm::Answer).then(|| target.to_owned());
     Heard::Said(Box::new(sentence))
 }
 

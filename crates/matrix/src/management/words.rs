@@ -30,6 +30,7 @@ pub(crate) enum Verb {
     DeletePortal,
     Sync,
     LoginMatrix,
+    Set,
 }
 
 /// One command.
@@ -83,6 +84,8 @@ macro_rules! specs {
 pub(crate) const SPECS: &[Spec] = specs! {
     General Relay Help ["help", "?"], "" 0 "this list";
     General Relay Version ["version"], "" 0 "which gateway this is";
+    General User Set ["set", "options"], "[option] [value]" 0
+        "choose how recalls, edits, reactions and receipts cross";
     General User Cancel ["cancel"], "" 0 "give up the sign-in that is under way";
     Accounts User Login ["login", "sign-in", "signin"], "[account]" 0
         "sign in to WeChat: I show a QR code that the phone scans";

@@ -3,7 +3,8 @@
 use serde_json::{Value, json};
 use wxgate_contract::conformance::State;
 use wxgate_contract::{
-    Answer, Body, Candidate, Command, FeedEvent, Health, Post, Question, Request, Verdict,
+    Answer, Body, Candidate, Command, Fate, FeedEvent, Health, Job, Post, PostId, Question, Report, Request,
+    Verdict,
 };
 
 use super::scene::{ACCOUNT, ALICE, Scene, by, post};
@@ -208,5 +209,87 @@ async fn the_owner_is_told_once_that_something_is_to_be_settled() {
     scene.stub().wait_for(|world| (told(world) == 2).then_some(())).await;
     let texts = scene.stub().texts(DESK);
     assert!(texts.last().unwrap().1.contains("in 2 of its chats"), "{texts:?}");
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn what_somebody_chose_holds_for_their_rooms_and_over_a_restart() {
+    let scene = Scene::start().await;
+    let room_id = scene.open_group().await;
+    desk(&scene, ALICE, DESK).await;
+    let list = ask(&scene, ALICE, DESK, says("set")).await;
+    assert!(list.contains("`set recalls remove`") && list.contains("`set receipts on`"), "{list}");
+    for (text, told) in [
+        ("set colour", "There is no option colour"),
+        ("set edits", "`set edits quote`: an edit is said in WeChat as an answer to the old message (now)"),
+        ("set edits never", "For edits you can say:"),
+        ("set recalls keep", "From now on: it stays, and I say that it was recalled."),
+        ("set edits replace", "From now on: within two minutes"),
+        ("set reactions drop", "From now on: reactions stay in the room."),
+        ("set receipts off", "From now on: I do not."),
+    ] {
+        let answer = ask(&scene, ALICE, DESK, says(text)).await;
+        assert!(answer.contains(told), "{text}: {answer}");
+    }
+    let scene = scene.restart().await;
+    // A recall of WeChat's stays, with a word about it.
+    let ids = scene.deliver(post("g1", "1", by("p-bob", "Bob"), Body::text("said too soon"))).await;
+    let mut recall = scene.delivery(post("g1", "2", by("p-bob", "Bob"), Body::text("")));
+    recall.job = Job::Recall { remote_ids: vec![ids[0].as_str().into()], post: PostId(2) };
+    scene.hand(&recall).await;
+    scene.outcome(recall.id, 0).await;
+    let world = scene.stub().world().events(&room_id, "m.room.redaction");
+    assert!(world.is_empty(), "{world:?}");
+    assert_eq!(scene.stub().texts(&room_id).pop().unwrap().1, "This message was recalled.");
+    // A reaction does not cross, and an edit takes the place of what it edits, again and again.
+    let stub = scene.stub();
+    let first = stub.say(ALICE, &room_id, "at seven");
+    let reaction = json!({ "m.relates_to": { "rel_type": "m.annotation", "event_id": ids[0], "key": "👍" } });
+    stub.send(ALICE, &room_id, "m.reaction", reaction);
+    let edit = |text: &str| {
+        let relates = json!({ "rel_type": "m.replace", "event_id": first });
+        let new = json!({ "msgtype": "m.text", "body": text });
+        let content =
+            json!({ "msgtype": "m.text", "body": "* x", "m.new_content": new, "m.relates_to": relates });
+        stub.send(ALICE, &room_id, "m.room.message", content)
+    };
+    let (second, third) = (edit("at eight"), edit("at nine"));
+    let posts =
+        scene.double.wait_for(PATIENCE, |state| (state.posts.len() == 5).then(|| state.posts.clone())).await;
+    let posts: Vec<Post> = posts.into_iter().map(|(_, _, post)| post).collect();
+    let recalls = |id: &str| Body::Recall { target: Some(id.into()), notice: String::new() };
+    let bodies: Vec<Body> = posts.iter().map(|post| post.body.clone()).collect();
+    let nine = Body::text("at nine");
+    let wanted = [Body::text("at seven"), recalls(&first), Body::text("at eight"), recalls(&second), nine];
+    assert_eq!(bodies, wanted);
+    assert!(posts.iter().all(|post| post.quote.is_none()));
+    assert_eq!(posts[4].remote_id.as_str(), third);
+    // What was delivered is not marked; the recall of an earlier version is worth a word when it failed.
+    let report = |remote_id: &str, fate| {
+        let mut delivery = scene.delivery(post("g1", "x", by("p-bob", "Bob"), Body::text("")));
+        delivery.job = Job::Report(Report { post: PostId(1), remote_id: remote_id.into(), fate });
+        delivery
+    };
+    let why = "it is too late".to_owned();
+    for (id, fate) in [
+        (first.as_str(), Fate::Said),
+        (posts[1].remote_id.as_str(), Fate::Said),
+        (posts[3].remote_id.as_str(), Fate::NotDelivered { why }),
+    ] {
+        let delivery = report(id, fate);
+        scene.hand(&delivery).await;
+        scene.outcome(delivery.id, 0).await;
+    }
+    assert_eq!(scene.stub().world().rooms[&room_id].receipts, []);
+    // Taken back is what stands now.
+    stub.send(ALICE, &room_id, "m.room.redaction", json!({ "redacts": first }));
+    let last = |state: &mut State| state.posts.get(5).map(|(_, _, post)| post.body.clone());
+    assert_eq!(scene.double.wait_for(PATIENCE, last).await, recalls(&third));
+    let told = scene.stub().world().events(&room_id, "m.room.message").pop().unwrap();
+    assert_eq!(
+        told["content"]["body"],
+        "The earlier version still stands in WeChat, because it is too late."
+    );
+    assert_eq!(told["content"]["m.relates_to"]["m.in_reply_to"]["event_id"], third.as_str());
     scene.end().await;
 }

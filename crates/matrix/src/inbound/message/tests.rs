@@ -10,7 +10,7 @@ fn event(kind: &str, content: Value) -> Event {
 }
 
 fn sentence(kind: &str, content: Value) -> Sentence {
-    match hear(&event(kind, content)) {
+    match hear(&event(kind, content), EditForm::Answer) {
         Heard::Said(sentence) => *sentence,
         Heard::Nothing => panic!("nothing was heard"),
         Heard::NotHere(why) => panic!("not here: {why}"),
@@ -60,7 +60,7 @@ fn a_command_begins_with_the_whole_prefix() {
 #[test]
 fn notices_do_not_cross() {
     let notice = event("m.room.message", json!({ "msgtype": "m.notice", "body": "beep" }));
-    assert!(matches!(hear(&notice), Heard::Nothing));
+    assert!(matches!(hear(&notice, EditForm::Answer), Heard::Nothing));
 }
 
 #[test]
@@ -68,7 +68,7 @@ fn a_redaction_names_its_event_in_old_and_new_rooms() {
     let mut old = event("m.room.redaction", json!({}));
     old.redacts = Some("$0".to_owned());
     for redaction in [old, event("m.room.redaction", json!({ "redacts": "$0" }))] {
-        let Heard::Said(sentence) = hear(&redaction) else { panic!("nothing was heard") };
+        let Heard::Said(sentence) = hear(&redaction, EditForm::Answer) else { panic!("nothing was heard") };
         assert!(
             matches!(sentence.body, Body::Recall { target: Some(target), .. } if target.as_str() == "$0")
         );
@@ -127,7 +127,7 @@ fn a_place_is_a_card_with_a_map() {
     );
     let far =
         event("m.room.message", json!({ "msgtype": "m.location", "body": "x", "geo_uri": "geo:952.5,13.4" }));
-    assert!(matches!(hear(&far), Heard::NotHere(_)));
+    assert!(matches!(hear(&far, EditForm::Answer), Heard::NotHere(_)));
 }
 
 #[test]
@@ -175,6 +175,6 @@ fn what_cannot_cross_says_why() {
         ("m.poll.response", json!({})),
         ("m.call.invite", json!({})),
     ] {
-        assert!(matches!(hear(&event(kind, content)), Heard::NotHere(_)), "{kind}");
+        assert!(matches!(hear(&event(kind, content), EditForm::Answer), Heard::NotHere(_)), "{kind}");
     }
 }
