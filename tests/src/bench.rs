@@ -2,9 +2,11 @@
 
 pub mod floor;
 mod latency;
+mod matrix;
 mod memory;
 mod options;
 mod report;
+mod stub;
 mod throughput;
 
 use anyhow::{Context as _, Result};
@@ -21,6 +23,7 @@ pub async fn run(options: &Options) -> Result<Report> {
             Section::Memory => Box::pin(memory::measure(options, &mut report)).await,
             Section::Throughput => Box::pin(throughput::measure(options, &mut report)).await,
             Section::Latency => Box::pin(latency::measure(options, &mut report)).await,
+            Section::Matrix => Box::pin(matrix::measure(options, &mut report)).await,
         };
         if let Err(error) = done.with_context(|| format!("section {}", section.word())) {
             // The other sections are worth having all the same.

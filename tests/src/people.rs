@@ -20,7 +20,7 @@ use crate::homeserver::root;
 /// What one thing that a person does may take, on a machine that is busy with other tests.
 const ACT: Duration = Duration::from_secs(90);
 /// The password of everybody.
-const PASSWORD: &str = "open sesame";
+pub const PASSWORD: &str = "open sesame";
 
 /// Whoever plays people. Dropping it ends the process.
 #[derive(Debug)]

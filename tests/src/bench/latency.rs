@@ -89,7 +89,7 @@ async fn forward(mut client: IrcClient, lines: mpsc::Sender<Arrival>) {
 }
 
 /// Says `count` texts at the pace and returns each one's way in milliseconds.
-async fn sample(
+pub(super) async fn sample(
     sim: &Sim,
     first: u32,
     mark: &str,
@@ -131,7 +131,7 @@ async fn sample(
 
 /// When the service had it, in microseconds. Where its ledger tells milliseconds only, the moment lies
 /// within that millisecond and between our question and its answer: the middle of what is left.
-fn moment(at_us: u64, at_ms: u64, before: u64, after: u64) -> u64 {
+pub(super) fn moment(at_us: u64, at_ms: u64, before: u64, after: u64) -> u64 {
     if at_us != at_ms * 1_000 {
         return at_us;
     }
@@ -140,13 +140,13 @@ fn moment(at_us: u64, at_ms: u64, before: u64, after: u64) -> u64 {
     low.midpoint(high)
 }
 
-struct Spread {
-    p50: f64,
-    p99: f64,
+pub(super) struct Spread {
+    pub(super) p50: f64,
+    pub(super) p99: f64,
 }
 
 impl Spread {
-    fn of(mut values: Vec<f64>) -> Self {
+    pub(super) fn of(mut values: Vec<f64>) -> Self {
         values.sort_by(f64::total_cmp);
         let at = |part: usize| {
             let index = (values.len() * part / 100).min(values.len().saturating_sub(1));

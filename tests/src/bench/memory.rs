@@ -107,7 +107,7 @@ async fn idle(
 }
 
 /// Resident memory once it has come to rest.
-async fn settled(gateway: &mut Arc<Gateway>) -> Result<u64> {
+pub(super) async fn settled(gateway: &mut Arc<Gateway>) -> Result<u64> {
     let gateway = Arc::get_mut(gateway).context("the gateway is in use")?;
     gateway.assert_up()?;
     let program = gateway.program()?;
@@ -123,6 +123,6 @@ async fn settled(gateway: &mut Arc<Gateway>) -> Result<u64> {
     }
 }
 
-fn mib(bytes: u64) -> f64 {
+pub(super) fn mib(bytes: u64) -> f64 {
     bytes as f64 / f64::from(1 << 20)
 }

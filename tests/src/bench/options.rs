@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result, bail};
 pub const USAGE: &str = "\
 wxgate-bench [SECTION…] [OPTION…]
 
-Sections (all without one): memory throughput latency
+Sections (all without one): memory throughput latency matrix
   --quick       less of everything, under two minutes
   --json FILE   write the numbers there as well
   --dir DIR     where databases and journals lie (default: the system's directory for temporary files)
@@ -28,10 +28,12 @@ pub enum Section {
     Throughput,
     /// From the service to the client.
     Latency,
+    /// The application service against a homeserver that costs nothing.
+    Matrix,
 }
 
 impl Section {
-    const ALL: [Self; 3] = [Self::Latency, Self::Throughput, Self::Memory];
+    const ALL: [Self; 4] = [Self::Latency, Self::Throughput, Self::Matrix, Self::Memory];
 
     /// Its name.
     pub fn word(self) -> &'static str {
@@ -39,6 +41,7 @@ impl Section {
             Self::Memory => "memory",
             Self::Throughput => "throughput",
             Self::Latency => "latency",
+            Self::Matrix => "matrix",
         }
     }
 }
