@@ -5,6 +5,7 @@ use std::process::ExitStatus;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
+use bytes::Bytes;
 use serde_json::{Value, json};
 
 use crate::http::{self, Answer, Lines, Place};
@@ -191,6 +192,11 @@ impl Gateway {
     /// One request to the HTTP listener.
     pub async fn get(&self, path: &str, headers: &[(&str, &str)]) -> Result<Answer> {
         http::ask(&Place::Tcp(self.web.clone()), "GET", path, headers, "", SOON).await
+    }
+
+    /// Hands something over to the HTTP listener.
+    pub async fn post(&self, path: &str, headers: &[(&str, &str)], body: impl Into<Bytes>) -> Result<Answer> {
+        http::ask(&Place::Tcp(self.web.clone()), "POST", path, headers, body, SOON).await
     }
 
     /// Follows a link that the gateway gave out.

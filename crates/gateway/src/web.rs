@@ -9,6 +9,7 @@ pub(crate) mod media;
 pub(crate) mod pages;
 pub(crate) mod range;
 pub(crate) mod serve;
+mod upload;
 
 use std::sync::Arc;
 
@@ -16,7 +17,7 @@ use axum::Router;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use serde_json::json;
 
 use crate::metrics;
@@ -33,6 +34,7 @@ pub(crate) fn public(parts: Arc<Parts>) -> Router {
         .route("/metrics", get(metrics::page))
         .route("/media/{token}", get(media::fetch_bare))
         .route("/media/{token}/{name}", get(media::fetch))
+        .route("/upload", post(upload::upload).options(upload::options))
         .fallback(pages::nothing_here)
         .with_state(parts)
         .merge(managers)

@@ -16,7 +16,7 @@ use tokio::task::JoinSet;
 use wechat_proto::Profile as WechatProfile;
 use wxgate_bridge::{AdapterFactory, Bridge, BridgeConfig};
 use wxgate_contract::{Adapter, Clock, Control, Health, MediaVault, NetworkId, Stop, StopHandle};
-use wxgate_irc::{Guests, IrcServerAdapter, IrcServerConfig, Listening, LocalChannels};
+use wxgate_irc::{Filehost, Guests, IrcServerAdapter, IrcServerConfig, Listening, LocalChannels};
 use wxgate_store::{AccountRow, SealKey, Store, StoreConfig, StoreError};
 use wxgate_wechat::{Ways, WechatAdapter, WechatConfig};
 
@@ -104,7 +104,7 @@ pub(crate) async fn start(settings: &Settings) -> Result<Gateway, Failure> {
     .await
     .map_err(store_failure)?;
     let faces = async {
-        let irc = add_irc(settings, &bridge).await?;
+        let irc = add_irc(settings, &bridge, &links).await?;
         Ok::<_, Failure>((irc, matrix::add(settings, &bridge).await?))
     };
     let (irc, mirror) = match faces.await {
@@ -286,7 +286,11 @@ fn factory(settings: &Settings) -> Result<AdapterFactory, Failure> {
 }
 
 /// Adds the IRC server and waits until it listens.
-async fn add_irc(settings: &Settings, bridge: &Arc<Bridge>) -> Result<Listening, Failure> {
+async fn add_irc(
+    settings: &Settings,
+    bridge: &Arc<Bridge>,
+    links: &Arc<Links>,
+) -> Result<Listening, Failure> {
     let section = &settings.irc.server;
     if !section.enabled {
         return Ok(Listening::default());
@@ -299,7 +303,10 @@ async fn add_irc(settings: &Settings, bridge: &Arc<Bridge>) -> Result<Listening,
     ports::probe(&tls_listen, "irc.server.tls_listen").await?;
     ports::probe(&websocket_listen, "irc.server.websocket_listen").await?;
     let (tell, told) = watch::channel(None);
+    let follow = Arc::clone(links);
+    let follow = Arc::new(move |link: &str| follow.follow(link));
     let mut config = IrcServerConfig {
+        filehost: Some(Filehost { url: links.upload(), follow }),
         listen,
         guests: match section.guests {
             GuestsChoice::Off => Guests::Off,

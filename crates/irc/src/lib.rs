@@ -9,5 +9,6 @@ pub mod wire;
 pub use client::{ClientLimits, IrcClientAdapter, IrcClientConfig, Puppets, Rate, Sasl, Tls};
 pub use encoding_rs::Encoding;
 pub use server::{
-    Bound, Flood, Guests, IrcServerAdapter, IrcServerConfig, Join, Lang, Limits, Listening, LocalChannels,
+    Bound, Filehost, Flood, Guests, IrcServerAdapter, IrcServerConfig, Join, Lang, Limits, Listening,
+    LocalChannels,
 };

@@ -44,5 +44,7 @@ pub(crate) mod stamp;
 mod tls;
 mod websocket;
 
-pub use config::{Bound, Flood, Guests, IrcServerConfig, Join, Lang, Limits, Listening, LocalChannels};
+pub use config::{
+    Bound, Filehost, Flood, Guests, IrcServerConfig, Join, Lang, Limits, Listening, LocalChannels,
+};
 pub use run::IrcServerAdapter;

@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
-use wxgate_tests::gateway::GatewayOptions;
+use wxgate_tests::gateway::{GatewayOptions, PASSWORD};
 use wxgate_tests::irc::{IrcClient, Line};
 use wxgate_tests::scratch::tell;
 use wxgate_tests::stage::Stage;
@@ -93,6 +95,38 @@ async fn a_large_file_passes_in_both_directions_and_is_never_whole_in_memory() -
             outward < before + GROWTH_BYTES,
             "memory grew from {before} over {inward} to {outward} bytes"
         );
+        stage.end().await
+    })
+    .await
+}
+
+/// What clients do that know soju.im/FILEHOST.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_that_a_client_hands_over_is_sent_as_itself() -> Result<()> {
+    tell("upload", LIMIT, async |scratch| {
+        let stage = Stage::set(scratch, 1).await?;
+        let mut client = stage.client(0, "x").await?;
+        stage.sim.say("account0", "c2", "c2", "who I am").await?;
+        let other = client.expect_text("who I am").await?.source.nick;
+        let (file, login) = (b"a file of my own".repeat(5_000), format!("ann/account0@x:{PASSWORD}"));
+        let login = format!("Basic {}", STANDARD.encode(login));
+        let named = ("content-disposition", "attachment; filename=\"my notes.pdf\"");
+        let with = |login| [("authorization", login), ("content-type", "application/pdf"), named];
+        for headers in [&[named][..], &with("Basic bm9ib2R5Ong="), &with("Bearer x")] {
+            let refused = stage.gateway().post("/upload", headers, file.clone()).await?;
+            ensure!(refused.status == 401, "{}", refused.status);
+            ensure!(refused.header("www-authenticate").starts_with("Basic "), "{:?}", refused.headers);
+        }
+        let empty = stage.gateway().post("/upload", &with(&login), "").await?;
+        ensure!(empty.status == 400, "{}", empty.status);
+        let answer = stage.gateway().post("/upload", &with(&login), file.clone()).await?;
+        ensure!(answer.status == 201, "{}: {}", answer.status, answer.text());
+        let link = answer.header("location").to_owned();
+        ensure!(link.ends_with("/my_notes.pdf"), "{link}");
+        ensure!(stage.gateway().open_link(&link).await?.good("the link")?.body == file, "the bytes differ");
+        client.say(&other, &link).await?;
+        let id = sent(&stage, 1).await?;
+        ensure!(stage.sim.media("account0", id).await? == file, "others arrived in WeChat");
         stage.end().await
     })
     .await

@@ -78,6 +78,20 @@ impl Links {
         }
     }
 
+    /// Where files are handed over.
+    pub(crate) fn upload(&self) -> String {
+        format!("{}/upload", self.base)
+    }
+
+    /// The attachment that a link of ours leads to.
+    pub(crate) fn follow(&self, link: &str) -> Option<MediaId> {
+        let rest = link.strip_prefix(self.base.as_str())?.strip_prefix("/media/")?;
+        match self.open(rest.split('/').next()?) {
+            Opened::Media(media, _) => Some(media),
+            Opened::Expired | Opened::Forged => None,
+        }
+    }
+
     fn now_s(&self) -> u64 {
         u64::try_from(self.clock.now().seconds()).unwrap_or(0)
     }

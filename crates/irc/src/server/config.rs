@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
-use wxgate_contract::NetworkId;
+use wxgate_contract::{MediaId, NetworkId};
 
 /// The addresses that were bound, each list in the order of the configuration.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -56,6 +56,8 @@ pub struct IrcServerConfig {
     pub join: Join,
     /// The language of the words that the gateway adds to a line.
     pub lang: Lang,
+    /// Where clients hand files over, if somewhere. Source: soju.im/FILEHOST.
+    pub filehost: Option<Filehost>,
     /// Bounds.
     pub limits: Limits,
     /// Called once everything listens.
@@ -107,10 +109,20 @@ impl IrcServerConfig {
             local_channels: LocalChannels::Off,
             join: Join::Auto,
             lang: Lang::English,
+            filehost: None,
             limits: Limits::default(),
             on_bound: None,
         }
     }
+}
+
+/// Where clients hand files over.
+#[derive(Clone)]
+pub struct Filehost {
+    /// The address that takes them.
+    pub url: String,
+    /// The attachment that a link leads to, where it is one of ours and still holds.
+    pub follow: Arc<dyn Fn(&str) -> Option<MediaId> + Send + Sync>,
 }
 
 /// Who may come in without a password.

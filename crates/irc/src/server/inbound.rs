@@ -1,7 +1,7 @@
 //! From what was typed to a post. Source: the IRC notes, section 5.
 
 use tokio::time::Instant;
-use wxgate_contract::{Author, Batch, Body, MediaState, Mention, Post, RemoteId};
+use wxgate_contract::{Attachment, AttachmentKind, Author, Batch, Body, MediaState, Mention, Post, RemoteId};
 
 use super::held::{self, Held};
 use super::multiline::Part;
@@ -207,11 +207,40 @@ impl Session {
                 return Some((Body::Attachment(attachment), Vec::new()));
             }
         }
+        if let Some(attachment) = self.handed_over(plain.trim()).await {
+            return Some((Body::Attachment(attachment), Vec::new()));
+        }
         let (text, mentions) = match target {
             Target::Channel(ix) => self.find_mentions(ix, &plain),
             Target::Person(_) => (plain.into_owned(), Vec::new()),
         };
         (!text.trim().is_empty()).then_some((Body::Text { text }, mentions))
+    }
+
+    /// What a link of ours leads to, when the text is nothing else: a file that a client handed over.
+    async fn handed_over(&self, text: &str) -> Option<Attachment> {
+        let filehost = self.shared.config.filehost.as_ref()?;
+        let info = self.shared.media.info((filehost.follow)(text)?).await.ok()??;
+        if info.state != MediaState::Ready {
+            return None;
+        }
+        let kind = match info.mime.split('/').next() {
+            Some("image") => AttachmentKind::Image,
+            Some("video") => AttachmentKind::Video,
+            _ => AttachmentKind::File,
+        };
+        Some(Attachment {
+            media: info.media,
+            kind,
+            name: info.name,
+            mime: info.mime,
+            size_bytes: info.size_bytes,
+            width_px: 0,
+            height_px: 0,
+            duration_ms: 0,
+            caption: String::new(),
+            poster: None,
+        })
     }
 
     /// `nick: hi` at the start and `@nick` anywhere become mentions of members.

@@ -41,6 +41,9 @@ pub(super) fn lines(config: &IrcServerConfig) -> Vec<String> {
     if config.local_channels != LocalChannels::Off {
         tokens.push("STATUSMSG=@%+".into());
     }
+    if let Some(filehost) = &config.filehost {
+        tokens.push(format!("soju.im/FILEHOST={}", filehost.url));
+    }
     if config.guests == Guests::Off {
         tokens.push("draft/ACCOUNTREQUIRED".into());
     }

@@ -1,0 +1,217 @@
+//! `/upload`: an IRC client hands a file over and gets its link; the link, said in a chat, is sent as the
+//! file. Source: soju.im/FILEHOST.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use futures_util::StreamExt as _;
+use tokio::sync::Semaphore;
+use wxgate_contract::{Command, CommandError, MediaError, MediaId, UserName};
+
+use super::links::cleaned;
+use crate::clock;
+use crate::wiring::Parts;
+
+/// Uploads at once; more are told to come back. Chosen: each holds a file open and a piece in memory.
+const AT_ONCE: usize = 8;
+/// How long a whole upload may take. Chosen: the largest file over a slow line of a phone.
+const PATIENCE: Duration = Duration::from_secs(15 * 60);
+/// How long the next piece may take.
+const PIECE_PATIENCE: Duration = Duration::from_secs(60);
+/// Pause after a wrong password: guessing is slow.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// Places for uploads.
+static PLACES: Semaphore = Semaphore::const_new(AT_ONCE);
+
+/// What is allowed, for clients in browsers too: they say who they are in a header of their own, so that
+/// another site's page gains nothing here.
+pub(crate) async fn options() -> Response {
+    with_origin((StatusCode::NO_CONTENT, [(header::ALLOW, "OPTIONS, POST")]).into_response())
+}
+
+pub(crate) async fn upload(State(parts): State<Arc<Parts>>, headers: HeaderMap, body: Body) -> Response {
+    with_origin(match tokio::time::timeout(PATIENCE, take(&parts, &headers, body)).await {
+        Ok(Ok(link)) => match HeaderValue::from_str(&link) {
+            Ok(link) => (StatusCode::CREATED, [(header::LOCATION, link)]).into_response(),
+            Err(_) => {
+                Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "the link cannot be told").into_response()
+            }
+        },
+        Ok(Err(refusal)) => refusal.into_response(),
+        Err(_) => Refusal::new(StatusCode::REQUEST_TIMEOUT, "the upload took too long").into_response(),
+    })
+}
+
+fn with_origin(mut response: Response) -> Response {
+    for (name, value) in [
+        (header::ACCESS_CONTROL_ALLOW_ORIGIN, "*"),
+        (header::ACCESS_CONTROL_ALLOW_METHODS, "OPTIONS, POST"),
+        (header::ACCESS_CONTROL_ALLOW_HEADERS, "Authorization, Content-Type, Content-Disposition"),
+        (header::ACCESS_CONTROL_EXPOSE_HEADERS, "Location"),
+    ] {
+        response.headers_mut().insert(name, HeaderValue::from_static(value));
+    }
+    response
+}
+
+struct Refusal {
+    status: StatusCode,
+    why: String,
+}
+
+impl Refusal {
+    fn new(status: StatusCode, why: impl Into<String>) -> Self {
+        Self { status, why: why.into() }
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let mut response = (self.status, format!("{}\n", self.why)).into_response();
+        let extra = match self.status {
+            StatusCode::UNAUTHORIZED => {
+                Some((header::WWW_AUTHENTICATE, "Basic realm=\"wxgate\", charset=\"UTF-8\""))
+            }
+            StatusCode::SERVICE_UNAVAILABLE => Some((header::RETRY_AFTER, "10")),
+            _ => None,
+        };
+        if let Some((name, value)) = extra {
+            response.headers_mut().insert(name, HeaderValue::from_static(value));
+        }
+        response
+    }
+}
+
+/// The link of what was handed over.
+async fn take(parts: &Parts, headers: &HeaderMap, body: Body) -> Result<String, Refusal> {
+    authenticate(parts, headers).await?;
+    let busy = |_| Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "too many files are being handed over");
+    let _place = PLACES.try_acquire().map_err(busy)?;
+    let bytes = clock::random::<16>()
+        .map_err(|_| Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "no randomness"))?;
+    let (media, name, mime) = (MediaId(bytes), name_of(headers), mime_of(headers));
+    let mut writer = parts.vault.writer(media, &name, &mime).await.map_err(unstored)?;
+    let mut pieces = body.into_data_stream();
+    let mut is_empty = true;
+    loop {
+        match tokio::time::timeout(PIECE_PATIENCE, pieces.next()).await {
+            Ok(Some(Ok(piece))) => {
+                is_empty &= piece.is_empty();
+                writer.write(piece).await.map_err(unstored)?;
+            }
+            Ok(None) => break,
+            Ok(Some(Err(_))) | Err(_) => {
+                return Err(Refusal::new(StatusCode::BAD_REQUEST, "the file broke off"));
+            }
+        }
+    }
+    if is_empty {
+        return Err(Refusal::new(StatusCode::BAD_REQUEST, "the file is empty"));
+    }
+    writer.finish().await.map_err(unstored)?;
+    let nowhere = || Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "links are not served");
+    parts.vault.link(media, &name).ok_or_else(nowhere)
+}
+
+fn unstored(error: MediaError) -> Refusal {
+    match error {
+        MediaError::TooLarge { .. } => Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, error.to_string()),
+        error => {
+            tracing::warn!(%error, "a file that was handed over could not be stored");
+            Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "the file could not be stored")
+        }
+    }
+}
+
+/// The login and password of the IRC connection (`user/account@client` is fine), or a token.
+async fn authenticate(parts: &Parts, headers: &HeaderMap) -> Result<(), Refusal> {
+    let denied = || Refusal::new(StatusCode::UNAUTHORIZED, "log in with the name and password of IRC");
+    let given =
+        headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()).ok_or_else(denied)?;
+    let (scheme, secret) = given.split_once(' ').ok_or_else(denied)?;
+    if !scheme.eq_ignore_ascii_case("basic") {
+        return Err(denied());
+    }
+    let decoded = STANDARD.decode(secret.trim()).ok().and_then(|bytes| String::from_utf8(bytes).ok());
+    let decoded = decoded.ok_or_else(denied)?;
+    let (login, password) = decoded.split_once(':').ok_or_else(denied)?;
+    let user = login.split(['/', '@']).next().unwrap_or_default();
+    let command = Command::Authenticate { user: UserName::from(user), password: password.to_owned() };
+    match parts.control.run(None, command).await {
+        Ok(_) => Ok(()),
+        Err(CommandError::Denied) => {
+            tokio::time::sleep(PAUSE).await;
+            Err(denied())
+        }
+        Err(error) => Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string())),
+    }
+}
+
+/// `attachment; filename="holiday photo.jpg"`. Source: RFC 6266; the encoded form as RFC 8187 has it.
+fn name_of(headers: &HeaderMap) -> String {
+    let given = headers.get(header::CONTENT_DISPOSITION).and_then(|value| value.to_str().ok()).unwrap_or("");
+    let parameter = |key: &str| {
+        let is_it = |part: &&str| part.trim().to_ascii_lowercase().starts_with(key);
+        let part = given.split(';').skip(1).find(is_it)?;
+        Some(part.split_once('=')?.1.trim().trim_matches('"').to_owned())
+    };
+    let encoded = parameter("filename*=").and_then(|value| {
+        let (_, text) = value.split_once("''")?;
+        decoded(text)
+    });
+    let name = encoded.or_else(|| parameter("filename=")).unwrap_or_default();
+    // Without directories, whichever system they are of.
+    let name = name.rsplit(['/', '\\']).next().unwrap_or_default();
+    let name: String = name.chars().filter(|c| !c.is_control()).take(100).collect();
+    if name.is_empty() { cleaned("file") } else { name }
+}
+
+/// Percent-encoded UTF-8.
+fn decoded(text: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((first, tail)) = rest.split_first() {
+        rest = tail;
+        if *first == b'%' {
+            let (digits, tail) = rest.split_at_checked(2)?;
+            bytes.push(u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?);
+            rest = tail;
+        } else {
+            bytes.push(*first);
+        }
+    }
+    String::from_utf8(bytes).ok()
+}
+
+fn mime_of(headers: &HeaderMap) -> String {
+    let given = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
+    given.split(';').next().unwrap_or_default().trim().chars().take(100).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_come_without_directories() {
+        for (given, name) in [
+            ("attachment; filename=\"holiday photo.jpg\"", "holiday photo.jpg"),
+            ("attachment; filename=../../etc/passwd", "passwd"),
+            ("attachment; filename=\"a.txt\"; filename*=UTF-8''%E7%85%A7%E7%89%87.jpg", "照片.jpg"),
+            ("attachment; filename*=UTF-8''%zz", "file"),
+            ("inline", "file"),
+            ("", "file"),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::CONTENT_DISPOSITION, HeaderValue::from_static(given));
+            assert_eq!(name_of(&headers), name, "{given}");
+        }
+    }
+}
