@@ -1,6 +1,7 @@
 //! The load bench: memory, processor time, throughput and latency, each beside its aim.
 
 pub mod floor;
+mod irc;
 mod latency;
 mod matrix;
 mod memory;
@@ -22,6 +23,7 @@ pub async fn run(options: &Options) -> Result<Report> {
         let done = match section {
             Section::Memory => Box::pin(memory::measure(options, &mut report)).await,
             Section::Throughput => Box::pin(throughput::measure(options, &mut report)).await,
+            Section::Irc => Box::pin(irc::measure(options, &mut report)).await,
             Section::Latency => Box::pin(latency::measure(options, &mut report)).await,
             Section::Matrix => Box::pin(matrix::measure(options, &mut report)).await,
         };

@@ -116,6 +116,21 @@ impl IrcClient {
         Ok(client)
     }
 
+    /// Somebody without a password, in `channel` or in none.
+    pub async fn guest(address: &str, nick: &str, channel: &str) -> Result<Self> {
+        let mut person = Self::connect(address, nick).await?;
+        person.send(&format!("NICK {nick}")).await?;
+        person.send(&format!("USER {nick} 0 * :{nick}")).await?;
+        let welcomed = |line: &Line| ["376", "422"].contains(&line.verb.as_str());
+        person.expect("the end of the welcome", welcomed).await?;
+        nick.clone_into(&mut person.nick);
+        if !channel.is_empty() {
+            person.send(&format!("JOIN {channel}")).await?;
+            person.expect("the list of names", |line| line.verb == "366").await?;
+        }
+        Ok(person)
+    }
+
     /// The same by SASL PLAIN.
     pub async fn login_sasl(address: &str, login: &Login<'_>) -> Result<Self> {
         let mut client = Self::connect(address, &login.name()).await?;
@@ -259,6 +274,11 @@ impl IrcClient {
     /// Counts the server's questions; each was answered before it is counted.
     pub fn asked(&self) -> Asked {
         self.asked.clone()
+    }
+
+    /// Forgets what came so far.
+    pub fn forget(&mut self) {
+        self.seen.clear();
     }
 
     /// Everything that came so far and was looked at.

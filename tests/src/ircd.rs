@@ -134,17 +134,12 @@ impl Ircd {
 
     /// Somebody on it, in `channel`.
     pub async fn person(&self, nick: &str, channel: &str) -> Result<IrcClient> {
-        let mut person = IrcClient::connect(&self.address, nick).await?;
-        person.send(&format!("NICK {nick}")).await?;
-        person.send(&format!("USER {nick} 0 * :{nick}")).await?;
-        let welcomed = |line: &crate::irc::Line| ["376", "422"].contains(&line.verb.as_str());
-        person.expect("the end of the welcome", welcomed).await?;
-        nick.clone_into(&mut person.nick);
-        if !channel.is_empty() {
-            person.send(&format!("JOIN {channel}")).await?;
-            person.expect("the list of names", |line| line.verb == "366").await?;
-        }
-        Ok(person)
+        IrcClient::guest(&self.address, nick, channel).await
+    }
+
+    /// What it takes of memory now.
+    pub fn rss_bytes(&self) -> Result<u64> {
+        self.program.as_ref().context("the IRC server does not run")?.rss_bytes()
     }
 
     /// Somebody with an operator's rights.
@@ -219,12 +214,12 @@ fn inspircd(name: &str, port: u16, dir: &Path) -> String {
          <admin name=\"t\" nick=\"t\" email=\"t@example.org\">\n\
          <bind address=\"127.0.0.1\" port=\"{port}\" type=\"clients\">\n\
          <connect allow=\"*\" timeout=\"20\" pingfreq=\"60\" fakelag=\"no\" commandrate=\"100000\" threshold=\"1000\" \
-         hardsendq=\"1M\" softsendq=\"100K\" recvq=\"64K\" localmax=\"100\" globalmax=\"100\" \
-         resolvehostnames=\"no\" useident=\"no\" limit=\"100\">\n\
+         hardsendq=\"1M\" softsendq=\"100K\" recvq=\"64K\" localmax=\"2000\" globalmax=\"2000\" \
+         resolvehostnames=\"no\" useident=\"no\" limit=\"2000\">\n\
          <class name=\"All\" commands=\"*\" privs=\"*\" usermodes=\"*\" chanmodes=\"*\" snomasks=\"*\">\n\
          <type name=\"NetAdmin\" classes=\"All\">\n\
          <oper name=\"oper\" password=\"{PASSWORD}\" host=\"*@*\" type=\"NetAdmin\">\n{modules}\
-         <options prefixquit=\"\">\n<performance softlimit=\"1000\">\n\
+         <options prefixquit=\"\">\n<performance softlimit=\"4000\">\n\
          <log method=\"file\" type=\"* -USERINPUT -USEROUTPUT\" level=\"default\" target=\"{dir}/{name}.out.log\">\n\
          <pid file=\"{dir}/{name}.pid\">\n<files motd=\"/dev/null\">\n"
     )

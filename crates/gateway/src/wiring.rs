@@ -320,6 +320,7 @@ async fn add_irc(
         },
         tls_listen,
         websocket_listen,
+        websocket_origins: section.websocket_origins.clone(),
         sts_seconds: section.sts_seconds,
         // What is none was complained of when the configuration was read.
         proxy_from: section.proxy_from.iter().filter_map(|text| parse_network(text)).collect(),

@@ -9,6 +9,6 @@ pub mod wire;
 pub use client::{ClientLimits, IrcClientAdapter, IrcClientConfig, Puppets, Rate, Sasl, Tls};
 pub use encoding_rs::Encoding;
 pub use server::{
-    Bound, Filehost, Flood, Guests, IrcServerAdapter, IrcServerConfig, Join, Lang, Limits, Listening,
+    Bound, Filehost, Flood, Follow, Guests, IrcServerAdapter, IrcServerConfig, Join, Lang, Limits, Listening,
     LocalChannels,
 };

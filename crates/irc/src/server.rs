@@ -45,6 +45,6 @@ mod tls;
 mod websocket;
 
 pub use config::{
-    Bound, Filehost, Flood, Guests, IrcServerConfig, Join, Lang, Limits, Listening, LocalChannels,
+    Bound, Filehost, Flood, Follow, Guests, IrcServerConfig, Join, Lang, Limits, Listening, LocalChannels,
 };
 pub use run::IrcServerAdapter;

@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result, bail};
 pub const USAGE: &str = "\
 wxgate-bench [SECTION…] [OPTION…]
 
-Sections (all without one): memory throughput latency matrix
+Sections (all without one): memory throughput latency matrix irc
   --quick       less of everything, under two minutes
   --json FILE   write the numbers there as well
   --dir DIR     where databases and journals lie (default: the system's directory for temporary files)
@@ -30,10 +30,12 @@ pub enum Section {
     Latency,
     /// The application service against a homeserver that costs nothing.
     Matrix,
+    /// The IRC server, beside others.
+    Irc,
 }
 
 impl Section {
-    const ALL: [Self; 4] = [Self::Latency, Self::Throughput, Self::Matrix, Self::Memory];
+    const ALL: [Self; 5] = [Self::Latency, Self::Throughput, Self::Matrix, Self::Irc, Self::Memory];
 
     /// Its name.
     pub fn word(self) -> &'static str {
@@ -42,6 +44,7 @@ impl Section {
             Self::Throughput => "throughput",
             Self::Latency => "latency",
             Self::Matrix => "matrix",
+            Self::Irc => "irc",
         }
     }
 }
@@ -67,6 +70,8 @@ pub struct Options {
     pub fleets: Vec<u32>,
     /// Messages in all, per fleet.
     pub messages: u32,
+    /// Messages of the chat whose history is asked for.
+    pub history: u32,
     /// Messages of the floor, and as many of the gateway.
     pub samples: u32,
 }
@@ -85,6 +90,7 @@ impl Options {
             fleets: vec![50, 500],
             messages: 50_000,
             samples: 1_000,
+            history: 1_000_000,
         };
         let mut args = args;
         while let Some(arg) = args.next() {
@@ -98,6 +104,7 @@ impl Options {
                     options.fleets = vec![50];
                     options.messages = 10_000;
                     options.samples = 300;
+                    options.history = 50_000;
                 }
                 "--json" => options.json = Some(args.next().context("--json needs a file")?.into()),
                 "--dir" => options.dir = args.next().context("--dir needs a directory")?.into(),

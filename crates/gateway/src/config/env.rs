@@ -60,12 +60,12 @@ fn read_one(variable: &str, rest: &str, text: &str) -> Result<Setting, Problem> 
 fn as_toml(text: &str, kind: Kind) -> String {
     match kind {
         Kind::Flag | Kind::Number { .. } | Kind::Record(_) | Kind::Words(_) => text.trim().to_owned(),
-        Kind::Addresses | Kind::Networks
+        Kind::Addresses | Kind::Networks | Kind::Origins
             if text.trim_start().starts_with('[') && text.trim_end().ends_with(']') && text.contains('"') =>
         {
             text.trim().to_owned()
         }
-        Kind::Addresses | Kind::Networks => {
+        Kind::Addresses | Kind::Networks | Kind::Origins => {
             let items = text.split(',').map(str::trim).filter(|item| !item.is_empty()).map(quoted);
             format!("[{}]", items.collect::<Vec<_>>().join(", "))
         }

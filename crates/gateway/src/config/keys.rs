@@ -20,6 +20,8 @@ pub(crate) enum Kind {
     Addresses,
     /// A list of addresses and networks, `10.0.0.7` or `10.0.0.0/8`.
     Networks,
+    /// A list of origins of web pages, `https://chat.example.org`.
+    Origins,
     /// `http://` or `https://` address, or empty.
     Url,
     /// Address of a proxy, or empty.
@@ -262,6 +264,13 @@ const IRC_SERVER: Section = Section {
             Kind::Addresses,
             "[]",
             "Addresses for web clients: IRC over WebSocket, without TLS; a reverse proxy adds it.",
+        ),
+        key(
+            "websocket_origins",
+            Kind::Origins,
+            "[]",
+            "Pages that may connect to websocket_listen, as their browsers name them\n\
+             (\"https://chat.example.org\"). Empty: all may, and log in like everybody.",
         ),
         key(
             "proxy_from",

@@ -66,6 +66,7 @@ pub(crate) struct IrcServerSection {
     pub(crate) sts_seconds: u32,
     pub(crate) proxy_from: Vec<String>,
     pub(crate) websocket_listen: Vec<String>,
+    pub(crate) websocket_origins: Vec<String>,
     pub(crate) guests: GuestsChoice,
     pub(crate) local_channels: LocalChannelsChoice,
     pub(crate) flood_control: bool,

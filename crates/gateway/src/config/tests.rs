@@ -265,3 +265,19 @@ fn proxies_are_addresses_or_networks() {
         );
     }
 }
+
+#[test]
+fn origins_are_those_that_browsers_write() {
+    let with = |list: &str| told(&format!("[irc.server]\nwebsocket_origins = {list}\n"), &[]);
+    assert_eq!(with("['https://chat.example.org', 'http://127.0.0.1:8080']"), [""; 0]);
+    for (list, part) in [
+        ("['chat.example.org']", "is no origin"),
+        ("['https://chat.example.org/']", "is no origin"),
+        ("['https://']", "is no origin"),
+        ("'https://chat.example.org'", "a list of texts"),
+    ] {
+        let told = with(list);
+        let begin = "wx.toml:2: irc.server.websocket_origins: ";
+        assert!(told[0].starts_with(begin) && told[0].contains(part), "{told:?}");
+    }
+}

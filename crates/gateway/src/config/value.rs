@@ -33,6 +33,14 @@ pub(super) fn misfit(value: &DeValue<'_>, kind: Kind) -> Option<String> {
             }),
             None => wanted("a list of \"HOST:PORT\" texts"),
         },
+        Kind::Origins => match value.as_array() {
+            Some(items) => items.iter().find_map(|item| match item.get_ref().as_str() {
+                Some(text) => (!is_origin(text))
+                    .then(|| format!("{text:?} is no origin such as \"https://chat.example.org\"")),
+                None => wanted("a list of texts such as \"https://chat.example.org\""),
+            }),
+            None => wanted("a list of texts such as \"https://chat.example.org\""),
+        },
         Kind::Networks => match value.as_array() {
             Some(items) => items.iter().find_map(|item| match item.get_ref().as_str() {
                 Some(text) => parse_network(text)
@@ -56,6 +64,12 @@ pub(super) fn misfit(value: &DeValue<'_>, kind: Kind) -> Option<String> {
 pub(super) fn bad_word(value: &DeValue<'_>, words: &[&str]) -> Option<String> {
     let fits = value.as_str().is_some_and(|word| words.contains(&word));
     (!fits).then(|| format!("must be {}", one_of(words)))
+}
+
+/// A scheme, a host and perhaps a port, as browsers write them: without a path. Source: RFC 6454, section 6.2.
+fn is_origin(text: &str) -> bool {
+    let host = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+    host.is_some_and(|host| !host.is_empty() && !host.contains(['/', '?', '#', '@', ' ']))
 }
 
 fn bad_text(text: &str, kind: Kind) -> Option<String> {

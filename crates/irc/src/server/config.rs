@@ -35,6 +35,8 @@ pub struct IrcServerConfig {
     pub tls_listen: Vec<SocketAddr>,
     /// Listeners for WebSocket clients; TLS in front of them is a reverse proxy's.
     pub websocket_listen: Vec<SocketAddr>,
+    /// Pages that may connect there, as their browsers name their origins; without any, all may.
+    pub websocket_origins: Vec<String>,
     /// Reverse proxies: who comes from there says for whom, with the PROXY protocol.
     pub proxy_from: Vec<IpNet>,
     /// Certificate chain, PEM; read again when the file changes.
@@ -99,6 +101,7 @@ impl IrcServerConfig {
             listen: Vec::new(),
             tls_listen: Vec::new(),
             websocket_listen: Vec::new(),
+            websocket_origins: Vec::new(),
             proxy_from: Vec::new(),
             tls_cert: None,
             tls_key: None,
@@ -116,13 +119,16 @@ impl IrcServerConfig {
     }
 }
 
+/// The attachment that a link leads to, where it is one of ours and still holds.
+pub type Follow = Arc<dyn Fn(&str) -> Option<MediaId> + Send + Sync>;
+
 /// Where clients hand files over.
 #[derive(Clone)]
 pub struct Filehost {
     /// The address that takes them.
     pub url: String,
-    /// The attachment that a link leads to, where it is one of ours and still holds.
-    pub follow: Arc<dyn Fn(&str) -> Option<MediaId> + Send + Sync>,
+    /// Reads its links back.
+    pub follow: Follow,
 }
 
 /// Who may come in without a password.

@@ -71,15 +71,17 @@ pub(super) async fn serve(shared: Arc<Shared>, stream: TcpStream, address: Socke
             Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake of an IRC client failed"),
             Err(_) => tracing::debug!("a TLS handshake of an IRC client took too long"),
         },
-        Way::WebSocket => match timeout(patience, websocket::accept(stream)).await {
-            Ok(Ok(socket)) => {
-                let (inner, outer) = tokio::io::duplex(READ_BYTES);
-                let talk = Box::pin(converse(&shared, inner, place, false));
-                tokio::join!(talk, Box::pin(websocket::carry(socket, outer, FAREWELL)));
+        Way::WebSocket => {
+            match timeout(patience, websocket::accept(stream, &shared.config.websocket_origins)).await {
+                Ok(Ok(socket)) => {
+                    let (inner, outer) = tokio::io::duplex(READ_BYTES);
+                    let talk = Box::pin(converse(&shared, inner, place, false));
+                    tokio::join!(talk, Box::pin(websocket::carry(socket, outer, FAREWELL)));
+                }
+                Ok(Err(error)) => tracing::debug!(%error, "a WebSocket handshake of an IRC client failed"),
+                Err(_) => tracing::debug!("a WebSocket handshake of an IRC client took too long"),
             }
-            Ok(Err(error)) => tracing::debug!(%error, "a WebSocket handshake of an IRC client failed"),
-            Err(_) => tracing::debug!("a WebSocket handshake of an IRC client took too long"),
-        },
+        }
     }
 }
 

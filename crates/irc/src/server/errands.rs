@@ -2,7 +2,9 @@
 //! to friend requests. The session goes on meanwhile; the answer comes back to it.
 //! Source: the IRC notes, section 4.
 
-use wxgate_contract::{Answer, Body, Command, CommandError, HistoryRange, RemoteId, Reply, Request, Verdict};
+use wxgate_contract::{
+    Answer, Body, Command, CommandError, HistoryRange, PersonKey, RemoteId, Reply, Request, Verdict,
+};
 
 use super::caps::Caps;
 use super::commands::Turn;
@@ -24,6 +26,7 @@ pub(super) enum Errand {
     Kick { person: PersonIx, channel: ChannelIx, reason: String },
     Topic { channel: String },
     Friend { name: String, verdict: Verdict },
+    Gather { title: String },
 }
 
 /// An errand on its way.
@@ -93,6 +96,14 @@ impl Session {
             }
             // The changed title comes as a change of the group, for everybody.
             Errand::Topic { .. } => {}
+            Errand::Gather { title } => {
+                let found = match answer {
+                    Answer::Chat(chat) => self.roster.by_chat(chat).map(|ix| self.channel_name(ix)),
+                    _ => None,
+                };
+                let name = found.unwrap_or_else(|| if title.is_empty() { "it".to_owned() } else { title });
+                self.service_says(id, &format!("the group is made; join {name} when it appears"));
+            }
             Errand::Friend { name, verdict } => {
                 let text = match verdict {
                     Verdict::Accept => format!("{name} is your contact now"),
@@ -116,6 +127,7 @@ impl Session {
             Errand::Topic { channel } => {
                 self.numeric(id, n::ERR_CHANOPRIVSNEEDED, &format!("{channel} :{why}"));
             }
+            Errand::Gather { .. } => self.service_says(id, &format!("the group was not made: {why}")),
             Errand::Friend { name, .. } => {
                 self.service_says(id, &format!("the request of {name} was not answered: {why}"));
             }
@@ -156,6 +168,17 @@ impl Session {
         let request = Request::Remove { group: channel.chat.clone(), people: vec![key] };
         let errand = Errand::Kick { person, channel: ix, reason: one_line(reason) };
         self.send_errand(turn.client, request, errand, turn.label.clone());
+    }
+
+    /// Makes a group of these people and the owner.
+    pub(super) fn bring_together(&mut self, id: ClientId, people: Vec<PersonKey>, title: &str) {
+        let title = one_line(title);
+        self.send_errand(
+            id,
+            Request::Gather { people, title: title.clone() },
+            Errand::Gather { title },
+            None,
+        );
     }
 
     /// Gives a group another title.

@@ -27,6 +27,7 @@ const HELP: &[&str] = &[
     "same|new|later <n> …   your answer to question n: same <n> <candidate>",
     "why <#group|nick>      why I take a chat for who it is",
     "undo <#group|nick>     take the last decision about a chat back",
+    "create-group <title>: <nick>, <nick> …  make a group of these contacts and you",
     "certificate [add|remove <fingerprint>]  log in with this client's TLS certificate (SASL EXTERNAL)",
     "accept <n>             accept a friend request; \"decline <n>\" declines it",
     "show ids <#group|nick> [n]  its last lines with short ids, to answer with: >id text",
@@ -65,6 +66,7 @@ impl Session {
             ("add", _) => self.service_says(id, "say: add <name>"),
             ("chats" | "search", words) => self.chats(id, &words.join(" ")),
             ("certificate" | "cert" | "certfp", rest) => self.certificate(id, rest).await,
+            ("create-group" | "create", words) => self.create_group(id, &words.join(" ")),
             ("find", words) => self.find_for_service(id, words).await,
             ("more", [chat, rest @ ..]) => self.say_more(id, chat, rest.first().copied()).await,
             ("accept", [number]) => self.befriend(id, number, Verdict::Accept).await,
@@ -211,6 +213,29 @@ impl Session {
             Ok(_) => self.service_says(id, &format!("{} is being signed out", account.name())),
             Err(error) => self.refused(id, "sign out", &error),
         }
+    }
+
+    /// `create-group Title: one, another`.
+    fn create_group(&mut self, id: ClientId, words: &str) {
+        let Some((title, nicks)) = words.split_once([':', '：']) else {
+            return self.service_says(id, "say: create-group <title>: <nick>, <nick>");
+        };
+        let mut people = Vec::new();
+        for nick in nicks.split([',', '，', '、']).map(str::trim).filter(|nick| !nick.is_empty()) {
+            let found = match self.target(nick) {
+                Some(super::inbound::Target::Person(ix)) => self.roster.person(ix),
+                _ => None,
+            };
+            match found {
+                None => return self.service_says(id, &format!("nobody of your contacts is called {nick}")),
+                Some(person) if people.contains(&person.key) => {}
+                Some(person) => people.push(person.key.clone()),
+            }
+        }
+        if people.len() < 2 {
+            return self.service_says(id, "a group needs two others at least");
+        }
+        self.bring_together(id, people, title.trim());
     }
 
     /// `certificate`, `certificate add`, `certificate remove <fingerprint>`.

@@ -34,9 +34,15 @@ pub(super) struct Socket<S> {
 /// When the connection ends, or the request is none; the client was told so.
 pub(super) async fn accept<S: AsyncRead + AsyncWrite + Send + Unpin>(
     stream: S,
+    origins: &[String],
 ) -> io::Result<Socket<impl AsyncRead + AsyncWrite + Send + Unpin>> {
-    let (mut read, write) = tokio::io::split(stream);
+    let (mut read, mut write) = tokio::io::split(stream);
     let head = read_head(&mut read).await?;
+    if !is_from(&head, origins) {
+        write.write_all(b"HTTP/1.1 403 Forbidden\r\nConnection: close\r\nContent-Length: 0\r\n\r\n").await?;
+        write.shutdown().await?;
+        return Err(io::Error::other("a page of another origin"));
+    }
     let chosen = subprotocol(&head);
     let mut builder = ServerBuilder::new().limits(Limits::default().max_payload_len(Some(MAX_PENDING_BYTES)));
     if let Some(name) = chosen {
@@ -64,15 +70,26 @@ async fn read_head(read: &mut (impl AsyncRead + Unpin)) -> io::Result<Vec<u8>> {
     Ok(head)
 }
 
-/// The first of the offered subprotocols that we speak, in the client's order.
-fn subprotocol(head: &[u8]) -> Option<&'static str> {
+/// The values of a header.
+fn values(head: &[u8], name: &header::HeaderName) -> Vec<String> {
     let head = String::from_utf8_lossy(head);
     let head = head.split("\r\n\r\n").next().unwrap_or_default();
-    let values = head.lines().skip(1).filter_map(|line| {
-        let (name, value) = line.split_once(':')?;
-        name.trim().eq_ignore_ascii_case(header::SEC_WEBSOCKET_PROTOCOL.as_str()).then_some(value)
-    });
-    let mut offered = values.flat_map(|value| value.split(',').map(str::trim));
+    let lines = head.lines().skip(1).filter_map(|line| line.split_once(':'));
+    let is_it = |(key, _): &(&str, &str)| key.trim().eq_ignore_ascii_case(name.as_str());
+    lines.filter(is_it).map(|(_, value)| value.trim().to_owned()).collect()
+}
+
+/// Whether the page that asks may; a client that is no page names no origin. Source: RFC 6455, section 10.2.
+fn is_from(head: &[u8], origins: &[String]) -> bool {
+    let asked = values(head, &header::ORIGIN);
+    origins.is_empty()
+        || asked.iter().all(|origin| origins.iter().any(|known| known.eq_ignore_ascii_case(origin)))
+}
+
+/// The first of the offered subprotocols that we speak, in the client's order.
+fn subprotocol(head: &[u8]) -> Option<&'static str> {
+    let values = values(head, &header::SEC_WEBSOCKET_PROTOCOL);
+    let mut offered = values.iter().flat_map(|value| value.split(',').map(str::trim));
     offered.find_map(|name| [TEXT, BINARY].into_iter().find(|known| *known == name))
 }
 
@@ -128,6 +145,21 @@ where
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn pages_of_other_origins_are_turned_away() {
+        let head = |origin: &str| format!("GET / HTTP/1.1\r\norigin: {origin}\r\n\r\n").into_bytes();
+        let known = ["https://chat.example.org".to_owned()];
+        assert!(is_from(&head("https://chat.example.org"), &known));
+        assert!(is_from(&head("HTTPS://Chat.example.org"), &known));
+        for other in
+            ["https://evil.example", "http://chat.example.org", "null", "https://chat.example.org.evil"]
+        {
+            assert!(!is_from(&head(other), &known), "{other}");
+            assert!(is_from(&head(other), &[]), "without a list everybody may");
+        }
+        assert!(is_from(b"GET / HTTP/1.1\r\n\r\n", &known), "no page names no origin");
+    }
 
     #[test]
     fn the_first_subprotocol_that_we_speak_is_chosen() {

@@ -26,6 +26,29 @@ async fn the_service_signs_in_with_a_code_of_half_blocks() {
 }
 
 #[tokio::test]
+async fn the_service_makes_groups() {
+    let served = serve(world(), config()).await;
+    let mut client = Client::login(&served, "", "").await;
+    for (line, expected) in [
+        ("create-group", "say: create-group <title>: <nick>, <nick>"),
+        ("create-group Tea: 张三", "a group needs two others at least"),
+        ("create-group Tea: 张三, 张三", "a group needs two others at least"),
+        ("create-group Tea: 张三, somebody", "nobody of your contacts is called somebody"),
+        ("create-group Tea: 张三, 李四", "the group was not made: the test gave no answer"),
+    ] {
+        client.send(&format!("PRIVMSG wechat :{line}")).await;
+        client.until(expected).await;
+    }
+    served.double.state().answer = Some(Answer::Chat("g-home".into()));
+    client.send("PRIVMSG wechat :create-group 周末喝茶：张三、李四").await;
+    client.until("the group is made; join #家 when it appears").await;
+    let asked = served.double.state().commands.last().cloned();
+    let request =
+        Request::Gather { people: vec!["p-zhang".into(), "p-li".into()], title: "周末喝茶".to_owned() };
+    assert_eq!(asked, Some(Command::Ask { account: "wechat:work".into(), request }));
+}
+
+#[tokio::test]
 async fn the_service_answers_in_plain_words() {
     let served = serve(world(), config()).await;
     let mut client = Client::login(&served, "", "").await;
