@@ -131,7 +131,7 @@ impl Connection {
     }
 }
 
-/// An answer that comes line by line, each of them JSON.
+/// An answer that comes line by line.
 #[derive(Debug)]
 pub struct Lines {
     body: Incoming,
@@ -142,8 +142,21 @@ pub struct Lines {
 impl Lines {
     /// Asks; the answer's head must tell success.
     pub async fn follow(place: &Place, method: &str, path: &str) -> Result<Self> {
+        Self::follow_with(place, method, path, &[]).await
+    }
+
+    /// The same with headers.
+    pub async fn follow_with(
+        place: &Place,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+    ) -> Result<Self> {
         let mut connection = Connection::open(place).await?;
-        let request = Request::builder().method(method).uri(path).header("host", &connection.host);
+        let mut request = Request::builder().method(method).uri(path).header("host", &connection.host);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
         let answer = connection.sender.send_request(request.body(Full::default())?).await?;
         let (head, mut body) = answer.into_parts();
         if !head.status.is_success() {
@@ -153,12 +166,18 @@ impl Lines {
         Ok(Self { body, waiting: Vec::new(), _connection: connection })
     }
 
-    /// The next line; `None` at the end.
+    /// The next line, read as JSON; `None` at the end.
     pub async fn next(&mut self, limit: Duration) -> Result<Option<Value>> {
+        let line = self.next_text(limit).await?;
+        line.map(|line| Ok(serde_json::from_str(&line)?)).transpose()
+    }
+
+    /// The next line, without its end; `None` at the end of all.
+    pub async fn next_text(&mut self, limit: Duration) -> Result<Option<String>> {
         loop {
             if let Some(end) = self.waiting.iter().position(|byte| *byte == b'\n') {
                 let line: Vec<u8> = self.waiting.drain(..=end).collect();
-                return Ok(Some(serde_json::from_slice(&line)?));
+                return Ok(Some(String::from_utf8(line)?.trim_end().to_owned()));
             }
             let frame = tokio::time::timeout(limit, self.body.frame()).await;
             match frame.map_err(|_| anyhow!("nothing more came within {limit:?}"))? {

@@ -6,6 +6,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test may fail by panicking"))]
 
 pub mod bench;
+pub mod browser;
 pub mod clock;
 pub mod cut;
 pub mod dice;

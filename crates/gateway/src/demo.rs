@@ -162,7 +162,7 @@ async fn start(options: &Options, scratch: &Path, screen: &Screen) -> Result<Sta
     let gateway = wiring::start(&settings).await?;
     let owner = UserName::from(USER);
     let store = gateway.parts.bridge.store();
-    store.add_user(&owner, Some(PASSWORD), false).await.map_err(wiring::store_failure)?;
+    store.add_user(&owner, Some(PASSWORD), true).await.map_err(wiring::store_failure)?;
     for (done, name) in names.iter().enumerate() {
         let command = Command::AddAccount { owner: owner.clone(), name: name.clone() };
         let added = gateway.parts.control.run(None, command).await;

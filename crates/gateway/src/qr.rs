@@ -1,4 +1,4 @@
-//! QR codes as text, two modules per character.
+//! QR codes: as text, two modules per character, and as the outline of a picture.
 
 use qrcode::{Color, EcLevel, QrCode};
 
@@ -50,6 +50,26 @@ pub(crate) fn draw(text: &str, ink: Ink) -> Option<String> {
     Some(out)
 }
 
+/// The code for `text` as the path of a picture: its width in modules, the quiet zone included, and the
+/// dark modules as rectangles. `None` when the text is too long for a code.
+///
+/// Source: SVG 2, 9.3: `M x y`, then relative lines; one per run of dark modules in a row.
+pub(crate) fn outline(text: &str) -> Option<(usize, String)> {
+    let code = QrCode::with_error_correction_level(text, EcLevel::L).ok()?;
+    let (width, quiet) = (code.width(), usize::try_from(QUIET).ok()?);
+    let mut path = String::new();
+    for (y, row) in code.to_colors().chunks(width).enumerate() {
+        let mut x = 0;
+        for run in row.chunk_by(|a, b| a == b) {
+            if run.first() == Some(&Color::Dark) {
+                path.push_str(&format!("M{} {}h{}v1h-{}z", x + quiet, y + quiet, run.len(), run.len()));
+            }
+            x += run.len();
+        }
+    }
+    Some((width + 2 * quiet, path))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -91,7 +111,30 @@ mod tests {
     }
 
     #[test]
+    fn the_outline_covers_the_dark_modules_and_nothing_else() {
+        let text = "https://login.weixin.qq.com/l/oZwt_bFfRg==";
+        let code = QrCode::with_error_correction_level(text, EcLevel::L).unwrap();
+        let (width, path) = outline(text).unwrap();
+        assert_eq!(width, code.width() + 8);
+        let mut dark = std::collections::BTreeSet::new();
+        for run in path.split('M').skip(1) {
+            let (place, length) = run.split_once('h').unwrap();
+            let (x, y) = place.split_once(' ').unwrap();
+            let length: usize = length.split('v').next().unwrap().parse().unwrap();
+            let (x, y): (usize, usize) = (x.parse().unwrap(), y.parse().unwrap());
+            dark.extend((x..x + length).map(|x| (x, y)));
+        }
+        for y in 0..code.width() {
+            for x in 0..code.width() {
+                assert_eq!(dark.remove(&(x + 4, y + 4)), code[(x, y)] == Color::Dark, "at {x}, {y}");
+            }
+        }
+        assert!(dark.is_empty());
+    }
+
+    #[test]
     fn a_text_that_does_not_fit_gives_no_code() {
         assert_eq!(draw(&"x".repeat(5000), Ink::Plain), None);
+        assert_eq!(outline(&"x".repeat(5000)), None);
     }
 }

@@ -2,11 +2,11 @@
 
 pub(crate) mod api;
 mod backup_api;
+pub(crate) mod board;
 mod identity;
 mod link_api;
 pub(crate) mod links;
 pub(crate) mod media;
-pub(crate) mod pages;
 pub(crate) mod range;
 pub(crate) mod serve;
 mod upload;
@@ -27,15 +27,13 @@ use crate::wiring::{self, Parts};
 pub(crate) fn public(parts: Arc<Parts>) -> Router {
     let managers = parts.managers.clone().unwrap_or_default();
     Router::new()
-        .route("/", get(pages::status))
-        .route("/style.css", get(pages::style))
+        .merge(board::routes())
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
         .route("/metrics", get(metrics::page))
         .route("/media/{token}", get(media::fetch_bare))
         .route("/media/{token}/{name}", get(media::fetch))
         .route("/upload", post(upload::upload).options(upload::options))
-        .fallback(pages::nothing_here)
         .with_state(parts)
         .merge(managers)
 }

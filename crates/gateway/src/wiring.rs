@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::{TcpListener, UnixListener};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use wechat_proto::Profile as WechatProfile;
 use wxgate_bridge::{AdapterFactory, Bridge, BridgeConfig};
@@ -24,6 +24,7 @@ use crate::clock;
 use crate::config::{GuestsChoice, LocalChannelsChoice, Profile, Settings, parse_network, set};
 use crate::failure::Failure;
 use crate::metrics::Counters;
+use crate::web::board::{self, sessions::Sessions};
 use crate::web::links::Links;
 use crate::web::{self, serve};
 
@@ -64,6 +65,10 @@ pub(crate) struct Parts {
     pub(crate) matrix: Option<SocketAddr>,
     /// What bridge managers ask, when the application service runs.
     pub(crate) managers: Option<axum::Router>,
+    /// Who is signed in to the web pages.
+    pub(crate) sessions: Sessions,
+    /// Places for pages that follow what happens.
+    pub(crate) streams: Arc<Semaphore>,
     /// The data directory, for backups.
     pub(crate) data_dir: PathBuf,
     /// The seal key's file, for backups.
@@ -135,6 +140,8 @@ pub(crate) async fn start(settings: &Settings) -> Result<Gateway, Failure> {
         irc,
         matrix,
         managers,
+        sessions: Sessions::new(&clock::random()?, Arc::new(clock::now)),
+        streams: Arc::new(Semaphore::new(board::STREAMS)),
         data_dir: settings.data_dir.clone(),
         seal_key_file: settings.seal_key_file(),
         stop: token,

@@ -14,3 +14,4 @@ mod people;
 mod session_end;
 mod surroundings;
 mod terminal;
+mod web;

@@ -43,6 +43,11 @@ impl Links {
         Self { base, key: hmac::Key::new(hmac::HMAC_SHA256, key), ttl, clock }
     }
 
+    /// Whether browsers reach this gateway through TLS, as far as `web.public_url` tells.
+    pub(crate) fn is_https(&self) -> bool {
+        self.base.starts_with("https://")
+    }
+
     /// The address of an attachment.
     pub(crate) fn write(&self, media: MediaId, name: &str) -> String {
         let end_s = self.now_s() + self.ttl.as_secs();

@@ -11,8 +11,8 @@ use bytes::Bytes;
 use futures_util::stream;
 use wxgate_contract::{MediaError, MediaId, MediaInfo, MediaReader, MediaState, MediaVault, Stop};
 
+use super::board;
 use super::links::{Opened, cleaned};
-use super::pages;
 use super::range::{self, Wanted};
 use crate::wiring::Parts;
 
@@ -67,11 +67,11 @@ async fn answer(parts: &Parts, token: &str, headers: &HeaderMap) -> Response {
         Opened::Media(media, left_s) => (media, left_s),
         Opened::Expired => {
             let words = "This link has expired. Ask for the message again in your client to get a new one.";
-            return pages::words(StatusCode::GONE, "Expired", words);
+            return board::words(StatusCode::GONE, "Expired", words);
         }
         Opened::Forged => {
             let words = "There is nothing at this address. Was the whole link copied?";
-            return pages::words(StatusCode::NOT_FOUND, "Not found", words);
+            return board::words(StatusCode::NOT_FOUND, "Not found", words);
         }
     };
     match arrived(&*parts.vault, &parts.stop, media).await {
@@ -79,7 +79,7 @@ async fn answer(parts: &Parts, token: &str, headers: &HeaderMap) -> Response {
             MediaState::Ready => send(parts, &info, left_s, headers).await,
             MediaState::Failed { why } => {
                 let words = format!("This attachment could not be had from WeChat: {why}.");
-                pages::words(StatusCode::NOT_FOUND, "Not available", &words)
+                board::words(StatusCode::NOT_FOUND, "Not available", &words)
             }
             MediaState::Pending => not_yet(),
         },
@@ -90,19 +90,19 @@ async fn answer(parts: &Parts, token: &str, headers: &HeaderMap) -> Response {
 
 fn not_yet() -> Response {
     let words = "This attachment is still on its way from WeChat. Try again in a few seconds.";
-    let mut response = pages::words(StatusCode::SERVICE_UNAVAILABLE, "Not here yet", words);
+    let mut response = board::words(StatusCode::SERVICE_UNAVAILABLE, "Not here yet", words);
     response.headers_mut().insert(header::RETRY_AFTER, header::HeaderValue::from_static(RETRY_AFTER));
     response
 }
 
 fn gone() -> Response {
-    pages::words(StatusCode::GONE, "No longer kept", "This attachment is no longer kept here.")
+    board::words(StatusCode::GONE, "No longer kept", "This attachment is no longer kept here.")
 }
 
 fn failed(error: &MediaError) -> Response {
     tracing::warn!(%error, "an attachment could not be read");
     let words = "The gateway cannot read this attachment now. Try again later.";
-    pages::words(StatusCode::SERVICE_UNAVAILABLE, "Not readable", words)
+    board::words(StatusCode::SERVICE_UNAVAILABLE, "Not readable", words)
 }
 
 /// What is known once the bytes are here, or when waiting is over.
@@ -176,7 +176,7 @@ fn finish(builder: axum::http::response::Builder, body: Body) -> Response {
         .body(body);
     response.unwrap_or_else(|_| {
         let words = "The gateway cannot describe this attachment.";
-        pages::words(StatusCode::INTERNAL_SERVER_ERROR, "Not readable", words)
+        board::words(StatusCode::INTERNAL_SERVER_ERROR, "Not readable", words)
     })
 }
 

@@ -1,5 +1,6 @@
 //! Accepts connections, within bounds, until told to stop.
 
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,9 +8,10 @@ use axum::Router;
 use axum::serve::Listener;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
+use tokio::net::unix;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
+use tower_service::Service as _;
 use wxgate_contract::Stop;
 
 /// Connections at once on one listener. Chosen: many times what browsers and scrapers open; one
@@ -20,23 +22,42 @@ const HEAD_PATIENCE: Duration = Duration::from_secs(10);
 /// How long answers may take to end when the program stops.
 const LAST_ANSWERS: Duration = Duration::from_secs(3);
 
+/// From where a request came; `None` through a socket of the file system. An extension of each request.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Peer(pub(crate) Option<IpAddr>);
+
+impl From<SocketAddr> for Peer {
+    fn from(address: SocketAddr) -> Self {
+        Self(Some(address.ip().to_canonical()))
+    }
+}
+
+impl From<unix::SocketAddr> for Peer {
+    fn from(_: unix::SocketAddr) -> Self {
+        Self(None)
+    }
+}
+
 /// Serves `router` on `listener`.
-pub(crate) async fn serve<L: Listener>(mut listener: L, router: Router, stop: Stop) {
+pub(crate) async fn serve<L>(mut listener: L, router: Router, stop: Stop)
+where
+    L: Listener<Addr: Into<Peer>>,
+{
     let room = Arc::new(Semaphore::new(CONNECTIONS));
     let mut connections = JoinSet::new();
     loop {
         let accepted = async {
             // Closed never: the semaphore lives as long as this loop.
             let place = Arc::clone(&room).acquire_owned().await.ok();
-            (place, listener.accept().await.0)
+            (place, listener.accept().await)
         };
         tokio::select! {
             () = stop.stopping() => break,
             Some(_) = connections.join_next(), if !connections.is_empty() => {}
-            (place, stream) = accepted => {
-                let (router, stop) = (router.clone(), stop.clone());
+            (place, (stream, address)) = accepted => {
+                let (router, stop, peer) = (router.clone(), stop.clone(), address.into());
                 connections.spawn(async move {
-                    connection(stream, router, stop).await;
+                    connection(stream, peer, router, stop).await;
                     drop(place);
                 });
             }
@@ -48,14 +69,19 @@ pub(crate) async fn serve<L: Listener>(mut listener: L, router: Router, stop: St
     let _ = tokio::time::timeout(LAST_ANSWERS, ended).await;
 }
 
-async fn connection<I>(stream: I, router: Router, stop: Stop)
+async fn connection<I>(stream: I, peer: Peer, router: Router, stop: Stop)
 where
     I: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
 {
+    let answers = hyper::service::service_fn(move |mut request: hyper::Request<hyper::body::Incoming>| {
+        request.extensions_mut().insert(peer);
+        // A router is always ready.
+        router.clone().call(request)
+    });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_PATIENCE)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+        .serve_connection(TokioIo::new(stream), answers);
     tokio::pin!(connection);
     // A connection that breaks is its client's affair.
     tokio::select! {

@@ -1,0 +1,51 @@
+//! The pages for people: their accounts, signing in to WeChat, chats, open questions, administration.
+//!
+//! Everything is rendered here; the one script only puts newer fragments in place. What a page does, it
+//! does through the supervisor's desk as the person who is signed in, who can reach only what is theirs.
+
+mod account;
+mod admin;
+mod frame;
+mod gate;
+mod home;
+mod live;
+mod scan;
+pub(crate) mod sessions;
+mod words;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::routing::{get, post};
+
+use crate::wiring::Parts;
+
+/// Largest form.
+const FORM_BYTES: usize = 16 << 10;
+
+pub(super) fn routes() -> Router<Arc<Parts>> {
+    Router::new()
+        .route("/", get(home::page))
+        .route("/live", get(home::events))
+        .route("/sign-in", post(gate::sign_in))
+        .route("/sign-out", post(gate::sign_out))
+        .route("/language", get(gate::language))
+        .route("/accounts", post(home::add))
+        .route("/accounts/{name}", get(account::page))
+        .route("/accounts/{name}/live", get(account::events))
+        .route("/accounts/{name}/sign-in", get(scan::page))
+        .route("/accounts/{name}/sign-in/events", get(scan::events))
+        .route("/accounts/{name}/sign-out", post(account::sign_out))
+        .route("/accounts/{name}/remove", post(account::remove))
+        .route("/accounts/{name}/questions", post(account::resolve))
+        .route("/accounts/{name}/undo", post(account::undo))
+        .route("/admin", get(admin::page))
+        .route("/style.css", get(frame::style))
+        .route("/board.js", get(frame::script))
+        .fallback(frame::nothing_here)
+        .layer(DefaultBodyLimit::max(FORM_BYTES))
+}
+
+pub(super) use frame::words;
+pub(crate) use live::STREAMS;

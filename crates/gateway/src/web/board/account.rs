@@ -1,0 +1,326 @@
+//! The page of one account: its state, open questions, chats, and how to leave.
+
+use std::sync::Arc;
+
+use axum::extract::{Form, Path, Query, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Redirect};
+use maud::{Markup, html};
+use serde::Deserialize;
+use wxgate_contract::{
+    Answer as Told, ChatKey, ChatKind, ChatProfile, Command, CommandError, Directory, Health, NetworkId,
+    Question, Reply, Request, UserName,
+};
+
+use super::frame::{self, form_key, query_value};
+use super::gate::{Answer, Key, Person, Turned};
+use super::home::state;
+use super::live::{self, Look};
+use super::words::{Words, fill};
+use crate::web::api::network;
+use crate::wiring::Parts;
+
+/// Chats on one page.
+const SHOWN: usize = 50;
+/// Chats read at once while searching.
+const READ: usize = 500;
+/// Chats that one search looks at. Chosen: ten times the largest account that is known.
+const SEARCHED: usize = 50_000;
+
+/// An account of somebody's own.
+///
+/// # Errors
+/// The same answer for one that is not there and for somebody else's.
+pub(super) fn own(parts: &Parts, person: &Person, name: &str) -> Result<(NetworkId, Health), Turned> {
+    let network = network(name);
+    match parts.bridge.health_of(&network) {
+        Some((Some(owner), health)) if owner == person.user => Ok((network, health)),
+        _ => Err(person.refused(&CommandError::NoSuchAccount(name.to_owned()))),
+    }
+}
+
+#[derive(Deserialize)]
+pub(super) struct View {
+    #[serde(default)]
+    q: String,
+    after: Option<String>,
+    /// The chat that was answered for just now.
+    answered: Option<String>,
+    undone: Option<String>,
+}
+
+pub(super) async fn page(
+    State(parts): State<Arc<Parts>>,
+    person: Person,
+    Path(name): Path<String>,
+    Query(view): Query<View>,
+) -> Answer {
+    let (network, health) = own(&parts, &person, &name)?;
+    let words = person.words();
+    let questions = questions(&parts, &person, &network, &name).await;
+    let chats = chats(&parts, &network, &name, &view, words).await;
+    let is_up = matches!(health, Health::Up);
+    Ok(person.page(&name).show(&html! {
+        h1 { (name) }
+        p data-live={ "/accounts/" (name) "/live" } aria-live="polite" { (state(&health, words)) }
+        @if !is_up { p { a.button href={ "/accounts/" (name) "/sign-in" } { (words.sign_in_wechat) } } }
+        @if let Some(chat) = &view.answered {
+            div.note role="status" {
+                p { (words.answered) }
+                form method="post" action={ "/accounts/" (name) "/undo" } {
+                    (form_key(&person))
+                    input type="hidden" name="chat" value=(chat);
+                    button.quiet { (words.undo) }
+                }
+            }
+        }
+        @if view.undone.is_some() { p.note role="status" { (words.undone) } }
+        (questions)
+        h2 { (words.chats) }
+        (chats)
+        h2 { (words.sign_out_wechat) }
+        form.row method="post" action={ "/accounts/" (name) "/sign-out" } {
+            (form_key(&person))
+            button.quiet { (words.sign_out_wechat) }
+        }
+        h2 { (words.remove_title) }
+        p.soft #warning { (words.remove_warning) }
+        form.row method="post" action={ "/accounts/" (name) "/remove" } {
+            (form_key(&person))
+            label { (words.account) input name="typed" required maxlength="32" autocomplete="off" autocapitalize="none" spellcheck="false" aria-describedby="warning"; }
+            button.danger { (words.remove) }
+        }
+    }))
+}
+
+/// The state, as it changes.
+pub(super) async fn events(
+    State(parts): State<Arc<Parts>>,
+    person: Person,
+    Path(name): Path<String>,
+) -> Answer {
+    let (network, _) = own(&parts, &person, &name)?;
+    let words = person.words();
+    live::follow(parts, move |parts| {
+        let look = match parts.bridge.health_of(&network) {
+            Some((_, health)) => Look::Is(state(&health, words)),
+            None => Look::Over,
+        };
+        Box::pin(async move { look })
+    })
+}
+
+/// Asks an account in the name of a person.
+async fn ask(
+    parts: &Parts,
+    user: &UserName,
+    account: NetworkId,
+    request: Request,
+) -> Result<Told, CommandError> {
+    match parts.control.run(Some(user.clone()), Command::Ask { account, request }).await? {
+        Reply::Answer(told) => Ok(told),
+        _ => Err(CommandError::Failed("the account gave no answer".to_owned())),
+    }
+}
+
+/// The open questions, each with its candidates side by side.
+async fn questions(parts: &Parts, person: &Person, network: &NetworkId, name: &str) -> Markup {
+    let words = person.words();
+    let asked = match ask(parts, &person.user, network.clone(), Request::Questions).await {
+        Ok(Told::Questions(asked)) if !asked.is_empty() => asked,
+        // An account that is not online has none to tell.
+        _ => return html! {},
+    };
+    html! {
+        h2 { (words.questions) }
+        p.soft { (words.questions_why) }
+        @for question in &asked { (one_question(person, name, question, words)) }
+    }
+}
+
+fn one_question(person: &Person, name: &str, question: &Question, words: &Words) -> Markup {
+    let form = |same_as: &str, label: &str, class: &str| {
+        html! {
+            form method="post" action={ "/accounts/" (name) "/questions" } {
+                (form_key(person))
+                input type="hidden" name="chat" value=(question.chat);
+                input type="hidden" name="same_as" value=(same_as);
+                button class=(class) { (label) }
+            }
+        }
+    };
+    html! {
+        section.card {
+            h3 { (question.title) }
+            div.sides {
+                @for of in &question.candidates {
+                    div {
+                        h3 { (of.title) }
+                        p.soft { (of.evidence) }
+                        (form(of.chat.as_str(), &fill(words.same_as, &of.title), ""))
+                    }
+                }
+                div { (form("", words.somebody_new, "quiet")) }
+            }
+        }
+    }
+}
+
+/// Chats that fit the search, from `after` on, one page; and where the next begins.
+async fn found(
+    parts: &Parts,
+    network: &NetworkId,
+    query: &str,
+    after: Option<ChatKey>,
+) -> Result<(Vec<ChatProfile>, bool), String> {
+    let wanted = query.trim().to_lowercase();
+    let (mut rows, mut after, mut looked) = (Vec::new(), after, 0);
+    loop {
+        let limit = if wanted.is_empty() { SHOWN + 1 } else { READ };
+        let page = parts.bridge.chats(network, after.as_ref(), limit).await.map_err(|e| e.to_string())?;
+        let is_last = page.len() < limit;
+        after = page.last().map(|chat| chat.chat.clone());
+        looked += page.len();
+        for chat in page {
+            if wanted.is_empty() || chat.title.to_lowercase().contains(&wanted) {
+                rows.push(chat);
+            }
+            if rows.len() > SHOWN {
+                rows.truncate(SHOWN);
+                return Ok((rows, true));
+            }
+        }
+        if is_last || looked >= SEARCHED {
+            return Ok((rows, false));
+        }
+    }
+}
+
+async fn chats(parts: &Parts, network: &NetworkId, name: &str, view: &View, words: &Words) -> Markup {
+    let after = view.after.as_deref().map(ChatKey::from);
+    let is_first = after.is_none();
+    let (rows, has_more) = match found(parts, network, &view.q, after).await {
+        Ok(found) => found,
+        Err(error) => return html! { p.alarm { (error) } },
+    };
+    let empty = if view.q.is_empty() { words.no_chats } else { words.no_match };
+    let here = format!("/accounts/{name}?q={}", query_value(&view.q));
+    html! {
+        form.row method="get" action={ "/accounts/" (name) } role="search" {
+            label { (words.search_chats) input name="q" type="search" value=(view.q) maxlength="128"; }
+            button.quiet { (words.search) }
+        }
+        @if rows.is_empty() { p { (empty) } } @else {
+            div.wide {
+                table {
+                    thead { tr { th scope="col" { (words.title) } th scope="col" { (words.kind) } } }
+                    tbody {
+                        @for chat in &rows {
+                            tr {
+                                td { @if chat.title.is_empty() { span.soft { (words.unnamed) } } @else { (chat.title) } @if chat.is_gone { " " span.soft { "(" (words.gone) ")" } } }
+                                td { (kind(chat, words)) }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+        p {
+            @if !is_first { a href=(here) { (words.first) } " " }
+            @if has_more && let Some(last) = rows.last() {
+                a href={ (here) "&after=" (query_value(last.chat.as_str())) } rel="next" { (words.next) }
+            }
+        }
+    }
+}
+
+fn kind(chat: &ChatProfile, words: &Words) -> &'static str {
+    match chat.kind {
+        ChatKind::Private => words.private,
+        ChatKind::Group => words.group,
+        ChatKind::Official => words.official,
+        ChatKind::System => words.system,
+    }
+}
+
+/// Carries out a command and leads to `then`.
+async fn done(parts: &Parts, person: &Person, key: &str, command: Command, then: &str) -> Answer {
+    person.sent_this(parts, key)?;
+    match parts.control.run(Some(person.user.clone()), command).await {
+        Ok(_) => Ok(Redirect::to(then).into_response()),
+        Err(error) => Err(person.refused(&error)),
+    }
+}
+
+pub(super) async fn sign_out(
+    State(parts): State<Arc<Parts>>,
+    person: Person,
+    Path(name): Path<String>,
+    Form(Key { key }): Form<Key>,
+) -> Answer {
+    let command = Command::SignOut { account: network(&name) };
+    done(&parts, &person, &key, command, &format!("/accounts/{}", path_part(&name))).await
+}
+
+#[derive(Deserialize)]
+pub(super) struct Removal {
+    key: String,
+    typed: String,
+}
+
+pub(super) async fn remove(
+    State(parts): State<Arc<Parts>>,
+    person: Person,
+    Path(name): Path<String>,
+    Form(Removal { key, typed }): Form<Removal>,
+) -> Answer {
+    if typed.trim() != name {
+        let why = person.words().remove_mismatch;
+        return Err(frame::trouble_of(&person, StatusCode::BAD_REQUEST, why).into());
+    }
+    done(&parts, &person, &key, Command::RemoveAccount { account: network(&name) }, "/").await
+}
+
+#[derive(Deserialize)]
+pub(super) struct Resolution {
+    key: String,
+    chat: String,
+    /// Empty: somebody new.
+    same_as: String,
+}
+
+pub(super) async fn resolve(
+    State(parts): State<Arc<Parts>>,
+    person: Person,
+    Path(name): Path<String>,
+    Form(Resolution { key, chat, same_as }): Form<Resolution>,
+) -> Answer {
+    // The chat that it turns out to be is the one that an undo is about.
+    let settled = if same_as.is_empty() { chat.clone() } else { same_as.clone() };
+    let same_as = (!same_as.is_empty()).then(|| ChatKey::from(same_as));
+    let request = Request::Resolve { chat: ChatKey::from(chat), same_as };
+    let then = format!("/accounts/{}?answered={}", path_part(&name), query_value(&settled));
+    done(&parts, &person, &key, Command::Ask { account: network(&name), request }, &then).await
+}
+
+#[derive(Deserialize)]
+pub(super) struct Chosen {
+    key: String,
+    chat: String,
+}
+
+pub(super) async fn undo(
+    State(parts): State<Arc<Parts>>,
+    person: Person,
+    Path(name): Path<String>,
+    Form(Chosen { key, chat }): Form<Chosen>,
+) -> Answer {
+    let request = Request::Undo(ChatKey::from(chat));
+    let then = format!("/accounts/{}?undone=1", path_part(&name));
+    done(&parts, &person, &key, Command::Ask { account: network(&name), request }, &then).await
+}
+
+/// A name as a part of a path. An account that exists has a name that needs none of it.
+fn path_part(name: &str) -> String {
+    query_value(name)
+}

@@ -1,0 +1,300 @@
+//! Who comes in: the session's cookie, the sign-in form, and what guards the other forms.
+
+use std::convert::Infallible;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use axum::extract::{Extension, Form, FromRequestParts, Query, State};
+use axum::http::request::Parts as Head;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Redirect, Response};
+use serde::Deserialize;
+use wxgate_contract::{Command, CommandError, UserName};
+
+use super::frame::{self, Page};
+use super::home;
+use super::words::{Language, Words};
+use crate::web::serve::Peer;
+use crate::wiring::Parts;
+
+const LANGUAGE_COOKIE: &str = "wxgate-language";
+/// How long a chosen language is remembered: a year.
+const LANGUAGE_SECONDS: u32 = 365 * 86_400;
+/// How long a browser keeps the session's cookie; the session itself may end earlier.
+const COOKIE_SECONDS: u32 = 30 * 86_400;
+
+/// Name of the session's cookie. With TLS browsers bind it to this host and to TLS.
+///
+/// Source: RFC 6265bis, 4.1.3.2.
+fn cookie_name(is_https: bool) -> &'static str {
+    if is_https { "__Host-wxgate" } else { "wxgate" }
+}
+
+/// A cookie of a request.
+fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    let lines = headers.get_all(header::COOKIE).into_iter().filter_map(|line| line.to_str().ok());
+    lines
+        .flat_map(|line| line.split(';'))
+        .filter_map(|pair| pair.trim().split_once('='))
+        .find(|(key, _)| *key == name)
+        .map(|(_, value)| value)
+}
+
+/// The answer to somebody who gets no further. In a box, because it travels as an error.
+pub(super) struct Turned(Box<Response>);
+
+impl From<Response> for Turned {
+    fn from(answer: Response) -> Self {
+        Self(Box::new(answer))
+    }
+}
+
+impl IntoResponse for Turned {
+    fn into_response(self) -> Response {
+        *self.0
+    }
+}
+
+/// What a page answers.
+pub(super) type Answer = Result<Response, Turned>;
+
+/// A visitor, signed in or not.
+pub(super) struct Visitor {
+    /// The language of the answer.
+    pub(super) language: Language,
+    /// The path and query that were asked for, to come back to.
+    pub(super) here: String,
+}
+
+impl Visitor {
+    pub(super) fn words(&self) -> &'static Words {
+        self.language.words()
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for Visitor {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(head: &mut Head, _: &S) -> Result<Self, Infallible> {
+        let chosen = cookie(&head.headers, LANGUAGE_COOKIE).and_then(Language::of_tag);
+        let language = chosen.unwrap_or_else(|| {
+            let asked = head.headers.get(header::ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok());
+            Language::accepted(asked.unwrap_or_default())
+        });
+        let here = head.uri.path_and_query().map_or("/", |path| path.as_str()).to_owned();
+        Ok(Self { language, here })
+    }
+}
+
+/// Somebody who is signed in.
+pub(super) struct Person {
+    pub(super) user: UserName,
+    pub(super) is_admin: bool,
+    pub(super) visitor: Visitor,
+    /// What their forms carry.
+    pub(super) form_key: String,
+    token: String,
+}
+
+impl Person {
+    pub(super) fn words(&self) -> &'static Words {
+        self.visitor.words()
+    }
+
+    /// The session of a request.
+    ///
+    /// # Errors
+    /// The answer to somebody who is not signed in.
+    async fn of(head: &mut Head, parts: &Arc<Parts>) -> Result<Self, Turned> {
+        let Ok(visitor) = Visitor::from_request_parts(head, parts).await;
+        let token = cookie(&head.headers, cookie_name(parts.links.is_https())).map(str::to_owned);
+        let who = token.and_then(|token| Some((parts.sessions.whose(&token)?, token)));
+        let Some((user, token)) = who else { return Err(home::entrance(parts, &visitor, None).into()) };
+        match parts.bridge.store().user(&user).await {
+            Ok(Some(row)) => Ok(Self {
+                user,
+                is_admin: row.is_admin,
+                visitor,
+                form_key: parts.sessions.form_key(&token),
+                token,
+            }),
+            // Removed since.
+            Ok(None) => {
+                parts.sessions.end(&token);
+                Err(home::entrance(parts, &visitor, None).into())
+            }
+            Err(error) => {
+                let why = error.to_string();
+                Err(frame::trouble(visitor.language, StatusCode::SERVICE_UNAVAILABLE, &why).into())
+            }
+        }
+    }
+
+    /// Whether what was sent came from a form of this session.
+    pub(super) fn sent_this(&self, parts: &Parts, key: &str) -> Result<(), Turned> {
+        match parts.sessions.is_form_key(&self.token, key) {
+            true => Ok(()),
+            false => Err(frame::trouble_of(self, StatusCode::FORBIDDEN, self.words().stale).into()),
+        }
+    }
+
+    /// A page of theirs.
+    pub(super) fn page<'a>(&'a self, title: &'a str) -> Page<'a> {
+        Page { title, visitor: &self.visitor, person: Some(self), status: StatusCode::OK }
+    }
+
+    /// Why something was not done.
+    pub(super) fn refused(&self, error: &CommandError) -> Turned {
+        let (status, sentence) = match error {
+            CommandError::NoSuchAccount(_) => (StatusCode::NOT_FOUND, self.words().no_account.to_owned()),
+            CommandError::Denied => (StatusCode::FORBIDDEN, error.to_string()),
+            CommandError::Refused(_) => (StatusCode::CONFLICT, error.to_string()),
+            CommandError::Failed(_) => (StatusCode::SERVICE_UNAVAILABLE, error.to_string()),
+        };
+        frame::trouble_of(self, status, &sentence).into()
+    }
+}
+
+impl FromRequestParts<Arc<Parts>> for Person {
+    type Rejection = Turned;
+
+    async fn from_request_parts(head: &mut Head, parts: &Arc<Parts>) -> Result<Self, Turned> {
+        Self::of(head, parts).await
+    }
+}
+
+#[derive(Deserialize)]
+pub(super) struct Credentials {
+    user: String,
+    password: String,
+    #[serde(default)]
+    back: String,
+}
+
+/// A path of ours to come back to; anything else leads home.
+fn way_back(path: &str) -> &str {
+    // A second slash or a backslash would make browsers read another host.
+    let is_ours = path.starts_with('/') && !path.starts_with("//") && !path.contains(['\\', '\r', '\n']);
+    if is_ours { path } else { "/" }
+}
+
+/// Whether a form that no session guards was sent by another site's page.
+///
+/// Source: Fetch Metadata Request Headers, 2.3; sent by every current browser.
+fn is_foreign(headers: &HeaderMap) -> bool {
+    let site = headers.get("sec-fetch-site").and_then(|value| value.to_str().ok());
+    !matches!(site, None | Some("same-origin" | "none"))
+}
+
+/// Checks a password and begins a session.
+pub(super) async fn sign_in(
+    State(parts): State<Arc<Parts>>,
+    peer: Option<Extension<Peer>>,
+    visitor: Visitor,
+    headers: HeaderMap,
+    Form(given): Form<Credentials>,
+) -> Response {
+    let words = visitor.words();
+    if is_foreign(&headers) {
+        return home::entrance(&parts, &visitor, Some((StatusCode::FORBIDDEN, words.stale)));
+    }
+    let from: Option<IpAddr> = peer.and_then(|Extension(Peer(address))| address);
+    if !parts.sessions.may_try(&given.user, from) {
+        return home::entrance(&parts, &visitor, Some((StatusCode::TOO_MANY_REQUESTS, words.too_often)));
+    }
+    let user = UserName::new(given.user);
+    let place = parts.sessions.place().await;
+    let command = Command::Authenticate { user: user.clone(), password: given.password };
+    let checked = parts.control.run(None, command).await;
+    drop(place);
+    match checked {
+        Ok(_) => {}
+        Err(CommandError::Failed(why)) => {
+            return frame::trouble(visitor.language, StatusCode::SERVICE_UNAVAILABLE, &why);
+        }
+        Err(_) => return home::entrance(&parts, &visitor, Some((StatusCode::UNAUTHORIZED, words.wrong))),
+    }
+    let is_https = parts.links.is_https();
+    // Whatever session the browser had is over: its token may be known to somebody else.
+    if let Some(old) = cookie(&headers, cookie_name(is_https)) {
+        parts.sessions.end(old);
+    }
+    let Some(token) = parts.sessions.begin(user.clone()) else {
+        let why = "the system gives no random numbers";
+        return frame::trouble(visitor.language, StatusCode::SERVICE_UNAVAILABLE, why);
+    };
+    tracing::info!(%user, "somebody signed in to the web pages");
+    let back = way_back(&given.back);
+    with_cookie(back, &format!("{}={token}", cookie_name(is_https)), COOKIE_SECONDS, is_https)
+}
+
+#[derive(Deserialize)]
+pub(super) struct Key {
+    pub(super) key: String,
+}
+
+/// Ends the session.
+pub(super) async fn sign_out(
+    State(parts): State<Arc<Parts>>,
+    person: Person,
+    Form(Key { key }): Form<Key>,
+) -> Answer {
+    person.sent_this(&parts, &key)?;
+    parts.sessions.end(&person.token);
+    let is_https = parts.links.is_https();
+    Ok(with_cookie("/", &format!("{}=", cookie_name(is_https)), 0, is_https))
+}
+
+#[derive(Deserialize)]
+pub(super) struct Choice {
+    to: String,
+    #[serde(default)]
+    back: String,
+}
+
+/// Remembers a language.
+pub(super) async fn language(State(parts): State<Arc<Parts>>, Query(choice): Query<Choice>) -> Response {
+    let language = Language::of_tag(&choice.to).unwrap_or(Language::English);
+    let pair = format!("{LANGUAGE_COOKIE}={}", language.tag());
+    with_cookie(way_back(&choice.back), &pair, LANGUAGE_SECONDS, parts.links.is_https())
+}
+
+/// Leads to `path` and sets a cookie that scripts cannot read and that other sites' forms do not send.
+fn with_cookie(path: &str, pair: &str, seconds: u32, is_https: bool) -> Response {
+    let secure = if is_https { "; Secure" } else { "" };
+    let line = format!("{pair}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Lax{secure}");
+    let mut answer = Redirect::to(path).into_response();
+    if let Ok(value) = HeaderValue::from_str(&line) {
+        answer.headers_mut().append(header::SET_COOKIE, value);
+    }
+    answer
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_paths_of_ours_are_led_to() {
+        for (given, wanted) in [
+            ("/accounts/x?page=2", "/accounts/x?page=2"),
+            ("", "/"),
+            ("//evil.example", "/"),
+            ("/\\evil.example", "/"),
+            ("https://evil.example", "/"),
+            ("/a\r\nSet-Cookie: x", "/"),
+        ] {
+            assert_eq!(way_back(given), wanted, "{given:?}");
+        }
+    }
+
+    #[test]
+    fn a_cookie_is_found_among_others() {
+        let mut headers = HeaderMap::new();
+        headers.append(header::COOKIE, HeaderValue::from_static("a=1; wxgate=token; b"));
+        headers.append(header::COOKIE, HeaderValue::from_static("c=3"));
+        assert_eq!(cookie(&headers, "wxgate"), Some("token"));
+        assert_eq!(cookie(&headers, "c"), Some("3"));
+        assert_eq!(cookie(&headers, "b"), None);
+    }
+}

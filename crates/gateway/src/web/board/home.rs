@@ -1,0 +1,194 @@
+//! The first page: how to come in, or one's accounts.
+
+use std::sync::Arc;
+
+use axum::extract::{Form, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Redirect, Response};
+use maud::{Markup, html};
+use serde::Deserialize;
+use wxgate_contract::{AccountView, Command, Directory, Health, UserName};
+use wxgate_irc::Listening;
+
+use super::frame::{Page, form_key};
+use super::gate::{Answer, Person, Visitor};
+use super::live::{self, Look};
+use super::words::{Words, fill};
+use crate::clock;
+use crate::wiring::Parts;
+
+/// The page for somebody who is not signed in: the form, and how clients connect. Nothing about accounts.
+pub(super) fn entrance(parts: &Parts, visitor: &Visitor, wrong: Option<(StatusCode, &str)>) -> Response {
+    let words = visitor.words();
+    // Whoever followed a link in vain is told so by the status; the form leads on.
+    let is_home = visitor.here == "/";
+    let status = match wrong {
+        Some((status, _)) => status,
+        None if is_home => StatusCode::OK,
+        None => StatusCode::UNAUTHORIZED,
+    };
+    // After an action there is nothing to come back to.
+    let back = if wrong.is_some() { "/" } else { visitor.here.as_str() };
+    let page = Page { title: words.sign_in, visitor, person: None, status };
+    page.show(&html! {
+        h1 { "wxgate" }
+        p.soft { (env!("CARGO_PKG_VERSION")) }
+        @if let Some((_, sentence)) = wrong { p.alarm role="alert" { (sentence) } }
+        form.card method="post" action="/sign-in" {
+            input type="hidden" name="back" value=(back);
+            p { label { (words.user) input name="user" autocomplete="username" required maxlength="128" autocapitalize="none" spellcheck="false"; } }
+            p { label { (words.password) input name="password" type="password" autocomplete="current-password" required maxlength="1024"; } }
+            button { (words.sign_in) }
+        }
+        h2 { (words.connect) }
+        (connect(&parts.irc, "USER", "ACCOUNT"))
+    })
+}
+
+/// How IRC clients connect.
+fn connect(irc: &Listening, user: &str, account: &str) -> Markup {
+    let Listening { plain, tls, websocket } = irc;
+    let first = plain.first().or(tls.first());
+    html! {
+        @if plain.is_empty() && tls.is_empty() && websocket.is_empty() {
+            p { "The IRC server is switched off." }
+        } @else {
+            p {
+                "IRC: "
+                @for (list, how) in [(plain, ""), (tls, " TLS"), (websocket, " WebSocket")] {
+                    @for address in list { code { (address) } (how) " " }
+                }
+            }
+        }
+        @if let Some(address) = first {
+            @let (host, port) = (address.ip(), address.port());
+            @let (irssi_tls, weechat_tls) = if plain.is_empty() { (" --tls", "") } else { ("", " -notls") };
+            pre { "irssi -c " (host) " -p " (port) (irssi_tls) " -n " (user) " -w " (user) "/" (account) ":PASSWORD" }
+            pre { "/server add wx " (host) "/" (port) (weechat_tls) " -password=" (user) "/" (account) ":PASSWORD\n/connect wx" }
+        }
+    }
+}
+
+/// The page for whoever is signed in.
+pub(super) async fn page(State(parts): State<Arc<Parts>>, person: Person) -> Response {
+    let words = person.words();
+    let (table, some) = accounts(&parts, &person.user, words).await;
+    person.page(words.accounts).show(&html! {
+        h1 { (words.accounts) }
+        div data-live="/live" aria-live="polite" { (table) }
+        h2 { (words.add_account) }
+        form.row method="post" action="/accounts" {
+            (form_key(&person))
+            label { (words.account_name) input name="name" required maxlength="32" pattern="[A-Za-z0-9._\\-]+" autocapitalize="none" spellcheck="false" aria-describedby="rule"; }
+            button { (words.add) }
+        }
+        p.soft #rule { (words.account_rule) }
+        h2 { (words.connect) }
+        (connect(&parts.irc, person.user.as_str(), some.as_deref().unwrap_or("ACCOUNT")))
+    })
+}
+
+/// The table of accounts, as it changes.
+pub(super) async fn events(State(parts): State<Arc<Parts>>, person: Person) -> Answer {
+    let (user, words) = (person.user.clone(), person.words());
+    live::follow(parts, move |parts| {
+        let user = user.clone();
+        Box::pin(async move { Look::Is(accounts(&parts, &user, words).await.0) })
+    })
+}
+
+/// A person's accounts, and the name of one.
+async fn accounts(parts: &Parts, user: &UserName, words: &Words) -> (Markup, Option<String>) {
+    let views = match Directory::accounts(&*parts.bridge, user).await {
+        Ok(views) => views,
+        Err(error) => return (html! { p.alarm { (error) } }, None),
+    };
+    if views.is_empty() {
+        return (html! { p { (words.no_accounts) } }, None);
+    }
+    let some = views.first().map(|view| view.network.name().to_owned());
+    let waiting = waiting(parts, &views, words).await;
+    let table = html! {
+        div.wide {
+            table {
+                thead { tr {
+                    th scope="col" { (words.account) } th scope="col" { (words.own_name) } th scope="col" { (words.state) }
+                } }
+                tbody {
+                    @for view in &views {
+                        tr {
+                            td { a href={ "/accounts/" (view.network.name()) } { (view.network.name()) } }
+                            td { (view.own_name) }
+                            td { (state(&view.health, words)) }
+                        }
+                    }
+                }
+            }
+        }
+        (waiting)
+    };
+    (table, some)
+}
+
+/// What is on its way to WeChat from these accounts and for how long.
+async fn waiting(parts: &Parts, views: &[AccountView], words: &Words) -> Markup {
+    let Ok(stats) = parts.bridge.store().lane_stats().await else { return html! {} };
+    let theirs = stats.iter().filter(|row| views.iter().any(|view| view.network == row.network));
+    let (open, oldest) = theirs.fold((0, None), |(open, oldest), row| {
+        (open + row.open, oldest.into_iter().chain([row.oldest]).min())
+    });
+    html! {
+        @if let Some(oldest) = oldest {
+            p.soft {
+                (fill(words.waiting, open)) "; "
+                (fill(words.oldest, lasting(clock::now().since(oldest).as_secs(), words)))
+            }
+        }
+    }
+}
+
+/// A time in words, coarse: what waits changes it once a minute and not with each look.
+fn lasting(seconds: u64, words: &Words) -> String {
+    match seconds {
+        ..10 => fill(words.seconds, "<10"),
+        10..60 => fill(words.minutes, "<1"),
+        60..5400 => fill(words.minutes, seconds / 60),
+        _ => fill(words.hours, seconds / 3600),
+    }
+}
+
+/// A state in words, with what there is to say about it.
+pub(super) fn state(health: &Health, words: &Words) -> Markup {
+    let word = match health {
+        Health::Starting => words.starting,
+        Health::Up => words.up,
+        Health::Degraded { .. } => words.degraded,
+        Health::NeedsHuman { .. } => words.needs_human,
+        Health::Down { .. } => words.down,
+    };
+    html! {
+        span class=(health.word()) { (word) }
+        @if !health.detail().is_empty() { br; span.soft { (health.detail()) } }
+    }
+}
+
+#[derive(Deserialize)]
+pub(super) struct New {
+    key: String,
+    name: String,
+}
+
+/// Adds an account and leads to its sign-in.
+pub(super) async fn add(
+    State(parts): State<Arc<Parts>>,
+    person: Person,
+    Form(New { key, name }): Form<New>,
+) -> Answer {
+    person.sent_this(&parts, &key)?;
+    let command = Command::AddAccount { owner: person.user.clone(), name: name.clone() };
+    match parts.control.run(Some(person.user.clone()), command).await {
+        // The name was checked: it needs no escaping.
+        Ok(_) => Ok(Redirect::to(&format!("/accounts/{name}/sign-in")).into_response()),
+        Err(error) => Err(person.refused(&error)),
+    }
+}

@@ -1,0 +1,96 @@
+//! Fragments that follow what happens, as server-sent events.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::http::StatusCode;
+use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::response::{IntoResponse, Response};
+use futures_util::stream;
+use maud::Markup;
+use tokio::sync::OwnedSemaphorePermit;
+use wxgate_contract::BoxFuture;
+
+use super::gate::{Answer, Turned};
+use crate::wiring::Parts;
+
+/// Streams at once: half of what the listener takes, so that pages always come through.
+pub(crate) const STREAMS: usize = 256;
+/// Between two looks. Chosen: quick for a person, and reading an account costs microseconds.
+const EVERY: Duration = Duration::from_secs(1);
+/// A comment that keeps proxies from closing a quiet stream.
+const BEAT: Duration = Duration::from_secs(20);
+
+/// A place for one more stream.
+///
+/// # Errors
+/// The answer when all are taken; browsers ask again by themselves.
+pub(super) fn place(parts: &Parts) -> Result<OwnedSemaphorePermit, Turned> {
+    let place = Arc::clone(&parts.streams).try_acquire_owned();
+    let full = (StatusCode::SERVICE_UNAVAILABLE, "too many pages follow this gateway\n");
+    place.map_err(|_| full.into_response().into())
+}
+
+/// What a look found.
+pub(super) enum Look {
+    /// This is how it is now.
+    Is(Markup),
+    /// There is nothing more to follow.
+    Over,
+}
+
+/// The event that puts a fragment in place.
+pub(super) fn fragment(markup: &Markup) -> Event {
+    // One line: an event's data may not hold a carriage return.
+    Event::default().event("fragment").data(markup.0.replace(['\r', '\n'], " "))
+}
+
+/// The event after which nothing comes.
+pub(super) fn end() -> Event {
+    Event::default().event("end").data("")
+}
+
+/// Answers with a stream of events.
+pub(super) fn answer<S>(events: S) -> Response
+where
+    S: stream::Stream<Item = Result<Event, Infallible>> + Send + 'static,
+{
+    let mut answer = Sse::new(events).keep_alive(KeepAlive::new().interval(BEAT)).into_response();
+    let no_store = axum::http::HeaderValue::from_static("no-store");
+    answer.headers_mut().insert(axum::http::header::CACHE_CONTROL, no_store);
+    answer
+}
+
+/// Follows what `look` sees; each change is told, until it is over or the program stops.
+pub(super) fn follow<L>(parts: Arc<Parts>, look: L) -> Answer
+where
+    L: Fn(Arc<Parts>) -> BoxFuture<'static, Look> + Send + 'static,
+{
+    let place = place(&parts)?;
+    let start = Some((look, String::new(), true, place));
+    let events = stream::unfold(start, move |state| {
+        let parts = Arc::clone(&parts);
+        async move {
+            let (look, mut shown, mut is_first, place) = state?;
+            loop {
+                if !std::mem::take(&mut is_first) {
+                    tokio::select! {
+                        () = parts.stop.stopping() => return None,
+                        () = tokio::time::sleep(EVERY) => {}
+                    }
+                }
+                match look(Arc::clone(&parts)).await {
+                    Look::Over => return Some((Ok(end()), None)),
+                    Look::Is(markup) if markup.0 == shown => {}
+                    Look::Is(markup) => {
+                        let event = fragment(&markup);
+                        shown = markup.0;
+                        return Some((Ok(event), Some((look, shown, false, place))));
+                    }
+                }
+            }
+        }
+    });
+    Ok(answer(events))
+}

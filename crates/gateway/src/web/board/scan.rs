@@ -1,0 +1,140 @@
+//! Signing an account in to WeChat: the code, and what the phone does with it.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use axum::extract::{Path, Query, State};
+use axum::response::sse::Event;
+use futures_util::{Stream, stream};
+use maud::{Markup, html};
+use tokio::sync::OwnedSemaphorePermit;
+use wxgate_contract::{Command, Reply, SignInStep, SignInWatch, Stop};
+
+use super::account::own;
+use super::gate::{Answer, Key, Person};
+use super::live;
+use super::words::{Words, fill};
+use crate::qr;
+use crate::wiring::Parts;
+
+/// The page. It begins nothing by itself: its script asks for the events, with the session's form key.
+pub(super) async fn page(
+    State(parts): State<Arc<Parts>>,
+    person: Person,
+    Path(name): Path<String>,
+) -> Answer {
+    own(&parts, &person, &name)?;
+    let words = person.words();
+    let title = fill(words.scan_title, &name);
+    Ok(person.page(&title).show(&html! {
+        h1 { (title) }
+        div.card data-live={ "/accounts/" (name) "/sign-in/events?key=" (person.form_key) } aria-live="polite" {
+            p { (words.scan_starting) }
+        }
+        noscript { p.alarm { (fill(words.scan_script, &name)) } }
+        p { a href={ "/accounts/" (name) } { (words.back) } }
+    }))
+}
+
+/// Begins the sign-in, or joins the one that is under way, and tells each step.
+pub(super) async fn events(
+    State(parts): State<Arc<Parts>>,
+    person: Person,
+    Path(name): Path<String>,
+    Query(Key { key }): Query<Key>,
+) -> Answer {
+    person.sent_this(&parts, &key)?;
+    let (account, _) = own(&parts, &person, &name)?;
+    let place = live::place(&parts)?;
+    match parts.control.run(Some(person.user.clone()), Command::SignIn { account }).await {
+        Ok(Reply::SignIn(watch)) => {
+            let at = At { watch, name, words: person.words(), stop: parts.stop.clone(), place };
+            Ok(live::answer(steps(at)))
+        }
+        Ok(_) => Ok(live::answer(stream::iter([Ok(live::end())]))),
+        Err(error) => Err(person.refused(&error)),
+    }
+}
+
+struct At {
+    watch: SignInWatch,
+    name: String,
+    words: &'static Words,
+    stop: Stop,
+    /// Taken until the stream ends.
+    place: OwnedSemaphorePermit,
+}
+
+enum Following {
+    First(At),
+    Next(At),
+    Ending(OwnedSemaphorePermit),
+    Over,
+}
+
+fn steps(at: At) -> impl Stream<Item = Result<Event, Infallible>> + Send + 'static {
+    stream::unfold(Following::First(at), |following| async move {
+        let (mut at, is_first) = match following {
+            Following::First(at) => (at, true),
+            Following::Next(at) => (at, false),
+            Following::Ending(place) => {
+                drop(place);
+                return Some((Ok(live::end()), Following::Over));
+            }
+            Following::Over => return None,
+        };
+        if !is_first {
+            let changed = tokio::select! {
+                changed = at.watch.changed() => changed,
+                () = at.stop.stopping() => return None,
+            };
+            if changed.is_err() {
+                let step = SignInStep::Failed { why: "the gateway gave it up".to_owned() };
+                let event = live::fragment(&shown(&step, &at.name, at.words));
+                return Some((Ok(event), Following::Ending(at.place)));
+            }
+        }
+        let step = at.watch.borrow_and_update().clone();
+        let event = live::fragment(&shown(&step, &at.name, at.words));
+        let is_over = matches!(step, SignInStep::Done | SignInStep::Failed { .. });
+        let next = if is_over { Following::Ending(at.place) } else { Following::Next(at) };
+        Some((Ok(event), next))
+    })
+}
+
+fn shown(step: &SignInStep, name: &str, words: &Words) -> Markup {
+    match step {
+        SignInStep::Starting => html! { p { (words.scan_starting) } },
+        SignInStep::ShowQr { text, number } => html! {
+            p { (words.scan_show) }
+            (code(text, words))
+            @if *number > 1 { p.soft { (fill(words.scan_renewed, number)) } }
+        },
+        SignInStep::ConfirmOnPhone { is_push: true } => html! { p { (words.scan_push) } },
+        SignInStep::ConfirmOnPhone { is_push: false } => html! { p.up { (words.scan_scanned) } },
+        SignInStep::Loading => html! { p.up { (words.scan_loading) } },
+        SignInStep::Done => html! {
+            p.up { (words.scan_done) }
+            p { a.button href={ "/accounts/" (name) } { (words.open) } }
+        },
+        SignInStep::Failed { why } => html! {
+            p.alarm { (fill(words.scan_failed, why)) }
+            p { a.button href={ "/accounts/" (name) "/sign-in" } { (words.sign_in_again) } }
+        },
+    }
+}
+
+/// The code as a picture; black on white in every theme, as scanners want it.
+fn code(text: &str, words: &Words) -> Markup {
+    html! {
+        @match qr::outline(text) {
+            Some((width, path)) => {
+                svg.qr xmlns="http://www.w3.org/2000/svg" viewBox=(format!("0 0 {width} {width}")) role="img" aria-label=(words.scan_alt) shape-rendering="crispEdges" {
+                    rect width="100%" height="100%" fill="#fff" {}
+                    path d=(path) fill="#000" {}
+                }
+            }
+            None => { pre { (text) } }
+        }
+    }
+}

@@ -1,0 +1,199 @@
+//! The words of the pages, in English and Chinese. A field that one language lacks does not compile.
+//! What adapters say about trouble is English in both: it is the same sentence that other faces show.
+
+/// A language of the pages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Language {
+    English,
+    Chinese,
+}
+
+impl Language {
+    /// Its tag. Source: BCP 47.
+    pub(crate) fn tag(self) -> &'static str {
+        match self {
+            Self::English => "en",
+            Self::Chinese => "zh",
+        }
+    }
+
+    /// The language of a tag.
+    pub(crate) fn of_tag(tag: &str) -> Option<Self> {
+        match tag.split('-').next().unwrap_or_default().trim() {
+            "en" => Some(Self::English),
+            "zh" => Some(Self::Chinese),
+            _ => None,
+        }
+    }
+
+    /// The best of those that a browser asks for.
+    ///
+    /// Source: RFC 9110, 12.5.4: tags with weights between 0 and 1, 1 when none is given.
+    pub(crate) fn accepted(header: &str) -> Self {
+        let mut best = (0.0, Self::English);
+        for range in header.split(',').take(32) {
+            let (tag, rest) = range.split_once(';').unwrap_or((range, ""));
+            let weight: f32 = match rest.trim().strip_prefix("q=") {
+                Some(q) => q.trim().parse().unwrap_or(0.0),
+                None => 1.0,
+            };
+            if let Some(language) = Self::of_tag(tag.trim())
+                && weight > best.0
+            {
+                best = (weight, language);
+            }
+        }
+        best.1
+    }
+
+    /// Its words.
+    pub(crate) fn words(self) -> &'static Words {
+        match self {
+            Self::English => &ENGLISH,
+            Self::Chinese => &CHINESE,
+        }
+    }
+}
+
+/// Puts `value` where a text has its `{}`.
+pub(crate) fn fill(text: &str, value: impl std::fmt::Display) -> String {
+    text.replacen("{}", &value.to_string(), 1)
+}
+
+macro_rules! words {
+    ($($name:ident: $english:literal, $chinese:literal;)*) => {
+        /// Every text of the pages.
+        pub(crate) struct Words { $(pub(crate) $name: &'static str,)* }
+        static ENGLISH: Words = Words { $($name: $english,)* };
+        static CHINESE: Words = Words { $($name: $chinese,)* };
+        #[cfg(test)]
+        const PAIRS: &[(&str, &str, &str)] = &[$((stringify!($name), $english, $chinese),)*];
+    };
+}
+
+words! {
+    sign_in: "Sign in", "登录";
+    sign_out: "Sign out", "退出";
+    user: "User", "用户名";
+    password: "Password or token", "密码或令牌";
+    wrong: "Wrong user or password.", "用户名或密码错误。";
+    too_often: "Too many attempts. Wait half a minute and try again.", "尝试次数过多，请半分钟后再试。";
+    stale: "This form is out of date, so nothing was done. Please do it once more.", "页面已过期，操作未执行，请再试一次。";
+    not_found: "Not found", "未找到";
+    no_page: "There is no page at this address.", "这个地址没有页面。";
+    no_account: "There is no such account, or it is somebody else's.", "没有这个账号，或者它属于别人。";
+    not_done: "That was not done", "操作未执行";
+    back: "Back", "返回";
+    skip: "Skip to the content", "跳到正文";
+    accounts: "WeChat accounts", "微信账号";
+    no_accounts: "You have no WeChat account here yet. Give one a name below, then scan a code with your phone.", "你还没有微信账号。在下面取个名字，然后用手机扫码。";
+    account: "Account", "账号";
+    state: "State", "状态";
+    own_name: "Known there as", "微信昵称";
+    add_account: "Add an account", "添加账号";
+    account_name: "Name for it here", "在这里的名称";
+    account_rule: "Letters, digits, '-', '_' and '.'; at most 32. It becomes the name of the network on IRC.", "字母、数字、-、_ 和 .，最多 32 个；它会成为 IRC 上的网络名。";
+    add: "Add", "添加";
+    open: "Open", "打开";
+    starting: "starting", "启动中";
+    up: "online", "在线";
+    degraded: "in trouble, coming back by itself", "有故障，正在自动恢复";
+    needs_human: "needs you", "需要你处理";
+    down: "not working", "不可用";
+    waiting: "Waiting to be sent to WeChat: {}", "等待发往微信：{} 条";
+    oldest: "the oldest for {}", "最早一条已等 {}";
+    sign_in_wechat: "Sign in to WeChat", "登录微信";
+    sign_in_again: "Start again", "重新开始";
+    scan_title: "Sign {} in to WeChat", "为 {} 登录微信";
+    scan_starting: "Asking WeChat for a code …", "正在向微信获取二维码…";
+    scan_show: "Open WeChat on your phone and scan this code with it.", "打开手机微信，扫描这个二维码。";
+    scan_renewed: "The last code ran out; this is number {}.", "上一个二维码已过期，这是第 {} 个。";
+    scan_alt: "QR code to scan with WeChat", "用微信扫描的二维码";
+    scan_scanned: "Scanned. Confirm on your phone.", "已扫描，请在手机上确认。";
+    scan_push: "Your phone was asked. Confirm there; no scan is needed.", "已向手机发出请求，请在手机上确认，无需扫码。";
+    scan_loading: "Confirmed. Loading contacts …", "已确认，正在载入联系人…";
+    scan_done: "Online.", "已上线。";
+    scan_failed: "This did not work: {}", "登录失败：{}";
+    scan_script: "This page needs JavaScript to follow your phone. Without it, sign in from IRC or with: wxgate account sign-in {}", "此页需要 JavaScript。也可以在 IRC 中登录，或运行：wxgate account sign-in {}";
+    sign_out_wechat: "Sign out of WeChat", "退出微信";
+    remove: "Remove", "删除";
+    remove_title: "Remove this account", "删除此账号";
+    remove_warning: "Signs the account out and forgets its chats and media here. Nothing is deleted on the phone. Type its name to confirm.", "将退出该账号，并删除这里的会话与媒体；手机上的内容不受影响。请输入账号名以确认。";
+    remove_mismatch: "The name that you typed is not that of the account.", "输入的名称与账号不符。";
+    chats: "Chats", "会话";
+    search: "Search", "搜索";
+    search_chats: "Search chats by title", "按标题搜索会话";
+    no_chats: "No chats yet. They come once the account is online.", "还没有会话。账号上线后就会出现。";
+    no_match: "No chat has that in its title.", "没有标题匹配的会话。";
+    kind: "Kind", "类型";
+    title: "Title", "标题";
+    unnamed: "(without a name)", "（未命名）";
+    private: "private", "私聊";
+    group: "group", "群聊";
+    official: "official account", "公众号";
+    system: "system", "系统";
+    gone: "gone", "已不存在";
+    next: "Next", "下一页";
+    first: "First page", "第一页";
+    questions: "Who is this?", "这是谁？";
+    questions_why: "WeChat names everybody anew at each sign-in. For these chats it is not certain who they are, so what is said there waits in a place of its own until you answer.", "微信每次登录都会更换所有人的标识。以下会话无法确定是谁，消息会单独保留，直到你回答。";
+    same_as: "It is {}", "是 {}";
+    somebody_new: "Somebody new", "是新的人";
+    answered: "Noted. What was waiting goes on in its place.", "已记录，等待的消息已归位。";
+    undo: "Undo", "撤销";
+    undone: "Undone: whoever writes now has a chat of their own.", "已撤销：之后的消息会进入单独的会话。";
+    connect: "Connect a client", "连接客户端";
+    admin: "Administration", "管理";
+    people: "People", "用户";
+    role: "Role", "角色";
+    role_admin: "administrator", "管理员";
+    role_user: "user", "普通用户";
+    faces: "Networks", "网络";
+    network: "Network", "网络";
+    by_state: "Accounts by state", "各状态账号数";
+    deliveries: "Deliveries", "投递";
+    to: "To", "发往";
+    sent: "sent", "已送达";
+    refused: "given up", "已放弃";
+    later: "put off", "已推迟";
+    uncertain: "uncertain", "不确定";
+    open_now: "open now", "未完成";
+    owner: "Owner", "所有者";
+    memory: "Memory of the program: {} MiB", "程序内存：{} MiB";
+    every_account: "All accounts", "全部账号";
+    search_accounts: "Search by account or owner", "按账号或所有者搜索";
+    nothing: "Nothing to show.", "没有内容。";
+    seconds: "{} s", "{} 秒";
+    minutes: "{} min", "{} 分钟";
+    hours: "{} h", "{} 小时";
+    other_language: "中文", "English";
+    signed_in_as: "Signed in as {}", "当前用户：{}";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_best_language_that_there_is_answers() {
+        for (header, wanted) in [
+            ("", Language::English),
+            ("zh-CN,zh;q=0.9,en;q=0.8", Language::Chinese),
+            ("en-US,en;q=0.5", Language::English),
+            ("de,zh;q=0.3,en;q=0.2", Language::Chinese),
+            ("zh;q=0,en;q=0.1", Language::English),
+            ("fr", Language::English),
+            (";;;q=,zh;q=x", Language::English),
+        ] {
+            assert_eq!(Language::accepted(header), wanted, "{header:?}");
+        }
+    }
+
+    #[test]
+    fn both_languages_have_the_same_gaps() {
+        for (name, english, chinese) in PAIRS {
+            assert!(!english.is_empty() && !chinese.is_empty(), "{name}");
+            assert_eq!(english.matches("{}").count(), chinese.matches("{}").count(), "{name}");
+        }
+    }
+}

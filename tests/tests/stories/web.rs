@@ -1,0 +1,193 @@
+//! The web pages: people sign in, sign their WeChat in, find chats, and reach nothing that is not theirs.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use serde_json::json;
+use wxgate_tests::browser::{Browser, form_key};
+use wxgate_tests::fleet::{USER, name};
+use wxgate_tests::gateway::{Gateway, GatewayOptions, PASSWORD};
+use wxgate_tests::scratch::tell;
+use wxgate_tests::sim::{Sim, SimOptions};
+use wxgate_tests::stage::Stage;
+use wxgate_tests::wait::until;
+
+const LIMIT: Duration = Duration::from_secs(120);
+const SOON: Duration = Duration::from_secs(30);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn somebody_signs_their_wechat_in_on_a_page() -> Result<()> {
+    tell("web-sign-in", LIMIT, async |scratch| {
+        let sim =
+            Sim::start(scratch, &SimOptions { accounts: 1, contacts: 120, ..SimOptions::default() }).await?;
+        let mut gateway = Gateway::start(scratch, &sim.url(), &GatewayOptions::default()).await?;
+        gateway.add_user(USER).await?;
+        let mut browser = Browser::at(&gateway.web);
+        let wrong = browser.sign_in(USER, "guess").await?;
+        ensure!(wrong.status == 401 && wrong.text().contains("Wrong user or password"), "{wrong:?}");
+        let home = browser.sign_in(USER, PASSWORD).await?.good("the first page")?.text();
+        ensure!(home.contains("no WeChat account here yet"), "{home}");
+        let cookie = browser.set.last().context("no cookie")?;
+        ensure!(cookie.contains("HttpOnly") && cookie.contains("SameSite=Lax"), "{cookie}");
+
+        let key = form_key(&home)?;
+        let page = browser.send("/accounts", &[("key", &key), ("name", "phone")]).await?;
+        let page = page.good("the page with the code")?.text();
+        ensure!(page.contains("/accounts/phone/sign-in/events?key="), "{page}");
+        let mut table = browser.follow("/live").await?;
+        table.expect("needs you").await?;
+        let mut steps = browser.follow(&format!("/accounts/phone/sign-in/events?key={key}")).await?;
+        steps.expect("<svg").await?;
+        let uuid = uuid(&sim).await?;
+        sim.scan(&uuid, "account0").await?;
+        steps.expect("Confirm on your phone").await?;
+        sim.confirm(&uuid).await?;
+        steps.expect("Online.").await?;
+        ensure!(steps.next().await?.is_none(), "nothing comes after the end");
+        table.expect("class=\"up\"").await?;
+
+        gateway.wait_state("phone", "up", SOON).await?;
+        chats(&mut browser).await?;
+        leave(&mut browser, &gateway, &key).await?;
+        gateway.assert_up()?;
+        sim.assert_no_violations().await
+    })
+    .await
+}
+
+/// The code that is being shown.
+async fn uuid(sim: &Sim) -> Result<String> {
+    until("a login", SOON, async || {
+        let logins = sim.logins().await?;
+        Ok(logins.last().and_then(|login| login["uuid"].as_str()).map(str::to_owned))
+    })
+    .await
+}
+
+/// Chats come in pages, and a search finds by title.
+async fn chats(browser: &mut Browser) -> Result<()> {
+    let all = browser.open("/accounts/phone").await?.good("the account's page")?.text();
+    ensure!(all.contains("文件传输助手") && all.contains("rel=\"next\""), "{all}");
+    let next =
+        all.split("&amp;after=").nth(1).and_then(|rest| rest.split('"').next()).context("no next page")?;
+    let more = browser.open(&format!("/accounts/phone?q=&after={next}")).await?.good("the next page")?.text();
+    ensure!(!more.contains("文件传输助手"), "the next page repeats");
+    let path = format!("/accounts/phone?q={}", wxgate_tests::http::encode("传输助"));
+    let found = browser.open(&path).await?.good("a search")?.text();
+    ensure!(found.contains("文件传输助手") && found.matches("<tr>").count() == 2, "{found}");
+    browser.language = "zh-CN,zh;q=0.9";
+    let none = browser.open("/accounts/phone?q=%3Cscript%3E").await?.good("a search in vain")?.text();
+    ensure!(none.contains("没有标题匹配的会话") && !none.contains("<script>"), "{none}");
+    browser.language = "en";
+    Ok(())
+}
+
+/// Signs out of WeChat, removes the account, signs out of the pages.
+async fn leave(browser: &mut Browser, gateway: &Gateway, key: &str) -> Result<()> {
+    browser.send("/accounts/phone/sign-out", &[("key", key)]).await?.good("signing out of WeChat")?;
+    gateway.wait_state("phone", "needs_human", SOON).await?;
+    let slip = browser.send("/accounts/phone/remove", &[("key", key), ("typed", "phono")]).await?;
+    ensure!(slip.status == 400, "{slip:?}");
+    gateway.state("phone").await.context("a slip removed the account")?;
+    let home = browser.send("/accounts/phone/remove", &[("key", key), ("typed", "phone")]).await?;
+    ensure!(home.good("removing it")?.text().contains("no WeChat account here yet"));
+    let out = browser.send("/sign-out", &[("key", key)]).await?.text();
+    ensure!(out.contains("name=\"password\""), "{out}");
+    ensure!(browser.open("/accounts/phone").await?.status == 401, "still signed in");
+    Ok(())
+}
+
+/// Every address that is somebody's, and the forms that change something.
+const PAGES: [&str; 4] = [
+    "/accounts/NAME",
+    "/accounts/NAME/live",
+    "/accounts/NAME/sign-in",
+    "/accounts/NAME/sign-in/events?key=KEY",
+];
+const FORMS: [(&str, &[(&str, &str)]); 4] = [
+    ("/accounts/NAME/sign-out", &[]),
+    ("/accounts/NAME/remove", &[("typed", "NAME")]),
+    ("/accounts/NAME/questions", &[("chat", "p-x"), ("same_as", "")]),
+    ("/accounts/NAME/undo", &[("chat", "p-x")]),
+];
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nobody_reaches_what_is_not_theirs() -> Result<()> {
+    tell("web-tenants", LIMIT, async |scratch| {
+        let stage = Stage::set(scratch, 1).await?;
+        let gateway = stage.gateway();
+        gateway.add_user("mallory").await?;
+        let body = json!({"name": "root", "is_admin": true, "password": PASSWORD});
+        gateway.api("POST", "/api/v1/users", &body).await?;
+        let theirs = name(0);
+        let (mut owner, mut other) = (Browser::at(&gateway.web), Browser::at(&gateway.web));
+        let owners_page = owner.sign_in(USER, PASSWORD).await?.good("the owner's page")?.text();
+        ensure!(owners_page.contains(&theirs), "{owners_page}");
+        let page = other.sign_in("mallory", PASSWORD).await?.good("the other's page")?.text();
+        ensure!(!page.contains(&theirs), "{page}");
+        let (key, owners_key) = (form_key(&page)?, form_key(&owners_page)?);
+        for path in PAGES {
+            for account in [theirs.as_str(), "nosuch"] {
+                let path = path.replace("NAME", account).replace("KEY", &key);
+                let answer = other.open(&path).await?;
+                ensure!(answer.status == 404, "{path}: {answer:?}");
+                let answer = Browser::at(&gateway.web).open(&path).await?;
+                ensure!(answer.status == 401 && !answer.text().contains("online"), "{path}: {answer:?}");
+            }
+        }
+        for (path, fields) in FORMS {
+            let path = path.replace("NAME", &theirs);
+            let with = |key: &str| {
+                let mut all = vec![("key".to_owned(), key.to_owned())];
+                all.extend(
+                    fields.iter().map(|(name, value)| ((*name).to_owned(), value.replace("NAME", &theirs))),
+                );
+                all
+            };
+            // Another person, the owner with another's key, and nobody.
+            for (browser, key, status) in [
+                (&mut other, &key, 404),
+                (&mut owner, &key, 403),
+                (&mut Browser::at(&gateway.web), &owners_key, 401),
+            ] {
+                let fields = with(key);
+                let fields: Vec<(&str, &str)> =
+                    fields.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
+                let answer = browser.send_only(&path, &fields).await?;
+                ensure!(answer.status == status, "{path}: {status}, but {answer:?}");
+            }
+        }
+        ensure!(other.open("/admin").await?.status == 404, "administration is for administrators");
+        let mut root = Browser::at(&gateway.web);
+        root.sign_in("root", PASSWORD).await?;
+        let admin = root.open("/admin").await?.good("administration")?.text();
+        ensure!(admin.contains(&theirs) && admin.contains("mallory"), "{admin}");
+        gateway.wait_state(&theirs, "up", SOON).await?;
+        stage.end().await
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn guessing_is_slow_and_tells_nothing() -> Result<()> {
+    tell("web-guess", LIMIT, async |scratch| {
+        let sim = Sim::start(scratch, &SimOptions { accounts: 1, ..SimOptions::default() }).await?;
+        let mut gateway = Gateway::start(scratch, &sim.url(), &GatewayOptions::default()).await?;
+        gateway.add_user(USER).await?;
+        let mut browser = Browser::at(&gateway.web);
+        let known = browser.sign_in(USER, "guess").await?;
+        let unknown = browser.sign_in("nobody", "guess").await?;
+        ensure!(known.status == unknown.status && known.text() == unknown.text(), "{known:?} {unknown:?}");
+        let mut statuses = Vec::new();
+        for _ in 0..12 {
+            statuses.push(browser.sign_in(USER, "guess").await?.status);
+        }
+        ensure!(statuses.contains(&401) && statuses.last() == Some(&429), "{statuses:?}");
+        // Its owner waits as well, but other people do not.
+        ensure!(browser.sign_in(USER, PASSWORD).await?.status == 429, "the name has no attempt left");
+        gateway.add_user("bob").await?;
+        browser.sign_in("bob", PASSWORD).await?.good("somebody else")?;
+        gateway.assert_up()
+    })
+    .await
+}
