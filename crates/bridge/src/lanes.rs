@@ -4,7 +4,7 @@
 //! which lane waits, is being read, or is in an adapter's hands. A network has at most
 //! [`IN_FLIGHT`] lanes in hand, so a slow one fills its own queue and nobody else's.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
@@ -16,9 +16,13 @@ use wxgate_store::StoreError;
 use crate::Bridge;
 use crate::dropped::Dropped;
 
-/// Lanes of one network in an adapter's hands at once. Chosen: enough to keep a network busy
-/// whose round trip is a thousand times a commit, small enough to be a negligible queue.
-pub(crate) const IN_FLIGHT: usize = 16;
+/// Lanes of one network in an adapter's hands at once. A lane goes on when the commit that closes its
+/// last delivery is on disk, so this many share a commit: with a quarter of it a homeserver that answers
+/// at once is given half as much (measured). Small enough to be a negligible queue.
+pub(crate) const IN_FLIGHT: usize = 64;
+/// Lanes that are read over one connection. Chosen: taking it is shared by enough of them, and the first
+/// does not wait long for the last.
+const TOGETHER: usize = 8;
 /// Signals that may wait for the lane task. Full means that committing waits, which is right.
 const SIGNALS: usize = 1024;
 /// Pause after the store failed to give a delivery, or an adapter's queue was full.
@@ -100,7 +104,8 @@ struct Line {
     ready: VecDeque<ChatKey>,
 }
 
-type Read = (ChatRef, Result<Option<(Delivery, Timestamp)>, StoreError>);
+/// What was read of some lanes of a network.
+type Read = Vec<(ChatRef, Result<Option<(Delivery, Timestamp)>, StoreError>)>;
 
 struct Board {
     bridge: Weak<Bridge>,
@@ -111,6 +116,8 @@ struct Board {
     next_timer: u64,
     reads: JoinSet<Read>,
     closing: JoinSet<()>,
+    /// Networks that may be given more.
+    stirred: BTreeSet<NetworkId>,
 }
 
 impl Dispatch {
@@ -129,6 +136,7 @@ impl Dispatch {
             next_timer: 0,
             reads: JoinSet::new(),
             closing: JoinSet::new(),
+            stirred: BTreeSet::new(),
         };
         for (lane, due) in open {
             board.wait(lane, due);
@@ -137,15 +145,25 @@ impl Dispatch {
             let nap = board.nap();
             tokio::select! {
                 signal = self.signals.recv() => match signal {
-                    Some(signal) => board.take(signal),
+                    Some(signal) => {
+                        board.take(signal);
+                        // One commit settles many deliveries: what goes on together is read together.
+                        for _ in 0..SIGNALS {
+                            let Ok(signal) = self.signals.try_recv() else { break };
+                            board.take(signal);
+                        }
+                    }
                     None => break,
                 },
                 Some(read) = board.reads.join_next() => match read {
-                    Ok((lane, result)) => board.got(lane, result),
-                    // A read that panicked leaves its lane marked; the next start reads it again.
-                    Err(error) => tracing::error!(%error, "reading a lane failed"),
+                    Ok(read) => read.into_iter().for_each(|(lane, result)| board.got(lane, result)),
+                    // A read that panicked leaves its lanes marked; the next start reads them again.
+                    Err(error) => tracing::error!(%error, "reading lanes failed"),
                 },
                 () = tokio::time::sleep(nap) => board.ring(),
+            }
+            while let Some(network) = board.stirred.pop_first() {
+                board.pump(&network);
             }
         }
         if let Some(bridge) = board.bridge.upgrade() {
@@ -175,11 +193,11 @@ impl Board {
                         self.ready(lane.clone());
                     }
                 }
-                self.pump(&lane.network);
+                self.stirred.insert(lane.network);
             }
             Signal::Up(network) => {
                 self.lines.entry(network.clone()).or_default().is_up = true;
-                self.pump(&network);
+                self.stirred.insert(network);
             }
             Signal::Down(network) => self.down(&network),
         }
@@ -206,7 +224,7 @@ impl Board {
     fn ready(&mut self, lane: ChatRef) {
         self.marks.insert(lane.clone(), Mark::Ready);
         self.lines.entry(lane.network.clone()).or_default().ready.push_back(lane.chat);
-        self.pump(&lane.network);
+        self.stirred.insert(lane.network);
     }
 
     fn wait(&mut self, lane: ChatRef, due: Timestamp) {
@@ -225,16 +243,17 @@ impl Board {
     fn pump(&mut self, network: &NetworkId) {
         let Some(bridge) = self.bridge.upgrade() else { return };
         let Some(line) = self.lines.get_mut(network) else { return };
+        let mut lanes = Vec::new();
         while line.is_up && line.busy < IN_FLIGHT {
             let Some(chat) = line.ready.pop_front() else { break };
             line.busy += 1;
             let lane = ChatRef { network: network.clone(), chat };
             self.marks.insert(lane.clone(), Mark::Reading { again: false });
-            let store = bridge.store.clone();
-            self.reads.spawn(async move {
-                let next = store.next_in_lane(&lane).await;
-                (lane, next)
-            });
+            lanes.push(lane);
+        }
+        for lanes in lanes.chunks(TOGETHER) {
+            let (store, lanes) = (bridge.store.clone(), lanes.to_vec());
+            self.reads.spawn(async move { store.next_in_lanes(lanes).await });
         }
     }
 
@@ -270,7 +289,7 @@ impl Board {
             }
         }
         self.free(&network);
-        self.pump(&network);
+        self.stirred.insert(network);
     }
 
     /// How long until the next timer; an hour when there is none.

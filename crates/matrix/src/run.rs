@@ -24,7 +24,7 @@ use crate::shared::Shared;
 use crate::{catch_up, chores, greet, listen, mirror};
 
 /// Deliveries under way at once. The bridge hands out no more; see its lanes.
-const MAX_ERRANDS: usize = 16;
+const MAX_ERRANDS: usize = 64;
 /// For deliveries that are under way when the end is announced. Chosen: within any grace period.
 const LAST_ERRANDS: Duration = Duration::from_secs(3);
 

@@ -32,20 +32,33 @@ impl Store {
     /// # Errors
     /// `Unavailable` when the database cannot be read, `Corrupt` when the job makes no sense.
     pub async fn next_in_lane(&self, lane: &ChatRef) -> Result<Option<(Delivery, Timestamp)>, StoreError> {
-        const DOING: &str = "reading a lane";
         let Some(number) = self.find(&lane.network).await? else { return Ok(None) };
         let mut conn = self.reader(DOING).await?;
-        let text = "SELECT id, attempt, due_ms, job FROM delivery \
-                    WHERE network = $1 AND chat = $2 AND closed_ms IS NULL ORDER BY id LIMIT 1";
-        let rows = sql::fetch(&mut conn, DOING, text, row![number, lane.chat.as_str()]).await?;
-        let Some(row) = rows.first() else { return Ok(None) };
-        let id: i64 = row.at(0)?;
-        let mut job: Job =
-            serde_json::from_str(&row.at::<String>(3)?).map_err(|_| StoreError::corrupt("delivery", id))?;
-        resolve(&mut conn, (number, lane.chat.as_str()), &mut job).await?;
-        let attempt = u32::try_from(row.at::<i64>(1)?).unwrap_or(u32::MAX);
-        let delivery = Delivery { id: DeliveryId(id), attempt, chat: lane.chat.clone(), job };
-        Ok(Some((delivery, Timestamp(row.at(2)?))))
+        next(&mut conn, number, lane).await
+    }
+
+    /// The same of each of several lanes of one network, read one after the other: taking a connection
+    /// and giving it back costs as much as reading.
+    pub async fn next_in_lanes(
+        &self,
+        lanes: Vec<ChatRef>,
+    ) -> Vec<(ChatRef, Result<Option<(Delivery, Timestamp)>, StoreError>)> {
+        let mut read = Vec::with_capacity(lanes.len());
+        let mut lanes = lanes.into_iter();
+        // The first one tells what is wrong, and the others have to ask for themselves.
+        let Some(first) = lanes.as_slice().first() else { return read };
+        if let (Ok(Some(number)), Ok(mut conn)) = (self.find(&first.network).await, self.reader(DOING).await)
+        {
+            for lane in lanes.by_ref() {
+                let next = next(&mut conn, number, &lane).await;
+                read.push((lane, next));
+            }
+        }
+        for lane in lanes {
+            let next = self.next_in_lane(&lane).await;
+            read.push((lane, next));
+        }
+        read
     }
 
     /// Closes a delivery of which nothing can be read, so that its lane goes on. What can be read is settled.
@@ -81,6 +94,25 @@ impl Store {
         stats.sort_by(|a, b| a.network.cmp(&b.network));
         Ok(stats)
     }
+}
+
+/// The oldest open delivery of a lane, when there is one, and when it is due.
+type Next = Result<Option<(Delivery, Timestamp)>, StoreError>;
+
+const DOING: &str = "reading a lane";
+
+async fn next(conn: &mut AnyConnection, number: i64, lane: &ChatRef) -> Next {
+    let text = "SELECT id, attempt, due_ms, job FROM delivery \
+                WHERE network = $1 AND chat = $2 AND closed_ms IS NULL ORDER BY id LIMIT 1";
+    let rows = sql::fetch(conn, DOING, text, row![number, lane.chat.as_str()]).await?;
+    let Some(row) = rows.first() else { return Ok(None) };
+    let id: i64 = row.at(0)?;
+    let mut job: Job =
+        serde_json::from_str(&row.at::<String>(3)?).map_err(|_| StoreError::corrupt("delivery", id))?;
+    resolve(conn, (number, lane.chat.as_str()), &mut job).await?;
+    let attempt = u32::try_from(row.at::<i64>(1)?).unwrap_or(u32::MAX);
+    let delivery = Delivery { id: DeliveryId(id), attempt, chat: lane.chat.clone(), job };
+    Ok(Some((delivery, Timestamp(row.at(2)?))))
 }
 
 /// Fills in what an earlier post is called in this lane. When the order was written, that post may

@@ -59,7 +59,13 @@ impl Ground {
              listen = {listen:?}\npermissions = {{ {DOMAIN:?} = \"user\" }}\n",
             stub.address
         );
-        let quiet = GatewayOptions { log_filter: "warn".to_owned(), more, ..GatewayOptions::default() };
+        // As gentle towards WeChat as by default: what is typed waits, and is safe.
+        let quiet = GatewayOptions {
+            log_filter: "warn".to_owned(),
+            sends_per_minute: 30,
+            more,
+            ..GatewayOptions::default()
+        };
         let mut gateway = Gateway::prepare(&scratch, &sim.url(), &quiet)?;
         let registration = gateway.cli(&["matrix", "registration"], None).await?;
         let token = registration.lines().find_map(|line| line.strip_prefix("hs_token: "));
