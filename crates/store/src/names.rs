@@ -6,11 +6,12 @@
 use std::collections::HashMap;
 use std::sync::{PoisonError, RwLock};
 
-use sqlx::{AnyConnection, AnyPool, Connection};
+use sqlx::{AnyConnection, AnyPool};
 use wxgate_contract::NetworkId;
 
 use crate::error::{Sql, StoreError};
 use crate::sql::{self, Columns, row};
+use crate::tx;
 
 /// A lock and not a message: every read of the store asks here, and nothing awaits inside.
 #[derive(Default)]
@@ -79,20 +80,24 @@ impl Names {
         if let Some(number) = self.known(name) {
             return Ok(number);
         }
-        let mut tx = conn.begin().await.sql(DOING)?;
-        let text = "UPDATE counter SET value = value + 1 WHERE name = 'network' RETURNING value";
-        let number: i64 = match sql::fetch(&mut tx, DOING, text, []).await?.first() {
-            Some(row) => row.at(0)?,
-            None => return Err(StoreError::corrupt("counter", "network")),
-        };
-        let text = "INSERT INTO network (id, name) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING";
-        sql::run(&mut tx, DOING, text, row![number, name.as_str()]).await?;
-        let text = "SELECT id FROM network WHERE name = $1";
-        let number: i64 = match sql::fetch(&mut tx, DOING, text, row![name.as_str()]).await?.first() {
-            Some(row) => row.at(0)?,
-            None => return Err(StoreError::corrupt("network", name)),
-        };
-        tx.commit().await.sql(DOING)?;
+        let wanted = name.clone();
+        let number = tx::whole(conn, DOING, move |tx| {
+            Box::pin(async move {
+                let text = "UPDATE counter SET value = value + 1 WHERE name = 'network' RETURNING value";
+                let number: i64 = match sql::fetch(tx, DOING, text, []).await?.first() {
+                    Some(row) => row.at(0)?,
+                    None => return Err(StoreError::corrupt("counter", "network")),
+                };
+                let text = "INSERT INTO network (id, name) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING";
+                sql::run(tx, DOING, text, row![number, wanted.as_str()]).await?;
+                let text = "SELECT id FROM network WHERE name = $1";
+                match sql::fetch(tx, DOING, text, row![wanted.as_str()]).await?.first() {
+                    Some(row) => row.at(0),
+                    None => Err(StoreError::corrupt("network", wanted.as_str())),
+                }
+            })
+        })
+        .await?;
         self.learn(name.clone(), number);
         Ok(number)
     }

@@ -8,6 +8,8 @@
 use futures_util::TryStreamExt as _;
 use sqlx::{AnyConnection, AssertSqlSafe, Either, Executor as _};
 
+use wxgate_contract::BoxFuture;
+
 use crate::error::{Sql, StoreError};
 use crate::sql::{Answer, Many, Marks, Statement, bind};
 
@@ -17,6 +19,23 @@ const TOGETHER_ROWS: usize = 2;
 
 const BEGIN: &str = "BEGIN";
 const COMMIT: &str = "COMMIT";
+
+/// Runs `work` in a transaction. After an error it may still be open: whoever owns the connection rolls back.
+///
+/// Not through the driver's own transactions, see `writer::rolled_back`.
+pub(crate) async fn whole<T, F>(
+    conn: &mut AnyConnection,
+    doing: &'static str,
+    work: F,
+) -> Result<T, StoreError>
+where
+    F: for<'c> FnOnce(&'c mut AnyConnection) -> BoxFuture<'c, Result<T, StoreError>>,
+{
+    conn.execute(sqlx::raw_sql(BEGIN)).await.sql(doing)?;
+    let value = work(conn).await?;
+    conn.execute(sqlx::raw_sql(COMMIT)).await.sql(doing)?;
+    Ok(value)
+}
 
 /// An open transaction. Dropped without a commit it is still open on the connection: whoever owns that
 /// rolls back.

@@ -21,10 +21,11 @@ use tokio::sync::{mpsc, oneshot};
 use wxgate_contract::{BoxFuture, Clock, DeliveryId, NetworkId, Outcome};
 
 use crate::engine::{Address, Engine};
-use crate::error::{Doing as _, Sql, StoreError};
+use crate::error::{Doing as _, StoreError};
 use crate::names::Names;
 use crate::prepare::Ready;
 use crate::report::{CommitReport, Route, SettleReport};
+use crate::tx;
 use numbers::Numbers;
 
 /// Requests that may wait. More than accounts that can be in one group, so that nobody is held
@@ -87,13 +88,7 @@ where
     fn run<'a>(self: Box<Self>, conn: &'a mut AnyConnection) -> BoxFuture<'a, bool> {
         Box::pin(async move {
             let Self { work, doing, answer } = *self;
-            let result = async {
-                let mut tx = conn.begin().await.sql(doing)?;
-                let value = work(&mut tx).await?;
-                tx.commit().await.sql(doing)?;
-                Ok(value)
-            };
-            let result = result.await;
+            let result = tx::whole(conn, doing, work).await;
             let is_sound = result.as_ref().is_ok_and(|_| true) || rolled_back(conn).await;
             // An error means that nobody waits for the answer any more.
             let _ = answer.send(result);
@@ -107,14 +102,19 @@ where
 }
 
 /// After a failure: is the connection out of its transaction and alive?
+///
+/// In plain words to the engine, never through the driver's own transactions: SQLite ends a transaction by
+/// itself when the disk is full, the driver's counter does not hear of it, and its next `begin` would be a
+/// savepoint that a later commit only releases.
 async fn rolled_back(conn: &mut AnyConnection) -> bool {
-    // Fails where there is nothing left to roll back: the engine did it, or the driver when it dropped
-    // its transaction.
+    // Fails where there is nothing left to roll back.
     let _ = conn.execute(sqlx::raw_sql("ROLLBACK")).await;
-    match conn.begin().await {
-        Ok(fresh) => fresh.rollback().await.is_ok(),
-        Err(_) => false,
+    for probe in ["BEGIN", "ROLLBACK"] {
+        if conn.execute(sqlx::raw_sql(probe)).await.is_err() {
+            return false;
+        }
     }
+    true
 }
 
 /// The way to the writer.

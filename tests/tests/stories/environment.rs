@@ -8,6 +8,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
+use wxgate_tests::fleet::USER;
 use wxgate_tests::gateway::{Gateway, GatewayOptions};
 use wxgate_tests::program;
 use wxgate_tests::scratch::{Scratch, tell};
@@ -161,7 +162,16 @@ async fn full_disk(scratch: &Scratch) -> Result<()> {
     println!("told on a full disk: {told}");
     stage.gateway_mut()?.assert_up()?;
     ensure!(stage.gateway().get("/healthz", &[]).await?.status == 200, "not alive on a full disk");
+    let (status, ..) = stage.gateway().try_cli(&["user", "token", USER], None).await?;
+    ensure!(!status.success(), "a token was made that nothing could keep");
     std::fs::remove_file(&filler)?;
+    // What failed for want of room leaves nothing behind in which a later order could get stuck.
+    until("an order to be kept", CATCH_UP, async || {
+        let (status, ..) =
+            stage.gateway().try_cli(&["user", "add", "later", "--password-stdin"], Some("sesame\n")).await?;
+        Ok(status.success().then_some(()))
+    })
+    .await?;
     let last = format!(" {}", FLOOD - 1);
     client
         .expect_within(CATCH_UP, "the last line", |line| line.is_said() && line.last().ends_with(&last))
@@ -176,5 +186,10 @@ async fn full_disk(scratch: &Scratch) -> Result<()> {
     ensure!(honest, "told “{told}”, but it was heard {heard} times");
     client.say(&nick, "typed after the flood").await?;
     client.expect_text("typed after the flood").await?;
+    // What was answered with "added" is there after a sudden end.
+    stage.gateway_mut()?.kill().await?;
+    stage.gateway_mut()?.run().await?;
+    let users = stage.gateway().cli(&["user", "list"], None).await?;
+    ensure!(users.contains("later"), "an order that was confirmed is lost: {users}");
     stage.end().await.context("after the disk was full")
 }
