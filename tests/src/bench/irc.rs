@@ -35,9 +35,11 @@ const PAGES: u32 = 20;
 const BURST: u32 = 10_000;
 /// How long one page, one start, one beat may take at worst.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// How long another server may take for its part.
+const OTHERS: Duration = Duration::from_secs(90);
 const CAPS: &str = "server-time message-tags batch draft/chathistory";
 
-/// Measures a gateway, then the others with the same clients.
+/// Measures a gateway and the others with the same clients.
 pub(super) async fn measure(options: &Options, report: &mut Report) -> Result<()> {
     let scratch = Scratch::under(&options.dir, "bench-irc")?;
     let world = SimOptions {
@@ -49,7 +51,7 @@ pub(super) async fn measure(options: &Options, report: &mut Report) -> Result<()
     };
     let sim = Arc::new(Sim::start(&scratch, &world).await?);
     let set = |key: &str, value: &str| (format!("WXGATE__IRC__SERVER__{key}"), value.to_owned());
-    let env = vec![set("GUESTS", "loopback"), set("LOCAL_CHANNELS", "hash"), set("FLOOD_CONTROL", "false")];
+    let env = vec![set("GUESTS", "loopback"), set("LOCAL_CHANNELS", "#"), set("FLOOD_CONTROL", "false")];
     let quiet = GatewayOptions { log_filter: "warn".to_owned(), env, ..GatewayOptions::default() };
     let mut gateway = Gateway::start(&scratch, &sim.url(), &quiet).await?;
     let start = start_to_listening(&mut gateway).await?;
@@ -58,22 +60,32 @@ pub(super) async fn measure(options: &Options, report: &mut Report) -> Result<()
     idle(report, "wxgate", &address, || gateway.program()?.rss_bytes(), Aim::AtMost(64.0)).await?;
     fan_out(report, "wxgate", &address, Aim::AtMost(5.0)).await?;
 
-    let mut gateway = Arc::new(gateway);
+    for (kind, word) in [(Kind::Ngircd, "ngircd"), (Kind::Inspircd, "inspircd")] {
+        let done = tokio::time::timeout(OTHERS, other(options, report, kind, word)).await;
+        if let Err(why) = done.map_err(anyhow::Error::from).and_then(|done| done) {
+            report.fail(SECTION, &format!("{word}: {why:#}"));
+        }
+    }
+    gateway.stop().await?;
+    // Without the hall: each account is a network of its own, as most people have it.
+    let plain = GatewayOptions { name: "plain".to_owned(), env: Vec::new(), ..quiet };
+    let mut gateway = Arc::new(Gateway::start(&scratch, &sim.url(), &plain).await?);
     gateway.add_user(USER).await?;
     fleet::sign_in(&gateway, &sim, 0..ACCOUNTS, options.growth).await?;
     fleet::polling(&sim, ACCOUNTS, options.growth).await?;
     history(options, report, &gateway, &sim).await?;
     from_history(report, &gateway, &sim).await?;
     Arc::get_mut(&mut gateway).context("the gateway is in use")?.stop().await?;
-
-    for (kind, word) in [(Kind::Ngircd, "ngircd"), (Kind::Inspircd, "inspircd")] {
-        let scratch = Scratch::under(&options.dir, &format!("bench-{word}"))?;
-        let server = Ircd::start(&scratch, kind).await?;
-        let address = server.address.clone();
-        idle(report, word, &address, || server.rss_bytes(), Aim::None).await?;
-        fan_out(report, word, &address, Aim::None).await?;
-    }
     Ok(())
+}
+
+/// A server that others wrote, with the same clients.
+async fn other(options: &Options, report: &mut Report, kind: Kind, word: &str) -> Result<()> {
+    let scratch = Scratch::under(&options.dir, &format!("bench-{word}"))?;
+    let server = Ircd::start(&scratch, kind).await?;
+    let address = server.address.clone();
+    fan_out(report, word, &address, Aim::None).await?;
+    idle(report, word, &address, || server.rss_bytes(), Aim::None).await
 }
 
 /// From the start of the program to the first connection, with a database that exists.
@@ -126,8 +138,8 @@ async fn fan_out(report: &mut Report, who: &str, address: &str, aim: Aim) -> Res
     }
     let mouth = IrcClient::guest(address, "mouth", "#bench").await?;
     for mut client in joined {
+        client.drain().await?;
         listeners.spawn(async move {
-            client.drain().await?;
             let mut late = Vec::new();
             while late.len() < BEATS {
                 let line = client.expect_within(PATIENCE, "a beat", crate::irc::Line::is_said).await?;

@@ -268,9 +268,13 @@ impl Hall {
         }
     }
 
-    #[cfg(test)]
-    fn is_taken(&self, nick: &str) -> bool {
+    pub(super) fn is_taken(&self, nick: &str) -> bool {
         self.lock().by_nick.contains_key(&fold(nick))
+    }
+
+    /// As whom the user with this nick is logged in.
+    pub(super) fn account_of(&self, nick: &str) -> Option<String> {
+        self.lock().find(nick).and_then(|(_, user)| user.id.account.clone())
     }
 
     /// How many users and channels there are.

@@ -11,6 +11,7 @@ use super::commands::{Turn, Who};
 use super::hall::{Act, Floor, Identity};
 use super::history::Wanted;
 use super::inbound::Typed;
+use super::names;
 use super::registry::ClientId;
 use super::session::{Session, one_line};
 use crate::server::hall::talk_of;
@@ -32,6 +33,19 @@ impl Session {
             out.iter().for_each(|line| client.line(super::session::fitting(line)));
         }
         Some(result)
+    }
+
+    /// Another account of the same person has the nick among the users of the gateway: this one takes the next,
+    /// as it does where a contact has it. Of somebody else's nick the client is told, and chooses.
+    pub(super) fn step_aside(&mut self) {
+        let shared = Arc::clone(&self.shared);
+        let (Some(hall), Some(me)) = (&shared.hall, self.account_name()) else { return };
+        if hall.account_of(&self.nick).is_some_and(|owner| owner == me) {
+            let (roster, now) = (&self.roster, shared.clock.now());
+            let taken = |folded: &str| hall.is_taken(folded) || roster.by_nick(folded, now).is_some();
+            self.nick = names::free_name(&self.nick, names::NICK_BYTES, taken);
+            self.roster.reserve(&[&shared.config.service_nick, &self.nick]);
+        }
     }
 
     /// Takes its place among the others; false when somebody has the nick.

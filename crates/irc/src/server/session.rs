@@ -294,6 +294,7 @@ impl Session {
                 Some(_) => names::guest_user(&arrival.username),
                 None => names::own_user(&arrival.username, self.key.user.as_str()),
             };
+            self.step_aside();
             if !self.enter_hall() {
                 // A connection that is gone needs no answer.
                 let _ = arrival.taken.send(Err(Refusal::NickInUse));

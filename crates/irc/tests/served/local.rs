@@ -357,6 +357,28 @@ async fn guests_are_a_matter_of_configuration() {
 }
 
 #[tokio::test]
+async fn accounts_of_one_person_share_a_nick_by_number() {
+    let double = world();
+    double.add_account("ann", "secret", "wechat:play");
+    double.add_account("bob", "secret", "wechat:bobs");
+    let served = serve(double, open()).await;
+    let mut one = Client::login(&served, "one", "").await;
+    let mut two = Client::connect(served.address).await;
+    for line in ["PASS ann/play:secret", "NICK ann", "USER ann 0 * :Ann"] {
+        two.send(line).await;
+    }
+    let lines = two.until(" 221 ").await;
+    assert!(lines.iter().any(|line| line.starts_with(":wx.test 001 ann_2 ")), "{lines:#?}");
+    one.ask("PRIVMSG ann_2 :hello").await;
+    assert!(two.sync().await[0].ends_with(" PRIVMSG ann_2 :hello"));
+    let mut bob = Client::connect(served.address).await;
+    for line in ["PASS bob:secret", "NICK ann", "USER bob 0 * :Bob"] {
+        bob.send(line).await;
+    }
+    assert_eq!(bob.next().await.unwrap(), ":wx.test 433 * ann :Nickname is already in use");
+}
+
+#[tokio::test]
 async fn a_guest_sees_nothing_of_wechat() {
     let served = serve(world(), open()).await;
     let mut client = guest(&served, "eve", "").await;

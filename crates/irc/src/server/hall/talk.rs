@@ -169,12 +169,20 @@ impl Floor<'_> {
         let (me, client) = (self.act.me, self.act.client);
         let to_self = is_query && users.contains(&me);
         let others = users.iter().copied().filter(|user| *user != me);
+        // Clients that negotiated the same get the same bytes: a hundred of them cost one rendering.
+        let mut made: Vec<(Caps, Vec<String>)> = Vec::new();
         for user in others.chain([me]) {
             for seat in self.state.user(user).map(|user| &user.seats).into_iter().flatten() {
                 let is_own_query = user == me && is_query && !to_self;
-                if to_self || (seat.client != client && (!is_own_query || seat.caps.sees_own_lines())) {
-                    lines(seat.caps).iter().for_each(|line| super::push_line(&seat.queue, line));
+                if !to_self && (seat.client == client || (is_own_query && !seat.caps.sees_own_lines())) {
+                    continue;
                 }
+                let at = made.iter().position(|(caps, _)| *caps == seat.caps).unwrap_or_else(|| {
+                    made.push((seat.caps, lines(seat.caps)));
+                    made.len() - 1
+                });
+                let lines = made.get(at).map(|(_, lines)| lines.as_slice()).unwrap_or_default();
+                lines.iter().for_each(|line| super::push_line(&seat.queue, line));
             }
         }
         if self.act.caps.has(Caps::ECHO_MESSAGE) {
