@@ -5,7 +5,7 @@
 //! sealed, and so do the secret files; the seal key itself is inside only when somebody asks for that.
 
 pub(crate) mod restore;
-mod tar;
+pub(crate) mod tar;
 #[cfg(test)]
 mod tests;
 pub(crate) mod write;

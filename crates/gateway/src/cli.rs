@@ -6,6 +6,7 @@ mod chat;
 mod client;
 mod configuration;
 mod doctor;
+mod key;
 mod link;
 mod matrix;
 mod print;
@@ -84,6 +85,9 @@ enum Command {
     Backup(backup::Options),
     /// Put a backup into an empty data directory
     Restore(restore::Options),
+    /// The key that seals stored secrets
+    #[command(subcommand)]
+    Key(key::Command),
     /// Look for what is wrong, and say what to do
     Doctor,
     /// Print a completion script for a shell
@@ -110,6 +114,7 @@ pub(crate) fn execute(cli: Cli) -> Result<(), Failure> {
         Command::Config(command) => configuration::run(&globals, &command),
         Command::Backup(options) => in_place(backup::run(&globals, options)),
         Command::Restore(options) => restore::run(&globals, &options),
+        Command::Key(command) => in_place(key::run(&globals, command)),
         Command::Doctor => in_place(doctor::run(&globals)),
         Command::Completions { shell } => {
             let mut script = Vec::new();

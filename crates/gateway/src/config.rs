@@ -23,8 +23,8 @@ pub(crate) use check::secret_fault;
 pub(crate) use problem::{Origin, Problem};
 pub(crate) use reference::{page, reference};
 pub(crate) use sections::{
-    AppserviceSection, Encryption, GuestsChoice, IrcNetworkEntry, LocalChannelsChoice, LogFormat, Previews,
-    Profile, Settings, set,
+    AppserviceSection, Encryption, GuestsChoice, IrcNetworkEntry, LocalChannelsChoice, LogFormat,
+    MediaSection, Previews, Profile, Settings, set,
 };
 pub(crate) use show::{ShownKey, shown};
 pub(crate) use value::parse_network;

@@ -10,6 +10,7 @@ mod cli;
 mod clock;
 mod config;
 mod demo;
+mod export;
 mod failure;
 mod metrics;
 mod qr;

@@ -4,6 +4,7 @@ pub(crate) mod api;
 mod backup_api;
 pub(crate) mod board;
 mod identity;
+mod key_api;
 mod link_api;
 pub(crate) mod links;
 pub(crate) mod media;

@@ -17,11 +17,11 @@ use wechat_proto::Profile as WechatProfile;
 use wxgate_bridge::{AdapterFactory, Bridge, BridgeConfig};
 use wxgate_contract::{Adapter, Clock, Control, Health, MediaVault, NetworkId, Stop, StopHandle};
 use wxgate_irc::{Filehost, Guests, IrcServerAdapter, IrcServerConfig, Listening, LocalChannels};
-use wxgate_store::{AccountRow, SealKey, Store, StoreConfig, StoreError};
+use wxgate_store::{AccountRow, Keep, Pruned, SealKey, Store, StoreConfig, StoreError};
 use wxgate_wechat::{Ways, WechatAdapter, WechatConfig};
 
 use crate::clock;
-use crate::config::{GuestsChoice, LocalChannelsChoice, Profile, Settings, parse_network, set};
+use crate::config::{GuestsChoice, LocalChannelsChoice, MediaSection, Profile, Settings, parse_network, set};
 use crate::failure::Failure;
 use crate::metrics::Counters;
 use crate::web::board::{self, sessions::Sessions};
@@ -174,7 +174,7 @@ fn serve_all(
     tasks.spawn(serve::serve(web_listener, web::public(Arc::clone(parts)), parts.stop.clone()));
     tasks.spawn(serve::serve(socket, web::control(Arc::clone(parts)), parts.stop.clone()));
     tasks.spawn(give_back(parts.stop.clone()));
-    tasks.spawn(clean(Arc::clone(parts), settings.media.keep_days, settings.media.max_store_bytes));
+    tasks.spawn(clean(Arc::clone(parts), settings.media.clone(), settings.history.keep()));
     tasks
 }
 
@@ -199,7 +199,7 @@ async fn give_back(stop: Stop) {
 }
 
 /// Removes what is too old or too much, now and then.
-async fn clean(parts: Arc<Parts>, keep_days: u32, max_store_bytes: u64) {
+async fn clean(parts: Arc<Parts>, media: MediaSection, keep: Keep) {
     while !parts.stop.is_stopping() {
         tokio::select! {
             () = parts.stop.stopping() => return,
@@ -207,13 +207,15 @@ async fn clean(parts: Arc<Parts>, keep_days: u32, max_store_bytes: u64) {
         }
         let store = parts.bridge.store();
         for (what, done) in [
-            ("media", store.prune_media(keep_days, max_store_bytes).await),
+            ("media", store.prune_media(media.keep_days, media.max_store_bytes).await),
             ("deliveries", store.prune().await),
+            ("history", clean_history(&parts, keep).await),
         ] {
             match done {
                 Ok(gone) => tracing::info!(
                     what,
                     deliveries = gone.deliveries,
+                    messages = gone.messages,
                     media = gone.media,
                     freed_bytes = gone.freed_bytes,
                     "cleaned up"
@@ -222,6 +224,21 @@ async fn clean(parts: Arc<Parts>, keep_days: u32, max_store_bytes: u64) {
             }
         }
     }
+}
+
+async fn clean_history(parts: &Parts, keep: Keep) -> Result<Pruned, StoreError> {
+    let mut all = Pruned::default();
+    if keep == Keep::default() {
+        return Ok(all);
+    }
+    let store = parts.bridge.store();
+    for row in store.accounts().await? {
+        if parts.stop.is_stopping() {
+            break;
+        }
+        all.messages += store.prune_history(&row.network, keep).await?.messages;
+    }
+    Ok(all)
 }
 
 pub(crate) async fn open_store(settings: &Settings) -> Result<Store, Failure> {

@@ -1,17 +1,13 @@
-//! Accounts of this instance, and their removal without holding anybody else up.
+//! Accounts of this instance.
 
-use sqlx::AnyConnection;
 use sqlx::any::AnyRow;
 use wxgate_contract::{NetworkId, UserName};
 
 use crate::error::StoreError;
 use crate::limits;
 use crate::report::{AccountChange, AccountRow};
-use crate::sql::{self, Columns, Many, Value, row};
+use crate::sql::{self, Columns, row};
 use crate::store::Store;
-
-/// Rows that one step of a removal deletes; other writers get their turn in between.
-const STEP_ROWS: i64 = 1000;
 
 impl Store {
     /// Adds an account for a person of this instance.
@@ -98,68 +94,6 @@ impl Store {
             .await
     }
 
-    /// Forgets an account and everything of it, in many small transactions. After a crash in
-    /// between, call it again (`leaving_accounts` tells which).
-    ///
-    /// # Errors
-    /// `Unavailable` when the database failed; what was not deleted yet is still marked.
-    pub async fn remove_account(&self, network: &NetworkId) -> Result<(), StoreError> {
-        const DOING: &str = "removing an account";
-        let Some(number) = self.find(network).await? else { return Ok(()) };
-        self.writer()?
-            .transaction(DOING, move |tx| {
-                Box::pin(async move {
-                    // From here on nobody sees the account, and nothing reaches its chats by a link.
-                    let text = "UPDATE account SET is_leaving = 1 WHERE network = $1";
-                    sql::run(tx, DOING, text, row![number]).await?;
-                    let text = "DELETE FROM link_member WHERE network = $1";
-                    sql::run(tx, DOING, text, row![number]).await?;
-                    crate::links::drop_lonely(tx).await
-                })
-            })
-            .await?;
-        let writer = self.writer()?;
-        loop {
-            let posts = writer.transaction(DOING, move |tx| Box::pin(remove_posts(tx, number)));
-            if posts.await? == 0 {
-                break;
-            }
-        }
-        // What networks were still to show of it: their lanes begin with its name, and the sign
-        // after the slash ends the range.
-        let lanes = (format!("{network}/"), format!("{network}0"));
-        loop {
-            let (from, to) = lanes.clone();
-            let step = writer.transaction(DOING, move |tx| {
-                let values = row![from, to, number, STEP_ROWS];
-                Box::pin(async move { sql::run(tx, DOING, MIRRORED, values).await })
-            });
-            if step.await? == 0 {
-                break;
-            }
-        }
-        for text in REMOVALS {
-            loop {
-                let step = writer.transaction(DOING, move |tx| {
-                    Box::pin(async move { sql::run(tx, DOING, text, row![number, STEP_ROWS]).await })
-                });
-                if step.await? == 0 {
-                    break;
-                }
-            }
-        }
-        self.writer()?
-            .transaction(DOING, move |tx| {
-                Box::pin(async move {
-                    sql::run(tx, DOING, "DELETE FROM mirror WHERE account = $1", row![number]).await?;
-                    sql::run(tx, DOING, "DELETE FROM account WHERE network = $1", row![number])
-                        .await
-                        .map(|_| ())
-                })
-            })
-            .await
-    }
-
     /// Accounts whose removal was begun and not finished.
     ///
     /// # Errors
@@ -171,47 +105,6 @@ impl Store {
         let rows = sql::fetch(&mut conn, DOING, text, []).await?;
         rows.iter().map(|row| Ok(NetworkId::new(row.at::<String>(0)?))).collect()
     }
-}
-
-const MIRRORED: &str = "DELETE FROM delivery WHERE id IN (SELECT id FROM delivery WHERE closed_ms IS NULL \
-     AND chat >= $1 AND chat < $2 AND network IN (SELECT face FROM mirror WHERE account = $3) LIMIT $4)";
-
-/// Everything but posts that has the number of the network; each deletes at most `$2` rows.
-const REMOVALS: [&str; 8] = [
-    "DELETE FROM delivery WHERE id IN (SELECT id FROM delivery WHERE network = $1 AND closed_ms IS NULL LIMIT $2)",
-    "DELETE FROM delivery WHERE id IN (SELECT id FROM delivery WHERE network = $1 AND closed_ms IS NOT NULL LIMIT $2)",
-    "DELETE FROM remote_id WHERE network = $1 AND remote_id IN \
-     (SELECT remote_id FROM remote_id WHERE network = $1 LIMIT $2)",
-    "DELETE FROM note WHERE network = $1 AND key IN (SELECT key FROM note WHERE network = $1 LIMIT $2)",
-    "DELETE FROM chat WHERE network = $1 AND chat IN (SELECT chat FROM chat WHERE network = $1 LIMIT $2)",
-    "DELETE FROM person WHERE network = $1 AND person IN (SELECT person FROM person WHERE network = $1 LIMIT $2)",
-    "DELETE FROM media WHERE id IN (SELECT id FROM media WHERE network = $1 LIMIT $2)",
-    "DELETE FROM relayed WHERE network = $1 AND shown_seq IN \
-     (SELECT shown_seq FROM relayed WHERE network = $1 LIMIT $2)",
-];
-
-/// Posts go with the ids that other networks gave them.
-async fn remove_posts(tx: &mut AnyConnection, number: i64) -> Result<u64, StoreError> {
-    const DOING: &str = "removing posts";
-    const SHOWN: &str = "SELECT id FROM post WHERE network = $1 AND shown_seq IS NOT NULL LIMIT $2";
-    const UNSHOWN: &str = "SELECT id FROM post WHERE network = $1 AND shown_seq IS NULL LIMIT $2";
-    let mut rows = sql::fetch(tx, DOING, SHOWN, row![number, STEP_ROWS]).await?;
-    if rows.is_empty() {
-        rows = sql::fetch(tx, DOING, UNSHOWN, row![number, STEP_ROWS]).await?;
-    }
-    let mut ids = Many::new("DELETE FROM remote_id WHERE post IN (VALUES ", ")");
-    let mut relayed = Many::new("DELETE FROM relayed WHERE post IN (VALUES ", ")");
-    let mut posts = Many::new("DELETE FROM post WHERE id IN (VALUES ", ")");
-    for row in &rows {
-        let id: i64 = row.at(0)?;
-        ids.push([Value::Int(id)]);
-        relayed.push([Value::Int(id)]);
-        posts.push([Value::Int(id)]);
-    }
-    ids.run(tx, DOING).await?;
-    relayed.run(tx, DOING).await?;
-    posts.run(tx, DOING).await?;
-    Ok(u64::try_from(rows.len()).unwrap_or(u64::MAX))
 }
 
 fn account(row: &AnyRow) -> Result<AccountRow, StoreError> {

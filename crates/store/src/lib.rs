@@ -13,6 +13,7 @@ mod doors;
 mod engine;
 mod error;
 mod faces;
+mod history_prune;
 mod landmark;
 mod lanes;
 mod limits;
@@ -24,7 +25,9 @@ mod notes;
 mod prepare;
 mod prune;
 mod relayed;
+mod removal;
 mod report;
+mod reseal;
 mod rows;
 mod seal;
 mod snapshot;
@@ -36,10 +39,11 @@ mod users;
 mod writer;
 
 pub use error::StoreError;
+pub use history_prune::Keep;
 pub use media::LinkMedia;
 pub use report::{
     AccountChange, AccountRow, CommitReport, FailedDelivery, KnownPost, LaneStats, Link, LinkId, Pruned,
-    Route, RouteInput, SettleReport, UserRow,
+    Replaced, Route, RouteInput, SettleReport, UserRow,
 };
 pub use seal::SealKey;
 pub use snapshot::{Snapshot, SnapshotFile};

@@ -41,6 +41,11 @@ pub(crate) fn rows(limit: usize) -> i64 {
     i64::try_from(limit).unwrap_or(i64::MAX)
 }
 
+/// A count as the engines take it.
+pub(crate) fn count(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
 pub(crate) fn check_batch(batch: &Batch) -> Result<(), StoreError> {
     let rows =
         batch.posts.len() + batch.chats.len() + batch.people.len() + batch.notes.len() + batch.media.len();

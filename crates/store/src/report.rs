@@ -165,6 +165,8 @@ pub struct Link {
 /// What a clean-up removed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Pruned {
+    /// Messages that were forgotten.
+    pub messages: u64,
     /// Settled deliveries that were forgotten.
     pub deliveries: u64,
     /// Attachments that were forgotten.
@@ -173,4 +175,13 @@ pub struct Pruned {
     pub files: u64,
     /// Their bytes.
     pub freed_bytes: u64,
+}
+
+/// What became of the secrets when the seal key was replaced.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Replaced {
+    /// Secrets that have the new key now.
+    pub resealed: u64,
+    /// Secrets that no key opens; they are left as they are.
+    pub unreadable: u64,
 }

@@ -3,8 +3,8 @@
 use std::fs;
 use std::io::{self, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
-use std::path::Path;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -13,9 +13,21 @@ use ring::rand::{SecureRandom, SystemRandom};
 
 use crate::error::{Doing, StoreError};
 
-/// The key that seals secret notes and media sources.
+/// Keys that one key file may hold: the present one, and the one before while it is being replaced.
+const MAX_KEYS: usize = 2;
+
+/// The key that seals secret notes and media sources; while it is being replaced, also the one before it.
+/// Clones are one key: all see the replacement.
 #[derive(Clone)]
-pub struct SealKey(Arc<LessSafeKey>);
+pub struct SealKey(Arc<Ring>);
+
+struct Ring {
+    /// The present one first. A lock, because whoever seals has a clone of its own; held for a copy of the list.
+    keys: RwLock<Vec<Arc<LessSafeKey>>>,
+    /// Read from a seal to the commit of what was sealed, and written once to know that nothing that was
+    /// sealed with an older key is still on its way.
+    on_the_way: tokio::sync::RwLock<()>,
+}
 
 impl std::fmt::Debug for SealKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -26,13 +38,59 @@ impl std::fmt::Debug for SealKey {
 impl SealKey {
     /// A key from its 32 bytes.
     pub fn from_bytes(bytes: &[u8; 32]) -> Result<Self, StoreError> {
-        let key = UnboundKey::new(&CHACHA20_POLY1305, bytes)
-            .map_err(|_| StoreError::invalid("a seal key has 32 bytes"))?;
-        Ok(Self(Arc::new(LessSafeKey::new(key))))
+        Ok(Self::of(vec![bare(bytes)?]))
     }
 
-    /// Reads the key file, or makes one (mode 0600) when there is none. A file that others may
-    /// read is refused: whoever reads it can open every stored session.
+    fn of(keys: Vec<Arc<LessSafeKey>>) -> Self {
+        Self(Arc::new(Ring { keys: RwLock::new(keys), on_the_way: tokio::sync::RwLock::default() }))
+    }
+
+    fn keys(&self) -> Vec<Arc<LessSafeKey>> {
+        self.0.keys.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn set_keys(&self, keys: Vec<Arc<LessSafeKey>>) {
+        *self.0.keys.write().unwrap_or_else(PoisonError::into_inner) = keys;
+    }
+
+    /// Held by whoever seals, until the sealed thing is committed.
+    pub(crate) async fn sealing(&self) -> tokio::sync::RwLockReadGuard<'_, ()> {
+        self.0.on_the_way.read().await
+    }
+
+    /// Puts a new key before the present one, in the file and then here, and waits until nothing that was
+    /// sealed without it is on its way. Goes on with what an interrupted replacement has begun.
+    pub(crate) async fn begin_replacing(&self, path: &Path) -> Result<(), StoreError> {
+        let mut lines = lines_of(path, open_file(path)?)?;
+        let probe = self.seal(&Place::File { name: "" }, b"")?;
+        let present = lines.first().map(bare).transpose()?;
+        if present.and_then(|present| opened(&present, &Place::File { name: "" }, &probe)).is_none() {
+            return Err(StoreError::invalid(format!(
+                "the seal key file {} holds another key than the one in use",
+                path.display()
+            )));
+        }
+        if lines.len() < MAX_KEYS {
+            let mut bytes = [0_u8; 32];
+            random(&mut bytes)?;
+            lines.insert(0, bytes);
+            write_file(path, &lines)?;
+        }
+        self.set_keys(lines.iter().map(bare).collect::<Result<_, _>>()?);
+        drop(self.0.on_the_way.write().await);
+        Ok(())
+    }
+
+    /// Forgets the keys before the present one, in the file and then here.
+    pub(crate) fn end_replacing(&self, path: &Path) -> Result<(), StoreError> {
+        let mut lines = lines_of(path, open_file(path)?)?;
+        lines.truncate(1);
+        write_file(path, &lines)?;
+        self.set_keys(lines.iter().map(bare).collect::<Result<_, _>>()?);
+        Ok(())
+    }
+
+    /// Reads the key file, or makes one (mode 0600) when there is none.
     pub fn load_or_create(path: &Path) -> Result<Self, StoreError> {
         match fs::File::open(path) {
             Ok(file) => Self::load(path, file),
@@ -42,23 +100,8 @@ impl SealKey {
     }
 
     fn load(path: &Path, file: fs::File) -> Result<Self, StoreError> {
-        let mode = file.metadata().doing("reading the seal key file")?.permissions().mode();
-        if mode & 0o077 != 0 {
-            let path = path.display();
-            return Err(StoreError::invalid(format!(
-                "the seal key file {path} can be read by others (mode {:03o}); run chmod 600 on it",
-                mode & 0o777
-            )));
-        }
-        let text = io::read_to_string(io::Read::take(file, 4096)).doing("reading the seal key file")?;
-        let bytes = STANDARD.decode(text.trim()).ok().and_then(|bytes| <[u8; 32]>::try_from(bytes).ok());
-        let Some(bytes) = bytes else {
-            return Err(StoreError::invalid(format!(
-                "the seal key file {} does not hold 32 bytes in base64",
-                path.display()
-            )));
-        };
-        Self::from_bytes(&bytes)
+        let lines = lines_of(path, file)?;
+        Ok(Self::of(lines.iter().map(bare).collect::<Result<_, _>>()?))
     }
 
     fn create(path: &Path) -> Result<Self, StoreError> {
@@ -70,24 +113,13 @@ impl SealKey {
         }
         // Written aside and linked into place: a crash leaves no half key, and of two processes
         // that start at once one wins and the other reads the winner's key.
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let aside = path.with_file_name(format!(".{name}.{}", std::process::id()));
-        let mut file = fs::OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(&aside)
-            .doing(DOING)?;
-        let written = file
-            .write_all(format!("{}\n", STANDARD.encode(bytes)).as_bytes())
-            .and_then(|()| file.sync_all())
-            .and_then(|()| match fs::hard_link(&aside, path) {
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-                other => other,
-            });
+        let aside = write_aside(path, &[bytes]).doing(DOING)?;
+        let placed = match fs::hard_link(&aside, path) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+            other => other,
+        };
         let _ = fs::remove_file(&aside);
-        written.doing(DOING)?;
+        placed.and_then(|()| sync_dir(path)).doing(DOING)?;
         Self::load(path, fs::File::open(path).doing(DOING)?)
     }
 
@@ -96,7 +128,9 @@ impl SealKey {
         let mut nonce = [0_u8; NONCE_LEN];
         random(&mut nonce)?;
         let mut sealed = plain.to_vec();
-        self.0
+        let keys = self.keys();
+        let newest = keys.first().ok_or_else(|| StoreError::invalid("there is no seal key"))?;
+        newest
             .seal_in_place_append_tag(
                 Nonce::assume_unique_for_key(nonce),
                 Aad::from(place.bytes()),
@@ -109,12 +143,100 @@ impl SealKey {
 
     /// Opens what was sealed for this place; `None` when it was not, or with another key.
     pub(crate) fn open(&self, place: &Place<'_>, sealed: &[u8]) -> Option<Vec<u8>> {
-        let (nonce, rest) = sealed.split_at_checked(NONCE_LEN)?;
-        let mut bytes = rest.to_vec();
-        let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;
-        let length = self.0.open_in_place(nonce, Aad::from(place.bytes()), &mut bytes).ok()?.len();
-        bytes.truncate(length);
-        Some(bytes)
+        self.keys().iter().find_map(|key| opened(key, place, sealed))
+    }
+
+    /// The same secret under the present key; `None` when it is already.
+    pub(crate) fn reseal(&self, place: &Place<'_>, sealed: &[u8]) -> Result<Resealed, StoreError> {
+        let keys = self.keys();
+        if keys.first().is_some_and(|newest| opened(newest, place, sealed).is_some()) {
+            return Ok(Resealed::Is);
+        }
+        match keys.iter().skip(1).find_map(|key| opened(key, place, sealed)) {
+            Some(plain) => Ok(Resealed::Now(self.seal(place, &plain)?)),
+            None => Ok(Resealed::Never),
+        }
+    }
+}
+
+/// What became of a sealed thing under a new key.
+pub(crate) enum Resealed {
+    /// It has the present key.
+    Is,
+    /// It has the present key now.
+    Now(Vec<u8>),
+    /// No key opens it.
+    Never,
+}
+
+fn bare(bytes: &[u8; 32]) -> Result<Arc<LessSafeKey>, StoreError> {
+    let key = UnboundKey::new(&CHACHA20_POLY1305, bytes)
+        .map_err(|_| StoreError::invalid("a seal key has 32 bytes"))?;
+    Ok(Arc::new(LessSafeKey::new(key)))
+}
+
+fn opened(key: &LessSafeKey, place: &Place<'_>, sealed: &[u8]) -> Option<Vec<u8>> {
+    let (nonce, rest) = sealed.split_at_checked(NONCE_LEN)?;
+    let mut bytes = rest.to_vec();
+    let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;
+    let length = key.open_in_place(nonce, Aad::from(place.bytes()), &mut bytes).ok()?.len();
+    bytes.truncate(length);
+    Some(bytes)
+}
+
+fn open_file(path: &Path) -> Result<fs::File, StoreError> {
+    fs::File::open(path).doing("reading the seal key file")
+}
+
+/// The keys in a file, one a line, the present one first. A file that others may read is refused: whoever
+/// reads it can open every stored session.
+fn lines_of(path: &Path, file: fs::File) -> Result<Vec<[u8; 32]>, StoreError> {
+    let mode = file.metadata().doing("reading the seal key file")?.permissions().mode();
+    if mode & 0o077 != 0 {
+        let path = path.display();
+        return Err(StoreError::invalid(format!(
+            "the seal key file {path} can be read by others (mode {:03o}); run chmod 600 on it",
+            mode & 0o777
+        )));
+    }
+    let text = io::read_to_string(io::Read::take(file, 4096)).doing("reading the seal key file")?;
+    let key = |line: &str| STANDARD.decode(line).ok().and_then(|bytes| <[u8; 32]>::try_from(bytes).ok());
+    let lines: Option<Vec<[u8; 32]>> = text.split_whitespace().map(key).collect();
+    match lines {
+        Some(lines) if (1..=MAX_KEYS).contains(&lines.len()) => Ok(lines),
+        _ => Err(StoreError::invalid(format!(
+            "the seal key file {} does not hold 32 bytes in base64",
+            path.display()
+        ))),
+    }
+}
+
+/// Replaces a file of keys whole or not at all.
+fn write_file(path: &Path, lines: &[[u8; 32]]) -> Result<(), StoreError> {
+    const DOING: &str = "writing the seal key file";
+    let aside = write_aside(path, lines).doing(DOING)?;
+    let placed = fs::rename(&aside, path).and_then(|()| sync_dir(path));
+    if placed.is_err() {
+        let _ = fs::remove_file(&aside);
+    }
+    placed.doing(DOING)
+}
+
+/// A file of keys (mode 0600) beside its place; a crash leaves no half key there.
+fn write_aside(path: &Path, lines: &[[u8; 32]]) -> io::Result<PathBuf> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let aside = path.with_file_name(format!(".{name}.{}", std::process::id()));
+    let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&aside)?;
+    let text: String = lines.iter().map(|bytes| format!("{}\n", STANDARD.encode(bytes))).collect();
+    file.write_all(text.as_bytes())?;
+    file.sync_all()?;
+    Ok(aside)
+}
+
+fn sync_dir(path: &Path) -> io::Result<()> {
+    match path.parent().filter(|dir| !dir.as_os_str().is_empty()) {
+        Some(dir) => fs::File::open(dir)?.sync_all(),
+        None => Ok(()),
     }
 }
 

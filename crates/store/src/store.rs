@@ -51,6 +51,8 @@ pub(crate) struct Inner {
     /// (and the other way round). A lock, because the two sides are calls of different tasks that
     /// share only the file system; it is held for a rename and one commit.
     pub(crate) media_gate: tokio::sync::Mutex<()>,
+    /// One at a time replaces the seal key.
+    pub(crate) replacing: tokio::sync::Mutex<()>,
 }
 
 impl std::fmt::Debug for Store {
@@ -109,6 +111,7 @@ impl Store {
             data_dir: config.data_dir,
             max_media_bytes: config.max_media_bytes,
             media_gate: tokio::sync::Mutex::new(()),
+            replacing: tokio::sync::Mutex::new(()),
         }));
         Ok(store)
     }
@@ -172,6 +175,8 @@ impl Store {
                 self.number(name).await?;
             }
         }
+        // Until it is committed: what replaces the key has to find it.
+        let _sealing = self.0.key.sealing().await;
         let ready = prepare::prepare(network, batch, &self.0.names, &self.0.key)?;
         self.writer()?.ask(|answer| Request::Commit(Box::new(CommitRequest { ready, route, answer }))).await
     }

@@ -4,6 +4,7 @@
 mod backup;
 mod bad_answers;
 mod bad_lines;
+mod data;
 mod disk_faults;
 mod environment;
 mod first_path;

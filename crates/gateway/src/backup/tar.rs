@@ -4,9 +4,9 @@
 //! writes them (GNU tar manual, "Extending the ustar format": base-256 numbers).
 
 /// Everything in an archive is a multiple of this.
-pub(super) const BLOCK: usize = 512;
+pub(crate) const BLOCK: usize = 512;
 /// An archive ends with two empty blocks.
-pub(super) const END: [u8; 2 * BLOCK] = [0; 2 * BLOCK];
+pub(crate) const END: [u8; 2 * BLOCK] = [0; 2 * BLOCK];
 /// The longest name without a prefix field.
 const NAME_BYTES: usize = 100;
 /// The longest length in eleven octal digits.
@@ -14,18 +14,18 @@ const OCTAL_MAX: u64 = 0o777_7777_7777;
 
 /// One file.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Header {
-    pub(super) name: String,
-    pub(super) size_bytes: u64,
+pub(crate) struct Header {
+    pub(crate) name: String,
+    pub(crate) size_bytes: u64,
 }
 
 impl Header {
-    pub(super) fn new(name: impl Into<String>, size_bytes: u64) -> Self {
+    pub(crate) fn new(name: impl Into<String>, size_bytes: u64) -> Self {
         Self { name: name.into(), size_bytes }
     }
 
     /// The block in front of the file. Names are ours and short.
-    pub(super) fn block(&self, mtime_s: u64) -> [u8; BLOCK] {
+    pub(crate) fn block(&self, mtime_s: u64) -> [u8; BLOCK] {
         let mut block = [0; BLOCK];
         let mut put = |at: usize, bytes: &[u8]| {
             block.iter_mut().skip(at).zip(bytes).for_each(|(to, from)| *to = *from);
@@ -51,7 +51,7 @@ impl Header {
     }
 
     /// Reads such a block; `None` for the empty block that ends an archive.
-    pub(super) fn read(block: &[u8; BLOCK]) -> Result<Option<Self>, String> {
+    pub(crate) fn read(block: &[u8; BLOCK]) -> Result<Option<Self>, String> {
         if block.iter().all(|byte| *byte == 0) {
             return Ok(None);
         }
@@ -79,7 +79,7 @@ impl Header {
 }
 
 /// What fills the last block of a file.
-pub(super) fn padding(size_bytes: u64) -> usize {
+pub(crate) fn padding(size_bytes: u64) -> usize {
     let rest = usize::try_from(size_bytes % BLOCK as u64).unwrap_or(0);
     if rest == 0 { 0 } else { BLOCK - rest }
 }

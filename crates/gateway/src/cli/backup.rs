@@ -28,7 +28,7 @@ pub(super) struct Options {
 
 pub(super) async fn run(globals: &Globals, options: Options) -> Result<(), Failure> {
     let settings = globals.load()?.settings;
-    let mut output = Output::create(&options.file)?;
+    let mut output = Output::create(&options.file, "Backup")?;
     if answers(&settings.socket()).await {
         let path = format!("/api/v1/backup?with_key={}", options.with_key);
         let mut download = Client::new(globals)?.download(Method::POST, &path).await?;
@@ -71,17 +71,19 @@ pub(super) async fn run(globals: &Globals, options: Options) -> Result<(), Failu
 }
 
 /// The file, under another name until it is whole.
-struct Output {
+pub(super) struct Output {
     path: PathBuf,
     aside: PathBuf,
     file: File,
     written: u64,
-    all_bytes: u64,
+    /// When it is known.
+    all_bytes: Option<u64>,
+    what: &'static str,
     progress: Progress,
 }
 
 impl Output {
-    fn create(path: &Path) -> Result<Self, Failure> {
+    pub(super) fn create(path: &Path, what: &'static str) -> Result<Self, Failure> {
         if path.exists() {
             let path = path.display();
             return Err(Failure::asked(format!("{path} exists already; name another file, or remove it")));
@@ -98,26 +100,28 @@ impl Output {
             opened => opened,
         };
         let file = file.map_err(|e| failed(&aside, &e))?;
-        let progress = Progress::new("Backup", 0);
-        Ok(Self { path: path.to_owned(), aside, file, written: 0, all_bytes: 0, progress })
+        let progress = Progress::new(what, 0);
+        Ok(Self { path: path.to_owned(), aside, file, written: 0, all_bytes: None, what, progress })
     }
 
     fn expect(&mut self, all_bytes: u64) {
-        self.all_bytes = all_bytes;
-        self.progress = Progress::new("Backup", all_bytes);
+        self.all_bytes = Some(all_bytes);
+        self.progress = Progress::new(self.what, all_bytes);
     }
 
-    fn write(&mut self, piece: &[u8]) -> Result<(), Failure> {
+    pub(super) fn write(&mut self, piece: &[u8]) -> Result<(), Failure> {
         self.file.write_all(piece).map_err(|e| failed(&self.aside, &e))?;
         self.written += piece.len() as u64;
-        self.progress.at(self.written);
+        if self.all_bytes.is_some() {
+            self.progress.at(self.written);
+        }
         Ok(())
     }
 
     /// On disk, whole, under its name.
-    fn finish(self) -> Result<u64, Failure> {
-        if self.written != self.all_bytes {
-            let (written, all) = (self.written, self.all_bytes);
+    pub(super) fn finish(self) -> Result<u64, Failure> {
+        if let Some(all) = self.all_bytes.filter(|all| *all != self.written) {
+            let written = self.written;
             return Err(Failure::asked(format!("the backup broke off: {written} of {all} bytes came")));
         }
         let moved = self.file.sync_all().and_then(|()| fs::rename(&self.aside, &self.path));

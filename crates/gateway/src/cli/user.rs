@@ -1,6 +1,7 @@
 //! `wxgate user …`
 
 use std::io::Read;
+use std::path::{Path, PathBuf};
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -9,6 +10,7 @@ use hyper::Method;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::backup::Output;
 use super::client::{Client, segment};
 use super::{Globals, print};
 use crate::clock;
@@ -39,10 +41,20 @@ pub(super) enum Command {
         /// Their Matrix id, as @name:domain
         id: String,
     },
+    /// Write everything of a person into one file: chats, contacts, messages, attachments
+    Export {
+        /// Whose
+        name: String,
+        /// The file to write (a tar archive, mode 0600); it must not exist
+        file: PathBuf,
+    },
     /// Remove a person who has no accounts any more
     Remove {
         /// Who
         name: String,
+        /// Remove their accounts first, with all that was said in them, for good
+        #[arg(long)]
+        everything: bool,
     },
     /// Make a token that works like the person's password, and print it this once; replaces the last one
     Token {
@@ -102,8 +114,9 @@ pub(super) async fn run(globals: &Globals, command: Command) -> Result<(), Failu
             let _: Value = client.call(Method::PUT, &path, Some(json!({ "matrix": id }))).await?;
             done(globals, &format!("{name} is {id} on Matrix."));
         }
-        Command::Remove { name } => {
-            let path = format!("/api/v1/users/{}", segment(&name));
+        Command::Export { name, file } => export(globals, &client, &name, &file).await?,
+        Command::Remove { name, everything } => {
+            let path = format!("/api/v1/users/{}?everything={everything}", segment(&name));
             let _: Value = client.call(Method::DELETE, &path, None).await?;
             done(globals, &format!("{name} was removed."));
         }
@@ -119,6 +132,22 @@ pub(super) async fn run(globals: &Globals, command: Command) -> Result<(), Failu
                 )),
             }
         }
+    }
+    Ok(())
+}
+
+async fn export(globals: &Globals, client: &Client, name: &str, file: &Path) -> Result<(), Failure> {
+    let mut output = Output::create(file, "Export")?;
+    let path = format!("/api/v1/users/{}/export", segment(name));
+    let mut download = client.download(Method::GET, &path).await?;
+    while let Some(piece) = download.next().await? {
+        output.write(&piece)?;
+    }
+    let size_bytes = output.finish()?;
+    if globals.json {
+        print::json(&json!({ "file": file, "bytes": size_bytes }));
+    } else {
+        print::out(&format!("{} holds everything of {name} ({size_bytes} bytes).", file.display()));
     }
     Ok(())
 }

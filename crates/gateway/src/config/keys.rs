@@ -155,6 +155,25 @@ pub(crate) const SECTIONS: &[Section] = &[
         ],
     },
     Section {
+        path: "history",
+        is_list: false,
+        doc: "How much of what was said is kept. What is still to be delivered somewhere is never forgotten.",
+        keys: &[
+            key(
+                "keep_days",
+                Kind::Number { min: 0, max: 36_500 },
+                "0",
+                "Messages that are older are forgotten. 0: they are kept for ever.",
+            ),
+            key(
+                "max_messages_per_account",
+                Kind::Number { min: 0, max: MOST_BYTES },
+                "0",
+                "Beyond so many messages of an account the oldest are forgotten. 0: all are kept.",
+            ),
+        ],
+    },
+    Section {
         path: "limits",
         is_list: false,
         doc: "Limits that protect people and the service.",

@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::Deserialize;
+use wxgate_store::Keep;
 
 /// Everything.
 #[derive(Clone, Debug, Deserialize)]
@@ -16,6 +18,7 @@ pub(crate) struct Settings {
     pub(crate) matrix: MatrixSections,
     pub(crate) web: WebSection,
     pub(crate) media: MediaSection,
+    pub(crate) history: HistorySection,
     pub(crate) limits: LimitsSection,
     pub(crate) log: LogSection,
 }
@@ -210,6 +213,23 @@ pub(crate) struct MediaSection {
     pub(crate) keep_days: u32,
     pub(crate) max_store_bytes: u64,
     pub(crate) link_ttl_hours: u32,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+pub(crate) struct HistorySection {
+    pub(crate) keep_days: u32,
+    pub(crate) max_messages_per_account: u64,
+}
+
+impl HistorySection {
+    /// What is kept; 0 is everything.
+    pub(crate) fn keep(self) -> Keep {
+        let days = u64::from(self.keep_days);
+        Keep {
+            age: (days > 0).then(|| Duration::from_secs(days * 86_400)),
+            messages: Some(self.max_messages_per_account).filter(|most| *most > 0),
+        }
+    }
 }
 
 #[derive(Clone, Debug, Deserialize)]

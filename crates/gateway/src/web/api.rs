@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::{DefaultBodyLimit, Path, State};
+use axum::extract::{DefaultBodyLimit, Path, Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post, put};
@@ -20,6 +20,7 @@ use wxgate_contract::{
 };
 use wxgate_store::StoreError;
 
+use crate::export::Export;
 use crate::wiring::{ACCOUNT_KIND, Parts, matrix};
 
 /// Largest request body.
@@ -34,6 +35,7 @@ pub(crate) fn routes() -> Router<Arc<Parts>> {
         .route("/api/v1/status", get(status))
         .route("/api/v1/users", get(users).post(add_user))
         .route("/api/v1/users/{name}", delete(remove_user))
+        .route("/api/v1/users/{name}/export", get(export))
         .route("/api/v1/users/{name}/token", post(make_token))
         .route("/api/v1/users/{name}/identity", put(identify))
         .route("/api/v1/accounts", get(accounts).post(add_account))
@@ -42,6 +44,7 @@ pub(crate) fn routes() -> Router<Arc<Parts>> {
         .route("/api/v1/accounts/{name}/sign-out", post(sign_out))
         .route("/api/v1/accounts/{name}/chats", get(chats))
         .merge(super::backup_api::routes())
+        .merge(super::key_api::routes())
         .merge(super::link_api::routes())
         .merge(super::identity::routes())
         .layer(DefaultBodyLimit::max(BODY_BYTES))
@@ -200,8 +203,33 @@ async fn known(parts: &Parts, name: String) -> Result<UserName, Refusal> {
     }
 }
 
-async fn remove_user(State(parts): Shared, Path(name): Path<String>) -> Answer {
+/// Everything of a person, as an archive.
+async fn export(State(parts): Shared, Path(name): Path<String>) -> Answer {
+    let user = known(&parts, name).await?;
+    tracing::info!(%user, "a person's data are exported");
+    let export = Export { store: parts.bridge.store().clone(), vault: Arc::clone(&parts.vault), user };
+    let body = Body::from_stream(export.pieces().await?);
+    Ok(([(header::CONTENT_TYPE, "application/x-tar")], body).into_response())
+}
+
+#[derive(Deserialize)]
+struct Removal {
+    /// Their accounts too, with all that was said in them.
+    #[serde(default)]
+    everything: bool,
+}
+
+async fn remove_user(
+    State(parts): Shared,
+    Path(name): Path<String>,
+    Query(removal): Query<Removal>,
+) -> Answer {
     let name = known(&parts, name).await?;
+    if removal.everything {
+        for row in parts.bridge.store().accounts().await?.into_iter().filter(|row| row.owner == name) {
+            parts.control.run(None, Command::RemoveAccount { account: row.network }).await?;
+        }
+    }
     parts.bridge.store().remove_user(&name).await?;
     tracing::info!(user = %name, "a person was removed");
     ok(&json!({}))

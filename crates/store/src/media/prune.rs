@@ -57,7 +57,7 @@ impl Store {
         Ok(u64::try_from(bytes).unwrap_or(0))
     }
 
-    async fn remove_file(&self, path: &Path, pruned: &mut Pruned) -> Result<(), StoreError> {
+    pub(crate) async fn remove_file(&self, path: &Path, pruned: &mut Pruned) -> Result<(), StoreError> {
         let Ok(meta) = tokio::fs::metadata(path).await else { return Ok(()) };
         tokio::fs::remove_file(path).await.doing(DOING)?;
         pruned.files += 1;

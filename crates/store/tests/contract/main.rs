@@ -13,5 +13,7 @@ mod people;
 mod pipe;
 mod profiles;
 mod relayed;
+mod removal;
+mod reseal;
 mod setup;
 mod snapshot;

@@ -1,0 +1,130 @@
+//! An account that is removed leaves nothing, neither rows nor files nor bytes in them; its neighbours stay.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use wxgate_contract::*;
+use wxgate_store::Keep;
+
+use crate::setup::*;
+
+fn files(dir: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let Ok(entries) = std::fs::read_dir(dir) else { return found };
+    for entry in entries {
+        let path = entry.unwrap().path();
+        if path.is_dir() { found.extend(files(&path)) } else { found.push(path) }
+    }
+    found
+}
+
+fn holds(dir: &Path, part: &str) -> bool {
+    let all = files(dir).into_iter().flat_map(|path| std::fs::read(path).unwrap()).collect::<Vec<u8>>();
+    all.windows(part.len()).any(|window| window == part.as_bytes())
+}
+
+fn picture(id: &str, place: &str, media: MediaId) -> Post {
+    let file = Attachment {
+        media,
+        kind: AttachmentKind::Image,
+        name: String::new(),
+        mime: String::new(),
+        size_bytes: 0,
+        width_px: 0,
+        height_px: 0,
+        duration_ms: 0,
+        caption: String::new(),
+        poster: None,
+    };
+    Post { body: Body::Attachment(file), ..post(id, place, "") }
+}
+
+/// A file of an account, announced by it (or not: then it came through a face), and a post that shows it.
+async fn show(bench: &Bench, network: &str, n: u8, is_announced: bool, bytes: &str) {
+    let media = MediaId([n; 16]);
+    if is_announced {
+        let pending = PendingMedia { media, source: "".into(), name: String::new(), mime: String::new() };
+        bench.batch(network, Batch { media: vec![pending], ..Batch::default() }).await;
+    }
+    let vault = bench.store.vault(Arc::new(|_, _| None));
+    let mut writer = vault.writer(media, "", "").await.unwrap();
+    writer.write(Bytes::copy_from_slice(bytes.as_bytes())).await.unwrap();
+    writer.finish().await.unwrap();
+    bench.commit(network, vec![picture(&format!("p{n}"), &format!("{network}/c"), media)]).await;
+}
+
+#[tokio::test]
+async fn an_account_that_is_removed_leaves_no_row_no_file_and_no_byte() {
+    each_engine(|bench| async move {
+        bench.store.add_user(&"ann".into(), None, false).await.unwrap();
+        for network in ["w:a", "w:b"] {
+            bench.store.add_account(&network.into(), &"ann".into()).await.unwrap();
+        }
+        let words = |n: usize| format!("PRIVATE WORDS {n} {}", "x".repeat(n % 300));
+        for part in 0..25 {
+            let posts = (part * 100..).take(100).map(|n| post(&n.to_string(), "w:a/c", &words(n)));
+            bench.commit("w:a", posts.collect()).await;
+        }
+        bench.commit("w:b", vec![post("1", "w:b/c", "the words of the other")]).await;
+        bench.notes("w:a", vec![note("roster", &"PRIVATE WORDS".repeat(2_000), false)]).await;
+        show(&bench, "w:a", 1, true, "PRIVATE WORDS in a picture").await;
+        show(&bench, "w:a", 2, false, "PRIVATE WORDS in an upload").await;
+        show(&bench, "w:a", 3, true, "a picture that both have").await;
+        show(&bench, "w:b", 4, true, "a picture that both have").await;
+        assert!(bench.url != "sqlite" || holds(&bench.dir, "PRIVATE WORDS"), "the right files are searched");
+
+        bench.store.remove_account(&"w:a".into()).await.unwrap();
+        assert!(!holds(&bench.dir, "PRIVATE WORDS"));
+        assert!(holds(&bench.dir.join("media"), "a picture that both have"));
+        assert_eq!(files(&bench.dir.join("media")).len(), 1);
+        let rows = "SELECT (SELECT COUNT(*) FROM post) + (SELECT COUNT(*) FROM remote_id) + \
+                    (SELECT COUNT(*) FROM media) + (SELECT COUNT(*) FROM note) + (SELECT COUNT(*) FROM account)";
+        assert_eq!(bench.count(rows).await, 2 + 2 + 1 + 1, "what is left is the other's");
+        assert_eq!(bench.history("w:b").await.len(), 2);
+        bench.store.remove_user(&"ann".into()).await.unwrap_err();
+        bench.store.remove_account(&"w:b".into()).await.unwrap();
+        bench.store.remove_user(&"ann".into()).await.unwrap();
+        assert!(files(&bench.dir.join("media")).is_empty());
+        bench
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_is_too_old_or_too_much_is_forgotten_and_what_is_still_to_be_delivered_is_not() {
+    each_engine(|bench| async move {
+        const DAY: i64 = 86_400_000;
+        let said =
+            |n: i64| Post { at: Timestamp(n * DAY), ..post(&format!("m{n}"), "w:a/c", &format!("day {n}")) };
+        bench.commit("w:b", vec![post("other", "w:b/c", "the other's")]).await;
+        bench.link(&["w:a/late", "m/r"]).await;
+        bench.commit("w:a", (1..=1_200).map(said).collect()).await;
+        bench.commit("w:a", vec![Post { at: Timestamp(DAY), ..post("open", "w:a/late", "waits") }]).await;
+        bench.commit("w:a", vec![Post { at: Timestamp(DAY), ..post("behind", "w:a/c", "behind it") }]).await;
+        let network = "w:a".into();
+        bench.clock.set(1_300 * DAY);
+
+        let everything = bench.store.prune_history(&network, Keep::default()).await.unwrap();
+        assert_eq!(everything.messages, 0, "nothing was asked for");
+        let keep = Keep { age: Some(std::time::Duration::from_secs(300 * 86_400)), messages: None };
+        assert_eq!(bench.store.prune_history(&network, keep).await.unwrap().messages, 999);
+        let left = bench.store.history(&network, None, HistoryRange::After(0), 2_000).await.unwrap();
+        assert_eq!((left.len(), texts(&left)[0].as_str()), (203, "day 1000"));
+
+        let keep = Keep { age: None, messages: Some(10) };
+        assert_eq!(bench.store.prune_history(&network, keep).await.unwrap().messages, 193);
+        assert_eq!(bench.store.prune_history(&network, keep).await.unwrap().messages, 0);
+        // The one that waits holds those behind it, until it has arrived.
+        let keep = Keep { age: None, messages: Some(0) };
+        assert_eq!(bench.store.prune_history(&network, keep).await.unwrap().messages, 8);
+        assert_eq!(texts(&bench.history("w:a").await), ["waits", "behind it"]);
+        let delivery = bench.next("m/r").await.unwrap();
+        bench.settle("m", delivery.id, sent(&[])).await;
+        assert_eq!(bench.store.prune_history(&network, keep).await.unwrap().messages, 2);
+        assert_eq!(bench.history("w:b").await.len(), 1, "the neighbour's stay");
+        assert_eq!(bench.count("SELECT COUNT(*) FROM remote_id").await, 1);
+        bench
+    })
+    .await;
+}
