@@ -109,7 +109,7 @@ impl Account {
                     seed,
                     contacts: spec.contacts.min(0xf_ffff),
                     groups: spec.groups.min(0xf_ffff),
-                    members_per_group: spec.members_per_group.min(2_000),
+                    members_per_group: spec.members_per_group.min(10_000),
                     own_nick: format!("林{}", spec.name),
                     invalid_utf8,
                     edits: crate::people::Edits::default(),

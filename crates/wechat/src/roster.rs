@@ -10,6 +10,7 @@
 //! | `s/<generation>/<UserName>` | key and name of a member of groups who is no contact |
 //! | `k/<lasting key>` | the present session name |
 
+pub(crate) mod bounds;
 mod cache;
 pub(crate) mod load;
 pub(crate) mod record;

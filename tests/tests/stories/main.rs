@@ -12,6 +12,7 @@ mod floor;
 mod identity;
 mod media;
 mod people;
+mod poison;
 mod session_end;
 mod surroundings;
 mod terminal;

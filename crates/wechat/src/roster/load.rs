@@ -9,6 +9,7 @@ use wechat_proto::{Contact, SelfUser, SyncKey, UserName, contact};
 use wxgate_contract::{FarEnd, FarError, NetworkId, Note};
 use wxgate_identity::{Answers, Book, recognise};
 
+use super::bounds::Bounds;
 use super::record::{Keys, Login, Mark, owner, put_group, put_person};
 use super::{Draft, Kind, Named, PAGE, member_note, name_note, new_key, stranger_note};
 use crate::identity::{evidence, shelf};
@@ -29,7 +30,8 @@ pub(crate) enum LoadError {
     Far(#[from] FarError),
 }
 
-/// Loads and commits everything. `recent` is what the opening of the session already told.
+/// Loads and commits everything, and says how much did not fit. `recent` is what the opening of the session
+/// already told.
 pub(crate) async fn load(
     transport: &Transport,
     live: &Live,
@@ -37,11 +39,13 @@ pub(crate) async fn load(
     network: &NetworkId,
     (recent, chats): (&[Contact], &[UserName]),
     key: &SyncKey,
-) -> Result<(), LoadError> {
+) -> Result<u64, LoadError> {
     let login = Login::of(network, live);
-    let mut records = address_book(transport, live).await?;
+    let mut bounds = Bounds::default();
+    let mut records = address_book(transport, live, &mut bounds).await?;
     let known: HashSet<UserName> = records.iter().map(|record| record.user_name.clone()).collect();
-    records.extend(recent.iter().filter(|record| !known.contains(&record.user_name)).cloned());
+    let recent = recent.iter().filter(|record| !known.contains(&record.user_name)).cloned();
+    records.extend(recent.filter_map(|record| bounds.admit(record)));
     records.retain(|record| !record.user_name.is_hidden() && !login.is_own(&record.user_name));
 
     // Recent chats that are in no list are groups nobody saved. Source: the protocol sheet, 2.9.
@@ -50,7 +54,7 @@ pub(crate) async fn load(
     rooms.extend(chats.iter().filter(|name| name.is_room()).cloned());
     rooms.sort_unstable();
     rooms.dedup();
-    let mut details = fetch(transport, live, &rooms).await?;
+    let mut details = fetch_within(transport, live, plain(&rooms), &mut bounds).await?;
     let empty: Vec<UserName> = details
         .values()
         .filter(|room| room.member_list.is_empty())
@@ -58,7 +62,7 @@ pub(crate) async fn load(
         .collect();
     if !empty.is_empty() {
         // The first answer for a large group may come without its members. Source: sheet, 2.10.
-        details.extend(fetch(transport, live, &empty).await?);
+        details.extend(fetch_within(transport, live, plain(&empty), &mut bounds).await?);
     }
     for record in &mut records {
         if let Some(detail) = details.remove(&record.user_name) {
@@ -71,20 +75,33 @@ pub(crate) async fn load(
     let (book, answers) = decide(far, &login, seen).await?;
     commit_all(far, &login, records, &answers).await?;
     keep(far, network, &book).await?;
-    Ok(())
+    if bounds.left_out() > 0 {
+        tracing::warn!(%network, left_out = bounds.left_out(), "more contacts and members than fit");
+    }
+    Ok(bounds.left_out())
 }
 
-async fn address_book(transport: &Transport, live: &Live) -> Result<Vec<Contact>, CallError> {
+async fn address_book(
+    transport: &Transport,
+    live: &Live,
+    bounds: &mut Bounds,
+) -> Result<Vec<Contact>, CallError> {
     let mut found: Vec<Contact> = Vec::new();
     let mut page = Some(GetContact::default());
+    let mut seen = HashSet::new();
     for _ in 0..wechat_proto::endpoint::get_contact::MAX_PAGES {
         let Some(asked) = page else { break };
+        if bounds.is_full() {
+            break;
+        }
         let reply = transport.call(live, &asked).await?;
         page = reply.next(asked);
-        found.extend(reply.member_list);
+        let fresh = reply.member_list.into_iter().filter(|record| seen.insert(record.user_name.clone()));
+        found.extend(fresh.filter_map(|record| bounds.admit(record)));
     }
-    let mut seen = HashSet::new();
-    found.retain(|record| seen.insert(record.user_name.clone()));
+    if page.is_some() {
+        bounds.cut_short();
+    }
     Ok(found)
 }
 
@@ -97,14 +114,26 @@ pub(crate) async fn fetch(
     live: &Live,
     names: &[UserName],
 ) -> Result<HashMap<UserName, Contact>, CallError> {
-    let wanted = names.iter().cloned().map(Wanted::plain).collect();
-    fetch_wanted(transport, live, wanted).await
+    fetch_wanted(transport, live, plain(names)).await
+}
+
+fn plain(names: &[UserName]) -> Vec<Wanted> {
+    names.iter().cloned().map(Wanted::plain).collect()
 }
 
 pub(crate) async fn fetch_wanted(
     transport: &Transport,
     live: &Live,
     wanted: Vec<Wanted>,
+) -> Result<HashMap<UserName, Contact>, CallError> {
+    fetch_within(transport, live, wanted, &mut Bounds::default()).await
+}
+
+async fn fetch_within(
+    transport: &Transport,
+    live: &Live,
+    wanted: Vec<Wanted>,
+    bounds: &mut Bounds,
 ) -> Result<HashMap<UserName, Contact>, CallError> {
     let mut found = HashMap::with_capacity(wanted.len());
     // Rooms first, as the page does.
@@ -116,9 +145,8 @@ pub(crate) async fn fetch_wanted(
     while let Some((part, depth)) = waiting.pop() {
         match transport.call(live, &BatchGetContact { wanted: &part }).await {
             Ok(reply) => {
-                found.extend(
-                    reply.contact_list.into_iter().map(|contact| (contact.user_name.clone(), contact)),
-                );
+                let admitted = reply.contact_list.into_iter().filter_map(|contact| bounds.admit(contact));
+                found.extend(admitted.map(|contact| (contact.user_name.clone(), contact)));
             }
             Err(CallError::Refused { ret, .. }) if !ret.ends_session() => {
                 let Some(size) = batch_get_contact::RETRY_SIZES.get(depth).copied() else { continue };

@@ -147,7 +147,15 @@ struct Shown {
 impl Shown {
     fn update(&mut self, machine: &Machine) {
         self.live.set_standing(machine.standing());
-        let health = machine.health();
+        let health = match (machine.health(), self.live.rest().left_out) {
+            (Health::Up, left_out @ 1..) => Health::Degraded {
+                why: format!(
+                    "{left_out} contacts or members of groups are left out: there are more than fit; messages \
+                     are not affected"
+                ),
+            },
+            (health, _) => health,
+        };
         if self.health.as_ref() != Some(&health) {
             self.far.health(&self.network, health.clone());
             self.health = Some(health);
@@ -284,14 +292,14 @@ impl Hands {
         let key = self.keys.as_ref().map(|keys| keys.sync.clone()).unwrap_or_default();
         let told = (recent, chats);
         let loading = load::load(&self.transport, &self.live, &*self.far, &self.network, told, &key);
-        self.transport.seated(loading).await.map_err(|error| match error {
+        let left_out = self.transport.seated(loading).await.map_err(|error| match error {
             load::LoadError::Call(error) => self.fault(&error),
             load::LoadError::Far(error) => Fault::Store(error.to_string()),
         })?;
         self.opened = None;
         self.inbound.roster.forget();
         let (oldest, present) = (self.live.rest().oldest_generation, self.live.generation());
-        self.live.set_rest(|rest| rest.is_roster_loaded = true);
+        self.live.set_rest(|rest| (rest.is_roster_loaded, rest.left_out) = (true, left_out));
         self.commit_session().await?;
         load::sweep(&*self.far, &self.network, oldest, present).await.map_err(|error| store_fault(&error))?;
         self.live.set_rest(|rest| rest.oldest_generation = present);

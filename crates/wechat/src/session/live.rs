@@ -31,6 +31,8 @@ pub(crate) struct Rest {
     pub(crate) is_roster_loaded: bool,
     /// Notes of this and later generations may exist.
     pub(crate) oldest_generation: u32,
+    /// Contacts and members that did not fit when the roster was loaded.
+    pub(crate) left_out: u64,
 }
 
 struct Inner {

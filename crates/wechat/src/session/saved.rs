@@ -35,6 +35,9 @@ struct Session {
     /// Notes of this and later generations may exist.
     #[serde(default)]
     oldest_generation: u32,
+    /// Contacts and members that did not fit when the roster was loaded.
+    #[serde(default)]
+    left_out: u64,
 }
 
 /// The note of the session, if there is something new to store or `always`.
@@ -50,6 +53,7 @@ pub(crate) fn session_note(live: &Live, always: bool) -> Option<Note> {
         uin: rest.uin,
         is_roster_loaded: rest.is_roster_loaded,
         oldest_generation: rest.oldest_generation,
+        left_out: rest.left_out,
     };
     // Plain data: writing it as JSON cannot fail.
     let value = serde_json::to_vec(&session).unwrap_or_default();
@@ -76,6 +80,7 @@ pub(crate) async fn restore(far: &dyn FarEnd, network: &NetworkId, live: &Live) 
         uin: session.uin,
         is_roster_loaded: session.is_roster_loaded,
         oldest_generation: session.oldest_generation,
+        left_out: session.left_out,
     };
     let found = Found {
         uin: session.uin,

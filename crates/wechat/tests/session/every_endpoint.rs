@@ -210,7 +210,7 @@ async fn still_works(stage: &Stage, label: &str) {
     let anna = Who::Contact(0);
     let id = stage.say(anna, anna, label);
     assert_eq!(stage.post(id).await.body, Body::text(label), "{label}");
-    stage.up().await;
+    stage.usable().await;
 }
 
 /// Requests of lasting trouble do not come faster than the cap of the waits allows.
@@ -328,7 +328,7 @@ async fn lasting_trouble_while_signing_in_is_told_and_gentle() {
                 stage.health(|health| matches!(health, Health::Degraded { .. })).await;
                 is_gentle(&stage, &label).await;
             }
-            (Scene::SignInGoesOn(_), SignInStep::Done) => stage.up().await,
+            (Scene::SignInGoesOn(_), SignInStep::Done) => stage.usable().await,
             (_, step) => panic!("{label}: {step:?}"),
         }
         stage.world.clear_faults();
@@ -338,7 +338,7 @@ async fn lasting_trouble_while_signing_in_is_told_and_gentle() {
             assert_eq!(stage.follow(seen).await, SignInStep::Done, "{label}");
         }
         // What is said before the session is open is not the session's.
-        stage.up().await;
+        stage.usable().await;
         still_works(&stage, &label).await;
         // A roster that did not load is loaded later, without a new sign-in.
         stage.advance(stage.config.timings.unasked_sync);
@@ -350,6 +350,7 @@ async fn lasting_trouble_while_signing_in_is_told_and_gentle() {
                 (people >= contacts && rooms >= groups).then_some(())
             })
             .await;
+        stage.up().await;
         still_works(&stage, "with the roster").await;
         stage.stop().await;
     });

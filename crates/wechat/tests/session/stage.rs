@@ -165,6 +165,13 @@ impl Stage {
         self.health(|health| *health == Health::Up).await;
     }
 
+    /// Messages cross, whether the contacts could be read or not.
+    pub(crate) async fn usable(&self) {
+        let is_missing_names =
+            |health: &Health| matches!(health, Health::Degraded { why } if why.contains("list of contacts"));
+        self.health(|health| *health == Health::Up || is_missing_names(health)).await;
+    }
+
     pub(crate) async fn health(&self, is_it: impl Fn(&Health) -> bool) -> Health {
         let network = self.network();
         self.wait(move |state| state.health.get(&network).filter(|health| is_it(health)).cloned()).await

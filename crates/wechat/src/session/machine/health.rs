@@ -28,13 +28,17 @@ impl Machine {
             }
             State::Online => match &self.store_trouble {
                 Some(why) => degraded(&format!("nothing can be stored: {why}")),
+                None if self.roster_due.is_some() => degraded(
+                    "WeChat's list of contacts cannot be read, names may be missing; messages are not affected; \
+                     still trying",
+                ),
                 None => Health::Up,
             },
             State::Offline { attempt } | State::Resuming { attempt } if *attempt <= QUIET_ATTEMPTS => {
                 degraded("the connection to WeChat was interrupted")
             }
             State::Offline { .. } | State::Resuming { .. } => {
-                degraded("WeChat cannot be reached; still trying")
+                degraded("WeChat cannot be reached, or its answers cannot be read; still trying")
             }
             State::Reviving => degraded("the session ended; asking the phone"),
             State::Ended { why } => needs(&format!("sign the account in again: {why}")),
