@@ -1,5 +1,6 @@
 //! The load bench: memory, processor time, throughput and latency, each beside its aim.
 
+mod fairness;
 pub mod floor;
 mod irc;
 mod latency;
@@ -24,6 +25,7 @@ pub async fn run(options: &Options) -> Result<Report> {
             Section::Memory => Box::pin(memory::measure(options, &mut report)).await,
             Section::Throughput => Box::pin(throughput::measure(options, &mut report)).await,
             Section::Irc => Box::pin(irc::measure(options, &mut report)).await,
+            Section::Fairness => Box::pin(fairness::measure(options, &mut report)).await,
             Section::Latency => Box::pin(latency::measure(options, &mut report)).await,
             Section::Matrix => Box::pin(matrix::measure(options, &mut report)).await,
         };

@@ -21,7 +21,7 @@ use crate::sim::{Sim, SimOptions};
 
 const SECTION: &str = "latency";
 /// Accounts on each side.
-const ACCOUNTS: u32 = 10;
+pub(super) const ACCOUNTS: u32 = 10;
 /// 50 messages per second.
 const PACE: Duration = Duration::from_millis(20);
 /// Turns.
@@ -79,7 +79,7 @@ pub(super) async fn measure(options: &Options, report: &mut Report) -> Result<()
     Ok(())
 }
 
-async fn forward(mut client: IrcClient, lines: mpsc::Sender<Arrival>) {
+pub(super) async fn forward(mut client: IrcClient, lines: mpsc::Sender<Arrival>) {
     let far = Instant::now() + Duration::from_secs(3_600);
     while let Ok(Some(line)) = client.next(far).await {
         if line.is_said() && lines.send((line.at_us, line.last().to_owned())).await.is_err() {

@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result, bail};
 pub const USAGE: &str = "\
 wxgate-bench [SECTION…] [OPTION…]
 
-Sections (all without one): memory throughput latency matrix irc
+Sections (all without one): memory throughput latency fairness matrix irc
   --quick       less of everything, under two minutes
   --json FILE   write the numbers there as well
   --dir DIR     where databases and journals lie (default: the system's directory for temporary files)
@@ -32,10 +32,13 @@ pub enum Section {
     Matrix,
     /// The IRC server, beside others.
     Irc,
+    /// The latency of others while one account is flooded.
+    Fairness,
 }
 
 impl Section {
-    const ALL: [Self; 5] = [Self::Latency, Self::Throughput, Self::Matrix, Self::Irc, Self::Memory];
+    const ALL: [Self; 6] =
+        [Self::Latency, Self::Fairness, Self::Throughput, Self::Matrix, Self::Irc, Self::Memory];
 
     /// Its name.
     pub fn word(self) -> &'static str {
@@ -45,6 +48,7 @@ impl Section {
             Self::Latency => "latency",
             Self::Matrix => "matrix",
             Self::Irc => "irc",
+            Self::Fairness => "fairness",
         }
     }
 }
@@ -74,6 +78,8 @@ pub struct Options {
     pub history: u32,
     /// Messages of the floor, and as many of the gateway.
     pub samples: u32,
+    /// Messages that flood one account while others are measured.
+    pub flood: u32,
 }
 
 impl Options {
@@ -91,6 +97,7 @@ impl Options {
             messages: 50_000,
             samples: 1_000,
             history: 1_000_000,
+            flood: 100_000,
         };
         let mut args = args;
         while let Some(arg) = args.next() {
@@ -105,6 +112,7 @@ impl Options {
                     options.messages = 10_000;
                     options.samples = 300;
                     options.history = 50_000;
+                    options.flood = 30_000;
                 }
                 "--json" => options.json = Some(args.next().context("--json needs a file")?.into()),
                 "--dir" => options.dir = args.next().context("--dir needs a directory")?.into(),
