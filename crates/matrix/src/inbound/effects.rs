@@ -90,8 +90,8 @@ impl Effect {
     }
 }
 
-/// What follows from something that is not durable. Typing does not cross: WeChat's web side shows
-/// none, and a puppet's could not be told from the user's own.
+/// What follows from something that is not durable: read marks. Why typing does not cross is told in
+/// docs/decisions/0016.
 /// Source: client-server API, "m.receipt".
 fn receipts(raw: &RawValue, room_id: &str) -> Vec<Chore> {
     let Ok(event) = serde_json::from_str::<Value>(raw.get()) else { return Vec::new() };

@@ -156,6 +156,24 @@ async fn an_odd_event_does_not_fail_its_transaction() {
 }
 
 #[tokio::test]
+async fn typing_is_taken_and_asks_nothing_of_anybody() {
+    let scene = Scene::start().await;
+    let room_id = scene.open_group().await;
+    let typing =
+        serde_json::json!({ "type": "m.typing", "room_id": room_id, "content": { "user_ids": [ALICE] } });
+    let odd = serde_json::json!({ "type": "m.presence", "content": 7 });
+    let body = serde_json::json!({ "events": [], "ephemeral": [typing, odd, "nonsense"] });
+    scene.stub().world().queue.push_back(("typing".to_owned(), body));
+    scene.stub().say(ALICE, &room_id, "after it");
+    scene.double.wait_for(PATIENCE, |state| (state.posts.len() == 1).then_some(())).await;
+    assert!(scene.stub().world().given.contains(&("typing".to_owned(), 200)));
+    let asked = scene.double.state().commands.clone();
+    let is_read = |command: &Command| matches!(command, Command::Ask { request: Request::Read { .. }, .. });
+    assert!(!asked.iter().any(is_read), "{asked:?}");
+    scene.end().await;
+}
+
+#[tokio::test]
 async fn the_listener_takes_both_forms_of_the_token_and_no_other() {
     let scene = Scene::start().await;
     let address = scene.stub().wait_for(|world| world.bridge).await;
