@@ -144,8 +144,6 @@ pub fn find(name: &str) -> Option<&'static Face> {
 
 /// Replaces the faces of a decoded text by emoji; a bracketed word that is no face, or a face that
 /// no emoji resembles, stays text.
-///
-/// For display: what is kept should be the text form.
 #[must_use]
 pub fn to_emoji(text: &str) -> String {
     let mut out = String::with_capacity(text.len());

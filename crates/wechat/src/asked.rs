@@ -119,7 +119,7 @@ impl Asked {
         };
         match tokio::time::timeout(MEDIA_TIMEOUT, way.bring(request, media, ("avatar", ""))).await {
             Ok(Ok(())) => Ok(Some(media)),
-            Ok(Err(Trouble::Never(why) | Trouble::Later(why))) => Err(failed(why)),
+            Ok(Err(Trouble::Never(why) | Trouble::Later(why) | Trouble::Nothing(why))) => Err(failed(why)),
             Err(_) => Err(failed("the download took too long".to_owned())),
         }
     }

@@ -6,6 +6,7 @@ use wechat_proto::message::body::CallEvent;
 use wechat_proto::message::{Card as Contact, Location, Message};
 use wxgate_contract::{Body, Card, CardKind, Quote, RemoteId};
 
+use super::text::written;
 use super::{Content, Place, media};
 use crate::roster::Draft;
 
@@ -14,7 +15,7 @@ const MAX_DETAIL_CHARS: usize = 1000;
 
 pub(super) fn content(message: &Message, app: &App, place: &Place<'_>, draft: &mut Draft) -> Content {
     match app {
-        App::Text { text } => Body::text(text.as_str()).into(),
+        App::Text { text } => Body::text(written(text)).into(),
         App::Image { title } => media::app_image(message, title, place, draft).into(),
         App::Emoji => media::app_emoji(message, place, draft).into(),
         App::File(file) => media::file(message, file, place, draft).into(),
@@ -30,11 +31,11 @@ pub(super) fn content(message: &Message, app: &App, place: &Place<'_>, draft: &m
             card(CardKind::MiniProgram, &link.title, &link.description, &link.url, program).into()
         }
         App::Quote { text, quoted } => Content {
-            body: Body::text(text.as_str()),
+            body: Body::text(written(text)),
             quote: Some(Quote {
                 target: quoted.id.as_ref().map(MsgId::as_str).map(RemoteId::from),
                 author_name: quoted.name.clone(),
-                excerpt: quoted.text.clone(),
+                excerpt: written(&quoted.text).into_owned(),
             }),
         },
         App::Transfer(transfer) => {

@@ -1,14 +1,15 @@
 //! Downloads: after the commit, beside everything else, piece by piece into the vault.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use http::Request;
+use http::{Request, StatusCode};
 use tokio::sync::Notify;
+use tokio::time::Instant;
 use wechat_proto::endpoint::{Endpoint, GetMedia, GetMsgImg, GetVideo, GetVoice, ImageSize, media};
 use wechat_proto::{Call as Circumstances, MsgId, ProtoError};
 use wxgate_contract::{BoxFuture, MediaError, MediaId, MediaVault, NetworkId, PendingMedia};
@@ -20,8 +21,14 @@ use crate::transport::{CallError, Transport};
 
 /// Downloads of one account at a time. Chosen: one large video must not hold up the pictures.
 const AT_ONCE: usize = 2;
-/// Tries of one download. Source: the protocol sheet, section 2.22.
+/// Tries of one download that brings nothing, one after the other. Source: the protocol sheet, section 2.22:
+/// an empty answer may be followed by a full one, or the attachment is gone.
 const TRIES: u32 = 3;
+/// Longest pause before a download that the service could not answer is tried again. Chosen.
+const PAUSE_CAP: Duration = Duration::from_secs(900);
+/// Such tries before it is given up: with the longest pause, a day. Chosen: the service keeps files for days,
+/// and one that it can never answer must not be asked for until then. A restart counts anew.
+const LATER_TRIES: u32 = 100;
 /// How long the whole of a download may take; one that stalls ends much sooner. Chosen: 100 MB at
 /// 200 KB/s, as for uploads.
 const DOWNLOAD_LIMIT: Duration = Duration::from_secs(600);
@@ -42,8 +49,10 @@ pub(crate) struct Fetcher {
 
 /// Why there are no bytes.
 pub(crate) enum Trouble {
-    /// The same download may work later.
+    /// The service or our own store is in trouble: the same download may work once that has passed.
     Later(String),
+    /// The service gave nothing: the next answer may have it, or it is gone.
+    Nothing(String),
     /// It will not; a clause for people.
     Never(String),
 }
@@ -52,76 +61,99 @@ impl Fetcher {
     /// Runs until dropped. Dropping it leaves announced media announced.
     pub(crate) async fn run(self) {
         let mut standing = self.live.standing();
+        let mut kept = Kept::default();
         loop {
             let is_online = standing.wait_for(|standing| *standing == Standing::Online).await.is_ok();
             if !is_online {
                 return;
             }
             // Boxed: an idle account must not carry the state of a download.
-            let work: BoxFuture<'_, ()> = Box::pin(self.fetch_all());
+            let work: BoxFuture<'_, ()> = Box::pin(self.fetch_all(&mut kept));
             tokio::select! {
                 () = work => {}
                 _ = standing.wait_for(|standing| *standing != Standing::Online) => continue,
             }
+            let due = kept.due();
             tokio::select! {
                 () = self.bell.notified() => {}
+                () = tokio::time::sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {}
                 _ = standing.wait_for(|standing| *standing != Standing::Online) => {}
             }
         }
     }
 
-    /// Everything that waits, oldest first.
-    async fn fetch_all(&self) {
+    /// Everything that waits and is due, oldest first.
+    async fn fetch_all(&self, kept: &mut Kept) {
         let mut running = FuturesUnordered::new();
         let mut seen: HashSet<MediaId> = HashSet::new();
         loop {
             if running.len() < AT_ONCE {
-                let page = match self.vault.pending(&self.network, PAGE).await {
+                // What was put off is listed as well, before what is new.
+                let limit = PAGE + kept.0.len() + running.len();
+                let page = match self.vault.pending(&self.network, limit).await {
                     Ok(page) => page,
                     Err(error) => {
                         tracing::warn!(network = %self.network, %error, "waiting attachments could not be listed");
                         return;
                     }
                 };
-                let next = page.into_iter().filter(|pending| !seen.contains(&pending.media));
-                for pending in next.take(AT_ONCE - running.len()).collect::<Vec<_>>() {
+                let is_next =
+                    |pending: &PendingMedia| !seen.contains(&pending.media) && kept.is_due(pending.media);
+                let room = AT_ONCE - running.len();
+                for pending in page.into_iter().filter(is_next).take(room).collect::<Vec<_>>() {
                     seen.insert(pending.media);
                     running.push(Box::pin(self.one(pending)));
                 }
             }
-            if running.next().await.is_none() {
-                return;
+            match running.next().await {
+                None => return,
+                Some((media, None)) => kept.settled(media),
+                Some((media, Some(why))) => {
+                    if kept.put_off(media, self.retry) {
+                        tracing::info!(network = %self.network, %media, why, "an attachment is tried again later");
+                    } else {
+                        kept.settled(media);
+                        self.give_up(media, &why).await;
+                    }
+                }
             }
         }
     }
 
-    async fn one(&self, pending: PendingMedia) {
-        let why = match serde_json::from_slice::<Source>(&pending.source) {
-            Ok(source) => match self.tries(&pending, &source).await {
-                Ok(()) => return,
-                Err(why) => why,
-            },
-            Err(_) => "the gateway does not know any more where it was".to_owned(),
+    /// Fetches one; gives why it must be tried later.
+    async fn one(&self, pending: PendingMedia) -> (MediaId, Option<String>) {
+        let done = match serde_json::from_slice::<Source>(&pending.source) {
+            Ok(source) => self.tries(&pending, &source).await,
+            Err(_) => Err(Trouble::Never("the gateway does not know any more where it was".to_owned())),
         };
-        if let Err(error) = self.vault.fail(pending.media, &why).await {
-            tracing::warn!(network = %self.network, media = %pending.media, %error, "an attachment could not be given up");
+        match done {
+            Ok(()) => (pending.media, None),
+            Err(Trouble::Later(why)) => (pending.media, Some(why)),
+            Err(Trouble::Never(why) | Trouble::Nothing(why)) => {
+                self.give_up(pending.media, &why).await;
+                (pending.media, None)
+            }
         }
     }
 
-    async fn tries(&self, pending: &PendingMedia, source: &Source) -> Result<(), String> {
-        let mut last = String::new();
-        for attempt in 0..TRIES {
-            if attempt > 0 {
-                tokio::time::sleep(self.retry * attempt).await;
-            }
+    async fn give_up(&self, media: MediaId, why: &str) {
+        if let Err(error) = self.vault.fail(media, why).await {
+            tracing::warn!(network = %self.network, %media, %error, "an attachment could not be given up");
+        }
+    }
+
+    async fn tries(&self, pending: &PendingMedia, source: &Source) -> Result<(), Trouble> {
+        let mut attempt = 1;
+        loop {
             match tokio::time::timeout(DOWNLOAD_LIMIT, self.download(pending, source)).await {
-                Ok(Ok(())) => return Ok(()),
-                Ok(Err(Trouble::Never(why))) => return Err(why),
-                Ok(Err(Trouble::Later(why))) => last = why,
-                Err(_) => last = "the download took too long".to_owned(),
+                Ok(Err(Trouble::Nothing(_))) if attempt < TRIES => {
+                    tokio::time::sleep(self.retry * attempt).await;
+                    attempt += 1;
+                }
+                Ok(done) => return done,
+                Err(_) => return Err(Trouble::Later("the download took too long".to_owned())),
             }
         }
-        Err(last)
     }
 
     async fn download(&self, pending: &PendingMedia, source: &Source) -> Result<(), Trouble> {
@@ -136,6 +168,33 @@ impl Fetcher {
             max_bytes: self.max_bytes,
         };
         way.bring(request, pending.media, (&pending.name, &pending.mime)).await
+    }
+}
+
+/// What was put off: how often, and when it is due. As long as what waits in the vault.
+#[derive(Default)]
+struct Kept(HashMap<MediaId, (u32, Instant)>);
+
+impl Kept {
+    /// Puts it off once more, for twice as long as the last time; false when that was often enough.
+    fn put_off(&mut self, media: MediaId, retry: Duration) -> bool {
+        let (count, due) = self.0.entry(media).or_insert_with(|| (0, Instant::now()));
+        *count += 1;
+        *due = Instant::now() + retry.saturating_mul(1 << (*count).min(16)).min(PAUSE_CAP);
+        *count < LATER_TRIES
+    }
+
+    fn settled(&mut self, media: MediaId) {
+        self.0.remove(&media);
+    }
+
+    fn is_due(&self, media: MediaId) -> bool {
+        self.0.get(&media).is_none_or(|(_, due)| *due <= Instant::now())
+    }
+
+    /// When the first of them is due.
+    fn due(&self) -> Option<Instant> {
+        self.0.values().map(|(_, due)| *due).min()
     }
 }
 
@@ -155,18 +214,18 @@ impl Way<'_> {
         media: MediaId,
         (name, mime): (&str, &str),
     ) -> Result<(), Trouble> {
-        let failed = |error: CallError| {
-            Trouble::Later(match error {
-                CallError::Proto(_) => "WeChat gave nothing".to_owned(),
-                _ => "WeChat could not be reached".to_owned(),
-            })
+        let nothing = || Trouble::Nothing("WeChat gave nothing".to_owned());
+        let failed = |error: CallError| match error {
+            CallError::Proto(_) => nothing(),
+            _ => Trouble::Later("WeChat could not be reached".to_owned()),
         };
         let mut stream = self.transport.open(self.live, "media", request).await.map_err(failed)?;
-        media::check_head("media", stream.status(), stream.headers())
-            .map_err(|error| failed(error.into()))?;
-        let Some(first) = stream.next().await.map_err(failed)? else {
-            return Err(Trouble::Later("WeChat gave nothing".to_owned()));
-        };
+        let status = stream.status();
+        if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS {
+            return Err(Trouble::Later(format!("WeChat answered with status {}", status.as_u16())));
+        }
+        media::check_head("media", status, stream.headers()).map_err(|_| nothing())?;
+        let Some(first) = stream.next().await.map_err(failed)? else { return Err(nothing()) };
         let opened = self.vault.writer(media, name, mime).await;
         let mut writer = opened.map_err(vault)?;
         let mut total = 0_u64;

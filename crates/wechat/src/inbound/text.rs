@@ -1,5 +1,8 @@
-//! Texts: quotations in them, and who is named.
+//! Texts: quotations in them, faces, and who is named.
 
+use std::borrow::Cow;
+
+use wechat_proto::faces;
 use wechat_proto::quote::OldQuote;
 use wxgate_contract::{Body, Mention, PersonKey, Quote};
 
@@ -12,14 +15,26 @@ const EVERYBODY: [&str; 4] = ["所有人", "全体成员", "all", "All"];
 /// Mentions in one text beyond this are left as text. Chosen.
 const MAX_MENTIONS: usize = 50;
 
+/// What somebody wrote, as other networks show it: faces that WeChat writes in brackets are emoji where one
+/// looks alike.
+///
+/// Source: the protocol sheet, section 4.3 item 4 and appendix A.
+pub(super) fn written(text: &str) -> Cow<'_, str> {
+    if text.contains('[') { faces::to_emoji(text).into() } else { text.into() }
+}
+
 /// A text; the old form of a quotation in it becomes a quotation.
 pub(super) fn content(text: &str, quote: Option<&OldQuote>) -> Content {
     match quote {
         Some(old) => Content {
-            body: Body::text(old.reply.as_str()),
-            quote: Some(Quote { target: None, author_name: old.name.clone(), excerpt: old.quoted.clone() }),
+            body: Body::text(written(&old.reply)),
+            quote: Some(Quote {
+                target: None,
+                author_name: old.name.clone(),
+                excerpt: written(&old.quoted).into_owned(),
+            }),
         },
-        None => Body::text(text).into(),
+        None => Body::text(written(text)).into(),
     }
 }
 
@@ -33,11 +48,13 @@ pub(super) fn mentions<'a>(
     own: &Own,
     members: impl Iterator<Item = &'a Named>,
 ) -> Vec<Mention> {
-    let mut names: Vec<(&str, Option<&str>)> = EVERYBODY.iter().map(|name| (*name, None)).collect();
+    // A face in a name has become an emoji in the text as well.
+    let mut names: Vec<(Cow<'_, str>, Option<&str>)> =
+        EVERYBODY.iter().map(|name| (Cow::from(*name), None)).collect();
     for own_name in [room.own_alias.as_str(), own.nickname.as_str()] {
-        names.push((own_name, Some(OWNER)));
+        names.push((written(own_name), Some(OWNER)));
     }
-    names.extend(members.map(|member| (member.name.as_str(), Some(member.key.as_str()))));
+    names.extend(members.map(|member| (written(&member.name), Some(member.key.as_str()))));
     names.retain(|(name, _)| !name.is_empty());
     names.sort_by_key(|(name, _)| std::cmp::Reverse(name.len()));
     let mut found: Vec<Mention> = Vec::new();
@@ -76,8 +93,14 @@ mod tests {
     fn the_longest_whole_name_is_meant() {
         let room = Named { own_alias: "阿林".into(), ..named("g-1", "爬山") };
         let own = Own { nickname: "林一".into(), ..Own::default() };
-        let members = [named("p-bo", "Bo"), named("p-bob", "Bo Bei 🌺"), named(OWNER, "阿林")];
-        let text = "@Bo Bei 🌺\u{2005}@阿林 @Bo, @Bo\u{2005}@所有人 a@b @林一";
+        let members = [
+            named("p-bo", "Bo"),
+            named("p-bob", "Bo Bei 🌺"),
+            named(OWNER, "阿林"),
+            named("p-face", "[强]哥"),
+        ];
+        let text = "@Bo Bei 🌺\u{2005}@阿林 @Bo, @Bo\u{2005}@所有人 a@b @林一 @[强]哥";
+        let text = &*written(text);
         let found: Vec<(Option<String>, bool, &str)> = mentions(text, &room, &own, members.iter())
             .into_iter()
             .map(|m| (m.person.map(|p| p.to_string()), m.is_owner, &text[m.range.0..m.range.1]))
@@ -91,6 +114,7 @@ mod tests {
                 (someone("p-bo"), false, "@Bo"),
                 (None, false, "@所有人"),
                 (someone(OWNER), true, "@林一"),
+                (someone("p-face"), false, "@👍哥"),
             ]
         );
     }

@@ -18,7 +18,7 @@ use wxgate_contract::{
 use wxgate_simulator::{AccountSpec, Fault, FaultRule, Kind, Who};
 
 use crate::outbound::attachment;
-use crate::stage::{ALICE, Stage, world_config};
+use crate::stage::{ALICE, PATIENCE, Stage, world_config};
 
 /// Limit of a call where one of many requests hangs: above what a loaded machine takes for the others.
 const CALL: Duration = Duration::from_secs(10);
@@ -643,11 +643,29 @@ async fn trouble_of_downloads_ends_in_the_file_or_a_reason() {
             let label = format!("{endpoint} {fault:?}");
             let struck = stage.struck();
             stage.world.add_fault(for_ever(endpoint, &fault, 0));
-            let (_, media) = announced(&stage).await;
-            let state = stage.settled(media).await;
-            assert!(matches!(&state, MediaState::Failed { why } if !why.is_empty()), "{label}: {state:?}");
-            assert_eq!(stage.struck() - struck, 3, "{label}");
+            let (id, media) = announced(&stage).await;
+            if matches!(fault, Fault::Body(_)) {
+                // The service is there and has something else to say: the attachment is gone.
+                let state = stage.settled(media).await;
+                assert!(
+                    matches!(&state, MediaState::Failed { why } if !why.is_empty()),
+                    "{label}: {state:?}"
+                );
+                assert_eq!(stage.struck() - struck, 3, "{label}");
+                stage.world.clear_faults();
+                continue;
+            }
+            // The service is in trouble: the attachment waits, is asked for now and then, and comes.
+            let asked = async {
+                while stage.struck() - struck < 4 {
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                }
+            };
+            tokio::time::timeout(PATIENCE, asked).await.unwrap_or_else(|_| panic!("{label}: given up"));
+            let info = stage.double.info(media).await.unwrap().unwrap();
+            assert_eq!(info.state, MediaState::Pending, "{label}");
             stage.world.clear_faults();
+            assert_eq!(stage.ready(media).await, stage.world.media(ALICE, id).unwrap(), "{label}");
         }
         still_works(&stage, endpoint).await;
         stage.stop().await;

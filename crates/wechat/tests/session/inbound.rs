@@ -107,6 +107,20 @@ async fn what_was_announced_before_a_crash_is_fetched_after_it() {
 }
 
 #[tokio::test]
+async fn an_attachment_waits_until_the_service_is_well_again() {
+    let stage = Stage::online().await;
+    let rule = wxgate_simulator::FaultRule::next("webwxgetmsgimg", wxgate_simulator::Fault::Status(502), 4);
+    stage.world.add_fault(rule);
+    let id = stage.said(Who::Contact(0), Who::Contact(0), Kind::Image);
+    let Body::Attachment(attachment) = stage.post(id).await.body else { panic!() };
+    // More bad answers than an empty answer is asked again; what comes meanwhile does not wait for it.
+    let other = stage.said(Who::Contact(0), Who::Contact(0), Kind::Voice);
+    let Body::Attachment(voice) = stage.post(other).await.body else { panic!() };
+    assert_eq!(stage.ready(voice.media).await, stage.world.media(ALICE, other).unwrap());
+    assert_eq!(stage.ready(attachment.media).await, stage.world.media(ALICE, id).unwrap());
+}
+
+#[tokio::test]
 async fn an_attachment_above_the_limit_is_given_up_with_a_reason() {
     let mut stage = Stage::new().await;
     stage.stop().await;
