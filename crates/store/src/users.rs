@@ -34,12 +34,20 @@ impl Store {
         is_admin: bool,
     ) -> Result<(), StoreError> {
         const DOING: &str = "adding a person";
-        check_name(name)?;
+        check_new_name(name)?;
         let (hash, scram) = self.hashed(name, password).await?;
         let (name, now) = (name.clone(), self.0.clock.now().ms());
         self.writer()?
             .transaction(DOING, move |tx| {
                 Box::pin(async move {
+                    let rows = sql::fetch(tx, DOING, "SELECT name FROM gateway_user", []).await?;
+                    for row in &rows {
+                        let known: String = row.at(0)?;
+                        if known != name.as_str() && known.to_lowercase() == name.as_str().to_lowercase() {
+                            let message = format!("{name} differs from {known} only by its case");
+                            return Err(StoreError::conflict(message));
+                        }
+                    }
                     let text = "INSERT INTO gateway_user (name, is_admin, password, created_ms, scram) \
                                 VALUES ($1, $2, $3, $4, $5) ON CONFLICT (name) DO NOTHING";
                     let values = row![name.as_str(), is_admin, hash.as_deref(), now, scram.as_deref()];
@@ -234,6 +242,22 @@ pub(crate) fn check_name(name: &UserName) -> Result<(), StoreError> {
         return Err(StoreError::invalid("the name of a person is empty"));
     }
     limits::check_id("the name of a person", name.as_str())
+}
+
+/// Longest name of a new person in bytes. Chosen: it becomes a part of logins and lines of a table.
+const NEW_NAME_BYTES: usize = 64;
+
+/// A name that every login can carry: IRC's `USER/ACCOUNT@CLIENT:PASSWORD` is split at these signs.
+fn check_new_name(name: &UserName) -> Result<(), StoreError> {
+    let text = name.as_str();
+    let fits = |c: char| c.is_alphanumeric() || matches!(c, '-' | '_' | '.');
+    if text.is_empty() || text.len() > NEW_NAME_BYTES || text.starts_with('-') || !text.chars().all(fits) {
+        return Err(StoreError::invalid(format!(
+            "the name of a person is 1 to {NEW_NAME_BYTES} bytes of letters, digits, '-', '_' and '.', and does not \
+             begin with '-'"
+        )));
+    }
+    Ok(())
 }
 
 fn token_hash(token: &str) -> String {

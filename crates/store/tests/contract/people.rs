@@ -49,6 +49,27 @@ async fn passwords_and_tokens_open_the_door_to_their_owner_only() {
 }
 
 #[tokio::test]
+async fn a_name_is_one_that_every_login_can_carry() {
+    each_engine(|bench| async move {
+        let store = &bench.store;
+        let long = "x".repeat(65);
+        for bad in ["", " ", "a b", "a/b", "a@b", "a:b", "-x", "two\nlines", "me ", &long] {
+            let refused = store.add_user(&name(bad), None, false).await;
+            assert!(matches!(refused, Err(StoreError::Invalid { .. })), "{bad:?}");
+        }
+        for good in ["me", "小明", "a.b-c_9"] {
+            store.add_user(&name(good), None, false).await.unwrap();
+        }
+        for same in ["ME", "Me"] {
+            let refused = store.add_user(&name(same), None, false).await;
+            assert!(matches!(refused, Err(StoreError::Conflict { .. })), "{same}");
+        }
+        bench
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn an_account_belongs_to_a_person_and_keeps_its_state() {
     each_engine(|bench| async move {
         let (store, a) = (&bench.store, NetworkId::from("w:a"));
