@@ -2,6 +2,7 @@
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
@@ -128,10 +129,18 @@ pub(crate) fn lock(path: &Path) -> Result<File, StoreError> {
     }
     let mut name = path.as_os_str().to_owned();
     name.push(".lock");
-    let mut file =
-        OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&name).doing(DOING)?;
+    let mut file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(&name)
+        .doing(DOING)?;
     match file.try_lock() {
         Ok(()) => {
+            // Made here, because SQLite would let others read it; its other files take its mode.
+            OpenOptions::new().append(true).create(true).mode(0o600).open(path).doing(DOING)?;
             // For whoever looks at the file; the lock itself is what counts. A full disk must not
             // keep the gateway from starting, so a failure here changes nothing.
             let _ = file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id()));

@@ -31,6 +31,19 @@ async fn a_second_opener_of_the_same_file_is_refused_with_a_reason() {
 }
 
 #[tokio::test]
+async fn nobody_else_reads_the_files_wherever_the_directory_lies() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let bench = Bench::open(fresh_dir(), "sqlite").await;
+    bench.store.add_user(&"x".into(), None, false).await.unwrap();
+    for file in ["wxgate.db", "wxgate.db-wal", "wxgate.db-shm", "wxgate.db.lock"] {
+        let mode = std::fs::metadata(bench.dir.join(file)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o077, 0, "{file}: {mode:o}");
+    }
+    bench.store.close().await;
+    std::fs::remove_dir_all(&bench.dir).unwrap();
+}
+
+#[tokio::test]
 async fn a_database_of_version_one_comes_to_the_head_with_its_data() {
     let sqlite = Some("sqlite".to_owned());
     for url in [sqlite, fresh_postgres().await].into_iter().flatten() {
