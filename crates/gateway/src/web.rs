@@ -13,6 +13,7 @@ pub(crate) mod serve;
 mod upload;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
@@ -21,8 +22,8 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use serde_json::json;
 
-use crate::metrics;
 use crate::wiring::{self, Parts};
+use crate::{clock, metrics};
 
 /// What anybody who reaches `web.listen` may ask.
 pub(crate) fn public(parts: Arc<Parts>) -> Router {
@@ -44,6 +45,10 @@ pub(crate) fn control(parts: Arc<Parts>) -> Router {
     api::routes().fallback(api::nothing_here).with_state(parts)
 }
 
+/// How long a commit that failed speaks against being ready. Chosen: on a full disk small ones succeed between
+/// large ones that do not, and accounts try again at least once a minute.
+const FAILURE_COUNTS: Duration = Duration::from_secs(60);
+
 /// Ready, or why not.
 async fn ready(State(parts): State<Arc<Parts>>) -> Response {
     let mut reasons = Vec::new();
@@ -52,6 +57,11 @@ async fn ready(State(parts): State<Arc<Parts>>) -> Response {
     }
     if let Err(e) = parts.bridge.store().lane_stats().await {
         reasons.push(format!("the store does not answer: {e}"));
+    }
+    if let Some((at, why)) = parts.bridge.store().last_failure()
+        && clock::now().since(at) < FAILURE_COUNTS
+    {
+        reasons.push(format!("the store keeps nothing: {why}"));
     }
     for (network, owner, health) in parts.bridge.healths() {
         // Accounts are their owners' affair, and somebody else's network may be away; a face of our

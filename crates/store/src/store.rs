@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use sqlx::{AnyConnection, AnyPool};
 use tokio::sync::oneshot;
-use wxgate_contract::{Batch, Clock, DeliveryId, NetworkId, Outcome};
+use wxgate_contract::{Batch, Clock, DeliveryId, NetworkId, Outcome, Timestamp};
 
 use crate::engine::{Address, Engine, lock};
 use crate::error::{Doing, Sql, StoreError};
@@ -16,7 +16,7 @@ use crate::report::{CommitReport, Route, SettleReport};
 use crate::seal::SealKey;
 use crate::url::StoreUrl;
 use crate::writer::numbers::Numbers;
-use crate::writer::{CommitRequest, Number, Request, SettleRequest, Writer, WriterHandle};
+use crate::writer::{CommitRequest, LastFailure, Number, Request, SettleRequest, Writer, WriterHandle};
 
 /// What a store needs to open.
 #[derive(Clone, Debug)]
@@ -46,6 +46,7 @@ pub(crate) struct Inner {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) engine: Engine,
     pub(crate) data_dir: PathBuf,
+    failure: LastFailure,
     pub(crate) max_media_bytes: u64,
     /// Between a file's arrival under its hash and its row, nobody may remove the file as unnamed
     /// (and the other way round). A lock, because the two sides are calls of different tasks that
@@ -90,6 +91,7 @@ impl Store {
         let readers = address.readers();
         let engine = address.engine.clone();
         let (conn, writer_names) = (Some(conn), Arc::clone(&names));
+        let failure = LastFailure::default();
         let writer = Writer {
             numbers: Numbers::new(&address.engine),
             address,
@@ -98,6 +100,7 @@ impl Store {
             clock: Arc::clone(&clock),
             lock,
             is_warm: true,
+            failure: failure.clone(),
         };
         let (writer, end) = writer.start()?;
         let store = Self(Arc::new(Inner {
@@ -109,11 +112,17 @@ impl Store {
             clock,
             engine,
             data_dir: config.data_dir,
+            failure,
             max_media_bytes: config.max_media_bytes,
             media_gate: tokio::sync::Mutex::new(()),
             replacing: tokio::sync::Mutex::new(()),
         }));
         Ok(store)
+    }
+
+    /// When a commit last failed because the database could not be used, and why; `None` when none has.
+    pub fn last_failure(&self) -> Option<(Timestamp, String)> {
+        self.0.failure.get()
     }
 
     /// Finishes what is waiting, closes the database and gives its lock back. Later calls of any

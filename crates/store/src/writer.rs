@@ -13,12 +13,12 @@ mod relayed;
 mod settle;
 
 use std::fs::File;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use sqlx::{AnyConnection, Connection, Executor as _};
 use tokio::sync::{mpsc, oneshot};
-use wxgate_contract::{BoxFuture, Clock, DeliveryId, NetworkId, Outcome};
+use wxgate_contract::{BoxFuture, Clock, DeliveryId, NetworkId, Outcome, Timestamp};
 
 use crate::engine::{Address, Engine};
 use crate::error::{Doing as _, StoreError};
@@ -151,6 +151,24 @@ pub(crate) struct Writer {
     /// Something was done since the page cache was last given back.
     pub(crate) is_warm: bool,
     pub(crate) numbers: Numbers,
+    pub(crate) failure: LastFailure,
+}
+
+/// When a commit last failed for want of the database, and why. A lock and not a message: written when something
+/// is wrong anyway, read by whoever asks how the program is doing; nothing awaits inside.
+#[derive(Clone, Default)]
+pub(crate) struct LastFailure(Arc<Mutex<Option<(Timestamp, String)>>>);
+
+impl LastFailure {
+    fn note(&self, at: Timestamp, error: &StoreError) {
+        if error.is_unavailable() {
+            *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((at, error.to_string()));
+        }
+    }
+
+    pub(crate) fn get(&self) -> Option<(Timestamp, String)> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
 }
 
 impl Writer {

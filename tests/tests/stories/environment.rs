@@ -162,6 +162,11 @@ async fn full_disk(scratch: &Scratch) -> Result<()> {
     println!("told on a full disk: {told}");
     stage.gateway_mut()?.assert_up()?;
     ensure!(stage.gateway().get("/healthz", &[]).await?.status == 200, "not alive on a full disk");
+    until("a gateway that is not ready", SOON, async || {
+        let ready = stage.gateway().get("/readyz", &[]).await?;
+        Ok((ready.status == 503 && ready.text().contains("keeps nothing")).then_some(()))
+    })
+    .await?;
     let (status, ..) = stage.gateway().try_cli(&["user", "token", USER], None).await?;
     ensure!(!status.success(), "a token was made that nothing could keep");
     std::fs::remove_file(&filler)?;

@@ -103,6 +103,18 @@ impl Writer {
         commits: &[CommitRequest],
         settles: &[SettleRequest],
     ) -> Result<Done, Failed> {
+        let result = self.try_once(commits, settles).await;
+        if let Err(Failed::Away(error) | Failed::Before(error) | Failed::Commit(error)) = &result {
+            self.failure.note(self.clock.now(), error);
+        }
+        result
+    }
+
+    async fn try_once(
+        &mut self,
+        commits: &[CommitRequest],
+        settles: &[SettleRequest],
+    ) -> Result<Done, Failed> {
         const DOING: &str = "committing";
         let names = std::sync::Arc::clone(&self.names);
         let engine = self.address.engine.clone();
