@@ -60,7 +60,6 @@ pub(crate) struct Parts {
     pub(crate) counters: Counters,
     /// Where IRC clients connect.
     pub(crate) irc: Listening,
-    /// Where IRC clients connect with TLS.
     /// Where the homeserver delivers events.
     pub(crate) matrix: Option<SocketAddr>,
     /// What bridge managers ask, when the application service runs.
@@ -88,9 +87,20 @@ pub(crate) struct Gateway {
 /// Starts everything. What was begun is undone by dropping when a later step fails.
 pub(crate) async fn start(settings: &Settings) -> Result<Gateway, Failure> {
     files::data_dir(&settings.data_dir)?;
-    let web_listener = ports::bind(&settings.web.listen, "web.listen").await?;
-    let web = web_listener.local_addr().map_err(|e| Failure::environment(format!("web.listen: {e}")))?;
+    // First: a second gateway on the same data is told so, and not that a port is taken.
     let store = open_store(settings).await?;
+    let bound = async {
+        let listener = ports::bind(&settings.web.listen, "web.listen").await?;
+        let web = listener.local_addr().map_err(|e| Failure::environment(format!("web.listen: {e}")))?;
+        Ok::<_, Failure>((listener, web))
+    };
+    let (web_listener, web) = match bound.await {
+        Ok(bound) => bound,
+        Err(failure) => {
+            store.close().await;
+            return Err(failure);
+        }
+    };
     // The store's lock is ours: a socket that is still there belongs to nobody.
     let socket = files::control_socket(settings)?;
     let links = links(settings, web)?;

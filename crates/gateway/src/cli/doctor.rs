@@ -178,13 +178,25 @@ async fn check_network(globals: &Globals, check: &'static str, network: &str) ->
     })
 }
 
+/// Makes a directory where the data directory's first missing part would be, and removes it.
+fn can_be_made(dir: &Path) -> std::io::Result<()> {
+    let parent = dir.ancestors().skip(1).find(|path| path.as_os_str().is_empty() || path.exists());
+    let parent = parent.filter(|path| !path.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let probe = parent.join(format!(".wxgate-doctor-{}", std::process::id()));
+    std::fs::create_dir(&probe)?;
+    std::fs::remove_dir(&probe)
+}
+
 fn check_data_dir(dir: &Path) -> Finding {
     const CHECK: &str = "data directory";
     let shown = dir.display();
     match std::fs::metadata(dir) {
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
-            ok(CHECK, format!("{shown} is not there yet; wxgate run makes it"))
-        }
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => match can_be_made(dir) {
+            Ok(()) => ok(CHECK, format!("{shown} is not there yet; wxgate run makes it")),
+            Err(e) => {
+                wrong(CHECK, format!("{shown} cannot be made: {e}"), "set data_dir to a place of this user")
+            }
+        },
         Err(e) => wrong(CHECK, format!("{shown}: {e}"), "let this user enter it, or set data_dir"),
         Ok(found) if !found.is_dir() => {
             wrong(CHECK, format!("{shown} is no directory"), "set data_dir to a directory")
