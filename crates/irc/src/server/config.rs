@@ -181,7 +181,7 @@ pub struct Limits {
     pub registration_timeout: Duration,
     /// Silence after which a client is asked whether it is there.
     pub ping_after: Duration,
-    /// Silence after that question that ends the connection.
+    /// Silence after that question that ends the connection; so does asking and taking nothing for so long.
     pub ping_timeout: Duration,
     /// Bytes that may wait for a client; beyond it the connection is closed.
     pub sendq_bytes: usize,

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 use tokio_rustls::TlsAcceptor;
 
@@ -144,6 +144,7 @@ where
         queue: Arc::clone(&queue),
         bucket: shared.config.limits.flood.map(Bucket::new),
         asked: false,
+        turn: Arc::new(Semaphore::new(1)),
     };
     // Where to say that the connection is gone, however it ends.
     let inside: OnceLock<mpsc::Sender<Incoming>> = OnceLock::new();
@@ -188,9 +189,14 @@ where
 async fn write_queue(queue: &SendQueue, write: &mut (impl AsyncWrite + Unpin)) {
     let mut buffer = Vec::new();
     while queue.take(&mut buffer).await == Taken::Bytes {
-        if write.write_all(&buffer).await.is_err() || write.flush().await.is_err() {
-            queue.close(b"");
-            return;
+        let mut rest = buffer.as_slice();
+        while !rest.is_empty() {
+            let Ok(length @ 1..) = write.write(rest).await else { return queue.close(b"") };
+            queue.wrote(length);
+            rest = rest.get(length..).unwrap_or_default();
+        }
+        if write.flush().await.is_err() {
+            return queue.close(b"");
         }
     }
 }
@@ -204,6 +210,8 @@ pub(super) struct Reader<'a, S> {
     bucket: Option<Bucket>,
     /// A PING of ours is open.
     asked: bool,
+    /// Free while no line of this client waits for its answer.
+    turn: Arc<Semaphore>,
 }
 
 /// What a read gave.
@@ -244,6 +252,20 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> Reader<'_, S> {
         }
     }
 
+    /// Waits until the line before was answered and its answer is read, or nearly: what a client asks for
+    /// is given no faster than it reads. `None` when it does not read at all.
+    async fn turn(&self) -> Option<OwnedSemaphorePermit> {
+        let turn = Arc::clone(&self.turn).acquire_owned().await.ok()?;
+        loop {
+            let written = self.queue.written_bytes();
+            match timeout(self.shared.config.limits.ping_timeout, self.queue.room()).await {
+                Ok(()) => return Some(turn),
+                Err(_) if self.queue.written_bytes() > written => {}
+                Err(_) => return None,
+            }
+        }
+    }
+
     /// Gives lines to the session until the connection ends.
     async fn forward(&mut self, id: ClientId, session: &mpsc::Sender<Incoming>) {
         let limits = &self.shared.config.limits;
@@ -279,7 +301,12 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> Reader<'_, S> {
                     if let Some(bucket) = self.bucket.as_mut().filter(|_| !is_free) {
                         bucket.take().await;
                     }
-                    Incoming::Line(id, line)
+                    let turn = if is_free { None } else { self.turn().await };
+                    if turn.is_none() && !is_free {
+                        self.queue.close(b"ERROR :SendQ exceeded\r\n");
+                        break "it asks and does not read";
+                    }
+                    Incoming::Line(id, line, turn)
                 }
                 Ok(Read::BadText(line)) => Incoming::BadText(id, line),
                 Ok(Read::TooLong) => Incoming::TooLong(id),

@@ -225,7 +225,9 @@ impl Session {
         limit: usize,
     ) -> Result<Vec<Rendered>, Fault> {
         let mut found: Vec<Rendered> = Vec::new();
-        let (mut lines, mut scanned) = (0, 0);
+        // An answer has two parts at most and comes on top of a quarter of the queue.
+        let max_bytes = self.shared.config.limits.sendq_bytes / 3;
+        let (mut lines, mut bytes, mut scanned) = (0, 0, 0);
         let mut at = if part.is_backwards { part.below } else { part.above };
         'pages: while lines < limit && scanned < MAX_SCANNED {
             let range = if part.is_backwards { HistoryRange::Before(at) } else { HistoryRange::After(at) };
@@ -244,7 +246,8 @@ impl Session {
                 }
                 let Some(rendered) = self.of_history(id, &item).await else { continue };
                 let count = self.clients.get(&id).map_or(1, |client| rendered.lines_for(client.caps()));
-                if lines + count > limit && lines > 0 {
+                bytes += rendered.bytes();
+                if (lines + count > limit || bytes > max_bytes) && lines > 0 {
                     break 'pages;
                 }
                 lines += count;

@@ -25,6 +25,8 @@ pub(super) use text::excerpt;
 pub(super) const MAX_AHEAD_BYTES: usize = 256 * 1024;
 /// What `[MM-DD HH:MM] ` takes.
 const SHORT_STAMP_BYTES: usize = 14;
+/// About what the tags of a line take, and its verb.
+const TAG_BYTES: usize = 160;
 /// What marks an own line in front of clients that cannot see own lines in queries.
 const OWN_MARK: &str = "→ ";
 
@@ -85,6 +87,12 @@ impl Rendered {
     /// Messages that a client with these capabilities gets.
     pub(super) fn lines_for(&self, caps: Caps) -> usize {
         if caps.takes_multiline() && !self.parts.is_empty() { 1 } else { self.texts.len() }
+    }
+
+    /// About the bytes of its lines with all their tags.
+    pub(super) fn bytes(&self) -> usize {
+        let around = self.prefix.len() + self.target.len() + TAG_BYTES;
+        self.texts.iter().map(|text| text.len() + around).sum()
     }
 
     /// True when a client that takes several lines as one message is given one.

@@ -14,6 +14,7 @@ pub(super) struct SendQueue {
     state: Mutex<State>,
     more: Notify,
     drained: Notify,
+    room: Notify,
     max_bytes: usize,
 }
 
@@ -22,6 +23,8 @@ struct State {
     bytes: Vec<u8>,
     /// Taken by the writer and not known to be written.
     writing_bytes: usize,
+    /// Written since the beginning.
+    written_bytes: u64,
     is_closed: bool,
 }
 
@@ -36,7 +39,8 @@ pub(super) enum Taken {
 
 impl SendQueue {
     pub(super) fn new(max_bytes: usize) -> Self {
-        Self { state: Mutex::default(), more: Notify::new(), drained: Notify::new(), max_bytes }
+        let (more, drained, room) = (Notify::new(), Notify::new(), Notify::new());
+        Self { state: Mutex::default(), more, drained, room, max_bytes }
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {
@@ -55,6 +59,7 @@ impl SendQueue {
             state.bytes.extend_from_slice(b"ERROR :SendQ exceeded\r\n");
             state.is_closed = true;
             drop(state);
+            self.room.notify_one();
             self.wake();
             return false;
         }
@@ -70,12 +75,34 @@ impl SendQueue {
             state.is_closed = true;
         }
         drop(state);
+        self.room.notify_one();
         self.wake();
     }
 
     /// Wakes the writer.
     pub(super) fn wake(&self) {
         self.more.notify_one();
+    }
+
+    /// The client has taken so many bytes of what the writer took.
+    pub(super) fn wrote(&self, bytes: usize) {
+        let mut state = self.lock();
+        state.writing_bytes = state.writing_bytes.saturating_sub(bytes);
+        state.written_bytes += bytes as u64;
+        drop(state);
+        self.room.notify_one();
+    }
+
+    /// Bytes that the client has taken since it came.
+    pub(super) fn written_bytes(&self) -> u64 {
+        self.lock().written_bytes
+    }
+
+    /// Waits until a quarter of the bound or less waits: then an answer fits. One waiter only.
+    pub(super) async fn room(&self) {
+        while !self.is_closed() && self.len_bytes() > self.max_bytes / 4 {
+            self.room.notified().await;
+        }
     }
 
     /// Bytes that wait.
@@ -91,11 +118,12 @@ impl SendQueue {
     /// Waits for bytes and swaps them into `buffer`, which says at the same time that what it held
     /// is written. Cancel safe.
     pub(super) async fn take(&self, buffer: &mut Vec<u8>) -> Taken {
+        let mut was_writing = !buffer.is_empty();
         buffer.clear();
         loop {
             {
                 let mut state = self.lock();
-                let was_writing = std::mem::take(&mut state.writing_bytes) > 0;
+                state.writing_bytes = 0;
                 if !state.bytes.is_empty() {
                     std::mem::swap(&mut state.bytes, buffer);
                     state.writing_bytes = buffer.len();
@@ -104,7 +132,7 @@ impl SendQueue {
                 if state.is_closed {
                     return Taken::Closed;
                 }
-                if was_writing {
+                if std::mem::take(&mut was_writing) {
                     self.drained.notify_one();
                 }
             }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ring::hmac;
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::{Notify, OwnedSemaphorePermit, mpsc, oneshot};
 use tokio::task::JoinSet;
 use wxgate_contract::{
     Answer, ChatKey, Clock, CommandError, Control, Directory, FarEnd, FeedEvent, MediaVault, NetworkId,
@@ -70,7 +70,8 @@ pub(super) struct Arrival {
 /// What reaches a session.
 pub(super) enum Incoming {
     Attach(Box<Arrival>),
-    Line(ClientId, String),
+    /// With the client's turn, which is over when the line was answered.
+    Line(ClientId, String, Option<OwnedSemaphorePermit>),
     /// A line that was not UTF-8.
     BadText(ClientId, String),
     /// A line longer than clients may send.

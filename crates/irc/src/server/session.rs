@@ -245,7 +245,7 @@ impl Session {
     async fn incoming(&mut self, incoming: Incoming) {
         match incoming {
             Incoming::Attach(arrival) => self.arrived(*arrival).await,
-            Incoming::Line(client, line) => self.line(client, &line).await,
+            Incoming::Line(client, line, _turn) => self.line(client, &line).await,
             Incoming::BadText(client, line) => {
                 let server = self.shared.config.server_name.clone();
                 if let Some(client) = self.clients.get_mut(&client) {

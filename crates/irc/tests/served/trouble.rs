@@ -123,21 +123,49 @@ async fn floods_are_slowed_and_nothing_is_dropped() {
 async fn a_client_that_never_reads_is_closed_not_waited_for() {
     let mut config = config();
     config.limits.sendq_bytes = 64 * 1024;
+    config.limits.ping_timeout = Duration::from_secs(1);
     let served = serve(world(), config).await;
-    let mut deaf = Client::login(&served, "", "").await;
-    // Answers cannot be read again from anywhere: they fill the queue.
-    let flood = "NAMES #测试群\r\n".repeat(400);
-    for _ in 0..400 {
-        let writing = tokio::time::timeout(Duration::from_millis(500), deaf.try_bytes(flood.as_bytes()));
-        if writing.await.is_ok_and(|written| written.is_err()) {
-            break;
-        }
+    for at in 0..50 {
+        served.double.show(said("g-test", "p-zhang", &format!("d{at}"), Body::text("x".repeat(400))));
     }
+    let mut deaf = Client::login(&served, "", "draft/chathistory message-tags batch").await;
+    // It asks for more than the kernel takes for it, and reads nothing until it is ended.
+    let flood = "CHATHISTORY LATEST #测试群 * 500\r\n".repeat(100);
+    let ended = async {
+        loop {
+            let writing = tokio::time::timeout(Duration::from_millis(500), deaf.try_bytes(flood.as_bytes()));
+            if writing.await.is_ok_and(|written| written.is_err()) {
+                return;
+            }
+        }
+    };
+    tokio::time::timeout(3 * PATIENCE, ended).await.expect("a client that never reads is ended");
     // It ends, and soon. Whether "SendQ exceeded" can be read is the kernel's affair: it drops what is under
     // way when a connection is closed with input that nobody has read.
-    deaf.rest().await;
     let mut other = Client::login(&served, "", "").await;
     other.sync().await;
+}
+
+#[tokio::test]
+async fn a_client_that_reads_gets_the_answers_to_all_that_it_asks_at_once() {
+    const ASKED: usize = 40;
+    let served = serve(world(), config()).await;
+    for at in 0..200 {
+        let text = format!("{at} {}", "x".repeat(600));
+        served.double.show(said("g-test", "p-zhang", &format!("h{at}"), Body::text(text)));
+    }
+    let caps = "draft/chathistory message-tags server-time batch";
+    for (name, question, answer) in [
+        ("a", "CHATHISTORY LATEST #测试群 * 500", " BATCH -h"),
+        ("b", "PRIVMSG wechat :more #测试群 500", " BATCH -h"),
+    ] {
+        let mut client = Client::login(&served, name, caps).await;
+        client.bytes(format!("{question}\r\n").repeat(ASKED).as_bytes()).await;
+        for at in 0..ASKED {
+            let lines = client.until(answer).await;
+            assert!(lines.len() > 200, "answer {at} of {question} has {} lines", lines.len());
+        }
+    }
 }
 
 #[tokio::test]
