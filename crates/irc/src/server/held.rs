@@ -23,6 +23,8 @@ pub(super) struct Held {
     /// Labels of the lines in it.
     pub(super) labels: Vec<String>,
     pub(super) until: Instant,
+    /// However many lines come, it goes out then.
+    latest: Instant,
     /// The post that it will be.
     pub(super) remote_id: RemoteId,
     /// The text so far may be on disk, in a note that goes with the post.
@@ -44,6 +46,7 @@ impl Held {
             text: text.to_owned(),
             labels: label.into_iter().collect(),
             until: now + limits.hold,
+            latest: now + limits.hold.max(limits.long_hold),
             remote_id,
             is_noted: false,
             last_bytes: text.len(),
@@ -76,6 +79,7 @@ impl Held {
             self.is_extended = true;
             self.until = now + limits.long_hold;
         }
+        self.until = self.until.min(self.latest);
     }
 }
 
@@ -134,6 +138,20 @@ mod tests {
         assert_eq!(held.text, format!("{piece}尾\nnext"));
         assert_eq!(held.labels, ["1", "2"]);
         assert!(held.has_room(1000) && !held.has_room(16_000));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_steady_stream_of_lines_goes_out_in_time() {
+        let (now, limits) = (Instant::now(), Limits::default());
+        let mut held = Held::new("#g".into(), "0", None, "r".into(), (now, &limits));
+        let last = (1..40).map(|at| now + Duration::from_millis(200) * at).find(|at| {
+            let is_over = held.until <= *at;
+            if !is_over {
+                held.join("x", None, *at, &limits);
+            }
+            is_over
+        });
+        assert!(last.is_some_and(|last| last <= now + limits.long_hold + limits.hold), "{:?}", held.until);
     }
 
     #[tokio::test(start_paused = true)]
