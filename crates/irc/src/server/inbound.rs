@@ -32,6 +32,7 @@ pub(super) struct Typed {
     pub(super) labels: Vec<String>,
     /// The `msgid` that it answers to.
     pub(super) reply: Option<String>,
+    pub(super) is_notice: bool,
 }
 
 /// A note of the post may be on disk.
@@ -44,7 +45,9 @@ impl Session {
         let now = Instant::now();
         let limits = self.shared.config.limits.clone();
         let cuts_itself = self.clients.get(&id).is_some_and(|client| !client.caps().takes_multiline());
-        if limits.hold.is_zero() || !cuts_itself || typed.reply.is_some() || typed.text.starts_with('\x01') {
+        // Each is told apart from the others: by what it answers to, by its label, by its kind.
+        let is_alone = typed.reply.is_some() || !typed.labels.is_empty() || typed.is_notice;
+        if limits.hold.is_zero() || !cuts_itself || is_alone || typed.text.starts_with('\x01') {
             self.flush_held(id).await;
             return self.say(id, typed).await;
         }

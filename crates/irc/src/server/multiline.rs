@@ -184,6 +184,7 @@ impl Session {
             tags: open.tags,
             labels: open.label.into_iter().collect(),
             reply: open.reply,
+            is_notice: verb == "NOTICE",
         };
         self.said_in_lines(turn, &verb, typed).await;
     }

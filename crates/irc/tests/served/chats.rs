@@ -247,6 +247,19 @@ async fn pieces_that_a_client_cut_are_joined() {
 }
 
 #[tokio::test]
+async fn lines_with_labels_and_notices_are_not_joined() {
+    let mut config = config();
+    config.limits.hold = Duration::from_millis(300);
+    let served = serve(world(), config).await;
+    let mut client = Client::login(&served, "", "labeled-response message-tags").await;
+    let lines = ["PRIVMSG #家 :a", "NOTICE #家 :b", "@label=1 PRIVMSG #家 :c", "@label=2 PRIVMSG #家 :d"];
+    client.bytes(format!("{}\r\n", lines.join("\r\n")).as_bytes()).await;
+    client.sync().await;
+    let said: Vec<Body> = served.double.state().posts.iter().map(|(_, _, post)| post.body.clone()).collect();
+    assert_eq!(said, ["a", "b", "c", "d"].map(Body::text));
+}
+
+#[tokio::test]
 async fn a_ping_is_answered_after_what_was_typed_is_stored() {
     let mut config = config();
     config.limits.hold = Duration::from_secs(60);

@@ -58,6 +58,7 @@ async fn say(session: &mut Session, turn: &Turn<'_>, errors: Errors) {
         parts: vec![Part { text: text.to_owned(), is_concat: false }],
         tags: turn.client_tags(),
         reply: turn.reply(),
+        is_notice: errors == Errors::Silent,
         ..Typed::default()
     };
     for name in targets {
