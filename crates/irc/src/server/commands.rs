@@ -5,7 +5,7 @@ use wxgate_contract::BoxFuture;
 use super::caps::Caps;
 use super::registry::ClientId;
 use super::session::Session;
-use crate::wire::message::Message;
+use crate::wire::message::{BadLine, Line, Message};
 use crate::wire::numeric as n;
 use crate::wire::tags::escape_into;
 
@@ -149,7 +149,11 @@ const MAX_LABEL_BYTES: usize = 64;
 impl Session {
     /// Carries out one line of a client.
     pub(super) async fn line(&mut self, id: ClientId, line: &str) {
-        let Ok(message) = Message::parse(line) else { return };
+        let message = match Message::parse(line) {
+            Ok(message) => message,
+            Err(BadLine::Control) => return self.control_line(id, line),
+            Err(BadLine::Empty | BadLine::NoCommand) => return,
+        };
         let Some(client) = self.clients.get_mut(&id) else { return };
         let label = message.tags.get("label").filter(|label| {
             client.has(Caps::LABELED_RESPONSE) && !label.is_empty() && label.len() <= MAX_LABEL_BYTES
@@ -175,7 +179,7 @@ impl Session {
         let caps = self.clients.get(&id).map(|client| client.caps()).unwrap_or_default();
         match COMMANDS.iter().find(|command| command.name == word && caps.has(command.needs)) {
             None => {
-                let shown = crate::wire::message::Line::new().command("").param(message.command).build();
+                let shown = Line::new().command("").param(message.command).build();
                 self.numeric(id, n::ERR_UNKNOWNCOMMAND, &format!("{} :Unknown command", shown.trim()));
             }
             Some(command) if message.params().len() < command.min_params => {
@@ -187,6 +191,23 @@ impl Session {
         if let Some(label) = label {
             self.answer_labelled(id, &label);
         }
+    }
+
+    /// A line with NUL or CR in it cannot be taken as it is, and is not dropped without a word.
+    fn control_line(&mut self, id: ClientId, line: &str) {
+        let readable = line.replace(['\0', '\r'], "\u{FFFD}");
+        let Ok(message) = Message::parse(&readable) else { return };
+        let mut answer = Line::new();
+        let labels = self.clients.get(&id).is_some_and(|client| client.has(Caps::LABELED_RESPONSE));
+        if let Some(label) =
+            message.tags.get("label").filter(|label| labels && label.len() <= MAX_LABEL_BYTES)
+        {
+            answer = answer.tag("label", &label);
+        }
+        let command = message.command.to_ascii_uppercase();
+        let answer = answer.source(&self.shared.config.server_name).command("FAIL").param(&command);
+        let answer = answer.param("INVALID_PARAMS").last("The line contains NUL or CR and was dropped");
+        self.to(id, &answer.build());
     }
 
     /// The collected answers: none is an ACK, one carries the label, more are a batch.

@@ -17,7 +17,13 @@ async fn garbage_does_no_harm() {
     client.bytes(b"PRIVMSG #x :\xff\xfe\r\n").await;
     assert!(client.sync().await[0].starts_with(":wx.test FAIL "));
     client.bytes(b"PRIVMSG \r \0 :x\r\nPRIVMSG\r\n").await;
-    assert_eq!(client.sync().await.len(), 1);
+    let lines = client.sync().await;
+    assert_eq!(lines.len(), 2, "{lines:#?}");
+    assert!(lines[0].starts_with(":wx.test FAIL PRIVMSG INVALID_PARAMS :"), "{lines:#?}");
+    let mut labels = Client::login(&served, "l", "labeled-response message-tags batch").await;
+    labels.bytes("@label=n1 PRIVMSG 张三 :nul\0x\r\n".as_bytes()).await;
+    let lines = labels.sync().await;
+    assert!(lines[0].starts_with("@label=n1 :wx.test FAIL PRIVMSG INVALID_PARAMS :"), "{lines:#?}");
 }
 
 #[tokio::test]
