@@ -84,6 +84,7 @@ impl Fetcher {
 
     /// Everything that waits and is due, oldest first.
     async fn fetch_all(&self, kept: &mut Kept) {
+        let begun = Instant::now();
         let mut running = FuturesUnordered::new();
         let mut seen: HashSet<MediaId> = HashSet::new();
         loop {
@@ -94,7 +95,7 @@ impl Fetcher {
                     Ok(page) => page,
                     Err(error) => {
                         tracing::warn!(network = %self.network, %error, "waiting attachments could not be listed");
-                        return;
+                        return kept.not_before(begun + self.retry);
                     }
                 };
                 let is_next =
@@ -106,7 +107,7 @@ impl Fetcher {
                 }
             }
             match running.next().await {
-                None => return,
+                None => return kept.forget_due(begun),
                 Some((media, None)) => kept.settled(media),
                 Some((media, Some(why))) => {
                     if kept.put_off(media, self.retry) {
@@ -192,6 +193,16 @@ impl Kept {
         self.0.get(&media).is_none_or(|(_, due)| *due <= Instant::now())
     }
 
+    /// What was due when a round began and was not put off in it waits no more: it is gone from the vault.
+    fn forget_due(&mut self, begun: Instant) {
+        self.0.retain(|_, (_, due)| *due > begun);
+    }
+
+    /// Nothing could be asked for now.
+    fn not_before(&mut self, at: Instant) {
+        self.0.values_mut().for_each(|(_, due)| *due = at.max(*due));
+    }
+
     /// When the first of them is due.
     fn due(&self) -> Option<Instant> {
         self.0.values().map(|(_, due)| *due).min()
@@ -273,5 +284,41 @@ fn request(
             data_ticket: ticket,
         }
         .request(call),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RETRY: Duration = Duration::from_secs(2);
+
+    #[tokio::test(start_paused = true)]
+    async fn pauses_grow_to_the_longest_and_end() {
+        let (mut kept, media) = (Kept::default(), MediaId([1; 16]));
+        let mut pauses = Vec::new();
+        while kept.put_off(media, RETRY) {
+            assert!(!kept.is_due(media));
+            let pause = kept.due().unwrap() - Instant::now();
+            pauses.push(pause.as_secs());
+            tokio::time::advance(pause).await;
+            assert!(kept.is_due(media));
+        }
+        assert_eq!(pauses[..9], [4, 8, 16, 32, 64, 128, 256, 512, 900]);
+        assert_eq!(pauses.len(), LATER_TRIES as usize - 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_gone_or_cannot_be_listed_keeps_nobody_awake() {
+        let (mut kept, gone, waits) = (Kept::default(), MediaId([1; 16]), MediaId([2; 16]));
+        kept.put_off(gone, RETRY);
+        tokio::time::advance(Duration::from_secs(10)).await;
+        let begun = Instant::now();
+        kept.put_off(waits, RETRY);
+        kept.not_before(begun + RETRY);
+        assert!(kept.due() > Some(begun), "the store was away");
+        tokio::time::advance(Duration::from_secs(3)).await;
+        kept.forget_due(Instant::now());
+        assert!(kept.0.contains_key(&waits) && !kept.0.contains_key(&gone));
     }
 }
