@@ -20,8 +20,6 @@ pub(super) struct Held {
     /// Where it goes, folded.
     pub(super) target: String,
     pub(super) text: String,
-    /// Labels of the lines in it.
-    pub(super) labels: Vec<String>,
     pub(super) until: Instant,
     /// However many lines come, it goes out then.
     latest: Instant,
@@ -37,14 +35,12 @@ impl Held {
     pub(super) fn new(
         target: String,
         text: &str,
-        label: Option<String>,
         remote_id: RemoteId,
         (now, limits): (Instant, &Limits),
     ) -> Self {
         let mut held = Self {
             target,
             text: text.to_owned(),
-            labels: label.into_iter().collect(),
             until: now + limits.hold,
             latest: now + limits.hold.max(limits.long_hold),
             remote_id,
@@ -62,13 +58,12 @@ impl Held {
     }
 
     /// Joins the next line.
-    pub(super) fn join(&mut self, text: &str, label: Option<String>, now: Instant, limits: &Limits) {
+    pub(super) fn join(&mut self, text: &str, now: Instant, limits: &Limits) {
         let was_cut = self.last_bytes >= PIECE_BYTES && !self.text.ends_with(' ') && !text.starts_with(' ');
         if !was_cut {
             self.text.push('\n');
         }
         self.text.push_str(text);
-        self.labels.extend(label);
         self.last_bytes = text.len();
         self.until = now + limits.hold;
         self.extend(now, limits);
@@ -129,25 +124,24 @@ mod tests {
     async fn a_cut_text_is_whole_again() {
         let (now, limits) = (Instant::now(), Limits::default());
         let piece = "字".repeat(140);
-        let mut held = Held::new("#g".into(), &piece, Some("1".into()), "r".into(), (now, &limits));
+        let mut held = Held::new("#g".into(), &piece, "r".into(), (now, &limits));
         assert_eq!(held.until, now + limits.long_hold);
-        held.join("尾", Some("2".into()), now, &limits);
+        held.join("尾", now, &limits);
         assert_eq!(held.text, format!("{piece}尾"));
         assert_eq!(held.until, now + Duration::from_millis(300));
-        held.join("next", None, now, &limits);
+        held.join("next", now, &limits);
         assert_eq!(held.text, format!("{piece}尾\nnext"));
-        assert_eq!(held.labels, ["1", "2"]);
         assert!(held.has_room(1000) && !held.has_room(16_000));
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_steady_stream_of_lines_goes_out_in_time() {
         let (now, limits) = (Instant::now(), Limits::default());
-        let mut held = Held::new("#g".into(), "0", None, "r".into(), (now, &limits));
+        let mut held = Held::new("#g".into(), "0", "r".into(), (now, &limits));
         let last = (1..40).map(|at| now + Duration::from_millis(200) * at).find(|at| {
             let is_over = held.until <= *at;
             if !is_over {
-                held.join("x", None, *at, &limits);
+                held.join("x", *at, &limits);
             }
             is_over
         });
@@ -158,8 +152,8 @@ mod tests {
     async fn the_window_is_extended_once() {
         let (now, limits) = (Instant::now(), Limits::default());
         let piece = "x".repeat(420);
-        let mut held = Held::new("#g".into(), &piece, None, "r".into(), (now, &limits));
-        held.join(&piece, None, now, &limits);
+        let mut held = Held::new("#g".into(), &piece, "r".into(), (now, &limits));
+        held.join(&piece, now, &limits);
         assert_eq!(held.until, now + limits.hold);
         assert_eq!(held.text.len(), 840);
     }

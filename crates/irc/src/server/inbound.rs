@@ -32,6 +32,7 @@ pub(super) struct Typed {
     pub(super) labels: Vec<String>,
     /// The `msgid` that it answers to.
     pub(super) reply: Option<String>,
+    /// A NOTICE, which nothing answers and nothing joins.
     pub(super) is_notice: bool,
 }
 
@@ -51,8 +52,7 @@ impl Session {
             self.flush_held(id).await;
             return self.say(id, typed).await;
         }
-        let Typed { target, text, mut labels, .. } = typed;
-        let label = labels.pop();
+        let Typed { target, text, .. } = typed;
         let folded = fold(&target);
         let joins = self
             .clients
@@ -64,10 +64,10 @@ impl Session {
         }
         let Some(client) = self.clients.get_mut(&id) else { return };
         match &mut client.held {
-            Some(held) => held.join(&text, label, now, &limits),
+            Some(held) => held.join(&text, now, &limits),
             none => {
                 let remote_id = self.shared.next_remote_id();
-                *none = Some(Held::new(target, &text, label, remote_id, (now, &limits)));
+                *none = Some(Held::new(target, &text, remote_id, (now, &limits)));
             }
         }
         self.note_held(id).await;
@@ -95,8 +95,8 @@ impl Session {
     /// Says what waits.
     pub(super) async fn flush_held(&mut self, id: ClientId) {
         let held = self.clients.get_mut(&id).and_then(|client| client.held.take());
-        if let Some(Held { target, text, labels, remote_id, is_noted, .. }) = held {
-            let typed = Typed { target, text, labels, ..Typed::default() };
+        if let Some(Held { target, text, remote_id, is_noted, .. }) = held {
+            let typed = Typed { target, text, ..Typed::default() };
             self.say_as(id, typed, remote_id, is_noted.then_some(Noted)).await;
         }
     }
