@@ -10,6 +10,7 @@ pub(crate) mod links;
 pub(crate) mod media;
 pub(crate) mod range;
 pub(crate) mod serve;
+pub(crate) mod sessions;
 mod upload;
 
 use std::sync::Arc;

@@ -24,9 +24,9 @@ use crate::clock;
 use crate::config::{GuestsChoice, LocalChannelsChoice, MediaSection, Profile, Settings, parse_network, set};
 use crate::failure::Failure;
 use crate::metrics::Counters;
-use crate::web::board::{self, sessions::Sessions};
+use crate::web::board;
 use crate::web::links::Links;
-use crate::web::{self, serve};
+use crate::web::{self, serve, sessions::Sessions};
 
 pub(crate) use files::secret_key;
 pub(crate) use ports::taken;

@@ -3,10 +3,13 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
 use wxgate_tests::browser::{Browser, form_key};
 use wxgate_tests::fleet::{USER, name};
 use wxgate_tests::gateway::{Gateway, GatewayOptions, PASSWORD};
+use wxgate_tests::http::{self, Place};
 use wxgate_tests::scratch::tell;
 use wxgate_tests::sim::{Sim, SimOptions};
 use wxgate_tests::stage::Stage;
@@ -91,8 +94,14 @@ async fn leave(browser: &mut Browser, gateway: &Gateway, key: &str) -> Result<()
     gateway.state("phone").await.context("a slip removed the account")?;
     let home = browser.send("/accounts/phone/remove", &[("key", key), ("typed", "phone")]).await?;
     ensure!(home.good("removing it")?.text().contains("no WeChat account here yet"));
+    let mut table = browser.follow("/live").await?;
+    table.expect("no WeChat account here yet").await?;
     let out = browser.send("/sign-out", &[("key", key)]).await?.text();
     ensure!(out.contains("name=\"password\""), "{out}");
+    ensure!(table.next().await?.is_none(), "a page goes on after signing out");
+    let late = browser.send("/accounts/phone/sign-out", &[("key", key)]).await?;
+    let leads_home = late.text().contains("name=\"back\" value=\"/\"");
+    ensure!(late.status == 401 && leads_home, "{late:?}");
     ensure!(browser.open("/accounts/phone").await?.status == 401, "still signed in");
     Ok(())
 }
@@ -183,10 +192,17 @@ async fn guessing_is_slow_and_tells_nothing() -> Result<()> {
             statuses.push(browser.sign_in(USER, "guess").await?.status);
         }
         ensure!(statuses.contains(&401) && statuses.last() == Some(&429), "{statuses:?}");
-        // Its owner waits as well, but other people do not.
+        // Its owner waits as well, at every door, but other people do not.
         ensure!(browser.sign_in(USER, PASSWORD).await?.status == 429, "the name has no attempt left");
+        let secret = format!("Basic {}", STANDARD.encode(format!("{USER}:guess")));
+        let place = Place::Tcp(gateway.web.clone());
+        let headers = [("authorization", secret.as_str())];
+        let upload = http::ask(&place, "POST", "/upload", &headers, "x", SOON).await?;
+        ensure!(upload.status == 429, "a file as well: {upload:?}");
         gateway.add_user("bob").await?;
-        browser.sign_in("bob", PASSWORD).await?.good("somebody else")?;
+        for _ in 0..15 {
+            browser.sign_in("bob", PASSWORD).await?.good("somebody else, as often as they like")?;
+        }
         gateway.assert_up()
     })
     .await

@@ -10,7 +10,6 @@ mod gate;
 mod home;
 mod live;
 mod scan;
-pub(crate) mod sessions;
 mod words;
 
 use std::sync::Arc;

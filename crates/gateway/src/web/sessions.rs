@@ -1,5 +1,5 @@
-//! Who is signed in to the web pages. Kept in memory: a restart asks for the password again, and what
-//! is stolen from the disk signs nobody in.
+//! Who may come in over HTTP: passwords are checked here for every door. Who is signed in to the web pages
+//! is kept in memory: a restart asks for the password again, and what is stolen from the disk signs nobody in.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -10,7 +10,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ring::digest::{SHA256, digest};
 use ring::hmac;
 use tokio::sync::Semaphore;
-use wxgate_contract::{Clock, Timestamp, UserName};
+use wxgate_contract::{Clock, Command, CommandError, Control, Timestamp, UserName};
 
 use crate::clock;
 
@@ -42,6 +42,16 @@ struct Bucket {
     each_ms: i64,
 }
 
+/// Why somebody is not let in.
+pub(crate) enum Wrong {
+    /// The name or the address has no attempt left.
+    TooOften,
+    /// Wrong user or password; which of the two is not told.
+    Denied,
+    /// It could not be checked.
+    Failed(String),
+}
+
 /// Everybody's sessions, and who tried how often.
 pub(crate) struct Sessions {
     /// By the digest of the token, so that a lookup tells nothing about tokens by its time.
@@ -66,8 +76,32 @@ impl Sessions {
         }
     }
 
+    /// Checks a password or token, as often as a name and an address may try and only some at once. What was
+    /// right costs no attempt.
+    pub(crate) async fn check(
+        &self,
+        control: &dyn Control,
+        user: &UserName,
+        password: String,
+        from: Option<IpAddr>,
+    ) -> Result<(), Wrong> {
+        if !self.may_try(user.as_str(), from) {
+            return Err(Wrong::TooOften);
+        }
+        let _place =
+            self.checks.acquire().await.map_err(|_| Wrong::Failed("the gateway is stopping".to_owned()))?;
+        match control.run(None, Command::Authenticate { user: user.clone(), password }).await {
+            Ok(_) => {
+                self.give_back(user.as_str(), from);
+                Ok(())
+            }
+            Err(CommandError::Failed(why)) => Err(Wrong::Failed(why)),
+            Err(_) => Err(Wrong::Denied),
+        }
+    }
+
     /// Takes one attempt of a name and of an address; false when either has none left.
-    pub(crate) fn may_try(&self, user: &str, from: Option<IpAddr>) -> bool {
+    fn may_try(&self, user: &str, from: Option<IpAddr>) -> bool {
         let now = self.clock.now().ms();
         let mut tries = self.tries.lock().unwrap_or_else(PoisonError::into_inner);
         if tries.len() >= REMEMBERED {
@@ -77,8 +111,6 @@ impl Sessions {
             // Somebody tries ten thousand names; whoever is among them waits a moment.
             return false;
         }
-        // A digest, because what is typed into a form has any length.
-        let name = URL_SAFE_NO_PAD.encode(&digest(&SHA256, user.as_bytes()).as_ref()[..16]);
         let mut take = |key: String, bucket: &Bucket| {
             let full = tries.entry(key).or_insert(now);
             let next = (*full).max(now) + bucket.each_ms;
@@ -88,13 +120,17 @@ impl Sessions {
             }
             fits
         };
-        take(format!("name {name}"), &NAME_TRIES)
-            && from.is_none_or(|from| take(format!("from {from}"), &ADDRESS_TRIES))
+        take(name_key(user), &NAME_TRIES) && from.is_none_or(|from| take(address_key(from), &ADDRESS_TRIES))
     }
 
-    /// Waits for a place to check a password.
-    pub(crate) async fn place(&self) -> Option<tokio::sync::SemaphorePermit<'_>> {
-        self.checks.acquire().await.ok()
+    fn give_back(&self, user: &str, from: Option<IpAddr>) {
+        let mut tries = self.tries.lock().unwrap_or_else(PoisonError::into_inner);
+        let keys = [(Some(name_key(user)), NAME_TRIES), (from.map(address_key), ADDRESS_TRIES)];
+        for (key, bucket) in keys {
+            if let Some(full) = key.and_then(|key| tries.get_mut(&key)) {
+                *full -= bucket.each_ms;
+            }
+        }
     }
 
     /// Begins a session and gives its token; `None` when the system gives no random numbers.
@@ -128,6 +164,13 @@ impl Sessions {
         Some(session.user.clone())
     }
 
+    /// Whether a session goes on; looking does not count as using it.
+    pub(crate) fn is_open(&self, token: &str) -> bool {
+        let now = self.clock.now();
+        let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        open.get(&hashed(token)).is_some_and(|session| is_alive(session, now))
+    }
+
     /// Ends a session.
     pub(crate) fn end(&self, token: &str) {
         self.open.lock().unwrap_or_else(PoisonError::into_inner).remove(&hashed(token));
@@ -142,6 +185,15 @@ impl Sessions {
     pub(crate) fn is_form_key(&self, token: &str, given: &str) -> bool {
         hashed(&self.form_key(token)) == hashed(given)
     }
+}
+
+/// A digest, because what is typed into a form has any length.
+fn name_key(user: &str) -> String {
+    format!("name {}", URL_SAFE_NO_PAD.encode(hashed(user)))
+}
+
+fn address_key(from: IpAddr) -> String {
+    format!("from {from}")
 }
 
 fn is_alive(session: &Session, now: Timestamp) -> bool {
@@ -177,7 +229,9 @@ mod tests {
             now.fetch_add(2 * 86_400_000, Ordering::Relaxed);
             assert!(sessions.whose(&token).is_some());
         }
+        assert!(sessions.is_open(&token));
         now.fetch_add(2 * 86_400_000, Ordering::Relaxed);
+        assert!(!sessions.is_open(&token), "thirty days");
         assert_eq!(sessions.whose(&token), None, "thirty days");
         let token = sessions.begin("ann".into()).unwrap();
         now.fetch_add(IDLE_MS, Ordering::Relaxed);
@@ -209,6 +263,10 @@ mod tests {
         assert!(sessions.may_try("bob", None), "another name has its own");
         now.fetch_add(30_000, Ordering::Relaxed);
         assert!(sessions.may_try("ann", None) && !sessions.may_try("ann", None));
+        for _ in 0..100 {
+            assert!(sessions.may_try("right", None), "what was right costs nothing");
+            sessions.give_back("right", None);
+        }
         let from = Some("192.0.2.1".parse().unwrap());
         let tried = (0..100).filter(|at| sessions.may_try(&format!("name{at}"), from)).count();
         assert_eq!(tried, 30);

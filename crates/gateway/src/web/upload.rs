@@ -1,20 +1,23 @@
 //! `/upload`: an IRC client hands a file over and gets its link; the link, said in a chat, is sent as the
 //! file. Source: soju.im/FILEHOST.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::extract::State;
+use axum::extract::{Extension, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use futures_util::StreamExt as _;
 use tokio::sync::Semaphore;
-use wxgate_contract::{Command, CommandError, MediaError, MediaId, UserName};
+use wxgate_contract::{MediaError, MediaId};
 
 use super::links::cleaned;
+use super::serve::Peer;
+use super::sessions::Wrong;
 use crate::clock;
 use crate::wiring::Parts;
 
@@ -24,8 +27,6 @@ const AT_ONCE: usize = 8;
 const PATIENCE: Duration = Duration::from_secs(15 * 60);
 /// How long the next piece may take.
 const PIECE_PATIENCE: Duration = Duration::from_secs(60);
-/// Pause after a wrong password: guessing is slow.
-const PAUSE: Duration = Duration::from_secs(1);
 
 /// Places for uploads.
 static PLACES: Semaphore = Semaphore::const_new(AT_ONCE);
@@ -36,8 +37,14 @@ pub(crate) async fn options() -> Response {
     with_origin((StatusCode::NO_CONTENT, [(header::ALLOW, "OPTIONS, POST")]).into_response())
 }
 
-pub(crate) async fn upload(State(parts): State<Arc<Parts>>, headers: HeaderMap, body: Body) -> Response {
-    with_origin(match tokio::time::timeout(PATIENCE, take(&parts, &headers, body)).await {
+pub(crate) async fn upload(
+    State(parts): State<Arc<Parts>>,
+    peer: Option<Extension<Peer>>,
+    headers: HeaderMap,
+    body: Body,
+) -> Response {
+    let from = peer.and_then(|Extension(Peer(address))| address);
+    with_origin(match tokio::time::timeout(PATIENCE, take(&parts, &headers, from, body)).await {
         Ok(Ok(link)) => match HeaderValue::from_str(&link) {
             Ok(link) => (StatusCode::CREATED, [(header::LOCATION, link)]).into_response(),
             Err(_) => {
@@ -90,8 +97,13 @@ impl IntoResponse for Refusal {
 }
 
 /// The link of what was handed over.
-async fn take(parts: &Parts, headers: &HeaderMap, body: Body) -> Result<String, Refusal> {
-    authenticate(parts, headers).await?;
+async fn take(
+    parts: &Parts,
+    headers: &HeaderMap,
+    from: Option<IpAddr>,
+    body: Body,
+) -> Result<String, Refusal> {
+    authenticate(parts, headers, from).await?;
     let busy = |_| Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "too many files are being handed over");
     let _place = PLACES.try_acquire().map_err(busy)?;
     let bytes = clock::random::<16>()
@@ -131,7 +143,7 @@ fn unstored(error: MediaError) -> Refusal {
 }
 
 /// The login and password of the IRC connection (`user/account@client` is fine), or a token.
-async fn authenticate(parts: &Parts, headers: &HeaderMap) -> Result<(), Refusal> {
+async fn authenticate(parts: &Parts, headers: &HeaderMap, from: Option<IpAddr>) -> Result<(), Refusal> {
     let denied = || Refusal::new(StatusCode::UNAUTHORIZED, "log in with the name and password of IRC");
     let given =
         headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()).ok_or_else(denied)?;
@@ -143,14 +155,13 @@ async fn authenticate(parts: &Parts, headers: &HeaderMap) -> Result<(), Refusal>
     let decoded = decoded.ok_or_else(denied)?;
     let (login, password) = decoded.split_once(':').ok_or_else(denied)?;
     let user = login.split(['/', '@']).next().unwrap_or_default();
-    let command = Command::Authenticate { user: UserName::from(user), password: password.to_owned() };
-    match parts.control.run(None, command).await {
-        Ok(_) => Ok(()),
-        Err(CommandError::Denied) => {
-            tokio::time::sleep(PAUSE).await;
-            Err(denied())
+    match parts.sessions.check(&*parts.control, &user.into(), password.to_owned(), from).await {
+        Ok(()) => Ok(()),
+        Err(Wrong::Denied) => Err(denied()),
+        Err(Wrong::TooOften) => {
+            Err(Refusal::new(StatusCode::TOO_MANY_REQUESTS, "too many attempts; wait half a minute"))
         }
-        Err(error) => Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string())),
+        Err(Wrong::Failed(why)) => Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, why)),
     }
 }
 

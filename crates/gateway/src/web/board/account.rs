@@ -101,7 +101,7 @@ pub(super) async fn events(
 ) -> Answer {
     let (network, _) = own(&parts, &person, &name)?;
     let words = person.words();
-    live::follow(parts, move |parts| {
+    live::follow(parts, &person, move |parts| {
         let look = match parts.bridge.health_of(&network) {
             Some((_, health)) => Look::Is(state(&health, words)),
             None => Look::Over,

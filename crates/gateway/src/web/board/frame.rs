@@ -35,7 +35,7 @@ impl Page<'_> {
             Language::English => Language::Chinese,
             Language::Chinese => Language::English,
         };
-        let switch = format!("/language?to={}&back={}", other.tag(), query_value(&self.visitor.here));
+        let switch = format!("/language?to={}&back={}", other.tag(), query_value(self.visitor.here()));
         let page = html! {
             (DOCTYPE)
             html lang=(self.visitor.language.tag()) {
@@ -94,9 +94,8 @@ fn finished(status: StatusCode, html: String) -> Response {
 fn asset(kind: &'static str, text: &'static str) -> Response {
     let headers = [
         (header::CONTENT_TYPE, kind),
-        // Asked for again at each page; after an upgrade an old script would not fit.
+        // Asked for again at each page, being small; after an upgrade an old script would not fit.
         (header::CACHE_CONTROL, "no-cache"),
-        (header::ETAG, concat!("\"", env!("CARGO_PKG_VERSION"), "\"")),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
     ];
     (headers, text).into_response()
@@ -114,14 +113,14 @@ pub(super) async fn script() -> Response {
 
 /// A page of one sentence, for whoever asks.
 pub(in crate::web) fn words(status: StatusCode, title: &str, sentence: &str) -> Response {
-    let visitor = Visitor { language: Language::English, here: "/".to_owned() };
+    let visitor = Visitor { language: Language::English, page: None };
     let page = Page { title, visitor: &visitor, person: None, status };
     page.show(&html! { h1 { (title) } p { (sentence) } })
 }
 
 /// Why something was not done, for somebody who is not signed in.
 pub(super) fn trouble(language: Language, status: StatusCode, sentence: &str) -> Response {
-    let visitor = Visitor { language, here: "/".to_owned() };
+    let visitor = Visitor { language, page: None };
     let page = Page { title: visitor.words().not_done, visitor: &visitor, person: None, status };
     page.show(&said(&visitor, sentence))
 }

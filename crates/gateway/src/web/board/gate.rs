@@ -6,15 +6,16 @@ use std::sync::Arc;
 
 use axum::extract::{Extension, Form, FromRequestParts, Query, State};
 use axum::http::request::Parts as Head;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use serde::Deserialize;
-use wxgate_contract::{Command, CommandError, UserName};
+use wxgate_contract::{CommandError, UserName};
 
 use super::frame::{self, Page};
 use super::home;
 use super::words::{Language, Words};
 use crate::web::serve::Peer;
+use crate::web::sessions::Wrong;
 use crate::wiring::Parts;
 
 const LANGUAGE_COOKIE: &str = "wxgate-language";
@@ -62,13 +63,18 @@ pub(super) type Answer = Result<Response, Turned>;
 pub(super) struct Visitor {
     /// The language of the answer.
     pub(super) language: Language,
-    /// The path and query that were asked for, to come back to.
-    pub(super) here: String,
+    /// The path and query to come back to: the page that was asked for. `None` after a form.
+    pub(super) page: Option<String>,
 }
 
 impl Visitor {
     pub(super) fn words(&self) -> &'static Words {
         self.language.words()
+    }
+
+    /// Where to come back to.
+    pub(super) fn here(&self) -> &str {
+        self.page.as_deref().unwrap_or("/")
     }
 }
 
@@ -81,8 +87,9 @@ impl<S: Sync> FromRequestParts<S> for Visitor {
             let asked = head.headers.get(header::ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok());
             Language::accepted(asked.unwrap_or_default())
         });
-        let here = head.uri.path_and_query().map_or("/", |path| path.as_str()).to_owned();
-        Ok(Self { language, here })
+        // What a form was sent to is no page to come back to.
+        let page = head.uri.path_and_query().filter(|_| head.method == Method::GET);
+        Ok(Self { language, page: page.map(|path| path.as_str().to_owned()) })
     }
 }
 
@@ -93,7 +100,7 @@ pub(super) struct Person {
     pub(super) visitor: Visitor,
     /// What their forms carry.
     pub(super) form_key: String,
-    token: String,
+    pub(super) token: String,
 }
 
 impl Person {
@@ -199,20 +206,18 @@ pub(super) async fn sign_in(
         return home::entrance(&parts, &visitor, Some((StatusCode::FORBIDDEN, words.stale)));
     }
     let from: Option<IpAddr> = peer.and_then(|Extension(Peer(address))| address);
-    if !parts.sessions.may_try(&given.user, from) {
-        return home::entrance(&parts, &visitor, Some((StatusCode::TOO_MANY_REQUESTS, words.too_often)));
-    }
     let user = UserName::new(given.user);
-    let place = parts.sessions.place().await;
-    let command = Command::Authenticate { user: user.clone(), password: given.password };
-    let checked = parts.control.run(None, command).await;
-    drop(place);
-    match checked {
-        Ok(_) => {}
-        Err(CommandError::Failed(why)) => {
+    match parts.sessions.check(&*parts.control, &user, given.password, from).await {
+        Ok(()) => {}
+        Err(Wrong::Failed(why)) => {
             return frame::trouble(visitor.language, StatusCode::SERVICE_UNAVAILABLE, &why);
         }
-        Err(_) => return home::entrance(&parts, &visitor, Some((StatusCode::UNAUTHORIZED, words.wrong))),
+        Err(Wrong::TooOften) => {
+            return home::entrance(&parts, &visitor, Some((StatusCode::TOO_MANY_REQUESTS, words.too_often)));
+        }
+        Err(Wrong::Denied) => {
+            return home::entrance(&parts, &visitor, Some((StatusCode::UNAUTHORIZED, words.wrong)));
+        }
     }
     let is_https = parts.links.is_https();
     // Whatever session the browser had is over: its token may be known to somebody else.

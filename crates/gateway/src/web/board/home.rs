@@ -21,14 +21,14 @@ use crate::wiring::Parts;
 pub(super) fn entrance(parts: &Parts, visitor: &Visitor, wrong: Option<(StatusCode, &str)>) -> Response {
     let words = visitor.words();
     // Whoever followed a link in vain is told so by the status; the form leads on.
-    let is_home = visitor.here == "/";
+    let is_home = visitor.page.as_deref() == Some("/");
     let status = match wrong {
         Some((status, _)) => status,
         None if is_home => StatusCode::OK,
         None => StatusCode::UNAUTHORIZED,
     };
     // After an action there is nothing to come back to.
-    let back = if wrong.is_some() { "/" } else { visitor.here.as_str() };
+    let back = if wrong.is_some() { "/" } else { visitor.here() };
     let page = Page { title: words.sign_in, visitor, person: None, status };
     page.show(&html! {
         h1 { "wxgate" }
@@ -91,7 +91,7 @@ pub(super) async fn page(State(parts): State<Arc<Parts>>, person: Person) -> Res
 /// The table of accounts, as it changes.
 pub(super) async fn events(State(parts): State<Arc<Parts>>, person: Person) -> Answer {
     let (user, words) = (person.user.clone(), person.words());
-    live::follow(parts, move |parts| {
+    live::follow(parts, &person, move |parts| {
         let user = user.clone();
         Box::pin(async move { Look::Is(accounts(&parts, &user, words).await.0) })
     })

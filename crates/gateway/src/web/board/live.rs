@@ -12,7 +12,7 @@ use maud::Markup;
 use tokio::sync::OwnedSemaphorePermit;
 use wxgate_contract::BoxFuture;
 
-use super::gate::{Answer, Turned};
+use super::gate::{Answer, Person, Turned};
 use crate::wiring::Parts;
 
 /// Streams at once: half of what the listener takes, so that pages always come through.
@@ -25,7 +25,7 @@ const BEAT: Duration = Duration::from_secs(20);
 /// A place for one more stream.
 ///
 /// # Errors
-/// The answer when all are taken; browsers ask again by themselves.
+/// The answer when all are taken; the page then stays as it was when it was opened.
 pub(super) fn place(parts: &Parts) -> Result<OwnedSemaphorePermit, Turned> {
     let place = Arc::clone(&parts.streams).try_acquire_owned();
     let full = (StatusCode::SERVICE_UNAVAILABLE, "too many pages follow this gateway\n");
@@ -62,15 +62,16 @@ where
     answer
 }
 
-/// Follows what `look` sees; each change is told, until it is over or the program stops.
-pub(super) fn follow<L>(parts: Arc<Parts>, look: L) -> Answer
+/// Follows what `look` sees; each change is told, until it is over, the person signs out or the program stops.
+pub(super) fn follow<L>(parts: Arc<Parts>, person: &Person, look: L) -> Answer
 where
     L: Fn(Arc<Parts>) -> BoxFuture<'static, Look> + Send + 'static,
 {
     let place = place(&parts)?;
+    let token = person.token.clone();
     let start = Some((look, String::new(), true, place));
     let events = stream::unfold(start, move |state| {
-        let parts = Arc::clone(&parts);
+        let (parts, token) = (Arc::clone(&parts), token.clone());
         async move {
             let (look, mut shown, mut is_first, place) = state?;
             loop {
@@ -79,6 +80,9 @@ where
                         () = parts.stop.stopping() => return None,
                         () = tokio::time::sleep(EVERY) => {}
                     }
+                }
+                if !parts.sessions.is_open(&token) {
+                    return Some((Ok(end()), None));
                 }
                 match look(Arc::clone(&parts)).await {
                     Look::Over => return Some((Ok(end()), None)),
