@@ -30,7 +30,7 @@ cargo xtask COMMAND
   arch             crate edges, sizes, banned words, sources of facts, tracked files
   deny             licences, duplicate versions and borders of outside crates, by deny.toml
   demo [ARG…]      wxgate demo, release build
-  bench [ARG…]     the load bench, release build
+  bench [ARG…]     the load bench, release build; with --dist first: as packages are built
   fuzz [TARGET]    fuzz for a minute per target; deterministic rounds where cargo-fuzz is missing
 
 Layers:
@@ -66,7 +66,7 @@ fn dispatch(args: &[String]) -> Result<bool> {
         "test" => layers::test(&root, rest),
         "arch" => none(rest).and_then(|()| arch::arch(&root)),
         "deny" => none(rest).and_then(|()| deny::deny(&root)),
-        "demo" => release(&root, &["run", "--release", "--package", "wxgate", "--", "demo"], rest),
+        "demo" => cargo(&root, &["run", "--release", "--package", "wxgate", "--", "demo"], rest),
         "bench" => bench(&root, rest),
         "fuzz" => fuzz::fuzz(&root, rest),
         other => bail!("no command '{other}'\n\n{}", usage()),
@@ -88,15 +88,25 @@ fn none(rest: &[String]) -> Result<()> {
     }
 }
 
-/// Builds the two programs that are measured, then measures.
+/// Builds the two programs that are measured, then measures: as the first build makes them, or as packages
+/// ship them.
 fn bench(root: &Root, rest: &[String]) -> Result<bool> {
-    let programs = ["build", "--release", "--package", "wxgate", "--package", "wxgate-simulator", "--bins"];
-    if !release(root, &programs, &[])? {
+    let (profile, rest) = match rest.split_first() {
+        Some((first, rest)) if first == "--dist" => ("dist", rest),
+        _ => ("release", rest),
+    };
+    let programs =
+        ["build", "--profile", profile, "--package", "wxgate", "--package", "wxgate-simulator", "--bins"];
+    if !cargo(root, &programs, &[])? {
         return Ok(false);
     }
-    release(root, &["run", "--release", "--package", "wxgate-tests", "--bin", "wxgate-bench", "--"], rest)
+    cargo(
+        root,
+        &["run", "--profile", profile, "--package", "wxgate-tests", "--bin", "wxgate-bench", "--"],
+        rest,
+    )
 }
 
-fn release(root: &Root, cargo: &[&str], rest: &[String]) -> Result<bool> {
-    Ok(Cmd::cargo(root).args(cargo).args(rest).run()?.success())
+fn cargo(root: &Root, args: &[&str], rest: &[String]) -> Result<bool> {
+    Ok(Cmd::cargo(root).args(args).args(rest).run()?.success())
 }
