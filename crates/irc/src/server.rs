@@ -6,6 +6,7 @@
 //! (`outbound.rs`, `replay.rs`) and writes into each client's queue (`queue.rs`), which the
 //! connection's writer empties. `run.rs` listens, and gives the directory's feed to the sessions.
 
+mod answer;
 mod bouncer;
 mod caps;
 mod client;

@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use wxgate_contract::{ChatKey, TimelineItem};
 
+use super::answer::Answer;
 use super::caps::{Caps, Negotiation};
 use super::config::Limits;
 use super::faces::Subscribed;
@@ -49,6 +50,20 @@ pub(super) enum Piece {
     BatchEnd(String),
 }
 
+/// Lines that are held back, to be labelled.
+#[derive(Debug, Default)]
+pub(super) struct Capture {
+    pub(super) lines: Vec<String>,
+    pub(super) bytes: usize,
+}
+
+impl Capture {
+    fn push(&mut self, line: &str) {
+        self.bytes += line.len();
+        self.lines.push(line.to_owned());
+    }
+}
+
 #[derive(Debug)]
 pub(super) struct Client {
     pub(super) id: ClientId,
@@ -82,7 +97,9 @@ pub(super) struct Client {
     /// A message in several lines that the client is sending.
     pub(super) open_batch: Option<OpenBatch>,
     /// Answers to a labelled command are collected here.
-    pub(super) capture: Option<Vec<String>>,
+    pub(super) capture: Option<Capture>,
+    /// The rest of an answer that is longer than what may wait for it.
+    pub(super) answer: Option<Answer>,
     pub(super) is_dirty: bool,
 }
 
@@ -98,8 +115,7 @@ impl Client {
     /// Queues one line, without its end.
     pub(super) fn line(&mut self, line: &str) {
         if let Some(capture) = &mut self.capture {
-            capture.push(line.to_owned());
-            return;
+            return capture.push(line);
         }
         self.raw_line(line);
     }
@@ -114,11 +130,21 @@ impl Client {
         self.is_dirty = true;
     }
 
+    /// Queues one line past the collected answers, within a batch where there is one.
+    pub(super) fn batched_line(&mut self, batch: Option<&str>, line: &str) {
+        let Some(batch) = batch else { return self.raw_line(line) };
+        match line.strip_prefix('@') {
+            // What became of a line says itself which one it was; a batch within stays one.
+            Some(rest) if rest.starts_with("label=") || line.contains("batch=") => self.raw_line(line),
+            Some(rest) => self.raw_line(&format!("@batch={batch};{rest}")),
+            None => self.raw_line(&format!("@batch={batch} {line}")),
+        }
+    }
+
     /// Queues whole lines with their ends.
     pub(super) fn lines(&mut self, lines: &str) {
         if let Some(capture) = &mut self.capture {
-            capture.extend(lines.split_terminator("\r\n").map(str::to_owned));
-            return;
+            return lines.split_terminator("\r\n").for_each(|line| capture.push(line));
         }
         self.queue.push(lines.as_bytes());
         self.is_dirty = true;
@@ -177,6 +203,7 @@ mod tests {
             held: None,
             open_batch: None,
             capture: None,
+            answer: None,
             is_dirty: false,
         };
         assert_eq!(client.ask_at(&limits), None);

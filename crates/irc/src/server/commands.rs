@@ -1,8 +1,11 @@
 //! The commands of a registered client, as a table.
 
+use tokio::sync::OwnedSemaphorePermit;
 use wxgate_contract::BoxFuture;
 
 use super::caps::Caps;
+use super::client::Capture;
+use super::registration::bad_control;
 use super::registry::ClientId;
 use super::session::Session;
 use crate::wire::message::{BadLine, Line, Message};
@@ -14,7 +17,7 @@ mod connection;
 mod info;
 mod message;
 mod monitor;
-mod query;
+pub(super) mod query;
 
 pub(super) use connection::Who;
 
@@ -148,7 +151,7 @@ const MAX_LABEL_BYTES: usize = 64;
 
 impl Session {
     /// Carries out one line of a client.
-    pub(super) async fn line(&mut self, id: ClientId, line: &str) {
+    pub(super) async fn line(&mut self, id: ClientId, line: &str, permit: Option<OwnedSemaphorePermit>) {
         let message = match Message::parse(line) {
             Ok(message) => message,
             Err(BadLine::Control) => return self.control_line(id, line),
@@ -160,7 +163,7 @@ impl Session {
         });
         let label = label.map(std::borrow::Cow::into_owned);
         if label.is_some() {
-            client.capture = Some(Vec::new());
+            client.capture = Some(Capture::default());
         }
         let word = message.command.to_ascii_uppercase();
         // Whatever is typed after a held line comes after it; only the rest of the same text joins it.
@@ -176,6 +179,7 @@ impl Session {
         if self.batched_line(&turn) {
             return;
         }
+        let was_answering = self.is_answering(id);
         let caps = self.clients.get(&id).map(|client| client.caps()).unwrap_or_default();
         match COMMANDS.iter().find(|command| command.name == word && caps.has(command.needs)) {
             None => {
@@ -188,26 +192,23 @@ impl Session {
             Some(Command { run: Run::Now(run), .. }) => run(self, &turn),
             Some(Command { run: Run::Later(run), .. }) => run(self, &turn).await,
         }
-        if let Some(label) = label {
-            self.answer_labelled(id, &label);
+        match label {
+            label if self.is_answering(id) && !was_answering => {
+                self.keep_answering(id, label.as_deref(), permit);
+            }
+            Some(label) => self.answer_labelled(id, &label),
+            None => {}
         }
     }
 
-    /// A line with NUL or CR in it cannot be taken as it is, and is not dropped without a word.
     fn control_line(&mut self, id: ClientId, line: &str) {
         let readable = line.replace(['\0', '\r'], "\u{FFFD}");
-        let Ok(message) = Message::parse(&readable) else { return };
-        let mut answer = Line::new();
         let labels = self.clients.get(&id).is_some_and(|client| client.has(Caps::LABELED_RESPONSE));
-        if let Some(label) =
-            message.tags.get("label").filter(|label| labels && label.len() <= MAX_LABEL_BYTES)
-        {
-            answer = answer.tag("label", &label);
+        let tags = Message::parse(&readable).map(|message| message.tags).unwrap_or_default();
+        let label = tags.get("label").filter(|label| labels && label.len() <= MAX_LABEL_BYTES);
+        if let Some(answer) = bad_control(&self.shared.config.server_name, line, label.as_deref()) {
+            self.to(id, &answer);
         }
-        let command = message.command.to_ascii_uppercase();
-        let answer = answer.source(&self.shared.config.server_name).command("FAIL").param(&command);
-        let answer = answer.param("INVALID_PARAMS").last("The line contains NUL or CR and was dropped");
-        self.to(id, &answer.build());
     }
 
     /// The collected answers: none is an ACK, one carries the label, more are a batch.
@@ -216,7 +217,7 @@ impl Session {
         let reference = format!("l{}", self.shared.next_number());
         let is_deferred = std::mem::take(&mut self.is_deferred);
         let Some(client) = self.clients.get_mut(&id) else { return };
-        let lines = client.capture.take().unwrap_or_default();
+        let lines = client.capture.take().map(|capture| capture.lines).unwrap_or_default();
         let mut tag = String::from("label=");
         escape_into(&mut tag, label);
         let with = |tag: &str, line: &str| match line.strip_prefix('@') {
@@ -235,11 +236,7 @@ impl Session {
             }
             lines if client.has(Caps::BATCH) => {
                 client.raw_line(&format!("@{tag} :{server} BATCH +{reference} labeled-response"));
-                let batch = format!("batch={reference}");
-                for line in lines {
-                    let is_batched = line.starts_with('@') && line.contains("batch=");
-                    client.raw_line(&if is_batched { line.clone() } else { with(&batch, line) });
-                }
+                lines.iter().for_each(|line| client.batched_line(Some(&reference), line));
                 client.raw_line(&format!(":{server} BATCH -{reference}"));
             }
             lines => lines.iter().for_each(|line| client.raw_line(line)),

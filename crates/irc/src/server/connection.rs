@@ -254,13 +254,31 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> Reader<'_, S> {
 
     /// Waits until the line before was answered and its answer is read, or nearly: what a client asks for
     /// is given no faster than it reads. `None` when it does not read at all.
-    async fn turn(&self) -> Option<OwnedSemaphorePermit> {
-        let turn = Arc::clone(&self.turn).acquire_owned().await.ok()?;
+    async fn turn(&self, id: ClientId, session: &mpsc::Sender<Incoming>) -> Option<OwnedSemaphorePermit> {
+        let free = async {
+            let mut waiting = std::pin::pin!(Arc::clone(&self.turn).acquire_owned());
+            loop {
+                tokio::select! {
+                    turn = &mut waiting => break turn.ok(),
+                    // A long answer goes on when there is room for it.
+                    () = self.queue.drained() => session.send(Incoming::Drained(id)).await.ok()?,
+                }
+            }
+        };
+        let turn = self.while_it_reads(free).await??;
+        self.while_it_reads(self.queue.room()).await?;
+        Some(turn)
+    }
+
+    /// Waits for something that comes of a client's reading; `None` when it has stopped to.
+    async fn while_it_reads<T>(&self, waiting: impl Future<Output = T>) -> Option<T> {
+        let mut waiting = std::pin::pin!(waiting);
         loop {
             let written = self.queue.written_bytes();
-            match timeout(self.shared.config.limits.ping_timeout, self.queue.room()).await {
-                Ok(()) => return Some(turn),
-                Err(_) if self.queue.written_bytes() > written => {}
+            match timeout(self.shared.config.limits.ping_timeout, &mut waiting).await {
+                Ok(done) => return Some(done),
+                // A queue with nothing in it waits for us and not for the client.
+                Err(_) if self.queue.written_bytes() > written || self.queue.len_bytes() == 0 => {}
                 Err(_) => return None,
             }
         }
@@ -301,7 +319,7 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> Reader<'_, S> {
                     if let Some(bucket) = self.bucket.as_mut().filter(|_| !is_free) {
                         bucket.take().await;
                     }
-                    let turn = if is_free { None } else { self.turn().await };
+                    let turn = if is_free { None } else { self.turn(id, session).await };
                     if turn.is_none() && !is_free {
                         self.queue.close(b"ERROR :SendQ exceeded\r\n");
                         break "it asks and does not read";

@@ -7,6 +7,7 @@ use wxgate_contract::{
 };
 
 use super::caps::Caps;
+use super::client::Capture;
 use super::commands::Turn;
 use super::registry::{ClientId, Incoming};
 use super::roster::{ChannelIx, PersonIx};
@@ -62,7 +63,7 @@ impl Session {
         if label.is_some()
             && let Some(client) = self.clients.get_mut(&id)
         {
-            client.capture = Some(Vec::new());
+            client.capture = Some(Capture::default());
         }
         self.is_deferred = false;
         match answer {

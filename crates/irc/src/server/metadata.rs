@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 use bytes::Bytes;
 use wxgate_contract::{Batch, Note};
 
+use super::answer::Step;
 use super::caps::Caps;
 use super::commands::Turn;
 use super::hall::{Values, lines_of, told};
@@ -340,8 +341,12 @@ impl Session {
             }
         };
         let batch = self.open_values(id, target);
-        lines.iter().for_each(|line| self.in_values(id, &batch, line));
-        self.close_values(id, &batch);
+        let mut steps: Vec<Step> =
+            lines.into_iter().map(|line| Step::Line(values_line(&batch, &line))).collect();
+        if !batch.is_empty() {
+            steps.push(Step::Line(format!(":{server} BATCH -{batch}")));
+        }
+        self.answer_in_steps(id, steps, None);
     }
 
     /// A group and its members, without asking anybody.
@@ -465,11 +470,7 @@ impl Session {
     }
 
     fn in_values(&mut self, id: ClientId, reference: &str, line: &str) {
-        if reference.is_empty() {
-            self.to(id, line);
-        } else {
-            self.to(id, &format!("@batch={reference} {line}"));
-        }
+        self.to(id, &values_line(reference, line));
     }
 
     fn close_values(&mut self, id: ClientId, reference: &str) {
@@ -487,6 +488,11 @@ impl Session {
         let line = Line::new().source(&self.shared.config.server_name).command("FAIL").param("METADATA");
         context.iter().fold(line.param(code), |line, word| line.param(word)).last(text).build()
     }
+}
+
+/// A line of an answer, in its batch where there is one.
+fn values_line(reference: &str, line: &str) -> String {
+    if reference.is_empty() { line.to_owned() } else { format!("@batch={reference} {line}") }
 }
 
 /// A target as it may stand in a line.

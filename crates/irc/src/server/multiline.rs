@@ -1,6 +1,7 @@
 //! One message in several lines, from a client and to a client. Source: IRCv3 draft/multiline.
 
 use super::caps::{MULTILINE_BYTES, MULTILINE_LINES};
+use super::client::Capture;
 use super::commands::Turn;
 use super::inbound::Typed;
 use super::session::Session;
@@ -164,7 +165,7 @@ impl Session {
         if label.is_some()
             && let Some(client) = self.clients.get_mut(&turn.client)
         {
-            client.capture = Some(Vec::new());
+            client.capture = Some(Capture::default());
         }
         self.say_whole(turn, open).await;
         if let Some(label) = label {

@@ -123,8 +123,7 @@ impl Session {
         if let Author::Person { person, .. } = &item.post.author {
             self.want_face_of_speaker(person);
         }
-        let pending =
-            if item.origin == self.shared.network { self.pending.remove(&item.post.remote_id) } else { None };
+        let own = self.typed_by(&item);
         let window = self.window(&item).await;
         let mut rendered = match window {
             Some(window) if self.is_open(window).await => self.render(&item, window, Replay(false)),
@@ -143,9 +142,11 @@ impl Session {
             channel.last_post = Some(item.post_id);
         }
         let now = Instant::now();
-        let own = pending.as_ref().map(|pending| pending.client);
         let is_known_failure =
             own.is_some_and(|id| self.clients.contains_key(&id)) && item.fate != Fate::Said;
+        // Who is behind finds it in the timeline, and is told what became of it there.
+        let is_behind = |client: &Client| !client.is_live() && item.seq > client.sent_seq;
+        let is_told = own.is_some_and(|id| !self.clients.get(&id).is_some_and(is_behind));
         let mut buffer = String::new();
         let mut behind = Vec::new();
         for client in self.clients.values_mut() {
@@ -167,7 +168,7 @@ impl Session {
             }
             client.gave(item.seq, now);
         }
-        if let Some(pending) = pending {
+        if is_told && let Some(pending) = self.pending.remove(&item.post.remote_id) {
             self.tell_sender(&pending, &item, rendered.as_ref());
         }
         // A client that could not read the timeline before tries again.
@@ -176,8 +177,19 @@ impl Session {
         }
     }
 
+    /// The client that typed it, while that has not been told what became of it.
+    pub(super) fn typed_by(&self, item: &TimelineItem) -> Option<ClientId> {
+        let is_ours = item.origin == self.shared.network;
+        self.pending.get(&item.post.remote_id).filter(|_| is_ours).map(|pending| pending.client)
+    }
+
     /// The echo or the failure, to the client that said it.
-    fn tell_sender(&mut self, pending: &Pending, item: &TimelineItem, rendered: Option<&Rendered>) {
+    pub(super) fn tell_sender(
+        &mut self,
+        pending: &Pending,
+        item: &TimelineItem,
+        rendered: Option<&Rendered>,
+    ) {
         let why = match &item.fate {
             Fate::Said => None,
             Fate::NotDelivered { why } => Some(format!("was not delivered, because {why}")),

@@ -65,7 +65,14 @@ pub(super) async fn register<S: AsyncRead + AsyncWrite + Send + Unpin>(
         };
         match Message::parse(&line) {
             Ok(message) => desk.command(&message).await,
-            Err(BadLine::Empty | BadLine::Control | BadLine::NoCommand) => continue,
+            Err(BadLine::Control) => {
+                if let Some(answer) = bad_control(&shared.config.server_name, &line, None) {
+                    desk.say(&answer);
+                    desk.queue.wake();
+                }
+                continue;
+            }
+            Err(BadLine::Empty | BadLine::NoCommand) => continue,
         }
         if desk.queue.is_closed() {
             return None;
@@ -92,6 +99,20 @@ pub(super) fn bad_text(server: &str, line: &str, label: Option<&str>) -> String 
     }
     let answer = answer.source(server).command("FAIL").param(&command).param("INVALID_UTF8");
     answer.last("The line is not UTF-8 and was dropped").build()
+}
+
+/// What is said about a line with NUL or CR in it: it cannot be taken as it is, and is not dropped without
+/// a word. `None` when there is no command in it.
+pub(super) fn bad_control(server: &str, line: &str, label: Option<&str>) -> Option<String> {
+    let readable = line.replace(['\0', '\r'], "\u{FFFD}");
+    let message = Message::parse(&readable).ok()?;
+    let mut answer = Line::new();
+    if let Some(label) = label {
+        answer = answer.tag("label", label);
+    }
+    let answer = answer.source(server).command("FAIL").param(&message.command.to_ascii_uppercase());
+    let answer = answer.param("INVALID_PARAMS").last("The line contains NUL or CR and was dropped");
+    Some(answer.build())
 }
 
 struct Desk<'a> {

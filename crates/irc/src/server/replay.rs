@@ -201,12 +201,25 @@ impl Session {
             return Page::Last;
         }
         for item in page {
-            self.give_missed(id, &item, None).await;
+            if self.typed_by(&item) == Some(id) {
+                self.tell_reader(&item).await;
+            } else {
+                self.give_missed(id, &item, None).await;
+            }
             if let Some(client) = self.clients.get_mut(&id) {
                 client.gave(item.seq, Instant::now());
             }
         }
         Page::More
+    }
+
+    /// What became of a line, to the client that typed it and comes to it in the timeline now.
+    async fn tell_reader(&mut self, item: &TimelineItem) {
+        let window = self.window(item).await;
+        let rendered = window.and_then(|window| self.render(item, window, Replay(true)));
+        if let Some(pending) = self.pending.remove(&item.post.remote_id) {
+            self.tell_sender(&pending, item, rendered.as_ref());
+        }
     }
 
     fn go_live(&mut self, id: ClientId) {
@@ -226,18 +239,35 @@ impl Session {
         let page = page.map_err(|error| format!("the lines cannot be read: {error}"))?;
         let with_batch = self.clients.get(&id).is_some_and(|client| client.has(Caps::BATCH));
         let reference = with_batch.then(|| format!("h{}", self.shared.next_number()));
-        let shown = page.len();
+        let shown = self.fitting_newest(&page).await;
         if let Some(reference) = &reference {
             let start = Piece::BatchStart { reference: reference.clone(), chat: chat.clone() };
             self.give_piece(id, start).await;
         }
-        for item in page {
-            self.give_missed(id, &item, reference.as_deref()).await;
+        for item in page.iter().skip(page.len() - shown) {
+            self.give_missed(id, item, reference.as_deref()).await;
         }
         if let Some(reference) = reference {
             self.give_piece(id, Piece::BatchEnd(reference)).await;
         }
         Ok(shown)
+    }
+
+    /// How many of the newest lines fit into one answer.
+    async fn fitting_newest(&mut self, page: &[TimelineItem]) -> usize {
+        // An answer comes on top of a quarter of the queue.
+        let max_bytes = self.shared.config.limits.sendq_bytes / 2;
+        let (mut count, mut bytes) = (0, 0);
+        for item in page.iter().rev() {
+            let window = self.window(item).await;
+            bytes +=
+                window.and_then(|window| self.render(item, window, Replay(true))).map_or(0, |r| r.bytes());
+            if bytes > max_bytes && count > 0 {
+                break;
+            }
+            count += 1;
+        }
+        count
     }
 }
 

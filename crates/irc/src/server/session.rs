@@ -245,7 +245,7 @@ impl Session {
     async fn incoming(&mut self, incoming: Incoming) {
         match incoming {
             Incoming::Attach(arrival) => self.arrived(*arrival).await,
-            Incoming::Line(client, line, _turn) => self.line(client, &line).await,
+            Incoming::Line(client, line, turn) => self.line(client, &line, turn).await,
             Incoming::BadText(client, line) => {
                 let server = self.shared.config.server_name.clone();
                 if let Some(client) = self.clients.get_mut(&client) {
@@ -257,7 +257,10 @@ impl Session {
             Incoming::TooLong(client) => {
                 self.numeric(client, crate::wire::numeric::ERR_INPUTTOOLONG, ":Input line was too long");
             }
-            Incoming::Drained(client) => self.pump(client).await,
+            Incoming::Drained(client) => {
+                self.go_on(client);
+                self.pump(client).await;
+            }
             Incoming::Gone(client) => self.left(client).await,
             Incoming::Answered(client, sent, answer) => self.errand_done(client, *sent, answer),
             Incoming::Face(person, link) => self.face_came(person, link),
@@ -324,6 +327,7 @@ impl Session {
             held: None,
             open_batch: None,
             capture: None,
+            answer: None,
             is_dirty: true,
         };
         self.sit(&client);

@@ -205,3 +205,43 @@ async fn with_many_groups_only_those_that_speak_are_joined() {
     assert_eq!(joined.len(), 1, "{joined:#?}");
     assert!(joined[0].ends_with(" JOIN #群7"));
 }
+
+#[tokio::test]
+async fn a_client_that_is_behind_gets_the_echo_of_its_line_once_and_in_its_place() {
+    const LINES: usize = 20_000;
+    let served = serve(world(), config()).await;
+    served.double.state().says_at_once = false;
+    let mut echoes = Client::login(&served, "e", "echo-message labeled-response message-tags batch").await;
+    let mut plain = Client::login(&served, "p", "").await;
+    let mut quick = Client::login(&served, "q", "").await;
+    echoes.send("@label=mine PRIVMSG #家 :typed with a label").await;
+    plain.send("PRIVMSG #家 :typed without").await;
+    let typed = served
+        .double
+        .wait_for(PATIENCE, |state| {
+            let ids: Vec<_> = state.posts.iter().map(|(id, ..)| *id).collect();
+            (ids.len() == 2).then_some(ids)
+        })
+        .await;
+    let text = "x".repeat(380);
+    for at in 0..LINES {
+        served.double.show(said("g-home", "p-li", &format!("s{at}"), Body::text(format!("{at} {text}"))));
+        if at % 1000 == 0 {
+            tokio::task::yield_now().await;
+        }
+    }
+    for post in typed {
+        served.double.decide(post, wxgate_contract::Fate::Said);
+    }
+    served.double.show(said("g-home", "p-li", "last", Body::text("the last")));
+    let is_typed = |line: &&String| line.contains("typed with");
+    let lines = quick.until("the last").await;
+    assert_eq!(lines.iter().filter(is_typed).count(), 2, "others see both");
+    let lines = echoes.until("the last").await;
+    let echoed: Vec<&String> = lines.iter().filter(|line| line.contains("typed with a label")).collect();
+    assert!(matches!(echoed.as_slice(), [line] if line.contains("label=mine")), "{echoed:#?}");
+    assert_eq!(lines.iter().rev().take(3).filter(is_typed).count(), 2, "in their place");
+    let lines = plain.until("the last").await;
+    let typed: Vec<&String> = lines.iter().filter(is_typed).collect();
+    assert!(matches!(typed.as_slice(), [line] if line.contains("with a label")), "{typed:#?}");
+}

@@ -13,6 +13,9 @@ async fn garbage_does_no_harm() {
     bad.bytes(b"\xff\xfe\r\n\r\n  \r\nNICK a\0b\r\nNI CK\r\n:x\r\n@\r\n123456 a\r\nPING ok\r\n").await;
     let lines = bad.until("PONG").await;
     assert!(lines.iter().all(|line| !line.contains('\0')), "{lines:#?}");
+    assert!(lines.contains(
+        &":wx.test FAIL NICK INVALID_PARAMS :The line contains NUL or CR and was dropped".to_owned()
+    ));
     let mut client = Client::login(&served, "", "standard-replies").await;
     client.bytes(b"PRIVMSG #x :\xff\xfe\r\n").await;
     assert!(client.sync().await[0].starts_with(":wx.test FAIL "));
@@ -172,6 +175,57 @@ async fn a_client_that_reads_gets_the_answers_to_all_that_it_asks_at_once() {
             assert!(lines.len() > 200, "answer {at} of {question} has {} lines", lines.len());
         }
     }
+}
+
+#[tokio::test]
+async fn answers_larger_than_the_queue_come_whole_to_a_client_that_reads() {
+    const MEMBERS: usize = 10_000;
+    const GROUPS: usize = 4_000;
+    let double = world();
+    let keys: Vec<String> = (0..MEMBERS).map(|at| format!("m{at}")).collect();
+    for key in &keys {
+        crate::client::add_person(&double, key, &format!("somebody_with_a_long_name_{key}"), false);
+    }
+    let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
+    crate::client::add_group(&double, "g-large", "大群", &keys);
+    for at in 0..GROUPS {
+        let title = format!("{at} {}", "long title ".repeat(12));
+        crate::client::add_group(&double, &format!("l{at}"), &title, &["p-li"]);
+    }
+    let served = serve(double, config()).await;
+    let caps = "labeled-response message-tags batch userhost-in-names";
+    let mut client = Client::login(&served, "", caps).await;
+    client.ask("JOIN #大群").await;
+    // The lines come without a pause, so that each answer has the one before it to wait for.
+    let questions = [
+        ("WHO #大群 %tuhsnfar,7", " 315 ", MEMBERS + 2),
+        ("LIST", " 323 ", GROUPS + 5),
+        ("NAMES #大群,#家,#大群", " 366 ", 0),
+        ("@label=q WHO #大群", " BATCH -l", MEMBERS + 4),
+        ("@label=q LIST", " BATCH -l", GROUPS + 7),
+        ("@label=q WHO #家", " BATCH -l", 5),
+        ("WHO #大群 n", " 315 ", MEMBERS + 2),
+    ];
+    let all: String = questions.iter().map(|(question, ..)| format!("{question}\r\n")).collect();
+    client.bytes(format!("{all}PING done\r\n").as_bytes()).await;
+    for (question, end, count) in questions {
+        let mut lines = client.until(end).await;
+        if question.starts_with("NAMES") {
+            lines.extend(client.until(end).await);
+            lines.extend(client.until(end).await);
+            let named = lines.iter().filter(|line| line.contains(" 353 ")).flat_map(|line| line.split('@'));
+            assert!(named.count() > 2 * MEMBERS);
+            continue;
+        }
+        assert_eq!(lines.len(), count, "{question}: {:?}", lines.last());
+        if question.starts_with('@') {
+            assert!(lines[0].starts_with("@label=q :wx.test BATCH +l"), "{}", lines[0]);
+            let reference = lines[0].split(['+', ' ']).nth(4).unwrap();
+            let batched = format!("@batch={reference} ");
+            assert!(lines[1..lines.len() - 1].iter().all(|line| line.starts_with(&batched)), "{question}");
+        }
+    }
+    assert_eq!(client.next().await.as_deref(), Some(":wx.test PONG wx.test :done"));
 }
 
 #[tokio::test]

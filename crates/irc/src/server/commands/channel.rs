@@ -3,7 +3,9 @@
 use bytes::Bytes;
 use wxgate_contract::{Batch, Note};
 
+use crate::server::answer::Step;
 use crate::server::commands::Turn;
+use crate::server::registry::ClientId;
 use crate::server::roster::ChannelIx;
 use crate::server::session::{Session, one_line};
 use crate::wire::casemap::{is_same, matches_mask};
@@ -161,20 +163,15 @@ pub(super) async fn names(session: &mut Session, turn: &Turn<'_>) {
         session.on_floor(turn.client, |floor| floor.all_names());
         return session.numeric(turn.client, n::RPL_ENDOFNAMES, "* :End of /NAMES list");
     }
-    for name in turn.param(0).split(',').filter(|name| !name.is_empty()) {
-        if session.is_local(name) {
-            session.on_floor(turn.client, |floor| floor.names(name));
-            continue;
-        }
-        match session.roster.by_name(name, session.shared.clock.now()) {
-            Some(ix) if is_joined(session, ix) => session.send_names(turn.client, ix),
-            _ => session.numeric(
-                turn.client,
-                n::RPL_ENDOFNAMES,
-                &format!("{} :End of /NAMES list", shown(name)),
-            ),
-        }
-    }
+    let names = turn.param(0).split(',').filter(|name| !name.is_empty());
+    let steps: Vec<Step> = names
+        .map(|name| match session.roster.by_name(name, session.shared.clock.now()) {
+            _ if session.is_local(name) => Step::LocalNames(name.to_owned()),
+            Some(ix) if is_joined(session, ix) => Step::Names(ix),
+            _ => Step::Numeric(n::RPL_ENDOFNAMES, format!("{} :End of /NAMES list", shown(name))),
+        })
+        .collect();
+    session.answer_in_steps(turn.client, steps, None);
 }
 
 /// What a LIST asks for.
@@ -213,11 +210,10 @@ impl Age {
     }
 }
 
-/// A channel as LIST judges and tells it.
+/// A channel as LIST judges it.
 struct Row {
     name: String,
     count: usize,
-    topic: String,
     /// Seconds since it was made, and since its topic was set, where that is known.
     age: Option<i64>,
     topic_age: Option<i64>,
@@ -259,37 +255,49 @@ pub(super) async fn list(session: &mut Session, turn: &Turn<'_>) {
     session.numeric(id, n::RPL_LISTSTART, "Channel :Users  Name");
     let now = session.shared.clock.now();
     let all: Vec<ChannelIx> = session.roster.channels().into_iter().map(|(ix, _)| ix).collect();
-    let mut rows = Vec::with_capacity(all.len());
+    // Names are alternatives, everything else must hold.
+    let (names, others): (Vec<&Wanted<'_>>, Vec<&Wanted<'_>>) =
+        wanted.iter().partition(|w| matches!(w, Wanted::Mask(_)));
+    let fits = |row: &Row| {
+        (names.is_empty() || names.iter().any(|w| w.fits(row))) && others.iter().all(|w| w.fits(row))
+    };
+    let mut steps = Vec::new();
     for ix in all {
         // Member counts of groups that nobody joined are read only when somebody asks.
         if let Err(error) = session.load_members(ix).await {
             tracing::warn!(%error, "the members of a group could not be read");
         }
         let Some(channel) = session.roster.channel(ix) else { continue };
-        rows.push(Row {
+        let row = Row {
             name: channel.name.clone(),
             count: channel.member_count(),
-            topic: one_line(&channel.topic()),
             age: None,
             topic_age: (channel.topic_at.ms() > 0).then(|| now.seconds() - channel.topic_at.seconds()),
-        });
+        };
+        steps.extend(fits(&row).then_some(Step::Row(ix)));
     }
-    rows.extend(session.on_floor(id, |floor| floor.listed()).into_iter().flatten().map(|local| Row {
-        name: local.name,
-        count: local.members,
-        topic: local.topic,
-        age: Some(now.seconds() - local.created),
-        topic_age: local.topic_at.map(|at| now.seconds() - at),
-    }));
-    // Names are alternatives, everything else must hold.
-    let names: Vec<&Wanted<'_>> = wanted.iter().filter(|w| matches!(w, Wanted::Mask(_))).collect();
-    for row in rows {
-        let is_named = names.is_empty() || names.iter().any(|w| w.fits(&row));
-        if is_named && wanted.iter().filter(|w| !matches!(w, Wanted::Mask(_))).all(|w| w.fits(&row)) {
-            session.numeric(id, n::RPL_LIST, &format!("{} {} :{}", row.name, row.count, row.topic));
-        }
+    for local in session.on_floor(id, |floor| floor.listed()).into_iter().flatten() {
+        let rest = format!("{} {} :{}", local.name, local.members, local.topic);
+        let row = Row {
+            name: local.name,
+            count: local.members,
+            age: Some(now.seconds() - local.created),
+            topic_age: local.topic_at.map(|at| now.seconds() - at),
+        };
+        steps.extend(fits(&row).then_some(Step::Numeric(n::RPL_LIST, rest)));
     }
-    session.numeric(id, n::RPL_LISTEND, ":End of /LIST");
+    steps.push(Step::Numeric(n::RPL_LISTEND, ":End of /LIST".to_owned()));
+    session.answer_in_steps(id, steps, None);
+}
+
+impl Session {
+    /// A group, as LIST tells it.
+    pub(in crate::server) fn list_row(&mut self, id: ClientId, ix: ChannelIx) {
+        let Some(channel) = self.roster.channel(ix) else { return };
+        let topic = one_line(&channel.topic());
+        let rest = format!("{} {} :{topic}", channel.name, channel.member_count());
+        self.numeric(id, n::RPL_LIST, &rest);
+    }
 }
 
 pub(super) fn mode(session: &mut Session, turn: &Turn<'_>) {

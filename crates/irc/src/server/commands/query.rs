@@ -1,5 +1,6 @@
 //! Commands about people.
 
+use crate::server::answer::Step;
 use crate::server::commands::Turn;
 use crate::server::commands::connection::Who;
 use crate::server::registry::ClientId;
@@ -41,7 +42,8 @@ pub(super) fn userhost(session: &mut Session, turn: &Turn<'_>) {
 }
 
 /// What WHOX asks for: fields in their fixed order, and the token that comes back.
-struct Fields {
+#[derive(Clone, Debug)]
+pub(in crate::server) struct Fields {
     wanted: String,
     token: String,
 }
@@ -53,6 +55,33 @@ impl Fields {
         let (wanted, token) = fields.split_once(',').unwrap_or((fields, "0"));
         let token: String = token.chars().filter(char::is_ascii_digit).take(3).collect();
         Some(Self { wanted: wanted.to_ascii_lowercase(), token })
+    }
+
+    /// What is asked for of somebody.
+    fn of(&self, server: &str, (channel, rank): (&str, &str), who: &Who) -> String {
+        let Self { wanted, token } = self;
+        let flags = who_flags(who, rank);
+        let account = if who.account.is_empty() { "0" } else { &who.account };
+        let values = [
+            ('t', token.as_str()),
+            ('c', channel),
+            ('u', &who.user),
+            ('i', "255.255.255.255"),
+            ('h', &who.host),
+            ('s', server),
+            ('n', &who.nick),
+            ('f', &flags),
+            ('d', "0"),
+            ('l', "0"),
+            ('a', account),
+            ('o', "n/a"),
+        ];
+        let asked = values.into_iter().filter(|(field, _)| wanted.contains(*field));
+        let mut words: Vec<String> = asked.map(|(_, value)| shown(value)).collect();
+        if wanted.contains('r') {
+            words.push(format!(":{}", who.realname));
+        }
+        words.join(" ")
     }
 }
 
@@ -66,7 +95,7 @@ pub(super) async fn who(session: &mut Session, turn: &Turn<'_>) {
         local_who(session, turn, mask, fields.as_ref());
     } else if mask.starts_with(['#', '&']) {
         if let Some(ix) = session.roster.by_name(mask, session.shared.clock.now()) {
-            who_channel(session, turn, ix, fields.as_ref()).await;
+            return who_channel(session, turn, ix, fields).await;
         }
     } else if mask.is_empty() || mask == "0" || mask.contains(['*', '?']) {
         local_who(session, turn, mask, fields.as_ref());
@@ -82,13 +111,13 @@ pub(super) async fn who(session: &mut Session, turn: &Turn<'_>) {
         nicks.retain(|nick| matches(nick));
         for nick in nicks.into_iter().take(MAX_WHO) {
             if let Some(who) = session.who_is(&nick) {
-                who_line(session, turn, "*", "", &who, fields.as_ref());
+                session.who_line(turn.client, ("*", ""), &who, fields.as_ref());
             }
         }
     } else if let Some(who) = session.who_is(mask) {
         let channel = who.person.and_then(|person| session.roster.shared_channels(person).first().copied());
         let name = channel.map_or_else(|| "*".to_owned(), |ix| session.channel_name(ix));
-        who_line(session, turn, &name, "", &who, fields.as_ref());
+        session.who_line(turn.client, (&name, ""), &who, fields.as_ref());
     }
     let end = if mask.is_empty() { "*".to_owned() } else { shown(mask) };
     session.numeric(turn.client, n::RPL_ENDOFWHO, &format!("{end} :End of WHO list"));
@@ -100,70 +129,51 @@ fn local_who(session: &mut Session, turn: &Turn<'_>, mask: &str, fields: Option<
     // What is of the account comes first, and once.
     for (channel, signs, who) in rows {
         if is_same(&who.nick, &session.nick) || session.target(&who.nick).is_none() {
-            who_line(session, turn, &channel, &signs, &who, fields);
+            session.who_line(turn.client, (&channel, &signs), &who, fields);
         }
     }
 }
 
-async fn who_channel(session: &mut Session, turn: &Turn<'_>, ix: ChannelIx, fields: Option<&Fields>) {
-    if session.load_members(ix).await.is_err() {
-        return;
-    }
-    let Some(channel) = session.roster.channel(ix) else { return };
-    let name = channel.name.clone();
-    let mut all = vec![(session.nick.clone(), channel.own_rank().symbol())];
-    for member in channel.members.as_deref().unwrap_or_default() {
-        if let Some(person) = session.roster.person(member.person) {
-            all.push((person.nick.clone(), member.rank.symbol()));
+async fn who_channel(session: &mut Session, turn: &Turn<'_>, ix: ChannelIx, fields: Option<Fields>) {
+    let mut steps = Vec::new();
+    match session.load_members(ix).await {
+        Ok(()) => {
+            let Some(channel) = session.roster.channel(ix) else { return };
+            steps.push(Step::Who(ix, None, channel.own_rank()));
+            let members = channel.members.iter().flatten();
+            steps.extend(members.map(|member| Step::Who(ix, Some(member.person), member.rank)));
         }
+        Err(error) => tracing::warn!(%error, "the members of a group could not be read"),
     }
-    for (nick, rank) in all {
-        if let Some(who) = session.who_is(&nick) {
-            who_line(session, turn, &name, rank, &who, fields);
-        }
+    steps.push(Step::Numeric(n::RPL_ENDOFWHO, format!("{} :End of WHO list", shown(turn.param(0)))));
+    session.answer_in_steps(turn.client, steps, fields);
+}
+
+impl Session {
+    /// Somebody as WHO tells them, with the name of a channel and their sign there.
+    pub(in crate::server) fn who_line(
+        &mut self,
+        id: ClientId,
+        place: (&str, &str),
+        who: &Who,
+        fields: Option<&Fields>,
+    ) {
+        let rest = match fields {
+            None => plain_who(&self.shared.config.server_name, place, who),
+            Some(fields) => fields.of(&self.shared.config.server_name, place, who),
+        };
+        let code = if fields.is_some() { n::RPL_WHOSPCRPL } else { n::RPL_WHOREPLY };
+        self.numeric(id, code, &rest);
     }
 }
 
-fn who_line(
-    session: &mut Session,
-    turn: &Turn<'_>,
-    channel: &str,
-    rank: &str,
-    who: &Who,
-    fields: Option<&Fields>,
-) {
-    let server = session.shared.config.server_name.clone();
-    let flags =
-        format!("{}{}{rank}", if who.away.is_some() { 'G' } else { 'H' }, if who.is_bot { "B" } else { "" });
-    let Some(Fields { wanted, token }) = fields else {
-        let rest =
-            format!("{channel} {} {} {server} {} {flags} :0 {}", who.user, who.host, who.nick, who.realname);
-        return session.numeric(turn.client, n::RPL_WHOREPLY, &rest);
-    };
-    let account = if who.account.is_empty() { "0" } else { &who.account };
-    let mut words: Vec<String> = Vec::new();
-    for (field, value) in [
-        ('t', token.as_str()),
-        ('c', channel),
-        ('u', &who.user),
-        ('i', "255.255.255.255"),
-        ('h', &who.host),
-        ('s', &server),
-        ('n', &who.nick),
-        ('f', &flags),
-        ('d', "0"),
-        ('l', "0"),
-        ('a', account),
-        ('o', "n/a"),
-    ] {
-        if wanted.contains(field) {
-            words.push(shown(value));
-        }
-    }
-    if wanted.contains('r') {
-        words.push(format!(":{}", who.realname));
-    }
-    session.numeric(turn.client, n::RPL_WHOSPCRPL, &words.join(" "));
+fn who_flags(who: &Who, rank: &str) -> String {
+    format!("{}{}{rank}", if who.away.is_some() { 'G' } else { 'H' }, if who.is_bot { "B" } else { "" })
+}
+
+fn plain_who(server: &str, (channel, rank): (&str, &str), who: &Who) -> String {
+    let Who { user, host, nick, realname, .. } = who;
+    format!("{channel} {user} {host} {server} {nick} {} :0 {realname}", who_flags(who, rank))
 }
 
 pub(super) async fn whois(session: &mut Session, turn: &Turn<'_>) {
