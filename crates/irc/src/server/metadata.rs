@@ -4,33 +4,31 @@
 //! `status` the signature, `avatar` a link to the picture, which is fetched when somebody asks for it or
 //! a subscriber sees the person speak. Source: IRCv3 draft/metadata-2.
 
-use std::collections::BTreeSet;
-
 use bytes::Bytes;
 use wxgate_contract::{Batch, Note};
 
 use super::answer::Step;
 use super::caps::Caps;
 use super::commands::Turn;
-use super::hall::{Values, lines_of, told};
-use super::names;
+use super::hall::{lines_of, told};
 use super::registry::ClientId;
 use super::roster::{ChannelIx, PersonIx};
-use super::session::{Session, one_line};
+use super::session::Session;
 use crate::wire::casemap::is_same;
 use crate::wire::message::Line;
 use crate::wire::numeric as n;
 
-/// Keys that one client may subscribe to; announced.
-pub(super) const MAX_SUBS: usize = 50;
+mod subscriptions;
+mod values;
+
+pub(super) use subscriptions::MAX_SUBS;
+
 /// Keys that a user or a channel may have; announced.
 pub(super) const MAX_KEYS: usize = 20;
 /// Longest value, so that a line holds it with the longest names; announced.
 pub(super) const VALUE_BYTES: usize = 300;
 /// Longest key. Chosen.
 const KEY_BYTES: usize = 64;
-/// Values told without being asked again; beyond it the client asks channel by channel. Chosen.
-const MAX_TOLD: usize = 1_000;
 
 /// Whom a command is about.
 #[derive(Clone, Debug)]
@@ -94,52 +92,6 @@ impl Session {
             super::inbound::Target::Person(ix) => Some(About::Person(ix)),
             super::inbound::Target::Channel(ix) => Some(About::Group(ix)),
         }
-    }
-
-    async fn values_of(&mut self, about: &About) -> Values {
-        match about {
-            About::Me => self.metadata.clone(),
-            About::User(nick) => {
-                self.on_floor(ClientId(0), |floor| floor.user_values(nick)).flatten().unwrap_or_default()
-            }
-            About::Channel(name) => {
-                self.on_floor(ClientId(0), |floor| floor.channel_values(name)).flatten().unwrap_or_default()
-            }
-            About::Person(ix) => self.person_values(*ix).await,
-            About::Group(ix) => self.group_values(*ix),
-        }
-    }
-
-    /// What is known of a contact without asking WeChat.
-    fn known_values(&self, ix: PersonIx) -> Values {
-        let Some(person) = self.roster.person(ix) else { return Values::new() };
-        let mut values = Values::from([("display-name".to_owned(), value(&person.realname))]);
-        if let Some(link) = self.faces.link(&person.key) {
-            values.insert("avatar".to_owned(), link);
-        }
-        if person.is_official() {
-            values.insert("bot".to_owned(), "WeChat official account".to_owned());
-        }
-        values
-    }
-
-    async fn person_values(&self, ix: PersonIx) -> Values {
-        let mut values = self.known_values(ix);
-        let key = self.roster.person(ix).map(|person| person.key.clone());
-        if let (Some(account), Some(key)) = (self.account(), key) {
-            let found = self.shared.directory.people(account, &[key]).await.unwrap_or_default();
-            let signature = found.first().map(|profile| value(&profile.signature)).unwrap_or_default();
-            if !signature.is_empty() {
-                values.insert("status".to_owned(), signature);
-            }
-        }
-        values
-    }
-
-    fn group_values(&self, ix: ChannelIx) -> Values {
-        let title = self.roster.channel(ix).map(|channel| value(&channel.title)).unwrap_or_default();
-        let named = (!title.is_empty()).then(|| ("display-name".to_owned(), title));
-        named.into_iter().collect()
     }
 
     async fn get_values(&mut self, id: ClientId, target: &str, about: &About, keys: &[&str]) {
@@ -268,59 +220,6 @@ impl Session {
         self.close_values(id, &batch);
     }
 
-    fn subscribe(&mut self, id: ClientId, keys: &[&str]) {
-        let (mut taken, mut faults) = (Vec::new(), Vec::new());
-        let Some(client) = self.clients.get_mut(&id) else { return };
-        for key in keys {
-            if !is_key(key) {
-                faults.push(("KEY_INVALID", *key));
-            } else if client.subscribed.len() >= MAX_SUBS && !client.subscribed.contains(*key) {
-                faults.push(("TOO_MANY_SUBS", *key));
-                break;
-            } else {
-                client.subscribed.insert((*key).to_owned());
-                taken.push(*key);
-            }
-        }
-        if !taken.is_empty() {
-            self.numeric(id, n::RPL_METADATASUBOK, &taken.join(" "));
-        }
-        for (code, key) in faults {
-            let text =
-                if code == "KEY_INVALID" { "This is no key" } else { "There are too many subscriptions" };
-            self.fails(id, "METADATA", code, &[key], text);
-        }
-        self.local_subscribe(id);
-        let keys: BTreeSet<String> = taken.into_iter().map(str::to_owned).collect();
-        self.tell_all_values(id, &keys);
-    }
-
-    fn unsubscribe(&mut self, id: ClientId, keys: &[&str]) {
-        let (good, bad): (Vec<&str>, Vec<&str>) = keys.iter().copied().partition(|key| is_key(key));
-        if let Some(client) = self.clients.get_mut(&id) {
-            client.subscribed.retain(|key| !good.contains(&key.as_str()));
-        }
-        if !good.is_empty() {
-            self.numeric(id, n::RPL_METADATAUNSUBOK, &good.join(" "));
-        }
-        for key in bad {
-            self.fails(id, "METADATA", "KEY_INVALID", &[key], "This is no key");
-        }
-        self.local_subscribe(id);
-    }
-
-    fn subscriptions(&mut self, id: ClientId) {
-        let keys = self.clients.get(&id).map(|client| client.subscribed.clone()).unwrap_or_default();
-        let reference = format!("k{}", self.shared.next_number());
-        let server = self.shared.config.server_name.clone();
-        self.to(id, &format!(":{server} BATCH +{reference} metadata-subs"));
-        for line in super::hall::filled(keys.into_iter(), ' ', 400) {
-            let line = self.numeric_line(n::RPL_METADATASUBS, &line);
-            self.to(id, &format!("@batch={reference} {line}"));
-        }
-        self.to(id, &format!(":{server} BATCH -{reference}"));
-    }
-
     async fn sync_values(&mut self, id: ClientId, target: &str, about: &About) {
         let keys = self.clients.get(&id).map(|client| client.subscribed.clone()).unwrap_or_default();
         let server = self.shared.config.server_name.clone();
@@ -349,112 +248,10 @@ impl Session {
         self.answer_in_steps(id, steps, None);
     }
 
-    /// A group and its members, without asking anybody.
-    fn group_lines(&self, ix: ChannelIx, keys: &BTreeSet<String>) -> Vec<String> {
-        let server = &self.shared.config.server_name;
-        let Some(channel) = self.roster.channel(ix) else { return Vec::new() };
-        let mut lines = lines_of(server, &channel.name, &self.group_values(ix), keys);
-        for member in channel.members.as_deref().unwrap_or_default() {
-            if let Some(person) = self.roster.person(member.person) {
-                lines.extend(lines_of(server, &person.nick, &self.known_values(member.person), keys));
-            }
-        }
-        lines
-    }
-
-    /// What a client is to know from now on of everybody it sees.
-    fn tell_all_values(&mut self, id: ClientId, keys: &BTreeSet<String>) {
-        if keys.is_empty() {
-            return;
-        }
-        let server = self.shared.config.server_name.clone();
-        let mut lines: Vec<String> = Vec::new();
-        let contacts = self.roster.people().filter(|(_, person)| person.is_contact);
-        for (ix, person) in contacts {
-            lines.extend(lines_of(&server, &person.nick, &self.known_values(ix), keys));
-        }
-        for name in self.local_channels() {
-            lines.extend(self.on_floor(id, |floor| floor.values_around(&name, keys)).unwrap_or_default());
-        }
-        lines.extend(lines_of(&server, &self.nick, &self.metadata, keys));
-        let mut later = Vec::new();
-        for ix in self.roster.joined() {
-            let more = self.group_lines(ix, keys);
-            if lines.len() + more.len() > MAX_TOLD {
-                later.push(self.channel_name(ix));
-            } else {
-                lines.extend(more);
-            }
-        }
-        let mut told = BTreeSet::new();
-        for line in lines.into_iter().take(MAX_TOLD) {
-            if told.insert(line.clone()) {
-                self.to(id, &line);
-            }
-        }
-        for name in later {
-            self.numeric(id, n::RPL_METADATASYNCLATER, &name);
-        }
-    }
-
-    /// Of a channel that was just joined.
-    pub(super) fn tell_channel_values(&mut self, id: ClientId, name: &str) {
-        let keys = self.subscribed(id);
-        if keys.is_empty() {
-            return;
-        }
-        let lines = if self.is_local(name) {
-            self.on_floor(id, |floor| floor.values_around(name, &keys)).unwrap_or_default()
-        } else {
-            match self.target(name) {
-                Some(super::inbound::Target::Channel(ix)) => self.group_lines(ix, &keys),
-                _ => Vec::new(),
-            }
-        };
-        if lines.len() > MAX_TOLD {
-            return self.numeric(id, n::RPL_METADATASYNCLATER, name);
-        }
-        lines.iter().for_each(|line| self.to(id, line));
-    }
-
-    /// Of somebody who is watched from now on.
-    pub(super) fn tell_watched_values(&mut self, id: ClientId, nicks: &[String]) {
-        let keys = self.subscribed(id);
-        let server = self.shared.config.server_name.clone();
-        for nick in nicks.iter().filter(|_| !keys.is_empty()) {
-            let values = match self.about(nick) {
-                Some(About::User(nick)) => self.on_floor(id, |floor| floor.user_values(&nick)).flatten(),
-                Some(About::Person(ix)) => Some(self.known_values(ix)),
-                _ => None,
-            };
-            for line in lines_of(&server, nick, &values.unwrap_or_default(), &keys) {
-                self.to(id, &line);
-            }
-        }
-    }
-
-    /// One's own, in the welcome.
-    pub(super) fn greet_with_values(&mut self, id: ClientId) {
-        if !self.clients.get(&id).is_some_and(|client| client.has(Caps::METADATA)) {
-            return;
-        }
-        let (server, nick) = (self.shared.config.server_name.clone(), self.nick.clone());
-        let lines: Vec<String> =
-            self.metadata.iter().map(|(key, value)| told(&server, &nick, key, Some(value))).collect();
-        let batch = self.open_values(id, &nick);
-        lines.iter().for_each(|line| self.in_values(id, &batch, line));
-        self.close_values(id, &batch);
-    }
-
     pub(super) fn load_value(&mut self, key: &str, value: &[u8]) {
         if let (true, Ok(value)) = (is_key(key), std::str::from_utf8(value)) {
             self.metadata.insert(key.to_owned(), value.to_owned());
         }
-    }
-
-    fn subscribed(&self, id: ClientId) -> BTreeSet<String> {
-        let client = self.clients.get(&id).filter(|client| client.has(Caps::METADATA));
-        client.map(|client| client.subscribed.clone()).unwrap_or_default()
     }
 
     /// Opens the batch of an answer; its reference, or nothing without the capability for batches.
@@ -498,11 +295,6 @@ fn values_line(reference: &str, line: &str) -> String {
 /// A target as it may stand in a line.
 fn word(target: &str) -> String {
     Line::new().command("").param(target).build().trim().to_owned()
-}
-
-/// A text of somebody else's as a value.
-fn value(text: &str) -> String {
-    names::cut_text(&one_line(text), VALUE_BYTES).to_owned()
 }
 
 #[cfg(test)]
