@@ -141,6 +141,9 @@ fn parts<'a>(raw: &'a RawMessage, own: &'a UserName, options: DecodeOptions) -> 
         (Sender::Peer, raw.content.as_str())
     } else if raw.msg_type == msg_type::SYSTEM {
         (Sender::Unknown, raw.content.as_str())
+    } else if let Some(rest) = said_by(&raw.content, &chat) {
+        // The group itself speaks: nobody in it does.
+        (Sender::Unknown, rest)
     } else {
         match text::split_sender(&raw.content) {
             Some((name, rest)) if name == *own => (Sender::Own, rest),
@@ -149,6 +152,12 @@ fn parts<'a>(raw: &'a RawMessage, own: &'a UserName, options: DecodeOptions) -> 
         }
     };
     Parts { raw, own, chat, sender, content, corrections: options.corrections }
+}
+
+/// What stands behind a prefix that names the group itself, which is no sender's form.
+/// Source: guess; nothing says that the service writes this, and shown as it comes it is an id in a text.
+fn said_by<'a>(content: &'a str, group: &UserName) -> Option<&'a str> {
+    content.strip_prefix(group.as_str())?.strip_prefix(":<br/>")
 }
 
 /// Decodes a message. Never fails: what is unknown or broken becomes [`Body::Unsupported`].

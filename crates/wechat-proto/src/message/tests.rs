@@ -49,6 +49,7 @@ fn item_72_chat_and_sender_follow_from_who_speaks_to_whom() {
         ("", "@anna", "x", "@anna", Sender::Own),
         ("@@r", OWN, "@bo:<br/>x", "@@r", Sender::Member("@bo".into())),
         ("@@r", OWN, "@self:<br/>x", "@@r", Sender::Own),
+        ("@@r", OWN, "@@r:<br/>x", "@@r", Sender::Unknown),
         (OWN, "@@r", "x", "@@r", Sender::Own),
         (OWN, "filehelper", "x", "filehelper", Sender::Own),
     ] {
