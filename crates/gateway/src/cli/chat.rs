@@ -24,6 +24,8 @@ struct Row {
     chat: String,
     kind: String,
     title: String,
+    /// The title, or for want of one the first members.
+    called: String,
     members: Option<usize>,
     is_gone: bool,
 }
@@ -43,7 +45,7 @@ pub(super) async fn run(globals: &Globals, command: Command) -> Result<(), Failu
     } else {
         let cells = |row: &Row| {
             let gone = if row.is_gone { "gone" } else { "" };
-            let title = if row.title.is_empty() { "(no name)".to_owned() } else { print::tame(&row.title) };
+            let title = if row.called.is_empty() { "(no name)".to_owned() } else { print::tame(&row.called) };
             vec![row.kind.clone(), title, gone.to_owned(), print::tame(&row.chat)]
         };
         let rows: Vec<Vec<String>> = rows.iter().map(cells).collect();

@@ -15,7 +15,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use wxgate_contract::{
-    ChatKind, ChatProfile, Command, CommandError, Directory, FarError, NetworkId, PersonRef, Reply,
+    ChatKind, ChatProfile, ChatRef, Command, CommandError, Directory, FarError, NetworkId, PersonRef, Reply,
     SignInStep, SignInWatch, UserName,
 };
 use wxgate_store::StoreError;
@@ -382,12 +382,26 @@ async fn chats(State(parts): Shared, Path(name): Path<String>) -> Answer {
         let page = parts.bridge.chats(&network, after.as_ref(), CHATS).await?;
         let Some(last) = page.last() else { break };
         after = Some(last.chat.clone());
-        rows.extend(page.iter().map(|chat| {
-            json!({
+        for chat in &page {
+            rows.push(json!({
                 "chat": chat.chat, "kind": kind(chat), "title": chat.title,
+                "called": called(&parts, &network, chat).await?,
                 "members": chat.members.as_ref().map(Vec::len), "is_gone": chat.is_gone,
-            })
-        }));
+            }));
+        }
     }
     ok(&Value::from(rows))
+}
+
+/// What people take a chat for: its title, or its first members, as the IRC server names its channel.
+async fn called(parts: &Parts, network: &NetworkId, chat: &ChatProfile) -> Result<String, Refusal> {
+    const NAMED: usize = 3;
+    if !chat.title.is_empty() {
+        return Ok(chat.title.clone());
+    }
+    let place = ChatRef { network: network.clone(), chat: chat.chat.clone() };
+    let whole = parts.bridge.chat(&place).await?;
+    let members = whole.and_then(|chat| chat.members).unwrap_or_default();
+    let others = members.into_iter().filter(|member| !member.is_self && !member.name.is_empty());
+    Ok(others.take(NAMED).map(|member| member.name).collect::<Vec<_>>().join(", "))
 }
