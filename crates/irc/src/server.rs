@@ -42,6 +42,7 @@ mod search;
 mod service;
 mod session;
 pub(crate) mod stamp;
+mod style;
 mod tls;
 mod websocket;
 

@@ -8,6 +8,10 @@ use unicode_segmentation::UnicodeSegmentation;
 
 use crate::wire::casemap::fold;
 
+mod letters;
+
+pub(crate) use letters::Style;
+
 /// Longest nick in bytes (16 Han characters). Chosen; announced as NICKLEN.
 pub(super) const NICK_BYTES: usize = 48;
 /// Longest channel name in bytes. Chosen; announced as CHANNELLEN.
@@ -29,7 +33,7 @@ pub(super) fn stable_hash(text: &str) -> u32 {
 }
 
 /// The user part of a person's prefix: constant over renames, so that ignores and colours hold.
-pub(super) fn user_part(stable_id: &str) -> String {
+pub(crate) fn user_part(stable_id: &str) -> String {
     format!("u{:08x}", stable_hash(stable_id))
 }
 

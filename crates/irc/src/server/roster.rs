@@ -10,8 +10,10 @@ use wxgate_contract::{
     Timestamp,
 };
 
-use super::names;
+use super::names::{self, Style};
 use crate::wire::casemap::fold;
+
+mod style;
 
 /// How long a name that somebody had before a rename still reaches them. Source: the IRC notes, section 3.
 const RETIRED_FOR: Duration = Duration::from_secs(24 * 3600);
@@ -150,6 +152,7 @@ pub(super) struct Renamed {
 #[derive(Debug)]
 pub(super) struct Roster {
     account: NetworkId,
+    style: Style,
     people: Vec<Person>,
     channels: Vec<Channel>,
     by_key: HashMap<PersonKey, PersonIx>,
@@ -170,6 +173,7 @@ impl Roster {
     pub(super) fn new(account: NetworkId) -> Self {
         Self {
             account,
+            style: Style::default(),
             people: Vec::new(),
             channels: Vec::new(),
             by_key: HashMap::new(),
@@ -318,7 +322,7 @@ impl Roster {
         if let Some(ix) = self.by_key.get(key) {
             return *ix;
         }
-        let base = names::nick_from(name, key.as_str());
+        let base = self.nick_base(name, key);
         let nick = names::free_name(&base, names::NICK_BYTES, |folded| self.is_nick_taken(folded, now));
         let ix = self.push_person(key.clone(), nick, base);
         if let Some(person) = self.people.get_mut(ix.0)
@@ -332,7 +336,7 @@ impl Roster {
 
     fn rename_person(&mut self, ix: PersonIx, name: &str, now: Timestamp) -> Option<Renamed> {
         let person = self.people.get(ix.0)?;
-        let base = names::nick_from(name, person.key.as_str());
+        let base = self.nick_base(name, &person.key);
         if base == person.base {
             return None;
         }
@@ -370,7 +374,7 @@ impl Roster {
         profile: &ChatProfile,
         now: Timestamp,
     ) -> (ChannelIx, Option<Renamed>) {
-        let wanted = names::channel_from(&profile.title);
+        let wanted = self.channel_base(&profile.title);
         let ix = self.by_chat(&profile.chat).unwrap_or_else(|| {
             let base = wanted.clone().unwrap_or_else(|| self.untitled(profile, now));
             let name = names::free_name(&base, names::CHANNEL_BYTES, |f| self.is_channel_taken(f, now));

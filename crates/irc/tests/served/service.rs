@@ -195,3 +195,31 @@ async fn groups_are_changed_by_those_who_may() {
     client.until(" 482 ann #测试群 :").await;
     assert_eq!(client.ask("KICK #家 李四").await, [":wx.test 482 ann #家 :You're not channel operator"]);
 }
+
+#[tokio::test]
+async fn names_are_written_in_letters_when_their_owner_wants_it() {
+    let double = world();
+    crate::client::add_person(&double, "p-zhang2", "张三", true);
+    let served = serve(double.clone(), config()).await;
+    let mut client = Client::login(&served, "", "draft/channel-rename").await;
+    let lines = client.ask("PRIVMSG wechat :names pinyin").await;
+    let has = |wanted: &str| assert!(lines.iter().any(|line| line.ends_with(wanted)), "{wanted}: {lines:#?}");
+    for wanted in [" NICK zhangsan", " NICK zhangsan_2", " NICK lisi", " NICK wangwu", "RENAME #家 #jia :"] {
+        has(wanted);
+    }
+    has("names are written in pinyin from now on");
+    served.double.show(said("g-test", "p-wang", "1", Body::text("你好")));
+    assert!(client.until("你好").await.pop().unwrap().starts_with(":wangwu!"));
+    // What somebody was called still reaches them, and a restart changes nothing.
+    assert!(client.ask("PRIVMSG 李四 :hi").await.iter().any(|line| line.contains("lisi")));
+    served.running.stop.stop();
+    assert!(served.task.await.unwrap().is_ok());
+    let served = serve(double, config()).await;
+    let mut client = Client::begin(&served, "", "").await;
+    let lines = client.until("#jia :End of /NAMES").await;
+    assert!(lines.iter().any(|line| line.contains(" 353 ann = #jia :ann +lisi")), "{lines:#?}");
+    client.sync().await;
+    let lines = client.ask("PRIVMSG wechat :names utf8").await;
+    assert!(lines.iter().any(|line| line.ends_with(" NICK 李四")), "{lines:#?}");
+    assert!(client.ask("PRIVMSG wechat :names klingon").await[0].contains("say: names pinyin"));
+}

@@ -17,6 +17,7 @@ impl Session {
             self.health = Health::Up;
             return Ok(());
         };
+        self.load_style().await?;
         self.load_notes("nick").await?;
         self.load_notes("chan").await?;
         let owner = self.key.user.clone();
@@ -155,7 +156,7 @@ impl Session {
     }
 
     /// Reads everything again after events were lost.
-    pub(super) async fn refresh(&mut self) {
+    pub(in crate::server) async fn refresh(&mut self) {
         match self.load_profiles().await {
             Ok((people, channels)) => {
                 for renamed in people {

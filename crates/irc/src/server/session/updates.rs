@@ -163,7 +163,7 @@ impl Session {
         }
     }
 
-    pub(super) fn nick_changed(&mut self, renamed: &Renamed) {
+    pub(in crate::server) fn nick_changed(&mut self, renamed: &Renamed) {
         let line = format!(":{} NICK {}", renamed.old_prefix, renamed.new);
         let (old, new) = (fold(&renamed.old), fold(&renamed.new));
         let ix = self.roster.by_nick(&renamed.new, self.shared.clock.now()).map(|(ix, _)| ix);
