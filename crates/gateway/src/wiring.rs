@@ -16,7 +16,7 @@ use tokio::task::JoinSet;
 use wechat_proto::Profile as WechatProfile;
 use wxgate_bridge::{AdapterFactory, Bridge, BridgeConfig};
 use wxgate_contract::{Adapter, Clock, Control, Health, MediaVault, NetworkId, Stop, StopHandle};
-use wxgate_irc::{Filehost, Guests, IrcServerAdapter, IrcServerConfig, Listening, LocalChannels};
+use wxgate_irc::{Filehost, Guests, Ident, IrcServerAdapter, IrcServerConfig, Listening, LocalChannels};
 use wxgate_store::{AccountRow, Keep, Pruned, SealKey, Store, StoreConfig, StoreError};
 use wxgate_wechat::{Ways, WechatAdapter, WechatConfig};
 
@@ -92,9 +92,13 @@ pub(crate) async fn start(settings: &Settings) -> Result<Gateway, Failure> {
     let bound = async {
         let listener = ports::bind(&settings.web.listen, "web.listen").await?;
         let web = listener.local_addr().map_err(|e| Failure::environment(format!("web.listen: {e}")))?;
-        Ok::<_, Failure>((listener, web))
+        let mut ident = Vec::new();
+        for address in ports::resolve(&settings.irc.ident.listen, "irc.ident.listen").await? {
+            ident.push(ports::bind(&address.to_string(), "irc.ident.listen").await?);
+        }
+        Ok::<_, Failure>((listener, web, ident))
     };
-    let (web_listener, web) = match bound.await {
+    let (web_listener, web, ident_listeners) = match bound.await {
         Ok(bound) => bound,
         Err(failure) => {
             store.close().await;
@@ -135,8 +139,9 @@ pub(crate) async fn start(settings: &Settings) -> Result<Gateway, Failure> {
     for account in bridge.store().leaving_accounts().await.map_err(store_failure)? {
         bridge.store().remove_account(&account).await.map_err(store_failure)?;
     }
+    let ident = (!ident_listeners.is_empty()).then(Ident::default);
     for network in &settings.irc.network {
-        bridge.add_network(Arc::new(irc::guest(network)), None);
+        bridge.add_network(Arc::new(irc::guest(network, ident.clone())), None);
     }
     let accounts = bridge.add_accounts().await.map_err(store_failure)?;
     let (stop, token) = StopHandle::new();
@@ -156,7 +161,11 @@ pub(crate) async fn start(settings: &Settings) -> Result<Gateway, Failure> {
         seal_key_file: settings.seal_key_file(),
         stop: token,
     });
-    let tasks = serve_all(settings, &parts, web_listener, socket);
+    let mut tasks = serve_all(settings, &parts, web_listener, socket);
+    for listener in ident_listeners {
+        let Some(ident) = ident.clone() else { break };
+        tasks.spawn(ident.serve(listener, parts.stop.clone()));
+    }
     tracing::info!(accounts, %web, data_dir = %settings.data_dir.display(), "the gateway is ready");
     Ok(Gateway { parts, web, settings: settings.clone(), stop, tasks })
 }

@@ -3,17 +3,21 @@
 //! `run.rs` connects and comes back; a connection is a `session.rs`, which registers
 //! (`register.rs`), enters the linked channels (`presence.rs`), hears (`inbound.rs`) and speaks
 //! (`outbound.rs`). What outlives a connection is in `relay.rs`: what was heard and is not on disk
-//! yet, and the deliveries on their way (`flights.rs`).
+//! yet, and the deliveries on their way (`flights.rs`). People may have connections of their own
+//! (`puppets.rs`, each a `puppet.rs`), which `ident.rs` names to servers.
 
 mod charset;
 mod config;
 mod flights;
+mod ident;
 mod inbound;
 mod isupport;
 mod nicks;
 mod outbound;
 mod pace;
 mod presence;
+mod puppet;
+mod puppets;
 mod register;
 mod relay;
 mod rooms;
@@ -25,4 +29,5 @@ mod time;
 mod words;
 
 pub use config::{IrcClientConfig, Limits as ClientLimits, Puppets, Rate, Sasl, Tls};
+pub use ident::Ident;
 pub use run::IrcClientAdapter;

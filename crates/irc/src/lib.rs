@@ -6,7 +6,7 @@ mod client;
 mod server;
 pub mod wire;
 
-pub use client::{ClientLimits, IrcClientAdapter, IrcClientConfig, Puppets, Rate, Sasl, Tls};
+pub use client::{ClientLimits, Ident, IrcClientAdapter, IrcClientConfig, Puppets, Rate, Sasl, Tls};
 pub use encoding_rs::Encoding;
 pub use server::{
     Bound, Filehost, Flood, Follow, Guests, IrcServerAdapter, IrcServerConfig, Join, Lang, Limits, Listening,

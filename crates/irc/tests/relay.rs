@@ -11,5 +11,7 @@ mod inbound;
 mod network;
 #[path = "relay/outbound.rs"]
 mod outbound;
+#[path = "relay/puppets.rs"]
+mod puppets;
 #[path = "relay/welcome.rs"]
 mod welcome;

@@ -3,6 +3,7 @@
 
 mod modern;
 mod old;
+mod puppets;
 
 use std::time::Duration;
 

@@ -169,8 +169,19 @@ impl IrcNetworkEntry {
             "sasl",
             "names a user, and neither a password_file nor a tls_cert to sign in with",
         );
-        let later = "connections of their own for people are not part of this version; leave it false";
-        wrong(self.puppets, "puppets", later);
+        let around = self.puppet_nick.replacen("{nick}", "", 1);
+        let fits_around = |c: char| {
+            c.is_ascii_alphanumeric() || matches!(c, '[' | ']' | '{' | '}' | '_' | '-' | '|' | '^' | '`')
+        };
+        let is_template = self.puppet_nick.contains("{nick}")
+            && around.len() <= 8
+            && around.chars().all(fits_around)
+            && !self.puppet_nick.starts_with(|c: char| c.is_ascii_digit() || c == '-');
+        wrong(
+            !is_template,
+            "puppet_nick",
+            "must be {nick} with up to 8 letters, digits or signs of nicks around it, such as {nick}[wx]",
+        );
         let is_charset = Encoding::for_label(self.charset.as_bytes()).is_some();
         wrong(!is_charset, "charset", "is no charset that is known here, such as gb18030");
         complaints.file("irc.network.tls_cert", &self.tls_cert);

@@ -125,6 +125,7 @@ pub(crate) const SECTIONS: &[Section] = &[
     },
     WECHAT,
     IRC_SERVER,
+    IRC_IDENT,
     IRC_NETWORK,
     APPSERVICE,
     BOT,
@@ -322,6 +323,19 @@ const IRC_SERVER: Section = Section {
     ],
 };
 
+const IRC_IDENT: Section = Section {
+    path: "irc.ident",
+    is_list: false,
+    doc: "Tells IRC networks that are joined as a guest whose connection is whose (RFC 1413).",
+    keys: &[key(
+        "listen",
+        Kind::Addresses,
+        "[]",
+        "Addresses to listen on. Networks ask port 113: give it to this user (AmbientCapabilities =\n\
+         CAP_NET_BIND_SERVICE in the unit), or redirect it to a higher one.",
+    )],
+};
+
 const IRC_NETWORK: Section = Section {
     path: "irc.network",
     is_list: true,
@@ -383,9 +397,17 @@ const IRC_NETWORK: Section = Section {
             "puppets",
             Kind::Flag,
             "false",
-            "true: one connection per person who speaks, at most max_puppets.",
+            "true: one connection per person who speaks, at most max_puppets. Ask the network first:\n\
+             most let few connections come from one address, and treat more as an attack.",
         ),
         key("max_puppets", Kind::Number { min: 1, max: 1000 }, "10", "Most connections for puppets."),
+        key(
+            "puppet_nick",
+            Kind::Text,
+            "\"{nick}[wx]\"",
+            "How they are called; {nick} stands for the person's name, in Latin letters where the network\n\
+             does not say that it takes others.",
+        ),
     ],
 };
 

@@ -54,8 +54,14 @@ pub(crate) struct WechatSection {
 #[derive(Clone, Debug, Deserialize)]
 pub(crate) struct IrcSections {
     pub(crate) server: IrcServerSection,
+    pub(crate) ident: IdentSection,
     #[serde(default)]
     pub(crate) network: Vec<IrcNetworkEntry>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct IdentSection {
+    pub(crate) listen: Vec<String>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -115,6 +121,7 @@ pub(crate) struct IrcNetworkEntry {
     pub(crate) lines_per_minute: u32,
     pub(crate) puppets: bool,
     pub(crate) max_puppets: usize,
+    pub(crate) puppet_nick: String,
 }
 
 /// An account at a network's services.
@@ -146,6 +153,7 @@ impl Default for IrcNetworkEntry {
             lines_per_minute: 0,
             puppets: false,
             max_puppets: 10,
+            puppet_nick: "{nick}[wx]".to_owned(),
         }
     }
 }

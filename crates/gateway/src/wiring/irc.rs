@@ -1,7 +1,9 @@
 //! IRC networks that are joined as guests.
 
+use std::time::Duration;
+
 use wxgate_contract::NetworkId;
-use wxgate_irc::{Encoding, IrcClientAdapter, IrcClientConfig, Rate, Sasl, Tls};
+use wxgate_irc::{Encoding, Ident, IrcClientAdapter, IrcClientConfig, Puppets, Rate, Sasl, Tls};
 
 use super::IRC_KIND;
 use crate::config::{IrcNetworkEntry, set};
@@ -10,8 +12,11 @@ use crate::config::{IrcNetworkEntry, set};
 /// ahead, two seconds a line.
 const BURST: f64 = 5.0;
 
+/// Whoever has not spoken for so long has no connection any more. Source: the IRC notes, section 8.
+const PUPPET_IDLE: Duration = Duration::from_secs(24 * 3600);
+
 /// The adapter of one entry; what it holds was checked with the configuration.
-pub(super) fn guest(entry: &IrcNetworkEntry) -> IrcClientAdapter {
+pub(super) fn guest(entry: &IrcNetworkEntry, ident: Option<Ident>) -> IrcClientAdapter {
     let network = NetworkId::new(format!("{IRC_KIND}:{}", entry.name));
     let mut config = IrcClientConfig::new(network, entry.address.clone(), entry.nick.clone());
     let owned = |path| set(path).map(ToOwned::to_owned);
@@ -29,6 +34,12 @@ pub(super) fn guest(entry: &IrcNetworkEntry) -> IrcClientAdapter {
     config.colours = entry.colours;
     config.relay_bots = entry.bots;
     config.show_joins = entry.joins;
+    config.puppets = entry.puppets.then(|| Puppets {
+        most: entry.max_puppets,
+        nick: entry.puppet_nick.clone(),
+        idle: PUPPET_IDLE,
+    });
+    config.ident = ident;
     if entry.lines_per_minute > 0 {
         let per_second = f64::from(entry.lines_per_minute) / 60.0;
         config.limits.rate = Some(Rate { burst: BURST, per_second });

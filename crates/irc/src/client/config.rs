@@ -6,6 +6,8 @@ use std::time::Duration;
 use encoding_rs::Encoding;
 use wxgate_contract::NetworkId;
 
+use super::ident::Ident;
+
 /// A network that is joined as a guest.
 #[derive(Clone, Debug)]
 pub struct IrcClientConfig {
@@ -33,6 +35,8 @@ pub struct IrcClientConfig {
     pub show_joins: bool,
     /// Connections for people who speak; `None`: the relay speaks for everybody.
     pub puppets: Option<Puppets>,
+    /// Where servers ask who is behind a connection, if anywhere.
+    pub ident: Option<Ident>,
     /// Bounds.
     pub limits: Limits,
 }
@@ -106,6 +110,8 @@ pub struct Limits {
     pub rejoin: Duration,
     /// How long lines wait for the people of a channel that a netsplit emptied.
     pub company: Duration,
+    /// Between the connections of two people. Source: the IRC notes, section 8.
+    pub puppet_pause: Duration,
 }
 
 impl Default for Limits {
@@ -121,6 +127,7 @@ impl Default for Limits {
             stable: Duration::from_secs(300),
             rejoin: Duration::from_secs(60),
             company: Duration::from_secs(60),
+            puppet_pause: Duration::from_secs(5),
         }
     }
 }
@@ -141,6 +148,7 @@ impl IrcClientConfig {
             relay_bots: false,
             show_joins: false,
             puppets: None,
+            ident: None,
             limits: Limits::default(),
         }
     }

@@ -7,7 +7,7 @@ use std::collections::{HashMap, VecDeque};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
-use wxgate_contract::{ChatKey, Delivery, DeliveryId, Outcome, RemoteId};
+use wxgate_contract::{ChatKey, Delivery, DeliveryId, Job, Outcome, RemoteId};
 
 /// Deliveries that are taken at once: what the bridge hands out (one per lane, 16 lanes). Chosen to
 /// be more, so that the bound is the bridge's.
@@ -43,6 +43,8 @@ pub(super) enum Proof {
     Unasked,
     /// The PONG with this number.
     Pong(u64),
+    /// What a puppet tells of the line with this number.
+    Puppet(u64),
 }
 
 /// One delivery.
@@ -68,7 +70,18 @@ struct Saved {
     i: Vec<RemoteId>,
 }
 
+impl Step {
+    pub(super) fn is_sent_with(&self, wanted: Proof) -> bool {
+        matches!(self, Self::Sent { proof, .. } if *proof == wanted)
+    }
+}
+
 impl Flight {
+    /// True for the words of this person, as `words::person` names them.
+    pub(super) fn is_by(&self, person: &str) -> bool {
+        matches!(&self.delivery.job, Job::Say(say) if super::words::person(say) == person)
+    }
+
     pub(super) fn chat(&self) -> &ChatKey {
         &self.delivery.chat
     }
@@ -170,7 +183,7 @@ impl Flights {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use wxgate_contract::{Job, PostId};
+    use wxgate_contract::PostId;
 
     fn delivery(id: i64, chat: &str) -> Delivery {
         let job = Job::Recall { post: PostId(1), remote_ids: Vec::new() };

@@ -5,6 +5,7 @@ use wxgate_contract::{
     Author, Body, ChatKey, ChatKind, ChatProfile, ChatRef, Mention, PersonKey, Post, Quote, RemoteId,
 };
 
+use super::puppet::Query;
 use super::session::{End, Phase, Session};
 use super::{nicks, time, words};
 use crate::wire::format::strip;
@@ -12,6 +13,12 @@ use crate::wire::message::{Line, Message};
 
 /// People who are told that nobody reads their query. Chosen: an end, whoever writes.
 const TOLD: usize = 1000;
+
+/// Words in a server's last sentence that mean: not so many, not so fast.
+pub(super) const TOO_FAST: [&str; 4] = ["throttl", "too fast", "reconnect", "too many"];
+/// And that mean: not at all.
+pub(super) const BANNED: [&str; 8] =
+    ["k-line", "k:line", "g-line", "z-line", "d-line", "akill", "banned", "bad password"];
 
 /// `nick!user@host`
 fn nick_of(source: &str) -> &str {
@@ -102,18 +109,8 @@ impl Session<'_> {
         let lower = why.to_ascii_lowercase();
         let has = |words: &[&str]| words.iter().any(|word| lower.contains(word));
         let end = match () {
-            () if has(&["throttl", "too fast", "reconnect", "too many"]) => End::Throttled(said),
-            () if has(&[
-                "k-line",
-                "k:line",
-                "g-line",
-                "z-line",
-                "d-line",
-                "akill",
-                "banned",
-                "bad password",
-            ]) =>
-            {
+            () if has(&TOO_FAST) => End::Throttled(said),
+            () if has(&BANNED) => {
                 End::Fatal(format!("{said}; it is not tried again before the gateway starts anew"))
             }
             () => return self.finish(&said),
@@ -134,6 +131,9 @@ impl Session<'_> {
         let msgid = message.tags.get("msgid");
         if self.is_me(nick) || message.tags.get("draft/relaymsg").is_some_and(|by| self.is_me(&by)) {
             return self.echoed(target, msgid.as_deref());
+        }
+        if self.is_puppet(nick) {
+            return;
         }
         // Our other connections have our account; what they say was said by us.
         let account = message.tags.get("account");
@@ -216,10 +216,34 @@ impl Session<'_> {
         chat
     }
 
-    /// Source: "CTCP" in Modern IRC.
+    /// A linked query to a puppet.
+    pub(super) fn heard_query(&mut self, chat: ChatKey, query: Query) {
+        let Query { nick, account, text, msgid, at, .. } = query;
+        let Some(body) = self.body(&text) else { return };
+        let post = Post {
+            remote_id: msgid.map_or_else(|| self.relay.own_id(), RemoteId::new),
+            chat: ChatRef { network: self.relay.network.clone(), chat },
+            author: Author::Person { person: self.person(&nick, account.as_deref()), name: nick },
+            at: at.unwrap_or_else(|| self.relay.clock.now()),
+            body,
+            quote: None,
+            mentions: Vec::new(),
+            echo_of: None,
+        };
+        self.relay.heard(post);
+    }
+
     fn answer_ctcp(&mut self, nick: &str, request: &str) {
         /// Answers that may wait; a flood of questions gets silence.
         const WAITING: usize = 5;
+        let Some(answer) = self.ctcp_answer(request) else { return };
+        if self.queue.len() < WAITING {
+            self.queue.push_back(Line::new().command("NOTICE").param(nick).last(&answer).build());
+        }
+    }
+
+    /// Source: "CTCP" in Modern IRC.
+    pub(super) fn ctcp_answer(&self, request: &str) -> Option<String> {
         let (word, rest) = request.split_once(' ').unwrap_or((request, ""));
         let answer = match word.to_ascii_uppercase().as_str() {
             "VERSION" => format!("VERSION wxgate {}", env!("CARGO_PKG_VERSION")),
@@ -227,12 +251,9 @@ impl Session<'_> {
             "TIME" => format!("TIME {}", crate::server::stamp::long(self.relay.clock.now())),
             "CLIENTINFO" => "CLIENTINFO ACTION PING TIME VERSION".to_owned(),
             "DCC" => "ERRMSG DCC :files are not taken here; send a link".to_owned(),
-            _ => return,
+            _ => return None,
         };
-        if self.queue.len() < WAITING {
-            let line = Line::new().command("NOTICE").param(nick).last(&format!("\x01{answer}\x01"));
-            self.queue.push_back(line.build());
-        }
+        Some(format!("\x01{answer}\x01"))
     }
 
     /// `name: words` and `@name` mean somebody whose words we carried, also behind our own nick.

@@ -88,6 +88,11 @@ impl Isupport {
         }
     }
 
+    /// Nicks may be in any script.
+    pub(super) fn takes_utf8_names(&self) -> bool {
+        self.utf8_only || self.mapping == Mapping::Unicode
+    }
+
     /// The form under which names are compared.
     pub(super) fn fold(&self, name: &str) -> String {
         let special: &[(char, char)] = match self.mapping {

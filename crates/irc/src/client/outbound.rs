@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use wxgate_contract::{Delivery, DeliveryId, Job, MediaError, Outcome, RemoteId, Say};
 
 use super::flights::{Flight, Proof, Step};
+use super::puppet::PuppetId;
 use super::rooms::Presence;
 use super::session::{Phase, Session};
 use super::words;
@@ -123,6 +124,9 @@ impl Session<'_> {
                     let why = "this network cannot show it".to_owned();
                     return self.relay.settle(id, Outcome::Refused { why });
                 };
+                let members = self.relay.rooms.by_key(&chat).map(|room| &room.members);
+                let nick_of = |word: &str| members?.get(&self.support.fold(word)).cloned();
+                let text = words::addressed(text, nick_of);
                 let budget = self.budget(say, chat.as_str());
                 let lines: Vec<String> =
                     split::split(&text, budget).into_iter().map(std::borrow::Cow::into_owned).collect();
@@ -186,9 +190,16 @@ impl Session<'_> {
                 line = line.command("REDACT").param(chat.as_str()).last(&piece);
             }
             Job::Say(say) => {
-                let budget = self.budget(say, chat.as_str());
+                let puppet = self.puppet_for(say, &chat, now);
+                let budget = match puppet {
+                    Some(puppet) => self.puppet_budget(puppet, chat.as_str()).saturating_sub(REPEATED.len()),
+                    None => self.budget(say, chat.as_str()),
+                };
                 if piece.len() > budget {
                     return self.cut_again(id, &piece, budget);
+                }
+                if let Some(puppet) = puppet {
+                    return self.say_through(puppet, say, (&piece, is_first, is_repeat), now);
                 }
                 if let Some(quoted) = say.quoted_remote_id.as_ref().filter(|id| is_msgid(id))
                     && is_first
@@ -222,6 +233,28 @@ impl Session<'_> {
             self.remember(say, &chat);
         }
         true
+    }
+
+    /// Writes the next line of the first flight through the author's own connection.
+    fn say_through(
+        &mut self,
+        puppet: PuppetId,
+        say: &Say,
+        (piece, is_first, is_repeat): (&str, bool, bool),
+        now: Instant,
+    ) -> bool {
+        let Some(chat) = self.relay.flights.all.first().map(|flight| flight.chat().clone()) else {
+            return false;
+        };
+        let target = self.relay.rooms.by_key(&chat).map_or(chat.to_string(), |room| room.name.clone());
+        let reply = say.quoted_remote_id.as_ref().filter(|id| is_first && is_msgid(id));
+        let mark = if is_repeat { REPEATED } else { "" };
+        let line = (&*target, &*format!("{mark}{piece}"), reply.map(|id| id.to_string()));
+        let is_said = self.say_as(puppet, line, now);
+        if is_said {
+            self.remember_puppet(puppet, &chat);
+        }
+        is_said
     }
 
     /// Our prefix has grown since the text was cut.
@@ -302,8 +335,12 @@ impl Session<'_> {
 
     fn check_time(&mut self, now: Instant) {
         let answer = self.relay.config.limits.answer;
-        let is_late =
-            |flight: &Flight| matches!(flight.step, Step::Sent { since, .. } if now >= since + answer);
+        let is_late = |flight: &Flight| match flight.step {
+            // Of a puppet's lines its own connection knows.
+            Step::Sent { proof: Proof::Puppet(_), .. } => false,
+            Step::Sent { since, .. } => now >= since + answer,
+            _ => false,
+        };
         if self.relay.flights.all.iter().any(is_late) {
             self.finish("the server does not confirm what was said");
         }
@@ -344,7 +381,7 @@ impl Session<'_> {
         }
     }
 
-    fn confirm(&mut self, is_meant: impl Fn(&Flight) -> bool) {
+    pub(super) fn confirm(&mut self, is_meant: impl Fn(&Flight) -> bool) {
         let (mut notes, mut done) = (Vec::new(), Vec::new());
         for flight in self.relay.flights.all.iter_mut().filter(|flight| is_meant(flight)) {
             flight.at += 1;

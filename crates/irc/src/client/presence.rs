@@ -1,6 +1,5 @@
 //! Channels: entering, being thrown out, who else is there.
 
-use std::collections::HashSet;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -33,6 +32,7 @@ impl Session<'_> {
             .map(|chat| (self.support.fold(chat.as_str()), chat))
             .collect();
         for name in self.relay.rooms.link(channels) {
+            self.puppets_leave(&name);
             self.queue.push_back(Line::new().command("PART").param(&name).last("unlinked").build());
         }
     }
@@ -134,7 +134,7 @@ impl Session<'_> {
         let Some(room) = self.relay.rooms.0.get_mut(&folded) else { return };
         room.members.insert(member, nick.to_owned());
         let key = room.key.clone();
-        if !is_me {
+        if !is_me && !self.is_puppet(nick) {
             self.look_around(&folded);
             self.say_news(key, format!("{} joined", shown(nick)));
         }
@@ -152,6 +152,9 @@ impl Session<'_> {
         room.members.remove(&member);
         let key = room.key.clone();
         self.look_around(&folded);
+        if self.is_puppet(nick) {
+            return;
+        }
         self.say_news(key, format!("{} left", shown(nick)));
     }
 
@@ -177,7 +180,9 @@ impl Session<'_> {
             .collect();
         for (folded, key) in left {
             self.look_around(&folded);
-            self.say_news(key, format!("{} left", shown(nick)));
+            if !self.is_puppet(nick) {
+                self.say_news(key, format!("{} left", shown(nick)));
+            }
         }
         if member == self.support.fold(&self.relay.config.nick) && !self.is_me(nick) {
             self.take_nick();
@@ -234,7 +239,7 @@ impl Session<'_> {
     }
 
     fn look_around(&mut self, folded: &str) {
-        let own: HashSet<String> = [self.support.fold(&self.me.nick)].into();
+        let own = self.own_nicks();
         if let Some(room) = self.relay.rooms.0.get_mut(folded) {
             room.look_around(&own, Instant::now());
         }

@@ -76,6 +76,12 @@ impl Registration {
     }
 }
 
+/// Our user name, from the nick that is wanted.
+pub(super) fn user_of(nick: &str) -> String {
+    let user: String = nick.chars().filter(char::is_ascii_alphanumeric).take(9).collect();
+    if user.is_empty() { "wxgate".to_owned() } else { user }
+}
+
 impl Session<'_> {
     fn registration(&mut self) -> Option<&mut Registration> {
         match &mut self.phase {
@@ -97,8 +103,7 @@ impl Session<'_> {
         }
         let nick = self.me.nick.clone();
         self.send(&Line::new().command("NICK").param(&nick).build());
-        let user: String = nick.chars().filter(char::is_ascii_alphanumeric).take(9).collect();
-        let user = if user.is_empty() { "wxgate".to_owned() } else { user };
+        let user = user_of(&self.relay.config.nick);
         self.send(
             &Line::new().command("USER").param(&user).param("0").param("*").last("wxgate relay").build(),
         );

@@ -13,7 +13,8 @@ use wxgate_contract::{
 
 use super::config::{IrcClientConfig, Limits};
 use super::flights::{Flights, NOTE};
-use super::register::{Registration, Secrets};
+use super::puppets::Puppets;
+use super::register::{Registration, Secrets, user_of};
 use super::relay::{Done, Parts, Relay};
 use super::sasl::Account;
 use super::session::{End, Session};
@@ -61,7 +62,7 @@ impl Adapter for IrcClientAdapter {
 async fn run(config: IrcClientConfig, ctx: AdapterContext) -> Result<Stopped, AdapterError> {
     let fatal = AdapterError::Fatal;
     let secrets = secrets(&config).map_err(fatal)?;
-    let tls = config.tls.as_ref().map(stream::tls).transpose().map_err(fatal)?;
+    let tls = Tls::new(&config).map_err(fatal)?;
     let AdapterContext { network, far, media, clock, orders, linked, seed, stop, .. } = ctx;
     let parts = Parts { config, network, far, media, clock, orders, linked, stop, seed };
     let flights = flights(&parts).await?;
@@ -69,7 +70,7 @@ async fn run(config: IrcClientConfig, ctx: AdapterContext) -> Result<Stopped, Ad
     let mut pauses = Pauses::new(&relay.config.limits);
     loop {
         let began = Instant::now();
-        let (end, was_ready) = once(&mut relay, &secrets, tls.as_ref()).await;
+        let (end, was_ready) = once(&mut relay, &secrets, &tls).await;
         if was_ready && began.elapsed() >= relay.config.limits.stable {
             pauses.reset();
         }
@@ -109,11 +110,13 @@ async fn flights(parts: &Parts) -> Result<Flights, AdapterError> {
 }
 
 /// One connection.
-async fn once(relay: &mut Relay, secrets: &Secrets, tls: Option<&Arc<ClientConfig>>) -> (End, bool) {
+async fn once(relay: &mut Relay, secrets: &Secrets, tls: &Tls) -> (End, bool) {
     relay.tell_health(Health::Starting);
     let address = relay.config.address.clone();
     let stop = relay.stop.clone();
-    let connecting = stream::connect(&address, tls);
+    let (ident, user) = (relay.config.ident.clone(), user_of(&relay.config.nick));
+    let ident = ident.as_ref().map(|ident| (ident, user.as_str()));
+    let connecting = stream::connect(&address, tls.own.as_ref(), ident);
     tokio::pin!(connecting);
     let connected = loop {
         tokio::select! {
@@ -123,9 +126,11 @@ async fn once(relay: &mut Relay, secrets: &Secrets, tls: Option<&Arc<ClientConfi
         }
     };
     match connected {
-        Ok(stream) => {
-            let session = Session::new(relay, Registration::new(secrets.clone()));
-            Box::pin(session.live(stream)).await
+        Ok(connection) => {
+            let (settings, password) = (relay.config.puppets.clone(), secrets.server.clone());
+            let puppets = Puppets::new(settings, tls.plain.clone(), password, Instant::now());
+            let session = Session::new(relay, Registration::new(secrets.clone()), puppets);
+            Box::pin(session.live(connection)).await
         }
         Err(error) => (End::Lost(format!("cannot connect to {address}: {error}")), false),
     }
@@ -169,6 +174,24 @@ async fn drain(relay: &mut Relay, limit: Duration) {
     };
     // Whatever is not done then is done by the next run.
     let _ = tokio::time::timeout(limit, work).await;
+}
+
+/// TLS for our own connection and for those of people, who do not show our certificate: it is our account.
+struct Tls {
+    own: Option<Arc<ClientConfig>>,
+    plain: Option<Arc<ClientConfig>>,
+}
+
+impl Tls {
+    fn new(config: &IrcClientConfig) -> Result<Self, String> {
+        let Some(tls) = &config.tls else { return Ok(Self { own: None, plain: None }) };
+        let own = stream::tls(tls)?;
+        let plain = match &tls.own {
+            Some(_) => stream::tls(&super::config::Tls { own: None, ..tls.clone() })?,
+            None => Arc::clone(&own),
+        };
+        Ok(Self { own: Some(own), plain: Some(plain) })
+    }
 }
 
 /// Pauses between connections: each twice the one before.

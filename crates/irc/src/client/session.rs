@@ -12,9 +12,11 @@ use super::charset;
 use super::config::{GENTLE, SAFE};
 use super::isupport::Isupport;
 use super::pace::Pace;
+use super::puppet::{News, PuppetId};
+use super::puppets::Puppets;
 use super::register::Registration;
 use super::relay::{Done, Relay};
-use super::stream::Duplex;
+use super::stream::{Connection, Duplex};
 use crate::wire::framing::LineBuffer;
 use crate::wire::message::{Line, Message};
 
@@ -81,6 +83,7 @@ pub(super) struct Session<'a> {
     pub(super) next_token: u64,
     pub(super) next_join: Instant,
     pub(super) next_regain: Instant,
+    pub(super) puppets: Puppets,
     /// Nicks that were told that nobody reads their query.
     pub(super) told: HashSet<String>,
     pub(super) end: Option<End>,
@@ -101,6 +104,7 @@ enum Event {
     Flushed(std::io::Result<()>),
     Order(Option<Order>),
     Linked,
+    Puppet(PuppetId, News),
     Tick,
 }
 
@@ -113,7 +117,7 @@ async fn push(writer: &mut WriteHalf<Box<dyn Duplex>>, out: &[u8]) -> Event {
 }
 
 impl<'a> Session<'a> {
-    pub(super) fn new(relay: &'a mut Relay, registration: Registration) -> Self {
+    pub(super) fn new(relay: &'a mut Relay, registration: Registration, puppets: Puppets) -> Self {
         let now = Instant::now();
         let rate = relay.config.limits.rate.unwrap_or(GENTLE);
         let me = Me { nick: relay.config.nick.clone(), ..Me::default() };
@@ -128,6 +132,7 @@ impl<'a> Session<'a> {
             next_token: 0,
             next_join: now,
             next_regain: now,
+            puppets,
             told: HashSet::new(),
             end: None,
             out: Vec::new(),
@@ -140,8 +145,9 @@ impl<'a> Session<'a> {
     }
 
     /// Lives until the end, and says which it was and whether we ever were ready.
-    pub(super) async fn live(mut self, stream: Box<dyn Duplex>) -> (End, bool) {
-        let (mut reader, mut writer) = tokio::io::split(stream);
+    pub(super) async fn live(mut self, connection: Connection) -> (End, bool) {
+        let (mut reader, mut writer) = tokio::io::split(connection.stream);
+        let _known_to_ident = connection.ident;
         let mut lines = LineBuffer::default();
         let mut chunk = vec![0; 8192];
         self.register();
@@ -156,7 +162,7 @@ impl<'a> Session<'a> {
                 (self.relay.has_room(), self.relay.flights.has_room() && !is_leaving);
             let event = {
                 let Relay { stop, work, orders, linked, .. } = &mut *self.relay;
-                let out = &self.out;
+                let (out, puppets) = (&self.out, &mut self.puppets);
                 tokio::select! {
                     () = stop.stopping(), if !is_leaving => Event::Stop,
                     Some(done) = work.next() => Event::Done(done),
@@ -164,6 +170,7 @@ impl<'a> Session<'a> {
                     wrote = push(&mut writer, out), if self.needs_flush || !out.is_empty() => wrote,
                     order = orders.recv(), if wants_orders => Event::Order(order),
                     () = linked.changed() => Event::Linked,
+                    Some((id, news)) = puppets.news.recv(), if has_room => Event::Puppet(id, news),
                     () = tokio::time::sleep_until(wake) => Event::Tick,
                 }
             };
@@ -194,6 +201,7 @@ impl<'a> Session<'a> {
                 }
                 Event::Order(None) => self.leave(),
                 Event::Linked => self.link(),
+                Event::Puppet(id, news) => self.puppet_news(id, news),
                 Event::Tick => {}
             }
         };
@@ -203,6 +211,8 @@ impl<'a> Session<'a> {
             writer.shutdown().await
         })
         .await;
+        let why = if end == End::Stopped { "wxgate stops" } else { "the relay lost its connection" };
+        let _ = tokio::time::timeout(FAREWELL_WRITE, self.puppets.dismiss(why)).await;
         let was_ready = matches!(self.phase, Phase::Ready);
         self.relay.rooms.disconnected(Instant::now());
         self.relay.flights.disconnected();
@@ -281,6 +291,7 @@ impl<'a> Session<'a> {
         if matches!(self.phase, Phase::Ready) {
             self.enter_rooms(now);
             self.regain(now);
+            self.tend_puppets(now);
             self.send_queue(now);
             self.fly(now);
             let health = self.health();

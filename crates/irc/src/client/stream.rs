@@ -16,6 +16,7 @@ use tokio::net::{TcpStream, lookup_host};
 use tokio_rustls::TlsConnector;
 
 use super::config::Tls;
+use super::ident::{Ident, Known};
 
 /// How long one address may take to answer. Chosen: a person's patience with a dead route.
 const CONNECT: Duration = Duration::from_secs(15);
@@ -24,11 +25,21 @@ const CONNECT: Duration = Duration::from_secs(15);
 pub(super) trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Duplex for T {}
 
-/// Connects to the first of the name's addresses that answers.
-pub(super) async fn connect(address: &str, tls: Option<&Arc<ClientConfig>>) -> io::Result<Box<dyn Duplex>> {
+/// A connection, and who is behind it for servers that ask.
+pub(super) struct Connection {
+    pub(super) stream: Box<dyn Duplex>,
+    pub(super) ident: Option<Known>,
+}
+
+/// Connects to the first of the name's addresses that answers, as a user whom the ident server knows.
+pub(super) async fn connect(
+    address: &str,
+    tls: Option<&Arc<ClientConfig>>,
+    ident: Option<(&Ident, &str)>,
+) -> io::Result<Connection> {
     let mut last = io::Error::new(io::ErrorKind::NotFound, format!("{address} has no address"));
     for far in lookup_host(address).await? {
-        match tokio::time::timeout(CONNECT, open(address, far, tls)).await {
+        match tokio::time::timeout(CONNECT, open(address, far, tls, ident)).await {
             Ok(Ok(connection)) => return Ok(connection),
             Ok(Err(error)) => last = error,
             Err(_) => last = io::Error::new(io::ErrorKind::TimedOut, format!("{far} does not answer")),
@@ -41,10 +52,12 @@ async fn open(
     address: &str,
     far: SocketAddr,
     tls: Option<&Arc<ClientConfig>>,
-) -> io::Result<Box<dyn Duplex>> {
+    ident: Option<(&Ident, &str)>,
+) -> io::Result<Connection> {
     let tcp = TcpStream::connect(far).await?;
     tcp.set_nodelay(true)?;
-    Ok(match tls {
+    let ident = ident.and_then(|(ident, user)| ident.tell(&tcp, user));
+    let stream: Box<dyn Duplex> = match tls {
         None => Box::new(tcp),
         Some(config) => {
             let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
@@ -52,7 +65,8 @@ async fn open(
             let name = ServerName::try_from(host).map_err(io::Error::other)?;
             Box::new(TlsConnector::from(Arc::clone(config)).connect(name, tcp).await?)
         }
-    })
+    };
+    Ok(Connection { stream, ident })
 }
 
 /// The TLS side, made once per run. Reads files; they are small.

@@ -57,6 +57,20 @@ pub(super) fn text(say: &Say) -> Option<String> {
     Some(if text.is_empty() { " ".to_owned() } else { text.to_owned() })
 }
 
+/// `@bob hi` is `bob: hi` to the client of bob: a nick in front of a line is what it looks for.
+pub(super) fn addressed(text: String, nick_of: impl Fn(&str) -> Option<String>) -> String {
+    const AFTER: [char; 8] = [' ', ':', ',', '：', '，', '\n', '!', '！'];
+    let Some(rest) = text.strip_prefix('@') else { return text };
+    let word = rest.split(AFTER).next().unwrap_or("");
+    match nick_of(word) {
+        Some(nick) => {
+            let said = rest.get(word.len()..).unwrap_or("").trim_start_matches([' ', ':', ',', '：', '，']);
+            format!("{nick}: {said}")
+        }
+        None => text,
+    }
+}
+
 /// `「张三: first 24 characters…」 `
 fn quote(say: &Say) -> String {
     let Some(quote) = &say.post.quote else { return String::new() };
@@ -80,4 +94,24 @@ fn shorten(text: &str, chars: usize) -> String {
 pub(super) fn from_server(text: &str) -> String {
     let text = shorten(text, WHY_CHARS);
     if text.is_empty() { "the network refused it".to_owned() } else { format!("the network said: {text}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_is_addressed_in_front_is_highlighted() {
+        let nick = |word: &str| (word.to_lowercase() == "bob").then(|| "Bob".to_owned());
+        for (text, shown) in [
+            ("@bob hi", "Bob: hi"),
+            ("@BOB：你好", "Bob: 你好"),
+            ("@bob", "Bob: "),
+            ("@bobby hi", "@bobby hi"),
+            ("hi @bob", "hi @bob"),
+            ("@ bob", "@ bob"),
+        ] {
+            assert_eq!(addressed(text.to_owned(), nick), shown, "{text}");
+        }
+    }
 }

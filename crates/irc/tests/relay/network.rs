@@ -1,5 +1,7 @@
 //! A network of one server that does what the test says, and words to play with it.
 
+use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -43,14 +45,21 @@ pub(crate) struct Manners {
     /// People in every channel.
     pub(crate) people: Vec<String>,
     pub(crate) isupport: String,
+    /// Nicks with these characters in them are refused (432).
+    pub(crate) bad_nick: &'static str,
+    /// Whom alone this numeric meets on JOIN.
+    pub(crate) bars_nick: Option<String>,
 }
 
 struct State {
     manners: Manners,
-    /// Every line of every client.
+    /// Every line of every client, and under which nick it came.
     lines: Vec<String>,
+    by: Vec<String>,
     connections: usize,
+    peers: Vec<SocketAddr>,
     to_client: Option<mpsc::UnboundedSender<Vec<u8>>>,
+    by_nick: HashMap<String, mpsc::UnboundedSender<Vec<u8>>>,
     is_reachable: bool,
     ids: u64,
 }
@@ -72,8 +81,17 @@ impl Network {
             isupport: "CASEMAPPING=ascii NICKLEN=30".to_owned(),
             ..Manners::default()
         };
-        let state =
-            State { manners, lines: Vec::new(), connections: 0, to_client: None, is_reachable: true, ids: 0 };
+        let state = State {
+            manners,
+            lines: Vec::new(),
+            by: Vec::new(),
+            connections: 0,
+            peers: Vec::new(),
+            to_client: None,
+            by_nick: HashMap::new(),
+            is_reachable: true,
+            ids: 0,
+        };
         let network = Self { state: Arc::new(Mutex::new(state)), address };
         tokio::spawn(network.clone().accept(listener));
         network
@@ -87,6 +105,11 @@ impl Network {
         self.state.lock().unwrap().connections
     }
 
+    /// Where the clients came from, in order.
+    pub(crate) fn peers(&self) -> Vec<SocketAddr> {
+        self.state.lock().unwrap().peers.clone()
+    }
+
     pub(crate) fn lines(&self) -> Vec<String> {
         self.state.lock().unwrap().lines.clone()
     }
@@ -95,6 +118,25 @@ impl Network {
     pub(crate) fn said(&self, target: &str) -> Vec<String> {
         let of = |line: &String| Some(bare(line).strip_prefix(&format!("PRIVMSG {target} :"))?.to_owned());
         self.lines().iter().filter_map(of).collect()
+    }
+
+    /// The same, each with the nick of who said it.
+    pub(crate) fn said_by(&self, target: &str) -> Vec<(String, String)> {
+        let state = self.state.lock().unwrap();
+        let of = |line: &String| Some(bare(line).strip_prefix(&format!("PRIVMSG {target} :"))?.to_owned());
+        state.lines.iter().zip(&state.by).filter_map(|(line, by)| Some((by.clone(), of(line)?))).collect()
+    }
+
+    /// Writes a line to the client of that nick.
+    pub(crate) fn line_to(&self, nick: &str, line: &str) {
+        let state = self.state.lock().unwrap();
+        let sender = state.by_nick.get(nick).unwrap_or_else(|| panic!("there is no {nick}"));
+        sender.send([line.as_bytes(), b"\r\n"].concat()).unwrap();
+    }
+
+    /// Ends the connection of that nick.
+    pub(crate) fn cut_nick(&self, nick: &str) {
+        self.line_to(nick, "ERROR :Closing link: killed");
     }
 
     /// Writes bytes to the client.
@@ -147,19 +189,21 @@ impl Network {
 
     async fn accept(self, listener: TcpListener) {
         loop {
-            let Ok((mut stream, _)) = listener.accept().await else { return };
+            let Ok((mut stream, peer)) = listener.accept().await else { return };
             let (tx, mut rx) = mpsc::unbounded_channel::<Vec<u8>>();
             {
                 let mut state = self.state.lock().unwrap();
                 state.connections += 1;
+                state.peers.push(peer);
                 if !state.is_reachable {
                     continue;
                 }
-                state.to_client = Some(tx);
+                state.to_client = Some(tx.clone());
             }
             let net = self.clone();
             tokio::spawn(async move {
-                let (mut session, mut waiting) = (Session::default(), Vec::new());
+                let (mut session, mut waiting) =
+                    (Session { to_client: Some(tx), ..Session::default() }, Vec::new());
                 let mut chunk = [0; 4096];
                 loop {
                     tokio::select! {
@@ -192,6 +236,10 @@ impl Network {
     fn answer(&self, session: &mut Session, line: &str) -> Vec<String> {
         let mut state = self.state.lock().unwrap();
         state.lines.push(line.to_owned());
+        state.by.push(session.nick.clone());
+        if let Some(sender) = session.to_client.clone().filter(|_| session.is_in) {
+            state.by_nick.insert(session.nick.clone(), sender);
+        }
         let manners = state.manners.clone();
         let label =
             line.strip_prefix("@label=").map(|rest| rest.split([';', ' ']).next().unwrap().to_owned());
@@ -216,6 +264,9 @@ impl Network {
                 vec![format!(":irc.test 900 {nick} {me} acc :in"), format!(":irc.test 903 {nick} :ok")]
             }
             "AUTHENTICATE" => vec![format!(":irc.test 904 {nick} :SASL authentication failed")],
+            "NICK" if word(1).contains(|c: char| manners.bad_nick.contains(c)) => {
+                vec![format!(":irc.test 432 * {} :Erroneous nickname", word(1))]
+            }
             "NICK" if manners.taken.contains(&word(1)) => {
                 vec![format!(":irc.test 433 * {} :Nickname is already in use", word(1))]
             }
@@ -236,6 +287,9 @@ impl Network {
             "ISON" => {
                 let online = if manners.taken.contains(&word(1)) { word(1) } else { String::new() };
                 vec![format!(":irc.test 303 {nick} :{online}")]
+            }
+            "JOIN" if manners.bars_nick.as_ref() == Some(&nick) => {
+                vec![format!(":irc.test 473 {nick} {} :Cannot join channel (+i)", word(1))]
             }
             "JOIN" => match manners.bars {
                 Some(numeric) => vec![format!(":irc.test {numeric} {nick} {} :Cannot join channel", word(1))],
@@ -282,6 +336,7 @@ fn bare(line: &str) -> &str {
 #[derive(Default)]
 struct Session {
     nick: String,
+    to_client: Option<mpsc::UnboundedSender<Vec<u8>>>,
     has_user: bool,
     has_ended: bool,
     is_in: bool,

@@ -1,0 +1,517 @@
+//! One person's own connection: registers, enters channels, says lines and tells what became of them.
+//!
+//! It relays nothing that the network shows it (only the relay's own connection listens), and keeps no
+//! lists of who is where. Its queries go to the relay. Source: the IRC notes, section 8, "Puppets".
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use encoding_rs::Encoding;
+use rustls::ClientConfig;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep_until, timeout};
+use wxgate_contract::Timestamp;
+
+use super::charset;
+use super::config::{Limits, Rate};
+use super::ident::Ident;
+use super::isupport::Isupport;
+use super::pace::Pace;
+use super::{stream, time};
+use crate::wire::framing::LineBuffer;
+use crate::wire::message::{Line, Message};
+use crate::wire::split;
+
+/// Which of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct PuppetId(pub(super) u64);
+
+/// What confirms lines and gives them ids, where the network has it.
+const WANTED: [&str; 5] = ["message-tags", "server-time", "batch", "echo-message", "labeled-response"];
+/// How often another nick is tried.
+const NICK_TRIES: usize = 8;
+/// Bytes that may wait to be written. Chosen: pacing keeps it at a few lines.
+const OUT_BYTES: usize = 16 * 1024;
+/// How long the last words may take.
+const FAREWELL: Duration = Duration::from_millis(500);
+/// The longest nap.
+const NAP: Duration = Duration::from_secs(1);
+
+/// What one begins with.
+pub(super) struct Setup {
+    pub(super) id: PuppetId,
+    pub(super) address: String,
+    pub(super) tls: Option<Arc<ClientConfig>>,
+    /// The server's own (`PASS`).
+    pub(super) password: Option<String>,
+    pub(super) nick: String,
+    pub(super) nick_len: usize,
+    pub(super) user: String,
+    pub(super) realname: String,
+    pub(super) charset: &'static Encoding,
+    pub(super) rate: Rate,
+    pub(super) limits: Limits,
+    pub(super) ident: Option<Ident>,
+    pub(super) news: mpsc::Sender<(PuppetId, News)>,
+}
+
+/// What it is told.
+#[derive(Debug)]
+pub(super) enum Word {
+    Join(String),
+    Part(String),
+    Say {
+        number: u64,
+        target: String,
+        text: String,
+        /// The id of the message that it answers to.
+        reply: Option<String>,
+    },
+    Notice {
+        nick: String,
+        text: String,
+    },
+    Leave(&'static str),
+}
+
+/// What it tells.
+#[derive(Debug)]
+pub(super) enum News {
+    /// Registered under this nick, or given another one.
+    Called(String),
+    /// The network takes no such nick.
+    BadNick,
+    /// In a channel, seen as `nick!user@host` there.
+    In {
+        channel: String,
+        prefix: String,
+    },
+    /// Not in it, or not any more.
+    Out {
+        channel: String,
+    },
+    /// The network has the line; under which id, if it tells.
+    Said {
+        number: u64,
+        msgid: Option<String>,
+    },
+    NotSaid {
+        number: u64,
+    },
+    Query(Query),
+    /// The connection is over.
+    Gone(Gone),
+}
+
+/// Something that somebody said to it alone.
+#[derive(Debug)]
+pub(super) struct Query {
+    pub(super) nick: String,
+    pub(super) account: Option<String>,
+    pub(super) text: String,
+    pub(super) is_notice: bool,
+    pub(super) msgid: Option<String>,
+    pub(super) at: Option<Timestamp>,
+}
+
+/// How a connection ended.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Gone {
+    /// As it was told to.
+    Left,
+    Lost(String),
+    /// Too many connections, or too fast.
+    Throttled(String),
+    /// Banned, or a wrong password.
+    Barred(String),
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Registering,
+    Ready,
+}
+
+struct Puppet {
+    setup: Setup,
+    phase: Phase,
+    nick: String,
+    tries: usize,
+    is_held: bool,
+    offered: Vec<String>,
+    tags: bool,
+    labels: bool,
+    echo: bool,
+    support: Isupport,
+    pace: Pace,
+    waiting: VecDeque<Word>,
+    /// Lines that have gone and are not confirmed: number and folded target.
+    open: Vec<(u64, String)>,
+    /// What is to be told.
+    news: VecDeque<News>,
+    out: Vec<u8>,
+    end: Option<Gone>,
+    began: Instant,
+    heard: Instant,
+    asked: Option<Instant>,
+}
+
+/// Lives until it is told to leave, or the connection is lost.
+pub(super) async fn run(setup: Setup, words: mpsc::Receiver<Word>) {
+    let (id, news) = (setup.id, setup.news.clone());
+    let ident = setup.ident.as_ref().map(|ident| (ident, setup.user.as_str()));
+    let gone = match stream::connect(&setup.address, setup.tls.as_ref(), ident).await {
+        Ok(connection) => Box::pin(live(setup, connection, words)).await,
+        Err(error) => Gone::Lost(format!("cannot connect: {error}")),
+    };
+    // A relay that is gone needs no news.
+    let _ = news.send((id, News::Gone(gone))).await;
+}
+
+async fn live(setup: Setup, connection: stream::Connection, mut words: mpsc::Receiver<Word>) -> Gone {
+    let (mut reader, mut writer) = tokio::io::split(connection.stream);
+    let _known_to_ident = connection.ident;
+    let (id, tell) = (setup.id, setup.news.clone());
+    let mut lines = LineBuffer::default();
+    let mut chunk = vec![0; 4096];
+    let mut puppet = Puppet::new(setup);
+    puppet.register();
+    let gone = loop {
+        puppet.advance(Instant::now());
+        while let Some(news) = puppet.news.pop_front() {
+            if tell.send((id, news)).await.is_err() {
+                puppet.end.get_or_insert(Gone::Left);
+            }
+        }
+        if let Some(end) = puppet.end.take() {
+            break end;
+        }
+        let wake = puppet.wake();
+        tokio::select! {
+            read = reader.read(&mut chunk) => match read {
+                Ok(count @ 1..) => {
+                    lines.push(chunk.get(..count).unwrap_or_default());
+                    puppet.read(&mut lines);
+                }
+                Ok(_) => puppet.lost("the server closed the connection"),
+                Err(error) => puppet.lost(&format!("the connection broke: {error}")),
+            },
+            wrote = writer.write(&puppet.out), if !puppet.out.is_empty() => match wrote {
+                Ok(count @ 1..) => {
+                    puppet.out.drain(..count.min(puppet.out.len()));
+                    if puppet.out.is_empty() && let Err(error) = writer.flush().await {
+                        puppet.lost(&format!("the connection broke: {error}"));
+                    }
+                }
+                Ok(_) => puppet.lost("the connection takes nothing more"),
+                Err(error) => puppet.lost(&format!("the connection broke: {error}")),
+            },
+            word = words.recv() => puppet.told(word.unwrap_or(Word::Leave("the relay is gone"))),
+            () = sleep_until(wake) => {}
+        }
+    };
+    // The last words; a server that does not take them is left without.
+    let _ = timeout(FAREWELL, async {
+        writer.write_all(&puppet.out).await?;
+        writer.shutdown().await
+    })
+    .await;
+    gone
+}
+
+impl Puppet {
+    fn new(setup: Setup) -> Self {
+        let now = Instant::now();
+        Self {
+            phase: Phase::Registering,
+            nick: setup.nick.clone(),
+            tries: 1,
+            is_held: false,
+            offered: Vec::new(),
+            tags: false,
+            labels: false,
+            echo: false,
+            support: Isupport::default(),
+            pace: Pace::new(setup.rate, now),
+            waiting: VecDeque::new(),
+            open: Vec::new(),
+            news: VecDeque::new(),
+            out: Vec::new(),
+            end: None,
+            began: now,
+            heard: now,
+            asked: None,
+            setup,
+        }
+    }
+
+    fn send(&mut self, line: &str) {
+        if self.out.len() + line.len() > OUT_BYTES {
+            return self.lost("the server takes nothing more");
+        }
+        self.out.extend_from_slice(line.as_bytes());
+        self.out.extend_from_slice(b"\r\n");
+    }
+
+    fn lost(&mut self, why: &str) {
+        self.end.get_or_insert(Gone::Lost(why.to_owned()));
+    }
+
+    fn register(&mut self) {
+        self.send("CAP LS 302");
+        if let Some(password) = self.setup.password.clone() {
+            self.send(&Line::new().command("PASS").last(&password).build());
+        }
+        self.send(&Line::new().command("NICK").param(&self.nick.clone()).build());
+        let user = Line::new().command("USER").param(&self.setup.user).param("0").param("*");
+        self.send(&user.last(&self.setup.realname).build());
+    }
+
+    fn wake(&self) -> Instant {
+        let nap = Instant::now() + NAP;
+        if self.waiting.is_empty() { nap } else { self.pace.ready_at(1.0).min(nap) }
+    }
+
+    /// All that time brings about.
+    fn advance(&mut self, now: Instant) {
+        let limits = &self.setup.limits;
+        if self.phase == Phase::Registering {
+            if now >= self.began + limits.registration {
+                self.lost("the server did not let it in in time");
+            }
+            return;
+        }
+        match self.asked {
+            Some(asked) if now >= asked + limits.answer => return self.lost("the server does not answer"),
+            None if now >= self.heard + limits.ping_after => {
+                self.asked = Some(now);
+                self.send("PING :alive");
+            }
+            _ => {}
+        }
+        while !self.waiting.is_empty() && self.pace.take(1.0, now) {
+            if let Some(word) = self.waiting.pop_front() {
+                self.do_word(word);
+            }
+        }
+    }
+
+    fn told(&mut self, word: Word) {
+        match word {
+            Word::Leave(why) => {
+                self.send(&Line::new().command("QUIT").last(why).build());
+                self.end.get_or_insert(Gone::Left);
+            }
+            word => self.waiting.push_back(word),
+        }
+    }
+
+    fn do_word(&mut self, word: Word) {
+        match word {
+            Word::Join(channel) => self.send(&Line::new().command("JOIN").param(&channel).build()),
+            Word::Part(channel) => self.send(&Line::new().command("PART").param(&channel).build()),
+            Word::Notice { nick, text } => {
+                self.send(&Line::new().command("NOTICE").param(&nick).last(&text).build());
+            }
+            Word::Say { number, target, text, reply } => {
+                let mut line = Line::new();
+                let has_label = self.labels && self.echo;
+                if has_label {
+                    line = line.tag("label", &format!("w{number}"));
+                }
+                if let Some(reply) = reply.filter(|_| self.tags) {
+                    line = line.tag("+draft/reply", &reply);
+                }
+                self.open.push((number, self.support.fold(&target)));
+                self.send(&line.command("PRIVMSG").param(&target).last(&text).build());
+                if !has_label {
+                    self.send(&format!("PING :w{number}"));
+                }
+            }
+            Word::Leave(_) => {}
+        }
+    }
+
+    fn read(&mut self, lines: &mut LineBuffer) {
+        self.heard = Instant::now();
+        self.asked = None;
+        while self.end.is_none() {
+            let line = match lines.next_line() {
+                Ok(Some(line)) => charset::decode(line, self.setup.charset).into_owned(),
+                Ok(None) => return,
+                Err(error) => return self.lost(&error.to_string()),
+            };
+            if let Ok(message) = Message::parse(&line) {
+                self.line(&message);
+            }
+        }
+    }
+
+    fn is_me(&self, nick: &str) -> bool {
+        self.support.fold(nick) == self.support.fold(&self.nick)
+    }
+
+    fn line(&mut self, message: &Message<'_>) {
+        let param = |at: usize| message.param(at).unwrap_or("");
+        let last = message.params().last().copied().unwrap_or("");
+        let source = message.source.unwrap_or("");
+        let nick = source.split('!').next().unwrap_or("");
+        if let Some(number) = message.tags.get("label").as_deref().and_then(number) {
+            let is_error = message.command == "FAIL" || message.command.starts_with(['4', '5']);
+            return self.settled(number, message.tags.get("msgid").as_deref(), is_error);
+        }
+        match message.command {
+            "PING" => self.send(&Line::new().command("PONG").last(param(0)).build()),
+            "PONG" => {
+                if let Some(number) = number(last) {
+                    self.settled(number, None, false);
+                }
+            }
+            "ERROR" => {
+                self.end.get_or_insert(gone(param(0)));
+            }
+            "CAP" => self.cap(param(1), param(2) == "*", last),
+            "001" => param(0).clone_into(&mut self.nick),
+            "005" => {
+                let tokens = message.params();
+                self.support.take(tokens.get(1..tokens.len().saturating_sub(1)).unwrap_or_default());
+            }
+            "376" | "422" if self.phase == Phase::Registering => {
+                self.phase = Phase::Ready;
+                self.news.push_back(News::Called(self.nick.clone()));
+            }
+            "432" if self.phase == Phase::Registering => {
+                self.news.push_back(News::BadNick);
+                self.lost("the network takes no such nick");
+            }
+            "433" | "436" | "437" if self.phase == Phase::Registering => self.another_nick(),
+            "464" | "465" if self.phase == Phase::Registering => {
+                self.end.get_or_insert(Gone::Barred(last.to_owned()));
+            }
+            "NICK" if self.is_me(nick) => {
+                param(0).clone_into(&mut self.nick);
+                self.news.push_back(News::Called(self.nick.clone()));
+            }
+            "JOIN" if self.is_me(nick) => {
+                self.news.push_back(News::In { channel: param(0).to_owned(), prefix: source.to_owned() });
+            }
+            "PART" if self.is_me(nick) => self.news.push_back(News::Out { channel: param(0).to_owned() }),
+            "KICK" if self.is_me(param(1)) => self.news.push_back(News::Out { channel: param(0).to_owned() }),
+            "FAIL" => {
+                for target in message.params().iter().skip(2) {
+                    self.cannot_say(target);
+                }
+            }
+            "PRIVMSG" | "NOTICE" if self.is_me(param(0)) && source.contains('!') => self.query(message, nick),
+            // A refusal: of a JOIN, or of what was said there. Source: "Numerics" in Modern IRC.
+            code if code.len() == 3 && code.starts_with(['4', '5']) => {
+                let is_ours = self.cannot_say(param(1));
+                let out = (!is_ours).then(|| News::Out { channel: param(1).to_owned() });
+                self.news.extend(out);
+            }
+            _ => {}
+        }
+    }
+
+    fn cap(&mut self, verb: &str, has_more: bool, list: &str) {
+        match verb {
+            "LS" => {
+                let names = list.split_whitespace().map(|cap| cap.split('=').next().unwrap_or(cap));
+                self.offered.extend(names.filter(|name| WANTED.contains(name)).map(str::to_owned));
+                if has_more || self.is_held {
+                    return;
+                }
+                self.is_held = true;
+                let wanted = std::mem::take(&mut self.offered);
+                match wanted.is_empty() {
+                    true => self.send("CAP END"),
+                    false => {
+                        self.send(&Line::new().command("CAP").param("REQ").last(&wanted.join(" ")).build());
+                    }
+                }
+            }
+            "ACK" | "NAK" => {
+                for cap in list.split_whitespace().filter(|_| verb == "ACK") {
+                    match cap {
+                        "message-tags" => self.tags = true,
+                        "labeled-response" => self.labels = true,
+                        "echo-message" => self.echo = true,
+                        _ => {}
+                    }
+                }
+                self.send("CAP END");
+            }
+            "DEL" => {
+                // Without either, lines are confirmed by a PING behind them.
+                self.labels &= !list.contains("labeled-response");
+                self.echo &= !list.contains("echo-message");
+            }
+            _ => {}
+        }
+    }
+
+    fn another_nick(&mut self) {
+        self.tries += 1;
+        if self.tries > NICK_TRIES {
+            return self.lost("no nick is free");
+        }
+        let suffix = format!("_{}", self.tries);
+        let room = self.setup.nick_len.saturating_sub(suffix.len());
+        let head: String = split::split(&self.setup.nick, room.max(1)).remove(0).into_owned();
+        self.nick = format!("{head}{suffix}");
+        self.send(&Line::new().command("NICK").param(&self.nick.clone()).build());
+    }
+
+    /// Something is known about a line.
+    fn settled(&mut self, number: u64, msgid: Option<&str>, is_error: bool) {
+        let Some(at) = self.open.iter().position(|(open, _)| *open == number) else { return };
+        self.open.remove(at);
+        self.news.push_back(match is_error {
+            true => News::NotSaid { number },
+            false => News::Said { number, msgid: msgid.map(str::to_owned) },
+        });
+    }
+
+    /// The oldest line to a target was refused; false when there is none.
+    fn cannot_say(&mut self, target: &str) -> bool {
+        let folded = self.support.fold(target);
+        let found = self.open.iter().find(|(_, open)| *open == folded).map(|(number, _)| *number);
+        if let Some(number) = found {
+            self.settled(number, None, true);
+        }
+        found.is_some()
+    }
+
+    fn query(&mut self, message: &Message<'_>, nick: &str) {
+        let tag = |key: &str| message.tags.get(key).map(std::borrow::Cow::into_owned);
+        self.news.push_back(News::Query(Query {
+            nick: nick.to_owned(),
+            account: tag("account"),
+            text: message.param(1).unwrap_or("").to_owned(),
+            is_notice: message.command == "NOTICE",
+            msgid: tag("msgid"),
+            at: tag("time").and_then(|at| time::parse(&at)),
+        }));
+    }
+}
+
+/// The number of one of our labels or barriers.
+fn number(token: &str) -> Option<u64> {
+    token.strip_prefix('w')?.parse().ok()
+}
+
+/// What the server's last words mean.
+fn gone(why: &str) -> Gone {
+    let lower = why.to_ascii_lowercase();
+    let has = |words: &[&str]| words.iter().any(|word| lower.contains(word));
+    let said = super::words::from_server(why);
+    if has(&super::inbound::TOO_FAST) {
+        Gone::Throttled(said)
+    } else if has(&super::inbound::BANNED) {
+        Gone::Barred(said)
+    } else {
+        Gone::Lost(said)
+    }
+}

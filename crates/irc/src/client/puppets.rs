@@ -1,0 +1,436 @@
+//! Connections for people who speak: who has one, who gets one, and what they say through it.
+//!
+//! A puppet lives as long as the relay's own connection, which does all the listening. Until a person's
+//! puppet is in a channel the relay says their words, so that nothing waits for a connection to come up;
+//! whatever goes wrong with a puppet, the relay speaks instead. Source: the IRC notes, section 8.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::ClientConfig;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+use wxgate_contract::{Author, ChatKey, PersonKey, RemoteId, Say};
+
+use super::config::{GENTLE, Puppets as Settings, SAFE};
+use super::flights::{Flight, Proof, Step};
+use super::puppet::{self, Gone, News, PuppetId, Query, Setup, Word};
+use super::session::{Phase, Session};
+use super::words;
+use crate::server::names::{self, Style};
+use crate::wire::split;
+
+/// Somebody who spoke this recently is not sent away for somebody else. Chosen: a conversation lasts
+/// longer than a pause in it, and who comes and goes with every line is worse than none.
+const IN_TALK: Duration = Duration::from_secs(300);
+/// A line that was handed to a puppet waits for its pacing as well as for the network: so many times as
+/// long as one of our own.
+const PUPPET_PATIENCE: u32 = 3;
+/// Words that wait for one puppet: a line per chat at a time, and what enters channels. Chosen.
+const WORDS: usize = 64;
+/// News of all puppets together; beyond it they wait, and read no more. Chosen.
+const NEWS: usize = 256;
+/// People whom a puppet has told that nobody reads their query. Chosen: an end, whoever writes.
+const TOLD: usize = 100;
+/// What user and host of a puppet take, while they are not known: see `outbound.rs`.
+const UNKNOWN_HOST: usize = 63;
+
+/// One person's connection.
+struct Puppet {
+    id: PuppetId,
+    person: String,
+    /// The person, as others name them; the owner of an account is nobody to be mentioned.
+    key: Option<PersonKey>,
+    words: mpsc::Sender<Word>,
+    nick: String,
+    is_ready: bool,
+    /// Folded names of channels it is in, and of those it is not let into.
+    inside: HashSet<String>,
+    barred: HashSet<String>,
+    /// Channels it has been told to enter.
+    asked: HashSet<String>,
+    /// Chats in which the person spoke.
+    chats: HashSet<ChatKey>,
+    prefix: Option<String>,
+    spoke: Instant,
+    told: HashSet<String>,
+}
+
+/// All of them.
+pub(super) struct Puppets {
+    settings: Option<Settings>,
+    tls: Option<Arc<ClientConfig>>,
+    password: Option<String>,
+    all: Vec<Puppet>,
+    tasks: JoinSet<()>,
+    tell: mpsc::Sender<(PuppetId, News)>,
+    pub(super) news: mpsc::Receiver<(PuppetId, News)>,
+    next_id: u64,
+    next_connect: Instant,
+    failures: u32,
+    /// At most so many: the setting, or what the network bears.
+    most: usize,
+    /// The network refused a nick with anything but letters in it.
+    is_plain: bool,
+}
+
+impl Puppets {
+    pub(super) fn new(
+        settings: Option<Settings>,
+        tls: Option<Arc<ClientConfig>>,
+        password: Option<String>,
+        now: Instant,
+    ) -> Self {
+        let (tell, news) = mpsc::channel(NEWS);
+        let most = settings.as_ref().map_or(0, |settings| settings.most);
+        Self {
+            settings,
+            tls,
+            password,
+            all: Vec::new(),
+            tasks: JoinSet::new(),
+            tell,
+            news,
+            next_id: 0,
+            next_connect: now,
+            failures: 0,
+            most,
+            is_plain: false,
+        }
+    }
+
+    fn get(&mut self, id: PuppetId) -> Option<&mut Puppet> {
+        self.all.iter_mut().find(|puppet| puppet.id == id)
+    }
+
+    /// The nicks of those who are there.
+    pub(super) fn nicks(&self) -> impl Iterator<Item = &str> {
+        self.all.iter().map(|puppet| puppet.nick.as_str())
+    }
+
+    /// Lets them say their last words.
+    pub(super) async fn dismiss(&mut self, why: &'static str) {
+        for puppet in self.all.drain(..) {
+            // One that is gone needs no word.
+            let _ = puppet.words.try_send(Word::Leave(why));
+        }
+        self.news.close();
+        while self.tasks.join_next().await.is_some() {}
+    }
+}
+
+impl Session<'_> {
+    /// A channel is not linked any more.
+    pub(super) fn puppets_leave(&mut self, channel: &str) {
+        let folded = self.support.fold(channel);
+        for puppet in &mut self.puppets.all {
+            puppet.barred.remove(&folded);
+            if puppet.asked.remove(&folded) && puppet.inside.remove(&folded) {
+                let _ = puppet.words.try_send(Word::Part(channel.to_owned()));
+            }
+        }
+    }
+
+    pub(super) fn is_puppet(&self, nick: &str) -> bool {
+        let folded = self.support.fold(nick);
+        self.puppets.nicks().any(|nick| self.support.fold(nick) == folded)
+    }
+
+    /// Our own nicks, folded.
+    pub(super) fn own_nicks(&self) -> HashSet<String> {
+        let own = std::iter::once(self.me.nick.as_str()).chain(self.puppets.nicks());
+        own.map(|nick| self.support.fold(nick)).collect()
+    }
+
+    /// The puppet that can say this now. If there is none, one is on its way from here on, where the
+    /// ceiling lets it.
+    pub(super) fn puppet_for(&mut self, say: &Say, chat: &ChatKey, now: Instant) -> Option<PuppetId> {
+        self.puppets.settings.as_ref()?;
+        if words::author(say).is_empty() {
+            return None;
+        }
+        let person = words::person(say);
+        let channel = self.relay.rooms.by_key(chat).map(|room| room.name.clone());
+        let Some(at) = self.puppets.all.iter().position(|puppet| puppet.person == person) else {
+            self.engage(say, chat, now);
+            return None;
+        };
+        let folded = channel.as_ref().map(|channel| self.support.fold(channel));
+        let puppet = self.puppets.all.get_mut(at)?;
+        puppet.spoke = now;
+        puppet.chats.insert(chat.clone());
+        match (folded, channel) {
+            _ if !puppet.is_ready => None,
+            // A query: nothing has to be entered.
+            (None, _) | (_, None) => Some(puppet.id),
+            (Some(folded), _) if puppet.inside.contains(&folded) => Some(puppet.id),
+            (Some(folded), Some(channel)) => {
+                if !puppet.barred.contains(&folded) && puppet.asked.insert(folded) {
+                    let _ = puppet.words.try_send(Word::Join(channel));
+                }
+                None
+            }
+        }
+    }
+
+    /// Begins a connection for somebody.
+    fn engage(&mut self, say: &Say, chat: &ChatKey, now: Instant) {
+        if now < self.puppets.next_connect || !matches!(self.phase, Phase::Ready) {
+            return;
+        }
+        if self.puppets.all.len() >= self.puppets.most {
+            // Whoever has been silent longest makes room, unless all are in talk.
+            let oldest = self.puppets.all.iter().filter(|puppet| now >= puppet.spoke + IN_TALK);
+            if let Some(oldest) = oldest.min_by_key(|puppet| puppet.spoke) {
+                let _ = oldest.words.try_send(Word::Leave("somebody else speaks now"));
+            }
+            return;
+        }
+        self.puppets.next_connect = now + self.relay.config.limits.puppet_pause;
+        let person = words::person(say);
+        let nick = self.puppet_nick(say);
+        let limits = self.relay.config.limits.clone();
+        let own = if self.support.is_safe { SAFE } else { GENTLE };
+        self.puppets.next_id += 1;
+        let id = PuppetId(self.puppets.next_id);
+        let (words, told) = mpsc::channel(WORDS);
+        let setup = Setup {
+            id,
+            address: self.relay.config.address.clone(),
+            tls: self.puppets.tls.clone(),
+            password: self.puppets.password.clone(),
+            nick: nick.clone(),
+            nick_len: self.support.nick_len,
+            user: names::user_part(&person),
+            realname: format!("{} (WeChat, by {})", words::author(say), self.me.nick),
+            charset: self.relay.config.charset,
+            rate: limits.rate.unwrap_or(own),
+            limits,
+            ident: self.relay.config.ident.clone(),
+            news: self.puppets.tell.clone(),
+        };
+        let key = match &say.post.author {
+            Author::Person { person, .. } => Some(person.seen_from_elsewhere(&say.post.chat.network)),
+            Author::Owner | Author::Network | Author::Gateway => None,
+        };
+        self.puppets.tasks.spawn(puppet::run(setup, told));
+        self.puppets.all.push(Puppet {
+            id,
+            person,
+            key,
+            words,
+            nick,
+            is_ready: false,
+            inside: HashSet::new(),
+            barred: HashSet::new(),
+            asked: HashSet::new(),
+            chats: [chat.clone()].into(),
+            prefix: None,
+            spoke: now,
+            told: HashSet::new(),
+        });
+    }
+
+    /// The nick by the template, as the network can bear it.
+    fn puppet_nick(&self, say: &Say) -> String {
+        let template = self.puppets.settings.as_ref().map_or("{nick}", |settings| settings.nick.as_str());
+        let is_utf8 = self.support.takes_utf8_names() && !self.puppets.is_plain;
+        let style = if is_utf8 { Style::Utf8 } else { Style::Pinyin };
+        let person = words::person(say);
+        let mut name = names::nick_from(&style.write(&words::author(say)), &person);
+        let mut around = template.replace("{nick}", "");
+        if self.puppets.is_plain {
+            let is_letter = |c: char| c.is_ascii_alphanumeric() || c == '_';
+            name.retain(is_letter);
+            around.retain(is_letter);
+        }
+        let room = self.support.nick_len.saturating_sub(around.len()).max(1);
+        let name = split::split(&name, room).remove(0).into_owned();
+        match template.contains("{nick}") && !self.puppets.is_plain {
+            true => template.replace("{nick}", &name),
+            false => name + &around,
+        }
+    }
+
+    /// Says a line through a puppet; false when it cannot.
+    pub(super) fn say_as(&mut self, id: PuppetId, line: (&str, &str, Option<String>), now: Instant) -> bool {
+        let number = self.token();
+        let (target, text, reply) = line;
+        let Some(puppet) = self.puppets.get(id) else { return false };
+        let word = Word::Say { number, target: target.to_owned(), text: text.to_owned(), reply };
+        if puppet.words.try_send(word).is_err() {
+            return false;
+        }
+        if let Some(flight) = self.relay.flights.all.first_mut() {
+            flight.step = Step::Sent { proof: Proof::Puppet(number), since: now };
+        }
+        true
+    }
+
+    /// Bytes of text for which a puppet's line has room.
+    pub(super) fn puppet_budget(&mut self, id: PuppetId, target: &str) -> usize {
+        let line_len = self.support.line_len;
+        let Some(puppet) = self.puppets.get(id) else { return split::MIN_BUDGET_BYTES };
+        let assumed = || format!("{}!~uxxxxxxxx@{}", puppet.nick, "x".repeat(UNKNOWN_HOST));
+        let prefix = puppet.prefix.clone().unwrap_or_else(assumed);
+        split::budget(&prefix, "PRIVMSG", target) + (line_len - 512)
+    }
+
+    /// Whom a puppet stands for, and how it is called: the people of the channel may address them so.
+    pub(super) fn remember_puppet(&mut self, id: PuppetId, chat: &ChatKey) {
+        let Some(puppet) = self.puppets.get(id) else { return };
+        if let Some(key) = puppet.key.clone() {
+            let nick = puppet.nick.clone();
+            self.relay.remember_name(chat, &nick, key);
+        }
+    }
+
+    pub(super) fn puppet_news(&mut self, id: PuppetId, news: News) {
+        match news {
+            News::Called(nick) => self.puppet_called(id, nick),
+            // It is tried again in letters alone.
+            News::BadNick => self.puppets.is_plain = true,
+            News::In { channel, prefix } => {
+                let folded = self.support.fold(&channel);
+                if let Some(puppet) = self.puppets.get(id) {
+                    puppet.prefix = Some(prefix);
+                    puppet.inside.insert(folded);
+                }
+            }
+            News::Out { channel } => {
+                let folded = self.support.fold(&channel);
+                if let Some(puppet) = self.puppets.get(id) {
+                    puppet.inside.remove(&folded);
+                    puppet.barred.insert(folded);
+                }
+            }
+            News::Said { number, msgid } => {
+                let is_meant = |f: &Flight| f.step.is_sent_with(Proof::Puppet(number));
+                if let Some(flight) = self.relay.flights.all.iter_mut().find(|flight| is_meant(flight)) {
+                    flight.ids.extend(msgid.as_deref().map(RemoteId::from));
+                    self.confirm(is_meant);
+                }
+            }
+            News::NotSaid { number } => self.puppet_refused(id, number),
+            News::Query(query) => self.puppet_query(id, query),
+            News::Gone(gone) => self.puppet_gone(id, gone),
+        }
+    }
+
+    fn puppet_called(&mut self, id: PuppetId, nick: String) {
+        let Some(puppet) = self.puppets.get(id) else { return };
+        puppet.nick = nick;
+        puppet.is_ready = true;
+        let chats: Vec<ChatKey> = puppet.chats.iter().cloned().collect();
+        self.puppets.failures = 0;
+        for chat in chats {
+            let Some(channel) = self.relay.rooms.by_key(&chat).map(|room| room.name.clone()) else {
+                continue;
+            };
+            let folded = self.support.fold(&channel);
+            if let Some(puppet) = self.puppets.get(id)
+                && puppet.asked.insert(folded)
+            {
+                let _ = puppet.words.try_send(Word::Join(channel));
+            }
+        }
+    }
+
+    /// The network does not take it from the puppet; the relay says it.
+    fn puppet_refused(&mut self, id: PuppetId, number: u64) {
+        let is_meant = |f: &&mut Flight| f.step.is_sent_with(Proof::Puppet(number));
+        let Some(flight) = self.relay.flights.all.iter_mut().find(is_meant) else { return };
+        flight.step = Step::Clear;
+        let chat = flight.chat().clone();
+        let channel = self.relay.rooms.by_key(&chat).map_or(chat.to_string(), |room| room.name.clone());
+        let folded = self.support.fold(&channel);
+        if let Some(puppet) = self.puppets.get(id) {
+            puppet.inside.remove(&folded);
+            puppet.barred.insert(folded);
+        }
+    }
+
+    fn puppet_gone(&mut self, id: PuppetId, gone: Gone) {
+        let now = Instant::now();
+        let Some(at) = self.puppets.all.iter().position(|puppet| puppet.id == id) else { return };
+        let puppet = self.puppets.all.remove(at);
+        let (network, person) = (&self.relay.network, &puppet.person);
+        match gone {
+            Gone::Left => {}
+            Gone::Lost(why) => {
+                tracing::debug!(%network, %person, %why, "a puppet is gone");
+                self.puppets.failures = (self.puppets.failures + 1).min(16);
+            }
+            Gone::Throttled(why) => {
+                let limits = &self.relay.config.limits;
+                self.puppets.next_connect = now + limits.throttled_pause;
+                self.puppets.most = self.puppets.most.min(self.puppets.all.len().max(1));
+                let most = self.puppets.most;
+                tracing::warn!(%network, %why, most, "the network bears no more puppets");
+            }
+            Gone::Barred(why) => {
+                tracing::warn!(%network, %why, "the network takes no puppets; the relay speaks for everybody");
+                self.puppets.most = 0;
+            }
+        }
+        if !puppet.is_ready && self.puppets.failures > 0 {
+            let limits = &self.relay.config.limits;
+            let pause = limits.first_pause * 2u32.saturating_pow(self.puppets.failures);
+            self.puppets.next_connect = now + pause.min(limits.longest_pause);
+        }
+        // A line that it took along and nobody confirmed may have been said.
+        for flight in &mut self.relay.flights.all {
+            if matches!(flight.step, Step::Sent { proof: Proof::Puppet(_), .. })
+                && puppet.chats.contains(flight.chat())
+                && flight.is_by(&puppet.person)
+            {
+                (flight.step, flight.is_repeat) = (Step::Clear, true);
+            }
+        }
+    }
+
+    /// Those whose people have been silent for long leave, and those that confirm nothing.
+    pub(super) fn tend_puppets(&mut self, now: Instant) {
+        while self.puppets.tasks.try_join_next().is_some() {}
+        let patience = self.relay.config.limits.answer * PUPPET_PATIENCE;
+        let is_late = |flight: &&Flight| matches!(flight.step, Step::Sent { proof: Proof::Puppet(_), since } if now >= since + patience);
+        if let Some(late) = self.relay.flights.all.iter().find(is_late) {
+            let silent = self.puppets.all.iter().find(|puppet| late.is_by(&puppet.person)).map(|p| p.id);
+            if let Some(id) = silent {
+                self.puppet_gone(id, Gone::Lost("it does not confirm what was said".to_owned()));
+            }
+        }
+        let Some(idle) = self.puppets.settings.as_ref().map(|settings| settings.idle) else { return };
+        for puppet in self.puppets.all.iter().filter(|puppet| now >= puppet.spoke + idle) {
+            // Told again with the next round, if it has no room now.
+            let _ = puppet.words.try_send(Word::Leave("has not spoken for a long time"));
+        }
+    }
+
+    /// Words to a puppet alone: for the person behind it, where the owner linked the query, else for
+    /// nobody, which is told once. Source: docs/decisions/0017-queries-to-puppets.md.
+    fn puppet_query(&mut self, id: PuppetId, query: Query) {
+        let folded = self.support.fold(&query.nick);
+        let linked = self.relay.linked.now();
+        let chat = linked.into_iter().find(|chat| self.support.fold(chat.as_str()) == folded);
+        if let Some(ctcp) = query.text.strip_prefix('\x01').filter(|ctcp| !ctcp.starts_with("ACTION ")) {
+            let answer = self.ctcp_answer(ctcp.trim_end_matches('\x01')).filter(|_| !query.is_notice);
+            if let (Some(text), Some(puppet)) = (answer, self.puppets.get(id)) {
+                let _ = puppet.words.try_send(Word::Notice { nick: query.nick, text });
+            }
+            return;
+        }
+        let Some(puppet) = self.puppets.get(id) else { return };
+        match chat.filter(|chat| puppet.chats.contains(chat)) {
+            Some(chat) => self.heard_query(chat, query),
+            None if query.is_notice || puppet.told.len() >= TOLD || !puppet.told.insert(folded) => {}
+            None => {
+                let text = "I am on WeChat and not here: what is said to me alone reaches nobody. \
+                            Say it in the channel, with my nick in front.";
+                let _ = puppet.words.try_send(Word::Notice { nick: query.nick, text: text.to_owned() });
+            }
+        }
+    }
+}

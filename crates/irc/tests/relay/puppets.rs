@@ -1,0 +1,192 @@
+//! People with connections of their own.
+
+use std::time::Duration;
+
+use wxgate_contract::conformance::Double;
+use wxgate_contract::{Author, Outcome};
+use wxgate_irc::{Ident, IrcClientConfig, Puppets};
+
+use crate::network::{Guest, MODERN, NETWORK, Network, OLD, config, text_of};
+
+fn with_puppets(network: &Network, most: usize) -> IrcClientConfig {
+    let mut config = config(network);
+    let idle = Duration::from_secs(24 * 3600);
+    config.puppets = Some(Puppets { most, nick: "{nick}[wx]".to_owned(), idle });
+    config.limits.puppet_pause = Duration::ZERO;
+    config
+}
+
+/// Says something by somebody until their puppet says it; how often it took.
+async fn until_by(guest: &Guest, network: &Network, name: &str, nick: &str) {
+    for at in 0..500 {
+        let text = format!("try {at} of {name}");
+        let id = guest.say(name, &text).await;
+        assert!(matches!(guest.outcome(id).await, Outcome::Sent { .. }));
+        let said = network.said_by("#c");
+        let (by, said) = said.last().unwrap();
+        if by == nick {
+            assert_eq!(*said, text, "a puppet needs no name in front");
+            return;
+        }
+        assert_eq!((by.as_str(), said.as_str()), ("relay", &*format!("<{name}> {text}")));
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    panic!("{nick} never spoke: {:#?}", network.lines());
+}
+
+#[tokio::test]
+async fn who_speaks_gets_a_connection_and_until_then_the_relay_speaks() {
+    for caps in [MODERN, OLD] {
+        let network = Network::start(caps).await;
+        let guest = Guest::ready(&network, with_puppets(&network, 10)).await;
+        until_by(&guest, &network, "张三", "zhangsan[wx]").await;
+        until_by(&guest, &network, "Eve", "Eve[wx]").await;
+        let id = guest.say("张三", "一\n二").await;
+        let outcome = guest.outcome(id).await;
+        let lines = network.said_by("#c");
+        let last: Vec<&str> = lines
+            .iter()
+            .rev()
+            .take(2)
+            .map(|(by, text)| {
+                assert_eq!(by, "zhangsan[wx]");
+                text.as_str()
+            })
+            .collect();
+        assert_eq!(last, ["二", "一"]);
+        let Outcome::Sent { remote_ids } = outcome else { unreachable!() };
+        assert_eq!(remote_ids.len(), if caps.is_empty() { 0 } else { 2 });
+        let user = network.lines().into_iter().find(|line| line.contains("张三 (WeChat, by relay)")).unwrap();
+        assert!(user.starts_with("USER u") && user.split(' ').nth(1).unwrap().len() == 9, "{user}");
+        guest.stop().await.unwrap();
+        network
+            .wait("both to leave", |net| {
+                (net.lines().iter().filter(|line| line.starts_with("QUIT :wxgate stops")).count() == 3)
+                    .then_some(())
+            })
+            .await;
+    }
+}
+
+#[tokio::test]
+async fn what_a_puppet_had_in_hand_when_it_was_killed_comes_again_and_says_so() {
+    let network = Network::start(OLD).await;
+    let guest = Guest::ready(&network, with_puppets(&network, 10)).await;
+    until_by(&guest, &network, "Ming", "Ming[wx]").await;
+    network.change(|manners| manners.is_mute = true);
+    let id = guest.say("Ming", "in hand").await;
+    network.wait("the line", |net| net.said("#c").contains(&"in hand".to_owned()).then_some(())).await;
+    network.change(|manners| manners.is_mute = false);
+    network.cut_nick("Ming[wx]");
+    assert!(matches!(guest.outcome(id).await, Outcome::Sent { .. }));
+    let said = network.said_by("#c");
+    assert_eq!(said.last().unwrap(), &("relay".to_owned(), "<Ming> [may be repeated] in hand".to_owned()));
+    until_by(&guest, &network, "Ming", "Ming[wx]").await;
+}
+
+#[tokio::test]
+async fn where_a_puppet_is_not_let_in_the_relay_speaks_and_a_refused_nick_is_written_in_letters() {
+    let network = Network::start(MODERN).await;
+    network.change(|manners| {
+        manners.bad_nick = "[]";
+        manners.bars_nick = Some("Annawx".to_owned());
+    });
+    let guest = Guest::ready(&network, with_puppets(&network, 10)).await;
+    until_by(&guest, &network, "Ming", "Mingwx").await;
+    for at in 0..30 {
+        let id = guest.say("Anna", &format!("{at}")).await;
+        guest.outcome(id).await;
+    }
+    network.wait_line("JOIN #c").await;
+    assert!(network.said_by("#c").iter().all(|(by, _)| by != "Annawx"));
+}
+
+#[tokio::test]
+async fn there_are_never_more_than_the_ceiling_lets() {
+    let network = Network::start(OLD).await;
+    let guest = Guest::ready(&network, with_puppets(&network, 2)).await;
+    until_by(&guest, &network, "One", "One[wx]").await;
+    until_by(&guest, &network, "Two", "Two[wx]").await;
+    for at in 0..20 {
+        let id = guest.say("Three", &format!("{at}")).await;
+        guest.outcome(id).await;
+    }
+    assert_eq!(network.connections(), 3, "the relay and two people");
+    assert_eq!(network.said_by("#c").last().unwrap(), &("relay".to_owned(), "<Three> 19".to_owned()));
+}
+
+#[tokio::test]
+async fn the_relay_hears_no_puppet_and_people_address_them_by_nick() {
+    let network = Network::start(MODERN).await;
+    let guest = Guest::ready(&network, with_puppets(&network, 10)).await;
+    until_by(&guest, &network, "张三", "zhangsan[wx]").await;
+    network.line_to("relay", ":zhangsan[wx]!u1@h PRIVMSG #c :what the network shows of it");
+    network.line_to("relay", ":bob!b@h PRIVMSG #c :zhangsan[wx]: hello");
+    let posts = guest.posts(1).await;
+    assert_eq!(text_of(&posts[0]), "zhangsan[wx]: hello");
+    assert_eq!(posts[0].mentions.len(), 1);
+    assert_eq!(posts[0].mentions[0].person.as_ref().unwrap().as_str(), "wechat:a/p-张三");
+}
+
+#[tokio::test]
+async fn a_query_reaches_the_person_where_it_is_linked_and_else_gets_an_answer() {
+    let network = Network::start(MODERN).await;
+    let double = Double::new();
+    let guest = Guest::start(&double, with_puppets(&network, 10));
+    double.link(&NETWORK.into(), &["#c", "carol"]);
+    network.wait_line("MODE #c").await;
+    until_by(&guest, &network, "Ming", "Ming[wx]").await;
+    network.line_to("Ming[wx]", ":bob!b@h PRIVMSG Ming[wx] :psst");
+    network.line_to("Ming[wx]", ":bob!b@h PRIVMSG Ming[wx] :psst again");
+    network.line_to("Ming[wx]", ":bob!b@h PRIVMSG Ming[wx] :\u{1}VERSION\u{1}");
+    network.wait_line("NOTICE bob :\u{1}VERSION wxgate").await;
+    let told = network.lines().iter().filter(|line| line.starts_with("NOTICE bob :I am on WeChat")).count();
+    assert_eq!(told, 1);
+    // Ming speaks in the query that is linked with carol, and carol answers there.
+    let id = guest.say_to("carol", "Ming", "hi carol").await;
+    guest.outcome(id).await;
+    assert_eq!(network.said_by("carol"), [("Ming[wx]".to_owned(), "hi carol".to_owned())]);
+    network.line_to("Ming[wx]", ":Carol!c@h PRIVMSG Ming[wx] :hi Ming");
+    let posts = guest.posts(1).await;
+    assert_eq!((posts[0].chat.chat.as_str(), text_of(&posts[0])), ("carol", "hi Ming"));
+    assert!(matches!(&posts[0].author, Author::Person { name, .. } if name == "Carol"));
+}
+
+#[tokio::test]
+async fn a_network_that_bears_no_more_is_not_pressed() {
+    let network = Network::start(OLD).await;
+    let guest = Guest::ready(&network, with_puppets(&network, 10)).await;
+    network.change(|manners| manners.farewell = Some("Closing link: (K-lined)"));
+    for at in 0..40 {
+        let id = guest.say("Ming", &format!("{at}")).await;
+        assert!(matches!(guest.outcome(id).await, Outcome::Sent { .. }));
+    }
+    assert!(network.connections() <= 3, "{}", network.connections());
+    assert_eq!(network.said_by("#c").len(), 40);
+}
+
+#[tokio::test]
+async fn the_ident_server_says_who_is_behind_each_connection() {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let network = Network::start(OLD).await;
+    let mut config = with_puppets(&network, 10);
+    let ident = Ident::default();
+    config.ident = Some(ident.clone());
+    let guest = Guest::ready(&network, config).await;
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (_handle, stop) = wxgate_contract::StopHandle::new();
+    tokio::spawn(ident.serve(listener, stop));
+    until_by(&guest, &network, "Ming", "Ming[wx]").await;
+    let our_port = network.address.rsplit_once(':').unwrap().1.to_owned();
+    let mut users = Vec::new();
+    for peer in network.peers() {
+        let mut asking = tokio::net::TcpStream::connect(address).await.unwrap();
+        asking.write_all(format!("{}, {our_port}\r\n", peer.port()).as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        asking.read_to_string(&mut answer).await.unwrap();
+        users.push(answer.trim().rsplit_once(" : ").unwrap().1.to_owned());
+    }
+    assert_eq!(users[0], "relay");
+    assert!(users[1].starts_with('u') && users[1].len() == 9, "{users:?}");
+}
