@@ -323,7 +323,7 @@ impl Roster {
             return *ix;
         }
         let base = self.nick_base(name, key);
-        let nick = names::free_name(&base, names::NICK_BYTES, |folded| self.is_nick_taken(folded, now));
+        let nick = names::free_name(&base, names::NICK_BYTES, |folded| self.is_nick_taken(folded, None, now));
         let ix = self.push_person(key.clone(), nick, base);
         if let Some(person) = self.people.get_mut(ix.0)
             && !name.is_empty()
@@ -349,7 +349,9 @@ impl Roster {
             now: String::new(),
         };
         self.by_nick.remove(&fold(&old));
-        let new = names::free_name(&base, names::NICK_BYTES, |folded| self.is_nick_taken(folded, now));
+        let is_taken = |folded: &str| self.is_nick_taken(folded, Some(ix), now);
+        let new = names::free_name(&base, names::NICK_BYTES, is_taken);
+        self.retired_nicks.remove(&fold(&new));
         self.by_nick.insert(fold(&new), ix);
         if let Some(person) = self.people.get_mut(ix.0) {
             person.nick.clone_from(&new);
@@ -377,7 +379,7 @@ impl Roster {
         let wanted = self.channel_base(&profile.title);
         let ix = self.by_chat(&profile.chat).unwrap_or_else(|| {
             let base = wanted.clone().unwrap_or_else(|| self.untitled(profile, now));
-            let name = names::free_name(&base, names::CHANNEL_BYTES, |f| self.is_channel_taken(f, now));
+            let name = names::free_name(&base, names::CHANNEL_BYTES, |f| self.is_channel_taken(f, None, now));
             let ix = self.push_channel(profile.chat.clone(), name, base);
             self.save_channel(ix, None);
             ix
@@ -413,7 +415,9 @@ impl Roster {
         }
         let old = channel.name.clone();
         self.by_name.remove(&fold(&old));
-        let new = names::free_name(&base, names::CHANNEL_BYTES, |folded| self.is_channel_taken(folded, now));
+        let is_taken = |folded: &str| self.is_channel_taken(folded, Some(ix), now);
+        let new = names::free_name(&base, names::CHANNEL_BYTES, is_taken);
+        self.retired_channels.remove(&fold(&new));
         self.by_name.insert(fold(&new), ix);
         if let Some(channel) = self.channels.get_mut(ix.0) {
             channel.name.clone_from(&new);
@@ -494,15 +498,18 @@ impl Roster {
         format!("{kind}-long/{}/{:08x}", self.account, names::stable_hash(id))
     }
 
-    fn is_nick_taken(&self, folded: &str, now: Timestamp) -> bool {
+    /// Whether a name is not to be had by `by`; what they had themselves before they may have again.
+    fn is_nick_taken(&self, folded: &str, by: Option<PersonIx>, now: Timestamp) -> bool {
+        let retired = self.retired_nicks.get(folded);
         self.by_nick.contains_key(folded)
             || self.reserved.iter().any(|reserved| reserved == folded)
-            || self.retired_nicks.get(folded).is_some_and(|retired| retired.until > now)
+            || retired.is_some_and(|retired| retired.until > now && Some(retired.to) != by)
     }
 
-    fn is_channel_taken(&self, folded: &str, now: Timestamp) -> bool {
+    fn is_channel_taken(&self, folded: &str, by: Option<ChannelIx>, now: Timestamp) -> bool {
+        let retired = self.retired_channels.get(folded);
         self.by_name.contains_key(folded)
-            || self.retired_channels.get(folded).is_some_and(|retired| retired.until > now)
+            || retired.is_some_and(|retired| retired.until > now && Some(retired.to) != by)
     }
 
     fn push_person(&mut self, key: PersonKey, nick: String, base: String) -> PersonIx {

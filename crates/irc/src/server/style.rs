@@ -7,6 +7,8 @@ use super::names::Style;
 use super::registry::ClientId;
 use super::session::Session;
 
+/// People asked for at once.
+const PEOPLE_AT_ONCE: usize = 500;
 /// The kind of note that holds it.
 const NOTE: &str = "style";
 
@@ -18,6 +20,22 @@ impl Session {
         let word = value.as_deref().and_then(|value| std::str::from_utf8(value).ok());
         self.roster.set_style(word.and_then(Style::parse).unwrap_or_default());
         Ok(())
+    }
+
+    /// Reads how people are called who are no contacts: of those known from an earlier run only the nick is.
+    async fn learn_strangers(&mut self) {
+        let Some(account) = self.account().cloned() else { return };
+        let now = self.shared.clock.now();
+        for keys in self.roster.strangers().chunks(PEOPLE_AT_ONCE) {
+            match self.shared.directory.people(&account, keys).await {
+                Ok(found) => {
+                    for profile in found.iter().filter(|profile| !profile.display_name().is_empty()) {
+                        self.roster.update_person(profile, now);
+                    }
+                }
+                Err(error) => tracing::warn!(%error, "names of members could not be read"),
+            }
+        }
     }
 
     /// `names`, `names pinyin`, `names utf8`.
@@ -44,6 +62,7 @@ impl Session {
         }
         self.roster.set_style(style);
         let now = self.shared.clock.now();
+        self.learn_strangers().await;
         for renamed in self.roster.rewrite_members(now) {
             self.nick_changed(&renamed);
         }

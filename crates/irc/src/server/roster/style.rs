@@ -23,8 +23,13 @@ impl Roster {
         names::channel_from(&self.style.write(title))
     }
 
-    /// Gives those whose names come from nowhere else a nick in the present style: members who are no
-    /// contacts keep the name they came with, which is their real name here.
+    /// People whose names do not come with the list of contacts.
+    pub(in crate::server) fn strangers(&self) -> Vec<PersonKey> {
+        self.people().filter(|(_, person)| !person.is_contact).map(|(_, person)| person.key.clone()).collect()
+    }
+
+    /// Gives strangers a nick in the present style: they keep the name they came with, which is their real
+    /// name here.
     pub(in crate::server) fn rewrite_members(&mut self, now: Timestamp) -> Vec<Renamed> {
         let strangers: Vec<(PersonIx, String)> = self
             .people()
