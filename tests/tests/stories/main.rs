@@ -17,3 +17,4 @@ mod session_end;
 mod surroundings;
 mod terminal;
 mod web;
+mod web_library;

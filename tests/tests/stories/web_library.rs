@@ -1,0 +1,51 @@
+//! The newer capabilities, spoken by a library that web clients are made of.
+
+use std::process::Stdio;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::process::Command;
+use wxgate_tests::fleet::{USER, name};
+use wxgate_tests::gateway::PASSWORD;
+use wxgate_tests::homeserver::root;
+use wxgate_tests::scratch::tell;
+use wxgate_tests::stage::Stage;
+
+const LIMIT: Duration = Duration::from_secs(120);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_library_of_web_clients_finds_everything_that_it_asks_for() -> Result<()> {
+    let dir = root().join("tests/clients");
+    ensure!(
+        dir.join("node_modules/irc-framework").is_dir(),
+        "irc-framework is missing; run: cargo xtask setup"
+    );
+    tell("web-library", LIMIT, async |scratch| {
+        let stage = Stage::set(scratch, 1).await?;
+        // The channel's name is that of the group, as any client sees it.
+        let mut plain = stage.client(0, "plain").await?;
+        let group = stage.sim.person("account0", "g0").await?;
+        let who = group.members.iter().find(|who| *who != "self").context("an empty group")?;
+        stage.sim.say("account0", "g0", who, "which channel is it?").await?;
+        let channel = plain.expect_text("which channel is it?").await?.param(0).to_owned();
+        let mut script = Command::new("node");
+        script.arg("_irc_framework.mjs").current_dir(&dir).kill_on_drop(true).stdout(Stdio::piped());
+        script.env("WXGATE_IRC", &stage.gateway().irc).env("WXGATE_CHANNEL", &channel);
+        script.env("WXGATE_LOGIN", format!("{USER}/{}@web", name(0))).env("WXGATE_PASSWORD", PASSWORD);
+        let mut script = script.spawn().context("start node")?;
+        let mut lines = BufReader::new(script.stdout.take().context("no output")?).lines();
+        while let Some(line) = lines.next_line().await? {
+            eprintln!("{line}");
+            if line == "READY" {
+                stage.sim.say("account0", "g0", who, "from the phone of somebody").await?;
+            }
+        }
+        let status = script.wait().await?;
+        ensure!(status.success(), "the client ended with {status}");
+        stage.sim.heard("account0", "typed in a web client").await?;
+        stage.sim.heard("account0", "first line\nsecond line").await?;
+        stage.end().await
+    })
+    .await
+}
