@@ -60,7 +60,7 @@ impl Need {
             Self::Terminals => "irssi, WeeChat, tmux",
             Self::IrcServers => "ngircd, inspircd",
             Self::PythonClients => "itchat-uos in a virtual environment",
-            Self::NodeClients => "wechat4u in tests/clients/node_modules",
+            Self::NodeClients => "wechat4u and irc-framework in tests/clients/node_modules",
             Self::Homeserver => "Synapse and matrix-nio in a virtual environment",
         }
     }

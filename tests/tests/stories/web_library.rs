@@ -1,5 +1,6 @@
 //! The newer capabilities, spoken by a library that web clients are made of.
 
+use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -45,6 +46,51 @@ async fn a_library_of_web_clients_finds_everything_that_it_asks_for() -> Result<
         ensure!(status.success(), "the client ended with {status}");
         stage.sim.heard("account0", "typed in a web client").await?;
         stage.sim.heard("account0", "first line\nsecond line").await?;
+        stage.end().await
+    })
+    .await
+}
+
+/// The script that leads the browser, or `None` where what it needs was not installed.
+fn lounge() -> Option<PathBuf> {
+    let dir = root().join("tests/irc/browser");
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let has_browser = std::env::var_os("WXGATE_CHROMIUM").is_some()
+        || std::env::split_paths(&path).any(|dir| dir.join("chromium").is_file());
+    (dir.join("node_modules/thelounge").is_dir() && has_browser).then(|| dir.join("show.mjs"))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_group_looks_native_in_a_web_client() -> Result<()> {
+    let Some(script) = lounge() else {
+        eprintln!("story lounge was NOT told: no Chromium or no client here; see tests/irc/README.md");
+        return Ok(());
+    };
+    tell("lounge", LIMIT, async |scratch| {
+        let stage = Stage::set(scratch, 1).await?;
+        let mut plain = stage.client(0, "plain").await?;
+        let group = stage.sim.person("account0", "g0").await?;
+        let who = group.members.iter().find(|who| *who != "self").context("an empty group")?;
+        stage.sim.say("account0", "g0", who, "which channel is it?").await?;
+        let channel = plain.expect_text("which channel is it?").await?.param(0).to_owned();
+        let picture = std::env::var_os("WXGATE_PICTURE").map(PathBuf::from);
+        let picture = picture.unwrap_or_else(|| scratch.path().join("lounge.png"));
+        let mut browser = Command::new("node");
+        browser.arg(script).arg(&stage.gateway().irc).arg("lounge");
+        browser.arg(format!("{USER}/{}@lounge:{PASSWORD}", name(0))).arg(&channel).arg(&picture);
+        browser.arg("typed in a browser 🌏").args(["晚上好 🌙", "second line"]);
+        let mut browser = browser.kill_on_drop(true).stdout(Stdio::piped()).spawn().context("start node")?;
+        let mut lines = BufReader::new(browser.stdout.take().context("no output")?).lines();
+        while let Some(line) = lines.next_line().await? {
+            eprintln!("{line}");
+            if line == "READY" {
+                stage.sim.say("account0", "g0", who, "晚上好 🌙\nsecond line").await?;
+            }
+        }
+        let status = browser.wait().await?;
+        ensure!(status.success(), "the browser ended with {status}");
+        stage.sim.heard("account0", "typed in a browser 🌏").await?;
+        ensure!(std::fs::metadata(&picture)?.len() > 10_000, "the picture shows nothing");
         stage.end().await
     })
     .await
