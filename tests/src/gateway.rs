@@ -88,13 +88,15 @@ impl Gateway {
             "" => String::new(),
             url => format!("[store]\nurl = {url:?}\n"),
         };
+        // The same on every machine: only stories about it have files converted.
+        let media = if options.more.contains("[media]") { "" } else { "[media]\nffmpeg = \"off\"\n" };
         let text = format!(
             "data_dir = {data_dir:?}\n\
              {store}[wechat]\nservice = {service:?}\n\
              [irc.server]\nlisten = [\"127.0.0.1:{irc}\"]\n\
              [web]\nlisten = \"127.0.0.1:{web}\"\n\
              [limits]\naccounts_per_user = 10000\nsends_per_minute = {}\n\
-             [log]\nfilter = {:?}\n{}",
+             [log]\nfilter = {:?}\n{media}{}",
             options.sends_per_minute, options.log_filter, options.more
         );
         std::fs::write(&config, text).with_context(|| format!("write {}", config.display()))?;

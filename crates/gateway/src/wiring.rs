@@ -16,6 +16,7 @@ use tokio::task::JoinSet;
 use wechat_proto::Profile as WechatProfile;
 use wxgate_bridge::{AdapterFactory, Bridge, BridgeConfig};
 use wxgate_contract::{Adapter, Clock, Control, Health, MediaVault, NetworkId, Stop, StopHandle};
+use wxgate_convert::Converter;
 use wxgate_irc::{Filehost, Guests, Ident, IrcServerAdapter, IrcServerConfig, Listening, LocalChannels};
 use wxgate_store::{AccountRow, Keep, Pruned, SealKey, Store, StoreConfig, StoreError};
 use wxgate_wechat::{Ways, WechatAdapter, WechatConfig};
@@ -110,13 +111,14 @@ pub(crate) async fn start(settings: &Settings) -> Result<Gateway, Failure> {
     let links = links(settings, web)?;
     let writer = Arc::clone(&links);
     let vault = store.vault(Arc::new(move |media, name: &str| Some(writer.write(media, name))));
+    let converter = converter(settings)?;
     let bridge = Bridge::new(BridgeConfig {
         store,
         vault: Arc::clone(&vault),
         clock: Arc::new(clock::now) as Arc<dyn Clock>,
         seed: clock::random()?,
         account_kind: ACCOUNT_KIND,
-        factory: factory(settings)?,
+        factory: factory(settings, converter.clone())?,
         accounts_per_user: settings.limits.accounts_per_user,
         grace: GRACE,
     })
@@ -124,7 +126,7 @@ pub(crate) async fn start(settings: &Settings) -> Result<Gateway, Failure> {
     .map_err(store_failure)?;
     let faces = async {
         let irc = add_irc(settings, &bridge, &links).await?;
-        Ok::<_, Failure>((irc, matrix::add(settings, &bridge).await?))
+        Ok::<_, Failure>((irc, matrix::add(settings, &bridge, converter).await?))
     };
     let (irc, mirror) = match faces.await {
         Ok(bound) => bound,
@@ -300,7 +302,17 @@ fn links(settings: &Settings, web: SocketAddr) -> Result<Arc<Links>, Failure> {
     Ok(Arc::new(Links::new(base, &key, ttl, Arc::new(clock::now))))
 }
 
-fn factory(settings: &Settings) -> Result<AdapterFactory, Failure> {
+/// Whoever brings files into other forms; `None` where there is no program for it.
+fn converter(settings: &Settings) -> Result<Option<Arc<Converter>>, Failure> {
+    let Some(program) = settings.media.ffmpeg() else { return Ok(None) };
+    let scratch = settings.data_dir.join("convert.tmp");
+    tracing::info!(program = %program.display(), "files are converted where a network demands it");
+    let converter = Converter::new(program, scratch.clone());
+    let failed = |error| Failure::environment(format!("{} cannot be made anew: {error}", scratch.display()));
+    converter.map(|converter| Some(Arc::new(converter))).map_err(failed)
+}
+
+fn factory(settings: &Settings, converter: Option<Arc<Converter>>) -> Result<AdapterFactory, Failure> {
     let section = settings.wechat.clone();
     let sends_per_minute = settings.limits.sends_per_minute;
     let service = match section.service.as_str() {
@@ -321,6 +333,7 @@ fn factory(settings: &Settings) -> Result<AdapterFactory, Failure> {
             },
             device_name: section.device_name.clone(),
             max_media_bytes: section.max_media_bytes,
+            converter: converter.clone(),
             sends_per_minute,
             ..WechatConfig::new(row.network.clone())
         };

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use url::Url;
 use wxgate_contract::NetworkId;
+use wxgate_convert::Converter;
 
 use crate::secret::Secret;
 
@@ -43,12 +44,17 @@ pub struct MatrixConfig {
     pub prefix: String,
     /// Display name of a ghost: `{name}` and `{mark}`, which is empty for human beings.
     pub name_template: String,
+    /// What stands in front of what people say through somebody else's account: `{name}`, `{localpart}`,
+    /// `{user_id}`.
+    pub relay_name_template: String,
     /// Who may do what.
     pub permissions: Permissions,
     /// Whether rooms are encrypted.
     pub encryption: Encryption,
     /// Whether pictures are shown in small first.
     pub previews: Previews,
+    /// Brings voice messages into the form that Matrix has for them; `None`: they go as they are.
+    pub converter: Option<Arc<Converter>>,
     /// How a person hears what became of a message.
     pub receipts: Receipts,
     /// Largest file that is taken from Matrix.
@@ -100,9 +106,11 @@ impl MatrixConfig {
             bot_name: "WeChat bridge".to_owned(),
             prefix: "wechat_".to_owned(),
             name_template: "{name}{mark} (WeChat)".to_owned(),
+            relay_name_template: "{name}".to_owned(),
             permissions: Permissions::default(),
             encryption: Encryption::Off,
             previews: Previews::Auto,
+            converter: None,
             receipts: Receipts::default(),
             max_media_bytes: 100 << 20,
             members_at_once: 50,
@@ -142,6 +150,10 @@ impl MatrixConfig {
         }
         if !self.name_template.contains("{name}") {
             say("name_template", "must contain {name}");
+        }
+        if !["{name}", "{localpart}", "{user_id}"].iter().any(|part| self.relay_name_template.contains(part))
+        {
+            say("relay_name_template", "must contain {name}, {localpart} or {user_id}");
         }
         if self.previews == Previews::On && !cfg!(feature = "previews") {
             say(
@@ -305,11 +317,15 @@ mod tests {
             hs_token: Secret::new("a"),
             prefix: "WeChat".to_owned(),
             name_template: "x".to_owned(),
+            relay_name_template: "somebody".to_owned(),
             encryption: Encryption::Default,
             ..config()
         };
         let keys: Vec<_> = bad.check().into_iter().map(|wrong| wrong.key).collect();
-        assert_eq!(keys, ["hs_token_file", "user_prefix", "name_template", "encryption"]);
+        assert_eq!(
+            keys,
+            ["hs_token_file", "user_prefix", "name_template", "relay_name_template", "encryption"]
+        );
     }
 
     #[test]

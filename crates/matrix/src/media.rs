@@ -8,6 +8,7 @@ use bytes::Bytes;
 use futures_util::stream;
 use serde_json::{Value, json};
 use wxgate_contract::{Attachment, AttachmentKind, MediaId, MediaInfo, MediaReader, MediaState};
+use wxgate_convert::Form;
 
 pub(crate) use fetch::{Fetcher, Source};
 use preview::Preview;
@@ -50,6 +51,8 @@ impl Shared {
                 return Err(Trouble::Soon("the attachment is still on its way".to_owned()));
             }
         }
+        let info = self.as_matrix_has_it(file, info).await;
+        let file = &Attachment { media: info.media, name: info.name.clone(), ..file.clone() };
         if self.facts().upload_bytes.is_some_and(|limit| info.size_bytes > limit) {
             return Ok(Shown::Line(self.as_link(what, "is larger than this homeserver takes", file)));
         }
@@ -63,6 +66,23 @@ impl Shared {
         };
         let facts = Facts { url, name, mime, bytes: info.size_bytes, size };
         Ok(facts.event(file, preview))
+    }
+
+    /// A voice message as Opus in Ogg, which is all that many clients play.
+    /// Source: MSC3245, "Proposal".
+    async fn as_matrix_has_it(&self, file: &Attachment, info: MediaInfo) -> MediaInfo {
+        let name = if file.name.is_empty() { info.name.clone() } else { file.name.clone() };
+        let info = MediaInfo { name, ..info };
+        let Some(converter) = &self.config.converter else { return info };
+        if file.kind != AttachmentKind::Voice || info.mime == "audio/ogg" {
+            return info;
+        }
+        match converter.convert(&*self.media, &info, Form::Voice).await {
+            // One that has no name is called after what it is.
+            Some(made) if info.name.is_empty() => MediaInfo { name: String::new(), ..made },
+            Some(made) => made,
+            None => info,
+        }
     }
 
     /// Uploads a file that is in the vault; gives its address.

@@ -1,10 +1,12 @@
 //! What the operator may set, and the numbers that tests shorten.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use url::Url;
 use wechat_proto::Profile;
 use wxgate_contract::NetworkId;
+use wxgate_convert::Converter;
 
 /// The settings of one account.
 #[derive(Clone, Debug)]
@@ -23,6 +25,8 @@ pub struct WechatConfig {
     pub lang: String,
     /// Larger attachments are not fetched.
     pub max_media_bytes: u64,
+    /// Brings files into the forms that WeChat shows; `None`: they go as they are.
+    pub converter: Option<Arc<Converter>>,
     /// Gentleness towards the service.
     pub sends_per_minute: u32,
     /// Waits and limits.
@@ -41,6 +45,7 @@ impl WechatConfig {
             device_name: "wxgate".to_owned(),
             lang: "zh_CN".to_owned(),
             max_media_bytes: 100 << 20,
+            converter: None,
             sends_per_minute: 30,
             timings: Timings::default(),
         }

@@ -24,7 +24,9 @@ use wechat_proto::{ClientMsgId, MsgId, Reaction, UserName};
 use wxgate_contract::{
     Body, Delivery, DeliveryId, FarEnd, Job, MediaVault, NetworkId, Outcome, RemoteId, Say, Timestamp,
 };
+use wxgate_convert::Converter;
 
+use crate::config::WechatConfig;
 use crate::roster::{self, Roster};
 use crate::session::live::Live;
 use crate::session::machine::Standing;
@@ -55,6 +57,7 @@ pub(crate) struct Outbound {
     live: Arc<Live>,
     far: Arc<dyn FarEnd>,
     vault: Arc<dyn MediaVault>,
+    converter: Option<Arc<Converter>>,
     network: NetworkId,
     unanswered: Arc<Unanswered>,
     /// Locks, not messages: deliveries of several chats run in the same task and each touches
@@ -81,9 +84,8 @@ impl Outbound {
         transport: Arc<Transport>,
         live: Arc<Live>,
         (far, vault): (Arc<dyn FarEnd>, Arc<dyn MediaVault>),
-        network: NetworkId,
         unanswered: Arc<Unanswered>,
-        sends_per_minute: u32,
+        config: &WechatConfig,
         seed: u64,
     ) -> Self {
         Self {
@@ -91,9 +93,10 @@ impl Outbound {
             live,
             far,
             vault,
-            network,
+            converter: config.converter.clone(),
+            network: config.network.clone(),
             unanswered,
-            pace: Mutex::new((Pace::new(sends_per_minute), SmallRng::seed_from_u64(seed))),
+            pace: Mutex::new((Pace::new(config.sends_per_minute), SmallRng::seed_from_u64(seed))),
             spoken: Mutex::default(),
             uploads: Semaphore::new(1),
             files: AtomicU64::new(0),

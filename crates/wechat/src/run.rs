@@ -102,9 +102,8 @@ fn account(config: &WechatConfig, transport: Arc<Transport>, ctx: AdapterContext
         Arc::clone(&transport),
         Arc::clone(&live),
         (Arc::clone(&ctx.far), Arc::clone(&ctx.media)),
-        network.clone(),
         unanswered,
-        config.sends_per_minute,
+        config,
         pace_seed,
     );
     let asked = Asked {

@@ -16,15 +16,17 @@ pub(crate) enum Need {
     PythonClients,
     NodeClients,
     Homeserver,
+    Converter,
 }
 
-const ALL: [Need; 6] = [
+const ALL: [Need; 7] = [
     Need::Postgres,
     Need::Terminals,
     Need::IrcServers,
     Need::PythonClients,
     Need::NodeClients,
     Need::Homeserver,
+    Need::Converter,
 ];
 
 const NODE_DIR: &str = "tests/clients";
@@ -46,7 +48,7 @@ pub(crate) fn needs(root: &Root, needs: &[Need]) -> Result<()> {
             Need::PythonClients => python(root, CLIENTS)?,
             Need::Homeserver => python(root, MATRIX)?,
             Need::NodeClients => node_clients(root)?,
-            Need::Postgres | Need::Terminals | Need::IrcServers => {}
+            Need::Postgres | Need::Terminals | Need::IrcServers | Need::Converter => {}
         }
         println!("setup: {} is here ({})", need.name(), need.why());
     }
@@ -62,6 +64,7 @@ impl Need {
             Self::PythonClients => "itchat-uos in a virtual environment",
             Self::NodeClients => "wechat4u and irc-framework in tests/clients/node_modules",
             Self::Homeserver => "Synapse and matrix-nio in a virtual environment",
+            Self::Converter => "ffmpeg",
         }
     }
 
@@ -74,6 +77,7 @@ impl Need {
                 "clients written by others judge the simulated service"
             }
             Self::Homeserver => "stories on Matrix need a real homeserver and somebody else's client",
+            Self::Converter => "stickers, voice and films are converted by it",
         }
     }
 
@@ -95,6 +99,7 @@ impl Need {
                 ("python3", on_path("python3")),
                 ("python3-venv", Cmd::new("python3").args(["-c", "import venv, ensurepip"]).works()),
             ],
+            Self::Converter => &[("ffmpeg", on_path("ffmpeg"))],
             Self::NodeClients => &[("nodejs", on_path("node")), ("npm", on_path("npm"))],
         };
         here.iter().filter(|(_, here)| !here).map(|(package, _)| *package).collect()

@@ -116,6 +116,7 @@ async fn examine(globals: &Globals, settings: &Settings, findings: &mut Vec<Find
     findings.push(check_data_dir(&settings.data_dir));
     findings.extend(check_disk(&settings.data_dir));
     findings.extend(check_secrets(settings));
+    findings.push(check_ffmpeg(settings).await);
     let is_running = client::answers(&settings.socket()).await;
     let socket = settings.socket();
     findings.push(match is_running {
@@ -160,6 +161,32 @@ async fn examine(globals: &Globals, settings: &Settings, findings: &mut Vec<Find
             }
         }
         service => findings.push(reach_url("wechat.service", service).await),
+    }
+}
+
+/// Whether files can be brought into other forms.
+async fn check_ffmpeg(settings: &Settings) -> Finding {
+    const CHECK: &str = "ffmpeg";
+    let Some(program) = settings.media.ffmpeg() else {
+        return match settings.media.ffmpeg.as_str() {
+            "off" => ok(CHECK, "switched off: stickers, voice and films go as they are"),
+            _ => warning(
+                CHECK,
+                "is not installed: stickers and voice of Matrix arrive in WeChat as files",
+                "install the package ffmpeg and start the gateway again, or set media.ffmpeg = \"off\"",
+            ),
+        };
+    };
+    let mut command = tokio::process::Command::new(&program);
+    let asked = command.args(["-nostdin", "-version"]).stdin(std::process::Stdio::null()).kill_on_drop(true);
+    let shown = program.display();
+    match tokio::time::timeout(PATIENCE, asked.output()).await {
+        Ok(Ok(output)) if output.status.success() => {
+            let version = String::from_utf8_lossy(&output.stdout);
+            let version = version.lines().next().unwrap_or_default().split(" Copyright").next();
+            ok(CHECK, format!("{shown}: {}", version.unwrap_or_default()))
+        }
+        _ => wrong(CHECK, format!("{shown} does not run"), "mend it, or set media.ffmpeg = \"off\""),
     }
 }
 

@@ -71,6 +71,9 @@ pub(super) fn check(loaded: &Loaded) -> Vec<Problem> {
     settings.irc.check(&mut complaints);
     settings.matrix.check(&mut complaints);
     complaints.0.extend(wiring::matrix::faults(settings));
+    let ffmpeg = settings.media.ffmpeg();
+    let is_missing = ffmpeg.is_some_and(|program| !wxgate_convert::is_program(&program));
+    complaints.add_if(is_missing, "media.ffmpeg", "is no program; give its path, \"auto\" or \"off\"");
     settings.web.check(&mut complaints);
     settings.log.check(&mut complaints);
     let place = |(key, message): (String, String)| Problem::new(loaded.origin(&key), key, message);

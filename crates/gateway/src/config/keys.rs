@@ -153,6 +153,14 @@ pub(crate) const SECTIONS: &[Section] = &[
                 "168",
                 "How long a link to an attachment works.",
             ),
+            key(
+                "ffmpeg",
+                Kind::Text,
+                "\"auto\"",
+                "The program that brings files into the forms which the other side shows: stickers of Matrix\n\
+                 as GIF, voice as MP3, WebP and HEIC as JPEG or PNG, films as MP4 for WeChat; voice as Opus for\n\
+                 Matrix. \"auto\": where the system has it; a path; or \"off\". Without it files go as they are.",
+            ),
         ],
     },
     Section {
@@ -470,6 +478,13 @@ const APPSERVICE: Section = Section {
             Kind::Text,
             "\"{name}{mark} (WeChat)\"",
             "How WeChat people are called: {name}, and {mark}, which is empty for human beings.",
+        ),
+        key(
+            "relay_name_template",
+            Kind::Text,
+            "\"{name}\"",
+            "What stands in front of what people say through somebody else's account (set-relay): {name},\n\
+             {localpart} of their id, or the whole {user_id}.",
         ),
         key(
             "encryption",

@@ -198,6 +198,7 @@ pub(crate) struct AppserviceSection {
     pub(crate) bot: String,
     pub(crate) user_prefix: String,
     pub(crate) name_template: String,
+    pub(crate) relay_name_template: String,
     pub(crate) permissions: BTreeMap<String, String>,
 }
 
@@ -221,6 +222,18 @@ pub(crate) struct MediaSection {
     pub(crate) keep_days: u32,
     pub(crate) max_store_bytes: u64,
     pub(crate) link_ttl_hours: u32,
+    pub(crate) ffmpeg: String,
+}
+
+impl MediaSection {
+    /// The program that converts files, if there is one.
+    pub(crate) fn ffmpeg(&self) -> Option<PathBuf> {
+        match self.ffmpeg.as_str() {
+            "off" => None,
+            "auto" => wxgate_convert::find("ffmpeg", &std::env::var_os("PATH")?),
+            path => Some(PathBuf::from(path)),
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, Deserialize)]

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 use wxgate_bridge::Bridge;
 use wxgate_contract::NetworkId;
+use wxgate_convert::Converter;
 use wxgate_matrix::{
     Encryption, Level, MatrixAdapter, MatrixConfig, Permissions, Previews, Registration, Secret,
 };
@@ -60,6 +61,7 @@ fn config(settings: &Settings, tokens: [String; 3]) -> Result<MatrixConfig, (Str
         bot_localpart: section.bot.clone(),
         prefix: section.user_prefix.clone(),
         name_template: section.name_template.clone(),
+        relay_name_template: section.relay_name_template.clone(),
         permissions,
         encryption: match section.encryption {
             crate::config::Encryption::Off => Encryption::Off,
@@ -122,6 +124,7 @@ pub(crate) fn registration(settings: &Settings, double_puppets: bool) -> Result<
 pub(super) async fn add(
     settings: &Settings,
     bridge: &Arc<Bridge>,
+    converter: Option<Arc<Converter>>,
 ) -> Result<Option<(SocketAddr, axum::Router)>, Failure> {
     let section = &settings.matrix.appservice;
     if !section.enabled {
@@ -136,6 +139,7 @@ pub(super) async fn add(
     let (tell, told) = watch::channel(None);
     let config = MatrixConfig {
         listen,
+        converter,
         on_bound: Some(Arc::new(move |address: SocketAddr| {
             tell.send_replace(Some(address));
         })),

@@ -10,7 +10,8 @@ use wechat_proto::endpoint::{
 };
 use wechat_proto::upload::{self, MediaKind, PIECE_BYTES, Plan};
 use wechat_proto::{Reaction, Secret};
-use wxgate_contract::{Attachment, MediaReader, MediaState, Outcome, RemoteId};
+use wxgate_contract::{Attachment, AttachmentKind, MediaInfo, MediaReader, MediaState, Outcome, RemoteId};
+use wxgate_convert::Form;
 
 use super::unanswered::What;
 use super::{Errand, Outbound, UPLOAD_LIMIT, client_msg_id, echo_type, verdict};
@@ -54,9 +55,10 @@ impl Outbound {
             }
             MediaState::Pending => return Err(later("the attachment is still on its way")),
         }
-        let name = if attachment.name.is_empty() { &info.name } else { &attachment.name };
+        let info = self.as_wechat_takes_it(attachment, info).await;
+        let attachment = &Attachment { media: info.media, ..attachment.clone() };
         let mime = if info.mime.is_empty() { &attachment.mime } else { &info.mime };
-        let name = with_extension(upload::base_name(name), mime);
+        let name = with_extension(upload::base_name(&info.name), mime);
         let kind = kind_of(&name, info.size_bytes);
 
         // One at a time: a second upload waits here, texts of other chats do not.
@@ -89,6 +91,18 @@ impl Outbound {
                     AppSource::File { media_id: &media_id, name: &file.name, bytes: file.bytes, signature };
                 self.send(errand, what, &SendApp { to, source }).await
             }
+        }
+    }
+
+    /// The file, in the form that WeChat demands of its kind where that can be had.
+    async fn as_wechat_takes_it(&self, attachment: &Attachment, info: MediaInfo) -> MediaInfo {
+        let name = if attachment.name.is_empty() { info.name.clone() } else { attachment.name.clone() };
+        let info = MediaInfo { name, ..info };
+        match (&self.converter, form_for(attachment.kind, &info.mime, info.size_bytes)) {
+            (Some(converter), Some(form)) => {
+                converter.convert(&*self.vault, &info, form).await.unwrap_or(info)
+            }
+            _ => info,
         }
     }
 
@@ -186,6 +200,24 @@ fn upload_failed(error: &CallError, attempt: u32) -> Outcome {
     Outcome::TryLater { after: verdict::soon(attempt).max(Duration::from_secs(2)), why }
 }
 
+/// In which other form a file has to go so that WeChat shows it as what it is. What is sent as a file
+/// stays as it is, whatever is in it. Voice cannot be sent as voice: a sound that every phone plays is
+/// the nearest. Source: the protocol sheet, sections 2.18 and 2.20.
+fn form_for(kind: AttachmentKind, mime: &str, bytes: u64) -> Option<Form> {
+    let is_picture = mime.starts_with("image/");
+    match (kind, mime) {
+        (AttachmentKind::Sticker, "image/gif") if bytes <= send_emoticon::MAX_GIF_BYTES => None,
+        (AttachmentKind::Sticker, _) => (is_picture || mime.starts_with("video/")).then_some(Form::Sticker),
+        (AttachmentKind::Image, "image/jpeg" | "image/png" | "image/bmp" | "image/gif") => None,
+        (AttachmentKind::Image, _) => is_picture.then_some(Form::Picture),
+        (AttachmentKind::Voice, "audio/mpeg") => None,
+        (AttachmentKind::Voice, _) => (mime.contains('/') && !is_picture).then_some(Form::Sound),
+        (AttachmentKind::Video, "video/mp4") => None,
+        (AttachmentKind::Video, _) => mime.starts_with("video/").then_some(Form::Film),
+        (AttachmentKind::File, _) => None,
+    }
+}
+
 /// What is too large for its own kind goes as a file. Source: the protocol sheet, section 6.3.
 fn kind_of(name: &str, bytes: u64) -> MediaKind {
     match MediaKind::of_name(name) {
@@ -225,5 +257,27 @@ mod tests {
         assert_eq!(kind("a.gif", "", 2 << 20), MediaKind::Document);
         assert_eq!(kind("a.mp4", "", 21 << 20), MediaKind::Document);
         assert_eq!(kind("notes.pdf", "image/png", 5), MediaKind::Document);
+    }
+
+    #[test]
+    fn what_wechat_does_not_show_as_it_is_goes_in_another_form() {
+        use AttachmentKind::{File, Image, Sticker, Video, Voice};
+        for (kind, mime, bytes, form) in [
+            (Sticker, "image/webp", 5, Some(Form::Sticker)),
+            (Sticker, "image/png", 5, Some(Form::Sticker)),
+            (Sticker, "image/gif", 5, None),
+            (Sticker, "image/gif", 2 << 20, Some(Form::Sticker)),
+            (Sticker, "application/json", 5, None),
+            (Image, "image/heic", 5, Some(Form::Picture)),
+            (Image, "image/png", 5, None),
+            (Image, "image/gif", 2 << 20, None),
+            (Voice, "audio/ogg", 5, Some(Form::Sound)),
+            (Voice, "audio/mpeg", 5, None),
+            (Video, "video/webm", 5, Some(Form::Film)),
+            (Video, "video/mp4", 5, None),
+            (File, "image/webp", 5, None),
+        ] {
+            assert_eq!(form_for(kind, mime, bytes), form, "{kind:?} {mime} {bytes}");
+        }
     }
 }

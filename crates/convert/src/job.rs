@@ -1,0 +1,138 @@
+//! One conversion: out of the vault into a directory, through the program, and back into the vault.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use tokio::fs::File;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use wxgate_contract::{MediaId, MediaInfo, MediaVault};
+
+use crate::ffmpeg;
+use crate::form::{Form, Recipe, demuxer};
+
+/// How much of a file is looked at. Source: PNG specification, third edition, section 11.3.1: `acTL`
+/// comes before the pixels, behind a colour profile at most.
+const HEAD_BYTES: usize = 64 << 10;
+/// What is read at once. As the vault gives it.
+const PIECE_BYTES: usize = 64 << 10;
+/// Names in the directory; nothing that anybody sent is part of a command.
+const INPUT: &str = "in";
+const OUTPUT: &str = "out";
+
+/// A directory of its own, which goes when this is dropped.
+pub(crate) struct Job {
+    dir: PathBuf,
+}
+
+impl Job {
+    pub(crate) fn begin(dir: PathBuf) -> io::Result<Self> {
+        std::fs::create_dir(&dir)?;
+        Ok(Self { dir })
+    }
+
+    /// Makes it; the error says why not, without anything that stands in the file.
+    pub(crate) async fn carry_out(
+        &self,
+        program: &Path,
+        vault: &dyn MediaVault,
+        (source, target): (&MediaInfo, MediaId),
+        form: Form,
+    ) -> Result<MediaInfo, String> {
+        let head = self.lay_out(vault, source.media).await?;
+        let demuxer = demuxer(&source.mime, &head).ok_or("it is of a kind that is not converted")?;
+        let mut last = String::new();
+        for recipe in form.recipes(&head) {
+            self.make(program, demuxer, &recipe).await?;
+            let made = tokio::fs::metadata(self.dir.join(OUTPUT)).await.map_or(0, |made| made.len());
+            match made {
+                0 => last = "nothing came out".to_owned(),
+                bytes if bytes > form.limit_bytes() => last = format!("it would have {bytes} bytes"),
+                _ => return self.take_in(vault, (source, target), &recipe).await,
+            }
+        }
+        Err(last)
+    }
+
+    /// Writes the file into the directory; gives its beginning.
+    async fn lay_out(&self, vault: &dyn MediaVault, media: MediaId) -> Result<Vec<u8>, String> {
+        let mut reader = vault.reader(media, 0).await.map_err(|error| error.to_string())?;
+        let mut file = File::create(self.dir.join(INPUT)).await.map_err(stuck)?;
+        let mut head = Vec::new();
+        while let Some(piece) = reader.read().await.map_err(|error| error.to_string())? {
+            let missing = HEAD_BYTES.saturating_sub(head.len()).min(piece.len());
+            head.extend_from_slice(&piece[..missing]);
+            file.write_all(&piece).await.map_err(stuck)?;
+        }
+        file.flush().await.map_err(stuck)?;
+        Ok(head)
+    }
+
+    async fn make(&self, program: &Path, demuxer: &str, recipe: &Recipe) -> Result<(), String> {
+        // Source: the manual of ffmpeg 5.1, "Main options"; `-map_metadata -1` leaves out where and with
+        // what a picture was taken.
+        let before = ["-nostdin", "-hide_banner", "-loglevel", "quiet", "-y", "-threads", "1"];
+        let input = ["-protocol_whitelist", "file", "-f", demuxer, "-i", INPUT, "-map_metadata", "-1"];
+        let output = ["-sn", "-dn", "-threads", "1", "-f", recipe.muxer, OUTPUT];
+        let told = recipe.arguments.iter().map(String::as_str);
+        let all: Vec<&str> = before.into_iter().chain(input).chain(told).chain(output).collect();
+        ffmpeg::run(program, &self.dir, &all).await
+    }
+
+    async fn take_in(
+        &self,
+        vault: &dyn MediaVault,
+        (source, target): (&MediaInfo, MediaId),
+        recipe: &Recipe,
+    ) -> Result<MediaInfo, String> {
+        let mut file = File::open(self.dir.join(OUTPUT)).await.map_err(stuck)?;
+        let name = renamed(&source.name, recipe.extension);
+        let failed = |error: wxgate_contract::MediaError| error.to_string();
+        let mut writer = vault.writer(target, &name, recipe.mime).await.map_err(failed)?;
+        loop {
+            let mut piece = vec![0; PIECE_BYTES];
+            let read = file.read(&mut piece).await.map_err(stuck)?;
+            if read == 0 {
+                return writer.finish().await.map_err(failed);
+            }
+            piece.truncate(read);
+            writer.write(piece.into()).await.map_err(failed)?;
+        }
+    }
+}
+
+impl Drop for Job {
+    fn drop(&mut self) {
+        if let Err(error) = std::fs::remove_dir_all(&self.dir) {
+            tracing::warn!(%error, "files of a conversion could not be removed");
+        }
+    }
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "as map_err gives it")]
+fn stuck(error: io::Error) -> String {
+    format!("the disk: {error}")
+}
+
+/// The name with another extension.
+fn renamed(name: &str, extension: &str) -> String {
+    // What stands behind the last dot is an extension when it looks like one.
+    let stem = match name.rsplit_once('.') {
+        Some((stem, old)) if !stem.is_empty() && (1..=5).contains(&old.len()) => stem,
+        _ => name,
+    };
+    let stem = if stem.is_empty() { "file" } else { stem };
+    format!("{stem}.{extension}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_keeps_all_but_its_extension() {
+        assert_eq!(renamed("家.webp", "jpg"), "家.jpg");
+        assert_eq!(renamed("v1.2 final version", "mp3"), "v1.2 final version.mp3");
+        assert_eq!(renamed(".webp", "gif"), ".webp.gif");
+        assert_eq!(renamed("", "gif"), "file.gif");
+    }
+}
