@@ -158,11 +158,26 @@ impl Shared {
 
     /// Everything that is remembered, as chores. What is up to date costs no call.
     async fn look_through(&self) -> Result<(), Trouble> {
+        self.memory.forget_old_versions(self.clock.now()).await?;
         self.each_note("room/", |room: Room| self.chores.add(Chore::Room(room.chat))).await?;
         self.each_note("ghost/", |ghost: Ghost| {
             ghost.person.into_iter().for_each(|person| self.chores.add(Chore::Ghost(person)));
         })
         .await
+    }
+
+    /// The rooms of some accounts, as chores; what does not fit becomes a look through everything.
+    pub(crate) async fn refurnish(&self, of: impl Fn(&NetworkId) -> bool) -> Result<(), Trouble> {
+        let mut after: Option<String> = None;
+        loop {
+            let page = self.memory.page("room/", after.as_deref(), PAGE).await?;
+            let Some((last, _)) = page.last() else { return Ok(()) };
+            after = Some(last.clone());
+            let rooms = page.iter().filter_map(|(_, bytes)| serde_json::from_slice::<Room>(bytes).ok());
+            rooms
+                .filter(|room| of(&room.chat.network))
+                .for_each(|room| self.chores.add(Chore::Room(room.chat)));
+        }
     }
 
     async fn each_note<T: serde::de::DeserializeOwned>(

@@ -6,15 +6,20 @@
 //!
 //! What is said in a room of ours is durable and goes through the pipe. Everything else (what is
 //! said to the bot, invitations, refusals) is an [`Effect`], done after the commit by a task of its
-//! own, so that the homeserver is not kept waiting for our own calls to it.
+//! own ([`todo`]), so that the homeserver is not kept waiting for our own calls to it.
 
 mod changes;
 pub(crate) mod effects;
 mod event;
 mod handled;
 mod message;
+pub(crate) mod relay;
+mod retry;
+pub(crate) mod todo;
+pub(crate) mod versions;
 mod who;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -31,6 +36,8 @@ use effects::Effect;
 use event::Event;
 use handled::Handled;
 pub(crate) use message::PREFIX;
+use todo::{Task, Todo};
+use versions::Versions;
 
 /// Transactions that may wait. A homeserver sends the next one after the answer to the last.
 pub(crate) const TRANSACTIONS: usize = 2;
@@ -99,6 +106,10 @@ struct Said {
 struct Draft {
     said: Vec<Said>,
     effects: Vec<Effect>,
+    /// The same, as it was committed.
+    tasks: Vec<Task>,
+    /// Messages that are edited here, by the event that said them first.
+    edited: BTreeMap<String, Versions>,
     /// Events of people that leave no post.
     silent: Vec<String>,
     /// It was asked for, and may be from before a room mirrored anything.
@@ -108,20 +119,23 @@ struct Draft {
 /// The taking task.
 pub(crate) struct Inbound {
     shared: Arc<Shared>,
-    effects: mpsc::Sender<Effect>,
+    tasks: mpsc::Sender<Task>,
+    todo: Todo,
     /// Rung when files were announced.
     files: Arc<Notify>,
     handled: Handled,
 }
 
 impl Inbound {
-    pub(crate) fn new(shared: Arc<Shared>, effects: mpsc::Sender<Effect>, files: Arc<Notify>) -> Self {
-        Self { shared, effects, files, handled: Handled::default() }
+    pub(crate) fn new(shared: Arc<Shared>, tasks: mpsc::Sender<Task>, files: Arc<Notify>) -> Self {
+        Self { shared, tasks, todo: Todo::default(), files, handled: Handled::default() }
     }
 
-    /// Takes transactions, and what was missed, until the end.
+    /// Takes transactions, and what was missed, until the end. `begin` tells where the notes of what is
+    /// to be done end.
     pub(crate) async fn run(
         mut self,
+        begin: oneshot::Receiver<u64>,
         mut transactions: mpsc::Receiver<Transaction>,
         mut missed: mpsc::Receiver<Missed>,
         stop: Stop,
@@ -129,6 +143,10 @@ impl Inbound {
         self.handled = tokio::select! {
             () = stop.stopping() => return,
             found = self.remembered(HANDLED) => found,
+        };
+        self.todo = tokio::select! {
+            () = stop.stopping() => return,
+            last = begin => Todo::from(last.unwrap_or(0)),
         };
         loop {
             tokio::select! {
@@ -216,8 +234,11 @@ impl Inbound {
         if draft.said.iter().any(|said| !said.media.is_empty()) {
             self.files.notify_one();
         }
-        for effect in draft.effects {
-            if self.effects.send(effect).await.is_err() {
+        for (original, versions) in draft.edited {
+            self.shared.memory.versions.keep(&original, versions);
+        }
+        for task in draft.tasks {
+            if self.tasks.send(task).await.is_err() {
                 break;
             }
         }
@@ -267,7 +288,10 @@ impl Inbound {
         if handled != self.handled {
             notes.push(note(HANDLED, json_of(&handled)));
         }
+        notes.extend(self.todo.write(&mut draft.effects, &mut draft.tasks));
         let shared = &self.shared;
+        let edited = draft.edited.iter();
+        notes.extend(edited.map(|(original, versions)| shared.memory.versions.note(original, versions)));
         let batch = Batch {
             posts: draft.said.iter().map(|said| said.post.clone()).collect(),
             media: draft.said.iter().flat_map(|said| said.media.clone()).collect(),
@@ -287,7 +311,8 @@ impl Inbound {
                     "a transaction cannot be stored whole; its events are stored one by one"
                 );
                 self.commit_singly(draft).await?;
-                shared.memory.save(notes).await?;
+                notes.extend(self.todo.write(&mut draft.effects, &mut draft.tasks));
+                self.shared.memory.save(notes).await?;
                 0
             }
             Err(error) => return Err(error),

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use wxgate_contract::{Batch, ChatRef, FarEnd, FarError, NetworkId, Note, PersonRef};
 
 use crate::choices::Choices;
+use crate::inbound::versions::{self, Versions};
 use crate::management::requests::Pending;
 use crate::names::hex;
 
@@ -113,12 +114,6 @@ impl Room {
         let new = Self::new(room_id.to_owned(), self.chat.clone(), self.is_direct, name, topic);
         Self { relay: self.relay, ..new }
     }
-}
-
-/// The events of a message that was edited.
-struct Version {
-    now: String,
-    earlier: String,
 }
 
 /// The space of an account.
@@ -247,9 +242,8 @@ pub(crate) struct Memory {
     pub(crate) choices: Shelf<Choices>,
     /// Addresses of pictures by the hash of their bytes.
     pub(crate) pictures: Shelf<String>,
-    /// Under which event a message that was edited stands in its chat now. What is forgotten over a
-    /// restart is an edit that cannot take the last one's place.
-    versions: Mutex<Recent<Version>>,
+    /// Edits that took a message's place, by the event that said it first.
+    pub(crate) versions: Shelf<Versions>,
     /// Marks that are known on both sides, as room and event.
     marks: Mutex<Recent<()>>,
     /// Rooms that were seen to be well in this run.
@@ -277,7 +271,7 @@ impl Memory {
             requests: Shelf::new("request"),
             choices: Shelf::new("choices"),
             pictures: Shelf::new("picture"),
-            versions: Mutex::new(Recent { young: HashMap::new(), old: HashMap::new() }),
+            versions: Shelf::new(versions::SHELF),
             marks: Mutex::new(Recent { young: HashMap::new(), old: HashMap::new() }),
             checked: Mutex::new(Recent { young: HashMap::new(), old: HashMap::new() }),
             room_notes: tokio::sync::Mutex::new(()),
@@ -293,26 +287,6 @@ impl Memory {
 
     pub(crate) fn note_foreign(&self, room_id: &str) {
         self.foreign.lock().unwrap_or_else(PoisonError::into_inner).put(room_id.to_owned(), Arc::new(()));
-    }
-
-    /// The event under which a message stood before `event_id` took its place; the same for an edit
-    /// that is given again.
-    pub(crate) fn earlier_version(&self, original: &str, event_id: &str) -> String {
-        let mut versions = self.versions.lock().unwrap_or_else(PoisonError::into_inner);
-        let earlier = match versions.get(original) {
-            Some(known) if known.now == event_id => return known.earlier.clone(),
-            Some(known) => known.now.clone(),
-            None => original.to_owned(),
-        };
-        let version = Version { now: event_id.to_owned(), earlier: earlier.clone() };
-        versions.put(original.to_owned(), Arc::new(version));
-        earlier
-    }
-
-    /// The event under which a message stands now, where an edit took its place.
-    pub(crate) fn version_of(&self, original: &str) -> Option<String> {
-        let mut versions = self.versions.lock().unwrap_or_else(PoisonError::into_inner);
-        versions.get(original).map(|known| known.now.clone())
     }
 
     /// False when the mark was known.
@@ -364,6 +338,16 @@ impl Memory {
 
     pub(crate) async fn save(&self, notes: Vec<Note>) -> Result<(), FarError> {
         self.far.commit(&self.network, Batch { notes, ..Batch::default() }).await.map(drop)
+    }
+
+    /// Notes whose keys begin with a prefix, in the order of their keys.
+    pub(crate) async fn page(
+        &self,
+        prefix: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<(String, Bytes)>, FarError> {
+        self.far.notes(&self.network, prefix, after, limit).await
     }
 
     /// A single note.

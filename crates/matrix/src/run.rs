@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use tokio::net::TcpListener;
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use wxgate_contract::{
     Adapter, AdapterContext, AdapterError, BoxFuture, Capabilities, CommandError, Delivery, FarError, Health,
@@ -16,8 +16,8 @@ use wxgate_contract::{
 
 use crate::client::Client;
 use crate::config::MatrixConfig;
-use crate::inbound::effects::{self, EFFECTS};
-use crate::inbound::{self, Inbound, TRANSACTIONS};
+use crate::inbound::effects::EFFECTS;
+use crate::inbound::{self, Inbound, TRANSACTIONS, todo};
 use crate::media::Fetcher;
 use crate::provisioning::{self, Provisioning};
 use crate::shared::Shared;
@@ -88,7 +88,8 @@ async fn run(
 
     let (transaction, transactions) = mpsc::channel(TRANSACTIONS);
     let (missed, asked_for) = mpsc::channel(inbound::PAGES);
-    let (effect, effects) = mpsc::channel(EFFECTS);
+    let (task, tasks_to_do) = mpsc::channel(EFFECTS);
+    let (begin, begun) = oneshot::channel();
     let (addressed, questions) = mpsc::channel(EFFECTS);
     let _open = managers.open(Arc::clone(&shared));
     let router = listen::router(shared.config.hs_token.clone(), transaction)
@@ -96,11 +97,11 @@ async fn run(
     let mut tasks = JoinSet::new();
     tasks.spawn(listen::serve(listener, router, stop.clone()));
     let files = Arc::new(Notify::new());
-    let taking = Inbound::new(Arc::clone(&shared), effect, Arc::clone(&files));
-    tasks.spawn(taking.run(transactions, asked_for, stop.clone()));
+    let taking = Inbound::new(Arc::clone(&shared), task, Arc::clone(&files));
+    tasks.spawn(taking.run(begun, transactions, asked_for, stop.clone()));
     tasks.spawn(catch_up::run(Arc::clone(&shared), missed, stop.clone()));
     tasks.spawn(Fetcher { shared: Arc::clone(&shared), bell: files }.run(stop.clone()));
-    tasks.spawn(effects::run(Arc::clone(&shared), effects, addressed, stop.clone()));
+    tasks.spawn(todo::run(Arc::clone(&shared), (tasks_to_do, begin), addressed, stop.clone()));
     tasks.spawn(crate::management::run(Arc::clone(&shared), questions, stop.clone()));
     tasks.spawn(greet::run(Arc::clone(&shared), seed, stop.clone()));
     shared.chores.look_through_everything();

@@ -8,6 +8,7 @@ use wxgate_contract::{AdapterContext, Clock, Control, Directory, FarEnd, MediaVa
 use crate::chores::Chores;
 use crate::client::{Actor, Client};
 use crate::config::MatrixConfig;
+use crate::inbound::relay::Relayed;
 use crate::management::identity::Shown;
 use crate::memory::{Ghost, Memory};
 use crate::names::Names;
@@ -42,6 +43,7 @@ pub(crate) struct Shared {
     pub(crate) chores: Chores,
     pub(crate) states: States,
     pub(crate) shown: Shown,
+    pub(crate) relayed: Relayed,
     pub(crate) far: Arc<dyn FarEnd>,
     pub(crate) media: Arc<dyn MediaVault>,
     pub(crate) directory: Arc<dyn Directory>,
@@ -73,6 +75,7 @@ impl Shared {
             chores: Chores::default(),
             states: States::default(),
             shown: Shown::default(),
+            relayed: Relayed::default(),
             network: ctx.network,
             far: ctx.far,
             media: ctx.media,

@@ -4,6 +4,7 @@ use serde_json::json;
 use wxgate_contract::{ChatRef, Fate, Report};
 
 use crate::api::event::Receipt;
+use crate::inbound::PREFIX;
 use crate::memory::Room;
 use crate::shared::Shared;
 use crate::speak::{Speaker, Utterance, derived_txn_id, notice};
@@ -31,7 +32,10 @@ impl Shared {
             Fate::Said => Ok(()),
             Fate::NotDelivered { .. } | Fate::MaybeDelivered { .. } if !choices.gives_notice(self) => Ok(()),
             Fate::NotDelivered { why } => {
-                self.tell(&room, event_id, &format!("Your message was not delivered, because {why}.")).await
+                let text = format!(
+                    "Your message was not delivered, because {why}. Answer with {PREFIX} retry to send it again."
+                );
+                self.tell(&room, event_id, &text).await
             }
             Fate::MaybeDelivered { why } => {
                 let text = format!(

@@ -32,6 +32,14 @@ pub(crate) enum Trouble {
 }
 
 impl Trouble {
+    /// Another try may go better.
+    pub(crate) fn is_passing(&self) -> bool {
+        match self {
+            Self::Call(error) => error.is_passing(),
+            Self::Far(_) | Self::NotYet(_) | Self::Soon(_) => true,
+        }
+    }
+
     /// What the bridge does about it.
     pub(crate) fn outcome(self, attempt: u32) -> Outcome {
         let why = self.to_string();

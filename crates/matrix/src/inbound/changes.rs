@@ -1,6 +1,7 @@
 //! What the owner of an account changes about the room of a group: its name, who is in it. It is asked
 //! of the account, and what the account refuses is put right again in the room.
 
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use wxgate_contract::{
     Answer, ChatKind, ChatProfile, ChatRef, Command, CommandError, PersonKey, Reply, Request,
@@ -18,7 +19,7 @@ use crate::speak::{Utterance, derived_txn_id, notice};
 use crate::trouble::Trouble;
 
 /// A change that somebody made in a room.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Change {
     pub(crate) event_id: String,
     pub(crate) room_id: String,
@@ -28,7 +29,7 @@ pub(crate) struct Change {
 }
 
 /// What was changed.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum What {
     Name(String),
     Topic(String),

@@ -1,11 +1,10 @@
 //! What follows from an event beside the posts: answers of the bot, invitations, refusals.
 
-use std::sync::Arc;
-
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
 use tokio::sync::mpsc;
-use wxgate_contract::{Stop, Timestamp};
+use wxgate_contract::Timestamp;
 
 use super::changes::Change;
 use super::event::Event;
@@ -22,7 +21,7 @@ use crate::trouble::Trouble;
 pub(crate) const EFFECTS: usize = 256;
 
 /// Text that somebody addressed to the bot: in a room that mirrors nothing, or with the prefix.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Addressed {
     pub(crate) room_id: String,
     pub(crate) event_id: String,
@@ -35,9 +34,8 @@ pub(crate) struct Addressed {
     pub(crate) reply_to: Option<String>,
 }
 
-/// Something to do after the commit. Not durable: what is lost in a crash is a question that is
-/// asked again, never something said in a chat.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Something to do after the commit.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Effect {
     Addressed(Addressed),
     /// Somebody changed something about a room.
@@ -69,6 +67,12 @@ pub(crate) enum Effect {
 }
 
 impl Effect {
+    /// What a crash must not lose. A question to the bot is none: whoever asked sees that there is no
+    /// answer, and a command that was half carried out must not be carried out again by itself.
+    pub(super) fn is_lasting(&self) -> bool {
+        !matches!(self, Self::Addressed(_))
+    }
+
     /// What follows from a piece of state that a person changed.
     pub(super) fn of_state(shared: &Shared, event: &Event) -> Option<Self> {
         let (event_id, room_id) = (event.event_id.clone(), event.room_id.clone());
@@ -112,37 +116,6 @@ fn receipts(raw: &RawValue, room_id: &str) -> Vec<Chore> {
     chores
 }
 
-/// Does effects, in order, until the end.
-pub(crate) async fn run(
-    shared: Arc<Shared>,
-    mut effects: mpsc::Receiver<Effect>,
-    addressed: mpsc::Sender<Addressed>,
-    stop: Stop,
-) {
-    loop {
-        let effect = tokio::select! {
-            () = stop.stopping() => return,
-            effect = effects.recv() => effect,
-        };
-        let Some(effect) = effect else { return };
-        let done = match effect {
-            Effect::Addressed(text) => {
-                // The desk is gone only at the end of the run.
-                let _ = addressed.send(text).await;
-                Ok(())
-            }
-            Effect::Invited { room_id, sender, .. } => shared.invited(&room_id, &sender).await,
-            Effect::Changed(change) => shared.changed_by_hand(&change).await,
-            Effect::Left { room_id, user_id, .. } => shared.left(&room_id, &user_id).await,
-            Effect::Moved { room_id, to, .. } => shared.moved(&room_id, &to).await,
-            Effect::Refusal { room_id, event_id, why } => shared.refuse(&room_id, &event_id, &why).await,
-        };
-        if let Err(error) = done {
-            tracing::warn!(%error, "something that follows from an event could not be done");
-        }
-    }
-}
-
 impl Shared {
     /// Read marks of people; those of ghosts and the bot are our own. What names no room is of
     /// `room_id`.
@@ -151,6 +124,26 @@ impl Shared {
             if matches!(&chore, Chore::ReadHere { user_id, .. } if self.names.who(user_id) == Who::Human) {
                 self.chores.add(chore);
             }
+        }
+    }
+
+    /// Does what follows from an event. Doing it again changes nothing.
+    pub(super) async fn follow_up(
+        &self,
+        effect: &Effect,
+        addressed: &mpsc::Sender<Addressed>,
+    ) -> Result<(), Trouble> {
+        match effect {
+            Effect::Addressed(text) => {
+                // The desk is gone only at the end of the run.
+                let _ = addressed.send(text.clone()).await;
+                Ok(())
+            }
+            Effect::Invited { room_id, sender, .. } => self.invited(room_id, sender).await,
+            Effect::Changed(change) => self.changed_by_hand(change).await,
+            Effect::Left { room_id, user_id, .. } => self.left(room_id, user_id).await,
+            Effect::Moved { room_id, to, .. } => self.moved(room_id, to).await,
+            Effect::Refusal { room_id, event_id, why } => self.refuse(room_id, event_id, why).await,
         }
     }
 

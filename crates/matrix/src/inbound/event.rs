@@ -8,6 +8,8 @@ use wxgate_contract::{Author, Body, ChatRef, PendingMedia, Post, RemoteId, Times
 
 use super::effects::Effect;
 use super::message::{self, EditForm, FileHeard, Heard, Sentence};
+use super::relay::Echo;
+use super::retry;
 use super::{Draft, Said};
 use crate::api::event::GetEvent;
 use crate::choices::{Edits, Reactions};
@@ -64,10 +66,20 @@ impl Shared {
 
     /// Something said in a room that mirrors a chat.
     async fn read_said(&self, event: Event, chat: &Arc<ChatRef>, draft: &mut Draft) -> Result<(), Trouble> {
-        if message::command(&event).is_some() {
-            draft.effects.extend(addressed(&event));
-            return Ok(());
-        }
+        let event = match message::command(&event) {
+            None => event,
+            Some(command) if retry::is_meant(command) => match self.said_again(&event).await {
+                Ok(again) => again,
+                Err(why) => {
+                    draft.effects.push(refusal(&event, why));
+                    return Ok(());
+                }
+            },
+            Some(_) => {
+                draft.effects.extend(addressed(&event));
+                return Ok(());
+            }
+        };
         let choices = self.choices_of_owner(&chat.network).await?;
         if event.kind == "m.reaction" && choices.reactions == Reactions::Drop {
             return Ok(());
@@ -102,13 +114,16 @@ impl Shared {
             draft.effects.push(refusal(&event, "only the owner of the account can speak here"));
             return Ok(());
         };
+        if author != Author::Owner && self.goes_round(&event, &heard.body, draft) {
+            return Ok(());
+        }
         if replaces && let Some(target) = message::edits(&event) {
-            let target = self.memory.earlier_version(target, &event.event_id);
+            let target = self.replaced_by(&event, target, draft).await?;
             draft.said.push(earlier(&event, chat, author.clone(), &target));
         }
         let Sentence { mut body, reply_to, pills, everybody, file } = heard;
         if let Body::Recall { target: Some(target), .. } = &mut body
-            && let Some(now) = self.memory.version_of(target.as_str())
+            && let Some(now) = self.version_of(target.as_str(), draft).await?
         {
             *target = RemoteId::new(now);
         }
@@ -132,6 +147,24 @@ impl Shared {
             media: file.map(pending).into_iter().collect(),
         });
         Ok(())
+    }
+}
+
+impl Shared {
+    /// True for words that two bridges say to each other again and again; a relay does not join in.
+    fn goes_round(&self, event: &Event, body: &Body, draft: &mut Draft) -> bool {
+        let (Body::Text { text } | Body::Action { text }) = body else { return false };
+        match self.relayed.count(&event.room_id, &event.event_id, text, self.clock.now()) {
+            Echo::No => return false,
+            Echo::Begins => {
+                let why =
+                    "the same words were said here again and again: is there another bridge in this room?";
+                draft.effects.push(refusal(event, why));
+            }
+            // One that is told each time would be answered each time.
+            Echo::GoesOn => {}
+        }
+        true
     }
 }
 

@@ -3,6 +3,7 @@
 use wxgate_contract::{Author, ChatRef, Mention, PersonKey, PersonRef, Quote, RemoteId};
 
 use super::message;
+use super::relay::relayed_name;
 use crate::api::account::GetProfile;
 use crate::api::event::GetEvent;
 use crate::shared::Shared;
@@ -22,11 +23,10 @@ impl Shared {
         Ok(Some(Author::Person { person: PersonKey::new(sender), name }))
     }
 
-    /// How a Matrix user is called; their localpart when the homeserver does not tell now.
+    /// How a Matrix user is called in front of what they say.
     async fn name_of_user(&self, user_id: &str) -> String {
         let told = self.client.call(self.bot(), &GetProfile { user_id }).await.unwrap_or_default();
-        let localpart = || user_id.trim_start_matches('@').split(':').next().unwrap_or(user_id).to_owned();
-        told.displayname.filter(|name| !name.trim().is_empty()).unwrap_or_else(localpart)
+        relayed_name(&self.config.relay_name_template, user_id, told.displayname.as_deref().unwrap_or(""))
     }
 
     /// Who is named, as the chat's own network knows them; others stay words.
