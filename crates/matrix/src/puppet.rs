@@ -44,6 +44,11 @@ impl Puppet {
     pub(crate) fn user_id(&self) -> &str {
         &self.user_id
     }
+
+    /// It speaks with a token that the user gave us.
+    pub(crate) fn is_by_own_token(&self) -> bool {
+        self.is_own_token
+    }
 }
 
 /// The content as it is said through a puppet.
@@ -126,6 +131,17 @@ impl Shared {
                 Ok(false)
             }
         }
+    }
+
+    /// Forgets the token that a user gave us; false when there is none.
+    pub(crate) async fn forget_token(&self, user_id: &str) -> Result<bool, Trouble> {
+        let key = token_note(user_id);
+        if self.memory.read(&key).await?.is_none() {
+            return Ok(false);
+        }
+        self.memory.save(vec![wxgate_contract::Note { key, value: None, is_secret: true }]).await?;
+        self.puppets.forget(user_id);
+        Ok(true)
     }
 
     /// Keeps a token that a user gave us, if it is theirs.

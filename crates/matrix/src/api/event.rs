@@ -106,6 +106,26 @@ impl Endpoint for Newest<'_> {
     }
 }
 
+/// `GET /v3/rooms/{room}/messages`, backwards: the newest events of some types. A few pieces of state
+/// out of a room whose whole state may be megabytes.
+pub(crate) struct NewestOf<'a> {
+    pub(crate) room_id: &'a str,
+    pub(crate) kinds: &'a [&'a str],
+    pub(crate) limit: u32,
+}
+
+impl Endpoint for NewestOf<'_> {
+    const NAME: &'static str = "newest events";
+    type Reply = Chunk;
+
+    fn call(&self) -> Call {
+        Call::get("/_matrix/client/v3/rooms", &[self.room_id, "messages"])
+            .with_query("dir", "b")
+            .with_query("limit", self.limit.to_string())
+            .with_query("filter", serde_json::json!({ "types": self.kinds }).to_string())
+    }
+}
+
 /// `GET /v3/rooms/{room}/event/{event}`.
 pub(crate) struct GetEvent<'a> {
     pub(crate) room_id: &'a str,

@@ -86,6 +86,31 @@ impl Shared {
     }
 }
 
+impl Shared {
+    /// Forgets the token that `login-matrix` took.
+    pub(super) async fn logout_matrix(&self, question: &Question) -> Result<Answer, No> {
+        match self.forget_token(&question.addressed.sender).await? {
+            true => Ok(Answer::of("I have forgotten your token; end its session in your client as well.")),
+            false => no("I have no token of yours."),
+        }
+    }
+
+    /// Whether the owner's own words are shown as theirs, and by what right.
+    pub(super) async fn ping_matrix(&self, question: &Question) -> Result<Answer, No> {
+        let sender = &question.addressed.sender;
+        self.puppets.forget(sender);
+        Ok(match self.puppet(sender).await? {
+            Some(puppet) if puppet.is_by_own_token() => Answer::of(
+                "What you say on the phone is shown as said by you, with the token that you gave me.",
+            ),
+            Some(_) => Answer::of("What you say on the phone is shown as said by you."),
+            None => Answer::of("What you say on the phone is shown as said by somebody with your name; say ")
+                .code("login-matrix <access token>")
+                .text(" to change that."),
+        })
+    }
+}
+
 /// The account that is meant: the one named, the one of the room, or the only one.
 pub(super) fn which<'a>(
     accounts: &'a [AccountView],

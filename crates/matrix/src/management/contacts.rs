@@ -3,7 +3,7 @@
 use wxgate_contract::ChatKind;
 
 use super::answer::Answer;
-use super::pick::{FOUND, Words};
+use super::pick::{FOUND, Found, Words};
 use super::words::Wish;
 use super::{No, Question, no};
 use crate::shared::Shared;
@@ -18,16 +18,35 @@ impl Shared {
         if found.is_empty() {
             return no("Nobody and no group has that name.");
         }
-        let mut answer = Answer::of(match found.len() {
-            FOUND => "Among others I found:",
-            _ => "I found:",
-        });
-        for one in &found {
+        let head = if found.len() == FOUND { "Among others I found:" } else { "I found:" };
+        self.listed(Answer::of(head), &found, accounts.len()).await
+    }
+
+    /// All groups, or those whose names have some words.
+    pub(super) async fn list_groups(&self, question: &Question, wish: &Wish) -> Result<Answer, No> {
+        let (_, accounts) = self.accounts_of(&question.addressed.sender).await?;
+        let (mut found, words) = (Vec::new(), Words::new(&wish.rest));
+        for view in &accounts {
+            self.find_groups(&view.network, &words, &mut found).await?;
+        }
+        if found.is_empty() {
+            return no("I know of no such group.");
+        }
+        let head = match found.len() {
+            FOUND => Answer::of("Some of your groups; say ").code("list-groups <words>").text(" for others:"),
+            _ => Answer::of("Your groups:"),
+        };
+        self.listed(head, &found, accounts.len()).await
+    }
+
+    /// Each with the way to its room, or the words that open it.
+    async fn listed(&self, mut answer: Answer, found: &[Found], accounts: usize) -> Result<Answer, No> {
+        for one in found {
             let what = if one.kind == ChatKind::Group { " (group)" } else { "" };
             answer = answer.item().strong(&one.name).text(&format!("{what}{} – ", one.detail));
             answer = match self.memory.room_of(&one.chat).await? {
                 Some(room) => answer.link(&room.room_id, "its room"),
-                None => answer.code(&format!("start-chat {}", one.id(accounts.len()))),
+                None => answer.code(&format!("start-chat {}", one.id(accounts))),
             };
         }
         Ok(answer)

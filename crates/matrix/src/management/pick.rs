@@ -103,7 +103,7 @@ impl Shared {
         Ok(())
     }
 
-    async fn find_groups(
+    pub(super) async fn find_groups(
         &self,
         account: &NetworkId,
         words: &Words,

@@ -8,6 +8,7 @@ use wxgate_contract::{ChatRef, FarError};
 use super::answer::Answer;
 use super::words::Wish;
 use super::{No, Question, no};
+use crate::api::event::NewestOf;
 use crate::api::membership::{JoinedMembers, Leave};
 use crate::api::room::{DeleteAlias, GetState, GetStateEvent};
 use crate::chores::Chore;
@@ -15,12 +16,15 @@ use crate::client::{Actor, CallError};
 use crate::config::Level;
 use crate::memory::Room;
 use crate::names::Who;
-use crate::rooms::creator_is_listed;
+use crate::rooms::{creator_is_listed, room_name};
 use crate::shared::Shared;
 
 /// What somebody needs to hand a room of theirs over. Source: client-server API, `m.room.power_levels`:
 /// the default for changing a room's state.
 const MAY_CHANGE_STATE: i64 = 50;
+
+/// What bridges wrote into a room that is looked at. Chosen: each writes two, and again when it is renamed.
+const BRIDGES: u32 = 50;
 
 impl Shared {
     /// Looks again at names, members and pictures: of one chat, or of all rooms.
@@ -29,11 +33,30 @@ impl Shared {
             self.chores.add(Chore::Room(self.own_chat(question).await?.clone()));
             return Ok(Answer::of("This room is being brought up to date."));
         }
-        if question.level < Level::Admin {
-            return no("Say that in the room of a chat.");
+        if question.level >= Level::Admin {
+            self.chores.look_through_everything();
+            return Ok(Answer::of("All rooms are being brought up to date."));
         }
-        self.chores.look_through_everything();
-        Ok(Answer::of("The rooms are being brought up to date."))
+        let (_, accounts) = self.accounts_of(&question.addressed.sender).await?;
+        self.refurnish(|account| accounts.iter().any(|view| view.network == *account)).await?;
+        Ok(Answer::of("Your rooms are being brought up to date."))
+    }
+
+    /// What the room shows, through which account, and who may speak in it.
+    pub(super) async fn describe_room(&self, question: &Question) -> Result<Answer, No> {
+        let chat = self.own_chat(question).await?;
+        let room = self.memory.room_of(chat).await?;
+        let name = self.directory.chat(chat).await?.map(|profile| room_name(&profile));
+        let answer = Answer::of("This room shows ").strong(name.as_deref().unwrap_or("a chat"));
+        let answer = answer.text(" (").code(chat.chat.as_str()).text(") of your account ");
+        let answer = answer.strong(chat.network.name());
+        let Some(room) = room.filter(|room| room.room_id == question.addressed.room_id) else {
+            return Ok(answer.text("; it is an earlier one, and the chat has another room now."));
+        };
+        Ok(answer.text(match room.relay {
+            true => ". Others with permission speak here through it.",
+            false => ". Only you speak here through it.",
+        }))
     }
 
     /// Lets others speak through the account, or not.
@@ -43,6 +66,9 @@ impl Shared {
         if let Some(room) = self.memory.room_of(chat).await?.filter(|room| room.room_id != *room_id) {
             let answer = Answer::of("This is an earlier room of the chat; its present one is ");
             return Err(No::Because(answer.link(&room.room_id, "here").text(".")));
+        }
+        if is_on {
+            self.refuse_beside_another(room_id).await?;
         }
         self.memory.update_room(chat, room_id, |room| room.relay = is_on).await?;
         Ok(Answer::of(match is_on {
@@ -65,6 +91,7 @@ impl Shared {
         if !self.may_hand_over(&asked.room_id, &asked.sender).await? {
             return no("Only a moderator of this room can do that.");
         }
+        self.refuse_beside_another(&asked.room_id).await?;
         let (_, accounts) = self.accounts_of(&asked.sender).await?;
         let found = self.pick(&accounts, &wish.rest, "bridge").await?;
         if let Some(room) = self.memory.room_of(&found.chat).await? {
@@ -75,6 +102,27 @@ impl Shared {
         }
         self.hand_over(asked.room_id.clone(), found.chat.clone()).await?;
         Ok(Answer::of("This room mirrors ").strong(&found.name).text(" from now on."))
+    }
+
+    /// Two bridges to the same network in one room would repeat each other's people for ever.
+    async fn refuse_beside_another(&self, room_id: &str) -> Result<(), No> {
+        let question = NewestOf { room_id, kinds: &["m.bridge", "uk.half-shot.bridge"], limit: BRIDGES };
+        let told = match self.client.call(self.bot(), &question).await {
+            Ok(told) => told.chunk,
+            Err(error) if error.is_passing() => return Err(error.into()),
+            // What cannot be looked at cannot be judged; the echo guard is still there.
+            Err(_) => return Ok(()),
+        };
+        let others = told.iter().filter_map(|event| other_bridge(event, self.names.bot()));
+        let members = self.client.call(self.bot(), &JoinedMembers { room_id }).await?;
+        match others.into_iter().find(|bot| members.joined.contains_key(*bot)) {
+            Some(bot) => Err(No::Because(
+                Answer::of("Another bridge to WeChat is in this room (")
+                    .strong(bot)
+                    .text("); the two would repeat each other's people for ever. Remove it first."),
+            )),
+            None => Ok(()),
+        }
     }
 
     /// From now on the room mirrors the chat.
@@ -159,6 +207,15 @@ impl Shared {
         }
         Ok(())
     }
+}
+
+/// The bot of another bridge to WeChat, out of what it wrote into the room.
+/// Source: MSC2346, <https://github.com/matrix-org/matrix-spec-proposals/pull/2346>
+fn other_bridge<'a>(event: &'a Value, own: &str) -> Option<&'a str> {
+    let content = event.get("content")?;
+    let protocol = content.get("protocol")?.get("id")?.as_str()?;
+    let bot = content.get("bridgebot")?.as_str()?;
+    (protocol.eq_ignore_ascii_case("wechat") && bot != own).then_some(bot)
 }
 
 /// Source: client-server API, `m.room.create`: a room without a version is of the first.

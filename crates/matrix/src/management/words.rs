@@ -30,6 +30,11 @@ pub(crate) enum Verb {
     DeletePortal,
     Sync,
     LoginMatrix,
+    LogoutMatrix,
+    PingMatrix,
+    Groups,
+    Id,
+    Retry,
     Set,
 }
 
@@ -87,7 +92,7 @@ pub(crate) const SPECS: &[Spec] = specs! {
     General User Set ["set", "options"], "[option] [value]" 0
         "choose how recalls, edits, reactions and receipts cross";
     General User Cancel ["cancel"], "" 0 "give up the sign-in that is under way";
-    Accounts User Login ["login", "sign-in", "signin"], "[account]" 0
+    Accounts User Login ["login", "relogin", "sign-in", "signin"], "[account]" 0
         "sign in to WeChat: I show a QR code that the phone scans";
     Accounts User Logout ["logout", "sign-out", "signout"], "[account]" 0
         "sign out of WeChat; rooms and history stay";
@@ -97,6 +102,9 @@ pub(crate) const SPECS: &[Spec] = specs! {
         "sign out and delete the account with everything that is kept of it here";
     Accounts User LoginMatrix ["login-matrix"], "<access token>" 1
         "let me show what you say on the phone as said by you";
+    Accounts User LogoutMatrix ["logout-matrix"], "" 0 "the opposite of login-matrix";
+    Accounts User PingMatrix ["ping-matrix"], "" 0 "may I show what you say on the phone as said by you?";
+    Chats User Groups ["list-groups", "groups"], "[words]" 0 "your groups, or those with these words";
     Chats User Search ["search", "find"], "<words>" 1 "look for people and groups by name";
     Chats User StartChat ["start-chat", "pm", "open"], "<name or id>" 1
         "open the room of a person or group";
@@ -110,7 +118,10 @@ pub(crate) const SPECS: &[Spec] = specs! {
     Identity User New ["new"], "<question>" 1 "that is somebody new";
     Identity User Why ["why"], "[name or id]" 0 "why a chat is taken for who it is";
     Identity User Undo ["undo"], "[name or id]" 0 "take the last decision about a chat back";
-    Rooms User Sync ["sync", "sync-chat"], "" 0 "look again at names, members and pictures";
+    Rooms User Id ["id", "info"], "" 0 "which chat this room shows, and who may speak in it";
+    Rooms User Sync ["sync", "sync-chat"], "" 0
+        "look again at names, members and pictures; in a private chat with me: of all your rooms";
+    Rooms Relay Retry ["retry", "resend"], "" 0 "as an answer to what was not delivered: send it again";
     Rooms User SetRelay ["set-relay"], "" 0 "let people without an account speak here through yours";
     Rooms User UnsetRelay ["unset-relay"], "" 0 "the opposite of set-relay";
     Rooms User Bridge ["bridge", "link"], "<name or id>" 1 "make this room the room of a chat";

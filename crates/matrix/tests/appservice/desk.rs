@@ -242,7 +242,7 @@ async fn what_somebody_chose_holds_for_their_rooms_and_over_a_restart() {
     assert!(world.is_empty(), "{world:?}");
     assert_eq!(scene.stub().texts(&room_id).pop().unwrap().1, "This message was recalled.");
     // A reaction does not cross, and an edit takes the place of what it edits, again and again.
-    let stub = scene.stub();
+    let stub = scene.stub().clone();
     let first = stub.say(ALICE, &room_id, "at seven");
     let reaction = json!({ "m.relates_to": { "rel_type": "m.annotation", "event_id": ids[0], "key": "👍" } });
     stub.send(ALICE, &room_id, "m.reaction", reaction);
@@ -253,7 +253,11 @@ async fn what_somebody_chose_holds_for_their_rooms_and_over_a_restart() {
             json!({ "msgtype": "m.text", "body": "* x", "m.new_content": new, "m.relates_to": relates });
         stub.send(ALICE, &room_id, "m.room.message", content)
     };
-    let (second, third) = (edit("at eight"), edit("at nine"));
+    let second = edit("at eight");
+    scene.double.wait_for(PATIENCE, |state| (state.posts.len() == 3).then_some(())).await;
+    // Which event stands for the message now is not forgotten.
+    let scene = scene.kill().await;
+    let third = edit("at nine");
     let posts =
         scene.double.wait_for(PATIENCE, |state| (state.posts.len() == 5).then(|| state.posts.clone())).await;
     let posts: Vec<Post> = posts.into_iter().map(|(_, _, post)| post).collect();
@@ -291,5 +295,88 @@ async fn what_somebody_chose_holds_for_their_rooms_and_over_a_restart() {
         "The earlier version still stands in WeChat, because it is too late."
     );
     assert_eq!(told["content"]["m.relates_to"]["m.in_reply_to"]["event_id"], third.as_str());
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn small_questions_have_plain_answers() {
+    let scene = Scene::start().await;
+    let room_id = scene.open_group().await;
+    desk(&scene, ALICE, DESK).await;
+    for (text, told) in [
+        ("list-groups", "Your groups:\n• Family (group) – its room"),
+        ("groups nothing", "I know of no such group."),
+        ("ping-matrix", "shown as said by somebody with your name"),
+        ("logout-matrix", "I have no token of yours."),
+        (
+            "login-matrix token of @alice:test",
+            "From now on what you say on the phone is shown as said by you.",
+        ),
+        ("ping-matrix", "with the token that you gave me"),
+        ("logout-matrix", "I have forgotten your token"),
+        ("ping-matrix", "shown as said by somebody with your name"),
+        ("sync", "Your rooms are being brought up to date."),
+        ("id", "Say that in the room of a WeChat chat."),
+    ] {
+        let answer = ask(&scene, ALICE, DESK, says(text)).await;
+        assert!(answer.contains(told), "{text}: {answer}");
+    }
+    for (text, told) in [
+        ("!wx id", "This room shows Family (`g1`) of your account alice. Only you speak here through it."),
+        ("!wx set-relay", "From now on everybody here with permission speaks"),
+        ("!wx info", "Others with permission speak here through it."),
+    ] {
+        let answer = ask(&scene, ALICE, &room_id, says(text)).await;
+        assert!(answer.contains(told), "{text}: {answer}");
+    }
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn what_was_not_delivered_is_sent_again_when_its_author_asks() {
+    let scene = Scene::start().await;
+    let room_id = scene.open_group().await;
+    let stub = scene.stub();
+    let first = stub.say(ALICE, &room_id, "at seven");
+    let answer = |user: &str, to: &str| {
+        let relates = json!({ "m.in_reply_to": { "event_id": to } });
+        let content = json!({ "msgtype": "m.text", "body": "!wx retry", "m.relates_to": relates });
+        stub.send(user, &room_id, "m.room.message", content)
+    };
+    let posts = async |count: usize| {
+        let all = |state: &mut State| {
+            (state.posts.len() == count).then(|| state.posts.iter().map(|(.., post)| post.clone()).collect())
+        };
+        scene.double.wait_for::<Vec<Post>>(PATIENCE, all).await
+    };
+    posts(1).await;
+    let mut delivery = scene.delivery(post("g1", "x", by("p-bob", "Bob"), Body::text("")));
+    let fate = Fate::NotDelivered { why: "the account is signed out".to_owned() };
+    delivery.job = Job::Report(Report { post: PostId(1), remote_id: first.as_str().into(), fate });
+    scene.hand(&delivery).await;
+    let told = |world: &mut super::stub::World| {
+        let ends = |event: &Value| {
+            event["content"]["body"].as_str().unwrap().ends_with("!wx retry to send it again.")
+        };
+        world.events(&room_id, "m.room.message").into_iter().rfind(ends)
+    };
+    let notice = stub.wait_for(told).await["event_id"].as_str().unwrap().to_owned();
+    // An answer to the bot's words, and one to the try itself, which failed as well.
+    let second = answer(ALICE, &notice);
+    let third = answer(ALICE, &second);
+    let posts = posts(3).await;
+    let said: Vec<(&str, &Body)> = posts.iter().map(|post| (post.remote_id.as_str(), &post.body)).collect();
+    let words = Body::text("at seven");
+    assert_eq!(said, [(first.as_str(), &words), (second.as_str(), &words), (third.as_str(), &words)]);
+    // Somebody else's words, and nothing.
+    let of_bob = scene.deliver(post("g1", "2", by("p-bob", "Bob"), Body::text("mine"))).await;
+    for (to, why) in [(of_bob[0].as_str(), "only whoever said it"), ("$none", "nothing was found")] {
+        answer(ALICE, to);
+        let refused = |world: &mut super::stub::World| {
+            world.texts(&room_id).into_iter().find(|(_, text)| text.contains(why))
+        };
+        stub.wait_for(refused).await;
+    }
+    assert_eq!(scene.double.state().posts.len(), 3);
     scene.end().await;
 }

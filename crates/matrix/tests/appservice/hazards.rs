@@ -404,6 +404,9 @@ async fn the_sender_hears_what_became_of_a_message() {
     scene.hand(&lost).await;
     scene.outcome(lost.id, 0).await;
     let (_, text) = scene.stub().texts(&room_id).pop().unwrap();
-    assert_eq!(text, "Your message was not delivered, because you are not a member.");
+    assert_eq!(
+        text,
+        "Your message was not delivered, because you are not a member. Answer with !wx retry to send it again."
+    );
     scene.end().await;
 }

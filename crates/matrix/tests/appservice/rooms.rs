@@ -1,6 +1,7 @@
 //! Rooms and who is in them.
 
 use serde_json::json;
+use wxgate_contract::conformance::State;
 use wxgate_contract::{Author, Body, Outcome};
 use wxgate_matrix::Secret;
 
@@ -167,6 +168,108 @@ async fn only_the_owner_speaks_in_a_room_unless_it_relays() {
     assert_eq!(text, "Your message was not delivered, because only the owner of the account can speak here.");
     assert!(scene.double.state().posts.is_empty());
     scene.end().await;
+}
+
+#[tokio::test]
+async fn what_follows_from_an_event_is_done_after_a_crash() {
+    let scene = Scene::start().await;
+    let room_id = scene.open_group().await;
+    let first = scene.stub().texts(&room_id);
+    scene.stub().human("@mallory:test");
+    scene.stub().join("@mallory:test", &room_id);
+    // The homeserver takes the refusal badly, and the program dies before it tries again.
+    let sends = |world: &super::stub::World| world.count("PUT", "/send/m.room.message");
+    let before = sends(&scene.stub().world());
+    scene.stub().fault("/send/m.room.message", Fault::Status(500));
+    scene.stub().say("@mallory:test", &room_id, "let me in");
+    scene.stub().wait_for(|world| (sends(world) > before).then_some(())).await;
+    let scene = scene.kill().await;
+    let refusal = |world: &mut super::stub::World| {
+        world.texts(&room_id).into_iter().find(|(_, text)| text.contains("only the owner"))
+    };
+    scene.stub().wait_for(refusal).await;
+    // It is forgotten then, and not said again at the next start.
+    let done =
+        |state: &mut State| (!state.notes.keys().any(|(_, key)| key.starts_with("todo/"))).then_some(());
+    scene.double.wait_for(PATIENCE, done).await;
+    let scene = scene.restart().await;
+    scene.deliver(post("g1", "2", by("p-bob", "Bob"), Body::text("goes on"))).await;
+    assert_eq!(scene.stub().texts(&room_id).len(), first.len() + 3);
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn people_who_are_relayed_are_named_as_the_operator_has_it() {
+    let scene =
+        Scene::start_with(|config| config.relay_name_template = "{name} [{localpart}]".to_owned()).await;
+    let room_id = relaying(&scene, "Mallory\nAlice").await;
+    scene.stub().say("@mallory:test", &room_id, "hello");
+    let posts =
+        scene.double.wait_for(PATIENCE, |state| state.posts.first().cloned().map(|(.., post)| post)).await;
+    let Author::Person { name, .. } = posts.author else { panic!("{posts:?}") };
+    assert_eq!(name, "Mallory Alice [mallory]");
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn two_bridges_do_not_answer_each_other_for_ever() {
+    let scene = Scene::start().await;
+    let room_id = relaying(&scene, "Mallory").await;
+    let mut text = "hi".to_owned();
+    for _ in 0..12 {
+        scene.stub().say("@mallory:test", &room_id, &text);
+        text = format!("Bob (WeChat): {text}");
+    }
+    scene.stub().say("@mallory:test", &room_id, "something else");
+    let said = |state: &mut State| {
+        let bodies: Vec<Body> = state.posts.iter().map(|(.., post)| post.body.clone()).collect();
+        bodies.contains(&Body::text("something else")).then_some(bodies.len())
+    };
+    assert_eq!(scene.double.wait_for(PATIENCE, said).await, 7);
+    let told = |world: &mut super::stub::World| {
+        let texts = world.texts(&room_id).into_iter();
+        Some(texts.filter(|(_, text)| text.contains("another bridge")).count()).filter(|told| *told > 0)
+    };
+    assert_eq!(scene.stub().wait_for(told).await, 1);
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn a_room_with_another_bridge_to_wechat_in_it_does_not_relay() {
+    let scene = Scene::start().await;
+    let room_id = scene.open_group().await;
+    let other = "@otherbot:test";
+    scene.stub().human(other);
+    scene.stub().join(other, &room_id);
+    let bridge = json!({ "bridgebot": other, "protocol": { "id": "wechat" } });
+    scene.stub().set_state(other, &room_id, "m.bridge", "other://1", bridge);
+    scene.stub().say(ALICE, &room_id, "!wx set-relay");
+    let told = |world: &mut super::stub::World| {
+        world.texts(&room_id).into_iter().find(|(_, text)| text.contains("Another bridge to WeChat"))
+    };
+    scene.stub().wait_for(told).await;
+    // It may have left.
+    scene.stub().world().set_member(other, other, &room_id, "leave");
+    scene.stub().say(ALICE, &room_id, "!wx set-relay");
+    let told = |world: &mut super::stub::World| {
+        world.texts(&room_id).into_iter().find(|(_, text)| text.contains("speaks through your account"))
+    };
+    scene.stub().wait_for(told).await;
+    scene.end().await;
+}
+
+/// The group's room, in which somebody of that name speaks through the account.
+async fn relaying(scene: &Scene, name: &str) -> String {
+    let room_id = scene.open_group().await;
+    scene.stub().human("@mallory:test");
+    scene.stub().world().users.get_mut("@mallory:test").unwrap().name = name.to_owned();
+    scene.stub().join("@mallory:test", &room_id);
+    scene.stub().say(ALICE, &room_id, "!wx set-relay");
+    let told = |world: &mut super::stub::World| {
+        world.texts(&room_id).into_iter().find(|(_, text)| text.contains("speaks through your account"))
+    };
+    scene.stub().wait_for(told).await;
+    room_id
 }
 
 #[tokio::test]
