@@ -1,5 +1,6 @@
-//! People of a homeserver, played by matrix-nio in one process that is led by lines of JSON
-//! (`tests/matrix/people.py`).
+//! People of a homeserver, played by a client library of others in one process that is led by lines of JSON:
+//! by matrix-nio (`tests/matrix/people.py`), or by matrix-sdk (`tests/matrix-sdk`) where `WXGATE_MATRIX_PEOPLE`
+//! names that program.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -85,7 +86,7 @@ pub struct Seen {
     pub room: String,
     /// `timeline`, `state` (as it was before the timeline), `invite`, `ephemeral` or `left`.
     pub part: String,
-    /// What matrix-nio took it for, `RoomMessageText` for example.
+    /// What the library took it for, `RoomMessageText` for example.
     pub class: String,
     /// The event as the homeserver gave it.
     pub event: Value,
@@ -138,8 +139,12 @@ impl People {
     /// Starts the process that plays them.
     pub(crate) fn start(python: &Path, homeserver: &str, log: &Path) -> Result<Self> {
         let log = std::fs::File::create(log).with_context(|| format!("create {}", log.display()))?;
-        let mut child = Command::new(python)
-            .arg(root().join("tests/matrix/people.py"))
+        let other = std::env::var_os("WXGATE_MATRIX_PEOPLE");
+        let mut command = Command::new(other.as_deref().unwrap_or(python.as_os_str()));
+        if other.is_none() {
+            command.arg(root().join("tests/matrix/people.py"));
+        }
+        let mut child = command
             .arg(homeserver)
             .env("PYTHONUNBUFFERED", "1")
             .stdin(Stdio::piped())
@@ -147,7 +152,7 @@ impl People {
             .stderr(log)
             .kill_on_drop(true)
             .spawn()
-            .with_context(|| format!("start {}", python.display()))?;
+            .context("start whoever plays people")?;
         let stdin = child.stdin.take().context("its input is not ours")?;
         let stdout = child.stdout.take().context("its output is not ours")?;
         let told = Arc::new(Told::default());

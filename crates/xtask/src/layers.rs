@@ -7,6 +7,7 @@ mod build;
 mod clients;
 mod identity;
 mod postgres;
+mod sdk;
 pub(crate) mod summary;
 
 use std::time::Duration;
@@ -91,7 +92,7 @@ impl Layer {
             Self::Unit | Self::Conformance | Self::Identity => &[],
             Self::Store | Self::Crash => &[Need::Postgres],
             Self::Stories => &[Need::Postgres, Need::Terminals, Need::IrcServers],
-            Self::Matrix => &[Need::Homeserver],
+            Self::Matrix => &[Need::Homeserver, Need::Converter],
             Self::Clients => &[Need::PythonClients, Need::NodeClients],
         }
     }
@@ -190,6 +191,9 @@ fn run_layer(
     let mut sum = Sum::default();
     for program in built.programs.iter().filter(|program| layer.takes(program)) {
         sum += run_program(root, built, (program, length), url.as_deref())?;
+        if layer == Layer::Matrix {
+            sum += sdk::run(root, built, program)?;
+        }
     }
     match layer {
         Layer::Unit => sum += doc_tests(root)?,
@@ -203,30 +207,36 @@ fn run_layer(
     Ok(sum)
 }
 
-fn run_program(
-    root: &Root,
-    built: &Built,
-    (program, length): (&TestProgram, Length),
-    postgres: Option<&str>,
-) -> Result<Sum> {
+/// A test program with what it has to know of the tree and of what was built.
+fn environment(root: &Root, built: &Built, program: &TestProgram) -> Cmd {
     let mut cmd = Cmd::new(&program.executable).dir(&program.dir).env("CARGO_MANIFEST_DIR", &program.dir);
     for (key, path) in [("WXGATE_BIN", &built.gateway), ("WXGATE_SIMULATOR_BIN", &built.simulator)] {
         if let Some(path) = path {
             cmd = cmd.env(key, path);
         }
     }
-    if let Some(url) = postgres {
-        cmd = cmd.env("WXGATE_TEST_POSTGRES", url);
-    }
     if Layer::Matrix.takes(program) {
         cmd = cmd.env("WXGATE_MATRIX_PYTHON", setup::MATRIX.python(root));
+    }
+    cmd.env("WXGATE_ROOT", root.path())
+}
+
+fn run_program(
+    root: &Root,
+    built: &Built,
+    (program, length): (&TestProgram, Length),
+    postgres: Option<&str>,
+) -> Result<Sum> {
+    let mut cmd = environment(root, built, program);
+    if let Some(url) = postgres {
+        cmd = cmd.env("WXGATE_TEST_POSTGRES", url);
     }
     let mut limit = PROGRAM_LIMIT;
     if Layer::Crash.takes(program) && length == Length::Long {
         cmd = cmd.env("WXGATE_CRASH_KILLS", LONG_KILLS.to_string()).args(["--nocapture"]);
         limit = LONG_LIMIT;
     }
-    let ran = cmd.env("WXGATE_ROOT", root.path()).watch(limit)?;
+    let ran = cmd.watch(limit)?;
     let sum = Sum::read(&ran.output).with_end(ran.end);
     if sum.ran() > 0 || !sum.good() {
         let name = format!("{} {}", program.package, program.target);

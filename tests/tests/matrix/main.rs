@@ -2,9 +2,11 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test may fail by panicking"))]
 
 mod browser;
+mod client;
 mod crossing;
 mod desk;
 mod first_room;
+mod forms;
 mod ground;
 mod managers;
 mod sealing;
