@@ -9,6 +9,7 @@ mod memory;
 mod options;
 mod report;
 mod stub;
+mod synapse;
 mod throughput;
 
 use anyhow::{Context as _, Result};

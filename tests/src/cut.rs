@@ -32,6 +32,8 @@ struct State {
     /// A part of the path, and where to cut; for one request.
     armed: Option<(String, Cut)>,
     hits: u32,
+    /// What went through, as method and path.
+    passed: Vec<String>,
 }
 
 /// The wire.
@@ -48,6 +50,7 @@ struct Shared {
     server: String,
     state: Mutex<State>,
     cut: Notify,
+    more: Notify,
 }
 
 impl Shared {
@@ -74,8 +77,12 @@ impl Wire {
     pub async fn to(server: &str) -> Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await.context("listen for the wire")?;
         let address = listener.local_addr()?.to_string();
-        let shared =
-            Arc::new(Shared { server: server.to_owned(), state: Mutex::default(), cut: Notify::new() });
+        let shared = Arc::new(Shared {
+            server: server.to_owned(),
+            state: Mutex::default(),
+            cut: Notify::new(),
+            more: Notify::new(),
+        });
         let mut tasks = JoinSet::new();
         tasks.spawn(accept(listener, shared.clone()));
         Ok(Self { address, shared, _tasks: tasks })
@@ -84,6 +91,16 @@ impl Wire {
     /// Loses the next request whose path contains `part`.
     pub fn arm(&self, part: &str, cut: Cut) {
         self.shared.state().armed = Some((part.to_owned(), cut));
+    }
+
+    /// What went through and was answered, as method and path.
+    pub fn passed(&self) -> Vec<String> {
+        self.shared.state().passed.clone()
+    }
+
+    /// Waits for the next request that is answered.
+    pub async fn more(&self) {
+        self.shared.more.notified().await;
     }
 
     /// Waits until what was armed has happened for the `n`th time.
@@ -139,6 +156,8 @@ async fn pass(
         .filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?)))
         .collect();
     let answer = server.ask(head.method.as_str(), &path, &headers, body).await?;
+    shared.state().passed.push(format!("{} {path}", head.method));
+    shared.more.notify_one();
     if cut == Some(Cut::After) {
         shared.hit();
         return Err(anyhow!("cut behind the server"));
