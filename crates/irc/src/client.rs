@@ -6,6 +6,7 @@
 //! yet, and the deliveries on their way (`flights.rs`). People may have connections of their own
 //! (`puppets.rs`, each a `puppet.rs`), which `ident.rs` names to servers.
 
+mod catchup;
 mod charset;
 mod config;
 mod flights;

@@ -3,6 +3,8 @@
 #![expect(clippy::unwrap_used, reason = "a test may fail by panicking")]
 #![expect(clippy::disallowed_methods, reason = "the runtime of a test ends with the test and its tasks")]
 
+#[path = "relay/catchup.rs"]
+mod catchup;
 #[path = "relay/conformance.rs"]
 mod conformance;
 #[path = "relay/inbound.rs"]

@@ -66,6 +66,8 @@ impl Session<'_> {
                 // Numerics name the target behind our own nick; 408 and others do so too.
                 self.cannot_say(param(1), last);
             }
+            "FAIL" if param(0) == "CHATHISTORY" => self.no_history(),
+            "BATCH" => self.batch(message, Instant::now()),
             "FAIL" => {
                 let targets: Vec<String> = message.params().iter().skip(2).map(|p| (*p).to_owned()).collect();
                 for target in &targets {
@@ -129,6 +131,15 @@ impl Session<'_> {
             return;
         };
         let msgid = message.tags.get("msgid");
+        let time = message.tags.get("time").and_then(|time| time::parse(&time));
+        let is_history = self.is_history(message);
+        if is_history {
+            self.count_history(message, time);
+            // Without an id nobody could tell whether it was heard; our own words need no telling.
+            if msgid.is_none() || self.is_me(nick) {
+                return;
+            }
+        }
         if self.is_me(nick) || message.tags.get("draft/relaymsg").is_some_and(|by| self.is_me(&by)) {
             return self.echoed(target, msgid.as_deref());
         }
@@ -156,8 +167,7 @@ impl Session<'_> {
         };
         let Some(body) = self.body(text) else { return };
         let (body, mentions) = self.addressed(&chat, body);
-        let at =
-            message.tags.get("time").and_then(|t| time::parse(&t)).unwrap_or_else(|| self.relay.clock.now());
+        let at = time.unwrap_or_else(|| self.relay.clock.now());
         let reply = message.tags.get("+draft/reply").or_else(|| message.tags.get("+reply"));
         let quote = reply.map(|id| Quote {
             target: Some(RemoteId::new(&*id)),
@@ -174,7 +184,10 @@ impl Session<'_> {
             mentions,
             echo_of: None,
         };
-        self.relay.heard(post);
+        match is_history {
+            true => self.relay.heard(post),
+            false => self.heard_live(post, time),
+        }
     }
 
     /// Who somebody is for good: their account, where the network tells it.

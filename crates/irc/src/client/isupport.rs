@@ -31,6 +31,8 @@ pub(super) struct Isupport {
     /// The user mode that marks bots.
     pub(super) bot: Option<char>,
     pub(super) has_monitor: bool,
+    /// Lines that CHATHISTORY gives at most; unknown, or no limit, without one.
+    pub(super) history: Option<usize>,
 }
 
 impl Default for Isupport {
@@ -46,6 +48,7 @@ impl Default for Isupport {
             utf8_only: false,
             bot: None,
             has_monitor: false,
+            history: None,
         }
     }
 }
@@ -83,6 +86,9 @@ impl Isupport {
                 "UTF8ONLY" => self.utf8_only = true,
                 "BOT" => self.bot = value.chars().next(),
                 "MONITOR" => self.has_monitor = true,
+                "CHATHISTORY" | "draft/CHATHISTORY" => {
+                    self.history = value.parse().ok().filter(|most| *most > 0);
+                }
                 _ => {}
             }
         }

@@ -129,6 +129,7 @@ impl Session<'_> {
             channel.clone_into(&mut room.name);
             tracing::info!(network = %self.relay.network, %channel, "in the channel");
             self.queue.push_back(Line::new().command("MODE").param(channel).build());
+            self.catch_up(&folded, Instant::now());
         }
         let member = self.support.fold(nick);
         let Some(room) = self.relay.rooms.0.get_mut(&folded) else { return };

@@ -13,7 +13,7 @@ use super::session::{End, Phase, Session};
 use crate::wire::message::{Line, Message};
 
 /// What we have a use for. Nothing is asked for that would only be ignored.
-const WANTED: [&str; 13] = [
+const WANTED: [&str; 14] = [
     "sasl",
     "server-time",
     "message-tags",
@@ -27,6 +27,7 @@ const WANTED: [&str; 13] = [
     "cap-notify",
     "draft/message-redaction",
     "draft/relaymsg",
+    "draft/chathistory",
 ];
 /// Bytes of names in one CAP REQ.
 const REQ_BYTES: usize = 400;
@@ -176,6 +177,8 @@ impl Session<'_> {
             "labeled-response" => &mut self.caps.labels,
             "draft/message-redaction" => &mut self.caps.redaction,
             "draft/relaymsg" => &mut self.caps.relaymsg,
+            "draft/chathistory" => &mut self.caps.history,
+            "batch" => &mut self.caps.batch,
             _ => return,
         };
         *slot = is_on;

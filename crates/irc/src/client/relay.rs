@@ -11,8 +11,10 @@ use tokio::sync::mpsc;
 use wxgate_contract::{
     Batch, BoxFuture, ChatKey, ChatProfile, Clock, DeliveryId, FarEnd, FarError, Health, LinkedChats,
     MediaError, MediaId, MediaVault, NetworkId, Note, Order, Outcome, PersonKey, Post, RemoteId, Stop,
+    Timestamp,
 };
 
+use super::catchup::NOTE as SEEN;
 use super::config::IrcClientConfig;
 use super::flights::{Flights, Step};
 use super::rooms::Rooms;
@@ -100,6 +102,8 @@ pub(super) struct Relay {
     pub(super) flights: Flights,
     pub(super) rooms: Rooms,
     pub(super) work: FuturesUnordered<BoxFuture<'static, Done>>,
+    /// How far channels were heard, where the network can tell what came later.
+    seen: HashMap<ChatKey, Timestamp>,
     /// Whom the people of a channel may mean by a name: shown name, and their key over there.
     named: HashMap<ChatKey, VecDeque<(String, PersonKey)>>,
     outbox: Outbox,
@@ -123,7 +127,7 @@ pub(super) struct Parts {
 }
 
 impl Relay {
-    pub(super) fn new(parts: Parts, flights: Flights) -> Self {
+    pub(super) fn new(parts: Parts, flights: Flights, seen: HashMap<ChatKey, Timestamp>) -> Self {
         let Parts { config, network, far, media, clock, orders, linked, stop, seed } = parts;
         let mut dice = Dice::new(seed);
         let [a, b, c, d, ..] = dice.bytes();
@@ -141,6 +145,7 @@ impl Relay {
             flights,
             rooms: Rooms::default(),
             work: FuturesUnordered::new(),
+            seen,
             named: HashMap::new(),
             outbox: Outbox::default(),
             run_id,
@@ -167,6 +172,20 @@ impl Relay {
     pub(super) fn heard(&mut self, post: Post) {
         self.outbox.posts.push_back(post);
         self.commit();
+    }
+
+    /// When the last line of a chat was said that was heard.
+    pub(super) fn seen(&self, chat: &ChatKey) -> Option<Timestamp> {
+        self.seen.get(chat).copied()
+    }
+
+    /// A chat was heard up to here; on disk with what was heard.
+    pub(super) fn saw(&mut self, chat: &ChatKey, at: Timestamp) {
+        if self.seen.get(chat).is_none_or(|seen| *seen < at) {
+            self.seen.insert(chat.clone(), at);
+            self.outbox.notes.insert(format!("{SEEN}{chat}"), Some(at.ms().to_string().into()));
+            self.commit();
+        }
     }
 
     /// Tells what a channel is called.
@@ -201,10 +220,17 @@ impl Relay {
             None => {
                 let count = outbox.posts.len().min(BATCH_POSTS);
                 let note = |(key, value)| Note { key, value, is_secret: false };
+                let posts: Vec<Post> = outbox.posts.drain(..count).collect();
+                let mut notes = std::mem::take(&mut outbox.notes);
+                if !outbox.posts.is_empty() {
+                    // How far was heard is on disk with the last of it, and not before.
+                    let is_seen = |key: &String| key.starts_with(SEEN);
+                    outbox.notes = notes.extract_if(.., |key, _| is_seen(key)).collect();
+                }
                 Batch {
-                    posts: outbox.posts.drain(..count).collect(),
+                    posts,
                     chats: std::mem::take(&mut outbox.chats).into_values().collect(),
-                    notes: std::mem::take(&mut outbox.notes).into_iter().map(note).collect(),
+                    notes: notes.into_iter().map(note).collect(),
                     ..Batch::default()
                 }
             }

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures_util::StreamExt as _;
 use rustls::ClientConfig;
 use tokio::time::Instant;
@@ -11,6 +12,7 @@ use wxgate_contract::{
     Adapter, AdapterContext, AdapterError, BoxFuture, Capabilities, FarError, Health, NetworkId, Stopped,
 };
 
+use super::catchup;
 use super::config::{IrcClientConfig, Limits};
 use super::flights::{Flights, NOTE};
 use super::puppets::Puppets;
@@ -65,8 +67,9 @@ async fn run(config: IrcClientConfig, ctx: AdapterContext) -> Result<Stopped, Ad
     let tls = Tls::new(&config).map_err(fatal)?;
     let AdapterContext { network, far, media, clock, orders, linked, seed, stop, .. } = ctx;
     let parts = Parts { config, network, far, media, clock, orders, linked, stop, seed };
-    let flights = flights(&parts).await?;
-    let mut relay = Relay::new(parts, flights);
+    let flights = Flights::resume(notes(&parts, NOTE).await?);
+    let seen = catchup::read(notes(&parts, catchup::NOTE).await?);
+    let mut relay = Relay::new(parts, flights, seen);
     let mut pauses = Pauses::new(&relay.config.limits);
     loop {
         let began = Instant::now();
@@ -92,18 +95,18 @@ async fn run(config: IrcClientConfig, ctx: AdapterContext) -> Result<Stopped, Ad
     }
 }
 
-/// What the last run left in flight.
-async fn flights(parts: &Parts) -> Result<Flights, AdapterError> {
+/// What the last run wrote down under a prefix.
+async fn notes(parts: &Parts, prefix: &str) -> Result<Vec<(String, Bytes)>, AdapterError> {
     let mut notes = Vec::new();
     loop {
         let after = notes.last().map(|(key, _): &(String, _)| key.clone());
-        let page = parts.far.notes(&parts.network, NOTE, after.as_deref(), NOTES).await;
+        let page = parts.far.notes(&parts.network, prefix, after.as_deref(), NOTES).await;
         let page = page.map_err(|error| match error {
             FarError::Unavailable(why) | FarError::Invalid(why) => AdapterError::Restart(why),
             FarError::Stopping => AdapterError::Restart("the gateway is stopping".to_owned()),
         })?;
         if page.is_empty() {
-            return Ok(Flights::resume(notes));
+            return Ok(notes);
         }
         notes.extend(page);
     }

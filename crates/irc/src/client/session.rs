@@ -8,6 +8,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, WriteHalf};
 use tokio::time::Instant;
 use wxgate_contract::{CommandError, Health, Order};
 
+use super::catchup::CatchUps;
 use super::charset;
 use super::config::{GENTLE, SAFE};
 use super::isupport::Isupport;
@@ -50,6 +51,8 @@ pub(super) struct Caps {
     pub(super) labels: bool,
     pub(super) redaction: bool,
     pub(super) relaymsg: bool,
+    pub(super) batch: bool,
+    pub(super) history: bool,
 }
 
 /// Who we are there.
@@ -84,6 +87,7 @@ pub(super) struct Session<'a> {
     pub(super) next_join: Instant,
     pub(super) next_regain: Instant,
     pub(super) puppets: Puppets,
+    pub(super) catch_ups: CatchUps,
     /// Nicks that were told that nobody reads their query.
     pub(super) told: HashSet<String>,
     pub(super) end: Option<End>,
@@ -133,6 +137,7 @@ impl<'a> Session<'a> {
             next_join: now,
             next_regain: now,
             puppets,
+            catch_ups: CatchUps::default(),
             told: HashSet::new(),
             end: None,
             out: Vec::new(),
@@ -213,6 +218,7 @@ impl<'a> Session<'a> {
         .await;
         let why = if end == End::Stopped { "wxgate stops" } else { "the relay lost its connection" };
         let _ = tokio::time::timeout(FAREWELL_WRITE, self.puppets.dismiss(why)).await;
+        self.give_up_history();
         let was_ready = matches!(self.phase, Phase::Ready);
         self.relay.rooms.disconnected(Instant::now());
         self.relay.flights.disconnected();
@@ -292,6 +298,7 @@ impl<'a> Session<'a> {
             self.enter_rooms(now);
             self.regain(now);
             self.tend_puppets(now);
+            self.check_history(now);
             self.send_queue(now);
             self.fly(now);
             let health = self.health();

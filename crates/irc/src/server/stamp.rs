@@ -45,7 +45,7 @@ pub(super) fn push_server_time(out: &mut String, at: Timestamp) {
 }
 
 /// The same as a text of its own.
-pub(super) fn server_time(at: Timestamp) -> String {
+pub(crate) fn server_time(at: Timestamp) -> String {
     let mut out = String::with_capacity(24);
     push_server_time(&mut out, at);
     out

@@ -47,6 +47,10 @@ pub(crate) struct Manners {
     pub(crate) isupport: String,
     /// Nicks with these characters in them are refused (432).
     pub(crate) bad_nick: &'static str,
+    /// What the network remembers of `#c`: seconds of a minute, id, nick, text.
+    pub(crate) history: Vec<(u8, &'static str, &'static str, &'static str)>,
+    /// Does not answer CHATHISTORY.
+    pub(crate) forgets: bool,
     /// Whom alone this numeric meets on JOIN.
     pub(crate) bars_nick: Option<String>,
 }
@@ -59,7 +63,9 @@ struct State {
     connections: usize,
     peers: Vec<SocketAddr>,
     to_client: Option<mpsc::UnboundedSender<Vec<u8>>>,
-    by_nick: HashMap<String, mpsc::UnboundedSender<Vec<u8>>>,
+    /// Of all connections; without them they end.
+    senders: Vec<mpsc::UnboundedSender<Vec<u8>>>,
+    by_nick: HashMap<String, mpsc::WeakUnboundedSender<Vec<u8>>>,
     is_reachable: bool,
     ids: u64,
 }
@@ -88,6 +94,7 @@ impl Network {
             connections: 0,
             peers: Vec::new(),
             to_client: None,
+            senders: Vec::new(),
             by_nick: HashMap::new(),
             is_reachable: true,
             ids: 0,
@@ -130,7 +137,8 @@ impl Network {
     /// Writes a line to the client of that nick.
     pub(crate) fn line_to(&self, nick: &str, line: &str) {
         let state = self.state.lock().unwrap();
-        let sender = state.by_nick.get(nick).unwrap_or_else(|| panic!("there is no {nick}"));
+        let sender = state.by_nick.get(nick).and_then(mpsc::WeakUnboundedSender::upgrade);
+        let sender = sender.unwrap_or_else(|| panic!("there is no {nick}"));
         sender.send([line.as_bytes(), b"\r\n"].concat()).unwrap();
     }
 
@@ -150,9 +158,11 @@ impl Network {
         self.bytes(line.as_bytes());
     }
 
-    /// Ends the connection.
+    /// Ends all connections.
     pub(crate) fn cut(&self) {
-        self.state.lock().unwrap().to_client = None;
+        let mut state = self.state.lock().unwrap();
+        state.to_client = None;
+        state.senders.clear();
     }
 
     pub(crate) fn set_reachable(&self, reachable: bool) {
@@ -160,6 +170,7 @@ impl Network {
         state.is_reachable = reachable;
         if !reachable {
             state.to_client = None;
+            state.senders.clear();
         }
     }
 
@@ -198,12 +209,14 @@ impl Network {
                 if !state.is_reachable {
                     continue;
                 }
+                state.senders.push(tx.clone());
                 state.to_client = Some(tx.clone());
             }
+            let to_client = Some(tx.downgrade());
+            drop(tx);
             let net = self.clone();
             tokio::spawn(async move {
-                let (mut session, mut waiting) =
-                    (Session { to_client: Some(tx), ..Session::default() }, Vec::new());
+                let (mut session, mut waiting) = (Session { to_client, ..Session::default() }, Vec::new());
                 let mut chunk = [0; 4096];
                 loop {
                     tokio::select! {
@@ -318,11 +331,29 @@ impl Network {
                     false => Vec::new(),
                 }
             }
+            "CHATHISTORY" if manners.forgets => Vec::new(),
+            "CHATHISTORY" => {
+                let after = word(3).strip_prefix("timestamp=").unwrap().to_owned();
+                let most: usize = word(4).parse().unwrap();
+                let mut lines = vec![format!(":irc.test BATCH +h1 chathistory {}", word(2))];
+                let kept =
+                    manners.history.iter().map(|(at, id, nick, text)| (at_second(*at), id, nick, text));
+                lines.extend(kept.filter(|(at, ..)| *at > after).take(most).map(|(at, id, nick, text)| {
+                    format!("@batch=h1;time={at};msgid={id} :{nick}!x@y PRIVMSG {} :{text}", word(2))
+                }));
+                lines.push(":irc.test BATCH -h1".to_owned());
+                lines
+            }
             "REDACT" => label.map(|label| format!("@label={label} :irc.test ACK")).into_iter().collect(),
             "QUIT" => vec!["ERROR :Closing link".to_owned()],
             _ => Vec::new(),
         }
     }
+}
+
+/// A time in the minute after the clock of the tests.
+pub(crate) fn at_second(second: u8) -> String {
+    format!("2023-11-14T22:14:{second:02}.000Z")
 }
 
 /// A line without its tags.
@@ -336,7 +367,7 @@ fn bare(line: &str) -> &str {
 #[derive(Default)]
 struct Session {
     nick: String,
-    to_client: Option<mpsc::UnboundedSender<Vec<u8>>>,
+    to_client: Option<mpsc::WeakUnboundedSender<Vec<u8>>>,
     has_user: bool,
     has_ended: bool,
     is_in: bool,

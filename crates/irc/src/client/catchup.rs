@@ -1,0 +1,176 @@
+//! What was said while we were away, where the network keeps it.
+//!
+//! After a channel is entered, everything behind the last line that was heard there is asked for. What comes
+//! meanwhile waits, so that the order of the channel is kept; what comes twice is known by its id. Source:
+//! IRCv3 draft/chathistory, batch.
+
+use std::collections::HashMap;
+
+use tokio::time::Instant;
+use wxgate_contract::{ChatKey, Post, Timestamp};
+
+use super::session::Session;
+use crate::server::stamp;
+use crate::wire::message::{Line, Message};
+
+/// Lines of one answer. Chosen: a server may give fewer, and says so.
+const PAGE: usize = 100;
+/// Answers for one channel: two thousand lines of an absence. Chosen: more would flood the other side, and
+/// is read where it was said.
+const PAGES: usize = 20;
+/// Lines that wait for an answer. Chosen: seconds of the busiest channel; beyond it they go on at once.
+const HELD: usize = 500;
+
+/// A channel that is being caught up with.
+struct CatchUp {
+    asked: Instant,
+    limit: usize,
+    pages: usize,
+    /// Lines of the present answer, and the time of the newest.
+    count: usize,
+    newest: Timestamp,
+    held: Vec<(Post, Option<Timestamp>)>,
+}
+
+/// All of them, by folded name of the channel.
+#[derive(Default)]
+pub(super) struct CatchUps {
+    channels: HashMap<String, CatchUp>,
+    /// Answers that are coming: reference of the batch to folded channel.
+    batches: HashMap<String, String>,
+}
+
+impl Session<'_> {
+    /// Asks for what was said in a channel since we last heard of it.
+    pub(super) fn catch_up(&mut self, folded: &str, now: Instant) {
+        let Some(room) = self.relay.rooms.0.get(folded) else { return };
+        let (chat, name) = (room.key.clone(), room.name.clone());
+        if !(self.caps.history && self.caps.batch && self.caps.tags) {
+            return;
+        }
+        let Some(seen) = self.relay.seen(&chat) else {
+            // From here on we know what we have missed.
+            let now = self.relay.clock.now();
+            return self.relay.saw(&chat, now);
+        };
+        let limit = PAGE.min(self.support.history.unwrap_or(PAGE)).max(1);
+        let waiting = CatchUp { asked: now, limit, pages: 1, count: 0, newest: seen, held: Vec::new() };
+        self.catch_ups.channels.insert(folded.to_owned(), waiting);
+        self.ask_history(&name, seen, limit);
+    }
+
+    fn ask_history(&mut self, channel: &str, after: Timestamp, limit: usize) {
+        let line = Line::new().command("CHATHISTORY").param("AFTER").param(channel);
+        let line = line.param(&format!("timestamp={}", stamp::server_time(after)));
+        self.queue.push_back(line.param(&limit.to_string()).build());
+    }
+
+    /// BATCH: an answer begins or ends.
+    pub(super) fn batch(&mut self, message: &Message<'_>, now: Instant) {
+        let param = |at: usize| message.param(at).unwrap_or("");
+        let (sign, reference) = param(0).split_at_checked(1).unwrap_or_default();
+        if sign == "+" && param(1) == "chathistory" {
+            let folded = self.support.fold(param(2));
+            if self.catch_ups.channels.contains_key(&folded) {
+                self.catch_ups.batches.insert(reference.to_owned(), folded);
+            }
+        } else if sign == "-"
+            && let Some(folded) = self.catch_ups.batches.remove(reference)
+        {
+            self.answer_ended(&folded, now);
+        }
+    }
+
+    /// True when a line belongs to an answer.
+    pub(super) fn is_history(&self, message: &Message<'_>) -> bool {
+        let batch = message.tags.get("batch");
+        batch.is_some_and(|batch| self.catch_ups.batches.contains_key(&*batch))
+    }
+
+    /// A line of an answer was looked at, whatever came of it.
+    pub(super) fn count_history(&mut self, message: &Message<'_>, at: Option<Timestamp>) {
+        let batch = message.tags.get("batch").unwrap_or_default();
+        let Some(folded) = self.catch_ups.batches.get(&*batch) else { return };
+        if let Some(waiting) = self.catch_ups.channels.get_mut(folded) {
+            waiting.count += 1;
+            waiting.newest = waiting.newest.max(at.unwrap_or(waiting.newest));
+        }
+    }
+
+    /// Hands a line over in its place: at once, or behind the answer that is asked for.
+    pub(super) fn heard_live(&mut self, post: Post, at: Option<Timestamp>) {
+        let folded = self.support.fold(post.chat.chat.as_str());
+        match self.catch_ups.channels.get_mut(&folded) {
+            Some(waiting) if waiting.held.len() < HELD => waiting.held.push((post, at)),
+            Some(_) => {
+                self.caught_up(&folded);
+                self.keep(post, at);
+            }
+            None => self.keep(post, at),
+        }
+    }
+
+    fn keep(&mut self, post: Post, at: Option<Timestamp>) {
+        let chat = post.chat.chat.clone();
+        self.relay.heard(post);
+        if let Some(at) = at.filter(|_| self.caps.history) {
+            self.relay.saw(&chat, at);
+        }
+    }
+
+    fn answer_ended(&mut self, folded: &str, now: Instant) {
+        let Some(waiting) = self.catch_ups.channels.get_mut(folded) else { return };
+        let is_full = waiting.count >= waiting.limit && waiting.pages < PAGES;
+        let (newest, limit) = (waiting.newest, waiting.limit);
+        (waiting.asked, waiting.count) = (now, 0);
+        waiting.pages += 1;
+        let room = self.relay.rooms.0.get(folded).map(|room| (room.key.clone(), room.name.clone()));
+        let Some((chat, name)) = room else { return self.caught_up(folded) };
+        self.relay.saw(&chat, newest);
+        match is_full {
+            true => self.ask_history(&name, newest, limit),
+            false => self.caught_up(folded),
+        }
+    }
+
+    /// Nothing more comes of the past: what waited goes on.
+    fn caught_up(&mut self, folded: &str) {
+        let Some(waiting) = self.catch_ups.channels.remove(folded) else { return };
+        self.catch_ups.batches.retain(|_, of| of != folded);
+        waiting.held.into_iter().for_each(|(post, at)| self.keep(post, at));
+    }
+
+    /// The network does not tell.
+    pub(super) fn no_history(&mut self) {
+        let all: Vec<String> = self.catch_ups.channels.keys().cloned().collect();
+        all.iter().for_each(|folded| self.caught_up(folded));
+    }
+
+    /// Answers that do not come are not waited for.
+    pub(super) fn check_history(&mut self, now: Instant) {
+        let answer = self.relay.config.limits.answer;
+        let late = self.catch_ups.channels.iter().filter(|(_, waiting)| now >= waiting.asked + answer);
+        let late: Vec<String> = late.map(|(folded, _)| folded.clone()).collect();
+        late.iter().for_each(|folded| self.caught_up(folded));
+    }
+
+    /// The connection is gone: what waited is handed over. The position stays where it was, so that the next
+    /// connection asks for the whole of it again.
+    pub(super) fn give_up_history(&mut self) {
+        for (_, waiting) in std::mem::take(&mut self.catch_ups).channels {
+            waiting.held.into_iter().for_each(|(post, _)| self.relay.heard(post));
+        }
+    }
+}
+
+/// Begins the key of a note about how far a channel was heard; its key follows.
+pub(super) const NOTE: &str = "seen/";
+
+/// How far channels were heard, as their notes have it.
+pub(super) fn read(notes: Vec<(String, bytes::Bytes)>) -> HashMap<ChatKey, Timestamp> {
+    let one = |(key, value): (String, bytes::Bytes)| {
+        let at = std::str::from_utf8(&value).ok()?.parse().ok()?;
+        Some((ChatKey::new(key.strip_prefix(NOTE)?), Timestamp(at)))
+    };
+    notes.into_iter().filter_map(one).collect()
+}
