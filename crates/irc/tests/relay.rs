@@ -15,5 +15,7 @@ mod network;
 mod outbound;
 #[path = "relay/puppets.rs"]
 mod puppets;
+#[path = "relay/secure.rs"]
+mod secure;
 #[path = "relay/welcome.rs"]
 mod welcome;

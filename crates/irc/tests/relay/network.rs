@@ -49,6 +49,8 @@ pub(crate) struct Manners {
     pub(crate) bad_nick: &'static str,
     /// What the network remembers of `#c`: seconds of a minute, id, nick, text.
     pub(crate) history: Vec<(u8, &'static str, &'static str, &'static str)>,
+    /// Answers RELAYMSG with a refusal.
+    pub(crate) refuses_relaymsg: bool,
     /// Does not answer CHATHISTORY.
     pub(crate) forgets: bool,
     /// Whom alone this numeric meets on JOIN.
@@ -272,7 +274,9 @@ impl Network {
                 session.has_ended = true;
                 session.welcome(&manners)
             }
-            "AUTHENTICATE" if word(1) == "PLAIN" => vec!["AUTHENTICATE +".to_owned()],
+            "AUTHENTICATE" if ["PLAIN", "EXTERNAL"].contains(&word(1).as_str()) => {
+                vec!["AUTHENTICATE +".to_owned()]
+            }
             "AUTHENTICATE" if manners.lets_in => {
                 vec![format!(":irc.test 900 {nick} {me} acc :in"), format!(":irc.test 903 {nick} :ok")]
             }
@@ -313,6 +317,20 @@ impl Network {
                     format!(":irc.test 366 {nick} {} :End of /NAMES list.", word(1)),
                 ],
             },
+            "RELAYMSG" if manners.refuses_relaymsg => {
+                let label = label.map(|label| format!("@label={label} ")).unwrap_or_default();
+                vec![format!("{label}:irc.test FAIL RELAYMSG PRIVS_NEEDED :You need to be an operator")]
+            }
+            "RELAYMSG" => {
+                state.ids += 1;
+                let label = label.map(|label| format!("label={label};")).unwrap_or_default();
+                let text = rest.split_once(" :").unwrap().1;
+                let (id, by) = (state.ids, word(2));
+                vec![format!(
+                    "@{label}draft/relaymsg={nick};msgid=own{id} :{by}!r@h PRIVMSG {} :{text}",
+                    word(1)
+                )]
+            }
             "PRIVMSG" | "REDACT" if manners.is_mute => Vec::new(),
             "PRIVMSG" if manners.mute_after == Some(0) => {
                 (state.manners.is_mute, state.manners.mute_after) = (true, None);

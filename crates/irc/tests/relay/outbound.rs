@@ -229,3 +229,21 @@ async fn words_wait_while_a_netsplit_has_emptied_the_channel() {
     guest.outcome(id).await;
     assert_eq!(network.said("#c").len(), 1);
 }
+
+#[tokio::test]
+async fn where_it_may_the_relay_speaks_under_other_names_and_else_under_its_own() {
+    let network = Network::start(&format!("{MODERN} draft/relaymsg")).await;
+    let guest = Guest::ready(&network, config(&network)).await;
+    let id = guest.say("张三", "in another name").await;
+    assert_eq!(ids(&guest.outcome(id).await), ["own1"]);
+    let line = network.wait("RELAYMSG", |net| net.lines().into_iter().find(|l| l.contains("RELAYMSG"))).await;
+    assert!(line.ends_with(" RELAYMSG #c 张三/wx :in another name"), "{line}");
+    assert_eq!(network.said("#c").len(), 0);
+    network.change(|manners| manners.refuses_relaymsg = true);
+    let id = guest.say("李四", "refused").await;
+    assert_eq!(ids(&guest.outcome(id).await), ["own2"]);
+    assert_eq!(network.said("#c"), ["<李四> refused"], "said once, by itself");
+    let id = guest.say("李四", "and not tried again").await;
+    guest.outcome(id).await;
+    assert_eq!(network.lines().iter().filter(|line| line.contains("RELAYMSG")).count(), 2);
+}
