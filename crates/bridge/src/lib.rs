@@ -9,6 +9,7 @@
 mod control;
 mod directory;
 mod dropped;
+mod echoes;
 mod intake;
 mod lanes;
 mod links;

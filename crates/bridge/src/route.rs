@@ -8,17 +8,20 @@ use wxgate_contract::{
 };
 use wxgate_store::{KnownPost, Route, RouteInput};
 
+use crate::echoes::Echoes;
+
 /// The routing table: what each network can carry, and how a file is turned into a link.
 pub(crate) struct Routes {
     capabilities: DashMap<NetworkId, Capabilities>,
     /// Which networks show an account; also those that do not run now.
     mirrors: DashMap<NetworkId, Vec<NetworkId>>,
+    echoes: Echoes,
     vault: Arc<dyn MediaVault>,
 }
 
 impl Routes {
     pub(crate) fn new(vault: Arc<dyn MediaVault>) -> Self {
-        Self { capabilities: DashMap::new(), mirrors: DashMap::new(), vault }
+        Self { capabilities: DashMap::new(), mirrors: DashMap::new(), echoes: Echoes::default(), vault }
     }
 
     pub(crate) fn mirror(&self, account: &NetworkId, face: &NetworkId) {
@@ -132,7 +135,21 @@ impl Route for Routes {
         if matches!(input.post.author, Author::Gateway) {
             return Vec::new();
         }
-        input.targets.iter().filter_map(|target| Some((target.clone(), self.job(input, target)?))).collect()
+        // The chat itself and what mirrors it are not told of by a link.
+        let is_linked = |target: &&ChatRef| {
+            **target != input.post.chat
+                && ChatRef::mirrored_by(&target.chat).as_ref() != Some(&input.post.chat)
+        };
+        let is_echo = self.echoes.knows(&input.post.body, input.targets.iter().filter(is_linked));
+        let mut jobs = Vec::with_capacity(input.targets.len());
+        for target in input.targets.iter().filter(|target| !(is_echo && is_linked(target))) {
+            let Some(job) = self.job(input, target) else { continue };
+            if let (Job::Say(say), true) = (&job, is_linked(&target)) {
+                self.echoes.said(target, say);
+            }
+            jobs.push((target.clone(), job));
+        }
+        jobs
     }
 
     fn mirrors(&self, network: &NetworkId) -> Vec<NetworkId> {

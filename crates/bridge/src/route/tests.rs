@@ -157,3 +157,33 @@ fn a_target_that_is_not_running_still_gets_its_job() {
     let post = post(&home, Author::Owner, Body::text("hi"));
     assert_eq!(said(one(&post, "a:1", &chat("gone:x", "d"), None)).author_prefix, "Anna");
 }
+
+#[test]
+fn two_accounts_in_one_group_do_not_answer_each_other_for_ever() {
+    let routes = routes();
+    let (first, second, channel) = (chat("a:1", "g"), chat("a:2", "g"), chat("plain:x", "c"));
+    let hear = |home: &ChatRef, name: &str, text: &str| {
+        let post = post(home, Author::Person { person: "p".into(), name: name.to_owned() }, Body::text(text));
+        let others = [&first, &second, &channel].into_iter().filter(|chat| *chat != home);
+        let mut targets: Vec<ChatRef> = others.cloned().collect();
+        targets.push(home.mirrored_on(&"rich:x".into()));
+        let (origin, target) = (home.network.clone(), None);
+        let input = RouteInput {
+            origin: &origin,
+            post_id: PostId(9),
+            post: &post,
+            targets: &targets,
+            target,
+            author_name: name,
+        };
+        routes.route(&input).into_iter().map(|(to, _)| to.network.to_string()).collect::<Vec<_>>()
+    };
+    assert_eq!(hear(&channel, "bob", "hi"), ["a:1", "a:2", "rich:x"]);
+    // Each account hears what the other one said for bob. Its own mirror shows it, nobody else.
+    assert_eq!(hear(&first, "the other account", "bob: hi"), ["rich:x"]);
+    assert_eq!(hear(&second, "the other account", "bob: hi "), ["rich:x"]);
+    // What somebody says is said, and not what it becomes elsewhere.
+    assert_eq!(hear(&first, "Anna", "hello"), ["a:2", "plain:x", "rich:x"]);
+    assert_eq!(hear(&second, "me", "bob: something new"), ["a:1", "plain:x", "rich:x"]);
+    assert_eq!(hear(&first, "my account there", "Anna: hello"), ["rich:x"]);
+}

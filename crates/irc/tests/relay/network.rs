@@ -274,13 +274,7 @@ impl Network {
                 session.has_ended = true;
                 session.welcome(&manners)
             }
-            "AUTHENTICATE" if ["PLAIN", "EXTERNAL"].contains(&word(1).as_str()) => {
-                vec!["AUTHENTICATE +".to_owned()]
-            }
-            "AUTHENTICATE" if manners.lets_in => {
-                vec![format!(":irc.test 900 {nick} {me} acc :in"), format!(":irc.test 903 {nick} :ok")]
-            }
-            "AUTHENTICATE" => vec![format!(":irc.test 904 {nick} :SASL authentication failed")],
+            "AUTHENTICATE" => sign_in(&manners, &word(1), &nick),
             "NICK" if word(1).contains(|c: char| manners.bad_nick.contains(c)) => {
                 vec![format!(":irc.test 432 * {} :Erroneous nickname", word(1))]
             }
@@ -350,23 +344,40 @@ impl Network {
                 }
             }
             "CHATHISTORY" if manners.forgets => Vec::new(),
-            "CHATHISTORY" => {
-                let after = word(3).strip_prefix("timestamp=").unwrap().to_owned();
-                let most: usize = word(4).parse().unwrap();
-                let mut lines = vec![format!(":irc.test BATCH +h1 chathistory {}", word(2))];
-                let kept =
-                    manners.history.iter().map(|(at, id, nick, text)| (at_second(*at), id, nick, text));
-                lines.extend(kept.filter(|(at, ..)| *at > after).take(most).map(|(at, id, nick, text)| {
-                    format!("@batch=h1;time={at};msgid={id} :{nick}!x@y PRIVMSG {} :{text}", word(2))
-                }));
-                lines.push(":irc.test BATCH -h1".to_owned());
-                lines
-            }
+            "CHATHISTORY" => history(&manners, &words),
             "REDACT" => label.map(|label| format!("@label={label} :irc.test ACK")).into_iter().collect(),
             "QUIT" => vec!["ERROR :Closing link".to_owned()],
             _ => Vec::new(),
         }
     }
+}
+
+/// SASL, as far as tests look.
+fn sign_in(manners: &Manners, data: &str, nick: &str) -> Vec<String> {
+    match data {
+        "PLAIN" | "EXTERNAL" => vec!["AUTHENTICATE +".to_owned()],
+        _ if manners.lets_in => {
+            vec![
+                format!(":irc.test 900 {nick} {nick}!~u@host.example acc :in"),
+                format!(":irc.test 903 {nick} :ok"),
+            ]
+        }
+        _ => vec![format!(":irc.test 904 {nick} :SASL authentication failed")],
+    }
+}
+
+/// CHATHISTORY AFTER.
+fn history(manners: &Manners, words: &[&str]) -> Vec<String> {
+    let [_, _, channel, after, most] = words else { panic!("{words:?}") };
+    let (after, most) = (after.strip_prefix("timestamp=").unwrap(), most.parse().unwrap());
+    let kept = manners.history.iter().map(|(at, id, nick, text)| (at_second(*at), id, nick, text));
+    let told = kept.filter(|(at, ..)| at.as_str() > after).take(most);
+    let mut lines = vec![format!(":irc.test BATCH +h1 chathistory {channel}")];
+    lines.extend(told.map(|(at, id, nick, text)| {
+        format!("@batch=h1;time={at};msgid={id} :{nick}!x@y PRIVMSG {channel} :{text}")
+    }));
+    lines.push(":irc.test BATCH -h1".to_owned());
+    lines
 }
 
 /// A time in the minute after the clock of the tests.
