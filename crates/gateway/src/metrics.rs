@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use axum::extract::State;
 use axum::http::{StatusCode, header};
@@ -23,6 +24,7 @@ const POSTS: &str = "wxgate_posts_total";
 const LANE_AGE: &str = "wxgate_lane_age_seconds";
 const LANE_OPEN: &str = "wxgate_deliveries_open";
 const COMMIT: &str = "wxgate_commit_seconds";
+const SYNC: &str = "wxgate_sync_seconds";
 const RESTARTS: &str = "wxgate_restarts_total";
 const PANICS: &str = "wxgate_panics_total";
 const MEDIA_SENT: &str = "wxgate_media_sent_bytes_total";
@@ -31,16 +33,35 @@ const MEMORY: &str = "process_resident_memory_bytes";
 /// States an account can be in; all are always told, so that a graph has no holes.
 const STATES: [&str; 5] = ["starting", "up", "degraded", "needs_human", "down"];
 
+/// Upper bounds of the sync time histogram, in microseconds. Chosen around one request to the service and back
+/// (30 to 300 ms) and one durable write; ten seconds is the limit of a call.
+const SYNC_BOUNDS_US: [u64; 8] = [5_000, 20_000, 50_000, 100_000, 300_000, 1_000_000, 3_000_000, 10_000_000];
+
 /// What the program itself counts beside the pipe.
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
     media_sent_bytes: AtomicU64,
+    syncs: AtomicU64,
+    sync_us: AtomicU64,
+    sync_buckets: [AtomicU64; SYNC_BOUNDS_US.len()],
 }
 
 impl Counters {
     /// An answer with so many bytes of an attachment was begun.
     pub(crate) fn media_sent(&self, bytes: u64) {
         self.media_sent_bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// What a sync brought is on disk, so long after it was asked for.
+    pub(crate) fn synced(&self, took: Duration) {
+        let us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        self.syncs.fetch_add(1, Ordering::Relaxed);
+        self.sync_us.fetch_add(us, Ordering::Relaxed);
+        for (bound, bucket) in SYNC_BOUNDS_US.iter().zip(&self.sync_buckets) {
+            if us <= *bound {
+                bucket.fetch_add(1, Ordering::Relaxed);
+            }
+        }
     }
 }
 
@@ -128,15 +149,32 @@ fn pipe(out: &mut String, parts: &Parts) {
         }
     }
     let (count, sum_us, buckets) = meter.commits();
-    out.push_str(&format!("# HELP {COMMIT} Time of one durable commit.\n# TYPE {COMMIT} histogram\n"));
-    for (bound_us, at_most) in COMMIT_BOUNDS_US.iter().zip(buckets) {
-        out.push_str(&format!("{COMMIT}_bucket{{le=\"{}\"}} {at_most}\n", seconds(*bound_us)));
-    }
-    out.push_str(&format!("{COMMIT}_bucket{{le=\"+Inf\"}} {count}\n"));
-    out.push_str(&format!("{COMMIT}_sum {}\n{COMMIT}_count {count}\n", seconds(sum_us)));
+    let buckets = COMMIT_BOUNDS_US.into_iter().zip(buckets);
+    histogram(out, (COMMIT, "Time of one durable commit."), buckets, (count, sum_us));
+    let counters = &parts.counters;
+    let buckets = counters.sync_buckets.iter().map(|bucket| bucket.load(Ordering::Relaxed));
+    let all = (counters.syncs.load(Ordering::Relaxed), counters.sync_us.load(Ordering::Relaxed));
+    let help = "From asking WeChat for what is new to its being on disk.";
+    histogram(out, (SYNC, help), SYNC_BOUNDS_US.into_iter().zip(buckets), all);
     let (restarts, panics) = meter.restarts();
     Family::new(out, RESTARTS, "counter", "Runs of networks that ended by themselves.").value(&[], restarts);
     Family::new(out, PANICS, "counter", "Runs of networks that a bug ended.").value(&[], panics);
+}
+
+/// Writes a histogram of times; `buckets` are bounds in microseconds with how many took at most as long, `all` the
+/// count and the sum of everything.
+fn histogram(
+    out: &mut String,
+    (name, help): (&str, &str),
+    buckets: impl Iterator<Item = (u64, u64)>,
+    (count, sum_us): (u64, u64),
+) {
+    out.push_str(&format!("# HELP {name} {help}\n# TYPE {name} histogram\n"));
+    for (bound_us, at_most) in buckets {
+        out.push_str(&format!("{name}_bucket{{le=\"{}\"}} {at_most}\n", seconds(bound_us)));
+    }
+    out.push_str(&format!("{name}_bucket{{le=\"+Inf\"}} {count}\n"));
+    out.push_str(&format!("{name}_sum {}\n{name}_count {count}\n", seconds(sum_us)));
 }
 
 async fn lanes(out: &mut String, parts: &Parts) {

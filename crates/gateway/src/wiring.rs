@@ -19,7 +19,7 @@ use wxgate_contract::{Adapter, Clock, Control, Health, MediaVault, NetworkId, St
 use wxgate_convert::Converter;
 use wxgate_irc::{Filehost, Guests, Ident, IrcServerAdapter, IrcServerConfig, Listening, LocalChannels};
 use wxgate_store::{AccountRow, Keep, Pruned, SealKey, Store, StoreConfig, StoreError};
-use wxgate_wechat::{Ways, WechatAdapter, WechatConfig};
+use wxgate_wechat::{OnSynced, Ways, WechatAdapter, WechatConfig};
 
 use crate::clock;
 use crate::config::{GuestsChoice, LocalChannelsChoice, MediaSection, Profile, Settings, parse_network, set};
@@ -58,7 +58,7 @@ pub(crate) struct Parts {
     pub(crate) control: Arc<dyn Control>,
     pub(crate) vault: Arc<dyn MediaVault>,
     pub(crate) links: Arc<Links>,
-    pub(crate) counters: Counters,
+    pub(crate) counters: Arc<Counters>,
     /// Where IRC clients connect.
     pub(crate) irc: Listening,
     /// Where the homeserver delivers events.
@@ -112,13 +112,14 @@ pub(crate) async fn start(settings: &Settings) -> Result<Gateway, Failure> {
     let writer = Arc::clone(&links);
     let vault = store.vault(Arc::new(move |media, name: &str| Some(writer.write(media, name))));
     let converter = converter(settings)?;
+    let counters = Arc::<Counters>::default();
     let bridge = Bridge::new(BridgeConfig {
         store,
         vault: Arc::clone(&vault),
         clock: Arc::new(clock::now) as Arc<dyn Clock>,
         seed: clock::random()?,
         account_kind: ACCOUNT_KIND,
-        factory: factory(settings, converter.clone())?,
+        factory: factory(settings, converter.clone(), &counters)?,
         accounts_per_user: settings.limits.accounts_per_user,
         grace: GRACE,
     })
@@ -153,7 +154,7 @@ pub(crate) async fn start(settings: &Settings) -> Result<Gateway, Failure> {
         control,
         vault,
         links,
-        counters: Counters::default(),
+        counters,
         irc,
         matrix,
         managers,
@@ -312,7 +313,13 @@ fn converter(settings: &Settings) -> Result<Option<Arc<Converter>>, Failure> {
     converter.map(|converter| Some(Arc::new(converter))).map_err(failed)
 }
 
-fn factory(settings: &Settings, converter: Option<Arc<Converter>>) -> Result<AdapterFactory, Failure> {
+fn factory(
+    settings: &Settings,
+    converter: Option<Arc<Converter>>,
+    counters: &Arc<Counters>,
+) -> Result<AdapterFactory, Failure> {
+    let counters = Arc::clone(counters);
+    let on_synced = OnSynced::new(move |took| counters.synced(took));
     let section = settings.wechat.clone();
     let sends_per_minute = settings.limits.sends_per_minute;
     let service = match section.service.as_str() {
@@ -335,6 +342,7 @@ fn factory(settings: &Settings, converter: Option<Arc<Converter>>) -> Result<Ada
             max_media_bytes: section.max_media_bytes,
             converter: converter.clone(),
             sends_per_minute,
+            on_synced: on_synced.clone(),
             ..WechatConfig::new(row.network.clone())
         };
         Arc::new(WechatAdapter::new(config, ways.clone())) as Arc<dyn Adapter>

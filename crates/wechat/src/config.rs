@@ -1,5 +1,6 @@
 //! What the operator may set, and the numbers that tests shorten.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -31,6 +32,31 @@ pub struct WechatConfig {
     pub sends_per_minute: u32,
     /// Waits and limits.
     pub timings: Timings,
+    /// Hears how long each sync took.
+    pub on_synced: OnSynced,
+}
+
+/// Hears of each sync that brought something: from asking for it to its being on disk.
+#[derive(Clone, Default)]
+pub struct OnSynced(Option<Arc<dyn Fn(Duration) + Send + Sync>>);
+
+impl OnSynced {
+    /// Calls `hear`, which must not wait.
+    pub fn new(hear: impl Fn(Duration) + Send + Sync + 'static) -> Self {
+        Self(Some(Arc::new(hear)))
+    }
+
+    pub(crate) fn tell(&self, took: Duration) {
+        if let Some(hear) = &self.0 {
+            hear(took);
+        }
+    }
+}
+
+impl fmt::Debug for OnSynced {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0.is_some() { "OnSynced(heard)" } else { "OnSynced(unheard)" })
+    }
 }
 
 impl WechatConfig {
@@ -48,6 +74,7 @@ impl WechatConfig {
             converter: None,
             sends_per_minute: 30,
             timings: Timings::default(),
+            on_synced: OnSynced::default(),
         }
     }
 }

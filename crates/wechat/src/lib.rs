@@ -16,6 +16,6 @@ mod run;
 mod session;
 mod transport;
 
-pub use config::{Timings, WechatConfig};
+pub use config::{OnSynced, Timings, WechatConfig};
 pub use run::WechatAdapter;
 pub use transport::{Way, WayError, Ways};

@@ -97,7 +97,9 @@ fn account(config: &WechatConfig, transport: Arc<Transport>, ctx: AdapterContext
         live: Arc::clone(&live),
         network: network.clone(),
     });
-    let hands = Hands::new(Arc::clone(&settler), Arc::clone(&transport), inbound, Arc::clone(&bell));
+    let on_synced = config.on_synced.clone();
+    let hands =
+        Hands::new(Arc::clone(&settler), Arc::clone(&transport), inbound, Arc::clone(&bell), on_synced);
     let outbound = Outbound::new(
         Arc::clone(&transport),
         Arc::clone(&live),

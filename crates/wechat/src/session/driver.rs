@@ -16,6 +16,7 @@ use wxgate_contract::{Batch, Body, BoxFuture, FarEnd, FarError, Health, NetworkI
 use super::live::{Live, Own};
 use super::machine::{Action, Checked, Entry, Event, Fault, Fetched, Keys, Machine, Phone, Work};
 use super::saved;
+use crate::config::OnSynced;
 use crate::identity::settle::Settler;
 use crate::inbound::Inbound;
 use crate::roster::{Fresh, load};
@@ -45,6 +46,9 @@ pub(crate) struct Hands {
     opened: Option<(Vec<Contact>, Vec<UserName>)>,
     /// What the last sync brought, until it is committed.
     prepared: Option<(Batch, Fresh, Keys, u64)>,
+    /// When that sync was asked for.
+    asked: Option<Instant>,
+    on_synced: OnSynced,
     settler: Arc<Settler>,
     /// As of the last translation.
     who: u64,
@@ -56,6 +60,7 @@ impl Hands {
         transport: Arc<Transport>,
         inbound: Inbound,
         bell: Arc<Notify>,
+        on_synced: OnSynced,
     ) -> Self {
         let (live, far) = (Arc::clone(&settler.live), Arc::clone(&settler.far));
         let network = settler.network.clone();
@@ -69,6 +74,8 @@ impl Hands {
             keys: None,
             opened: None,
             prepared: None,
+            asked: None,
+            on_synced,
             settler,
             who: 0,
         }
@@ -321,6 +328,7 @@ impl Hands {
 
     async fn fetch(&mut self, keys: Option<Keys>) -> Result<Fetched, Fault> {
         let keys = keys.ok_or(Fault::Garbled)?;
+        let asked = Instant::now();
         let changes = self.transport.ask(&self.live, &FetchChanges { key: &keys.sync }).await;
         let changes = changes.map_err(|error| self.fault(&error))?;
         if !changes.base.ret.is_ok() {
@@ -336,6 +344,7 @@ impl Hands {
         let draft = self.inbound.translate(changes).await.map_err(|error| store_fault(&error))?;
         let (batch, fresh) = draft.split();
         self.prepared = Some((batch, fresh, next.clone(), who));
+        self.asked = has_content.then_some(asked);
         Ok(Fetched { keys: next, has_content, more })
     }
 
@@ -363,6 +372,9 @@ impl Hands {
             }
             self.inbound.roster.forget();
             return Err(store_fault(&error));
+        }
+        if let Some(asked) = self.asked.take() {
+            self.on_synced.tell(asked.elapsed());
         }
         let lessons = std::mem::take(&mut fresh.lessons);
         self.inbound.roster.remember(fresh);
