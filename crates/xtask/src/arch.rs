@@ -5,6 +5,7 @@
 mod edges;
 mod files;
 pub(crate) mod generated;
+mod metrics;
 mod words;
 
 use anyhow::Result;
@@ -54,6 +55,7 @@ pub(crate) fn arch(root: &Root) -> Result<bool> {
     findings.extend(words::sources(&tree));
     findings.extend(words::conditions(&tree));
     findings.extend(words::only_the_heap_is_unsafe(&tree));
+    findings.extend(metrics::agree(&tree));
     findings.extend(generated::agree(root, &tree)?);
     Ok(report("arch", &findings))
 }
