@@ -9,6 +9,7 @@ mod deny;
 mod fuzz;
 mod layers;
 mod metadata;
+mod package;
 mod run;
 mod setup;
 mod tree;
@@ -31,6 +32,7 @@ cargo xtask COMMAND
   deny             licences, duplicate versions and borders of outside crates, by deny.toml
   demo [ARG…]      wxgate demo, release build
   bench [ARG…]     the load bench, release build; with --dist first: as packages are built
+  package [PROF]   a Debian package in target/package, optimised (profile dist)
   fuzz [TARGET]    fuzz for a minute per target; deterministic rounds where cargo-fuzz is missing
 
 Layers:
@@ -69,6 +71,7 @@ fn dispatch(args: &[String]) -> Result<bool> {
         "demo" => cargo(&root, &["run", "--release", "--package", "wxgate", "--", "demo"], rest),
         "bench" => bench(&root, rest),
         "fuzz" => fuzz::fuzz(&root, rest),
+        "package" => package::package(&root, rest),
         other => bail!("no command '{other}'\n\n{}", usage()),
     }
 }
