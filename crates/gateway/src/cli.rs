@@ -137,3 +137,28 @@ fn in_place(work: impl Future<Output = Result<(), Failure>>) -> Result<(), Failu
     let work = Box::pin(work);
     runtime.map_err(|e| Failure::environment(format!("cannot start: {e}")))?.block_on(work)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_command_is_in_the_book() {
+        let page = include_str!("../../../docs/commands.md");
+        let mut cli = Cli::command();
+        cli.build();
+        let mut missing = Vec::new();
+        for command in cli.get_subcommands() {
+            let deeper: Vec<_> = command.get_subcommands().collect();
+            match deeper.is_empty() {
+                true => missing.push(format!("`wxgate {}", command.get_name())),
+                false => missing.extend(
+                    deeper.iter().map(|below| format!("`wxgate {} {}", command.get_name(), below.get_name())),
+                ),
+            }
+        }
+        assert!(missing.len() > 20, "{missing:?}");
+        missing.retain(|words| !page.contains(words.as_str()));
+        assert_eq!(missing, [""; 0], "docs/commands.md");
+    }
+}
