@@ -14,7 +14,7 @@ mod sections;
 mod show;
 mod value;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use config::{Config, File, FileFormat};
@@ -99,8 +99,10 @@ fn layer(name: &str, text: &str, vars: &[(String, String)]) -> Result<Loaded, Pr
     let found = file::read(&file::Source { name, text });
     let (set, env_problems) = env::read(vars);
     let mut problems = found.problems;
+    // After a syntax error the rest would be guessed at.
+    let is_readable = problems.iter().all(|problem| !problem.key.is_empty());
     problems.extend(env_problems);
-    if !problems.is_empty() {
+    if !is_readable {
         return Err(Problems(problems));
     }
     let mut origins = found.origins;
@@ -108,6 +110,12 @@ fn layer(name: &str, text: &str, vars: &[(String, String)]) -> Result<Loaded, Pr
     for setting in set {
         overrides.push_str(&format!("{} = {}\n", setting.path, setting.toml));
         origins.insert(setting.path, Origin::Env { variable: setting.variable });
+    }
+    // What is wrong by itself is left out, so that the whole is judged all the same: every problem at once.
+    let misfits = problems.iter().filter(|problem| problem.nearest.is_none());
+    let wrong: BTreeSet<String> = misfits.filter_map(|problem| keys::known_part(&problem.key)).collect();
+    for path in &wrong {
+        overrides.push_str(&format!("{path} = {}\n", keys::default_of(path)));
     }
     let toml = |text: &str| File::from_str(text, FileFormat::Toml);
     let layered = Config::builder()
@@ -121,10 +129,17 @@ fn layer(name: &str, text: &str, vars: &[(String, String)]) -> Result<Loaded, Pr
         let origin = Origin::File { file: name.to_owned(), line: 1 };
         Problems(vec![Problem::new(origin, "", e.to_string())])
     };
-    let layered = layered.map_err(failed)?;
-    let settings: Settings = layered.clone().try_deserialize().map_err(failed)?;
+    let typed = layered.and_then(|layered| Ok((layered.clone().try_deserialize::<Settings>()?, layered)));
+    let (settings, layered) = match typed {
+        Ok(typed) => typed,
+        // Sections that are no sections: what was found is all that can be said.
+        Err(_) if !problems.is_empty() => return Err(Problems(problems)),
+        Err(error) => return Err(failed(error)),
+    };
+    let is_new = |problem: &Problem| keys::known_part(&problem.key).is_none_or(|path| !wrong.contains(&path));
     let loaded = Loaded { settings, file: None, layered, origins };
-    let problems = check::check(&loaded);
+    let of_the_whole: Vec<Problem> = check::check(&loaded).into_iter().filter(is_new).collect();
+    problems.extend(of_the_whole);
     if problems.is_empty() { Ok(loaded) } else { Err(Problems(problems)) }
 }
 

@@ -1,5 +1,7 @@
 //! What only shows in the whole: keys that need each other, files, faces of other versions.
 
+mod ports;
+
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::os::unix::fs::MetadataExt;
@@ -76,6 +78,7 @@ pub(super) fn check(loaded: &Loaded) -> Vec<Problem> {
     complaints.add_if(is_missing, "media.ffmpeg", "is no program; give its path, \"auto\" or \"off\"");
     settings.web.check(&mut complaints);
     settings.log.check(&mut complaints);
+    ports::check(settings, &mut complaints);
     let place = |(key, message): (String, String)| Problem::new(loaded.origin(&key), key, message);
     complaints.0.into_iter().map(place).collect()
 }

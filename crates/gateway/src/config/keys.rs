@@ -557,6 +557,27 @@ pub(crate) fn find(path: &str) -> Option<(&'static Section, &'static Key)> {
     section.keys.iter().find(|key| key.name == name).map(|key| (section, key))
 }
 
+/// The key or the list of sections that a dotted path is or leads into.
+pub(crate) fn known_part(path: &str) -> Option<String> {
+    let leads_into =
+        |known: &str| path.strip_prefix(known).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
+    let list = SECTIONS.iter().find(|section| section.is_list && leads_into(section.path));
+    list.map(|section| section.path.to_owned()).or_else(|| paths().find(|known| leads_into(known)))
+}
+
+/// The default of what [`known_part`] gives, as TOML.
+pub(crate) fn default_of(path: &str) -> &'static str {
+    match find(path) {
+        Some((section, key)) if !section.is_list => default_value(key),
+        _ => "[]",
+    }
+}
+
+fn default_value(key: &Key) -> &'static str {
+    // Whom to let in is not something to presume.
+    if matches!(key.kind, Kind::Words(_)) { "{}" } else { key.default }
+}
+
 /// `section.name`, or `name` at the top.
 pub(crate) fn join(section: &str, name: &str) -> String {
     if section.is_empty() { name.to_owned() } else { format!("{section}.{name}") }
@@ -575,9 +596,7 @@ pub(crate) fn defaults() -> String {
             text.push_str(&format!("[{}]\n", section.path));
         }
         for key in section.keys {
-            // Whom to let in is not something to presume.
-            let value = if matches!(key.kind, Kind::Words(_)) { "{}" } else { key.default };
-            text.push_str(&format!("{} = {value}\n", key.name));
+            text.push_str(&format!("{} = {}\n", key.name, default_value(key)));
         }
     }
     text

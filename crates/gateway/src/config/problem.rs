@@ -72,13 +72,47 @@ impl Problem {
     }
 }
 
-/// The candidate that takes the fewest changes, where a key in the wrong section counts as near.
+/// Words that other programs have for ours. Chosen: what people typed.
+const MEANT: [(&str, &str); 8] = [
+    ("address", "listen"),
+    ("bind", "listen"),
+    ("host", "listen"),
+    ("port", "listen"),
+    ("ports", "listen"),
+    ("level", "filter"),
+    ("rate", "sends_per_minute"),
+    ("url", "public_url"),
+];
+/// What it costs to look in another section.
+const ELSEWHERE: usize = 5;
+
+/// The candidate that is most likely meant: one that is written nearly so, or one of the same section that is
+/// called so elsewhere.
 fn nearest(wanted: &str, known: impl Iterator<Item = String>) -> Option<String> {
-    let last = |path: &str| path.rsplit('.').next().unwrap_or_default().to_owned();
+    let parts = |path: &str| {
+        let (section, name) = path.rsplit_once('.').unwrap_or(("", path));
+        (section.to_owned(), name.to_owned())
+    };
+    let (section, name) = parts(wanted);
+    let meant = MEANT.iter().find(|(theirs, _)| *theirs == name).map(|(_, ours)| *ours);
     known.min_by_key(|path| {
-        let whole = 2 * distance(wanted, path);
-        let tail = 2 * distance(&last(wanted), &last(path)) + 1;
-        (whole.min(tail), whole)
+        let (of, known) = parts(path);
+        let is_near = of == section || of.starts_with(&format!("{section}."));
+        let mut cost = 2 * distance(&name, &known);
+        let shorter = name.len().min(known.len());
+        if shorter > 3 && (known.contains(&name) || name.contains(&known)) {
+            cost = cost.min(3);
+        }
+        if is_near && meant == Some(known.as_str()) {
+            cost = 1;
+        }
+        if !is_near {
+            // A short name is near to every other short name.
+            let is_alike = 3 * distance(&name, &known) <= shorter;
+            cost = if is_alike { cost + ELSEWHERE } else { cost + 8 * ELSEWHERE };
+        }
+        let whole = distance(wanted, path);
+        (cost.min(2 * whole), whole)
     })
 }
 
@@ -121,5 +155,19 @@ mod tests {
         assert_eq!(near("irc.server.lisen").as_deref(), Some("irc.server.listen"));
         assert_eq!(near("media.public_url").as_deref(), Some("web.public_url"));
         assert_eq!(near("datadir").as_deref(), Some("data_dir"));
+        for (wanted, found) in [
+            ("web.port", "web.listen"),
+            ("web.address", "web.listen"),
+            ("irc.server.bind", "irc.server.listen"),
+            ("irc.server.ssl_cert", "irc.server.tls_cert"),
+            ("irc.enabled", "irc.server.enabled"),
+            ("log.level", "log.filter"),
+            ("limits.rate", "limits.sends_per_minute"),
+            ("limits.accounts", "limits.accounts_per_user"),
+            ("matrix.appservice.token_file", "matrix.appservice.as_token_file"),
+            ("wechat.keep_days", "media.keep_days"),
+        ] {
+            assert_eq!(near(wanted).as_deref(), Some(found), "{wanted}");
+        }
     }
 }

@@ -281,3 +281,45 @@ fn origins_are_those_that_browsers_write() {
         assert!(told[0].starts_with(begin) && told[0].contains(part), "{told:?}");
     }
 }
+
+#[test]
+fn what_is_wrong_by_itself_hides_nothing_of_the_whole() {
+    let text = "[web]\nlisten = \"0.0.0.0:8480\"\nport = 1\n[limits]\nsends_per_minute = 0\n\
+                [log]\nfilter = \"a=b=c\"\n[matrix.bot]\nenabled = true\n[[irc.network]]\nname = 7\n";
+    let told = told(text, &[("WXGATE__WEB__PUBLIC_URL", "")]);
+    for wanted in [
+        "wx.toml:3: web.port: there is no such key; the nearest known key is web.listen",
+        "wx.toml:5: limits.sends_per_minute: ",
+        "wx.toml:7: log.filter: ",
+        "wx.toml:9: matrix.bot.enabled: ",
+        "wx.toml:11: irc.network.name: ",
+        "WXGATE__WEB__PUBLIC_URL: web.public_url: is needed",
+    ] {
+        assert_eq!(told.iter().filter(|line| line.starts_with(wanted)).count(), 1, "{wanted}: {told:#?}");
+    }
+    assert_eq!(told.len(), 6, "{told:#?}");
+}
+
+#[test]
+fn a_key_with_a_wrong_value_is_complained_of_once() {
+    // Its default would be complained of too: a network without a name.
+    let text = "[irc.server]\nname = 3\nlisten = 5\ntls_listen = [\"127.0.0.1:1\"]\ntls_cert = 1\n";
+    let told = told(text, &[]);
+    let about = |key: &str| told.iter().filter(|line| line.contains(key)).count();
+    assert_eq!(about("irc.server.name"), 1, "{told:#?}");
+    assert_eq!(about(": irc.server.tls_cert"), 1, "{told:#?}");
+    assert_eq!(about(": irc.server.tls_key"), 1, "{told:#?}");
+}
+
+#[test]
+fn a_port_that_is_named_twice_is_told_with_who_has_it() {
+    let text = "[web]\nlisten = \"127.0.0.1:7000\"\n[irc.server]\n\
+                listen = [\"127.0.0.1:7000\", \"127.0.0.1:7001\", \"127.0.0.1:7001\"]\n";
+    assert_eq!(
+        told(text, &[]),
+        [
+            "wx.toml:4: irc.server.listen: 127.0.0.1:7000 is taken by web.listen, which is 127.0.0.1:7000",
+            "wx.toml:4: irc.server.listen: 127.0.0.1:7001 is named twice",
+        ]
+    );
+}
