@@ -24,6 +24,7 @@ mod mirror;
 mod names;
 mod outbound;
 mod owners;
+mod probe;
 mod provisioning;
 mod puppet;
 mod puppets;
@@ -41,6 +42,7 @@ mod trouble;
 pub use config::{
     Bound, Encryption, Level, MatrixConfig, Permissions, Previews, Receipts, SettingError, Timings,
 };
+pub use probe::{ProbeError, probe};
 pub use registration::Registration;
 pub use run::MatrixAdapter;
 pub use secret::Secret;

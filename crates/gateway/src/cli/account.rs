@@ -139,6 +139,14 @@ enum Step {
 
 async fn sign_in(globals: &Globals, client: &Client, name: &str) -> Result<(), Failure> {
     let json = globals.json;
+    let now: Row = client.call(Method::GET, &path(name, ""), None).await?;
+    if now.state == "up" {
+        match json {
+            true => print::out(&json!({ "step": "done" }).to_string()),
+            false => print::out(&format!("{name} is online already.")),
+        }
+        return Ok(());
+    }
     let mut was_told = false;
     client
         .follow(Method::POST, &path(name, "/sign-in"), |value| {

@@ -1,14 +1,16 @@
 //! `wxgate doctor`: looks at what the configuration names, and says what to do.
 
+mod certificate;
+mod far;
+
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use hyper::Method;
 use serde::Serialize;
 use serde_json::Value;
-use tokio::net::{TcpListener, TcpStream};
-use url::Url;
+use tokio::net::TcpListener;
+use wxgate_matrix::ProbeError;
 use wxgate_store::{Store, StoreConfig, StoreError};
 
 use super::{Globals, client, print};
@@ -17,14 +19,10 @@ use crate::config::{self, Settings, secret_fault, set};
 use crate::failure::{Failure, Fault};
 use crate::wiring;
 
-/// How long a far end may take to take a connection.
-const PATIENCE: Duration = Duration::from_secs(4);
 /// Free bytes below which it is said to be little: less than the default of all media.
 const LITTLE_DISK_BYTES: u64 = 2 << 30;
 /// Open files that a few hundred accounts need.
 const FEW_FILES: u64 = 4096;
-/// The start of 2024: an earlier clock is wrong, since this program is younger.
-const OLDEST_NOW_MS: i64 = 1_704_067_200_000;
 /// Where the real service is reached. Source: the protocol sheet, section 2.1.
 const WECHAT_HOSTS: [&str; 2] = ["login.wx.qq.com:443", "wx2.qq.com:443"];
 
@@ -75,9 +73,9 @@ pub(super) async fn run(globals: &Globals) -> Result<(), Failure> {
                 problems.to_string(),
                 "mend the file; wxgate config check tells the same",
             ));
+            findings.push(far::check_clock(None).await);
         }
     }
-    findings.push(check_clock());
     findings.push(check_open_files());
     tell(globals, &findings);
     let fault = match findings.iter().find(|finding| finding.verdict == Verdict::Wrong) {
@@ -140,28 +138,64 @@ async fn examine(globals: &Globals, settings: &Settings, findings: &mut Vec<Find
     let appservice = &settings.matrix.appservice;
     if appservice.enabled {
         findings.push(check_port("matrix.appservice.listen", &appservice.listen, is_running).await);
-        findings.push(reach_url("matrix.appservice.homeserver", &appservice.homeserver).await);
+        findings.push(far::reach_url("matrix.appservice.homeserver", &appservice.homeserver).await);
+        findings.extend(check_homeserver(settings).await);
         if is_running {
             findings.extend(check_network(globals, "Matrix", wiring::matrix::NETWORK).await);
         }
     }
     if !settings.web.public_url.is_empty() {
-        findings.push(reach_url("web.public_url", &settings.web.public_url).await);
+        findings.push(far::reach_url("web.public_url", &settings.web.public_url).await);
+    }
+    let server = &settings.irc.server;
+    if server.enabled
+        && let Some(path) = set(&server.tls_cert)
+    {
+        findings.push(certificate::check(path, clock::now()));
     }
     for network in &settings.irc.network {
-        findings.push(reach("IRC network", &network.address).await);
+        findings.push(far::reach("IRC network", &network.address).await);
     }
     match settings.wechat.service.as_str() {
         "" if !settings.wechat.proxy.is_empty() => {
-            findings.push(reach_url("wechat.proxy", &settings.wechat.proxy).await);
+            findings.push(far::reach_url("wechat.proxy", &settings.wechat.proxy).await);
         }
         "" => {
             for host in WECHAT_HOSTS {
-                findings.push(reach("WeChat", host).await);
+                findings.push(far::reach("WeChat", host).await);
             }
         }
-        service => findings.push(reach_url("wechat.service", service).await),
+        service => findings.push(far::reach_url("wechat.service", service).await),
     }
+    findings.push(far::check_clock(Some(settings)).await);
+}
+
+/// Whether the homeserver knows us, asked with our own token.
+async fn check_homeserver(settings: &Settings) -> Option<Finding> {
+    const CHECK: &str = "homeserver";
+    Some(match wiring::matrix::probe(settings).await {
+        Ok(user) => ok(CHECK, format!("knows this gateway as {user}")),
+        Err(None) => warning(
+            CHECK,
+            "there is no token yet to ask it with",
+            "wxgate matrix registration makes one, and what it prints is for the homeserver",
+        ),
+        Err(Some(error @ ProbeError::Away(_))) => wrong(
+            CHECK,
+            error.to_string(),
+            "look at matrix.appservice.homeserver, and at the homeserver's log",
+        ),
+        Err(Some(error @ ProbeError::Stranger)) => wrong(
+            CHECK,
+            error.to_string(),
+            "put what wxgate matrix registration prints into its app_service_config_files, and restart it",
+        ),
+        Err(Some(error @ ProbeError::Domain { .. })) => wrong(
+            CHECK,
+            error.to_string(),
+            "set matrix.appservice.domain to the part after the colon of ids there, and make the registration anew",
+        ),
+    })
 }
 
 /// Whether files can be brought into other forms.
@@ -303,11 +337,22 @@ async fn check_store(settings: &Settings) -> Finding {
                 Err(e) => wrong(CHECK, e.to_string(), "restore a backup if the disk is damaged"),
             }
         }
-        Err(failure) => wrong(CHECK, failure.message, "see what it says; nothing was changed"),
+        Err(StoreTrouble::Schema(what)) => wrong(
+            CHECK,
+            what,
+            "run the program that wrote it, or restore a backup from before it did; nothing was changed",
+        ),
+        Err(StoreTrouble::Other(what)) => wrong(CHECK, what, "see what it says; nothing was changed"),
     }
 }
 
-async fn open_store(settings: &Settings) -> Result<Store, Failure> {
+enum StoreTrouble {
+    /// Of another version.
+    Schema(String),
+    Other(String),
+}
+
+async fn open_store(settings: &Settings) -> Result<Store, StoreTrouble> {
     let key_file = match set(&settings.store.seal_key_file) {
         Some(path) => path.to_owned(),
         None => settings.data_dir.join("seal.key"),
@@ -322,7 +367,10 @@ async fn open_store(settings: &Settings) -> Result<Store, Failure> {
         };
         Store::open(config, std::sync::Arc::new(clock::now)).await
     };
-    open.await.map_err(|e: StoreError| wiring::store_failure(e))
+    open.await.map_err(|e: StoreError| match e {
+        StoreError::Schema { what } => StoreTrouble::Schema(what),
+        other => StoreTrouble::Other(wiring::store_failure(other).message),
+    })
 }
 
 async fn check_port(key: &'static str, address: &str, is_running: bool) -> Finding {
@@ -339,45 +387,6 @@ async fn check_port(key: &'static str, address: &str, is_running: bool) -> Findi
         Err(e) => {
             wrong(key, wiring::taken(key, address, &e).message, format!("free the port, or change {key}"))
         }
-    }
-}
-
-async fn reach_url(check: &'static str, url: &str) -> Finding {
-    let parsed = Url::parse(url).ok();
-    let host =
-        parsed.as_ref().and_then(|url| Some((url.host_str()?.to_owned(), url.port_or_known_default()?)));
-    match host {
-        Some((host, port)) => reach(check, &format!("{host}:{port}")).await,
-        None => wrong(
-            check,
-            format!("{url} names no host and port"),
-            format!("write a whole address into {check}"),
-        ),
-    }
-}
-
-async fn reach(check: &'static str, host: &str) -> Finding {
-    match tokio::time::timeout(PATIENCE, TcpStream::connect(host)).await {
-        Ok(Ok(_)) => ok(check, format!("{host} takes connections")),
-        Ok(Err(e)) => {
-            wrong(check, format!("{host} cannot be reached: {e}"), "look at the network, DNS and firewall")
-        }
-        Err(_) => wrong(
-            check,
-            format!("{host} did not answer within {} s", PATIENCE.as_secs()),
-            "look at the network and firewall; a proxy is set with wechat.proxy",
-        ),
-    }
-}
-
-fn check_clock() -> Finding {
-    match clock::now().ms() {
-        now if now < OLDEST_NOW_MS => wrong(
-            "clock",
-            "is years behind",
-            "set the time (timedatectl set-ntp true); logins and links depend on it",
-        ),
-        _ => ok("clock", "is plausible"),
     }
 }
 

@@ -9,7 +9,7 @@ use wxgate_bridge::Bridge;
 use wxgate_contract::NetworkId;
 use wxgate_convert::Converter;
 use wxgate_matrix::{
-    Encryption, Level, MatrixAdapter, MatrixConfig, Permissions, Previews, Registration, Secret,
+    Encryption, Level, MatrixAdapter, MatrixConfig, Permissions, Previews, ProbeError, Registration, Secret,
 };
 
 use super::{files, ports, until_bound};
@@ -117,6 +117,20 @@ pub(crate) fn registration(settings: &Settings, double_puppets: bool) -> Result<
         true => Ok(registration.double_puppet_yaml()),
         false => Ok(registration.to_yaml()),
     }
+}
+
+/// Asks the homeserver whether it knows us; nothing is made where the tokens are missing.
+///
+/// # Errors
+/// What is wrong; `None` when there are no tokens to ask with.
+pub(crate) async fn probe(settings: &Settings) -> Result<String, Option<ProbeError>> {
+    let section = &settings.matrix.appservice;
+    let token =
+        set(&section.as_token_file).map_or(settings.data_dir.join("matrix-as.token"), ToOwned::to_owned);
+    let token = std::fs::read_to_string(token).map_err(|_| None)?;
+    let tokens = [token.trim().to_owned(), "hs".to_owned(), String::new()];
+    let config = config(settings, tokens).map_err(|(_, what)| Some(ProbeError::Away(what)))?;
+    wxgate_matrix::probe(&config).await.map_err(Some)
 }
 
 /// Adds the application service and waits until it listens. The homeserver may be away: then

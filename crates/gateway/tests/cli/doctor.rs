@@ -1,0 +1,206 @@
+//! The mistakes that people make, each found by `wxgate doctor` and told with its cure.
+
+use std::os::unix::fs::PermissionsExt;
+use std::sync::mpsc;
+use std::thread;
+
+use serde_json::Value;
+
+use super::*;
+
+/// Somebody who answers in the place of a service or a homeserver.
+struct Stub {
+    port: u16,
+    _stop: mpsc::Sender<()>,
+}
+
+impl Stub {
+    /// One that gives everybody the same answer.
+    fn answering(status: &'static str, heads: &'static str, body: &'static str) -> Self {
+        Self::new(heads, move |_| (status, body))
+    }
+
+    /// One that answers by the line of the request, always with these heads.
+    fn new(
+        heads: &'static str,
+        answer: impl Fn(&str) -> (&'static str, &'static str) + Send + 'static,
+    ) -> Self {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let (stop, stopped) = mpsc::channel::<()>();
+        thread::spawn(move || {
+            while let Ok((mut stream, _)) = listener.accept() {
+                // Ends with the first connection after the stub is gone.
+                if stopped.try_recv() == Err(mpsc::TryRecvError::Disconnected) {
+                    return;
+                }
+                let mut reader = BufReader::new(stream.try_clone().unwrap());
+                let mut first = String::new();
+                let _ = reader.read_line(&mut first);
+                let mut line = String::new();
+                while reader.read_line(&mut line).is_ok_and(|read| read > 2) {
+                    line.clear();
+                }
+                let (status, body) = answer(&first);
+                let head = format!("HTTP/1.1 {status}\r\n{heads}content-type: application/json\r\n");
+                let _ =
+                    write!(stream, "{head}content-length: {}\r\nconnection: close\r\n\r\n{body}", body.len());
+            }
+        });
+        Self { port, _stop: stop }
+    }
+}
+
+/// What the doctor says about one thing.
+fn finding(home: &Home, check: &str) -> (String, String, String) {
+    let done = home.run(&["doctor", "--json"]);
+    let findings: Value = serde_json::from_str(&done.out).unwrap();
+    let all = findings.as_array().unwrap();
+    let found = all.iter().find(|finding| finding["check"] == check);
+    let found = found.unwrap_or_else(|| panic!("nothing about {check}: {findings:#}"));
+    let text = |key: &str| found[key].as_str().unwrap().to_owned();
+    (text("verdict"), text("found"), text("cure"))
+}
+
+fn assert_wrong(home: &Home, check: &str, found: &str, cure: &str) {
+    let told = finding(home, check);
+    assert_eq!(told.0, "wrong", "{told:?}");
+    assert!(told.1.contains(found) && told.2.contains(cure), "{told:?}");
+    assert_ne!(home.run(&["doctor"]).code, 0, "something is wrong and the code is 0");
+}
+
+#[test]
+fn a_port_that_is_taken_and_a_service_that_nobody_offers() {
+    let home = Home::new("doctor");
+    let (irc, _) = home.configure("");
+    let _taken = TcpListener::bind(("127.0.0.1", irc)).unwrap();
+    assert_eq!(home.run(&["doctor"]).code, 1);
+    assert_wrong(&home, "irc.server.listen", "another program uses this port", "free the port");
+    assert_wrong(&home, "wechat.service", "cannot be reached", "network");
+    assert_eq!(finding(&home, "clock").0, "warning", "nobody told the time");
+}
+
+#[test]
+fn a_network_that_cannot_be_reached() {
+    let home = Home::new("doctor-network");
+    home.configure("[[irc.network]]\nname = \"away\"\naddress = \"127.0.0.1:9\"\nnick = \"me\"\n");
+    assert_wrong(&home, "IRC network", "127.0.0.1:9 cannot be reached", "firewall");
+}
+
+#[test]
+fn a_clock_that_is_off() {
+    let home = Home::new("doctor-clock");
+    let stub = Stub::answering("200 OK", "date: Sun, 06 Nov 1994 08:49:37 GMT\r\n", "");
+    home.configure("");
+    let text = std::fs::read_to_string(home.0.join("wxgate.toml")).unwrap();
+    let text = text.replace("127.0.0.1:9\"", &format!("127.0.0.1:{}\"", stub.port));
+    std::fs::write(home.0.join("wxgate.toml"), text).unwrap();
+    assert_wrong(&home, "clock", "before that of 127.0.0.1", "timedatectl");
+}
+
+#[test]
+fn a_secret_that_everybody_can_read() {
+    let home = Home::new("doctor-secret");
+    let key = home.0.join("seal.key");
+    std::fs::write(&key, "x").unwrap();
+    std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o644)).unwrap();
+    home.configure(&format!("[store]\nseal_key_file = {:?}\n", key.display().to_string()));
+    assert_wrong(&home, "configuration", "can be read by everybody (mode 644); run: chmod 600", "mend");
+    assert_eq!(home.run(&["doctor"]).code, 3);
+}
+
+#[test]
+fn a_certificate_that_ran_out() {
+    let home = Home::new("doctor-certificate");
+    let (irc, web) = (free_port(), free_port());
+    let tls = free_port();
+    let pem = home.0.join("cert.pem");
+    std::fs::write(&pem, include_str!("expired.pem")).unwrap();
+    let key = home.0.join("key.pem");
+    std::fs::write(&key, "x").unwrap();
+    std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o600)).unwrap();
+    let text = format!(
+        "data_dir = \"data\"\n[irc.server]\nlisten = [\"127.0.0.1:{irc}\"]\ntls_listen = [\"127.0.0.1:{tls}\"]\n\
+         tls_cert = \"cert.pem\"\ntls_key = \"key.pem\"\n[web]\nlisten = \"127.0.0.1:{web}\"\n\
+         [wechat]\nservice = \"http://127.0.0.1:9\"\n"
+    );
+    std::fs::write(home.0.join("wxgate.toml"), text).unwrap();
+    assert_wrong(&home, "certificate", "ran out", "renew it");
+}
+
+/// A configuration with an application service at `stub`, and a token to ask with.
+fn with_homeserver(home: &Home, stub: &Stub) {
+    home.configure(&format!(
+        "[matrix.appservice]\nenabled = true\nhomeserver = \"http://127.0.0.1:{}\"\nlisten = \"127.0.0.1:{}\"\n\
+         permissions = {{ \"example.org\" = \"user\" }}\n",
+        stub.port,
+        free_port(),
+    ));
+    let registration = home.run(&["matrix", "registration"]);
+    assert_eq!(registration.code, 0, "{}", registration.err);
+}
+
+#[test]
+fn a_homeserver_that_knows_us_not_or_serves_another_domain() {
+    let home = Home::new("doctor-homeserver");
+    let refusal = "{\"errcode\":\"M_UNKNOWN_TOKEN\",\"error\":\"who?\"}";
+    let stub = Stub::answering("401 Unauthorized", "", refusal);
+    with_homeserver(&home, &stub);
+    assert_wrong(&home, "homeserver", "does not know the as_token", "app_service_config_files");
+    drop(stub);
+    let stub = Stub::answering("200 OK", "", "{\"user_id\":\"@wechatbot:other.example\"}");
+    with_homeserver(&home, &stub);
+    assert_wrong(&home, "homeserver", "serves other.example, and the settings say example.org", "domain");
+    drop(stub);
+    let stub = Stub::answering("200 OK", "", "{\"user_id\":\"@wechatbot:example.org\"}");
+    with_homeserver(&home, &stub);
+    let told = finding(&home, "homeserver");
+    assert_eq!((told.0.as_str(), told.1.contains("@wechatbot:example.org")), ("ok", true), "{told:?}");
+}
+
+#[test]
+fn a_homeserver_that_does_not_reach_us() {
+    let home = Home::new("doctor-deaf");
+    let stub = Stub::new("", |line| match line {
+        line if line.contains("/ping") => {
+            ("502 Bad Gateway", "{\"errcode\":\"M_CONNECTION_FAILED\",\"error\":\"no route\"}")
+        }
+        _ => ("200 OK", "{\"user_id\":\"@wechatbot:example.org\",\"capabilities\":{}}"),
+    });
+    with_homeserver(&home, &stub);
+    let _gateway = home.start(&["run"]);
+    wait_for_gateway(&home);
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while finding(&home, "Matrix").0 != "wrong" {
+        assert!(Instant::now() < deadline, "{:?}", finding(&home, "Matrix"));
+    }
+    assert_wrong(
+        &home,
+        "Matrix",
+        "cannot reach this gateway; check the url in its registration",
+        "do what it says",
+    );
+    assert_eq!(finding(&home, "homeserver").0, "ok");
+}
+
+#[test]
+fn a_database_of_a_newer_program() {
+    let home = Home::new("doctor-schema");
+    home.configure("");
+    let mut gateway = home.start(&["run"]);
+    wait_for_gateway(&home);
+    gateway.signal("-TERM");
+    assert_eq!(gateway.code(), 0);
+    let database = home.0.join("data/wxgate.db");
+    let newer = Command::new("sqlite3").arg(&database).arg(NEWER).output();
+    let Some(newer) = newer.ok().filter(|done| done.status.success()) else {
+        eprintln!("this test was NOT run: no sqlite3 here");
+        return;
+    };
+    assert!(newer.stderr.is_empty());
+    assert_wrong(&home, "store", "was written by a newer version", "run the program that wrote it");
+    assert_eq!(home.run(&["run"]).code, 4);
+}
+
+/// A step that this program does not know.
+const NEWER: &str = "INSERT INTO schema_version VALUES (9999, 'x', 0)";
