@@ -36,6 +36,7 @@ pub(crate) fn public(parts: Arc<Parts>) -> Router {
         .route("/metrics", get(metrics::page))
         .route("/media/{token}", get(media::fetch_bare))
         .route("/media/{token}/{name}", get(media::fetch))
+        .merge(api::for_people())
         .route("/upload", post(upload::upload).options(upload::options))
         .with_state(parts)
         .merge(managers)
@@ -43,7 +44,7 @@ pub(crate) fn public(parts: Arc<Parts>) -> Router {
 
 /// What the owner of the socket may ask.
 pub(crate) fn control(parts: Arc<Parts>) -> Router {
-    api::routes().fallback(api::nothing_here).with_state(parts)
+    api::for_the_operator().fallback(api::nothing_here).with_state(parts)
 }
 
 /// How long a commit that failed speaks against being ready. Chosen: on a full disk small ones succeed between

@@ -1,53 +1,73 @@
-//! The JSON API behind the commands. Whoever can open the socket is the operator.
+//! The JSON API: behind the commands, over the socket in the data directory, where whoever can open it is the
+//! operator; and on `web.listen` for people with their tokens, as each of them.
+
+mod caller;
+mod events;
+mod operations;
+mod users;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use axum::Router;
 use axum::body::Body;
-use axum::extract::{DefaultBodyLimit, Path, Query, State};
-use axum::http::{StatusCode, header};
+use axum::extract::{Path, State};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::middleware::map_response;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{delete, get, post, put};
+use axum::routing::{any, get};
+use axum::{Extension, Router};
 use bytes::Bytes;
 use futures_util::stream;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use wxgate_contract::{
-    ChatKind, ChatProfile, ChatRef, Command, CommandError, Directory, FarError, NetworkId, PersonRef, Reply,
-    SignInStep, SignInWatch, UserName,
+    AccountView, ChatKind, ChatProfile, ChatRef, Command, CommandError, Directory, FarError, Health, NetworkId,
+    PersonRef, Reply, SignInStep, SignInWatch, UserName,
 };
-use wxgate_store::StoreError;
+use wxgate_store::{AccountRow, StoreError};
 
-use crate::export::Export;
 use crate::wiring::{ACCOUNT_KIND, Parts, matrix};
+pub(super) use caller::Caller;
 
 /// Largest request body.
-const BODY_BYTES: usize = 64 << 10;
+pub(super) const BODY_BYTES: usize = 64 << 10;
 /// Chats read at once.
 const CHATS: usize = 500;
 
 pub(super) type Shared = State<Arc<Parts>>;
 
-pub(crate) fn routes() -> Router<Arc<Parts>> {
-    Router::new()
-        .route("/api/v1/status", get(status))
-        .route("/api/v1/users", get(users).post(add_user))
-        .route("/api/v1/users/{name}", delete(remove_user))
-        .route("/api/v1/users/{name}/export", get(export))
-        .route("/api/v1/users/{name}/token", post(make_token))
-        .route("/api/v1/users/{name}/identity", put(identify))
-        .route("/api/v1/accounts", get(accounts).post(add_account))
-        .route("/api/v1/accounts/{name}", get(account).delete(remove_account))
-        .route("/api/v1/accounts/{name}/sign-in", post(sign_in))
-        .route("/api/v1/accounts/{name}/sign-out", post(sign_out))
-        .route("/api/v1/accounts/{name}/chats", get(chats))
-        .merge(super::backup_api::routes())
-        .merge(super::key_api::routes())
-        .merge(super::link_api::routes())
-        .merge(super::identity::routes())
-        .layer(DefaultBodyLimit::max(BODY_BYTES))
+/// What the commands ask over the socket.
+pub(super) fn for_the_operator() -> Router<Arc<Parts>> {
+    operations::routes(|_| true).layer(Extension(caller::Operator))
+}
+
+/// What people ask with their tokens.
+pub(super) fn for_people() -> Router<Arc<Parts>> {
+    operations::routes(|operation| operation.is_public())
+        .route(operations::DOCUMENT, get(operations::document))
+        .route("/api/v1/{*rest}", any(nothing_here))
+        .layer(map_response(in_json))
+}
+
+/// What was refused before a handler saw it is told in JSON too.
+async fn in_json(response: Response) -> Response {
+    let is_json = |value: &HeaderValue| value.as_bytes().starts_with(b"application/json");
+    let status = response.status();
+    if !status.is_client_error() || response.headers().get(header::CONTENT_TYPE).is_some_and(is_json) {
+        return response;
+    }
+    let allowed = response.headers().get(header::ALLOW).cloned();
+    let text = axum::body::to_bytes(response.into_body(), 1024).await.unwrap_or_default();
+    let told = match text.is_empty() {
+        true => status.canonical_reason().unwrap_or("refused").to_lowercase(),
+        false => String::from_utf8_lossy(&text).into_owned(),
+    };
+    let mut answer = Refusal(status, told).into_response();
+    if let Some(allowed) = allowed {
+        answer.headers_mut().insert(header::ALLOW, allowed);
+    }
+    answer
 }
 
 /// Why a question was not answered, with its sentence.
@@ -87,7 +107,8 @@ impl From<CommandError> for Refusal {
             CommandError::Denied => StatusCode::FORBIDDEN,
             CommandError::NoSuchAccount(_) => StatusCode::NOT_FOUND,
             CommandError::Refused(_) => StatusCode::CONFLICT,
-            CommandError::Failed(_) => StatusCode::SERVICE_UNAVAILABLE,
+            // Mostly an account that is not online: a state, and no failure of ours.
+            CommandError::Failed(_) => StatusCode::CONFLICT,
         };
         Self(status, error.to_string())
     }
@@ -111,12 +132,12 @@ pub(super) fn network(name: &str) -> NetworkId {
 pub(crate) async fn nothing_here() -> Response {
     Refusal(
         StatusCode::NOT_FOUND,
-        "this gateway has no such command; is it older than the program?".to_owned(),
+        "there is nothing at this address; is the gateway older than the program that asks?".to_owned(),
     )
     .into_response()
 }
 
-async fn status(State(parts): Shared) -> Response {
+async fn status(State(parts): Shared, _: Caller) -> Response {
     let networks: Vec<Value> = parts
         .bridge
         .healths()
@@ -135,137 +156,42 @@ async fn status(State(parts): Shared) -> Response {
     answer(StatusCode::OK, &value)
 }
 
-async fn users(State(parts): Shared) -> Answer {
-    let mut counts: HashMap<UserName, usize> = HashMap::new();
-    for row in parts.bridge.store().accounts().await? {
-        *counts.entry(row.owner).or_default() += 1;
-    }
-    let users = parts.bridge.store().users().await?;
-    let rows: Vec<Value> = users
-        .iter()
-        .map(|user| {
-            let accounts = counts.get(&user.name).copied().unwrap_or_default();
-            json!({
-                "name": user.name, "is_admin": user.is_admin, "accounts": accounts,
-                "has_password": user.has_password, "has_token": user.has_token,
-            })
-        })
-        .collect();
-    ok(&Value::from(rows))
-}
-
-#[derive(Deserialize)]
-struct NewUser {
-    name: UserName,
-    #[serde(default)]
-    is_admin: bool,
-    password: String,
-}
-
-async fn add_user(State(parts): Shared, body: Bytes) -> Answer {
-    let new: NewUser = read(&body)?;
-    parts.bridge.store().add_user(&new.name, Some(&new.password), new.is_admin).await?;
-    tracing::info!(user = %new.name, is_admin = new.is_admin, "a person was added");
-    ok(&json!({ "name": new.name }))
-}
-
-/// Answers with a new token, this once; the one before it opens nothing from now on.
-async fn make_token(State(parts): Shared, Path(name): Path<String>) -> Answer {
-    let name = known(&parts, name).await?;
-    let token = parts.bridge.store().set_token(&name).await?;
-    tracing::info!(user = %name, "a token was made");
-    ok(&json!({ "name": name, "token": token }))
-}
-
-#[derive(Deserialize)]
-struct Identity {
-    matrix: String,
-}
-
-/// Says who somebody is on Matrix.
-async fn identify(State(parts): Shared, Path(name): Path<String>, body: Bytes) -> Answer {
-    let Identity { matrix: id } = read(&body)?;
-    if !id.strip_prefix('@').is_some_and(|rest| rest.contains(':')) {
-        let message = format!("{id:?} is no Matrix id; it is written @name:domain");
-        return Err(Refusal(StatusCode::BAD_REQUEST, message));
-    }
-    let person = PersonRef { network: matrix::NETWORK.into(), person: id.into() };
-    parts.control.run(None, Command::Identify { person, user: known(&parts, name).await? }).await?;
-    ok(&json!({}))
-}
-
-/// The person of this name, who exists.
-async fn known(parts: &Parts, name: String) -> Result<UserName, Refusal> {
-    let name = UserName::from(name);
-    match parts.bridge.store().user(&name).await? {
-        Some(_) => Ok(name),
-        None => Err(Refusal(StatusCode::NOT_FOUND, format!("there is no user {name}"))),
-    }
-}
-
-/// Everything of a person, as an archive.
-async fn export(State(parts): Shared, Path(name): Path<String>) -> Answer {
-    let user = known(&parts, name).await?;
-    tracing::info!(%user, "a person's data are exported");
-    let export = Export { store: parts.bridge.store().clone(), vault: Arc::clone(&parts.vault), user };
-    let body = Body::from_stream(export.pieces().await?);
-    Ok(([(header::CONTENT_TYPE, "application/x-tar")], body).into_response())
-}
-
-#[derive(Deserialize)]
-struct Removal {
-    /// Their accounts too, with all that was said in them.
-    #[serde(default)]
-    everything: bool,
-}
-
-async fn remove_user(
-    State(parts): Shared,
-    Path(name): Path<String>,
-    Query(removal): Query<Removal>,
-) -> Answer {
-    let name = known(&parts, name).await?;
-    if removal.everything {
-        for row in parts.bridge.store().accounts().await?.into_iter().filter(|row| row.owner == name) {
-            parts.control.run(None, Command::RemoveAccount { account: row.network }).await?;
-        }
-    }
-    parts.bridge.store().remove_user(&name).await?;
-    tracing::info!(user = %name, "a person was removed");
-    ok(&json!({}))
-}
-
-/// Every account, or one.
-async fn rows(parts: &Parts, only: Option<&NetworkId>) -> Result<Vec<Value>, Refusal> {
+/// Every account that the caller may know of, or one.
+async fn rows(parts: &Parts, caller: &Caller, only: Option<&NetworkId>) -> Result<Vec<Value>, Refusal> {
     let stored = match only {
         Some(network) => parts.bridge.store().account(network).await?.into_iter().collect(),
         None => parts.bridge.store().accounts().await?,
     };
-    let healths: HashMap<NetworkId, _> =
+    let healths: HashMap<NetworkId, Health> =
         parts.bridge.healths().into_iter().map(|(network, _, health)| (network, health)).collect();
-    let value = |row: wxgate_store::AccountRow| {
-        let health = healths.get(&row.network);
-        json!({
-            "name": row.network.name(),
-            "owner": row.owner,
-            "state": health.map_or("starting", |health| health.word()),
-            "detail": health.map_or("", |health| health.detail()),
-            "own_name": row.own_name,
-        })
+    let view = |stored: AccountRow| {
+        let health = healths.get(&stored.network).cloned().unwrap_or(Health::Starting);
+        AccountView { network: stored.network, owner: stored.owner, own_name: stored.own_name, health }
     };
-    Ok(stored.into_iter().map(value).collect())
+    Ok(stored.into_iter().filter(|row| caller.sees(&row.owner)).map(|stored| row(&view(stored))).collect())
 }
 
-async fn accounts(State(parts): Shared) -> Answer {
-    ok(&Value::from(rows(&parts, None).await?))
+/// An account, as it is told.
+fn row(account: &AccountView) -> Value {
+    json!({
+        "name": account.network.name(),
+        "owner": account.owner,
+        "state": account.health.word(),
+        "detail": account.health.detail(),
+        "own_name": account.own_name,
+    })
 }
 
-async fn account(State(parts): Shared, Path(name): Path<String>) -> Answer {
-    one(&parts, &name).await
+async fn accounts(State(parts): Shared, caller: Caller) -> Answer {
+    ok(&Value::from(rows(&parts, &caller, None).await?))
 }
 
-async fn one(parts: &Parts, name: &str) -> Answer {
-    match rows(parts, Some(&network(name))).await?.into_iter().next() {
+async fn account(State(parts): Shared, caller: Caller, Path(name): Path<String>) -> Answer {
+    one(&parts, &caller, &name).await
+}
+
+async fn one(parts: &Parts, caller: &Caller, name: &str) -> Answer {
+    match rows(parts, caller, Some(&network(name))).await?.into_iter().next() {
         Some(row) => ok(&row),
         None => Err(CommandError::NoSuchAccount(name.to_owned()).into()),
     }
@@ -274,18 +200,26 @@ async fn one(parts: &Parts, name: &str) -> Answer {
 #[derive(Deserialize)]
 struct NewAccount {
     name: String,
-    owner: UserName,
+    /// Whoever asks, when left out.
+    owner: Option<UserName>,
 }
 
-async fn add_account(State(parts): Shared, body: Bytes) -> Answer {
+async fn add_account(State(parts): Shared, caller: Caller, body: Bytes) -> Answer {
     let NewAccount { name, owner } = read(&body)?;
-    let owner = known_owner(&parts, owner).await?;
+    let owner = match (owner.or_else(|| caller.user()), caller.user()) {
+        (Some(owner), Some(user)) if owner != user => return Err(CommandError::Denied.into()),
+        (Some(owner), _) => known_owner(&parts, owner).await?,
+        (None, _) => {
+            let message = "the request is not understood: missing field `owner`".to_owned();
+            return Err(Refusal(StatusCode::BAD_REQUEST, message));
+        }
+    };
     if parts.bridge.store().user(&owner).await?.is_none() {
         let message = format!("there is no user {owner}; add them with: wxgate user add {owner}");
         return Err(Refusal(StatusCode::NOT_FOUND, message));
     }
-    parts.control.run(None, Command::AddAccount { owner, name: name.clone() }).await?;
-    one(&parts, &name).await
+    parts.control.run(caller.user(), Command::AddAccount { owner, name: name.clone() }).await?;
+    one(&parts, &caller, &name).await
 }
 
 /// Somebody with a Matrix id is a person of this gateway from now on.
@@ -301,19 +235,19 @@ async fn known_owner(parts: &Parts, owner: UserName) -> Result<UserName, Refusal
     }
 }
 
-async fn remove_account(State(parts): Shared, Path(name): Path<String>) -> Answer {
-    parts.control.run(None, Command::RemoveAccount { account: network(&name) }).await?;
+async fn remove_account(State(parts): Shared, caller: Caller, Path(name): Path<String>) -> Answer {
+    parts.control.run(caller.user(), Command::RemoveAccount { account: network(&name) }).await?;
     ok(&json!({}))
 }
 
-async fn sign_out(State(parts): Shared, Path(name): Path<String>) -> Answer {
-    parts.control.run(None, Command::SignOut { account: network(&name) }).await?;
+async fn sign_out(State(parts): Shared, caller: Caller, Path(name): Path<String>) -> Answer {
+    parts.control.run(caller.user(), Command::SignOut { account: network(&name) }).await?;
     ok(&json!({}))
 }
 
 /// Follows a sign-in as lines of JSON, the latest step at once and then each change.
-async fn sign_in(State(parts): Shared, Path(name): Path<String>) -> Answer {
-    match parts.control.run(None, Command::SignIn { account: network(&name) }).await? {
+async fn sign_in(State(parts): Shared, caller: Caller, Path(name): Path<String>) -> Answer {
+    match parts.control.run(caller.user(), Command::SignIn { account: network(&name) }).await? {
         Reply::SignIn(watch) => {
             let body = Body::from_stream(steps(watch));
             Ok(([(header::CONTENT_TYPE, "application/x-ndjson")], body).into_response())
@@ -371,10 +305,11 @@ fn kind(chat: &ChatProfile) -> &'static str {
     }
 }
 
-async fn chats(State(parts): Shared, Path(name): Path<String>) -> Answer {
+async fn chats(State(parts): Shared, caller: Caller, Path(name): Path<String>) -> Answer {
     let network = network(&name);
-    if parts.bridge.store().account(&network).await?.is_none() {
-        return Err(CommandError::NoSuchAccount(name).into());
+    match parts.bridge.store().account(&network).await? {
+        Some(row) if caller.owns(&row.owner) => {}
+        _ => return Err(CommandError::NoSuchAccount(name).into()),
     }
     let mut rows = Vec::new();
     let mut after = None;

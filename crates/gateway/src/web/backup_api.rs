@@ -1,31 +1,22 @@
 //! A backup of the running gateway, as a stream.
 
-use std::sync::Arc;
-
-use axum::Router;
 use axum::body::Body;
 use axum::extract::{Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
-use axum::routing::post;
 use serde::Deserialize;
 
 use super::api::{Answer, Refusal, Shared};
 use crate::backup::write::{Archive, Secrets, WithKey};
 use crate::clock;
-use crate::wiring::Parts;
-
-pub(super) fn routes() -> Router<Arc<Parts>> {
-    Router::new().route("/api/v1/backup", post(backup))
-}
 
 #[derive(Deserialize)]
-struct Wanted {
+pub(super) struct Wanted {
     #[serde(default)]
     with_key: bool,
 }
 
-async fn backup(State(parts): Shared, Query(wanted): Query<Wanted>) -> Answer {
+pub(super) async fn backup(State(parts): Shared, Query(wanted): Query<Wanted>) -> Answer {
     let snapshot = parts.bridge.store().snapshot().await?;
     let secrets = Secrets {
         data_dir: &parts.data_dir,

@@ -2,29 +2,35 @@
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
-use axum::routing::{delete, get};
 use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use wxgate_contract::ChatRef;
+use wxgate_contract::{ChatRef, CommandError};
 use wxgate_store::{Link, LinkId, StoreError};
 
-use super::api::{Answer, Refusal, ok, read};
+use super::api::{Answer, Caller, Refusal, ok, read};
 use crate::chat_name::{self, NameError, written};
-use crate::wiring::Parts;
+use crate::wiring::{ACCOUNT_KIND, Parts};
 
 /// Most members of a link: each thing said is a delivery to every other one. Chosen.
 const MOST_MEMBERS: usize = 32;
 
 type Shared = State<Arc<Parts>>;
 
-pub(crate) fn routes() -> Router<Arc<Parts>> {
-    Router::new()
-        .route("/api/v1/links", get(links).post(add_link))
-        .route("/api/v1/links/{which}", delete(remove_link))
+/// Whether all accounts' chats among these are the caller's: administrators, who may link the networks of the
+/// host, still see nobody else's chats.
+async fn are_theirs(parts: &Parts, caller: &Caller, chats: &[ChatRef]) -> Result<bool, Refusal> {
+    for chat in chats.iter().filter(|chat| chat.network.kind() == ACCOUNT_KIND) {
+        match parts.bridge.store().account(&chat.network).await? {
+            Some(row) if caller.owns(&row.owner) => {}
+            Some(_) => return Ok(false),
+            // Of an account that is gone nothing is left to be seen.
+            None => {}
+        }
+    }
+    Ok(true)
 }
 
 impl From<NameError> for Refusal {
@@ -47,10 +53,13 @@ async fn shown(parts: &Parts, link: &Link) -> Value {
     json!({ "id": link.id, "members": members })
 }
 
-async fn links(State(parts): Shared) -> Answer {
+pub(super) async fn links(State(parts): Shared, caller: Caller) -> Answer {
+    caller.administers()?;
     let mut rows = Vec::new();
     for link in parts.bridge.links().await? {
-        rows.push(shown(&parts, &link).await);
+        if are_theirs(&parts, &caller, &link.members).await? {
+            rows.push(shown(&parts, &link).await);
+        }
     }
     ok(&Value::from(rows))
 }
@@ -60,7 +69,8 @@ struct NewLink {
     members: Vec<String>,
 }
 
-async fn add_link(State(parts): Shared, body: Bytes) -> Answer {
+pub(super) async fn add_link(State(parts): Shared, caller: Caller, body: Bytes) -> Answer {
+    caller.administers()?;
     let NewLink { members } = read(&body)?;
     if members.len() > MOST_MEMBERS {
         let message = format!("a link has at most {MOST_MEMBERS} members");
@@ -68,6 +78,12 @@ async fn add_link(State(parts): Shared, body: Bytes) -> Answer {
     }
     let mut chats: Vec<ChatRef> = Vec::with_capacity(members.len());
     for member in &members {
+        // Before its title is looked up, which could tell what chats somebody else has.
+        let network = member.split_once('/').map_or(member.as_str(), |(network, _)| network);
+        let asked = ChatRef { network: network.into(), chat: String::new().into() };
+        if !are_theirs(&parts, &caller, &[asked]).await? {
+            return Err(CommandError::NoSuchAccount(network.to_owned()).into());
+        }
         chats.push(chat_name::resolve(&parts, member).await?);
     }
     let id = match parts.bridge.add_link(&chats).await {
@@ -88,7 +104,8 @@ async fn add_link(State(parts): Shared, body: Bytes) -> Answer {
 }
 
 /// By its number, or by the name of one of its members.
-async fn remove_link(State(parts): Shared, Path(which): Path<String>) -> Answer {
+pub(super) async fn remove_link(State(parts): Shared, caller: Caller, Path(which): Path<String>) -> Answer {
+    caller.administers()?;
     let id = match which.parse::<i64>() {
         Ok(number) => LinkId(number),
         Err(_) => {
@@ -104,9 +121,11 @@ async fn remove_link(State(parts): Shared, Path(which): Path<String>) -> Answer 
             found.ok_or_else(|| Refusal(StatusCode::NOT_FOUND, message()))?.id
         }
     };
-    if !parts.bridge.remove_link(id).await? {
-        let message = format!("there is no link {}; see: wxgate link list", id.0);
-        return Err(Refusal(StatusCode::NOT_FOUND, message));
+    let none = || Refusal(StatusCode::NOT_FOUND, format!("there is no link {}; see: wxgate link list", id.0));
+    let links = parts.bridge.links().await?;
+    let found = links.iter().find(|link| link.id == id).ok_or_else(none)?;
+    if !are_theirs(&parts, &caller, &found.members).await? || !parts.bridge.remove_link(id).await? {
+        return Err(none());
     }
     tracing::info!(link = id.0, "a link was taken apart");
     ok(&json!({ "id": id }))

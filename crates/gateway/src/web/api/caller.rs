@@ -1,0 +1,107 @@
+//! Who asks.
+
+use std::sync::Arc;
+
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts as Head;
+use axum::http::{StatusCode, header};
+use wxgate_contract::{CommandError, UserName};
+
+use super::Refusal;
+use crate::wiring::Parts;
+
+/// An extension of every request that came over the socket in the data directory, and of no other.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Operator;
+
+/// Who asks.
+#[derive(Clone)]
+pub(in crate::web) enum Caller {
+    /// Whoever can open the socket: the user of the gateway, or root.
+    Operator,
+    /// Somebody with a token.
+    Person {
+        /// Whose it is.
+        user: UserName,
+        /// They manage people, and see everybody's accounts, but no chats.
+        is_admin: bool,
+        /// With which they came.
+        token: String,
+    },
+}
+
+impl Caller {
+    /// As whom the desk is asked; the operator is nobody in particular and may do everything.
+    pub(in crate::web) fn user(&self) -> Option<UserName> {
+        match self {
+            Self::Operator => None,
+            Self::Person { user, .. } => Some(user.clone()),
+        }
+    }
+
+    /// Whether what they came with still opens anything.
+    pub(super) async fn is_welcome(&self, parts: &Parts) -> bool {
+        match self {
+            Self::Operator => true,
+            Self::Person { user, token, .. } => {
+                parts.bridge.store().verify_token(token).await.is_ok_and(|whose| whose.as_ref() == Some(user))
+            }
+        }
+    }
+
+    /// # Errors
+    /// They do not manage people.
+    pub(in crate::web) fn administers(&self) -> Result<(), Refusal> {
+        match self {
+            Self::Operator | Self::Person { is_admin: true, .. } => Ok(()),
+            Self::Person { .. } => Err(CommandError::Denied.into()),
+        }
+    }
+
+    /// # Errors
+    /// They are somebody else, administrators too: nobody speaks for another.
+    pub(super) fn is(&self, name: &str) -> Result<(), Refusal> {
+        match self {
+            Self::Operator => Ok(()),
+            Self::Person { user, .. } if user.as_str() == name => Ok(()),
+            Self::Person { .. } => Err(CommandError::Denied.into()),
+        }
+    }
+
+    /// Whether they may look into what this person has.
+    pub(in crate::web) fn owns(&self, owner: &UserName) -> bool {
+        match self {
+            Self::Operator => true,
+            Self::Person { user, .. } => user == owner,
+        }
+    }
+
+    /// Whether they may know how this person's accounts are doing.
+    pub(super) fn sees(&self, owner: &UserName) -> bool {
+        matches!(self, Self::Person { is_admin: true, .. }) || self.owns(owner)
+    }
+}
+
+impl FromRequestParts<Arc<Parts>> for Caller {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(head: &mut Head, parts: &Arc<Parts>) -> Result<Self, Refusal> {
+        if head.extensions.get::<Operator>().is_some() {
+            return Ok(Self::Operator);
+        }
+        let refused = || {
+            let message = "say who you are: Authorization: Bearer TOKEN, made by: wxgate user token NAME";
+            Refusal(StatusCode::UNAUTHORIZED, message.to_owned())
+        };
+        let line = head.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+        // Source: RFC 9110, 11.1: the scheme is read without regard to case.
+        let (scheme, token) = line.and_then(|line| line.split_once(' ')).ok_or_else(refused)?;
+        if !scheme.eq_ignore_ascii_case("bearer") {
+            return Err(refused());
+        }
+        let store = parts.bridge.store();
+        let user = store.verify_token(token.trim()).await?.ok_or_else(refused)?;
+        let row = store.user(&user).await?.ok_or_else(refused)?;
+        Ok(Self::Person { user, is_admin: row.is_admin, token: token.trim().to_owned() })
+    }
+}

@@ -1,0 +1,91 @@
+//! What happens to accounts, as server-sent events.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::IntoResponse;
+use axum::response::sse::{Event, KeepAlive, Sse};
+use futures_util::stream;
+use serde_json::Value;
+use wxgate_contract::{AccountView, Directory, FarError};
+
+use super::caller::Caller;
+use super::{Answer, Refusal, Shared, row};
+use crate::wiring::Parts;
+
+/// Between two looks. Chosen: quick for a person, cheap for ten thousand accounts.
+const EVERY: Duration = Duration::from_secs(1);
+/// A comment that keeps proxies from closing a quiet stream.
+const BEAT: Duration = Duration::from_secs(20);
+/// Changes are told in this order of names, and so many at most in one event: a page of them.
+const AT_ONCE: usize = 100;
+
+/// `event: accounts` with a list of rows as `/accounts` has them: all at first, then those that changed; and
+/// `event: gone` with a list of names.
+pub(super) async fn events(State(parts): Shared, caller: Caller) -> Answer {
+    let place = Arc::clone(&parts.streams).try_acquire_owned();
+    let place = place.map_err(|_| {
+        Refusal(StatusCode::TOO_MANY_REQUESTS, "too many follow this gateway; come back later".to_owned())
+    })?;
+    let known: HashMap<String, Value> = HashMap::new();
+    let start = (known, Vec::<Event>::new(), true, place);
+    let events = stream::unfold(start, move |(mut known, mut ready, mut is_first, place)| {
+        let parts = Arc::clone(&parts);
+        let caller = caller.clone();
+        async move {
+            loop {
+                if let Some(event) = ready.pop() {
+                    return Some((Ok::<_, std::convert::Infallible>(event), (known, ready, false, place)));
+                }
+                if !std::mem::take(&mut is_first) {
+                    tokio::select! {
+                        () = parts.stop.stopping() => return None,
+                        () = tokio::time::sleep(EVERY) => {}
+                    }
+                }
+                if !caller.is_welcome(&parts).await {
+                    return None;
+                }
+                // A store that does not answer for a moment changes nothing.
+                if let Ok(now) = seen(&parts, &caller).await {
+                    ready = changes(&mut known, now.iter().map(row).collect());
+                }
+            }
+        }
+    });
+    Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(BEAT)).into_response())
+}
+
+/// The accounts that the caller may know of, from memory.
+async fn seen(parts: &Parts, caller: &Caller) -> Result<Vec<AccountView>, FarError> {
+    match caller {
+        Caller::Person { user, is_admin: false, .. } => Directory::accounts(&*parts.bridge, user).await,
+        _ => Directory::all_accounts(&*parts.bridge).await,
+    }
+}
+
+/// What is new since the last look, the last event first.
+fn changes(known: &mut HashMap<String, Value>, now: Vec<Value>) -> Vec<Event> {
+    let name = |row: &Value| row["name"].as_str().unwrap_or_default().to_owned();
+    let mut gone: Vec<String> = known.keys().cloned().collect();
+    let mut changed = Vec::new();
+    for row in now {
+        let name = name(&row);
+        gone.retain(|other| *other != name);
+        if known.get(&name) != Some(&row) {
+            changed.push(row.clone());
+            known.insert(name, row);
+        }
+    }
+    gone.sort_unstable();
+    gone.iter().for_each(|name| drop(known.remove(name)));
+    let event = |kind: &str, list: Value| Event::default().event(kind).data(list.to_string());
+    let mut events: Vec<Event> =
+        changed.chunks(AT_ONCE).map(|rows| event("accounts", Value::from(rows.to_vec()))).collect();
+    events.extend((!gone.is_empty()).then(|| event("gone", Value::from(gone))));
+    events.reverse();
+    events
+}

@@ -1,0 +1,345 @@
+//! Everything that can be asked, once: the routes and the OpenAPI document are made from the same list.
+//!
+//! Source: OpenAPI Specification 3.1.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::response::Response;
+use axum::routing::{MethodRouter, delete, get, post, put};
+use serde_json::{Map, Value, json};
+
+use super::users;
+use super::{BODY_BYTES, answer, events};
+use crate::web::{backup_api, identity, key_api, link_api};
+use crate::wiring::Parts;
+
+/// Where the document is.
+pub(super) const DOCUMENT: &str = "/api/v1/openapi.json";
+
+/// Who may ask.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Who {
+    /// Anybody with a token, about what is theirs.
+    Anybody,
+    /// Administrators.
+    Administrator,
+    /// Only over the socket.
+    Operator,
+}
+
+/// What is answered when all goes well.
+#[derive(Clone, Copy)]
+enum Answered {
+    Json(fn() -> Value),
+    Stream(&'static str),
+}
+
+/// One thing that can be asked.
+pub(super) struct Operation {
+    /// Lower case.
+    method: &'static str,
+    path: &'static str,
+    route: fn() -> MethodRouter<Arc<Parts>>,
+    who: Who,
+    summary: &'static str,
+    /// Flags of the query.
+    query: &'static [&'static str],
+    body: Option<fn() -> Value>,
+    answered: Answered,
+}
+
+impl Operation {
+    pub(super) fn is_public(&self) -> bool {
+        self.who != Who::Operator
+    }
+}
+
+/// One row; what a few have beside is set after it.
+const fn row(
+    method: &'static str,
+    path: &'static str,
+    route: fn() -> MethodRouter<Arc<Parts>>,
+    (who, summary): (Who, &'static str),
+    answered: Answered,
+) -> Operation {
+    Operation { method, path, route, who, summary, query: &[], body: None, answered }
+}
+
+impl Operation {
+    const fn takes(mut self, body: fn() -> Value) -> Self {
+        self.body = Some(body);
+        self
+    }
+
+    const fn asks(mut self, query: &'static [&'static str]) -> Self {
+        self.query = query;
+        self
+    }
+}
+
+use Answered::{Json, Stream};
+use Who::{Administrator, Anybody};
+
+const NDJSON: &str = "application/x-ndjson";
+const TAR: &str = "application/x-tar";
+
+/// Everything.
+#[rustfmt::skip]
+static OPERATIONS: &[Operation] = &[
+    row("get", "/api/v1/me", || get(users::me), (Anybody, "Who the token is of"), Json(me)),
+    row("get", "/api/v1/status", || get(super::status), (Anybody, "Version, addresses, networks and how they are doing"), Json(status)),
+    row("get", "/api/v1/events", || get(events::events), (Anybody, "Accounts as they change: events 'accounts' and 'gone'"), Stream("text/event-stream")),
+    row("get", "/api/v1/users", || get(users::users), (Administrator, "The people of this gateway"), Json(|| list(user()))),
+    row("post", "/api/v1/users", || post(users::add_user), (Administrator, "Add a person"), Json(|| object(&[("name", text())]))).takes(new_user),
+    row("delete", "/api/v1/users/{name}", || delete(users::remove_user), (Administrator, "Remove a person, with 'everything' their accounts too"), Json(nothing)).asks(&["everything"]),
+    row("get", "/api/v1/users/{name}/export", || get(users::export), (Anybody, "Everything of yours, as an archive"), Stream(TAR)),
+    row("post", "/api/v1/users/{name}/token", || post(users::make_token), (Anybody, "Replace your token; the present one ends"), Json(|| object(&[("name", text()), ("token", text())]))),
+    row("put", "/api/v1/users/{name}/identity", || put(users::identify), (Administrator, "Say who somebody is on Matrix"), Json(nothing)).takes(|| object(&[("matrix", text())])),
+    row("get", "/api/v1/accounts", || get(super::accounts), (Anybody, "Your accounts; for administrators everybody's"), Json(|| list(account()))),
+    row("post", "/api/v1/accounts", || post(super::add_account), (Anybody, "Add an account of yours, signed out"), Json(account)).takes(new_account),
+    row("get", "/api/v1/accounts/{name}", || get(super::account), (Anybody, "One account"), Json(account)),
+    row("delete", "/api/v1/accounts/{name}", || delete(super::remove_account), (Anybody, "Sign out and forget an account, its chats and its media"), Json(nothing)),
+    row("post", "/api/v1/accounts/{name}/sign-in", || post(super::sign_in), (Anybody, "Sign in: a line of JSON for each step until it is over"), Stream(NDJSON)),
+    row("post", "/api/v1/accounts/{name}/sign-out", || post(super::sign_out), (Anybody, "End the session"), Json(nothing)),
+    row("get", "/api/v1/accounts/{name}/chats", || get(super::chats), (Anybody, "The chats of an account"), Json(|| list(chat()))),
+    row("get", "/api/v1/accounts/{name}/questions", || get(identity::questions), (Anybody, "Chats of which it is not settled who they are"), Json(|| list(question()))),
+    row("post", "/api/v1/accounts/{name}/questions", || post(identity::resolve), (Anybody, "Say who a chat is; 'same_as' null for somebody new"), Json(nothing)).takes(resolved),
+    row("get", "/api/v1/accounts/{name}/chats/{chat}/why", || get(identity::why), (Anybody, "Why a chat is taken for who it is"), Json(|| object(&[("why", text())]))),
+    row("post", "/api/v1/accounts/{name}/chats/{chat}/undo", || post(identity::undo), (Anybody, "Take the last decision about a chat back"), Json(nothing)),
+    row("get", "/api/v1/links", || get(link_api::links), (Administrator, "Chats that mirror each other, without other people's"), Json(|| list(link()))),
+    row("post", "/api/v1/links", || post(link_api::add_link), (Administrator, "Make chats mirror each other"), Json(link)).takes(|| object(&[("members", list(text()))])),
+    row("delete", "/api/v1/links/{which}", || delete(link_api::remove_link), (Administrator, "Take a link apart, by its number or a member"), Json(|| object(&[("id", number())]))),
+    row("post", "/api/v1/backup", || post(backup_api::backup), (Who::Operator, "A backup"), Stream(TAR)).asks(&["with_key"]),
+    row("post", "/api/v1/seal-key/rotate", || post(key_api::rotate), (Who::Operator, "Replace the seal key"), Json(nothing)),
+];
+
+/// The routes of what `is_offered`.
+pub(super) fn routes(is_offered: impl Fn(&Operation) -> bool) -> Router<Arc<Parts>> {
+    let offered = OPERATIONS.iter().filter(|operation| is_offered(operation));
+    let add =
+        |router: Router<Arc<Parts>>, operation: &Operation| router.route(operation.path, (operation.route)());
+    offered.fold(Router::new(), add).layer(DefaultBodyLimit::max(BODY_BYTES))
+}
+
+fn text() -> Value {
+    json!({ "type": "string" })
+}
+
+fn flag() -> Value {
+    json!({ "type": "boolean" })
+}
+
+fn number() -> Value {
+    json!({ "type": "integer" })
+}
+
+fn list(of: Value) -> Value {
+    json!({ "type": "array", "items": of })
+}
+
+fn or_null(kind: &str) -> Value {
+    json!({ "type": [kind, "null"] })
+}
+
+/// An object that has all of these.
+fn object(fields: &[(&str, Value)]) -> Value {
+    let names: Vec<&str> = fields.iter().map(|(name, _)| *name).collect();
+    with(fields, &names)
+}
+
+/// An object that has these of them at least.
+fn with(fields: &[(&str, Value)], required: &[&str]) -> Value {
+    let fields: Map<String, Value> =
+        fields.iter().map(|(name, schema)| ((*name).to_owned(), schema.clone())).collect();
+    json!({ "type": "object", "properties": fields, "required": required })
+}
+
+fn nothing() -> Value {
+    json!({ "type": "object" })
+}
+
+fn me() -> Value {
+    object(&[("name", text()), ("is_admin", flag()), ("accounts", number())])
+}
+
+fn status() -> Value {
+    let addresses = || list(text());
+    let network = object(&[("network", text()), ("state", state()), ("detail", text())]);
+    object(&[
+        ("version", text()),
+        ("irc", addresses()),
+        ("irc_tls", addresses()),
+        ("irc_websocket", addresses()),
+        ("matrix", or_null("string")),
+        ("networks", list(network)),
+    ])
+}
+
+fn user() -> Value {
+    object(&[
+        ("name", text()),
+        ("is_admin", flag()),
+        ("accounts", number()),
+        ("has_password", flag()),
+        ("has_token", flag()),
+    ])
+}
+
+fn new_user() -> Value {
+    with(&[("name", name()), ("password", text()), ("is_admin", flag())], &["name", "password"])
+}
+
+fn name() -> Value {
+    json!({ "type": "string", "minLength": 1, "description": "letters, digits, '-', '_' and '.'" })
+}
+
+fn state() -> Value {
+    json!({ "type": "string", "enum": ["starting", "up", "degraded", "needs_human", "down"] })
+}
+
+fn account() -> Value {
+    object(&[
+        ("name", text()),
+        ("owner", text()),
+        ("state", state()),
+        ("detail", text()),
+        ("own_name", text()),
+    ])
+}
+
+fn new_account() -> Value {
+    with(&[("name", name()), ("owner", text())], &["name"])
+}
+
+fn chat() -> Value {
+    let kind = json!({ "type": "string", "enum": ["private", "group", "official", "system"] });
+    object(&[
+        ("chat", text()),
+        ("kind", kind),
+        ("title", text()),
+        ("called", text()),
+        ("members", or_null("integer")),
+        ("is_gone", flag()),
+    ])
+}
+
+fn question() -> Value {
+    let candidate = object(&[("chat", text()), ("title", text()), ("evidence", text())]);
+    object(&[("id", text()), ("title", text()), ("candidates", list(candidate))])
+}
+
+fn resolved() -> Value {
+    with(&[("id", text()), ("same_as", or_null("string"))], &["id"])
+}
+
+fn link() -> Value {
+    let member =
+        object(&[("name", text()), ("network", text()), ("chat", text()), ("title", or_null("string"))]);
+    object(&[("id", number()), ("members", list(member))])
+}
+
+/// Why something was refused, by status.
+const REFUSALS: [(&str, &str); 9] = [
+    ("400", "The request is not understood"),
+    ("401", "No token, or one that ended"),
+    ("403", "Not yours to ask"),
+    ("404", "There is no such thing, or it is somebody else's"),
+    ("405", "Not this method"),
+    ("409", "It is not in the state for it"),
+    ("413", "The request is too large"),
+    ("429", "Too many at once"),
+    ("503", "The store does not answer"),
+];
+
+/// The document.
+pub(super) async fn document() -> Response {
+    answer(axum::http::StatusCode::OK, &described())
+}
+
+fn described() -> Value {
+    let mut paths: BTreeMap<&str, Map<String, Value>> = BTreeMap::new();
+    for operation in OPERATIONS.iter().filter(|operation| operation.is_public()) {
+        paths.entry(operation.path).or_default().insert(operation.method.to_owned(), one(operation));
+    }
+    json!({
+        "openapi": "3.1.0",
+        "info": {
+            "title": "wxgate",
+            "version": env!("CARGO_PKG_VERSION"),
+            "description": "Everything that the commands do, with the rights of whoever's token it is.",
+            "license": { "name": "Apache-2.0", "identifier": "Apache-2.0" },
+        },
+        "security": [{ "token": [] }],
+        "paths": paths,
+        "components": { "securitySchemes": { "token": {
+            "type": "http", "scheme": "bearer", "description": "wxgate user token NAME",
+        } } },
+    })
+}
+
+fn one(operation: &Operation) -> Value {
+    let path_parts = operation.path.split(['{', '}']).skip(1).step_by(2);
+    let in_path = path_parts
+        .map(|name| json!({ "name": name, "in": "path", "required": true, "schema": { "type": "string" } }));
+    let in_query = operation
+        .query
+        .iter()
+        .map(|name| json!({ "name": name, "in": "query", "schema": { "type": "boolean" } }));
+    let parameters: Vec<Value> = in_path.chain(in_query).collect();
+    let content = match operation.answered {
+        Json(schema) => json!({ "application/json": { "schema": schema() } }),
+        Stream(kind) => json!({ kind: { "schema": {} } }),
+    };
+    let mut responses = Map::new();
+    responses.insert("200".to_owned(), json!({ "description": "Done", "content": content }));
+    let refusal = json!({ "application/json": { "schema": object(&[("error", text())]) } });
+    for (status, why) in REFUSALS {
+        responses.insert(status.to_owned(), json!({ "description": why, "content": refusal }));
+    }
+    let mut told = json!({
+        "operationId": operation_id(operation),
+        "summary": operation.summary,
+        "parameters": parameters,
+        "responses": responses,
+    });
+    if operation.who == Administrator {
+        told["description"] = "For administrators.".into();
+    }
+    if let Some(body) = operation.body {
+        told["requestBody"] =
+            json!({ "required": true, "content": { "application/json": { "schema": body() } } });
+    }
+    told
+}
+
+/// `get_accounts_name_chats`: unique, because method and path are.
+fn operation_id(operation: &Operation) -> String {
+    let path = operation.path.trim_start_matches("/api/v1/");
+    let words: Vec<&str> =
+        path.split(|c: char| !c.is_ascii_alphanumeric()).filter(|w| !w.is_empty()).collect();
+    format!("{}_{}", operation.method, words.join("_"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_document_has_every_operation_of_people_and_none_of_the_operator() {
+        let document = described();
+        let paths = document["paths"].as_object().unwrap();
+        let count: usize = paths.values().map(|path| path.as_object().unwrap().len()).sum();
+        assert_eq!(count, OPERATIONS.iter().filter(|operation| operation.is_public()).count());
+        assert!(!paths.contains_key("/api/v1/backup") && !paths.contains_key("/api/v1/seal-key/rotate"));
+        let post = &document["paths"]["/api/v1/accounts/{name}/questions"]["post"];
+        assert_eq!(post["parameters"][0]["name"], "name");
+        assert_eq!(post["requestBody"]["content"]["application/json"]["schema"]["required"], json!(["id"]));
+        let mut ids: Vec<String> = OPERATIONS.iter().map(operation_id).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        assert_eq!(ids.len(), OPERATIONS.len());
+    }
+}

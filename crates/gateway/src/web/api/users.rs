@@ -1,0 +1,140 @@
+//! People of this gateway, as the commands and administrators manage them.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::{Path, Query, State};
+use axum::http::{StatusCode, header};
+use axum::response::IntoResponse;
+use bytes::Bytes;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use wxgate_contract::{Command, PersonRef, UserName};
+
+use super::caller::Caller;
+use super::{Answer, Refusal, Shared, ok, read};
+use crate::export::Export;
+use crate::wiring::{Parts, matrix};
+
+pub(super) async fn users(State(parts): Shared, caller: Caller) -> Answer {
+    caller.administers()?;
+    let mut counts: HashMap<UserName, usize> = HashMap::new();
+    for row in parts.bridge.store().accounts().await? {
+        *counts.entry(row.owner).or_default() += 1;
+    }
+    let users = parts.bridge.store().users().await?;
+    let rows: Vec<Value> = users
+        .iter()
+        .map(|user| {
+            let accounts = counts.get(&user.name).copied().unwrap_or_default();
+            json!({
+                "name": user.name, "is_admin": user.is_admin, "accounts": accounts,
+                "has_password": user.has_password, "has_token": user.has_token,
+            })
+        })
+        .collect();
+    ok(&Value::from(rows))
+}
+
+#[derive(Deserialize)]
+struct NewUser {
+    name: UserName,
+    #[serde(default)]
+    is_admin: bool,
+    password: String,
+}
+
+pub(super) async fn add_user(State(parts): Shared, caller: Caller, body: Bytes) -> Answer {
+    caller.administers()?;
+    let new: NewUser = read(&body)?;
+    parts.bridge.store().add_user(&new.name, Some(&new.password), new.is_admin).await?;
+    tracing::info!(user = %new.name, is_admin = new.is_admin, "a person was added");
+    ok(&json!({ "name": new.name }))
+}
+
+/// Answers with a new token, this once; the one before it opens nothing from now on.
+pub(super) async fn make_token(State(parts): Shared, caller: Caller, Path(name): Path<String>) -> Answer {
+    caller.is(&name)?;
+    let name = known(&parts, name).await?;
+    let token = parts.bridge.store().set_token(&name).await?;
+    tracing::info!(user = %name, "a token was made");
+    ok(&json!({ "name": name, "token": token }))
+}
+
+#[derive(Deserialize)]
+struct Identity {
+    matrix: String,
+}
+
+/// Says who somebody is on Matrix.
+pub(super) async fn identify(
+    State(parts): Shared,
+    caller: Caller,
+    Path(name): Path<String>,
+    body: Bytes,
+) -> Answer {
+    caller.administers()?;
+    let Identity { matrix: id } = read(&body)?;
+    if !id.strip_prefix('@').is_some_and(|rest| rest.contains(':')) {
+        let message = format!("{id:?} is no Matrix id; it is written @name:domain");
+        return Err(Refusal(StatusCode::BAD_REQUEST, message));
+    }
+    let person = PersonRef { network: matrix::NETWORK.into(), person: id.into() };
+    parts.control.run(None, Command::Identify { person, user: known(&parts, name).await? }).await?;
+    ok(&json!({}))
+}
+
+/// Who asks.
+pub(super) async fn me(State(parts): Shared, caller: Caller) -> Answer {
+    let Caller::Person { user, is_admin, .. } = caller else {
+        return Err(Refusal(StatusCode::CONFLICT, "the operator is nobody's account".to_owned()));
+    };
+    let accounts = parts.bridge.store().accounts().await?;
+    let count = accounts.iter().filter(|row| row.owner == user).count();
+    ok(&json!({ "name": user, "is_admin": is_admin, "accounts": count }))
+}
+
+/// The person of this name, who exists.
+async fn known(parts: &Parts, name: String) -> Result<UserName, Refusal> {
+    let name = UserName::from(name);
+    match parts.bridge.store().user(&name).await? {
+        Some(_) => Ok(name),
+        None => Err(Refusal(StatusCode::NOT_FOUND, format!("there is no user {name}"))),
+    }
+}
+
+/// Everything of a person, as an archive.
+pub(super) async fn export(State(parts): Shared, caller: Caller, Path(name): Path<String>) -> Answer {
+    caller.is(&name)?;
+    let user = known(&parts, name).await?;
+    tracing::info!(%user, "a person's data are exported");
+    let export = Export { store: parts.bridge.store().clone(), vault: Arc::clone(&parts.vault), user };
+    let body = Body::from_stream(export.pieces().await?);
+    Ok(([(header::CONTENT_TYPE, "application/x-tar")], body).into_response())
+}
+
+#[derive(Deserialize)]
+pub(super) struct Removal {
+    /// Their accounts too, with all that was said in them.
+    #[serde(default)]
+    everything: bool,
+}
+
+pub(super) async fn remove_user(
+    State(parts): Shared,
+    caller: Caller,
+    Path(name): Path<String>,
+    Query(removal): Query<Removal>,
+) -> Answer {
+    caller.administers()?;
+    let name = known(&parts, name).await?;
+    if removal.everything {
+        for row in parts.bridge.store().accounts().await?.into_iter().filter(|row| row.owner == name) {
+            parts.control.run(None, Command::RemoveAccount { account: row.network }).await?;
+        }
+    }
+    parts.bridge.store().remove_user(&name).await?;
+    tracing::info!(user = %name, "a person was removed");
+    ok(&json!({}))
+}

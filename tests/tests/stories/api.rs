@@ -1,0 +1,158 @@
+//! The API on the web listener: what the document promises, and that a token opens what is its owner's and no more.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use serde_json::{Value, json};
+use wxgate_tests::fleet::{USER, name};
+use wxgate_tests::gateway::{Gateway, PASSWORD};
+use wxgate_tests::http::{self, Answer, Lines, Place};
+use wxgate_tests::scratch::tell;
+use wxgate_tests::stage::Stage;
+
+const LIMIT: Duration = Duration::from_secs(120);
+const SOON: Duration = Duration::from_secs(30);
+
+/// Somebody with a token.
+struct Asker {
+    place: Place,
+    header: String,
+}
+
+impl Asker {
+    async fn new(gateway: &Gateway, user: &str) -> Result<Self> {
+        let made = gateway.api("POST", &format!("/api/v1/users/{user}/token"), &json!({})).await?;
+        let token = made["token"].as_str().context("no token")?;
+        Ok(Self { place: Place::Tcp(gateway.web.clone()), header: format!("Bearer {token}") })
+    }
+
+    async fn ask(&self, method: &str, path: &str, body: &Value) -> Result<Answer> {
+        let headers = [("authorization", self.header.as_str()), ("content-type", "application/json")];
+        let body = if body.is_null() { String::new() } else { body.to_string() };
+        http::ask(&self.place, method, path, &headers, body, SOON).await
+    }
+
+    async fn get(&self, path: &str) -> Result<Value> {
+        self.ask("GET", path, &Value::Null).await?.good(path)?.json()
+    }
+
+    async fn refused(&self, status: u16, method: &str, path: &str, body: &Value) -> Result<()> {
+        let answer = self.ask(method, path, body).await?;
+        ensure!(answer.status == status, "{method} {path}: {status}, but {answer:?}");
+        ensure!(answer.json()?["error"].is_string(), "{method} {path}: {answer:?}");
+        Ok(())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_token_opens_what_is_its_owners_and_no_more() -> Result<()> {
+    tell("api", LIMIT, async |scratch| {
+        let stage = Stage::set(scratch, 1).await?;
+        let gateway = stage.gateway();
+        gateway.add_user("mallory").await?;
+        let body = json!({"name": "root", "is_admin": true, "password": PASSWORD});
+        gateway.api("POST", "/api/v1/users", &body).await?;
+        let owner = Asker::new(gateway, USER).await?;
+        let other = Asker::new(gateway, "mallory").await?;
+        let root = Asker::new(gateway, "root").await?;
+        documented(&owner).await?;
+        let theirs = name(0);
+        let account = format!("/api/v1/accounts/{theirs}");
+        ensure!(owner.get("/api/v1/me").await? == json!({"name": USER, "is_admin": false, "accounts": 1}));
+        ensure!(owner.get(&account).await?["state"] == "up");
+        ensure!(!owner.get(&format!("{account}/chats")).await?.as_array().context("chats")?.is_empty());
+        ensure!(owner.get(&format!("{account}/questions")).await? == json!([]));
+        strangers(&other, &account).await?;
+        // Administrators see how everybody's accounts are doing, and nobody's chats.
+        ensure!(root.get(&account).await?["owner"] == USER);
+        ensure!(root.get("/api/v1/users").await?.as_array().context("users")?.len() == 3);
+        root.refused(404, "GET", &format!("{account}/chats"), &Value::Null).await?;
+        let link = json!({"members": [format!("wechat:{theirs}/x"), "irc:local/#x"]});
+        root.refused(404, "POST", "/api/v1/links", &link).await?;
+        follow(&other).await?;
+        // A new token ends the one before.
+        let again = other.ask("POST", "/api/v1/users/mallory/token", &Value::Null).await?;
+        ensure!(again.good("a new token")?.json()?["token"].is_string());
+        other.refused(401, "GET", "/api/v1/me", &Value::Null).await?;
+        gateway.wait_state(&theirs, "up", SOON).await?;
+        stage.end().await
+    })
+    .await
+}
+
+/// Each operation of the document is there, and asks who one is.
+async fn documented(somebody: &Asker) -> Result<()> {
+    let nobody = Asker { place: somebody.place.clone(), header: "Bearer wxgate_guess".to_owned() };
+    let document = nobody.get("/api/v1/openapi.json").await?;
+    let mut count = 0;
+    for (path, operations) in document["paths"].as_object().context("paths")? {
+        for method in operations.as_object().context("operations")?.keys() {
+            let path = path.replace("{name}", "x").replace("{chat}", "x").replace("{which}", "1");
+            nobody.refused(401, &method.to_uppercase(), &path, &json!({})).await?;
+            count += 1;
+        }
+    }
+    ensure!(count > 20, "{count} operations");
+    // What only the operator may, the web listener does not have at all.
+    for path in ["/api/v1/backup", "/api/v1/seal-key/rotate"] {
+        let answer = somebody.ask("POST", path, &Value::Null).await?;
+        ensure!(answer.status == 404, "{path}: {answer:?}");
+    }
+    somebody.refused(405, "PATCH", "/api/v1/accounts", &Value::Null).await?;
+    somebody.refused(400, "POST", "/api/v1/accounts", &json!({"name": 7})).await
+}
+
+/// Somebody else's account is like none.
+async fn strangers(other: &Asker, account: &str) -> Result<()> {
+    ensure!(other.get("/api/v1/accounts").await? == json!([]));
+    let resolved = json!({"id": "p-x", "same_as": null});
+    for (method, rest, body) in [
+        ("GET", "", Value::Null),
+        ("DELETE", "", Value::Null),
+        ("GET", "/chats", Value::Null),
+        ("GET", "/questions", Value::Null),
+        ("POST", "/questions", resolved),
+        ("GET", "/chats/p-x/why", Value::Null),
+        ("POST", "/chats/p-x/undo", Value::Null),
+        ("POST", "/sign-in", Value::Null),
+        ("POST", "/sign-out", Value::Null),
+    ] {
+        other.refused(404, method, &format!("{account}{rest}"), &body).await?;
+        other.refused(404, method, &format!("/api/v1/accounts/nosuch{rest}"), &body).await?;
+    }
+    for (method, path, body) in [
+        ("GET", "/api/v1/users", Value::Null),
+        ("POST", "/api/v1/users", json!({"name": "x", "password": PASSWORD, "is_admin": true})),
+        ("DELETE", "/api/v1/users/mallory", Value::Null),
+        ("PUT", "/api/v1/users/mallory/identity", json!({"matrix": "@a:b"})),
+        ("GET", "/api/v1/links", Value::Null),
+        ("POST", "/api/v1/links", json!({"members": []})),
+        ("DELETE", "/api/v1/links/1", Value::Null),
+        ("GET", &format!("/api/v1/users/{USER}/export"), Value::Null),
+        ("POST", &format!("/api/v1/users/{USER}/token"), Value::Null),
+        ("POST", "/api/v1/accounts", json!({"name": "x", "owner": USER})),
+    ] {
+        other.refused(403, method, path, &body).await?;
+    }
+    Ok(())
+}
+
+/// Accounts that come and go are told.
+async fn follow(other: &Asker) -> Result<()> {
+    let headers = [("authorization", other.header.as_str())];
+    let mut lines = Lines::follow_with(&other.place, "GET", "/api/v1/events", &headers).await?;
+    let added = other.ask("POST", "/api/v1/accounts", &json!({"name": "mine"})).await?;
+    ensure!(added.good("adding an account")?.json()?["owner"] == "mallory");
+    until_line(&mut lines, "\"name\":\"mine\"").await?;
+    other.ask("DELETE", "/api/v1/accounts/mine", &Value::Null).await?.good("removing it")?;
+    until_line(&mut lines, "event: gone").await
+}
+
+async fn until_line(lines: &mut Lines, part: &str) -> Result<()> {
+    while let Some(line) = lines.next_text(SOON).await? {
+        if line.contains(part) {
+            return Ok(());
+        }
+    }
+    anyhow::bail!("the events ended before {part:?}")
+}
