@@ -8,7 +8,7 @@ use crate::tree::{Root, Tree};
 
 pub(crate) const REFERENCE: &str = "docs/config-reference.md";
 
-/// Each example in `config/` is accepted by the program, and the committed reference is the one it prints today.
+/// Each example in `config/` and `deploy/` is accepted by the program, and the committed reference is the one it prints today.
 pub(super) fn agree(root: &Root, tree: &Tree) -> Result<Vec<Finding>> {
     if !Cmd::cargo(root).args(["build", "--quiet", "--package", "wxgate"]).run()?.success() {
         return Ok(vec![Finding::fails(
@@ -23,7 +23,8 @@ pub(super) fn agree(root: &Root, tree: &Tree) -> Result<Vec<Finding>> {
 }
 
 fn config_examples(root: &Root, tree: &Tree) -> Result<Vec<Finding>> {
-    let is_example = |path: &str| path.starts_with("config/") && path.ends_with(".toml");
+    let is_example =
+        |path: &str| (path.starts_with("config/") || path.starts_with("deploy/")) && path.ends_with(".toml");
     let examples: Vec<&str> =
         tree.files.iter().map(|file| file.path.as_str()).filter(|path| is_example(path)).collect();
     if examples.is_empty() {
