@@ -19,8 +19,8 @@ FROM ${BASE_IMAGE}
 RUN apt-get update \
     && apt-get install -y --no-install-recommends ca-certificates \
     && rm -rf /var/lib/apt/lists/* \
-    && groupadd --system --gid 10001 wxgate \
-    && useradd --system --uid 10001 --gid wxgate --home-dir /var/lib/wxgate --shell /usr/sbin/nologin wxgate \
+    && groupadd --gid 10001 wxgate \
+    && useradd --uid 10001 --gid wxgate --no-create-home --no-log-init --home-dir /var/lib/wxgate --shell /usr/sbin/nologin wxgate \
     && install -d -m 0700 -o wxgate -g wxgate /var/lib/wxgate \
     && install -d -m 0755 -o wxgate -g wxgate /registration \
     && install -d /etc/wxgate

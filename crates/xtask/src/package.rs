@@ -12,19 +12,23 @@ use crate::run::Cmd;
 use crate::tree::Root;
 
 /// Files as they stand in the tree, and where they go.
-const FILES: [(&str, &str); 8] = [
+const FILES: [(&str, &str); 3] = [
     ("deploy/wxgate.service", "usr/lib/systemd/system/wxgate.service"),
     ("deploy/debian/wxgate.toml", "etc/wxgate/wxgate.toml"),
     ("deploy/debian/copyright", "usr/share/doc/wxgate/copyright"),
-    ("README.md", "usr/share/doc/wxgate/README.md"),
-    ("CHANGELOG.md", "usr/share/doc/wxgate/changelog"),
-    ("deploy/prometheus/wxgate.rules.yml", "usr/share/doc/wxgate/prometheus/wxgate.rules.yml"),
-    ("deploy/prometheus/scrape.yml", "usr/share/doc/wxgate/prometheus/scrape.yml"),
-    ("deploy/grafana/wxgate.json", "usr/share/doc/wxgate/grafana/wxgate.json"),
 ];
-/// Directories whose files of one kind go along.
-const DIRECTORIES: [(&str, &str, &str); 2] =
-    [("docs", "md", "usr/share/doc/wxgate"), ("config", "toml", "usr/share/doc/wxgate/examples")];
+const DOCUMENTATION: &str = "usr/share/doc/wxgate";
+/// Directories whose files of one kind go into the documentation, in the layout of the tree: the pages of the book
+/// lead to each other by it.
+const DOCUMENTS: [(&str, &str); 7] = [
+    ("", "md"),
+    ("docs", "md"),
+    ("docs/start", "md"),
+    ("docs/decisions", "md"),
+    ("config", "toml"),
+    ("deploy/prometheus", "yml"),
+    ("deploy/grafana", "json"),
+];
 /// Completion scripts, where each shell looks for them.
 const COMPLETIONS: [(&str, &str); 3] = [
     ("bash", "usr/share/bash-completion/completions/wxgate"),
@@ -42,7 +46,7 @@ pub(crate) fn package(root: &Root, args: &[String]) -> Result<bool> {
         [profile] => profile,
         [_, odd, ..] => bail!("this command takes one profile, but got '{odd}' too"),
     };
-    for tool in ["dpkg-deb", "dpkg-shlibdeps", "gzip", "md5sum"] {
+    for tool in ["dpkg-deb", "dpkg-shlibdeps", "md5sum"] {
         if !Cmd::new(tool).args(["--version"]).works() {
             bail!(
                 "'{tool}' is needed to build a package; it is in the Debian packages dpkg-dev and coreutils"
@@ -89,23 +93,18 @@ fn fill(root: &Root, stage: &Path, program: &Path) -> Result<()> {
     for (from, to) in FILES {
         put(&read(root, from)?, &stage.join(to), 0o644)?;
     }
-    for (dir, kind, to) in DIRECTORIES {
-        for entry in std::fs::read_dir(root.join(dir)).with_context(|| format!("listing {dir}"))? {
+    for (dir, kind) in DOCUMENTS {
+        for entry in std::fs::read_dir(root.join(dir)).with_context(|| format!("listing {dir:?}"))? {
             let path = entry?.path();
-            let name = path.file_name().unwrap_or_default();
             if path.extension().is_some_and(|extension| extension == kind) {
-                put(&std::fs::read(&path)?, &stage.join(to).join(name), 0o644)?;
+                let name = path.file_name().unwrap_or_default();
+                put(&std::fs::read(&path)?, &stage.join(DOCUMENTATION).join(dir).join(name), 0o644)?;
             }
         }
     }
     for (shell, to) in COMPLETIONS {
         let script = Cmd::new(program).args(["completions", shell]).text()?;
         put(script.as_bytes(), &stage.join(to), 0o644)?;
-    }
-    // Without name and time, so that the same text gives the same file.
-    let log = stage.join("usr/share/doc/wxgate/changelog");
-    if !Cmd::new("gzip").args(["-9", "--no-name"]).args([&log]).works() {
-        bail!("'gzip {}' failed", log.display());
     }
     Ok(())
 }
