@@ -109,6 +109,14 @@ impl Sim {
         self.program.kill().await
     }
 
+    /// Where it takes orders.
+    pub fn control_url(&self) -> String {
+        match &self.control_place {
+            Place::Tcp(address) => format!("http://{address}"),
+            Place::Unix(path) => path.display().to_string(),
+        }
+    }
+
     /// Starts it again on the same address, with a new world of the same size.
     pub async fn start_again(&mut self) -> Result<()> {
         (self.program, _) = launch(&self.args, &self.log).await?;

@@ -1,5 +1,6 @@
 //! What most stories begin with: a service, a gateway, accounts that are online.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -34,10 +35,20 @@ impl Stage {
 
     /// The same in another world.
     pub async fn set_in(scratch: &Scratch, world: &SimOptions, options: &GatewayOptions) -> Result<Self> {
+        Self::set_some(scratch, world, options, 0..world.accounts).await
+    }
+
+    /// The same with only some of the world's accounts online.
+    pub async fn set_some(
+        scratch: &Scratch,
+        world: &SimOptions,
+        options: &GatewayOptions,
+        online: Range<u32>,
+    ) -> Result<Self> {
         let sim = Arc::new(Sim::start(scratch, world).await?);
         let gateway = Arc::new(Gateway::start(scratch, &sim.url(), options).await?);
         gateway.add_user(USER).await?;
-        fleet::sign_in(&gateway, &sim, 0..world.accounts, SIGN_IN).await?;
+        fleet::sign_in(&gateway, &sim, online, SIGN_IN).await?;
         Ok(Self { sim, gateway })
     }
 

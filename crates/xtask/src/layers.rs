@@ -91,7 +91,7 @@ impl Layer {
         match self {
             Self::Unit | Self::Conformance | Self::Identity => &[],
             Self::Store | Self::Crash => &[Need::Postgres],
-            Self::Stories => &[Need::Postgres, Need::Terminals, Need::IrcServers],
+            Self::Stories => &[Need::Postgres, Need::Terminals, Need::IrcServers, Need::Browser],
             Self::Matrix => &[Need::Homeserver, Need::Converter],
             Self::Clients => &[Need::PythonClients, Need::NodeClients],
         }

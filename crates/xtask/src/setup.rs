@@ -17,9 +17,10 @@ pub(crate) enum Need {
     NodeClients,
     Homeserver,
     Converter,
+    Browser,
 }
 
-const ALL: [Need; 7] = [
+const ALL: [Need; 8] = [
     Need::Postgres,
     Need::Terminals,
     Need::IrcServers,
@@ -27,9 +28,11 @@ const ALL: [Need; 7] = [
     Need::NodeClients,
     Need::Homeserver,
     Need::Converter,
+    Need::Browser,
 ];
 
 const NODE_DIR: &str = "tests/clients";
+const PAGES_DIR: &str = "tests/web";
 
 /// `cargo xtask setup`.
 pub(crate) fn all(root: &Root) -> Result<bool> {
@@ -47,7 +50,8 @@ pub(crate) fn needs(root: &Root, needs: &[Need]) -> Result<()> {
         match need {
             Need::PythonClients => python(root, CLIENTS)?,
             Need::Homeserver => python(root, MATRIX)?,
-            Need::NodeClients => node_clients(root)?,
+            Need::NodeClients => node_modules(root, NODE_DIR)?,
+            Need::Browser => node_modules(root, PAGES_DIR)?,
             Need::Postgres | Need::Terminals | Need::IrcServers | Need::Converter => {}
         }
         println!("setup: {} is here ({})", need.name(), need.why());
@@ -65,6 +69,7 @@ impl Need {
             Self::NodeClients => "wechat4u and irc-framework in tests/clients/node_modules",
             Self::Homeserver => "Synapse and matrix-nio in a virtual environment",
             Self::Converter => "ffmpeg",
+            Self::Browser => "Chromium, and axe-core in tests/web/node_modules",
         }
     }
 
@@ -78,6 +83,7 @@ impl Need {
             }
             Self::Homeserver => "stories on Matrix need a real homeserver and somebody else's client",
             Self::Converter => "stickers, voice and films are converted by it",
+            Self::Browser => "a story leads a browser through the pages",
         }
     }
 
@@ -101,6 +107,13 @@ impl Need {
             ],
             Self::Converter => &[("ffmpeg", on_path("ffmpeg"))],
             Self::NodeClients => &[("nodejs", on_path("node")), ("npm", on_path("npm"))],
+            Self::Browser => &[
+                ("nodejs", on_path("node")),
+                ("npm", on_path("npm")),
+                ("chromium", on_path("chromium")),
+                // Without it Chinese is boxes.
+                ("fonts-noto-cjk", Path::new("/usr/share/fonts/opentype/noto").is_dir()),
+            ],
         };
         here.iter().filter(|(_, here)| !here).map(|(package, _)| *package).collect()
     }
@@ -204,19 +217,20 @@ fn python(root: &Root, venv: Venv) -> Result<()> {
     write_stamp(&stamp, &wanted)
 }
 
-fn node_clients(root: &Root) -> Result<()> {
-    let dir = root.join(NODE_DIR);
-    let wanted = requirements(root, &["tests/clients/package.json", "tests/clients/package-lock.json"])?;
+fn node_modules(root: &Root, place: &str) -> Result<()> {
+    let dir = root.join(place);
+    let lists = ["package.json", "package-lock.json"].map(|name| format!("{place}/{name}"));
+    let wanted = requirements(root, &lists.each_ref().map(String::as_str))?;
     // Inside what `npm ci` empties first, so that a broken install never looks whole.
     let stamp = dir.join("node_modules/.wxgate-stamp");
     if stamped(&stamp, &wanted) {
         return Ok(());
     }
-    println!("setup: filling {NODE_DIR}/node_modules from package-lock.json");
+    println!("setup: filling {place}/node_modules from package-lock.json");
     // No scripts: a test dependency has no business running programs at install time.
     let npm = Cmd::new("npm").args(["ci", "--ignore-scripts", "--no-audit", "--no-fund"]).dir(&dir);
     if !npm.run()?.success() {
-        bail!("'npm ci' in {NODE_DIR} failed");
+        bail!("'npm ci' in {place} failed");
     }
     write_stamp(&stamp, &wanted)
 }

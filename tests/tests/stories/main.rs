@@ -1,6 +1,7 @@
 //! Stories told to the real program. Each starts its own service and its own gateway.
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test may fail by panicking"))]
 
+mod api;
 mod backup;
 mod bad_answers;
 mod bad_lines;
@@ -11,6 +12,7 @@ mod first_path;
 mod floor;
 mod identity;
 mod media;
+mod pages;
 mod people;
 mod poison;
 mod session_end;
