@@ -12,6 +12,7 @@ mod config;
 mod demo;
 mod export;
 mod failure;
+mod history;
 mod metrics;
 mod qr;
 mod telemetry;

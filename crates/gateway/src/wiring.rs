@@ -24,6 +24,7 @@ use wxgate_wechat::{OnSynced, Ways, WechatAdapter, WechatConfig};
 use crate::clock;
 use crate::config::{GuestsChoice, LocalChannelsChoice, MediaSection, Profile, Settings, parse_network, set};
 use crate::failure::Failure;
+use crate::history::{self, Day};
 use crate::metrics::Counters;
 use crate::web::board;
 use crate::web::links::Links;
@@ -59,6 +60,8 @@ pub(crate) struct Parts {
     pub(crate) vault: Arc<dyn MediaVault>,
     pub(crate) links: Arc<Links>,
     pub(crate) counters: Arc<Counters>,
+    /// What the last day was like.
+    pub(crate) day: Day,
     /// Where IRC clients connect.
     pub(crate) irc: Listening,
     /// Where the homeserver delivers events.
@@ -155,6 +158,7 @@ pub(crate) async fn start(settings: &Settings) -> Result<Gateway, Failure> {
         vault,
         links,
         counters,
+        day: Day::default(),
         irc,
         matrix,
         managers,
@@ -196,6 +200,8 @@ fn serve_all(
     tasks.spawn(serve::serve(web_listener, web::public(Arc::clone(parts)), parts.stop.clone()));
     tasks.spawn(serve::serve(socket, web::control(Arc::clone(parts)), parts.stop.clone()));
     tasks.spawn(give_back(parts.stop.clone()));
+    let day = Arc::clone(parts);
+    tasks.spawn(async move { history::keep(&day).await });
     tasks.spawn(clean(Arc::clone(parts), settings.media.clone(), settings.history.keep()));
     tasks
 }

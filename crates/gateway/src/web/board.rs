@@ -9,6 +9,7 @@ mod frame;
 mod gate;
 mod home;
 mod live;
+mod plots;
 mod scan;
 mod words;
 

@@ -153,16 +153,26 @@ fn one_question(person: &Person, name: &str, question: &Question, words: &Words)
         section.card {
             h3 { (question.title) }
             div.sides {
-                @for of in &question.candidates {
+                @for (at, of) in question.candidates.iter().enumerate() {
+                    @let title = told_apart(question, at);
                     div {
-                        h3 { (of.title) }
+                        h3 { (title) }
                         p.soft { (of.evidence) }
-                        (form(of.chat.as_str(), &fill(words.same_as, &of.title), ""))
+                        (form(of.chat.as_str(), &fill(words.same_as, &title), ""))
                     }
                 }
                 div { (form("", words.somebody_new, "quiet")) }
             }
         }
+    }
+}
+
+/// A candidate's title, with its number where others are called the same.
+fn told_apart(question: &Question, at: usize) -> String {
+    let title = question.candidates.get(at).map_or("", |of| of.title.as_str());
+    match question.candidates.iter().filter(|of| of.title == title).count() {
+        0..=1 => title.to_owned(),
+        _ => format!("{title} ({})", at + 1),
     }
 }
 

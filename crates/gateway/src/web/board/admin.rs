@@ -13,6 +13,7 @@ use wxgate_contract::{AccountView, Directory, Health, NetworkId, UserName};
 use super::frame::{self, query_value};
 use super::gate::Person;
 use super::home::state;
+use super::plots;
 use super::words::{Words, fill};
 use crate::wiring::Parts;
 
@@ -49,6 +50,8 @@ pub(super) async fn page(
     person.page(words.admin).show(&html! {
         h1 { (words.admin) }
         @if let Some(mib) = memory { p.soft { (fill(words.memory, mib)) } }
+        h2 { (words.last_day) }
+        (plots::plots(&parts.day, words))
         h2 { (words.by_state) }
         (by_state(&all, words))
         h2 { (words.faces) }
@@ -177,7 +180,7 @@ async fn people(parts: &Parts, all: &[AccountView], words: &Words) -> Markup {
             tbody { @for user in users.iter().take(SHOWN) {
                 tr {
                     td { (user.name) }
-                    td { (if user.is_admin { words.role_admin } else { words.role_user }) }
+                    td.word { (if user.is_admin { words.role_admin } else { words.role_user }) }
                     td { a href={ "/admin?q=" (query_value(user.name.as_str())) } { (counts.get(&user.name).copied().unwrap_or_default()) } }
                 }
             } }

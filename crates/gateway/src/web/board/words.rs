@@ -160,6 +160,12 @@ words! {
     open_now: "open now", "未完成";
     owner: "Owner", "所有者";
     memory: "Memory of the program: {} MiB", "程序内存：{} MiB";
+    last_day: "The last day", "最近一天";
+    no_plots: "The first plots come ten minutes after the start.", "启动十分钟后开始显示图表。";
+    messages_per_hour: "Messages per hour", "每小时消息数";
+    commit_time: "Time of a durable commit", "落盘耗时";
+    memory_used: "Memory", "内存";
+    at_most: "at most {}", "最高 {}";
     every_account: "All accounts", "全部账号";
     search_accounts: "Search by account or owner", "按账号或所有者搜索";
     nothing: "Nothing to show.", "没有内容。";
