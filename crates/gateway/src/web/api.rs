@@ -22,8 +22,8 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use wxgate_contract::{
-    AccountView, ChatKind, ChatProfile, ChatRef, Command, CommandError, Directory, FarError, Health, NetworkId,
-    PersonRef, Reply, SignInStep, SignInWatch, UserName,
+    AccountView, ChatKind, ChatProfile, ChatRef, Command, CommandError, Directory, FarError, Health,
+    NetworkId, PersonRef, Reply, SignInStep, SignInWatch, UserName,
 };
 use wxgate_store::{AccountRow, StoreError};
 

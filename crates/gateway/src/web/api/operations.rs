@@ -97,7 +97,7 @@ static OPERATIONS: &[Operation] = &[
     row("delete", "/api/v1/users/{name}", || delete(users::remove_user), (Administrator, "Remove a person, with 'everything' their accounts too"), Json(nothing)).asks(&["everything"]),
     row("get", "/api/v1/users/{name}/export", || get(users::export), (Anybody, "Everything of yours, as an archive"), Stream(TAR)),
     row("post", "/api/v1/users/{name}/token", || post(users::make_token), (Anybody, "Replace your token; the present one ends"), Json(|| object(&[("name", text()), ("token", text())]))),
-    row("put", "/api/v1/users/{name}/identity", || put(users::identify), (Administrator, "Say who somebody is on Matrix"), Json(nothing)).takes(|| object(&[("matrix", text())])),
+    row("put", "/api/v1/users/{name}/identity", || put(users::identify), (Administrator, "Say who somebody is on Matrix"), Json(nothing)).takes(identity_of),
     row("get", "/api/v1/accounts", || get(super::accounts), (Anybody, "Your accounts; for administrators everybody's"), Json(|| list(account()))),
     row("post", "/api/v1/accounts", || post(super::add_account), (Anybody, "Add an account of yours, signed out"), Json(account)).takes(new_account),
     row("get", "/api/v1/accounts/{name}", || get(super::account), (Anybody, "One account"), Json(account)),
@@ -110,7 +110,7 @@ static OPERATIONS: &[Operation] = &[
     row("get", "/api/v1/accounts/{name}/chats/{chat}/why", || get(identity::why), (Anybody, "Why a chat is taken for who it is"), Json(|| object(&[("why", text())]))),
     row("post", "/api/v1/accounts/{name}/chats/{chat}/undo", || post(identity::undo), (Anybody, "Take the last decision about a chat back"), Json(nothing)),
     row("get", "/api/v1/links", || get(link_api::links), (Administrator, "Chats that mirror each other, without other people's"), Json(|| list(link()))),
-    row("post", "/api/v1/links", || post(link_api::add_link), (Administrator, "Make chats mirror each other"), Json(link)).takes(|| object(&[("members", list(text()))])),
+    row("post", "/api/v1/links", || post(link_api::add_link), (Administrator, "Make chats mirror each other"), Json(link)).takes(new_link),
     row("delete", "/api/v1/links/{which}", || delete(link_api::remove_link), (Administrator, "Take a link apart, by its number or a member"), Json(|| object(&[("id", number())]))),
     row("post", "/api/v1/backup", || post(backup_api::backup), (Who::Operator, "A backup"), Stream(TAR)).asks(&["with_key"]),
     row("post", "/api/v1/seal-key/rotate", || post(key_api::rotate), (Who::Operator, "Replace the seal key"), Json(nothing)),
@@ -189,11 +189,10 @@ fn user() -> Value {
 }
 
 fn new_user() -> Value {
-    with(&[("name", name()), ("password", text()), ("is_admin", flag())], &["name", "password"])
-}
-
-fn name() -> Value {
-    json!({ "type": "string", "minLength": 1, "description": "letters, digits, '-', '_' and '.'" })
+    // Their limits are in bytes: a character of Chinese takes three, the longest four.
+    let name = json!({ "type": "string", "pattern": "^[A-Za-z0-9._][A-Za-z0-9._-]*$", "maxLength": 64 });
+    let password = json!({ "type": "string", "minLength": 1, "maxLength": 256 });
+    with(&[("name", name), ("password", password), ("is_admin", flag())], &["name", "password"])
 }
 
 fn state() -> Value {
@@ -211,7 +210,8 @@ fn account() -> Value {
 }
 
 fn new_account() -> Value {
-    with(&[("name", name()), ("owner", text())], &["name"])
+    let name = json!({ "type": "string", "pattern": "^[A-Za-z0-9._-]+$", "maxLength": 32 });
+    with(&[("name", name), ("owner", or_null("string"))], &["name"])
 }
 
 fn chat() -> Value {
@@ -233,6 +233,18 @@ fn question() -> Value {
 
 fn resolved() -> Value {
     with(&[("id", text()), ("same_as", or_null("string"))], &["id"])
+}
+
+fn identity_of() -> Value {
+    object(&[("matrix", json!({ "type": "string", "pattern": "^@[^:]*:" }))])
+}
+
+/// `NETWORK/CHAT`.
+const CHAT: &str = "^[^/]+/[^/]";
+
+fn new_link() -> Value {
+    let member = json!({ "type": "string", "pattern": CHAT });
+    object(&[("members", json!({ "type": "array", "items": member, "minItems": 2, "maxItems": 32 }))])
 }
 
 fn link() -> Value {
@@ -282,8 +294,12 @@ fn described() -> Value {
 
 fn one(operation: &Operation) -> Value {
     let path_parts = operation.path.split(['{', '}']).skip(1).step_by(2);
+    let schema = |name: &str| match name {
+        "which" => json!({ "type": "string", "pattern": format!("^[0-9]{{1,18}}$|{CHAT}") }),
+        _ => text(),
+    };
     let in_path = path_parts
-        .map(|name| json!({ "name": name, "in": "path", "required": true, "schema": { "type": "string" } }));
+        .map(|name| json!({ "name": name, "in": "path", "required": true, "schema": schema(name) }));
     let in_query = operation
         .query
         .iter()
