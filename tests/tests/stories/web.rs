@@ -207,3 +207,31 @@ async fn guessing_is_slow_and_tells_nothing() -> Result<()> {
     })
     .await
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_accounts_come_in_pages() -> Result<()> {
+    tell("web-many", LIMIT, async |scratch| {
+        let sim = Sim::start(scratch, &SimOptions { accounts: 1, ..SimOptions::default() }).await?;
+        let mut gateway = Gateway::start(scratch, &sim.url(), &GatewayOptions::default()).await?;
+        gateway.add_user(USER).await?;
+        for at in 0..120 {
+            gateway.add_account(&format!("phone{at:03}"), USER).await?;
+        }
+        let mut browser = Browser::at(&gateway.web);
+        let home = browser.sign_in(USER, PASSWORD).await?.good("the first page")?.text();
+        let count = |page: &str| page.matches("href=\"/accounts/phone").count();
+        ensure!(count(&home) == 50 && home.len() < 60 << 10, "{} rows, {} bytes", count(&home), home.len());
+        ensure!(home.contains("phone000") && home.contains("data-live=\"/live?q=&amp;page=0\""), "{home}");
+        let last = browser.open("/?q=&page=2").await?.good("the last page")?.text();
+        ensure!(count(&last) == 20 && last.contains("phone119") && !last.contains("rel=\"next\""), "{last}");
+        let found = browser.open("/?q=PHONE07").await?.good("a search")?.text();
+        ensure!(count(&found) == 10, "{found}");
+        let mut table = browser.follow("/live?q=phone07&page=0").await?;
+        let row = table.expect("phone079").await?;
+        ensure!(!row.contains("phone080"), "what follows is not what is shown: {row}");
+        let beyond = browser.open("/?page=18446744073709551615").await?.good("a page far beyond")?.text();
+        ensure!(count(&beyond) == 0, "{beyond}");
+        gateway.assert_up()
+    })
+    .await
+}

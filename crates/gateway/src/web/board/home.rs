@@ -1,16 +1,17 @@
 //! The first page: how to come in, or one's accounts.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
-use axum::extract::{Form, State};
+use axum::extract::{Form, Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
 use maud::{Markup, html};
 use serde::Deserialize;
-use wxgate_contract::{AccountView, Command, Directory, Health, UserName};
+use wxgate_contract::{AccountView, Command, Directory, Health, NetworkId, UserName};
 use wxgate_irc::Listening;
 
-use super::frame::{Page, form_key};
+use super::frame::{Page, form_key, query_value};
 use super::gate::{Answer, Person, Visitor};
 use super::live::{self, Look};
 use super::words::{Words, fill};
@@ -69,13 +70,42 @@ fn connect(irc: &Listening, user: &str, account: &str) -> Markup {
     }
 }
 
+/// Accounts on one page.
+const SHOWN: usize = 50;
+
+/// Which accounts are looked at.
+#[derive(Clone, Deserialize)]
+pub(super) struct View {
+    #[serde(default)]
+    q: String,
+    #[serde(default)]
+    page: usize,
+}
+
+impl View {
+    fn query(&self, page: usize) -> String {
+        format!("?q={}&page={page}", query_value(&self.q))
+    }
+}
+
 /// The page for whoever is signed in.
-pub(super) async fn page(State(parts): State<Arc<Parts>>, person: Person) -> Response {
+pub(super) async fn page(
+    State(parts): State<Arc<Parts>>,
+    person: Person,
+    Query(view): Query<View>,
+) -> Response {
     let words = person.words();
-    let (table, some) = accounts(&parts, &person.user, words).await;
+    let (table, all) = accounts(&parts, &person.user, &view, words).await;
+    let some = all.first().map(|account| account.network.name());
     person.page(words.accounts).show(&html! {
         h1 { (words.accounts) }
-        div data-live="/live" aria-live="polite" { (table) }
+        @if all.len() > SHOWN {
+            form.row method="get" action="/" role="search" {
+                label { (words.search_own) input name="q" type="search" value=(view.q) maxlength="128"; }
+                button.quiet { (words.search) }
+            }
+        }
+        div data-live={ "/live" (view.query(view.page)) } aria-live="polite" { (table) }
         h2 { (words.add_account) }
         form.row method="post" action="/accounts" {
             (form_key(&person))
@@ -84,56 +114,76 @@ pub(super) async fn page(State(parts): State<Arc<Parts>>, person: Person) -> Res
         }
         p.soft #rule { (words.account_rule) }
         h2 { (words.connect) }
-        (connect(&parts.irc, person.user.as_str(), some.as_deref().unwrap_or("ACCOUNT")))
+        (connect(&parts.irc, person.user.as_str(), some.unwrap_or("ACCOUNT")))
     })
 }
 
 /// The table of accounts, as it changes.
-pub(super) async fn events(State(parts): State<Arc<Parts>>, person: Person) -> Answer {
+pub(super) async fn events(
+    State(parts): State<Arc<Parts>>,
+    person: Person,
+    Query(view): Query<View>,
+) -> Answer {
     let (user, words) = (person.user.clone(), person.words());
     live::follow(parts, &person, move |parts| {
-        let user = user.clone();
-        Box::pin(async move { Look::Is(accounts(&parts, &user, words).await.0) })
+        let (user, view) = (user.clone(), view.clone());
+        Box::pin(async move { Look::Is(accounts(&parts, &user, &view, words).await.0) })
     })
 }
 
-/// A person's accounts, and the name of one.
-async fn accounts(parts: &Parts, user: &UserName, words: &Words) -> (Markup, Option<String>) {
-    let views = match Directory::accounts(&*parts.bridge, user).await {
-        Ok(views) => views,
-        Err(error) => return (html! { p.alarm { (error) } }, None),
+/// A person's accounts as far as they are looked at, and all of them.
+async fn accounts(parts: &Parts, user: &UserName, view: &View, words: &Words) -> (Markup, Vec<AccountView>) {
+    let all = match Directory::accounts(&*parts.bridge, user).await {
+        Ok(all) => all,
+        Err(error) => return (html! { p.alarm { (error) } }, Vec::new()),
     };
-    if views.is_empty() {
-        return (html! { p { (words.no_accounts) } }, None);
+    if all.is_empty() {
+        return (html! { p { (words.no_accounts) } }, all);
     }
-    let some = views.first().map(|view| view.network.name().to_owned());
-    let waiting = waiting(parts, &views, words).await;
+    let wanted = view.q.trim().to_lowercase();
+    let fits = |account: &&AccountView| {
+        wanted.is_empty()
+            || account.network.name().to_lowercase().contains(&wanted)
+            || account.own_name.to_lowercase().contains(&wanted)
+    };
+    let from = view.page.saturating_mul(SHOWN);
+    let rows: Vec<&AccountView> = all.iter().filter(fits).skip(from).take(SHOWN + 1).collect();
+    let waiting = waiting(parts, &all, words).await;
     let table = html! {
-        div.wide {
-            table {
-                thead { tr {
-                    th scope="col" { (words.account) } th scope="col" { (words.own_name) } th scope="col" { (words.state) }
-                } }
-                tbody {
-                    @for view in &views {
-                        tr {
-                            td { a href={ "/accounts/" (view.network.name()) } { (view.network.name()) } }
-                            td { (view.own_name) }
-                            td { (state(&view.health, words)) }
+        @if rows.is_empty() { p { (words.nothing) } } @else {
+            div.wide {
+                table {
+                    thead { tr {
+                        th scope="col" { (words.account) } th scope="col" { (words.own_name) } th scope="col" { (words.state) }
+                    } }
+                    tbody {
+                        @for view in rows.iter().take(SHOWN) {
+                            tr {
+                                td { a href={ "/accounts/" (view.network.name()) } { (view.network.name()) } }
+                                td { (view.own_name) }
+                                td { (state(&view.health, words)) }
+                            }
                         }
                     }
                 }
             }
         }
+        @if view.page > 0 || rows.len() > SHOWN {
+            p {
+                @if view.page > 0 { a href={ "/" (view.query(0)) } { (words.first) } " " }
+                @if rows.len() > SHOWN { a href={ "/" (view.query(view.page.saturating_add(1))) } rel="next" { (words.next) } }
+            }
+        }
         (waiting)
     };
-    (table, some)
+    (table, all)
 }
 
 /// What is on its way to WeChat from these accounts and for how long.
 async fn waiting(parts: &Parts, views: &[AccountView], words: &Words) -> Markup {
     let Ok(stats) = parts.bridge.store().lane_stats().await else { return html! {} };
-    let theirs = stats.iter().filter(|row| views.iter().any(|view| view.network == row.network));
+    let own: HashSet<&NetworkId> = views.iter().map(|view| &view.network).collect();
+    let theirs = stats.iter().filter(|row| own.contains(&row.network));
     let (open, oldest) = theirs.fold((0, None), |(open, oldest), row| {
         (open + row.open, oldest.into_iter().chain([row.oldest]).min())
     });

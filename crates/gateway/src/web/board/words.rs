@@ -167,6 +167,7 @@ words! {
     memory_used: "Memory", "内存";
     at_most: "at most {}", "最高 {}";
     every_account: "All accounts", "全部账号";
+    search_own: "Search your accounts by name", "按名称搜索账号";
     search_accounts: "Search by account or owner", "按账号或所有者搜索";
     nothing: "Nothing to show.", "没有内容。";
     seconds: "{} s", "{} 秒";
