@@ -214,7 +214,7 @@ async fn check_ffmpeg(settings: &Settings) -> Finding {
     let mut command = tokio::process::Command::new(&program);
     let asked = command.args(["-nostdin", "-version"]).stdin(std::process::Stdio::null()).kill_on_drop(true);
     let shown = program.display();
-    match tokio::time::timeout(PATIENCE, asked.output()).await {
+    match tokio::time::timeout(far::PATIENCE, asked.output()).await {
         Ok(Ok(output)) if output.status.success() => {
             let version = String::from_utf8_lossy(&output.stdout);
             let version = version.lines().next().unwrap_or_default().split(" Copyright").next();

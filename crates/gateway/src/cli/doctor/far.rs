@@ -15,7 +15,7 @@ use crate::clock;
 use crate::config::Settings;
 
 /// How long a far end may take to take a connection, and to answer.
-const PATIENCE: Duration = Duration::from_secs(4);
+pub(super) const PATIENCE: Duration = Duration::from_secs(4);
 /// Where the time is asked for without TLS: the service's own host. Source: RFC 9110, 6.6.1: servers with a clock
 /// send the date with every answer.
 const CLOCK: &str = "login.wx.qq.com:80";
