@@ -8,6 +8,7 @@ mod key_api;
 mod link_api;
 pub(crate) mod links;
 pub(crate) mod media;
+pub(crate) mod places;
 pub(crate) mod range;
 pub(crate) mod serve;
 pub(crate) mod sessions;

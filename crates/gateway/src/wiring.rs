@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::{TcpListener, UnixListener};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use wechat_proto::Profile as WechatProfile;
 use wxgate_bridge::{AdapterFactory, Bridge, BridgeConfig};
@@ -26,8 +26,8 @@ use crate::config::{GuestsChoice, LocalChannelsChoice, MediaSection, Profile, Se
 use crate::failure::Failure;
 use crate::history::{self, Day};
 use crate::metrics::Counters;
-use crate::web::board;
 use crate::web::links::Links;
+use crate::web::places::Places;
 use crate::web::{self, serve, sessions::Sessions};
 
 pub(crate) use files::secret_key;
@@ -71,7 +71,7 @@ pub(crate) struct Parts {
     /// Who is signed in to the web pages.
     pub(crate) sessions: Sessions,
     /// Places for pages that follow what happens.
-    pub(crate) streams: Arc<Semaphore>,
+    pub(crate) streams: Arc<Places>,
     /// The data directory, for backups.
     pub(crate) data_dir: PathBuf,
     /// The seal key's file, for backups.
@@ -163,7 +163,7 @@ pub(crate) async fn start(settings: &Settings) -> Result<Gateway, Failure> {
         matrix,
         managers,
         sessions: Sessions::new(&clock::random()?, Arc::new(clock::now)),
-        streams: Arc::new(Semaphore::new(board::STREAMS)),
+        streams: Arc::default(),
         data_dir: settings.data_dir.clone(),
         seal_key_file: settings.seal_key_file(),
         stop: token,

@@ -48,4 +48,3 @@ pub(super) fn routes() -> Router<Arc<Parts>> {
 }
 
 pub(super) use frame::words;
-pub(crate) use live::STREAMS;

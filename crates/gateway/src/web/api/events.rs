@@ -10,7 +10,7 @@ use axum::response::IntoResponse;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use futures_util::stream;
 use serde_json::Value;
-use wxgate_contract::{AccountView, Directory, FarError};
+use wxgate_contract::{AccountView, Directory, FarError, UserName};
 
 use super::caller::Caller;
 use super::{Answer, Refusal, Shared, row};
@@ -26,10 +26,11 @@ const AT_ONCE: usize = 100;
 /// `event: accounts` with a list of rows as `/accounts` has them: all at first, then those that changed; and
 /// `event: gone` with a list of names.
 pub(super) async fn events(State(parts): Shared, caller: Caller) -> Answer {
-    let place = Arc::clone(&parts.streams).try_acquire_owned();
-    let place = place.map_err(|_| {
-        Refusal(StatusCode::TOO_MANY_REQUESTS, "too many follow this gateway; come back later".to_owned())
-    })?;
+    let place =
+        parts.streams.take(&caller.user().unwrap_or_else(|| UserName::from(""))).ok_or_else(|| {
+            let message = "too many streams follow this gateway; close some, or come back later";
+            Refusal(StatusCode::TOO_MANY_REQUESTS, message.to_owned())
+        })?;
     let known: HashMap<String, Value> = HashMap::new();
     let start = (known, Vec::<Event>::new(), true, place);
     let events = stream::unfold(start, move |(mut known, mut ready, mut is_first, place)| {

@@ -9,27 +9,24 @@ use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream;
 use maud::Markup;
-use tokio::sync::OwnedSemaphorePermit;
 use wxgate_contract::BoxFuture;
 
 use super::gate::{Answer, Person, Turned};
+use crate::web::places::Place;
 use crate::wiring::Parts;
 
-/// Streams at once: half of what the listener takes, so that pages always come through.
-pub(crate) const STREAMS: usize = 256;
 /// Between two looks. Chosen: quick for a person, and reading an account costs microseconds.
 const EVERY: Duration = Duration::from_secs(1);
 /// A comment that keeps proxies from closing a quiet stream.
 const BEAT: Duration = Duration::from_secs(20);
 
-/// A place for one more stream.
+/// A place for one more stream of somebody.
 ///
 /// # Errors
 /// The answer when all are taken; the page then stays as it was when it was opened.
-pub(super) fn place(parts: &Parts) -> Result<OwnedSemaphorePermit, Turned> {
-    let place = Arc::clone(&parts.streams).try_acquire_owned();
+pub(super) fn place(parts: &Parts, person: &Person) -> Result<Place, Turned> {
     let full = (StatusCode::SERVICE_UNAVAILABLE, "too many pages follow this gateway\n");
-    place.map_err(|_| full.into_response().into())
+    parts.streams.take(&person.user).ok_or_else(|| full.into_response().into())
 }
 
 /// What a look found.
@@ -67,7 +64,7 @@ pub(super) fn follow<L>(parts: Arc<Parts>, person: &Person, look: L) -> Answer
 where
     L: Fn(Arc<Parts>) -> BoxFuture<'static, Look> + Send + 'static,
 {
-    let place = place(&parts)?;
+    let place = place(&parts, person)?;
     let token = person.token.clone();
     let start = Some((look, String::new(), true, place));
     let events = stream::unfold(start, move |state| {

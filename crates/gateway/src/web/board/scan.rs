@@ -7,7 +7,6 @@ use axum::extract::{Path, Query, State};
 use axum::response::sse::Event;
 use futures_util::{Stream, stream};
 use maud::{Markup, html};
-use tokio::sync::OwnedSemaphorePermit;
 use wxgate_contract::{Command, Reply, SignInStep, SignInWatch, Stop};
 
 use super::account::own;
@@ -15,6 +14,7 @@ use super::gate::{Answer, Key, Person};
 use super::live;
 use super::words::{Words, fill};
 use crate::qr;
+use crate::web::places::Place;
 use crate::wiring::Parts;
 
 /// The page. It begins nothing by itself: its script asks for the events, with the session's form key.
@@ -45,7 +45,7 @@ pub(super) async fn events(
 ) -> Answer {
     person.sent_this(&parts, &key)?;
     let (account, _) = own(&parts, &person, &name)?;
-    let place = live::place(&parts)?;
+    let place = live::place(&parts, &person)?;
     match parts.control.run(Some(person.user.clone()), Command::SignIn { account }).await {
         Ok(Reply::SignIn(watch)) => {
             let at = At { watch, name, words: person.words(), stop: parts.stop.clone(), place };
@@ -62,13 +62,13 @@ struct At {
     words: &'static Words,
     stop: Stop,
     /// Taken until the stream ends.
-    place: OwnedSemaphorePermit,
+    place: Place,
 }
 
 enum Following {
     First(At),
     Next(At),
-    Ending(OwnedSemaphorePermit),
+    Ending(Place),
     Over,
 }
 

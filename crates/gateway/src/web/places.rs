@@ -1,0 +1,67 @@
+//! Places for streams that follow what happens: bounded for all, and for each person, so that nobody takes all.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use wxgate_contract::UserName;
+
+/// Streams at once: half of what the listener takes, so that pages always come through.
+const ALL: usize = 256;
+/// Streams of one person. Chosen: a page on each of their devices, and a few forgotten ones.
+const EACH: usize = 16;
+
+/// Who follows.
+#[derive(Debug, Default)]
+pub(crate) struct Places(Mutex<HashMap<UserName, usize>>);
+
+/// One stream's place; free again when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Place {
+    places: Arc<Places>,
+    user: UserName,
+}
+
+impl Places {
+    /// A place for one more stream of somebody; `None` when they or all together have as many as there are.
+    pub(crate) fn take(self: &Arc<Self>, user: &UserName) -> Option<Place> {
+        let mut taken = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let theirs = taken.get(user).copied().unwrap_or_default();
+        if theirs >= EACH || taken.values().sum::<usize>() >= ALL {
+            return None;
+        }
+        taken.insert(user.clone(), theirs + 1);
+        Some(Place { places: Arc::clone(self), user: user.clone() })
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut taken = self.places.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match taken.get_mut(&self.user) {
+            Some(count) if *count > 1 => *count -= 1,
+            _ => drop(taken.remove(&self.user)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_takes_the_places_of_all() {
+        let places = Arc::<Places>::default();
+        let ann: Vec<Place> = std::iter::from_fn(|| places.take(&"ann".into())).collect();
+        assert_eq!(ann.len(), EACH);
+        let bob = places.take(&"bob".into());
+        assert!(bob.is_some(), "another person has their own");
+        drop(ann);
+        assert!(places.take(&"ann".into()).is_some());
+        let all: Vec<Place> =
+            (0..ALL).filter_map(|at| places.take(&UserName::from(format!("user{at}")))).collect();
+        assert_eq!(all.len(), ALL - 1, "one is taken");
+        assert!(places.take(&"late".into()).is_none());
+        drop((all, bob));
+        assert!(places.0.lock().unwrap().is_empty(), "who left is forgotten");
+    }
+}
