@@ -189,9 +189,8 @@ fn user() -> Value {
 }
 
 fn new_user() -> Value {
-    // Their limits are in bytes: a character of Chinese takes three, the longest four.
     let name = json!({ "type": "string", "pattern": "^[A-Za-z0-9._][A-Za-z0-9._-]*$", "maxLength": 64 });
-    let password = json!({ "type": "string", "minLength": 1, "maxLength": 256 });
+    let password = json!({ "type": "string", "minLength": 1, "maxLength": users::PASSWORD_CHARS });
     with(&[("name", name), ("password", password), ("is_admin", flag())], &["name", "password"])
 }
 

@@ -37,6 +37,9 @@ pub(super) async fn users(State(parts): Shared, caller: Caller) -> Answer {
     ok(&Value::from(rows))
 }
 
+/// Longest password. Chosen: what the store takes in bytes, whatever the characters are.
+pub(super) const PASSWORD_CHARS: usize = 256;
+
 #[derive(Deserialize)]
 struct NewUser {
     name: UserName,
@@ -48,6 +51,10 @@ struct NewUser {
 pub(super) async fn add_user(State(parts): Shared, caller: Caller, body: Bytes) -> Answer {
     caller.administers()?;
     let new: NewUser = read(&body)?;
+    if new.password.chars().count() > PASSWORD_CHARS {
+        let message = format!("a password has at most {PASSWORD_CHARS} characters");
+        return Err(Refusal(StatusCode::BAD_REQUEST, message));
+    }
     parts.bridge.store().add_user(&new.name, Some(&new.password), new.is_admin).await?;
     tracing::info!(user = %new.name, is_admin = new.is_admin, "a person was added");
     ok(&json!({ "name": new.name }))
