@@ -329,7 +329,11 @@ async fn chats(State(parts): Shared, caller: Caller, Path(name): Path<String>) -
 }
 
 /// What people take a chat for: its title, or its first members, as the IRC server names its channel.
-async fn called(parts: &Parts, network: &NetworkId, chat: &ChatProfile) -> Result<String, Refusal> {
+pub(super) async fn called(
+    parts: &Parts,
+    network: &NetworkId,
+    chat: &ChatProfile,
+) -> Result<String, FarError> {
     const NAMED: usize = 3;
     if !chat.title.is_empty() {
         return Ok(chat.title.clone());

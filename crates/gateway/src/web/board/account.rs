@@ -17,7 +17,7 @@ use super::gate::{Answer, Key, Person, Turned};
 use super::home::state;
 use super::live::{self, Look};
 use super::words::{Words, fill};
-use crate::web::api::network;
+use crate::web::api::{called, network};
 use crate::wiring::Parts;
 
 /// Chats on one page.
@@ -213,6 +213,11 @@ async fn chats(parts: &Parts, network: &NetworkId, name: &str, view: &View, word
         Ok(found) => found,
         Err(error) => return html! { p.alarm { (error) } },
     };
+    let mut titles = Vec::with_capacity(rows.len());
+    for chat in &rows {
+        // Without its members it has no name here either, and is told so.
+        titles.push(called(parts, network, chat).await.unwrap_or_default());
+    }
     let empty = if view.q.is_empty() { words.no_chats } else { words.no_match };
     let here = format!("/accounts/{name}?q={}", query_value(&view.q));
     html! {
@@ -225,9 +230,9 @@ async fn chats(parts: &Parts, network: &NetworkId, name: &str, view: &View, word
                 table {
                     thead { tr { th scope="col" { (words.title) } th scope="col" { (words.kind) } } }
                     tbody {
-                        @for chat in &rows {
+                        @for (chat, title) in rows.iter().zip(&titles) {
                             tr {
-                                td { @if chat.title.is_empty() { span.soft { (words.unnamed) } } @else { (chat.title) } @if chat.is_gone { " " span.soft { "(" (words.gone) ")" } } }
+                                td { @if title.is_empty() { span.soft { (words.unnamed) } } @else { (title) } @if chat.is_gone { " " span.soft { "(" (words.gone) ")" } } }
                                 td { (kind(chat, words)) }
                             }
                         }
