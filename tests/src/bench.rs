@@ -29,6 +29,7 @@ pub async fn run(options: &Options) -> Result<Report> {
             Section::Fairness => Box::pin(fairness::measure(options, &mut report)).await,
             Section::Latency => Box::pin(latency::measure(options, &mut report)).await,
             Section::Matrix => Box::pin(matrix::measure(options, &mut report)).await,
+            Section::Synapse => Box::pin(synapse::measure(options, &mut report)).await,
         };
         if let Err(error) = done.with_context(|| format!("section {}", section.word())) {
             // The other sections are worth having all the same.

@@ -14,7 +14,6 @@ use super::memory::{mib, settled};
 use super::options::{HOLD, Options};
 use super::report::{Aim, Report};
 use super::stub::{DOMAIN, Pusher, Stub};
-use super::synapse;
 use crate::clock::now_us;
 use crate::fleet::{self, USER, name};
 use crate::gateway::{Gateway, GatewayOptions};
@@ -123,8 +122,7 @@ impl Ground {
 /// Measures.
 pub(super) async fn measure(options: &Options, report: &mut Report) -> Result<()> {
     hundred_rooms(options, report).await?;
-    many_rooms(options, report).await?;
-    synapse::measure(options, report).await
+    many_rooms(options, report).await
 }
 
 async fn hundred_rooms(options: &Options, report: &mut Report) -> Result<()> {

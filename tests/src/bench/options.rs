@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result, bail};
 pub const USAGE: &str = "\
 wxgate-bench [SECTION…] [OPTION…]
 
-Sections (all without one): memory throughput latency fairness matrix irc
+Sections (all without one): memory throughput latency fairness matrix synapse irc
   --quick       less of everything, under two minutes
   --json FILE   write the numbers there as well
   --dir DIR     where databases and journals lie (default: the system's directory for temporary files)
@@ -30,6 +30,8 @@ pub enum Section {
     Latency,
     /// The application service against a homeserver that costs nothing.
     Matrix,
+    /// A first sign-in against a real homeserver, beside that homeserver alone.
+    Synapse,
     /// The IRC server, beside others.
     Irc,
     /// The latency of others while one account is flooded.
@@ -37,8 +39,15 @@ pub enum Section {
 }
 
 impl Section {
-    const ALL: [Self; 6] =
-        [Self::Latency, Self::Fairness, Self::Throughput, Self::Matrix, Self::Irc, Self::Memory];
+    const ALL: [Self; 7] = [
+        Self::Latency,
+        Self::Fairness,
+        Self::Throughput,
+        Self::Matrix,
+        Self::Synapse,
+        Self::Irc,
+        Self::Memory,
+    ];
 
     /// Its name.
     pub fn word(self) -> &'static str {
@@ -47,6 +56,7 @@ impl Section {
             Self::Throughput => "throughput",
             Self::Latency => "latency",
             Self::Matrix => "matrix",
+            Self::Synapse => "synapse",
             Self::Irc => "irc",
             Self::Fairness => "fairness",
         }

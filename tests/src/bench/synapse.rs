@@ -21,7 +21,7 @@ use crate::ports;
 use crate::scratch::Scratch;
 use crate::sim::{Sim, SimOptions};
 
-const SECTION: &str = "matrix";
+const SECTION: &str = "synapse";
 const GROUPS: u32 = 100;
 /// The owner of the account; only invited, as somebody who has not looked yet.
 const OWNER: &str = "@ann:localhost";
@@ -72,24 +72,18 @@ pub(super) async fn measure(options: &Options, report: &mut Report) -> Result<()
     let begun = Instant::now();
     fleet::sign_in(&gateway, &sim, 0..1, options.growth).await?;
     let took = begun.elapsed().as_secs_f64();
-    report.add(SECTION, "Synapse: first sign-in, 1,000 contacts and 100 groups", took, "s", Aim::None);
+    report.add(SECTION, "first sign-in, 1,000 contacts and 100 groups", took, "s", Aim::None);
     rest(&wire).await?;
     let rooms = wire.passed().iter().filter(|path| path.contains("/createRoom")).count();
-    report.add(
-        SECTION,
-        "Synapse: rooms after it, before anybody speaks",
-        rooms as f64,
-        "rooms",
-        Aim::AtMost(1.0),
-    );
+    report.add(SECTION, "rooms after it, before anybody speaks", rooms as f64, "rooms", Aim::AtMost(1.0));
     sim.say(&name(0), "c1", "c1", "first").await?;
     let begun = Instant::now();
     sent(&wire, 1).await?;
     let took = begun.elapsed().as_secs_f64();
-    report.add(SECTION, "Synapse: until the first message is shown", took, "s", Aim::None);
+    report.add(SECTION, "until the first message is shown", took, "s", Aim::None);
     rest(&wire).await?;
     let asked = wire.passed().len();
-    report.add(SECTION, "Synapse: requests for all of that", asked as f64, "requests", Aim::None);
+    report.add(SECTION, "requests for all of that", asked as f64, "requests", Aim::None);
     groups_speak(report, &sim, &wire, &Lone { address: homeserver.address.clone(), token }).await?;
     drop(gateway);
     homeserver.stop().await
@@ -107,19 +101,19 @@ async fn groups_speak(report: &mut Report, sim: &Sim, wire: &Wire, lone: &Lone) 
     }
     sent(wire, 1 + GROUPS as usize).await?;
     let shown = begun.elapsed().as_secs_f64();
-    report.add(SECTION, "Synapse: 100 groups speak: until all are shown", shown, "s", Aim::None);
+    report.add(SECTION, "100 groups speak: until all are shown", shown, "s", Aim::None);
     let furnished = (rest(wire).await? - begun).as_secs_f64();
-    report.add(SECTION, "Synapse: … until rooms, members and names are made", furnished, "s", Aim::None);
+    report.add(SECTION, "… until rooms, members and names are made", furnished, "s", Aim::None);
     let passed = wire.passed();
     let mut asked = BTreeMap::<&str, usize>::new();
     for path in passed.iter().skip(before) {
         *asked.entry(kind(path)).or_default() += 1;
     }
-    report.add(SECTION, "Synapse: requests for it", (passed.len() - before) as f64, "requests", Aim::None);
-    report.add(SECTION, "Synapse: people made for it", count(&asked, "register") as f64, "users", Aim::None);
+    report.add(SECTION, "requests for it", (passed.len() - before) as f64, "requests", Aim::None);
+    report.add(SECTION, "people made for it", count(&asked, "register") as f64, "users", Aim::None);
     let alone = lone.alone(&asked).await?;
     report.add(SECTION, "Synapse alone with the same requests, eight at once", alone, "s", Aim::None);
-    report.add(SECTION, "Synapse: the gateway's time over that", furnished / alone, "×", Aim::None);
+    report.add(SECTION, "the gateway's time over that", furnished / alone, "×", Aim::None);
     Ok(())
 }
 
