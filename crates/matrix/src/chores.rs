@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use tokio::sync::Notify;
 use wxgate_contract::{ChatRef, NetworkId, PersonRef, Stop, Timestamp};
 
@@ -20,6 +21,9 @@ const WAITING: usize = 4096;
 /// Pause after a chore that did not work; doubles up to the cap.
 const PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+/// Chores under way at once. Chosen: a first sign-in makes hundreds of people and rooms, and Synapse does
+/// several requests side by side; what is said goes beside them and must not wait behind many.
+const AT_ONCE: usize = 4;
 /// Notes read at once when everything is looked through.
 const PAGE: usize = 200;
 
@@ -40,9 +44,25 @@ pub(crate) enum Chore {
     ReadHere { room_id: String, user_id: String, event_id: String, at: Timestamp },
 }
 
+impl Chore {
+    /// Whether one must not be done beside the other: both would read and write the same thing.
+    fn is_about_the_same_as(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Ghost(one) | Self::Picture(one), Self::Ghost(two) | Self::Picture(two)) => one == two,
+            (Self::Room(one), Self::Room(two)) => one == two,
+            (Self::Account(one), Self::Account(two)) => one == two,
+            (Self::ReadElsewhere(one, _), Self::ReadElsewhere(two, _)) => one == two,
+            (Self::ReadHere { room_id: one, .. }, Self::ReadHere { room_id: two, .. }) => one == two,
+            _ => false,
+        }
+    }
+}
+
 #[derive(Default)]
 struct Waiting {
     chores: BTreeSet<Chore>,
+    /// Those under way.
+    busy: Vec<Chore>,
     everything: bool,
 }
 
@@ -77,8 +97,20 @@ impl Chores {
         self.bell.notify_one();
     }
 
+    /// The next one that nobody is at; it is under way until it is [`Self::finish`]ed.
     fn take(&self) -> Option<Chore> {
-        self.waiting().chores.pop_first()
+        let mut waiting = self.waiting();
+        let free = |chore: &&Chore| !waiting.busy.iter().any(|busy| busy.is_about_the_same_as(chore));
+        let chore = waiting.chores.iter().find(free).cloned()?;
+        waiting.chores.remove(&chore);
+        waiting.busy.push(chore.clone());
+        Some(chore)
+    }
+
+    fn finish(&self, chore: &Chore) {
+        self.waiting().busy.retain(|busy| busy != chore);
+        // Another one may have waited for it.
+        self.bell.notify_one();
     }
 
     fn takes_everything(&self) -> bool {
@@ -86,45 +118,50 @@ impl Chores {
     }
 }
 
-/// Does chores, one after the other, while the homeserver is there.
+/// Does chores, a few side by side, while the homeserver is there.
 pub(crate) async fn run(shared: Arc<Shared>, stop: Stop) {
+    let workers = (0..AT_ONCE).map(|_| Box::pin(work(&shared)));
+    tokio::select! {
+        () = stop.stopping() => {}
+        _ = join_all(workers) => {}
+    }
+}
+
+async fn work(shared: &Shared) {
     let mut reach = shared.client.reach();
     let mut pause = PAUSE;
     loop {
-        let work = async {
-            // An error means that the client is gone, which is the end of the run.
-            let _ = reach.wait_for(|is_there| *is_there).await;
-            if shared.chores.takes_everything()
-                && let Err(error) = shared.look_through().await
-            {
-                tracing::warn!(%error, "the rooms could not be looked through");
-                shared.chores.look_through_everything();
-                return Err(());
-            }
-            let Some(chore) = shared.chores.take() else {
-                shared.chores.bell.notified().await;
-                return Ok(());
-            };
-            shared.see_to(chore).await
-        };
-        let done = tokio::select! {
-            () = stop.stopping() => return,
-            done = work => done,
-        };
-        pause = match done {
-            Ok(()) => PAUSE,
-            Err(()) => {
-                tokio::select! {
-                    () = stop.stopping() => return,
-                    () = tokio::time::sleep(pause) => {}
-                }
-                (pause * 2).min(LONGEST_PAUSE)
-            }
-        };
+        // An error means that the client is gone, which is the end of the run.
+        let _ = reach.wait_for(|is_there| *is_there).await;
+        let done = shared.do_one().await;
+        if done.is_ok() {
+            pause = PAUSE;
+            continue;
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(LONGEST_PAUSE);
     }
 }
 
 impl Shared {
+    /// Does one chore, or waits until there may be one.
+    async fn do_one(&self) -> Result<(), ()> {
+        if self.chores.takes_everything()
+            && let Err(error) = self.look_through().await
+        {
+            tracing::warn!(%error, "the rooms could not be looked through");
+            self.chores.look_through_everything();
+            return Err(());
+        }
+        match self.chores.take() {
+            Some(chore) => self.see_to(chore).await,
+            None => {
+                self.chores.bell.notified().await;
+                Ok(())
+            }
+        }
+    }
+
     /// An error means that the homeserver or the store is not well now.
     async fn see_to(&self, chore: Chore) -> Result<(), ()> {
         let done = match &chore {
@@ -137,6 +174,7 @@ impl Shared {
             }
             Chore::Account(account) => Box::pin(self.account_changed(account)).await,
         };
+        self.chores.finish(&chore);
         match done {
             Ok(()) => Ok(()),
             Err(Trouble::Call(error)) if !error.is_passing() => {
@@ -220,6 +258,22 @@ mod tests {
         (0..10).for_each(|_| chores.add(person(1)));
         assert_eq!(chores.take(), Some(person(1)));
         assert_eq!(chores.take(), None);
+    }
+
+    #[test]
+    fn nobody_is_at_the_same_thing_twice() {
+        let chores = Chores::default();
+        let Chore::Ghost(first) = person(1) else { unreachable!() };
+        chores.add(person(1));
+        assert_eq!(chores.take(), Some(person(1)));
+        chores.add(person(1));
+        chores.add(Chore::Picture(first.clone()));
+        chores.add(person(2));
+        assert_eq!((chores.take(), chores.take()), (Some(person(2)), None));
+        chores.finish(&person(1));
+        assert_eq!((chores.take(), chores.take()), (Some(person(1)), None));
+        chores.finish(&person(1));
+        assert_eq!(chores.take(), Some(Chore::Picture(first)));
     }
 
     #[test]

@@ -93,10 +93,11 @@ impl Shared {
         Ok(())
     }
 
-    /// Source: client-server API, "m.direct". Read and written by this task alone; a client that
-    /// writes at the same moment may win, as between any two clients.
+    /// Source: client-server API, "m.direct". A client that writes at the same moment may win, as between
+    /// any two clients.
     async fn list_as_direct(&self, room: &Room, puppet: &Puppet) -> Result<(), Trouble> {
         const KIND: &str = "m.direct";
+        let _turn = self.listing.lock().await;
         let person = wxgate_contract::PersonRef {
             network: room.chat.network.clone(),
             person: room.chat.chat.as_str().into(),

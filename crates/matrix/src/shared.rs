@@ -52,6 +52,8 @@ pub(crate) struct Shared {
     /// Pictures are decoded one at a time: a large one takes some ten megabytes.
     #[cfg(feature = "previews")]
     pub(crate) looking: tokio::sync::Semaphore,
+    /// Held over a read and a write of somebody's list of direct chats: rooms are furnished side by side.
+    pub(crate) listing: tokio::sync::Mutex<()>,
     /// Rung when it is time to ask for what was missed.
     pub(crate) catch_up: tokio::sync::Notify,
     /// Set by the greeting; `None` before the homeserver was ever reached.
@@ -84,6 +86,7 @@ impl Shared {
             clock: ctx.clock,
             #[cfg(feature = "previews")]
             looking: tokio::sync::Semaphore::new(1),
+            listing: tokio::sync::Mutex::default(),
             catch_up: tokio::sync::Notify::new(),
             facts: watch::channel(None).0,
             config,
