@@ -51,3 +51,31 @@ async fn a_token_opens_irc_like_a_password_until_the_next_one() -> Result<()> {
     })
     .await
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn certificates_are_shown_added_and_taken_away() -> Result<()> {
+    tell("certificates", LIMIT, async |scratch| {
+        let mut gateway = Gateway::start(scratch, NO_SERVICE, &GatewayOptions::default()).await?;
+        gateway.add_user(USER).await?;
+        // As openssl prints it.
+        let print = ["AB"; 32].join(":");
+        let kept = "ab".repeat(32);
+        let user = |more: &[&'static str]| [&["user", "certificate", USER], more].concat();
+        ensure!(gateway.cli(&user(&[]), None).await?.contains("No certificate"), "there is one already");
+        gateway.cli(&["user", "certificate", USER, "--add", &print], None).await?;
+        ensure!(gateway.cli(&user(&[]), None).await?.trim() == kept, "another form of it is kept");
+        let (status, _, told) = gateway.try_cli(&["user", "certificate", USER, "--add", &kept], None).await?;
+        ensure!(status.code() == Some(1) && told.contains("opens a door already"), "{told}");
+        gateway.cli(&["user", "certificate", USER, "--remove", &print], None).await?;
+        ensure!(gateway.cli(&user(&["--json"]), None).await?.trim() == "[]", "it is still there");
+        for bad in ["--add", "--remove"] {
+            let (status, _, told) = gateway.try_cli(&["user", "certificate", USER, bad, "abc"], None).await?;
+            ensure!(status.code() == Some(1) && !told.is_empty(), "{bad}: {told}");
+        }
+        let (status, _, told) = gateway.try_cli(&["user", "certificate", "nobody"], None).await?;
+        ensure!(status.code() == Some(1) && told.contains("there is no user nobody"), "{told}");
+        ensure!(gateway.stop().await?.success(), "it did not end well");
+        Ok(())
+    })
+    .await
+}

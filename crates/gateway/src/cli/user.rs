@@ -56,6 +56,17 @@ pub(super) enum Command {
         #[arg(long)]
         everything: bool,
     },
+    /// Show which client certificates log a person in on IRC (SASL EXTERNAL), add one, or take one away
+    Certificate {
+        /// Whose
+        name: String,
+        /// The SHA-256 fingerprint of one more: openssl x509 -in cert.pem -noout -fingerprint -sha256
+        #[arg(long, value_name = "FINGERPRINT")]
+        add: Option<String>,
+        /// The fingerprint of one that shall open nothing any more
+        #[arg(long, value_name = "FINGERPRINT", conflicts_with = "add")]
+        remove: Option<String>,
+    },
     /// Make a token that works like the person's password, and print it this once; replaces the last one
     Token {
         /// Whose
@@ -119,6 +130,28 @@ pub(super) async fn run(globals: &Globals, command: Command) -> Result<(), Failu
             let path = format!("/api/v1/users/{}?everything={everything}", segment(&name));
             let _: Value = client.call(Method::DELETE, &path, None).await?;
             done(globals, &format!("{name} was removed."));
+        }
+        Command::Certificate { name, add, remove } => {
+            let path = format!("/api/v1/users/{}/certificates", segment(&name));
+            let one = |fingerprint: &str| format!("{path}/{}", segment(fingerprint));
+            match (add, remove) {
+                (Some(print), _) => {
+                    let _: Value = client.call(Method::PUT, &one(&print), None).await?;
+                    done(globals, &format!("This certificate logs {name} in from now on."));
+                }
+                (None, Some(print)) => {
+                    let _: Value = client.call(Method::DELETE, &one(&print), None).await?;
+                    done(globals, &format!("This certificate does not log {name} in any more."));
+                }
+                (None, None) => {
+                    let all: Vec<String> = client.call(Method::GET, &path, None).await?;
+                    match (globals.json, all.is_empty()) {
+                        (true, _) => print::json(&all),
+                        (false, true) => print::out(&format!("No certificate logs {name} in.")),
+                        (false, false) => print::out(&all.join("\n")),
+                    }
+                }
+            }
         }
         Command::Token { name } => {
             let path = format!("/api/v1/users/{}/token", segment(&name));

@@ -2,6 +2,7 @@
 //! operator; and on `web.listen` for people with their tokens, as each of them.
 
 mod caller;
+mod certificates;
 mod events;
 mod operations;
 mod users;

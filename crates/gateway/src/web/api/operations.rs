@@ -11,8 +11,7 @@ use axum::response::Response;
 use axum::routing::{MethodRouter, delete, get, post, put};
 use serde_json::{Map, Value, json};
 
-use super::users;
-use super::{BODY_BYTES, answer, events};
+use super::{BODY_BYTES, answer, certificates, events, users};
 use crate::web::{backup_api, identity, key_api, link_api};
 use crate::wiring::Parts;
 
@@ -97,6 +96,9 @@ static OPERATIONS: &[Operation] = &[
     row("delete", "/api/v1/users/{name}", || delete(users::remove_user), (Administrator, "Remove a person, with 'everything' their accounts too"), Json(nothing)).asks(&["everything"]),
     row("get", "/api/v1/users/{name}/export", || get(users::export), (Anybody, "Everything of yours, as an archive"), Stream(TAR)),
     row("post", "/api/v1/users/{name}/token", || post(users::make_token), (Anybody, "Replace your token; the present one ends"), Json(|| object(&[("name", text()), ("token", text())]))),
+    row("get", "/api/v1/users/{name}/certificates", || get(certificates::list), (Anybody, "Certificates that log you in on IRC, by their SHA-256"), Json(|| list(text()))),
+    row("put", "/api/v1/users/{name}/certificates/{fingerprint}", || put(certificates::add), (Anybody, "Let a certificate log you in on IRC"), Json(nothing)),
+    row("delete", "/api/v1/users/{name}/certificates/{fingerprint}", || delete(certificates::remove), (Anybody, "Let a certificate open nothing any more"), Json(nothing)),
     row("put", "/api/v1/users/{name}/identity", || put(users::identify), (Administrator, "Say who somebody is on Matrix"), Json(nothing)).takes(identity_of),
     row("get", "/api/v1/accounts", || get(super::accounts), (Anybody, "Your accounts; for administrators everybody's"), Json(|| list(account()))),
     row("post", "/api/v1/accounts", || post(super::add_account), (Anybody, "Add an account of yours, signed out"), Json(account)).takes(new_account),
@@ -295,6 +297,7 @@ fn one(operation: &Operation) -> Value {
     let path_parts = operation.path.split(['{', '}']).skip(1).step_by(2);
     let schema = |name: &str| match name {
         "which" => json!({ "type": "string", "pattern": format!("^[0-9]{{1,18}}$|{CHAT}") }),
+        "fingerprint" => json!({ "type": "string", "pattern": "^([0-9A-Fa-f]{2}:?){31}[0-9A-Fa-f]{2}$" }),
         _ => text(),
     };
     let in_path = path_parts

@@ -103,7 +103,7 @@ pub(super) async fn me(State(parts): Shared, caller: Caller) -> Answer {
 }
 
 /// The person of this name, who exists.
-async fn known(parts: &Parts, name: String) -> Result<UserName, Refusal> {
+pub(super) async fn known(parts: &Parts, name: String) -> Result<UserName, Refusal> {
     let name = UserName::from(name);
     match parts.bridge.store().user(&name).await? {
         Some(_) => Ok(name),
