@@ -63,9 +63,10 @@ const ALIASES: &[(&str, Caps)] =
 fn with_value(name: &str) -> Cow<'_, str> {
     match name {
         "draft/multiline" => format!("{name}=max-bytes={MULTILINE_BYTES},max-lines={MULTILINE_LINES}").into(),
-        "draft/metadata-2" => {
-            format!("{name}=max-subs={MAX_SUBS},max-keys={MAX_KEYS},max-value-bytes={VALUE_BYTES}").into()
-        }
+        "draft/metadata-2" => format!(
+            "{name}=before-connect,max-subs={MAX_SUBS},max-keys={MAX_KEYS},max-value-bytes={VALUE_BYTES}"
+        )
+        .into(),
         name => name.into(),
     }
 }

@@ -18,9 +18,11 @@ use crate::wire::casemap::is_same;
 use crate::wire::message::Line;
 use crate::wire::numeric as n;
 
+mod early;
 mod subscriptions;
 mod values;
 
+pub(super) use early::Early;
 pub(super) use subscriptions::MAX_SUBS;
 
 /// Keys that a user or a channel may have; announced.
@@ -160,6 +162,17 @@ impl Session {
                 self.numeric(id, n::RPL_KEYVALUE, &format!("{} {key} * :{value}", word(target)));
             }
             None => self.numeric(id, n::RPL_KEYNOTSET, &format!("{} {key} :key not set", word(target))),
+        }
+    }
+
+    /// What a client said of itself before it was here.
+    pub(super) async fn take_early(&mut self, id: ClientId, early: Early) {
+        if let Some(client) = self.clients.get_mut(&id) {
+            client.subscribed = early.subscribed;
+        }
+        self.local_subscribe(id);
+        for (key, value) in early.values {
+            self.store_value(id, &About::Me, &key, value.as_deref()).await;
         }
     }
 

@@ -12,6 +12,7 @@ use super::caps::{CapEffect, Caps, Negotiation};
 use super::commands;
 use super::config::Guests;
 use super::connection::{Place, Read, Reader};
+use super::metadata::Early;
 use super::names;
 use super::registry::{Arrival, ClientId, Incoming, Refusal, SessionKey, Shared};
 use super::sasl::{self, Login, Sasl, Step};
@@ -48,6 +49,7 @@ pub(super) async fn register<S: AsyncRead + AsyncWrite + Send + Unpin>(
         login: None,
         away: None,
         bound: None,
+        metadata: Early::default(),
     };
     loop {
         let line = match reader.next().await {
@@ -132,6 +134,7 @@ struct Desk<'a> {
     away: Option<String>,
     /// The account that the client binds. Source: soju.im/bouncer-networks.
     bound: Option<String>,
+    metadata: Early,
 }
 
 /// How far a client came.
@@ -185,6 +188,12 @@ impl Desk<'_> {
             ("ISUPPORT", _) if self.negotiation.caps.has(Caps::EXTENDED_ISUPPORT) => self.isupport(),
             ("BOUNCER", Some(word)) if self.negotiation.caps.has(Caps::BOUNCER) => {
                 self.bind(word, message.param(1).unwrap_or("")).await;
+            }
+            ("METADATA", _) if self.negotiation.caps.has(Caps::METADATA) => {
+                let nick = self.nick.as_deref().unwrap_or("*");
+                let server = &self.shared.config.server_name;
+                let answer = self.metadata.command(message.params(), server, nick);
+                answer.iter().for_each(|line| self.say(line));
             }
             ("QUIT", _) => self.end("client quit"),
             _ if commands::is_known(&word) => self.numeric(n::ERR_NOTREGISTERED, ":You have not registered"),
@@ -395,6 +404,7 @@ impl Desk<'_> {
                 username: self.user.as_ref().map(|(user, _)| user.clone()).unwrap_or_default(),
                 realname: self.user.as_ref().map(|(_, realname)| realname.clone()).unwrap_or_default(),
                 away: self.away.clone(),
+                metadata: self.metadata.clone(),
                 client_name: client_name.clone(),
                 queue: Arc::clone(&self.queue),
                 address: place.address.ip(),

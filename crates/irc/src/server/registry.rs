@@ -17,6 +17,7 @@ use super::caps::{Negotiation, Sts};
 use super::config::IrcServerConfig;
 use super::errands::Sent;
 use super::hall::Hall;
+use super::metadata::Early;
 use super::queue::SendQueue;
 use super::session;
 
@@ -56,6 +57,8 @@ pub(super) struct Arrival {
     pub(super) realname: String,
     /// Set before the registration was done. Source: IRCv3 draft/pre-away.
     pub(super) away: Option<String>,
+    /// What it said of itself before the registration was done.
+    pub(super) metadata: Early,
     /// Keys the replay position.
     pub(super) client_name: String,
     pub(super) queue: Arc<SendQueue>,

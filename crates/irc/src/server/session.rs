@@ -337,6 +337,7 @@ impl Session {
             self.stand_up(id, "connection closed");
             return;
         }
+        self.take_early(id, arrival.metadata).await;
         self.welcome(id, &arrival.nick).await;
     }
 

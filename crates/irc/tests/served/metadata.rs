@@ -177,3 +177,45 @@ async fn contacts_can_be_read_and_not_changed() {
     // One for the question about 李四, one for 张三, who spoke twice.
     assert_eq!(served.double.state().commands.iter().filter(asked).count(), 2);
 }
+
+#[tokio::test]
+async fn what_is_said_of_oneself_before_the_welcome_counts_from_the_first_moment() {
+    let served = serve(world(), config()).await;
+    let mut client = Client::connect(served.address).await;
+    client.send("CAP LS 302").await;
+    let offered = client.until("metadata-2").await.pop().unwrap();
+    assert!(offered.contains("draft/metadata-2=before-connect,max-subs="), "{offered}");
+    client.send("METADATA * SET avatar x").await;
+    client.until(" 451 ").await;
+    client.send("CAP REQ :draft/metadata-2 batch").await;
+    client.until(" ACK ").await;
+    for (line, answer) in [
+        ("METADATA * SET display-name :Ann of the web", ":wx.test 761 * * display-name * :Ann of the web"),
+        ("METADATA * SET Nope :x", ":wx.test FAIL METADATA KEY_INVALID Nope :This is no key"),
+        ("METADATA * SUB display-name", ":wx.test 770 * display-name"),
+        (
+            "METADATA bob SET a :b",
+            ":wx.test FAIL METADATA INVALID_TARGET bob :Only your own before you are here",
+        ),
+        (
+            "METADATA * SYNC",
+            ":wx.test FAIL METADATA SUBCOMMAND_INVALID SYNC :Only SET, SUB and UNSUB before you are here",
+        ),
+    ] {
+        client.send(line).await;
+        assert_eq!(client.next().await.as_deref(), Some(answer));
+    }
+    client.send("PASS ann/work:secret").await;
+    client.send("NICK ann").await;
+    client.send("USER ann 0 * :Ann Lee").await;
+    client.send("CAP END").await;
+    client.until(" 221 ").await;
+    client.sync().await;
+    assert!(client.ask("METADATA * SUBS").await.iter().any(|line| line.ends_with(" 772 ann display-name")));
+    let mut other = Client::login(&served, "other", "draft/metadata-2 batch").await;
+    let lines = other.ask("METADATA ann GET display-name").await;
+    assert!(
+        lines.iter().any(|line| line.ends_with(" 761 ann ann display-name * :Ann of the web")),
+        "{lines:#?}"
+    );
+}
