@@ -46,6 +46,11 @@ pub(crate) fn is_guest(network: &NetworkId) -> bool {
 
 /// How long adapters may take to report what is in flight when the program stops.
 const GRACE: Duration = Duration::from_secs(10);
+/// How long a start waits for a database that another gateway has. Chosen: longer than a server needs to notice
+/// that a machine is gone (14 seconds); whoever started a second one by mistake still learns it at once.
+const TAKE_OVER: Duration = Duration::from_secs(20);
+/// Between two looks at whether it is free.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// How long a face may take to listen.
 const BIND_PATIENCE: Duration = Duration::from_secs(15);
 /// Between two looks at what is in memory. Chosen: two looks after a burst what it left is given back.
@@ -92,7 +97,7 @@ pub(crate) struct Gateway {
 pub(crate) async fn start(settings: &Settings) -> Result<Gateway, Failure> {
     files::data_dir(&settings.data_dir)?;
     // First: a second gateway on the same data is told so, and not that a port is taken.
-    let store = open_store(settings).await?;
+    let store = take_over_store(settings).await?;
     let bound = async {
         let listener = ports::bind(&settings.web.listen, "web.listen").await?;
         let web = listener.local_addr().map_err(|e| Failure::environment(format!("web.listen: {e}")))?;
@@ -178,6 +183,11 @@ pub(crate) async fn start(settings: &Settings) -> Result<Gateway, Failure> {
 }
 
 impl Gateway {
+    /// Waits until the database is another gateway's, and says why.
+    pub(crate) async fn lost(&self) -> String {
+        self.parts.bridge.store().lost().await
+    }
+
     /// Ends in order: no new requests, deliveries in flight report, adapters end, the store closes.
     pub(crate) async fn stop(mut self) {
         self.stop.stop();
@@ -269,7 +279,48 @@ async fn clean_history(parts: &Parts, keep: Keep) -> Result<Pruned, StoreError> 
     Ok(all)
 }
 
+/// Opens the store. What another gateway still has on a server is waited for: it may be ending, or its machine
+/// may be gone without a word, which the server notices after a while.
+async fn take_over_store(settings: &Settings) -> Result<Store, Failure> {
+    let until = tokio::time::Instant::now() + TAKE_OVER;
+    let mut has_waited = false;
+    loop {
+        match try_open(settings).await? {
+            Ok(store) => {
+                if has_waited {
+                    tracing::info!("the database is free; starting when the other wxgate has surely noticed");
+                    tokio::time::sleep(wxgate_store::HANDED_OVER).await;
+                }
+                return Ok(store);
+            }
+            Err(StoreError::Conflict { what }) if is_on_server(settings) => {
+                if tokio::time::Instant::now() >= until {
+                    return Err(store_failure(StoreError::Conflict { what }));
+                }
+                if !has_waited {
+                    tracing::warn!(
+                        why = what,
+                        patience_seconds = TAKE_OVER.as_secs(),
+                        "waiting for the database"
+                    );
+                }
+                has_waited = true;
+                tokio::time::sleep(LOOK_AGAIN).await;
+            }
+            Err(error) => return Err(store_failure(error)),
+        }
+    }
+}
+
+fn is_on_server(settings: &Settings) -> bool {
+    settings.store.url.starts_with("postgres")
+}
+
 pub(crate) async fn open_store(settings: &Settings) -> Result<Store, Failure> {
+    try_open(settings).await?.map_err(store_failure)
+}
+
+async fn try_open(settings: &Settings) -> Result<Result<Store, StoreError>, Failure> {
     let seal_key = SealKey::load_or_create(&settings.seal_key_file()).map_err(store_failure)?;
     let config = StoreConfig {
         url: settings.store.url.parse().map_err(store_failure)?,
@@ -277,7 +328,7 @@ pub(crate) async fn open_store(settings: &Settings) -> Result<Store, Failure> {
         seal_key,
         max_media_bytes: settings.wechat.max_media_bytes,
     };
-    Store::open(config, Arc::new(clock::now)).await.map_err(store_failure)
+    Ok(Store::open(config, Arc::new(clock::now)).await)
 }
 
 /// Whose fault it is when the store does not open.

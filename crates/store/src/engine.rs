@@ -11,6 +11,7 @@ use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
 use sqlx::{AnyConnection, AnyPool, ConnectOptions, Connection, Executor};
 
 use crate::error::{Doing, Sql, StoreError};
+use crate::sole::Hold;
 use crate::url::{StoreUrl, sqlite_address};
 
 /// Which engine.
@@ -18,7 +19,7 @@ use crate::url::{StoreUrl, sqlite_address};
 pub(crate) enum Engine {
     /// One file; this process is the only one that may open it.
     Sqlite { path: PathBuf },
-    /// A server that several instances may share.
+    /// A server; a lock of it keeps other gateways away from the database.
     Postgres,
 }
 
@@ -82,15 +83,16 @@ impl Address {
         }
     }
 
-    /// The one connection that writes.
-    pub(crate) async fn writer(&self) -> Result<AnyConnection, StoreError> {
+    /// The one connection that writes. On a server it has the database for this gateway alone.
+    pub(crate) async fn writer(&self, hold: &mut Hold) -> Result<AnyConnection, StoreError> {
         let conn = tokio::time::timeout(CONNECT, AnyConnection::connect_with(&self.write)).await;
         let mut conn = conn.doing("opening the database")?.sql("opening the database")?;
-        let setup = match self.engine {
-            Engine::Sqlite { .. } => WRITER_PRAGMAS,
-            Engine::Postgres => "SET synchronous_commit = on",
-        };
-        conn.execute(sqlx::raw_sql(setup)).await.sql("opening the database")?;
+        match self.engine {
+            Engine::Sqlite { .. } => {
+                conn.execute(sqlx::raw_sql(WRITER_PRAGMAS)).await.sql("opening the database")?;
+            }
+            Engine::Postgres => hold.claim(&mut conn).await?,
+        }
         Ok(conn)
     }
 
@@ -120,15 +122,21 @@ impl Address {
     }
 }
 
-/// Held as long as the file is open. SQLite itself would let a second process in, and both would
-/// then deliver the same lanes.
-pub(crate) fn lock(path: &Path) -> Result<File, StoreError> {
+/// Held as long as the store is open. SQLite itself would let a second process in, and both would then deliver
+/// the same lanes; with a server elsewhere it keeps the attachments and the sockets of the data directory apart.
+pub(crate) fn lock(engine: &Engine, data_dir: &Path) -> Result<File, StoreError> {
     const DOING: &str = "opening the database";
-    if let Some(dir) = path.parent().filter(|dir| !dir.as_os_str().is_empty()) {
-        std::fs::create_dir_all(dir).doing(DOING)?;
-    }
-    let mut name = path.as_os_str().to_owned();
-    name.push(".lock");
+    let (what, name) = match engine {
+        Engine::Sqlite { path } => {
+            if let Some(dir) = path.parent().filter(|dir| !dir.as_os_str().is_empty()) {
+                std::fs::create_dir_all(dir).doing(DOING)?;
+            }
+            let mut name = path.as_os_str().to_owned();
+            name.push(".lock");
+            (path.as_path(), PathBuf::from(name))
+        }
+        Engine::Postgres => (data_dir, data_dir.join("wxgate.lock")),
+    };
     let mut file = OpenOptions::new()
         .read(true)
         .write(true)
@@ -139,8 +147,10 @@ pub(crate) fn lock(path: &Path) -> Result<File, StoreError> {
         .doing(DOING)?;
     match file.try_lock() {
         Ok(()) => {
-            // Made here, because SQLite would let others read it; its other files take its mode.
-            OpenOptions::new().append(true).create(true).mode(0o600).open(path).doing(DOING)?;
+            if let Engine::Sqlite { path } = engine {
+                // Made here, because SQLite would let others read it; its other files take its mode.
+                OpenOptions::new().append(true).create(true).mode(0o600).open(path).doing(DOING)?;
+            }
             // For whoever looks at the file; the lock itself is what counts. A full disk must not
             // keep the gateway from starting, so a failure here changes nothing.
             let _ = file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id()));
@@ -150,10 +160,14 @@ pub(crate) fn lock(path: &Path) -> Result<File, StoreError> {
             let holder = std::fs::read_to_string(&name).unwrap_or_default();
             let holder = holder.trim();
             let by = if holder.is_empty() { String::new() } else { format!(" (process {holder})") };
+            let rule = match engine {
+                Engine::Sqlite { .. } => "one SQLite file serves one process",
+                Engine::Postgres => "one data directory serves one process",
+            };
             Err(StoreError::conflict(format!(
-                "{} is open in another wxgate process{by}; one SQLite file serves one process, stop the other one \
-                 or give this one a store of its own",
-                path.display()
+                "{} is open in another wxgate process{by}; {rule}, stop the other one or give this one a store of \
+                 its own",
+                what.display()
             )))
         }
         Err(TryLockError::Error(error)) => Err(StoreError::unavailable("locking the database", error)),

@@ -32,6 +32,7 @@ impl Store {
     /// # Errors
     /// `Unavailable` when the database cannot be read, `Corrupt` when the job makes no sense.
     pub async fn next_in_lane(&self, lane: &ChatRef) -> Result<Option<(Delivery, Timestamp)>, StoreError> {
+        self.check_held(DOING)?;
         let Some(number) = self.find(&lane.network).await? else { return Ok(None) };
         let mut conn = self.reader(DOING).await?;
         next(&mut conn, number, lane).await
@@ -47,7 +48,10 @@ impl Store {
         let mut lanes = lanes.into_iter();
         // The first one tells what is wrong, and the others have to ask for themselves.
         let Some(first) = lanes.as_slice().first() else { return read };
-        if let (Ok(Some(number)), Ok(mut conn)) = (self.find(&first.network).await, self.reader(DOING).await)
+        let is_held = self.check_held(DOING).is_ok();
+        if is_held
+            && let (Ok(Some(number)), Ok(mut conn)) =
+                (self.find(&first.network).await, self.reader(DOING).await)
         {
             for lane in lanes.by_ref() {
                 let next = next(&mut conn, number, &lane).await;

@@ -31,6 +31,7 @@ mod reseal;
 mod rows;
 mod seal;
 mod snapshot;
+mod sole;
 mod sql;
 mod store;
 mod tx;
@@ -47,5 +48,6 @@ pub use report::{
 };
 pub use seal::SealKey;
 pub use snapshot::{Snapshot, SnapshotFile};
+pub use sole::HANDED_OVER;
 pub use store::{Store, StoreConfig};
 pub use url::StoreUrl;

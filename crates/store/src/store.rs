@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use sqlx::{AnyConnection, AnyPool};
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use wxgate_contract::{Batch, Clock, DeliveryId, NetworkId, Outcome, Timestamp};
 
 use crate::engine::{Address, Engine, lock};
@@ -14,6 +14,7 @@ use crate::names::Names;
 use crate::prepare;
 use crate::report::{CommitReport, Route, SettleReport};
 use crate::seal::SealKey;
+use crate::sole::{Held, Hold};
 use crate::url::StoreUrl;
 use crate::writer::numbers::Numbers;
 use crate::writer::{CommitRequest, LastFailure, Number, Request, SettleRequest, Writer, WriterHandle};
@@ -45,6 +46,7 @@ pub(crate) struct Inner {
     pub(crate) key: SealKey,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) engine: Engine,
+    held: watch::Receiver<Held>,
     pub(crate) data_dir: PathBuf,
     failure: LastFailure,
     pub(crate) max_media_bytes: u64,
@@ -66,7 +68,7 @@ impl Store {
     /// Opens the database, brings its schema up to date and starts the writer.
     ///
     /// # Errors
-    /// `Conflict` when another process has the SQLite file, `Schema` when the database is newer
+    /// `Conflict` when another process has the SQLite file or another gateway the PostgreSQL database, `Schema` when the database is newer
     /// than this program, `Invalid` for a bad address, `Unavailable` for the rest.
     pub async fn open(config: StoreConfig, clock: Arc<dyn Clock>) -> Result<Self, StoreError> {
         Self::open_at(config, clock, HEAD).await
@@ -77,15 +79,15 @@ impl Store {
     pub async fn open_at(config: StoreConfig, clock: Arc<dyn Clock>, head: i64) -> Result<Self, StoreError> {
         std::fs::create_dir_all(&config.data_dir).doing("creating the data directory")?;
         let address = Address::new(&config.url, &config.data_dir)?;
-        let lock = match &address.engine {
-            Engine::Sqlite { path } => Some(lock(path)?),
-            Engine::Postgres => None,
-        };
-        if lock.is_some() {
-            Self::sweep_snapshot(&config.data_dir);
-        }
-        let mut conn = address.writer().await?;
+        let lock = lock(&address.engine, &config.data_dir)?;
+        Self::sweep_snapshot(&config.data_dir);
+        let mut hold = Hold::new();
+        let mut conn = address.writer(&mut hold).await?;
         migrate(&mut conn, &address.engine, head, clock.now().ms()).await?;
+        if matches!(address.engine, Engine::Postgres) {
+            hold.confirm(&mut conn).await?;
+        }
+        let held = hold.watch();
         let names = Arc::new(Names::default());
         names.load(&mut conn).await?;
         let readers = address.readers();
@@ -99,6 +101,7 @@ impl Store {
             names: writer_names,
             clock: Arc::clone(&clock),
             lock,
+            hold,
             is_warm: true,
             failure: failure.clone(),
         };
@@ -111,6 +114,7 @@ impl Store {
             key: config.seal_key,
             clock,
             engine,
+            held,
             data_dir: config.data_dir,
             failure,
             max_media_bytes: config.max_media_bytes,
@@ -123,6 +127,29 @@ impl Store {
     /// When a commit last failed because the database could not be used, and why; `None` when none has.
     pub fn last_failure(&self) -> Option<(Timestamp, String)> {
         self.0.failure.get()
+    }
+
+    /// Waits until the database is another gateway's, and says why. Whoever hears it must not go on: what it
+    /// knows is no longer true. Dropping the future loses nothing.
+    pub async fn lost(&self) -> String {
+        let mut held = self.0.held.clone();
+        match held.wait_for(|held| matches!(held, Held::Lost(_))).await.as_deref() {
+            Ok(Held::Lost(why)) => why.clone(),
+            // The store was closed: nobody can take it away any more.
+            _ => std::future::pending().await,
+        }
+    }
+
+    /// Fails while it is not certain that the database is this gateway's: what another one may carry out must
+    /// not be handed out here.
+    pub(crate) fn check_held(&self, doing: &'static str) -> Result<(), StoreError> {
+        match &*self.0.held.borrow() {
+            Held::Ours => Ok(()),
+            Held::Unknown => {
+                Err(StoreError::unavailable(doing, "the connection that keeps the database broke"))
+            }
+            Held::Lost(why) => Err(StoreError::unavailable(doing, why.clone())),
+        }
     }
 
     /// Finishes what is waiting, closes the database and gives its lock back. Later calls of any

@@ -25,6 +25,7 @@ use crate::error::{Doing as _, StoreError};
 use crate::names::Names;
 use crate::prepare::Ready;
 use crate::report::{CommitReport, Route, SettleReport};
+use crate::sole::{BEAT, Hold};
 use crate::tx;
 use numbers::Numbers;
 
@@ -147,7 +148,9 @@ pub(crate) struct Writer {
     pub(crate) names: Arc<Names>,
     pub(crate) clock: Arc<dyn Clock>,
     /// Held until the connection is closed.
-    pub(crate) lock: Option<File>,
+    pub(crate) lock: File,
+    /// What is known of the lock on a server.
+    pub(crate) hold: Hold,
     /// Something was done since the page cache was last given back.
     pub(crate) is_warm: bool,
     pub(crate) numbers: Numbers,
@@ -199,8 +202,12 @@ impl Writer {
 
     /// The next request. After a quiet while the page cache is given back.
     async fn next(&mut self, rx: &mut mpsc::Receiver<Request>) -> Option<Request> {
-        if self.is_warm {
-            match tokio::time::timeout(CALM, rx.recv()).await {
+        while self.is_warm {
+            let calm = match self.address.engine {
+                Engine::Sqlite { .. } => CALM,
+                Engine::Postgres => BEAT,
+            };
+            match tokio::time::timeout(calm, rx.recv()).await {
                 Ok(next) => return next,
                 Err(_) => self.cool().await,
             }
@@ -210,11 +217,25 @@ impl Writer {
         next
     }
 
+    /// Nothing to do for a while: a file's cache is given back, a server is asked whether the database is
+    /// still ours. What fails here fails again where somebody hears of it.
     async fn cool(&mut self) {
-        self.is_warm = false;
-        if let (Engine::Sqlite { .. }, Some(conn)) = (&self.address.engine, &mut self.conn) {
-            // What fails here fails again where somebody hears of it.
-            let _ = conn.execute(sqlx::raw_sql("PRAGMA shrink_memory")).await;
+        match (&self.address.engine, &mut self.conn) {
+            (Engine::Postgres, _) => drop(self.connection().await),
+            (Engine::Sqlite { .. }, conn) => {
+                self.is_warm = false;
+                if let Some(conn) = conn {
+                    let _ = conn.execute(sqlx::raw_sql("PRAGMA shrink_memory")).await;
+                }
+            }
+        }
+    }
+
+    /// The connection must not be used again.
+    fn broke(&mut self) {
+        self.conn = None;
+        if matches!(self.address.engine, Engine::Postgres) {
+            self.hold.broke();
         }
     }
 
@@ -270,7 +291,7 @@ impl Writer {
                     Some(patience) => tokio::time::timeout(patience, step.run(conn)).await.unwrap_or(false),
                 };
                 if !is_sound {
-                    self.conn = None;
+                    self.broke();
                 }
             }
             Err(error) => step.fail(error),
@@ -284,10 +305,14 @@ impl Writer {
         if let (Engine::Postgres, Some(conn)) = (&self.address.engine, &mut self.conn)
             && !matches!(tokio::time::timeout(PING, conn.ping()).await, Ok(Ok(())))
         {
-            self.conn = None;
+            self.broke();
         }
         if self.conn.is_none() {
-            self.conn = Some(self.address.writer().await?);
+            let mut conn = self.address.writer(&mut self.hold).await?;
+            if matches!(self.address.engine, Engine::Postgres) {
+                self.hold.confirm(&mut conn).await?;
+            }
+            self.conn = Some(conn);
         }
         self.conn.as_mut().ok_or_else(|| StoreError::unavailable("opening the database", "no connection"))
     }

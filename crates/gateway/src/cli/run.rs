@@ -18,7 +18,11 @@ pub(super) async fn run(loaded: Loaded) -> Result<(), Failure> {
         started = wiring::start(settings) => started?,
         () = signals.next() => return Ok(()),
     };
-    signals.next().await;
+    tokio::select! {
+        () = signals.next() => {}
+        // At once and not in order: what is in hand here is the other one's by now.
+        why = gateway.lost() => return Err(Failure::environment(why)),
+    }
     tracing::info!("stopping; a second signal ends at once");
     tokio::select! {
         () = gateway.stop() => Ok(()),

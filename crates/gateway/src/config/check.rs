@@ -104,7 +104,8 @@ impl StoreSection {
 
 impl InstanceSection {
     fn check(&self, complaints: &mut Complaints) {
-        let message = "several instances on one database are not part of this version; leave the default";
+        let message =
+            "sharing the accounts among several instances is not part of this version; leave the default";
         complaints.add_if(!self.name.is_empty(), "instance.name", message);
         let default = keys::find("instance.lease_seconds").map_or("", |(_, key)| key.default);
         complaints.add_if(self.lease_seconds.to_string() != default, "instance.lease_seconds", message);

@@ -112,7 +112,7 @@ pub(crate) const SECTIONS: &[Section] = &[
     Section {
         path: "instance",
         is_list: false,
-        doc: "Several gateways on one PostgreSQL. Not part of this version: leave the defaults.",
+        doc: "Several gateways that share the accounts of one PostgreSQL. Not part of this version: leave the\ndefaults. A second gateway on the same database waits 20 seconds for the first to be gone, then it is refused.",
         keys: &[
             key("name", Kind::Text, "\"\"", "Name of this instance; empty: host name and a random part."),
             key(

@@ -152,7 +152,7 @@ impl Writer {
             Err(Failed::Before(_)) => rolled_back(conn).await,
         };
         if !is_sound {
-            self.conn = None;
+            self.broke();
         }
         self.numbers = numbers;
         result
