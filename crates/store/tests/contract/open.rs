@@ -77,6 +77,68 @@ async fn a_database_of_version_one_comes_to_the_head_with_its_data() {
     }
 }
 
+/// What a database of an older schema can have been given.
+async fn fill(old: &Store, version: i64) {
+    let mut batch = Batch {
+        posts: vec![post("1", "w:a/c", "old"), post("2", "w:a/d", "old too")],
+        notes: vec![note("k", "v", true), note("plain", "w", false)],
+        ..Batch::default()
+    };
+    if version >= 2 {
+        batch.media.push(PendingMedia {
+            media: MediaId([1; 16]),
+            source: "s".into(),
+            name: "n.png".to_owned(),
+            mime: "image/png".to_owned(),
+        });
+    }
+    old.commit_batch(&"w:a".into(), batch, Arc::new(Mirror)).await.unwrap();
+    if version >= 3 {
+        old.add_mirror(&"w:a".into(), &"m:x".into()).await.unwrap();
+    }
+    if version >= 4 {
+        old.add_link(&[chat("w:a/c"), chat("i:x/c")]).await.unwrap();
+        let batch = Batch { posts: vec![post("3", "w:a/c", "to be carried")], ..Batch::default() };
+        old.commit_batch(&"w:a".into(), batch, Arc::new(Mirror)).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_database_of_every_earlier_version_comes_to_the_head_with_its_data() {
+    for version in 1..=4 {
+        let sqlite = Some("sqlite".to_owned());
+        for url in [sqlite, fresh_postgres().await].into_iter().flatten() {
+            let label = format!("schema {version} on {}", url.split(':').next().unwrap_or_default());
+            let dir = fresh_dir();
+            let old = Store::open_at(config(&dir, &url), clock(), version).await.unwrap();
+            fill(&old, version).await;
+            old.close().await;
+
+            let bench = Bench::open(dir, &url).await;
+            let history = texts(&bench.history("w:a").await);
+            assert_eq!(history[..2], ["old", "old too"], "{label}");
+            assert_eq!(bench.store.note(&"w:a".into(), "k").await.unwrap().unwrap(), "v", "{label}");
+            if version >= 2 {
+                let vault = bench.store.vault(Arc::new(|_, _| None));
+                let info = vault.info(MediaId([1; 16])).await.unwrap().unwrap();
+                assert_eq!((info.name.as_str(), info.state), ("n.png", MediaState::Pending), "{label}");
+            }
+            if version >= 3 {
+                assert_eq!(bench.store.mirrors().await.unwrap(), [("w:a".into(), "m:x".into())], "{label}");
+            }
+            if version >= 4 {
+                assert_eq!(said(&bench.next("i:x/c").await.unwrap()).post.body, Body::text("to be carried"));
+            }
+            // And what came later works on what was there before.
+            bench.store.add_user(&"ann".into(), Some("s3cret"), false).await.unwrap();
+            assert!(bench.store.verify_password(&"ann".into(), "s3cret").await.unwrap(), "{label}");
+            bench.commit("w:a", vec![post("9", "w:a/c", "new")]).await;
+            assert_eq!(texts(&bench.history("w:a").await).last().unwrap(), "new", "{label}");
+            bench.store.close().await;
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_database_from_the_future_or_with_another_history_is_refused() {
     let bench = Bench::open(fresh_dir(), "sqlite").await;
@@ -213,4 +275,116 @@ async fn a_password_from_before_scram_is_made_ready_for_it_when_it_is_typed() {
     assert!(bench.store.verify_password(&"ann".into(), "s3cret").await.unwrap());
     assert_eq!(bench.store.scram(&"ann".into()).await.unwrap(), Some(first), "once is enough");
     bench.store.close().await;
+}
+
+/// Ends every session of a database, as a server that restarts does.
+async fn end_sessions(url: &str) {
+    let mut conn = sqlx::AnyConnection::connect(url).await.unwrap();
+    let text = "SELECT COUNT(pg_terminate_backend(pid)) FROM pg_stat_activity \
+                WHERE datname = current_database() AND pid <> pg_backend_pid()";
+    conn.execute(sqlx::raw_sql(text)).await.unwrap();
+    conn.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_second_gateway_on_one_server_is_refused_with_a_reason() {
+    let Some(url) = fresh_postgres().await else { return };
+    let first = Bench::open(fresh_dir(), &url).await;
+    let error = Store::open(config(&fresh_dir(), &url), clock()).await.unwrap_err();
+    assert!(matches!(error, StoreError::Conflict { .. }), "{error:?}");
+    let told = error.to_string();
+    assert!(told.contains("the PostgreSQL database is in use by wxgate on "), "{told}");
+    assert!(told.contains(&format!("process {} from 127.0.0.1;", std::process::id())), "{told}");
+    first.commit("w:a", vec![post("1", "w:a/c", "still mine")]).await;
+    first.store.close().await;
+    // Gone is gone: the next one gets it at once, and the first one's directory as well.
+    let second = Bench::open(first.dir.clone(), &url).await;
+    assert_eq!(texts(&second.history("w:a").await), ["still mine"]);
+    let error = Store::open(config(&first.dir, &url), clock()).await.unwrap_err();
+    assert!(error.to_string().contains("one data directory serves one process"), "{error}");
+    second.store.close().await;
+}
+
+#[tokio::test]
+async fn a_gateway_whose_session_broke_gets_the_database_back_when_nobody_else_had_it() {
+    let Some(url) = fresh_postgres().await else { return };
+    let bench = Bench::open(fresh_dir(), &url).await;
+    bench.link(&["w:a/c", "i:x/c"]).await;
+    bench.commit("w:a", vec![post("1", "w:a/c", "before")]).await;
+    for n in 0..3 {
+        end_sessions(&url).await;
+        // The one that finds the session broken may fail; the next one finds it mended.
+        let batch = Batch { posts: vec![post(&format!("r{n}"), "w:a/c", "after")], ..Batch::default() };
+        let mut tries = 0;
+        while bench.store.commit_batch(&"w:a".into(), batch.clone(), Arc::new(Mirror)).await.is_err() {
+            tries += 1;
+            assert!(tries < 50, "it does not come back");
+        }
+    }
+    // A session may have ended just behind the last commit: lanes stand still until it is back.
+    let mut tries = 0;
+    let next = loop {
+        match bench.store.next_in_lane(&chat("i:x/c")).await {
+            Ok(next) => break next,
+            Err(error) => assert!(tries < 10, "{error}"),
+        }
+        tries += 1;
+        bench.batch("w:a", Batch::default()).await;
+    };
+    assert!(next.is_some());
+    let refused = Store::open(config(&fresh_dir(), &url), clock()).await.unwrap_err();
+    assert!(matches!(refused, StoreError::Conflict { .. }), "{refused:?}");
+    bench.store.close().await;
+}
+
+#[tokio::test]
+async fn a_gateway_that_another_one_took_over_from_writes_and_hands_out_nothing_more() {
+    let Some(url) = fresh_postgres().await else { return };
+    let first = Bench::open(fresh_dir(), &url).await;
+    first.link(&["w:a/c", "i:x/c"]).await;
+    first.commit("w:a", vec![post("1", "w:a/c", "before")]).await;
+    assert!(first.next("i:x/c").await.is_some());
+    // The second one is faster than the first one's next look.
+    let second = loop {
+        end_sessions(&url).await;
+        match Store::open(config(&fresh_dir(), &url), clock()).await {
+            Ok(store) => break store,
+            Err(error) => assert!(matches!(error, StoreError::Conflict { .. }), "{error:?}"),
+        }
+    };
+    let batch = Batch { posts: vec![post("2", "w:a/c", "too late")], ..Batch::default() };
+    let error = first.store.commit_batch(&"w:a".into(), batch, Arc::new(Mirror)).await.unwrap_err();
+    assert!(matches!(error, StoreError::Conflict { .. }), "{error:?}");
+    let why = first.store.lost().await;
+    assert!(why.contains("took over"), "{why}");
+    assert!(first.store.next_in_lane(&chat("i:x/c")).await.is_err(), "it hands out what the other one has");
+    // Also when the other one has gone again: what this one has in memory is old.
+    second.close().await;
+    let batch = Batch { posts: vec![post("3", "w:a/c", "too late")], ..Batch::default() };
+    assert!(first.store.commit_batch(&"w:a".into(), batch, Arc::new(Mirror)).await.is_err());
+    first.store.close().await;
+}
+
+#[tokio::test]
+async fn an_idle_gateway_notices_that_it_was_taken_over() {
+    let Some(url) = fresh_postgres().await else { return };
+    let first = Bench::open(fresh_dir(), &url).await;
+    let second = loop {
+        end_sessions(&url).await;
+        if let Ok(store) = Store::open(config(&fresh_dir(), &url), clock()).await {
+            break store;
+        }
+    };
+    let noticed = tokio::time::timeout(HANDED_OVER, first.store.lost()).await;
+    assert!(noticed.is_ok(), "not within the time that the other one waits");
+    second.close().await;
+    // And one that comes back when the other one has been there and gone is told so, too.
+    let third = Bench::open(fresh_dir(), &url).await;
+    let text = "UPDATE counter SET value = value + 1 WHERE name = 'holder' RETURNING value";
+    assert!(third.count(text).await > 2);
+    end_sessions(&url).await;
+    let noticed = tokio::time::timeout(HANDED_OVER * 2, third.store.lost()).await.unwrap();
+    assert!(noticed.contains("had the database while"), "{noticed}");
+    first.store.close().await;
+    third.store.close().await;
 }
