@@ -124,33 +124,44 @@ impl Place {
     async fn page(&self, page: &[TimelineItem], n: u32) -> io::Result<Vec<Entry>> {
         let (mut told, mut files) = (Vec::new(), Vec::new());
         for item in page {
-            let file = self.file(item).await?;
+            let (file, poster) = self.shown(item).await?;
             let mut value = serde_json::to_value(&item.post)?;
             if let Value::Object(fields) = &mut value {
                 fields.insert("seq".to_owned(), json!(item.seq));
                 fields.insert("outcome".to_owned(), serde_json::to_value(&item.fate)?);
                 fields.insert("is_recalled".to_owned(), json!(item.is_recalled));
-                if let Some(Entry::Media { name, .. }) = &file {
-                    fields.insert("file".to_owned(), json!(name));
+                for (field, entry) in [("file", &file), ("poster_file", &poster)] {
+                    if let Some(Entry::Media { name, .. }) = entry {
+                        fields.insert(field.to_owned(), json!(name));
+                    }
                 }
             }
             told.push(value);
-            files.extend(file);
+            files.extend([file, poster].into_iter().flatten());
         }
         let mut entries = vec![lines(&self.dir, "messages", n, &told)?];
         entries.extend(files);
         Ok(entries)
     }
 
-    /// What a message shows, when it is here.
-    async fn file(&self, item: &TimelineItem) -> io::Result<Option<Entry>> {
-        let Body::Attachment(file) = &item.post.body else { return Ok(None) };
-        let info = self.export.vault.info(file.media).await.map_err(io::Error::other)?;
+    /// What a message shows, and the picture that stands for it until it is loaded.
+    async fn shown(&self, item: &TimelineItem) -> io::Result<(Option<Entry>, Option<Entry>)> {
+        let Body::Attachment(file) = &item.post.body else { return Ok((None, None)) };
+        let poster = match file.poster {
+            Some(poster) => self.file(poster).await?,
+            None => None,
+        };
+        Ok((self.file(file.media).await?, poster))
+    }
+
+    /// An attachment, when it is here.
+    async fn file(&self, media: MediaId) -> io::Result<Option<Entry>> {
+        let info = self.export.vault.info(media).await.map_err(io::Error::other)?;
         let Some(info) = info.filter(|info| info.state == MediaState::Ready) else { return Ok(None) };
         let ending = info.mime.rsplit('/').next().filter(|part| part.len() <= 8 && is_plain(part));
         let ending = ending.map(|part| format!(".{part}")).unwrap_or_default();
-        let name = format!("{}/media/{}{ending}", self.dir, file.media);
-        Ok(Some(Entry::Media { name, media: file.media, size_bytes: info.size_bytes }))
+        let name = format!("{}/media/{media}{ending}", self.dir);
+        Ok(Some(Entry::Media { name, media, size_bytes: info.size_bytes }))
     }
 }
 
