@@ -27,7 +27,29 @@ pub enum Health {
     },
 }
 
+/// How a step begins that ends a session for good. One wording, so that whoever is told can be told apart from
+/// who is in the middle of signing in.
+const SIGN_IN: &str = "sign the account in";
+
 impl Health {
+    /// Signed out for good, with the reason where there is one.
+    pub fn signed_out(why: Option<&str>) -> Self {
+        let step = why.map_or_else(|| SIGN_IN.to_owned(), |why| format!("{SIGN_IN} again: {why}"));
+        Self::NeedsHuman { step }
+    }
+
+    /// True when only a new sign-in helps, and none is under way.
+    pub fn is_signed_out(&self) -> bool {
+        matches!(self, Self::NeedsHuman { step } if step.starts_with(SIGN_IN))
+    }
+
+    /// Whether an owner has to hear of it who has last heard `told`: another state, or another end. The steps of
+    /// a sign-in are told to whoever follows it.
+    pub fn is_news_after(&self, told: &Self) -> bool {
+        let is_final = self.is_signed_out() || matches!(self, Self::Down { .. });
+        self.word() != told.word() || (is_final && self != told)
+    }
+
     /// The word for lists and metric labels.
     pub fn word(&self) -> &'static str {
         match self {
@@ -46,5 +68,27 @@ impl Health {
             Self::Degraded { why } | Self::Down { why } => why,
             Self::NeedsHuman { step } => step,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_end_is_news_once_and_a_step_of_a_sign_in_is_none() {
+        let step = |text: &str| Health::NeedsHuman { step: text.to_owned() };
+        let ended = Health::signed_out(Some("the phone did not confirm"));
+        assert!(ended.is_news_after(&Health::Up));
+        assert!(ended.is_news_after(&step("confirm the sign-in on the phone")));
+        assert!(!ended.is_news_after(&ended));
+        assert!(!step("scan the code with the phone").is_news_after(&ended));
+        assert!(
+            step("confirm the sign-in on the phone").is_news_after(&Health::Up),
+            "the phone asks by itself"
+        );
+        assert!(Health::Up.is_news_after(&ended));
+        let slow = |why: &str| Health::Degraded { why: why.to_owned() };
+        assert!(!slow("one").is_news_after(&slow("another")));
     }
 }

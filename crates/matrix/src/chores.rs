@@ -191,6 +191,7 @@ impl Shared {
 
     async fn account_changed(&self, account: &NetworkId) -> Result<(), Trouble> {
         self.tell_state(account).await?;
+        self.tell_owner(account).await?;
         self.point_out_questions(account).await
     }
 

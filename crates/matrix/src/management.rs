@@ -16,6 +16,7 @@ mod qr;
 pub(crate) mod requests;
 mod set;
 mod sign_in;
+mod tidings;
 mod words;
 
 use std::collections::{HashMap, VecDeque};

@@ -56,6 +56,13 @@ impl Owners {
         Ok(found)
     }
 
+    /// The account as it is now. Reads those of its owner only: at a start each of ten thousand asks.
+    pub(crate) async fn fresh(&self, account: &NetworkId) -> Result<Option<AccountView>, FarError> {
+        let Some(known) = self.account(account).await? else { return Ok(None) };
+        let now = self.directory.accounts(&known.owner).await?;
+        Ok(now.into_iter().find(|view| view.network == *account))
+    }
+
     /// The Matrix id of the owner of an account; `None` when the owner has none here.
     pub(crate) async fn id_of_owner(&self, account: &NetworkId) -> Result<Option<String>, FarError> {
         match self.account(account).await? {

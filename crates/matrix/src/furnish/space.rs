@@ -85,8 +85,7 @@ impl Shared {
         let Some(space) = self.memory.spaces.get(&self.memory, account.as_str()).await? else {
             return Ok(());
         };
-        self.owners.changed();
-        let Some(view) = self.owners.account(account).await? else { return Ok(()) };
+        let Some(view) = self.owners.fresh(account).await? else { return Ok(()) };
         let word = match &view.health {
             Health::Starting => "CONNECTING",
             Health::Up => "CONNECTED",

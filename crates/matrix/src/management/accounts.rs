@@ -144,7 +144,7 @@ pub(super) fn which<'a>(
     Err(No::Because(answer))
 }
 
-fn described(answer: Answer, view: &AccountView) -> Answer {
+pub(super) fn described(answer: Answer, view: &AccountView) -> Answer {
     let answer = answer.strong(view.network.name());
     let answer = match view.own_name.as_str() {
         "" => answer,

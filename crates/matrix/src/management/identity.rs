@@ -96,9 +96,11 @@ impl Shared {
 
     /// Tells the owner of an account that is online, once, that it is not settled who some chats are.
     pub(crate) async fn point_out_questions(&self, account: &NetworkId) -> Result<(), Trouble> {
-        let is_up = self.owners.account(account).await?.is_some_and(|view| view.health == Health::Up);
-        let owner = self.owners.id_of_owner(account).await?.filter(|_| is_up).unwrap_or_default();
+        let owner = self.owners.id_of_owner(account).await?.unwrap_or_default();
         let Some(desk) = self.memory.desks.get(&self.memory, &owner).await? else { return Ok(()) };
+        if self.owners.fresh(account).await?.is_none_or(|view| view.health != Health::Up) {
+            return Ok(());
+        }
         let command = Command::Ask { account: account.clone(), request: Request::Questions };
         // One that is away again is asked when it is back.
         let Ok(Reply::Answer(Told::Questions(open))) = self.control.run(None, command).await else {

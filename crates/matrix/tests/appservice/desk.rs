@@ -213,6 +213,62 @@ async fn the_owner_is_told_once_that_something_is_to_be_settled() {
 }
 
 #[tokio::test]
+async fn the_owner_is_told_once_what_became_of_an_account_and_when_it_is_back() {
+    let scene = Scene::start().await;
+    desk(&scene, ALICE, DESK).await;
+    let tell = |scene: &Scene, health: Health| {
+        for view in &mut scene.double.state().accounts {
+            view.health = health.clone();
+        }
+        scene.double.tell(FeedEvent::Health(ACCOUNT.into(), health.into()));
+    };
+    let told = async |scene: &Scene, count: usize| -> Vec<String> {
+        let of_it = |texts: Vec<(String, String)>| -> Vec<String> {
+            texts.into_iter().map(|(_, text)| text).filter(|text| text.starts_with("alice ")).collect()
+        };
+        let all = |world: &mut super::stub::World| {
+            let texts = of_it(world.texts(DESK));
+            (texts.len() >= count).then_some(texts)
+        };
+        scene.stub().wait_for(all).await
+    };
+    // That it works is no news for whoever has just begun.
+    tell(&scene, Health::Up);
+    tell(&scene, Health::signed_out(Some("the phone signed this account out")));
+    let first = told(&scene, 1).await;
+    assert_eq!(
+        first,
+        [
+            "alice (alice) needs you: sign the account in again: the phone signed this account out. Its messages wait \
+          at WeChat until then. Say `login alice` to sign it in."
+        ]
+    );
+    // What was told is remembered behind the telling.
+    let is_kept =
+        |state: &mut State| state.notes.keys().any(|(_, key)| key.starts_with("told/")).then_some(());
+    scene.double.wait_for(PATIENCE, is_kept).await;
+    // The same again, the steps of a sign-in and a restart of ours are none.
+    tell(&scene, Health::signed_out(Some("the phone signed this account out")));
+    tell(&scene, Health::NeedsHuman { step: "scan the code with the phone".to_owned() });
+    tell(&scene, Health::Starting);
+    let scene = scene.restart().await;
+    // It listens again.
+    ask(&scene, ALICE, DESK, says("set")).await;
+    tell(&scene, Health::signed_out(Some("the phone signed this account out")));
+    tell(&scene, Health::Up);
+    assert_eq!(told(&scene, 2).await[1..], ["alice is online again."]);
+    tell(&scene, Health::Degraded { why: "WeChat cannot be reached; still trying".to_owned() });
+    let third = told(&scene, 3).await;
+    assert_eq!(
+        third[2..],
+        ["alice (alice) is in trouble and tries again: WeChat cannot be reached; still trying."]
+    );
+    tell(&scene, Health::Up);
+    assert_eq!(told(&scene, 4).await.len(), 4);
+    scene.end().await;
+}
+
+#[tokio::test]
 async fn what_somebody_chose_holds_for_their_rooms_and_over_a_restart() {
     let scene = Scene::start().await;
     let room_id = scene.open_group().await;

@@ -201,10 +201,10 @@ impl Session {
 
     pub(super) fn health_changed(&mut self, health: &Health) {
         let was_up = self.health_is_up();
-        let is_other = self.health.word() != health.word();
+        let is_news = health.is_news_after(&self.health);
         self.health = health.clone();
         let is_up = self.health_is_up();
-        if is_other {
+        if is_news {
             let name = self.account().map(|account| account.name().to_owned()).unwrap_or_default();
             let detail =
                 if health.detail().is_empty() { String::new() } else { format!(": {}", health.detail()) };
