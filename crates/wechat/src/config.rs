@@ -86,6 +86,9 @@ pub struct Timings {
     pub retry_first: Duration,
     /// Cap of the delay between attempts. Source: the protocol sheet, section 5.4.
     pub retry_cap: Duration,
+    /// Pause when the service says that the account does too much. Chosen: hours are reported for a sign-in; a
+    /// session that stands is looked after a little sooner. Source: the protocol sheet, section 2.1.8 (1205).
+    pub slow_down: Duration,
     /// Before a lost session is confirmed by one more sync. Source: the protocol sheet, section 5.4.
     pub confirm_after: Duration,
     /// Cap of the delay while syncs keep coming back empty. Source: the protocol sheet, section 2.11.
@@ -112,6 +115,7 @@ impl Default for Timings {
         Self {
             retry_first: Duration::from_secs(1),
             retry_cap: Duration::from_secs(60),
+            slow_down: Duration::from_secs(900),
             confirm_after: Duration::from_secs(1),
             empty_cap: Duration::from_secs(30),
             unasked_sync: Duration::from_secs(600),

@@ -124,7 +124,10 @@ impl Outbound {
             Standing::Online => {}
             Standing::Out { why } => return Err(Outcome::Refused { why: why.clone() }),
             Standing::Away { why } => {
-                return Err(Outcome::TryLater { after: verdict::soon(delivery.attempt), why: why.clone() });
+                return Err(Outcome::TryLater {
+                    after: verdict::when_back(delivery.attempt),
+                    why: why.clone(),
+                });
             }
         }
         let generation = self.live.generation();

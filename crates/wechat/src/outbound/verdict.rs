@@ -16,6 +16,13 @@ pub(super) fn soon(attempt: u32) -> Duration {
     Duration::from_secs(1 << attempt.clamp(1, 5)).min(Duration::from_secs(30))
 }
 
+/// When to come again while the account is coming back. A restart takes a tenth of a second, and what waited for
+/// it should not wait for two; whoever stays away is asked for no more often than anybody else.
+pub(super) fn when_back(attempt: u32) -> Duration {
+    let step = attempt.clamp(1, 8) - 1;
+    Duration::from_millis(250 << step).min(Duration::from_secs(30))
+}
+
 /// Source: the protocol sheet, sections 2.1.8 and 6.2.
 pub(super) fn of_ret(ret: RetCode, attempt: u32) -> Outcome {
     let refused = |why: &str| Outcome::Refused { why: why.to_owned() };
@@ -48,6 +55,13 @@ pub(super) fn of_ret(ret: RetCode, attempt: u32) -> Outcome {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_waits_for_a_session_asks_soon_at_first_and_half_a_minute_later_in_the_end() {
+        let waits: Vec<u128> = (0..11).map(|attempt| when_back(attempt).as_millis()).collect();
+        assert_eq!(waits, [250, 250, 500, 1_000, 2_000, 4_000, 8_000, 16_000, 30_000, 30_000, 30_000]);
+        assert_eq!(when_back(u32::MAX), Duration::from_secs(30));
+    }
 
     fn word(outcome: &Outcome) -> &'static str {
         match outcome {

@@ -95,8 +95,12 @@ pub(crate) struct Machine {
     next_keys: Option<Keys>,
     /// Number of the account that this one belongs to, once it ever signed in.
     uin: Option<i64>,
-    /// Transport faults in a row.
+    /// Faults in a row.
     faults: u32,
+    /// The last of them, for people.
+    trouble: Option<Fault>,
+    /// Was online since the session was opened or found: a short interruption is nothing to look at.
+    was_online: bool,
     /// "Over" that was said and is not confirmed yet.
     doubt: Option<RetCode>,
     strikes: u32,
@@ -126,6 +130,8 @@ impl Machine {
             next_keys: None,
             uin: None,
             faults: 0,
+            trouble: None,
+            was_online: false,
             doubt: None,
             strikes: 0,
             empty: 0,
@@ -220,6 +226,8 @@ impl Machine {
         self.doubt = None;
         self.store_trouble = None;
         self.roster_due = None;
+        self.trouble = None;
+        self.was_online = false;
         (self.faults, self.strikes, self.empty, self.quick, self.rounds) = (0, 0, 0, 0, 0);
     }
 
@@ -258,6 +266,13 @@ impl Machine {
         out.push(Action::Tell(step));
     }
 
+    /// The service wants to be left alone for a while.
+    fn slow_down(&mut self, out: &mut Vec<Action>) {
+        self.faults = self.faults.saturating_add(1);
+        let wait = self.jittered(self.timings.slow_down);
+        self.run(Work::Wait(wait), out);
+    }
+
     /// One more fault in a row: says how long to wait, jittered, never above the cap.
     fn back_off(&mut self) -> Duration {
         self.faults = self.faults.saturating_add(1);
@@ -273,5 +288,7 @@ impl Machine {
     }
 }
 
+#[cfg(test)]
+mod sim;
 #[cfg(test)]
 mod tests;

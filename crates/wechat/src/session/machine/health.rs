@@ -2,11 +2,15 @@
 
 use wxgate_contract::Health;
 
-use super::{Machine, Standing, State};
+use wechat_proto::Reaction;
+
+use super::{Fault, Machine, Standing, State};
 
 /// Attempts to come back that do not yet count as "degraded" for people: a dropped poll is
-/// nothing to look at. Chosen.
-const QUIET_ATTEMPTS: u32 = 1;
+/// nothing to look at, and nobody is told twice a day that it happened. Chosen: some five seconds.
+const QUIET_ATTEMPTS: u32 = 3;
+/// Polls in a row that said nothing useful before it is told that news come late. Chosen.
+const QUIET_POLLS: u32 = 5;
 
 /// Tries to open a session that are nothing to look at yet. Chosen.
 const QUIET_TRIES: u32 = 2;
@@ -17,7 +21,7 @@ impl Machine {
         let needs = |step: &str| Health::NeedsHuman { step: step.to_owned() };
         let degraded = |why: &str| Health::Degraded { why: why.to_owned() };
         match &self.state {
-            State::SignedOut | State::Leaving { .. } => needs("sign the account in"),
+            State::SignedOut | State::Leaving { .. } => Health::signed_out(None),
             State::FetchingQr | State::AwaitingScan { .. } => needs("scan the code with the phone"),
             State::AwaitingConfirm { .. } => needs("confirm the sign-in on the phone"),
             State::Opening { tries, .. } if *tries > QUIET_TRIES => {
@@ -32,17 +36,35 @@ impl Machine {
                     "WeChat's list of contacts cannot be read, names may be missing; messages are not affected; \
                      still trying",
                 ),
+                None if self.trouble.is_some() && self.faults > QUIET_POLLS => {
+                    degraded("WeChat does not say when there is news; messages come up to a minute late")
+                }
                 None => Health::Up,
             },
             State::Offline { attempt } | State::Resuming { attempt } if *attempt <= QUIET_ATTEMPTS => {
-                degraded("the connection to WeChat was interrupted")
+                match self.was_online {
+                    true => Health::Up,
+                    false => Health::Starting,
+                }
             }
-            State::Offline { .. } | State::Resuming { .. } => {
-                degraded("WeChat cannot be reached, or its answers cannot be read; still trying")
-            }
+            State::Offline { .. } | State::Resuming { .. } => degraded(&self.trouble_in_words()),
             State::Reviving => degraded("the session ended; asking the phone"),
-            State::Ended { why } => needs(&format!("sign the account in again: {why}")),
+            State::Ended { why } => Health::signed_out(Some(why)),
             State::Refused { why } => Health::Down { why: why.clone() },
+        }
+    }
+
+    /// Why it is offline, as a clause for people.
+    fn trouble_in_words(&self) -> String {
+        match &self.trouble {
+            Some(Fault::Ret(ret, _)) if ret.reaction() == Reaction::SlowDown => {
+                "WeChat says that this account does too much; it is left alone for a while".to_owned()
+            }
+            Some(Fault::Ret(ret, _)) => format!("WeChat answers with {ret}; still trying"),
+            Some(Fault::Garbled) => "WeChat's answers cannot be read; still trying".to_owned(),
+            Some(Fault::TimedOut) => "WeChat does not answer in time; still trying".to_owned(),
+            Some(Fault::Store(why)) => format!("nothing can be stored: {why}"),
+            Some(Fault::Network) | None => "WeChat cannot be reached; still trying".to_owned(),
         }
     }
 
@@ -51,7 +73,10 @@ impl Machine {
         match &self.state {
             State::Online => Standing::Online,
             State::Opening { .. } | State::Entering { .. } => away("the account is just signing in"),
-            State::Offline { .. } | State::Resuming { .. } => away("the connection to WeChat is interrupted"),
+            State::Offline { .. } | State::Resuming { .. } if self.trouble.is_some() => {
+                Standing::Away { why: self.trouble_in_words() }
+            }
+            State::Offline { .. } | State::Resuming { .. } => away("the account is just starting"),
             State::Ended { why } => Standing::Out { why: format!("WeChat is signed out: {why}") },
             State::Refused { why } => Standing::Out { why: format!("WeChat refused the account: {why}") },
             State::SignedOut

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use wechat_proto::RetCode;
+use wechat_proto::{Reaction, RetCode};
 use wxgate_contract::{SignInStep, Timestamp};
 
 use super::{
     Action, Checked, EMPTY_ALLOWED, Event, Fault, Fetched, MAX_ROUNDS, MAX_STRIKES, Machine, QUICK_ALLOWED,
-    State, Work,
+    State, Work, sign_in::in_its_words,
 };
 
 impl Machine {
@@ -18,6 +18,8 @@ impl Machine {
 
     pub(super) fn go_online(&mut self, now: Timestamp) {
         self.state = State::Online;
+        self.was_online = true;
+        self.trouble = None;
         self.last_fetch = now;
     }
 
@@ -39,10 +41,11 @@ impl Machine {
             }
             Event::Checked(Err(Fault::Garbled)) => {
                 self.asked_by_poll = false;
+                self.trouble = Some(Fault::Garbled);
                 let wait = self.back_off();
                 self.wait(wait, out);
             }
-            Event::Checked(Err(_)) => self.go_offline(out),
+            Event::Checked(Err(fault)) => self.go_offline(fault, out),
             Event::Fetched(Ok(fetched)) => self.fetched(fetched, now, out),
             Event::Fetched(Err(fault)) => self.fetch_failed(fault, out),
             Event::Committed(Ok(())) => self.committed(out),
@@ -73,19 +76,28 @@ impl Machine {
                     self.wait(self.timings.confirm_after, out);
                 }
             }
-            Event::Fetched(Err(_)) => {
-                let wait = self.back_off();
-                self.state = State::Offline { attempt: attempt.saturating_add(1) };
-                self.wait(wait, out);
+            Event::Fetched(Err(Fault::Ret(ret, words))) if ret.reaction() == Reaction::Refused => {
+                self.refuse(in_its_words(ret, &words), out);
             }
+            Event::Fetched(Err(fault)) => self.stay_offline(attempt, fault, out),
             _ => {}
         }
     }
 
-    fn go_offline(&mut self, out: &mut Vec<Action>) {
+    fn go_offline(&mut self, fault: Fault, out: &mut Vec<Action>) {
         self.asked_by_poll = false;
+        self.stay_offline(0, fault, out);
+    }
+
+    /// Comes back later: soon at first, then every minute, and much later when the service says "too much".
+    fn stay_offline(&mut self, attempt: u32, fault: Fault, out: &mut Vec<Action>) {
+        self.state = State::Offline { attempt: attempt.saturating_add(1) };
+        let is_too_much = matches!(&fault, Fault::Ret(ret, _) if ret.reaction() == Reaction::SlowDown);
+        self.trouble = Some(fault);
+        if is_too_much {
+            return self.slow_down(out);
+        }
         let wait = self.back_off();
-        self.state = State::Offline { attempt: 1 };
         self.wait(wait, out);
     }
 
@@ -95,13 +107,18 @@ impl Machine {
             self.asked_by_poll = false;
             return self.wait(self.timings.confirm_after, out);
         }
+        if checked.ret.reaction() == Reaction::SlowDown {
+            return self.go_offline(Fault::Ret(checked.ret, String::new()), out);
+        }
         if !checked.ret.is_ok() {
             // Not the end: back off and look.
             self.asked_by_poll = false;
+            self.trouble = Some(Fault::Ret(checked.ret, String::new()));
             let wait = self.back_off();
             return self.wait(wait, out);
         }
         self.faults = 0;
+        self.trouble = None;
         self.strikes = 0;
         if checked.has_news {
             self.asked_by_poll = true;
@@ -172,7 +189,7 @@ impl Machine {
     }
 
     fn commit_failed(&mut self, fault: Fault, out: &mut Vec<Action>) {
-        let Fault::Store(why) = fault else { return self.go_offline(out) };
+        let Fault::Store(why) = fault else { return self.go_offline(fault, out) };
         // Nothing is acknowledged: the same key brings the same news again.
         self.next_keys = None;
         self.more = false;
@@ -188,11 +205,17 @@ impl Machine {
                 None => self.wait(self.timings.confirm_after, out),
             },
             Fault::Store(why) => self.commit_failed(Fault::Store(why), out),
-            _ => self.go_offline(out),
+            Fault::Ret(ret, words) if ret.reaction() == Reaction::Refused => {
+                self.refuse(in_its_words(ret, &words), out);
+            }
+            fault => self.go_offline(fault, out),
         }
     }
 
     /// The session is over, and that was confirmed.
+    ///
+    /// (A session that is *found* over at a start asks the phone whatever the code: while we were away it may have
+    /// expired, which looks the same. Source: the protocol sheet, section 5.1 (R to P).)
     ///
     /// 1100 is what the service says after "log out" on the phone: asking that phone at once to
     /// confirm a new sign-in would be rude. Any other end may be a glitch or an expiry, and one

@@ -85,8 +85,8 @@ impl Machine {
             }
             // A push login that is not offered is no trouble: a code does it, if somebody looks.
             Event::Ticket(Err(_)) if is_push => self.without_push("the session ended", out),
-            Event::Ticket(Err(_)) if self.faults >= MAX_SIGN_IN_FAULTS => {
-                self.end("WeChat could not be reached", out);
+            Event::Ticket(Err(fault)) if self.faults >= MAX_SIGN_IN_FAULTS => {
+                self.end(gave_up(&fault), out);
             }
             Event::Ticket(Err(_)) => {
                 let wait = self.back_off();
@@ -151,7 +151,7 @@ impl Machine {
             Ok(Phone::Gone) if push_since.is_some() => self.without_push("the phone did not confirm", out),
             Ok(Phone::Declined | Phone::Gone) => self.fetch_qr(out),
             Err(Fault::TimedOut) => self.run(again, out),
-            Err(_) if self.faults >= MAX_SIGN_IN_FAULTS => self.end("WeChat could not be reached", out),
+            Err(fault) if self.faults >= MAX_SIGN_IN_FAULTS => self.end(gave_up(&fault), out),
             Err(_) => {
                 let wait = self.back_off();
                 self.wait(wait, out);
@@ -281,6 +281,15 @@ impl Machine {
         }
         let wait = self.back_off();
         self.wait(wait, out);
+    }
+}
+
+/// Why a sign-in was given up after many tries.
+fn gave_up(fault: &Fault) -> String {
+    match fault {
+        Fault::Garbled => "WeChat's answers could not be read".to_owned(),
+        Fault::Ret(ret, words) => in_its_words(*ret, words),
+        Fault::Network | Fault::TimedOut | Fault::Store(_) => "WeChat could not be reached".to_owned(),
     }
 }
 

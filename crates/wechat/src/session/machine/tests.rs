@@ -118,6 +118,88 @@ fn what_ends_a_session_is_confirmed_by_one_sync() {
     }
 }
 
+/// Where an hour of one fault leads, and how often the service is asked in it.
+fn an_hour_of(fault: &Fault) -> (Machine, u32) {
+    let mut machine = online();
+    let (mut asked, mut passed) = (0, Duration::ZERO);
+    let mut actions = machine.step(checked(0, true), NOW);
+    while passed < Duration::from_secs(3600) {
+        actions = match works(&actions)[..] {
+            [Work::Wait(wait)] => {
+                passed += *wait;
+                machine.step(Event::Waited, NOW.after(passed))
+            }
+            [Work::Fetch] => {
+                asked += 1;
+                machine.step(Event::Fetched(Err(fault.clone())), NOW.after(passed))
+            }
+            _ => break,
+        };
+    }
+    (machine, asked)
+}
+
+#[test]
+fn an_hour_of_trouble_is_told_as_what_it_is_and_costs_the_service_little() {
+    let ret = |number| Fault::Ret(RetCode::from_number(number), String::new());
+    for (fault, told, most) in [
+        (Fault::Network, "WeChat cannot be reached; still trying", 100),
+        (Fault::TimedOut, "WeChat does not answer in time; still trying", 100),
+        (Fault::Garbled, "WeChat's answers cannot be read; still trying", 100),
+        (ret(-1), "WeChat answers with -1 (the recipient is unknown or stale); still trying", 100),
+        (ret(1205), "WeChat says that this account does too much; it is left alone for a while", 9),
+    ] {
+        let (mut machine, asked) = an_hour_of(&fault);
+        assert_eq!(machine.health(), Health::Degraded { why: told.to_owned() });
+        assert!((2..=most).contains(&asked), "{fault:?}: asked {asked} times");
+        assert!(matches!(machine.standing(), Standing::Away { .. }));
+        // And back by itself, with nothing left of it.
+        if !matches!(machine.state, State::Resuming { .. }) {
+            machine.step(Event::Waited, NOW);
+        }
+        machine.step(fetched(1, false), NOW);
+        assert_eq!((&machine.state, machine.health()), (&State::Online, Health::Up));
+    }
+}
+
+#[test]
+fn an_account_that_is_refused_while_it_is_online_is_not_tried_again() {
+    for fetches in [1, 4] {
+        let mut machine = online();
+        machine.step(checked(0, true), NOW);
+        for _ in 1..fetches {
+            machine.step(Event::Fetched(Err(Fault::Network)), NOW);
+            machine.step(Event::Waited, NOW);
+        }
+        let words = "this account may not sign in here".to_owned();
+        let refused = Event::Fetched(Err(Fault::Ret(RetCode::LoginRefused, words.clone())));
+        assert!(works(&machine.step(refused, NOW)).is_empty());
+        assert_eq!(machine.health(), Health::Down { why: words });
+    }
+}
+
+#[test]
+fn a_dropped_poll_is_nothing_to_look_at_and_news_that_are_never_announced_are() {
+    let mut machine = online();
+    machine.step(Event::Checked(Err(Fault::Network)), NOW);
+    assert_eq!(machine.health(), Health::Up);
+    assert!(matches!(machine.standing(), Standing::Away { .. }));
+    machine.step(Event::Waited, NOW);
+    machine.step(fetched(1, false), NOW);
+    for _ in 0..10 {
+        assert_eq!(machine.health(), Health::Up);
+        machine.step(checked(4711, false), NOW);
+        machine.step(Event::Waited, NOW);
+        machine.step(fetched(1, false), NOW);
+        if matches!(machine.health(), Health::Degraded { .. }) {
+            break;
+        }
+    }
+    assert!(machine.health().detail().contains("up to a minute late"), "{:?}", machine.health());
+    machine.step(checked(0, false), NOW);
+    assert_eq!(machine.health(), Health::Up);
+}
+
 #[test]
 fn a_poll_that_is_always_denied_is_believed_in_the_end() {
     let mut machine = online();
@@ -241,12 +323,13 @@ fn any_event() -> impl Strategy<Value = Event> {
             .prop_map(|n| Entry::Refused { ret: RetCode::from_number(n), message: "words".into() }),
         1 => Just(Entry::WantsBrowser),
     ];
-    let check = (prop::sample::select(vec![0, 0, 0, 1100, 1101, 1102, -1, 4711]), any::<bool>(), 0_u64..30)
-        .prop_map(|(number, has_news, secs)| Checked {
-            ret: RetCode::from_number(number),
-            has_news,
-            took: Duration::from_secs(secs),
-        });
+    let check =
+        (prop::sample::select(vec![0, 0, 0, 1100, 1101, 1102, 1205, -1, 4711]), any::<bool>(), 0_u64..30)
+            .prop_map(|(number, has_news, secs)| Checked {
+                ret: RetCode::from_number(number),
+                has_news,
+                took: Duration::from_secs(secs),
+            });
     let fetch = (1_i64..9, any::<bool>(), any::<bool>()).prop_map(|(at, has_content, more)| Fetched {
         keys: keys(at),
         has_content,
@@ -286,10 +369,21 @@ fn answers(work: &Work, event: &Event) -> bool {
     )
 }
 
+fn says_too_much(event: &Event) -> bool {
+    let ret = match event {
+        Event::Fetched(Err(Fault::Ret(ret, _)))
+        | Event::Checked(Err(Fault::Ret(ret, _)))
+        | Event::Committed(Err(Fault::Ret(ret, _))) => *ret,
+        Event::Checked(Ok(checked)) => checked.ret,
+        _ => return false,
+    };
+    ret == RetCode::TooFrequent
+}
+
 /// Plays events as a driver would, and holds the machine to its invariants after each step.
 fn play(events: Vec<Event>, start: Found, seed: u64) -> Result<(), TestCaseError> {
     let mut machine = Machine::new(Timings::default(), SmallRng::seed_from_u64(seed));
-    let cap = Timings::default().retry_cap;
+    let (cap, slow_down) = (Timings::default().retry_cap, Timings::default().slow_down);
     let mut running: Option<Work> = None;
     let mut waits: Vec<Duration> = Vec::new();
     let all = std::iter::once(Event::Found(start)).chain(events);
@@ -309,7 +403,8 @@ fn play(events: Vec<Event>, start: Found, seed: u64) -> Result<(), TestCaseError
                 Action::Run(work) => {
                     prop_assert!(running.is_none(), "two pieces of work: {running:?} and {work:?}");
                     if let Work::Wait(wait) = work {
-                        prop_assert!(*wait <= cap, "{wait:?}");
+                        let longest = if says_too_much(&event) { slow_down } else { cap };
+                        prop_assert!(*wait <= longest, "{wait:?} after {event:?}");
                         waits.push(*wait);
                     }
                     running = Some(work.clone());
