@@ -8,9 +8,10 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
-use wxgate_contract::{ChatKey, ChatRef, Delivery, NetworkId, Order, Timestamp};
+use tokio::time::Instant;
+use wxgate_contract::{BoxFuture, ChatKey, ChatRef, Delivery, NetworkId, Order, Timestamp};
 use wxgate_store::StoreError;
 
 use crate::Bridge;
@@ -31,11 +32,55 @@ const RETRY: Duration = Duration::from_millis(500);
 /// elsewhere, so the log is not filled with this sentence.
 pub(crate) const DAMAGED: Duration = Duration::from_secs(60);
 
+/// Longest that a lane waits before it is looked at again. Chosen: twice the longest pause that an adapter asks
+/// for again and again. What is due later than that was put off by a clock that has been set back since, and must
+/// not wait until the clock is there again; an adapter that means it says so once more.
+const LONGEST_WAIT: Duration = Duration::from_secs(600);
+
 enum Signal {
     Wake(ChatRef),
     Settled(ChatRef, Option<Timestamp>),
     Up(NetworkId),
-    Down(NetworkId),
+    /// Answered when it is done.
+    Down(NetworkId, oneshot::Sender<()>),
+}
+
+/// What lanes need of the rest of the pipe: the store behind them and the adapters before them. The bridge is
+/// one; the other is a simulation of it, in which a seed decides what fails and when.
+pub(crate) trait Depot: Send + Sync + 'static {
+    fn now(&self) -> Timestamp;
+    /// The next delivery of each lane.
+    fn read(&self, lanes: Vec<ChatRef>) -> BoxFuture<'static, Read>;
+    /// False when the adapter's queue is full or its run is over; the lane then waits.
+    fn hand_over(&self, network: &NetworkId, delivery: Delivery) -> bool;
+    /// Closes a delivery that cannot be read, and says so to the lanes.
+    fn close(self: Arc<Self>, lane: ChatRef, row: String) -> BoxFuture<'static, ()>;
+    /// Keeps at an orderly end which deliveries may have been in hand.
+    fn keep(&self, dropped: Dropped) -> BoxFuture<'_, ()>;
+}
+
+impl Depot for Bridge {
+    fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    fn read(&self, lanes: Vec<ChatRef>) -> BoxFuture<'static, Read> {
+        let store = self.store.clone();
+        Box::pin(async move { store.next_in_lanes(lanes).await })
+    }
+
+    fn hand_over(&self, network: &NetworkId, delivery: Delivery) -> bool {
+        let Some(orders) = self.networks.get(network).map(|slot| slot.orders()) else { return false };
+        orders.try_send(Order::Deliver(Box::new(delivery))).is_ok()
+    }
+
+    fn close(self: Arc<Self>, lane: ChatRef, row: String) -> BoxFuture<'static, ()> {
+        Box::pin(async move { self.close_damaged(&lane, &row).await })
+    }
+
+    fn keep(&self, dropped: Dropped) -> BoxFuture<'_, ()> {
+        Box::pin(self.keep_dropped(dropped))
+    }
 }
 
 /// The sending side, held by the bridge.
@@ -75,8 +120,13 @@ impl Lanes {
         self.send(Signal::Up(network.clone())).await;
     }
 
+    /// A run of the adapter is over. Returns when no lane counts as in its hands any more: the next run must not
+    /// begin before, or it would be given something, counted out with the last run, and given it again.
     pub(crate) async fn down(&self, network: &NetworkId) {
-        self.send(Signal::Down(network.clone())).await;
+        let (done, is_done) = oneshot::channel();
+        self.send(Signal::Down(network.clone(), done)).await;
+        // An error means that the task has ended with the program.
+        let _ = is_done.await;
     }
 
     pub(crate) fn close(&self) {
@@ -92,8 +142,8 @@ enum Mark {
     Reading { again: bool },
     /// In the adapter's hands.
     InHand,
-    /// Nothing before this time.
-    Waiting(Timestamp),
+    /// Nothing before its timer.
+    Waiting,
 }
 
 #[derive(Default)]
@@ -105,14 +155,15 @@ struct Line {
 }
 
 /// What was read of some lanes of a network.
-type Read = Vec<(ChatRef, Result<Option<(Delivery, Timestamp)>, StoreError>)>;
+pub(crate) type Read = Vec<(ChatRef, Result<Option<(Delivery, Timestamp)>, StoreError>)>;
 
-struct Board {
-    bridge: Weak<Bridge>,
+struct Board<D> {
+    depot: Weak<D>,
     marks: HashMap<ChatRef, Mark>,
     lines: HashMap<NetworkId, Line>,
     dropped: Dropped,
-    timers: BTreeMap<(Timestamp, u64), ChatRef>,
+    /// By a clock that nobody sets.
+    timers: BTreeMap<(Instant, u64), ChatRef>,
     next_timer: u64,
     reads: JoinSet<Read>,
     closing: JoinSet<()>,
@@ -121,14 +172,14 @@ struct Board {
 }
 
 impl Dispatch {
-    pub(crate) async fn run(
+    pub(crate) async fn run<D: Depot>(
         mut self,
-        bridge: Weak<Bridge>,
+        depot: Weak<D>,
         open: Vec<(ChatRef, Timestamp)>,
         dropped: Dropped,
     ) {
         let mut board = Board {
-            bridge,
+            depot,
             marks: HashMap::new(),
             lines: HashMap::new(),
             dropped,
@@ -138,12 +189,22 @@ impl Dispatch {
             closing: JoinSet::new(),
             stirred: BTreeSet::new(),
         };
-        for (lane, due) in open {
-            board.wait(lane, due);
+        // Each is looked at once, whatever time it says: the clock may have been set while nobody was there.
+        for (lane, _) in open {
+            board.ready(lane);
         }
         loop {
             let nap = board.nap();
+            // In this order, so that a simulated run can be had again. Nobody starves: a timer rings once, and
+            // there are as many reads as signals have asked for.
             tokio::select! {
+                biased;
+                () = tokio::time::sleep(nap) => board.ring(),
+                Some(read) = board.reads.join_next() => match read {
+                    Ok(read) => read.into_iter().for_each(|(lane, result)| board.got(lane, result)),
+                    // A read that panicked leaves its lanes marked; the next start reads them again.
+                    Err(error) => tracing::error!(%error, "reading lanes failed"),
+                },
                 signal = self.signals.recv() => match signal {
                     Some(signal) => {
                         board.take(signal);
@@ -155,31 +216,25 @@ impl Dispatch {
                     }
                     None => break,
                 },
-                Some(read) = board.reads.join_next() => match read {
-                    Ok(read) => read.into_iter().for_each(|(lane, result)| board.got(lane, result)),
-                    // A read that panicked leaves its lanes marked; the next start reads them again.
-                    Err(error) => tracing::error!(%error, "reading lanes failed"),
-                },
-                () = tokio::time::sleep(nap) => board.ring(),
             }
             while let Some(network) = board.stirred.pop_first() {
                 board.pump(&network);
             }
         }
-        if let Some(bridge) = board.bridge.upgrade() {
-            bridge.keep_dropped(board.dropped).await;
+        if let Some(depot) = board.depot.upgrade() {
+            depot.keep(board.dropped).await;
         }
     }
 }
 
-impl Board {
+impl<D: Depot> Board<D> {
     fn take(&mut self, signal: Signal) {
         match signal {
             Signal::Wake(lane) => match self.marks.get_mut(&lane) {
                 None => self.ready(lane),
                 Some(Mark::Reading { again }) => *again = true,
                 // It will be looked at in its turn.
-                Some(Mark::Ready | Mark::InHand | Mark::Waiting(_)) => {}
+                Some(Mark::Ready | Mark::InHand | Mark::Waiting) => {}
             },
             Signal::Settled(lane, retry_at) => {
                 if self.marks.get(&lane) != Some(&Mark::InHand) {
@@ -199,18 +254,24 @@ impl Board {
                 self.lines.entry(network.clone()).or_default().is_up = true;
                 self.stirred.insert(network);
             }
-            Signal::Down(network) => self.down(&network),
+            Signal::Down(network, done) => {
+                self.down(&network);
+                // An error means that the network was dropped, and nobody waits.
+                let _ = done.send(());
+            }
         }
     }
 
     /// The adapter's run is over: what it had in hand comes again, with the same id.
     fn down(&mut self, network: &NetworkId) {
-        let in_hand: Vec<ChatRef> = self
+        let mut in_hand: Vec<ChatRef> = self
             .marks
             .iter()
             .filter(|(lane, mark)| lane.network == *network && **mark == Mark::InHand)
             .map(|(lane, _)| lane.clone())
             .collect();
+        // Always in the same order, so that a simulated run can be had again.
+        in_hand.sort_unstable_by(|a, b| a.chat.cmp(&b.chat));
         let line = self.lines.entry(network.clone()).or_default();
         line.is_up = false;
         line.busy -= in_hand.len().min(line.busy);
@@ -228,9 +289,11 @@ impl Board {
     }
 
     fn wait(&mut self, lane: ChatRef, due: Timestamp) {
-        self.marks.insert(lane.clone(), Mark::Waiting(due));
+        self.marks.insert(lane.clone(), Mark::Waiting);
         self.next_timer += 1;
-        self.timers.insert((due, self.next_timer), lane);
+        let now = self.depot.upgrade().map_or(due, |depot| depot.now());
+        let wait = due.since(now).min(LONGEST_WAIT);
+        self.timers.insert((Instant::now() + wait, self.next_timer), lane);
     }
 
     fn free(&mut self, network: &NetworkId) {
@@ -241,7 +304,7 @@ impl Board {
 
     /// Reads the next delivery of as many lanes as the network may have in hand.
     fn pump(&mut self, network: &NetworkId) {
-        let Some(bridge) = self.bridge.upgrade() else { return };
+        let Some(depot) = self.depot.upgrade() else { return };
         let Some(line) = self.lines.get_mut(network) else { return };
         let mut lanes = Vec::new();
         while line.is_up && line.busy < IN_FLIGHT {
@@ -252,21 +315,20 @@ impl Board {
             lanes.push(lane);
         }
         for lanes in lanes.chunks(TOGETHER) {
-            let (store, lanes) = (bridge.store.clone(), lanes.to_vec());
-            self.reads.spawn(async move { store.next_in_lanes(lanes).await });
+            self.reads.spawn(depot.read(lanes.to_vec()));
         }
     }
 
     fn got(&mut self, lane: ChatRef, result: Result<Option<(Delivery, Timestamp)>, StoreError>) {
-        let Some(bridge) = self.bridge.upgrade() else { return };
+        let Some(depot) = self.depot.upgrade() else { return };
         let again = matches!(self.marks.get(&lane), Some(Mark::Reading { again: true }));
-        let now = bridge.clock.now();
+        let now = depot.now();
         let network = lane.network.clone();
         match result {
-            Ok(Some((mut delivery, due))) if due <= now => {
+            Ok(Some((mut delivery, due))) if is_due(&delivery, due, now) => {
                 let dropped = self.dropped.get(&lane).copied().unwrap_or_default();
                 delivery.attempt = delivery.attempt.saturating_add(dropped);
-                if hand_over(&bridge, &network, delivery) {
+                if depot.hand_over(&network, delivery) {
                     self.marks.insert(lane, Mark::InHand);
                     return;
                 }
@@ -280,7 +342,7 @@ impl Board {
             Err(StoreError::Corrupt { table: "delivery", row }) => {
                 self.marks.insert(lane.clone(), Mark::InHand);
                 while self.closing.try_join_next().is_some() {}
-                self.closing.spawn(async move { bridge.close_damaged(&lane, &row).await });
+                self.closing.spawn(depot.close(lane, row));
                 return;
             }
             Err(error) => {
@@ -294,27 +356,25 @@ impl Board {
 
     /// How long until the next timer; an hour when there is none.
     fn nap(&self) -> Duration {
-        let now = self.bridge.upgrade().map_or(Timestamp(0), |bridge| bridge.clock.now());
-        self.timers.keys().next().map_or(Duration::from_secs(3600), |(due, _)| due.since(now))
+        let hour = Duration::from_secs(3600);
+        self.timers.keys().next().map_or(hour, |(at, _)| at.saturating_duration_since(Instant::now()))
     }
 
     fn ring(&mut self) {
-        let Some(bridge) = self.bridge.upgrade() else { return };
-        let now = bridge.clock.now();
+        let now = Instant::now();
         while let Some(entry) = self.timers.first_entry() {
             if entry.key().0 > now {
                 break;
             }
             let lane = entry.remove();
-            if matches!(self.marks.get(&lane), Some(Mark::Waiting(_))) {
+            if matches!(self.marks.get(&lane), Some(Mark::Waiting)) {
                 self.ready(lane);
             }
         }
     }
 }
 
-/// False when the adapter's queue is full or its run is over; the lane then waits.
-fn hand_over(bridge: &Arc<Bridge>, network: &NetworkId, delivery: Delivery) -> bool {
-    let Some(orders) = bridge.networks.get(network).map(|slot| slot.orders()) else { return false };
-    orders.try_send(Order::Deliver(Box::new(delivery))).is_ok()
+/// What was never put off is due, whatever the clock has come to since.
+fn is_due(delivery: &Delivery, due: Timestamp, now: Timestamp) -> bool {
+    delivery.attempt <= 1 || due <= now || due > now.after(LONGEST_WAIT)
 }

@@ -17,6 +17,8 @@ mod meter;
 mod notice;
 mod route;
 mod settle;
+#[cfg(test)]
+mod sim;
 mod supervisor;
 
 use std::sync::Arc;

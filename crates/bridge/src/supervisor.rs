@@ -25,7 +25,7 @@ use wxgate_store::StoreError;
 
 use crate::Bridge;
 use crate::control::Desk;
-use crate::lanes::IN_FLIGHT;
+use crate::lanes::{IN_FLIGHT, Lanes};
 
 /// Room in an adapter's order queue: all deliveries it may have in flight, and commands besides.
 const ORDERS: usize = IN_FLIGHT + 8;
@@ -114,7 +114,7 @@ fn add_later(bridge: &Arc<Bridge>, adapter: Arc<dyn Adapter>, owner: Option<User
     }
     let span = tracing::info_span!("network", %network);
     bridge.networks.insert(network, slot);
-    let keeper = Keeper { bridge: Arc::clone(bridge), adapter, stop: token, poke };
+    let keeper = Keeper { house: Arc::clone(bridge), adapter, stop: token, poke };
     let life = async move {
         tokio::time::sleep(delay).await;
         keeper.keep().await;
@@ -188,12 +188,62 @@ pub(crate) async fn shutdown(bridge: &Bridge) {
     bridge.tasks.tracker.wait().await;
 }
 
+/// What keeps networks: the bridge, or a simulation of it, in which a seed decides what fails and when.
+pub(crate) trait House: Send + Sync + 'static {
+    /// The context of a network's next run; `None` when it was removed meanwhile.
+    fn move_in(self: Arc<Self>, network: &NetworkId, stop: &Stop) -> Option<AdapterContext>;
+    fn lanes(&self) -> &Lanes;
+    /// How long a run may take to stop.
+    fn grace(&self) -> Duration;
+    /// 50 % to 100 % of a pause.
+    fn jitter(&self, pause: Duration) -> Duration;
+    /// A run is over; `by_panic` when a bug ended it.
+    fn moved_out(&self, network: &NetworkId, health: Health, by_panic: bool);
+}
+
+impl House for Bridge {
+    fn move_in(self: Arc<Self>, network: &NetworkId, stop: &Stop) -> Option<AdapterContext> {
+        let (tx, orders) = mpsc::channel(ORDERS);
+        self.networks.get_mut(network)?.orders = tx;
+        Some(AdapterContext {
+            network: network.clone(),
+            far: Arc::clone(&self) as Arc<dyn FarEnd>,
+            media: Arc::clone(&self.vault),
+            directory: Arc::clone(&self) as Arc<dyn Directory>,
+            control: Arc::new(Desk(Arc::clone(&self))) as Arc<dyn Control>,
+            orders,
+            clock: Arc::clone(&self.clock),
+            linked: LinkedChats::new(network.clone(), self.links.subscribe()),
+            seed: self.tasks.seed(),
+            stop: stop.clone(),
+        })
+    }
+
+    fn lanes(&self) -> &Lanes {
+        &self.lanes
+    }
+
+    fn grace(&self) -> Duration {
+        self.grace
+    }
+
+    fn jitter(&self, pause: Duration) -> Duration {
+        self.tasks.jitter(pause)
+    }
+
+    fn moved_out(&self, network: &NetworkId, health: Health, by_panic: bool) {
+        self.meter.restarted(by_panic);
+        tracing::warn!(%network, state = health.word(), why = health.detail(), "the network ended");
+        self.health(network, health);
+    }
+}
+
 /// Keeps one network running.
-struct Keeper {
-    bridge: Arc<Bridge>,
-    adapter: Arc<dyn Adapter>,
-    stop: Stop,
-    poke: Arc<Notify>,
+pub(crate) struct Keeper<H> {
+    pub(crate) house: Arc<H>,
+    pub(crate) adapter: Arc<dyn Adapter>,
+    pub(crate) stop: Stop,
+    pub(crate) poke: Arc<Notify>,
 }
 
 /// How a run ended.
@@ -203,8 +253,8 @@ enum End {
     Panicked,
 }
 
-impl Keeper {
-    async fn keep(&self) {
+impl<H: House> Keeper<H> {
+    pub(crate) async fn keep(&self) {
         let mut pause = FIRST_PAUSE;
         while !self.stop.is_stopping() {
             let began = Instant::now();
@@ -216,9 +266,10 @@ impl Keeper {
                 pause = FIRST_PAUSE;
             }
             let resting = self.judge(end);
-            let wait = if resting { Duration::MAX } else { self.bridge.tasks.jitter(pause) };
+            let wait = if resting { Duration::MAX } else { self.house.jitter(pause) };
             pause = (pause * 2).min(LONGEST_PAUSE);
             tokio::select! {
+                biased;
                 () = self.stop.stopping() => break,
                 () = self.poke.notified() => pause = FIRST_PAUSE,
                 () = sleep(wait) => {}
@@ -228,8 +279,7 @@ impl Keeper {
 
     /// Tells what became of a run; true when it must not start again by itself.
     fn judge(&self, end: End) -> bool {
-        let network = self.adapter.network();
-        self.bridge.meter.restarted(matches!(end, End::Panicked));
+        let by_panic = matches!(end, End::Panicked);
         let (health, resting) = match end {
             End::Stopped => {
                 (Health::Degraded { why: "it ended by itself and starts again".to_owned() }, false)
@@ -241,26 +291,22 @@ impl Keeper {
                 (Health::Degraded { why }, false)
             }
         };
-        tracing::warn!(%network, state = health.word(), why = health.detail(), "the network ended");
-        self.bridge.health(network, health);
+        self.house.moved_out(self.adapter.network(), health, by_panic);
         resting
     }
 
     async fn run_once(&self) -> End {
         let network = self.adapter.network();
-        let (orders, context) = self.context();
-        match self.bridge.networks.get_mut(network) {
-            Some(mut slot) => slot.orders = orders,
-            // Removed meanwhile.
-            None => return End::Stopped,
-        }
-        self.bridge.lanes.up(network).await;
+        // Removed meanwhile.
+        let Some(context) = Arc::clone(&self.house).move_in(network, &self.stop) else { return End::Stopped };
+        self.house.lanes().up(network).await;
         let run = AssertUnwindSafe(self.adapter.run(context)).catch_unwind();
         let grace = async {
             self.stop.stopping().await;
-            tokio::time::sleep(self.bridge.grace).await;
+            tokio::time::sleep(self.house.grace()).await;
         };
         let end = tokio::select! {
+            biased;
             ended = run => match ended {
                 Ok(Ok(_)) => End::Stopped,
                 Ok(Err(error)) => End::Failed(error),
@@ -271,26 +317,8 @@ impl Keeper {
                 End::Stopped
             }
         };
-        self.bridge.lanes.down(network).await;
+        self.house.lanes().down(network).await;
         end
-    }
-
-    fn context(&self) -> (mpsc::Sender<Order>, AdapterContext) {
-        let (tx, orders) = mpsc::channel(ORDERS);
-        let bridge = &self.bridge;
-        let context = AdapterContext {
-            network: self.adapter.network().clone(),
-            far: Arc::clone(bridge) as Arc<dyn FarEnd>,
-            media: Arc::clone(&bridge.vault),
-            directory: Arc::clone(bridge) as Arc<dyn Directory>,
-            control: Arc::new(Desk(Arc::clone(bridge))) as Arc<dyn Control>,
-            orders,
-            clock: Arc::clone(&bridge.clock),
-            linked: LinkedChats::new(self.adapter.network().clone(), bridge.links.subscribe()),
-            seed: bridge.tasks.seed(),
-            stop: self.stop.clone(),
-        };
-        (tx, context)
     }
 }
 

@@ -380,12 +380,38 @@ async fn a_damaged_delivery_waits_while_another_process_holds_the_database() {
     assert!(matches!(refused, Err(FarError::Unavailable(_))), "{refused:?}");
     drop(holder);
     let mut feed = second.bridge.subscribe();
-    // Its next try is a minute later; another chat makes the lanes look at the clock.
+    // Its next try is a minute later.
     second.now_ms.store(before + 70_000, Ordering::Relaxed);
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_secs(61)).await;
+    tokio::time::resume();
     second.say(&chat("net:a", "other"), "two").await;
     assert_eq!(text(&delivery(&mut home).await), "two");
     assert_given_up(&shown(&mut feed).await.fate);
     second.bridge.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_clock_that_is_set_back_holds_no_lane_up() {
+    let pipe = pipe().await;
+    let mut home = pipe.add("net:a", false).recv().await.unwrap();
+    let there = chat("net:a", "c");
+    pipe.say(&there, "one").await;
+    let order = delivery(&mut home).await;
+    let later = Outcome::TryLater { after: Duration::from_secs(30), why: "busy".to_owned() };
+    // Somebody sets the clock back by a day, and it is due a day later than it was meant.
+    settle(&home, &order, later).await;
+    let day = Duration::from_secs(86_400);
+    pipe.now_ms.fetch_sub(i64::try_from(day.as_millis()).unwrap(), Ordering::Relaxed);
+    // The lanes hear of it.
+    for _ in 0..10 {
+        tokio::task::yield_now().await;
+    }
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_secs(601)).await;
+    tokio::time::resume();
+    assert_eq!(text(&delivery(&mut home).await), "one");
+    pipe.bridge.shutdown().await;
 }
 
 fn assert_given_up(fate: &Fate) {
