@@ -8,6 +8,7 @@ mod clients;
 mod identity;
 mod postgres;
 mod sdk;
+mod sim;
 pub(crate) mod summary;
 
 use std::time::Duration;
@@ -18,7 +19,7 @@ use crate::run::{Cmd, End, now};
 use crate::setup::{self, Need};
 use crate::tree::Root;
 use build::{Built, TestProgram};
-use postgres::Postgres;
+pub(crate) use postgres::Postgres;
 use summary::Sum;
 
 /// A test program that is still running then is stuck: the budget of the slowest layer is a minute and a half.
@@ -27,6 +28,7 @@ const PROGRAM_LIMIT: Duration = Duration::from_secs(900);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Layer {
     Unit,
+    Sim,
     Conformance,
     Store,
     Stories,
@@ -36,8 +38,9 @@ pub(crate) enum Layer {
     Identity,
 }
 
-pub(crate) const ALL: [Layer; 8] = [
+pub(crate) const ALL: [Layer; 9] = [
     Layer::Unit,
+    Layer::Sim,
     Layer::Conformance,
     Layer::Store,
     Layer::Stories,
@@ -51,6 +54,7 @@ impl Layer {
     pub(crate) fn number(self) -> &'static str {
         match self {
             Self::Unit => "1 2",
+            Self::Sim => "2",
             Self::Conformance => "3",
             Self::Store => "4",
             Self::Stories | Self::Matrix | Self::Clients => "5",
@@ -62,6 +66,7 @@ impl Layer {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Unit => "unit",
+            Self::Sim => "sim",
             Self::Conformance => "conformance",
             Self::Store => "store",
             Self::Stories => "stories",
@@ -75,6 +80,9 @@ impl Layer {
     pub(crate) fn about(self) -> &'static str {
         match self {
             Self::Unit => "words and machines: beside the code, and each crate's own tests",
+            Self::Sim => {
+                "lanes, supervisor and session machine under seeds: --seeds N plays so many, --seed N that one"
+            }
             Self::Conformance => "each adapter on the in-memory far end, the shared stories among them",
             Self::Store => "the store's contract on SQLite and PostgreSQL",
             Self::Stories => "the real program, told from outside (package wxgate-tests)",
@@ -89,7 +97,7 @@ impl Layer {
 
     fn needs(self) -> &'static [Need] {
         match self {
-            Self::Unit | Self::Conformance | Self::Identity => &[],
+            Self::Unit | Self::Sim | Self::Conformance | Self::Identity => &[],
             Self::Store | Self::Crash => &[Need::Postgres],
             Self::Stories => &[Need::Postgres, Need::Terminals, Need::IrcServers, Need::Browser],
             Self::Matrix => &[Need::Homeserver, Need::Converter],
@@ -121,13 +129,39 @@ const LONG_LIMIT: Duration = Duration::from_secs(2 * 3600);
 pub(crate) enum Length {
     Everyday,
     Long,
+    /// So many seeds of the simulation.
+    Seeds(u64),
+    /// This seed of the simulation.
+    Seed(u64),
 }
 
 /// `cargo xtask test`.
 pub(crate) fn test(root: &Root, args: &[String]) -> Result<bool> {
-    let (flags, layers): (Vec<String>, Vec<String>) = args.iter().cloned().partition(|arg| arg == "--long");
-    let length = if flags.is_empty() { Length::Everyday } else { Length::Long };
-    run(root, &chosen(&layers)?, length)
+    let (length, layers) = wanted(args)?;
+    let layers = match length {
+        Length::Seeds(_) | Length::Seed(_) if layers.is_empty() => vec![Layer::Sim],
+        _ => chosen(&layers)?,
+    };
+    run(root, &layers, length)
+}
+
+/// Takes the options out of the arguments.
+fn wanted(args: &[String]) -> Result<(Length, Vec<String>)> {
+    let (mut length, mut layers) = (Length::Everyday, Vec::new());
+    let mut args = args.iter();
+    while let Some(arg) = args.next() {
+        let mut number = || match args.next().map(|text| text.parse::<u64>()) {
+            Some(Ok(number)) => Ok(number),
+            _ => bail!("{arg} needs a number"),
+        };
+        match arg.as_str() {
+            "--long" => length = Length::Long,
+            "--seeds" => length = Length::Seeds(number()?),
+            "--seed" => length = Length::Seed(number()?),
+            layer => layers.push(layer.to_owned()),
+        }
+    }
+    Ok((length, layers))
 }
 
 fn chosen(args: &[String]) -> Result<Vec<Layer>> {
@@ -197,6 +231,7 @@ fn run_layer(
     }
     match layer {
         Layer::Unit => sum += doc_tests(root)?,
+        Layer::Sim => sum += sim::run(root, built, length)?,
         Layer::Clients => sum += clients::run(root, built)?,
         Layer::Identity => sum += identity::run(root, built)?,
         _ => {}
@@ -279,10 +314,19 @@ mod tests {
 
     #[test]
     fn layers_go_by_number_or_name() {
-        assert_eq!(names(&["2"]), ["unit"]);
+        assert_eq!(names(&["2"]), ["unit", "sim"]);
         assert_eq!(names(&["crash", "5"]), ["stories", "matrix", "clients", "crash"]);
-        assert_eq!(names(&[]).len(), 8);
+        assert_eq!(names(&[]).len(), 9);
         assert!(chosen(&["8".to_owned()]).is_err());
+    }
+
+    #[test]
+    fn seeds_are_asked_for_by_number() {
+        let read = |args: &[&str]| wanted(&args.iter().map(|arg| (*arg).to_owned()).collect::<Vec<_>>());
+        assert_eq!(read(&["sim", "--seed", "7"]).unwrap(), (Length::Seed(7), vec!["sim".to_owned()]));
+        assert_eq!(read(&["--seeds", "100"]).unwrap(), (Length::Seeds(100), Vec::new()));
+        assert_eq!(read(&["crash", "--long"]).unwrap(), (Length::Long, vec!["crash".to_owned()]));
+        assert!(read(&["--seed"]).is_err() && read(&["--seeds", "x"]).is_err());
     }
 
     #[test]

@@ -18,6 +18,7 @@ use std::process::ExitCode;
 
 use anyhow::{Result, bail};
 
+use crate::layers::Postgres;
 use crate::run::Cmd;
 use crate::tree::Root;
 
@@ -27,7 +28,8 @@ cargo xtask COMMAND
   setup            install what the tests need; offline when it is there already
   check            all that a change must pass: format, lints, arch, deny, docs, layers 1 to 4
   fix              format, apply what the linter can, regenerate generated files
-  test [LAYER…]    run test layers, by number or name; all without arguments; crash --long: 500 kills
+  test [LAYER…]    run test layers, by number or name; all without arguments; crash --long: 500 kills;
+                   sim --seed N: that seed of the simulation again
   arch             crate edges, sizes, banned words, sources of facts, tracked files
   deny             licences, duplicate versions and borders of outside crates, by deny.toml
   demo [ARG…]      wxgate demo, release build
@@ -98,16 +100,22 @@ fn bench(root: &Root, rest: &[String]) -> Result<bool> {
         Some((first, rest)) if first == "--dist" => ("dist", rest),
         _ => ("release", rest),
     };
-    let programs =
-        ["build", "--profile", profile, "--package", "wxgate", "--package", "wxgate-simulator", "--bins"];
+    let on_postgres = rest.iter().any(|arg| arg == "--postgres");
+    let mut programs =
+        vec!["build", "--profile", profile, "--package", "wxgate", "--package", "wxgate-simulator", "--bins"];
+    if on_postgres {
+        programs.extend(["--features", "wxgate/postgres"]);
+    }
     if !cargo(root, &programs, &[])? {
         return Ok(false);
     }
-    cargo(
-        root,
-        &["run", "--profile", profile, "--package", "wxgate-tests", "--bin", "wxgate-bench", "--"],
-        rest,
-    )
+    let bench = ["run", "--profile", profile, "--package", "wxgate-tests", "--bin", "wxgate-bench", "--"];
+    let mut bench = Cmd::cargo(root).args(bench).args(rest);
+    let server = if on_postgres { Some(Postgres::start()?) } else { None };
+    if let Some(server) = &server {
+        bench = bench.env("WXGATE_TEST_POSTGRES", server.url());
+    }
+    Ok(bench.run()?.success())
 }
 
 fn cargo(root: &Root, args: &[&str], rest: &[String]) -> Result<bool> {

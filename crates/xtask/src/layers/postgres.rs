@@ -19,7 +19,7 @@ const READY_WITHIN: Duration = Duration::from_secs(60);
 const NAME: &str = "wxgate-pg-";
 
 /// A running server; dropping it stops it and removes its directory.
-pub(super) struct Postgres {
+pub(crate) struct Postgres {
     /// `None` until it is started.
     server: Option<Child>,
     port: u16,
@@ -30,7 +30,7 @@ pub(super) struct Postgres {
 }
 
 impl Postgres {
-    pub(super) fn start() -> Result<Self> {
+    pub(crate) fn start() -> Result<Self> {
         let bin = setup::postgres_bin().context("no PostgreSQL server programs; run `cargo xtask setup`")?;
         let owner = if setup::is_root() { Some(unprivileged()?) } else { None };
         sweep(&bin, owner);
@@ -46,7 +46,7 @@ impl Postgres {
 
     /// For `WXGATE_TEST_POSTGRES`: a server without a database's name, and a superuser; tests make databases of
     /// their own.
-    pub(super) fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("postgres://wxgate@127.0.0.1:{}", self.port)
     }
 
