@@ -1,5 +1,6 @@
 //! The load bench: memory, processor time, throughput and latency, each beside its aim.
 
+mod active;
 mod fairness;
 pub mod floor;
 mod irc;
@@ -8,6 +9,7 @@ mod matrix;
 mod memory;
 mod options;
 mod report;
+mod soak;
 mod stub;
 mod synapse;
 mod throughput;
@@ -28,6 +30,8 @@ pub async fn run(options: &Options) -> Result<Report> {
             Section::Irc => Box::pin(irc::measure(options, &mut report)).await,
             Section::Fairness => Box::pin(fairness::measure(options, &mut report)).await,
             Section::Latency => Box::pin(latency::measure(options, &mut report)).await,
+            Section::Active => Box::pin(active::measure(options, &mut report)).await,
+            Section::Soak => Box::pin(soak::measure(options, &mut report)).await,
             Section::Matrix => Box::pin(matrix::measure(options, &mut report)).await,
             Section::Synapse => Box::pin(synapse::measure(options, &mut report)).await,
         };

@@ -114,6 +114,11 @@ impl Gateway {
     /// Starts the program and waits until it says that it is ready.
     pub async fn run(&mut self) -> Result<()> {
         self.launch()?;
+        self.ready().await
+    }
+
+    /// Waits until the program says that it is ready.
+    pub async fn ready(&mut self) -> Result<()> {
         let place = Place::Tcp(self.web.clone());
         let ready = until("the gateway to be ready", SOON, async || {
             if let Some(status) = self.program.as_mut().context("not started")?.ended()? {

@@ -218,6 +218,13 @@ impl IrcClient {
         }
     }
 
+    /// Takes in what has come, without waiting.
+    pub fn pick_up(&mut self) {
+        while let Ok(line) = self.lines.try_recv() {
+            self.seen.push(line);
+        }
+    }
+
     /// Reads on until a line fits.
     pub async fn expect(&mut self, what: &str, fits: impl FnMut(&Line) -> bool) -> Result<Line> {
         self.expect_within(SOON, what, fits).await

@@ -20,6 +20,7 @@ pub mod ircd;
 pub mod matrix;
 pub mod people;
 pub mod ports;
+pub mod postgres;
 pub mod power;
 pub mod program;
 pub mod scratch;

@@ -146,6 +146,19 @@ impl Program {
         self.memory("VmHWM:")
     }
 
+    /// Bytes that it had written to disks so far. Source: `man 5 proc_pid_io`.
+    pub fn written_bytes(&self) -> Result<u64> {
+        let io = self.proc("io")?;
+        let line = io.lines().find_map(|line| line.strip_prefix("write_bytes:"));
+        line.and_then(|rest| rest.trim().parse().ok())
+            .ok_or_else(|| anyhow!("no write_bytes of {}", self.name))
+    }
+
+    /// Files, sockets and the like that it has open.
+    pub fn open_files(&self) -> Result<usize> {
+        Ok(std::fs::read_dir(format!("/proc/{}/fd", self.pid)).context("list open files")?.count())
+    }
+
     /// Processor time used so far, user and system.
     pub fn cpu(&self) -> Result<Duration> {
         /// Linux counts in hundredths of a second towards programs, whatever the kernel's own rate.

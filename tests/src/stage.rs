@@ -80,7 +80,7 @@ impl Stage {
             match step["step"].as_str() {
                 Some("done") => return Ok(()),
                 Some("failed") => bail!("the sign-in of {account} failed: {step}"),
-                Some("confirm_on_phone") => self.confirm_pushed().await?,
+                Some("confirm_on_phone") => confirm_pushed(&self.sim).await?,
                 Some("show_qr") => {
                     let code = step["text"].as_str().and_then(|text| text.rsplit_once("/l/"));
                     let (_, uuid) = code.context("no uuid")?;
@@ -92,20 +92,21 @@ impl Stage {
         }
     }
 
-    async fn confirm_pushed(&self) -> Result<()> {
-        for login in self.sim.logins().await? {
-            if login["push"] == true && login["step"] == "waiting" {
-                self.sim.confirm(login["uuid"].as_str().context("no uuid")?).await?;
-            }
-        }
-        Ok(())
-    }
-
     /// What every story ends with: the gateway lives and broke no rule of the protocol.
     pub async fn end(mut self) -> Result<()> {
         self.gateway_mut()?.assert_up()?;
         self.sim.assert_no_violations().await
     }
+}
+
+/// The owners confirm on their phones whatever asks them.
+pub async fn confirm_pushed(sim: &Sim) -> Result<()> {
+    for login in sim.logins().await? {
+        if login["push"] == true && login["step"] == "waiting" {
+            sim.confirm(login["uuid"].as_str().context("no uuid")?).await?;
+        }
+    }
+    Ok(())
 }
 
 /// A message as clients with tags must get it.

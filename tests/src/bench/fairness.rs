@@ -12,7 +12,7 @@ use super::latency::{ACCOUNTS, Spread, forward, sample};
 use super::options::{HOLD, Options};
 use super::report::{Aim, Report};
 use crate::fleet::{self, USER, name};
-use crate::gateway::{Gateway, GatewayOptions};
+use crate::gateway::Gateway;
 use crate::irc::IrcClient;
 use crate::scratch::Scratch;
 use crate::sim::{Sim, SimOptions};
@@ -39,7 +39,7 @@ pub(super) async fn measure(options: &Options, report: &mut Report) -> Result<()
         ..SimOptions::default()
     };
     let sim = Arc::new(Sim::start(&scratch, &world).await?);
-    let quiet = GatewayOptions { log_filter: "warn".to_owned(), ..GatewayOptions::default() };
+    let quiet = options.quiet_gateway().await?;
     let gateway = Arc::new(Gateway::start(&scratch, &sim.url(), &quiet).await?);
     gateway.add_user(USER).await?;
     fleet::sign_in(&gateway, &sim, 0..ACCOUNTS + 1, options.growth).await?;
@@ -59,14 +59,14 @@ pub(super) async fn measure(options: &Options, report: &mut Report) -> Result<()
     let (part, mut client) = (options.flood / ROUNDS, flooded);
     for round in 0..ROUNDS {
         let mark = format!("alone {round}");
-        alone.extend(sample(&sim, 0, &mark, options.samples / ROUNDS, &mut lines).await?);
+        alone.extend(sample(&sim, 0..ACCOUNTS, &mark, options.samples / ROUNDS, &mut lines).await?);
         let begun = Instant::now();
         let mut flood: JoinSet<Result<IrcClient>> = JoinSet::new();
         flood.spawn(drink(client, part));
         sim.burst(&name(FLOODED), "c1", "c1", &format!("flood {round}"), part).await?;
         client = loop {
             let mark = format!("beside {}", beside.len());
-            beside.extend(sample(&sim, 0, &mark, STEP, &mut lines).await?);
+            beside.extend(sample(&sim, 0..ACCOUNTS, &mark, STEP, &mut lines).await?);
             if let Some(done) = flood.try_join_next() {
                 break done??;
             }

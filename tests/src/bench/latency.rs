@@ -1,6 +1,7 @@
 //! From "the service has it" to "the client has the line", beside the floor of the same run.
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ use super::options::{HOLD, Options};
 use super::report::{Aim, Report};
 use crate::clock::now_us;
 use crate::fleet::{self, USER, name};
-use crate::gateway::{Gateway, GatewayOptions};
+use crate::gateway::Gateway;
 use crate::irc::IrcClient;
 use crate::scratch::Scratch;
 use crate::sim::{Sim, SimOptions};
@@ -40,7 +41,7 @@ pub(super) async fn measure(options: &Options, report: &mut Report) -> Result<()
         ..SimOptions::default()
     };
     let sim = Arc::new(Sim::start(&scratch, &world).await?);
-    let quiet = GatewayOptions { log_filter: "warn".to_owned(), ..GatewayOptions::default() };
+    let quiet = options.quiet_gateway().await?;
     let gateway = Arc::new(Gateway::start(&scratch, &sim.url(), &quiet).await?);
     gateway.add_user(USER).await?;
     fleet::sign_in(&gateway, &sim, 0..ACCOUNTS, options.growth).await?;
@@ -61,8 +62,11 @@ pub(super) async fn measure(options: &Options, report: &mut Report) -> Result<()
     let (mut floor, mut through) = (Vec::new(), Vec::new());
     for round in 0..ROUNDS {
         let count = options.samples / ROUNDS;
-        floor.extend(sample(&sim, ACCOUNTS, &format!("floor {round}"), count, &mut floor_lines).await?);
-        through.extend(sample(&sim, 0, &format!("gateway {round}"), count, &mut gateway_lines).await?);
+        floor.extend(
+            sample(&sim, ACCOUNTS..2 * ACCOUNTS, &format!("floor {round}"), count, &mut floor_lines).await?,
+        );
+        through
+            .extend(sample(&sim, 0..ACCOUNTS, &format!("gateway {round}"), count, &mut gateway_lines).await?);
     }
     for running in &mut floors {
         running.check()?;
@@ -91,7 +95,7 @@ pub(super) async fn forward(mut client: IrcClient, lines: mpsc::Sender<Arrival>)
 /// Says `count` texts at the pace and returns each one's way in milliseconds.
 pub(super) async fn sample(
     sim: &Sim,
-    first: u32,
+    accounts: Range<u32>,
     mark: &str,
     count: u32,
     lines: &mut mpsc::Receiver<Arrival>,
@@ -103,7 +107,8 @@ pub(super) async fn sample(
         pace.tick().await;
         let text = format!("{mark} {n}");
         let before = now_us();
-        sim.say(&name(first + n % ACCOUNTS), "c1", "c1", &text).await?;
+        let at = accounts.start + n % accounts.len().max(1) as u32;
+        sim.say(&name(at), "c1", "c1", &text).await?;
         asked.insert(text, (before, now_us()));
     }
     let mut arrived = HashMap::new();
@@ -117,7 +122,7 @@ pub(super) async fn sample(
         }
     }
     let mut said = HashMap::new();
-    for at in first..first + ACCOUNTS {
+    for at in accounts {
         said.extend(sim.ledger(&name(at)).await?.into_iter().map(|entry| (entry.text.clone(), entry)));
     }
     let ways = asked.iter().map(|(text, (before, after))| {
@@ -143,16 +148,17 @@ pub(super) fn moment(at_us: u64, at_ms: u64, before: u64, after: u64) -> u64 {
 pub(super) struct Spread {
     pub(super) p50: f64,
     pub(super) p99: f64,
+    pub(super) p999: f64,
 }
 
 impl Spread {
     pub(super) fn of(mut values: Vec<f64>) -> Self {
         values.sort_by(f64::total_cmp);
         let at = |part: usize| {
-            let index = (values.len() * part / 100).min(values.len().saturating_sub(1));
+            let index = (values.len() * part / 1_000).min(values.len().saturating_sub(1));
             values.get(index).copied().unwrap_or(f64::NAN)
         };
-        Self { p50: at(50), p99: at(99) }
+        Self { p50: at(500), p99: at(990), p999: at(999) }
     }
 }
 

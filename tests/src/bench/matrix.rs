@@ -227,8 +227,9 @@ async fn latency(
         floors.push(Floor::start(&ground.sim, &name(at), &journal, arrivals.clone()).await?);
     }
     fleet::polling(&ground.sim, 2 * ACCOUNTS, options.growth).await?;
-    let floor =
-        Spread::of(sample(&ground.sim, ACCOUNTS, "floor", options.samples / 2, &mut floor_lines).await?);
+    let floor = Spread::of(
+        sample(&ground.sim, ACCOUNTS..2 * ACCOUNTS, "floor", options.samples / 2, &mut floor_lines).await?,
+    );
     let mut pace = interval(PACE);
     pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut asked = HashMap::new();

@@ -5,12 +5,18 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 
+use crate::gateway::GatewayOptions;
+
 /// How to call the program.
 pub const USAGE: &str = "\
 wxgate-bench [SECTION…] [OPTION…]
 
-Sections (all without one): memory throughput latency fairness matrix synapse irc
+Sections (all but soak without one): memory throughput active latency fairness matrix synapse irc soak
   --quick       less of everything, under two minutes
+  --accounts N  memory: up to so many accounts
+  --tls         memory: the service speaks TLS
+  --postgres    memory, throughput, active, latency, fairness, soak: the store is PostgreSQL
+  --minutes N   soak: so long (default: 60)
   --json FILE   write the numbers there as well
   --dir DIR     where databases and journals lie (default: the system's directory for temporary files)
 ";
@@ -36,17 +42,23 @@ pub enum Section {
     Irc,
     /// The latency of others while one account is flooded.
     Fairness,
+    /// Rate, latency and what is written, at few and at many active accounts.
+    Active,
+    /// Whether anything grows in an hour of talk, faults, ends of sessions and clients that come and go.
+    Soak,
 }
 
 impl Section {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 9] = [
         Self::Latency,
         Self::Fairness,
         Self::Throughput,
+        Self::Active,
         Self::Matrix,
         Self::Synapse,
         Self::Irc,
         Self::Memory,
+        Self::Soak,
     ];
 
     /// Its name.
@@ -59,6 +71,8 @@ impl Section {
             Self::Synapse => "synapse",
             Self::Irc => "irc",
             Self::Fairness => "fairness",
+            Self::Active => "active",
+            Self::Soak => "soak",
         }
     }
 }
@@ -90,9 +104,26 @@ pub struct Options {
     pub samples: u32,
     /// Messages that flood one account while others are measured.
     pub flood: u32,
+    /// Numbers of accounts that are all spoken to.
+    pub active: Vec<u32>,
+    /// The service speaks TLS where memory is measured.
+    pub tls: bool,
+    /// The store is PostgreSQL.
+    pub postgres: bool,
+    /// How long the soak takes.
+    pub soak: Duration,
 }
 
 impl Options {
+    /// A gateway that logs little, on the chosen store.
+    pub(super) async fn quiet_gateway(&self) -> Result<GatewayOptions> {
+        let store = match self.postgres {
+            true => crate::postgres::fresh().await?.context("no PostgreSQL server to measure on")?,
+            false => String::new(),
+        };
+        Ok(GatewayOptions { log_filter: "warn".to_owned(), store, ..GatewayOptions::default() })
+    }
+
     /// Reads the command line; `None` when help was asked for.
     pub fn read(args: impl Iterator<Item = String>) -> Result<Option<Self>> {
         let mut options = Self {
@@ -108,6 +139,10 @@ impl Options {
             samples: 1_000,
             history: 1_000_000,
             flood: 100_000,
+            active: vec![1, 10, 100, 1_000],
+            tls: false,
+            postgres: false,
+            soak: Duration::from_secs(3_600),
         };
         let mut args = args;
         while let Some(arg) = args.next() {
@@ -123,6 +158,19 @@ impl Options {
                     options.samples = 300;
                     options.history = 50_000;
                     options.flood = 30_000;
+                    options.active = vec![1, 10];
+                    options.soak = Duration::from_secs(60);
+                }
+                "--tls" => options.tls = true,
+                "--postgres" => options.postgres = true,
+                "--accounts" => {
+                    let most: u32 = number(&mut args, "--accounts")?;
+                    options.sizes.retain(|size| *size < most);
+                    options.sizes.push(most);
+                    options.growth = Duration::from_secs(3_600);
+                }
+                "--minutes" => {
+                    options.soak = Duration::from_secs(60 * number::<u64>(&mut args, "--minutes")?)
                 }
                 "--json" => options.json = Some(args.next().context("--json needs a file")?.into()),
                 "--dir" => options.dir = args.next().context("--dir needs a directory")?.into(),
@@ -133,8 +181,13 @@ impl Options {
             }
         }
         if options.sections.is_empty() {
-            options.sections = Section::ALL.to_vec();
+            options.sections = Section::ALL.into_iter().filter(|section| *section != Section::Soak).collect();
         }
         Ok(Some(options))
     }
+}
+
+fn number<T: std::str::FromStr>(args: &mut impl Iterator<Item = String>, option: &str) -> Result<T> {
+    let text = args.next().with_context(|| format!("{option} needs a number"))?;
+    text.parse().ok().with_context(|| format!("{option} needs a number and not '{text}'"))
 }

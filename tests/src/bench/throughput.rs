@@ -11,7 +11,7 @@ use super::options::{HOLD, Options};
 use super::report::{Aim, Report};
 use crate::clock::now_us;
 use crate::fleet::{self, USER, name};
-use crate::gateway::{Gateway, GatewayOptions};
+use crate::gateway::Gateway;
 use crate::irc::IrcClient;
 use crate::scratch::Scratch;
 use crate::sim::{Sim, SimOptions};
@@ -41,7 +41,7 @@ async fn measure_fleet(options: &Options, report: &mut Report, accounts: u32) ->
         ..SimOptions::default()
     };
     let sim = Arc::new(Sim::start(&scratch, &world).await?);
-    let quiet = GatewayOptions { log_filter: "warn".to_owned(), ..GatewayOptions::default() };
+    let quiet = options.quiet_gateway().await?;
     let mut gateway = Arc::new(Gateway::start(&scratch, &sim.url(), &quiet).await?);
     gateway.add_user(USER).await?;
     fleet::sign_in(&gateway, &sim, 0..accounts, options.growth).await?;

@@ -4,6 +4,7 @@
 mod points;
 mod siege;
 mod typist;
+mod ways;
 
 use std::sync::Arc;
 use std::time::Duration;

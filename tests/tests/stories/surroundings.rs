@@ -2,19 +2,18 @@
 
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, ensure};
-use tokio::process::Command;
+use anyhow::{Result, ensure};
 use wxgate_tests::fleet::{USER, name};
 use wxgate_tests::gateway::{Gateway, GatewayOptions};
+use wxgate_tests::postgres;
 use wxgate_tests::scratch::tell;
 use wxgate_tests::sim::{Sim, SimOptions};
 use wxgate_tests::stage::Stage;
 use wxgate_tests::truth::Shown;
+use wxgate_tests::wait::until;
 
 const LIMIT: Duration = Duration::from_secs(150);
 const SOON: Duration = Duration::from_secs(60);
-/// The address of a superuser on a throw-away server; `cargo xtask test` sets it.
-const POSTGRES: &str = "WXGATE_TEST_POSTGRES";
 
 /// What the operator of a relay with a certificate of its own does: `SSL_CERT_FILE` names it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -64,32 +63,9 @@ async fn a_service_behind_tls_is_trusted_by_its_certificate_and_not_without() ->
     .await
 }
 
-/// An empty database on the server of the tests; `None` (and a line that says so) without a server.
-async fn fresh_postgres() -> Result<Option<String>> {
-    let Ok(base) = std::env::var(POSTGRES) else {
-        eprintln!("SKIPPED: {POSTGRES} is not set");
-        return Ok(None);
-    };
-    let base = base.trim_end_matches('/');
-    let database = format!("wxgate_story_{}", std::process::id());
-    let made = Command::new("psql")
-        .args([
-            "--quiet",
-            "--no-psqlrc",
-            &format!("{base}/postgres"),
-            "-c",
-            &format!("CREATE DATABASE {database}"),
-        ])
-        .output()
-        .await
-        .context("run psql")?;
-    ensure!(made.status.success(), "psql: {}", String::from_utf8_lossy(&made.stderr));
-    Ok(Some(format!("{base}/{database}")))
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn on_postgresql_a_kill_loses_nothing_either() -> Result<()> {
-    let Some(store) = fresh_postgres().await? else { return Ok(()) };
+    let Some(store) = postgres::fresh().await? else { return Ok(()) };
     tell("postgres", LIMIT, async |scratch| {
         let options = GatewayOptions { store, ..GatewayOptions::default() };
         let mut stage = Stage::set_with(scratch, 2, &options).await?;
@@ -115,6 +91,79 @@ async fn on_postgresql_a_kill_loses_nothing_either() -> Result<()> {
         ensure!(stage.sim.logins_of("account0").await? == 1, "the restart cost a scan");
         ensure!(!stage.gateway().data_dir().join("wxgate.db").exists(), "it was SQLite after all");
         stage.end().await
+    })
+    .await
+}
+
+/// A second gateway waits for the first, takes over when it is gone, and is itself ended by nobody but a third.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn on_postgresql_a_second_gateway_takes_over_only_what_the_first_let_go() -> Result<()> {
+    let Some(store) = postgres::fresh().await? else { return Ok(()) };
+    tell("two-gateways", LIMIT, async |scratch| {
+        let options = GatewayOptions { store: store.clone(), ..GatewayOptions::default() };
+        let mut stage = Stage::set_with(scratch, 1, &options).await?;
+        let standby = GatewayOptions {
+            name: "standby".to_owned(),
+            data_dir: scratch.join("standby"),
+            store: store.clone(),
+            ..GatewayOptions::default()
+        };
+        let mut second = Gateway::prepare(scratch, &stage.sim.url(), &standby)?;
+        std::fs::create_dir_all(second.data_dir())?;
+        std::fs::copy(stage.gateway().data_dir().join("seal.key"), second.data_dir().join("seal.key"))?;
+
+        // It runs: the second one says who has the database, and gives up.
+        second.launch()?;
+        let status = second.ended(SOON).await?;
+        ensure!(status.code() == Some(4), "it ended with {status}");
+        let told = second.logged();
+        let pid = stage.gateway_mut()?.program()?.pid();
+        ensure!(told.contains("waiting for the database"), "{told}");
+        ensure!(told.contains("in use by wxgate on ") && told.contains(&format!("process {pid}")), "{told}");
+
+        // It is killed while the second one waits: the account is there again, without a scan.
+        stage.sim.say("account0", "c1", "c1", "two before").await?;
+        let mut client = stage.client(0, "x").await?;
+        client.expect_text("two before").await?;
+        let mut shown = Shown::default();
+        client.drain().await?;
+        shown.take(client.said())?;
+        second.launch()?;
+        until("the second to wait", SOON, async || {
+            let waits = second.logged().matches("waiting for the database").count() == 2;
+            Ok(waits.then_some(()))
+        })
+        .await?;
+        stage.gateway_mut()?.kill().await?;
+        drop(client);
+        stage.sim.say("account0", "c1", "c1", "two while nobody had it").await?;
+        second.ready().await?;
+        second.wait_state("account0", "up", SOON).await?;
+        let mut client = second.client(USER, "account0", "x").await?;
+        client.expect_text("two while nobody had it").await?;
+        client.drain().await?;
+        shown.take(client.said())?;
+
+        // It hangs, its sessions are ended, another one takes over: when it wakes up it must not go on.
+        second.program()?.signal("STOP").await?;
+        let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() \
+                   AND pid <> pg_backend_pid()";
+        postgres::run(&store, end).await?;
+        stage.gateway_mut()?.run().await?;
+        second.program()?.signal("CONT").await?;
+        let status = second.ended(SOON).await?;
+        ensure!(status.code() == Some(4), "it went on beside the other one, or ended with {status}");
+        ensure!(second.logged().contains("took over"), "it does not say why it ended");
+        stage.gateway().wait_state("account0", "up", SOON).await?;
+        stage.sim.say("account0", "c1", "c1", "two after").await?;
+        let mut client = stage.client(0, "x").await?;
+        client.expect_text("two after").await?;
+        client.drain().await?;
+        shown.take(client.said())?;
+        shown.check("account0", &stage.sim.ledger("account0").await?, "two ")?;
+        ensure!(stage.sim.logins_of("account0").await? == 1, "taking over cost a scan");
+        // Not the rules of the service: the poll of the one that hung was still open when the other one polled.
+        stage.gateway_mut()?.assert_up()
     })
     .await
 }

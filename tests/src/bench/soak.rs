@@ -1,0 +1,172 @@
+//! Whether anything grows: talk, bad answers, sessions that end, clients that come and go, for an hour.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use serde_json::json;
+use tokio::time::{Instant, MissedTickBehavior, interval};
+
+use super::memory::mib;
+use super::options::Options;
+use super::report::{Aim, Report};
+use crate::dice::Dice;
+use crate::fleet::{self, USER, name};
+use crate::gateway::Gateway;
+use crate::irc::IrcClient;
+use crate::scratch::Scratch;
+use crate::sim::{Sim, SimOptions};
+use crate::stage::confirm_pushed;
+use crate::truth::Shown;
+
+const SECTION: &str = "soak";
+/// Accounts that talk, of which every message is counted; and as many more that are signed out and in again.
+const TALKING: u32 = 20;
+/// Between two things that happen.
+const TICK: Duration = Duration::from_millis(200);
+/// Between two looks at what it uses.
+const LOOK: Duration = Duration::from_secs(15);
+/// How long the last messages may take to arrive.
+const LAST: Duration = Duration::from_secs(120);
+const MARK: &str = "soak ";
+
+/// What it used at one moment.
+#[derive(Clone, Copy)]
+struct Use {
+    rss: u64,
+    files: usize,
+}
+
+/// Measures.
+pub(super) async fn measure(options: &Options, report: &mut Report) -> Result<()> {
+    let scratch = Scratch::under(&options.dir, "bench-soak")?;
+    let world = SimOptions {
+        accounts: 2 * TALKING,
+        contacts: 100,
+        groups: 5,
+        hold_seconds: 10.0,
+        ..SimOptions::default()
+    };
+    let sim = Arc::new(Sim::start(&scratch, &world).await?);
+    let quiet = options.quiet_gateway().await?;
+    let mut gateway = Arc::new(Gateway::start(&scratch, &sim.url(), &quiet).await?);
+    gateway.add_user(USER).await?;
+    fleet::sign_in(&gateway, &sim, 0..2 * TALKING, options.growth).await?;
+    let mut clients: Vec<IrcClient> =
+        fleet::clients(&gateway, 0..TALKING, "soak").await?.into_iter().map(|(_, client)| client).collect();
+    let mut shown: Vec<Shown> = clients.iter().map(|_| Shown::default()).collect();
+    let mut dice = Dice::cast();
+    let mut used = Vec::new();
+    let (mut said, mut ended, mut faults, mut came) = (0_u32, 0_u32, 0_u32, 0_u32);
+    let (end, mut look) = (Instant::now() + options.soak, Instant::now() + LOOK);
+    let mut tick = interval(TICK);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut n = 0_u32;
+    while Instant::now() < end {
+        tick.tick().await;
+        n += 1;
+        let account = name(dice.below(u64::from(TALKING)) as u32);
+        let chat = format!("c{}", 1 + dice.below(5));
+        for _ in 0..=dice.below(6) {
+            said += 1;
+            sim.say(&account, &chat, &chat, &format!("{MARK}{said}")).await?;
+        }
+        if n.is_multiple_of(10) {
+            faults += 1;
+            disturb(&sim, &mut dice).await?;
+        }
+        if n.is_multiple_of(25) {
+            // Whoever comes anew is shown what was missed, and nothing twice.
+            came += 1;
+            let at = dice.below(u64::from(TALKING)) as usize;
+            if let (Some(client), Some(shown)) = (clients.get_mut(at), shown.get_mut(at)) {
+                shown.take(client.said().filter(|line| line.last().starts_with(MARK)))?;
+                *client = gateway.client(USER, &name(at as u32), "soak").await?;
+            }
+        }
+        if n.is_multiple_of(50) {
+            ended += 1;
+            let account = name(TALKING + dice.below(u64::from(TALKING)) as u32);
+            sim.end_session(&account, 1_101).await?;
+        }
+        confirm_pushed(&sim).await?;
+        for client in &mut clients {
+            client.pick_up();
+        }
+        if Instant::now() >= look {
+            look += LOOK;
+            let program = Arc::get_mut(&mut gateway).context("the gateway is in use")?;
+            program.assert_up()?;
+            let program = program.program()?;
+            used.push(Use { rss: program.rss_bytes()?, files: program.open_files()? });
+        }
+    }
+    sim.clear_faults().await?;
+    for (at, (client, shown)) in clients.iter_mut().zip(&mut shown).enumerate() {
+        compare(&sim, &name(at as u32), client, shown).await?;
+    }
+    ensure!(used.len() >= 8, "too short to say anything: {} looks", used.len());
+    // The first quarter fills what is kept for good: caches, pages, connections.
+    let quarter = used.len() / 4;
+    let early = middle(used.get(quarter..2 * quarter).unwrap_or_default());
+    let late = middle(used.get(3 * quarter..).unwrap_or_default());
+    let growth = (late.rss as f64 / early.rss as f64 - 1.0) * 100.0;
+    let what = format!(
+        "{:.0} minutes: {said} messages, {faults} faults, {ended} ends of sessions, {came} new clients",
+        options.soak.as_secs_f64() / 60.0
+    );
+    report.add(SECTION, what, f64::from(said) / options.soak.as_secs_f64(), "messages/s", Aim::None);
+    report.add(SECTION, "memory in the second quarter", mib(early.rss), "MiB", Aim::None);
+    report.add(SECTION, "memory in the last quarter", mib(late.rss), "MiB", Aim::None);
+    report.add(SECTION, "growth of memory", growth, "%", Aim::AtMost(5.0));
+    let files = late.files as f64 - early.files as f64;
+    report.add(SECTION, "growth of open files", files, "", Aim::AtMost(5.0));
+    Ok(())
+}
+
+/// One bad answer or connection, of any kind.
+async fn disturb(sim: &Sim, dice: &mut Dice) -> Result<()> {
+    let faults = [
+        json!({"status": 502}),
+        json!({"body": "<html>busy</html>"}),
+        json!({"truncate": 20}),
+        json!("close_before_body"),
+        json!("drop_after_body"),
+        json!({"ret": -1}),
+        json!("empty_body"),
+        json!({"delay_ms": 1_500}),
+    ];
+    let endpoints = ["synccheck", "webwxsync", "webwxbatchgetcontact", "webwxgetcontact", "webwxinit"];
+    let fault = faults.get(dice.below(faults.len() as u64) as usize).context("no such fault")?;
+    let endpoint = endpoints.get(dice.below(endpoints.len() as u64) as usize).context("no such endpoint")?;
+    let account = name(dice.below(u64::from(2 * TALKING)) as u32);
+    sim.fault(&json!({"account": account, "endpoint": endpoint, "fault": fault, "count": 2})).await
+}
+
+/// Everything was shown once and in order, over all clients that there were.
+async fn compare(sim: &Sim, account: &str, client: &mut IrcClient, shown: &mut Shown) -> Result<()> {
+    let ledger = sim.ledger(account).await?;
+    let wanted = ledger.iter().filter(|entry| entry.text.starts_with(MARK)).count();
+    let end = Instant::now() + LAST;
+    shown.take(client.said().filter(|line| line.last().starts_with(MARK)))?;
+    while shown.ids().len() < wanted {
+        let have = shown.ids().len();
+        let line = client.next(end).await.with_context(|| format!("{account}: {have} of {wanted} came"))?;
+        let line = line.with_context(|| format!("{account}: closed after {have} of {wanted}"))?;
+        if line.is_said() && line.last().starts_with(MARK) {
+            shown.take(std::iter::once(&line))?;
+        }
+    }
+    shown.check(account, &ledger, MARK).map(drop)
+}
+
+fn middle(used: &[Use]) -> Use {
+    let median = |mut values: Vec<u64>| {
+        values.sort_unstable();
+        values.get(values.len() / 2).copied().unwrap_or_default()
+    };
+    Use {
+        rss: median(used.iter().map(|used| used.rss).collect()),
+        files: median(used.iter().map(|used| used.files as u64).collect()) as usize,
+    }
+}
