@@ -108,8 +108,10 @@ impl Life {
         board.spawn(dispatch.run(Arc::downgrade(&self), open, dropped));
         let mut networks: BTreeMap<&str, Kept> =
             NETWORKS.iter().map(|network| (*network, self.add(network))).collect();
-        for _ in 0..self.below(20) {
-            sleep(self.up_to(4_000)).await;
+        for _ in 0..self.below(40) {
+            // Half of it happens at once: while something is read, settled, or ends.
+            let pause = if self.below(2) == 0 { 30 } else { 4_000 };
+            sleep(self.up_to(pause)).await;
             self.happen(&mut networks).await;
         }
         if is_last {
