@@ -6,6 +6,7 @@ mod edges;
 mod files;
 pub(crate) mod generated;
 mod metrics;
+mod pages;
 mod words;
 
 use anyhow::Result;
@@ -56,6 +57,8 @@ pub(crate) fn arch(root: &Root) -> Result<bool> {
     findings.extend(words::conditions(&tree));
     findings.extend(words::only_the_heap_is_unsafe(&tree));
     findings.extend(metrics::agree(&tree));
+    findings.extend(pages::numbers(&tree));
+    findings.extend(pages::links(&tree, |path| root.join(path).exists()));
     findings.extend(generated::agree(root, &tree)?);
     Ok(report("arch", &findings))
 }
