@@ -99,7 +99,9 @@ impl Layer {
         match self {
             Self::Unit | Self::Sim | Self::Conformance | Self::Identity => &[],
             Self::Store | Self::Crash => &[Need::Postgres],
-            Self::Stories => &[Need::Postgres, Need::Terminals, Need::IrcServers, Need::Browser],
+            Self::Stories => {
+                &[Need::Postgres, Need::Terminals, Need::IrcServers, Need::Browser, Need::NodeClients]
+            }
             Self::Matrix => &[Need::Homeserver, Need::Converter],
             Self::Clients => &[Need::PythonClients, Need::NodeClients],
         }

@@ -55,7 +55,7 @@ fn poisons() -> Vec<Poison> {
         Poison {
             account: "stream",
             fault: Some(("webwxsync", json!({"body": "{\"BaseResponse\":{\"Ret\":0},\"AddMsgList\":[{{{"}))),
-            told: "its answers cannot be read",
+            told: "answers cannot be read",
         },
         Poison {
             account: "heavy",
