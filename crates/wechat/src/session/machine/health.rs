@@ -41,7 +41,9 @@ impl Machine {
                 }
                 None => Health::Up,
             },
-            State::Offline { attempt } | State::Resuming { attempt } if *attempt <= QUIET_ATTEMPTS => {
+            State::Offline { attempt } | State::Resuming { attempt }
+                if *attempt <= QUIET_ATTEMPTS && !self.is_left_alone() =>
+            {
                 match self.was_online {
                     true => Health::Up,
                     false => Health::Starting,
@@ -54,10 +56,15 @@ impl Machine {
         }
     }
 
+    /// The service said "too much": the pause is a long one, and not a moment's interruption.
+    fn is_left_alone(&self) -> bool {
+        matches!(&self.trouble, Some(Fault::Ret(ret, _)) if ret.reaction() == Reaction::SlowDown)
+    }
+
     /// Why it is offline, as a clause for people.
     fn trouble_in_words(&self) -> String {
         match &self.trouble {
-            Some(Fault::Ret(ret, _)) if ret.reaction() == Reaction::SlowDown => {
+            _ if self.is_left_alone() => {
                 "WeChat says that this account does too much; it is left alone for a while".to_owned()
             }
             Some(Fault::Ret(ret, _)) => format!("WeChat answers with {ret}; still trying"),

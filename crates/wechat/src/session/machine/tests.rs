@@ -163,6 +163,14 @@ fn an_hour_of_trouble_is_told_as_what_it_is_and_costs_the_service_little() {
 }
 
 #[test]
+fn a_long_pause_is_told_when_it_begins() {
+    let mut machine = online();
+    machine.step(checked(1205, false), NOW);
+    let told = machine.health();
+    assert!(matches!(&told, Health::Degraded { why } if why.contains("left alone")), "{told:?}");
+}
+
+#[test]
 fn an_account_that_is_refused_while_it_is_online_is_not_tried_again() {
     for fetches in [1, 4] {
         let mut machine = online();
