@@ -154,11 +154,10 @@ impl Shared {
     /// True for words that two bridges say to each other again and again; a relay does not join in.
     fn goes_round(&self, event: &Event, body: &Body, draft: &mut Draft) -> bool {
         let (Body::Text { text } | Body::Action { text }) = body else { return false };
-        match self.relayed.count(&event.room_id, &event.event_id, text, self.clock.now()) {
+        match self.relayed.round(&event.room_id, text, self.clock.now()) {
             Echo::No => return false,
             Echo::Begins => {
-                let why =
-                    "the same words were said here again and again: is there another bridge in this room?";
+                let why = "your words came back here again and again, with one more name each time: is there another bridge in this room?";
                 draft.effects.push(refusal(event, why));
             }
             // One that is told each time would be answered each time.

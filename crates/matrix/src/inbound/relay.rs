@@ -2,12 +2,11 @@
 //! two bridges from answering each other for ever.
 
 use std::collections::{HashMap, VecDeque};
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use wxgate_contract::Timestamp;
-
-use crate::names::hex;
 
 /// Longest name in front of a message, in characters. Chosen: what leaves room for the message.
 const NAME_CHARS: usize = 64;
@@ -42,9 +41,11 @@ fn tidy(text: &str) -> String {
 
 /// How long what was relayed is remembered.
 const WHILE: Duration = Duration::from_secs(60);
-/// The same words so often within that time are no conversation. Chosen: people say "ok" after each
-/// other; two bridges that answer each other pass this within seconds.
-const OFTEN: usize = 6;
+/// Rounds in which words come back with one more name in front. Chosen: nobody quotes so deep word for word,
+/// and two bridges that answer each other pass it within seconds.
+const ROUNDS: u32 = 6;
+/// Names in front of words that are looked behind. Chosen: more than a round puts there.
+const NAMES: usize = 8;
 /// Words at hand; beyond it the oldest go. Chosen: a busy minute of a busy instance.
 const AT_HAND: usize = 4096;
 
@@ -65,49 +66,54 @@ pub(crate) struct Relayed {
     lately: Mutex<Lately>,
 }
 
+/// By the hash of room and words, so that no words are kept.
 #[derive(Default)]
 struct Lately {
-    /// Which events said the words, by the hash of room and words.
-    said: HashMap<String, Vec<String>>,
-    order: VecDeque<(Timestamp, String)>,
+    /// In which round words were said, and when last.
+    rounds: HashMap<u64, (u32, Timestamp)>,
+    order: VecDeque<(Timestamp, u64)>,
 }
 
 impl Relayed {
-    /// Counts words that are to be relayed; the same event counts once, however often it is given.
-    pub(super) fn count(&self, room_id: &str, event_id: &str, text: &str, now: Timestamp) -> Echo {
-        let key = hex(format!("{room_id} {}", core_of(text)).as_bytes());
+    /// Looks whether words that are to be relayed are earlier ones with a name in front, again and again. The same
+    /// words said by many people are no echo: "+1" and "got it" are how groups answer. Asking twice gives the same.
+    pub(super) fn round(&self, room_id: &str, text: &str, now: Timestamp) -> Echo {
         let mut lately = self.lately.lock().unwrap_or_else(PoisonError::into_inner);
-        while let Some((at, _)) = lately.order.front()
-            && (now.since(*at) > WHILE || lately.order.len() > AT_HAND)
-            && let Some((_, key)) = lately.order.pop_front()
-            && let Some(events) = lately.said.get_mut(&key)
-        {
-            events.remove(0);
-            if events.is_empty() {
-                lately.said.remove(&key);
-            }
-        }
-        let events = lately.said.entry(key.clone()).or_default();
-        let place = events.iter().position(|known| known == event_id).unwrap_or_else(|| {
-            events.push(event_id.to_owned());
-            usize::MAX
-        });
-        let is_new = place == usize::MAX;
-        let place = place.min(events.len() - 1);
-        if is_new {
-            lately.order.push_back((now, key));
-        }
-        match place {
-            _ if place < OFTEN => Echo::No,
-            OFTEN => Echo::Begins,
+        lately.forget_before(now);
+        let text = text.trim();
+        let behind_names =
+            text.match_indices(": ").take(NAMES).filter_map(|(at, sign)| text.get(at + sign.len()..));
+        let earlier = behind_names.filter_map(|words| lately.rounds.get(&key(room_id, words.trim())));
+        let round = earlier.map(|(round, _)| round + 1).max().unwrap_or(0);
+        let key = key(room_id, text);
+        lately.rounds.insert(key, (round, now));
+        lately.order.push_back((now, key));
+        match round {
+            ..ROUNDS => Echo::No,
+            ROUNDS => Echo::Begins,
             _ => Echo::GoesOn,
         }
     }
 }
 
-/// The words without the names that bridges put in front of them, one more in each round.
-fn core_of(text: &str) -> &str {
-    text.rsplit(": ").next().unwrap_or(text).trim()
+impl Lately {
+    fn forget_before(&mut self, now: Timestamp) {
+        while let Some(&(at, key)) = self.order.front()
+            && (now.since(at) > WHILE || self.order.len() > AT_HAND)
+        {
+            self.order.pop_front();
+            // Unless they were said again since.
+            if self.rounds.get(&key).is_some_and(|(_, last)| *last == at) {
+                self.rounds.remove(&key);
+            }
+        }
+    }
+}
+
+fn key(room_id: &str, words: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    (room_id, words).hash(&mut hasher);
+    hasher.finish()
 }
 
 #[cfg(test)]
@@ -127,32 +133,39 @@ mod tests {
     }
 
     #[test]
-    fn what_goes_round_is_stopped_and_what_people_say_is_not() {
+    fn what_goes_round_is_stopped() {
         let relayed = Relayed::default();
-        let count =
-            |n: usize, text: &str, at: i64| relayed.count("!r", &format!("${n}"), text, Timestamp(at));
+        let round = |text: &str, at: i64| relayed.round("!r", text, Timestamp(at));
         // Each round puts one more name in front.
-        let mut text = "hi".to_owned();
-        let mut fates = Vec::new();
-        for n in 0..OFTEN + 3 {
-            fates.push(count(n, &text, 1));
-            text = format!("Bob (WeChat): {text}");
-        }
-        assert!(fates[..OFTEN].iter().all(|fate| *fate == Echo::No));
-        assert_eq!(fates[OFTEN..], [Echo::Begins, Echo::GoesOn, Echo::GoesOn]);
+        let texts: Vec<String> =
+            (0..=ROUNDS + 2).map(|round| format!("{}hi", "Bob (WeChat): ".repeat(round as usize))).collect();
+        let fates: Vec<Echo> = texts.iter().map(|text| round(text, 1)).collect();
+        let (free, stopped) = fates.split_at(ROUNDS as usize);
+        assert!(free.iter().all(|fate| *fate == Echo::No));
+        assert_eq!(stopped, [Echo::Begins, Echo::GoesOn, Echo::GoesOn]);
         // The same transaction again changes nothing.
-        assert_eq!((count(0, "hi", 2), count(OFTEN, "hi", 2)), (Echo::No, Echo::Begins));
-        assert_eq!(count(100, "something else", 2), Echo::No);
-        assert_eq!(count(101, "hi", 70_000), Echo::No);
+        assert_eq!((round(&texts[0], 2), round(&texts[ROUNDS as usize], 2)), (Echo::No, Echo::Begins));
+        assert_eq!(relayed.round("!other", &texts[3], Timestamp(2)), Echo::No);
+        assert_eq!(round(&texts[ROUNDS as usize], 70_000), Echo::No, "a minute later it is no echo");
+    }
+
+    #[test]
+    fn what_many_people_say_alike_goes_on() {
+        let relayed = Relayed::default();
+        for at in 0..100 {
+            for text in ["+1", "收到", "Bob: hi", "dinner: yes"] {
+                assert_eq!(relayed.round("!r", text, Timestamp(at)), Echo::No, "{text}");
+            }
+        }
     }
 
     #[test]
     fn what_is_remembered_is_bounded() {
         let relayed = Relayed::default();
         for n in 0..3 * AT_HAND {
-            relayed.count("!r", &format!("${n}"), &format!("words {n}"), Timestamp(1));
+            relayed.round("!r", &format!("words {n}"), Timestamp(1));
         }
         let lately = relayed.lately.lock().unwrap();
-        assert!(lately.order.len() <= AT_HAND + 1 && lately.said.len() <= AT_HAND + 1);
+        assert!(lately.order.len() <= AT_HAND + 1 && lately.rounds.len() <= AT_HAND + 1);
     }
 }

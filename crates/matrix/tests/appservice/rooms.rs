@@ -235,6 +235,18 @@ async fn two_bridges_do_not_answer_each_other_for_ever() {
 }
 
 #[tokio::test]
+async fn what_everybody_answers_alike_is_relayed_each_time() {
+    let scene = Scene::start().await;
+    let room_id = relaying(&scene, "Mallory").await;
+    for _ in 0..12 {
+        scene.stub().say("@mallory:test", &room_id, "+1");
+    }
+    let all = |state: &mut State| (state.posts.len() == 12).then_some(());
+    scene.double.wait_for(PATIENCE, all).await;
+    scene.end().await;
+}
+
+#[tokio::test]
 async fn a_room_with_another_bridge_to_wechat_in_it_does_not_relay() {
     let scene = Scene::start().await;
     let room_id = scene.open_group().await;
