@@ -6,9 +6,11 @@ use std::process::Stdio;
 use tokio::process::Command;
 
 /// What the shell does before it becomes the program: memory (1 GiB of addresses), processor time (60 s),
-/// file size (128 MiB in blocks of 512 bytes) and no core dump. A film of 1280 pixels was converted within. Source: POSIX.1-2024, `ulimit`; `-v` and `-t` as every shell of Linux has them.
+/// file size (128 MiB in blocks of 512 bytes) and no core dump. A film of 1280 pixels was converted within.
+/// Source: POSIX.1-2024, `ulimit`; `-v` and `-t` as every shell of Linux has them.
 const WITHIN_BOUNDS: &str = "umask 077; ulimit -v 1048576; ulimit -t 60; ulimit -f 262144; ulimit -c 0; \
                              exec nice -n 10 \"$0\" \"$@\"";
+
 /// Runs it in `dir`, which it sees as its working directory. Good when it says that all went well.
 ///
 /// It gets no environment, no input and no network, and reads no protocol but `file`; what it says is

@@ -10,15 +10,15 @@ mod ffmpeg;
 mod form;
 mod job;
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use ring::digest;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedMutexGuard, Semaphore};
 use wxgate_contract::{MediaId, MediaInfo, MediaState, MediaVault};
 
 pub use form::Form;
@@ -44,6 +44,8 @@ pub struct Converter {
     jobs: AtomicU64,
     // Locked for the length of a lookup.
     failed: Mutex<VecDeque<MediaId>>,
+    /// What is wanted now, by whom it is made: held for as long as a conversion takes.
+    wanted: Mutex<HashMap<MediaId, Weak<tokio::sync::Mutex<()>>>>,
 }
 
 impl Converter {
@@ -58,24 +60,29 @@ impl Converter {
             _ => std::fs::create_dir_all(&scratch)?,
         }
         let (turns, jobs) = (Semaphore::new(AT_ONCE), AtomicU64::new(0));
-        Ok(Self { program, scratch, turns, jobs, failed: Mutex::default() })
+        Ok(Self { program, scratch, turns, jobs, failed: Mutex::default(), wanted: Mutex::default() })
     }
 
     /// The file in another form, `None` where that cannot be had. Dropping the future ends the work and
     /// leaves nothing behind.
     pub async fn convert(&self, vault: &dyn MediaVault, source: &MediaInfo, form: Form) -> Option<MediaInfo> {
         let target = derived(source.media, form);
-        if let Ok(Some(info)) = vault.info(target).await
-            && info.state == MediaState::Ready
-        {
-            return Some(info);
+        if let Some(made) = made(vault, target).await {
+            return Some(made);
         }
-        let can = source.size_bytes <= LARGEST_BYTES && source.state == MediaState::Ready;
-        if !can || self.failed().contains(&target) {
+        if source.size_bytes > LARGEST_BYTES || source.state != MediaState::Ready {
             return None;
         }
+        // Several rooms may want the same file in the same form: the first makes it, the others find it.
+        let _same = self.alone_with(target).await;
         // Closed never: it lives as long as this.
         let _turn = self.turns.acquire().await.ok()?;
+        if let Some(made) = made(vault, target).await {
+            return Some(made);
+        }
+        if self.failed().contains(&target) {
+            return None;
+        }
         let number = self.jobs.fetch_add(1, Ordering::Relaxed);
         let made = match Job::begin(self.scratch.join(number.to_string())) {
             Ok(job) => {
@@ -94,9 +101,30 @@ impl Converter {
         .ok()
     }
 
+    /// Waits until nobody else makes this file.
+    async fn alone_with(&self, target: MediaId) -> OwnedMutexGuard<()> {
+        let lock = {
+            let mut wanted = self.wanted.lock().unwrap_or_else(PoisonError::into_inner);
+            wanted.retain(|_, lock| lock.strong_count() > 0);
+            let known = wanted.get(&target).and_then(Weak::upgrade);
+            known.unwrap_or_else(|| {
+                let lock = Arc::default();
+                wanted.insert(target, Arc::downgrade(&lock));
+                lock
+            })
+        };
+        lock.lock_owned().await
+    }
+
     fn failed(&self) -> MutexGuard<'_, VecDeque<MediaId>> {
         self.failed.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// What was made before.
+async fn made(vault: &dyn MediaVault, target: MediaId) -> Option<MediaInfo> {
+    let info = vault.info(target).await.ok()??;
+    (info.state == MediaState::Ready).then_some(info)
 }
 
 /// The same file in the same form is always the same attachment.

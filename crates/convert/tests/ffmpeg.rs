@@ -39,6 +39,25 @@ const MOVING: &str = "-f lavfi -i testsrc=size=160x120:rate=5:duration=1";
 const TONE: &str = "-f lavfi -i sine=440:duration=2";
 
 #[tokio::test]
+async fn what_several_want_at_once_is_made_once() {
+    let Some((converter, dir)) = converter() else { return };
+    // A program that takes note of each run.
+    let (runs, program) = (dir.path().join("runs"), dir.path().join("counting"));
+    let real = find("ffmpeg", &std::env::var_os("PATH").unwrap()).unwrap();
+    let script = format!("#!/bin/sh\necho run >> {}\nexec {} \"$@\"\n", runs.display(), real.display());
+    std::fs::write(&program, script).unwrap();
+    std::fs::set_permissions(&program, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    drop(converter);
+    let converter = Converter::new(program, dir.path().join("work")).unwrap();
+    let vault = Double::new();
+    let info = put(&vault, sample(&dir, "a.ogg", TONE), "a.ogg", "audio/ogg");
+    let wanted = || converter.convert(&vault, &info, Form::Sound);
+    let (one, two, three) = tokio::join!(wanted(), wanted(), wanted());
+    assert!(one.is_some() && one == two && two == three);
+    assert_eq!(std::fs::read_to_string(runs).unwrap().lines().count(), 1);
+}
+
+#[tokio::test]
 async fn every_form_is_made_of_what_people_send() {
     let Some((converter, dir)) = converter() else { return };
     for (name, arguments, mime, form, start, as_name) in [
