@@ -33,6 +33,7 @@ fn listeners(settings: &Settings) -> Vec<(&'static str, &str)> {
             all.extend(list.iter().map(|address| (key, address.as_str())));
         }
     }
+    all.extend(settings.irc.ident.listen.iter().map(|address| ("irc.ident.listen", address.as_str())));
     if settings.matrix.appservice.enabled {
         all.push(("matrix.appservice.listen", &settings.matrix.appservice.listen));
     }
@@ -69,7 +70,35 @@ fn covers(every: IpAddr, one: IpAddr) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
+    use config::{Config, File, FileFormat};
+
     use super::*;
+    use crate::config::keys::{Key, Kind, SECTIONS, defaults, join};
+
+    fn settings(text: &str) -> Settings {
+        let toml = |text: &str| File::from_str(text, FileFormat::Toml);
+        let layered = Config::builder().add_source(toml(&defaults())).add_source(toml(text)).build();
+        layered.and_then(Config::try_deserialize).unwrap()
+    }
+
+    #[test]
+    fn every_key_that_is_listened_on_is_looked_at() {
+        let text = "[irc.server]\nlisten = [\"a:1\"]\ntls_listen = [\"a:2\"]\nwebsocket_listen = [\"a:3\"]\n\
+                    [irc.ident]\nlisten = [\"a:4\"]\n[matrix.appservice]\nenabled = true\n";
+        let settings = settings(text);
+        let looked_at: BTreeSet<&str> = listeners(&settings).into_iter().map(|(key, _)| key).collect();
+        let is_listener =
+            |key: &&Key| matches!(key.kind, Kind::Address | Kind::Addresses) && key.name.ends_with("listen");
+        let there_are: BTreeSet<String> = SECTIONS
+            .iter()
+            .flat_map(|section| {
+                section.keys.iter().filter(is_listener).map(|key| join(section.path, key.name))
+            })
+            .collect();
+        assert!(there_are.iter().map(String::as_str).eq(looked_at), "{there_are:?}");
+    }
 
     #[test]
     fn addresses_overlap_by_port_and_by_what_stands_for_all() {
