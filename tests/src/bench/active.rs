@@ -11,12 +11,12 @@ use tokio::time::Instant;
 
 use super::floor::Arrival;
 use super::latency::{Spread, forward, sample};
-use super::options::{HOLD, Options};
+use super::options::{Options, small_world};
 use super::report::{Aim, Report};
 use crate::fleet::{self, USER, name};
 use crate::gateway::Gateway;
 use crate::scratch::Scratch;
-use crate::sim::{Sim, SimOptions};
+use crate::sim::Sim;
 
 const SECTION: &str = "active";
 /// How long a burst may take.
@@ -32,13 +32,7 @@ pub(super) async fn measure(options: &Options, report: &mut Report) -> Result<()
 
 async fn at(options: &Options, report: &mut Report, accounts: u32) -> Result<()> {
     let scratch = Scratch::under(&options.dir, "bench-active")?;
-    let world = SimOptions {
-        accounts,
-        contacts: 20,
-        groups: 2,
-        hold_seconds: HOLD.as_secs_f64(),
-        ..SimOptions::default()
-    };
+    let world = small_world(accounts);
     let sim = Arc::new(Sim::start(&scratch, &world).await?);
     let quiet = options.quiet_gateway().await?;
     let mut gateway = Arc::new(Gateway::start(&scratch, &sim.url(), &quiet).await?);

@@ -9,13 +9,13 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::latency::{ACCOUNTS, Spread, forward, sample};
-use super::options::{HOLD, Options};
+use super::options::{Options, small_world};
 use super::report::{Aim, Report};
 use crate::fleet::{self, USER, name};
 use crate::gateway::Gateway;
 use crate::irc::IrcClient;
 use crate::scratch::Scratch;
-use crate::sim::{Sim, SimOptions};
+use crate::sim::Sim;
 use crate::truth::Shown;
 
 const SECTION: &str = "fairness";
@@ -31,13 +31,7 @@ const LIMIT: Duration = Duration::from_secs(300);
 /// Measures ten accounts at rest, and again while an eleventh gets everything at once.
 pub(super) async fn measure(options: &Options, report: &mut Report) -> Result<()> {
     let scratch = Scratch::under(&options.dir, "bench-fairness")?;
-    let world = SimOptions {
-        accounts: ACCOUNTS + 1,
-        contacts: 20,
-        groups: 2,
-        hold_seconds: HOLD.as_secs_f64(),
-        ..SimOptions::default()
-    };
+    let world = small_world(ACCOUNTS + 1);
     let sim = Arc::new(Sim::start(&scratch, &world).await?);
     let quiet = options.quiet_gateway().await?;
     let gateway = Arc::new(Gateway::start(&scratch, &sim.url(), &quiet).await?);

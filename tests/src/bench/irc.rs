@@ -8,7 +8,7 @@ use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
-use super::options::{HOLD, Options};
+use super::options::{Options, small_world};
 use super::report::{Aim, Report};
 use crate::clock::now_us;
 use crate::fleet::{self, USER, name};
@@ -16,7 +16,7 @@ use crate::gateway::{Gateway, GatewayOptions, PASSWORD};
 use crate::irc::{IrcClient, Login};
 use crate::ircd::{Ircd, Kind};
 use crate::scratch::Scratch;
-use crate::sim::{Sim, SimOptions};
+use crate::sim::Sim;
 
 const SECTION: &str = "irc";
 /// Those who listen in one channel.
@@ -42,13 +42,7 @@ const CAPS: &str = "server-time message-tags batch draft/chathistory";
 /// Measures a gateway and the others with the same clients.
 pub(super) async fn measure(options: &Options, report: &mut Report) -> Result<()> {
     let scratch = Scratch::under(&options.dir, "bench-irc")?;
-    let world = SimOptions {
-        accounts: ACCOUNTS,
-        contacts: 20,
-        groups: 2,
-        hold_seconds: HOLD.as_secs_f64(),
-        ..SimOptions::default()
-    };
+    let world = small_world(ACCOUNTS);
     let sim = Arc::new(Sim::start(&scratch, &world).await?);
     let set = |key: &str, value: &str| (format!("WXGATE__IRC__SERVER__{key}"), value.to_owned());
     let env = vec![set("GUESTS", "loopback"), set("LOCAL_CHANNELS", "#"), set("FLOOD_CONTROL", "false")];

@@ -11,14 +11,14 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::floor::{Arrival, Floor};
-use super::options::{HOLD, Options};
+use super::options::{Options, small_world};
 use super::report::{Aim, Report};
 use crate::clock::now_us;
 use crate::fleet::{self, USER, name};
 use crate::gateway::Gateway;
 use crate::irc::IrcClient;
 use crate::scratch::Scratch;
-use crate::sim::{Sim, SimOptions};
+use crate::sim::Sim;
 
 const SECTION: &str = "latency";
 /// Accounts on each side.
@@ -33,13 +33,7 @@ const LAST: Duration = Duration::from_secs(20);
 /// Measures the floor and the gateway by turns, so that a drift of the machine touches both alike.
 pub(super) async fn measure(options: &Options, report: &mut Report) -> Result<()> {
     let scratch = Scratch::under(&options.dir, "bench-latency")?;
-    let world = SimOptions {
-        accounts: 2 * ACCOUNTS,
-        contacts: 20,
-        groups: 2,
-        hold_seconds: HOLD.as_secs_f64(),
-        ..SimOptions::default()
-    };
+    let world = small_world(2 * ACCOUNTS);
     let sim = Arc::new(Sim::start(&scratch, &world).await?);
     let quiet = options.quiet_gateway().await?;
     let gateway = Arc::new(Gateway::start(&scratch, &sim.url(), &quiet).await?);

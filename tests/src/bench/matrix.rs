@@ -11,7 +11,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, timeout_at};
 use super::floor::Floor;
 use super::latency::{Spread, moment, sample};
 use super::memory::{mib, settled};
-use super::options::{HOLD, Options};
+use super::options::{HOLD, Options, small_world};
 use super::report::{Aim, Report};
 use super::stub::{DOMAIN, Pusher, Stub};
 use crate::clock::now_us;
@@ -126,13 +126,7 @@ pub(super) async fn measure(options: &Options, report: &mut Report) -> Result<()
 }
 
 async fn hundred_rooms(options: &Options, report: &mut Report) -> Result<()> {
-    let world = SimOptions {
-        accounts: 2 * ACCOUNTS,
-        contacts: 20,
-        groups: 2,
-        hold_seconds: HOLD.as_secs_f64(),
-        ..SimOptions::default()
-    };
+    let world = small_world(2 * ACCOUNTS);
     let mut ground = Ground::set(options, &world).await?;
     ground.sign_in(ACCOUNTS, options).await?;
     let chat = |n: u32| (n / CHATS, format!("c{}", n % CHATS + 1), format!("c{}", n % CHATS + 1));

@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail};
 
 use crate::gateway::GatewayOptions;
+use crate::sim::SimOptions;
 
 /// How to call the program.
 pub const USAGE: &str = "\
@@ -112,6 +113,17 @@ pub struct Options {
     pub postgres: bool,
     /// How long the soak takes.
     pub soak: Duration,
+}
+
+/// A world in which messages are measured and not rosters.
+pub(super) fn small_world(accounts: u32) -> SimOptions {
+    SimOptions {
+        accounts,
+        contacts: 20,
+        groups: 2,
+        hold_seconds: HOLD.as_secs_f64(),
+        ..SimOptions::default()
+    }
 }
 
 impl Options {

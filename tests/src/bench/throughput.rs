@@ -7,14 +7,14 @@ use anyhow::{Context as _, Result, ensure};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use super::options::{HOLD, Options};
+use super::options::{Options, small_world};
 use super::report::{Aim, Report};
 use crate::clock::now_us;
 use crate::fleet::{self, USER, name};
 use crate::gateway::Gateway;
 use crate::irc::IrcClient;
 use crate::scratch::Scratch;
-use crate::sim::{Sim, SimOptions};
+use crate::sim::Sim;
 use crate::truth::Shown;
 
 const SECTION: &str = "throughput";
@@ -33,13 +33,7 @@ pub(super) async fn measure(options: &Options, report: &mut Report) -> Result<()
 
 async fn measure_fleet(options: &Options, report: &mut Report, accounts: u32) -> Result<()> {
     let scratch = Scratch::under(&options.dir, "bench-throughput")?;
-    let world = SimOptions {
-        accounts,
-        contacts: 20,
-        groups: 2,
-        hold_seconds: HOLD.as_secs_f64(),
-        ..SimOptions::default()
-    };
+    let world = small_world(accounts);
     let sim = Arc::new(Sim::start(&scratch, &world).await?);
     let quiet = options.quiet_gateway().await?;
     let mut gateway = Arc::new(Gateway::start(&scratch, &sim.url(), &quiet).await?);

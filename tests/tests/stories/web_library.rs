@@ -24,31 +24,42 @@ async fn a_library_of_web_clients_finds_everything_that_it_asks_for() -> Result<
     );
     tell("web-library", LIMIT, async |scratch| {
         let stage = Stage::set(scratch, 1).await?;
-        // The channel's name is that of the group, as any client sees it.
-        let mut plain = stage.client(0, "plain").await?;
-        let group = stage.sim.person("account0", "g0").await?;
-        let who = group.members.iter().find(|who| *who != "self").context("an empty group")?;
-        stage.sim.say("account0", "g0", who, "which channel is it?").await?;
-        let channel = plain.expect_text("which channel is it?").await?.param(0).to_owned();
+        let (who, channel) = group(&stage).await?;
         let mut script = Command::new("node");
-        script.arg("_irc_framework.mjs").current_dir(&dir).kill_on_drop(true).stdout(Stdio::piped());
+        script.arg("_irc_framework.mjs").current_dir(&dir);
         script.env("WXGATE_IRC", &stage.gateway().irc).env("WXGATE_CHANNEL", &channel);
         script.env("WXGATE_LOGIN", format!("{USER}/{}@web", name(0))).env("WXGATE_PASSWORD", PASSWORD);
-        let mut script = script.spawn().context("start node")?;
-        let mut lines = BufReader::new(script.stdout.take().context("no output")?).lines();
-        while let Some(line) = lines.next_line().await? {
-            eprintln!("{line}");
-            if line == "READY" {
-                stage.sim.say("account0", "g0", who, "from the phone of somebody").await?;
-            }
-        }
-        let status = script.wait().await?;
-        ensure!(status.success(), "the client ended with {status}");
+        follow(script, &stage, &who, "from the phone of somebody").await?;
         stage.sim.heard("account0", "typed in a web client").await?;
         stage.sim.heard("account0", "first line\nsecond line").await?;
         stage.end().await
     })
     .await
+}
+
+/// Somebody of a group, and the channel that it is, as any client sees it.
+async fn group(stage: &Stage) -> Result<(String, String)> {
+    const QUESTION: &str = "which channel is it?";
+    let mut plain = stage.client(0, "plain").await?;
+    let group = stage.sim.person("account0", "g0").await?;
+    let who = group.members.into_iter().find(|who| who != "self").context("an empty group")?;
+    stage.sim.say("account0", "g0", &who, QUESTION).await?;
+    Ok((who, plain.expect_text(QUESTION).await?.param(0).to_owned()))
+}
+
+/// Runs a script to its end; when it says that it listens, `words` are said to it.
+async fn follow(mut script: Command, stage: &Stage, who: &str, words: &str) -> Result<()> {
+    let mut script = script.kill_on_drop(true).stdout(Stdio::piped()).spawn().context("start node")?;
+    let mut lines = BufReader::new(script.stdout.take().context("no output")?).lines();
+    while let Some(line) = lines.next_line().await? {
+        eprintln!("{line}");
+        if line == "READY" {
+            stage.sim.say("account0", "g0", who, words).await?;
+        }
+    }
+    let status = script.wait().await?;
+    ensure!(status.success(), "the client ended with {status}");
+    Ok(())
 }
 
 /// The script that leads the browser, or `None` where what it needs was not installed.
@@ -68,27 +79,14 @@ async fn a_group_looks_native_in_a_web_client() -> Result<()> {
     };
     tell("lounge", LIMIT, async |scratch| {
         let stage = Stage::set(scratch, 1).await?;
-        let mut plain = stage.client(0, "plain").await?;
-        let group = stage.sim.person("account0", "g0").await?;
-        let who = group.members.iter().find(|who| *who != "self").context("an empty group")?;
-        stage.sim.say("account0", "g0", who, "which channel is it?").await?;
-        let channel = plain.expect_text("which channel is it?").await?.param(0).to_owned();
+        let (who, channel) = group(&stage).await?;
         let picture = std::env::var_os("WXGATE_PICTURE").map(PathBuf::from);
         let picture = picture.unwrap_or_else(|| scratch.path().join("lounge.png"));
         let mut browser = Command::new("node");
         browser.arg(script).arg(&stage.gateway().irc).arg("lounge");
         browser.arg(format!("{USER}/{}@lounge:{PASSWORD}", name(0))).arg(&channel).arg(&picture);
         browser.arg("typed in a browser 🌏").args(["晚上好 🌙", "second line"]);
-        let mut browser = browser.kill_on_drop(true).stdout(Stdio::piped()).spawn().context("start node")?;
-        let mut lines = BufReader::new(browser.stdout.take().context("no output")?).lines();
-        while let Some(line) = lines.next_line().await? {
-            eprintln!("{line}");
-            if line == "READY" {
-                stage.sim.say("account0", "g0", who, "晚上好 🌙\nsecond line").await?;
-            }
-        }
-        let status = browser.wait().await?;
-        ensure!(status.success(), "the browser ended with {status}");
+        follow(browser, &stage, &who, "晚上好 🌙\nsecond line").await?;
         stage.sim.heard("account0", "typed in a browser 🌏").await?;
         ensure!(std::fs::metadata(&picture)?.len() > 10_000, "the picture shows nothing");
         stage.end().await
