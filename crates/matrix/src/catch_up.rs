@@ -9,6 +9,7 @@
 //!
 //! Read marks that were set while we were away are in no transaction ever; they come along here.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,7 +19,8 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 use wxgate_contract::Stop;
 
-use crate::api::sync::{Between, Invited, Sync, Synced, Timeline};
+use crate::account::{Happened, InRoom};
+use crate::api::sync::{Between, Sync, Synced, Timeline};
 use crate::client::CallError;
 use crate::config::Timings;
 use crate::inbound::{Missed, POSITION};
@@ -55,6 +57,9 @@ pub(crate) async fn run(shared: Arc<Shared>, missed: mpsc::Sender<Missed>, stop:
     let timings = shared.config.timings;
     let mut reach = shared.client.reach();
     let mut pause = timings.catch_up;
+    if shared.config.account.is_some() {
+        return follow(&shared, &missed, stop).await;
+    }
     loop {
         let turn = async {
             // An error means that the client is gone, which is the end of the run.
@@ -79,6 +84,30 @@ pub(crate) async fn run(shared: Arc<Shared>, missed: mpsc::Sender<Missed>, stop:
     }
 }
 
+/// An ordinary account is handed nothing: it asks, and is answered when something happens.
+async fn follow(shared: &Shared, missed: &mpsc::Sender<Missed>, stop: Stop) {
+    let timings = shared.config.timings;
+    let mut reach = shared.client.reach();
+    let mut pause = timings.first_pause;
+    loop {
+        let turn = async {
+            // An error means that the client is gone, which is the end of the run.
+            let _ = reach.wait_for(|is_there| *is_there).await;
+            let Err(error) = shared.catch_up(missed).await else {
+                pause = timings.first_pause;
+                return;
+            };
+            tracing::warn!(%error, "what happened cannot be asked for yet");
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(timings.longest_pause);
+        };
+        tokio::select! {
+            () = stop.stopping() => return,
+            () = turn => {}
+        }
+    }
+}
+
 /// How long to wait after asking took so long.
 fn pause_after(took: Duration, timings: &Timings) -> Duration {
     took.saturating_mul(SHARE).max(timings.catch_up_soonest).min(timings.catch_up)
@@ -90,6 +119,10 @@ impl Shared {
         let Some(since) = self.position().await? else {
             return self.begin(missed).await;
         };
+        if let Some(account) = &self.config.account {
+            let happened = self.client.noted(account.sync(Some(&since)).await)?;
+            return self.take_happened(missed, &since, happened).await;
+        }
         let filter = json!({
             "presence": { "types": [] },
             "account_data": { "types": [] },
@@ -113,23 +146,34 @@ impl Shared {
         if synced.next_batch == since {
             return Ok(0);
         }
-        let Synced { next_batch, rooms } = synced;
-        let mut new = 0;
-        for (room_id, invited) in rooms.invite {
-            // One that is repeated after a refusal must not be taken for the earlier one.
-            let event_id = format!("invited:{room_id}:{next_batch}");
-            new += hand(missed, Missed::of(&room_id, invitation(&event_id, &invited))).await?;
+        self.take_happened(missed, &since, happened(synced)).await
+    }
+
+    /// Hands over what the homeserver told; gives how many posts were new.
+    async fn take_happened(
+        &self,
+        missed: &mpsc::Sender<Missed>,
+        since: &str,
+        happened: Happened,
+    ) -> Result<usize, Trouble> {
+        let Happened { next, rooms, invited } = happened;
+        let mut new = invite(missed, invited, &next).await?;
+        for (room_id, room) in rooms {
+            room.ephemeral.iter().for_each(|event| self.take_receipts(event, &room_id));
+            new += self.walk(missed, &room_id, room, (since, &next)).await?;
         }
-        for (room_id, joined) in rooms.join {
-            joined.ephemeral.events.iter().for_each(|event| self.take_receipts(event, &room_id));
-            new += self.walk(missed, &room_id, joined.timeline, (&since, &next_batch)).await?;
-        }
-        hand(missed, Missed { position: Some(next_batch), ..Missed::of("", Vec::new()) }).await?;
+        hand(missed, Missed { position: Some(next), ..Missed::of("", Vec::new()) }).await?;
         Ok(new)
     }
 
     /// The first position: there is nothing to catch up with before it.
     async fn begin(&self, missed: &mpsc::Sender<Missed>) -> Result<usize, Trouble> {
+        if let Some(account) = &self.config.account {
+            let now = self.client.noted(account.sync(None).await)?;
+            // Who invited the bot before it ran waits for it.
+            invite(missed, now.invited, &now.next).await?;
+            return hand(missed, Missed { position: Some(now.next), ..Missed::of("", Vec::new()) }).await;
+        }
         let filter = json!({
             "presence": { "types": [] },
             "account_data": { "types": [] },
@@ -144,11 +188,11 @@ impl Shared {
         &self,
         missed: &mpsc::Sender<Missed>,
         room_id: &str,
-        timeline: Timeline,
+        room: InRoom,
         (since, until): (&str, &str),
     ) -> Result<usize, Trouble> {
-        if !timeline.limited {
-            return hand(missed, Missed::of(room_id, timeline.events)).await;
+        if !room.is_limited {
+            return hand(missed, Missed::of(room_id, room.events)).await;
         }
         let filter = self.wanted(PAGE);
         let (mut from, mut new) = (since.to_owned(), 0);
@@ -160,7 +204,8 @@ impl Shared {
                 // The bot was sent away meanwhile: nothing that is said there is for us.
                 Err(_) => return Ok(new),
             };
-            new += hand(missed, Missed::of(room_id, page.chunk)).await?;
+            let events = self.opened_events(room_id, page.chunk).await;
+            new += hand(missed, Missed::of(room_id, events)).await?;
             match page.end {
                 Some(end) if end != from => from = end,
                 _ => return Ok(new),
@@ -168,6 +213,16 @@ impl Shared {
         }
         tracing::warn!(room_id, pages = PAGES, "a room was not read to its end");
         Ok(new)
+    }
+
+    /// Events of a room as they were meant.
+    async fn opened_events(&self, room_id: &str, events: Vec<Box<RawValue>>) -> Vec<Box<RawValue>> {
+        let Some(account) = &self.config.account else { return events };
+        let mut opened = Vec::with_capacity(events.len());
+        for event in events {
+            opened.push(account.open_event(room_id, event).await);
+        }
+        opened
     }
 
     fn wanted(&self, limit: usize) -> Value {
@@ -194,9 +249,35 @@ async fn hand(missed: &mpsc::Sender<Missed>, mut what: Missed) -> Result<usize, 
     }
 }
 
+/// Hands invitations over.
+async fn invite(
+    missed: &mpsc::Sender<Missed>,
+    invited: BTreeMap<String, Vec<Value>>,
+    next: &str,
+) -> Result<usize, Trouble> {
+    let mut new = 0;
+    for (room_id, state) in invited {
+        // One that is repeated after a refusal must not be taken for the earlier one.
+        let event_id = format!("invited:{room_id}:{next}");
+        new += hand(missed, Missed::of(&room_id, invitation(&event_id, &state))).await?;
+    }
+    Ok(new)
+}
+
+/// What an application service was told when it asked.
+fn happened(synced: Synced) -> Happened {
+    let Synced { next_batch, rooms } = synced;
+    let invited = rooms.invite.into_iter().map(|(room_id, invited)| (room_id, invited.invite_state.events));
+    let joined = rooms.join.into_iter().map(|(room_id, joined)| {
+        let Timeline { events, limited } = joined.timeline;
+        (room_id, InRoom { events, is_limited: limited, ephemeral: joined.ephemeral.events })
+    });
+    Happened { next: next_batch, rooms: joined.collect(), invited: invited.collect() }
+}
+
 /// An invitation of the bot, as an event; what the homeserver tells of one has no id.
-fn invitation(event_id: &str, invited: &Invited) -> Vec<Box<RawValue>> {
-    let members = invited.invite_state.events.iter().filter(|event| {
+fn invitation(event_id: &str, state: &[Value]) -> Vec<Box<RawValue>> {
+    let members = state.iter().filter(|event| {
         event.get("type").is_some_and(|kind| kind == "m.room.member")
             && event.pointer("/content/membership").is_some_and(|membership| membership == "invite")
     });

@@ -5,12 +5,14 @@
 //! whether the last attempt may have arrived. A homeserver that does not answer is noted in
 //! [`Client::reach`], so that nothing further is tried before it is back.
 
+use std::sync::{Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::{Method, StatusCode, header};
 use serde::Deserialize;
 use tokio::sync::{Semaphore, watch};
+use tokio::time::Instant;
 use url::Url;
 
 use crate::api::{Call, Endpoint};
@@ -48,22 +50,47 @@ pub(crate) enum Actor<'a> {
 
 /// Why a call gave no answer.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum CallError {
+pub enum CallError {
     /// No connection, or it broke.
     #[error("the connection to the homeserver failed during \"{endpoint}\"")]
-    Network { endpoint: &'static str },
+    Network {
+        /// What was asked.
+        endpoint: &'static str,
+    },
     /// The call's time is over; it may have been carried out.
     #[error("\"{endpoint}\" took too long")]
-    TimedOut { endpoint: &'static str },
+    TimedOut {
+        /// What was asked.
+        endpoint: &'static str,
+    },
     /// 429.
     #[error("the homeserver asks to slow down during \"{endpoint}\"")]
-    Limited { endpoint: &'static str, after: Duration },
+    Limited {
+        /// What was asked.
+        endpoint: &'static str,
+        /// Not before this is over.
+        after: Duration,
+    },
     /// 5xx, or an answer that is none of a homeserver.
     #[error("the homeserver failed during \"{endpoint}\" ({status})")]
-    Failed { endpoint: &'static str, status: u16 },
+    Failed {
+        /// What was asked.
+        endpoint: &'static str,
+        /// The status of the answer.
+        status: u16,
+    },
     /// Any other no.
     #[error("the homeserver refused \"{endpoint}\": {code} {message}")]
-    Refused { endpoint: &'static str, status: u16, code: String, message: String },
+    Refused {
+        /// What was asked.
+        endpoint: &'static str,
+        /// The status of the answer.
+        status: u16,
+        /// The error code of the protocol.
+        code: String,
+        /// What the homeserver says about it.
+        message: String,
+    },
 }
 
 impl CallError {
@@ -97,10 +124,15 @@ struct Refusal {
 pub(crate) struct Client {
     http: reqwest::Client,
     base: Url,
-    as_token: Secret,
+    /// Ours; that of an ordinary account comes with its session. Locked for the length of a copy.
+    token: RwLock<Secret>,
+    /// The token is an account's own and acts for nobody else.
+    is_ordinary: bool,
     timeout: Duration,
     places: Semaphore,
     reach: watch::Sender<bool>,
+    /// An ordinary account is asked to slow down until then. Locked for the length of a look.
+    not_before: Mutex<Option<Instant>>,
 }
 
 /// The HTTP library could not be set up.
@@ -125,10 +157,12 @@ impl Client {
         Ok(Self {
             http,
             base: config.homeserver.clone(),
-            as_token: config.as_token.clone(),
+            token: RwLock::new(config.as_token.clone()),
+            is_ordinary: config.account.is_some(),
             timeout: config.timings.call_timeout,
             places: Semaphore::new(CALLS_AT_ONCE),
             reach: watch::channel(false).0,
+            not_before: Mutex::default(),
         })
     }
 
@@ -140,6 +174,27 @@ impl Client {
     /// The homeserver answered a greeting: calls may go out again.
     pub(crate) fn reached(&self) {
         self.reach.send_replace(true);
+    }
+
+    /// The account has a session.
+    pub(crate) fn signed_in(&self, token: Secret) {
+        *self.token.write().unwrap_or_else(PoisonError::into_inner) = token;
+    }
+
+    /// True once the account has a session.
+    pub(crate) fn has_token(&self) -> bool {
+        !self.token().is_empty()
+    }
+
+    /// How long an ordinary account has to keep quiet. The limits of a homeserver are one account's, and
+    /// that account says everything here.
+    pub(crate) fn pause(&self) -> Option<Duration> {
+        let until = *self.not_before.lock().unwrap_or_else(PoisonError::into_inner);
+        until.and_then(|until| until.checked_duration_since(Instant::now()))
+    }
+
+    fn token(&self) -> Secret {
+        self.token.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Asks, and reads the whole answer.
@@ -222,9 +277,11 @@ impl Client {
         let mut url = self.base.clone();
         let prefix = url.path().trim_end_matches('/').to_owned();
         url.set_path(&format!("{prefix}{path}"));
+        let own = self.token();
         let (token, user_id, device_id) = match actor {
-            Actor::Service => (&self.as_token, None, None),
-            Actor::As { user_id, device_id } => (&self.as_token, Some(user_id), device_id),
+            Actor::Service => (&own, None, None),
+            Actor::As { .. } if self.is_ordinary => (&own, None, None),
+            Actor::As { user_id, device_id } => (&own, Some(user_id), device_id),
             Actor::Puppet { token, user_id, device_id } => (token, Some(user_id), device_id),
             Actor::Token(token) => (token, None, None),
             Actor::Nobody => return self.http.request(method, with_query(url, query)),
@@ -289,12 +346,21 @@ impl Client {
     }
 
     /// Remembers that the homeserver is away.
-    fn noted<T>(&self, answer: Result<T, CallError>) -> Result<T, CallError> {
+    pub(crate) fn noted<T>(&self, answer: Result<T, CallError>) -> Result<T, CallError> {
         let is_away = match &answer {
             Err(CallError::Network { .. } | CallError::TimedOut { .. }) => true,
             Err(CallError::Failed { status, .. }) => matches!(status, 502..=504),
+            // The session was ended elsewhere: the next greeting makes another one.
+            Err(CallError::Refused { code, .. }) => self.is_ordinary && code == "M_UNKNOWN_TOKEN",
             _ => false,
         };
+        // An invitation too many is no reason to keep quiet.
+        if let Err(CallError::Limited { endpoint: "send", after }) = &answer
+            && self.is_ordinary
+        {
+            let until = Instant::now() + *after;
+            *self.not_before.lock().unwrap_or_else(PoisonError::into_inner) = Some(until);
+        }
         if is_away {
             self.reach.send_if_modified(|reach| std::mem::replace(reach, false));
         }

@@ -9,6 +9,7 @@ use url::Url;
 use wxgate_contract::NetworkId;
 use wxgate_convert::Converter;
 
+use crate::account::Account;
 use crate::secret::Secret;
 
 /// Called with the address that was bound.
@@ -66,6 +67,8 @@ pub struct MatrixConfig {
     pub timings: Timings,
     /// Called once the listener is open.
     pub on_bound: Option<Bound>,
+    /// An ordinary account that speaks for everybody; `None` for an application service.
+    pub account: Option<Arc<dyn Account>>,
 }
 
 impl std::fmt::Debug for MatrixConfig {
@@ -116,7 +119,36 @@ impl MatrixConfig {
             members_at_once: 50,
             timings: Timings::default(),
             on_bound: None,
+            account: None,
         }
+    }
+
+    /// The defaults for an ordinary account.
+    ///
+    /// # Errors
+    /// When `user` is no user id.
+    pub fn for_account(
+        network: NetworkId,
+        homeserver: Url,
+        user: &str,
+        account: Arc<dyn Account>,
+    ) -> Result<Self, SettingError> {
+        let parts = user.strip_prefix('@').and_then(|rest| rest.split_once(':'));
+        let Some((localpart, domain)) = parts.filter(|(name, domain)| !name.is_empty() && !domain.is_empty())
+        else {
+            let what = "must be the whole id of the account: @name:example.org".to_owned();
+            return Err(SettingError { key: "user", what });
+        };
+        let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
+        Ok(Self {
+            bot_localpart: localpart.to_owned(),
+            name_template: "{name}{mark}".to_owned(),
+            encryption: Encryption::Default,
+            // A status event is a message to a homeserver that counts them.
+            receipts: Receipts { status_events: false, ..Receipts::default() },
+            account: Some(account),
+            ..Self::new(network, homeserver, domain, nowhere)
+        })
     }
 
     /// Everything that is wrong with the settings, at once.
@@ -129,10 +161,11 @@ impl MatrixConfig {
         if self.domain.is_empty() || self.domain.contains(['/', '@', '#', ' ']) {
             say("domain", "must be the server name in your users' ids: example.org in @me:example.org");
         }
-        if self.as_token.is_empty() {
+        let is_service = self.account.is_none();
+        if is_service && self.as_token.is_empty() {
             say("as_token_file", "names no token; `wxgate matrix registration` writes one");
         }
-        if self.hs_token.is_empty() {
+        if is_service && self.hs_token.is_empty() {
             say("hs_token_file", "names no token; `wxgate matrix registration` writes one");
         }
         if !self.as_token.is_empty() && self.as_token.is(self.hs_token.reveal()) {
@@ -145,7 +178,8 @@ impl MatrixConfig {
         if !is_localpart(&self.prefix) {
             say("user_prefix", "may hold a-z, 0-9, '.', '_' and '-', and not nothing");
         }
-        if !is_localpart(&self.bot_localpart) || self.bot_localpart.starts_with(&self.prefix) {
+        let is_bot = is_localpart(&self.bot_localpart) && !self.bot_localpart.starts_with(&self.prefix);
+        if is_service && !is_bot {
             say("bot", "may hold a-z, 0-9, '.', '_' and '-', and must not begin with user_prefix");
         }
         if !self.name_template.contains("{name}") {
@@ -161,7 +195,7 @@ impl MatrixConfig {
                 "this build does not decode pictures; build with --features previews, or use \"auto\"",
             );
         }
-        if self.encryption == Encryption::Default {
+        if is_service && self.encryption == Encryption::Default {
             say(
                 "encryption",
                 "\"default\" is not supported by this build: rooms cannot be encrypted yet; use \"off\" or \"allow\"",

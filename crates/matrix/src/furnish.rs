@@ -66,6 +66,12 @@ impl Shared {
         if !room.is_handed_over {
             self.name_room(room, profile).await?;
             self.set_powers(room, profile, owner.as_deref()).await?;
+        }
+        // Every event of an ordinary account counts against what it may say: it says what was said.
+        if !self.names.has_ghosts() {
+            return Ok(());
+        }
+        if !room.is_handed_over {
             self.put_into_space(room).await?;
         }
         if room.is_direct {

@@ -49,6 +49,9 @@ impl Shared {
     ///
     /// Returns whether the homeserver lets us make devices.
     pub(crate) async fn make_bot(&self) -> Result<bool, CallError> {
+        if self.config.account.is_some() {
+            return Ok(false);
+        }
         self.register(self.names.bot_localpart()).await?;
         let bot = Actor::As { user_id: self.names.bot(), device_id: None };
         let has_devices = self.make_device(bot).await?;

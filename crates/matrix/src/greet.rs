@@ -9,8 +9,10 @@ use std::time::Duration;
 
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
-use wxgate_contract::{Health, Stop};
+use wxgate_contract::{Batch, Health, Note, Stop};
 
+use crate::account::{Account, AccountError, Keep};
+use crate::api::account::WhoAmI;
 use crate::api::media::MediaConfig;
 use crate::api::server::{GetCapabilities, Ping};
 use crate::client::{Actor, CallError};
@@ -18,6 +20,9 @@ use crate::shared::{Facts, Shared};
 
 /// How often a homeserver that we reach and that does not reach us is asked again.
 const DEAF_PAUSE: Duration = Duration::from_secs(15);
+
+/// The note that holds the session of an ordinary account.
+const SESSION: &str = "session";
 
 /// How a greeting went.
 enum Greeting {
@@ -87,6 +92,9 @@ impl Shared {
     }
 
     async fn greet(&self, dice: &mut SmallRng) -> Greeting {
+        if let Some(account) = &self.config.account {
+            return self.greet_as(account.as_ref()).await;
+        }
         let facts = match self.learn().await {
             Ok(facts) => facts,
             Err(error) if error.is_passing() => return Greeting::Away(error),
@@ -112,8 +120,51 @@ impl Shared {
         }
     }
 
+    /// An ordinary account signs in; nobody calls it.
+    async fn greet_as(&self, account: &dyn Account) -> Greeting {
+        // The session may have been ended elsewhere while the homeserver was away.
+        let is_known = match self.client.call(self.bot(), &WhoAmI).await {
+            _ if !self.client.has_token() => false,
+            Ok(me) => me.user_id == self.names.bot(),
+            Err(error) if error.is_passing() => return Greeting::Away(error),
+            Err(_) => false,
+        };
+        if !is_known && let Err(error) = self.sign_in(account).await {
+            return match error {
+                AccountError::Call(error) if error.is_passing() => Greeting::Away(error),
+                error => Greeting::Stranger(error.to_string()),
+            };
+        }
+        match self.look_around(false).await {
+            Ok(facts) => {
+                self.facts.send_replace(Some(facts));
+                Greeting::Good
+            }
+            Err(error) if error.is_passing() => Greeting::Away(error),
+            Err(error) => Greeting::Stranger(format!("the homeserver refuses the account ({error})")),
+        }
+    }
+
+    async fn sign_in(&self, account: &dyn Account) -> Result<(), AccountError> {
+        let kept = self.memory.read(SESSION).await?;
+        let (far, network) = (Arc::clone(&self.far), self.network.clone());
+        let keep: Keep = Arc::new(move |session| {
+            let (far, network) = (Arc::clone(&far), network.clone());
+            let note = Note { key: SESSION.to_owned(), value: Some(session), is_secret: true };
+            let batch = Batch { notes: vec![note], ..Batch::default() };
+            Box::pin(async move { far.commit(&network, batch).await.map(drop) })
+        });
+        let token = account.open(kept, keep).await?;
+        self.client.signed_in(token);
+        Ok(())
+    }
+
     async fn learn(&self) -> Result<Facts, CallError> {
         let has_devices = self.make_bot().await?;
+        self.look_around(has_devices).await
+    }
+
+    async fn look_around(&self, has_devices: bool) -> Result<Facts, CallError> {
         let bot = Actor::As { user_id: self.names.bot(), device_id: None };
         let capabilities = self.client.call(bot, &GetCapabilities).await?;
         let upload_bytes = match self.client.call(bot, &MediaConfig).await {

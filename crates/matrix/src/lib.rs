@@ -5,6 +5,7 @@
 //! `ghosts`, `rooms` and `puppet` see to it that somebody can speak somewhere.
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test may fail by panicking"))]
 
+mod account;
 mod api;
 mod catch_up;
 mod choices;
@@ -39,6 +40,8 @@ mod states;
 mod status;
 mod trouble;
 
+pub use account::{Account, AccountError, Happened, InRoom, Keep};
+pub use client::CallError;
 pub use config::{
     Bound, Encryption, Level, MatrixConfig, Permissions, Previews, Receipts, SettingError, Timings,
 };

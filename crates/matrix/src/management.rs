@@ -304,7 +304,7 @@ impl Shared {
         content["m.relates_to"] = serde_json::json!({ "m.in_reply_to": { "event_id": event_id } });
         let txn_id = derived_txn_id(&["answer", event_id]);
         let what = Utterance { kind: "m.room.message", content, txn_id, at: None };
-        self.say_as_bot(room_id, &what).await.map(drop)
+        self.say_in_time(room_id, &what).await.map(drop)
     }
 
     /// Somebody talks to the bot alone: what the bot has to tell them by itself, it tells them there.

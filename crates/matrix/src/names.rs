@@ -14,6 +14,10 @@ const MAX_ID_BYTES: usize = 255;
 /// hex digits, so no encoded key begins like this.
 const HASHED: &str = "=h";
 
+/// What aliases begin with that an ordinary account makes, and how many characters of a hash follow.
+const ALIAS: &str = "wxgate-";
+const ALIAS_CHARS: usize = 32;
+
 /// Who an id belongs to, as far as this bridge is concerned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Who {
@@ -32,6 +36,8 @@ pub(crate) struct Names {
     prefix: String,
     bot_localpart: String,
     bot: String,
+    /// People have ids of their own; those of an ordinary account have none.
+    has_ghosts: bool,
 }
 
 impl Names {
@@ -41,7 +47,18 @@ impl Names {
             prefix: prefix.to_owned(),
             bot_localpart: bot_localpart.to_owned(),
             bot: format!("@{bot_localpart}:{domain}"),
+            has_ghosts: true,
         }
+    }
+
+    /// Where an ordinary account speaks for everybody.
+    pub(crate) fn of_account(self) -> Self {
+        Self { has_ghosts: false, ..self }
+    }
+
+    /// Whether people have ids of their own.
+    pub(crate) fn has_ghosts(&self) -> bool {
+        self.has_ghosts
     }
 
     /// The bot's user id.
@@ -74,6 +91,12 @@ impl Names {
 
     /// The localpart of a chat's alias.
     pub(crate) fn alias(&self, chat: &ChatRef) -> String {
+        if !self.has_ghosts {
+            // Nothing reserves it for us and everybody on that homeserver may look: it says nothing.
+            let mut hash = hex(format!("{} {} {}", self.bot, chat.network, chat.chat).as_bytes());
+            hash.truncate(ALIAS_CHARS);
+            return format!("{ALIAS}{hash}");
+        }
         self.localpart(&chat.network, chat.chat.as_str())
     }
 
@@ -92,7 +115,7 @@ impl Names {
             return Who::Bot;
         }
         match self.localpart_of(user_id) {
-            Some(localpart) if localpart.starts_with(&self.prefix) => Who::Ghost,
+            Some(localpart) if self.has_ghosts && localpart.starts_with(&self.prefix) => Who::Ghost,
             _ => Who::Human,
         }
     }

@@ -2,6 +2,7 @@
 
 mod render;
 mod split;
+pub(crate) mod voice;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -34,6 +35,10 @@ impl Shared {
             let why = "the delivery names no chat of an account".to_owned();
             return Outcome::Refused { why };
         };
+        if let Some(after) = self.client.pause() {
+            // Others were told to slow down: asking again would only be told the same.
+            return Outcome::TryLater { after, why: "the homeserver asks to slow down".to_owned() };
+        }
         let done = match &delivery.job {
             Job::Say(say) => self.deliver(&chat, say, delivery.attempt).await,
             Job::Recall { remote_ids, .. } => match self.keeps_recalled(&chat).await {
@@ -58,6 +63,7 @@ impl Shared {
             self.ask_back(&room).await?;
         }
         let speaker = self.speaker(&say.post.author, chat).await?;
+        let voice = self.voice(&say.post.author, chat).await?;
         let contents = self.render(chat, say, attempt).await?;
         let said = if attempt > 1 { self.said_lately(&room).await? } else { BTreeMap::new() };
         let mut remote_ids = Vec::with_capacity(contents.len());
@@ -66,6 +72,9 @@ impl Shared {
             if let Some(event_id) = said.get(&txn_id) {
                 remote_ids.push(RemoteId::new(event_id.as_str()));
                 continue;
+            }
+            if let Some(voice) = &voice {
+                voice.give(&mut content);
             }
             content[MARK] = txn_id.as_str().into();
             let what = Utterance { kind, content, txn_id, at: Some(say.post.at) };
@@ -86,7 +95,19 @@ impl Shared {
             // The room is lost, which the send itself will see.
             Err(_) => return Ok(BTreeMap::new()),
         };
-        Ok(events.iter().filter_map(|event| self.mark_of(event)).collect())
+        let mut said = BTreeMap::new();
+        for event in events {
+            said.extend(self.mark_of(&self.opened(&room.room_id, event).await));
+        }
+        Ok(said)
+    }
+
+    /// An event of a room as it was meant.
+    pub(crate) async fn opened(&self, room_id: &str, event: Value) -> Value {
+        let Some(account) = &self.config.account else { return event };
+        let Ok(raw) = serde_json::value::to_raw_value(&event) else { return event };
+        let opened = account.open_event(room_id, raw).await;
+        serde_json::from_str(opened.get()).unwrap_or(event)
     }
 
     /// The transaction id in an event of ours, and the event's id.
@@ -102,12 +123,19 @@ impl Shared {
     /// Invites an owner who left.
     async fn ask_back(&self, room: &Room) -> Result<(), Trouble> {
         let room_id = room.room_id.as_str();
-        if let Some(owner) = self.owners.id_of_owner(&room.chat.network).await? {
-            match self.client.call(self.bot(), &Invite { room_id, user_id: &owner }).await {
+        let owner = self.owners.id_of_owner(&room.chat.network).await?;
+        if let Some(owner) = &owner {
+            match self.client.call(self.bot(), &Invite { room_id, user_id: owner }).await {
                 Err(error) if error.is_passing() => return Err(error.into()),
                 // They are back, or the room is lost, which the send itself will see.
                 _ => {}
             }
+        }
+        if let (Some(account), Some(owner)) = (&self.config.account, &owner)
+            && !account.knows_member(room_id, owner).await
+        {
+            // What is encrypted before the invitation is known could not be read by them.
+            return Err(Trouble::Soon("the owner's invitation is on its way".to_owned()));
         }
         self.memory.update_room(&room.chat, room_id, |room| room.owner_left = false).await?;
         self.chores.add(Chore::Room(room.chat.clone()));
@@ -117,6 +145,7 @@ impl Shared {
     /// Who says it in the room.
     async fn speaker(&self, author: &Author, chat: &ChatRef) -> Result<Speaker, Trouble> {
         Ok(match author {
+            _ if !self.names.has_ghosts() => Speaker::Bot,
             Author::Network | Author::Gateway => Speaker::Bot,
             Author::Owner => {
                 let ghost = self.own_ghost(&chat.network).await?;

@@ -13,6 +13,7 @@ use crate::api::membership::{Invite, Join, JoinedMembers};
 use crate::api::room::{CreateRoom, DeleteAlias, GetStateEvent, ResolveAlias, StateEvent};
 use crate::chores::Chore;
 use crate::client::CallError;
+use crate::config::Encryption;
 use crate::memory::{Ghost, Room};
 use crate::shared::Shared;
 use crate::trouble::Trouble;
@@ -128,6 +129,8 @@ impl Shared {
     ) -> Result<Arc<Room>, Trouble> {
         let is_direct = is_direct(profile.kind);
         let room = Room::new(room_id, chat.clone(), is_direct, room_name(profile), profile.topic.clone());
+        // An ordinary account may invite a few times an hour; what is said waits for it in its lane.
+        let room = Room { owner_left: !self.names.has_ghosts(), ..room };
         let room = self.memory.opened(room).await?;
         self.chores.add(Chore::Room(chat.clone()));
         Ok(room)
@@ -153,7 +156,7 @@ impl Shared {
 
     /// The ghost of the other side of a private chat.
     async fn partner(&self, profile: &ChatProfile, chat: &ChatRef) -> Result<Option<Arc<Ghost>>, Trouble> {
-        if !is_direct(profile.kind) {
+        if !is_direct(profile.kind) || !self.names.has_ghosts() {
             return Ok(None);
         }
         // A private chat and its person share their key, as far as they share a network.
@@ -199,7 +202,10 @@ impl Shared {
     ) -> Result<CreateRoom, Trouble> {
         let owner = self.owners.id_of_owner(&chat.network).await?;
         let name = room_name(profile);
-        let invite = owner.iter().cloned().chain(partner.map(|ghost| ghost.user_id.clone())).collect();
+        // One that is over the limit would make the whole request fail, and not as one of those.
+        // Source: Synapse 1.163, handlers/room.py, create_room.
+        let first = owner.iter().filter(|_| self.names.has_ghosts()).cloned();
+        let invite = first.chain(partner.map(|ghost| ghost.user_id.clone())).collect();
         let state =
             |kind, state_key: &str, content| StateEvent { kind, state_key: state_key.to_owned(), content };
         let bridge = self.bridge_info(profile, chat, &name);
@@ -209,6 +215,11 @@ impl Shared {
             state("uk.half-shot.bridge", &key, bridge),
             state("m.room.guest_access", "", json!({ "guest_access": "forbidden" })),
         ];
+        if self.config.encryption == Encryption::Default {
+            // Source: client-server API, "m.room.encryption".
+            let how = json!({ "algorithm": "m.megolm.v1.aes-sha2" });
+            initial_state.push(state("m.room.encryption", "", how));
+        }
         if partner.is_some() {
             // So that clients name a private room after the other side and not after the bot too.
             let members = json!({ "service_members": [self.names.bot()] });
@@ -258,8 +269,8 @@ impl Shared {
         if let (true, Some(owner)) = (profile.is_owned, owner) {
             users.insert(owner.to_owned(), json!(50));
         }
-        if let Some(person) = profile.owner.clone().filter(|_| !profile.is_owned && !is_direct(profile.kind))
-        {
+        let by_ghost = self.names.has_ghosts() && !profile.is_owned && !is_direct(profile.kind);
+        if let Some(person) = profile.owner.clone().filter(|_| by_ghost) {
             let ghost = self.names.ghost(&PersonRef { network: account.clone(), person });
             users.insert(self.names.user_id(&ghost), json!(50));
         }

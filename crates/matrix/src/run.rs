@@ -80,7 +80,10 @@ async fn run(
         return Err(AdapterError::Fatal(format!("matrix.appservice: {}", wrong.join("; "))));
     }
     let client = Client::new(&config).map_err(|error| AdapterError::Fatal(error.to_string()))?;
-    let listener = bind(&config).await?;
+    let listener = match config.account {
+        None => Some(bind(&config).await?),
+        Some(_) => None,
+    };
     let (stop, seed) = (ctx.stop.clone(), ctx.seed);
     ctx.far.health(&ctx.network, Health::Starting);
     let feed = ctx.directory.subscribe();
@@ -91,11 +94,18 @@ async fn run(
     let (task, tasks_to_do) = mpsc::channel(EFFECTS);
     let (begin, begun) = oneshot::channel();
     let (addressed, questions) = mpsc::channel(EFFECTS);
-    let _open = managers.open(Arc::clone(&shared));
+    let _open = listener.is_some().then(|| managers.open(Arc::clone(&shared)));
+    // An ordinary account gets no transactions; their end is held until the run is over.
     let router = listen::router(shared.config.hs_token.clone(), transaction)
         .merge(provisioning::router(Arc::clone(managers)));
     let mut tasks = JoinSet::new();
-    tasks.spawn(listen::serve(listener, router, stop.clone()));
+    let _unused = match listener {
+        Some(listener) => {
+            tasks.spawn(listen::serve(listener, router, stop.clone()));
+            None
+        }
+        None => Some(router),
+    };
     let files = Arc::new(Notify::new());
     let taking = Inbound::new(Arc::clone(&shared), task, Arc::clone(&files));
     tasks.spawn(taking.run(begun, transactions, asked_for, stop.clone()));

@@ -68,6 +68,7 @@ impl Shared {
         ctx: AdapterContext,
     ) -> (Arc<Self>, tokio::sync::mpsc::Receiver<Order>) {
         let names = Names::new(&config.domain, &config.prefix, &config.bot_localpart);
+        let names = if config.account.is_some() { names.of_account() } else { names };
         let shared = Self {
             names,
             client,

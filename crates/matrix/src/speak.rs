@@ -82,8 +82,21 @@ impl Shared {
         self.try_say(room_id, &Speaker::Bot, what).await
     }
 
+    /// The same for words that no lane keeps: it waits as long as the homeserver asks to.
+    pub(crate) async fn say_in_time(&self, room_id: &str, what: &Utterance) -> Result<String, CallError> {
+        loop {
+            match self.say_as_bot(room_id, what).await {
+                Err(CallError::Limited { after, .. }) => tokio::time::sleep(after).await,
+                said => return said,
+            }
+        }
+    }
+
     async fn try_say(&self, room_id: &str, speaker: &Speaker, what: &Utterance) -> Result<String, CallError> {
         let Utterance { kind, content, txn_id, at } = what;
+        if let Some(account) = &self.config.account {
+            return self.client.noted(account.send(room_id, kind, txn_id, content).await);
+        }
         let send = |content| Send { room_id, kind, txn_id, at: *at, content };
         let said = match speaker {
             Speaker::Bot => self.client.call(self.bot(), &send(content)).await,

@@ -9,6 +9,7 @@ use tokio::sync::{mpsc, oneshot};
 use wxgate_contract::{Note, Stop};
 
 use super::effects::{Addressed, Effect};
+use crate::client::CallError;
 use crate::shared::Shared;
 use crate::trouble::Trouble;
 
@@ -135,6 +136,11 @@ impl Shared {
             }
             let done = self.follow_up(&effect, addressed).await;
             let Err(error) = done else { break };
+            if let Trouble::Call(CallError::Limited { after, .. }) = error {
+                tracing::info!(after_ms = after.as_millis(), "what follows from an event waits: slow down");
+                tokio::time::sleep(after).await;
+                continue;
+            }
             tries += 1;
             if note.is_none() || tries >= TRIES || !error.is_passing() {
                 tracing::warn!(%error, "something that follows from an event could not be done");

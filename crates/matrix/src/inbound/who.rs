@@ -6,6 +6,7 @@ use super::message;
 use super::relay::relayed_name;
 use crate::api::account::GetProfile;
 use crate::api::event::GetEvent;
+use crate::outbound::voice;
 use crate::shared::Shared;
 use crate::trouble::Trouble;
 
@@ -66,8 +67,15 @@ impl Shared {
         let question = GetEvent { room_id, event_id: &event_id };
         // Whatever the homeserver says: the answer itself must not wait for what it answers to.
         let event = self.client.call(self.bot(), &question).await.unwrap_or_default();
+        let event = self.opened(room_id, event).await;
         let sender = event.get("sender").and_then(serde_json::Value::as_str).unwrap_or_default();
         let excerpt = event.get("content").map(message::excerpt).unwrap_or_default();
+        let is_ours = self.names.who(sender) == crate::names::Who::Bot;
+        let voice = event.get("content").and_then(|content| voice::heard(content, &excerpt));
+        if let Some((name, words)) = voice.filter(|_| is_ours) {
+            let (author_name, excerpt) = (name.to_owned(), words.to_owned());
+            return Ok(Quote { target: Some(RemoteId::new(event_id)), author_name, excerpt });
+        }
         let author_name = self.quoted_name(sender, chat).await?;
         Ok(Quote { target: Some(RemoteId::new(event_id)), author_name, excerpt })
     }

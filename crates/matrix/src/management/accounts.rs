@@ -74,6 +74,12 @@ impl Shared {
             Redact { room_id: &asked.room_id, event_id: &asked.event_id, txn_id: &txn_id, reason: "a token" };
         let by_owner = self.client.call(Actor::Token(&token), &redaction).await;
         let is_gone = by_owner.is_ok() || self.client.call(self.bot(), &redaction).await.is_ok();
+        if self.config.account.is_some() {
+            return no(
+                "I cannot speak as you here: I am an ordinary account, and what I would say so would \
+                       not be encrypted. End that token's session in your client.",
+            );
+        }
         let taken = self.take_token(&asked.sender, token).await?;
         let mut answer = Answer::of(match taken {
             true => "From now on what you say on the phone is shown as said by you.",

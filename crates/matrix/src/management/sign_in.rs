@@ -295,7 +295,7 @@ impl Show<'_> {
         let number = self.events.to_string();
         let txn_id = derived_txn_id(&["sign-in", &self.following.event_id, &number]);
         let what = Utterance { kind: "m.room.message", content, txn_id, at: None };
-        let event_id = self.shared.say_as_bot(&self.following.room_id, &what).await?;
+        let event_id = self.shared.say_in_time(&self.following.room_id, &what).await?;
         self.events += 1;
         Ok(event_id)
     }

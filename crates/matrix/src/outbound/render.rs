@@ -59,6 +59,8 @@ impl Shared {
                     Some(user_id) => Some(user_id),
                     None => continue,
                 },
+                // One who has no id stays a name in the text.
+                Some(_) if !self.names.has_ghosts() => continue,
                 Some(person) => {
                     let person = PersonRef { network: chat.network.clone(), person: person.clone() };
                     Some(self.names.user_id(&self.names.ghost(&person)))

@@ -1,0 +1,86 @@
+//! An ordinary account of a homeserver, in the place of the application service: for people who
+//! administer no homeserver.
+//!
+//! What is said, heard and managed is the same; what differs is who speaks and how. Whoever drives the
+//! account (`crates/matrix-bot`) has the session, the keys of its device and the way of an event into
+//! and out of an encrypted room. Plain questions go out through `client.rs` with the account's token.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use serde_json::Value;
+use serde_json::value::RawValue;
+use wxgate_contract::{BoxFuture, FarError};
+
+use crate::client::CallError;
+use crate::secret::Secret;
+
+/// Keeps what must be known at the next start: a session, sealed. Done when it is on disk.
+pub type Keep = Arc<dyn Fn(Bytes) -> BoxFuture<'static, Result<(), FarError>> + Send + Sync>;
+
+/// Why an account cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum AccountError {
+    /// The homeserver or our own store is away; it is tried again.
+    #[error(transparent)]
+    Call(#[from] CallError),
+    /// The store is away.
+    #[error(transparent)]
+    Far(#[from] FarError),
+    /// Somebody has to do something; what, as a sentence.
+    #[error("{0}")]
+    Human(String),
+}
+
+/// What happened since a position.
+#[derive(Debug, Default)]
+pub struct Happened {
+    /// Where the next question begins.
+    pub next: String,
+    /// By room, in no order.
+    pub rooms: BTreeMap<String, InRoom>,
+    /// What is known of rooms that the account was invited to: type, state key, sender and content.
+    pub invited: BTreeMap<String, Vec<Value>>,
+}
+
+/// What happened in one room.
+#[derive(Debug, Default)]
+pub struct InRoom {
+    /// Oldest first; what was encrypted stands here as it was meant, if its key is there.
+    pub events: Vec<Box<RawValue>>,
+    /// There are more than these, before them.
+    pub is_limited: bool,
+    /// Read marks.
+    pub ephemeral: Vec<Box<RawValue>>,
+}
+
+/// Drives an ordinary account.
+pub trait Account: Send + Sync + std::fmt::Debug {
+    /// Signs in, or takes up the session that was kept; gives the token for plain questions. Called again
+    /// when the homeserver does not know the token any more.
+    fn open<'a>(&'a self, kept: Option<Bytes>, keep: Keep) -> BoxFuture<'a, Result<Secret, AccountError>>;
+
+    /// Waits for what happens after `since`, and gives it. Asking again for what follows an earlier
+    /// position gives it again.
+    fn sync<'a>(&'a self, since: Option<&'a str>) -> BoxFuture<'a, Result<Happened, CallError>>;
+
+    /// Says something in a room, encrypted where the room is; gives the event's id. The same transaction
+    /// id says it once, as long as the homeserver remembers it.
+    fn send<'a>(
+        &'a self,
+        room_id: &'a str,
+        kind: &'a str,
+        txn_id: &'a str,
+        content: &'a Value,
+    ) -> BoxFuture<'a, Result<String, CallError>>;
+
+    /// An event as it was meant; as it is where it is not encrypted or its key is not there.
+    fn open_event<'a>(&'a self, room_id: &'a str, event: Box<RawValue>) -> BoxFuture<'a, Box<RawValue>>;
+
+    /// Whether what is said in a room is encrypted; `None` for a room that is not known yet.
+    fn is_encrypted<'a>(&'a self, room_id: &'a str) -> BoxFuture<'a, Option<bool>>;
+
+    /// Whether somebody is known to be in a room, or invited: what is said now can be read by them.
+    fn knows_member<'a>(&'a self, room_id: &'a str, user_id: &'a str) -> BoxFuture<'a, bool>;
+}
