@@ -1,5 +1,5 @@
 // Leads a browser through the pages as a person with a keyboard would, and takes pictures on the way.
-// Usage: node pages.mjs PLAN.json, where the plan says: web, control, user, admin, password, twin, link, pictures.
+// Usage: node pages.mjs PLAN.json, where the plan says: web, control, user, admin, password, twin, link, door, pictures.
 // Prints what it saw as JSON. Chromium is found as WXGATE_CHROMIUM or on the PATH.
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
@@ -193,10 +193,31 @@ async function settle() {
   await look("answered");
   await go(".note button");
   await words("Undone");
+  await words("I am new here");
+  await look("friend-request");
+  await go("form[action$='/requests'] button.quiet");
+  await until("nobody who asks", "!document.body.innerText.includes('I am new here')");
   await go("nav form button");
   await until("the entrance", "!!document.querySelector('input[type=password]')");
   await open(`/accounts/${plan.twin}`);
   assert(!(await evaluate("document.body.innerText")).includes("Chats"), "still signed in");
+}
+
+async function yours() {
+  await open(plan.door);
+  await words("This link lets you in once.");
+  await look("door");
+  await go("main form button");
+  await words(plan.twin);
+  await open(plan.door);
+  await words("This link was used already");
+  await look("door-used");
+  await open("/me");
+  await type("input[name=label]", "a telephone");
+  await go("form[action='/me/tokens'] > button");
+  await words("This token is shown only now");
+  await look("yours");
+  await go("nav form button");
 }
 
 async function attachment() {
@@ -212,6 +233,16 @@ async function administration() {
   await open("/admin");
   await words(plan.twin);
   await look("administration");
+  await go("main a[href='/admin/audit']");
+  await words("token-made");
+  await look("audit");
+  await open("/admin/links");
+  await words("Make a link");
+  await look("links");
+  await type("input[name=one]", "irc:nowhere/#a");
+  await type("input[name=two]", "irc:local/&b");
+  await go("form[action='/admin/links'] > button");
+  await look("link-refused");
   await open("/nosuch");
   await look("not-found");
   await open("/accounts/nosuch");
@@ -240,6 +271,7 @@ try {
   await firstPage();
   await follow();
   await settle();
+  await yours();
   await attachment();
   await administration();
   console.log(JSON.stringify(seen));

@@ -6,11 +6,11 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use wxgate_contract::{
     Answer, Ask, BoxFuture, ChatRef, Command, CommandError, Control, FeedEvent, NetworkId, Order, Reply,
-    Request, SignInStep, UserName,
+    Request, SecretLink, SignInStep, UserName,
 };
-use wxgate_store::StoreError;
+use wxgate_store::{Opens, StoreError};
 
-use crate::{Bridge, supervisor};
+use crate::{Bridge, acts, supervisor};
 
 /// Longest account name in bytes: it becomes a part of nicks, paths and metric labels. Chosen.
 const ACCOUNT_NAME_BYTES: usize = 32;
@@ -19,11 +19,25 @@ const ACCOUNT_NAME_BYTES: usize = 32;
 const ANSWER_PATIENCE: Duration = Duration::from_secs(60);
 
 /// Commands need the shared handle, because an added account gets a task of its own.
-pub(crate) struct Desk(pub Arc<Bridge>);
+pub(crate) struct Desk {
+    pub bridge: Arc<Bridge>,
+    /// Where it is asked, for the audit trail.
+    pub door: String,
+    /// By whom, where a command is carried out in nobody's name.
+    pub who: Option<UserName>,
+}
 
 impl Control for Desk {
     fn run(&self, user: Option<UserName>, command: Command) -> BoxFuture<'_, Result<Reply, CommandError>> {
-        Box::pin(run(&self.0, user, command))
+        Box::pin(async move {
+            let act = acts::of(&command);
+            let who = user.clone().or_else(|| self.who.clone());
+            let reply = run(&self.bridge, user, command).await?;
+            if let Some((what, about)) = act {
+                self.bridge.record(who, &self.door, what, about).await;
+            }
+            Ok(reply)
+        })
     }
 }
 
@@ -58,6 +72,15 @@ async fn run(bridge: &Arc<Bridge>, user: Option<UserName>, command: Command) -> 
         }
         Command::Trusted { user } => {
             bridge.store.certificates(&user).await.map(Reply::Fingerprints).map_err(failed)
+        }
+        Command::OpenPages { user: of } => {
+            if user.is_some_and(|user| user != of) {
+                return Err(CommandError::Refused("you can only open pages of your own".to_owned()));
+            }
+            let link = (bridge.pages)(&of);
+            let link =
+                link.ok_or_else(|| CommandError::Failed("the system gives no random numbers".to_owned()))?;
+            Ok(Reply::Link(SecretLink(link)))
         }
         Command::AddAccount { owner, name } => add(bridge, user, owner, &name).await,
         Command::SignIn { account } => {
@@ -144,11 +167,11 @@ fn plain_name(key: &str) -> UserName {
     UserName::new(if plain.is_empty() { "guest".to_owned() } else { plain })
 }
 
-/// A token opens the same doors as its owner's password. What is no token of theirs is checked as a
+/// A token that logs in opens the same doors as its owner's password. What is no token of theirs is checked as a
 /// password, so that a wrong token costs whoever guesses as much time as a wrong password.
 async fn authenticate(bridge: &Bridge, user: &UserName, secret: &str) -> Result<Reply, CommandError> {
     let owner = bridge.store.verify_token(secret).await.map_err(failed)?;
-    let is_theirs = owner.is_some_and(|owner| owner == *user);
+    let is_theirs = owner.is_some_and(|(owner, opens)| owner == *user && opens.includes(Opens::LOGIN));
     match is_theirs || bridge.store.verify_password(user, secret).await.map_err(failed)? {
         true => Ok(Reply::Done),
         false => Err(CommandError::Denied),

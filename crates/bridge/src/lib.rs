@@ -6,6 +6,7 @@
 //! `notice` words what people are told.
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test may fail by panicking"))]
 
+mod acts;
 mod control;
 mod directory;
 mod dropped;
@@ -56,9 +57,14 @@ pub struct BridgeConfig {
     pub factory: AdapterFactory,
     /// How many accounts one person may have.
     pub accounts_per_user: usize,
+    /// Makes a link that opens the web pages once, as a person; `None` when the system gives no random numbers.
+    pub pages: PagesLink,
     /// How long adapters may take to stop.
     pub grace: Duration,
 }
+
+/// Makes a link that opens the web pages once, as a person.
+pub type PagesLink = Arc<dyn Fn(&UserName) -> Option<String> + Send + Sync>;
 
 /// The pipe, running.
 pub struct Bridge {
@@ -68,6 +74,7 @@ pub struct Bridge {
     account_kind: &'static str,
     factory: AdapterFactory,
     accounts_per_user: usize,
+    pages: PagesLink,
     grace: Duration,
     feed: broadcast::Sender<FeedEvent>,
     networks: DashMap<NetworkId, supervisor::Slot>,
@@ -98,6 +105,7 @@ impl Bridge {
             account_kind: config.account_kind,
             factory: config.factory,
             accounts_per_user: config.accounts_per_user,
+            pages: config.pages,
             grace: config.grace,
             feed: broadcast::channel(FEED_EVENTS).0,
             networks: DashMap::new(),
@@ -146,9 +154,10 @@ impl Bridge {
         self.networks.get(network).map(|slot| (slot.owner.clone(), slot.health.clone()))
     }
 
-    /// The desk that takes commands.
-    pub fn control(self: &Arc<Self>) -> Arc<dyn Control> {
-        Arc::new(control::Desk(Arc::clone(self)))
+    /// The desk that takes commands. The audit trail names `door`, and `who` where a command is carried out in
+    /// nobody's name.
+    pub fn control(self: &Arc<Self>, door: &str, who: Option<UserName>) -> Arc<dyn Control> {
+        Arc::new(control::Desk { bridge: Arc::clone(self), door: door.to_owned(), who })
     }
 
     /// What the pipe has counted since the start.

@@ -18,13 +18,12 @@ use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 use wxgate_contract::{
-    Adapter, AdapterContext, AdapterError, CommandError, Control, Directory, FarEnd, Health, LinkedChats,
-    NetworkId, Order, SignInStep, Stop, StopHandle, UserName,
+    Adapter, AdapterContext, AdapterError, CommandError, Directory, FarEnd, Health, LinkedChats, NetworkId,
+    Order, SignInStep, Stop, StopHandle, UserName,
 };
 use wxgate_store::StoreError;
 
 use crate::Bridge;
-use crate::control::Desk;
 use crate::lanes::{IN_FLIGHT, Lanes};
 
 /// Room in an adapter's order queue: all deliveries it may have in flight, and commands besides.
@@ -210,7 +209,7 @@ impl House for Bridge {
             far: Arc::clone(&self) as Arc<dyn FarEnd>,
             media: Arc::clone(&self.vault),
             directory: Arc::clone(&self) as Arc<dyn Directory>,
-            control: Arc::new(Desk(Arc::clone(&self))) as Arc<dyn Control>,
+            control: self.control(network.as_str(), None),
             orders,
             clock: Arc::clone(&self.clock),
             linked: LinkedChats::new(network.clone(), self.links.subscribe()),

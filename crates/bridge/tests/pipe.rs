@@ -13,9 +13,9 @@ use wxgate_contract::conformance::Double;
 use wxgate_contract::{
     Adapter, AdapterContext, AdapterError, Author, Batch, Body, BoxFuture, Capabilities, ChatRef, Clock,
     CommandError, Delivery, Directory, FarError, Fate, FeedEvent, Health, HistoryRange, Job, NetworkId,
-    Order, Outcome, Post, PostFate, Reply, Stopped, Timestamp,
+    Order, Outcome, Post, PostFate, Reply, Stopped, Timestamp, UserName,
 };
-use wxgate_store::{SealKey, Store, StoreConfig};
+use wxgate_store::{Opens, SealKey, Store, StoreConfig};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -99,6 +99,7 @@ async fn pipe_in(dir: tempfile::TempDir) -> Pipe {
         vault,
         clock: clock(&now_ms),
         seed: [3; 32],
+        pages: Arc::new(|user| Some(format!("https://pages.example/{user}"))),
         account_kind: "net",
         factory: Arc::new(|row| panic!("no account is added in these tests, not even {}", row.network)),
         accounts_per_user: 3,
@@ -478,15 +479,17 @@ async fn a_token_opens_the_door_of_its_owner_until_the_next_is_made() {
     let store = pipe.bridge.store();
     store.add_user(&"ann".into(), Some("s3cret"), false).await.unwrap();
     store.add_user(&"bob".into(), None, false).await.unwrap();
-    let (first, of_bob) =
-        (store.set_token(&"ann".into()).await.unwrap(), store.set_token(&"bob".into()).await.unwrap());
-    let second = store.set_token(&"ann".into()).await.unwrap();
-    let control = pipe.bridge.control();
+    let token_of = async |who: &str, opens| store.add_token(&who.into(), "main", opens).await.unwrap();
+    let (first, of_bob) = (token_of("ann", Opens::LOGIN).await, token_of("bob", Opens::ALL).await);
+    let second = token_of("ann", Opens::LOGIN).await;
+    let looks = store.add_token(&"ann".into(), "looks", Opens::READ).await.unwrap();
+    let control = pipe.bridge.control("irc:local", None);
     for (user, secret, opens) in [
         ("ann", "s3cret", true),
         ("ann", second.as_str(), true),
         ("bob", of_bob.as_str(), true),
         ("ann", first.as_str(), false),
+        ("ann", looks.as_str(), false),
         ("ann", of_bob.as_str(), false),
         ("bob", "s3cret", false),
         ("bob", "", false),
@@ -500,4 +503,34 @@ async fn a_token_opens_the_door_of_its_owner_until_the_next_is_made() {
             false => assert!(matches!(answer, Err(CommandError::Denied)), "{user}: {answer:?}"),
         }
     }
+}
+
+#[tokio::test]
+async fn what_people_change_is_in_the_audit_trail_and_what_failed_is_not() {
+    use wxgate_contract::Command;
+    let pipe = pipe().await;
+    let store = pipe.bridge.store();
+    store.add_user(&"ann".into(), None, false).await.unwrap();
+    let fingerprint = "a".repeat(64);
+    let trust = || Command::Trust { user: "ann".into(), fingerprint: fingerprint.clone() };
+    let control = pipe.bridge.control("pages", None);
+    control.run(Some("ann".into()), trust()).await.unwrap();
+    control.run(Some("ann".into()), trust()).await.unwrap_err();
+    let operator = pipe.bridge.control("api", Some("root".into()));
+    let distrust = Command::Distrust { user: "ann".into(), fingerprint: fingerprint.clone() };
+    operator.run(None, distrust).await.unwrap();
+    let acts = store.acts(None, 10).await.unwrap();
+    let told: Vec<_> = acts
+        .iter()
+        .map(|row| {
+            (row.act.who.as_ref().map(UserName::as_str), &*row.act.door, &*row.act.what, &*row.act.about)
+        })
+        .collect();
+    assert_eq!(
+        told,
+        [
+            (Some("root"), "api", "certificate-removed", "ann"),
+            (Some("ann"), "pages", "certificate-added", "ann")
+        ]
+    );
 }

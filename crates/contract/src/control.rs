@@ -45,6 +45,11 @@ pub enum Command {
         /// Whose.
         user: UserName,
     },
+    /// A link that opens the web pages once, as a person, within minutes: `Reply::Link`.
+    OpenPages {
+        /// As whom.
+        user: UserName,
+    },
     /// Adds a WeChat account, signed out.
     AddAccount {
         /// Whose.
@@ -152,6 +157,8 @@ pub enum Request {
         /// Its title; may be empty.
         title: String,
     },
+    /// Who asks to become a contact and can be answered from here: `Answer::FriendRequests`.
+    FriendRequests,
     /// Answers somebody who asks to become a contact: `Answer::Done`.
     Befriend {
         /// The post of the request, as its network names it.
@@ -199,6 +206,19 @@ pub struct Candidate {
     pub evidence: String,
 }
 
+/// Somebody who asks to become a contact.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FriendRequest {
+    /// The post of the request, as its network names it.
+    pub request: RemoteId,
+    /// How they call themselves.
+    pub name: String,
+    /// What they say.
+    pub greeting: String,
+    /// When they asked.
+    pub at: Timestamp,
+}
+
 /// A person or a chat of an account.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Subject {
@@ -221,6 +241,8 @@ pub enum Answer {
     Media(Option<MediaId>),
     /// The open questions, most active chats first.
     Questions(Vec<Question>),
+    /// Who asks to become a contact, the newest first.
+    FriendRequests(Vec<FriendRequest>),
     /// A sentence for people.
     Text(String),
 }
@@ -234,6 +256,7 @@ impl std::fmt::Debug for Command {
             Self::Trust { user, fingerprint } => write!(f, "Trust({user:?}, {fingerprint:?})"),
             Self::Distrust { user, fingerprint } => write!(f, "Distrust({user:?}, {fingerprint:?})"),
             Self::Trusted { user } => write!(f, "Trusted({user:?})"),
+            Self::OpenPages { user } => write!(f, "OpenPages({user:?})"),
             Self::AddAccount { owner, name } => write!(f, "AddAccount({owner:?}, {name:?})"),
             Self::SignIn { account } => write!(f, "SignIn({account:?})"),
             Self::SignOut { account } => write!(f, "SignOut({account:?})"),
@@ -262,8 +285,20 @@ pub enum Reply {
     Scram(ScramVerifier),
     /// Fingerprints of certificates.
     Fingerprints(Vec<String>),
+    /// An address for one person's browser. Secret: whoever has it first is that person.
+    Link(SecretLink),
     /// What the account answered.
     Answer(Answer),
+}
+
+/// An address that opens a door; no log shows it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SecretLink(pub String);
+
+impl std::fmt::Debug for SecretLink {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("SecretLink(..)")
+    }
 }
 
 /// What a server keeps to check SCRAM-SHA-256. Source: RFC 5802, section 3.

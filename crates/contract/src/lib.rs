@@ -28,8 +28,8 @@ pub use context::{
     AdapterContext, Ask, BoxFuture, FarEnd, FarError, LinkTable, LinkedChats, Order, Stop, StopHandle,
 };
 pub use control::{
-    Answer, Candidate, Command, CommandError, Control, Question, Reply, Request, ScramVerifier, SignInStep,
-    SignInWatch, Subject, Verdict,
+    Answer, Candidate, Command, CommandError, Control, FriendRequest, Question, Reply, Request,
+    ScramVerifier, SecretLink, SignInStep, SignInWatch, Subject, Verdict,
 };
 pub use delivery::{Delivery, Job, Outcome, Report, Say};
 pub use directory::{AccountView, Directory, Fate, FeedEvent, HistoryRange, Landmark, Spoken, TimelineItem};
@@ -39,4 +39,4 @@ pub use ids::{
 };
 pub use media::{MediaError, MediaInfo, MediaReader, MediaState, MediaVault, MediaWriter, PendingMedia};
 pub use profile::{ChatKind, ChatProfile, Member, PersonKind, PersonProfile};
-pub use time::{Clock, Timestamp};
+pub use time::{Civil, Clock, Timestamp};

@@ -1,6 +1,7 @@
 //! The command line: what can be typed, and who does it.
 
 mod account;
+mod audit;
 mod backup;
 mod chat;
 mod client;
@@ -88,6 +89,8 @@ enum Command {
     /// The key that seals stored secrets
     #[command(subcommand)]
     Key(key::Command),
+    /// What was done to this gateway, by whom, the newest first
+    Audit(audit::Options),
     /// Look for what is wrong, and say what to do
     Doctor,
     /// Print a completion script for a shell
@@ -115,6 +118,7 @@ pub(crate) fn execute(cli: Cli) -> Result<(), Failure> {
         Command::Backup(options) => in_place(backup::run(&globals, options)),
         Command::Restore(options) => restore::run(&globals, &options),
         Command::Key(command) => in_place(key::run(&globals, command)),
+        Command::Audit(options) => in_place(audit::run(&globals, options)),
         Command::Doctor => in_place(doctor::run(&globals)),
         Command::Completions { shell } => {
             let mut script = Vec::new();

@@ -27,6 +27,12 @@ pub(crate) fn random<const N: usize>() -> Result<[u8; N], Failure> {
     Ok(bytes)
 }
 
+/// `2026-11-24 00:10:14`, in UTC.
+pub(crate) fn written(at: Timestamp) -> String {
+    let c = at.civil();
+    format!("{:04}-{:02}-{:02} {:02}:{:02}:{:02}", c.year, c.month, c.day, c.hour, c.minute, c.second)
+}
+
 /// `HH:MM:SS` in UTC.
 pub(crate) fn time_of_day(at: Timestamp) -> String {
     let seconds = at.seconds().rem_euclid(86_400);

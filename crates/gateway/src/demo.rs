@@ -165,7 +165,7 @@ async fn start(options: &Options, scratch: &Path, screen: &Screen) -> Result<Sta
     store.add_user(&owner, Some(PASSWORD), true).await.map_err(wiring::store_failure)?;
     for (done, name) in names.iter().enumerate() {
         let command = Command::AddAccount { owner: owner.clone(), name: name.clone() };
-        let added = gateway.parts.control.run(None, command).await;
+        let added = gateway.parts.bridge.control("demo", None).run(None, command).await;
         added.map_err(|e| Failure::bug(format!("the demo's account {name}: {e}")))?;
         screen.progress("Adding accounts", done + 1, names.len());
     }

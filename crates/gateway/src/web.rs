@@ -4,6 +4,7 @@ pub(crate) mod api;
 mod backup_api;
 pub(crate) mod board;
 mod identity;
+pub(crate) mod invitations;
 mod key_api;
 mod link_api;
 pub(crate) mod links;

@@ -15,7 +15,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use wechat_proto::Profile as WechatProfile;
 use wxgate_bridge::{AdapterFactory, Bridge, BridgeConfig};
-use wxgate_contract::{Adapter, Clock, Control, Health, MediaVault, NetworkId, Stop, StopHandle};
+use wxgate_contract::{Adapter, Clock, Health, MediaVault, NetworkId, Stop, StopHandle};
 use wxgate_convert::Converter;
 use wxgate_irc::{Filehost, Guests, Ident, IrcServerAdapter, IrcServerConfig, Listening, LocalChannels};
 use wxgate_store::{AccountRow, Keep, Pruned, SealKey, Store, StoreConfig, StoreError};
@@ -26,6 +26,7 @@ use crate::config::{GuestsChoice, LocalChannelsChoice, MediaSection, Profile, Se
 use crate::failure::Failure;
 use crate::history::{self, Day};
 use crate::metrics::Counters;
+use crate::web::invitations::Invitations;
 use crate::web::links::Links;
 use crate::web::places::Places;
 use crate::web::{self, serve, sessions::Sessions};
@@ -61,7 +62,6 @@ const CLEAN_EVERY: Duration = Duration::from_secs(3600);
 /// What the HTTP faces and the commands read.
 pub(crate) struct Parts {
     pub(crate) bridge: Arc<Bridge>,
-    pub(crate) control: Arc<dyn Control>,
     pub(crate) vault: Arc<dyn MediaVault>,
     pub(crate) links: Arc<Links>,
     pub(crate) counters: Arc<Counters>,
@@ -75,6 +75,8 @@ pub(crate) struct Parts {
     pub(crate) managers: Option<axum::Router>,
     /// Who is signed in to the web pages.
     pub(crate) sessions: Sessions,
+    /// Who was given a link to come in by.
+    pub(crate) invitations: Arc<Invitations>,
     /// Places for pages that follow what happens.
     pub(crate) streams: Arc<Places>,
     /// The data directory, for backups.
@@ -121,6 +123,8 @@ pub(crate) async fn start(settings: &Settings) -> Result<Gateway, Failure> {
     let vault = store.vault(Arc::new(move |media, name: &str| Some(writer.write(media, name))));
     let converter = converter(settings)?;
     let counters = Arc::<Counters>::default();
+    let invitations = Arc::new(Invitations::new(Arc::new(clock::now)));
+    let (doorman, writer) = (Arc::clone(&invitations), Arc::clone(&links));
     let bridge = Bridge::new(BridgeConfig {
         store,
         vault: Arc::clone(&vault),
@@ -129,6 +133,7 @@ pub(crate) async fn start(settings: &Settings) -> Result<Gateway, Failure> {
         account_kind: ACCOUNT_KIND,
         factory: factory(settings, converter.clone(), &counters)?,
         accounts_per_user: settings.limits.accounts_per_user,
+        pages: Arc::new(move |user| doorman.make(user).map(|token| writer.enter(&token))),
         grace: GRACE,
     })
     .await
@@ -156,10 +161,8 @@ pub(crate) async fn start(settings: &Settings) -> Result<Gateway, Failure> {
     }
     let accounts = bridge.add_accounts().await.map_err(store_failure)?;
     let (stop, token) = StopHandle::new();
-    let control = bridge.control();
     let parts = Arc::new(Parts {
         bridge,
-        control,
         vault,
         links,
         counters,
@@ -168,6 +171,7 @@ pub(crate) async fn start(settings: &Settings) -> Result<Gateway, Failure> {
         matrix,
         managers,
         sessions: Sessions::new(&clock::random()?, Arc::new(clock::now)),
+        invitations,
         streams: Arc::default(),
         data_dir: settings.data_dir.clone(),
         seal_key_file: settings.seal_key_file(),

@@ -255,6 +255,7 @@ async fn carry_out(
         Verb::Logout => shared.log_out(question, wish).await,
         Verb::Logins => shared.list_logins(question).await,
         Verb::Ping => shared.ping(question, wish).await,
+        Verb::Web => shared.open_pages(question).await,
         Verb::Forget => shared.forget_account(question, wish).await,
         Verb::LoginMatrix => shared.login_matrix(question, wish).await,
         Verb::LogoutMatrix => shared.logout_matrix(question).await,
@@ -317,7 +318,7 @@ impl Shared {
     }
 
     /// True when nobody but one person and the bot is in the room.
-    async fn is_private(&self, room_id: &str) -> Result<bool, CallError> {
+    pub(super) async fn is_private(&self, room_id: &str) -> Result<bool, CallError> {
         let members = self.client.call(self.bot(), &JoinedMembers { room_id }).await?;
         Ok(members.joined.len() <= 2)
     }

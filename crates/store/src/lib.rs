@@ -8,6 +8,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test may fail by panicking"))]
 
 mod accounts;
+mod acts;
 mod directory;
 mod doors;
 mod engine;
@@ -34,11 +35,13 @@ mod snapshot;
 mod sole;
 mod sql;
 mod store;
+mod tokens;
 mod tx;
 mod url;
 mod users;
 mod writer;
 
+pub use acts::{Act, ActRow};
 pub use error::StoreError;
 pub use history_prune::Keep;
 pub use media::LinkMedia;
@@ -50,4 +53,5 @@ pub use seal::SealKey;
 pub use snapshot::{Snapshot, SnapshotFile};
 pub use sole::HANDED_OVER;
 pub use store::{Store, StoreConfig};
+pub use tokens::{Opens, TokenRow};
 pub use url::StoreUrl;

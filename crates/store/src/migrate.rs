@@ -39,6 +39,11 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
         sqlite: include_str!("../migrations/sqlite/0005_doors.sql"),
         postgres: include_str!("../migrations/postgres/0005_doors.sql"),
     },
+    Migration {
+        version: 6,
+        sqlite: include_str!("../migrations/sqlite/0006_tokens_and_acts.sql"),
+        postgres: include_str!("../migrations/postgres/0006_tokens_and_acts.sql"),
+    },
 ];
 
 impl Migration {

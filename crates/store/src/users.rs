@@ -1,8 +1,8 @@
-//! People of this instance: passwords and tokens. Neither is stored, only what checks them.
+//! People of this instance and their passwords, of which only what checks them is stored.
 
 use argon2::{Algorithm, Argon2, Params, Version};
 use base64::Engine;
-use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
+use base64::engine::general_purpose::STANDARD_NO_PAD;
 use ring::digest::{SHA256, digest};
 use wxgate_contract::UserName;
 
@@ -11,7 +11,7 @@ use crate::error::{Doing, StoreError};
 use crate::limits;
 use crate::report::UserRow;
 use crate::seal::random;
-use crate::sql::{self, Columns, hex, row};
+use crate::sql::{self, Columns, row};
 use crate::store::Store;
 
 /// Longest password; more would only make checking it expensive.
@@ -86,7 +86,9 @@ impl Store {
     pub async fn users(&self) -> Result<Vec<UserRow>, StoreError> {
         const DOING: &str = "reading people of this instance";
         let mut conn = self.reader(DOING).await?;
-        let text = "SELECT name, is_admin, password, token_hash FROM gateway_user ORDER BY name";
+        let text = "SELECT name, is_admin, password, \
+                    CAST(CASE WHEN EXISTS (SELECT 1 FROM token WHERE gateway_user = name) THEN 1 ELSE 0 END AS BIGINT) \
+                    FROM gateway_user ORDER BY name";
         let rows = sql::fetch(&mut conn, DOING, text, []).await?;
         rows.iter()
             .map(|row| {
@@ -94,7 +96,7 @@ impl Store {
                     name: UserName::new(row.at::<String>(0)?),
                     is_admin: row.at::<i64>(1)? != 0,
                     has_password: row.at::<Option<String>>(2)?.is_some(),
-                    has_token: row.at::<Option<String>>(3)?.is_some(),
+                    has_token: row.at::<i64>(3)? != 0,
                 })
             })
             .collect()
@@ -129,6 +131,8 @@ impl Store {
                     for text in [
                         "DELETE FROM identity WHERE gateway_user = $1",
                         "DELETE FROM certificate WHERE gateway_user = $1",
+                        "DELETE FROM token WHERE gateway_user = $1",
+                        "DELETE FROM act WHERE who = $1 OR about = $1",
                     ] {
                         sql::run(tx, DOING, text, row![name.as_str()]).await?;
                     }
@@ -194,43 +198,9 @@ impl Store {
         let scram = tokio::task::spawn_blocking(work).await.doing("hashing a password")??;
         Ok((hash, Some(scram)))
     }
-
-    /// Makes a new token for a person and forgets the old one. It is shown this once.
-    ///
-    /// # Errors
-    /// `Invalid` when there is no such person.
-    pub async fn set_token(&self, name: &UserName) -> Result<String, StoreError> {
-        const DOING: &str = "making a token";
-        let mut bytes = [0_u8; 32];
-        random(&mut bytes)?;
-        let token = format!("wxgate_{}", URL_SAFE_NO_PAD.encode(bytes));
-        let (name, hash) = (name.clone(), token_hash(&token));
-        self.writer()?
-            .transaction(DOING, move |tx| {
-                Box::pin(async move {
-                    let text = "UPDATE gateway_user SET token_hash = $1 WHERE name = $2";
-                    found(&name, sql::run(tx, DOING, text, row![hash, name.as_str()]).await?)
-                })
-            })
-            .await?;
-        Ok(token)
-    }
-
-    /// Whose token this is.
-    ///
-    /// # Errors
-    /// `Unavailable` when the database cannot be read.
-    pub async fn verify_token(&self, token: &str) -> Result<Option<UserName>, StoreError> {
-        const DOING: &str = "checking a token";
-        let mut conn = self.reader(DOING).await?;
-        // The token is random, so finding its hash by an index gives nothing away.
-        let text = "SELECT name FROM gateway_user WHERE token_hash = $1";
-        let rows = sql::fetch(&mut conn, DOING, text, row![token_hash(token)]).await?;
-        rows.first().map(|row| Ok(UserName::new(row.at::<String>(0)?))).transpose()
-    }
 }
 
-fn found(name: &UserName, changed: u64) -> Result<(), StoreError> {
+pub(crate) fn found(name: &UserName, changed: u64) -> Result<(), StoreError> {
     if changed == 0 {
         return Err(StoreError::invalid(format!("there is no person called {name}")));
     }
@@ -258,10 +228,6 @@ fn check_new_name(name: &UserName) -> Result<(), StoreError> {
         )));
     }
     Ok(())
-}
-
-fn token_hash(token: &str) -> String {
-    hex(digest(&SHA256, token.as_bytes()).as_ref())
 }
 
 async fn hashed(password: Option<&str>) -> Result<Option<String>, StoreError> {

@@ -54,6 +54,7 @@ impl Asked {
                 Some(why) => Err(CommandError::Failed(why)),
                 None => self.make(&ask.request).await,
             },
+            Request::FriendRequests => self.friend_requests().await.map(Answer::FriendRequests),
             Request::Questions => self.settler.questions().await.map(Answer::Questions),
             Request::Resolve { chat, same_as } => {
                 let same_as = same_as.as_ref().map(ChatKey::as_str);

@@ -193,7 +193,9 @@ impl Inbound {
         let place = Place { login, media, max_media_bytes: self.max_media_bytes };
         let Some(Content { body, quote }) = content(message, &place, draft) else { return Ok(None) };
         if let Said::FriendRequest(request) = &message.body {
-            draft.batch.notes.extend(crate::asked::keep_request(&remote_id, request, login.generation));
+            let at = Timestamp(message.created_s.saturating_mul(1000));
+            let kept = crate::asked::keep_request(&remote_id, (request, at), login.generation);
+            draft.batch.notes.extend(kept);
         }
         let author = self.author(message, &chat, login, draft).await?;
         let mentions = match &body {

@@ -70,6 +70,8 @@ async fn a_token_opens_what_is_its_owners_and_no_more() -> Result<()> {
         let link = json!({"members": [format!("wechat:{theirs}/x"), "irc:local/#x"]});
         root.refused(404, "POST", "/api/v1/links", &link).await?;
         follow(&other).await?;
+        scopes(&other, &root).await?;
+        audit(&other, &root).await?;
         // A new token ends the one before.
         let again = other.ask("POST", "/api/v1/users/mallory/token", &Value::Null).await?;
         ensure!(again.good("a new token")?.json()?["token"].is_string());
@@ -88,6 +90,7 @@ async fn documented(somebody: &Asker) -> Result<()> {
     for (path, operations) in document["paths"].as_object().context("paths")? {
         for method in operations.as_object().context("operations")?.keys() {
             let path = path.replace("{name}", "x").replace("{chat}", "x").replace("{which}", "1");
+            let path = path.replace("{label}", "x").replace("{fingerprint}", &"a".repeat(64));
             nobody.refused(401, &method.to_uppercase(), &path, &json!({})).await?;
             count += 1;
         }
@@ -130,11 +133,67 @@ async fn strangers(other: &Asker, account: &str) -> Result<()> {
         ("DELETE", "/api/v1/links/1", Value::Null),
         ("GET", &format!("/api/v1/users/{USER}/export"), Value::Null),
         ("POST", &format!("/api/v1/users/{USER}/token"), Value::Null),
+        ("GET", &format!("/api/v1/users/{USER}/tokens"), Value::Null),
+        ("DELETE", &format!("/api/v1/users/{USER}/tokens/main"), Value::Null),
+        ("GET", "/api/v1/audit", Value::Null),
         ("POST", "/api/v1/accounts", json!({"name": "x", "owner": USER})),
     ] {
         other.refused(403, method, path, &body).await?;
     }
     Ok(())
+}
+
+/// A token opens what it was made for, and gives nobody more than it has.
+async fn scopes(other: &Asker, root: &Asker) -> Result<()> {
+    let made = async |asker: &Asker, who: &str, label: &str, opens: &[&str]| -> Result<Asker> {
+        let path = format!("/api/v1/users/{who}/token");
+        let answer = asker.ask("POST", &path, &json!({"label": label, "opens": opens})).await?;
+        let answer = answer.good("a token for one thing")?.json()?;
+        ensure!(answer["label"] == label, "{answer}");
+        let token = answer["token"].as_str().context("no token")?;
+        Ok(Asker { place: asker.place.clone(), header: format!("Bearer {token}") })
+    };
+    let looks = made(other, "mallory", "dashboard", &["read"]).await?;
+    let writes = made(other, "mallory", "script", &["write"]).await?;
+    let chats = made(other, "mallory", "phone", &["login"]).await?;
+    ensure!(looks.get("/api/v1/me").await?["name"] == "mallory");
+    looks.refused(403, "POST", "/api/v1/accounts", &json!({"name": "other"})).await?;
+    chats.refused(403, "GET", "/api/v1/me", &Value::Null).await?;
+    writes.ask("POST", "/api/v1/accounts", &json!({"name": "other"})).await?.good("an account")?;
+    writes.ask("DELETE", "/api/v1/accounts/other", &Value::Null).await?.good("removing it")?;
+    // It makes no token that opens more, and no door that it does not open itself.
+    let path = "/api/v1/users/mallory/token";
+    writes.refused(403, "POST", path, &json!({"label": "more"})).await?;
+    writes.refused(403, "POST", path, &json!({"label": "more", "opens": ["login"]})).await?;
+    let certificate = format!("/api/v1/users/mallory/certificates/{}", "a".repeat(64));
+    writes.refused(403, "PUT", &certificate, &Value::Null).await?;
+    writes.refused(400, "POST", path, &json!({"label": "more", "opens": ["all"]})).await?;
+    let plain = made(root, "root", "no admin", &["read", "write"]).await?;
+    plain.refused(403, "GET", "/api/v1/users", &Value::Null).await?;
+    let tokens = other.get("/api/v1/users/mallory/tokens").await?;
+    let labels: Vec<_> = tokens.as_array().context("tokens")?.iter().map(|row| &row["label"]).collect();
+    ensure!(labels.len() == 4 && labels.contains(&&json!("phone")), "{tokens}");
+    other.ask("DELETE", "/api/v1/users/mallory/tokens/script", &Value::Null).await?.good("ending one")?;
+    writes.refused(401, "GET", "/api/v1/me", &Value::Null).await?;
+    ensure!(looks.get("/api/v1/me").await?["name"] == "mallory", "the others go on");
+    Ok(())
+}
+
+/// What was done is told to administrators, in pages, and what was refused is not there.
+async fn audit(other: &Asker, root: &Asker) -> Result<()> {
+    other.refused(403, "GET", "/api/v1/audit", &Value::Null).await?;
+    let acts = root.get("/api/v1/audit").await?;
+    let acts = acts.as_array().context("acts")?;
+    let of = |what: &str, about: &str| acts.iter().find(|act| act["what"] == what && act["about"] == about);
+    let added = of("person-added", "mallory").context("who was added")?;
+    ensure!(added["who"].is_null() && added["door"] == "commands", "{added}");
+    let removed = of("account-removed", "other").context("what was removed")?;
+    ensure!(removed["who"] == "mallory" && removed["door"] == "api", "{removed}");
+    ensure!(of("account-removed", "nosuch").is_none(), "what was refused was not done");
+    let first = root.get("/api/v1/audit?limit=1").await?;
+    let next = root.get(&format!("/api/v1/audit?limit=1&before={}", first[0]["id"])).await?;
+    ensure!(first[0] == acts[0] && next[0] == acts[1], "{first} {next}");
+    root.refused(400, "GET", "/api/v1/audit?limit=x", &Value::Null).await
 }
 
 /// Accounts that come and go are told.

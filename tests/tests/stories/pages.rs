@@ -47,10 +47,13 @@ async fn pages_in_a_browser() -> Result<()> {
         stage.gateway().api("POST", "/api/v1/users", &root_body).await?;
         let link = attachment(&stage).await?;
         question(&stage).await?;
+        let kind = json!({"kind": "friend_request", "nick": "新朋友", "greeting": "I am new here"});
+        stage.sim.tell(ACCOUNT, "c0", "c0", kind).await?;
+        let door = door(&stage).await?;
         let pictures = root().join(".wxgate/pictures");
         let plan = json!({
             "web": format!("http://{}", stage.gateway().web), "control": stage.sim.control_url(), "user": USER,
-            "admin": "root", "password": PASSWORD, "twin": ACCOUNT, "link": link, "pictures": pictures,
+            "admin": "root", "password": PASSWORD, "twin": ACCOUNT, "link": link, "door": door, "pictures": pictures,
         });
         let file = scratch.join("plan.json");
         std::fs::write(&file, plan.to_string()).context("write the plan")?;
@@ -78,6 +81,14 @@ async fn attachment(stage: &Stage) -> Result<String> {
     let line = client.expect("a link to the picture", is_link).await?;
     let link = line.last().split_whitespace().find(|word| word.starts_with("http://"));
     Ok(link.context("no link")?.to_owned())
+}
+
+/// The link that lets a browser in once.
+async fn door(stage: &Stage) -> Result<String> {
+    let mut client = stage.client(0, "y").await?;
+    client.say("wechat", "web").await?;
+    let is_link = |line: &Line| line.verb == "NOTICE" && line.last().contains("/enter/");
+    Ok(client.expect("a link to the pages", is_link).await?.last().to_owned())
 }
 
 /// After a new login two contacts are alike, and one of them speaks.

@@ -10,6 +10,7 @@ use wxgate_tests::browser::{Browser, form_key};
 use wxgate_tests::fleet::{USER, name};
 use wxgate_tests::gateway::{Gateway, GatewayOptions, PASSWORD};
 use wxgate_tests::http::{self, Place};
+use wxgate_tests::irc::Line;
 use wxgate_tests::scratch::tell;
 use wxgate_tests::sim::{Sim, SimOptions};
 use wxgate_tests::stage::Stage;
@@ -113,12 +114,16 @@ const PAGES: [&str; 4] = [
     "/accounts/NAME/sign-in",
     "/accounts/NAME/sign-in/events?key=KEY",
 ];
-const FORMS: [(&str, &[(&str, &str)]); 4] = [
+const FORMS: [(&str, &[(&str, &str)]); 6] = [
     ("/accounts/NAME/sign-out", &[]),
     ("/accounts/NAME/remove", &[("typed", "NAME")]),
     ("/accounts/NAME/questions", &[("chat", "p-x"), ("same_as", "")]),
     ("/accounts/NAME/undo", &[("chat", "p-x")]),
+    ("/accounts/NAME/requests", &[("request", "1"), ("verdict", "accept")]),
+    ("/accounts/NAME/matrix", &[("shown", "yes")]),
 ];
+/// What only administrators have.
+const ADMINISTRATION: [&str; 3] = ["/admin", "/admin/links", "/admin/audit"];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nobody_reaches_what_is_not_theirs() -> Result<()> {
@@ -166,12 +171,130 @@ async fn nobody_reaches_what_is_not_theirs() -> Result<()> {
                 ensure!(answer.status == status, "{path}: {status}, but {answer:?}");
             }
         }
-        ensure!(other.open("/admin").await?.status == 404, "administration is for administrators");
+        for path in ADMINISTRATION {
+            ensure!(other.open(path).await?.status == 404, "{path} is for administrators");
+            ensure!(Browser::at(&gateway.web).open(path).await?.status == 401, "{path} is for nobody");
+        }
+        let link = [("key", key.as_str()), ("one", "irc:local/#a"), ("two", "irc:local/#b")];
+        ensure!(other.send_only("/admin/links", &link).await?.status == 404, "links are for administrators");
         let mut root = Browser::at(&gateway.web);
         root.sign_in("root", PASSWORD).await?;
         let admin = root.open("/admin").await?.good("administration")?.text();
         ensure!(admin.contains(&theirs) && admin.contains("mallory"), "{admin}");
         gateway.wait_state(&theirs, "up", SOON).await?;
+        stage.end().await
+    })
+    .await
+}
+
+/// The first word of a text that begins like this.
+fn word_of<'a>(text: &'a str, start: &str) -> Result<&'a str> {
+    text.split_whitespace()
+        .find(|word| word.starts_with(start))
+        .with_context(|| format!("no {start} in {text}"))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_link_from_the_service_nick_lets_in_once_and_friends_are_accepted_there() -> Result<()> {
+    tell("web-door", LIMIT, async |scratch| {
+        let stage = Stage::set(scratch, 1).await?;
+        let gateway = stage.gateway();
+        let mut client = stage.client(0, "x").await?;
+        client.say("wechat", "web").await?;
+        let is_link = |line: &Line| line.verb == "NOTICE" && line.last().contains("/enter/");
+        let said = client.expect("a link to the pages", is_link).await?.last().to_owned();
+        let path =
+            said.split_once("/enter/").map(|(_, token)| format!("/enter/{token}")).context("no link")?;
+        let mut browser = Browser::at(&gateway.web);
+        // Whoever makes a preview of it uses nothing up.
+        for _ in 0..2 {
+            let page = browser.open(&path).await?.good("the door")?.text();
+            ensure!(page.contains(&format!("Sign in as {USER}")), "{page}");
+        }
+        let token = path.trim_start_matches("/enter/");
+        let home = browser.send("/enter", &[("token", token)]).await?.good("coming in")?.text();
+        ensure!(home.contains(&name(0)), "{home}");
+        let mut late = Browser::at(&gateway.web);
+        for answer in [late.open(&path).await?, late.send_only("/enter", &[("token", token)]).await?] {
+            ensure!(answer.status == 404 && answer.text().contains("used already"), "{answer:?}");
+        }
+
+        let account = format!("/accounts/{}", name(0));
+        let kind = json!({"kind": "friend_request", "nick": "新朋友", "greeting": "我是新朋友"});
+        stage.sim.tell(&name(0), "c0", "c0", kind).await?;
+        let page = until("the request", SOON, async || {
+            let page = browser.open(&account).await?.good("the account")?.text();
+            Ok(page.contains("我是新朋友").then_some(page))
+        })
+        .await?;
+        let (_, rest) = page.split_once("name=\"request\" value=\"").context("no request")?;
+        let request = rest.split('"').next().unwrap_or_default();
+        let key = form_key(&page)?;
+        let fields = [("key", key.as_str()), ("request", request), ("verdict", "accept")];
+        let page = browser.send(&format!("{account}/requests"), &fields).await?.good("accepting")?.text();
+        ensure!(!page.contains("我是新朋友"), "it is offered again: {page}");
+        let again = browser.send_only(&format!("{account}/requests"), &fields).await?;
+        ensure!(again.status == 409, "{again:?}");
+        stage.end().await
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn people_look_after_their_own_doors_and_administrators_after_links() -> Result<()> {
+    tell("web-own", LIMIT, async |scratch| {
+        let stage = Stage::set(scratch, 1).await?;
+        let gateway = stage.gateway();
+        let (mut here, mut there) = (Browser::at(&gateway.web), Browser::at(&gateway.web));
+        there.sign_in(USER, PASSWORD).await?.good("another session")?;
+        let key = form_key(&here.sign_in(USER, PASSWORD).await?.good("a session")?.text())?;
+        let key = key.as_str();
+        let page = here.send("/me/tokens", &[("key", key), ("label", "cron"), ("read", "yes")]).await?;
+        let page = page.good("a token")?.text();
+        let token = word_of(&page.replace(['<', '>'], " "), "wxgate_")?.to_owned();
+        let bearer = format!("Bearer {token}");
+        let place = Place::Tcp(gateway.web.clone());
+        let asked = async || {
+            let headers = [("authorization", bearer.as_str())];
+            http::ask(&place, "GET", "/api/v1/me", &headers, "", SOON).await
+        };
+        ensure!(asked().await?.status == 200, "the token opens nothing");
+        let page = here.open("/me").await?.good("one's own page")?.text();
+        ensure!(page.contains("cron") && !page.contains(&token), "a token is shown once: {page}");
+        here.send("/me/tokens/end", &[("key", key), ("what", "cron")]).await?.good("ending it")?;
+        ensure!(asked().await?.status == 401, "it still opens something");
+        let none = here.send_only("/me/tokens", &[("key", key), ("label", "x")]).await?;
+        ensure!(none.status == 400, "a token that opens nothing: {none:?}");
+
+        let print = "AB:".repeat(31) + "AB";
+        let page = here.send("/me/certificates", &[("key", key), ("what", &print)]).await?;
+        ensure!(page.good("a certificate")?.text().contains(&"ab".repeat(32)));
+        let gone = here.send("/me/certificates/end", &[("key", key), ("what", &"ab".repeat(32))]).await?;
+        ensure!(!gone.good("none")?.text().contains(&"ab".repeat(32)));
+
+        for (now, new, status) in [("a guess", "long enough", 403), (PASSWORD, "short", 400)] {
+            let answer = here.send_only("/me/password", &[("key", key), ("now", now), ("new", new)]).await?;
+            ensure!(answer.status == status, "{now} {new}: {answer:?}");
+        }
+        let fields = [("key", key), ("now", PASSWORD), ("new", "a new one 新")];
+        here.send("/me/password", &fields).await?.good("a new password")?;
+        ensure!(there.open("/me").await?.status == 401, "other sessions end");
+        ensure!(there.sign_in(USER, PASSWORD).await?.status == 401, "the old password");
+        there.sign_in(USER, "a new one 新").await?.good("the new password")?;
+
+        let body = json!({"name": "root", "is_admin": true, "password": PASSWORD});
+        gateway.api("POST", "/api/v1/users", &body).await?;
+        let mut root = Browser::at(&gateway.web);
+        let key = form_key(&root.sign_in("root", PASSWORD).await?.good("an administrator")?.text())?;
+        let link = [("key", key.as_str()), ("one", "irc:x/#a"), ("two", "irc:local/&b")];
+        let answer = root.send("/admin/links", &link).await?;
+        ensure!(answer.status == 404 && answer.text().contains("irc:x"), "{answer:?}");
+        let trail = root.open("/admin/audit").await?.good("the audit trail")?.text();
+        for word in
+            ["password-changed", "token-made", "certificate-removed", "administrator-added", "signed-in"]
+        {
+            ensure!(trail.contains(word), "{word}: {trail}");
+        }
         stage.end().await
     })
     .await

@@ -449,6 +449,9 @@ impl Control for Double {
                     let theirs = state.certificates.iter().filter(|(_, of)| *of == user);
                     Ok(Reply::Fingerprints(theirs.map(|(print, _)| print.clone()).collect()))
                 }
+                Command::OpenPages { user } => {
+                    Ok(Reply::Link(crate::SecretLink(format!("https://pages.example/{user}"))))
+                }
                 Command::AddAccount { owner, name } => {
                     let network = NetworkId::new(format!("wechat:{name}"));
                     let health = Health::NeedsHuman { step: "sign in".to_owned() };

@@ -9,6 +9,7 @@ use clap::Subcommand;
 use hyper::Method;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use wxgate_contract::Timestamp;
 
 use super::backup::Output;
 use super::client::{Client, segment};
@@ -67,10 +68,22 @@ pub(super) enum Command {
         #[arg(long, value_name = "FINGERPRINT", conflicts_with = "add")]
         remove: Option<String>,
     },
-    /// Make a token that works like the person's password, and print it this once; replaces the last one
+    /// Make a token that stands in the place of the person's password, and print it this once
     Token {
         /// Whose
         name: String,
+        /// What to call it; a token with the same label ends
+        #[arg(long, default_value = "main")]
+        label: String,
+        /// What it opens: read, write (over the API), login (IRC, pages), admin [default: everything]
+        #[arg(long, value_delimiter = ',', value_parser = ["read", "write", "login", "admin"])]
+        opens: Vec<String>,
+        /// List the tokens instead
+        #[arg(long, conflicts_with_all = ["opens", "end"])]
+        list: bool,
+        /// End the token of this label instead
+        #[arg(long, value_name = "LABEL", conflicts_with = "opens")]
+        end: Option<String>,
     },
 }
 
@@ -86,7 +99,16 @@ struct Row {
 #[derive(Deserialize, Serialize)]
 struct Token {
     name: String,
+    label: String,
+    opens: Vec<String>,
     token: String,
+}
+
+#[derive(Deserialize, Serialize)]
+struct TokenRow {
+    label: String,
+    opens: Vec<String>,
+    made_ms: i64,
 }
 
 pub(super) async fn run(globals: &Globals, command: Command) -> Result<(), Failure> {
@@ -153,15 +175,34 @@ pub(super) async fn run(globals: &Globals, command: Command) -> Result<(), Failu
                 }
             }
         }
-        Command::Token { name } => {
+        Command::Token { name, list: true, .. } => {
+            let path = format!("/api/v1/users/{}/tokens", segment(&name));
+            let rows: Vec<TokenRow> = client.call(Method::GET, &path, None).await?;
+            match (globals.json, rows.is_empty()) {
+                (true, _) => print::json(&rows),
+                (false, true) => print::out(&format!("{name} has no token.")),
+                (false, false) => print::out(&tokens(&rows)),
+            }
+        }
+        Command::Token { name, end: Some(label), .. } => {
+            let path = format!("/api/v1/users/{}/tokens/{}", segment(&name), segment(&label));
+            let _: Value = client.call(Method::DELETE, &path, None).await?;
+            done(globals, &format!("The token {label:?} of {name} opens nothing any more."));
+        }
+        Command::Token { name, label, opens, .. } => {
             let path = format!("/api/v1/users/{}/token", segment(&name));
-            let made: Token = client.call(Method::POST, &path, None).await?;
+            let mut body = json!({ "label": label });
+            if !opens.is_empty() {
+                body["opens"] = opens.into();
+            }
+            let made: Token = client.call(Method::POST, &path, Some(body)).await?;
             match globals.json {
                 true => print::json(&made),
                 false => print::out(&format!(
                     "Token of {name} (shown only now): {}\n\
-                     It works wherever the password does; a token made before works no more.",
-                    made.token
+                     It opens: {}. A token with the label {label:?} from before works no more.",
+                    made.token,
+                    made.opens.join(", ")
                 )),
             }
         }
@@ -183,6 +224,13 @@ async fn export(globals: &Globals, client: &Client, name: &str, file: &Path) -> 
         print::out(&format!("{} holds everything of {name} ({size_bytes} bytes).", file.display()));
     }
     Ok(())
+}
+
+fn tokens(rows: &[TokenRow]) -> String {
+    let cells = |row: &TokenRow| {
+        vec![row.label.clone(), row.opens.join(", "), clock::written(Timestamp(row.made_ms))]
+    };
+    print::table(&["LABEL", "OPENS", "MADE (UTC)"], &rows.iter().map(cells).collect::<Vec<_>>())
 }
 
 fn listed(rows: &[Row]) -> String {

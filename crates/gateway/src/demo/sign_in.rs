@@ -41,7 +41,7 @@ pub(super) async fn all(
 
 async fn one(parts: &Parts, world: &World, name: &str, screen: Option<&Screen>) -> Result<(), Failure> {
     let account = NetworkId::new(format!("{ACCOUNT_KIND}:{name}"));
-    let reply = parts.control.run(None, Command::SignIn { account }).await;
+    let reply = parts.bridge.control("demo", None).run(None, Command::SignIn { account }).await;
     let watch = match reply {
         Ok(Reply::SignIn(watch)) => watch,
         Ok(_) => return Err(Failure::bug(format!("the sign-in of {name} cannot be followed"))),

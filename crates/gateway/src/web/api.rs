@@ -1,10 +1,12 @@
 //! The JSON API: behind the commands, over the socket in the data directory, where whoever can open it is the
 //! operator; and on `web.listen` for people with their tokens, as each of them.
 
+mod audit;
 mod caller;
 mod certificates;
 mod events;
 mod operations;
+mod tokens;
 mod users;
 
 use std::collections::HashMap;
@@ -72,7 +74,7 @@ async fn in_json(response: Response) -> Response {
 }
 
 /// Why a question was not answered, with its sentence.
-pub(super) struct Refusal(pub(super) StatusCode, pub(super) String);
+pub(in crate::web) struct Refusal(pub(super) StatusCode, pub(super) String);
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
@@ -209,7 +211,7 @@ async fn add_account(State(parts): Shared, caller: Caller, body: Bytes) -> Answe
     let NewAccount { name, owner } = read(&body)?;
     let owner = match (owner.or_else(|| caller.user()), caller.user()) {
         (Some(owner), Some(user)) if owner != user => return Err(CommandError::Denied.into()),
-        (Some(owner), _) => known_owner(&parts, owner).await?,
+        (Some(owner), _) => known_owner(&parts, &caller, owner).await?,
         (None, _) => {
             let message = "the request is not understood: missing field `owner`".to_owned();
             return Err(Refusal(StatusCode::BAD_REQUEST, message));
@@ -219,36 +221,36 @@ async fn add_account(State(parts): Shared, caller: Caller, body: Bytes) -> Answe
         let message = format!("there is no user {owner}; add them with: wxgate user add {owner}");
         return Err(Refusal(StatusCode::NOT_FOUND, message));
     }
-    parts.control.run(caller.user(), Command::AddAccount { owner, name: name.clone() }).await?;
+    caller.desk(&parts).run(caller.user(), Command::AddAccount { owner, name: name.clone() }).await?;
     one(&parts, &caller, &name).await
 }
 
 /// Somebody with a Matrix id is a person of this gateway from now on.
-async fn known_owner(parts: &Parts, owner: UserName) -> Result<UserName, Refusal> {
+async fn known_owner(parts: &Parts, caller: &Caller, owner: UserName) -> Result<UserName, Refusal> {
     let is_matrix_id = owner.as_str().strip_prefix('@').is_some_and(|rest| rest.contains(':'));
     if !is_matrix_id || parts.bridge.store().user(&owner).await?.is_some() {
         return Ok(owner);
     }
     let person = PersonRef { network: matrix::NETWORK.into(), person: owner.as_str().into() };
-    match parts.control.run(None, Command::Introduce { person }).await? {
+    match caller.desk(parts).run(None, Command::Introduce { person }).await? {
         Reply::User(user) => Ok(user),
         other => Err(Refusal(StatusCode::INTERNAL_SERVER_ERROR, format!("an odd answer: {other:?}"))),
     }
 }
 
 async fn remove_account(State(parts): Shared, caller: Caller, Path(name): Path<String>) -> Answer {
-    parts.control.run(caller.user(), Command::RemoveAccount { account: network(&name) }).await?;
+    caller.desk(&parts).run(caller.user(), Command::RemoveAccount { account: network(&name) }).await?;
     ok(&json!({}))
 }
 
 async fn sign_out(State(parts): Shared, caller: Caller, Path(name): Path<String>) -> Answer {
-    parts.control.run(caller.user(), Command::SignOut { account: network(&name) }).await?;
+    caller.desk(&parts).run(caller.user(), Command::SignOut { account: network(&name) }).await?;
     ok(&json!({}))
 }
 
 /// Follows a sign-in as lines of JSON, the latest step at once and then each change.
 async fn sign_in(State(parts): Shared, caller: Caller, Path(name): Path<String>) -> Answer {
-    match parts.control.run(caller.user(), Command::SignIn { account: network(&name) }).await? {
+    match caller.desk(&parts).run(caller.user(), Command::SignIn { account: network(&name) }).await? {
         Reply::SignIn(watch) => {
             let body = Body::from_stream(steps(watch));
             Ok(([(header::CONTENT_TYPE, "application/x-ndjson")], body).into_response())

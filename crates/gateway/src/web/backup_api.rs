@@ -6,7 +6,7 @@ use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use serde::Deserialize;
 
-use super::api::{Answer, Refusal, Shared};
+use super::api::{Answer, Caller, Refusal, Shared};
 use crate::backup::write::{Archive, Secrets, WithKey};
 use crate::clock;
 
@@ -16,7 +16,7 @@ pub(super) struct Wanted {
     with_key: bool,
 }
 
-pub(super) async fn backup(State(parts): Shared, Query(wanted): Query<Wanted>) -> Answer {
+pub(super) async fn backup(State(parts): Shared, caller: Caller, Query(wanted): Query<Wanted>) -> Answer {
     let snapshot = parts.bridge.store().snapshot().await?;
     let secrets = Secrets {
         data_dir: &parts.data_dir,
@@ -26,6 +26,7 @@ pub(super) async fn backup(State(parts): Shared, Query(wanted): Query<Wanted>) -
     let archive = Archive::new(snapshot, &secrets, clock::now())
         .map_err(|failure| Refusal(StatusCode::INTERNAL_SERVER_ERROR, failure.message))?;
     let size_bytes = archive.size_bytes();
+    caller.record(&parts, if wanted.with_key { "backup-taken-with-key" } else { "backup-taken" }, "").await;
     tracing::info!(size_bytes, with_key = wanted.with_key, "a backup is taken");
     let head = [
         (header::CONTENT_TYPE, "application/x-tar".to_owned()),

@@ -5,13 +5,17 @@
 
 mod account;
 mod admin;
+mod door;
 mod frame;
 mod gate;
 mod home;
+mod links;
 mod live;
 mod plots;
+mod requests;
 mod scan;
 mod words;
+mod yours;
 
 use std::sync::Arc;
 
@@ -31,6 +35,14 @@ pub(super) fn routes() -> Router<Arc<Parts>> {
         .route("/sign-in", post(gate::sign_in))
         .route("/sign-out", post(gate::sign_out))
         .route("/language", get(gate::language))
+        .route("/enter/{token}", get(door::page))
+        .route("/enter", post(door::enter))
+        .route("/me", get(yours::page))
+        .route("/me/password", post(yours::password))
+        .route("/me/tokens", post(yours::make_token))
+        .route("/me/tokens/end", post(yours::end_token))
+        .route("/me/certificates", post(yours::add_certificate))
+        .route("/me/certificates/end", post(yours::end_certificate))
         .route("/accounts", post(home::add))
         .route("/accounts/{name}", get(account::page))
         .route("/accounts/{name}/live", get(account::events))
@@ -40,7 +52,12 @@ pub(super) fn routes() -> Router<Arc<Parts>> {
         .route("/accounts/{name}/remove", post(account::remove))
         .route("/accounts/{name}/questions", post(account::resolve))
         .route("/accounts/{name}/undo", post(account::undo))
+        .route("/accounts/{name}/requests", post(requests::answer))
+        .route("/accounts/{name}/matrix", post(requests::show))
         .route("/admin", get(admin::page))
+        .route("/admin/links", get(links::page).post(links::add))
+        .route("/admin/links/remove", post(links::remove))
+        .route("/admin/audit", get(links::audit))
         .route("/style.css", get(frame::style))
         .route("/board.js", get(frame::script))
         .fallback(frame::nothing_here)

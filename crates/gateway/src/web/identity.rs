@@ -11,7 +11,7 @@ use super::api::{Answer, Caller, Refusal, Shared, network, ok, read};
 use crate::wiring::Parts;
 
 async fn ask(parts: &Parts, caller: &Caller, name: &str, request: Request) -> Result<Told, Refusal> {
-    match parts.control.run(caller.user(), Command::Ask { account: network(name), request }).await? {
+    match caller.desk(parts).run(caller.user(), Command::Ask { account: network(name), request }).await? {
         Reply::Answer(answer) => Ok(answer),
         _ => Err(Refusal(StatusCode::INTERNAL_SERVER_ERROR, "the account gave no answer".to_owned())),
     }

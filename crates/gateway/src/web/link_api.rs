@@ -54,14 +54,23 @@ async fn shown(parts: &Parts, link: &Link) -> Value {
 }
 
 pub(super) async fn links(State(parts): Shared, caller: Caller) -> Answer {
-    caller.administers()?;
     let mut rows = Vec::new();
-    for link in parts.bridge.links().await? {
-        if are_theirs(&parts, &caller, &link.members).await? {
-            rows.push(shown(&parts, &link).await);
-        }
+    for link in theirs(&parts, &caller).await? {
+        rows.push(shown(&parts, &link).await);
     }
     ok(&Value::from(rows))
+}
+
+/// The links that an administrator may see.
+pub(super) async fn theirs(parts: &Parts, caller: &Caller) -> Result<Vec<Link>, Refusal> {
+    caller.administers()?;
+    let mut seen = Vec::new();
+    for link in parts.bridge.links().await? {
+        if are_theirs(parts, caller, &link.members).await? {
+            seen.push(link);
+        }
+    }
+    Ok(seen)
 }
 
 #[derive(Deserialize)]
@@ -70,21 +79,27 @@ struct NewLink {
 }
 
 pub(super) async fn add_link(State(parts): Shared, caller: Caller, body: Bytes) -> Answer {
-    caller.administers()?;
     let NewLink { members } = read(&body)?;
+    let link = make(&parts, &caller, &members).await?;
+    ok(&shown(&parts, &link).await)
+}
+
+/// Makes a link of chats, as they are written.
+pub(super) async fn make(parts: &Parts, caller: &Caller, members: &[String]) -> Result<Link, Refusal> {
+    caller.administers()?;
     if members.len() > MOST_MEMBERS {
         let message = format!("a link has at most {MOST_MEMBERS} members");
         return Err(Refusal(StatusCode::BAD_REQUEST, message));
     }
     let mut chats: Vec<ChatRef> = Vec::with_capacity(members.len());
-    for member in &members {
+    for member in members {
         // Before its title is looked up, which could tell what chats somebody else has.
         let network = member.split_once('/').map_or(member.as_str(), |(network, _)| network);
         let asked = ChatRef { network: network.into(), chat: String::new().into() };
-        if !are_theirs(&parts, &caller, &[asked]).await? {
+        if !are_theirs(parts, caller, &[asked]).await? {
             return Err(CommandError::NoSuchAccount(network.to_owned()).into());
         }
-        chats.push(chat_name::resolve(&parts, member).await?);
+        chats.push(chat_name::resolve(parts, member).await?);
     }
     let id = match parts.bridge.add_link(&chats).await {
         Ok(id) => id,
@@ -96,23 +111,29 @@ pub(super) async fn add_link(State(parts): Shared, caller: Caller, body: Bytes) 
         }
         Err(other) => return Err(other.into()),
     };
+    caller.record(parts, "link-added", id.0).await;
     tracing::info!(link = id.0, members = chats.len(), "a link was made");
     let mut members = chats;
     members.sort();
     members.dedup();
-    ok(&shown(&parts, &Link { id, members }).await)
+    Ok(Link { id, members })
 }
 
 /// By its number, or by the name of one of its members.
 pub(super) async fn remove_link(State(parts): Shared, caller: Caller, Path(which): Path<String>) -> Answer {
+    ok(&json!({ "id": take_apart(&parts, &caller, &which).await? }))
+}
+
+/// Takes a link apart.
+pub(super) async fn take_apart(parts: &Parts, caller: &Caller, which: &str) -> Result<LinkId, Refusal> {
     caller.administers()?;
     let id = match which.parse::<i64>() {
         Ok(number) => LinkId(number),
         Err(_) => {
-            let chat = match chat_name::resolve(&parts, &which).await {
+            let chat = match chat_name::resolve(parts, which).await {
                 Ok(chat) => chat,
                 // A member whose network is gone is still a member.
-                Err(NameError::Unknown(message)) => literal(&which).ok_or(NameError::Unknown(message))?,
+                Err(NameError::Unknown(message)) => literal(which).ok_or(NameError::Unknown(message))?,
                 Err(other) => return Err(other.into()),
             };
             let links = parts.bridge.links().await?;
@@ -124,11 +145,12 @@ pub(super) async fn remove_link(State(parts): Shared, caller: Caller, Path(which
     let none = || Refusal(StatusCode::NOT_FOUND, format!("there is no link {}; see: wxgate link list", id.0));
     let links = parts.bridge.links().await?;
     let found = links.iter().find(|link| link.id == id).ok_or_else(none)?;
-    if !are_theirs(&parts, &caller, &found.members).await? || !parts.bridge.remove_link(id).await? {
+    if !are_theirs(parts, caller, &found.members).await? || !parts.bridge.remove_link(id).await? {
         return Err(none());
     }
+    caller.record(parts, "link-removed", id.0).await;
     tracing::info!(link = id.0, "a link was taken apart");
-    ok(&json!({ "id": id }))
+    Ok(id)
 }
 
 fn literal(text: &str) -> Option<ChatRef> {

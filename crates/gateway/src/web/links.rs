@@ -83,6 +83,11 @@ impl Links {
         }
     }
 
+    /// The address that lets somebody in once.
+    pub(crate) fn enter(&self, token: &str) -> String {
+        format!("{}/enter/{token}", self.base)
+    }
+
     /// Where files are handed over.
     pub(crate) fn upload(&self) -> String {
         format!("{}/upload", self.base)

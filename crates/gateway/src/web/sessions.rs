@@ -85,18 +85,36 @@ impl Sessions {
         password: String,
         from: Option<IpAddr>,
     ) -> Result<(), Wrong> {
+        let command = Command::Authenticate { user: user.clone(), password };
+        let is_right = async {
+            match control.run(None, command).await {
+                Ok(_) => Ok(true),
+                Err(CommandError::Failed(why)) => Err(why),
+                Err(_) => Ok(false),
+            }
+        };
+        self.attempt(user, from, is_right).await
+    }
+
+    /// One attempt at a secret of a person: what `is_right` finds, as often as a name and an address may try.
+    pub(crate) async fn attempt(
+        &self,
+        user: &UserName,
+        from: Option<IpAddr>,
+        is_right: impl Future<Output = Result<bool, String>>,
+    ) -> Result<(), Wrong> {
         if !self.may_try(user.as_str(), from) {
             return Err(Wrong::TooOften);
         }
         let _place =
             self.checks.acquire().await.map_err(|_| Wrong::Failed("the gateway is stopping".to_owned()))?;
-        match control.run(None, Command::Authenticate { user: user.clone(), password }).await {
-            Ok(_) => {
+        match is_right.await {
+            Ok(true) => {
                 self.give_back(user.as_str(), from);
                 Ok(())
             }
-            Err(CommandError::Failed(why)) => Err(Wrong::Failed(why)),
-            Err(_) => Err(Wrong::Denied),
+            Ok(false) => Err(Wrong::Denied),
+            Err(why) => Err(Wrong::Failed(why)),
         }
     }
 
@@ -176,6 +194,13 @@ impl Sessions {
         self.open.lock().unwrap_or_else(PoisonError::into_inner).remove(&hashed(token));
     }
 
+    /// Ends every session of a person but this one.
+    pub(crate) fn end_others(&self, user: &UserName, token: &str) {
+        let kept = hashed(token);
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        open.retain(|key, session| session.user != *user || *key == kept);
+    }
+
     /// What a form of this session carries, which no other site can know.
     pub(crate) fn form_key(&self, token: &str) -> String {
         URL_SAFE_NO_PAD.encode(&hmac::sign(&self.key, token.as_bytes()).as_ref()[..16])
@@ -239,6 +264,10 @@ mod tests {
         let token = sessions.begin("ann".into()).unwrap();
         sessions.end(&token);
         assert_eq!(sessions.whose(&token), None, "signed out");
+        let [here, there] = [(); 2].map(|()| sessions.begin("ann".into()).unwrap());
+        let bobs = sessions.begin("bob".into()).unwrap();
+        sessions.end_others(&"ann".into(), &here);
+        assert!(sessions.is_open(&here) && !sessions.is_open(&there) && sessions.is_open(&bobs));
     }
 
     #[test]

@@ -155,7 +155,11 @@ async fn authenticate(parts: &Parts, headers: &HeaderMap, from: Option<IpAddr>) 
     let decoded = decoded.ok_or_else(denied)?;
     let (login, password) = decoded.split_once(':').ok_or_else(denied)?;
     let user = login.split(['/', '@']).next().unwrap_or_default();
-    match parts.sessions.check(&*parts.control, &user.into(), password.to_owned(), from).await {
+    match parts
+        .sessions
+        .check(&*parts.bridge.control("upload", None), &user.into(), password.to_owned(), from)
+        .await
+    {
         Ok(()) => Ok(()),
         Err(Wrong::Denied) => Err(denied()),
         Err(Wrong::TooOften) => {

@@ -29,6 +29,7 @@ const HELP: &[&str] = &[
     "why <#group|nick>      why I take a chat for who it is",
     "undo <#group|nick>     take the last decision about a chat back",
     "create-group <title>: <nick>, <nick> …  make a group of these contacts and you",
+    "web                    a link that opens the web pages in your browser, once",
     "certificate [add|remove <fingerprint>]  log in with this client's TLS certificate (SASL EXTERNAL)",
     "accept <n>             accept a friend request; \"decline <n>\" declines it",
     "show ids <#group|nick> [n]  its last lines with short ids, to answer with: >id text",
@@ -66,6 +67,7 @@ impl Session {
             ("add", [name]) => self.add(id, name).await,
             ("add", _) => self.service_says(id, "say: add <name>"),
             ("chats" | "search", words) => self.chats(id, &words.join(" ")),
+            ("web" | "pages" | "dashboard", _) => self.open_pages(id).await,
             ("certificate" | "cert" | "certfp", rest) => self.certificate(id, rest).await,
             ("create-group" | "create", words) => self.create_group(id, &words.join(" ")),
             ("names", words) => self.names(id, words).await,
@@ -78,6 +80,22 @@ impl Session {
             ("show", _) => self.service_says(id, "say: show ids <#group or nick> [number of lines]"),
             ("more", []) => self.service_says(id, "say: more <#group or nick> [number of lines]"),
             _ => self.service_says(id, "I do not know that command; say \"help\" for those I know"),
+        }
+    }
+
+    async fn open_pages(&mut self, id: ClientId) {
+        let user = self.key.user.clone();
+        let command = Command::OpenPages { user: user.clone() };
+        match self.shared.control.run(Some(user), command).await {
+            Ok(Reply::Link(link)) => {
+                self.service_says(id, &link.0);
+                self.service_says(
+                    id,
+                    "it opens once, within ten minutes; whoever has it is you, so keep it to yourself",
+                );
+            }
+            Ok(_) => self.service_says(id, "there are no web pages here"),
+            Err(error) => self.refused(id, "open the web pages", &error),
         }
     }
 

@@ -1,6 +1,6 @@
 //! Accounts: which there are, how they are, signing out and forgetting.
 
-use wxgate_contract::{AccountView, Command, Health, NetworkId, UserName};
+use wxgate_contract::{AccountView, Command, Health, NetworkId, Reply, UserName};
 
 use super::answer::Answer;
 use super::words::Wish;
@@ -37,6 +37,20 @@ impl Shared {
         let (_, accounts) = self.accounts_of(&question.addressed.sender).await?;
         let account = which(&accounts, question, wish.words().next(), "ping")?;
         Ok(described(Answer::default(), account))
+    }
+
+    pub(super) async fn open_pages(&self, question: &Question) -> Result<Answer, No> {
+        // Everybody in a room could follow it.
+        if !self.is_private(&question.addressed.room_id).await? {
+            return no("Ask me that where we are alone.");
+        }
+        let user = self.user(&question.addressed.sender).await?;
+        match self.control.run(Some(user.clone()), Command::OpenPages { user }).await? {
+            Reply::Link(link) => Ok(Answer::of(&link.0)
+                .line()
+                .text("It opens once, within ten minutes; whoever has it is you, so keep it to yourself.")),
+            _ => no("There are no web pages here."),
+        }
     }
 
     pub(super) async fn log_out(&self, question: &Question, wish: &Wish) -> Result<Answer, No> {

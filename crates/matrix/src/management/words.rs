@@ -8,6 +8,7 @@ pub(crate) enum Verb {
     Help,
     Version,
     Ping,
+    Web,
     Login,
     Logout,
     Forget,
@@ -98,6 +99,7 @@ pub(crate) const SPECS: &[Spec] = specs! {
         "sign out of WeChat; rooms and history stay";
     Accounts User Logins ["list-logins", "logins", "accounts"], "" 0 "your accounts and how they are";
     Accounts User Ping ["ping", "status"], "[account]" 0 "is the account online?";
+    Accounts User Web ["web", "dashboard"], "" 0 "a link that opens the web pages in your browser, once";
     Accounts User Forget ["forget", "remove-login"], "<account> [yes]" 1
         "sign out and delete the account with everything that is kept of it here";
     Accounts User LoginMatrix ["login-matrix"], "<access token>" 1

@@ -103,9 +103,25 @@ async fn fill(old: &Store, version: i64) {
     }
 }
 
+/// Gives somebody a token in the form that schemas up to 5 had.
+async fn add_token_as_then(dir: &std::path::Path, url: &str) {
+    let url = match url {
+        "sqlite" => format!("sqlite://{}", dir.join("wxgate.db").display()),
+        server => server.to_owned(),
+    };
+    let hash = ring::digest::digest(&ring::digest::SHA256, b"old token");
+    let hash: String = hash.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+    let text = format!(
+        "INSERT INTO gateway_user (name, is_admin, token_hash, created_ms) VALUES ('eve', 0, '{hash}', 7)"
+    );
+    let mut conn = sqlx::AnyConnection::connect(&url).await.unwrap();
+    conn.execute(sqlx::raw_sql(AssertSqlSafe(text))).await.unwrap();
+    conn.close().await.unwrap();
+}
+
 #[tokio::test]
 async fn a_database_of_every_earlier_version_comes_to_the_head_with_its_data() {
-    for version in 1..=4 {
+    for version in 1..=5 {
         let sqlite = Some("sqlite".to_owned());
         for url in [sqlite, fresh_postgres().await].into_iter().flatten() {
             let label = format!("schema {version} on {}", url.split(':').next().unwrap_or_default());
@@ -113,6 +129,7 @@ async fn a_database_of_every_earlier_version_comes_to_the_head_with_its_data() {
             let old = Store::open_at(config(&dir, &url), clock(), version).await.unwrap();
             fill(&old, version).await;
             old.close().await;
+            add_token_as_then(&dir, &url).await;
 
             let bench = Bench::open(dir, &url).await;
             let history = texts(&bench.history("w:a").await);
@@ -129,6 +146,8 @@ async fn a_database_of_every_earlier_version_comes_to_the_head_with_its_data() {
             if version >= 4 {
                 assert_eq!(said(&bench.next("i:x/c").await.unwrap()).post.body, Body::text("to be carried"));
             }
+            let known = bench.store.verify_token("old token").await.unwrap();
+            assert_eq!(known, Some(("eve".into(), Opens::ALL)), "{label}");
             // And what came later works on what was there before.
             bench.store.add_user(&"ann".into(), Some("s3cret"), false).await.unwrap();
             assert!(bench.store.verify_password(&"ann".into(), "s3cret").await.unwrap(), "{label}");
@@ -185,7 +204,7 @@ async fn secrets_are_not_in_the_files_and_open_with_their_key_only() {
     let secret = "wxsid=VERYSECRETCOOKIE";
     bench.notes("w:a", vec![note("session", secret, true), note("plain", "PLAINVALUE", false)]).await;
     bench.store.add_user(&"ann".into(), Some("VERYSECRETPASSWORD"), false).await.unwrap();
-    let token = bench.store.set_token(&"ann".into()).await.unwrap();
+    let token = bench.store.add_token(&"ann".into(), "main", Opens::ALL).await.unwrap();
     let media = vec![PendingMedia {
         media: MediaId([1; 16]),
         source: secret.into(),

@@ -26,11 +26,11 @@ async fn passwords_and_tokens_open_the_door_to_their_owner_only() {
         assert!(store.verify_password(&name("bob"), "new").await.unwrap());
         store.set_password(&name("bob"), None).await.unwrap();
         assert!(!store.user(&name("bob")).await.unwrap().unwrap().has_password);
-        let token = store.set_token(&name("ann")).await.unwrap();
-        assert_eq!(store.verify_token(&token).await.unwrap(), Some(name("ann")));
-        let newer = store.set_token(&name("ann")).await.unwrap();
+        let token = store.add_token(&name("ann"), "main", Opens::ALL).await.unwrap();
+        assert_eq!(store.verify_token(&token).await.unwrap(), Some((name("ann"), Opens::ALL)));
+        let newer = store.add_token(&name("ann"), "main", Opens::READ).await.unwrap();
         assert_eq!(store.verify_token(&token).await.unwrap(), None, "the old one is forgotten");
-        assert_eq!(store.verify_token(&newer).await.unwrap(), Some(name("ann")));
+        assert_eq!(store.verify_token(&newer).await.unwrap(), Some((name("ann"), Opens::READ)));
         assert_eq!(store.verify_token("").await.unwrap(), None);
         let ann = UserRow { name: name("ann"), is_admin: true, has_password: true, has_token: true };
         let bob = UserRow { name: name("bob"), is_admin: false, has_password: false, has_token: false };
@@ -38,7 +38,10 @@ async fn passwords_and_tokens_open_the_door_to_their_owner_only() {
         assert_eq!(store.user(&name("ann")).await.unwrap(), Some(ann));
         store.remove_user(&name("bob")).await.unwrap();
         assert!(matches!(store.remove_user(&name("bob")).await, Err(StoreError::Invalid { .. })));
-        assert!(matches!(store.set_token(&name("bob")).await, Err(StoreError::Invalid { .. })));
+        assert!(matches!(
+            store.add_token(&name("bob"), "main", Opens::ALL).await,
+            Err(StoreError::Invalid { .. })
+        ));
         assert!(matches!(
             store.add_user(&name("eve"), Some(""), false).await,
             Err(StoreError::Invalid { .. })
@@ -205,6 +208,77 @@ async fn a_password_is_checked_in_scram_too_and_certificates_open_doors() {
         assert_eq!(store.user_of_certificate(&one).await.unwrap(), None);
         store.remove_user(&name("bob")).await.unwrap();
         assert_eq!(store.user_of_certificate(&two).await.unwrap(), None, "gone with the person");
+        bench
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_person_has_tokens_by_label_and_each_ends_alone() {
+    each_engine(|bench| async move {
+        let store = &bench.store;
+        store.add_user(&name("ann"), None, false).await.unwrap();
+        store.add_user(&name("bob"), None, false).await.unwrap();
+        let phone = store.add_token(&name("ann"), "phone", Opens::LOGIN).await.unwrap();
+        bench.clock.set(1_000_500);
+        let script = store.add_token(&name("ann"), "cron job", Opens::READ).await.unwrap();
+        let bobs = store.add_token(&name("bob"), "phone", Opens::ALL).await.unwrap();
+        let rows = store.tokens(&name("ann")).await.unwrap();
+        let told: Vec<_> = rows.iter().map(|row| (row.label.as_str(), row.opens, row.made.ms())).collect();
+        assert_eq!(told, [("phone", Opens::LOGIN, 1_000_000), ("cron job", Opens::READ, 1_000_500)]);
+        store.remove_token(&name("ann"), "phone").await.unwrap();
+        assert_eq!(store.verify_token(&phone).await.unwrap(), None);
+        assert_eq!(store.verify_token(&script).await.unwrap(), Some((name("ann"), Opens::READ)));
+        assert!(store.verify_token(&bobs).await.unwrap().is_some(), "the same label is somebody else's");
+        assert!(matches!(store.remove_token(&name("ann"), "phone").await, Err(StoreError::Invalid { .. })));
+        for bad in ["", " x", "x\n", &"x".repeat(65)] {
+            let refused = store.add_token(&name("ann"), bad, Opens::ALL).await;
+            assert!(matches!(refused, Err(StoreError::Invalid { .. })), "{bad:?}");
+        }
+        for at in 1..32 {
+            store.add_token(&name("ann"), &format!("t{at}"), Opens::ALL).await.unwrap();
+        }
+        let full = store.add_token(&name("ann"), "one more", Opens::ALL).await;
+        assert!(matches!(full, Err(StoreError::Conflict { .. })), "{full:?}");
+        store.add_token(&name("ann"), "t1", Opens::ALL).await.expect("replacing is no more");
+        store.remove_user(&name("ann")).await.unwrap();
+        assert_eq!(store.verify_token(&script).await.unwrap(), None, "gone with the person");
+        bench
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_was_done_is_written_down_newest_first_and_goes_with_the_person() {
+    each_engine(|bench| async move {
+        let store = &bench.store;
+        for person in ["ann", "bob"] {
+            store.add_user(&name(person), None, false).await.unwrap();
+        }
+        let act = |who: Option<&str>, what: &str, about: &str| Act {
+            who: who.map(name),
+            door: "api".to_owned(),
+            what: what.to_owned(),
+            about: about.to_owned(),
+        };
+        let done = [
+            act(None, "person-added", "ann"),
+            act(Some("ann"), "account-added", "work"),
+            act(Some("bob"), "account-added", "x\0y"),
+        ];
+        for one in done.clone() {
+            store.record(one).await.unwrap();
+        }
+        let rows = store.acts(None, 2).await.unwrap();
+        assert_eq!(rows.len(), 2);
+        assert_eq!(rows[0].act, act(Some("bob"), "account-added", "xy"), "NUL is left out");
+        assert_eq!(rows[1].act, done[1]);
+        assert!(rows[0].id > rows[1].id && rows[0].at.ms() == 1_000_000);
+        let rest = store.acts(Some(rows[1].id), 10).await.unwrap();
+        assert_eq!(rest.iter().map(|row| &row.act).collect::<Vec<_>>(), [&done[0]]);
+        store.remove_user(&name("ann")).await.unwrap();
+        let left = store.acts(None, 10).await.unwrap();
+        assert_eq!(left.len(), 1, "nothing of a person stays: {left:?}");
         bench
     })
     .await;

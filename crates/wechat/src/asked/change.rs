@@ -6,7 +6,9 @@ use wechat_proto::endpoint::update_chatroom::{INVITE_START_COUNT, RoomChange, Up
 use wechat_proto::endpoint::verify_user::{Verify, VerifyUser};
 use wechat_proto::message::FriendRequest;
 use wechat_proto::{Endpoint, RetCode, UserName};
-use wxgate_contract::{Answer, ChatKey, CommandError, Note, PersonKey, RemoteId, Request, Verdict};
+use wxgate_contract::{
+    Answer, Batch, ChatKey, CommandError, Note, PersonKey, RemoteId, Request, Timestamp, Verdict,
+};
 
 use super::Asked;
 use crate::roster::{Named, lasting, member_note};
@@ -23,16 +25,37 @@ struct Kept {
     user_name: UserName,
     ticket: String,
     generation: u32,
+    // Requests from before these were kept are listed without them.
+    #[serde(default)]
+    name: String,
+    #[serde(default)]
+    greeting: String,
+    #[serde(default)]
+    at: Timestamp,
 }
 
+/// Requests that are told at once. Chosen: more than anybody reads.
+const TOLD: usize = 100;
+const REQUESTS: &str = "f/";
+
 fn request_note(remote_id: &RemoteId) -> String {
-    format!("f/{remote_id}")
+    format!("{REQUESTS}{remote_id}")
 }
 
 /// The note that keeps a friend request answerable.
-pub(crate) fn keep_request(remote_id: &RemoteId, request: &FriendRequest, generation: u32) -> Option<Note> {
-    let user_name = request.card.user_name.clone();
-    let kept = Kept { user_name, ticket: request.ticket.clone(), generation };
+pub(crate) fn keep_request(
+    remote_id: &RemoteId,
+    (request, at): (&FriendRequest, Timestamp),
+    generation: u32,
+) -> Option<Note> {
+    let kept = Kept {
+        user_name: request.card.user_name.clone(),
+        ticket: request.ticket.clone(),
+        generation,
+        name: request.card.nick_name.clone(),
+        greeting: request.greeting.clone(),
+        at,
+    };
     let value = serde_json::to_vec(&kept).ok()?;
     Some(Note { key: request_note(remote_id), value: Some(value.into()), is_secret: true })
 }
@@ -108,7 +131,37 @@ impl Asked {
             Verdict::Decline => Verify::Reject { ticket },
         };
         self.change(&VerifyUser { user_name: &kept.user_name, verify }).await?;
+        let answered = Note { key: request_note(request), value: None, is_secret: true };
+        let batch = Batch { notes: vec![answered], ..Batch::default() };
+        if let Err(error) = self.far.commit(&self.network, batch).await {
+            // It would be offered once more, and refused by the service.
+            tracing::warn!(network = %self.network, %error, "an answered friend request cannot be forgotten");
+        }
         Ok(Answer::Done)
+    }
+
+    /// Requests of this login that nobody answered here.
+    pub(super) async fn friend_requests(&self) -> Result<Vec<wxgate_contract::FriendRequest>, CommandError> {
+        let (mut found, mut after) = (Vec::new(), None::<String>);
+        loop {
+            let page =
+                self.far.notes(&self.network, REQUESTS, after.as_deref(), PAGE).await.map_err(failed)?;
+            let is_last = page.len() < PAGE;
+            for (key, value) in page {
+                let kept = serde_json::from_slice::<Kept>(&value).ok();
+                let kept = kept.filter(|kept| kept.generation == self.live.generation());
+                if let (Some(kept), Some(id)) = (kept, key.strip_prefix(REQUESTS)) {
+                    let Kept { name, greeting, at, .. } = kept;
+                    found.push(wxgate_contract::FriendRequest { request: id.into(), name, greeting, at });
+                }
+                after = Some(key);
+            }
+            if is_last {
+                found.sort_by_key(|request| std::cmp::Reverse(request.at));
+                found.truncate(TOLD);
+                return Ok(found);
+            }
+        }
     }
 
     /// Who a lasting key is in this login.

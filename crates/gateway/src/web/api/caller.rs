@@ -5,7 +5,8 @@ use std::sync::Arc;
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts as Head;
 use axum::http::{StatusCode, header};
-use wxgate_contract::{CommandError, UserName};
+use wxgate_contract::{CommandError, Control, UserName};
+use wxgate_store::Opens;
 
 use super::Refusal;
 use crate::wiring::Parts;
@@ -23,10 +24,15 @@ pub(in crate::web) enum Caller {
     Person {
         /// Whose it is.
         user: UserName,
-        /// They manage people, and see everybody's accounts, but no chats.
+        /// They manage people, and see everybody's accounts, but no chats; and they came with a token that
+        /// opens this.
         is_admin: bool,
         /// With which they came.
         token: String,
+        /// What it opens.
+        opens: Opens,
+        /// Where they ask, for the audit trail.
+        door: &'static str,
     },
 }
 
@@ -39,12 +45,42 @@ impl Caller {
         }
     }
 
+    /// Where their commands go.
+    pub(in crate::web) fn desk(&self, parts: &Parts) -> Arc<dyn Control> {
+        parts.bridge.control(self.door(), self.user())
+    }
+
+    /// Writes into the audit trail what they did.
+    pub(in crate::web) async fn record(&self, parts: &Parts, what: &str, about: impl ToString) {
+        parts.bridge.record(self.user(), self.door(), what, about.to_string()).await;
+    }
+
+    fn door(&self) -> &'static str {
+        match self {
+            Self::Operator => "commands",
+            Self::Person { door, .. } => door,
+        }
+    }
+
+    /// # Errors
+    /// The token that they came with does not open this.
+    pub(super) fn opens(&self, wanted: Opens) -> Result<(), Refusal> {
+        match self {
+            Self::Person { opens, .. } if !opens.includes(wanted) => Err(Refusal(
+                StatusCode::FORBIDDEN,
+                format!("this token opens only: {opens}; this needs: {wanted}"),
+            )),
+            _ => Ok(()),
+        }
+    }
+
     /// Whether what they came with still opens anything.
     pub(super) async fn is_welcome(&self, parts: &Parts) -> bool {
         match self {
             Self::Operator => true,
             Self::Person { user, token, .. } => {
-                parts.bridge.store().verify_token(token).await.is_ok_and(|whose| whose.as_ref() == Some(user))
+                let whose = parts.bridge.store().verify_token(token).await;
+                whose.is_ok_and(|whose| whose.is_some_and(|(whose, _)| whose == *user))
             }
         }
     }
@@ -100,8 +136,13 @@ impl FromRequestParts<Arc<Parts>> for Caller {
             return Err(refused());
         }
         let store = parts.bridge.store();
-        let user = store.verify_token(token.trim()).await?.ok_or_else(refused)?;
+        let (user, opens) = store.verify_token(token.trim()).await?.ok_or_else(refused)?;
         let row = store.user(&user).await?.ok_or_else(refused)?;
-        Ok(Self::Person { user, is_admin: row.is_admin, token: token.trim().to_owned() })
+        let is_admin = row.is_admin && opens.includes(Opens::ADMIN);
+        let token = token.trim().to_owned();
+        let caller = Self::Person { user, is_admin, token, opens, door: "api" };
+        // Source: RFC 9110, 9.2.1: only safe methods change nothing.
+        caller.opens(if head.method.is_safe() { Opens::READ } else { Opens::WRITE })?;
+        Ok(caller)
     }
 }

@@ -2,6 +2,7 @@
 
 use axum::extract::{Path, State};
 use serde_json::json;
+use wxgate_store::Opens;
 
 use super::caller::Caller;
 use super::users::known;
@@ -20,7 +21,10 @@ pub(super) async fn add(
 ) -> Answer {
     caller.is(&name)?;
     let name = known(&parts, name).await?;
+    // It logs in as the password does.
+    caller.opens(Opens::LOGIN)?;
     parts.bridge.store().add_certificate(&name, &plain(&fingerprint)).await?;
+    caller.record(&parts, "certificate-added", &name).await;
     tracing::info!(user = %name, "a certificate opens a door from now on");
     ok(&json!({}))
 }
@@ -33,6 +37,7 @@ pub(super) async fn remove(
     caller.is(&name)?;
     let name = known(&parts, name).await?;
     parts.bridge.store().remove_certificate(&name, &plain(&fingerprint)).await?;
+    caller.record(&parts, "certificate-removed", &name).await;
     tracing::info!(user = %name, "a certificate opens nothing any more");
     ok(&json!({}))
 }

@@ -11,7 +11,7 @@ use axum::response::Response;
 use axum::routing::{MethodRouter, delete, get, post, put};
 use serde_json::{Map, Value, json};
 
-use super::{BODY_BYTES, answer, certificates, events, users};
+use super::{BODY_BYTES, answer, audit, certificates, events, tokens, users};
 use crate::web::{backup_api, identity, key_api, link_api};
 use crate::wiring::Parts;
 
@@ -29,6 +29,9 @@ enum Who {
     Operator,
 }
 
+/// Something that may be in a query, with its schema.
+type Asked = (&'static str, fn() -> Value);
+
 /// What is answered when all goes well.
 #[derive(Clone, Copy)]
 enum Answered {
@@ -44,9 +47,11 @@ pub(super) struct Operation {
     route: fn() -> MethodRouter<Arc<Parts>>,
     who: Who,
     summary: &'static str,
-    /// Flags of the query.
-    query: &'static [&'static str],
+    /// What may be in the query, each with its schema.
+    query: &'static [Asked],
     body: Option<fn() -> Value>,
+    /// Without a body there are defaults.
+    may_be_without_body: bool,
     answered: Answered,
 }
 
@@ -64,7 +69,17 @@ const fn row(
     (who, summary): (Who, &'static str),
     answered: Answered,
 ) -> Operation {
-    Operation { method, path, route, who, summary, query: &[], body: None, answered }
+    Operation {
+        method,
+        path,
+        route,
+        who,
+        summary,
+        query: &[],
+        body: None,
+        may_be_without_body: false,
+        answered,
+    }
 }
 
 impl Operation {
@@ -73,7 +88,12 @@ impl Operation {
         self
     }
 
-    const fn asks(mut self, query: &'static [&'static str]) -> Self {
+    const fn may_take(mut self, body: fn() -> Value) -> Self {
+        self.may_be_without_body = true;
+        self.takes(body)
+    }
+
+    const fn asks(mut self, query: &'static [Asked]) -> Self {
         self.query = query;
         self
     }
@@ -93,9 +113,11 @@ static OPERATIONS: &[Operation] = &[
     row("get", "/api/v1/events", || get(events::events), (Anybody, "Accounts as they change: events 'accounts' and 'gone'"), Stream("text/event-stream")),
     row("get", "/api/v1/users", || get(users::users), (Administrator, "The people of this gateway"), Json(|| list(user()))),
     row("post", "/api/v1/users", || post(users::add_user), (Administrator, "Add a person"), Json(|| object(&[("name", text())]))).takes(new_user),
-    row("delete", "/api/v1/users/{name}", || delete(users::remove_user), (Administrator, "Remove a person, with 'everything' their accounts too"), Json(nothing)).asks(&["everything"]),
+    row("delete", "/api/v1/users/{name}", || delete(users::remove_user), (Administrator, "Remove a person, with 'everything' their accounts too"), Json(nothing)).asks(&[("everything", flag)]),
     row("get", "/api/v1/users/{name}/export", || get(users::export), (Anybody, "Everything of yours, as an archive"), Stream(TAR)),
-    row("post", "/api/v1/users/{name}/token", || post(users::make_token), (Anybody, "Replace your token; the present one ends"), Json(|| object(&[("name", text()), ("token", text())]))),
+    row("post", "/api/v1/users/{name}/token", || post(tokens::make), (Anybody, "Make a token that opens all that yours does, or what 'opens' says; one with the same 'label' ends"), Json(made_token)).may_take(new_token),
+    row("get", "/api/v1/users/{name}/tokens", || get(tokens::list), (Anybody, "Your tokens, without what they say"), Json(|| list(token()))),
+    row("delete", "/api/v1/users/{name}/tokens/{label}", || delete(tokens::remove), (Anybody, "End a token of yours"), Json(nothing)),
     row("get", "/api/v1/users/{name}/certificates", || get(certificates::list), (Anybody, "Certificates that log you in on IRC, by their SHA-256"), Json(|| list(text()))),
     row("put", "/api/v1/users/{name}/certificates/{fingerprint}", || put(certificates::add), (Anybody, "Let a certificate log you in on IRC"), Json(nothing)),
     row("delete", "/api/v1/users/{name}/certificates/{fingerprint}", || delete(certificates::remove), (Anybody, "Let a certificate open nothing any more"), Json(nothing)),
@@ -114,7 +136,8 @@ static OPERATIONS: &[Operation] = &[
     row("get", "/api/v1/links", || get(link_api::links), (Administrator, "Chats that mirror each other, without other people's"), Json(|| list(link()))),
     row("post", "/api/v1/links", || post(link_api::add_link), (Administrator, "Make chats mirror each other"), Json(link)).takes(new_link),
     row("delete", "/api/v1/links/{which}", || delete(link_api::remove_link), (Administrator, "Take a link apart, by its number or a member"), Json(|| object(&[("id", number())]))),
-    row("post", "/api/v1/backup", || post(backup_api::backup), (Who::Operator, "A backup"), Stream(TAR)).asks(&["with_key"]),
+    row("get", "/api/v1/audit", || get(audit::acts), (Administrator, "What was done to the instance, the newest first, before the act 'before'; 'who' null is the operator"), Json(|| list(act()))).asks(&[("before", number), ("limit", count)]),
+    row("post", "/api/v1/backup", || post(backup_api::backup), (Who::Operator, "A backup"), Stream(TAR)).asks(&[("with_key", flag)]),
     row("post", "/api/v1/seal-key/rotate", || post(key_api::rotate), (Who::Operator, "Replace the seal key"), Json(nothing)),
 ];
 
@@ -136,6 +159,11 @@ fn flag() -> Value {
 
 fn number() -> Value {
     json!({ "type": "integer" })
+}
+
+/// How many of something are wanted.
+fn count() -> Value {
+    json!({ "type": "integer", "minimum": 0 })
 }
 
 fn list(of: Value) -> Value {
@@ -194,6 +222,40 @@ fn new_user() -> Value {
     let name = json!({ "type": "string", "pattern": "^[A-Za-z0-9._][A-Za-z0-9._-]*$", "maxLength": 64 });
     let password = json!({ "type": "string", "minLength": 1, "maxLength": users::PASSWORD_CHARS });
     with(&[("name", name), ("password", password), ("is_admin", flag())], &["name", "password"])
+}
+
+/// What a token opens.
+fn opens() -> Value {
+    list(json!({ "type": "string", "enum": ["read", "write", "login", "admin"] }))
+}
+
+fn label() -> Value {
+    json!({ "type": "string", "minLength": 1, "maxLength": 64 })
+}
+
+fn token() -> Value {
+    object(&[("label", text()), ("opens", opens()), ("made_ms", number())])
+}
+
+fn new_token() -> Value {
+    let mut some = opens();
+    some["minItems"] = 1.into();
+    with(&[("label", label()), ("opens", some)], &[])
+}
+
+fn made_token() -> Value {
+    object(&[("name", text()), ("label", text()), ("opens", opens()), ("token", text())])
+}
+
+fn act() -> Value {
+    object(&[
+        ("id", number()),
+        ("at_ms", number()),
+        ("who", or_null("string")),
+        ("door", text()),
+        ("what", text()),
+        ("about", text()),
+    ])
 }
 
 fn state() -> Value {
@@ -297,6 +359,7 @@ fn one(operation: &Operation) -> Value {
     let path_parts = operation.path.split(['{', '}']).skip(1).step_by(2);
     let schema = |name: &str| match name {
         "which" => json!({ "type": "string", "pattern": format!("^[0-9]{{1,18}}$|{CHAT}") }),
+        "label" => label(),
         "fingerprint" => json!({ "type": "string", "pattern": "^([0-9A-Fa-f]{2}:?){31}[0-9A-Fa-f]{2}$" }),
         _ => text(),
     };
@@ -305,7 +368,7 @@ fn one(operation: &Operation) -> Value {
     let in_query = operation
         .query
         .iter()
-        .map(|name| json!({ "name": name, "in": "query", "schema": { "type": "boolean" } }));
+        .map(|(name, schema)| json!({ "name": name, "in": "query", "schema": schema() }));
     let parameters: Vec<Value> = in_path.chain(in_query).collect();
     let content = match operation.answered {
         Json(schema) => json!({ "application/json": { "schema": schema() } }),
@@ -327,8 +390,7 @@ fn one(operation: &Operation) -> Value {
         told["description"] = "For administrators.".into();
     }
     if let Some(body) = operation.body {
-        told["requestBody"] =
-            json!({ "required": true, "content": { "application/json": { "schema": body() } } });
+        told["requestBody"] = json!({ "required": !operation.may_be_without_body, "content": { "application/json": { "schema": body() } } });
     }
     told
 }

@@ -56,17 +56,9 @@ pub(super) async fn add_user(State(parts): Shared, caller: Caller, body: Bytes) 
         return Err(Refusal(StatusCode::BAD_REQUEST, message));
     }
     parts.bridge.store().add_user(&new.name, Some(&new.password), new.is_admin).await?;
+    caller.record(&parts, if new.is_admin { "administrator-added" } else { "person-added" }, &new.name).await;
     tracing::info!(user = %new.name, is_admin = new.is_admin, "a person was added");
     ok(&json!({ "name": new.name }))
-}
-
-/// Answers with a new token, this once; the one before it opens nothing from now on.
-pub(super) async fn make_token(State(parts): Shared, caller: Caller, Path(name): Path<String>) -> Answer {
-    caller.is(&name)?;
-    let name = known(&parts, name).await?;
-    let token = parts.bridge.store().set_token(&name).await?;
-    tracing::info!(user = %name, "a token was made");
-    ok(&json!({ "name": name, "token": token }))
 }
 
 #[derive(Deserialize)]
@@ -88,7 +80,7 @@ pub(super) async fn identify(
         return Err(Refusal(StatusCode::BAD_REQUEST, message));
     }
     let person = PersonRef { network: matrix::NETWORK.into(), person: id.into() };
-    parts.control.run(None, Command::Identify { person, user: known(&parts, name).await? }).await?;
+    caller.desk(&parts).run(None, Command::Identify { person, user: known(&parts, name).await? }).await?;
     ok(&json!({}))
 }
 
@@ -115,6 +107,7 @@ pub(super) async fn known(parts: &Parts, name: String) -> Result<UserName, Refus
 pub(super) async fn export(State(parts): Shared, caller: Caller, Path(name): Path<String>) -> Answer {
     caller.is(&name)?;
     let user = known(&parts, name).await?;
+    caller.record(&parts, "data-exported", &user).await;
     tracing::info!(%user, "a person's data are exported");
     let export = Export { store: parts.bridge.store().clone(), vault: Arc::clone(&parts.vault), user };
     let body = Body::from_stream(export.pieces().await?);
@@ -138,10 +131,11 @@ pub(super) async fn remove_user(
     let name = known(&parts, name).await?;
     if removal.everything {
         for row in parts.bridge.store().accounts().await?.into_iter().filter(|row| row.owner == name) {
-            parts.control.run(None, Command::RemoveAccount { account: row.network }).await?;
+            caller.desk(&parts).run(None, Command::RemoveAccount { account: row.network }).await?;
         }
     }
     parts.bridge.store().remove_user(&name).await?;
+    caller.record(&parts, "person-removed", &name).await;
     tracing::info!(user = %name, "a person was removed");
     ok(&json!({}))
 }

@@ -9,13 +9,14 @@ use maud::{Markup, html};
 use serde::Deserialize;
 use wxgate_contract::{
     Answer as Told, ChatKey, ChatKind, ChatProfile, Command, CommandError, Directory, Health, NetworkId,
-    Question, Reply, Request, UserName,
+    Question, Reply, Request,
 };
 
 use super::frame::{self, form_key, query_value};
 use super::gate::{Answer, Key, Person, Turned};
 use super::home::state;
 use super::live::{self, Look};
+use super::requests;
 use super::words::{Words, fill};
 use crate::web::api::{called, network};
 use crate::wiring::Parts;
@@ -58,6 +59,8 @@ pub(super) async fn page(
     let (network, health) = own(&parts, &person, &name)?;
     let words = person.words();
     let questions = questions(&parts, &person, &network, &name).await;
+    let requests = requests::section(&parts, &person, &network).await;
+    let on_matrix = requests::on_matrix(&parts, &person, &network).await;
     let chats = chats(&parts, &network, &name, &view, words).await;
     let is_up = matches!(health, Health::Up);
     Ok(person.page(&name).show(&html! {
@@ -76,8 +79,10 @@ pub(super) async fn page(
         }
         @if view.undone.is_some() { p.note role="status" { (words.undone) } }
         (questions)
+        (requests)
         h2 { (words.chats) }
         (chats)
+        (on_matrix)
         h2 { (words.sign_out_wechat) }
         form.row method="post" action={ "/accounts/" (name) "/sign-out" } {
             (form_key(&person))
@@ -111,13 +116,13 @@ pub(super) async fn events(
 }
 
 /// Asks an account in the name of a person.
-async fn ask(
+pub(super) async fn ask(
     parts: &Parts,
-    user: &UserName,
+    person: &Person,
     account: NetworkId,
     request: Request,
 ) -> Result<Told, CommandError> {
-    match parts.control.run(Some(user.clone()), Command::Ask { account, request }).await? {
+    match person.desk(parts).run(Some(person.user.clone()), Command::Ask { account, request }).await? {
         Reply::Answer(told) => Ok(told),
         _ => Err(CommandError::Failed("the account gave no answer".to_owned())),
     }
@@ -126,7 +131,7 @@ async fn ask(
 /// The open questions, each with its candidates side by side.
 async fn questions(parts: &Parts, person: &Person, network: &NetworkId, name: &str) -> Markup {
     let words = person.words();
-    let asked = match ask(parts, &person.user, network.clone(), Request::Questions).await {
+    let asked = match ask(parts, person, network.clone(), Request::Questions).await {
         Ok(Told::Questions(asked)) if !asked.is_empty() => asked,
         // An account that is not online has none to tell.
         _ => return html! {},
@@ -261,7 +266,7 @@ fn kind(chat: &ChatProfile, words: &Words) -> &'static str {
 /// Carries out a command and leads to `then`.
 async fn done(parts: &Parts, person: &Person, key: &str, command: Command, then: &str) -> Answer {
     person.sent_this(parts, key)?;
-    match parts.control.run(Some(person.user.clone()), command).await {
+    match person.desk(parts).run(Some(person.user.clone()), command).await {
         Ok(_) => Ok(Redirect::to(then).into_response()),
         Err(error) => Err(person.refused(&error)),
     }
@@ -336,6 +341,6 @@ pub(super) async fn undo(
 }
 
 /// A name as a part of a path. An account that exists has a name that needs none of it.
-fn path_part(name: &str) -> String {
+pub(super) fn path_part(name: &str) -> String {
     query_value(name)
 }

@@ -52,6 +52,7 @@ pub(super) async fn page(
         @if let Some(mib) = memory { p.soft { (fill(words.memory, mib)) } }
         h2 { (words.last_day) }
         (plots::plots(&parts.day, words))
+        p { a href="/admin/links" { (words.links) } " · " a href="/admin/audit" { (words.audit) } }
         h2 { (words.by_state) }
         (by_state(&all, words))
         h2 { (words.faces) }

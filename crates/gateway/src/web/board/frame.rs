@@ -54,6 +54,7 @@ impl Page<'_> {
                         nav {
                             @if let Some(person) = self.person {
                                 @if person.is_admin { a href="/admin" { (words.admin) } }
+                                a href="/me" { (words.yours) }
                                 form method="post" action="/sign-out" {
                                     (form_key(person))
                                     button.plain title=(fill(words.signed_in_as, &person.user)) { (words.sign_out) }

@@ -9,11 +9,13 @@ use axum::http::request::Parts as Head;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use serde::Deserialize;
-use wxgate_contract::{CommandError, UserName};
+use wxgate_contract::{CommandError, Control, UserName};
+use wxgate_store::Opens;
 
 use super::frame::{self, Page};
 use super::home;
 use super::words::{Language, Words};
+use crate::web::api::Caller;
 use crate::web::serve::Peer;
 use crate::web::sessions::Wrong;
 use crate::wiring::Parts;
@@ -145,6 +147,23 @@ impl Person {
         }
     }
 
+    /// Writes into the audit trail what they did to what is theirs.
+    pub(super) async fn record(&self, parts: &Parts, what: &str) {
+        let who = self.user.clone();
+        parts.bridge.record(Some(who.clone()), "pages", what, who.to_string()).await;
+    }
+
+    /// As whom they ask the API.
+    pub(super) fn caller(&self) -> Caller {
+        let (user, is_admin) = (self.user.clone(), self.is_admin);
+        Caller::Person { user, is_admin, token: String::new(), opens: Opens::ALL, door: "pages" }
+    }
+
+    /// Where their commands go.
+    pub(super) fn desk(&self, parts: &Parts) -> Arc<dyn Control> {
+        parts.bridge.control("pages", Some(self.user.clone()))
+    }
+
     /// A page of theirs.
     pub(super) fn page<'a>(&'a self, title: &'a str) -> Page<'a> {
         Page { title, visitor: &self.visitor, person: Some(self), status: StatusCode::OK }
@@ -188,7 +207,7 @@ fn way_back(path: &str) -> &str {
 /// Whether a form that no session guards was sent by another site's page.
 ///
 /// Source: Fetch Metadata Request Headers, 2.3; sent by every current browser.
-fn is_foreign(headers: &HeaderMap) -> bool {
+pub(super) fn is_foreign(headers: &HeaderMap) -> bool {
     let site = headers.get("sec-fetch-site").and_then(|value| value.to_str().ok());
     !matches!(site, None | Some("same-origin" | "none"))
 }
@@ -207,7 +226,7 @@ pub(super) async fn sign_in(
     }
     let from: Option<IpAddr> = peer.and_then(|Extension(Peer(address))| address);
     let user = UserName::new(given.user);
-    match parts.sessions.check(&*parts.control, &user, given.password, from).await {
+    match parts.sessions.check(&*parts.bridge.control("pages", None), &user, given.password, from).await {
         Ok(()) => {}
         Err(Wrong::Failed(why)) => {
             return frame::trouble(visitor.language, StatusCode::SERVICE_UNAVAILABLE, &why);
@@ -219,9 +238,19 @@ pub(super) async fn sign_in(
             return home::entrance(&parts, &visitor, Some((StatusCode::UNAUTHORIZED, words.wrong)));
         }
     }
+    begin(&parts, &visitor, &headers, (user, &given.back)).await
+}
+
+/// Begins a session of somebody who showed who they are, and leads to `back`.
+pub(super) async fn begin(
+    parts: &Parts,
+    visitor: &Visitor,
+    headers: &HeaderMap,
+    (user, back): (UserName, &str),
+) -> Response {
     let is_https = parts.links.is_https();
     // Whatever session the browser had is over: its token may be known to somebody else.
-    if let Some(old) = cookie(&headers, cookie_name(is_https)) {
+    if let Some(old) = cookie(headers, cookie_name(is_https)) {
         parts.sessions.end(old);
     }
     let Some(token) = parts.sessions.begin(user.clone()) else {
@@ -229,8 +258,8 @@ pub(super) async fn sign_in(
         return frame::trouble(visitor.language, StatusCode::SERVICE_UNAVAILABLE, why);
     };
     tracing::info!(%user, "somebody signed in to the web pages");
-    let back = way_back(&given.back);
-    with_cookie(back, &format!("{}={token}", cookie_name(is_https)), COOKIE_SECONDS, is_https)
+    parts.bridge.record(Some(user.clone()), "pages", "signed-in", user.to_string()).await;
+    with_cookie(way_back(back), &format!("{}={token}", cookie_name(is_https)), COOKIE_SECONDS, is_https)
 }
 
 #[derive(Deserialize)]

@@ -236,7 +236,7 @@ pub(super) async fn add(
 ) -> Answer {
     person.sent_this(&parts, &key)?;
     let command = Command::AddAccount { owner: person.user.clone(), name: name.clone() };
-    match parts.control.run(Some(person.user.clone()), command).await {
+    match person.desk(&parts).run(Some(person.user.clone()), command).await {
         // The name was checked: it needs no escaping.
         Ok(_) => Ok(Redirect::to(&format!("/accounts/{name}/sign-in")).into_response()),
         Err(error) => Err(person.refused(&error)),

@@ -46,7 +46,7 @@ pub(super) async fn events(
     person.sent_this(&parts, &key)?;
     let (account, _) = own(&parts, &person, &name)?;
     let place = live::place(&parts, &person)?;
-    match parts.control.run(Some(person.user.clone()), Command::SignIn { account }).await {
+    match person.desk(&parts).run(Some(person.user.clone()), Command::SignIn { account }).await {
         Ok(Reply::SignIn(watch)) => {
             let at = At { watch, name, words: person.words(), stop: parts.stop.clone(), place };
             Ok(live::answer(steps(at)))

@@ -1,0 +1,125 @@
+//! Friend requests of an account, and the answer to one.
+
+use std::sync::Arc;
+
+use axum::extract::{Form, Path, State};
+use axum::response::{IntoResponse, Redirect};
+use maud::{Markup, html};
+use serde::Deserialize;
+use wxgate_contract::{Answer as Told, NetworkId, RemoteId, Request, Verdict};
+
+use super::account::{ask, own, path_part};
+use super::frame::form_key;
+use super::gate::{Answer, Person};
+use crate::clock;
+use crate::web::api::network;
+use crate::wiring::Parts;
+
+/// Who asks to become a contact; nothing when nobody does.
+pub(super) async fn section(parts: &Parts, person: &Person, account: &NetworkId) -> Markup {
+    let words = person.words();
+    let asked = match ask(parts, person, account.clone(), Request::FriendRequests).await {
+        Ok(Told::FriendRequests(asked)) if !asked.is_empty() => asked,
+        // An account that is not online has none to tell.
+        _ => return html! {},
+    };
+    let form = |request: &RemoteId, verdict: &str, label: &str, class: &str| {
+        html! {
+            form method="post" action={ "/accounts/" (account.name()) "/requests" } {
+                (form_key(person))
+                input type="hidden" name="request" value=(request);
+                input type="hidden" name="verdict" value=(verdict);
+                button class=(class) { (label) }
+            }
+        }
+    };
+    html! {
+        h2 { (words.friend_requests) }
+        @for one in &asked {
+            section.card {
+                h3 { @if one.name.is_empty() { span.soft { (words.unnamed) } } @else { (one.name) } }
+                @if !one.greeting.is_empty() { p { "“" (one.greeting) "”" } }
+                @if one.at.ms() > 0 { p.soft { (clock::written(one.at)) " UTC" } }
+                div.row {
+                    (form(&one.request, "accept", words.accept, ""))
+                    (form(&one.request, "decline", words.decline, "quiet"))
+                }
+            }
+        }
+    }
+}
+
+#[derive(Deserialize)]
+pub(super) struct Given {
+    key: String,
+    request: String,
+    verdict: String,
+}
+
+pub(super) async fn answer(
+    State(parts): State<Arc<Parts>>,
+    person: Person,
+    Path(name): Path<String>,
+    Form(Given { key, request, verdict }): Form<Given>,
+) -> Answer {
+    person.sent_this(&parts, &key)?;
+    let (account, _) = own(&parts, &person, &name)?;
+    let verdict = if verdict == "accept" { Verdict::Accept } else { Verdict::Decline };
+    let request = Request::Befriend { request: RemoteId::from(request), verdict };
+    match ask(&parts, &person, account, request).await {
+        Ok(_) => Ok(Redirect::to(&format!("/accounts/{}", path_part(&name))).into_response()),
+        Err(error) => Err(person.refused(&error)),
+    }
+}
+
+#[derive(Deserialize)]
+pub(super) struct Shown {
+    key: String,
+    /// `yes` or `no`.
+    shown: String,
+}
+
+/// Whether an account is shown on Matrix, where its owner is known there.
+pub(super) async fn on_matrix(parts: &Parts, person: &Person, account: &NetworkId) -> Markup {
+    use wxgate_contract::Directory as _;
+    let words = person.words();
+    let face = NetworkId::from(crate::wiring::matrix::NETWORK);
+    let is_known = parts.bridge.person_of(&person.user, &face).await.ok().flatten().is_some();
+    if parts.matrix.is_none() || !is_known {
+        return html! {};
+    }
+    let mirrors = parts.bridge.store().mirrors().await.unwrap_or_default();
+    let is_shown = mirrors.iter().any(|(of, by)| of == account && *by == face);
+    let (state, label, wanted) = match is_shown {
+        true => (words.on_matrix, words.hide_on_matrix, "no"),
+        false => (words.not_on_matrix, words.show_on_matrix, "yes"),
+    };
+    html! {
+        h2 { "Matrix" }
+        p { (state) }
+        form.row method="post" action={ "/accounts/" (account.name()) "/matrix" } {
+            (form_key(person))
+            input type="hidden" name="shown" value=(wanted);
+            button.quiet { (label) }
+        }
+    }
+}
+
+pub(super) async fn show(
+    State(parts): State<Arc<Parts>>,
+    person: Person,
+    Path(name): Path<String>,
+    Form(Shown { key, shown }): Form<Shown>,
+) -> Answer {
+    use wxgate_contract::Command;
+    person.sent_this(&parts, &key)?;
+    let (account, face) = (network(&name), NetworkId::from(crate::wiring::matrix::NETWORK));
+    let command = match shown.as_str() {
+        "yes" => Command::Mirror { account, face },
+        _ => Command::Unmirror { account, face },
+    };
+    match person.desk(&parts).run(Some(person.user.clone()), command).await {
+        Ok(_) => Ok(Redirect::to(&format!("/accounts/{}", path_part(&name))).into_response()),
+        Err(error) => Err(person.refused(&error)),
+    }
+}
