@@ -99,9 +99,14 @@ impl Layer {
         match self {
             Self::Unit | Self::Sim | Self::Conformance | Self::Identity => &[],
             Self::Store | Self::Crash => &[Need::Postgres],
-            Self::Stories => {
-                &[Need::Postgres, Need::Terminals, Need::IrcServers, Need::Browser, Need::NodeClients]
-            }
+            Self::Stories => &[
+                Need::Postgres,
+                Need::Terminals,
+                Need::IrcServers,
+                Need::Browser,
+                Need::NodeClients,
+                Need::Fuzzer,
+            ],
             Self::Matrix => &[Need::Homeserver, Need::Converter],
             Self::Clients => &[Need::PythonClients, Need::NodeClients],
         }
@@ -254,6 +259,9 @@ fn environment(root: &Root, built: &Built, program: &TestProgram) -> Cmd {
     }
     if Layer::Matrix.takes(program) {
         cmd = cmd.env("WXGATE_MATRIX_PYTHON", setup::MATRIX.python(root));
+    }
+    if Layer::Stories.takes(program) {
+        cmd = cmd.env("WXGATE_API_PYTHON", setup::FUZZER.python(root));
     }
     cmd.env("WXGATE_ROOT", root.path())
 }

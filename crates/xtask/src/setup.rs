@@ -18,9 +18,10 @@ pub(crate) enum Need {
     Homeserver,
     Converter,
     Browser,
+    Fuzzer,
 }
 
-const ALL: [Need; 8] = [
+const ALL: [Need; 9] = [
     Need::Postgres,
     Need::Terminals,
     Need::IrcServers,
@@ -29,6 +30,7 @@ const ALL: [Need; 8] = [
     Need::Homeserver,
     Need::Converter,
     Need::Browser,
+    Need::Fuzzer,
 ];
 
 const NODE_DIR: &str = "tests/clients";
@@ -50,6 +52,7 @@ pub(crate) fn needs(root: &Root, needs: &[Need]) -> Result<()> {
         match need {
             Need::PythonClients => python(root, CLIENTS)?,
             Need::Homeserver => python(root, MATRIX)?,
+            Need::Fuzzer => python(root, FUZZER)?,
             Need::NodeClients => node_modules(root, NODE_DIR)?,
             Need::Browser => node_modules(root, PAGES_DIR)?,
             Need::Postgres | Need::Terminals | Need::IrcServers | Need::Converter => {}
@@ -70,6 +73,7 @@ impl Need {
             Self::Homeserver => "Synapse and matrix-nio in a virtual environment",
             Self::Converter => "ffmpeg",
             Self::Browser => "Chromium, and axe-core in tests/web/node_modules",
+            Self::Fuzzer => "schemathesis in a virtual environment",
         }
     }
 
@@ -84,6 +88,7 @@ impl Need {
             Self::Homeserver => "stories on Matrix need a real homeserver and somebody else's client",
             Self::Converter => "stickers, voice and films are converted by it",
             Self::Browser => "a story leads a browser through the pages",
+            Self::Fuzzer => "a story holds the API against its document",
         }
     }
 
@@ -101,7 +106,7 @@ impl Need {
                 ("ngircd", Path::new("/usr/sbin/ngircd").is_file()),
                 ("inspircd", Path::new("/usr/sbin/inspircd").is_file()),
             ],
-            Self::PythonClients | Self::Homeserver => &[
+            Self::PythonClients | Self::Homeserver | Self::Fuzzer => &[
                 ("python3", on_path("python3")),
                 ("python3-venv", Cmd::new("python3").args(["-c", "import venv, ensurepip"]).works()),
             ],
@@ -187,6 +192,8 @@ pub(crate) const CLIENTS: Venv =
     Venv { name: "venv-clients", requirements: "tests/clients/requirements.txt" };
 /// For the homeserver and for those who play its people.
 pub(crate) const MATRIX: Venv = Venv { name: "venv-matrix", requirements: "tests/matrix/requirements.txt" };
+/// Asks the API whatever its document allows, and does not allow.
+pub(crate) const FUZZER: Venv = Venv { name: "venv-api", requirements: "tests/api/requirements.txt" };
 
 impl Venv {
     fn dir(self, root: &Root) -> PathBuf {

@@ -1,9 +1,12 @@
 //! The API on the web listener: what the document promises, and that a token opens what is its owner's and no more.
 
+use std::path::Path;
+use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
+use tokio::process::Command;
 use wxgate_tests::fleet::{USER, name};
 use wxgate_tests::gateway::{Gateway, PASSWORD};
 use wxgate_tests::http::{self, Answer, Lines, Place};
@@ -77,6 +80,44 @@ async fn a_token_opens_what_is_its_owners_and_no_more() -> Result<()> {
         ensure!(again.good("a new token")?.json()?["token"].is_string());
         other.refused(401, "GET", "/api/v1/me", &Value::Null).await?;
         gateway.wait_state(&theirs, "up", SOON).await?;
+        stage.end().await
+    })
+    .await
+}
+
+/// Things asked of each operation. Chosen: half a minute on a quiet machine.
+const EXAMPLES: &str = "8";
+/// What schemathesis looks at.
+const CHECKS: &str = "not_a_server_error,status_code_conformance,content_type_conformance,\
+                      response_schema_conformance,negative_data_rejection,allow_header_conformance";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_api_is_as_its_document_says() -> Result<()> {
+    let Some(python) = std::env::var_os("WXGATE_API_PYTHON").filter(|python| Path::new(python).is_file())
+    else {
+        eprintln!("story fuzz was NOT told: no schemathesis here; run: cargo xtask test stories");
+        return Ok(());
+    };
+    tell("fuzz", Duration::from_secs(600), async |scratch| {
+        let stage = Stage::set(scratch, 1).await?;
+        let gateway = stage.gateway();
+        let body = json!({"name": "root", "is_admin": true, "password": PASSWORD});
+        gateway.api("POST", "/api/v1/users", &body).await?;
+        let root = Asker::new(gateway, "root").await?;
+        let mut fuzzer = Command::new(python);
+        fuzzer.args(["-m", "schemathesis.cli", "run"]);
+        fuzzer.arg(format!("http://{}/api/v1/openapi.json", gateway.web));
+        fuzzer.arg("--header").arg(format!("Authorization: {}", root.header));
+        // A stream does not end by itself; the one of a sign-in neither, while nobody scans. A new token would end
+        // the one that is asked with.
+        fuzzer.args(["--exclude-path", "/api/v1/events", "--exclude-path-regex", "/sign-in$|/token"]);
+        fuzzer.args(["--checks", CHECKS, "--phases", "coverage,fuzzing", "--max-examples", EXAMPLES]);
+        fuzzer.args(["--seed", "1", "--warnings", "off", "--no-color"]);
+        let done =
+            fuzzer.current_dir(scratch.path()).stdin(Stdio::null()).kill_on_drop(true).output().await?;
+        let told = String::from_utf8_lossy(&done.stdout);
+        ensure!(done.status.success(), "{told}{}", String::from_utf8_lossy(&done.stderr));
+        ensure!(told.contains(" generated, "), "nothing was asked: {told}");
         stage.end().await
     })
     .await
