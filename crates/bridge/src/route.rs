@@ -89,6 +89,7 @@ impl Routes {
             quoted: input.target.map(|known| known.post_id),
             quoted_remote_id,
             mentions,
+            native_ids: input.native_ids.to_vec(),
         })))
     }
 

@@ -49,6 +49,9 @@ pub struct Report {
     pub remote_id: RemoteId,
     /// Whether it stands in the chat it was said in.
     pub fate: Fate,
+    /// Its ids on the chat's own network, one per piece, where that told any.
+    #[serde(default)]
+    pub native_ids: Vec<RemoteId>,
 }
 
 /// Something to say.
@@ -68,6 +71,9 @@ pub struct Say {
     pub quoted_remote_id: Option<RemoteId>,
     /// Who is named, as this network knows them: person and the bytes of the text.
     pub mentions: Vec<(PersonKey, (usize, usize))>,
+    /// The post's ids on its chat's own network, one per piece; empty where it has none, or none that is known.
+    #[serde(default)]
+    pub native_ids: Vec<RemoteId>,
 }
 
 /// What became of a delivery. Exactly one per delivery and attempt.

@@ -37,6 +37,7 @@ impl Route for Mirror {
                 quoted: None,
                 quoted_remote_id: None,
                 mentions: Vec::new(),
+                native_ids: input.native_ids.to_vec(),
             };
             (target.clone(), Job::Say(Box::new(say)))
         };

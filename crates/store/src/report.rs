@@ -44,6 +44,8 @@ pub struct RouteInput<'a> {
     pub target: Option<&'a KnownPost>,
     /// How the author is called: by the latest profile, else by the post.
     pub author_name: &'a str,
+    /// Its ids on its chat's own network, one per piece, as far as they are known.
+    pub native_ids: &'a [RemoteId],
 }
 
 /// An earlier post, and where it stands.

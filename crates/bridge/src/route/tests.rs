@@ -37,6 +37,7 @@ fn one(post: &Post, origin: &str, target: &ChatRef, known: Option<&KnownPost>) -
         targets: &targets,
         target: known,
         author_name: "Anna",
+        native_ids: &[],
     };
     let mut jobs = routes().route(&input);
     assert!(jobs.len() <= 1);
@@ -175,6 +176,7 @@ fn two_accounts_in_one_group_do_not_answer_each_other_for_ever() {
             targets: &targets,
             target,
             author_name: name,
+            native_ids: &[],
         };
         routes.route(&input).into_iter().map(|(to, _)| to.network.to_string()).collect::<Vec<_>>()
     };

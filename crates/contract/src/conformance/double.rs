@@ -254,6 +254,7 @@ impl Double {
         let mut state = self.state();
         let (id, post_id) = (DeliveryId(state.next()), PostId(state.next()));
         let say = Say {
+            native_ids: vec![post.remote_id.clone()],
             post_id,
             post,
             author_prefix: String::new(),

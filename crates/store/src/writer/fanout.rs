@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use sqlx::AnyConnection;
 use sqlx::any::AnyRow;
-use wxgate_contract::{Author, ChatRef, Fate, Job, NetworkId, Post, PostId, Report};
+use wxgate_contract::{Author, ChatRef, Fate, Job, NetworkId, Post, PostId, RemoteId, Report};
 
 use super::CommitRequest;
 use super::group::Scene;
@@ -42,6 +42,8 @@ pub(super) struct Heard<'a> {
     pub(super) post: &'a Post,
     /// The post that it quotes or recalls.
     pub(super) target: Option<i64>,
+    /// Its ids on its chat's own network.
+    pub(super) native_ids: &'a [RemoteId],
     pub(super) route: &'a dyn Route,
     pub(super) targets: Vec<ChatRef>,
 }
@@ -110,6 +112,7 @@ pub(super) async fn orders(
             targets: &heard.targets,
             target: heard.target.and_then(|target| earlier.get(&target)),
             author_name,
+            native_ids: heard.native_ids,
         };
         // Routing is the bridge's code; its bug must cost one batch and not the writer.
         let routed = catch_unwind(AssertUnwindSafe(|| heard.route.route(&input)))
@@ -125,7 +128,8 @@ pub(super) async fn orders(
 pub(super) fn report(scene: &Scene<'_>, heard: &Heard<'_>, fate: Fate) -> Result<Ordered, StoreError> {
     let (post, remote_id) = (PostId(heard.post_id), heard.post.remote_id.clone());
     let lane = heard.post.chat.mirrored_on(heard.origin.1);
-    order(scene, heard, lane, &Job::Report(Report { post, remote_id, fate }))
+    let native_ids = heard.native_ids.to_vec();
+    order(scene, heard, lane, &Job::Report(Report { post, remote_id, fate, native_ids }))
 }
 
 fn order(scene: &Scene<'_>, heard: &Heard<'_>, lane: ChatRef, job: &Job) -> Result<Ordered, StoreError> {

@@ -193,7 +193,10 @@ pub(super) type RemotePlace<'a> = (i64, &'a RemoteId);
 impl<'a> Item<'a> {
     /// The post as routing hears of it; nobody is its target yet.
     pub(super) fn heard(&self, request: &'a CommitRequest) -> Heard<'a> {
+        let is_from_face = self.ready.is_from_face(self.origin);
+        let native = std::slice::from_ref(&self.ready.post.remote_id);
         Heard {
+            native_ids: if is_from_face { &[] } else { native },
             index: self.commit,
             post_id: self.id,
             origin: (self.origin, &request.ready.network),

@@ -165,6 +165,8 @@ struct KnownFate {
     post: Post,
     target: Option<i64>,
     fate: Fate,
+    /// Its ids on the chat's own network.
+    native_ids: Vec<RemoteId>,
     /// It became visible by it.
     is_new: bool,
     route: Arc<dyn Route>,
@@ -209,6 +211,7 @@ impl KnownFate {
             chat_network: self.chat_network,
             post: &self.post,
             target: self.target,
+            native_ids: &self.native_ids,
             route: &*self.route,
             targets: fanout::mirrors(&*self.route, &self.post.chat, &self.origin.1),
         }
@@ -274,6 +277,7 @@ async fn one(
                     post: post.clone(),
                     target: said.target,
                     fate: fate.clone(),
+                    native_ids: ids_of(&claim.outcome),
                     is_new: said.shown_seq.is_none(),
                     route: claim.route,
                 });
@@ -306,6 +310,7 @@ async fn one(
                     post: item.post.clone(),
                     target: said.target,
                     fate: item.fate.clone(),
+                    native_ids: ids_of(&claim.outcome),
                     is_new: true,
                     route: claim.route,
                 }));
@@ -337,6 +342,13 @@ async fn show(
     let native_id = said.native_id.as_deref().map(RemoteId::from);
     let target = said.target.map(PostId);
     Ok(Some(TimelineItem { seq, post_id, origin, post, fate, target, native_id, is_recalled: false }))
+}
+
+fn ids_of(outcome: &Outcome) -> Vec<RemoteId> {
+    match outcome {
+        Outcome::Sent { remote_ids } => remote_ids.clone(),
+        _ => Vec::new(),
+    }
 }
 
 fn learn_ids(row: &mut Row, remote_ids: &[RemoteId], learned: &mut Learned) {

@@ -75,10 +75,12 @@ async fn what_is_said_through_one_mirror_reaches_the_others_once_it_stands_in_th
         assert_eq!(settled.lanes, [chat("m/w:a/c"), chat("n/w:a/c")]);
         assert_eq!(settled.shown[0].fate, Fate::Said);
         let told = bench.next("m/w:a/c").await.unwrap();
-        let wanted = Report { post: settled.shown[0].post_id, remote_id: "$1".into(), fate: Fate::Said };
+        let (post, native_ids) = (settled.shown[0].post_id, vec!["w1".into()]);
+        let wanted = Report { post, remote_id: "$1".into(), fate: Fate::Said, native_ids };
         assert_eq!(report(&told), &wanted);
         let other = bench.next("n/w:a/c").await.unwrap();
         assert_eq!(said(&other).post.body, Body::text("hello"));
+        assert_eq!(said(&other).native_ids, ["w1".into()], "by which another account would know it");
         // What was refused is told to its author and shown to nobody.
         bench.commit_by("m", vec![mine("$2", "no")], shown()).await;
         let home = bench.next("w:a/c").await.unwrap();

@@ -191,6 +191,7 @@ impl Route for Mirror {
                     quoted: input.target.map(|known| known.post_id),
                     quoted_remote_id: ids_at(target).into_iter().next(),
                     mentions: Vec::new(),
+                    native_ids: input.native_ids.to_vec(),
                 };
                 Some((target.clone(), Job::Say(Box::new(say))))
             }

@@ -22,6 +22,7 @@ fn say(body: Body, author_prefix: &str) -> Say {
         quoted: None,
         quoted_remote_id: None,
         mentions: Vec::new(),
+        native_ids: Vec::new(),
     }
 }
 
