@@ -147,6 +147,12 @@ struct Page {
 }
 
 #[derive(Deserialize)]
+struct Shared {
+    /// Each `[account, group]`.
+    seats: Vec<(String, u32)>,
+}
+
+#[derive(Deserialize)]
 struct Person {
     account: String,
     who: String,
@@ -194,6 +200,7 @@ fn obey(world: &World, verb: &str, body: Value) -> Result<Value, String> {
             let changed: Changed = read(body)?;
             ok(world.change(&changed.account, &changed.change))
         }
+        "share_group" => ok(world.share_group(read::<Shared>(body)?.seats)),
         "end_session" => {
             let ended: Ended = read(body)?;
             ok(world.end_session(&ended.account, ended.code))

@@ -66,6 +66,11 @@ pub(crate) fn from_text<'de, D: serde::Deserializer<'de>>(from: D) -> Result<u64
     id.ok_or_else(|| serde::de::Error::custom("msg_id is neither a number nor digits"))
 }
 
+/// The same for an id that may be left out.
+pub(crate) fn maybe_from_text<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<u64>, D::Error> {
+    from_text(from).map(Some)
+}
+
 /// The entries of one account, the oldest dropped beyond a limit.
 #[derive(Debug, Default)]
 pub(crate) struct Ledger {

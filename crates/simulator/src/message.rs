@@ -91,6 +91,9 @@ pub enum Kind {
         text: Arc<str>,
         /// The quoted text.
         quoted: Arc<str>,
+        /// The server's id of the quoted message; without it, the message before this one.
+        #[serde(default, deserialize_with = "crate::ledger::maybe_from_text")]
+        msg_id: Option<u64>,
     },
     /// The old form of a quote, which is text.
     OldQuote {

@@ -13,7 +13,9 @@ use crate::clock::now_ms;
 use crate::fault::{Fault, FaultRule, Faults};
 use crate::ledger::LedgerEntry;
 use crate::login::Attempts;
+use commons::Common;
 
+mod commons;
 mod doings;
 mod phone;
 
@@ -142,6 +144,8 @@ pub(crate) struct Inner {
     faults: Mutex<Faults>,
     any_faults: AtomicBool,
     pub(crate) counters: Counters,
+    /// Groups that several accounts are in; read by everything that is said in groups.
+    pub(crate) commons: RwLock<Vec<Common>>,
     next_msg_id: AtomicU64,
     next_number: AtomicU64,
     /// Those who want to hear; changed rarely.
@@ -173,6 +177,7 @@ impl World {
             faults: Mutex::new(Faults::new(config.seed)),
             any_faults: AtomicBool::new(false),
             counters: Counters::default(),
+            commons: RwLock::default(),
             next_msg_id: AtomicU64::new(7_294_813_305_518_270_451),
             next_number: AtomicU64::new(1),
             listeners: Mutex::default(),

@@ -92,12 +92,12 @@ fn parts(from: &str, message: &Message) -> Parts {
             source: "Mini program".to_owned(),
             ..plain
         },
-        Kind::Quote { text, quoted } => Parts {
+        Kind::Quote { text, quoted, msg_id } => Parts {
             kind: 57,
             title: text.to_string(),
             extra: format!(
                 "<refermsg><type>1</type><svrid>{}</svrid><fromusr>{from}</fromusr><chatusr>{from}</chatusr><displayname>Anna</displayname><content>{}</content></refermsg>",
-                message.id.wrapping_sub(1),
+                msg_id.unwrap_or(message.id.wrapping_sub(1)),
                 xml(quoted)
             ),
             ..plain

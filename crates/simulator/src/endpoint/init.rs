@@ -116,9 +116,15 @@ pub(super) fn status_notify(call: &Call<'_>) -> Answer {
         let code = body.get("Code").and_then(Value::as_u64);
         match (code, who("ToUserName")) {
             (Some(3), Some(Who::Own)) => {
-                world.say_once(state, Who::Own, Who::Own, Kind::PhoneState { code: 2 });
+                let own = (Who::Own, Who::Own);
+                world.say_once(state, own, Kind::PhoneState { code: 2 }, world.next_msg_id());
                 let ids = world.0.config.permanent_ids;
-                world.say_once(state, Who::Own, Who::Own, Kind::ConversationList { ids });
+                world.say_once(
+                    state,
+                    (Who::Own, Who::Own),
+                    Kind::ConversationList { ids },
+                    world.next_msg_id(),
+                );
                 account.wake.notify_waiters();
             }
             (Some(1), Some(chat)) if chat != Who::Own => {

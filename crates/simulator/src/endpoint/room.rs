@@ -199,14 +199,9 @@ pub(super) fn verify(call: &Call<'_>) -> Answer {
                 state.people.edits.nicks.insert(friend, format!("New friend {friend}"));
                 state.push(Event::Modified(friend));
                 note(call, state, friend, "accept", ticket);
-                call.world.say_once(
-                    state,
-                    friend,
-                    friend,
-                    crate::message::Kind::system(&format!(
-                        "你已添加了New friend {friend}，现在可以开始聊天了。"
-                    )),
-                );
+                let text = format!("你已添加了New friend {friend}，现在可以开始聊天了。");
+                let line = crate::message::Kind::system(&text);
+                call.world.say_once(state, (friend, friend), line, call.world.next_msg_id());
                 Ok(())
             }
             Some(1 | 2 | 4 | 5 | 6) => {

@@ -28,8 +28,27 @@ struct Payload {
     file: Option<Stored>,
 }
 
+impl Payload {
+    /// As the other accounts in a group hear it; `None` for what they are not told of.
+    fn as_kind(&self) -> Option<Kind> {
+        match self.kind {
+            "text" => Some(Kind::text(&self.text)),
+            "image" => Some(Kind::Image),
+            "video" => Some(Kind::Video),
+            "sticker" => Some(Kind::Sticker { store: false }),
+            "file" => Some(Kind::File { name: self.text.as_str().into() }),
+            _ => None,
+        }
+    }
+
+    fn data(&self) -> Option<bytes::Bytes> {
+        self.file.as_ref().map(|stored| stored.data.clone())
+    }
+}
+
 /// Source: the protocol sheet, sections 2.14 to 2.19.
 pub(super) fn send(call: &Call<'_>) -> Answer {
+    let mut for_others = None;
     let done = call.with_session(|account, state| {
         let body = call.body(state)?;
         if state.phone_offline {
@@ -52,6 +71,7 @@ pub(super) fn send(call: &Call<'_>) -> Answer {
             return Ok((msg_id, id));
         }
         let msg_id = call.world.next_msg_id();
+        for_others = payload.as_kind().map(|kind| (account.name.clone(), chat, kind, payload.data()));
         session.sent.push_back(Sent { client_msg_id: id.clone(), print, msg_id });
         if session.sent.len() > SENT_KEPT {
             session.sent.pop_front();
@@ -60,6 +80,9 @@ pub(super) fn send(call: &Call<'_>) -> Answer {
         account.wake.notify_waiters();
         Ok((msg_id, id))
     });
+    if let (Ok((msg_id, _)), Some((account, chat, kind, sent))) = (&done, &for_others) {
+        call.world.tell_others(account, (*chat, Who::Own), kind, *msg_id, sent.as_ref());
+    }
     match done {
         Ok((msg_id, id)) => Answer::new(
             200,
@@ -330,11 +353,16 @@ pub(super) fn revoke(call: &Call<'_>) -> Answer {
             ..entry
         };
         recall.n = state.ledger.write(recall.clone(), world.0.config.ledger_limit);
+        let told = (account.name.clone(), recall.chat, recall.msg_id);
         world.tell(&account.name, recall);
-        Ok(())
+        Ok(told)
     });
+    if let Ok((account, chat, msg_id)) = &done {
+        let recall = Kind::Recall { msg_id: *msg_id };
+        world.tell_others(account, (*chat, Who::Own), &recall, world.next_msg_id(), None);
+    }
     match done {
-        Ok(()) => Answer::new(
+        Ok(_) => Answer::new(
             200,
             "text/plain",
             wire::print(

@@ -154,6 +154,7 @@ impl World {
         if count == 0 || count > 100_000 {
             return Err(format!("cannot say something {count} times: 1 to 100000"));
         }
+        let mut for_others = Vec::new();
         let mut state = account.state();
         if !state.people.exists(chat) || chat == Who::Own {
             return Err(format!("account '{}' has no chat '{chat}'", account.name));
@@ -167,15 +168,28 @@ impl World {
                 Kind::Text { text } if count > 1 => Kind::text(&format!("{text} {at}")),
                 other => other.clone(),
             };
-            last = self.say_once(&mut state, chat, from, kind);
+            let msg_id = self.next_msg_id();
+            if chat.is_group() {
+                for_others.push((kind.clone(), msg_id));
+            }
+            last = self.say_once(&mut state, (chat, from), kind, msg_id);
+        }
+        drop(state);
+        for (kind, msg_id) in for_others {
+            self.tell_others(&account.name, (chat, from), &kind, msg_id, None);
         }
         self.0.counters.said.fetch_add(u64::from(count), Ordering::Relaxed);
         Ok(last)
     }
 
-    pub(crate) fn say_once(&self, state: &mut State, chat: Who, from: Who, kind: Kind) -> Said {
+    pub(crate) fn say_once(
+        &self,
+        state: &mut State,
+        (chat, from): (Who, Who),
+        kind: Kind,
+        msg_id: u64,
+    ) -> Said {
         let at_ms = self.now_ms();
-        let msg_id = self.next_msg_id();
         let mut md5 = None;
         let mut bytes = None;
         if let Some(sort) = kind.media(msg_id) {

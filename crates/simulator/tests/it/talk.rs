@@ -155,7 +155,7 @@ async fn every_kind_of_message_is_delivered() {
         (Kind::Card { nick: text("Bo") }, 42),
         (Kind::system("\"A\"邀请\"B\"加入了群聊"), 10000),
         (Kind::Recall { msg_id: 1 }, 10002),
-        (Kind::Quote { text: text("re"), quoted: text("q") }, 49),
+        (Kind::Quote { text: text("re"), quoted: text("q"), msg_id: None }, 49),
         (Kind::OldQuote { text: text("re"), quoted: text("q") }, 1),
         (Kind::MiniProgram { title: text("P") }, 49),
         (Kind::Transfer { amount: text("50.00") }, 49),

@@ -159,7 +159,7 @@ async fn quotes_and_mentions_are_understood() {
     let post = stage.post(stage.say(group, stranger, old)).await;
     assert_eq!(post.body, Body::text("好"));
     assert_eq!(post.quote.unwrap().excerpt, "明天爬山？");
-    let kind = Kind::Quote { text: "行".into(), quoted: "几点".into() };
+    let kind = Kind::Quote { text: "行".into(), quoted: "几点".into(), msg_id: None };
     let post = stage.post(stage.said(group, stranger, kind)).await;
     assert_eq!((post.body, post.quote.unwrap().excerpt), (Body::text("行"), "几点".to_owned()));
 }
