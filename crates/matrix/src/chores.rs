@@ -42,6 +42,10 @@ pub(crate) enum Chore {
     ReadElsewhere(ChatRef, Timestamp),
     /// The owner has read a room up to an event.
     ReadHere { room_id: String, user_id: String, event_id: String, at: Timestamp },
+    /// Accounts came or went: shared rooms may have lost one.
+    Sharings,
+    /// What shared rooms have shown long ago is forgotten.
+    ForgetTold,
 }
 
 impl Chore {
@@ -53,7 +57,7 @@ impl Chore {
             (Self::Account(one), Self::Account(two)) => one == two,
             (Self::ReadElsewhere(one, _), Self::ReadElsewhere(two, _)) => one == two,
             (Self::ReadHere { room_id: one, .. }, Self::ReadHere { room_id: two, .. }) => one == two,
-            _ => false,
+            (one, two) => one == two,
         }
     }
 }
@@ -172,6 +176,8 @@ impl Shared {
             Chore::ReadHere { room_id, user_id, event_id, at } => {
                 Box::pin(self.read_here(room_id, user_id, event_id, *at)).await
             }
+            Chore::Sharings => Box::pin(self.leave_for_those_removed()).await,
+            Chore::ForgetTold => Box::pin(self.memory.forget_old_told(self.clock.now())).await,
             Chore::Account(account) => Box::pin(self.account_changed(account)).await,
         };
         self.chores.finish(&chore);
@@ -198,6 +204,8 @@ impl Shared {
     /// Everything that is remembered, as chores. What is up to date costs no call.
     async fn look_through(&self) -> Result<(), Trouble> {
         self.memory.forget_old_versions(self.clock.now()).await?;
+        self.chores.add(Chore::ForgetTold);
+        self.chores.add(Chore::Sharings);
         self.each_note("room/", |room: Room| self.chores.add(Chore::Room(room.chat))).await?;
         self.each_note("ghost/", |ghost: Ghost| {
             ghost.person.into_iter().for_each(|person| self.chores.add(Chore::Ghost(person)));

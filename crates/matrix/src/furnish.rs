@@ -63,6 +63,10 @@ impl Shared {
         if let Some(puppet) = &puppet {
             self.move_in(room, puppet).await?;
         }
+        if room.is_guest {
+            // Everything else is for the chat that leads.
+            return self.put_into_space(room).await;
+        }
         if !room.is_handed_over {
             self.name_room(room, profile).await?;
             self.set_powers(room, profile, owner.as_deref()).await?;
@@ -147,7 +151,8 @@ impl Shared {
         profile: &ChatProfile,
         owner: Option<&str>,
     ) -> Result<(), Trouble> {
-        let levels = self.power_levels(profile, owner, &room.chat.network);
+        let mut levels = self.power_levels(profile, owner, &room.chat.network);
+        self.raise_sharers(room, &mut levels).await?;
         let powers = hex(levels.to_string().as_bytes());
         // A room that was just made has them already.
         if room.powers.is_empty() {
@@ -155,6 +160,18 @@ impl Shared {
         } else if powers != room.powers {
             self.set_state(&room.room_id, "m.room.power_levels", "", levels).await?;
             room.powers = powers;
+        }
+        Ok(())
+    }
+
+    /// In a shared room whoever owns the group may have another account than the one that leads.
+    async fn raise_sharers(&self, room: &Room, levels: &mut Value) -> Result<(), Trouble> {
+        let Some(sharing) = self.sharing(room).await? else { return Ok(()) };
+        for chat in sharing.chats.iter().filter(|chat| **chat != room.chat) {
+            let owns = self.directory.chat(chat).await?.is_some_and(|profile| profile.is_owned);
+            if owns && let Some(owner) = self.owners.id_of_owner(&chat.network).await? {
+                levels["users"][owner] = json!(crate::rooms::OWNS_GROUP);
+            }
         }
         Ok(())
     }

@@ -110,6 +110,8 @@ struct Draft {
     tasks: Vec<Task>,
     /// Messages that are edited here, by the event that said them first.
     edited: BTreeMap<String, Versions>,
+    /// Notes about what was typed in shared rooms.
+    typed: Vec<Note>,
     /// Events of people that leave no post.
     silent: Vec<String>,
     /// It was asked for, and may be from before a room mirrored anything.
@@ -289,6 +291,7 @@ impl Inbound {
             notes.push(note(HANDLED, json_of(&handled)));
         }
         notes.extend(self.todo.write(&mut draft.effects, &mut draft.tasks));
+        notes.append(&mut draft.typed);
         let shared = &self.shared;
         let edited = draft.edited.iter();
         notes.extend(edited.map(|(original, versions)| shared.memory.versions.note(original, versions)));

@@ -34,6 +34,7 @@ mod registration;
 mod rooms;
 mod run;
 mod secret;
+mod share;
 mod shared;
 mod speak;
 mod states;

@@ -15,6 +15,7 @@ mod portals;
 mod qr;
 pub(crate) mod requests;
 mod set;
+mod share;
 mod sign_in;
 mod tidings;
 mod words;
@@ -216,7 +217,7 @@ async fn consider(
     addressed: Addressed,
     begun: &mpsc::Sender<sign_in::Following>,
 ) -> Result<Option<Answer>, No> {
-    let chat = shared.chat_of(&addressed.room_id).await?;
+    let chat = shared.chat_for(&addressed.room_id, &addressed.sender).await?;
     let is_private = chat.is_none() && shared.is_private(&addressed.room_id).await?;
     if !addressed.has_prefix && !is_private {
         return Ok(None);
@@ -278,6 +279,8 @@ async fn carry_out(
         Verb::Sync => shared.sync(question).await,
         Verb::SetRelay => shared.set_relay(question, true).await,
         Verb::UnsetRelay => shared.set_relay(question, false).await,
+        Verb::Share => shared.share(question, wish).await,
+        Verb::Unshare => shared.unshare(question).await,
         Verb::Bridge => shared.bridge(question, wish).await,
         Verb::Unbridge => shared.unbridge(question).await,
         Verb::DeletePortal => shared.delete_portal(question).await,

@@ -9,12 +9,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use wxgate_contract::{Batch, ChatRef, FarEnd, FarError, NetworkId, Note, PersonRef};
+use wxgate_contract::{Batch, ChatRef, FarEnd, FarError, NetworkId, Note, PersonKey, PersonRef};
 
 use crate::choices::Choices;
 use crate::inbound::versions::{self, Versions};
 use crate::management::requests::Pending;
 use crate::names::hex;
+use crate::share::{Sharing, Told, Voice};
 
 /// Things of one kind at hand, at most twice this many. Chosen: an entry is a few hundred bytes,
 /// and a read from the store costs less than a call to the homeserver.
@@ -81,6 +82,12 @@ pub(crate) struct Room {
     pub(crate) members: String,
     #[serde(default)]
     pub(crate) avatar: String,
+    /// Which sharing it belongs to; empty for a room of one account alone.
+    #[serde(default)]
+    pub(crate) shared: String,
+    /// Another chat leads the sharing.
+    #[serde(default)]
+    pub(crate) is_guest: bool,
 }
 
 impl Room {
@@ -103,6 +110,8 @@ impl Room {
             powers: nothing(),
             members: nothing(),
             avatar: nothing(),
+            shared: nothing(),
+            is_guest: false,
         }
     }
 }
@@ -112,7 +121,8 @@ impl Room {
     pub(crate) fn moved_to(&self, room_id: &str) -> Self {
         let (name, topic) = (String::new(), String::new());
         let new = Self::new(room_id.to_owned(), self.chat.clone(), self.is_direct, name, topic);
-        Self { relay: self.relay, ..new }
+        let since = if self.is_guest { self.since } else { 0 };
+        Self { relay: self.relay, shared: self.shared.clone(), is_guest: self.is_guest, since, ..new }
     }
 }
 
@@ -130,13 +140,19 @@ pub(crate) struct Shelf<T> {
 }
 
 /// Two generations: what is asked for moves to the young one; when that is full, the old one goes.
-struct Recent<T> {
+pub(crate) struct Recent<T> {
     young: HashMap<String, Arc<T>>,
     old: HashMap<String, Arc<T>>,
 }
 
+impl<T> Default for Recent<T> {
+    fn default() -> Self {
+        Self { young: HashMap::new(), old: HashMap::new() }
+    }
+}
+
 impl<T> Recent<T> {
-    fn get(&mut self, key: &str) -> Option<Arc<T>> {
+    pub(crate) fn get(&mut self, key: &str) -> Option<Arc<T>> {
         if let Some(found) = self.young.get(key) {
             return Some(Arc::clone(found));
         }
@@ -145,7 +161,7 @@ impl<T> Recent<T> {
         Some(found)
     }
 
-    fn put(&mut self, key: String, value: Arc<T>) {
+    pub(crate) fn put(&mut self, key: String, value: Arc<T>) {
         if self.young.len() >= AT_HAND {
             self.old = std::mem::take(&mut self.young);
         }
@@ -160,7 +176,7 @@ impl<T> Recent<T> {
 
 impl<T: Serialize + DeserializeOwned> Shelf<T> {
     fn new(prefix: &'static str) -> Self {
-        Self { prefix, recent: Mutex::new(Recent { young: HashMap::new(), old: HashMap::new() }) }
+        Self { prefix, recent: Mutex::new(Recent::default()) }
     }
 
     fn recent(&self) -> MutexGuard<'_, Recent<T>> {
@@ -244,6 +260,15 @@ pub(crate) struct Memory {
     pub(crate) pictures: Shelf<String>,
     /// Edits that took a message's place, by the event that said it first.
     pub(crate) versions: Shelf<Versions>,
+    /// Chats that share a room, by the name of the sharing.
+    pub(crate) sharings: Shelf<Sharing>,
+    /// The sharing that a chat leads, by lane.
+    pub(crate) leads: Shelf<String>,
+    /// Messages that are shown in shared rooms, by sharing and number.
+    pub(crate) told: Shelf<Told>,
+    /// Whom shared rooms show for somebody, and the other way round.
+    pub(crate) same: Shelf<Voice>,
+    pub(crate) behind: Shelf<PersonKey>,
     /// Marks that are known on both sides, as room and event.
     marks: Mutex<Recent<()>>,
     /// Rooms that were seen to be well in this run.
@@ -272,11 +297,16 @@ impl Memory {
             choices: Shelf::new("choices"),
             pictures: Shelf::new("picture"),
             versions: Shelf::new(versions::SHELF),
-            marks: Mutex::new(Recent { young: HashMap::new(), old: HashMap::new() }),
-            checked: Mutex::new(Recent { young: HashMap::new(), old: HashMap::new() }),
+            sharings: Shelf::new("sharing"),
+            leads: Shelf::new("leads"),
+            told: Shelf::new("told"),
+            same: Shelf::new("same"),
+            behind: Shelf::new("behind"),
+            marks: Mutex::new(Recent::default()),
+            checked: Mutex::new(Recent::default()),
             room_notes: tokio::sync::Mutex::new(()),
-            foreign: Mutex::new(Recent { young: HashMap::new(), old: HashMap::new() }),
-            uploads: Mutex::new(Recent { young: HashMap::new(), old: HashMap::new() }),
+            foreign: Mutex::new(Recent::default()),
+            uploads: Mutex::new(Recent::default()),
         }
     }
 
@@ -358,10 +388,80 @@ impl Memory {
     /// A chat got a room: both directions in one commit.
     pub(crate) async fn opened(&self, room: Room) -> Result<Arc<Room>, FarError> {
         let lane = room.chat.mirrored_on(&self.network).chat;
-        let notes = vec![self.rooms.note(lane.as_str(), &room), self.chats.note(&room.room_id, &room.chat)];
+        let mut notes = vec![self.rooms.note(lane.as_str(), &room)];
+        // The room leads to the chat that leads.
+        if !room.is_guest {
+            notes.push(self.chats.note(&room.room_id, &room.chat));
+        }
         self.save(notes).await?;
-        self.chats.keep(&room.room_id, room.chat.clone());
+        if !room.is_guest {
+            self.chats.keep(&room.room_id, room.chat.clone());
+        }
         Ok(self.rooms.keep(lane.as_str(), room))
+    }
+
+    /// A guest's chat shares a room from now on: all in one commit. False when the room is another one by now.
+    pub(crate) async fn begin_sharing(
+        &self,
+        lead: &Room,
+        sharing: &Sharing,
+        guest: Room,
+        mut notes: Vec<Note>,
+    ) -> Result<bool, FarError> {
+        let _turn = self.room_notes.lock().await;
+        let Some(room) = self.room_of(&lead.chat).await?.filter(|room| room.room_id == lead.room_id) else {
+            return Ok(false);
+        };
+        let room = Room { shared: sharing.key.clone(), ..(*room).clone() };
+        let lane = |room: &Room| room.chat.mirrored_on(&self.network).chat;
+        let (leads, guests) = (lane(&room), lane(&guest));
+        notes.push(self.sharings.note(&sharing.key, sharing));
+        notes.push(self.leads.note(leads.as_str(), &sharing.key));
+        notes.push(self.rooms.note(leads.as_str(), &room));
+        notes.push(self.rooms.note(guests.as_str(), &guest));
+        self.save(notes).await?;
+        self.sharings.keep(&sharing.key, sharing.clone());
+        self.leads.keep(leads.as_str(), sharing.key.clone());
+        self.rooms.keep(leads.as_str(), room);
+        self.rooms.keep(guests.as_str(), guest);
+        Ok(true)
+    }
+
+    /// A chat shares its room no longer; when it led, `next` leads: all in one commit.
+    pub(crate) async fn end_sharing(
+        &self,
+        room: &Room,
+        rest: Sharing,
+        next: Option<&ChatRef>,
+    ) -> Result<(), FarError> {
+        let _turn = self.room_notes.lock().await;
+        let lane = room.chat.mirrored_on(&self.network).chat;
+        let gone = |key| Note { key, value: None, is_secret: false };
+        let mut notes = vec![self.sharings.note(&rest.key, &rest), gone(self.rooms.key(lane.as_str()))];
+        let heir = match next {
+            Some(next) => self.room_of(next).await?,
+            None => None,
+        };
+        // Powers as nobody has them, so that they are set anew.
+        let heir = heir.map(|heir| Room { is_guest: false, powers: "-".to_owned(), ..(*heir).clone() });
+        if let Some(heir) = &heir {
+            let heirs = heir.chat.mirrored_on(&self.network).chat;
+            notes.push(gone(self.leads.key(lane.as_str())));
+            notes.push(self.leads.note(heirs.as_str(), &rest.key));
+            notes.push(self.rooms.note(heirs.as_str(), heir));
+            notes.push(self.chats.note(&heir.room_id, &heir.chat));
+        }
+        self.save(notes).await?;
+        self.rooms.recent().remove(lane.as_str());
+        if let Some(heir) = heir {
+            let heirs = heir.chat.mirrored_on(&self.network).chat;
+            self.leads.recent().remove(lane.as_str());
+            self.leads.keep(heirs.as_str(), rest.key.clone());
+            self.chats.keep(&heir.room_id, heir.chat.clone());
+            self.rooms.keep(heirs.as_str(), heir);
+        }
+        self.sharings.keep(&rest.key.clone(), rest);
+        Ok(())
     }
 
     /// A room mirrors its chat no longer: both directions in one commit.
@@ -387,7 +487,7 @@ mod tests {
 
     #[test]
     fn what_is_at_hand_is_bounded_and_what_is_used_stays() {
-        let mut recent = Recent { young: HashMap::new(), old: HashMap::new() };
+        let mut recent = Recent::default();
         recent.put("kept".to_owned(), Arc::new(0));
         for n in 0..10 * AT_HAND {
             recent.put(n.to_string(), Arc::new(n));

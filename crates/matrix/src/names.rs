@@ -120,6 +120,12 @@ impl Names {
         }
     }
 
+    /// True for the ghosts of one account.
+    pub(crate) fn is_of(&self, user_id: &str, account: &NetworkId) -> bool {
+        let of_account = self.localpart(account, "");
+        self.localpart_of(user_id).is_some_and(|localpart| localpart.starts_with(&of_account))
+    }
+
     /// `PREFIX ACCOUNT _ KEY`: the account's name cannot hold the separator once it is encoded.
     fn localpart(&self, account: &NetworkId, key: &str) -> String {
         let account = encode(account.name());
@@ -194,5 +200,8 @@ mod tests {
         assert_eq!(names.who("@wechat_a_b:elsewhere.org"), Who::Human);
         assert_eq!(names.who("@me:example.org"), Who::Human);
         assert_eq!(names.who("nonsense"), Who::Human);
+        let (a, ab) = (NetworkId::from("wechat:a"), NetworkId::from("wechat:a_b"));
+        let ghost = names.user_id(&names.ghost(&person("wechat:a_b", "c")));
+        assert!(names.is_of(&ghost, &ab) && !names.is_of(&ghost, &a));
     }
 }

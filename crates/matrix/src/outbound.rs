@@ -17,10 +17,12 @@ use crate::chores::Chore;
 use crate::memory::Room;
 use crate::names::Who;
 use crate::puppet::is_marked;
+use crate::share::event_of;
 use crate::shared::Shared;
 use crate::speak::{Speaker, Utterance, derived_txn_id, txn_id};
 use crate::status::reply;
 use crate::trouble::Trouble;
+use render::Rendered;
 
 /// Holds the transaction id in the content of what is said, for when the homeserver has forgotten it.
 const MARK: &str = "wxgate.txn";
@@ -58,19 +60,47 @@ impl Shared {
         if let Body::FriendRequest { name, greeting } = &say.post.body {
             return self.show_request(chat, say, (name, greeting)).await;
         }
-        let mut room = self.room(chat).await?;
+        let room = self.room(chat).await?;
         if room.owner_left {
             self.ask_back(&room).await?;
         }
+        if let Some(sharing) = self.sharing(&room).await? {
+            return Box::pin(self.deliver_shared(&sharing, room, say, attempt)).await;
+        }
         let speaker = self.speaker(&say.post.author, chat).await?;
-        let voice = self.voice(&say.post.author, chat).await?;
-        let contents = self.render(chat, say, attempt).await?;
-        let said = if attempt > 1 { self.said_lately(&room).await? } else { BTreeMap::new() };
-        let mut remote_ids = Vec::with_capacity(contents.len());
+        self.say_post(room, &speaker, say, attempt).await
+    }
+
+    /// Says a post in a room.
+    pub(crate) async fn say_post(
+        &self,
+        room: Arc<Room>,
+        speaker: &Speaker,
+        say: &Say,
+        attempt: u32,
+    ) -> Result<Vec<RemoteId>, Trouble> {
+        let contents = self.render(&room.chat, say, attempt).await?;
+        let txn = |n: usize| txn_id(&say.post, &n.to_string());
+        let events = self.say_parts(room, speaker, contents, txn, (say, attempt > 1)).await?;
+        Ok(events.into_iter().map(RemoteId::new).collect())
+    }
+
+    /// Says the parts of a post; one that was said in an earlier attempt is found and not said again.
+    pub(crate) async fn say_parts(
+        &self,
+        mut room: Arc<Room>,
+        speaker: &Speaker,
+        contents: Vec<Rendered>,
+        txn: impl Fn(usize) -> String,
+        (say, is_repeated): (&Say, bool),
+    ) -> Result<Vec<String>, Trouble> {
+        let said = if is_repeated { self.said_lately(&room).await? } else { BTreeMap::new() };
+        let voice = self.voice(&say.post.author, &room.chat).await?;
+        let mut events = Vec::with_capacity(contents.len());
         for (n, (kind, mut content)) in contents.into_iter().enumerate() {
-            let txn_id = txn_id(&say.post, &n.to_string());
+            let txn_id = txn(n);
             if let Some(event_id) = said.get(&txn_id) {
-                remote_ids.push(RemoteId::new(event_id.as_str()));
+                events.push(event_id.clone());
                 continue;
             }
             if let Some(voice) = &voice {
@@ -78,11 +108,11 @@ impl Shared {
             }
             content[MARK] = txn_id.as_str().into();
             let what = Utterance { kind, content, txn_id, at: Some(say.post.at) };
-            let (event_id, now) = self.say(room, &speaker, &what).await?;
+            let (event_id, now) = self.say(room, speaker, &what).await?;
             room = now;
-            remote_ids.push(RemoteId::new(event_id));
+            events.push(event_id);
         }
-        Ok(remote_ids)
+        Ok(events)
     }
 
     /// What of ours stands in a room already, by transaction id. A homeserver forgets those sooner
@@ -111,7 +141,7 @@ impl Shared {
     }
 
     /// The transaction id in an event of ours, and the event's id.
-    fn mark_of(&self, event: &Value) -> Option<(String, String)> {
+    pub(crate) fn mark_of(&self, event: &Value) -> Option<(String, String)> {
         let word = |value: &Value| value.as_str().map(str::to_owned);
         let content = event.get("content")?;
         // Anybody could write such a mark.
@@ -143,17 +173,11 @@ impl Shared {
     }
 
     /// Who says it in the room.
-    async fn speaker(&self, author: &Author, chat: &ChatRef) -> Result<Speaker, Trouble> {
+    pub(crate) async fn speaker(&self, author: &Author, chat: &ChatRef) -> Result<Speaker, Trouble> {
         Ok(match author {
             _ if !self.names.has_ghosts() => Speaker::Bot,
             Author::Network | Author::Gateway => Speaker::Bot,
-            Author::Owner => {
-                let ghost = self.own_ghost(&chat.network).await?;
-                match self.puppet_of_owner(&chat.network).await? {
-                    Some(puppet) => Speaker::Puppet(puppet, ghost),
-                    None => Speaker::Ghost(ghost),
-                }
-            }
+            Author::Owner => self.speaker_of_owner(&chat.network).await?,
             Author::Person { person, name } => {
                 let person = PersonRef { network: chat.network.clone(), person: person.clone() };
                 Speaker::Ghost(self.ghost(&person, name).await?)
@@ -162,7 +186,13 @@ impl Shared {
     }
 
     async fn keeps_recalled(&self, chat: &ChatRef) -> Result<bool, Trouble> {
-        Ok(self.choices_of_owner(&chat.network).await?.recalls == Recalls::Keep)
+        // In a shared room it is for the one who leads.
+        let lead = match self.memory.room_of(chat).await? {
+            Some(room) => self.sharing(&room).await?.and_then(|sharing| sharing.lead().cloned()),
+            None => None,
+        };
+        let network = lead.map_or_else(|| chat.network.clone(), |lead| lead.network);
+        Ok(self.choices_of_owner(&network).await?.recalls == Recalls::Keep)
     }
 
     /// Says of something that it was recalled.
@@ -170,7 +200,7 @@ impl Shared {
         let (Some(room), Some(first)) = (self.memory.room_of(chat).await?, remote_ids.first()) else {
             return Ok(Vec::new());
         };
-        let what = reply(first.as_str(), "This message was recalled.", "recalled");
+        let what = reply(event_of(first), "This message was recalled.", "recalled");
         let (event_id, _) = self.say(room, &Speaker::Bot, &what).await?;
         Ok(vec![RemoteId::new(event_id)])
     }
@@ -180,7 +210,7 @@ impl Shared {
         let Some(room) = self.memory.room_of(chat).await? else { return Ok(Vec::new()) };
         let mut redactions = Vec::with_capacity(remote_ids.len());
         for remote_id in remote_ids {
-            redactions.extend(self.redact(&room, remote_id.as_str()).await?);
+            redactions.extend(self.redact(&room, event_of(remote_id)).await?);
         }
         Ok(redactions)
     }

@@ -41,7 +41,7 @@ impl Shared {
         event_id: &str,
         at: Timestamp,
     ) -> Result<(), Trouble> {
-        let Some(chat) = self.memory.chats.get(&self.memory, room_id).await? else { return Ok(()) };
+        let Some(chat) = self.chat_for(room_id, user_id).await? else { return Ok(()) };
         if !self.owners.owns(user_id, &chat.network).await? {
             return Ok(());
         }

@@ -20,6 +20,9 @@ use crate::trouble::Trouble;
 
 /// What a room mirrors, in its creation content.
 const MIRRORS: &str = "wxgate.chat";
+/// What the owner of the group may do in its room: change it. Source: client-server API, defaults of
+/// `m.room.power_levels`.
+pub(crate) const OWNS_GROUP: i64 = 50;
 /// From this version on the creator stands above all power levels and must not be listed in them.
 /// Source: room version 12, <https://spec.matrix.org/v1.16/rooms/v12/>
 const CREATOR_RULES: u32 = 12;
@@ -91,7 +94,7 @@ impl Shared {
         Ok(self.directory.chat(chat).await?.unwrap_or_else(unknown))
     }
 
-    async fn open(&self, chat: &ChatRef) -> Result<Arc<Room>, Trouble> {
+    pub(crate) async fn open(&self, chat: &ChatRef) -> Result<Arc<Room>, Trouble> {
         let profile = self.profile(chat).await?;
         let alias = self.names.alias(chat);
         let partner = self.partner(&profile, chat).await?;
@@ -128,9 +131,12 @@ impl Shared {
         chat: &ChatRef,
     ) -> Result<Arc<Room>, Trouble> {
         let is_direct = is_direct(profile.kind);
+        let lane = chat.mirrored_on(&self.network).chat;
+        let leads = self.memory.leads.get(&self.memory, lane.as_str()).await?;
+        let shared = leads.map_or_else(String::new, |leads| (*leads).clone());
         let room = Room::new(room_id, chat.clone(), is_direct, room_name(profile), profile.topic.clone());
         // An ordinary account may invite a few times an hour; what is said waits for it in its lane.
-        let room = Room { owner_left: !self.names.has_ghosts(), ..room };
+        let room = Room { owner_left: !self.names.has_ghosts(), shared, ..room };
         let room = self.memory.opened(room).await?;
         self.chores.add(Chore::Room(chat.clone()));
         Ok(room)
@@ -180,6 +186,9 @@ impl Shared {
     pub(crate) async fn reopen(&self, room: &Room) -> Result<Arc<Room>, Trouble> {
         let lane = room.chat.mirrored_on(&self.network).chat;
         tracing::warn!(lane = %lane, "the room of a chat is lost; it gets another one");
+        if let Some(sharing) = self.sharing(room).await? {
+            return Box::pin(self.reopen_shared(room, &sharing)).await;
+        }
         self.memory.rooms.forget(&self.memory, lane.as_str()).await?;
         self.open(&room.chat).await
     }

@@ -14,6 +14,7 @@ use crate::memory::{Ghost, Memory};
 use crate::names::Names;
 use crate::owners::Owners;
 use crate::puppets::Puppets;
+use crate::share::Turns;
 use crate::states::States;
 
 /// The device of the bot and of every ghost: made so that transaction ids are remembered, without
@@ -44,6 +45,7 @@ pub(crate) struct Shared {
     pub(crate) states: States,
     pub(crate) shown: Shown,
     pub(crate) relayed: Relayed,
+    pub(crate) turns: Turns,
     pub(crate) far: Arc<dyn FarEnd>,
     pub(crate) media: Arc<dyn MediaVault>,
     pub(crate) directory: Arc<dyn Directory>,
@@ -79,6 +81,7 @@ impl Shared {
             states: States::default(),
             shown: Shown::default(),
             relayed: Relayed::default(),
+            turns: Turns::default(),
             network: ctx.network,
             far: ctx.far,
             media: ctx.media,

@@ -23,6 +23,9 @@ impl Shared {
         if let Some(event_id) = event_id.strip_suffix(EARLIER) {
             return self.report_earlier(&room, event_id, &report.fate).await;
         }
+        if let Some(sharing) = self.sharing(&room).await? {
+            self.typed_arrived(&sharing, chat, report).await?;
+        }
         let choices = self.choices_of_owner(&chat.network).await?;
         if self.config.receipts.status_events {
             self.send_status(&room, event_id, &report.fate).await?;

@@ -19,5 +19,7 @@ mod messages;
 mod rooms;
 #[path = "appservice/scene.rs"]
 mod scene;
+#[path = "appservice/share.rs"]
+mod share;
 #[path = "appservice/stub.rs"]
 mod stub;

@@ -10,3 +10,4 @@ mod forms;
 mod ground;
 mod managers;
 mod sealing;
+mod share;

@@ -4,13 +4,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::json;
-use wxgate_contract::{Member, PersonKind, PersonRef};
+use wxgate_contract::{Member, PersonKey, PersonKind, PersonRef};
 
 use crate::api::membership::{Invite, JoinedMembers, Leave};
 use crate::api::room::SetState;
 use crate::client::{Actor, CallError};
 use crate::memory::{Ghost, Room};
 use crate::names::{Who, hex};
+use crate::share::Voice;
 use crate::shared::Shared;
 use crate::trouble::Trouble;
 
@@ -18,7 +19,8 @@ impl Shared {
     /// Compares the room with the group, when the group changed.
     pub(super) async fn follow_members(&self, room: &mut Room, members: &[Member]) -> Result<(), Trouble> {
         let network = &room.chat.network;
-        let others = members.iter().filter(|member| !member.is_self);
+        let here = self.there_themselves(room).await?;
+        let others = members.iter().filter(|member| !member.is_self && !here.contains(&member.person));
         let wanted: BTreeMap<String, &Member> = others
             .map(|member| {
                 let person = PersonRef { network: network.clone(), person: member.person.clone() };
@@ -32,8 +34,12 @@ impl Shared {
         let there = self.client.call(self.bot(), &JoinedMembers { room_id: &room.room_id }).await?;
         let own =
             self.names.user_id(&self.names.ghost(&PersonRef { network: network.clone(), person: "".into() }));
-        let ghosts: BTreeSet<&String> =
-            there.joined.keys().filter(|user| self.names.who(user) == Who::Ghost && **user != own).collect();
+        // Those of other accounts that share the room are theirs.
+        let is_shown = |user: &&String| {
+            let is_ours = room.shared.is_empty() || self.names.is_of(user, network);
+            self.names.who(user) == Who::Ghost && is_ours && **user != own
+        };
+        let ghosts: BTreeSet<&String> = there.joined.keys().filter(is_shown).collect();
         for gone in ghosts.iter().filter(|user| !wanted.contains_key(**user)) {
             let actor = Actor::As { user_id: gone, device_id: None };
             self.client.call(actor, &Leave { room_id: &room.room_id }).await?;
@@ -53,6 +59,18 @@ impl Shared {
         }
         room.members = digest;
         Ok(())
+    }
+
+    /// Who needs no ghost, because they share the room.
+    async fn there_themselves(&self, room: &Room) -> Result<BTreeSet<PersonKey>, Trouble> {
+        let mut here = BTreeSet::new();
+        if let Some(sharing) = self.sharing(room).await? {
+            for chat in &sharing.chats {
+                let voice = Voice::Owner(chat.network.clone());
+                here.extend(self.person_behind(&sharing, &room.chat.network, &voice).await?);
+            }
+        }
+        Ok(here)
     }
 
     /// Gives a ghost the name that its person has in this group.

@@ -25,7 +25,7 @@ impl Shared {
         let via = json!([self.names.domain()]);
         let child = json!({ "via": via, "suggested": true });
         self.set_state(&space.room_id, "m.space.child", &room.room_id, child).await?;
-        let parent = json!({ "via": via, "canonical": true });
+        let parent = json!({ "via": via, "canonical": !room.is_guest });
         self.set_state(&room.room_id, "m.space.parent", &space.room_id, parent).await?;
         room.space.clone_from(&space.room_id);
         Ok(())

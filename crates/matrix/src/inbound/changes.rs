@@ -60,7 +60,7 @@ impl Change {
 impl Shared {
     /// Asks a change of the account, and says in the room when it was refused.
     pub(super) async fn changed_by_hand(&self, change: &Change) -> Result<(), Trouble> {
-        let room = match self.chat_of(&change.room_id).await? {
+        let room = match self.chat_for(&change.room_id, &change.sender).await? {
             Some(chat) => self.memory.room_of(&chat).await?.filter(|room| room.room_id == change.room_id),
             None => None,
         };
@@ -109,8 +109,7 @@ impl Shared {
 
     /// Whom of the chat's own account a ghost stands for.
     async fn somebody(&self, user_id: &str, chat: &ChatRef) -> Result<Option<PersonKey>, Trouble> {
-        let person = self.person_of(user_id).await?;
-        Ok(person.filter(|person| person.network == chat.network).map(|person| person.person))
+        self.person_here(user_id, chat).await
     }
 
     /// Why it was refused; in answer `Invited`, somebody has to agree first.

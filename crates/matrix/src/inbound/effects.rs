@@ -160,7 +160,7 @@ impl Shared {
     /// An owner who leaves a chat's room is invited again when the chat says something: it must not
     /// speak to nobody.
     async fn left(&self, room_id: &str, user_id: &str) -> Result<(), Trouble> {
-        let Some(chat) = self.chat_of(room_id).await? else { return Ok(()) };
+        let Some(chat) = self.chat_for(room_id, user_id).await? else { return Ok(()) };
         if self.owners.owns(user_id, &chat.network).await? {
             self.memory
                 .update_room(&chat, room_id, |room| (room.owner_left, room.puppet_in) = (true, false))
@@ -176,7 +176,11 @@ impl Shared {
             tracing::warn!(%error, "the replacement of a room is closed to the bot; the old room stays in use");
             return Ok(());
         }
+        let sharing = self.sharing_in(&chat, room_id).await?;
         self.memory.update_room(&chat, room_id, |room| *room = room.moved_to(to)).await?;
+        if let Some(sharing) = sharing {
+            self.move_guests(&sharing, to).await?;
+        }
         self.chores.add(Chore::Room((*chat).clone()));
         Ok(())
     }

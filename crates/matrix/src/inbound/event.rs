@@ -47,7 +47,7 @@ impl Shared {
             draft.effects.extend(Effect::of_state(self, &event));
             return Ok(());
         }
-        match self.chat_of(&event.room_id).await? {
+        match self.chat_for(&event.room_id, &event.sender).await? {
             // What was said in a room before it was handed over was said to others.
             Some(chat) if draft.is_asked_for && self.is_before(&event, &chat).await? => Ok(()),
             Some(chat) => self.read_said(event, &chat, draft).await,
@@ -122,10 +122,13 @@ impl Shared {
             draft.said.push(earlier(&event, chat, author.clone(), &target));
         }
         let Sentence { mut body, reply_to, pills, everybody, file } = heard;
-        if let Body::Recall { target: Some(target), .. } = &mut body
-            && let Some(now) = self.version_of(target.as_str(), draft).await?
-        {
-            *target = RemoteId::new(now);
+        if let Body::Recall { target: Some(target), .. } = &mut body {
+            if let Some(now) = self.version_of(target.as_str(), draft).await? {
+                *target = RemoteId::new(now);
+            }
+            *target = self.known_as(&event.room_id, target.as_str(), chat, None).await?;
+        } else if let Some(sharing) = self.sharing_in(chat, &event.room_id).await? {
+            draft.typed.push(self.typed_note(&sharing, chat, &event.event_id, &body));
         }
         let quote = match reply_to {
             Some(target) => Some(self.quote(&event.room_id, target, chat).await?),

@@ -39,10 +39,8 @@ impl Shared {
     ) -> Result<Vec<Mention>, Trouble> {
         let mut mentions = Vec::new();
         for (user_id, range) in pills {
-            if let Some(person) =
-                self.person_of(&user_id).await?.filter(|person| person.network == chat.network)
-            {
-                mentions.push(Mention { person: Some(person.person), is_owner: false, range });
+            if let Some(person) = self.person_here(&user_id, chat).await? {
+                mentions.push(Mention { person: Some(person), is_owner: false, range });
             }
         }
         mentions.extend(everybody.map(|range| Mention { person: None, is_owner: false, range }));
@@ -77,12 +75,20 @@ impl Shared {
             return Ok(Quote { target: Some(RemoteId::new(event_id)), author_name, excerpt });
         }
         let author_name = self.quoted_name(sender, chat).await?;
-        Ok(Quote { target: Some(RemoteId::new(event_id)), author_name, excerpt })
+        let target = self.known_as(room_id, &event_id, chat, Some(sender)).await?;
+        Ok(Quote { target: Some(target), author_name, excerpt })
     }
 
     /// How the chat's own network calls whoever is quoted.
     async fn quoted_name(&self, sender: &str, chat: &ChatRef) -> Result<String, Trouble> {
-        if let Some(person) = self.person_of(sender).await? {
+        // By the name that the account has for them, where it knows them.
+        let here = self.person_here(sender, chat).await?;
+        let here = here.map(|person| PersonRef { network: chat.network.clone(), person });
+        let person = match here {
+            None => self.person_of(sender).await?,
+            here => here,
+        };
+        if let Some(person) = person {
             let people = self.directory.people(&person.network, &[person.person]).await?;
             return Ok(people.first().map(|profile| profile.display_name().to_owned()).unwrap_or_default());
         }

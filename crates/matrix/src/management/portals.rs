@@ -189,6 +189,15 @@ impl Shared {
 
     /// The alias first: as long as the note stands, nothing opens the chat anew.
     async fn forget_room(&self, chat: &ChatRef, room_id: &str) -> Result<(), No> {
+        if let Some(room) = self.memory.room_of(chat).await?.filter(|room| room.room_id == room_id) {
+            if room.is_guest {
+                let answer = Answer::of("Others share this room; say ");
+                return Err(No::Because(
+                    answer.code(&format!("{} unshare", crate::inbound::PREFIX)).text("."),
+                ));
+            }
+            self.dissolve_sharing(&room).await?;
+        }
         let alias = self.names.full_alias(&self.names.alias(chat));
         match self.client.call(self.bot(), &DeleteAlias { alias: &alias }).await {
             Err(error) if error.is_passing() => return Err(error.into()),

@@ -28,6 +28,8 @@ pub(crate) enum Verb {
     Unbridge,
     SetRelay,
     UnsetRelay,
+    Share,
+    Unshare,
     DeletePortal,
     Sync,
     LoginMatrix,
@@ -126,6 +128,9 @@ pub(crate) const SPECS: &[Spec] = specs! {
     Rooms Relay Retry ["retry", "resend"], "" 0 "as an answer to what was not delivered: send it again";
     Rooms User SetRelay ["set-relay"], "" 0 "let people without an account speak here through yours";
     Rooms User UnsetRelay ["unset-relay"], "" 0 "the opposite of set-relay";
+    Rooms User Share ["share"], "[@user:domain]" 0
+        "speak here through your own account of the same group; with a user: ask them to do that";
+    Rooms User Unshare ["unshare"], "" 0 "the opposite of share: the group gets a room of its own for you";
     Rooms User Bridge ["bridge", "link"], "<name or id>" 1 "make this room the room of a chat";
     Rooms User Unbridge ["unbridge", "unlink"], "" 0 "end that; the room stays yours";
     Rooms User DeletePortal ["delete-portal"], "" 0

@@ -6,17 +6,18 @@ use wxgate_contract::{Attachment, Body, Card, CardKind, ChatRef, PersonRef, Say}
 use super::split::split;
 use crate::format::markup::{self, Named, escape};
 use crate::media::Shown;
+use crate::share::event_of;
 use crate::shared::Shared;
 use crate::trouble::Trouble;
 
 const MESSAGE: &str = "m.room.message";
 
 /// Event type and content.
-pub(super) type Rendered = (&'static str, Value);
+pub(crate) type Rendered = (&'static str, Value);
 
 impl Shared {
     /// The events of a post, in order.
-    pub(super) async fn render(
+    pub(crate) async fn render(
         &self,
         chat: &ChatRef,
         say: &Say,
@@ -63,7 +64,7 @@ impl Shared {
                 Some(_) if !self.names.has_ghosts() => continue,
                 Some(person) => {
                     let person = PersonRef { network: chat.network.clone(), person: person.clone() };
-                    Some(self.names.user_id(&self.names.ghost(&person)))
+                    Some(self.user_shown(chat, &person).await?)
                 }
                 None => None,
             };
@@ -95,7 +96,7 @@ fn texts(msgtype: &str, text: &str, named: &[Named]) -> Vec<Rendered> {
 fn add_reply(content: &mut Value, say: &Say) {
     match (&say.quoted_remote_id, &say.post.quote) {
         (Some(quoted), _) => {
-            content["m.relates_to"] = json!({ "m.in_reply_to": { "event_id": quoted.as_str() } });
+            content["m.relates_to"] = json!({ "m.in_reply_to": { "event_id": event_of(quoted) } });
         }
         (None, Some(quote)) if !quote.excerpt.is_empty() => {
             markup::add_quote(content, &quote.author_name, &quote.excerpt);

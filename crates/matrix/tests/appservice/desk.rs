@@ -327,7 +327,12 @@ async fn what_somebody_chose_holds_for_their_rooms_and_over_a_restart() {
     // What was delivered is not marked; the recall of an earlier version is worth a word when it failed.
     let report = |remote_id: &str, fate| {
         let mut delivery = scene.delivery(post("g1", "x", by("p-bob", "Bob"), Body::text("")));
-        delivery.job = Job::Report(Report { post: PostId(1), remote_id: remote_id.into(), fate });
+        delivery.job = Job::Report(Report {
+            post: PostId(1),
+            remote_id: remote_id.into(),
+            fate,
+            native_ids: Vec::new(),
+        });
         delivery
     };
     let why = "it is too late".to_owned();
@@ -408,7 +413,12 @@ async fn what_was_not_delivered_is_sent_again_when_its_author_asks() {
     posts(1).await;
     let mut delivery = scene.delivery(post("g1", "x", by("p-bob", "Bob"), Body::text("")));
     let fate = Fate::NotDelivered { why: "the account is signed out".to_owned() };
-    delivery.job = Job::Report(Report { post: PostId(1), remote_id: first.as_str().into(), fate });
+    delivery.job = Job::Report(Report {
+        post: PostId(1),
+        remote_id: first.as_str().into(),
+        fate,
+        native_ids: Vec::new(),
+    });
     scene.hand(&delivery).await;
     let told = |world: &mut super::stub::World| {
         let ends = |event: &Value| {

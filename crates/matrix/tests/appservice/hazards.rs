@@ -392,7 +392,7 @@ async fn the_sender_hears_what_became_of_a_message() {
     let report = |fate| {
         let mut delivery = scene.delivery(post("g1", "x", by("p-bob", "Bob"), Body::text("")));
         let remote_id = event_id.as_str().into();
-        delivery.job = Job::Report(Report { post: PostId(1), remote_id, fate });
+        delivery.job = Job::Report(Report { post: PostId(1), remote_id, fate, native_ids: Vec::new() });
         delivery
     };
     let said = report(Fate::Said);

@@ -119,6 +119,7 @@ pub(crate) struct Scene {
     pub(crate) running: Running,
     pub(crate) task: tokio::task::JoinHandle<Result<Stopped, wxgate_contract::AdapterError>>,
     pub(crate) config: MatrixConfig,
+    pub(crate) clock: Arc<FixedClock>,
 }
 
 impl Scene {
@@ -136,14 +137,15 @@ impl Scene {
 
     fn run(double: Double, served: Served, config: MatrixConfig) -> Self {
         let adapter = MatrixAdapter::new(config.clone());
-        let (ctx, running) = double.context(adapter.network(), FixedClock::at(SAID_AT));
+        let clock = FixedClock::at(SAID_AT);
+        let (ctx, running) = double.context(adapter.network(), clock.clone());
         let task = tokio::spawn(async move { adapter.run(ctx).await });
-        Self { double, served, running, task, config }
+        Self { double, served, running, task, config, clock }
     }
 
     /// The same again with what was remembered.
     pub(crate) async fn restart(self) -> Self {
-        let Self { double, served, running, task, config } = self;
+        let Self { double, served, running, task, config, .. } = self;
         running.stop.stop();
         task.await.unwrap().unwrap();
         Self::run(double, served, config)

@@ -270,9 +270,10 @@ fn in_room(world: &mut World, q: &Question<'_>, method: &str, room_id: &str, res
             }
         }
         ("PUT", ["state", kind, key]) => {
-            if *kind == "m.room.member" && *key == q.user {
-                let membership = body["membership"].as_str().unwrap_or_default().to_owned();
-                world.rooms.get_mut(room_id).unwrap().members.insert(q.user.to_owned(), membership);
+            // Oneself, or somebody whom the bot removes.
+            let membership = body["membership"].as_str().unwrap_or_default().to_owned();
+            if *kind == "m.room.member" && (*key == q.user || membership == "leave") {
+                world.rooms.get_mut(room_id).unwrap().members.insert((*key).to_owned(), membership);
             }
             let event_id = world.put_event(q.user, room_id, kind, Some(key), body, ts);
             (200, json!({ "event_id": event_id }))
