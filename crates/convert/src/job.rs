@@ -9,6 +9,7 @@ use wxgate_contract::{MediaId, MediaInfo, MediaVault};
 
 use crate::ffmpeg;
 use crate::form::{Form, Recipe, demuxer};
+use crate::webp;
 
 /// How much of a file is looked at. Source: PNG specification, third edition, section 11.3.1: `acTL`
 /// comes before the pixels, behind a colour profile at most.
@@ -18,6 +19,9 @@ const PIECE_BYTES: usize = 64 << 10;
 /// Names in the directory; nothing that anybody sent is part of a command.
 const INPUT: &str = "in";
 const OUTPUT: &str = "out";
+
+/// Reads HEIC, which the ffmpeg of Debian 12 (5.1) does not (tried).
+const HEIF: &str = "heif-convert";
 
 /// A directory of its own, which goes when this is dropped.
 pub(crate) struct Job {
@@ -40,9 +44,14 @@ impl Job {
     ) -> Result<MediaInfo, String> {
         let head = self.lay_out(vault, source.media).await?;
         let demuxer = demuxer(&source.mime, &head).ok_or("it is of a kind that is not converted")?;
+        let input = match demuxer {
+            "webp_pipe" if webp::is_moving(&head) => self.lay_pictures(program, form).await?,
+            "mov" if source.mime == "image/heic" => self.lay_still().await?,
+            demuxer => ["-f", demuxer, "-i", INPUT].map(str::to_owned).into(),
+        };
         let mut last = String::new();
         for recipe in form.recipes(&head) {
-            self.make(program, demuxer, &recipe).await?;
+            self.make(program, &input, &recipe).await?;
             let made = tokio::fs::metadata(self.dir.join(OUTPUT)).await.map_or(0, |made| made.len());
             match made {
                 0 => last = "nothing came out".to_owned(),
@@ -67,14 +76,60 @@ impl Job {
         Ok(head)
     }
 
-    async fn make(&self, program: &Path, demuxer: &str, recipe: &Recipe) -> Result<(), String> {
+    /// Lays the pictures of what moves over each other, as raw pixels; gives how they are to be read.
+    async fn lay_pictures(&self, program: &Path, form: Form) -> Result<Vec<String>, String> {
+        const ONE: &str = "one";
+        const RAW: &str = "raw";
+        let file = tokio::fs::read(self.dir.join(INPUT)).await.map_err(stuck)?;
+        let animation = webp::take_apart(&file)?;
+        let mut raw = File::create(self.dir.join(RAW)).await.map_err(stuck)?;
+        let mut canvas = webp::Canvas::of(&animation);
+        let (mut left, wanted) = match form {
+            Form::Sticker => (2 * webp::PICTURES, animation.pictures.len()),
+            _ => (1, 1),
+        };
+        for picture in animation.pictures.iter().take(wanted) {
+            if left == 0 {
+                break;
+            }
+            tokio::fs::write(self.dir.join(ONE), &picture.file).await.map_err(stuck)?;
+            let input = ["-f", "webp_pipe", "-i", ONE].map(str::to_owned);
+            self.make(program, &input, &pixels()).await?;
+            let pixels = tokio::fs::read(self.dir.join(OUTPUT)).await.map_err(stuck)?;
+            if !canvas.show(picture, &pixels) {
+                return Err("a picture of it is not as large as it says".to_owned());
+            }
+            let times = picture.times().min(left);
+            left -= times;
+            for _ in 0..times {
+                raw.write_all(&canvas.pixels).await.map_err(stuck)?;
+            }
+            canvas.pass(picture);
+        }
+        raw.flush().await.map_err(stuck)?;
+        let (size, rate) = (format!("{}x{}", animation.width, animation.height), webp::RATE.to_string());
+        let input = ["-f", "rawvideo", "-pixel_format", "rgba", "-video_size", &size, "-framerate", &rate];
+        Ok(input.into_iter().chain(["-i", RAW]).map(str::to_owned).collect())
+    }
+
+    /// Has the picture of a HEIC taken out by a program that can; gives how it is to be read.
+    async fn lay_still(&self) -> Result<Vec<String>, String> {
+        const STILL: &str = "still.png";
+        let program = crate::find(HEIF, &std::env::var_os("PATH").unwrap_or_default());
+        let program = program.ok_or("heif-convert (Debian: libheif-examples) is not installed")?;
+        ffmpeg::run(&program, &self.dir, &[INPUT, STILL]).await?;
+        Ok(["-f", "png_pipe", "-i", STILL].map(str::to_owned).into())
+    }
+
+    async fn make(&self, program: &Path, input: &[String], recipe: &Recipe) -> Result<(), String> {
         // Source: the manual of ffmpeg 5.1, "Main options"; `-map_metadata -1` leaves out where and with
         // what a picture was taken.
         let before = ["-nostdin", "-hide_banner", "-loglevel", "quiet", "-y", "-threads", "1"];
-        let input = ["-protocol_whitelist", "file", "-f", demuxer, "-i", INPUT, "-map_metadata", "-1"];
+        let input = input.iter().map(String::as_str);
         let output = ["-sn", "-dn", "-threads", "1", "-f", recipe.muxer, OUTPUT];
         let told = recipe.arguments.iter().map(String::as_str);
-        let all: Vec<&str> = before.into_iter().chain(input).chain(told).chain(output).collect();
+        let before = before.into_iter().chain(["-protocol_whitelist", "file"]).chain(input);
+        let all: Vec<&str> = before.chain(["-map_metadata", "-1"]).chain(told).chain(output).collect();
         ffmpeg::run(program, &self.dir, &all).await
     }
 
@@ -106,6 +161,12 @@ impl Drop for Job {
             tracing::warn!(%error, "files of a conversion could not be removed");
         }
     }
+}
+
+/// How one picture becomes pixels.
+fn pixels() -> Recipe {
+    let arguments = ["-frames:v", "1", "-pix_fmt", "rgba", "-c:v", "rawvideo"].map(str::to_owned).into();
+    Recipe { arguments, muxer: "rawvideo", mime: "", extension: "" }
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "as map_err gives it")]

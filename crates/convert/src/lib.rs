@@ -9,6 +9,7 @@
 mod ffmpeg;
 mod form;
 mod job;
+mod webp;
 
 use std::collections::{HashMap, VecDeque};
 use std::io;

@@ -102,6 +102,50 @@ async fn a_moving_sticker_moves_and_is_small() {
     assert!(pictures > 1, "{pictures} pictures");
 }
 
+/// What another program makes of a file; `None` where it is not installed.
+fn made_by(dir: &tempfile::TempDir, program: &str, arguments: &[&str], made: &str) -> Option<Vec<u8>> {
+    let Some(program) = find(program, &std::env::var_os("PATH").unwrap_or_default()) else {
+        eprintln!("NOT tested: no {program} here; Debian has it in webp and libheif-examples");
+        return None;
+    };
+    let status = Command::new(program).args(arguments).current_dir(dir.path()).status().unwrap();
+    assert!(status.success());
+    Some(std::fs::read(dir.path().join(made)).unwrap())
+}
+
+#[tokio::test]
+async fn a_moving_webp_becomes_a_moving_sticker_and_a_still_picture() {
+    let Some((converter, dir)) = converter() else { return };
+    sample(&dir, "m.gif", MOVING);
+    for kind in ["-lossy", "-mixed"] {
+        let Some(webp) = made_by(&dir, "gif2webp", &["-quiet", kind, "m.gif", "-o", "m.webp"], "m.webp")
+        else {
+            return;
+        };
+        let vault = Double::new();
+        let info = put(&vault, webp, "m.webp", "image/webp");
+        let made = converter.convert(&vault, &info, Form::Sticker).await.unwrap();
+        let gif = vault.media_bytes(made.media).unwrap();
+        let pictures = gif.windows(3).filter(|bytes| *bytes == b"\x21\xf9\x04").count();
+        assert!(gif.starts_with(b"GIF89a") && pictures > 1, "{pictures} pictures");
+        let still = converter.convert(&vault, &info, Form::Picture).await.unwrap();
+        assert!(vault.media_bytes(still.media).unwrap().starts_with(b"\x89PNG"));
+    }
+}
+
+#[tokio::test]
+async fn a_heic_becomes_a_photograph() {
+    let Some((converter, dir)) = converter() else { return };
+    sample(&dir, "s.png", STILL);
+    let arguments = ["-q", "60", "s.png", "-o", "s.heic"];
+    let Some(heic) = made_by(&dir, "heif-enc", &arguments, "s.heic") else { return };
+    let vault = Double::new();
+    let info = put(&vault, heic, "IMG_1.heic", "image/heic");
+    let made = converter.convert(&vault, &info, Form::Picture).await.unwrap();
+    assert!(vault.media_bytes(made.media).unwrap().starts_with(b"\xff\xd8\xff"));
+    assert_eq!(made.name, "IMG_1.jpg");
+}
+
 #[tokio::test]
 async fn what_is_no_such_file_goes_as_it_is() {
     let Some((converter, dir)) = converter() else { return };

@@ -71,7 +71,7 @@ impl Need {
             Self::PythonClients => "itchat-uos in a virtual environment",
             Self::NodeClients => "wechat4u and irc-framework in tests/clients/node_modules",
             Self::Homeserver => "Synapse and matrix-nio in a virtual environment",
-            Self::Converter => "ffmpeg",
+            Self::Converter => "ffmpeg, webp, libheif-examples",
             Self::Browser => "Chromium, and axe-core in tests/web/node_modules",
             Self::Fuzzer => "schemathesis in a virtual environment",
         }
@@ -110,7 +110,11 @@ impl Need {
                 ("python3", on_path("python3")),
                 ("python3-venv", Cmd::new("python3").args(["-c", "import venv, ensurepip"]).works()),
             ],
-            Self::Converter => &[("ffmpeg", on_path("ffmpeg"))],
+            Self::Converter => &[
+                ("ffmpeg", on_path("ffmpeg")),
+                ("webp", on_path("gif2webp")),
+                ("libheif-examples", on_path("heif-convert")),
+            ],
             Self::NodeClients => &[("nodejs", on_path("node")), ("npm", on_path("npm"))],
             Self::Browser => &[
                 ("nodejs", on_path("node")),
