@@ -373,7 +373,7 @@ impl Hands {
         if live.who() != who {
             // The key was not adopted: the same answer comes again, and is read anew.
             self.inbound.roster.forget();
-            return Err(Fault::Store("somebody got another key meanwhile".to_owned()));
+            return Err(Fault::Superseded);
         }
         let has_media = !batch.media.is_empty();
         let session = saved::session_note(&self.live, false);

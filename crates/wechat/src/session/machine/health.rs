@@ -71,7 +71,9 @@ impl Machine {
             Some(Fault::Garbled) => "WeChat's answers cannot be read; still trying".to_owned(),
             Some(Fault::TimedOut) => "WeChat does not answer in time; still trying".to_owned(),
             Some(Fault::Store(why)) => format!("nothing can be stored: {why}"),
-            Some(Fault::Network) | None => "WeChat cannot be reached; still trying".to_owned(),
+            Some(Fault::Network | Fault::Superseded) | None => {
+                "WeChat cannot be reached; still trying".to_owned()
+            }
         }
     }
 

@@ -189,10 +189,13 @@ impl Machine {
     }
 
     fn commit_failed(&mut self, fault: Fault, out: &mut Vec<Action>) {
-        let Fault::Store(why) = fault else { return self.go_offline(fault, out) };
+        if !matches!(fault, Fault::Store(_) | Fault::Superseded) {
+            return self.go_offline(fault, out);
+        }
         // Nothing is acknowledged: the same key brings the same news again.
         self.next_keys = None;
         self.more = false;
+        let Fault::Store(why) = fault else { return self.run(Work::Fetch, out) };
         self.store_trouble = Some(why);
         let wait = self.back_off();
         self.wait(wait, out);

@@ -270,14 +270,14 @@ impl Machine {
                 return self.open_without_roster(now, out);
             }
             // Whoever waits for the sign-in is told at last; the session is there and is tried on.
-            Fault::Network | Fault::TimedOut | Fault::Garbled | Fault::Store(_)
+            Fault::Network | Fault::TimedOut | Fault::Garbled | Fault::Store(_) | Fault::Superseded
                 if tries == MAX_SIGN_IN_FAULTS && self.step.is_some() =>
             {
                 let why = "the phone confirmed, but WeChat does not open the session; still trying";
                 self.tell(SignInStep::Failed { why: why.to_owned() }, out);
                 self.is_asked = false;
             }
-            Fault::Network | Fault::TimedOut | Fault::Garbled | Fault::Store(_) => {}
+            Fault::Network | Fault::TimedOut | Fault::Garbled | Fault::Store(_) | Fault::Superseded => {}
         }
         let wait = self.back_off();
         self.wait(wait, out);
@@ -289,7 +289,9 @@ fn gave_up(fault: &Fault) -> String {
     match fault {
         Fault::Garbled => "WeChat's answers could not be read".to_owned(),
         Fault::Ret(ret, words) => in_its_words(*ret, words),
-        Fault::Network | Fault::TimedOut | Fault::Store(_) => "WeChat could not be reached".to_owned(),
+        Fault::Network | Fault::TimedOut | Fault::Store(_) | Fault::Superseded => {
+            "WeChat could not be reached".to_owned()
+        }
     }
 }
 

@@ -96,6 +96,17 @@ fn a_commit_that_fails_fetches_again_from_the_same_key() {
 }
 
 #[test]
+fn news_that_were_read_under_old_names_are_read_anew_at_once_and_nobody_is_troubled() {
+    let mut machine = online();
+    machine.step(checked(0, true), NOW);
+    machine.step(fetched(9, true), NOW);
+    let actions = machine.step(Event::Committed(Err(Fault::Superseded)), NOW);
+    assert_eq!(works(&actions), [&Work::Fetch]);
+    assert_eq!(machine.keys(), Some(&keys(1)));
+    assert_eq!(machine.health(), Health::Up);
+}
+
+#[test]
 fn what_ends_a_session_is_confirmed_by_one_sync() {
     for (code, ends_in) in [(1100, "ended"), (1101, "reviving"), (1102, "reviving"), (1103, "reviving")] {
         let mut machine = online();
@@ -306,6 +317,7 @@ fn any_fault() -> impl Strategy<Value = Fault> {
         Just(Fault::TimedOut),
         Just(Fault::Garbled),
         Just(Fault::Store("full".into())),
+        Just(Fault::Superseded),
         prop::sample::select(vec![-14, -1, 1, 3, 1100, 1101, 1102, 1103, 1203, 1205, 4711])
             .prop_map(|number| Fault::Ret(RetCode::from_number(number), String::new())),
     ]

@@ -44,6 +44,8 @@ pub(crate) enum Fault {
     Ret(RetCode, String),
     /// The far end could not store or read.
     Store(String),
+    /// Nothing failed: somebody got another key since the news were read, so they are read anew.
+    Superseded,
 }
 
 /// What the notes said at the start.
