@@ -1,8 +1,9 @@
 //! What a login came to becomes what is known.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use crate::book::{Book, Group, GroupProfile, KnownMember, Login, Profile, Seen};
+use crate::marker::{Marked, Marker};
 use crate::matching::{Verdict, Verdicts};
 use crate::sight::{Field, Sight};
 
@@ -15,6 +16,8 @@ pub struct Answer {
     pub id: String,
     /// The id is for the time being: the owner has to say who it is.
     pub is_open: bool,
+    /// The marker that the owner wants in the remark.
+    pub marked: Option<Marked>,
 }
 
 /// The lasting ids of a login.
@@ -67,7 +70,14 @@ impl Book {
                 name: person.name.clone(),
                 id: profile.id.clone(),
                 is_open: !profile.open.is_empty(),
+                marked: profile.marked,
             });
+        }
+        // What was to be taken away is gone, whoever is who.
+        let carried: HashSet<Marker> = login.people.iter().filter_map(|now| now.sight.marker).collect();
+        for profile in &mut self.people {
+            profile.marked =
+                profile.marked.filter(|marked| !marked.is_leaving || carried.contains(&marked.marker));
         }
         let ids: HashMap<String, String> =
             answers.records.iter().map(|answer| (answer.name.clone(), answer.id.clone())).collect();
@@ -138,7 +148,8 @@ impl Book {
             profile.sight.avatar = avatar;
         }
         profile.seen = seen;
-        Some(Answer { name: group.name.clone(), id: profile.id.clone(), is_open: !profile.open.is_empty() })
+        let (name, id) = (group.name.clone(), profile.id.clone());
+        Some(Answer { name, id, is_open: !profile.open.is_empty(), marked: None })
     }
 }
 
@@ -153,7 +164,7 @@ impl Profile {
     /// Somebody seen for the first time.
     #[must_use]
     pub fn new(id: String, sight: Sight, seen: Seen) -> Self {
-        Self { id, sight, seen, open: Vec::new(), permanent: 0, why: None, before: None }
+        Self { id, sight, seen, open: Vec::new(), permanent: 0, why: None, before: None, marked: None }
     }
 
     /// Takes a new record over; what it does not tell stays.

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::marker::Marked;
 use crate::sight::{GroupSight, MemberSight, Sight};
 use crate::why::Why;
 
@@ -40,6 +41,9 @@ pub struct Profile {
     /// What was known before the last link, until the link is proven: to take it back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub before: Option<Box<(Sight, Seen)>>,
+    /// The marker that the owner wants in the remark.
+    #[serde(rename = "mark", default, skip_serializing_if = "Option::is_none")]
+    pub marked: Option<Marked>,
 }
 
 /// A group, as last seen.

@@ -130,6 +130,7 @@ impl Book {
         } else {
             learn(&mut self.groups, (id, permanent), login, &mut mint, &mut lesson);
         }
+        self.disown_markers(&lesson.moved);
         self.rename_members(&lesson);
         lesson
     }
@@ -143,6 +144,7 @@ impl Book {
         } else {
             displace(&mut self.groups, id, login, &mut mint, &mut lesson);
         }
+        self.disown_markers(&lesson.moved);
         self.rename_members(&lesson);
         lesson
     }

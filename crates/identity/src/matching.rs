@@ -6,6 +6,7 @@ use crate::assign::{NEWCOMER, Pair, Standing, settle, standings};
 use crate::book::{Book, Login};
 use crate::crowd::{Bonds, Crowds, Overlap, overlap};
 use crate::groups::{GroupTrust, Groups, Ties};
+use crate::marker;
 use crate::people::People;
 use crate::sight::Field;
 use crate::strangers::{self, Stranger};
@@ -118,6 +119,7 @@ impl<'a> Work<'a> {
         let trust = self.trust.clone();
         let people = People::new(book, login, &trust);
         self.exact();
+        let doubted = self.marked();
         let mut group_pairs = Vec::new();
         let mut own = GroupTrust { order: false, title: true, owner: true, card: true };
         let crowds = Crowds::new(book, login);
@@ -147,7 +149,8 @@ impl<'a> Work<'a> {
         let links = settle(&mut pairs, &mut self.free_new, &mut self.free_old, &people);
         self.link_people(links, &bonds);
         let groups = Groups::new(book, login, &crowds, &trust, own);
-        let open = standings(&pairs, &self.free_new, &self.free_old, &people);
+        let mut open = standings(&pairs, &self.free_new, &self.free_old, &people);
+        self.doubt(doubted, &mut open);
         let open_groups = standings(&group_pairs, &self.free_new_groups, &self.free_old_groups, &groups);
         self.finish(own, open, open_groups)
     }
@@ -173,6 +176,56 @@ impl<'a> Work<'a> {
             if never == 0 && changed <= 1 && was.open.is_empty() {
                 self.link_person(new, old, why);
             }
+        }
+    }
+
+    /// A marker in the remark, and something of the contact's own that agrees: the owner may have given the
+    /// whole remark to somebody else. Returns the pairs where nothing but the remark speaks for it.
+    fn marked(&mut self) -> Vec<(usize, usize)> {
+        let mut doubted = Vec::new();
+        for (old, new) in marker::pairs(self.book, self.login) {
+            let (Some(was), Some(now)) = (self.book.people.get(old), self.login.people.get(new)) else {
+                continue;
+            };
+            let are_free = self.free_old.get(old) == Some(&true) && self.free_new.get(new) == Some(&true);
+            let why = Why::between(&was.sight, &now.sight);
+            // First letters and lengths never change. Source: the paper on contact identity, evidence.
+            let never = [Field::KeyWord, Field::NameLen].into_iter().any(|field| {
+                let are_told = was.sight.code(field) != 0 && now.sight.code(field) != 0;
+                are_told && why.differ & (1 << field as usize) != 0 && !self.trust.is_dark(field)
+            });
+            if !are_free || never {
+                continue;
+            }
+            let agree = |fields: &[Field]| {
+                fields.iter().filter(|field| why.agree & (1 << **field as usize) != 0).count()
+            };
+            let own = agree(&[Field::Nick, Field::Avatar, Field::Signature, Field::KeyWord]);
+            let settings = agree(&[Field::Attr, Field::Sns, Field::Region, Field::Sex]);
+            if own > 0 || settings >= 3 {
+                self.link_person(new, old, Why { marker: true, ..why });
+            } else {
+                doubted.push((new, old));
+            }
+        }
+        doubted
+    }
+
+    /// A marker that nothing else speaks for is a question, whatever the rest says.
+    fn doubt(&self, doubted: Vec<(usize, usize)>, open: &mut Vec<Standing>) {
+        for (new, old) in doubted {
+            if self.free_new.get(new) != Some(&true) || self.free_old.get(old) != Some(&true) {
+                continue;
+            }
+            let at = open.iter().position(|standing| standing.new == new);
+            let mut standing = at.map_or_else(
+                || Standing { new, known: 0.0, candidates: Vec::new() },
+                |at| open.swap_remove(at),
+            );
+            standing.candidates.retain(|(other, _)| *other != old);
+            standing.candidates.insert(0, (old, 0.5));
+            standing.known = standing.known.max(0.5);
+            open.push(standing);
         }
     }
 

@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use wechat_proto::{Contact, Member, contact::flags};
 
+use crate::marker::Marker;
+
 /// What a record is; a record never changes from one to another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Kind {
@@ -102,6 +104,9 @@ pub struct Sight {
     /// By [`Field`].
     #[serde(rename = "c")]
     pub codes: Codes,
+    /// Behind the remark.
+    #[serde(rename = "m", default, skip_serializing_if = "Option::is_none")]
+    pub marker: Option<Marker>,
 }
 
 impl Sight {
@@ -114,8 +119,14 @@ impl Sight {
                 *slot = code;
             }
         };
-        put(Field::Nick, text_code(&contact.nick_name.decoded()));
-        put(Field::Remark, text_code(&contact.remark_name.decoded()));
+        let (nick, remark) = (contact.nick_name.decoded(), contact.remark_name.decoded());
+        // A marker is no change of the remark; nor is a nickname that was written for want of one.
+        let (remark, marker) = match Marker::part(&remark) {
+            Some((name, marker)) => (if name == nick { "" } else { name }, Some(marker)),
+            None => (remark.as_str(), None),
+        };
+        put(Field::Nick, text_code(&nick));
+        put(Field::Remark, text_code(remark));
         put(Field::Avatar, avatar);
         put(Field::Signature, text_code(&contact.signature.decoded()));
         put(Field::Region, region_code(&contact.province, &contact.city));
@@ -128,7 +139,7 @@ impl Sight {
         put(Field::KeyWord, text_code(&contact.key_word));
         put(Field::NameLen, name_len(contact.user_name.as_str()));
         let kind = if contact.is_official() { Kind::Official } else { Kind::Person };
-        Self { kind, seq: contact.head_img_seq(), codes }
+        Self { kind, seq: contact.head_img_seq(), codes, marker }
     }
 
     /// The code of one field.
@@ -162,8 +173,9 @@ impl MemberSight {
     /// Reads an entry of a member list.
     #[must_use]
     pub fn of(member: &Member) -> Self {
+        let nick = member.nick_name.decoded();
         Self {
-            nick: text_code(&member.nick_name.decoded()),
+            nick: text_code(Marker::part(&nick).map_or(nick.as_str(), |(name, _)| name)),
             card: text_code(&member.display_name.decoded()),
             attr: number_code(member.attr_status),
             key_word: text_code(&member.key_word),

@@ -22,6 +22,13 @@ pub struct Why {
     /// Chance that it was somebody else, in millionths.
     #[serde(rename = "w", default)]
     pub wrong_ppm: u32,
+    /// The remark carried its marker.
+    #[serde(rename = "m", default, skip_serializing_if = "is_false")]
+    pub marker: bool,
+}
+
+fn is_false(value: &bool) -> bool {
+    !*value
 }
 
 impl Why {
@@ -61,6 +68,9 @@ impl Why {
         let mut parts = Vec::new();
         if self.version {
             parts.push("the record is untouched".to_owned());
+        }
+        if self.marker {
+            parts.push("your marker is in the remark".to_owned());
         }
         if self.agree != 0 {
             parts.push(format!("same {}", names(self.agree)));

@@ -2,8 +2,8 @@
 
 use proptest::prelude::*;
 use wxgate_identity::{
-    Book, Codes, Field, Group, GroupMember, GroupSight, Kind, Login, MemberSight, Person, Sight, Verdict,
-    recognise, text_code,
+    Book, Codes, Field, Group, GroupMember, GroupSight, Kind, Login, MarkState, MemberSight, Person, Sight,
+    Verdict, recognise, text_code,
 };
 
 const WEEK_S: i64 = 604_800;
@@ -23,7 +23,7 @@ fn somebody(n: u64) -> Sight {
             _ => text_code(&format!("{}{n}", field.word())),
         };
     }
-    Sight { kind: Kind::Person, seq: 0, codes }
+    Sight { kind: Kind::Person, seq: 0, codes, marker: None }
 }
 
 fn set(sight: &mut Sight, field: Field, code: u64) {
@@ -328,7 +328,7 @@ prop_compose! {
     ) -> Sight {
         let mut all = [0; Field::COUNT];
         all.copy_from_slice(&codes);
-        Sight { kind: if official { Kind::Official } else { Kind::Person }, seq, codes: all }
+        Sight { kind: if official { Kind::Official } else { Kind::Person }, seq, codes: all, marker: None }
     }
 }
 
@@ -389,4 +389,113 @@ proptest! {
             prop_assert_eq!(ids.len(), all, "an id is one profile");
         }
     }
+}
+
+/// Everything public and private that can change about somebody, changed.
+fn made_over(sight: &Sight) -> Sight {
+    let mut other = somebody(900);
+    other.codes[Field::NameLen as usize] = sight.codes[Field::NameLen as usize];
+    other.codes[Field::Remark as usize] = sight.codes[Field::Remark as usize];
+    other
+}
+
+#[test]
+fn a_marker_knows_somebody_of_whom_one_thing_of_their_own_is_left() {
+    let (mut book, ids) = started();
+    let marked = book.mark(&ids[4].0).expect("is present");
+    let mut people = world();
+    people[4] = Sight { marker: Some(marked.marker), ..made_over(&people[4]) };
+    set(&mut people[4], Field::Signature, world()[4].codes[Field::Signature as usize]);
+    let seen = see(&mut book, &login(1, &people), 1);
+    assert_eq!(seen[4], (ids[4].0.clone(), false));
+    let known = book.people.iter().find(|known| known.id == ids[4].0).unwrap();
+    assert!(known.why.unwrap().words().contains("your marker"), "{:?}", known.why);
+    assert_eq!(book.mark_state(known), Some(MarkState::There));
+}
+
+#[test]
+fn a_remark_that_was_given_to_somebody_else_with_its_marker_is_a_question() {
+    let (mut book, ids) = started();
+    let marked = book.mark(&ids[4].0).unwrap();
+    let mut people = world();
+    people[4] = Sight { marker: Some(marked.marker), ..made_over(&people[4]) };
+    let seen = see(&mut book, &login(1, &people), 1);
+    assert!(seen[4].1 && seen[4].0 != ids[4].0, "{:?}", seen[4]);
+    let open = book.people.iter().find(|known| known.id == seen[4].0).unwrap();
+    assert_eq!(open.open[0], ids[4].0, "the contact of the marker is named first");
+}
+
+#[test]
+fn a_marker_proves_nothing_against_what_never_changes() {
+    let (mut book, ids) = started();
+    let marked = book.mark(&ids[4].0).unwrap();
+    let mut people = world();
+    people[4] = Sight { marker: Some(marked.marker), ..made_over(&people[4]) };
+    set(&mut people[4], Field::Signature, world()[4].codes[Field::Signature as usize]);
+    set(&mut people[4], Field::NameLen, 32);
+    let seen = see(&mut book, &login(1, &people), 1);
+    assert_ne!(seen[4].0, ids[4].0);
+}
+
+#[test]
+fn a_marker_on_two_contacts_is_void_for_both() {
+    let (mut book, ids) = started();
+    let marked = book.mark(&ids[4].0).unwrap();
+    let mut people = world();
+    people[4] = Sight { marker: Some(marked.marker), ..made_over(&people[4]) };
+    set(&mut people[4], Field::Signature, world()[4].codes[Field::Signature as usize]);
+    people[5].marker = Some(marked.marker);
+    let seen = see(&mut book, &login(1, &people), 1);
+    assert_ne!(seen[4], (ids[4].0.clone(), false), "not by the marker");
+    assert_eq!(seen[5], (ids[5].0.clone(), false), "known by everything else");
+    let mut back = world();
+    (back[4].marker, back[5].marker) = (Some(marked.marker), Some(marked.marker));
+    let (mut book, ids) = started();
+    book.mark(&ids[4].0).unwrap();
+    see(&mut book, &login(1, &back), 1);
+    let known = book.people.iter().find(|known| known.id == ids[4].0).unwrap();
+    assert_eq!(book.mark_state(known), Some(MarkState::Void));
+}
+
+#[test]
+fn a_marker_that_is_edited_away_costs_nothing_but_itself() {
+    let (mut book, ids) = started();
+    let mut marked = book.mark(&ids[4].0).unwrap();
+    marked.written = book.login;
+    let place = book.people.iter().position(|known| known.id == ids[4].0).unwrap();
+    book.people[place].marked = Some(marked);
+    assert_eq!(book.mark_state(&book.people[place]), Some(MarkState::Written));
+    assert_eq!(see(&mut book, &login(1, &world()), 1), ids);
+    assert_eq!(book.mark_state(&book.people[place]), Some(MarkState::NotKept));
+}
+
+#[test]
+fn a_marker_whose_link_the_owner_takes_back_leads_nowhere_any_more() {
+    let (mut book, ids) = started();
+    let marked = book.mark(&ids[4].0).unwrap();
+    let mut people = world();
+    people[4] = Sight { marker: Some(marked.marker), ..made_over(&people[4]) };
+    set(&mut people[4], Field::Signature, world()[4].codes[Field::Signature as usize]);
+    see(&mut book, &login(1, &people), 1);
+    let lesson = book.undo(&ids[4].0, || "somebody else".to_owned());
+    assert_eq!(lesson.moved, [(ids[4].0.clone(), "somebody else".to_owned())]);
+    let seen = see(&mut book, &login(2, &people), 2);
+    assert_eq!(seen[4].0, "somebody else");
+}
+
+#[test]
+fn a_marker_goes_when_it_was_taken_away_and_no_two_are_alike() {
+    let (mut book, ids) = started();
+    let marks: std::collections::BTreeSet<_> =
+        ids.iter().map(|(id, _)| book.mark(id).unwrap().marker).collect();
+    assert_eq!(marks.len(), ids.len());
+    let mut people = world();
+    people[4].marker =
+        book.people.iter().find(|known| known.id == ids[4].0).unwrap().marked.map(|m| m.marker);
+    see(&mut book, &login(1, &people), 1);
+    assert_eq!(book.unmark(&ids[4].0), Some(true), "it has to be taken out of the remark");
+    assert_eq!(book.unmark(&ids[5].0), Some(false), "it never was in the remark");
+    see(&mut book, &login(2, &world()), 2);
+    assert!(book.people.iter().find(|known| known.id == ids[4].0).unwrap().marked.is_none());
+    assert_eq!(book.unmark(&ids[4].0), None);
 }
