@@ -18,6 +18,7 @@ use crate::wiring::Parts;
 
 const BUILD_INFO: &str = "wxgate_build_info";
 const ACCOUNTS: &str = "wxgate_accounts";
+const REASONS: &str = "wxgate_account_reasons";
 const NETWORK_UP: &str = "wxgate_network_up";
 const DELIVERIES: &str = "wxgate_deliveries_total";
 const POSTS: &str = "wxgate_posts_total";
@@ -32,6 +33,12 @@ const MEMORY: &str = "process_resident_memory_bytes";
 
 /// States an account can be in; all are always told, so that a graph has no holes.
 const STATES: [&str; 5] = ["starting", "up", "degraded", "needs_human", "down"];
+
+/// Reasons that are told apart; the rest are one. Chosen: there are a dozen sentences, and the service may add words
+/// of its own, of which nobody knows how many there are.
+const MAX_REASONS: usize = 20;
+/// What the rest are called.
+const OTHER_REASONS: &str = "other";
 
 /// Upper bounds of the sync time histogram, in microseconds. Chosen around one request to the service and back
 /// (30 to 300 ms) and one durable write; ten seconds is the limit of a call.
@@ -112,10 +119,15 @@ async fn render(parts: &Parts) -> String {
 
 fn networks(out: &mut String, parts: &Parts) {
     let mut states = BTreeMap::from(STATES.map(|state| (state, 0_u64)));
-    let mut faces = Vec::new();
+    let (mut faces, mut reasons) = (Vec::new(), BTreeMap::new());
     for (network, owner, health) in parts.bridge.healths() {
         match owner {
-            Some(_) => *states.entry(health.word()).or_default() += 1,
+            Some(_) => {
+                *states.entry(health.word()).or_default() += 1;
+                if !health.detail().is_empty() {
+                    *reasons.entry((health.word(), health.detail().to_owned())).or_insert(0_u64) += 1;
+                }
+            }
             None => faces.push((network, u8::from(health.word() == "up"))),
         }
     }
@@ -123,10 +135,27 @@ fn networks(out: &mut String, parts: &Parts) {
     for (state, count) in states {
         accounts.value(&[("state", state)], count);
     }
+    let mut told =
+        Family::new(out, REASONS, "gauge", "Accounts by what is wrong with them or has to be done.");
+    for ((state, reason), count) in bounded(reasons) {
+        told.value(&[("state", state), ("reason", &reason)], count);
+    }
     let mut up = Family::new(out, NETWORK_UP, "gauge", "Whether a network that is no account works.");
     for (network, is_up) in faces {
         up.value(&[("network", network.as_str())], is_up);
     }
+}
+
+/// The reasons of most accounts, and the rest of each state together.
+fn bounded(reasons: BTreeMap<(&'static str, String), u64>) -> BTreeMap<(&'static str, String), u64> {
+    let mut all: Vec<_> = reasons.into_iter().collect();
+    all.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+    let mut kept = BTreeMap::new();
+    for (at, ((state, reason), count)) in all.into_iter().enumerate() {
+        let reason = if at < MAX_REASONS { reason } else { OTHER_REASONS.to_owned() };
+        *kept.entry((state, reason)).or_insert(0) += count;
+    }
+    kept
 }
 
 fn pipe(out: &mut String, parts: &Parts) {
