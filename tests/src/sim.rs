@@ -33,11 +33,20 @@ pub struct SimOptions {
     pub hold_seconds: f64,
     /// Whether permanent names are told at a login, as the service did until 2017.
     pub permanent_ids: bool,
+    /// Whether a remark that a client sets is kept.
+    pub keeps_remarks: bool,
 }
 
 impl Default for SimOptions {
     fn default() -> Self {
-        Self { accounts: 2, contacts: 20, groups: 4, hold_seconds: 2.0, permanent_ids: true }
+        Self {
+            accounts: 2,
+            contacts: 20,
+            groups: 4,
+            hold_seconds: 2.0,
+            permanent_ids: true,
+            keeps_remarks: true,
+        }
     }
 }
 
@@ -59,6 +68,8 @@ pub struct Sim {
 pub struct Person {
     /// The name as the service writes it, entities and spans included.
     pub nick: String,
+    /// The remark of the account's owner; empty for none.
+    pub remark: String,
     /// The members of a group.
     pub members: Vec<String>,
 }
@@ -86,6 +97,9 @@ impl Sim {
         ];
         if !options.permanent_ids {
             args.push("--no-permanent-ids".to_owned());
+        }
+        if !options.keeps_remarks {
+            args.push("--forget-remarks".to_owned());
         }
         if let Some(path) = certificate {
             args.extend(["--tls".to_owned(), format!("--certificate={}", path.display())]);
@@ -214,6 +228,7 @@ impl Sim {
         let members = person["members"].as_array().into_iter().flatten();
         Ok(Person {
             nick: person["nick"].as_str().unwrap_or_default().to_owned(),
+            remark: person["remark"].as_str().unwrap_or_default().to_owned(),
             members: members.filter_map(|member| member.as_str().map(str::to_owned)).collect(),
         })
     }

@@ -126,6 +126,16 @@ pub enum Request {
     Why(ChatKey),
     /// Takes the last decision about a chat back.
     Undo(ChatKey),
+    /// The owner wants a marker in their own name for people, by which a later sign-in knows them, or wants it
+    /// away: `Answer::Text`.
+    Mark {
+        /// Whose; empty: everybody's.
+        chats: Vec<ChatKey>,
+        /// Which of the two.
+        marking: Marking,
+    },
+    /// The markers there are: `Answer::Markers`.
+    Markers,
     /// Brings people into a group: `Answer::Done` when they are in, `Answer::Invited` when somebody
     /// has to agree first.
     Bring {
@@ -182,6 +192,29 @@ pub enum Verdict {
     Accept,
     /// No.
     Decline,
+}
+
+/// What is to become of a marker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Marking {
+    /// It is written.
+    Put,
+    /// It is taken away.
+    Take,
+}
+
+/// A marker in the owner's own name for somebody.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Marker {
+    /// The chat with them.
+    pub chat: ChatKey,
+    /// Its title.
+    pub title: String,
+    /// How far it is, in words.
+    pub state: String,
+    /// What the owner's own name for them has to be, for whoever types it themselves; empty where nothing has to
+    /// be done.
+    pub wanted: String,
 }
 
 /// A chat of which it is not settled who it is. What is said in it goes to no known chat.
@@ -245,6 +278,8 @@ pub enum Answer {
     FriendRequests(Vec<FriendRequest>),
     /// A sentence for people.
     Text(String),
+    /// The markers there are, those that need something first.
+    Markers(Vec<Marker>),
 }
 
 impl std::fmt::Debug for Command {

@@ -28,8 +28,8 @@ pub use context::{
     AdapterContext, Ask, BoxFuture, FarEnd, FarError, LinkTable, LinkedChats, Order, Stop, StopHandle,
 };
 pub use control::{
-    Answer, Candidate, Command, CommandError, Control, FriendRequest, Question, Reply, Request,
-    ScramVerifier, SecretLink, SignInStep, SignInWatch, Subject, Verdict,
+    Answer, Candidate, Command, CommandError, Control, FriendRequest, Marker, Marking, Question, Reply,
+    Request, ScramVerifier, SecretLink, SignInStep, SignInWatch, Subject, Verdict,
 };
 pub use delivery::{Delivery, Job, Outcome, Report, Say};
 pub use directory::{AccountView, Directory, Fate, FeedEvent, HistoryRange, Landmark, Spoken, TimelineItem};

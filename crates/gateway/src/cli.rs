@@ -9,6 +9,7 @@ mod configuration;
 mod doctor;
 mod key;
 mod link;
+mod marker;
 mod matrix;
 mod print;
 mod progress;

@@ -8,6 +8,7 @@ pub(crate) mod invitations;
 mod key_api;
 mod link_api;
 pub(crate) mod links;
+mod markers;
 pub(crate) mod media;
 pub(crate) mod places;
 pub(crate) mod range;

@@ -402,6 +402,7 @@ fn factory(
             device_name: section.device_name.clone(),
             max_media_bytes: section.max_media_bytes,
             converter: converter.clone(),
+            remark_markers: section.remark_markers,
             sends_per_minute,
             on_synced: on_synced.clone(),
             ..WechatConfig::new(row.network.clone())

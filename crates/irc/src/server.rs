@@ -22,6 +22,7 @@ mod identity;
 mod inbound;
 mod isupport;
 mod local;
+mod markers;
 mod marks;
 mod metadata;
 mod multiline;

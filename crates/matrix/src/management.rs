@@ -10,6 +10,7 @@ mod contacts;
 pub(crate) mod groups;
 mod help;
 pub(crate) mod identity;
+mod markers;
 pub(crate) mod pick;
 mod portals;
 mod qr;
@@ -273,6 +274,7 @@ async fn carry_out(
         Verb::New => shared.settle(question, wish, true).await,
         Verb::Why => shared.why(question, wish).await,
         Verb::Undo => shared.undo(question, wish).await,
+        Verb::Marker => shared.markers(question, wish).await,
         Verb::Id => shared.describe_room(question).await,
         // In the room of a chat it is something said, and never comes here.
         Verb::Retry => no("Say that in the room of a chat, as an answer to what was not delivered."),

@@ -261,6 +261,7 @@ fn obey(world: &World, verb: &str, body: Value) -> Result<Value, String> {
             };
             Ok(json!({
                 "who": who, "nick": world.nick(&person.account, who)?,
+                "remark": world.remark(&person.account, who)?,
                 "user_name": world.user_name(&person.account, who).ok(),
                 "members": members,
             }))

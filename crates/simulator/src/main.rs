@@ -41,6 +41,9 @@ struct Options {
     /// Leave permanent ids out of the conversation list, as the service has done since 2017.
     #[arg(long)]
     no_permanent_ids: bool,
+    /// Answer changes of remarks and do not make them, as reported since 2023.
+    #[arg(long)]
+    forget_remarks: bool,
     /// Scan and confirm each QR code for the next account.
     #[arg(long)]
     auto_confirm: bool,
@@ -76,6 +79,7 @@ async fn main() -> Result<(), Failure> {
         login_hold: hold,
         auto_confirm: options.auto_confirm,
         permanent_ids: !options.no_permanent_ids,
+        keeps_remarks: !options.forget_remarks,
         redirect: if options.redirect_to_listener {
             Redirect::Listener
         } else {

@@ -57,6 +57,8 @@ pub struct WorldConfig {
     pub renew_ticket_every: u32,
     /// Puts permanent ids into the conversation list, as the service did until 2017.
     pub permanent_ids: bool,
+    /// Keeps remarks that a client sets; without it they are answered and gone, as reported since 2023.
+    pub keeps_remarks: bool,
     /// One contact of each account has a name that is not UTF-8.
     pub invalid_utf8: bool,
     /// Ledger entries kept per account.
@@ -77,6 +79,7 @@ impl Default for WorldConfig {
             late_media: true,
             renew_ticket_every: 40,
             permanent_ids: true,
+            keeps_remarks: true,
             invalid_utf8: true,
             ledger_limit: 200_000,
         }

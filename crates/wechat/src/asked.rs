@@ -12,8 +12,9 @@ use wxgate_contract::{
 mod change;
 mod gather;
 
-pub(crate) use change::keep_request;
+pub(crate) use change::{failed, keep_request, refused};
 
+use crate::identity::marks::Marks;
 use crate::identity::settle::Settler;
 use crate::inbound::fetch::{Trouble, Way};
 use crate::roster::{self, Lasting};
@@ -32,6 +33,7 @@ pub(crate) struct Asked {
     pub(crate) vault: Arc<dyn MediaVault>,
     pub(crate) network: NetworkId,
     pub(crate) settler: Arc<Settler>,
+    pub(crate) marks: Marks,
 }
 
 impl Asked {
@@ -62,8 +64,18 @@ impl Asked {
             }
             Request::Why(chat) => self.settler.why(chat.as_str()).await.map(Answer::Text),
             Request::Undo(chat) => self.settler.undo(chat.as_str()).await.map(|()| Answer::Done),
+            Request::Mark { chats, marking } => match self.away() {
+                Some(why) => Err(CommandError::Failed(why)),
+                None => self.marks.want(chats, *marking).await.map(Answer::Text),
+            },
+            Request::Markers => self.marks.list().await.map(Answer::Markers),
         };
+        let has_work = matches!(ask.request, Request::Mark { .. }) && answer.is_ok();
         let _ = ask.answer.try_send(answer);
+        if has_work {
+            // Slowly, while whoever asked does something else.
+            self.marks.write().await;
+        }
     }
 
     fn away(&self) -> Option<String> {

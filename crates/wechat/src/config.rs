@@ -28,6 +28,8 @@ pub struct WechatConfig {
     pub max_media_bytes: u64,
     /// Brings files into the forms that WeChat shows; `None`: they go as they are.
     pub converter: Option<Arc<Converter>>,
+    /// Owners may have markers written into their remarks.
+    pub remark_markers: bool,
     /// Gentleness towards the service.
     pub sends_per_minute: u32,
     /// Waits and limits.
@@ -72,6 +74,7 @@ impl WechatConfig {
             lang: "zh_CN".to_owned(),
             max_media_bytes: 100 << 20,
             converter: None,
+            remark_markers: false,
             sends_per_minute: 30,
             timings: Timings::default(),
             on_synced: OnSynced::default(),
@@ -104,6 +107,8 @@ pub struct Timings {
     pub save_every: Duration,
     /// Before an empty or failed download is tried again.
     pub download_retry: Duration,
+    /// Before a change of a remark that got no answer is made again; it is the same change, however often it is made.
+    pub remark_retry: Duration,
     /// Limit of each of the service's long polls; `None`: the endpoint's own.
     pub poll_timeout: Option<Duration>,
     /// Limit of every other call, and of the head of a download; `None`: the endpoint's own.
@@ -123,6 +128,7 @@ impl Default for Timings {
             push_patience: Duration::from_secs(300),
             save_every: Duration::from_secs(300),
             download_retry: Duration::from_secs(2),
+            remark_retry: Duration::from_secs(30),
             poll_timeout: None,
             call_timeout: None,
         }

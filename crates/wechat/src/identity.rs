@@ -5,6 +5,7 @@
 //! when the owner answers or a message shows a permanent name (`settle`).
 
 pub(crate) mod evidence;
+pub(crate) mod marks;
 pub(crate) mod refresh;
 pub(crate) mod settle;
 pub(crate) mod shelf;

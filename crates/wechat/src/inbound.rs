@@ -294,7 +294,7 @@ impl Inbound {
                 &Keys::default(),
             );
         } else {
-            crate::roster::record::put_person(draft, login, (&lasting, Mark::Sure), &record);
+            crate::roster::record::put_person(draft, login, (&lasting, Mark::Sure, None), &record);
         }
         let known = self.roster.look_up(draft, vec![key.clone()]).await?.remove(&key);
         Ok(known.unwrap_or_else(|| Named {

@@ -14,6 +14,7 @@ use wxgate_contract::{
 
 use crate::asked::Asked;
 use crate::config::WechatConfig;
+use crate::identity::marks::Marks;
 use crate::identity::settle::Settler;
 use crate::inbound::Inbound;
 use crate::inbound::fetch::Fetcher;
@@ -78,7 +79,7 @@ impl Adapter for WechatAdapter {
 /// an idle account holds only the branch states that are in use.
 fn account(config: &WechatConfig, transport: Arc<Transport>, ctx: AdapterContext) -> BoxFuture<'static, ()> {
     let mut rng = SmallRng::from_seed(ctx.seed);
-    let (machine_seed, pace_seed): (u64, u64) = (rng.random(), rng.random());
+    let (machine_seed, pace_seed, marks_seed): (u64, u64, u64) = (rng.random(), rng.random(), rng.random());
     let network = ctx.network.clone();
     let live = Arc::new(Live::new(Arc::clone(&ctx.clock), config.profile, &config.lang, rng));
     let unanswered = Arc::new(Unanswered::default());
@@ -108,6 +109,13 @@ fn account(config: &WechatConfig, transport: Arc<Transport>, ctx: AdapterContext
         config,
         pace_seed,
     );
+    let marks = Marks::new(
+        Arc::clone(&transport),
+        Arc::clone(&live),
+        (Arc::clone(&ctx.far), Arc::clone(&ctx.directory)),
+        config,
+        marks_seed,
+    );
     let asked = Asked {
         transport: Arc::clone(&transport),
         live: Arc::clone(&live),
@@ -115,6 +123,7 @@ fn account(config: &WechatConfig, transport: Arc<Transport>, ctx: AdapterContext
         vault: Arc::clone(&ctx.media),
         network: network.clone(),
         settler,
+        marks,
     };
     let fetcher = Fetcher {
         transport,
@@ -154,6 +163,9 @@ async fn errands(
     stop: Stop,
 ) {
     let mut running: FuturesUnordered<BoxFuture<'_, ()>> = FuturesUnordered::new();
+    if asked.marks.is_allowed {
+        running.push(Box::pin(asked.marks.go_on()));
+    }
     loop {
         tokio::select! {
             () = stop.stopping() => break,

@@ -15,6 +15,8 @@ mod identity;
 mod inbound;
 #[path = "session/life.rs"]
 mod life;
+#[path = "session/markers.rs"]
+mod markers;
 #[path = "session/outbound.rs"]
 mod outbound;
 #[path = "session/stage.rs"]

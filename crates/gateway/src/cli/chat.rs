@@ -5,7 +5,7 @@ use hyper::Method;
 use serde::{Deserialize, Serialize};
 
 use super::client::{Client, segment};
-use super::{Globals, print, resolve};
+use super::{Globals, marker, print, resolve};
 use crate::failure::Failure;
 
 #[derive(Debug, Subcommand)]
@@ -17,6 +17,8 @@ pub(super) enum Command {
     },
     /// Say who the chats are that could not be recognised after a sign-in
     Resolve(resolve::Options),
+    /// Codes in the owner's remarks by which contacts are known after a sign-in: list, write, take away
+    Marker(marker::Options),
 }
 
 #[derive(Deserialize, Serialize)]
@@ -34,6 +36,7 @@ pub(super) async fn run(globals: &Globals, command: Command) -> Result<(), Failu
     let name = match command {
         Command::List { name } => name,
         Command::Resolve(options) => return resolve::run(globals, options).await,
+        Command::Marker(options) => return marker::run(globals, options).await,
     };
     let client = Client::new(globals)?;
     let rows: Vec<Row> =

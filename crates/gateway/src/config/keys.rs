@@ -250,6 +250,13 @@ const WECHAT: Section = Section {
             "104857600",
             "Attachments larger than this are not fetched; the message says so.",
         ),
+        key(
+            "remark_markers",
+            Kind::Flag,
+            "false",
+            "Whether people may have markers written into their remarks, by which contacts are known again after a\n\
+             sign-in: seven characters that they see on every device. Each of them has to ask for it.",
+        ),
     ],
 };
 

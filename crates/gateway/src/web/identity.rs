@@ -10,7 +10,12 @@ use wxgate_contract::{Answer as Told, ChatKey, Command, CommandError, Reply, Req
 use super::api::{Answer, Caller, Refusal, Shared, network, ok, read};
 use crate::wiring::Parts;
 
-async fn ask(parts: &Parts, caller: &Caller, name: &str, request: Request) -> Result<Told, Refusal> {
+pub(super) async fn ask(
+    parts: &Parts,
+    caller: &Caller,
+    name: &str,
+    request: Request,
+) -> Result<Told, Refusal> {
     match caller.desk(parts).run(caller.user(), Command::Ask { account: network(name), request }).await? {
         Reply::Answer(answer) => Ok(answer),
         _ => Err(Refusal(StatusCode::INTERNAL_SERVER_ERROR, "the account gave no answer".to_owned())),

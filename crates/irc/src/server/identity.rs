@@ -28,7 +28,7 @@ impl Session {
         true
     }
 
-    async fn ask_account(&mut self, request: Request) -> Result<Answer, CommandError> {
+    pub(super) async fn ask_account(&mut self, request: Request) -> Result<Answer, CommandError> {
         let Some(account): Option<NetworkId> = self.account().cloned() else {
             return Err(CommandError::Refused("log in as user/account to speak about its chats".to_owned()));
         };
@@ -77,7 +77,7 @@ impl Session {
     }
 
     /// ` (Anna2 here)`, where this account's clients see the chat.
-    fn shown_as(&self, chat: &ChatKey) -> String {
+    pub(super) fn shown_as(&self, chat: &ChatKey) -> String {
         let person = self.roster.by_private_chat(chat).and_then(|ix| self.roster.person(ix));
         let nick = person.map(|person| person.nick.as_str());
         let channel = || self.roster.channel(self.roster.by_chat(chat)?).map(|channel| channel.name.as_str());
@@ -136,7 +136,7 @@ impl Session {
         }
     }
 
-    fn chat_named(&self, name: &str) -> Option<ChatKey> {
+    pub(super) fn chat_named(&self, name: &str) -> Option<ChatKey> {
         match self.target(name)? {
             Target::Channel(ix) => self.roster.channel(ix).map(|channel| channel.chat.clone()),
             Target::Person(ix) => self.roster.person(ix).map(Person::private_chat),

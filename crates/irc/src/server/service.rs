@@ -28,6 +28,7 @@ const HELP: &[&str] = &[
     "same|new|later <n> …   your answer to question n: same <n> <candidate>",
     "why <#group|nick>      why I take a chat for who it is",
     "undo <#group|nick>     take the last decision about a chat back",
+    "marker [put|take <nick>…|all]  codes in your remarks by which I know contacts after a sign-in",
     "create-group <title>: <nick>, <nick> …  make a group of these contacts and you",
     "web                    a link that opens the web pages in your browser, once",
     "certificate [add|remove <fingerprint>]  log in with this client's TLS certificate (SASL EXTERNAL)",
@@ -53,7 +54,7 @@ impl Session {
             return self.service_says(id, "you are a guest here; log in with a password to use me");
         }
         let rest: Vec<&str> = words.collect();
-        if self.identity(id, &word, &rest).await {
+        if self.identity(id, &word, &rest).await || self.markers(id, &word, &rest).await {
             return;
         }
         match (word.as_str(), rest.as_slice()) {

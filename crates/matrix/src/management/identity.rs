@@ -162,7 +162,7 @@ impl Shared {
     }
 
     /// The chat that is named; without a name that of the room.
-    async fn meant(
+    pub(super) async fn meant(
         &self,
         question: &Question,
         wish: &Wish,

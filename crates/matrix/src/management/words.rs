@@ -24,6 +24,7 @@ pub(crate) enum Verb {
     New,
     Why,
     Undo,
+    Marker,
     Bridge,
     Unbridge,
     SetRelay,
@@ -122,6 +123,8 @@ pub(crate) const SPECS: &[Spec] = specs! {
     Identity User New ["new"], "<question>" 1 "that is somebody new";
     Identity User Why ["why"], "[name or id]" 0 "why a chat is taken for who it is";
     Identity User Undo ["undo"], "[name or id]" 0 "take the last decision about a chat back";
+    Identity User Marker ["marker", "markers"], "[put|take] [name or id, or all]" 0
+        "codes in your remarks on the phone by which I know contacts after a sign-in";
     Rooms User Id ["id", "info"], "" 0 "which chat this room shows, and who may speak in it";
     Rooms User Sync ["sync", "sync-chat"], "" 0
         "look again at names, members and pictures; in a private chat with me: of all your rooms";

@@ -149,6 +149,10 @@ pub(super) fn oplog(call: &Call<'_>) -> Answer {
             Some(2) => {
                 let remark = remark.ok_or(1)?.to_owned();
                 note(call, state, who, "remark", &remark);
+                // Success code, no effect. Source: the protocol sheet, section 2.25.
+                if !call.world.0.config.keeps_remarks {
+                    return Ok(());
+                }
                 state.people.edits.remarks.insert(who, remark);
             }
             Some(3) => {

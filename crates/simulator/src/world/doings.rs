@@ -346,6 +346,16 @@ impl World {
         Ok(nick)
     }
 
+    /// The remark that the owner of the account gave `who`; empty for none.
+    ///
+    /// # Errors
+    /// When there is no such account.
+    pub fn remark(&self, account: &str, who: Who) -> Result<String, String> {
+        let account = self.account(account)?;
+        let remark = account.state().people.remark(who);
+        Ok(remark)
+    }
+
     /// The members of a group.
     ///
     /// # Errors

@@ -60,11 +60,11 @@ pub(crate) fn keep_request(
     Some(Note { key: request_note(remote_id), value: Some(value.into()), is_secret: true })
 }
 
-pub(super) fn failed(error: impl std::fmt::Display) -> CommandError {
+pub(crate) fn failed(error: impl std::fmt::Display) -> CommandError {
     CommandError::Failed(error.to_string())
 }
 
-pub(super) fn refused(why: &str) -> CommandError {
+pub(crate) fn refused(why: &str) -> CommandError {
     CommandError::Refused(why.to_owned())
 }
 

@@ -6,6 +6,8 @@ use wechat_proto::endpoint::{Changes, Wanted};
 use wechat_proto::{Contact, SelfUser, UserName, contact};
 use wxgate_contract::{ChatKey, ChatKind, ChatProfile, FarError, PersonKey, PersonKind, PersonProfile};
 
+use wxgate_identity::Profile;
+
 use super::Inbound;
 use crate::identity::{refresh, shelf};
 use crate::roster::record::{Keys, Login, Mark, owner, put_group, put_person};
@@ -125,9 +127,12 @@ impl Inbound {
         let mark = Mark::of(known.as_ref().is_some_and(|named| named.is_open));
         let at_s = self.live.now().ms() / 1000;
         if !record.is_room() {
-            put_person(draft, login, (&key, mark), record);
-            if !record.user_name.survives_login() {
-                let kept = self.roster.kept(&shelf::person_key(&key)).await?;
+            let lasts = record.user_name.survives_login();
+            let kept: Option<Profile> =
+                if lasts { None } else { self.roster.kept(&shelf::person_key(&key)).await? };
+            let marked = kept.as_ref().and_then(|kept| kept.marked);
+            put_person(draft, login, (&key, mark, marked), record);
+            if !lasts {
                 draft.batch.notes.push(refresh::person(kept, &key, record, at_s));
             }
             return Ok(());

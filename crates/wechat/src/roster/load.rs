@@ -7,7 +7,7 @@ use std::collections::{HashMap, HashSet};
 use wechat_proto::endpoint::{BatchGetContact, GetContact, Wanted, batch_get_contact};
 use wechat_proto::{Contact, SelfUser, SyncKey, UserName, contact};
 use wxgate_contract::{FarEnd, FarError, NetworkId, Note};
-use wxgate_identity::{Answers, Book, recognise};
+use wxgate_identity::{Answer, Answers, Book, recognise};
 
 use super::bounds::Bounds;
 use super::record::{Keys, Login, Mark, owner, put_group, put_person};
@@ -165,15 +165,15 @@ async fn commit_all(
     records: Vec<Contact>,
     answers: &Answers,
 ) -> Result<(), FarError> {
-    let by_name: HashMap<&str, (&str, Mark)> = answers
-        .records
-        .iter()
-        .map(|answer| (answer.name.as_str(), (answer.id.as_str(), Mark::of(answer.is_open))))
-        .collect();
-    let own_key = |record: &Contact| (login.key_for(&record.user_name), Mark::Sure);
+    let by_name: HashMap<&str, &Answer> =
+        answers.records.iter().map(|answer| (answer.name.as_str(), answer)).collect();
+    let own_key = |record: &Contact| (login.key_for(&record.user_name), Mark::Sure, None);
     let key = |record: &Contact| {
         let known = by_name.get(record.user_name.as_str());
-        known.map_or_else(|| own_key(record), |(key, mark)| ((*key).to_owned(), *mark))
+        known.map_or_else(
+            || own_key(record),
+            |known| (known.id.clone(), Mark::of(known.is_open), known.marked),
+        )
     };
     let contacts = records.iter().filter(|record| !record.is_room() && record.is_in_address_book());
     let keys = Keys {
@@ -192,13 +192,13 @@ async fn commit_all(
     let mut order: Vec<&Contact> = records.iter().collect();
     order.sort_by_key(|record| record.is_room());
     for record in order {
-        let (key, mark) = key(record);
+        let (key, mark, marked) = key(record);
         if record.is_room() {
             let owner = contact::room_owner(record, None, &own);
             put_group(&mut draft, login, (&key, mark), record, owner.as_ref(), &keys);
             members += record.member_list.len();
         } else {
-            put_person(&mut draft, login, (&key, mark), record);
+            put_person(&mut draft, login, (&key, mark, marked), record);
         }
         in_draft += 1;
         if in_draft >= SLICE || members >= MEMBERS_SLICE {

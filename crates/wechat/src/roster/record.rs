@@ -9,6 +9,7 @@ use super::{Draft, Kind, Lasting, Named, OWNER, lasting_note, member_note, name_
 use crate::identity::UNCONFIRMED;
 use crate::session::live::{Live, Own};
 use wxgate_contract::NetworkId;
+use wxgate_identity::{Marked, Marker};
 
 /// Members of a group beyond this are not carried: the service's own groups end at 500. Chosen.
 pub(crate) const MAX_MEMBERS: usize = 2000;
@@ -86,7 +87,13 @@ impl Keys {
 }
 
 /// Writes what a record says about a person, an official account or a built-in one.
-pub(crate) fn put_person(draft: &mut Draft, login: &Login<'_>, (key, mark): (&str, Mark), contact: &Contact) {
+pub(crate) fn put_person(
+    draft: &mut Draft,
+    login: &Login<'_>,
+    (key, mark, marked): (&str, Mark, Option<Marked>),
+    contact: &Contact,
+) {
+    let remark = contact.remark_name.decoded();
     let kind = kind_of(contact);
     let profile = PersonProfile {
         person: PersonKey::from(key),
@@ -96,7 +103,7 @@ pub(crate) fn put_person(draft: &mut Draft, login: &Login<'_>, (key, mark): (&st
             Kind::Person | Kind::Group => PersonKind::Human,
         },
         nickname: contact.nick_name.decoded(),
-        remark: contact.remark_name.decoded(),
+        remark: marked.map_or(remark.clone(), |marked| marked.name_in(&remark)),
         public_id: contact.alias.clone(),
         signature: contact.signature.decoded(),
         region: [&*contact.province, &*contact.city].join(" ").trim().to_owned(),
@@ -144,6 +151,11 @@ pub(crate) fn put_group(
             own_alias = member.display_name.decoded();
         }
         let is_contact = keys.contacts.contains_key(&member.user_name);
+        // Contacts stand here under the owner's remark. Source: the paper on contact identity, traps.
+        let name = match Marker::part(&name) {
+            Some((part, _)) if is_contact && !part.is_empty() => part.to_owned(),
+            _ => name,
+        };
         if !is_self && !is_contact {
             draft.batch.people.push(stranger(&person, member));
         }

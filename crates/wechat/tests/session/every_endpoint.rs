@@ -12,11 +12,12 @@ use futures_util::future::join_all;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use wxgate_contract::{
-    Answer, Ask, AttachmentKind, Body, Delivery, Health, Job, MediaId, MediaState, MediaVault, Order,
-    Outcome, PostId, Request, SignInStep, Subject, Verdict,
+    Answer, Ask, AttachmentKind, Body, Delivery, Health, Job, Marking, MediaId, MediaState, MediaVault,
+    Order, Outcome, PostId, Request, SignInStep, Subject, Verdict,
 };
 use wxgate_simulator::{AccountSpec, Fault, FaultRule, Kind, Who};
 
+use crate::markers;
 use crate::outbound::attachment;
 use crate::stage::{ALICE, PATIENCE, Stage, world_config};
 
@@ -60,6 +61,8 @@ enum Scene {
     Face(Who),
     /// Something that is changed because somebody asks for it: said once, and told how it went.
     Change(Change),
+    /// A remark that is written by the way: tried again, and told when it cannot be had.
+    Remark,
 }
 
 /// What somebody asks for.
@@ -108,6 +111,7 @@ fn table() -> Vec<(&'static str, &'static str, Scene)> {
         ("update_chatroom", "webwxupdatechatroom", Scene::Change(Change::Title)),
         ("verify_user", "webwxverifyuser", Scene::Change(Change::Friend)),
         ("create_chatroom", "webwxcreatechatroom", Scene::Change(Change::Group)),
+        ("oplog", "webwxoplog", Scene::Remark),
     ]
 }
 
@@ -115,7 +119,7 @@ fn table() -> Vec<(&'static str, &'static str, Scene)> {
 /// did. Their answers are thrown at the parsers in the library's own tests (`smoke_fuzz`).
 const NEVER_CALLED: [(&str, &[&str]); 6] = [
     ("get_location_map", &["GetLocationMap"]),
-    ("oplog", &["SetPin", "SetRemark"]),
+    ("oplog", &["SetPin"]),
     ("preview", &["Preview"]),
     ("search_contact", &["SearchContact"]),
     ("send_card", &["SendCard"]),
@@ -262,6 +266,31 @@ fn source_words(directory: &std::path::Path) -> std::collections::HashSet<String
         }
     }
     words
+}
+
+#[tokio::test]
+async fn trouble_of_a_remark_is_tried_again_or_told_and_holds_nothing_up() {
+    for (_, endpoint, scene) in table() {
+        if !matches!(scene, Scene::Remark) {
+            continue;
+        }
+        let once = passing().into_iter().map(|fault| (fault, Some(1)));
+        let cases =
+            once.chain(lasting().into_iter().map(|fault| (fault, None))).map(|(fault, count)| async move {
+                let label = format!("{endpoint} {fault:?}");
+                let mut stage = markers::online(true, limit_for(&fault)).await;
+                let rule = FaultRule { count, ..FaultRule::next(endpoint, fault.clone(), 1) };
+                stage.world.add_fault(rule);
+                markers::mark(&stage, Who::Contact(0), Marking::Put).await.unwrap();
+                let goes_on_trying = count.is_none() && matches!(fault, Fault::DropAfterBody | Fault::Hang);
+                // It was written, or it is told that it is not in the remark.
+                let words = if goes_on_trying { "will be written" } else { "the " };
+                markers::state(&stage, words).await;
+                still_works(&stage, &label).await;
+                stage.stop().await;
+            });
+        join_all(cases).await;
+    }
 }
 
 #[tokio::test]

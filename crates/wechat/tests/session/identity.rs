@@ -7,7 +7,7 @@ use wxgate_simulator::{Change, Who};
 
 use crate::stage::{ALICE, Stage};
 
-async fn new_login(stage: &mut Stage) {
+pub(crate) async fn new_login(stage: &mut Stage) {
     stage.world.end_session(ALICE, 1100).unwrap();
     stage.health(|health| matches!(health, wxgate_contract::Health::NeedsHuman { .. })).await;
     stage.sign_in().await;
@@ -88,13 +88,13 @@ async fn unclear(stage: &mut Stage) -> (ChatKey, ChatKey) {
     (old, post.chat.chat)
 }
 
-async fn ask(stage: &Stage, request: Request) -> Result<Answer, CommandError> {
+pub(crate) async fn ask(stage: &Stage, request: Request) -> Result<Answer, CommandError> {
     let (answer, mut answers) = tokio::sync::mpsc::channel(1);
     stage.order(wxgate_contract::Order::Ask(wxgate_contract::Ask { request, answer })).await;
     tokio::time::timeout(crate::stage::PATIENCE, answers.recv()).await.expect("in time").expect("an answer")
 }
 
-async fn questions(stage: &Stage) -> Vec<wxgate_contract::Question> {
+pub(crate) async fn questions(stage: &Stage) -> Vec<wxgate_contract::Question> {
     match ask(stage, Request::Questions).await {
         Ok(Answer::Questions(questions)) => questions,
         other => panic!("{other:?}"),

@@ -27,6 +27,7 @@ pub(crate) fn quick() -> Timings {
         empty_cap: ms(100),
         shortest_hold: ms(5),
         download_retry: ms(10),
+        remark_retry: ms(20),
         poll_timeout: Some(Duration::from_secs(3)),
         ..Timings::default()
     }

@@ -12,7 +12,7 @@ use axum::routing::{MethodRouter, delete, get, post, put};
 use serde_json::{Map, Value, json};
 
 use super::{BODY_BYTES, answer, audit, certificates, events, tokens, users};
-use crate::web::{backup_api, identity, key_api, link_api};
+use crate::web::{backup_api, identity, key_api, link_api, markers};
 use crate::wiring::Parts;
 
 /// Where the document is.
@@ -131,6 +131,8 @@ static OPERATIONS: &[Operation] = &[
     row("get", "/api/v1/accounts/{name}/chats", || get(super::chats), (Anybody, "The chats of an account"), Json(|| list(chat()))),
     row("get", "/api/v1/accounts/{name}/questions", || get(identity::questions), (Anybody, "Chats of which it is not settled who they are"), Json(|| list(question()))),
     row("post", "/api/v1/accounts/{name}/questions", || post(identity::resolve), (Anybody, "Say who a chat is; 'same_as' null for somebody new"), Json(nothing)).takes(resolved),
+    row("get", "/api/v1/accounts/{name}/markers", || get(markers::list), (Anybody, "Markers in the owner's remarks, those that need the owner first"), Json(|| list(marker()))),
+    row("post", "/api/v1/accounts/{name}/markers", || post(markers::mark), (Anybody, "Write markers into the owner's remarks, or take them away: of 'chats', or of everybody"), Json(|| object(&[("text", text())]))).takes(wanted_markers),
     row("get", "/api/v1/accounts/{name}/chats/{chat}/why", || get(identity::why), (Anybody, "Why a chat is taken for who it is"), Json(|| object(&[("why", text())]))),
     row("post", "/api/v1/accounts/{name}/chats/{chat}/undo", || post(identity::undo), (Anybody, "Take the last decision about a chat back"), Json(nothing)),
     row("get", "/api/v1/links", || get(link_api::links), (Administrator, "Chats that mirror each other, without other people's"), Json(|| list(link()))),
@@ -292,6 +294,15 @@ fn chat() -> Value {
 fn question() -> Value {
     let candidate = object(&[("chat", text()), ("title", text()), ("evidence", text())]);
     object(&[("id", text()), ("title", text()), ("candidates", list(candidate))])
+}
+
+fn marker() -> Value {
+    object(&[("chat", text()), ("title", text()), ("state", text()), ("wanted", text())])
+}
+
+fn wanted_markers() -> Value {
+    let marking = json!({ "type": "string", "enum": ["put", "take"] });
+    with(&[("marking", marking), ("chats", list(text())), ("everybody", flag())], &["marking"])
 }
 
 fn resolved() -> Value {

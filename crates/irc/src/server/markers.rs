@@ -1,0 +1,63 @@
+//! What the service nick says and hears about markers in remarks, by which contacts are known after a sign-in.
+
+use wxgate_contract::{Answer, ChatKey, Marking, Request};
+
+use super::registry::ClientId;
+use super::session::Session;
+
+/// Markers shown at once: those that need their owner come first. Chosen.
+const MAX_SHOWN: usize = 30;
+
+impl Session {
+    /// Carries out a command about markers; `false` if it is none.
+    pub(super) async fn markers(&mut self, id: ClientId, word: &str, rest: &[&str]) -> bool {
+        match (word, rest) {
+            ("marker" | "markers", []) => self.show_markers(id).await,
+            ("marker", [verb @ ("put" | "take"), names @ ..]) if !names.is_empty() => {
+                let marking = if *verb == "put" { Marking::Put } else { Marking::Take };
+                self.mark(id, marking, names).await;
+            }
+            ("marker" | "markers", _) => self.service_says(id, "say: marker put|take <nick>… or all"),
+            _ => return false,
+        }
+        true
+    }
+
+    async fn show_markers(&mut self, id: ClientId) {
+        let markers = match self.ask_account(Request::Markers).await {
+            Ok(Answer::Markers(markers)) => markers,
+            Ok(_) => return self.service_says(id, "the account gave no answer"),
+            Err(error) => return self.service_says(id, &format!("I could not look it up: {error}")),
+        };
+        if markers.is_empty() {
+            return self.service_says(id, "no contact has a marker");
+        }
+        for marker in markers.iter().take(MAX_SHOWN) {
+            let here = self.shown_as(&marker.chat);
+            self.service_says(id, &format!("\"{}\"{here}: {}", marker.title, marker.state));
+            if !marker.wanted.is_empty() {
+                self.service_says(id, &format!("   the remark to type: {}", marker.wanted));
+            }
+        }
+        if markers.len() > MAX_SHOWN {
+            self.service_says(id, &format!("and {} more", markers.len() - MAX_SHOWN));
+        }
+    }
+
+    async fn mark(&mut self, id: ClientId, marking: Marking, names: &[&str]) {
+        let mut chats: Vec<ChatKey> = Vec::with_capacity(names.len());
+        if names != ["all"] {
+            for name in names {
+                let Some(chat) = self.chat_named(name) else {
+                    return self.service_says(id, &format!("there is no chat {name}"));
+                };
+                chats.push(chat);
+            }
+        }
+        match self.ask_account(Request::Mark { chats, marking }).await {
+            Ok(Answer::Text(words)) => self.service_says(id, &words),
+            Ok(_) => self.service_says(id, "the account gave no answer"),
+            Err(error) => self.service_says(id, &format!("I could not do it: {error}")),
+        }
+    }
+}
