@@ -41,7 +41,12 @@ pub async fn sign_in(
             tasks.spawn(async move {
                 let name = name(at);
                 gateway.add_account(&name, USER).await?;
-                gateway.sign_in(&sim, &name, &name).await
+                let done = gateway.sign_in(&sim, &name, &name).await;
+                if let Err(error) = done {
+                    let state = gateway.state(&name).await;
+                    return Err(error.context(format!("{name} is {state:?}")));
+                }
+                Ok(())
             });
         }
         while let Some(done) = tasks.join_next().await {

@@ -26,9 +26,17 @@ const CALM: Duration = Duration::from_secs(25);
 /// … and is taken as it is after this time.
 const CALM_LIMIT: Duration = Duration::from_secs(150);
 
-/// Measures.
+/// Measures. What the programs said is shown when it fails: with thousands of accounts nobody wants to try again.
 pub(super) async fn measure(options: &Options, report: &mut Report) -> Result<()> {
     let scratch = Scratch::under(&options.dir, "bench-memory")?;
+    let measured = Box::pin(measure_in(&scratch, options, report)).await;
+    if measured.is_err() {
+        eprintln!("{}", scratch.log_tails());
+    }
+    measured
+}
+
+async fn measure_in(scratch: &Scratch, options: &Options, report: &mut Report) -> Result<()> {
     let most = options.sizes.iter().copied().max().unwrap_or(0);
     let world = SimOptions {
         accounts: most,
@@ -42,19 +50,19 @@ pub(super) async fn measure(options: &Options, report: &mut Report) -> Result<()
         true => {
             let certificate = scratch.join("service.pem");
             quiet.env.push(("SSL_CERT_FILE".to_owned(), certificate.display().to_string()));
-            Sim::start_tls(&scratch, &world, &certificate).await?
+            Sim::start_tls(scratch, &world, &certificate).await?
         }
-        false => Sim::start(&scratch, &world).await?,
+        false => Sim::start(scratch, &world).await?,
     });
     let most_each = if options.tls { TLS_KIB } else { PLAIN_KIB };
-    let mut gateway = Arc::new(Gateway::start(&scratch, &sim.url(), &quiet).await?);
+    let mut gateway = Arc::new(Gateway::start(scratch, &sim.url(), &quiet).await?);
     gateway.add_user(USER).await?;
     let empty = settled(&mut gateway).await?;
     report.add(SECTION, "without accounts", mib(empty), "MiB", Aim::None);
     fleet::sign_in(&gateway, &sim, 0..FIRST, options.growth).await?;
     let base = settled(&mut gateway).await?;
     report.add(SECTION, format!("base: with the first {FIRST} accounts"), mib(base), "MiB", Aim::None);
-    let (mut have, mut before) = (FIRST, base);
+    let (mut have, mut before, mut idle_before) = (FIRST, base, None);
     for &size in &options.sizes {
         let begun = Instant::now();
         fleet::sign_in(&gateway, &sim, have..size, options.growth).await?;
@@ -75,8 +83,16 @@ pub(super) async fn measure(options: &Options, report: &mut Report) -> Result<()
             per_account(report, most_each, &format!("{have} to {size} accounts: each more"), each);
         }
         (have, before) = (size, rss);
-        if size == options.idle_size || size == most {
-            idle(options, report, &mut gateway, size).await?;
+        if size == options.idle_size || size == most || options.is_exact {
+            let share = idle(options, report, &mut gateway, size).await?;
+            if let Some((fewer, less)) = idle_before {
+                // What does not depend on accounts is in both, so that twice as many may cost less than twice.
+                let ratio = (share / less) / (f64::from(size) / f64::from(fewer));
+                let what =
+                    format!("{fewer} to {size} accounts: idle processor, over that of as many times as much");
+                report.add(SECTION, what, ratio, "times", Aim::AtMost(1.2));
+            }
+            idle_before = Some((size, share));
         }
     }
     let begun = Instant::now();
@@ -110,14 +126,14 @@ async fn idle(
     report: &mut Report,
     gateway: &mut Arc<Gateway>,
     accounts: u32,
-) -> Result<()> {
+) -> Result<f64> {
     let program = Arc::get_mut(gateway).context("the gateway is in use")?.program()?;
     let (begun, before) = (Instant::now(), program.cpu()?);
     tokio::time::sleep(options.idle_time).await;
     let share = (program.cpu()? - before).as_secs_f64() / begun.elapsed().as_secs_f64() * 100.0;
     let aim = Aim::AtMost(5.0 * f64::from(accounts) / 1_000.0);
     report.add(SECTION, format!("{accounts} accounts: idle processor"), share, "% of a core", aim);
-    Ok(())
+    Ok(share)
 }
 
 /// Resident memory once it has come to rest.

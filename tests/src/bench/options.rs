@@ -14,7 +14,7 @@ wxgate-bench [SECTION…] [OPTION…]
 
 Sections (all but soak without one): memory throughput active latency fairness matrix synapse irc soak
   --quick       less of everything, under two minutes
-  --accounts N  memory: up to so many accounts
+  --accounts N  memory: half as many accounts, and so many
   --tls         memory: the service speaks TLS
   --postgres    memory, throughput, active, latency, fairness, soak: the store is PostgreSQL
   --minutes N   soak: so long (default: 60)
@@ -89,6 +89,8 @@ pub struct Options {
     pub dir: PathBuf,
     /// Sizes at which memory is measured, growing.
     pub sizes: Vec<u32>,
+    /// These sizes were asked for; processor time is measured at each.
+    pub is_exact: bool,
     /// The size at which processor time is measured.
     pub idle_size: u32,
     /// For how long, in whole polls.
@@ -144,6 +146,7 @@ impl Options {
             dir: std::env::temp_dir(),
             sizes: vec![100, 1_000, 5_000],
             idle_size: 1_000,
+            is_exact: false,
             idle_time: 2 * HOLD,
             growth: Duration::from_secs(900),
             fleets: vec![50, 500],
@@ -177,8 +180,8 @@ impl Options {
                 "--postgres" => options.postgres = true,
                 "--accounts" => {
                     let most: u32 = number(&mut args, "--accounts")?;
-                    options.sizes.retain(|size| *size < most);
-                    options.sizes.push(most);
+                    options.sizes = vec![most / 2, most];
+                    options.is_exact = true;
                     options.growth = Duration::from_secs(3_600);
                 }
                 "--minutes" => {
