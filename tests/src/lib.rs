@@ -17,6 +17,7 @@ pub mod homeserver;
 pub mod http;
 pub mod irc;
 pub mod ircd;
+pub mod line;
 pub mod matrix;
 pub mod people;
 pub mod ports;

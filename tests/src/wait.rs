@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
 use tokio::time::Instant;
 
 /// How often a condition is looked at.
@@ -29,5 +29,17 @@ pub async fn until<T>(
             }
         }
         tokio::time::sleep_until((Instant::now() + LOOK_EVERY).min(end)).await;
+    }
+}
+
+/// How long something lasts: as the environment says, for a story that is told by hand, or as it does every day.
+pub fn stretch(variable: &str, everyday: Duration) -> Result<Duration> {
+    match std::env::var(variable) {
+        Ok(text) => {
+            let seconds =
+                text.parse().with_context(|| format!("{variable}: {text} is no number of seconds"))?;
+            Ok(Duration::from_secs(seconds))
+        }
+        Err(_) => Ok(everyday),
     }
 }

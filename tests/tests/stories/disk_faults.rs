@@ -142,15 +142,16 @@ async fn endure(scene: &mut Scene, mark: &str, trouble: &Trouble) -> Result<()> 
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_process_that_is_stopped_for_a_while_goes_on_where_it_was() -> Result<()> {
-    /// Longer than a poll is held; the long silence of a suspended machine is as long as one likes.
+    /// Longer than a poll is held; by hand it may be as long as one likes.
     const STOPPED: Duration = Duration::from_secs(15);
-    tell("stopped", LIMIT, async |scratch| {
+    let stopped = wxgate_tests::wait::stretch("WXGATE_STOPPED_SECONDS", STOPPED)?;
+    tell("stopped", LIMIT + stopped, async |scratch| {
         let mut scene = Scene::set(scratch).await?;
         scene.stage.gateway_mut()?.program()?.signal("STOP").await?;
         scene.stage.sim.burst(&name(0), "c1", "c1", "stopped", SAID).await?;
         let typed = "typed while it was stopped";
         scene.client.say(&scene.nick, typed).await?;
-        tokio::time::sleep(STOPPED).await;
+        tokio::time::sleep(stopped).await;
         scene.stage.gateway_mut()?.program()?.signal("CONT").await?;
         scene.assert_whole("stopped", typed).await?;
         scene.assert_well().await?;
