@@ -1,6 +1,6 @@
 //! What goes into the audit trail: what people change about the instance, and nothing that they say.
 
-use wxgate_contract::{Command, Request, UserName};
+use wxgate_contract::{Command, Marking, Request, UserName};
 use wxgate_store::Act;
 
 use crate::Bridge;
@@ -22,6 +22,8 @@ pub(crate) fn of(command: &Command) -> Option<(&'static str, String)> {
             let what = match request {
                 Request::Resolve { .. } => "question-answered",
                 Request::Undo(_) => "answer-undone",
+                Request::Mark { marking: Marking::Put, .. } => "markers-wanted",
+                Request::Mark { marking: Marking::Take, .. } => "markers-unwanted",
                 // What is done inside chats is theirs.
                 _ => return None,
             };
