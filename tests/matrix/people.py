@@ -5,15 +5,20 @@ answered on standard output by `{"id": 7, "ok": …}` or `{"id": 7, "error": "�
 stand lines without an id: what the people's own sync brought, one line per event:
 `{"who": "ann", "room": "!…", "part": "timeline", "class": "RoomMessageText", "event": {…}}`.
 `class` is what matrix-nio took the event for. Ends when standard input ends.
+
+Somebody who signs in with `"encrypts": true` has a device with keys: what is said to them is decrypted, and
+what they say in an encrypted room is encrypted.
 """
 
 import asyncio
 import base64
 import json
 import sys
+import tempfile
 from urllib.parse import quote
 
-from nio import AsyncClient, AsyncClientConfig, ErrorResponse
+from nio import AsyncClient, AsyncClientConfig, EnableEncryptionBuilder, ErrorResponse
+from nio.crypto import decrypt_attachment
 from nio.responses import Response
 
 # A homeserver that is away must show as an error of the one call, not as a call that never ends.
@@ -41,10 +46,13 @@ def good(answer):
 
 
 class Person:
-    def __init__(self, homeserver, who, auto_join):
-        config = AsyncClientConfig(max_timeouts=0, max_limit_exceeded=0, request_timeout=CALL_SECONDS)
-        self.who, self.auto_join = who, auto_join
-        self.client = AsyncClient(homeserver, who, config=config)
+    def __init__(self, homeserver, who, auto_join, encrypts=False):
+        config = AsyncClientConfig(max_timeouts=0, max_limit_exceeded=0, request_timeout=CALL_SECONDS,
+                                   encryption_enabled=encrypts)
+        self.who, self.auto_join, self.encrypts = who, auto_join, encrypts
+        self.store = tempfile.TemporaryDirectory(prefix="wxgate-nio-") if encrypts else None
+        self.client = AsyncClient(homeserver, who, config=config,
+                                  store_path=self.store.name if encrypts else "")
         self.syncing, self.known = None, set()
 
     async def begin(self, password, is_new):
@@ -58,6 +66,8 @@ class Person:
     async def end(self):
         self.syncing.cancel()
         await self.client.close()
+        if self.store:
+            self.store.cleanup()
 
     async def sync(self):
         since = None
@@ -67,10 +77,23 @@ class Person:
                 if isinstance(answer, ErrorResponse):
                     raise Odd(str(answer))
                 since = answer.next_batch
+                await self.see_to_keys()
                 await self.show(answer.rooms)
             except Exception as error:  # A client goes on syncing, whatever one answer was.
                 print(f"{self.who}: {type(error).__name__}: {error}", file=sys.stderr)
                 await asyncio.sleep(0.2)
+
+    async def see_to_keys(self):
+        """What matrix-nio does in `sync_forever`, which keeps the events to itself."""
+        if not self.encrypts:
+            return
+        if self.client.should_upload_keys:
+            good(await self.client.keys_upload())
+        if self.client.should_query_keys:
+            good(await self.client.keys_query())
+        if self.client.should_claim_keys:
+            good(await self.client.keys_claim(self.client.get_users_for_key_claiming()))
+        await self.client.send_to_device_messages()
 
     async def show(self, rooms):
         for room, info in rooms.invite.items():
@@ -102,7 +125,8 @@ class Person:
     # What a person can do.
 
     async def do_send(self, room, content, type="m.room.message", txn=None):
-        answer = good(await self.client.room_send(room, type, content, tx_id=txn))
+        answer = good(await self.client.room_send(room, type, content, tx_id=txn,
+                                                  ignore_unverified_devices=True))
         return {"event_id": answer.event_id}
 
     async def do_upload(self, data, mime, name):
@@ -110,7 +134,21 @@ class Person:
         answer, _ = await self.client.upload(lambda *_: data, mime, name, filesize=len(data))
         return {"mxc": good(answer).content_uri}
 
-    async def do_download(self, mxc):
+    async def do_send_file(self, room, data, mime, name):
+        """A file as a client sends it: encrypted, because the room is."""
+        data = base64.b64decode(data)
+        answer, keys = await self.client.upload(lambda *_: data, mime, name, encrypt=True,
+                                                filesize=len(data))
+        file = {**keys, "url": good(answer).content_uri}
+        kind = {"image": "m.image", "video": "m.video", "audio": "m.audio"}.get(mime.split("/")[0], "m.file")
+        content = {"msgtype": kind, "body": name, "file": file, "info": {"mimetype": mime, "size": len(data)}}
+        return await self.do_send(room, content)
+
+    async def do_download(self, mxc=None, file=None):
+        if file is not None:
+            sealed = good(await self.client.download(mxc=file["url"]))
+            data = decrypt_attachment(sealed.body, file["key"]["k"], file["hashes"]["sha256"], file["iv"])
+            return {"data": base64.b64encode(data).decode()}
         answer = good(await self.client.download(mxc=mxc))
         return {"data": base64.b64encode(answer.body).decode(), "mime": answer.content_type,
                 "name": answer.filename}
@@ -130,8 +168,10 @@ class Person:
     async def do_leave(self, room):
         good(await self.client.room_leave(room))
 
-    async def do_create(self, invite=(), name=None, direct=False):
-        answer = await self.client.room_create(name=name, invite=list(invite), is_direct=direct)
+    async def do_create(self, invite=(), name=None, direct=False, encrypted=False):
+        state = [EnableEncryptionBuilder().as_dict()] if encrypted else []
+        answer = await self.client.room_create(name=name, invite=list(invite), is_direct=direct,
+                                               initial_state=state)
         return {"room": good(answer).room_id}
 
     async def do_invite(self, room, user):
@@ -177,7 +217,7 @@ def ephemeral(event):
 async def obey(people, homeserver, order):
     who, verb = order.pop("who"), order.pop("do")
     if verb in ("register", "login"):
-        person = Person(homeserver, who, order.get("auto_join", False))
+        person = Person(homeserver, who, order.get("auto_join", False), order.get("encrypts", False))
         people[who] = person
         return await person.begin(order["password"], verb == "register")
     if who not in people:

@@ -23,7 +23,7 @@ pub(crate) use check::secret_fault;
 pub(crate) use problem::{Origin, Problem};
 pub(crate) use reference::{page, reference};
 pub(crate) use sections::{
-    AppserviceSection, Encryption, GuestsChoice, IrcNetworkEntry, LocalChannelsChoice, LogFormat,
+    AppserviceSection, BotSection, Encryption, GuestsChoice, IrcNetworkEntry, LocalChannelsChoice, LogFormat,
     MediaSection, Previews, Profile, Settings, set,
 };
 pub(crate) use show::{ShownKey, shown};

@@ -2,17 +2,26 @@
 
 use std::io::{IsTerminal, stderr};
 
-use tracing_subscriber::filter::Targets;
+use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, Registry, fmt};
 
 use crate::config::LogFormat;
 
+/// Where matrix-sdk, in builds that have it, logs its requests.
+const SDK_CALLS: &str = "matrix_sdk::http_client";
+
 /// Sends the log to standard error. Called once; a second call changes nothing.
 pub(crate) fn start(format: LogFormat, filter: &str) {
     // The filter was judged with the configuration; without one the usual level is right.
     let targets: Targets = filter.parse().unwrap_or_else(|_| Targets::new());
+    // It calls every answer an error that is no 200, also the many that are expected; whoever asked tells those that
+    // count. A filter that names it is heard.
+    let targets = match filter.contains(SDK_CALLS) {
+        true => targets,
+        false => targets.with_target(SDK_CALLS, LevelFilter::OFF),
+    };
     let layer: Box<dyn Layer<Registry> + Send + Sync> = match format {
         LogFormat::Pretty => {
             let colours = stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();

@@ -3,6 +3,7 @@
 mod files;
 mod irc;
 pub(crate) mod matrix;
+pub(crate) mod matrix_bot;
 mod ports;
 
 use std::net::SocketAddr;
@@ -140,7 +141,9 @@ pub(crate) async fn start(settings: &Settings) -> Result<Gateway, Failure> {
     .map_err(store_failure)?;
     let faces = async {
         let irc = add_irc(settings, &bridge, &links).await?;
-        Ok::<_, Failure>((irc, matrix::add(settings, &bridge, converter).await?))
+        let mirror = matrix::add(settings, &bridge, converter.clone()).await?;
+        matrix_bot::add(settings, &bridge, converter)?;
+        Ok::<_, Failure>((irc, mirror))
     };
     let (irc, mirror) = match faces.await {
         Ok(bound) => bound,

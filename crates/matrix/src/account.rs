@@ -33,6 +33,15 @@ pub enum AccountError {
     Human(String),
 }
 
+/// A session.
+#[derive(Debug)]
+pub struct Opened {
+    /// The token for plain questions.
+    pub token: Secret,
+    /// What somebody has to do, though it works meanwhile; a sentence.
+    pub wants: Option<String>,
+}
+
 /// What happened since a position.
 #[derive(Debug, Default)]
 pub struct Happened {
@@ -57,9 +66,9 @@ pub struct InRoom {
 
 /// Drives an ordinary account.
 pub trait Account: Send + Sync + std::fmt::Debug {
-    /// Signs in, or takes up the session that was kept; gives the token for plain questions. Called again
+    /// Signs in, or takes up the session that was kept; gives its token. Called again
     /// when the homeserver does not know the token any more.
-    fn open<'a>(&'a self, kept: Option<Bytes>, keep: Keep) -> BoxFuture<'a, Result<Secret, AccountError>>;
+    fn open<'a>(&'a self, kept: Option<Bytes>, keep: Keep) -> BoxFuture<'a, Result<Opened, AccountError>>;
 
     /// Waits for what happens after `since`, and gives it. Asking again for what follows an earlier
     /// position gives it again.

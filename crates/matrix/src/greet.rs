@@ -30,6 +30,8 @@ enum Greeting {
     Good,
     /// We reach it; it does not reach us. What to do, as a sentence.
     Deaf(String),
+    /// All works, and there is something to do about it. What, as a sentence.
+    Wants(String),
     /// It does not know us. What to do, as a sentence.
     Stranger(String),
     /// It is away.
@@ -48,11 +50,14 @@ pub(crate) async fn run(shared: Arc<Shared>, seed: [u8; 32], stop: Stop) {
             greeting = shared.greet(&mut dice) => greeting,
         };
         let wait = match greeting {
-            Greeting::Good => {
+            greeting @ (Greeting::Good | Greeting::Wants(_)) => {
                 pause = timings.first_pause;
                 shared.client.reached();
                 shared.catch_up.notify_one();
-                shared.health(Health::Up);
+                shared.health(match greeting {
+                    Greeting::Wants(step) => Health::NeedsHuman { step },
+                    _ => Health::Up,
+                });
                 let lost = reach.wait_for(|is_there| !is_there);
                 tokio::select! {
                     () = stop.stopping() => return,
@@ -129,23 +134,25 @@ impl Shared {
             Err(error) if error.is_passing() => return Greeting::Away(error),
             Err(_) => false,
         };
-        if !is_known && let Err(error) = self.sign_in(account).await {
-            return match error {
-                AccountError::Call(error) if error.is_passing() => Greeting::Away(error),
-                error => Greeting::Stranger(error.to_string()),
-            };
-        }
+        let wants = match is_known {
+            true => None,
+            false => match self.sign_in(account).await {
+                Ok(wants) => wants,
+                Err(AccountError::Call(error)) if error.is_passing() => return Greeting::Away(error),
+                Err(error) => return Greeting::Stranger(error.to_string()),
+            },
+        };
         match self.look_around(false).await {
             Ok(facts) => {
                 self.facts.send_replace(Some(facts));
-                Greeting::Good
+                wants.map_or(Greeting::Good, Greeting::Wants)
             }
             Err(error) if error.is_passing() => Greeting::Away(error),
             Err(error) => Greeting::Stranger(format!("the homeserver refuses the account ({error})")),
         }
     }
 
-    async fn sign_in(&self, account: &dyn Account) -> Result<(), AccountError> {
+    async fn sign_in(&self, account: &dyn Account) -> Result<Option<String>, AccountError> {
         let kept = self.memory.read(SESSION).await?;
         let (far, network) = (Arc::clone(&self.far), self.network.clone());
         let keep: Keep = Arc::new(move |session| {
@@ -154,9 +161,9 @@ impl Shared {
             let batch = Batch { notes: vec![note], ..Batch::default() };
             Box::pin(async move { far.commit(&network, batch).await.map(drop) })
         });
-        let token = account.open(kept, keep).await?;
-        self.client.signed_in(token);
-        Ok(())
+        let opened = account.open(kept, keep).await?;
+        self.client.signed_in(opened.token);
+        Ok(opened.wants)
     }
 
     async fn learn(&self) -> Result<Facts, CallError> {

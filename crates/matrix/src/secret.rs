@@ -18,7 +18,8 @@ impl Secret {
         self.0.is_empty()
     }
 
-    pub(crate) fn reveal(&self) -> &str {
+    /// The token itself.
+    pub fn reveal(&self) -> &str {
         &self.0
     }
 

@@ -15,6 +15,8 @@ mod hazards;
 mod managers;
 #[path = "appservice/messages.rs"]
 mod messages;
+#[path = "appservice/ordinary.rs"]
+mod ordinary;
 #[path = "appservice/rooms.rs"]
 mod rooms;
 #[path = "appservice/scene.rs"]

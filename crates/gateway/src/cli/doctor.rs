@@ -144,6 +144,12 @@ async fn examine(globals: &Globals, settings: &Settings, findings: &mut Vec<Find
             findings.extend(check_network(globals, "Matrix", wiring::matrix::NETWORK).await);
         }
     }
+    if settings.matrix.bot.enabled {
+        findings.push(far::reach_url("matrix.bot.homeserver", &settings.matrix.bot.homeserver).await);
+        if is_running {
+            findings.extend(check_network(globals, "Matrix bot", wiring::matrix_bot::NETWORK).await);
+        }
+    }
     if !settings.web.public_url.is_empty() {
         findings.push(far::reach_url("web.public_url", &settings.web.public_url).await);
     }

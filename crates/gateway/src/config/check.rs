@@ -73,6 +73,7 @@ pub(super) fn check(loaded: &Loaded) -> Vec<Problem> {
     settings.irc.check(&mut complaints);
     settings.matrix.check(&mut complaints);
     complaints.0.extend(wiring::matrix::faults(settings));
+    complaints.0.extend(wiring::matrix_bot::faults(&settings.matrix.bot));
     let ffmpeg = settings.media.ffmpeg();
     let is_missing = ffmpeg.is_some_and(|program| !wxgate_convert::is_program(&program));
     complaints.add_if(is_missing, "media.ffmpeg", "is no program; give its path, \"auto\" or \"off\"");
@@ -214,8 +215,6 @@ impl IrcNetworkEntry {
 
 impl MatrixSections {
     fn check(&self, complaints: &mut Complaints) {
-        let message = "the Matrix bot is not part of this version; leave it false";
-        complaints.add_if(self.bot.enabled, "matrix.bot.enabled", message);
         complaints.secret("matrix.appservice.as_token_file", &self.appservice.as_token_file);
         complaints.secret("matrix.appservice.hs_token_file", &self.appservice.hs_token_file);
         complaints.secret("matrix.appservice.puppet_token_file", &self.appservice.puppet_token_file);
@@ -236,7 +235,22 @@ impl MatrixSections {
 impl BotSection {
     fn check(&self, complaints: &mut Complaints) {
         complaints.secret("matrix.bot.password_file", &self.password_file);
-        complaints.secret("matrix.bot.recovery_key_file", &self.recovery_key_file);
+        complaints.secret("matrix.bot.access_token_file", &self.access_token_file);
+        if self.recovery_key_file.exists() {
+            // It is written when there is none yet.
+            complaints.secret("matrix.bot.recovery_key_file", &self.recovery_key_file);
+        }
+        for who in self.permissions.keys() {
+            let fits = !who.is_empty() && (!who.starts_with('@') || who.contains(':'));
+            complaints.add_if(
+                !fits,
+                &format!("matrix.bot.permissions.{who}"),
+                "must be a domain or @name:domain",
+            );
+        }
+        let nobody = self.enabled && self.permissions.is_empty();
+        let message = "lets nobody in; for example { \"@me:example.org\" = \"admin\" }";
+        complaints.add_if(nobody, "matrix.bot.permissions", message);
     }
 }
 

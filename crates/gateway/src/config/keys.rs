@@ -519,13 +519,33 @@ const APPSERVICE: Section = Section {
 const BOT: Section = Section {
     path: "matrix.bot",
     is_list: false,
-    doc: "Matrix as an ordinary account on somebody's homeserver. Not part of this version: leave it disabled.",
+    doc: "Matrix as an ordinary account on somebody's homeserver, for who administers none. Only in builds with\n\
+          the feature \"matrix-bot\". Its rooms are encrypted. Give it an account of its own.",
     keys: &[
         key("enabled", Kind::Flag, "false", "Whether to run it."),
         key("homeserver", Kind::Url, "\"\"", "Client-server address of the homeserver."),
         key("user", Kind::Text, "\"\"", "The account, as @name:domain."),
         key("password_file", Kind::SecretFile, "\"\"", "File with its password."),
-        key("recovery_key_file", Kind::SecretFile, "\"\"", "File with its recovery key."),
+        key(
+            "access_token_file",
+            Kind::SecretFile,
+            "\"\"",
+            "File with an access token of it, where there is no password: one of a device that is used for\n\
+             nothing else.",
+        ),
+        key(
+            "recovery_key_file",
+            Kind::SecretFile,
+            "\"\"",
+            "File with its recovery key. Where the account has none yet, one is made and written there.\n\
+             Empty: matrix-bot.recovery in data_dir.",
+        ),
+        key(
+            "permissions",
+            Kind::Words(&["relay", "user", "admin"]),
+            "{ \"@me:example.org\" = \"admin\" }",
+            "Who may use it: user ids and domains, each \"relay\", \"user\" or \"admin\".",
+        ),
     ],
 };
 

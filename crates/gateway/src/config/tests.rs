@@ -105,18 +105,30 @@ fn broken_toml_is_told_with_its_line() {
 
 #[test]
 fn faces_of_other_versions_are_refused_and_never_ignored() {
-    let text = "[matrix.bot]\nenabled = true\n\
-                [instance]\nname = 'a'\n[web]\ntls_cert = '/x'\n";
+    let text = "[instance]\nname = 'a'\n[web]\ntls_cert = '/x'\n";
     let told = told(text, &[]);
     let parts = [
-        ("wx.toml:2: matrix.bot.enabled: ", "not part of this version"),
-        ("wx.toml:4: instance.name: ", "not part of this version"),
-        ("wx.toml:6: web.tls_cert: ", "not part of this version"),
+        ("wx.toml:2: instance.name: ", "not part of this version"),
+        ("wx.toml:4: web.tls_cert: ", "not part of this version"),
     ];
     for (start, part) in parts {
         assert!(told.iter().any(|line| line.starts_with(start) && line.contains(part)), "{start}: {told:#?}");
     }
     assert_eq!(told.len(), parts.len(), "{told:#?}");
+}
+
+#[test]
+fn a_bot_is_judged_whole_and_a_build_without_it_names_the_feature() {
+    let text = "[matrix.bot]\nenabled = true\nuser = 'bot'\nhomeserver = 'matrix.example.org'\n";
+    let told = told(text, &[]);
+    for key in ["user", "homeserver", "password_file", "permissions"] {
+        let start = format!("matrix.bot.{key}: ");
+        assert_eq!(told.iter().filter(|line| line.contains(&start)).count(), 1, "{key}: {told:#?}");
+    }
+    let is_named = told.iter().any(|line| {
+        line.starts_with("wx.toml:2: matrix.bot.enabled: ") && line.contains("--features matrix-bot")
+    });
+    assert_eq!(is_named, cfg!(not(feature = "matrix-bot")), "{told:#?}");
 }
 
 #[test]

@@ -30,7 +30,7 @@ use wxgate_contract::{
 };
 use wxgate_store::{AccountRow, StoreError};
 
-use crate::wiring::{ACCOUNT_KIND, Parts, matrix};
+use crate::wiring::{ACCOUNT_KIND, Parts, matrix, matrix_bot};
 pub(super) use caller::Caller;
 
 /// Largest request body.
@@ -233,7 +233,12 @@ async fn known_owner(parts: &Parts, caller: &Caller, owner: UserName) -> Result<
     }
     let person = PersonRef { network: matrix::NETWORK.into(), person: owner.as_str().into() };
     match caller.desk(parts).run(None, Command::Introduce { person }).await? {
-        Reply::User(user) => Ok(user),
+        Reply::User(user) => {
+            let network = matrix_bot::NETWORK.into();
+            let person = PersonRef { network, person: owner.as_str().into() };
+            caller.desk(parts).run(None, Command::Identify { person, user: user.clone() }).await?;
+            Ok(user)
+        }
         other => Err(Refusal(StatusCode::INTERNAL_SERVER_ERROR, format!("an odd answer: {other:?}"))),
     }
 }

@@ -107,7 +107,7 @@ pub(super) async fn make(parts: &Parts, caller: &Caller, members: &[String]) -> 
             let links = parts.bridge.links().await?;
             let holder = links.iter().find(|link| chats.iter().any(|chat| link.members.contains(chat)));
             let hint = holder.map(|link| format!("; take it apart first: wxgate link remove {}", link.id.0));
-            return Err(Refusal(StatusCode::CONFLICT, what + &hint.unwrap_or_default()));
+            return Err(Refusal(StatusCode::CONFLICT, what + hint.unwrap_or_default().as_str()));
         }
         Err(other) => return Err(other.into()),
     };

@@ -43,6 +43,20 @@ pub(crate) fn secret_key(path: &Path) -> Result<[u8; 32], Failure> {
     }
 }
 
+/// What stands in somebody's secret file.
+#[cfg(feature = "matrix-bot")]
+pub(super) fn secret(path: &Path) -> Result<String, Failure> {
+    if let Some(fault) = secret_fault(path) {
+        return Err(Failure::config(fault));
+    }
+    let text = fs::read_to_string(path);
+    let text = text.map_err(|e| Failure::environment(format!("{}: {e}", path.display())))?;
+    match text.trim() {
+        "" => Err(Failure::config(format!("{} is empty", path.display()))),
+        secret => Ok(secret.to_owned()),
+    }
+}
+
 /// A token that is made once and kept with mode 0600.
 pub(super) fn token(path: &Path) -> Result<String, Failure> {
     let failed = |e: std::io::Error| Failure::environment(format!("{}: {e}", path.display()));

@@ -18,6 +18,8 @@ use crate::failure::Failure;
 
 /// The network of the application service.
 pub(crate) const NETWORK: &str = "matrix";
+/// Those that know people by their Matrix id.
+pub(crate) const NETWORKS: [&str; 2] = [NETWORK, super::matrix_bot::NETWORK];
 const SECTION: &str = "matrix.appservice";
 
 /// What is wrong with the settings, as key and sentence; an unused section has no faults.

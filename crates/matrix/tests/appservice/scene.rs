@@ -135,6 +135,19 @@ impl Scene {
         Self::run(double, served, config)
     }
 
+    /// The same with another adapter.
+    pub(crate) async fn start_as(
+        network: &'static str,
+        furnish: impl FnOnce(&Double, &Served),
+        config: impl FnOnce(&Served) -> MatrixConfig,
+    ) -> Self {
+        let (double, served) = (Double::new(), stub::serve().await);
+        furnish(&double, &served);
+        let config = config(&served);
+        assert_eq!(config.network.as_str(), network);
+        Self::run(double, served, config)
+    }
+
     fn run(double: Double, served: Served, config: MatrixConfig) -> Self {
         let adapter = MatrixAdapter::new(config.clone());
         let clock = FixedClock::at(SAID_AT);
@@ -169,7 +182,7 @@ impl Scene {
     }
 
     pub(crate) fn delivery(&self, post: Post) -> Delivery {
-        let lane = post.chat.mirrored_on(&"matrix".into()).chat;
+        let lane = post.chat.mirrored_on(&self.config.network).chat;
         self.double.delivery(&lane, post)
     }
 

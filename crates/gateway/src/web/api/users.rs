@@ -79,8 +79,11 @@ pub(super) async fn identify(
         let message = format!("{id:?} is no Matrix id; it is written @name:domain");
         return Err(Refusal(StatusCode::BAD_REQUEST, message));
     }
-    let person = PersonRef { network: matrix::NETWORK.into(), person: id.into() };
-    caller.desk(&parts).run(None, Command::Identify { person, user: known(&parts, name).await? }).await?;
+    let user = known(&parts, name).await?;
+    for network in matrix::NETWORKS {
+        let person = PersonRef { network: network.into(), person: id.as_str().into() };
+        caller.desk(&parts).run(None, Command::Identify { person, user: user.clone() }).await?;
+    }
     ok(&json!({}))
 }
 

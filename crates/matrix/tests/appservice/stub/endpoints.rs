@@ -145,7 +145,7 @@ fn create_room(world: &mut World, q: &Question<'_>) -> Answer {
     let body = q.json();
     let alias = body["room_alias_name"].as_str().map(|name| format!("#{name}:{DOMAIN}"));
     if let Some(alias) = &alias {
-        if !alias.starts_with("#wechat_") {
+        if q.user.starts_with("@wechat") && !alias.starts_with("#wechat_") {
             return no(400, "M_EXCLUSIVE", "This application service has not reserved this kind of alias");
         }
         if world.aliases.contains_key(alias) {

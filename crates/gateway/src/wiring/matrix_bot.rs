@@ -1,0 +1,120 @@
+//! The Matrix bot: an ordinary account of somebody's homeserver, in builds with the feature `matrix-bot`.
+
+use std::sync::Arc;
+
+use wxgate_bridge::Bridge;
+use wxgate_convert::Converter;
+
+use crate::config::{BotSection, Settings};
+use crate::failure::Failure;
+
+/// The network of the account.
+pub(crate) const NETWORK: &str = "matrix:bot";
+
+/// What is wrong with the settings, as key and sentence; an unused section has no faults.
+pub(crate) fn faults(section: &BotSection) -> Vec<(String, String)> {
+    if !section.enabled {
+        return Vec::new();
+    }
+    let mut wrong = Vec::new();
+    let mut say = |key: &str, what: &str| wrong.push((format!("matrix.bot.{key}"), what.to_owned()));
+    if !cfg!(feature = "matrix-bot") {
+        say("enabled", "this build has no Matrix bot; build with --features matrix-bot, or leave it false");
+    }
+    let is_address = section.homeserver.parse::<url::Url>().is_ok_and(|url| {
+        matches!(url.scheme(), "http" | "https") && !url.cannot_be_a_base() && url.has_host()
+    });
+    if !is_address {
+        say("homeserver", "must be the client-server address, such as https://matrix.example.org");
+    }
+    let parts = section.user.strip_prefix('@').and_then(|rest| rest.split_once(':'));
+    if parts.is_none_or(|(name, domain)| name.is_empty() || domain.is_empty()) {
+        say("user", "must be the whole id of the account: @name:example.org");
+    }
+    let ways = [&section.password_file, &section.access_token_file];
+    match ways.into_iter().filter(|path| crate::config::set(path).is_some()).count() {
+        0 => say("password_file", "names no file; the account needs a password, or an access_token_file"),
+        1 => {}
+        _ => say("access_token_file", "is one way in and password_file another; set one of them"),
+    }
+    wrong
+}
+
+#[cfg(not(feature = "matrix-bot"))]
+pub(super) fn add(settings: &Settings, _: &Arc<Bridge>, _: Option<Arc<Converter>>) -> Result<(), Failure> {
+    // The settings were checked before: it is not enabled.
+    match settings.matrix.bot.enabled {
+        true => Err(Failure::config("matrix.bot.enabled: this build has no Matrix bot".to_owned())),
+        false => Ok(()),
+    }
+}
+
+#[cfg(feature = "matrix-bot")]
+pub(super) fn add(
+    settings: &Settings,
+    bridge: &Arc<Bridge>,
+    converter: Option<Arc<Converter>>,
+) -> Result<(), Failure> {
+    if !settings.matrix.bot.enabled {
+        return Ok(());
+    }
+    let config = joined::config(settings)?;
+    let config = wxgate_matrix::MatrixConfig { converter, ..config };
+    bridge.add_network(Arc::new(wxgate_matrix::MatrixAdapter::new(config)), None);
+    Ok(())
+}
+
+/// The adapter and the account, joined.
+#[cfg(feature = "matrix-bot")]
+mod joined {
+    use std::path::Path;
+    use std::sync::Arc;
+
+    use wxgate_contract::NetworkId;
+    use wxgate_matrix::{Level, MatrixConfig, Permissions, Secret};
+    use wxgate_matrix_bot::{AccountConfig, Entrance, SdkAccount};
+
+    use super::super::files;
+    use crate::config::{BotSection, Settings, set};
+    use crate::failure::Failure;
+
+    /// What the SDK keeps, below the data directory.
+    const STORE: &str = "matrix-bot";
+    /// Where the recovery key is kept when nothing else is said.
+    const RECOVERY: &str = "matrix-bot.recovery";
+
+    pub(super) fn config(settings: &Settings) -> Result<MatrixConfig, Failure> {
+        let section = &settings.matrix.bot;
+        let fault = |key: &str, what: String| Failure::config(format!("matrix.bot.{key}: {what}"));
+        let homeserver: url::Url =
+            section.homeserver.parse().map_err(|_| fault("homeserver", "is no address".to_owned()))?;
+        let recovery = set(&section.recovery_key_file);
+        let account = SdkAccount::new(AccountConfig {
+            homeserver: homeserver.clone(),
+            user: section.user.clone(),
+            entrance: entrance(section)?,
+            recovery_key_file: recovery.map_or(settings.data_dir.join(RECOVERY), Path::to_path_buf),
+            store: settings.data_dir.join(STORE),
+        });
+        let network = NetworkId::from(super::NETWORK);
+        let config = MatrixConfig::for_account(network, homeserver, &section.user, Arc::new(account));
+        let config = config.map_err(|wrong| fault(wrong.key, wrong.what))?;
+        let levels = section.permissions.iter().map(|(who, level)| {
+            let level: Level = level.parse().map_err(|what| fault("permissions", what))?;
+            Ok::<_, Failure>((who.clone(), level))
+        });
+        let levels = levels.collect::<Result<Vec<_>, _>>()?;
+        let permissions = Permissions::new(levels).map_err(|wrong| fault(wrong.key, wrong.what))?;
+        Ok(MatrixConfig { permissions, max_media_bytes: settings.wechat.max_media_bytes, ..config })
+    }
+
+    fn entrance(section: &BotSection) -> Result<Entrance, Failure> {
+        Ok(match (set(&section.password_file), set(&section.access_token_file)) {
+            (Some(path), _) => Entrance::Password(Secret::new(files::secret(path)?)),
+            (None, Some(path)) => Entrance::Token(Secret::new(files::secret(path)?)),
+            (None, None) => {
+                return Err(Failure::config("matrix.bot.password_file: names no file".to_owned()));
+            }
+        })
+    }
+}

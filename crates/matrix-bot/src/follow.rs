@@ -1,0 +1,65 @@
+//! What happens in the account's rooms.
+
+use std::time::Duration;
+
+use matrix_sdk::Client;
+use matrix_sdk::config::{SyncSettings, SyncToken};
+use matrix_sdk::ruma::api::client::filter::FilterDefinition;
+use matrix_sdk::ruma::presence::PresenceState;
+use matrix_sdk::ruma::uint;
+use matrix_sdk::store::StateStoreDataKey;
+use matrix_sdk::sync::SyncResponse;
+use wxgate_matrix::{CallError, Happened, InRoom};
+
+use crate::SdkAccount;
+use crate::rooms::json_of;
+use crate::wrong;
+
+/// How long the homeserver holds a question when nothing happens. Source: client-server API, "Syncing";
+/// the SDK's own default.
+const HELD: Duration = Duration::from_secs(30);
+
+impl SdkAccount {
+    /// Waits for what happens after `since`.
+    pub(crate) async fn follow(&self, since: Option<&str>) -> Result<Happened, CallError> {
+        let client = self.open_client("sync")?;
+        // A store that is new has to learn of the rooms first, wherever the adapter is.
+        let is_new = !has_position(&client).await;
+        if let (Some(_), true) = (since, is_new) {
+            ask(&client, None).await?;
+        }
+        ask(&client, since).await.map(happened)
+    }
+}
+
+async fn has_position(client: &Client) -> bool {
+    let known = client.state_store().get_kv_data(StateStoreDataKey::SyncToken).await;
+    known.is_ok_and(|position| position.is_some())
+}
+
+async fn ask(client: &Client, since: Option<&str>) -> Result<SyncResponse, CallError> {
+    let mut filter = FilterDefinition::default();
+    filter.presence.types = Some(Vec::new());
+    // What does not fit is read page by page. Chosen: a busy half minute.
+    filter.room.timeline.limit = Some(uint!(50));
+    let settings = SyncSettings::new().filter(filter.into()).set_presence(PresenceState::Offline);
+    let settings = match since {
+        Some(since) => settings.token(since).timeout(HELD),
+        None => settings.token(SyncToken::NoToken).timeout(Duration::ZERO),
+    };
+    client.sync_once(settings).await.map_err(|error| wrong::call("sync", &error))
+}
+
+fn happened(told: SyncResponse) -> Happened {
+    let joined = told.rooms.joined.into_iter().map(|(room_id, room)| {
+        let events = room.timeline.events.into_iter().map(|event| json_of(event.into_raw())).collect();
+        let ephemeral = room.ephemeral.into_iter().map(|event| event.into_json()).collect();
+        (room_id.to_string(), InRoom { events, is_limited: room.timeline.limited, ephemeral })
+    });
+    let invited = told.rooms.invited.into_iter().map(|(room_id, room)| {
+        let state = room.invite_state.events.iter();
+        let state = state.filter_map(|event| serde_json::from_str(event.json().get()).ok());
+        (room_id.to_string(), state.collect())
+    });
+    Happened { next: told.next_batch, rooms: joined.collect(), invited: invited.collect() }
+}

@@ -1,0 +1,60 @@
+//! The SDK's errors as the adapter's: what may pass, what somebody must mend, how long to keep quiet.
+
+use std::time::Duration;
+
+use matrix_sdk::ruma::api::error::{ErrorBody, ErrorKind, RetryAfter};
+use matrix_sdk::{Error, HttpError};
+use wxgate_matrix::CallError;
+
+/// When the homeserver says "slow down" and not for how long.
+const DEFAULT_RETRY: Duration = Duration::from_secs(5);
+/// Longest pause that a homeserver may ask for. Chosen: a wrong number must not stop everything for good.
+const LONGEST_RETRY: Duration = Duration::from_secs(300);
+
+/// What went wrong in something beyond a plain question.
+pub(crate) fn call(endpoint: &'static str, error: &Error) -> CallError {
+    match error {
+        Error::Http(error) => http(endpoint, error),
+        // The bot was sent away from there, or never was there.
+        Error::WrongRoomState(_) => refused(endpoint, "M_FORBIDDEN", "the account is not in the room"),
+        // Our own store, or words of a homeserver that make no sense.
+        other => {
+            tracing::warn!(endpoint, error = %other, "the SDK could not do something");
+            CallError::Failed { endpoint, status: 0 }
+        }
+    }
+}
+
+/// What went wrong in a question.
+pub(crate) fn http(endpoint: &'static str, error: &HttpError) -> CallError {
+    let Some(told) = error.as_client_api_error() else {
+        return match error {
+            HttpError::Reqwest(error) if error.is_timeout() => CallError::TimedOut { endpoint },
+            HttpError::Reqwest(_) => CallError::Network { endpoint },
+            HttpError::Cached(error) => http(endpoint, error),
+            _ => CallError::Failed { endpoint, status: 0 },
+        };
+    };
+    let status = told.status_code.as_u16();
+    let (kind, message) = match &told.body {
+        ErrorBody::Standard(body) => (&body.kind, body.message.as_str()),
+        // What is no Matrix answer comes from something between us and the homeserver.
+        _ => return CallError::Failed { endpoint, status },
+    };
+    if let ErrorKind::LimitExceeded(limit) = kind {
+        let asked = match limit.retry_after {
+            Some(RetryAfter::Delay(after)) => after,
+            _ => DEFAULT_RETRY,
+        };
+        return CallError::Limited { endpoint, after: asked.min(LONGEST_RETRY) };
+    }
+    if status >= 500 {
+        return CallError::Failed { endpoint, status };
+    }
+    let (code, message) = (kind.errcode().to_string(), message.to_owned());
+    CallError::Refused { endpoint, status, code, message }
+}
+
+pub(crate) fn refused(endpoint: &'static str, code: &str, message: &str) -> CallError {
+    CallError::Refused { endpoint, status: 403, code: code.to_owned(), message: message.to_owned() }
+}

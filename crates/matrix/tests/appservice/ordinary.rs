@@ -1,0 +1,358 @@
+//! An ordinary account on the stub, in rooms that are not encrypted: the adapter without the SDK.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
+use wxgate_contract::BoxFuture;
+use wxgate_contract::conformance::stories::{self, Outside};
+use wxgate_contract::conformance::{Double, Running};
+use wxgate_contract::{Adapter, Author, Body, ChatKey, Health, Order, PersonRef};
+use wxgate_matrix::{
+    Account, AccountError, CallError, Happened, InRoom, Keep, Level, MatrixAdapter, MatrixConfig, Opened,
+    Permissions, Secret,
+};
+
+use super::scene::{self, ALICE, Scene, by, post};
+use super::stub::{self, DOMAIN, Fault, PATIENCE, Served};
+
+const BOT: &str = "@bot:test";
+const NETWORK: &str = "matrix:bot";
+/// Between two looks at what happened; the stub holds no question.
+const LOOK: Duration = Duration::from_millis(5);
+
+/// Speaks plain HTTP with the stub.
+#[derive(Debug)]
+struct Plain {
+    http: reqwest::Client,
+    base: String,
+    /// Where the answer before the last one began.
+    before: Mutex<Option<String>>,
+    /// Whether the next answer begins there again.
+    again: AtomicBool,
+}
+
+impl Plain {
+    async fn ask(&self, method: http::Method, path: &str, body: Option<&Value>) -> Result<Value, CallError> {
+        let mut request = self.http.request(method, format!("{}{path}", self.base));
+        request = request.bearer_auth(format!("token of {BOT}"));
+        if let Some(body) = body {
+            request = request.body(body.to_string());
+        }
+        let endpoint = "send";
+        let reply = request.send().await.map_err(|_| CallError::Network { endpoint })?;
+        let status = reply.status().as_u16();
+        let body: Value = match reply.bytes().await {
+            Ok(bytes) => serde_json::from_slice(&bytes).unwrap_or_default(),
+            Err(_) => return Err(CallError::Network { endpoint }),
+        };
+        let word = |key: &str| body[key].as_str().unwrap_or_default().to_owned();
+        match status {
+            200 => Ok(body),
+            429 => {
+                let after = Duration::from_millis(body["retry_after_ms"].as_u64().unwrap());
+                Err(CallError::Limited { endpoint, after })
+            }
+            500.. => Err(CallError::Failed { endpoint, status }),
+            _ => Err(CallError::Refused { endpoint, status, code: word("errcode"), message: word("error") }),
+        }
+    }
+
+    async fn since(&self, since: &str) -> Result<Value, CallError> {
+        let filter = json!({ "room": { "timeline": { "limit": 50 } } }).to_string();
+        let filter: String = url::form_urlencoded::byte_serialize(filter.as_bytes()).collect();
+        let path = format!("/_matrix/client/v3/sync?since={since}&filter={filter}");
+        loop {
+            let told = self.ask(http::Method::GET, &path, None).await?;
+            if told["next_batch"] != since {
+                return Ok(told);
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+}
+
+fn raw(event: &Value) -> Box<RawValue> {
+    serde_json::value::to_raw_value(event).unwrap()
+}
+
+fn happened(told: &Value) -> Happened {
+    let events = |of: &Value| of["events"].as_array().into_iter().flatten().map(raw).collect();
+    let rooms = told["rooms"]["join"].as_object().into_iter().flatten().map(|(room_id, room)| {
+        let is_limited = room["timeline"]["limited"] == true;
+        let room =
+            InRoom { events: events(&room["timeline"]), is_limited, ephemeral: events(&room["ephemeral"]) };
+        (room_id.clone(), room)
+    });
+    let invited = told["rooms"]["invite"].as_object().into_iter().flatten();
+    let invited = invited.map(|(room_id, room)| {
+        (room_id.clone(), room["invite_state"]["events"].as_array().cloned().unwrap_or_default())
+    });
+    Happened {
+        next: told["next_batch"].as_str().unwrap().to_owned(),
+        rooms: rooms.collect(),
+        invited: invited.collect(),
+    }
+}
+
+impl Account for Plain {
+    fn open<'a>(&'a self, kept: Option<Bytes>, keep: Keep) -> BoxFuture<'a, Result<Opened, AccountError>> {
+        Box::pin(async move {
+            if kept.is_none() {
+                keep(Bytes::from_static(b"session")).await?;
+            }
+            Ok(Opened { token: Secret::new(format!("token of {BOT}")), wants: None })
+        })
+    }
+
+    fn sync<'a>(&'a self, since: Option<&'a str>) -> BoxFuture<'a, Result<Happened, CallError>> {
+        Box::pin(async move {
+            let Some(since) = since else {
+                let path = "/_matrix/client/v3/sync?filter=%7B%22room%22%3A%7B%22rooms%22%3A%5B%5D%7D%7D";
+                return Ok(happened(&self.ask(http::Method::GET, path, None).await?));
+            };
+            let told = tokio::select! {
+                told = self.since(since) => told?,
+                before = async {
+                    while !self.again.swap(false, Ordering::SeqCst) {
+                        tokio::time::sleep(LOOK).await;
+                    }
+                    self.before.lock().unwrap().clone().unwrap()
+                } => self.since(&before).await?,
+            };
+            *self.before.lock().unwrap() = Some(since.to_owned());
+            Ok(happened(&told))
+        })
+    }
+
+    fn send<'a>(
+        &'a self,
+        room_id: &'a str,
+        kind: &'a str,
+        txn_id: &'a str,
+        content: &'a Value,
+    ) -> BoxFuture<'a, Result<String, CallError>> {
+        Box::pin(async move {
+            let path =
+                format!("/_matrix/client/v3/rooms/{}/send/{kind}/{txn_id}", room_id.replace('!', "%21"));
+            let said = self.ask(http::Method::PUT, &path, Some(content)).await?;
+            Ok(said["event_id"].as_str().unwrap().to_owned())
+        })
+    }
+
+    fn open_event<'a>(&'a self, _: &'a str, event: Box<RawValue>) -> BoxFuture<'a, Box<RawValue>> {
+        Box::pin(async { event })
+    }
+
+    fn is_encrypted<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Option<bool>> {
+        Box::pin(async { Some(false) })
+    }
+
+    fn knows_member<'a>(&'a self, _: &'a str, _: &'a str) -> BoxFuture<'a, bool> {
+        Box::pin(async { true })
+    }
+}
+
+fn account(served: &Served) -> Arc<Plain> {
+    served.stub.human(BOT);
+    Arc::new(Plain {
+        http: reqwest::Client::builder().no_proxy().build().unwrap(),
+        base: format!("http://{}", served.address),
+        before: Mutex::default(),
+        again: AtomicBool::new(false),
+    })
+}
+
+fn config(served: &Served, account: Arc<Plain>) -> MatrixConfig {
+    let homeserver = format!("http://{}", served.address).parse().unwrap();
+    let config = MatrixConfig::for_account(NETWORK.into(), homeserver, BOT, account).unwrap();
+    let timings = scene::config(&served.stub, served.address).timings;
+    let permissions = Permissions::new([(DOMAIN.to_owned(), Level::User)]).unwrap();
+    MatrixConfig { timings, permissions, ..config }
+}
+
+fn furnish(double: &Double, served: &Served) {
+    scene::furnish(double, &served.stub);
+    let person = PersonRef { network: NETWORK.into(), person: ALICE.into() };
+    double.state().persons.insert(person, "alice".into());
+}
+
+struct Elsewhere {
+    served: Served,
+    account: Arc<Plain>,
+    config: MatrixConfig,
+    room_id: String,
+}
+
+impl Elsewhere {
+    async fn new() -> Self {
+        let served = stub::serve().await;
+        let account = account(&served);
+        let config = config(&served, Arc::clone(&account));
+        Self { served, account, config, room_id: String::new() }
+    }
+}
+
+/// What the bot said in a room: in whose name, and the words behind it.
+fn said(served: &Served, room_id: &str) -> Vec<(String, String)> {
+    let events = served.stub.world().events(room_id, "m.room.message");
+    let by_bot = events.iter().filter(|event| event["sender"] == BOT);
+    let said = by_bot.map(|event| {
+        let content = &event["content"];
+        let name = content["com.beeper.per_message_profile"]["displayname"].as_str().unwrap_or_default();
+        let body = content["body"].as_str().unwrap();
+        let words = body.strip_prefix(&format!("{name}: ")).unwrap_or(body);
+        (name.to_owned(), words.to_owned())
+    });
+    said.collect()
+}
+
+impl Outside for Elsewhere {
+    fn adapter(&self) -> Arc<dyn Adapter> {
+        Arc::new(MatrixAdapter::new(self.config.clone()))
+    }
+
+    fn open<'a>(&'a mut self, double: &'a Double, running: &'a Running) -> BoxFuture<'a, ()> {
+        Box::pin(async move {
+            furnish(double, &self.served);
+            let body = Body::Unsupported { summary: "opening".to_owned() };
+            let first = post("g1", "opening", by("p-bob", "Bob"), body);
+            let delivery = double.delivery(&self.chat(double), first);
+            running.orders.send(Order::Deliver(Box::new(delivery))).await.unwrap();
+            double.wait_for(PATIENCE, |state| (!state.outcomes.is_empty()).then_some(())).await;
+            double.state().outcomes.clear();
+            let world = self.served.stub.world();
+            self.room_id = world.aliases.values().next().unwrap().clone();
+            drop(world);
+            self.served.stub.join(ALICE, &self.room_id);
+        })
+    }
+
+    fn say<'a>(&'a mut self, text: &'a str) -> BoxFuture<'a, ()> {
+        self.served.stub.say(ALICE, &self.room_id, text);
+        Box::pin(async {})
+    }
+
+    fn repeat_last(&mut self) -> BoxFuture<'_, ()> {
+        self.account.again.store(true, Ordering::SeqCst);
+        Box::pin(async {})
+    }
+
+    fn heard(&mut self) -> BoxFuture<'_, Vec<String>> {
+        let heard = said(&self.served, &self.room_id).into_iter().map(|(_, words)| words);
+        let heard = heard.filter(|words| words != "opening").collect();
+        Box::pin(async { heard })
+    }
+
+    fn chat(&self, _double: &Double) -> ChatKey {
+        scene::chat("g1").mirrored_on(&NETWORK.into()).chat
+    }
+
+    fn set_reachable(&mut self, reachable: bool) -> BoxFuture<'_, ()> {
+        self.served.stub.set_reachable(reachable);
+        Box::pin(async {})
+    }
+}
+
+#[tokio::test]
+async fn posts_arrive_once_and_in_order() {
+    stories::posts_arrive_once_and_in_order(&mut Elsewhere::new().await).await;
+}
+
+#[tokio::test]
+async fn a_failed_commit_is_handed_over_again() {
+    stories::a_failed_commit_is_handed_over_again(&mut Elsewhere::new().await).await;
+}
+
+#[tokio::test]
+async fn a_restart_goes_on_from_the_notes() {
+    stories::a_restart_goes_on_from_the_notes(&mut Elsewhere::new().await).await;
+}
+
+#[tokio::test]
+async fn the_outside_goes_and_comes_back() {
+    stories::the_outside_goes_and_comes_back(&mut Elsewhere::new().await).await;
+}
+
+#[tokio::test]
+async fn a_delivery_is_settled_and_not_doubled() {
+    let text = post("g1", "77", by("p-bob", "Bob"), Body::text("once"));
+    stories::a_delivery_is_settled_and_not_doubled(&mut Elsewhere::new().await, text).await;
+}
+
+#[tokio::test]
+async fn it_stops_within_the_grace_period() {
+    stories::it_stops_within_the_grace_period(&mut Elsewhere::new().await).await;
+}
+
+async fn scene() -> Scene {
+    let scene = Scene::start_as(NETWORK, furnish, |served| config(served, account(served))).await;
+    scene
+        .double
+        .wait_for(PATIENCE, |state| (state.health.get(&NETWORK.into()) == Some(&Health::Up)).then_some(()))
+        .await;
+    scene
+}
+
+#[tokio::test]
+async fn everybody_speaks_through_the_account_under_their_names() {
+    let scene = scene().await;
+    scene.deliver(post("g1", "1", by("p-bob", "Bob"), Body::text("a < b"))).await;
+    scene.deliver(post("g1", "2", by("p-eve", "Eve 🌺"), Body::text("b"))).await;
+    scene.deliver(post("g1", "3", Author::Owner, Body::text("c"))).await;
+    let room_id = scene.stub().world().aliases.values().next().unwrap().clone();
+    let words = said(&scene.served, &room_id);
+    let names: Vec<&str> = words.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(names[..2], ["Bob", "Eve 🌺"], "{words:?}");
+    assert!(!names[2].is_empty());
+    let world = scene.stub().world();
+    assert_eq!(world.membership(&room_id, ALICE), Some("invite"));
+    let state = world.rooms[&room_id].state.keys().map(|(kind, _)| kind.clone());
+    assert!(state.clone().any(|kind| kind == "m.room.encryption"), "{:?}", state.collect::<Vec<_>>());
+    assert_eq!(world.rooms[&room_id].members.len(), 2, "nobody but the owner and the account");
+    drop(world);
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn who_is_to_slow_down_does_and_says_everything_in_order() {
+    let scene = scene().await;
+    scene.deliver(post("g1", "0", by("p-bob", "Bob"), Body::text("0"))).await;
+    scene.stub().fault("/send/m.room.message", Fault::Limited(200));
+    let delivery = scene.delivery(post("g1", "1", by("p-bob", "Bob"), Body::text("1")));
+    scene.hand(&delivery).await;
+    let wxgate_contract::Outcome::TryLater { after, .. } = scene.outcome(delivery.id, 0).await else {
+        panic!("not later")
+    };
+    assert_eq!(after, Duration::from_millis(200));
+    // Another lane does not ask before the time is over.
+    let asked = scene.stub().world().asked.len();
+    let other = scene.delivery(post("p-bob", "2", by("p-bob", "Bob"), Body::text("2")));
+    scene.hand(&other).await;
+    assert!(matches!(scene.outcome(other.id, 0).await, wxgate_contract::Outcome::TryLater { .. }));
+    let sends = scene.stub().world().asked.iter().skip(asked).filter(|asked| asked.method != "GET").count();
+    assert_eq!(sends, 0);
+    tokio::time::sleep(after).await;
+    scene.hand(&delivery).await;
+    assert!(matches!(scene.outcome(delivery.id, 1).await, wxgate_contract::Outcome::Sent { .. }));
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn an_owner_who_cannot_be_invited_yet_misses_nothing() {
+    let scene = scene().await;
+    scene.stub().fault("/invite", Fault::Limited(50));
+    let delivery = scene.delivery(post("g1", "1", by("p-bob", "Bob"), Body::text("first")));
+    scene.hand(&delivery).await;
+    assert!(matches!(scene.outcome(delivery.id, 0).await, wxgate_contract::Outcome::TryLater { .. }));
+    let room_id = scene.stub().world().aliases.values().next().unwrap().clone();
+    assert_eq!(said(&scene.served, &room_id), []);
+    scene.hand(&delivery).await;
+    assert!(matches!(scene.outcome(delivery.id, 1).await, wxgate_contract::Outcome::Sent { .. }));
+    assert_eq!(scene.stub().world().membership(&room_id, ALICE), Some("invite"));
+    assert_eq!(scene.stub().world().aliases.len(), 1, "one room");
+    scene.end().await;
+}
