@@ -299,13 +299,13 @@ fn origins_are_those_that_browsers_write() {
 #[test]
 fn what_is_wrong_by_itself_hides_nothing_of_the_whole() {
     let text = "[web]\nlisten = \"0.0.0.0:8480\"\nport = 1\n[limits]\nsends_per_minute = 0\n\
-                [log]\nfilter = \"a=b=c\"\n[matrix.bot]\nenabled = true\n[[irc.network]]\nname = 7\n";
+                [log]\nfilter = \"a=b=c\"\n[instance]\nname = \"a\"\n[[irc.network]]\nname = 7\n";
     let told = told(text, &[("WXGATE__WEB__PUBLIC_URL", "")]);
     for wanted in [
         "wx.toml:3: web.port: there is no such key; the nearest known key is web.listen",
         "wx.toml:5: limits.sends_per_minute: ",
         "wx.toml:7: log.filter: ",
-        "wx.toml:9: matrix.bot.enabled: ",
+        "wx.toml:9: instance.name: ",
         "wx.toml:11: irc.network.name: ",
         "WXGATE__WEB__PUBLIC_URL: web.public_url: is needed",
     ] {
