@@ -210,7 +210,6 @@ pub(crate) struct BotSection {
     pub(crate) user: String,
     pub(crate) password_file: PathBuf,
     pub(crate) access_token_file: PathBuf,
-    #[cfg_attr(not(feature = "matrix-bot"), expect(dead_code, reason = "read where the bot is built in"))]
     pub(crate) recovery_key_file: PathBuf,
     pub(crate) permissions: BTreeMap<String, String>,
 }

@@ -308,13 +308,17 @@ async fn everybody_speaks_through_the_account_under_their_names() {
     let names: Vec<&str> = words.iter().map(|(name, _)| name.as_str()).collect();
     assert_eq!(names[..2], ["Bob", "Eve 🌺"], "{words:?}");
     assert!(!names[2].is_empty());
-    let world = scene.stub().world();
-    assert_eq!(world.membership(&room_id, ALICE), Some("invite"));
-    let state = world.rooms[&room_id].state.keys().map(|(kind, _)| kind.clone());
-    assert!(state.clone().any(|kind| kind == "m.room.encryption"), "{:?}", state.collect::<Vec<_>>());
-    assert_eq!(world.rooms[&room_id].members.len(), 2, "nobody but the owner and the account");
-    drop(world);
+    furnished(&scene, &room_id);
     scene.end().await;
+}
+
+/// An encrypted room of the owner and the account.
+fn furnished(scene: &Scene, room_id: &str) {
+    let world = scene.stub().world();
+    assert_eq!(world.membership(room_id, ALICE), Some("invite"));
+    let state = world.rooms[room_id].state.keys().map(|(kind, _)| kind.clone());
+    assert!(state.clone().any(|kind| kind == "m.room.encryption"), "{:?}", state.collect::<Vec<_>>());
+    assert_eq!(world.rooms[room_id].members.len(), 2, "nobody but the owner and the account");
 }
 
 #[tokio::test]
