@@ -66,10 +66,16 @@ impl Ground {
     /// Somebody new, who signs in to the simulated account `account` by talking to the bot.
     pub async fn signed_in(&self, name: &str, account: &str) -> Result<(Person<'_>, String)> {
         let person = self.people.register(name).await?;
+        let desk = self.at_home(&person, account).await?;
+        Ok((person, desk))
+    }
+
+    /// Signs somebody in to the simulated account `account`; gives the room in which they talk to the bot.
+    pub async fn at_home(&self, person: &Person<'_>, account: &str) -> Result<String> {
         let desk = person.create("wxgate", &[BOT], true).await?;
         person.expect("the bot to come", SOON, |seen| is_join(seen, &desk, BOT)).await?;
-        self.sign_in(&person, &desk, "login", account).await?;
-        Ok((person, desk))
+        self.sign_in(person, &desk, "login", account).await?;
+        Ok(desk)
     }
 
     /// Says `words` to the bot, and has the phone of `account` scan and confirm what it shows.

@@ -23,6 +23,11 @@ const ACT: Duration = Duration::from_secs(90);
 /// The password of everybody.
 pub const PASSWORD: &str = "open sesame";
 
+/// Whether whoever plays people encrypts: matrix-sdk does.
+pub fn encrypts() -> bool {
+    std::env::var_os("WXGATE_MATRIX_PEOPLE").is_some()
+}
+
 /// Whoever plays people. Dropping it ends the process.
 #[derive(Debug)]
 pub struct People {
@@ -176,8 +181,20 @@ impl People {
         self.enter(name, "login", true).await
     }
 
+    /// Makes somebody, or signs them in (`verb` is `register` or `login`), with a client that is told more:
+    /// `strict` for one that has nothing to do with devices that their owners have not signed, `user` for a
+    /// further client of somebody who has one.
+    pub async fn enter_as(&self, name: &str, verb: &str, mut more: Value) -> Result<Person<'_>> {
+        more["password"] = json!(PASSWORD);
+        more["auto_join"] = json!(true);
+        self.enter_with(name, verb, more).await
+    }
+
     async fn enter(&self, name: &str, verb: &str, auto_join: bool) -> Result<Person<'_>> {
-        let order = json!({"password": PASSWORD, "auto_join": auto_join});
+        self.enter_with(name, verb, json!({"password": PASSWORD, "auto_join": auto_join})).await
+    }
+
+    async fn enter_with(&self, name: &str, verb: &str, order: Value) -> Result<Person<'_>> {
         let entered = self.order(name, verb, order).await?;
         let text = |key: &str| entered[key].as_str().unwrap_or_default().to_owned();
         Ok(Person { people: self, name: name.to_owned(), id: text("user_id"), token: text("token") })
@@ -270,6 +287,18 @@ impl Person<'_> {
     pub async fn download(&self, mxc: &str) -> Result<Vec<u8>> {
         let data = self.act_for("download", json!({"mxc": mxc}), "data").await?;
         from_base64(&data).with_context(|| format!("the bytes of {mxc}"))
+    }
+
+    /// The bytes of a file of an encrypted room, decrypted as the event tells.
+    pub async fn download_sealed(&self, file: &Value) -> Result<Vec<u8>> {
+        let data = self.act_for("download", json!({"file": file}), "data").await?;
+        from_base64(&data).context("the bytes of an encrypted file")
+    }
+
+    /// Sends a file as the client does it by itself: encrypted where the room is.
+    pub async fn send_file(&self, room: &str, name: &str, mime: &str, data: &[u8]) -> Result<String> {
+        let order = json!({"room": room, "name": name, "mime": mime, "data": base64(data)});
+        self.act_for("send_file", order, "event_id").await
     }
 
     /// Takes back what was said.

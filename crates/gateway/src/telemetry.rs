@@ -11,6 +11,8 @@ use crate::config::LogFormat;
 
 /// Where matrix-sdk, in builds that have it, logs its requests.
 const SDK_CALLS: &str = "matrix_sdk::http_client";
+/// The library that encrypts.
+const ENCRYPTION: &str = "matrix_sdk_crypto";
 
 /// Sends the log to standard error. Called once; a second call changes nothing.
 pub(crate) fn start(format: LogFormat, filter: &str) {
@@ -21,6 +23,11 @@ pub(crate) fn start(format: LogFormat, filter: &str) {
     let targets = match filter.contains(SDK_CALLS) {
         true => targets,
         false => targets.with_target(SDK_CALLS, LevelFilter::OFF),
+    };
+    // It tells each step of each key, and as warnings what is ordinary; whoever names it hears it.
+    let targets = match filter.contains(ENCRYPTION) {
+        true => targets,
+        false => targets.with_target(ENCRYPTION, LevelFilter::ERROR),
     };
     let layer: Box<dyn Layer<Registry> + Send + Sync> = match format {
         LogFormat::Pretty => {

@@ -8,6 +8,8 @@
 
 pub(crate) mod account;
 pub(crate) mod event;
+#[cfg(feature = "encryption")]
+pub(crate) mod keys;
 pub(crate) mod media;
 pub(crate) mod membership;
 pub(crate) mod room;

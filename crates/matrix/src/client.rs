@@ -79,6 +79,12 @@ pub enum CallError {
         /// The status of the answer.
         status: u16,
     },
+    /// What was to be said could not be encrypted now, and was not sent.
+    #[error("it could not be encrypted yet: {why}")]
+    NotSealed {
+        /// Why not.
+        why: String,
+    },
     /// Any other no.
     #[error("the homeserver refused \"{endpoint}\": {code} {message}")]
     Refused {

@@ -52,6 +52,12 @@ pub struct MatrixConfig {
     pub permissions: Permissions,
     /// Whether rooms are encrypted.
     pub encryption: Encryption,
+    /// Nothing is said or heard in a room that is not encrypted.
+    pub encryption_required: bool,
+    /// What people say counts only from devices that they have signed.
+    pub only_signed_devices: bool,
+    /// In rooms with at most so many members each ghost speaks with a device of its own.
+    pub own_devices_up_to: usize,
     /// Whether pictures are shown in small first.
     pub previews: Previews,
     /// Brings voice messages into the form that Matrix has for them; `None`: they go as they are.
@@ -112,6 +118,9 @@ impl MatrixConfig {
             relay_name_template: "{name}".to_owned(),
             permissions: Permissions::default(),
             encryption: Encryption::Off,
+            encryption_required: false,
+            only_signed_devices: false,
+            own_devices_up_to: 500,
             previews: Previews::Auto,
             converter: None,
             receipts: Receipts::default(),
@@ -149,6 +158,17 @@ impl MatrixConfig {
             account: Some(account),
             ..Self::new(network, homeserver, domain, nowhere)
         })
+    }
+
+    /// True when rooms that are made are encrypted.
+    pub(crate) fn encrypts_from_the_start(&self) -> bool {
+        let from_the_start = self.encryption == Encryption::Default || self.encryption_required;
+        from_the_start && (self.account.is_some() || self.encrypts_on_demand())
+    }
+
+    /// True when people may switch encryption on, and what they say is encrypted by the devices of `crypto`.
+    pub(crate) fn encrypts_on_demand(&self) -> bool {
+        cfg!(feature = "encryption") && self.account.is_none() && self.encryption != Encryption::Off
     }
 
     /// Everything that is wrong with the settings, at once.
@@ -195,10 +215,19 @@ impl MatrixConfig {
                 "this build does not decode pictures; build with --features previews, or use \"auto\"",
             );
         }
-        if is_service && self.encryption == Encryption::Default {
+        if is_service && self.encryption == Encryption::Default && !cfg!(feature = "encryption") {
             say(
                 "encryption",
-                "\"default\" is not supported by this build: rooms cannot be encrypted yet; use \"off\" or \"allow\"",
+                "this build does not encrypt; build with --features encryption, or use \"off\" or \"allow\"",
+            );
+        }
+        if is_service
+            && self.encryption_required
+            && (self.encryption == Encryption::Off || !cfg!(feature = "encryption"))
+        {
+            say(
+                "encryption_required",
+                "needs encryption = \"allow\" or \"default\" and a build with --features encryption",
             );
         }
         wrong
@@ -210,7 +239,7 @@ impl MatrixConfig {
 pub enum Encryption {
     /// Never; nobody may switch it on in a room of ours.
     Off,
-    /// When somebody switches it on. This build cannot read such rooms and says so in them.
+    /// When somebody switches it on. A build without the feature cannot read such rooms and says so in them.
     Allow,
     /// From the start.
     Default,
@@ -352,14 +381,22 @@ mod tests {
             prefix: "WeChat".to_owned(),
             name_template: "x".to_owned(),
             relay_name_template: "somebody".to_owned(),
-            encryption: Encryption::Default,
+            encryption_required: true,
             ..config()
         };
         let keys: Vec<_> = bad.check().into_iter().map(|wrong| wrong.key).collect();
         assert_eq!(
             keys,
-            ["hs_token_file", "user_prefix", "name_template", "relay_name_template", "encryption"]
+            ["hs_token_file", "user_prefix", "name_template", "relay_name_template", "encryption_required"]
         );
+    }
+
+    #[test]
+    fn a_build_that_does_not_encrypt_says_which_feature_it_lacks() {
+        let told = MatrixConfig { encryption: Encryption::Default, ..config() }.check();
+        let is_fine = told.is_empty();
+        assert_eq!(is_fine, cfg!(feature = "encryption"));
+        assert!(told.iter().all(|wrong| wrong.to_string().contains("--features encryption")));
     }
 
     #[test]

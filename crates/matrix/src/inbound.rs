@@ -13,8 +13,10 @@ pub(crate) mod effects;
 mod event;
 mod handled;
 mod message;
+mod parked;
 pub(crate) mod relay;
 mod retry;
+mod sealed;
 pub(crate) mod todo;
 pub(crate) mod versions;
 mod who;
@@ -36,6 +38,8 @@ use effects::Effect;
 use event::Event;
 use handled::Handled;
 pub(crate) use message::PREFIX;
+use parked::{Parked, Waiting};
+use sealed::Why;
 use todo::{Task, Todo};
 use versions::Versions;
 
@@ -114,6 +118,8 @@ struct Draft {
     typed: Vec<Note>,
     /// Events of people that leave no post.
     silent: Vec<String>,
+    /// Events that wait for a key, or behind one that does.
+    parked: Vec<Waiting>,
     /// It was asked for, and may be from before a room mirrored anything.
     is_asked_for: bool,
 }
@@ -126,11 +132,13 @@ pub(crate) struct Inbound {
     /// Rung when files were announced.
     files: Arc<Notify>,
     handled: Handled,
+    parked: Parked,
 }
 
 impl Inbound {
     pub(crate) fn new(shared: Arc<Shared>, tasks: mpsc::Sender<Task>, files: Arc<Notify>) -> Self {
-        Self { shared, tasks, todo: Todo::default(), files, handled: Handled::default() }
+        let (todo, handled, parked) = (Todo::default(), Handled::default(), Parked::default());
+        Self { shared, tasks, todo, files, handled, parked }
     }
 
     /// Takes transactions, and what was missed, until the end. `begin` tells where the notes of what is
@@ -145,6 +153,10 @@ impl Inbound {
         self.handled = tokio::select! {
             () = stop.stopping() => return,
             found = self.remembered(HANDLED) => found,
+        };
+        self.parked = tokio::select! {
+            () = stop.stopping() => return,
+            found = Parked::load(&self.shared) => found,
         };
         self.todo = tokio::select! {
             () = stop.stopping() => return,
@@ -164,6 +176,8 @@ impl Inbound {
                     let taken = self.take_missed(&room_id, &events, position).await;
                     done.map(|done| done.send(taken));
                 }
+                () = self.shared.crypto.keys_came() => self.try_parked(Why::Keys).await,
+                () = self.parked.due(), if !self.parked.is_empty() => self.try_parked(Why::Time).await,
             }
         }
     }
@@ -236,6 +250,7 @@ impl Inbound {
         if draft.said.iter().any(|said| !said.media.is_empty()) {
             self.files.notify_one();
         }
+        self.parked.add(draft.parked);
         for (original, versions) in draft.edited {
             self.shared.memory.versions.keep(&original, versions);
         }
@@ -262,17 +277,18 @@ impl Inbound {
         if event.room_id.is_empty() {
             event.room_id = room_id.to_owned();
         }
+        if let Some(key) = &event.state_key {
+            self.shared.follow_encryption(&event.room_id, &event.kind, key, &event.content).await;
+        }
         // Our own ghosts' events come back to us, and what was said through puppets as well.
         let is_ours = self.shared.names.who(&event.sender) != Who::Human || puppet::is_marked(&event.content);
-        if is_ours || self.handled.knows(&event.event_id) || draft.silent.contains(&event.event_id) {
+        let is_known = self.handled.knows(&event.event_id) || self.parked.knows(&event.event_id);
+        let is_given_twice = draft.silent.contains(&event.event_id)
+            || draft.parked.iter().any(|waiting| waiting.event_id == event.event_id);
+        if is_ours || is_known || is_given_twice {
             return Ok(());
         }
-        let (event_id, before) = (event.event_id.clone(), draft.said.len());
-        self.shared.read_event(event, draft).await?;
-        if draft.said.len() == before {
-            draft.silent.push(event_id);
-        }
-        Ok(())
+        self.take_new(event, raw, draft).await
     }
 
     /// Writes what was said, and what has to be known the next time. Gives how many posts were new.
@@ -293,6 +309,7 @@ impl Inbound {
         notes.extend(self.todo.write(&mut draft.effects, &mut draft.tasks));
         notes.append(&mut draft.typed);
         let shared = &self.shared;
+        notes.extend(self.parked.number(&mut draft.parked));
         let edited = draft.edited.iter();
         notes.extend(edited.map(|(original, versions)| shared.memory.versions.note(original, versions)));
         let batch = Batch {

@@ -12,6 +12,11 @@ mod choices;
 mod chores;
 mod client;
 mod config;
+#[cfg(feature = "encryption")]
+mod crypto;
+#[cfg(not(feature = "encryption"))]
+#[path = "crypto_absent.rs"]
+mod crypto;
 mod format;
 mod furnish;
 mod ghosts;

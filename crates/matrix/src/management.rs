@@ -7,6 +7,7 @@
 mod accounts;
 mod answer;
 mod contacts;
+mod encryption;
 pub(crate) mod groups;
 mod help;
 pub(crate) mod identity;
@@ -278,6 +279,8 @@ async fn carry_out(
         Verb::Id => shared.describe_room(question).await,
         // In the room of a chat it is something said, and never comes here.
         Verb::Retry => no("Say that in the room of a chat, as an answer to what was not delivered."),
+        Verb::Encryption => shared.tell_fingerprint().await,
+        Verb::Encrypt => shared.encrypt_room(question).await,
         Verb::Sync => shared.sync(question).await,
         Verb::SetRelay => shared.set_relay(question, true).await,
         Verb::UnsetRelay => shared.set_relay(question, false).await,

@@ -3,17 +3,18 @@
 mod fetch;
 mod picture;
 mod preview;
+mod upload;
 
 use bytes::Bytes;
-use futures_util::stream;
+use futures_util::{StreamExt, stream};
 use serde_json::{Value, json};
 use wxgate_contract::{Attachment, AttachmentKind, MediaId, MediaInfo, MediaReader, MediaState};
 use wxgate_convert::Form;
 
 pub(crate) use fetch::{Fetcher, Source};
 use preview::Preview;
+pub(crate) use upload::{Pieces, Place, Showing, Upload};
 
-use crate::client::Outgoing;
 use crate::shared::Shared;
 use crate::trouble::Trouble;
 
@@ -35,7 +36,7 @@ pub(crate) enum Shown {
 
 impl Shared {
     /// Uploads a file and writes its event.
-    pub(crate) async fn show_file(&self, file: &Attachment, attempt: u32) -> Result<Shown, Trouble> {
+    pub(crate) async fn show_file(&self, file: &Attachment, showing: Showing) -> Result<Shown, Trouble> {
         let info = self.media.info(file.media).await.map_err(|_| not_readable())?;
         let what = kind_word(file.kind);
         let Some(info) = info else { return Ok(Shown::Line(format!("[{what}] is not there any more"))) };
@@ -44,7 +45,7 @@ impl Shared {
             MediaState::Failed { why } => {
                 return Ok(Shown::Line(format!("[{what}] could not be fetched, because {why}")));
             }
-            MediaState::Pending if attempt > PENDING_ATTEMPTS => {
+            MediaState::Pending if showing.attempt > PENDING_ATTEMPTS => {
                 return Ok(Shown::Line(self.as_link(what, "is still on its way", file)));
             }
             MediaState::Pending => {
@@ -58,13 +59,13 @@ impl Shared {
         }
         let mime = mime_of(file, &info);
         let name = name_of(file, &info, mime);
-        let url = self.upload_file(file, &info, (&name, mime)).await?;
-        let preview = self.preview(file, &info, attempt).await?;
+        let place = self.upload_file(file, &info, (&name, mime), showing.is_sealed).await?;
+        let preview = self.preview(file, &info, showing).await?;
         let size = match preview.size {
             Some(size) => size,
             None => self.dimensions(file, &info).await,
         };
-        let facts = Facts { url, name, mime, bytes: info.size_bytes, size };
+        let facts = Facts { place, name, mime, bytes: info.size_bytes, size };
         Ok(facts.event(file, preview))
     }
 
@@ -85,15 +86,15 @@ impl Shared {
         }
     }
 
-    /// Uploads a file that is in the vault; gives its address.
-    pub(crate) async fn upload_ready(&self, file: &Attachment) -> Result<String, Trouble> {
+    /// Uploads a file that is in the vault.
+    pub(crate) async fn upload_ready(&self, file: &Attachment, is_sealed: bool) -> Result<Place, Trouble> {
         let info = self.media.info(file.media).await.map_err(|_| not_readable())?;
         let Some(info) = info.filter(|info| info.state == MediaState::Ready) else {
             return Err(not_readable());
         };
         let mime = mime_of(file, &info);
         let name = name_of(file, &info, mime);
-        self.upload_file(file, &info, (&name, mime)).await
+        self.upload_file(file, &info, (&name, mime), is_sealed).await
     }
 
     fn as_link(&self, what: &str, why: &str, file: &Attachment) -> String {
@@ -103,23 +104,23 @@ impl Shared {
         }
     }
 
-    /// The address of the upload; the same file is uploaded once, as long as it is remembered.
+    /// The place of the upload; the same file is uploaded once, as long as it is remembered.
     async fn upload_file(
         &self,
         file: &Attachment,
         info: &MediaInfo,
         (name, mime): (&str, &str),
-    ) -> Result<String, Trouble> {
+        is_sealed: bool,
+    ) -> Result<Place, Trouble> {
         let key = file.media.to_string();
-        if let Some(url) = self.memory.uploaded(&key) {
-            return Ok(url);
+        if let Some(place) = self.uploaded(&key, is_sealed) {
+            return Ok(place);
         }
         let reader = self.media.reader(file.media, 0).await.map_err(|_| not_readable())?;
-        let outgoing =
-            Outgoing { name, mime, bytes: info.size_bytes, body: reqwest::Body::wrap_stream(pieces(reader)) };
-        let url = self.client.upload(self.bot(), outgoing).await?;
-        self.memory.note_upload(&key, &url);
-        Ok(url)
+        let upload = Upload { name, mime, bytes: info.size_bytes, pieces: pieces(reader).boxed() };
+        let place = self.put(upload, is_sealed).await?;
+        self.note_uploaded(&key, &place);
+        Ok(place)
     }
 
     /// Width and height: as told, else as the picture itself says.
@@ -176,7 +177,7 @@ fn pieces(
 
 /// What the event of a file says.
 struct Facts<'a> {
-    url: String,
+    place: Place,
     name: String,
     mime: &'a str,
     bytes: u64,
@@ -187,7 +188,7 @@ struct Facts<'a> {
 impl Facts<'_> {
     /// Source: client-server API, "m.room.message msgtypes" and "Stickers"; captions as in MSC2530
     /// (specification v1.10); voice messages as in MSC3245.
-    fn event(&self, file: &Attachment, preview: Preview) -> Shown {
+    fn event(self, file: &Attachment, preview: Preview) -> Shown {
         let mut info = json!({ "mimetype": self.mime, "size": self.bytes });
         if self.size.0 > 0 && self.size.1 > 0 {
             (info["w"], info["h"]) = (json!(self.size.0), json!(self.size.1));
@@ -197,7 +198,8 @@ impl Facts<'_> {
             info["duration"] = json!(file.duration_ms);
         }
         let body = if file.caption.is_empty() { &self.name } else { &file.caption };
-        let mut content = json!({ "body": body, "url": self.url, "info": info, "m.mentions": {} });
+        let mut content = json!({ "body": body, "info": info, "m.mentions": {} });
+        self.place.clone().write(&mut content);
         if file.kind == AttachmentKind::Sticker {
             return Shown::File("m.sticker", content);
         }

@@ -14,6 +14,7 @@ use crate::api::event::{Newest, Redact};
 use crate::api::membership::Invite;
 use crate::choices::Recalls;
 use crate::chores::Chore;
+use crate::media::Showing;
 use crate::memory::Room;
 use crate::names::Who;
 use crate::puppet::is_marked;
@@ -25,7 +26,7 @@ use crate::trouble::Trouble;
 use render::Rendered;
 
 /// Holds the transaction id in the content of what is said, for when the homeserver has forgotten it.
-const MARK: &str = "wxgate.txn";
+pub(crate) const MARK: &str = "wxgate.txn";
 /// Events among which an earlier attempt is looked for. Chosen: a lane goes on with the delivery that
 /// it broke off, so what stands behind it was said by others meanwhile.
 const LATELY: u32 = 100;
@@ -79,7 +80,8 @@ impl Shared {
         say: &Say,
         attempt: u32,
     ) -> Result<Vec<RemoteId>, Trouble> {
-        let contents = self.render(&room.chat, say, attempt).await?;
+        let showing = Showing { attempt, is_sealed: self.seals(&room.room_id).await? };
+        let contents = self.render(&room.chat, say, showing).await?;
         let txn = |n: usize| txn_id(&say.post, &n.to_string());
         let events = self.say_parts(room, speaker, contents, txn, (say, attempt > 1)).await?;
         Ok(events.into_iter().map(RemoteId::new).collect())

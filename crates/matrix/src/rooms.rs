@@ -13,7 +13,6 @@ use crate::api::membership::{Invite, Join, JoinedMembers};
 use crate::api::room::{CreateRoom, DeleteAlias, GetStateEvent, ResolveAlias, StateEvent};
 use crate::chores::Chore;
 use crate::client::CallError;
-use crate::config::Encryption;
 use crate::memory::{Ghost, Room};
 use crate::shared::Shared;
 use crate::trouble::Trouble;
@@ -26,6 +25,8 @@ pub(crate) const OWNS_GROUP: i64 = 50;
 /// From this version on the creator stands above all power levels and must not be listed in them.
 /// Source: room version 12, <https://spec.matrix.org/v1.16/rooms/v12/>
 const CREATOR_RULES: u32 = 12;
+/// The state that makes a room encrypted.
+pub(crate) const ENCRYPTION: &str = "m.room.encryption";
 
 impl Shared {
     /// The room of a chat, opened when there is none.
@@ -224,10 +225,8 @@ impl Shared {
             state("uk.half-shot.bridge", &key, bridge),
             state("m.room.guest_access", "", json!({ "guest_access": "forbidden" })),
         ];
-        if self.config.encryption == Encryption::Default {
-            // Source: client-server API, "m.room.encryption".
-            let how = json!({ "algorithm": "m.megolm.v1.aes-sha2" });
-            initial_state.push(state("m.room.encryption", "", how));
+        if self.config.encrypts_from_the_start() {
+            initial_state.push(state(ENCRYPTION, "", encryption()));
         }
         if partner.is_some() {
             // So that clients name a private room after the other side and not after the bot too.
@@ -264,6 +263,16 @@ impl Shared {
         })
     }
 
+    /// Encryption cannot be switched off again. In a private chat its owner may switch it on; in a group it
+    /// takes the power of an owner of the group, or the bot, which knows who owns the account.
+    fn power_to_encrypt(&self, profile: &ChatProfile) -> u8 {
+        match self.config.encrypts_on_demand() {
+            false => 100,
+            true if is_direct(profile.kind) => 0,
+            true => 50,
+        }
+    }
+
     /// Everybody may speak; what the chat itself cannot undo is left to the bot.
     pub(crate) fn power_levels(
         &self,
@@ -293,7 +302,7 @@ impl Shared {
             "ban": 50,
             "redact": 50,
             "events": {
-                "m.room.encryption": 100,
+                ENCRYPTION: self.power_to_encrypt(profile),
                 "m.room.tombstone": 100,
                 "m.room.server_acl": 100,
                 "m.room.history_visibility": 100,
@@ -301,6 +310,12 @@ impl Shared {
             },
         })
     }
+}
+
+/// Its content. When keys are changed is left to what clients take for granted.
+/// Source: client-server API, "m.room.encryption".
+pub(crate) fn encryption() -> Value {
+    json!({ "algorithm": "m.megolm.v1.aes-sha2" })
 }
 
 pub(crate) fn creator_is_listed(version: &str) -> bool {

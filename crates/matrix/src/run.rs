@@ -21,7 +21,7 @@ use crate::inbound::{self, Inbound, TRANSACTIONS, todo};
 use crate::media::Fetcher;
 use crate::provisioning::{self, Provisioning};
 use crate::shared::Shared;
-use crate::{catch_up, chores, greet, listen, mirror};
+use crate::{catch_up, chores, crypto, greet, listen, mirror};
 
 /// Deliveries under way at once. The bridge hands out no more; see its lanes.
 const MAX_ERRANDS: usize = 64;
@@ -113,6 +113,7 @@ async fn run(
     tasks.spawn(Fetcher { shared: Arc::clone(&shared), bell: files }.run(stop.clone()));
     tasks.spawn(todo::run(Arc::clone(&shared), (tasks_to_do, begin), addressed, stop.clone()));
     tasks.spawn(crate::management::run(Arc::clone(&shared), questions, stop.clone()));
+    tasks.spawn(crypto::run(Arc::clone(&shared), stop.clone()));
     tasks.spawn(greet::run(Arc::clone(&shared), seed, stop.clone()));
     shared.chores.look_through_everything();
     tasks.spawn(chores::run(Arc::clone(&shared), stop.clone()));

@@ -8,6 +8,7 @@ use wxgate_contract::{AdapterContext, Clock, Control, Directory, FarEnd, MediaVa
 use crate::chores::Chores;
 use crate::client::{Actor, Client};
 use crate::config::MatrixConfig;
+use crate::crypto::Crypto;
 use crate::inbound::relay::Relayed;
 use crate::management::identity::Shown;
 use crate::memory::{Ghost, Memory};
@@ -17,8 +18,8 @@ use crate::puppets::Puppets;
 use crate::share::Turns;
 use crate::states::States;
 
-/// The device of the bot and of every ghost: made so that transaction ids are remembered, without
-/// keys, so that nobody encrypts for it.
+/// The device of the bot and of every ghost: made so that transaction ids are remembered. It gets keys when
+/// it first speaks in an encrypted room, and the bot's at the start; see `crypto`.
 pub(crate) const DEVICE: &str = "WXGATE";
 
 /// What the homeserver told about itself.
@@ -46,6 +47,7 @@ pub(crate) struct Shared {
     pub(crate) shown: Shown,
     pub(crate) relayed: Relayed,
     pub(crate) turns: Turns,
+    pub(crate) crypto: Crypto,
     pub(crate) far: Arc<dyn FarEnd>,
     pub(crate) media: Arc<dyn MediaVault>,
     pub(crate) directory: Arc<dyn Directory>,
@@ -82,6 +84,7 @@ impl Shared {
             shown: Shown::default(),
             relayed: Relayed::default(),
             turns: Turns::default(),
+            crypto: Crypto::new(&config),
             network: ctx.network,
             far: ctx.far,
             media: ctx.media,

@@ -67,14 +67,28 @@ impl Shared {
         speaker: &Speaker,
         what: &Utterance,
     ) -> Result<(String, Arc<Room>), Trouble> {
+        let speaker = &self.mouth(&room.room_id, speaker).await?;
         match self.try_say(&room.room_id, speaker, what).await {
             Ok(event_id) => return Ok((event_id, room)),
-            Err(error) if is_mendable(&error) => {}
+            Err(error) if is_mendable(&error) => {
+                if error.code() == "M_UNKNOWN_DEVICE" {
+                    self.device_is_unknown(speaker).await;
+                }
+            }
             Err(error) => return Err(error.into()),
         }
         let (room, speaker) = self.mend(room, speaker).await?;
         let event_id = self.try_say(&room.room_id, &speaker, what).await?;
         Ok((event_id, room))
+    }
+
+    /// In an encrypted room the ghost of an account's owner speaks and not the owner's own user: the gateway holds
+    /// no keys that could sign a device of a person.
+    async fn mouth(&self, room_id: &str, speaker: &Speaker) -> Result<Speaker, Trouble> {
+        Ok(match speaker {
+            Speaker::Puppet(_, ghost) if self.seals(room_id).await? => Speaker::Ghost(Arc::clone(ghost)),
+            speaker => speaker.clone(),
+        })
     }
 
     /// Says something in any room that the bot is in.
@@ -97,6 +111,11 @@ impl Shared {
         if let Some(account) = &self.config.account {
             return self.client.noted(account.send(room_id, kind, txn_id, content).await);
         }
+        let sealed = self.seal(room_id, speaker, kind, content).await?;
+        let (kind, content, speaker) = match &sealed {
+            Some(sealed) => (sealed.kind, &sealed.content, &sealed.speaker),
+            None => (*kind, content, speaker),
+        };
         let send = |content| Send { room_id, kind, txn_id, at: *at, content };
         let said = match speaker {
             Speaker::Bot => self.client.call(self.bot(), &send(content)).await,

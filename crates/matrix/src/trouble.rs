@@ -32,6 +32,14 @@ pub(crate) enum Trouble {
 }
 
 impl Trouble {
+    /// The same where only a call could have failed.
+    pub(crate) fn into_call(self) -> CallError {
+        match self {
+            Self::Call(error) => error,
+            other => CallError::NotSealed { why: other.to_string() },
+        }
+    }
+
     /// Another try may go better.
     pub(crate) fn is_passing(&self) -> bool {
         match self {

@@ -2,6 +2,7 @@
 //!
 //! Led by the same lines of JSON as `tests/matrix/people.py`, and answers in the same way, so every story can
 //! be told to either. `class` is what the library took an event for, in the words of that file.
+#![recursion_limit = "256"]
 
 mod person;
 mod shown;

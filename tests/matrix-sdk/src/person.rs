@@ -6,7 +6,9 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail, ensure};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use matrix_sdk::attachment::AttachmentConfig;
 use matrix_sdk::config::{RequestConfig, SyncSettings};
+use matrix_sdk::encryption::EncryptionSettings;
 use matrix_sdk::media::{MediaFormat, MediaRequestParameters};
 use matrix_sdk::room::{MessagesOptions, Receipts};
 use matrix_sdk::ruma::api::client::account::register;
@@ -17,6 +19,7 @@ use matrix_sdk::ruma::api::client::uiaa::{AuthData, Dummy};
 use matrix_sdk::ruma::events::room::MediaSource;
 use matrix_sdk::ruma::{OwnedEventId, OwnedRoomId, OwnedUserId, UInt};
 use matrix_sdk::{Client, Room};
+use matrix_sdk_crypto::{CollectStrategy, DecryptionSettings, TrustRequirement};
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
 use tokio::task::JoinSet;
@@ -43,23 +46,40 @@ impl Person {
     pub(crate) async fn enter(homeserver: &str, who: &str, is_new: bool, order: &Value) -> Result<Self> {
         let password = text(order, "password")?;
         let config = RequestConfig::new().timeout(CALL).disable_retry();
-        let client = Client::builder().homeserver_url(homeserver).request_config(config).build().await?;
+        let mut builder = Client::builder().homeserver_url(homeserver).request_config(config);
+        builder = builder.with_encryption_settings(EncryptionSettings {
+            auto_enable_cross_signing: order["signs"].as_bool().unwrap_or(true),
+            ..EncryptionSettings::default()
+        });
+        if order["strict"].as_bool().unwrap_or(false) {
+            // Neither reads devices that their owners have not signed, nor speaks to them: MSC4153.
+            let sender_device_trust_requirement = TrustRequirement::CrossSigned;
+            builder = builder
+                .with_decryption_settings(DecryptionSettings { sender_device_trust_requirement })
+                .with_room_key_recipient_strategy(CollectStrategy::IdentityBasedStrategy);
+        }
+        let client = builder.build().await?;
+        // Somebody may have several clients, each with a name of its own in the story.
+        let user = order["user"].as_str().unwrap_or(who);
         if is_new {
             let mut request = register::v3::Request::new();
-            request.username = Some(who.to_owned());
+            request.username = Some(user.to_owned());
             request.password = Some(password.to_owned());
             request.auth = Some(AuthData::Dummy(Dummy::new()));
             client.matrix_auth().register(request).await?;
         } else {
-            client.matrix_auth().login_username(who, password).send().await?;
+            client.matrix_auth().login_username(user, password).send().await?;
         }
+        client.encryption().wait_for_e2ee_initialization_tasks().await;
         let joins = order["auto_join"].as_bool().unwrap_or(false);
         Ok(Self { who: who.to_owned(), client, joins, syncing: Mutex::default() })
     }
 
     /// What the story wants to know about them.
     pub(crate) fn entered(&self) -> Value {
-        json!({ "user_id": self.client.user_id(), "token": self.client.access_token() })
+        json!({
+            "user_id": self.client.user_id(), "token": self.client.access_token(), "device": self.client.device_id(),
+        })
     }
 
     /// Begins to sync.
@@ -97,6 +117,15 @@ impl Person {
         match verb {
             "send" => self.send(order).await,
             "upload" => self.upload(order).await,
+            "send_file" => self.send_file(order).await,
+            "logout" => {
+                self.client.matrix_auth().logout().await?;
+                Ok(Value::Null)
+            }
+            "encrypt" => {
+                self.room(order)?.enable_encryption().await?;
+                Ok(Value::Null)
+            }
             "download" => self.download(order).await,
             "redact" => {
                 let event: OwnedEventId = text(order, "event")?.try_into()?;
@@ -160,8 +189,21 @@ impl Person {
         Ok(json!({ "mxc": uploaded.content_uri }))
     }
 
+    /// A file, encrypted where the room is.
+    async fn send_file(&self, order: &Value) -> Result<Value> {
+        let data = STANDARD.decode(text(order, "data")?)?;
+        let mime = text(order, "mime")?.parse().context("a media type")?;
+        let name = text(order, "name")?.to_owned();
+        let sent = self.room(order)?.send_attachment(name, &mime, data, AttachmentConfig::new()).await?;
+        Ok(json!({ "event_id": sent.event_id }))
+    }
+
     async fn download(&self, order: &Value) -> Result<Value> {
-        let source = MediaSource::Plain(text(order, "mxc")?.into());
+        let source = match order["mxc"].as_str() {
+            Some(mxc) => MediaSource::Plain(mxc.into()),
+            // What an event tells about an encrypted file.
+            None => serde_json::from_value(json!({ "file": order["file"] })).context("a file")?,
+        };
         let request = MediaRequestParameters { source, format: MediaFormat::File };
         let data = self.client.media().get_media_content(&request, false).await?;
         Ok(json!({ "data": STANDARD.encode(data) }))
@@ -173,6 +215,12 @@ impl Person {
         request.is_direct = order["direct"].as_bool().unwrap_or(false);
         for user in order["invite"].as_array().into_iter().flatten() {
             request.invite.push(user.as_str().context("an id")?.try_into()?);
+        }
+        if order["encrypted"].as_bool().unwrap_or(false) {
+            let state = json!({
+                "type": "m.room.encryption", "content": { "algorithm": "m.megolm.v1.aes-sha2" },
+            });
+            request.initial_state.push(serde_json::from_value(state)?);
         }
         Ok(json!({ "room": self.client.create_room(request).await?.room_id() }))
     }

@@ -5,6 +5,7 @@ mod browser;
 mod client;
 mod crossing;
 mod desk;
+mod encrypted;
 mod first_room;
 mod forms;
 mod ground;

@@ -497,8 +497,30 @@ const APPSERVICE: Section = Section {
             "encryption",
             Kind::Choice(&["off", "allow", "default"]),
             "\"allow\"",
-            "End-to-bridge encryption: \"off\", \"allow\" (no room is encrypted unless somebody switches it\n\
-             on) or \"default\". Not part of this version: \"default\" is refused.",
+            "End-to-bridge encryption: \"off\", \"allow\" (a room is encrypted once somebody switches it on) or\n\
+             \"default\" (from the start). Only builds with the feature \"encryption\" encrypt: others refuse\n\
+             \"default\", and with \"allow\" say in an encrypted room that they cannot read it.",
+        ),
+        key(
+            "encryption_required",
+            Kind::Flag,
+            "false",
+            "Whether nothing may be said in clear: rooms are encrypted before the first message, and what people\n\
+             say without encryption is not taken.",
+        ),
+        key(
+            "only_signed_devices",
+            Kind::Flag,
+            "false",
+            "Whether an encrypted message counts only if its sender has verified the device that it comes from.",
+        ),
+        key(
+            "own_devices_up_to",
+            Kind::Number { min: 0, max: 1_000_000 },
+            "500",
+            "Encrypted rooms with at most so many members hear each WeChat person through a device of their own,\n\
+             which every client can check. In larger ones the bot's device encrypts for all of them, which saves\n\
+             keys, but clients that insist on checked senders cannot read it.",
         ),
         key(
             "previews",

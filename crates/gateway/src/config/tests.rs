@@ -134,9 +134,9 @@ fn a_bot_is_judged_whole_and_a_build_without_it_names_the_feature() {
 #[test]
 fn an_application_service_is_judged_whole() {
     let text = "[matrix.appservice]\nenabled = true\ndomain = 'example org'\nuser_prefix = 'WeChat'\n\
-                name_template = 'WeChat'\nencryption = 'default'\n";
+                name_template = 'WeChat'\nencryption = 'off'\nencryption_required = true\n";
     let told = told(text, &[]);
-    for key in ["domain", "user_prefix", "name_template", "encryption", "permissions"] {
+    for key in ["domain", "user_prefix", "name_template", "encryption_required", "permissions"] {
         let start = format!("matrix.appservice.{key}: ");
         assert_eq!(told.iter().filter(|line| line.contains(&start)).count(), 1, "{key}: {told:#?}");
     }

@@ -70,6 +70,9 @@ fn config(settings: &Settings, tokens: [String; 3]) -> Result<MatrixConfig, (Str
             crate::config::Encryption::Allow => Encryption::Allow,
             crate::config::Encryption::Default => Encryption::Default,
         },
+        encryption_required: section.encryption_required,
+        only_signed_devices: section.only_signed_devices,
+        own_devices_up_to: section.own_devices_up_to,
         previews: match section.previews {
             crate::config::Previews::Auto => Previews::Auto,
             crate::config::Previews::On => Previews::On,

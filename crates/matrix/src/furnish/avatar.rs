@@ -5,7 +5,7 @@ use serde_json::json;
 use wxgate_contract::{Answer, Attachment, Command, MediaId, NetworkId, PersonRef, Reply, Request, Subject};
 
 use crate::api::account::{ProfileField, SetProfile};
-use crate::media::picture_of;
+use crate::media::{Place, picture_of};
 use crate::memory::{Ghost, Room};
 use crate::shared::Shared;
 use crate::trouble::Trouble;
@@ -130,6 +130,11 @@ impl Shared {
     }
 
     async fn upload_picture(&self, media: MediaId) -> Result<String, Trouble> {
-        self.upload_ready(&Attachment { name: "avatar".to_owned(), ..picture_of(media) }).await
+        let picture = Attachment { name: "avatar".to_owned(), ..picture_of(media) };
+        // Names and pictures of rooms are state, which everybody who is let in sees; it is never encrypted.
+        match self.upload_ready(&picture, false).await? {
+            Place::Clear(url) => Ok(url),
+            Place::Sealed(_) => Ok(String::new()),
+        }
     }
 }

@@ -58,6 +58,11 @@ pub(crate) enum Effect {
         room_id: String,
         to: String,
     },
+    /// Something that was said cannot be read yet.
+    Waiting {
+        room_id: String,
+        event_id: String,
+    },
     /// Something that was said does not cross.
     Refusal {
         room_id: String,
@@ -143,6 +148,12 @@ impl Shared {
             Effect::Changed(change) => self.changed_by_hand(change).await,
             Effect::Left { room_id, user_id, .. } => self.left(room_id, user_id).await,
             Effect::Moved { room_id, to, .. } => self.moved(room_id, to).await,
+            Effect::Waiting { room_id, event_id } => {
+                let text =
+                    "The key to read this message has not come yet. It is delivered as soon as it comes.";
+                self.say_as_bot(room_id, &status::reply(event_id, text, "waiting")).await.map(drop)?;
+                Ok(())
+            }
             Effect::Refusal { room_id, event_id, why } => self.refuse(room_id, event_id, why).await,
         }
     }

@@ -11,7 +11,6 @@ use super::message::{self, EditForm, FileHeard, Heard, Sentence};
 use super::relay::Echo;
 use super::retry;
 use super::{Draft, Said};
-use crate::api::event::GetEvent;
 use crate::choices::{Edits, Reactions};
 use crate::config::Level;
 use crate::media::Source;
@@ -38,6 +37,9 @@ pub(super) struct Event {
     /// The redacted event, in rooms before version 11.
     #[serde(default)]
     pub(super) redacts: Option<String>,
+    /// It was encrypted.
+    #[serde(skip)]
+    pub(super) is_sealed: bool,
 }
 
 impl Shared {
@@ -177,9 +179,8 @@ const RECALL_MS: i64 = 120_000;
 impl Shared {
     /// Whether what an edit changes was said shortly before it.
     async fn can_still_recall(&self, event: &Event, target: &str) -> bool {
-        let question = GetEvent { room_id: &event.room_id, event_id: target };
         // Whatever the homeserver says: an edit whose original is not to be had is an answer to it.
-        let original = self.client.call(self.bot(), &question).await.unwrap_or_default();
+        let original = self.event_of(&event.room_id, target).await.unwrap_or_default();
         let said_at = original.get("origin_server_ts").and_then(Value::as_i64);
         said_at.is_some_and(|at| (0..RECALL_MS).contains(&(event.origin_server_ts - at)))
     }
@@ -203,7 +204,7 @@ fn earlier(event: &Event, chat: &ChatRef, author: Author, target: &str) -> Said 
 /// The announcement of a file.
 fn pending(file: FileHeard) -> PendingMedia {
     // Our own type always has a JSON form.
-    let source = serde_json::to_vec(&Source { url: file.url }).unwrap_or_default();
+    let source = serde_json::to_vec(&Source { url: file.url, file: file.file }).unwrap_or_default();
     PendingMedia { media: file.media, source: source.into(), name: file.name, mime: file.mime }
 }
 

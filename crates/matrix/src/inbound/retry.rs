@@ -6,7 +6,6 @@ use serde_json::Value;
 
 use super::event::Event;
 use super::message;
-use crate::api::event::GetEvent;
 use crate::names::Who;
 use crate::shared::Shared;
 
@@ -26,8 +25,7 @@ impl Shared {
         let mut target = message::reply_to(&answer.content).map(str::to_owned);
         for _ in 0..STEPS {
             let event_id = target.take().ok_or(NOTHING)?;
-            let question = GetEvent { room_id: &answer.room_id, event_id: &event_id };
-            let found: Value = self.client.call(self.bot(), &question).await.map_err(|_| NOTHING)?;
+            let found: Value = self.event_of(&answer.room_id, &event_id).await.map_err(|_| NOTHING)?;
             let mut event: Event = serde_json::from_value(found).map_err(|_| NOTHING)?;
             let is_try = message::command(&event).is_some_and(is_meant);
             if self.names.who(&event.sender) == Who::Bot || is_try {

@@ -5,7 +5,6 @@ use wxgate_contract::{Author, ChatRef, Mention, PersonKey, PersonRef, Quote, Rem
 use super::message;
 use super::relay::relayed_name;
 use crate::api::account::GetProfile;
-use crate::api::event::GetEvent;
 use crate::outbound::voice;
 use crate::shared::Shared;
 use crate::trouble::Trouble;
@@ -62,10 +61,8 @@ impl Shared {
         event_id: String,
         chat: &ChatRef,
     ) -> Result<Quote, Trouble> {
-        let question = GetEvent { room_id, event_id: &event_id };
         // Whatever the homeserver says: the answer itself must not wait for what it answers to.
-        let event = self.client.call(self.bot(), &question).await.unwrap_or_default();
-        let event = self.opened(room_id, event).await;
+        let event = self.event_of(room_id, &event_id).await.unwrap_or_default();
         let sender = event.get("sender").and_then(serde_json::Value::as_str).unwrap_or_default();
         let excerpt = event.get("content").map(message::excerpt).unwrap_or_default();
         let is_ours = self.names.who(sender) == crate::names::Who::Bot;

@@ -7,7 +7,6 @@ use wxgate_contract::{ChatRef, Command, NetworkId, RemoteId, Request, Say, Verdi
 use super::answer::Answer;
 use super::words::Wish;
 use super::{No, Question, no};
-use crate::api::event::GetEvent;
 use crate::inbound::PREFIX;
 use crate::shared::Shared;
 use crate::speak::{Speaker, Utterance, txn_id};
@@ -86,7 +85,7 @@ impl Shared {
         let Some(event_id) = &asked.reply_to else {
             return no("Which request? Say its number, or answer to its card.");
         };
-        let card = self.client.call(self.bot(), &GetEvent { room_id: &asked.room_id, event_id }).await?;
+        let card = self.event_of(&asked.room_id, event_id).await?;
         let is_ours = card.get("sender").and_then(Value::as_str) == Some(self.names.bot());
         match card.pointer(&format!("/content/{NUMBER}")).and_then(Value::as_str) {
             Some(number) if is_ours => Ok(number.to_owned()),

@@ -10,9 +10,11 @@ use super::answer::Answer;
 use super::words::Wish;
 use super::{No, Question, no, qr};
 use crate::api::event::Redact;
-use crate::client::{CallError, Outgoing};
+use crate::client::CallError;
+use crate::media::Upload;
 use crate::shared::Shared;
 use crate::speak::{Utterance, derived_txn_id};
+use crate::trouble::Trouble;
 
 /// Pause before a step is shown again that the homeserver did not take. The phone goes on meanwhile,
 /// and only the latest step is shown.
@@ -255,12 +257,13 @@ impl Show<'_> {
             format!("Scan this code with WeChat on your phone{which}, or open on the phone: {text}");
         let Some(picture) = qr::draw(text) else { return self.notice(Answer::of(&caption)).await };
         let bytes = picture.png.len() as u64;
-        let file = Outgoing { name: FILE, mime: "image/png", bytes, body: picture.png.into() };
-        let url = self.shared.client.upload(self.shared.bot(), file).await?;
-        let content = json!({
-            "msgtype": "m.image", "body": caption, "filename": FILE, "url": url,
+        let is_sealed = self.shared.seals(&self.following.room_id).await.map_err(Trouble::into_call)?;
+        let place = self.shared.put(Upload::of(picture.png.into(), FILE, "image/png"), is_sealed).await?;
+        let mut content = json!({
+            "msgtype": "m.image", "body": caption, "filename": FILE,
             "info": { "mimetype": "image/png", "size": bytes, "w": picture.side, "h": picture.side },
         });
+        place.write(&mut content);
         match self.picture.clone() {
             Some(picture) => self.edit(&picture, content).await,
             None => {

@@ -40,6 +40,8 @@ pub(crate) enum Verb {
     Id,
     Retry,
     Set,
+    Encryption,
+    Encrypt,
 }
 
 /// One command.
@@ -95,6 +97,8 @@ pub(crate) const SPECS: &[Spec] = specs! {
     General Relay Version ["version"], "" 0 "which gateway this is";
     General User Set ["set", "options"], "[option] [value]" 0
         "choose how recalls, edits, reactions and receipts cross";
+    General User Encryption ["encryption", "fingerprint"], "" 0
+        "the keys by which you recognise me in encrypted rooms";
     General User Cancel ["cancel"], "" 0 "give up the sign-in that is under way";
     Accounts User Login ["login", "relogin", "sign-in", "signin"], "[account]" 0
         "sign in to WeChat: I show a QR code that the phone scans";
@@ -126,6 +130,7 @@ pub(crate) const SPECS: &[Spec] = specs! {
     Identity User Marker ["marker", "markers"], "[put|take] [name or id, or all]" 0
         "codes in your remarks on the phone by which I know contacts after a sign-in";
     Rooms User Id ["id", "info"], "" 0 "which chat this room shows, and who may speak in it";
+    Rooms User Encrypt ["encrypt"], "" 0 "encrypt this room, for good";
     Rooms User Sync ["sync", "sync-chat"], "" 0
         "look again at names, members and pictures; in a private chat with me: of all your rooms";
     Rooms Relay Retry ["retry", "resend"], "" 0 "as an answer to what was not delivered: send it again";

@@ -12,6 +12,7 @@ use wxgate_contract::{MediaError, MediaId, PendingMedia, Stop};
 
 use crate::api::media::parts;
 use crate::client::CallError;
+use crate::crypto::FileReader;
 use crate::shared::Shared;
 
 /// Downloads at a time. Chosen: one large video must not hold up the pictures.
@@ -29,6 +30,9 @@ const LOOK_AGAIN: Duration = Duration::from_secs(60);
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Source {
     pub(crate) url: String,
+    /// How to read it, when it is encrypted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) file: Option<serde_json::Value>,
 }
 
 /// Fetches what was announced.
@@ -122,6 +126,7 @@ impl Fetcher {
         let Some((server, media)) = parts(&source.url) else {
             return Err(Trouble::Never("its address is none".to_owned()));
         };
+        let mut reader = FileReader::new(source.file.as_ref()).map_err(Trouble::Never)?;
         let mut stream = shared.client.download(shared.bot(), server, media).await.map_err(call)?;
         let limit_bytes = shared.config.max_media_bytes;
         if stream.bytes().is_some_and(|bytes| bytes > limit_bytes) {
@@ -136,8 +141,10 @@ impl Fetcher {
             if total > limit_bytes {
                 return Err(vault(MediaError::TooLarge { limit_bytes }));
             }
-            writer.write(piece).await.map_err(vault)?;
+            writer.write(reader.piece(piece)).await.map_err(vault)?;
         }
+        // Before it counts as fetched: what was changed on its way is nobody's file.
+        reader.finish().map_err(Trouble::Again)?;
         writer.finish().await.map_err(vault)?;
         Ok(())
     }
@@ -146,7 +153,7 @@ impl Fetcher {
 fn call(error: CallError) -> Trouble {
     match error {
         CallError::Network { .. } | CallError::TimedOut { .. } => Trouble::Away,
-        CallError::Limited { .. } | CallError::Failed { .. } => {
+        CallError::Limited { .. } | CallError::Failed { .. } | CallError::NotSealed { .. } => {
             Trouble::Again("the homeserver did not give it".to_owned())
         }
         CallError::Refused { .. } => Trouble::Again("the homeserver has no such file".to_owned()),

@@ -7,10 +7,11 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 use wxgate_contract::{Attachment, AttachmentKind, MediaId, MediaInfo, MediaState};
 
-use crate::client::Outgoing;
 use crate::config::Previews;
 use crate::shared::Shared;
 use crate::trouble::Trouble;
+
+use super::upload::{Place, Showing, Upload};
 
 /// Attempts for which a cover that is on its way is waited for. Chosen: seconds; the video is what counts.
 const COVER_ATTEMPTS: u32 = 10;
@@ -21,7 +22,8 @@ pub(super) struct Preview {
     /// Width and height as it is to be shown.
     pub(super) size: Option<(u32, u32)>,
     blurhash: String,
-    thumbnail: Option<Value>,
+    /// The copy, and what is told about it.
+    thumbnail: Option<(Place, Value)>,
 }
 
 impl Preview {
@@ -31,9 +33,9 @@ impl Preview {
         if !self.blurhash.is_empty() {
             info["xyz.amorgan.blurhash"] = json!(self.blurhash);
         }
-        let Some(mut thumbnail) = self.thumbnail else { return };
-        info["thumbnail_url"] = thumbnail["url"].take();
-        info["thumbnail_info"] = thumbnail["info"].take();
+        let Some((place, about)) = self.thumbnail else { return };
+        place.write_thumbnail(info);
+        info["thumbnail_info"] = about;
     }
 }
 
@@ -51,22 +53,22 @@ impl Shared {
         &self,
         file: &Attachment,
         info: &MediaInfo,
-        attempt: u32,
+        showing: Showing,
     ) -> Result<Preview, Trouble> {
         if self.config.previews == Previews::Off {
             return Ok(Preview::default());
         }
         match (file.kind, file.poster) {
-            (AttachmentKind::Video, Some(cover)) => self.cover(cover, attempt).await,
-            _ if info.mime.starts_with("image/") => self.small_copy(file.media).await,
+            (AttachmentKind::Video, Some(cover)) => self.cover(cover, showing).await,
+            _ if info.mime.starts_with("image/") => self.small_copy(file.media, showing.is_sealed).await,
             _ => Ok(Preview::default()),
         }
     }
 
     /// The cover of a video, and the colours of it.
-    async fn cover(&self, cover: MediaId, attempt: u32) -> Result<Preview, Trouble> {
+    async fn cover(&self, cover: MediaId, showing: Showing) -> Result<Preview, Trouble> {
         let info = match self.media.info(cover).await {
-            Ok(Some(info)) if info.state == MediaState::Pending && attempt <= COVER_ATTEMPTS => {
+            Ok(Some(info)) if info.state == MediaState::Pending && showing.attempt <= COVER_ATTEMPTS => {
                 return Err(Trouble::Soon("the cover of the video is still on its way".to_owned()));
             }
             Ok(Some(info)) if info.state == MediaState::Ready && info.mime.starts_with("image/") => info,
@@ -75,41 +77,43 @@ impl Shared {
         };
         let picture = super::picture_of(cover);
         let size = self.dimensions(&picture, &info).await;
-        let url = self.upload_ready(&picture).await?;
+        let place = self.upload_ready(&picture, showing.is_sealed).await?;
         let looked = self.look(cover).await;
         let about = thumbnail_info(&info.mime, info.size_bytes, size);
         Ok(Preview {
             // The size of the video is told with it.
             size: None,
             blurhash: looked.map(|looked| looked.blurhash).unwrap_or_default(),
-            thumbnail: Some(json!({ "url": url, "info": about })),
+            thumbnail: Some((place, about)),
         })
     }
 
     /// A small copy of a picture, if it is much larger than that, and its colours.
-    async fn small_copy(&self, media: MediaId) -> Result<Preview, Trouble> {
+    async fn small_copy(&self, media: MediaId, is_sealed: bool) -> Result<Preview, Trouble> {
         let Some(looked) = self.look(media).await else { return Ok(Preview::default()) };
         let thumbnail = match looked.thumbnail {
             Some((size, jpeg)) => {
                 let about = thumbnail_info("image/jpeg", jpeg.len() as u64, size);
-                let url = self.upload_thumbnail(media, jpeg).await?;
-                Some(json!({ "url": url, "info": about }))
+                Some((self.upload_thumbnail(media, jpeg, is_sealed).await?, about))
             }
             None => None,
         };
         Ok(Preview { size: Some(looked.size), blurhash: looked.blurhash, thumbnail })
     }
 
-    async fn upload_thumbnail(&self, media: MediaId, jpeg: Vec<u8>) -> Result<String, Trouble> {
+    async fn upload_thumbnail(
+        &self,
+        media: MediaId,
+        jpeg: Vec<u8>,
+        is_sealed: bool,
+    ) -> Result<Place, Trouble> {
         let key = format!("small {media}");
-        if let Some(url) = self.memory.uploaded(&key) {
-            return Ok(url);
+        if let Some(place) = self.uploaded(&key, is_sealed) {
+            return Ok(place);
         }
-        let (bytes, body) = (jpeg.len() as u64, Bytes::from(jpeg).into());
-        let outgoing = Outgoing { name: "thumbnail.jpg", mime: "image/jpeg", bytes, body };
-        let url = self.client.upload(self.bot(), outgoing).await?;
-        self.memory.note_upload(&key, &url);
-        Ok(url)
+        let place = self.put(Upload::of(Bytes::from(jpeg), "thumbnail.jpg", "image/jpeg"), is_sealed).await?;
+        self.note_uploaded(&key, &place);
+        Ok(place)
     }
 
     /// Decodes a picture as its bytes come; `None` for what cannot be decoded.

@@ -5,7 +5,7 @@ use wxgate_contract::{Attachment, Body, Card, CardKind, ChatRef, PersonRef, Say}
 
 use super::split::split;
 use crate::format::markup::{self, Named, escape};
-use crate::media::Shown;
+use crate::media::{Showing, Shown};
 use crate::share::event_of;
 use crate::shared::Shared;
 use crate::trouble::Trouble;
@@ -21,12 +21,12 @@ impl Shared {
         &self,
         chat: &ChatRef,
         say: &Say,
-        attempt: u32,
+        showing: Showing,
     ) -> Result<Vec<Rendered>, Trouble> {
         let mut events = match &say.post.body {
             Body::Text { text } => texts("m.text", text, &self.named(chat, say).await?),
             Body::Action { text } => texts("m.emote", text, &self.named(chat, say).await?),
-            Body::Attachment(file) => self.file(file, attempt).await?,
+            Body::Attachment(file) => self.file(file, showing).await?,
             Body::Card(card) => vec![(MESSAGE, card_content(card))],
             Body::Recall { notice, .. } if notice.is_empty() => {
                 texts("m.notice", "A message was recalled.", &[])
@@ -44,8 +44,8 @@ impl Shared {
         Ok(events)
     }
 
-    async fn file(&self, file: &Attachment, attempt: u32) -> Result<Vec<Rendered>, Trouble> {
-        Ok(match self.show_file(file, attempt).await? {
+    async fn file(&self, file: &Attachment, showing: Showing) -> Result<Vec<Rendered>, Trouble> {
+        Ok(match self.show_file(file, showing).await? {
             Shown::File(kind, content) => vec![(kind, content)],
             Shown::Line(line) => texts("m.notice", &line, &[]),
         })

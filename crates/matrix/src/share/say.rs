@@ -6,6 +6,7 @@ use std::time::Duration;
 use wxgate_contract::{Author, ChatRef, Health, NetworkId, PersonRef, RemoteId, Say};
 
 use super::{Sharing, Told, Voice};
+use crate::media::Showing;
 use crate::memory::Room;
 use crate::shared::Shared;
 use crate::speak::{Speaker, derived_txn_id};
@@ -107,7 +108,8 @@ impl Shared {
                 }
             },
         };
-        let contents = self.render(&chat, say, attempt).await?;
+        let showing = Showing { attempt, is_sealed: self.seals(&room.room_id).await? };
+        let contents = self.render(&chat, say, showing).await?;
         let told = Told {
             lane: chat.clone(),
             voice,

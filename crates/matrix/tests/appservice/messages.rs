@@ -316,9 +316,6 @@ async fn what_does_not_cross_is_answered() {
         text.contains("was not delivered").then_some(text)
     };
     let text = scene.stub().wait_for(told).await;
-    assert!(
-        text.ends_with("because it is encrypted and this gateway cannot read encrypted rooms."),
-        "{text}"
-    );
+    assert!(text.contains("because it is encrypted, and this"), "{text}");
     scene.end().await;
 }

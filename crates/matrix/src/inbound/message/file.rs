@@ -7,6 +7,7 @@ use wxgate_contract::{Attachment, AttachmentKind, Body, MediaId};
 use super::super::event::Event;
 use super::{Heard, Sentence, reply_to, text_of};
 use crate::api::media::parts;
+use crate::crypto::FileReader;
 
 /// Longest file name, in characters. Chosen: what file systems take.
 const NAME_CHARS: usize = 120;
@@ -16,6 +17,8 @@ const NAME_CHARS: usize = 120;
 pub(crate) struct FileHeard {
     /// Its `mxc://` address.
     pub(crate) url: String,
+    /// How to read it, when it is encrypted. Source: client-server API, "EncryptedFile".
+    pub(crate) file: Option<Value>,
     pub(crate) media: MediaId,
     pub(crate) name: String,
     pub(crate) mime: String,
@@ -24,10 +27,11 @@ pub(crate) struct FileHeard {
 }
 
 pub(super) fn hear(event: &Event, content: &Value, kind: &str) -> Heard {
-    if content.get("file").is_some() {
-        return Heard::NotHere("it is encrypted and this gateway cannot read encrypted files");
+    let file = content.get("file").cloned();
+    if file.is_some() && FileReader::new(file.as_ref()).is_err() {
+        return Heard::NotHere("it is encrypted and this gateway cannot read it");
     }
-    let url = text_of(content, "url");
+    let url = text_of(file.as_ref().unwrap_or(content), "url");
     if parts(url).is_none() {
         return Heard::NotHere("it names no file");
     }
@@ -38,6 +42,7 @@ pub(super) fn hear(event: &Event, content: &Value, kind: &str) -> Heard {
     let (name, caption) = name_and_caption(content, kind);
     let file = FileHeard {
         url: url.to_owned(),
+        file: file.clone(),
         media: media_id(&event.event_id),
         name: name.clone(),
         mime: text_of(info, "mimetype").to_owned(),

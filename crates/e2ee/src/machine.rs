@@ -1,0 +1,411 @@
+//! One device: what it has to ask, hears, encrypts and reads.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use matrix_sdk_crypto::{
+    CollectStrategy, CryptoStoreError, DecryptionSettings, EncryptionSettings, EncryptionSyncChanges,
+    MegolmError, OlmError, OlmMachine, TrustRequirement,
+};
+use ruma::api::client::sync::sync_events::DeviceLists;
+use ruma::events::room::encryption::RoomEncryptionEventContent;
+use ruma::events::room::history_visibility::HistoryVisibility;
+use ruma::serde::Raw;
+use ruma::{OneTimeKeyAlgorithm, OwnedUserId, RoomId, UInt, UserId};
+use serde_json::Value;
+use serde_json::value::RawValue;
+use wxgate_contract::{FarEnd, NetworkId};
+
+use crate::rows::Rows;
+use crate::store::{NoteStore, kind};
+use crate::wire::Request;
+
+/// The mark of a device whose keys and signatures are on the homeserver.
+const READY: &str = "ready";
+
+/// Why a machine could not do something.
+#[derive(Debug, thiserror::Error)]
+pub enum MachineError {
+    /// Its state cannot be read or written now.
+    #[error("the state of a device is unavailable: {0}")]
+    Store(String),
+    /// An answer that is none.
+    #[error("the homeserver answered \"{what}\" in a way that cannot be understood: {why}")]
+    Answer {
+        /// What was asked.
+        what: &'static str,
+        /// What is wrong.
+        why: String,
+    },
+    /// An id that is none, or a piece of JSON.
+    #[error("{0}")]
+    Words(String),
+    /// The cryptography failed.
+    #[error("the encryption failed: {0}")]
+    Olm(String),
+}
+
+impl MachineError {
+    pub(crate) fn of_olm(error: OlmError) -> Self {
+        match error {
+            OlmError::Store(error) => error.into(),
+            error => Self::Olm(error.to_string()),
+        }
+    }
+}
+
+impl From<CryptoStoreError> for MachineError {
+    fn from(error: CryptoStoreError) -> Self {
+        Self::Store(error.to_string())
+    }
+}
+
+/// Why something that was said cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum Unreadable {
+    /// Its key is not there; it may come.
+    #[error("its key has not come")]
+    NoKey,
+    /// Its sender's client keeps the key from this gateway; why, in the protocol's word.
+    #[error("the sender's client keeps its key back ({0})")]
+    Withheld(String),
+    /// Its sender's device is not signed by its owner, and that was asked for.
+    #[error("it was sent by a device that its owner has not signed")]
+    NotSigned,
+    /// It is no encrypted event, or was changed on its way.
+    #[error("it cannot be decrypted: {0}")]
+    Broken(String),
+    /// The state of the device cannot be read now.
+    #[error(transparent)]
+    Machine(MachineError),
+}
+
+/// Something that was decrypted.
+#[derive(Debug)]
+pub struct Decrypted {
+    /// The event's type.
+    pub kind: String,
+    /// Its content.
+    pub content: Value,
+}
+
+/// What a sync brought.
+#[derive(Debug, Default)]
+pub struct Heard {
+    /// Rooms that keys came for.
+    pub rooms: Vec<String>,
+}
+
+/// How to recognise a device.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fingerprint {
+    /// The device's id.
+    pub device_id: String,
+    /// Its signing key, as clients show it.
+    pub device_key: String,
+    /// The public key that stands for the user; `None` before it was made.
+    pub master_key: Option<String>,
+}
+
+/// What a room says about its encryption.
+#[derive(Clone, Debug)]
+pub struct RoomRules(EncryptionSettings);
+
+impl RoomRules {
+    /// From the content of `m.room.encryption` and the word of `m.room.history_visibility`.
+    ///
+    /// # Errors
+    /// When this is no encryption that anybody knows.
+    pub fn new(encryption: &Value, visibility: &str) -> Result<Self, MachineError> {
+        let content: RoomEncryptionEventContent = serde_json::from_value(encryption.clone())
+            .map_err(|error| MachineError::Words(error.to_string()))?;
+        let visibility = HistoryVisibility::from(visibility);
+        Ok(Self(EncryptionSettings::new(content, visibility, CollectStrategy::default())))
+    }
+}
+
+/// One device.
+#[derive(Debug)]
+pub struct Machine {
+    olm: OlmMachine,
+    rows: Rows,
+}
+
+impl Machine {
+    /// The device of a user as it was left, or a new one.
+    ///
+    /// # Errors
+    /// `Store` when its state cannot be read, `Words` when the id is none.
+    pub async fn open(
+        far: Arc<dyn FarEnd>,
+        network: NetworkId,
+        user_id: &str,
+        device_id: &str,
+    ) -> Result<Self, MachineError> {
+        let user = user(user_id)?;
+        let rows = Rows::new(far, network, user_id);
+        let store = NoteStore::new(rows.clone());
+        let olm = OlmMachine::with_store(&user, device_id.into(), store, None).await?;
+        Ok(Self { olm, rows })
+    }
+
+    /// Forgets everything about a user's device but the seeds of its signatures: it begins anew, and whoever
+    /// trusts the user goes on doing so. Only while no machine of it is open.
+    ///
+    /// # Errors
+    /// `Store` when it cannot be written.
+    pub async fn forget(far: Arc<dyn FarEnd>, network: NetworkId, user_id: &str) -> Result<(), MachineError> {
+        Ok(Rows::new(far, network, user_id).clear(&[kind::IDENTITY]).await?)
+    }
+
+    /// True when its keys and signatures are on the homeserver.
+    ///
+    /// # Errors
+    /// `Store` when it cannot be read.
+    pub async fn is_ready(&self) -> Result<bool, MachineError> {
+        Ok(self.rows.read::<Vec<u8>>(kind::CUSTOM, &[READY]).await?.is_some())
+    }
+
+    /// Its keys and signatures are on the homeserver.
+    ///
+    /// # Errors
+    /// `Store` when it cannot be written.
+    pub async fn note_ready(&self) -> Result<(), MachineError> {
+        Ok(self.olm.store().set_custom_value(READY, vec![1]).await?)
+    }
+
+    /// What it wants to ask now.
+    ///
+    /// # Errors
+    /// `Store`.
+    pub async fn outgoing(&self) -> Result<Vec<Request>, MachineError> {
+        Ok(self.olm.outgoing_requests().await?.iter().map(Request::of).collect())
+    }
+
+    /// Hears the answer to a request.
+    ///
+    /// # Errors
+    /// `Answer` when the homeserver's words are none.
+    pub async fn answered(&self, request: &Request, body: &[u8]) -> Result<(), MachineError> {
+        request.answered(&self.olm, body).await
+    }
+
+    /// The requests that sign the device with its user's keys, which are made when there are none: to be made
+    /// in this order. Making them again changes nothing.
+    ///
+    /// # Errors
+    /// `Store`.
+    pub async fn signing(&self) -> Result<Vec<Request>, MachineError> {
+        let asked = self.olm.bootstrap_cross_signing(false).await?;
+        let device = asked.upload_keys_req.as_ref().map(Request::of);
+        let keys = Request::signing_keys(&asked.upload_signing_keys_req);
+        let id = ruma::TransactionId::new();
+        let signatures = Request::signatures(&id, &asked.upload_signatures_req);
+        Ok(device.into_iter().chain([keys, signatures]).collect())
+    }
+
+    /// A question for the devices of some users.
+    pub fn query(&self, users: &[String]) -> Request {
+        let users: Vec<OwnedUserId> = users.iter().filter_map(|id| user(id).ok()).collect();
+        let (id, request) = self.olm.query_keys_for_users(users.iter().map(borrowed));
+        Request::query(&id, &request)
+    }
+
+    /// True when the homeserver shows the device as signed by its owner.
+    ///
+    /// # Errors
+    /// `Store`.
+    pub async fn is_signed(&self) -> Result<bool, MachineError> {
+        let own = self.olm.get_device(self.olm.user_id(), self.olm.device_id(), None).await?;
+        Ok(own.is_some_and(|own| own.is_cross_signed_by_owner()))
+    }
+
+    /// How it is recognised.
+    ///
+    /// # Errors
+    /// `Store`.
+    pub async fn fingerprint(&self) -> Result<Fingerprint, MachineError> {
+        let identity = self.olm.get_identity(self.olm.user_id(), None).await?;
+        let master = identity
+            .and_then(|identity| identity.own()?.master_key().get_first_key().map(|key| key.to_base64()));
+        Ok(Fingerprint {
+            device_id: self.olm.device_id().to_string(),
+            device_key: self.olm.identity_keys().ed25519.to_base64(),
+            master_key: master,
+        })
+    }
+
+    /// What a `/sync` of this device brought.
+    ///
+    /// # Errors
+    /// `Words` when it is no answer of a sync; `Store`, then nothing of it counts as heard.
+    pub async fn hear(&self, synced: &Value) -> Result<Heard, MachineError> {
+        let events = synced.pointer("/to_device/events");
+        let lists = synced.get("device_lists");
+        let changed_devices: DeviceLists = words(lists)?;
+        let counts: BTreeMap<OneTimeKeyAlgorithm, UInt> = words(synced.get("device_one_time_keys_count"))?;
+        let fallback: Option<Vec<OneTimeKeyAlgorithm>> =
+            words(synced.get("device_unused_fallback_key_types"))?;
+        let changes = EncryptionSyncChanges {
+            to_device_events: words(events)?,
+            changed_devices: &changed_devices,
+            one_time_keys_counts: &counts,
+            unused_fallback_keys: fallback.as_deref(),
+            next_batch_token: None,
+        };
+        let heard = self.olm.receive_sync_changes(changes, &settings(false)).await;
+        let (_, keys) = heard.map_err(MachineError::of_olm)?;
+        Ok(Heard { rooms: keys.into_iter().map(|key| key.room_id.to_string()).collect() })
+    }
+
+    /// Some users' devices may have changed.
+    ///
+    /// # Errors
+    /// `Store`.
+    pub async fn devices_changed(&self, users: &[String]) -> Result<(), MachineError> {
+        let mut changed_devices = DeviceLists::new();
+        changed_devices.changed = users.iter().filter_map(|id| user(id).ok()).collect();
+        let changes = EncryptionSyncChanges {
+            to_device_events: Vec::new(),
+            changed_devices: &changed_devices,
+            one_time_keys_counts: &BTreeMap::new(),
+            unused_fallback_keys: None,
+            next_batch_token: None,
+        };
+        self.olm.receive_sync_changes(changes, &settings(false)).await.map_err(MachineError::of_olm)?;
+        Ok(())
+    }
+
+    /// Any device may have changed: what was told meanwhile was not heard.
+    ///
+    /// # Errors
+    /// `Store`.
+    pub async fn everything_changed(&self) -> Result<(), MachineError> {
+        Ok(self.olm.mark_all_tracked_users_as_dirty().await?)
+    }
+
+    /// These users' devices have to be known from here on.
+    ///
+    /// # Errors
+    /// `Store`.
+    pub async fn track(&self, users: &[String]) -> Result<(), MachineError> {
+        let users: Vec<OwnedUserId> = users.iter().filter_map(|id| user(id).ok()).collect();
+        Ok(self.olm.update_tracked_users(users.iter().map(borrowed)).await?)
+    }
+
+    /// The request for what is missing before a key can be given to these users' devices.
+    ///
+    /// # Errors
+    /// `Store`.
+    pub async fn claim(&self, users: &[String]) -> Result<Option<Request>, MachineError> {
+        let users: Vec<OwnedUserId> = users.iter().filter_map(|id| user(id).ok()).collect();
+        let missing = self.olm.get_missing_sessions(users.iter().map(borrowed)).await?;
+        Ok(missing.map(|(id, request)| Request::claim(&id, &request)))
+    }
+
+    /// The requests that give the room's key to whoever of these users' devices has it not. A new key is made
+    /// when the old one is used up, or is known to somebody who is not among them any more.
+    ///
+    /// # Errors
+    /// `Olm` when it cannot be shared.
+    pub async fn share(
+        &self,
+        room_id: &str,
+        users: &[String],
+        rules: &RoomRules,
+    ) -> Result<Vec<Request>, MachineError> {
+        let room_id = room(room_id)?;
+        let users: Vec<OwnedUserId> = users.iter().filter_map(|id| user(id).ok()).collect();
+        let shared = self.olm.share_room_key(&room_id, users.iter().map(borrowed), rules.0.clone()).await;
+        let shared = shared.map_err(MachineError::of_olm)?;
+        Ok(shared.iter().map(|request| Request::to_device(request)).collect())
+    }
+
+    /// The content of `m.room.encrypted`. The room's key must have been shared.
+    ///
+    /// # Errors
+    /// `Olm` when there is no key to use.
+    pub async fn encrypt(&self, room_id: &str, kind: &str, content: &Value) -> Result<Value, MachineError> {
+        let room_id = room(room_id)?;
+        let raw = Raw::new(content).map_err(|error| MachineError::Words(error.to_string()))?.cast_unchecked();
+        match self.olm.encrypt_room_event_raw(&room_id, kind, &raw).await {
+            Ok(encrypted) => words(Some(&serde_json::to_value(&encrypted.content).map_err(word_error)?)),
+            Err(MegolmError::Store(error)) => Err(error.into()),
+            Err(error) => Err(MachineError::Olm(error.to_string())),
+        }
+    }
+
+    /// Reads an encrypted event.
+    ///
+    /// # Errors
+    /// `NoKey` when it may become readable later.
+    pub async fn decrypt(
+        &self,
+        room_id: &str,
+        event: &RawValue,
+        only_signed: bool,
+    ) -> Result<Decrypted, Unreadable> {
+        let room_id = room(room_id).map_err(Unreadable::Machine)?;
+        let raw = Raw::from_json(event.to_owned());
+        let read = self.olm.decrypt_room_event(&raw, &room_id, &settings(only_signed)).await;
+        let event = read.map_err(unreadable)?.event;
+        let broken = |_| Unreadable::Broken("there is no event in it".to_owned());
+        let event: Value = event.deserialize_as_unchecked().map_err(broken)?;
+        let kind = event.get("type").and_then(Value::as_str).unwrap_or_default().to_owned();
+        let content = event.get("content").cloned().unwrap_or_default();
+        Ok(Decrypted { kind, content })
+    }
+
+    /// The next thing said in a room gets a new key.
+    ///
+    /// # Errors
+    /// `Store`.
+    pub async fn discard(&self, room_id: &str) -> Result<(), MachineError> {
+        self.olm.discard_room_key(&room(room_id)?).await?;
+        Ok(())
+    }
+}
+
+fn settings(only_signed: bool) -> DecryptionSettings {
+    let sender_device_trust_requirement =
+        if only_signed { TrustRequirement::CrossSigned } else { TrustRequirement::Untrusted };
+    DecryptionSettings { sender_device_trust_requirement }
+}
+
+fn unreadable(error: MegolmError) -> Unreadable {
+    use matrix_sdk_crypto::vodozemac::megolm::DecryptionError;
+    match error {
+        MegolmError::MissingRoomKey(None)
+        // A key that begins later than the event; one that begins earlier may come.
+        | MegolmError::Decryption(DecryptionError::UnknownMessageIndex(..)) => Unreadable::NoKey,
+        MegolmError::MissingRoomKey(Some(code)) => Unreadable::Withheld(code.to_string()),
+        MegolmError::SenderIdentityNotTrusted(_) => Unreadable::NotSigned,
+        MegolmError::Store(error) => Unreadable::Machine(error.into()),
+        error => Unreadable::Broken(error.to_string()),
+    }
+}
+
+fn user(id: &str) -> Result<OwnedUserId, MachineError> {
+    UserId::parse(id).map_err(|error| MachineError::Words(format!("{id:?} is no id of a user: {error}")))
+}
+
+fn room(id: &str) -> Result<ruma::OwnedRoomId, MachineError> {
+    RoomId::parse(id).map_err(|error| MachineError::Words(format!("{id:?} is no id of a room: {error}")))
+}
+
+fn word_error(error: serde_json::Error) -> MachineError {
+    MachineError::Words(error.to_string())
+}
+
+/// A part of an answer; one that is not there is empty.
+fn words<T: serde::de::DeserializeOwned + Default>(part: Option<&Value>) -> Result<T, MachineError> {
+    match part {
+        Some(part) => serde_json::from_value(part.clone()).map_err(word_error),
+        None => Ok(T::default()),
+    }
+}
+
+/// Not a closure: one whose argument has any lifetime would keep futures from being sent.
+fn borrowed(user: &OwnedUserId) -> &UserId {
+    user
+}

@@ -1,0 +1,178 @@
+//! The machine's requests as a caller makes them, and the answers as the machine hears them.
+//!
+//! Source of every path: <https://spec.matrix.org/v1.16/client-server-api/#end-to-end-encryption>
+
+use http::Method;
+use matrix_sdk_crypto::OlmMachine;
+use matrix_sdk_crypto::types::requests::{
+    AnyIncomingResponse, AnyOutgoingRequest, KeysQueryRequest, OutgoingRequest, ToDeviceRequest,
+    UploadSigningKeysRequest,
+};
+use ruma::api::IncomingResponse;
+use ruma::api::client::keys::{claim_keys, get_keys, upload_keys, upload_signatures, upload_signing_keys};
+use ruma::api::client::message::send_message_event;
+use ruma::api::client::to_device::send_event_to_device;
+use ruma::{OwnedTransactionId, TransactionId};
+use serde::Serialize;
+use serde_json::json;
+
+use crate::machine::MachineError;
+
+const KEYS: &str = "/_matrix/client/v3/keys";
+
+/// What an answer is an answer to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Upload,
+    Query,
+    Claim,
+    ToDevice,
+    Signatures,
+    SigningKeys,
+    RoomMessage,
+}
+
+/// A request of the machine.
+#[derive(Debug)]
+pub struct Request {
+    /// For errors and logs.
+    pub name: &'static str,
+    /// Which method.
+    pub method: Method,
+    /// The path's beginning, as it is.
+    pub base: &'static str,
+    /// The rest of the path, to be encoded.
+    pub segments: Vec<String>,
+    /// JSON.
+    pub body: Vec<u8>,
+    id: OwnedTransactionId,
+    kind: Kind,
+}
+
+impl Request {
+    fn post(name: &'static str, kind: Kind, last: &str, id: &TransactionId, body: &impl Serialize) -> Self {
+        Self {
+            name,
+            method: Method::POST,
+            base: KEYS,
+            segments: last.split('/').map(str::to_owned).collect(),
+            // Such types always have a JSON form; an empty body would be refused by the homeserver.
+            body: serde_json::to_vec(body).unwrap_or_default(),
+            id: id.to_owned(),
+            kind,
+        }
+    }
+
+    pub(crate) fn query(id: &TransactionId, request: &KeysQueryRequest) -> Self {
+        let body = json!({ "device_keys": request.device_keys });
+        Self::post("query keys", Kind::Query, "query", id, &body)
+    }
+
+    pub(crate) fn claim(id: &TransactionId, request: &claim_keys::v3::Request) -> Self {
+        let body = json!({ "one_time_keys": request.one_time_keys });
+        Self::post("claim keys", Kind::Claim, "claim", id, &body)
+    }
+
+    fn upload(id: &TransactionId, request: &upload_keys::v3::Request) -> Self {
+        let mut body = json!({
+            "one_time_keys": request.one_time_keys,
+            "fallback_keys": request.fallback_keys,
+        });
+        if let Some(keys) = &request.device_keys {
+            body["device_keys"] = json!(keys);
+        }
+        Self::post("upload keys", Kind::Upload, "upload", id, &body)
+    }
+
+    pub(crate) fn signing_keys(request: &UploadSigningKeysRequest) -> Self {
+        let body = json!({
+            "master_key": request.master_key,
+            "self_signing_key": request.self_signing_key,
+            "user_signing_key": request.user_signing_key,
+        });
+        let id = TransactionId::new();
+        Self::post("upload signing keys", Kind::SigningKeys, "device_signing/upload", &id, &body)
+    }
+
+    pub(crate) fn signatures(id: &TransactionId, request: &upload_signatures::v3::Request) -> Self {
+        Self::post("upload signatures", Kind::Signatures, "signatures/upload", id, &request.signed_keys)
+    }
+
+    pub(crate) fn to_device(request: &ToDeviceRequest) -> Self {
+        Self {
+            name: "send to devices",
+            method: Method::PUT,
+            base: "/_matrix/client/v3/sendToDevice",
+            segments: vec![request.event_type.to_string(), request.txn_id.to_string()],
+            body: serde_json::to_vec(&json!({ "messages": request.messages })).unwrap_or_default(),
+            id: request.txn_id.clone(),
+            kind: Kind::ToDevice,
+        }
+    }
+
+    pub(crate) fn of(outgoing: &OutgoingRequest) -> Self {
+        let id = outgoing.request_id();
+        match outgoing.request() {
+            AnyOutgoingRequest::KeysUpload(request) => Self::upload(id, request),
+            AnyOutgoingRequest::KeysQuery(request) => Self::query(id, request),
+            AnyOutgoingRequest::KeysClaim(request) => Self::claim(id, request),
+            AnyOutgoingRequest::ToDeviceRequest(request) => Self::to_device(request),
+            AnyOutgoingRequest::SignatureUpload(request) => Self::signatures(id, request),
+            AnyOutgoingRequest::RoomMessage(request) => Self {
+                name: "send a step of a verification",
+                method: Method::PUT,
+                base: "/_matrix/client/v3/rooms",
+                segments: vec![
+                    request.room_id.to_string(),
+                    "send".to_owned(),
+                    "m.room.message".to_owned(),
+                    request.txn_id.to_string(),
+                ],
+                body: serde_json::to_vec(&request.content).unwrap_or_default(),
+                id: id.to_owned(),
+                kind: Kind::RoomMessage,
+            },
+        }
+    }
+
+    /// The machine hears the answer.
+    pub(crate) async fn answered(&self, olm: &OlmMachine, body: &[u8]) -> Result<(), MachineError> {
+        match self.kind {
+            Kind::Upload => {
+                let answer: upload_keys::v3::Response = read(self.name, body)?;
+                olm.mark_request_as_sent(&self.id, &answer).await
+            }
+            Kind::Query => {
+                let answer: get_keys::v3::Response = read(self.name, body)?;
+                olm.mark_request_as_sent(&self.id, &answer).await
+            }
+            Kind::Claim => {
+                let answer: claim_keys::v3::Response = read(self.name, body)?;
+                olm.mark_request_as_sent(&self.id, &answer).await
+            }
+            Kind::ToDevice => {
+                let answer: send_event_to_device::v3::Response = read(self.name, body)?;
+                olm.mark_request_as_sent(&self.id, &answer).await
+            }
+            Kind::Signatures => {
+                let answer: upload_signatures::v3::Response = read(self.name, body)?;
+                olm.mark_request_as_sent(&self.id, &answer).await
+            }
+            Kind::SigningKeys => {
+                let answer: upload_signing_keys::v3::Response = read(self.name, body)?;
+                olm.mark_request_as_sent(&self.id, AnyIncomingResponse::SigningKeysUpload(&answer)).await
+            }
+            Kind::RoomMessage => {
+                let answer: send_message_event::v3::Response = read(self.name, body)?;
+                olm.mark_request_as_sent(&self.id, &answer).await
+            }
+        }
+        .map_err(MachineError::of_olm)
+    }
+}
+
+/// An answer in the machine's own words.
+fn read<T: IncomingResponse>(what: &'static str, body: &[u8]) -> Result<T, MachineError> {
+    T::try_from_http_response(http::Response::new(body))
+        .map_err(|error| MachineError::Answer { what, why: error.to_string() })
+}

@@ -1,0 +1,86 @@
+//! End-to-bridge encryption: whatever is said in an encrypted room is encrypted here and read here.
+//!
+//! The bot has a device that keys are sent to, fed by a `/sync` of its own ([`sync`]); every ghost that speaks
+//! in an encrypted room has one that only sends ([`devices`]), so that its words are signed by its own keys
+//! and not by the bot's. [`rooms`] knows which rooms are encrypted and who has to be able to read them, [`seal`]
+//! encrypts, [`open`] reads. Which device of whom is used and why: docs/decisions/0025.
+
+mod devices;
+mod files;
+mod open;
+mod rooms;
+mod seal;
+mod sync;
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use serde_json::Value;
+use tokio::sync::Notify;
+
+use crate::config::{Encryption, MatrixConfig};
+use crate::shared::Shared;
+use devices::Devices;
+pub(crate) use files::FileReader;
+pub(crate) use open::Opened;
+use rooms::Rooms;
+pub(crate) use sync::run;
+
+/// The devices and what is known about rooms.
+pub(crate) struct Crypto {
+    is_on: bool,
+    devices: Devices,
+    rooms: Rooms,
+    /// Rung when keys came.
+    came: Notify,
+    /// Counts what may make a key go to somebody else: members and devices that came or went.
+    changes: AtomicU64,
+}
+
+impl Crypto {
+    pub(crate) fn new(config: &MatrixConfig) -> Self {
+        Self {
+            // An ordinary account encrypts by itself.
+            is_on: config.encryption != Encryption::Off && config.account.is_none(),
+            devices: Devices::default(),
+            rooms: Rooms::default(),
+            came: Notify::new(),
+            changes: AtomicU64::new(0),
+        }
+    }
+
+    /// Waits until keys came. Cancel safe.
+    pub(crate) async fn keys_came(&self) {
+        self.came.notified().await;
+    }
+
+    fn changed(&self) {
+        self.changes.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+impl Shared {
+    /// Follows an event as far as it changes who can read a room, and how.
+    pub(crate) async fn follow_encryption(
+        &self,
+        room_id: &str,
+        kind: &str,
+        state_key: &str,
+        content: &Value,
+    ) {
+        if !self.crypto.is_on {
+            return;
+        }
+        match kind {
+            "m.room.encryption" | "m.room.history_visibility" => self.crypto.rooms.forget(room_id),
+            "m.room.member" if self.names.who(state_key) == crate::names::Who::Human => {
+                self.crypto.rooms.forget_members(room_id);
+                // Who shared no room with us before was not told about: their devices are asked for anew.
+                if content.get("membership").is_some_and(|membership| membership == "join") {
+                    self.devices_changed(&[state_key.to_owned()]).await;
+                }
+            }
+            _ => return,
+        }
+        self.crypto.changed();
+    }
+}

@@ -1,0 +1,230 @@
+//! The devices that this gateway speaks with: made and signed once, at hand while they are used.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::sync::Mutex as Turn;
+use wxgate_e2ee::{Machine, MachineError, Request};
+
+use crate::api::account::PutDevice;
+use crate::api::keys::{Ask, DeleteDevice};
+use crate::client::Actor;
+use crate::shared::{DEVICE, Shared};
+use crate::trouble::Trouble;
+
+/// Devices at hand. Chosen: at some sixty kilobytes each it is memory for a busy evening; one that is not at
+/// hand costs four requests when it speaks next.
+const AT_HAND: usize = 512;
+
+/// How often it is looked whether a device is still in use.
+const LET_GO: Duration = Duration::from_millis(20);
+
+/// One device of the bot or of a ghost.
+pub(crate) struct Device {
+    pub(crate) user_id: String,
+    pub(crate) machine: Machine,
+    /// Held while its requests are made: two at once would ask for the same keys twice.
+    pub(super) turn: Turn<()>,
+    /// For each room the count of changes up to which its key was shared. Held over sharing and encrypting.
+    rooms: Mutex<HashMap<String, Arc<Turn<Option<u64>>>>>,
+}
+
+impl Device {
+    /// Taken by whoever says something in a room.
+    pub(super) fn room(&self, room_id: &str) -> Arc<Turn<Option<u64>>> {
+        let mut rooms = self.rooms.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(rooms.entry(room_id.to_owned()).or_default())
+    }
+}
+
+type Slot = Turn<Option<Arc<Device>>>;
+
+/// Those at hand. There is never more than one of a user: two would each count their ratchets.
+#[derive(Default)]
+pub(super) struct Devices {
+    // Locked for the length of a lookup; a device is set up while its slot alone is locked.
+    slots: Mutex<Slots>,
+}
+
+#[derive(Default)]
+struct Slots {
+    by_user: HashMap<String, (u64, Arc<Slot>)>,
+    uses: u64,
+}
+
+impl Devices {
+    fn slots(&self) -> MutexGuard<'_, Slots> {
+        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn slot(&self, user_id: &str, bot: &str) -> Arc<Slot> {
+        let mut slots = self.slots();
+        if slots.by_user.len() >= AT_HAND {
+            slots.let_go(bot);
+        }
+        slots.uses += 1;
+        let now = slots.uses;
+        let (used, slot) = slots.by_user.entry(user_id.to_owned()).or_default();
+        *used = now;
+        Arc::clone(slot)
+    }
+
+    fn open(&self) -> Vec<Arc<Device>> {
+        let slots = self.slots();
+        let at_hand = slots.by_user.values().filter_map(|(_, slot)| slot.try_lock().ok()?.clone());
+        at_hand.collect()
+    }
+}
+
+impl Slots {
+    /// Lets go of the half that was not used for longest, as far as nobody uses it now.
+    fn let_go(&mut self, bot: &str) {
+        let mut uses: Vec<u64> = self.by_user.values().map(|(used, _)| *used).collect();
+        uses.sort_unstable();
+        let middle = uses.get(uses.len() / 2).copied().unwrap_or_default();
+        self.by_user.retain(|user_id, (used, slot)| {
+            let is_idle = Arc::strong_count(slot) == 1
+                && slot
+                    .try_lock()
+                    .is_ok_and(|device| device.as_ref().is_none_or(|one| Arc::strong_count(one) == 1));
+            user_id == bot || *used > middle || !is_idle
+        });
+    }
+}
+
+impl From<MachineError> for Trouble {
+    fn from(error: MachineError) -> Self {
+        Self::NotYet(error.to_string())
+    }
+}
+
+fn actor(user_id: &str) -> Actor<'_> {
+    Actor::As { user_id, device_id: Some(DEVICE) }
+}
+
+impl Shared {
+    /// The device of the bot or a ghost: set up when it is not yet.
+    pub(crate) async fn device(&self, user_id: &str) -> Result<Arc<Device>, Trouble> {
+        let slot = self.crypto.devices.slot(user_id, self.names.bot());
+        let mut place = slot.lock().await;
+        if let Some(device) = &*place {
+            return Ok(Arc::clone(device));
+        }
+        let machine = Box::pin(self.set_up(user_id)).await?;
+        let device =
+            Device { user_id: user_id.to_owned(), machine, turn: Turn::default(), rooms: Mutex::default() };
+        let device = Arc::new(device);
+        *place = Some(Arc::clone(&device));
+        Ok(device)
+    }
+
+    /// The homeserver does not know the device as it is here: it is looked at again before its next use.
+    pub(crate) async fn look_at_device_again(&self, user_id: &str) {
+        let slot = self.crypto.devices.slot(user_id, self.names.bot());
+        let mut place = slot.lock().await;
+        let Some(device) = place.take() else { return };
+        // Whoever speaks with it is done within a call's time; two of one device must not be.
+        while Arc::strong_count(&device) > 1 {
+            tokio::time::sleep(LET_GO).await;
+        }
+    }
+
+    /// Makes one request of a device's machine.
+    pub(super) async fn carry(
+        &self,
+        user_id: &str,
+        machine: &Machine,
+        request: &Request,
+    ) -> Result<Value, Trouble> {
+        let answer = self.client.call(actor(user_id), &Ask(request)).await?;
+        machine.answered(request, answer.get().as_bytes()).await?;
+        Ok(serde_json::from_str(answer.get()).unwrap_or_default())
+    }
+
+    /// Makes what a machine wants to ask, until it wants nothing.
+    pub(super) async fn carry_all(&self, user_id: &str, machine: &Machine) -> Result<(), Trouble> {
+        // An answer may lead to a further question, but not to endless ones.
+        for _ in 0..4 {
+            let requests = machine.outgoing().await?;
+            if requests.is_empty() {
+                return Ok(());
+            }
+            for request in &requests {
+                self.carry(user_id, machine, request).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A device whose keys are on the homeserver, signed by its user's own. Every step may be repeated.
+    async fn set_up(&self, user_id: &str) -> Result<Machine, Trouble> {
+        let open = || Machine::open(Arc::clone(&self.far), self.network.clone(), user_id, DEVICE);
+        let forget = || Machine::forget(Arc::clone(&self.far), self.network.clone(), user_id);
+        self.client.call(Actor::As { user_id, device_id: None }, &PutDevice { device_id: DEVICE }).await?;
+        let mut machine = open().await?;
+        let own = machine.query(&[user_id.to_owned()]);
+        let told = self.carry(user_id, &machine, &own).await?;
+        let own_key = machine.fingerprint().await?.device_key;
+        let there =
+            told.pointer(&format!("/device_keys/{}/{DEVICE}/keys/ed25519:{DEVICE}", pointer(user_id)));
+        match there.and_then(Value::as_str) {
+            Some(key) if key == own_key && machine.is_ready().await? => {
+                // What was told while it was not at hand was not heard.
+                machine.everything_changed().await?;
+                return Ok(machine);
+            }
+            Some(key) if key == own_key => {}
+            None if !machine.is_ready().await? => {}
+            // Our state was lost, or the homeserver's. Keys that change under a name are what clients warn of,
+            // so the device begins anew; the seeds of its signatures stay, as far as they are left.
+            there => {
+                tracing::warn!(
+                    user_id,
+                    is_there = there.is_some(),
+                    "a device's keys are other ones; it begins anew"
+                );
+                let name = DeleteDevice { device_id: DEVICE };
+                self.client.call(Actor::As { user_id, device_id: None }, &name).await?;
+                self.client
+                    .call(Actor::As { user_id, device_id: None }, &PutDevice { device_id: DEVICE })
+                    .await?;
+                forget().await?;
+                machine = open().await?;
+            }
+        }
+        self.carry_all(user_id, &machine).await?;
+        for request in machine.signing().await? {
+            self.carry(user_id, &machine, &request).await?;
+        }
+        self.carry(user_id, &machine, &machine.query(&[user_id.to_owned()])).await?;
+        if !machine.is_signed().await? {
+            return Err(Trouble::NotYet("the homeserver does not show a device as signed".to_owned()));
+        }
+        machine.note_ready().await?;
+        machine.everything_changed().await?;
+        Ok(machine)
+    }
+
+    /// Some people's devices changed: every device at hand has to know.
+    pub(super) async fn devices_changed(&self, users: &[String]) {
+        if users.is_empty() {
+            return;
+        }
+        for device in self.crypto.devices.open() {
+            let Err(error) = device.machine.devices_changed(users).await else { continue };
+            let user_id = device.user_id.clone();
+            drop(device);
+            // It asks for everything when it is opened again.
+            tracing::warn!(%error, user_id, "changed devices could not be noted");
+            self.look_at_device_again(&user_id).await;
+        }
+        self.crypto.changed();
+    }
+}
+
+/// A key in a JSON pointer. Source: RFC 6901, section 3.
+fn pointer(key: &str) -> String {
+    key.replace('~', "~0").replace('/', "~1")
+}

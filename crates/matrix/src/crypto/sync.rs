@@ -1,0 +1,106 @@
+//! The bot's device hears what other devices send it: the keys of what people say.
+//!
+//! Not from transactions, which lose what is sent while the gateway is down; a `/sync` of the device gives
+//! all of it. Source: the Matrix notes, section 5. Where it was is written down when everything up to there was.
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+use wxgate_contract::{Note, Stop};
+
+use crate::api::keys::DeviceSync;
+use crate::client::{Actor, CallError};
+use crate::shared::{DEVICE, Shared};
+use crate::trouble::Trouble;
+
+/// The note that says up to where everything was heard.
+const HEARD: &str = "heard";
+/// How long the homeserver keeps a question that it has no answer to. Chosen: below any proxy's patience.
+const WAIT_MS: u64 = 30_000;
+
+/// Hears until told to stop.
+pub(crate) async fn run(shared: Arc<Shared>, stop: Stop) {
+    if !shared.crypto.is_on {
+        return;
+    }
+    let timings = shared.config.timings;
+    let mut reach = shared.client.reach();
+    let mut pause = timings.first_pause;
+    loop {
+        let turn = async {
+            // An error means that the client is gone, which is the end of the run.
+            let _ = reach.wait_for(|is_there| *is_there).await;
+            Box::pin(shared.hear_on()).await
+        };
+        let heard = tokio::select! {
+            () = stop.stopping() => return,
+            heard = turn => heard,
+        };
+        if let Err(error) = heard {
+            tracing::warn!(%error, "keys of encrypted rooms cannot be fetched yet");
+        }
+        tokio::select! {
+            () = stop.stopping() => return,
+            () = tokio::time::sleep(pause) => {}
+        }
+        pause = (pause * 2).min(timings.longest_pause);
+    }
+}
+
+impl Shared {
+    /// Hears on from where it was, until something is in the way.
+    async fn hear_on(&self) -> Result<(), Trouble> {
+        // Set up before it is asked what it is sent.
+        self.device(self.names.bot()).await?;
+        let mut since =
+            self.memory.read(HEARD).await?.and_then(|bytes| String::from_utf8(bytes.to_vec()).ok());
+        loop {
+            since = Some(self.hear_once(since.as_deref()).await?);
+        }
+    }
+
+    async fn hear_once(&self, since: Option<&str>) -> Result<String, Trouble> {
+        let filter = json!({
+            "room": { "rooms": [] },
+            "presence": { "types": [] },
+            "account_data": { "types": [] },
+        });
+        // What waits is given at once; without a position nothing is worth waiting for.
+        let timeout_ms = if since.is_some() { WAIT_MS } else { 0 };
+        let question = DeviceSync { since, filter: &filter, timeout_ms };
+        let bot = Actor::As { user_id: self.names.bot(), device_id: Some(DEVICE) };
+        let synced = match self.client.call(bot, &question).await {
+            Ok(synced) => synced,
+            Err(CallError::Refused { code, .. }) if since.is_some() => {
+                tracing::warn!(
+                    code,
+                    "the homeserver does not know what the bot's device has heard; it begins anew"
+                );
+                self.memory.save(vec![Note { key: HEARD.to_owned(), value: None, is_secret: false }]).await?;
+                self.look_at_device_again(self.names.bot()).await;
+                return Err(Trouble::NotYet("the position of the bot's device is unknown".to_owned()));
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let heard = self.device(self.names.bot()).await?.machine.hear(&synced).await?;
+        if let Some(changed) = synced.pointer("/device_lists/changed").and_then(Value::as_array) {
+            let changed: Vec<String> =
+                changed.iter().filter_map(|id| id.as_str().map(str::to_owned)).collect();
+            self.devices_changed(&changed).await;
+        }
+        if !heard.rooms.is_empty() {
+            self.crypto.came.notify_one();
+        }
+        {
+            let device = self.device(self.names.bot()).await?;
+            let _turn = device.turn.lock().await;
+            self.carry_all(&device.user_id, &device.machine).await?;
+        }
+        let next = synced.get("next_batch").and_then(Value::as_str).unwrap_or_default().to_owned();
+        if since != Some(next.as_str()) {
+            let value = Some(next.clone().into_bytes().into());
+            self.memory.save(vec![Note { key: HEARD.to_owned(), value, is_secret: false }]).await?;
+        }
+        Ok(next)
+    }
+}

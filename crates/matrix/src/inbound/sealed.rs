@@ -1,0 +1,183 @@
+//! Encrypted events on their way in: read, or left to wait for their key.
+
+use serde_json::value::RawValue;
+use wxgate_contract::{Note, Timestamp};
+
+use super::effects::Effect;
+use super::event::Event;
+use super::parked::{AT_ONCE, Waiting};
+use super::{Draft, Inbound};
+use crate::crypto::Opened;
+use crate::shared::Shared;
+use crate::trouble::Trouble;
+
+/// Told when the key of something did not come.
+const NO_KEY: &str = "the key to read it did not come: send it again";
+/// Told where everything has to be encrypted.
+const IN_CLEAR: &str = "this gateway takes encrypted messages only, and it was sent in clear";
+
+/// Why it is worth looking at what waits.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Why {
+    /// Keys came.
+    Keys,
+    /// Somebody may have waited long enough.
+    Time,
+}
+
+/// What became of something that waits.
+enum Look {
+    Done,
+    Waits,
+}
+
+/// How an event can be read.
+enum Reading {
+    /// It says what it says.
+    Clear,
+    NoKey,
+    /// Why not, as a clause for people.
+    Never(String),
+}
+
+impl Inbound {
+    /// An event of a person that was not seen to yet.
+    pub(super) async fn take_new(
+        &self,
+        mut event: Event,
+        raw: &RawValue,
+        draft: &mut Draft,
+    ) -> Result<(), Trouble> {
+        let shared = &self.shared;
+        let waits =
+            |event: &Event, draft: &Draft| Waiting::new(event, raw, draft.is_asked_for, shared.clock.now());
+        // What is said after something that waits for its key waits as well: it must not come before it.
+        let is_held = self.parked.holds(&event.room_id)
+            || draft.parked.iter().any(|waiting| waiting.room_id == event.room_id);
+        if event.state_key.is_none() && is_held && !self.parked.is_full() {
+            draft.parked.push(waits(&event, draft));
+            return Ok(());
+        }
+        match shared.decrypted(&mut event, raw).await? {
+            Reading::Clear => self.read_into(event, draft).await,
+            Reading::NoKey if !shared.is_spoken_to(&event.room_id).await? => {
+                draft.silent.push(event.event_id);
+                Ok(())
+            }
+            Reading::NoKey if !self.parked.is_full() => {
+                draft.parked.push(waits(&event, draft));
+                Ok(())
+            }
+            Reading::NoKey => self.give_up(event, NO_KEY, draft).await,
+            Reading::Never(why) => self.give_up(event, &why, draft).await,
+        }
+    }
+
+    /// Takes an event that can be read, if it may be.
+    async fn read_into(&self, event: Event, draft: &mut Draft) -> Result<(), Trouble> {
+        let is_words = matches!(event.kind.as_str(), "m.room.message" | "m.sticker");
+        if self.shared.config.encryption_required && is_words && !event.is_sealed {
+            return self.give_up(event, IN_CLEAR, draft).await;
+        }
+        let (event_id, before) = (event.event_id.clone(), draft.said.len());
+        self.shared.read_event(event, draft).await?;
+        if draft.said.len() == before {
+            draft.silent.push(event_id);
+        }
+        Ok(())
+    }
+
+    /// An event that will not be read: its sender hears why, where they spoke to us.
+    async fn give_up(&self, event: Event, why: &str, draft: &mut Draft) -> Result<(), Trouble> {
+        let Event { event_id, room_id, .. } = event;
+        draft.silent.push(event_id.clone());
+        if self.shared.is_spoken_to(&room_id).await? {
+            draft.effects.push(Effect::Refusal { room_id, event_id, why: why.to_owned() });
+        }
+        Ok(())
+    }
+
+    /// Looks at what waits for keys: takes what can be read by now, tells about what is late, gives up what is
+    /// hopeless.
+    pub(super) async fn try_parked(&mut self, why: Why) {
+        self.parked.looked();
+        while self.look_through(why).await >= AT_ONCE {}
+    }
+
+    /// One commit of it; gives how many it saw to.
+    async fn look_through(&mut self, why: Why) -> usize {
+        let now = self.shared.clock.now();
+        let (mut draft, mut gone, mut told) = (Draft::default(), Vec::new(), Vec::new());
+        let mut held: Vec<String> = Vec::new();
+        for waiting in self.parked.in_order() {
+            let is_idle = waiting.is_told() && why == Why::Time && !waiting.is_hopeless(now);
+            if is_idle || held.contains(&waiting.room_id) {
+                continue;
+            }
+            match self.look_at(waiting, now, &mut draft).await {
+                Ok(Look::Done) => gone.push(waiting.clone()),
+                Ok(Look::Waits) if waiting.is_late(now) => {
+                    let (room_id, event_id) = (waiting.room_id.clone(), waiting.event_id.clone());
+                    draft.effects.push(Effect::Waiting { room_id, event_id });
+                    told.push(waiting.told());
+                }
+                Ok(Look::Waits) if waiting.is_told() => {}
+                Ok(Look::Waits) => held.push(waiting.room_id.clone()),
+                Err(error) => {
+                    tracing::warn!(%error, "what waits for its key cannot be looked at yet");
+                    return 0;
+                }
+            }
+            if gone.len() + told.len() >= AT_ONCE {
+                break;
+            }
+        }
+        let notes: Vec<Note> = gone.iter().map(Waiting::gone).chain(told.iter().map(Waiting::note)).collect();
+        let done = notes.len();
+        if done == 0 {
+            return 0;
+        }
+        if let Err(error) = self.commit(&mut draft, notes, false).await {
+            tracing::warn!(%error, "what waited for its key cannot be stored yet");
+            return 0;
+        }
+        self.parked.settle(&gone, told);
+        self.follow(draft).await;
+        done
+    }
+
+    /// One event that waits.
+    async fn look_at(&self, waiting: &Waiting, now: Timestamp, draft: &mut Draft) -> Result<Look, Trouble> {
+        let Ok(mut event) = serde_json::from_str::<Event>(waiting.event.get()) else { return Ok(Look::Done) };
+        event.room_id.clone_from(&waiting.room_id);
+        match self.shared.decrypted(&mut event, &waiting.event).await? {
+            Reading::Clear => {
+                draft.is_asked_for = waiting.is_asked_for;
+                self.read_into(event, draft).await?;
+            }
+            Reading::NoKey if waiting.is_hopeless(now) => self.give_up(event, NO_KEY, draft).await?,
+            Reading::NoKey => return Ok(Look::Waits),
+            Reading::Never(why) => self.give_up(event, &why, draft).await?,
+        }
+        Ok(Look::Done)
+    }
+}
+
+impl Shared {
+    /// Puts what an encrypted event says in its place.
+    async fn decrypted(&self, event: &mut Event, raw: &RawValue) -> Result<Reading, Trouble> {
+        // What was redacted has nothing left to read.
+        let is_sealed = event.kind == "m.room.encrypted" && event.content.get("algorithm").is_some();
+        if !is_sealed || event.state_key.is_some() {
+            return Ok(Reading::Clear);
+        }
+        Ok(match self.unseal(&event.room_id, raw).await? {
+            Opened::Read(kind, content) => {
+                (event.kind, event.content, event.is_sealed) = (kind, content, true);
+                Reading::Clear
+            }
+            Opened::NoKey => Reading::NoKey,
+            Opened::Never(why) => Reading::Never(why),
+        })
+    }
+}
