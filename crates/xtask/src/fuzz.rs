@@ -55,7 +55,7 @@ pub(crate) fn fuzz(root: &Root, args: &[String]) -> Result<bool> {
 
 /// Runs the test programs named `smoke_fuzz`, with more rounds than usual; a target selects by name.
 fn smoke(root: &Root, wanted: Option<&str>) -> Result<bool> {
-    let mut cargo = Cmd::cargo(root).args(["test", "--release", "--all-features", "--no-fail-fast"]);
+    let mut cargo = Cmd::cargo(root).args(["test", "--profile", "dist", "--no-fail-fast"]);
     for package in fuzzed(root)? {
         cargo = cargo.args(["--package", &package]);
     }
