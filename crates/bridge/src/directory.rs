@@ -1,12 +1,11 @@
 //! What faces read: the store, and the feed of changes.
 
-use std::collections::HashMap;
-
 use tokio::sync::broadcast;
 use wxgate_contract::{
-    AccountView, BoxFuture, ChatKey, ChatProfile, ChatRef, Directory, FarError, FeedEvent, HistoryRange,
-    Landmark, NetworkId, PersonKey, PersonProfile, PersonRef, Spoken, TimelineItem, UserName,
+    AccountView, BoxFuture, ChatKey, ChatProfile, ChatRef, Directory, FarError, FeedEvent, Health,
+    HistoryRange, Landmark, NetworkId, PersonKey, PersonProfile, PersonRef, Spoken, TimelineItem, UserName,
 };
+use wxgate_store::AccountRow;
 
 use crate::Bridge;
 use crate::intake::far_error;
@@ -14,7 +13,7 @@ use crate::supervisor::Slot;
 
 impl Bridge {
     async fn accounts_of(&self, owner: &UserName) -> Result<Vec<AccountView>, FarError> {
-        let mut views = self.views(Some(owner));
+        let mut views = self.views(owner);
         for view in &mut views {
             if let Some(row) = self.store.account(&view.network).await.map_err(far_error)? {
                 view.own_name = row.own_name;
@@ -24,20 +23,25 @@ impl Bridge {
     }
 
     async fn every_account(&self) -> Result<Vec<AccountView>, FarError> {
-        let mut views = self.views(None);
         let rows = self.store.accounts().await.map_err(far_error)?;
-        let mut names: HashMap<NetworkId, String> =
-            rows.into_iter().map(|row| (row.network, row.own_name)).collect();
-        for view in &mut views {
-            view.own_name = names.remove(&view.network).unwrap_or_default();
-        }
-        Ok(views)
+        // What is in the store is an account, also before its task has begun: whoever forgets those that are gone
+        // asks here.
+        let view = |row: AccountRow| {
+            let health = self.networks.get(&row.network).map(|slot| slot.health.clone());
+            AccountView {
+                network: row.network,
+                owner: row.owner,
+                health: health.unwrap_or(Health::Starting),
+                own_name: row.own_name,
+            }
+        };
+        Ok(rows.into_iter().map(view).collect())
     }
 
-    /// The accounts of a person, or all, by name; without own names.
-    fn views(&self, owner: Option<&UserName>) -> Vec<AccountView> {
+    /// The running accounts of a person, by name; without own names.
+    fn views(&self, owner: &UserName) -> Vec<AccountView> {
         let view = |network: &NetworkId, slot: &Slot| {
-            let whose = slot.owner.clone().filter(|whose| owner.is_none_or(|owner| whose == owner))?;
+            let whose = slot.owner.clone().filter(|whose| whose == owner)?;
             Some(AccountView {
                 network: network.clone(),
                 owner: whose,

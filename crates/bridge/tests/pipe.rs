@@ -506,6 +506,17 @@ async fn a_token_opens_the_door_of_its_owner_until_the_next_is_made() {
 }
 
 #[tokio::test]
+async fn an_account_is_told_of_before_its_task_has_begun() {
+    let pipe = pipe().await;
+    let store = pipe.bridge.store();
+    store.add_user(&"ann".into(), None, false).await.unwrap();
+    store.add_account(&"net:late".into(), &"ann".into()).await.unwrap();
+    let all = Directory::all_accounts(&*pipe.bridge).await.unwrap();
+    let late = all.iter().find(|view| view.network.as_str() == "net:late").unwrap();
+    assert_eq!((late.owner.as_str(), &late.health), ("ann", &Health::Starting));
+}
+
+#[tokio::test]
 async fn what_people_change_is_in_the_audit_trail_and_what_failed_is_not() {
     use wxgate_contract::Command;
     let pipe = pipe().await;

@@ -42,8 +42,8 @@ pub(crate) enum Chore {
     ReadElsewhere(ChatRef, Timestamp),
     /// The owner has read a room up to an event.
     ReadHere { room_id: String, user_id: String, event_id: String, at: Timestamp },
-    /// Accounts came or went: shared rooms may have lost one.
-    Sharings,
+    /// Accounts came or went: what went is forgotten, and shared rooms may have lost one.
+    Removed,
     /// What shared rooms have shown long ago is forgotten.
     ForgetTold,
 }
@@ -176,7 +176,7 @@ impl Shared {
             Chore::ReadHere { room_id, user_id, event_id, at } => {
                 Box::pin(self.read_here(room_id, user_id, event_id, *at)).await
             }
-            Chore::Sharings => Box::pin(self.leave_for_those_removed()).await,
+            Chore::Removed => Box::pin(self.forget_those_removed()).await,
             Chore::ForgetTold => Box::pin(self.memory.forget_old_told(self.clock.now())).await,
             Chore::Account(account) => Box::pin(self.account_changed(account)).await,
         };
@@ -205,7 +205,7 @@ impl Shared {
     async fn look_through(&self) -> Result<(), Trouble> {
         self.memory.forget_old_versions(self.clock.now()).await?;
         self.chores.add(Chore::ForgetTold);
-        self.chores.add(Chore::Sharings);
+        self.chores.add(Chore::Removed);
         self.each_note("room/", |room: Room| self.chores.add(Chore::Room(room.chat))).await?;
         self.each_note("ghost/", |ghost: Ghost| {
             ghost.person.into_iter().for_each(|person| self.chores.add(Chore::Ghost(person)));

@@ -36,6 +36,7 @@ mod puppet;
 mod puppets;
 mod read;
 mod registration;
+mod removed;
 mod rooms;
 mod run;
 mod secret;

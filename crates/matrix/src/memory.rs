@@ -230,6 +230,10 @@ impl<T: Serialize + DeserializeOwned> Shelf<T> {
         value
     }
 
+    fn look_again(&self) {
+        *self.recent() = Recent::default();
+    }
+
     /// Forgets one thing for good.
     pub(crate) async fn forget(&self, memory: &Memory, key: &str) -> Result<(), FarError> {
         memory.save(vec![Note { key: self.key(key), value: None, is_secret: false }]).await?;
@@ -299,7 +303,7 @@ impl Memory {
             versions: Shelf::new(versions::SHELF),
             sharings: Shelf::new("sharing"),
             leads: Shelf::new("leads"),
-            told: Shelf::new("told"),
+            told: Shelf::new("shown"),
             same: Shelf::new("same"),
             behind: Shelf::new("behind"),
             marks: Mutex::new(Recent::default()),
@@ -308,6 +312,15 @@ impl Memory {
             foreign: Mutex::new(Recent::default()),
             uploads: Mutex::new(Recent::default()),
         }
+    }
+
+    /// Has nothing at hand any more of what was forgotten in the store.
+    pub(crate) fn look_again(&self) {
+        self.ghosts.look_again();
+        self.requests.look_again();
+        self.chats.look_again();
+        self.rooms.look_again();
+        self.spaces.look_again();
     }
 
     /// True when the room was found to mirror nothing.

@@ -60,7 +60,7 @@ impl Shared {
         match event {
             FeedEvent::Accounts(owner) => {
                 self.owners.changed();
-                self.chores.add(Chore::Sharings);
+                self.chores.add(Chore::Removed);
                 for view in self.directory.accounts(owner).await? {
                     self.mirror(&view).await?;
                 }

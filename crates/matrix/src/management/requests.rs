@@ -23,6 +23,13 @@ pub(crate) struct Pending {
     name: String,
 }
 
+impl Pending {
+    /// In which account somebody asked.
+    pub(crate) fn account(&self) -> &NetworkId {
+        &self.account
+    }
+}
+
 impl Shared {
     /// Shows a request in the owner's private chat with the bot; where there is none, in the room of
     /// the chat that it came in.

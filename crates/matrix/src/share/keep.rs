@@ -129,7 +129,7 @@ impl Shared {
 impl Memory {
     /// Forgets what shared rooms have shown long ago.
     pub(crate) async fn forget_old_told(&self, now: Timestamp) -> Result<(), Trouble> {
-        self.forget_where("told/", |bytes| {
+        self.forget_where("shown/", |bytes| {
             serde_json::from_slice::<Told>(bytes).map_or(true, |told| told.is_old(now))
         })
         .await?;

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use serde_json::json;
+use wxgate_contract::conformance::State;
 use wxgate_contract::{
-    Answer, Body, ChatKey, Command, FeedEvent, MediaId, NetworkId, PersonKey, Request, Timestamp,
+    Answer, Author, Body, ChatKey, Command, FeedEvent, MediaId, NetworkId, PersonKey, Request, Timestamp,
 };
 use wxgate_matrix::Secret;
 
@@ -86,6 +87,25 @@ async fn rooms_stand_in_the_space_of_their_account() {
     let second = scene.stub().world().room_of("wechat_alice_p-bob").unwrap();
     scene.stub().wait_for(|world| state_of(world, &space, "m.space.child", &second)).await;
     assert_eq!(scene.stub().world().rooms.len(), 3);
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn an_account_that_was_removed_leaves_no_name_behind() {
+    let scene = Scene::start().await;
+    scene.open_group().await;
+    scene.deliver(post("p-bob", "1", by("p-bob", "Bob"), Body::text("hi"))).await;
+    scene.deliver(post("p-bob", "2", Author::Owner, Body::text("hello"))).await;
+    let of_account = |state: &State| -> Vec<String> {
+        let notes = state.notes.keys().map(|(_, key)| key.clone());
+        let kinds = ["ghost/", "room/", "chat/", "space/"];
+        notes.filter(|key| kinds.iter().any(|kind| key.starts_with(kind))).collect()
+    };
+    assert!(of_account(&scene.double.state()).len() >= 6, "{:?}", of_account(&scene.double.state()));
+    scene.double.state().accounts.clear();
+    scene.double.tell(FeedEvent::Accounts("alice".into()));
+    let is_gone = |state: &mut State| of_account(state).is_empty().then_some(());
+    scene.double.wait_for(PATIENCE, is_gone).await;
     scene.end().await;
 }
 
