@@ -133,7 +133,7 @@ impl SdkAccount {
         let store = &self.config.store;
         match tokio::fs::remove_dir_all(store).await {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                return Err(AccountError::Human(format!("{} cannot be emptied: {error}", store.display())));
+                Err(AccountError::Human(format!("{} cannot be emptied: {error}", store.display())))
             }
             _ => Kept::new(&self.config.user),
         }

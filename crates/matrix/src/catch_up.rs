@@ -123,6 +123,7 @@ impl Shared {
         };
         if let Some(account) = &self.config.account {
             let happened = self.client.noted(account.sync(Some(&since)).await)?;
+            self.crypto.keys_may_have_come();
             return self.take_happened(missed, &since, happened).await;
         }
         let filter = json!({

@@ -53,6 +53,11 @@ impl Crypto {
         self.came.notified().await;
     }
 
+    /// An ordinary account was told something, keys perhaps.
+    pub(crate) fn keys_may_have_come(&self) {
+        self.came.notify_one();
+    }
+
     fn changed(&self) {
         self.changes.fetch_add(1, Ordering::Relaxed);
     }

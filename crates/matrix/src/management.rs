@@ -326,7 +326,7 @@ impl Shared {
     }
 
     /// True when nobody but one person and the bot is in the room.
-    pub(super) async fn is_private(&self, room_id: &str) -> Result<bool, CallError> {
+    pub(crate) async fn is_private(&self, room_id: &str) -> Result<bool, CallError> {
         let members = self.client.call(self.bot(), &JoinedMembers { room_id }).await?;
         Ok(members.joined.len() <= 2)
     }

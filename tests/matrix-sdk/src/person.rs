@@ -41,6 +41,9 @@ pub(crate) struct Person {
     syncing: Mutex<JoinSet<()>>,
 }
 
+/// How long a room may take to be known.
+const ROOM_PATIENCE: Duration = Duration::from_secs(20);
+
 impl Person {
     /// Registers or signs in.
     pub(crate) async fn enter(homeserver: &str, who: &str, is_new: bool, order: &Value) -> Result<Self> {
@@ -123,23 +126,23 @@ impl Person {
                 Ok(Value::Null)
             }
             "encrypt" => {
-                self.room(order)?.enable_encryption().await?;
+                self.room(order).await?.enable_encryption().await?;
                 Ok(Value::Null)
             }
             "download" => self.download(order).await,
             "redact" => {
                 let event: OwnedEventId = text(order, "event")?.try_into()?;
-                let done = self.room(order)?.redact(&event, order["reason"].as_str(), None).await?;
+                let done = self.room(order).await?.redact(&event, order["reason"].as_str(), None).await?;
                 Ok(json!({ "event_id": done.event_id }))
             }
             "read" => {
                 let event: OwnedEventId = text(order, "event")?.try_into()?;
                 let both = Receipts::new().fully_read_marker(event.clone()).public_read_receipt(event);
-                self.room(order)?.send_multiple_receipts(both).await?;
+                self.room(order).await?.send_multiple_receipts(both).await?;
                 Ok(Value::Null)
             }
             "typing" => {
-                self.room(order)?.typing_notice(order["on"].as_bool().unwrap_or(true)).await?;
+                self.room(order).await?.typing_notice(order["on"].as_bool().unwrap_or(true)).await?;
                 Ok(Value::Null)
             }
             "join" => {
@@ -147,13 +150,13 @@ impl Person {
                 Ok(json!({ "room": self.client.join_room_by_id(&room).await?.room_id() }))
             }
             "leave" => {
-                self.room(order)?.leave().await?;
+                self.room(order).await?.leave().await?;
                 Ok(Value::Null)
             }
             "create" => self.create(order).await,
             "invite" => {
                 let user: OwnedUserId = text(order, "user")?.try_into()?;
-                self.room(order)?.invite_user_by_id(&user).await?;
+                self.room(order).await?.invite_user_by_id(&user).await?;
                 Ok(Value::Null)
             }
             "state" => {
@@ -166,13 +169,15 @@ impl Person {
         }
     }
 
-    fn room(&self, order: &Value) -> Result<Room> {
+    /// A room that this client is in. One that has just signed in hears of it with its first sync.
+    async fn room(&self, order: &Value) -> Result<Room> {
         let room: OwnedRoomId = text(order, "room")?.try_into()?;
-        self.client.get_room(&room).with_context(|| format!("{} is not in {room}", self.who))
+        let known = tokio::time::timeout(ROOM_PATIENCE, self.client.await_room_remote_echo(&room)).await;
+        known.map_err(|_| anyhow::anyhow!("{} is not in {room}", self.who))
     }
 
     async fn send(&self, order: &Value) -> Result<Value> {
-        let room = self.room(order)?;
+        let room = self.room(order).await?;
         let kind = order["type"].as_str().unwrap_or("m.room.message");
         let mut sending = room.send_raw(kind, order["content"].clone());
         let txn: Option<matrix_sdk::ruma::OwnedTransactionId> = order["txn"].as_str().map(Into::into);
@@ -194,7 +199,8 @@ impl Person {
         let data = STANDARD.decode(text(order, "data")?)?;
         let mime = text(order, "mime")?.parse().context("a media type")?;
         let name = text(order, "name")?.to_owned();
-        let sent = self.room(order)?.send_attachment(name, &mime, data, AttachmentConfig::new()).await?;
+        let sent =
+            self.room(order).await?.send_attachment(name, &mime, data, AttachmentConfig::new()).await?;
         Ok(json!({ "event_id": sent.event_id }))
     }
 
@@ -227,7 +233,7 @@ impl Person {
 
     /// Everything of a room, oldest first, from the homeserver and not from what sync brought.
     async fn history(&self, order: &Value) -> Result<Value> {
-        let room = self.room(order)?;
+        let room = self.room(order).await?;
         let limit = order["limit"].as_u64().unwrap_or(500);
         let (mut events, mut from) = (Vec::<Value>::new(), None);
         while (events.len() as u64) < limit {

@@ -23,6 +23,9 @@ pub(crate) enum Opened {
 impl Shared {
     /// Reads an encrypted event of a person.
     pub(crate) async fn unseal(&self, room_id: &str, raw: &RawValue) -> Result<Opened, Trouble> {
+        if let Some(account) = &self.config.account {
+            return Ok(opened_by(account.open_event(room_id, raw.to_owned()).await.as_ref()));
+        }
         if !self.crypto.is_on {
             return Ok(Opened::Never(
                 "it is encrypted, and this gateway is set not to read encrypted rooms".to_owned(),
@@ -53,6 +56,9 @@ impl Shared {
         if self.chat_of(room_id).await?.is_some() {
             return Ok(true);
         }
+        if self.config.account.is_some() {
+            return Ok(self.is_private(room_id).await?);
+        }
         if !self.crypto.is_on {
             return Ok(false);
         }
@@ -79,5 +85,38 @@ impl Shared {
             (event["type"], event["content"]) = (kind.into(), content);
         }
         Ok(event)
+    }
+}
+
+/// What an ordinary account made of an event: the same again while its key is not there.
+fn opened_by(event: &RawValue) -> Opened {
+    #[derive(serde::Deserialize)]
+    struct Said {
+        #[serde(rename = "type")]
+        kind: String,
+        #[serde(default)]
+        content: Value,
+    }
+    match serde_json::from_str::<Said>(event.get()) {
+        Ok(said) if said.kind != "m.room.encrypted" => Opened::Read(said.kind, said.content),
+        Ok(_) => Opened::NoKey,
+        Err(error) => Opened::Never(format!("it cannot be decrypted ({error})")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_an_account_could_not_open_waits_for_its_key() {
+        let raw = |text: &str| RawValue::from_string(text.to_owned()).unwrap();
+        let read = opened_by(&raw("{\"type\":\"m.room.message\",\"content\":{\"body\":\"x\"}}"));
+        assert!(
+            matches!(read, Opened::Read(kind, content) if kind == "m.room.message" && content["body"] == "x")
+        );
+        let shut = opened_by(&raw("{\"type\":\"m.room.encrypted\",\"content\":{}}"));
+        assert!(matches!(shut, Opened::NoKey));
+        assert!(matches!(opened_by(&raw("{\"type\":7}")), Opened::Never(_)));
     }
 }

@@ -82,6 +82,10 @@ impl Rooms {
 impl Shared {
     /// True when what is said in a room has to be encrypted.
     pub(crate) async fn seals(&self, room_id: &str) -> Result<bool, Trouble> {
+        if let Some(account) = &self.config.account {
+            // A room that was only just made is taken for what all of ours are.
+            return Ok(account.is_encrypted(room_id).await.unwrap_or(true));
+        }
         Ok(self.rules(room_id).await?.is_some())
     }
 

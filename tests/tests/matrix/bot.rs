@@ -1,0 +1,125 @@
+//! An ordinary account in the place of the application service (`matrix.bot`), in rooms that are encrypted, with
+//! somebody whose client encrypts as well (matrix-nio).
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use serde_json::{Value, json};
+use wxgate_tests::gateway::{Gateway, GatewayOptions};
+use wxgate_tests::homeserver::{DOMAIN, Homeserver, tell};
+use wxgate_tests::http::{self, Place};
+use wxgate_tests::people::{Person, Seen};
+use wxgate_tests::scratch::Scratch;
+use wxgate_tests::sim::{Sim, SimOptions};
+use wxgate_tests::wait::until;
+
+const LIMIT: Duration = Duration::from_secs(300);
+const SOON: Duration = Duration::from_secs(60);
+const ACCOUNT: &str = "account0";
+const PASSWORD: &str = "bot sesame";
+
+/// The account of the bot, and the gateway that drives it.
+async fn drive(scratch: &Scratch, homeserver: &Homeserver, sim: &Sim) -> Result<Gateway> {
+    let place = Place::Tcp(homeserver.url().trim_start_matches("http://").to_owned());
+    let account = json!({
+        "username": "bot", "password": PASSWORD, "inhibit_login": true, "auth": {"type": "m.login.dummy"},
+    });
+    http::json(&place, "POST", "/_matrix/client/v3/register", &account, SOON).await?;
+    let file = scratch.join("bot.password");
+    std::fs::write(&file, PASSWORD).context("write the password")?;
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).context("keep it to us")?;
+    let more = format!(
+        "[matrix.bot]\nenabled = true\nhomeserver = {:?}\nuser = \"@bot:{DOMAIN}\"\npassword_file = {file:?}\n\
+         permissions = {{ {DOMAIN:?} = \"user\" }}\n",
+        homeserver.url()
+    );
+    Gateway::start(scratch, &sim.url(), &GatewayOptions { more, ..GatewayOptions::default() }).await
+}
+
+/// That an event stands on the homeserver as something that it cannot read.
+async fn is_sealed(person: &Person<'_>, seen: &Seen) -> Result<()> {
+    let (room, id) = (seen.room.replace('!', "%21").replace(':', "%3A"), seen.id().replace('$', "%24"));
+    let path = format!("/_matrix/client/v3/rooms/{room}/event/{id}");
+    let event = person.ask("GET", &path, Value::Null).await?;
+    ensure!(event["type"] == "m.room.encrypted", "it can be read there: {event}");
+    Ok(())
+}
+
+/// A file of an event, which stands on the homeserver as something that it cannot read.
+async fn file_of(person: &Person<'_>, seen: &Seen) -> Result<Vec<u8>> {
+    is_sealed(person, seen).await?;
+    ensure!(seen.content().get("url").is_none(), "it stands there in clear: {}", seen.event);
+    person.download_sealed(&seen.content()["file"]).await
+}
+
+/// Signs an account in by the code that the bot shows.
+async fn sign_in(person: &Person<'_>, sim: &Sim, desk: &str) -> Result<()> {
+    let mark = person.mark();
+    person.say(desk, "login").await?;
+    let is_code = |seen: &Seen| seen.room == desk && seen.content()["msgtype"] == "m.image";
+    let code = person.expect_after(mark, "a code", SOON, is_code).await?;
+    let picture = file_of(person, &code).await?;
+    ensure!(picture.starts_with(b"\x89PNG"), "no picture");
+    let logins = sim.logins().await?;
+    let uuid = logins.last().and_then(|login| login["uuid"].as_str()).context("no login")?.to_owned();
+    sim.scan(&uuid, ACCOUNT).await?;
+    person.expect_after(mark, "to be asked", SOON, |seen| seen.body().contains("confirm")).await?;
+    sim.confirm(&uuid).await?;
+    person.expect_after(mark, "to be online", SOON, |seen| seen.body().contains("is online")).await.map(drop)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_ordinary_account_brings_words_and_files_into_encrypted_rooms_and_back() -> Result<()> {
+    tell("bot", LIMIT, async |scratch| {
+        let mut homeserver = Homeserver::prepare(scratch)?;
+        homeserver.start(&[]).await?;
+        let people = homeserver.people()?;
+        let sim = Sim::start(scratch, &SimOptions { accounts: 1, ..SimOptions::default() }).await?;
+        let mut gateway = drive(scratch, &homeserver, &sim).await?;
+        let bot = format!("@bot:{DOMAIN}");
+        let ann = people.enter_as("ann", "register", json!({"encrypts": true})).await?;
+        let order = json!({"name": "desk", "invite": [bot], "direct": true, "encrypted": true});
+        let desk = ann.act("create", order).await?["room"].as_str().context("no room")?.to_owned();
+        let comes = |seen: &Seen| {
+            seen.room == desk
+                && seen.event["state_key"] == bot.as_str()
+                && seen.content()["membership"] == "join"
+        };
+        ann.expect("the bot to come", SOON, comes).await?;
+        sign_in(&ann, &sim, &desk).await?;
+
+        sim.say(ACCOUNT, "c1", "c1", "你好 first").await?;
+        let first = ann.expect("the first words", SOON, |seen| seen.body().contains("你好 first")).await?;
+        is_sealed(&ann, &first).await?;
+        ensure!(first.sender() == bot && first.body() != "你好 first", "nobody is named: {}", first.event);
+        let room = first.room.as_str();
+        let id = sim.tell(ACCOUNT, "c1", "c1", json!({"kind": "image"})).await?;
+        let is_image = |seen: &Seen| seen.room == room && seen.content()["msgtype"] == "m.image";
+        let image = ann.expect("the picture", SOON, is_image).await?;
+        ensure!(file_of(&ann, &image).await? == sim.media(ACCOUNT, id).await?, "other bytes");
+
+        ann.say(room, "typed back 🎈").await?;
+        sim.heard(ACCOUNT, "typed back 🎈").await?;
+        let bytes: Vec<u8> = (0..=255).cycle().take(70_001).collect();
+        ann.send_file(room, "名字 1.bin", "application/octet-stream", &bytes).await?;
+        let file = until("the file", SOON, async || {
+            let ledger = sim.ledger(ACCOUNT).await?;
+            Ok(ledger.into_iter().find(|entry| entry.is_heard() && entry.kind == "file"))
+        })
+        .await?;
+        ensure!(sim.media(ACCOUNT, file.msg_id).await? == bytes, "other bytes");
+
+        gateway.kill().await?;
+        ann.say(room, "said to nobody").await?;
+        gateway.run().await?;
+        sim.heard(ACCOUNT, "said to nobody").await?;
+        let ledger = sim.ledger(ACCOUNT).await?;
+        let times = ledger.iter().filter(|entry| entry.is_heard() && entry.text == "said to nobody").count();
+        ensure!(times == 1, "{times} times");
+        gateway.assert_up()?;
+        sim.assert_no_violations_but_lost_cookies().await?;
+        homeserver.stop().await
+    })
+    .await
+}
