@@ -3,7 +3,7 @@
 //! Ten thousand ghosts and two thousand rooms stay in the store; here is only what was in use
 //! lately. A note is written before the thing is taken for remembered, never the other way round.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
@@ -20,6 +20,8 @@ use crate::share::{Sharing, Told, Voice};
 /// Things of one kind at hand, at most twice this many. Chosen: an entry is a few hundred bytes,
 /// and a read from the store costs less than a call to the homeserver.
 const AT_HAND: usize = 2048;
+/// Notes read at once.
+const PAGE: usize = 500;
 /// Longest key of a note that is written as it is; the contract allows 512 bytes.
 const KEY_BYTES: usize = 400;
 
@@ -282,6 +284,8 @@ pub(crate) struct Memory {
     room_notes: tokio::sync::Mutex<()>,
     /// Rooms that mirror nothing, management rooms above all.
     foreign: Mutex<Recent<()>>,
+    /// Accounts as they were when it was last looked for what those that are gone left behind.
+    accounts: Mutex<Option<HashSet<NetworkId>>>,
     /// Addresses of files that were uploaded: a send that is repeated uploads nothing again. What is
     /// forgotten over a restart costs one more upload.
     uploads: Mutex<Recent<String>>,
@@ -310,8 +314,50 @@ impl Memory {
             checked: Mutex::new(Recent::default()),
             room_notes: tokio::sync::Mutex::new(()),
             foreign: Mutex::new(Recent::default()),
+            accounts: Mutex::default(),
             uploads: Mutex::new(Recent::default()),
         }
+    }
+
+    /// Forgets the notes that begin with `prefix` and of which `is_gone` says so, by the rest of the key and the
+    /// value; gives how many.
+    pub(crate) async fn forget_where(
+        &self,
+        prefix: &str,
+        is_gone: impl Fn(&str, &[u8]) -> bool,
+    ) -> Result<usize, FarError> {
+        let (mut after, mut forgotten) = (None::<String>, 0);
+        loop {
+            let page = self.page(prefix, after.as_deref(), PAGE).await?;
+            let Some((last, _)) = page.last() else { return Ok(forgotten) };
+            after = Some(last.clone());
+            let gone: Vec<Note> = page
+                .into_iter()
+                .filter(|(key, bytes)| is_gone(key.strip_prefix(prefix).unwrap_or(key), bytes))
+                .map(|(key, _)| Note { key, value: None, is_secret: false })
+                .collect();
+            forgotten += gone.len();
+            if !gone.is_empty() {
+                self.save(gone).await?;
+            }
+        }
+    }
+
+    /// Whether an account of the last look is not among these; true before the first look of a run.
+    pub(crate) fn has_lost(&self, accounts: &HashSet<NetworkId>) -> bool {
+        let mut known = self.accounts.lock().unwrap_or_else(PoisonError::into_inner);
+        match known.as_mut() {
+            Some(known) if known.is_subset(accounts) => {
+                known.extend(accounts.iter().cloned());
+                false
+            }
+            _ => true,
+        }
+    }
+
+    /// What the accounts that are gone left behind is forgotten.
+    pub(crate) fn note_accounts(&self, accounts: HashSet<NetworkId>) {
+        *self.accounts.lock().unwrap_or_else(PoisonError::into_inner) = Some(accounts);
     }
 
     /// Has nothing at hand any more of what was forgotten in the store.

@@ -3,15 +3,13 @@
 
 use std::collections::HashSet;
 
-use wxgate_contract::{ChatRef, NetworkId, Note, PersonRef};
+use wxgate_contract::{ChatRef, NetworkId, PersonRef};
 
 use crate::management::requests::Pending;
 use crate::memory::{Ghost, Room};
 use crate::shared::Shared;
 use crate::trouble::Trouble;
 
-/// Notes read at once.
-const PAGE: usize = 500;
 /// Notes whose keys end with the name of an account.
 const BY_ACCOUNT: [&str; 3] = ["space/", "told/", "asked/"];
 
@@ -28,6 +26,10 @@ impl Shared {
     async fn forget_removed(&self) -> Result<(), Trouble> {
         let views = self.directory.all_accounts().await?;
         let accounts: HashSet<NetworkId> = views.into_iter().map(|view| view.network).collect();
+        // To be looked for only when one went: accounts come by the thousand, and this reads every note.
+        if !self.memory.has_lost(&accounts) {
+            return Ok(());
+        }
         let is_gone = |network: &NetworkId| !accounts.contains(network);
         let owners: HashSet<String> = accounts
             .iter()
@@ -35,6 +37,7 @@ impl Shared {
             .collect();
         let mut forgotten = 0;
         forgotten += self
+            .memory
             .forget_where("ghost/", |_, bytes| {
                 serde_json::from_slice::<Ghost>(bytes).is_ok_and(|ghost| match ghost.person {
                     Some(person) => is_gone(&person.network),
@@ -43,51 +46,32 @@ impl Shared {
             })
             .await?;
         forgotten += self
+            .memory
             .forget_where("request/", |_, bytes| {
                 serde_json::from_slice::<Pending>(bytes).is_ok_and(|pending| is_gone(pending.account()))
             })
             .await?;
         forgotten += self
+            .memory
             .forget_where("chat/", |_, bytes| {
                 serde_json::from_slice::<ChatRef>(bytes).is_ok_and(|chat| is_gone(&chat.network))
             })
             .await?;
         forgotten += self
+            .memory
             .forget_where("room/", |_, bytes| {
                 serde_json::from_slice::<Room>(bytes).is_ok_and(|room| is_gone(&room.chat.network))
             })
             .await?;
         for prefix in BY_ACCOUNT {
-            forgotten += self.forget_where(prefix, |account, _| is_gone(&NetworkId::from(account))).await?;
+            forgotten +=
+                self.memory.forget_where(prefix, |account, _| is_gone(&NetworkId::from(account))).await?;
         }
+        self.memory.note_accounts(accounts.clone());
         if forgotten > 0 {
             self.memory.look_again();
             tracing::info!(notes = forgotten, "accounts that were removed are forgotten");
         }
         Ok(())
-    }
-
-    /// Forgets the notes that begin with `prefix` and of which `is_gone` says so, by the rest of the key and the
-    /// value. What cannot be read stays: whoever needs it makes it anew.
-    async fn forget_where(
-        &self,
-        prefix: &str,
-        is_gone: impl Fn(&str, &[u8]) -> bool,
-    ) -> Result<usize, Trouble> {
-        let (mut after, mut forgotten) = (None::<String>, 0);
-        loop {
-            let page = self.memory.page(prefix, after.as_deref(), PAGE).await?;
-            let Some((last, _)) = page.last() else { return Ok(forgotten) };
-            after = Some(last.clone());
-            let gone: Vec<Note> = page
-                .into_iter()
-                .filter(|(key, bytes)| is_gone(key.strip_prefix(prefix).unwrap_or(key), bytes))
-                .map(|(key, _)| Note { key, value: None, is_secret: false })
-                .collect();
-            forgotten += gone.len();
-            if !gone.is_empty() {
-                self.memory.save(gone).await?;
-            }
-        }
     }
 }

@@ -129,28 +129,15 @@ impl Shared {
 impl Memory {
     /// Forgets what shared rooms have shown long ago.
     pub(crate) async fn forget_old_told(&self, now: Timestamp) -> Result<(), Trouble> {
-        self.forget_where("shown/", |bytes| {
+        self.forget_where("shown/", |_, bytes| {
             serde_json::from_slice::<Told>(bytes).map_or(true, |told| told.is_old(now))
         })
         .await?;
         let prefix = format!("{TYPED}/");
-        self.forget_where(&prefix, |bytes| {
+        self.forget_where(&prefix, |_, bytes| {
             serde_json::from_slice::<Typed>(bytes).map_or(true, |typed| typed.is_old(now))
         })
-        .await
-    }
-
-    async fn forget_where(&self, prefix: &str, is_old: impl Fn(&[u8]) -> bool) -> Result<(), Trouble> {
-        let mut after: Option<String> = None;
-        loop {
-            let page = self.page(prefix, after.as_deref(), PAGE).await?;
-            let Some((last, _)) = page.last() else { return Ok(()) };
-            after = Some(last.clone());
-            let old: Vec<Note> =
-                page.into_iter().filter(|(_, bytes)| is_old(bytes)).map(|(key, _)| gone(key)).collect();
-            if !old.is_empty() {
-                self.save(old).await?;
-            }
-        }
+        .await?;
+        Ok(())
     }
 }
