@@ -6,9 +6,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use ring::digest::{SHA256, digest};
 use wxgate_contract::{Clock, Timestamp, UserName};
 
+use super::sessions::hashed;
 use crate::clock;
 
 /// How long a link waits for its reader. Chosen: the way from a phone to another screen.
@@ -64,12 +64,6 @@ impl Invitations {
         let invitation = self.open.lock().unwrap_or_else(PoisonError::into_inner).remove(&hashed(token))?;
         (invitation.ends > self.clock.now()).then_some(invitation.user)
     }
-}
-
-fn hashed(text: &str) -> [u8; 32] {
-    let mut out = [0; 32];
-    out.copy_from_slice(digest(&SHA256, text.as_bytes()).as_ref());
-    out
 }
 
 #[cfg(test)]

@@ -225,7 +225,8 @@ fn is_alive(session: &Session, now: Timestamp) -> bool {
     now.ms() - session.used.ms() < IDLE_MS && now.ms() - session.made.ms() < LIFE_MS
 }
 
-fn hashed(text: &str) -> [u8; 32] {
+/// What stands for a token in memory.
+pub(super) fn hashed(text: &str) -> [u8; 32] {
     let mut out = [0; 32];
     out.copy_from_slice(digest(&SHA256, text.as_bytes()).as_ref());
     out
