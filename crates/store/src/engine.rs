@@ -122,9 +122,21 @@ impl Address {
     }
 }
 
+/// The lock of [`lock`], given back when it is dropped.
+pub(crate) struct Lock(File);
+
+impl Drop for Lock {
+    /// Closing alone is not enough: a program that is being started at this moment (a converter, say) has the
+    /// file until its own begins, and with it the lock. Source: flock(2), "duplicates of the descriptor".
+    fn drop(&mut self) {
+        // A failure here leaves what closing does.
+        let _ = self.0.unlock();
+    }
+}
+
 /// Held as long as the store is open. SQLite itself would let a second process in, and both would then deliver
 /// the same lanes; with a server elsewhere it keeps the attachments and the sockets of the data directory apart.
-pub(crate) fn lock(engine: &Engine, data_dir: &Path) -> Result<File, StoreError> {
+pub(crate) fn lock(engine: &Engine, data_dir: &Path) -> Result<Lock, StoreError> {
     const DOING: &str = "opening the database";
     let (what, name) = match engine {
         Engine::Sqlite { path } => {
@@ -154,7 +166,7 @@ pub(crate) fn lock(engine: &Engine, data_dir: &Path) -> Result<File, StoreError>
             // For whoever looks at the file; the lock itself is what counts. A full disk must not
             // keep the gateway from starting, so a failure here changes nothing.
             let _ = file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id()));
-            Ok(file)
+            Ok(Lock(file))
         }
         Err(TryLockError::WouldBlock) => {
             let holder = std::fs::read_to_string(&name).unwrap_or_default();
@@ -171,5 +183,22 @@ pub(crate) fn lock(engine: &Engine, data_dir: &Path) -> Result<File, StoreError>
             )))
         }
         Err(TryLockError::Error(error)) => Err(StoreError::unavailable("locking the database", error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As between the start of another program and its first own instruction.
+    #[test]
+    fn the_lock_is_free_although_somebody_has_a_duplicate_of_its_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let first = lock(&Engine::Postgres, dir.path()).unwrap();
+        let duplicate = first.0.try_clone().unwrap();
+        assert!(lock(&Engine::Postgres, dir.path()).is_err(), "it is held");
+        drop(first);
+        assert!(lock(&Engine::Postgres, dir.path()).is_ok());
+        drop(duplicate);
     }
 }

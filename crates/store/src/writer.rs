@@ -12,7 +12,6 @@ mod profiles;
 mod relayed;
 mod settle;
 
-use std::fs::File;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -20,7 +19,7 @@ use sqlx::{AnyConnection, Connection, Executor as _};
 use tokio::sync::{mpsc, oneshot};
 use wxgate_contract::{BoxFuture, Clock, DeliveryId, NetworkId, Outcome, Timestamp};
 
-use crate::engine::{Address, Engine};
+use crate::engine::{Address, Engine, Lock};
 use crate::error::{Doing as _, StoreError};
 use crate::names::Names;
 use crate::prepare::Ready;
@@ -148,7 +147,7 @@ pub(crate) struct Writer {
     pub(crate) names: Arc<Names>,
     pub(crate) clock: Arc<dyn Clock>,
     /// Held until the connection is closed.
-    pub(crate) lock: File,
+    pub(crate) lock: Lock,
     /// What is known of the lock on a server.
     pub(crate) hold: Hold,
     /// Something was done since the page cache was last given back.
