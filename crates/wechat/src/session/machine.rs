@@ -103,6 +103,8 @@ pub(crate) struct Machine {
     was_online: bool,
     /// "Over" that was said and is not confirmed yet.
     doubt: Option<RetCode>,
+    /// What the service said when the session ended, from then on: people are told.
+    over: Option<RetCode>,
     strikes: u32,
     empty: u32,
     quick: u32,
@@ -133,6 +135,7 @@ impl Machine {
             trouble: None,
             was_online: false,
             doubt: None,
+            over: None,
             strikes: 0,
             empty: 0,
             quick: 0,

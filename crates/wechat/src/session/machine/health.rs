@@ -2,7 +2,7 @@
 
 use wxgate_contract::Health;
 
-use wechat_proto::Reaction;
+use wechat_proto::{Reaction, RetCode};
 
 use super::{Fault, Machine, Standing, State};
 
@@ -23,6 +23,9 @@ impl Machine {
         match &self.state {
             State::SignedOut | State::Leaving { .. } => Health::signed_out(None),
             State::FetchingQr | State::AwaitingScan { .. } => needs("scan the code with the phone"),
+            State::AwaitingConfirm { is_push: true, .. } => {
+                needs(&format!("{}; confirm the sign-in on the phone", self.end_in_words()))
+            }
             State::AwaitingConfirm { .. } => needs("confirm the sign-in on the phone"),
             State::Opening { tries, .. } if *tries > QUIET_TRIES => {
                 degraded("WeChat does not open the session; still trying")
@@ -50,7 +53,11 @@ impl Machine {
                 }
             }
             State::Offline { .. } | State::Resuming { .. } => degraded(&self.trouble_in_words()),
-            State::Reviving => degraded("the session ended; asking the phone"),
+            // A moment: what the phone says is told.
+            State::Reviving if self.faults <= QUIET_TRIES => Health::Starting,
+            State::Reviving => {
+                degraded(&format!("{}; the phone cannot be asked yet, still trying", self.end_in_words()))
+            }
             State::Ended { why } => Health::signed_out(Some(why)),
             State::Refused { why } => Health::Down { why: why.clone() },
         }
@@ -59,6 +66,18 @@ impl Machine {
     /// The service said "too much": the pause is a long one, and not a moment's interruption.
     fn is_left_alone(&self) -> bool {
         matches!(&self.trouble, Some(Fault::Ret(ret, _)) if ret.reaction() == Reaction::SlowDown)
+    }
+
+    /// How the session ended, as a clause for people. Which code means what is disputed, so nothing is claimed that
+    /// the other sources deny. Source: the protocol sheet, section 5.4 (table).
+    pub(super) fn end_in_words(&self) -> &'static str {
+        match self.over {
+            Some(RetCode::NotLoggedIn) => "the phone signed this account out",
+            Some(RetCode::SessionInvalid) => {
+                "WeChat ended the session: the account was opened on another computer, or signed out on the phone"
+            }
+            _ => "WeChat ended the session",
+        }
     }
 
     /// Why it is offline, as a clause for people.

@@ -69,13 +69,10 @@ impl Machine {
                 self.go_online(now);
                 self.fetched(fetched, now, out);
             }
-            Event::Fetched(Err(Fault::Ret(ret, _))) if ret.ends_session() => {
-                if self.doubt.replace(ret).is_some() {
-                    self.revive(out);
-                } else {
-                    self.wait(self.timings.confirm_after, out);
-                }
-            }
+            Event::Fetched(Err(Fault::Ret(ret, _))) if ret.ends_session() => match self.doubt.replace(ret) {
+                Some(first) => self.revive(first, out),
+                None => self.wait(self.timings.confirm_after, out),
+            },
             Event::Fetched(Err(Fault::Ret(ret, words))) if ret.reaction() == Reaction::Refused => {
                 self.refuse(in_its_words(ret, &words), out);
             }
@@ -228,7 +225,7 @@ impl Machine {
         if ret == RetCode::NotLoggedIn {
             self.end("the phone signed this account out", out);
         } else {
-            self.revive(out);
+            self.revive(ret, out);
         }
     }
 }

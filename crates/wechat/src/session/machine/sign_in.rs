@@ -14,6 +14,8 @@ const GARBLED_OPENINGS: u32 = 6;
 /// Unreadable answers to a push login before a code has to do. Chosen: a page under an error status
 /// is a matter of seconds, and a code costs somebody a walk to the phone.
 const GARBLED_PUSHES: u32 = 3;
+/// What is added to how the session ended when the phone was asked in vain.
+const UNCONFIRMED: &str = ", and the phone did not confirm a new sign-in";
 
 impl Machine {
     /// Somebody asks to sign in, or to follow the sign-in that is under way.
@@ -50,8 +52,9 @@ impl Machine {
     }
 
     /// Asks the phone to approve again, without a code.
-    pub(super) fn revive(&mut self, out: &mut Vec<Action>) {
+    pub(super) fn revive(&mut self, over: RetCode, out: &mut Vec<Action>) {
         self.forget_session();
+        self.over = Some(over);
         self.state = State::Reviving;
         self.run(Work::AskPhone, out);
     }
@@ -84,7 +87,7 @@ impl Machine {
                 self.wait(wait, out);
             }
             // A push login that is not offered is no trouble: a code does it, if somebody looks.
-            Event::Ticket(Err(_)) if is_push => self.without_push("the session ended", out),
+            Event::Ticket(Err(_)) if is_push => self.without_push("", out),
             Event::Ticket(Err(fault)) if self.faults >= MAX_SIGN_IN_FAULTS => {
                 self.end(gave_up(&fault), out);
             }
@@ -97,12 +100,12 @@ impl Machine {
     }
 
     /// The phone was asked and did not approve: a code, if somebody looks at it.
-    fn without_push(&mut self, why: &str, out: &mut Vec<Action>) {
+    fn without_push(&mut self, phone: &str, out: &mut Vec<Action>) {
         if self.is_asked {
             self.faults = 0;
             self.fetch_qr(out);
         } else {
-            self.end(why, out);
+            self.end(format!("{}{phone}", self.end_in_words()), out);
         }
     }
 
@@ -137,7 +140,7 @@ impl Machine {
             Ok(Phone::Waiting | Phone::Scanned) => {
                 self.faults = 0;
                 if push_since.is_some_and(|since| now.since(since) >= self.timings.push_patience) {
-                    self.without_push("the phone did not confirm", out);
+                    self.without_push(UNCONFIRMED, out);
                 } else if is_quick {
                     // The service repeats itself at once in some states; that is no long poll.
                     self.wait(self.timings.shortest_hold, out);
@@ -146,9 +149,9 @@ impl Machine {
                 }
             }
             Ok(Phone::Declined) if push_since.is_some() => {
-                self.without_push("the sign-in was declined on the phone", out);
+                self.without_push(", and a new sign-in was declined on the phone", out);
             }
-            Ok(Phone::Gone) if push_since.is_some() => self.without_push("the phone did not confirm", out),
+            Ok(Phone::Gone) if push_since.is_some() => self.without_push(UNCONFIRMED, out),
             Ok(Phone::Declined | Phone::Gone) => self.fetch_qr(out),
             Err(Fault::TimedOut) => self.run(again, out),
             Err(fault) if self.faults >= MAX_SIGN_IN_FAULTS => self.end(gave_up(&fault), out),
@@ -253,7 +256,7 @@ impl Machine {
                 Reaction::Refused => return self.refuse(in_its_words(ret, &message), out),
                 Reaction::SlowDown => return self.end(in_its_words(ret, &message), out),
                 Reaction::SessionOver | Reaction::Bug if is_open && tries >= REFUSED_OPENINGS => {
-                    return self.revive(out);
+                    return self.revive(ret, out);
                 }
                 Reaction::SessionOver | Reaction::Bug if tries >= REFUSED_OPENINGS => {
                     let why = format!("WeChat refused the session right after the sign-in: {ret}");

@@ -181,6 +181,112 @@ fn a_long_pause_is_told_when_it_begins() {
     assert!(matches!(&told, Health::Degraded { why } if why.contains("left alone")), "{told:?}");
 }
 
+/// What an owner hears who knows that the account was online.
+fn heard(machine: &mut Machine, events: Vec<Event>) -> Vec<String> {
+    let (mut told, mut heard, mut now) = (Health::Up, Vec::new(), NOW);
+    for event in events {
+        now = now.after(Duration::from_secs(60));
+        machine.step(event, now);
+        let health = machine.health();
+        if health.is_news_after(&told) {
+            heard.push(format!("{}: {}", health.word(), health.detail()));
+            told = health;
+        }
+    }
+    heard
+}
+
+/// A session that is said to be over, and is.
+fn over(number: i64) -> Vec<Event> {
+    let gone = Fault::Ret(RetCode::from_number(number), String::new());
+    vec![checked(number, false), Event::Waited, Event::Fetched(Err(gone))]
+}
+
+#[test]
+fn each_ending_is_told_once_with_what_happened_and_what_to_do() {
+    let phone = |answer| Event::Phone { answer: Ok(answer), took: HELD };
+    let asked = || vec![Event::Ticket(Ok("u".into())), phone(Phone::Waiting), phone(Phone::Waiting)];
+    let back = || {
+        let entered = Event::Entered(Ok(Entry::Accepted { uin: 1 }));
+        let redirect = redirect();
+        vec![
+            phone(Phone::Confirmed { redirect }),
+            entered,
+            Event::Opened(Ok(keys(1))),
+            Event::RosterLoaded(Ok(())),
+        ]
+    };
+    let refused = Fault::Ret(RetCode::LoginRefused, String::new());
+    let too_much = || Event::Fetched(Err(Fault::Ret(RetCode::TooFrequent, String::new())));
+    let away = || [Event::Fetched(Err(Fault::Network)), Event::Waited];
+    let ended = "WeChat ended the session";
+    let elsewhere =
+        format!("{ended}: the account was opened on another computer, or signed out on the phone");
+    for (what, events, hears) in [
+        (
+            "signed out on the phone",
+            over(1100),
+            vec!["needs_human: sign the account in again: the phone signed this account out".to_owned()],
+        ),
+        (
+            "taken over, and taken back on the phone",
+            [over(1101), asked(), back()].concat(),
+            vec![format!("needs_human: {elsewhere}; confirm the sign-in on the phone"), "up: ".to_owned()],
+        ),
+        (
+            "taken over, and nobody has the phone",
+            [over(1101), asked(), vec![phone(Phone::Gone)]].concat(),
+            vec![
+                format!("needs_human: {elsewhere}; confirm the sign-in on the phone"),
+                format!(
+                    "needs_human: sign the account in again: {elsewhere}, and the phone did not confirm a new sign-in"
+                ),
+            ],
+        ),
+        (
+            "ended, and declined on the phone",
+            [over(1102), asked(), vec![phone(Phone::Declined)]].concat(),
+            vec![
+                format!("needs_human: {ended}; confirm the sign-in on the phone"),
+                format!(
+                    "needs_human: sign the account in again: {ended}, and a new sign-in was declined on the phone"
+                ),
+            ],
+        ),
+        (
+            "ended, and the phone cannot be asked",
+            [over(1102), vec![Event::Ticket(Err(Fault::Ret(RetCode::Param, String::new())))]].concat(),
+            vec![format!("needs_human: sign the account in again: {ended}")],
+        ),
+        (
+            "refused",
+            vec![checked(0, true), Event::Fetched(Err(refused))],
+            vec!["down: WeChat refused: 1203 (this account may not use the web)".to_owned()],
+        ),
+        (
+            "too much, again, and good again",
+            vec![checked(0, true), too_much(), Event::Waited, too_much(), Event::Waited, fetched(1, false)],
+            vec![
+                "degraded: WeChat says that this account does too much; it is left alone for a while"
+                    .to_owned(),
+                "up: ".to_owned(),
+            ],
+        ),
+        (
+            "away for long, and back",
+            [
+                vec![checked(0, true)],
+                [away(), away(), away(), away(), away(), away()].concat(),
+                vec![fetched(1, false)],
+            ]
+            .concat(),
+            vec!["degraded: WeChat cannot be reached; still trying".to_owned(), "up: ".to_owned()],
+        ),
+    ] {
+        assert_eq!(heard(&mut online(), events), hears, "{what}");
+    }
+}
+
 #[test]
 fn an_account_that_is_refused_while_it_is_online_is_not_tried_again() {
     for fetches in [1, 4] {
