@@ -43,11 +43,20 @@ impl Health {
         matches!(self, Self::NeedsHuman { step } if step.starts_with(SIGN_IN))
     }
 
+    /// Why it is signed out for good, where that is known.
+    pub fn why_signed_out(&self) -> Option<&str> {
+        match self {
+            Self::NeedsHuman { step } => step.strip_prefix(SIGN_IN)?.strip_prefix(" again: "),
+            _ => None,
+        }
+    }
+
     /// Whether an owner has to hear of it who has last heard `told`: another state, or another end. The steps of
-    /// a sign-in are told to whoever follows it.
+    /// a sign-in are told to whoever follows it, and what is on its way when it has come to something.
     pub fn is_news_after(&self, told: &Self) -> bool {
         let is_final = self.is_signed_out() || matches!(self, Self::Down { .. });
-        self.word() != told.word() || (is_final && self != told)
+        let is_on_its_way = *self == Self::Starting;
+        !is_on_its_way && (self.word() != told.word() || (is_final && self != told))
     }
 
     /// The word for lists and metric labels.
@@ -79,6 +88,7 @@ mod tests {
     fn an_end_is_news_once_and_a_step_of_a_sign_in_is_none() {
         let step = |text: &str| Health::NeedsHuman { step: text.to_owned() };
         let ended = Health::signed_out(Some("the phone did not confirm"));
+        assert_eq!(ended.why_signed_out(), Some("the phone did not confirm"));
         assert!(ended.is_news_after(&Health::Up));
         assert!(ended.is_news_after(&step("confirm the sign-in on the phone")));
         assert!(!ended.is_news_after(&ended));
@@ -90,5 +100,6 @@ mod tests {
         assert!(Health::Up.is_news_after(&ended));
         let slow = |why: &str| Health::Degraded { why: why.to_owned() };
         assert!(!slow("one").is_news_after(&slow("another")));
+        assert!(!Health::Starting.is_news_after(&Health::Up));
     }
 }

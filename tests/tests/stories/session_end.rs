@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use wxgate_tests::fleet;
+use wxgate_tests::irc::Line;
 use wxgate_tests::scratch::tell;
 use wxgate_tests::truth::Shown;
 
@@ -22,10 +23,21 @@ async fn a_session_that_ends_is_told_and_comes_back() -> Result<()> {
         stage.sim.end_session("account0", 1_101).await?;
         let detail = stage.gateway().wait_state("account0", "needs_human", SOON).await?;
         ensure!(!detail.is_empty(), "nobody is told what to do");
-        let notice = client.expect("a word from the service", |line| {
-            line.verb == "NOTICE" && line.source.nick == "wechat" && line.last().contains("account0")
-        });
-        println!("told: {}", notice.await?.last());
+        let about = |line: &Line| {
+            line.verb == "NOTICE" && line.source.nick == "wechat" && line.last().starts_with("account0 is")
+        };
+        let word = client.expect("a word from the service", about).await?.last().to_owned();
+        println!("told: {word}");
+        ensure!(
+            word.contains("ended the session") && word.contains("confirm the sign-in on the phone"),
+            "{word}"
+        );
+        // Who comes now hears the same.
+        let mut late = stage.client(0, "late").await?;
+        ensure!(
+            late.expect("a word from the service", about).await?.last() == word,
+            "another word for the late"
+        );
         client.say(&nick, "typed while signed out").await?;
         let told =
             client.expect("a word about the line", |line| line.last().contains("typed while signed out"));
@@ -37,6 +49,12 @@ async fn a_session_that_ends_is_told_and_comes_back() -> Result<()> {
         stage.sim.say("account0", "c1", "c1", "end after").await?;
         let line = client.expect_text("end after").await?;
         ensure!(line.source.nick == nick, "the same person has another nick: {nick}, {}", line.source.nick);
+        for client in [&mut client, &mut late] {
+            client.drain().await?;
+            let words: Vec<&str> =
+                client.seen().iter().filter(|line| about(line)).map(|line| line.last()).collect();
+            ensure!(words == [word.as_str(), "account0 is online"], "{words:?}");
+        }
         let mut shown = Shown::default();
         shown.take(client.said())?;
         shown.check("account0", &stage.sim.ledger("account0").await?, "end ")?;

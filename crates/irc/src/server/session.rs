@@ -26,6 +26,7 @@ use crate::wire::message::Message;
 
 mod attach;
 mod load;
+mod tidings;
 mod updates;
 
 pub(super) use updates::{one_line, state_word};
@@ -95,6 +96,8 @@ pub(super) struct Session {
     pub(super) realname: String,
     pub(super) away: Option<String>,
     pub(super) health: Health,
+    /// How accounts are, as clients were told.
+    told: HashMap<NetworkId, Health>,
     pub(super) clients: BTreeMap<ClientId, Client>,
     pub(super) roster: Roster,
     pub(super) pending: HashMap<RemoteId, Pending>,
@@ -167,6 +170,7 @@ impl Session {
             realname: String::new(),
             away: None,
             health: Health::Starting,
+            told: HashMap::new(),
             clients: BTreeMap::new(),
             roster: Roster::new(account),
             pending: HashMap::new(),
@@ -506,6 +510,9 @@ impl Session {
     /// Reads what passed by; false when it has to be tried again.
     async fn reread(&mut self) -> bool {
         const PAGE: usize = 500;
+        if !self.look_at_accounts().await {
+            return false;
+        }
         let Some(account) = self.key.account.clone() else { return true };
         self.refresh().await;
         loop {
@@ -536,9 +543,7 @@ impl Session {
             FeedEvent::Chats(_, chats) => self.chats_changed(&chats).await,
             FeedEvent::People(_, people) => self.people_changed(&people).await,
             FeedEvent::Health(network, health) => {
-                if self.account() == Some(&network) {
-                    self.health_changed(&health);
-                }
+                self.account_is(&network, &health);
                 self.networks_changed().await;
             }
             FeedEvent::Accounts(_) => {

@@ -228,3 +228,57 @@ async fn names_are_written_in_letters_when_their_owner_wants_it() {
     }
     assert!(client.ask("PRIVMSG wechat :names klingon").await[0].contains("say: names pinyin"));
 }
+
+#[tokio::test]
+async fn an_end_is_told_once_to_whoever_is_there_and_to_whoever_comes() {
+    let served = serve(world(), config()).await;
+    served.double.add_account("ann", "secret", "wechat:play");
+    served.double.add_account("bob", "secret", "wechat:bobs");
+    let mut here = Client::login(&served, "", "").await;
+    let mut list = Client::connect(served.address).await;
+    for line in ["PASS ann:secret", "NICK ann", "USER ann 0 * :Ann"] {
+        list.send(line).await;
+    }
+    list.until("log in as user/account").await;
+    let tell = |account: &str, health: &Health| {
+        for view in served.double.state().accounts.iter_mut().filter(|view| view.network.as_str() == account)
+        {
+            view.health = health.clone();
+        }
+        served.double.tell(FeedEvent::Health(account.into(), health.clone().into()));
+    };
+    // What came of it is told, and not that it was on its way; the same again is no news.
+    let ended = Health::signed_out(Some("the phone signed this account out"));
+    let step = Health::NeedsHuman { step: "scan the code with the phone".to_owned() };
+    for health in [&Health::Starting, &ended, &ended, &step, &ended] {
+        tell("wechat:work", health);
+    }
+    tell("wechat:bobs", &ended);
+    tell("wechat:play", &Health::Down { why: "WeChat refused: 1203".to_owned() });
+    let words = "work is signed out: the phone signed this account out; say \"login work\" to sign in, until then its \
+                 messages wait at WeChat";
+    for (client, also) in [(&mut here, None), (&mut list, Some("play is down: WeChat refused: 1203; say"))] {
+        let mut lines = match also {
+            Some(also) => client.until(also).await,
+            None => client.until(words).await,
+        };
+        lines.extend(client.sync().await);
+        let told: Vec<&String> = lines.iter().filter(|line| line.contains(" NOTICE ")).collect();
+        assert_eq!(told.len(), 1 + usize::from(also.is_some()), "{told:#?}");
+        assert!(told[0].ends_with(words), "{told:#?}");
+    }
+    // Who was away hears how it stands when they come, once, and then that it is back.
+    let mut late = Client::begin(&served, "phone", "").await;
+    let lines = late.until(words).await;
+    assert_eq!(lines.iter().filter(|line| line.contains("work is")).count(), 1, "{lines:#?}");
+    tell("wechat:work", &Health::Up);
+    for client in [&mut here, &mut list, &mut late] {
+        let lines = client.until("work is online").await;
+        assert!(lines.iter().all(|line| !line.contains("signed out")), "{lines:#?}");
+    }
+    // Trouble as well, though what is said is taken.
+    tell("wechat:work", &Health::Degraded { why: "WeChat cannot be reached; still trying".to_owned() });
+    here.until("work is in trouble: WeChat cannot be reached; still trying").await;
+    let mut later = Client::begin(&served, "laptop", "").await;
+    later.until("work is in trouble: WeChat cannot be reached; still trying").await;
+}

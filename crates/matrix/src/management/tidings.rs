@@ -29,8 +29,7 @@ impl Shared {
             self.memory.read(&key).await?.and_then(|note| serde_json::from_slice(&note).ok());
         let is_first = told.is_none();
         let told = told.unwrap_or(Told { health: Health::signed_out(None), count: 0 });
-        // On its way: what comes of it is told.
-        if view.health == Health::Starting || !view.health.is_news_after(&told.health) {
+        if !view.health.is_news_after(&told.health) {
             return Ok(());
         }
         let count = told.count + 1;
@@ -50,12 +49,14 @@ fn sentence(view: &AccountView) -> Answer {
         Health::Up => Answer::default().strong(view.network.name()).text(" is online again."),
         health => {
             let answer = described(Answer::default(), view).text(".");
-            match health.is_signed_out() {
-                true => answer
+            let login = format!("login {}", view.network.name());
+            match health {
+                _ if health.is_signed_out() => answer
                     .text(" Its messages wait at WeChat until then. Say ")
-                    .code(&format!("login {}", view.network.name()))
+                    .code(&login)
                     .text(" to sign it in."),
-                false => answer,
+                Health::Down { .. } => answer.text(" Say ").code(&login).text(" to try again."),
+                _ => answer,
             }
         }
     }

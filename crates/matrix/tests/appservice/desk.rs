@@ -265,6 +265,27 @@ async fn the_owner_is_told_once_what_became_of_an_account_and_when_it_is_back() 
     );
     tell(&scene, Health::Up);
     assert_eq!(told(&scene, 4).await.len(), 4);
+    // The phone is asked by itself, and in vain; then the account is refused.
+    let ended = "WeChat ended the session";
+    tell(&scene, Health::Starting);
+    tell(&scene, Health::NeedsHuman { step: format!("{ended}; confirm the sign-in on the phone") });
+    told(&scene, 5).await;
+    tell(
+        &scene,
+        Health::signed_out(Some("WeChat ended the session, and the phone did not confirm a new sign-in")),
+    );
+    told(&scene, 6).await;
+    tell(&scene, Health::Down { why: "WeChat refused: 1203 (this account may not use the web)".to_owned() });
+    assert_eq!(
+        told(&scene, 7).await[4..],
+        [
+            "alice (alice) needs you: WeChat ended the session; confirm the sign-in on the phone.",
+            "alice (alice) needs you: sign the account in again: WeChat ended the session, and the phone did not \
+             confirm a new sign-in. Its messages wait at WeChat until then. Say `login alice` to sign it in.",
+            "alice (alice) is offline: WeChat refused: 1203 (this account may not use the web). Say `login alice` to \
+             try again.",
+        ]
+    );
     scene.end().await;
 }
 

@@ -2,6 +2,8 @@
 
 use std::collections::VecDeque;
 
+use wxgate_contract::Health;
+
 use super::Session;
 use super::updates::one_line;
 use crate::server::caps::Caps;
@@ -258,9 +260,11 @@ impl Session {
                 id,
                 "log in as user/account to see one of them; say \"help\" for what I can do",
             );
-        } else if !self.health_is_up() {
-            let detail = self.health.detail().to_owned();
-            self.service_says(id, &format!("this account is not online: {detail}; say \"login\" to sign in"));
+        } else if !matches!(self.health, Health::Starting | Health::Up)
+            && let Some(account) = self.account().cloned()
+        {
+            let text = super::tidings::sentence(&account, &self.health);
+            self.service_says(id, &text);
         }
     }
 }

@@ -15,6 +15,10 @@ impl Session {
     pub(super) async fn load(&mut self) -> Result<(), FarError> {
         let Some(account) = self.key.account.clone() else {
             self.health = Health::Up;
+            if self.key.guest.is_none() {
+                let accounts = self.shared.directory.accounts(&self.key.user).await?;
+                self.accounts_are(&accounts);
+            }
             return Ok(());
         };
         self.load_style().await?;
@@ -22,6 +26,7 @@ impl Session {
         self.load_notes("chan").await?;
         let owner = self.key.user.clone();
         let accounts = self.shared.directory.accounts(&owner).await?;
+        self.accounts_are(&accounts);
         if let Some(view) = accounts.into_iter().find(|view| view.network == account) {
             self.health = view.health;
         }

@@ -201,18 +201,8 @@ impl Session {
 
     pub(super) fn health_changed(&mut self, health: &Health) {
         let was_up = self.health_is_up();
-        let is_news = health.is_news_after(&self.health);
         self.health = health.clone();
         let is_up = self.health_is_up();
-        if is_news {
-            let name = self.account().map(|account| account.name().to_owned()).unwrap_or_default();
-            let detail =
-                if health.detail().is_empty() { String::new() } else { format!(": {}", health.detail()) };
-            let text = format!("{name} is {}{detail}", state_word(health));
-            for id in self.client_ids() {
-                self.service_says(id, &text);
-            }
-        }
         if was_up == is_up {
             return;
         }
@@ -245,6 +235,7 @@ impl Session {
     pub(super) async fn accounts_changed(&mut self) {
         let user = self.key.user.clone();
         let Ok(accounts) = self.shared.directory.accounts(&user).await else { return };
+        self.accounts_are(&accounts);
         if let Some(account) = self.account()
             && !accounts.iter().any(|view| view.network == *account)
         {
