@@ -106,6 +106,9 @@ fn bench(root: &Root, rest: &[String]) -> Result<bool> {
     if on_postgres {
         programs.extend(["--features", "wxgate/postgres"]);
     }
+    if rest.iter().any(|arg| arg == "--tls") {
+        programs.extend(["--features", "wxgate-simulator/tls"]);
+    }
     if !cargo(root, &programs, &[])? {
         return Ok(false);
     }
