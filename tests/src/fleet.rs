@@ -41,7 +41,8 @@ pub async fn sign_in(
             tasks.spawn(async move {
                 let name = name(at);
                 gateway.add_account(&name, USER).await?;
-                let done = gateway.sign_in(&sim, &name, &name).await;
+                let sign_in = gateway.begin_sign_in(&name).await?.with_patience(limit);
+                let done = sign_in.complete(&sim, &name).await;
                 if let Err(error) = done {
                     let state = gateway.state(&name).await;
                     return Err(error.context(format!("{name} is {state:?}")));

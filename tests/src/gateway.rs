@@ -262,16 +262,12 @@ impl Gateway {
         let socket = Place::unix(&self.data_dir.join("wxgate.sock"));
         let path = format!("/api/v1/accounts/{account}/sign-in");
         let steps = Lines::follow(&socket, "POST", &path).await?;
-        Ok(SignIn { account: account.to_owned(), steps })
+        Ok(SignIn { account: account.to_owned(), steps, patience: SOON, last: Value::Null })
     }
 
     /// Signs an account in as the simulated account `of`, whose phone scans and confirms.
     pub async fn sign_in(&self, sim: &Sim, account: &str, of: &str) -> Result<()> {
-        let mut sign_in = self.begin_sign_in(account).await?;
-        let uuid = sign_in.code().await?;
-        sim.scan(&uuid, of).await?;
-        sim.confirm(&uuid).await?;
-        sign_in.done().await
+        self.begin_sign_in(account).await?.complete(sim, of).await
     }
 
     /// Connects a client to an account of `user`.
@@ -285,14 +281,27 @@ impl Gateway {
 pub struct SignIn {
     account: String,
     steps: Lines,
+    /// How long it may tell nothing.
+    patience: Duration,
+    /// What it told last.
+    last: Value,
 }
 
 impl SignIn {
+    /// The same where many wait for their turn: address books are loaded a few at a time.
+    #[must_use]
+    pub fn with_patience(self, patience: Duration) -> Self {
+        Self { patience, ..self }
+    }
+
     /// The next step, as the gateway tells it.
     pub async fn step(&mut self) -> Result<Value> {
+        let step = self.steps.next(self.patience).await;
         let step =
-            self.steps.next(SOON).await.with_context(|| format!("follow the sign-in of {}", self.account))?;
-        step.with_context(|| format!("the sign-in of {} broke off", self.account))
+            step.with_context(|| format!("follow the sign-in of {} after {}", self.account, self.last))?;
+        self.last =
+            step.with_context(|| format!("the sign-in of {} broke off after {}", self.account, self.last))?;
+        Ok(self.last.clone())
     }
 
     /// Waits for a code and returns its uuid.
@@ -304,6 +313,14 @@ impl SignIn {
             }
             ensure!(step["step"] == "starting", "{}: no code, but {step}", self.account);
         }
+    }
+
+    /// The phone of the simulated account `of` scans and confirms; waits until it is online.
+    pub async fn complete(mut self, sim: &Sim, of: &str) -> Result<()> {
+        let uuid = self.code().await?;
+        sim.scan(&uuid, of).await?;
+        sim.confirm(&uuid).await?;
+        self.done().await
     }
 
     /// Waits until the account is online.
