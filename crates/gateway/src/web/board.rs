@@ -5,12 +5,14 @@
 
 mod account;
 mod admin;
+mod audit;
 mod door;
 mod frame;
 mod gate;
 mod home;
 mod links;
 mod live;
+mod mirror;
 mod plots;
 mod requests;
 mod scan;
@@ -53,11 +55,11 @@ pub(super) fn routes() -> Router<Arc<Parts>> {
         .route("/accounts/{name}/questions", post(account::resolve))
         .route("/accounts/{name}/undo", post(account::undo))
         .route("/accounts/{name}/requests", post(requests::answer))
-        .route("/accounts/{name}/matrix", post(requests::show))
+        .route("/accounts/{name}/matrix", post(mirror::show))
         .route("/admin", get(admin::page))
         .route("/admin/links", get(links::page).post(links::add))
         .route("/admin/links/remove", post(links::remove))
-        .route("/admin/audit", get(links::audit))
+        .route("/admin/audit", get(audit::page))
         .route("/style.css", get(frame::style))
         .route("/board.js", get(frame::script))
         .fallback(frame::nothing_here)

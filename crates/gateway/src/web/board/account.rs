@@ -16,8 +16,8 @@ use super::frame::{self, form_key, query_value};
 use super::gate::{Answer, Key, Person, Turned};
 use super::home::state;
 use super::live::{self, Look};
-use super::requests;
 use super::words::{Words, fill};
+use super::{mirror, requests};
 use crate::web::api::{called, network};
 use crate::wiring::Parts;
 
@@ -60,7 +60,7 @@ pub(super) async fn page(
     let words = person.words();
     let questions = questions(&parts, &person, &network, &name).await;
     let requests = requests::section(&parts, &person, &network).await;
-    let on_matrix = requests::on_matrix(&parts, &person, &network).await;
+    let on_matrix = mirror::section(&parts, &person, &network).await;
     let chats = chats(&parts, &network, &name, &view, words).await;
     let is_up = matches!(health, Health::Up);
     Ok(person.page(&name).show(&html! {
@@ -264,7 +264,7 @@ fn kind(chat: &ChatProfile, words: &Words) -> &'static str {
 }
 
 /// Carries out a command and leads to `then`.
-async fn done(parts: &Parts, person: &Person, key: &str, command: Command, then: &str) -> Answer {
+pub(super) async fn done(parts: &Parts, person: &Person, key: &str, command: Command, then: &str) -> Answer {
     person.sent_this(parts, key)?;
     match person.desk(parts).run(Some(person.user.clone()), command).await {
         Ok(_) => Ok(Redirect::to(then).into_response()),

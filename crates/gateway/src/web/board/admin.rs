@@ -5,13 +5,12 @@ use std::sync::Arc;
 
 use axum::extract::{Query, State};
 use axum::http::StatusCode;
-use axum::response::Response;
 use maud::{Markup, html};
 use serde::Deserialize;
 use wxgate_contract::{AccountView, Directory, Health, NetworkId, UserName};
 
-use super::frame::{self, query_value};
-use super::gate::Person;
+use super::frame::{query_value, trouble_of};
+use super::gate::{Answer, Person, Turned};
 use super::home::state;
 use super::plots;
 use super::words::{Words, fill};
@@ -36,18 +35,14 @@ pub(super) async fn page(
     State(parts): State<Arc<Parts>>,
     person: Person,
     Query(view): Query<View>,
-) -> Response {
-    if !person.is_admin {
-        // The same as for an address that does not exist.
-        return frame::trouble_of(&person, StatusCode::NOT_FOUND, person.words().no_page);
-    }
+) -> Answer {
+    person.must_be_admin()?;
     let words = person.words();
-    let all = match Directory::all_accounts(&*parts.bridge).await {
-        Ok(all) => all,
-        Err(error) => return frame::trouble_of(&person, StatusCode::SERVICE_UNAVAILABLE, &error.to_string()),
-    };
+    let all = Directory::all_accounts(&*parts.bridge).await.map_err(|error| {
+        Turned::from(trouble_of(&person, StatusCode::SERVICE_UNAVAILABLE, &error.to_string()))
+    })?;
     let memory = wxgate_heap::resident_bytes().map(|bytes| bytes >> 20);
-    person.page(words.admin).show(&html! {
+    Ok(person.page(words.admin).show(&html! {
         h1 { (words.admin) }
         @if let Some(mib) = memory { p.soft { (fill(words.memory, mib)) } }
         h2 { (words.last_day) }
@@ -63,7 +58,7 @@ pub(super) async fn page(
         (accounts(&all, &view, words))
         h2 { (words.people) }
         (people(&parts, &all, words).await)
-    })
+    }))
 }
 
 fn word(name: &str, words: &Words) -> &'static str {

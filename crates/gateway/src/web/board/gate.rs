@@ -147,6 +147,14 @@ impl Person {
         }
     }
 
+    /// For everybody else the address is like one that does not exist.
+    pub(super) fn must_be_admin(&self) -> Result<(), Turned> {
+        match self.is_admin {
+            true => Ok(()),
+            false => Err(frame::trouble_of(self, StatusCode::NOT_FOUND, self.words().no_page).into()),
+        }
+    }
+
     /// Writes into the audit trail what they did to what is theirs.
     pub(super) async fn record(&self, parts: &Parts, what: &str) {
         let who = self.user.clone();

@@ -1,10 +1,9 @@
-//! Links between chats, and the audit trail: for administrators.
+//! Links between chats: for administrators.
 
 use std::sync::Arc;
 
-use axum::extract::{Form, Query, State};
-use axum::http::StatusCode;
-use axum::response::{IntoResponse, Redirect, Response};
+use axum::extract::{Form, State};
+use axum::response::{IntoResponse, Redirect};
 use maud::{Markup, html};
 use serde::Deserialize;
 use wxgate_store::Link;
@@ -13,23 +12,11 @@ use super::frame::{form_key, trouble_of};
 use super::gate::{Answer, Person, Turned};
 use super::words::fill;
 use crate::chat_name::{self, written};
-use crate::clock;
 use crate::web::link_api;
 use crate::wiring::Parts;
 
-/// Acts on one page.
-const SHOWN: usize = 50;
-
-/// The same as for an address that does not exist.
-fn only_administrators(person: &Person) -> Result<(), Turned> {
-    match person.is_admin {
-        true => Ok(()),
-        false => Err(trouble_of(person, StatusCode::NOT_FOUND, person.words().no_page).into()),
-    }
-}
-
 pub(super) async fn page(State(parts): State<Arc<Parts>>, person: Person) -> Answer {
-    only_administrators(&person)?;
+    person.must_be_admin()?;
     let words = person.words();
     let theirs = link_api::theirs(&parts, &person.caller()).await;
     let links = theirs.map_err(|refusal| Turned::from(trouble_of(&person, refusal.0, &refusal.1)))?;
@@ -87,7 +74,7 @@ pub(super) async fn add(
     Form(New { key, one, two }): Form<New>,
 ) -> Answer {
     person.sent_this(&parts, &key)?;
-    only_administrators(&person)?;
+    person.must_be_admin()?;
     let made =
         link_api::make(&parts, &person.caller(), &[one.trim().to_owned(), two.trim().to_owned()]).await;
     done(&person, made.map(drop))
@@ -105,7 +92,7 @@ pub(super) async fn remove(
     Form(Which { key, which }): Form<Which>,
 ) -> Answer {
     person.sent_this(&parts, &key)?;
-    only_administrators(&person)?;
+    person.must_be_admin()?;
     done(&person, link_api::take_apart(&parts, &person.caller(), &which).await.map(drop))
 }
 
@@ -114,46 +101,4 @@ fn done(person: &Person, made: Result<(), crate::web::api::Refusal>) -> Answer {
         Ok(()) => Ok(Redirect::to("/admin/links").into_response()),
         Err(refusal) => Err(trouble_of(person, refusal.0, &refusal.1).into()),
     }
-}
-
-#[derive(Deserialize)]
-pub(super) struct Before {
-    before: Option<i64>,
-}
-
-/// What was done to the instance.
-pub(super) async fn audit(
-    State(parts): State<Arc<Parts>>,
-    person: Person,
-    Query(Before { before }): Query<Before>,
-) -> Result<Response, Turned> {
-    only_administrators(&person)?;
-    let words = person.words();
-    let read = parts.bridge.store().acts(before, SHOWN + 1).await;
-    let acts = read.map_err(|error| {
-        Turned::from(trouble_of(&person, StatusCode::SERVICE_UNAVAILABLE, &error.to_string()))
-    })?;
-    let last = acts.get(SHOWN - 1).filter(|_| acts.len() > SHOWN).map(|row| row.id);
-    Ok(person.page(words.audit).show(&html! {
-        h1 { (words.audit) }
-        @if acts.is_empty() { p { (words.nothing) } } @else {
-            div.wide tabindex="0" role="region" aria-label=(words.audit) { table {
-                thead { tr {
-                    th scope="col" { (words.when) } th scope="col" { (words.who) } th scope="col" { (words.from) }
-                    th scope="col" { (words.what) } th scope="col" { (words.about) }
-                } }
-                tbody { @for row in acts.iter().take(SHOWN) {
-                    tr {
-                        td.word { (clock::written(row.at)) }
-                        td.word { @if let Some(who) = &row.act.who { (who) } @else { span.soft { (words.the_operator) } } }
-                        td.word { (row.act.door) } td.word { (row.act.what) } td.word { (row.act.about) }
-                    }
-                } }
-            } }
-        }
-        p {
-            @if before.is_some() { a href="/admin/audit" { (words.first) } " " }
-            @if let Some(last) = last { a href={ "/admin/audit?before=" (last) } rel="next" { (words.next) } }
-        }
-    }))
 }
