@@ -10,7 +10,7 @@ use wxgate_contract::{
 };
 use wxgate_store::{AccountChange, CommitReport, Route, StoreError};
 
-use crate::Bridge;
+use crate::{Bridge, journey};
 
 /// What a failed store means to an adapter: try again, or never.
 pub(crate) fn far_error(error: StoreError) -> FarError {
@@ -38,7 +38,9 @@ impl Bridge {
         let read = std::mem::take(&mut batch.read);
         let report = self.store.commit_batch(network, batch, self.route()).await.map_err(far_error)?;
         let kept = report.committed.posts.iter().filter(|fate| matches!(fate, PostFate::Kept(_))).count();
-        self.meter.committed(kept, report.committed.posts.len() - kept, began.elapsed());
+        let took = began.elapsed();
+        self.meter.committed(kept, report.committed.posts.len() - kept, took);
+        journey::committed(network, &report.committed, took);
         if let Some(own_name) = own_name {
             let change = AccountChange { own_name: Some(own_name), ..AccountChange::default() };
             self.store.set_account_state(network, change).await.map_err(far_error)?;

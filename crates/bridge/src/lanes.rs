@@ -71,7 +71,13 @@ impl Depot for Bridge {
 
     fn hand_over(&self, network: &NetworkId, delivery: Delivery) -> bool {
         let Some(orders) = self.networks.get(network).map(|slot| slot.orders()) else { return false };
-        orders.try_send(Order::Deliver(Box::new(delivery))).is_ok()
+        let id = delivery.id;
+        self.in_hand.begin(&delivery);
+        let is_taken = orders.try_send(Order::Deliver(Box::new(delivery))).is_ok();
+        if !is_taken {
+            self.in_hand.end(network, id, None);
+        }
+        is_taken
     }
 
     fn close(self: Arc<Self>, lane: ChatRef, row: String) -> BoxFuture<'static, ()> {

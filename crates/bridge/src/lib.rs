@@ -3,7 +3,7 @@
 //!
 //! `intake` commits, `route` decides (pure), `lanes` hands out, `settle` closes, `supervisor`
 //! keeps one task per network alive, `control` answers commands, `directory` lets faces read,
-//! `notice` words what people are told.
+//! `notice` words what people are told, `journey` tells tracers.
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test may fail by panicking"))]
 
 mod acts;
@@ -12,6 +12,7 @@ mod directory;
 mod dropped;
 mod echoes;
 mod intake;
+mod journey;
 mod lanes;
 mod links;
 mod meter;
@@ -83,6 +84,7 @@ pub struct Bridge {
     links: watch::Sender<LinkTable>,
     tasks: supervisor::Tasks,
     meter: Meter,
+    in_hand: journey::InHand,
 }
 
 impl Bridge {
@@ -114,6 +116,7 @@ impl Bridge {
             links: watch::channel(links).0,
             tasks: supervisor::Tasks::new(config.seed),
             meter: Meter::default(),
+            in_hand: journey::InHand::default(),
         });
         let dropped = dropped::at_start(bridge.take_dropped().await?, &open);
         bridge.tasks.spawn("lanes", dispatch.run(Arc::downgrade(&bridge), open, dropped));

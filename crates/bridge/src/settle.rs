@@ -31,6 +31,7 @@ impl Bridge {
         outcome: Outcome,
     ) -> Result<(), StoreError> {
         self.meter.settled(network, &outcome);
+        self.in_hand.end(network, delivery, Some(&outcome));
         let report = self.store.settle(network, delivery, outcome, self.route()).await?;
         for item in report.shown {
             self.tell(FeedEvent::Shown(Arc::new(item)));

@@ -40,6 +40,26 @@ pub enum Job {
     Report(Report),
 }
 
+impl Job {
+    /// Our id of the post that it is about.
+    pub fn post(&self) -> PostId {
+        match self {
+            Self::Say(say) => say.post_id,
+            Self::Recall { post, .. } => *post,
+            Self::Report(report) => report.post,
+        }
+    }
+
+    /// `say`, `recall` or `report`.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Say(_) => "say",
+            Self::Recall { .. } => "recall",
+            Self::Report(_) => "report",
+        }
+    }
+}
+
 /// What became of something that was said through a mirroring network.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Report {
@@ -102,4 +122,16 @@ pub enum Outcome {
         /// Why, as a clause for people.
         why: String,
     },
+}
+
+impl Outcome {
+    /// `sent`, `refused`, `later` or `uncertain`.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Sent { .. } => "sent",
+            Self::Refused { .. } => "refused",
+            Self::TryLater { .. } => "later",
+            Self::Uncertain { .. } => "uncertain",
+        }
+    }
 }

@@ -17,6 +17,7 @@ pub mod delivery;
 pub mod directory;
 pub mod health;
 pub mod ids;
+pub mod journey;
 pub mod media;
 pub mod profile;
 pub mod time;
@@ -37,6 +38,7 @@ pub use health::Health;
 pub use ids::{
     ChatKey, ChatRef, DeliveryId, MediaId, NetworkId, PersonKey, PersonRef, PostId, RemoteId, UserName,
 };
+pub use journey::JOURNEY;
 pub use media::{MediaError, MediaInfo, MediaReader, MediaState, MediaVault, MediaWriter, PendingMedia};
 pub use profile::{ChatKind, ChatProfile, Member, PersonKind, PersonProfile};
 pub use time::{Civil, Clock, Timestamp};

@@ -87,7 +87,7 @@ pub(crate) async fn run(options: Options) -> Result<(), Failure> {
             "the demo has a password that everybody knows; it listens on loopback only",
         ));
     }
-    telemetry::start(LogFormat::Pretty, "error");
+    telemetry::start(LogFormat::Pretty, "error", None);
     let mut signals = Signals::new()?;
     let scratch = Scratch::new()?;
     let screen = Screen::new(options.plain);

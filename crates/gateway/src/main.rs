@@ -16,6 +16,11 @@ mod history;
 mod metrics;
 mod qr;
 mod telemetry;
+#[cfg(feature = "otel")]
+mod traces;
+#[cfg(not(feature = "otel"))]
+#[path = "traces_absent.rs"]
+mod traces;
 mod web;
 mod wiring;
 

@@ -14,8 +14,11 @@ const SDK_CALLS: &str = "matrix_sdk::http_client";
 /// The library that encrypts.
 const ENCRYPTION: &str = "matrix_sdk_crypto";
 
-/// Sends the log to standard error. Called once; a second call changes nothing.
-pub(crate) fn start(format: LogFormat, filter: &str) {
+/// Somebody who hears what the program does.
+pub(crate) type Listener = Box<dyn Layer<Registry> + Send + Sync>;
+
+/// Sends the log to standard error, and what `other` hears to it. Called once; a second call changes nothing.
+pub(crate) fn start(format: LogFormat, filter: &str, other: Option<Listener>) {
     // The filter was judged with the configuration; without one the usual level is right.
     let targets: Targets = filter.parse().unwrap_or_else(|_| Targets::new());
     // It calls every answer an error that is no 200, also the many that are expected; whoever asked tells those that
@@ -29,7 +32,7 @@ pub(crate) fn start(format: LogFormat, filter: &str) {
         true => targets,
         false => targets.with_target(ENCRYPTION, LevelFilter::ERROR),
     };
-    let layer: Box<dyn Layer<Registry> + Send + Sync> = match format {
+    let log: Listener = match format {
         LogFormat::Pretty => {
             let colours = stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
             Box::new(fmt::layer().with_writer(stderr).with_ansi(colours).with_target(false))
@@ -37,5 +40,7 @@ pub(crate) fn start(format: LogFormat, filter: &str) {
         LogFormat::Json => Box::new(fmt::layer().json().with_writer(stderr).with_ansi(false)),
     };
     // An error means that a log is there already, which is what is wanted.
-    let _ = Registry::default().with(layer.with_filter(targets)).try_init();
+    let mut all = vec![log.with_filter(targets).boxed()];
+    all.extend(other);
+    let _ = Registry::default().with(all).try_init();
 }

@@ -21,5 +21,6 @@ mod session_end;
 mod states;
 mod surroundings;
 mod terminal;
+mod traces;
 mod web;
 mod web_library;

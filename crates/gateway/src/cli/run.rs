@@ -4,12 +4,21 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::config::Loaded;
 use crate::failure::Failure;
-use crate::{telemetry, wiring};
+use crate::{telemetry, traces, wiring};
 
 /// Runs the gateway until a signal; a second signal ends it at once.
 pub(super) async fn run(loaded: Loaded) -> Result<(), Failure> {
     let settings = &loaded.settings;
-    telemetry::start(settings.log.format, &settings.log.filter);
+    let (traces, listener) = traces::start(&settings.data_dir)?;
+    telemetry::start(settings.log.format, &settings.log.filter, listener);
+    traces.announce();
+    let ran = until_a_signal(&loaded).await;
+    traces.end().await;
+    ran
+}
+
+async fn until_a_signal(loaded: &Loaded) -> Result<(), Failure> {
+    let settings = &loaded.settings;
     let file =
         loaded.file.as_ref().map_or("none, built-in defaults".to_owned(), |file| file.display().to_string());
     tracing::info!(version = env!("CARGO_PKG_VERSION"), config = %file, "starting");

@@ -538,7 +538,7 @@ impl Session {
 
     async fn event(&mut self, event: FeedEvent) {
         match event {
-            FeedEvent::Shown(item) if item.seq > self.floor_seq => self.show(item).await,
+            FeedEvent::Shown(item) if item.seq > self.floor_seq => self.show_new(item).await,
             FeedEvent::Shown(_) => {}
             FeedEvent::Chats(_, chats) => self.chats_changed(&chats).await,
             FeedEvent::People(_, people) => self.people_changed(&people).await,

@@ -63,18 +63,9 @@ mod tests {
         assert_eq!(when_back(u32::MAX), Duration::from_secs(30));
     }
 
-    fn word(outcome: &Outcome) -> &'static str {
-        match outcome {
-            Outcome::Sent { .. } => "sent",
-            Outcome::Refused { .. } => "refused",
-            Outcome::TryLater { .. } => "later",
-            Outcome::Uncertain { .. } => "uncertain",
-        }
-    }
-
     #[test]
     fn every_code_has_its_outcome() {
-        let at = |number: i64, attempt: u32| word(&of_ret(RetCode::from_number(number), attempt));
+        let at = |number: i64, attempt: u32| of_ret(RetCode::from_number(number), attempt).word();
         let table: Vec<(i64, &str, &str)> =
             [1, 3, -1, -2, -14, 1100, 1101, 1102, 1200, 1201, 1203, 1204, 1205, 4711]
                 .into_iter()

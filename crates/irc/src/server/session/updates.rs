@@ -1,6 +1,9 @@
 //! What changes while clients are attached: names, members, health.
 
-use wxgate_contract::{ChatKey, Health, PersonKey};
+use std::sync::Arc;
+
+use tokio::time::Instant;
+use wxgate_contract::{ChatKey, Health, JOURNEY, PersonKey, TimelineItem};
 
 use super::Session;
 use crate::server::caps::Caps;
@@ -14,6 +17,17 @@ use crate::wire::numeric as n;
 const LOGGED_OUT: &str = "WeChat is logged out";
 
 impl Session {
+    /// Shows what is new, and tells tracers.
+    pub(super) async fn show_new(&mut self, item: Arc<TimelineItem>) {
+        let (began, post) = (Instant::now(), item.post_id.0);
+        self.show(item).await;
+        if let Some(network) = self.account() {
+            let took_us = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
+            let clients = self.clients.len();
+            tracing::trace!(target: JOURNEY, step = "show", post, %network, took_us, clients);
+        }
+    }
+
     pub(super) async fn chats_changed(&mut self, chats: &[ChatKey]) {
         for chat in chats {
             let Some(chat) = self.chat_ref(chat) else { return };
