@@ -20,6 +20,7 @@ use wxgate_contract::{Adapter, Clock, Health, MediaVault, NetworkId, Stop, StopH
 use wxgate_convert::Converter;
 use wxgate_irc::{Filehost, Guests, Ident, IrcServerAdapter, IrcServerConfig, Listening, LocalChannels};
 use wxgate_store::{AccountRow, Keep, Pruned, SealKey, Store, StoreConfig, StoreError};
+use wxgate_tls::{Certificate, Use};
 use wxgate_wechat::{OnSynced, Ways, WechatAdapter, WechatConfig};
 
 use crate::clock;
@@ -102,13 +103,14 @@ pub(crate) async fn start(settings: &Settings) -> Result<Gateway, Failure> {
     // First: a second gateway on the same data is told so, and not that a port is taken.
     let store = take_over_store(settings).await?;
     let bound = async {
+        let certificate = certificate(settings)?;
         let listener = ports::bind(&settings.web.listen, "web.listen").await?;
         let web = listener.local_addr().map_err(|e| Failure::environment(format!("web.listen: {e}")))?;
         let mut ident = Vec::new();
         for address in ports::resolve(&settings.irc.ident.listen, "irc.ident.listen").await? {
             ident.push(ports::bind(&address.to_string(), "irc.ident.listen").await?);
         }
-        Ok::<_, Failure>((listener, web, ident))
+        Ok::<_, Failure>(((listener, certificate), web, ident))
     };
     let (web_listener, web, ident_listeners) = match bound.await {
         Ok(bound) => bound,
@@ -210,12 +212,12 @@ impl Gateway {
 fn serve_all(
     settings: &Settings,
     parts: &Arc<Parts>,
-    web_listener: TcpListener,
+    (web_listener, certificate): (TcpListener, Option<Certificate>),
     socket: UnixListener,
 ) -> JoinSet<()> {
     let mut tasks = JoinSet::new();
-    tasks.spawn(serve::serve(web_listener, web::public(Arc::clone(parts)), parts.stop.clone()));
-    tasks.spawn(serve::serve(socket, web::control(Arc::clone(parts)), parts.stop.clone()));
+    tasks.spawn(serve::serve(web_listener, web::public(Arc::clone(parts)), certificate, parts.stop.clone()));
+    tasks.spawn(serve::serve(socket, web::control(Arc::clone(parts)), None, parts.stop.clone()));
     tasks.spawn(give_back(parts.stop.clone()));
     let day = Arc::clone(parts);
     tasks.spawn(async move { history::keep(&day).await });
@@ -355,11 +357,20 @@ pub(crate) fn store_failure(error: StoreError) -> Failure {
     }
 }
 
+/// Of the web listener; `None` where it speaks HTTP.
+fn certificate(settings: &Settings) -> Result<Option<Certificate>, Failure> {
+    let (Some(cert), Some(key)) = (set(&settings.web.tls_cert), set(&settings.web.tls_key)) else {
+        return Ok(None);
+    };
+    let loaded = Certificate::load(Use::Web, cert, key);
+    loaded.map(Some).map_err(|error| Failure::config(format!("web.tls_cert: {error}")))
+}
+
 fn links(settings: &Settings, web: SocketAddr) -> Result<Arc<Links>, Failure> {
     let key = secret_key(&settings.data_dir.join("links.key"))?;
     let base = match settings.web.public_url.is_empty() {
         // With port 0 the configured address would lead nowhere.
-        true => format!("http://{web}"),
+        true => format!("{}://{web}", settings.web.scheme()),
         false => settings.link_base(),
     };
     let hours = u64::from(settings.media.link_ttl_hours);

@@ -44,7 +44,6 @@ mod service;
 mod session;
 pub(crate) mod stamp;
 mod style;
-mod tls;
 mod websocket;
 
 pub use config::{

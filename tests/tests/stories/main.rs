@@ -10,6 +10,7 @@ mod disk_faults;
 mod environment;
 mod first_path;
 mod floor;
+mod https;
 mod identity;
 mod markers;
 mod media;

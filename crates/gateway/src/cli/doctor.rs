@@ -159,6 +159,9 @@ async fn examine(globals: &Globals, settings: &Settings, findings: &mut Vec<Find
     {
         findings.push(certificate::check(path, clock::now()));
     }
+    if let Some(path) = set(&settings.web.tls_cert) {
+        findings.push(certificate::check(path, clock::now()));
+    }
     for network in &settings.irc.network {
         findings.push(far::reach("IRC network", &network.address).await);
     }

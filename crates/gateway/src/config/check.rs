@@ -256,9 +256,16 @@ impl BotSection {
 
 impl WebSection {
     fn check(&self, complaints: &mut Complaints) {
-        let message = "HTTPS is not part of this version; put a TLS proxy in front and leave it empty";
-        complaints.add_if(set(&self.tls_cert).is_some(), "web.tls_cert", message);
-        complaints.add_if(set(&self.tls_key).is_some(), "web.tls_key", message);
+        complaints.file("web.tls_cert", &self.tls_cert);
+        complaints.secret("web.tls_key", &self.tls_key);
+        let (cert, key) = (set(&self.tls_cert).is_some(), set(&self.tls_key).is_some());
+        complaints.add_if(key && !cert, "web.tls_cert", "is needed with web.tls_key");
+        complaints.add_if(cert && !key, "web.tls_key", "is needed with web.tls_cert");
+        complaints.add_if(
+            cert && self.public_url.starts_with("http://"),
+            "web.public_url",
+            "must begin with https:// where web.tls_cert is set",
+        );
         if self.listen.is_empty() {
             complaints.add("web.listen", "must not be empty");
         } else if self.public_url.is_empty() && !is_loopback(&self.listen) {

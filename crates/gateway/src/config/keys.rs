@@ -581,16 +581,17 @@ const WEB: Section = Section {
             "public_url",
             Kind::Url,
             "\"\"",
-            "How links to media are written. Empty: http:// and the listen address. Required when others\n\
-             than this machine can reach the listener.",
+            "How links to media are written. Empty: http:// (https:// with tls_cert) and the listen address.\n\
+             Required when others than this machine can reach the listener.",
         ),
         key(
             "tls_cert",
             Kind::File,
             "\"\"",
-            "Certificate chain (PEM). Not part of this version: put a TLS proxy in front.",
+            "Certificate chain (PEM), read again when the file changes: the listener speaks HTTPS then. Empty:\n\
+             HTTP, for loopback or behind a TLS proxy.",
         ),
-        key("tls_key", Kind::SecretFile, "\"\"", "Private key (PEM). Not part of this version."),
+        key("tls_key", Kind::SecretFile, "\"\"", "Private key (PEM) for tls_cert."),
     ],
 };
 

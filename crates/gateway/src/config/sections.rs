@@ -225,6 +225,13 @@ pub(crate) struct WebSection {
     pub(crate) tls_key: PathBuf,
 }
 
+impl WebSection {
+    /// `https` with a certificate of its own, else `http`.
+    pub(crate) fn scheme(&self) -> &'static str {
+        if set(&self.tls_cert).is_some() { "https" } else { "http" }
+    }
+}
+
 #[derive(Clone, Debug, Deserialize)]
 pub(crate) struct MediaSection {
     pub(crate) keep_days: u32,
@@ -294,7 +301,7 @@ impl Settings {
     /// How links begin, without a slash at the end.
     pub(crate) fn link_base(&self) -> String {
         match self.web.public_url.trim_end_matches('/') {
-            "" => format!("http://{}", self.web.listen),
+            "" => format!("{}://{}", self.web.scheme(), self.web.listen),
             url => url.to_owned(),
         }
     }

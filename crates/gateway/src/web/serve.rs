@@ -11,8 +11,10 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::unix;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
 use tower_service::Service as _;
 use wxgate_contract::Stop;
+use wxgate_tls::Certificate;
 
 /// Connections at once on one listener. Chosen: many times what browsers and scrapers open; one
 /// connection costs some ten kilobytes.
@@ -38,8 +40,8 @@ impl From<unix::SocketAddr> for Peer {
     }
 }
 
-/// Serves `router` on `listener`.
-pub(crate) async fn serve<L>(mut listener: L, router: Router, stop: Stop)
+/// Serves `router` on `listener`, with the certificate where one is given.
+pub(crate) async fn serve<L>(mut listener: L, router: Router, mut tls: Option<Certificate>, stop: Stop)
 where
     L: Listener<Addr: Into<Peer>>,
 {
@@ -56,8 +58,12 @@ where
             Some(_) = connections.join_next(), if !connections.is_empty() => {}
             (place, (stream, address)) = accepted => {
                 let (router, stop, peer) = (router.clone(), stop.clone(), address.into());
+                let acceptor = tls.as_mut().map(Certificate::acceptor);
                 connections.spawn(async move {
-                    connection(stream, peer, router, stop).await;
+                    match acceptor {
+                        None => connection(stream, peer, router, stop).await,
+                        Some(acceptor) => secured(acceptor, stream, peer, router, stop).await,
+                    }
                     drop(place);
                 });
             }
@@ -67,6 +73,22 @@ where
     let ended = async { while connections.join_next().await.is_some() {} };
     // What has not ended by then is dropped with the set.
     let _ = tokio::time::timeout(LAST_ANSWERS, ended).await;
+}
+
+/// A handshake, and then the same. One that fails is its client's affair.
+async fn secured<I>(acceptor: TlsAcceptor, stream: I, peer: Peer, router: Router, stop: Stop)
+where
+    I: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
+{
+    let shaken = tokio::select! {
+        shaken = tokio::time::timeout(HEAD_PATIENCE, acceptor.accept(stream)) => shaken,
+        () = stop.stopping() => return,
+    };
+    match shaken {
+        Ok(Ok(stream)) => connection(stream, peer, router, stop).await,
+        Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake of the web listener failed"),
+        Err(_) => tracing::debug!("a TLS handshake of the web listener took too long"),
+    }
 }
 
 async fn connection<I>(stream: I, peer: Peer, router: Router, stop: Stop)

@@ -65,7 +65,7 @@ pub(super) async fn serve(shared: Arc<Shared>, stream: TcpStream, address: Socke
         Way::Plain => Box::pin(converse(&shared, stream, place, false)).await,
         Way::Tls(acceptor) => match timeout(patience, acceptor.accept(stream)).await {
             Ok(Ok(stream)) => {
-                place.fingerprint = super::tls::fingerprint(&stream);
+                place.fingerprint = wxgate_tls::fingerprint(&stream);
                 Box::pin(converse(&shared, stream, place, true)).await;
             }
             Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake of an IRC client failed"),

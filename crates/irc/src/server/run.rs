@@ -12,13 +12,13 @@ use wxgate_contract::{
     Adapter, AdapterContext, AdapterError, BoxFuture, Capabilities, Command, FeedEvent, Health, NetworkId,
     Order, Outcome, Request, Stop, Stopped,
 };
+use wxgate_tls::{Certificate, Use};
 
 use super::caps::Sts;
 use super::config::{IrcServerConfig, Listening};
 use super::connection::{self, Way};
 use super::held;
 use super::registry::{Parts, ReadMark, Shared};
-use super::tls::Certificate;
 
 /// Events taken from the feed at once.
 const FEED_CHUNK: usize = 512;
@@ -63,13 +63,17 @@ impl Adapter for IrcServerAdapter {
     }
 }
 
+fn certificate(config: &IrcServerConfig) -> Result<Certificate, String> {
+    let (Some(cert), Some(key)) = (&config.tls_cert, &config.tls_key) else {
+        return Err("irc.server.tls_listen is set, but tls_cert or tls_key is not".to_owned());
+    };
+    Certificate::load(Use::Irc, cert, key).map_err(|error| error.to_string())
+}
+
 async fn run(config: IrcServerConfig, ctx: AdapterContext) -> Result<Stopped, AdapterError> {
     let mut tls = match config.tls_listen.is_empty() {
         true => None,
-        false => Some(
-            Certificate::load(config.tls_cert.as_deref(), config.tls_key.as_deref())
-                .map_err(|error| AdapterError::Fatal(error.to_string()))?,
-        ),
+        false => Some(certificate(&config).map_err(AdapterError::Fatal)?),
     };
     let (plain, plain_bound) = bind(&config.listen).await?;
     let (secure, secure_bound) = bind(&config.tls_listen).await?;
