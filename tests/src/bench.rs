@@ -5,6 +5,7 @@ mod fairness;
 pub mod floor;
 mod irc;
 mod latency;
+mod matcher;
 mod matrix;
 mod memory;
 mod options;
@@ -31,6 +32,7 @@ pub async fn run(options: &Options) -> Result<Report> {
             Section::Fairness => Box::pin(fairness::measure(options, &mut report)).await,
             Section::Latency => Box::pin(latency::measure(options, &mut report)).await,
             Section::Active => Box::pin(active::measure(options, &mut report)).await,
+            Section::Matcher => Box::pin(matcher::measure(options, &mut report)).await,
             Section::Soak => Box::pin(soak::measure(options, &mut report)).await,
             Section::Matrix => Box::pin(matrix::measure(options, &mut report)).await,
             Section::Synapse => Box::pin(synapse::measure(options, &mut report)).await,

@@ -12,7 +12,11 @@ use tokio::process::{Child, ChildStdout, Command};
 
 /// The program `name`: where the environment says, else of the same build as we are.
 pub fn find(name: &str) -> Result<PathBuf> {
-    let variable = if name == "wxgate" { "WXGATE_BIN" } else { "WXGATE_SIMULATOR_BIN" };
+    let (variable, package) = match name {
+        "wxgate" => ("WXGATE_BIN", "wxgate"),
+        "wxgate-matcher" => ("WXGATE_MATCHER_BIN", "wxgate-identity"),
+        _ => ("WXGATE_SIMULATOR_BIN", "wxgate-simulator"),
+    };
     if let Some(path) = std::env::var_os(variable) {
         return Ok(path.into());
     }
@@ -25,9 +29,25 @@ pub fn find(name: &str) -> Result<PathBuf> {
     if path.is_file() {
         return Ok(path);
     }
-    let package = if name == "wxgate" { "wxgate" } else { "wxgate-simulator" };
     let release = if dir.ends_with("release") { " --release" } else { "" };
     bail!("{} is missing; build it with: cargo build{release} -p {package} --bin {name}", path.display())
+}
+
+/// Processor time that a process has used so far, user and system.
+pub fn cpu_of(pid: u32) -> Result<Duration> {
+    /// Linux counts in hundredths of a second towards programs, whatever the kernel's own rate.
+    /// Source: `man 5 proc`, `sysconf(_SC_CLK_TCK)`.
+    const TICK_MS: u64 = 10;
+    let path = format!("/proc/{pid}/stat");
+    let stat = std::fs::read_to_string(&path).with_context(|| format!("read {path}"))?;
+    // The name in parentheses may hold spaces; the fields are counted behind it.
+    let rest = stat.rsplit_once(") ").map_or("", |(_, rest)| rest);
+    let mut fields = rest.split_whitespace().skip(11);
+    let mut next = || fields.next()?.parse::<u64>().ok();
+    match (next(), next()) {
+        (Some(user), Some(system)) => Ok(Duration::from_millis((user + system) * TICK_MS)),
+        _ => bail!("cannot read the processor time in {path}"),
+    }
 }
 
 /// A running program. Dropping it ends it with SIGKILL.
@@ -161,18 +181,7 @@ impl Program {
 
     /// Processor time used so far, user and system.
     pub fn cpu(&self) -> Result<Duration> {
-        /// Linux counts in hundredths of a second towards programs, whatever the kernel's own rate.
-        /// Source: `man 5 proc`, `sysconf(_SC_CLK_TCK)`.
-        const TICK_MS: u64 = 10;
-        let stat = self.proc("stat")?;
-        // The name in parentheses may hold spaces; the fields are counted behind it.
-        let rest = stat.rsplit_once(") ").map_or("", |(_, rest)| rest);
-        let mut fields = rest.split_whitespace().skip(11);
-        let mut next = || fields.next()?.parse::<u64>().ok();
-        match (next(), next()) {
-            (Some(user), Some(system)) => Ok(Duration::from_millis((user + system) * TICK_MS)),
-            _ => bail!("cannot read the processor time of {}", self.name),
-        }
+        cpu_of(self.pid).with_context(|| format!("of {}", self.name))
     }
 
     fn proc(&self, name: &str) -> Result<String> {

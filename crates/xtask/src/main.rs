@@ -93,7 +93,7 @@ fn none(rest: &[String]) -> Result<()> {
     }
 }
 
-/// Builds the two programs that are measured, then measures: as the first build makes them, or as packages
+/// Builds the programs that are measured, then measures: as the first build makes them, or as packages
 /// ship them.
 fn bench(root: &Root, rest: &[String]) -> Result<bool> {
     let (profile, rest) = match rest.split_first() {
@@ -101,8 +101,10 @@ fn bench(root: &Root, rest: &[String]) -> Result<bool> {
         _ => ("release", rest),
     };
     let on_postgres = rest.iter().any(|arg| arg == "--postgres");
-    let mut programs =
-        vec!["build", "--profile", profile, "--package", "wxgate", "--package", "wxgate-simulator", "--bins"];
+    let mut programs = vec!["build", "--profile", profile, "--bins"];
+    for package in ["wxgate", "wxgate-simulator", "wxgate-identity"] {
+        programs.extend(["--package", package]);
+    }
     if on_postgres {
         programs.extend(["--features", "wxgate/postgres"]);
     }

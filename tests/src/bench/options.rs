@@ -12,7 +12,8 @@ use crate::sim::SimOptions;
 pub const USAGE: &str = "\
 wxgate-bench [SECTION…] [OPTION…]
 
-Sections (all but soak without one): memory throughput active latency fairness matrix synapse irc soak
+Sections (all but soak without one): memory throughput active latency fairness matcher matrix synapse irc
+                                       soak
   --quick       less of everything, under two minutes
   --accounts N  memory: half as many accounts, and so many
   --tls         memory: the service speaks TLS
@@ -45,16 +46,19 @@ pub enum Section {
     Fairness,
     /// Rate, latency and what is written, at few and at many active accounts.
     Active,
+    /// Who is who after a sign-in of a large account.
+    Matcher,
     /// Whether anything grows in an hour of talk, faults, ends of sessions and clients that come and go.
     Soak,
 }
 
 impl Section {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 10] = [
         Self::Latency,
         Self::Fairness,
         Self::Throughput,
         Self::Active,
+        Self::Matcher,
         Self::Matrix,
         Self::Synapse,
         Self::Irc,
@@ -73,6 +77,7 @@ impl Section {
             Self::Irc => "irc",
             Self::Fairness => "fairness",
             Self::Active => "active",
+            Self::Matcher => "matcher",
             Self::Soak => "soak",
         }
     }
