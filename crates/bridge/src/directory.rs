@@ -1,5 +1,7 @@
 //! What faces read: the store, and the feed of changes.
 
+use std::collections::HashMap;
+
 use tokio::sync::broadcast;
 use wxgate_contract::{
     AccountView, BoxFuture, ChatKey, ChatProfile, ChatRef, Directory, FarError, FeedEvent, Health,
@@ -14,10 +16,12 @@ use crate::supervisor::Slot;
 impl Bridge {
     async fn accounts_of(&self, owner: &UserName) -> Result<Vec<AccountView>, FarError> {
         let mut views = self.views(owner);
+        // One question for all: somebody may have thousands.
+        let rows = self.store.accounts_of(owner).await.map_err(far_error)?;
+        let mut names: HashMap<NetworkId, String> =
+            rows.into_iter().map(|row| (row.network, row.own_name)).collect();
         for view in &mut views {
-            if let Some(row) = self.store.account(&view.network).await.map_err(far_error)? {
-                view.own_name = row.own_name;
-            }
+            view.own_name = names.remove(&view.network).unwrap_or_default();
         }
         Ok(views)
     }

@@ -51,6 +51,18 @@ impl Store {
         sql::fetch(&mut conn, DOING, text, []).await?.iter().map(account).collect()
     }
 
+    /// The accounts of one person, in name order.
+    ///
+    /// # Errors
+    /// `Unavailable` when the database cannot be read.
+    pub async fn accounts_of(&self, owner: &UserName) -> Result<Vec<AccountRow>, StoreError> {
+        const DOING: &str = "reading somebody's accounts";
+        let mut conn = self.reader(DOING).await?;
+        let text = "SELECT n.name, a.owner, a.own_name, a.wants_online FROM account a \
+                    JOIN network n ON n.id = a.network WHERE a.owner = $1 AND a.is_leaving = 0 ORDER BY n.name";
+        sql::fetch(&mut conn, DOING, text, row![owner.as_str()]).await?.iter().map(account).collect()
+    }
+
     /// One account.
     ///
     /// # Errors

@@ -82,6 +82,11 @@ async fn an_account_belongs_to_a_person_and_keeps_its_state() {
         let row = store.add_account(&a, &name("ann")).await.unwrap();
         assert!(matches!(store.add_account(&a, &name("ann")).await, Err(StoreError::Conflict { .. })));
         assert_eq!(store.accounts().await.unwrap(), std::slice::from_ref(&row));
+        store.add_user(&name("bob"), None, false).await.unwrap();
+        let theirs = store.add_account(&"w:b".into(), &name("bob")).await.unwrap();
+        assert_eq!(store.accounts_of(&name("ann")).await.unwrap(), std::slice::from_ref(&row));
+        assert_eq!(store.accounts_of(&name("bob")).await.unwrap(), [theirs]);
+        assert_eq!(store.accounts_of(&name("eve")).await.unwrap(), []);
         let own_name = Some("Ann 安".to_owned());
         let change = AccountChange { own_name: own_name.clone(), wants_online: None };
         store.set_account_state(&a, change).await.unwrap();
