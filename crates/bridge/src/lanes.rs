@@ -226,6 +226,8 @@ impl Dispatch {
             while let Some(network) = board.stirred.pop_first() {
                 board.pump(&network);
             }
+            #[cfg(test)]
+            board.check();
         }
         if let Some(depot) = board.depot.upgrade() {
             depot.keep(board.dropped).await;
@@ -377,6 +379,27 @@ impl<D: Depot> Board<D> {
                 self.ready(lane);
             }
         }
+    }
+}
+
+#[cfg(test)]
+impl<D: Depot> Board<D> {
+    /// What is counted and what is marked agree, or a network would come to a standstill, or be given too much.
+    fn check(&self) {
+        for (network, line) in &self.lines {
+            let of_it = self.marks.iter().filter(|(lane, _)| lane.network == *network);
+            let marks: Vec<Mark> = of_it.map(|(_, mark)| *mark).collect();
+            let count = |is: fn(&Mark) -> bool| marks.iter().filter(|mark| is(mark)).count();
+            let busy = count(|mark| matches!(mark, Mark::Reading { .. } | Mark::InHand));
+            assert_eq!(line.busy, busy, "lanes of {network} in work");
+            assert_eq!(
+                line.ready.len(),
+                count(|mark| *mark == Mark::Ready),
+                "lanes of {network} in the queue"
+            );
+        }
+        let timed = self.marks.values().filter(|mark| **mark == Mark::Waiting).count();
+        assert!(self.timers.len() >= timed, "{timed} lanes wait for {} timers", self.timers.len());
     }
 }
 

@@ -7,7 +7,7 @@
 mod life;
 mod puppet;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex};
 
 use rand::rngs::SmallRng;
@@ -41,6 +41,8 @@ pub(super) struct Shelf {
     /// What was carried out, in that order.
     outside: BTreeMap<ChatRef, Vec<i64>>,
     kept: Option<Dropped>,
+    /// What was in somebody's hands, or may have been when the program died.
+    had: BTreeSet<i64>,
     closed: usize,
     /// What must not be. The first one is told.
     wrong: Vec<String>,
@@ -76,6 +78,12 @@ fn play(seed: u64, double: &Double) -> Result<Sum, String> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
         let runtime = runtime.unwrap();
         let kept = shelf.lock().unwrap().kept.take();
+        if kept.is_none() {
+            // After a crash nobody knows: each lane's first order counts.
+            let mut shelf = shelf.lock().unwrap();
+            let first: Vec<i64> = shelf.lanes.values().filter_map(|rows| Some(rows.front()?.id)).collect();
+            shelf.had.extend(first);
+        }
         let mut open: Vec<(ChatRef, Timestamp)> = {
             let shelf = shelf.lock().unwrap();
             shelf.lanes.iter().filter_map(|(lane, rows)| Some((lane.clone(), rows.front()?.due))).collect()

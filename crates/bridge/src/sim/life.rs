@@ -43,6 +43,7 @@ pub(super) struct Life {
     /// Nothing fails any more.
     is_calm: Mutex<bool>,
     restarts: Mutex<u32>,
+    pokes: Mutex<BTreeMap<NetworkId, Arc<Notify>>>,
     chats: u32,
 }
 
@@ -73,6 +74,7 @@ impl Life {
             away: Mutex::new(Instant::now()),
             is_calm: Mutex::new(false),
             restarts: Mutex::new(0),
+            pokes: Mutex::default(),
             chats,
         })
     }
@@ -134,6 +136,7 @@ impl Life {
     fn add(self: &Arc<Self>, network: &str) -> Kept {
         let (stop, token) = StopHandle::new();
         let poke = Arc::new(Notify::new());
+        self.pokes.lock().unwrap().insert(NetworkId::new(network), Arc::clone(&poke));
         let adapter = Arc::new(Puppet { life: Arc::clone(self), network: NetworkId::new(network) });
         let keeper = Keeper { house: Arc::clone(self), adapter, stop: token, poke: Arc::clone(&poke) };
         let mut task = JoinSet::new();
@@ -250,6 +253,32 @@ impl Life {
     }
 }
 
+impl Life {
+    /// The first row of each lane, as the store has it at this moment.
+    fn first_rows(shelf: &Mutex<Shelf>, lanes: Vec<ChatRef>, away: Instant, is_bad: bool) -> Read {
+        let is_steady = lanes.first().is_some_and(|lane| lane.network.as_str() == STEADY);
+        let fails = Instant::now() < away || (is_bad && !is_steady);
+        let shelf = shelf.lock().unwrap();
+        let first = |lane: &ChatRef| {
+            if fails {
+                return Err(StoreError::Unavailable { doing: "reading", source: "it is away".into() });
+            }
+            let Some(row) = shelf.lanes.get(lane).and_then(|rows| rows.front()) else { return Ok(None) };
+            if row.is_damaged {
+                return Err(StoreError::Corrupt { table: "delivery", row: row.id.to_string() });
+            }
+            let job = Job::Recall { post: PostId(row.id), remote_ids: Vec::new() };
+            let (id, chat) = (DeliveryId(row.id), lane.chat.clone());
+            Ok(Some((Delivery { id, attempt: row.attempt, chat, job }, row.due)))
+        };
+        let read = |lane: ChatRef| {
+            let first = first(&lane);
+            (lane, first)
+        };
+        lanes.into_iter().map(read).collect()
+    }
+}
+
 impl Depot for Life {
     fn now(&self) -> Timestamp {
         let wall = self.wall.lock().unwrap();
@@ -257,44 +286,36 @@ impl Depot for Life {
     }
 
     fn read(&self, lanes: Vec<ChatRef>) -> BoxFuture<'static, Read> {
-        let (pause, is_bad) = (self.up_to(30), self.chance(0.02));
+        let (before, after, is_bad) = (self.up_to(15), self.up_to(15), self.chance(0.02));
         let (shelf, away) = (Arc::clone(&self.shelf), *self.away.lock().unwrap());
         Box::pin(async move {
-            sleep(pause).await;
-            let is_steady = lanes.first().is_some_and(|lane| lane.network.as_str() == STEADY);
-            let fails = Instant::now() < away || (is_bad && !is_steady);
-            let shelf = shelf.lock().unwrap();
-            let first = |lane: &ChatRef| {
-                if fails {
-                    return Err(StoreError::Unavailable { doing: "reading", source: "it is away".into() });
-                }
-                let Some(row) = shelf.lanes.get(lane).and_then(|rows| rows.front()) else { return Ok(None) };
-                if row.is_damaged {
-                    return Err(StoreError::Corrupt { table: "delivery", row: row.id.to_string() });
-                }
-                let job = Job::Recall { post: PostId(row.id), remote_ids: Vec::new() };
-                let (id, chat) = (DeliveryId(row.id), lane.chat.clone());
-                Ok(Some((Delivery { id, attempt: row.attempt, chat, job }, row.due)))
-            };
-            lanes
-                .into_iter()
-                .map(|lane| {
-                    let read = first(&lane);
-                    (lane, read)
-                })
-                .collect()
+            sleep(before).await;
+            let read = Self::first_rows(&shelf, lanes, away, is_bad);
+            // What is said from here on is not in it.
+            sleep(after).await;
+            read
         })
     }
 
     fn hand_over(&self, network: &NetworkId, delivery: Delivery) -> bool {
         let Some(orders) = self.doors.lock().unwrap().get(network).cloned() else { return false };
         let lane = ChatRef { network: network.clone(), chat: delivery.chat.clone() };
-        let id = delivery.id.0;
+        let (id, attempt) = (delivery.id.0, delivery.attempt);
         if orders.try_send(Order::Deliver(Box::new(delivery))).is_err() {
             return false;
         }
         let mut in_hand = self.in_hand.lock().unwrap();
         let mut shelf = self.shelf.lock().unwrap();
+        if attempt > 1 && !shelf.had.contains(&id) {
+            shelf.wrong(format!("{lane:?}: order {id} comes as a repetition, and nobody ever had it"));
+        }
+        shelf.had.insert(id);
+        // Later than that it was put off by a clock that has been set back since.
+        let (now, far) = (Depot::now(self), Duration::from_secs(600));
+        let row = shelf.lanes.get(&lane).and_then(|rows| rows.front());
+        if row.is_some_and(|row| row.attempt > 1 && row.due > now && row.due <= now.after(far)) {
+            shelf.wrong(format!("{lane:?}: order {id} was handed over before its time"));
+        }
         if let Some(other) = in_hand.insert(lane.clone(), id) {
             shelf.wrong(format!("{lane:?}: order {id} was handed over while {other} was in hand"));
         }
@@ -347,7 +368,12 @@ impl House for Life {
         pause.mul_f64(self.dice.lock().unwrap().random_range(0.5..1.0))
     }
 
-    fn moved_out(&self, _: &NetworkId, _: Health, _: bool) {
+    fn moved_out(&self, network: &NetworkId, _: Health, _: bool) {
         *self.restarts.lock().unwrap() += 1;
+        // Somebody asks for it in this very moment: the next run begins at once.
+        if self.chance(0.4) {
+            let pokes = self.pokes.lock().unwrap();
+            pokes.get(network).into_iter().for_each(|poke| poke.notify_one());
+        }
     }
 }
