@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 use wxgate_contract::conformance::State;
 use wxgate_contract::{
-    Answer, Body, Candidate, Command, Fate, FeedEvent, Health, Job, Post, PostId, Question, Report, Request,
-    Verdict,
+    Answer, Body, Candidate, Command, Fate, FeedEvent, Health, Job, Marker, Marking, Post, PostId, Question,
+    Report, Request, Verdict,
 };
 
 use super::scene::{ACCOUNT, ALICE, Scene, by, post};
@@ -156,6 +156,58 @@ async fn open_questions_are_shown_with_their_evidence_and_answered_by_number() {
         resolve(None),
         Request::Why("g1".into()),
         Request::Undo("g1".into()),
+    ];
+    assert_eq!(asked_of_accounts(&scene), expected);
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn markers_are_listed_put_and_taken_by_name_in_a_room_and_for_everybody() {
+    let scene = Scene::start().await;
+    desk(&scene, ALICE, DESK).await;
+    let room_id = scene.open_group().await;
+    scene.double.state().answer = Some(Answer::Markers(Vec::new()));
+    assert_eq!(ask(&scene, ALICE, DESK, says("marker")).await, "No contact has a marker.");
+    let marker = |at: u32, wanted: &str| Marker {
+        chat: format!("p{at}").into(),
+        title: format!("Bob {at}"),
+        state: "WeChat did not keep it".to_owned(),
+        wanted: wanted.to_owned(),
+    };
+    let many = (0..31).map(|at| marker(at, if at == 0 { "Bob <0> ·a1b2c3" } else { "" })).collect();
+    scene.double.state().answer = Some(Answer::Markers(many));
+    let list = ask(&scene, ALICE, DESK, says("marker")).await;
+    let first = "Bob 0: WeChat did not keep it; the remark to type: `Bob <0> ·a1b2c3`";
+    assert!(list.contains(first) && list.contains("Bob 29: WeChat did not keep it"), "{list}");
+    assert!(!list.contains("Bob 30") && list.contains("And 1 more."), "{list}");
+
+    scene.double.state().answer = Some(Answer::Text("it is written".to_owned()));
+    assert_eq!(ask(&scene, ALICE, DESK, says("marker put family")).await, "Family: it is written");
+    assert_eq!(ask(&scene, ALICE, &room_id, says("!wx marker take")).await, "This chat: it is written");
+    let all = ask(&scene, ALICE, DESK, says("marker PUT all")).await;
+    assert!(all.ends_with("alice: it is written"), "{all}");
+    // What is not understood, or meant for nobody, asks no account.
+    let unknown = ask(&scene, ALICE, DESK, says("marker give family")).await;
+    assert!(unknown.starts_with("Say `marker put <name or id>`"), "{unknown}");
+    let nobody = ask(&scene, ALICE, DESK, says("marker put somebody else")).await;
+    assert_eq!(nobody, "Nobody and no group has that name.");
+    ask(&scene, ALICE, DESK, says("marker take")).await;
+    // An account that cannot answer is told of beside the others.
+    scene.double.state().answer = None;
+    let trouble = ask(&scene, ALICE, DESK, says("marker take all")).await;
+    assert!(trouble.contains("alice: ") && !trouble.contains("it is written"), "{trouble}");
+
+    let mark = |chats: &[&str], marking| Request::Mark {
+        chats: chats.iter().map(|chat| (*chat).into()).collect(),
+        marking,
+    };
+    let expected = [
+        Request::Markers,
+        Request::Markers,
+        mark(&["g1"], Marking::Put),
+        mark(&["g1"], Marking::Take),
+        mark(&[], Marking::Put),
+        mark(&[], Marking::Take),
     ];
     assert_eq!(asked_of_accounts(&scene), expected);
     scene.end().await;
