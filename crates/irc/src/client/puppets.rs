@@ -12,15 +12,17 @@ use rustls::ClientConfig;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
-use wxgate_contract::{Author, ChatKey, PersonKey, RemoteId, Say};
+use wxgate_contract::{Author, ChatKey, PersonKey, Say};
 
 use super::config::{GENTLE, Puppets as Settings, SAFE};
 use super::flights::{Flight, Proof, Step};
-use super::puppet::{self, Gone, News, PuppetId, Query, Setup, Word};
+use super::puppet::{self, Gone, News, PuppetId, Setup, Word};
 use super::session::{Phase, Session};
 use super::words;
 use crate::server::names::{self, Style};
 use crate::wire::split;
+
+mod news;
 
 /// Somebody who spoke this recently is not sent away for somebody else. Chosen: a conversation lasts
 /// longer than a pause in it, and who comes and goes with every line is worse than none.
@@ -32,8 +34,6 @@ const PUPPET_PATIENCE: u32 = 3;
 const WORDS: usize = 64;
 /// News of all puppets together; beyond it they wait, and read no more. Chosen.
 const NEWS: usize = 256;
-/// People whom a puppet has told that nobody reads their query. Chosen: an end, whoever writes.
-const TOLD: usize = 100;
 /// What user and host of a puppet take, while they are not known: see `outbound.rs`.
 const UNKNOWN_HOST: usize = 63;
 
@@ -287,110 +287,6 @@ impl Session<'_> {
         }
     }
 
-    pub(super) fn puppet_news(&mut self, id: PuppetId, news: News) {
-        match news {
-            News::Called(nick) => self.puppet_called(id, nick),
-            // It is tried again in letters alone.
-            News::BadNick => self.puppets.is_plain = true,
-            News::In { channel, prefix } => {
-                let folded = self.support.fold(&channel);
-                if let Some(puppet) = self.puppets.get(id) {
-                    puppet.prefix = Some(prefix);
-                    puppet.inside.insert(folded);
-                }
-            }
-            News::Out { channel } => {
-                let folded = self.support.fold(&channel);
-                if let Some(puppet) = self.puppets.get(id) {
-                    puppet.inside.remove(&folded);
-                    puppet.barred.insert(folded);
-                }
-            }
-            News::Said { number, msgid } => {
-                let is_meant = |f: &Flight| f.step.is_sent_with(Proof::Puppet(number));
-                if let Some(flight) = self.relay.flights.all.iter_mut().find(|flight| is_meant(flight)) {
-                    flight.ids.extend(msgid.as_deref().map(RemoteId::from));
-                    self.confirm(is_meant);
-                }
-            }
-            News::NotSaid { number } => self.puppet_refused(id, number),
-            News::Query(query) => self.puppet_query(id, query),
-            News::Gone(gone) => self.puppet_gone(id, gone),
-        }
-    }
-
-    fn puppet_called(&mut self, id: PuppetId, nick: String) {
-        let Some(puppet) = self.puppets.get(id) else { return };
-        puppet.nick = nick;
-        puppet.is_ready = true;
-        let chats: Vec<ChatKey> = puppet.chats.iter().cloned().collect();
-        self.puppets.failures = 0;
-        for chat in chats {
-            let Some(channel) = self.relay.rooms.by_key(&chat).map(|room| room.name.clone()) else {
-                continue;
-            };
-            let folded = self.support.fold(&channel);
-            if let Some(puppet) = self.puppets.get(id)
-                && puppet.asked.insert(folded)
-            {
-                let _ = puppet.words.try_send(Word::Join(channel));
-            }
-        }
-    }
-
-    /// The network does not take it from the puppet; the relay says it.
-    fn puppet_refused(&mut self, id: PuppetId, number: u64) {
-        let is_meant = |f: &&mut Flight| f.step.is_sent_with(Proof::Puppet(number));
-        let Some(flight) = self.relay.flights.all.iter_mut().find(is_meant) else { return };
-        flight.step = Step::Clear;
-        let chat = flight.chat().clone();
-        let channel = self.relay.rooms.by_key(&chat).map_or(chat.to_string(), |room| room.name.clone());
-        let folded = self.support.fold(&channel);
-        if let Some(puppet) = self.puppets.get(id) {
-            puppet.inside.remove(&folded);
-            puppet.barred.insert(folded);
-        }
-    }
-
-    fn puppet_gone(&mut self, id: PuppetId, gone: Gone) {
-        let now = Instant::now();
-        let Some(at) = self.puppets.all.iter().position(|puppet| puppet.id == id) else { return };
-        let puppet = self.puppets.all.remove(at);
-        let (network, person) = (&self.relay.network, &puppet.person);
-        match gone {
-            Gone::Left => {}
-            Gone::Lost(why) => {
-                tracing::debug!(%network, %person, %why, "a puppet is gone");
-                self.puppets.failures = (self.puppets.failures + 1).min(16);
-            }
-            Gone::Throttled(why) => {
-                let limits = &self.relay.config.limits;
-                self.puppets.next_connect = now + limits.throttled_pause;
-                self.puppets.most = self.puppets.most.min(self.puppets.all.len().max(1));
-                let most = self.puppets.most;
-                tracing::warn!(%network, %why, most, "the network bears no more puppets");
-            }
-            Gone::Barred(why) => {
-                tracing::warn!(%network, %why, "the network takes no puppets; the relay speaks for everybody");
-                self.puppets.most = 0;
-            }
-        }
-        if !puppet.is_ready && self.puppets.failures > 0 {
-            let limits = &self.relay.config.limits;
-            let pause = limits.first_pause * 2u32.saturating_pow(self.puppets.failures);
-            self.puppets.next_connect = now + pause.min(limits.longest_pause);
-        }
-        // A line that it took along and nobody confirmed may have been said.
-        for flight in &mut self.relay.flights.all {
-            if matches!(flight.step, Step::Sent { proof: Proof::Puppet(_), .. })
-                && puppet.chats.contains(flight.chat())
-                && flight.is_by(&puppet.person)
-            {
-                (flight.step, flight.is_repeat) = (Step::Clear, true);
-            }
-        }
-    }
-
     /// Those whose people have been silent for long leave, and those that confirm nothing.
     pub(super) fn tend_puppets(&mut self, now: Instant) {
         while self.puppets.tasks.try_join_next().is_some() {}
@@ -406,31 +302,6 @@ impl Session<'_> {
         for puppet in self.puppets.all.iter().filter(|puppet| now >= puppet.spoke + idle) {
             // Told again with the next round, if it has no room now.
             let _ = puppet.words.try_send(Word::Leave("has not spoken for a long time"));
-        }
-    }
-
-    /// Words to a puppet alone: for the person behind it, where the owner linked the query, else for
-    /// nobody, which is told once. Source: docs/decisions/0017-queries-to-puppets.md.
-    fn puppet_query(&mut self, id: PuppetId, query: Query) {
-        let folded = self.support.fold(&query.nick);
-        let linked = self.relay.linked.now();
-        let chat = linked.into_iter().find(|chat| self.support.fold(chat.as_str()) == folded);
-        if let Some(ctcp) = query.text.strip_prefix('\x01').filter(|ctcp| !ctcp.starts_with("ACTION ")) {
-            let answer = self.ctcp_answer(ctcp.trim_end_matches('\x01')).filter(|_| !query.is_notice);
-            if let (Some(text), Some(puppet)) = (answer, self.puppets.get(id)) {
-                let _ = puppet.words.try_send(Word::Notice { nick: query.nick, text });
-            }
-            return;
-        }
-        let Some(puppet) = self.puppets.get(id) else { return };
-        match chat.filter(|chat| puppet.chats.contains(chat)) {
-            Some(chat) => self.heard_query(chat, query),
-            None if query.is_notice || puppet.told.len() >= TOLD || !puppet.told.insert(folded) => {}
-            None => {
-                let text = "I am on WeChat and not here: what is said to me alone reaches nobody. \
-                            Say it in the channel, with my nick in front.";
-                let _ = puppet.words.try_send(Word::Notice { nick: query.nick, text: text.to_owned() });
-            }
         }
     }
 }

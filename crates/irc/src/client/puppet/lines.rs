@@ -1,0 +1,199 @@
+//! What the network says to a puppet.
+
+use std::borrow::Cow;
+
+use tokio::time::Instant;
+
+use super::{Gone, News, Phase, Puppet, Query};
+use crate::client::{charset, inbound, time, words};
+use crate::wire::framing::LineBuffer;
+use crate::wire::message::{Line, Message};
+use crate::wire::split;
+
+/// What confirms lines and gives them ids, where the network has it.
+const WANTED: [&str; 5] = ["message-tags", "server-time", "batch", "echo-message", "labeled-response"];
+/// How often another nick is tried.
+const NICK_TRIES: usize = 8;
+
+impl Puppet {
+    pub(super) fn read(&mut self, lines: &mut LineBuffer) {
+        self.heard = Instant::now();
+        self.asked = None;
+        while self.end.is_none() {
+            let line = match lines.next_line() {
+                Ok(Some(line)) => charset::decode(line, self.setup.charset).into_owned(),
+                Ok(None) => return,
+                Err(error) => return self.lost(&error.to_string()),
+            };
+            if let Ok(message) = Message::parse(&line) {
+                self.line(&message);
+            }
+        }
+    }
+
+    fn is_me(&self, nick: &str) -> bool {
+        self.support.fold(nick) == self.support.fold(&self.nick)
+    }
+
+    fn line(&mut self, message: &Message<'_>) {
+        let param = |at: usize| message.param(at).unwrap_or("");
+        let last = message.params().last().copied().unwrap_or("");
+        let source = message.source.unwrap_or("");
+        let nick = source.split('!').next().unwrap_or("");
+        if let Some(number) = message.tags.get("label").as_deref().and_then(number) {
+            let is_error = message.command == "FAIL" || message.command.starts_with(['4', '5']);
+            return self.settled(number, message.tags.get("msgid").as_deref(), is_error);
+        }
+        match message.command {
+            "PING" => self.send(&Line::new().command("PONG").last(param(0)).build()),
+            "PONG" => {
+                if let Some(number) = number(last) {
+                    self.settled(number, None, false);
+                }
+            }
+            "ERROR" => {
+                self.end.get_or_insert(gone(param(0)));
+            }
+            "CAP" => self.cap(param(1), param(2) == "*", last),
+            "001" => param(0).clone_into(&mut self.nick),
+            "005" => {
+                let tokens = message.params();
+                self.support.take(tokens.get(1..tokens.len().saturating_sub(1)).unwrap_or_default());
+            }
+            "376" | "422" if self.phase == Phase::Registering => {
+                self.phase = Phase::Ready;
+                self.news.push_back(News::Called(self.nick.clone()));
+            }
+            "432" if self.phase == Phase::Registering => {
+                self.news.push_back(News::BadNick);
+                self.lost("the network takes no such nick");
+            }
+            "433" | "436" | "437" if self.phase == Phase::Registering => self.another_nick(),
+            "464" | "465" if self.phase == Phase::Registering => {
+                self.end.get_or_insert(Gone::Barred(last.to_owned()));
+            }
+            "NICK" if self.is_me(nick) => {
+                param(0).clone_into(&mut self.nick);
+                self.news.push_back(News::Called(self.nick.clone()));
+            }
+            "JOIN" if self.is_me(nick) => {
+                self.news.push_back(News::In { channel: param(0).to_owned(), prefix: source.to_owned() });
+            }
+            "PART" if self.is_me(nick) => self.news.push_back(News::Out { channel: param(0).to_owned() }),
+            "KICK" if self.is_me(param(1)) => self.news.push_back(News::Out { channel: param(0).to_owned() }),
+            "FAIL" => {
+                for target in message.params().iter().skip(2) {
+                    self.cannot_say(target);
+                }
+            }
+            "PRIVMSG" | "NOTICE" if self.is_me(param(0)) && source.contains('!') => self.query(message, nick),
+            // A refusal: of a JOIN, or of what was said there. Source: "Numerics" in Modern IRC.
+            code if code.len() == 3 && code.starts_with(['4', '5']) => {
+                let is_ours = self.cannot_say(param(1));
+                let out = (!is_ours).then(|| News::Out { channel: param(1).to_owned() });
+                self.news.extend(out);
+            }
+            _ => {}
+        }
+    }
+
+    fn cap(&mut self, verb: &str, has_more: bool, list: &str) {
+        match verb {
+            "LS" => {
+                let names = list.split_whitespace().map(|cap| cap.split('=').next().unwrap_or(cap));
+                self.offered.extend(names.filter(|name| WANTED.contains(name)).map(str::to_owned));
+                if has_more || self.is_held {
+                    return;
+                }
+                self.is_held = true;
+                let wanted = std::mem::take(&mut self.offered);
+                match wanted.is_empty() {
+                    true => self.send("CAP END"),
+                    false => {
+                        self.send(&Line::new().command("CAP").param("REQ").last(&wanted.join(" ")).build());
+                    }
+                }
+            }
+            "ACK" | "NAK" => {
+                for cap in list.split_whitespace().filter(|_| verb == "ACK") {
+                    match cap {
+                        "message-tags" => self.tags = true,
+                        "labeled-response" => self.labels = true,
+                        "echo-message" => self.echo = true,
+                        _ => {}
+                    }
+                }
+                self.send("CAP END");
+            }
+            "DEL" => {
+                // Without either, lines are confirmed by a PING behind them.
+                self.labels &= !list.contains("labeled-response");
+                self.echo &= !list.contains("echo-message");
+            }
+            _ => {}
+        }
+    }
+
+    fn another_nick(&mut self) {
+        self.tries += 1;
+        if self.tries > NICK_TRIES {
+            return self.lost("no nick is free");
+        }
+        let suffix = format!("_{}", self.tries);
+        let room = self.setup.nick_len.saturating_sub(suffix.len());
+        let head: String = split::split(&self.setup.nick, room.max(1)).remove(0).into_owned();
+        self.nick = format!("{head}{suffix}");
+        self.send(&Line::new().command("NICK").param(&self.nick.clone()).build());
+    }
+
+    /// Something is known about a line.
+    fn settled(&mut self, number: u64, msgid: Option<&str>, is_error: bool) {
+        let Some(at) = self.open.iter().position(|(open, _)| *open == number) else { return };
+        self.open.remove(at);
+        self.news.push_back(match is_error {
+            true => News::NotSaid { number },
+            false => News::Said { number, msgid: msgid.map(str::to_owned) },
+        });
+    }
+
+    /// The oldest line to a target was refused; false when there is none.
+    fn cannot_say(&mut self, target: &str) -> bool {
+        let folded = self.support.fold(target);
+        let found = self.open.iter().find(|(_, open)| *open == folded).map(|(number, _)| *number);
+        if let Some(number) = found {
+            self.settled(number, None, true);
+        }
+        found.is_some()
+    }
+
+    fn query(&mut self, message: &Message<'_>, nick: &str) {
+        let tag = |key: &str| message.tags.get(key).map(Cow::into_owned);
+        self.news.push_back(News::Query(Query {
+            nick: nick.to_owned(),
+            account: tag("account"),
+            text: message.param(1).unwrap_or("").to_owned(),
+            is_notice: message.command == "NOTICE",
+            msgid: tag("msgid"),
+            at: tag("time").and_then(|at| time::parse(&at)),
+        }));
+    }
+}
+
+/// The number of one of our labels or barriers.
+fn number(token: &str) -> Option<u64> {
+    token.strip_prefix('w')?.parse().ok()
+}
+
+/// What the server's last words mean.
+fn gone(why: &str) -> Gone {
+    let lower = why.to_ascii_lowercase();
+    let has = |words: &[&str]| words.iter().any(|word| lower.contains(word));
+    let said = words::from_server(why);
+    if has(&inbound::TOO_FAST) {
+        Gone::Throttled(said)
+    } else if has(&inbound::BANNED) {
+        Gone::Barred(said)
+    } else {
+        Gone::Lost(said)
+    }
+}
