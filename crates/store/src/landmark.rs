@@ -2,9 +2,9 @@
 //!
 //! A timeline has no index by time: one more tree would cost every commit (decision 0003), and a
 //! question by time is rare. Times grow along a chat's timeline, so a place is found by asking for
-//! the first item behind a guess, some twenty times at worst.
+//! the first items behind many probes at once: five such questions among a million of items.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use serde::Deserialize;
 use sqlx::AnyConnection;
@@ -12,8 +12,13 @@ use wxgate_contract::{ChatKey, ChatRef, Landmark, NetworkId, Spoken, Timestamp};
 
 use crate::error::StoreError;
 use crate::limits;
-use crate::sql::{self, Columns, row};
+use crate::sql::{self, Columns, Many, row};
 use crate::store::Store;
+
+const DOING: &str = "finding a place in a timeline";
+/// Places looked at with one question: 16 cut a million to one in five questions, each of which costs the way
+/// to the database and back. A power of two: one text, which is prepared once.
+const PROBES: i64 = 16;
 
 /// The one field of a post that a search by time reads.
 #[derive(Deserialize)]
@@ -40,7 +45,6 @@ impl Store {
     /// # Errors
     /// `Unavailable` when the database cannot be read, `Corrupt` when a row makes no sense.
     pub async fn locate(&self, chat: &ChatRef, landmark: Landmark) -> Result<Option<i64>, StoreError> {
-        const DOING: &str = "finding a place in a timeline";
         let Some(network) = self.find(&chat.network).await? else { return Ok(None) };
         limits::check_chat(chat)?;
         let mut conn = self.reader(DOING).await?;
@@ -110,34 +114,32 @@ fn said_at(seq: i64, post: &str) -> Result<i64, StoreError> {
     Ok(said.at.ms())
 }
 
-/// The first item of the chat at `seq` or behind.
-async fn first(conn: &mut AnyConnection, place: &Place<'_>, seq: i64) -> Result<Option<Mark>, StoreError> {
+/// The first item of the chat.
+async fn first(conn: &mut AnyConnection, place: &Place<'_>) -> Result<Option<Mark>, StoreError> {
     let text = "SELECT * FROM (SELECT shown_seq, post FROM post WHERE network = $1 AND chat = $2 \
-                AND shown_seq IS NOT NULL AND shown_seq >= $3 ORDER BY 1 LIMIT 1) own \
+                AND shown_seq IS NOT NULL ORDER BY 1 LIMIT 1) own \
                 UNION ALL SELECT * FROM (SELECT r.shown_seq, p.post FROM relayed r JOIN post p ON p.id = r.post \
-                WHERE r.network = $1 AND r.chat = $2 AND r.shown_seq >= $3 ORDER BY 1 LIMIT 1) carried \
+                WHERE r.network = $1 AND r.chat = $2 ORDER BY 1 LIMIT 1) carried \
                 ORDER BY 1 LIMIT 1";
-    mark(conn, text, place, seq).await
+    mark(conn, text, place).await
 }
 
-/// The last item of the chat in front of `seq`.
-async fn last(conn: &mut AnyConnection, place: &Place<'_>, seq: i64) -> Result<Option<Mark>, StoreError> {
+/// The last item of the chat.
+async fn last(conn: &mut AnyConnection, place: &Place<'_>) -> Result<Option<Mark>, StoreError> {
     let text = "SELECT * FROM (SELECT shown_seq, post FROM post WHERE network = $1 AND chat = $2 \
-                AND shown_seq IS NOT NULL AND shown_seq < $3 ORDER BY 1 DESC LIMIT 1) own \
+                AND shown_seq IS NOT NULL ORDER BY 1 DESC LIMIT 1) own \
                 UNION ALL SELECT * FROM (SELECT r.shown_seq, p.post FROM relayed r JOIN post p ON p.id = r.post \
-                WHERE r.network = $1 AND r.chat = $2 AND r.shown_seq < $3 ORDER BY 1 DESC LIMIT 1) carried \
+                WHERE r.network = $1 AND r.chat = $2 ORDER BY 1 DESC LIMIT 1) carried \
                 ORDER BY 1 DESC LIMIT 1";
-    mark(conn, text, place, seq).await
+    mark(conn, text, place).await
 }
 
 async fn mark(
     conn: &mut AnyConnection,
     text: &'static str,
     place: &Place<'_>,
-    seq: i64,
 ) -> Result<Option<Mark>, StoreError> {
-    let values = row![place.network, place.chat, seq];
-    let found = sql::fetch(conn, "finding a time in a timeline", text, values).await?;
+    let found = sql::fetch(conn, DOING, text, row![place.network, place.chat]).await?;
     let Some(row) = found.first() else { return Ok(None) };
     let seq = row.at(0)?;
     Ok(Some(Mark { seq, at: said_at(seq, &row.at::<String>(1)?)? }))
@@ -145,41 +147,64 @@ async fn mark(
 
 /// The first item said at `at` or later.
 async fn since(conn: &mut AnyConnection, place: &Place<'_>, at: i64) -> Result<Option<i64>, StoreError> {
-    let (Some(mut low), Some(mut high)) = (first(conn, place, 0).await?, last(conn, place, i64::MAX).await?)
-    else {
+    let (Some(first), Some(last)) = (first(conn, place).await?, last(conn, place).await?) else {
         return Ok(None);
     };
-    if low.at >= at {
-        return Ok(Some(low.seq));
+    if first.at >= at {
+        return Ok(Some(first.seq));
     }
-    if high.at < at {
+    if last.at < at {
         return Ok(None);
     }
-    // `low` is too early, `high` is not; nothing stands from `edge` up to `high`.
-    let mut edge = high.seq;
-    let mut by_time = true;
-    while low.seq + 1 < edge {
-        let middle = guess(low, high, edge, at, by_time);
-        // Halving by turns: times that come in bursts would lead the other guess astray for long.
-        by_time = !by_time;
-        match first(conn, place, middle).await? {
-            Some(found) if found.seq < edge && found.at < at => low = found,
-            Some(found) if found.seq < edge => (high, edge) = (found, middle),
-            _ => edge = middle,
+    // What stands at `low` is too early, at `high` it is not; nothing stands from `edge` up to `high`.
+    let (mut low, mut high, mut edge) = (first.seq, last.seq, last.seq);
+    while low + 1 < edge {
+        for (probe, found) in behind(conn, place, &probes(low, edge)).await? {
+            if found.at < at {
+                low = low.max(found.seq);
+            } else if probe < edge {
+                (high, edge) = (found.seq, probe);
+            }
         }
     }
-    Ok(Some(high.seq))
+    Ok(Some(high))
 }
 
-/// Where between `low` and `edge` to look next.
-fn guess(low: Mark, high: Mark, edge: i64, at: i64, by_time: bool) -> i64 {
-    let half = low.seq + (edge - low.seq) / 2;
-    let span = i128::from(high.at) - i128::from(low.at);
-    let middle = if by_time && span > 0 {
-        let way = i128::from(high.seq - low.seq) * (i128::from(at) - i128::from(low.at)) / span;
-        i64::try_from(i128::from(low.seq) + way).unwrap_or(half)
-    } else {
-        half
-    };
-    middle.clamp(low.seq + 1, edge - 1)
+/// Where between `low` and `edge` to look next, spread evenly; a place may come twice where there are few.
+fn probes(low: i64, edge: i64) -> Vec<i64> {
+    let room = i128::from(edge) - i128::from(low) - 1;
+    let at = |n: i64| i128::from(low) + 1 + room * i128::from(n) / i128::from(PROBES);
+    (0..PROBES).filter_map(|n| i64::try_from(at(n)).ok()).collect()
+}
+
+/// For each probe the first item of the chat there or behind, by probe; all with one question.
+async fn behind(
+    conn: &mut AnyConnection,
+    place: &Place<'_>,
+    probes: &[i64],
+) -> Result<BTreeMap<i64, Mark>, StoreError> {
+    let mut many = Many::new(
+        "WITH probe (network, chat, seq) AS (VALUES ",
+        ") SELECT probe.seq, p.shown_seq, p.post FROM probe \
+         JOIN post p ON p.network = probe.network AND p.chat = probe.chat AND p.shown_seq IS NOT NULL \
+         AND p.shown_seq = (SELECT MIN(q.shown_seq) FROM post q WHERE q.network = probe.network \
+         AND q.chat = probe.chat AND q.shown_seq IS NOT NULL AND q.shown_seq >= probe.seq) \
+         UNION ALL SELECT probe.seq, r.shown_seq, p.post FROM probe \
+         JOIN relayed r ON r.network = probe.network AND r.chat = probe.chat \
+         AND r.shown_seq = (SELECT MIN(q.shown_seq) FROM relayed q WHERE q.network = probe.network \
+         AND q.chat = probe.chat AND q.shown_seq >= probe.seq) JOIN post p ON p.id = r.post",
+    );
+    for probe in probes {
+        many.push(row![place.network, place.chat, *probe]);
+    }
+    let mut marks: BTreeMap<i64, Mark> = BTreeMap::new();
+    for row in many.fetch(conn, DOING).await? {
+        let (probe, seq): (i64, i64) = (row.at(0)?, row.at(1)?);
+        let found = Mark { seq, at: said_at(seq, &row.at::<String>(2)?)? };
+        let mark = marks.entry(probe).or_insert(found);
+        if found.seq < mark.seq {
+            *mark = found;
+        }
+    }
+    Ok(marks)
 }
