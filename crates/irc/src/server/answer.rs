@@ -94,9 +94,8 @@ impl Session {
         loop {
             let Some(client) = self.clients.get_mut(&id) else { return };
             let Some(answer) = &mut client.answer else { return };
-            if client.queue.len_bytes() + client.capture.as_ref().map_or(0, |capture| capture.bytes)
-                > MAX_AHEAD_BYTES
-            {
+            let collected = client.capture.as_ref().map_or(0, |capture| capture.bytes);
+            if collected > MAX_AHEAD_BYTES || client.queue.is_ahead(MAX_AHEAD_BYTES - collected) {
                 // The writer tells when it has written.
                 return client.queue.wake();
             }

@@ -156,7 +156,7 @@ impl Session {
             if !client.is_live() || item.seq <= client.floor_seq {
                 continue;
             }
-            if client.queue.len_bytes() > MAX_AHEAD_BYTES {
+            if client.queue.is_ahead(MAX_AHEAD_BYTES) {
                 client.mode = Mode::Reading;
                 continue;
             }

@@ -25,6 +25,8 @@ struct State {
     writing_bytes: usize,
     /// Written since the beginning.
     written_bytes: u64,
+    /// Somebody waits for everything to be written.
+    is_awaited: bool,
     is_closed: bool,
 }
 
@@ -105,6 +107,20 @@ impl SendQueue {
         }
     }
 
+    /// True when more than so many bytes wait; then it is told when all of them are written. In a steady
+    /// stream nobody asks, and nobody is woken for each line.
+    pub(super) fn is_ahead(&self, max_bytes: usize) -> bool {
+        let mut state = self.lock();
+        let is_ahead = state.bytes.len() + state.writing_bytes > max_bytes;
+        state.is_awaited |= is_ahead;
+        is_ahead
+    }
+
+    /// Tells when what waits is written; of an empty queue when the next bytes are.
+    pub(super) fn await_drained(&self) {
+        self.lock().is_awaited = true;
+    }
+
     /// Bytes that wait.
     pub(super) fn len_bytes(&self) -> usize {
         let state = self.lock();
@@ -132,7 +148,7 @@ impl SendQueue {
                 if state.is_closed {
                     return Taken::Closed;
                 }
-                if std::mem::take(&mut was_writing) {
+                if std::mem::take(&mut was_writing) && std::mem::take(&mut state.is_awaited) {
                     self.drained.notify_one();
                 }
             }
@@ -140,7 +156,7 @@ impl SendQueue {
         }
     }
 
-    /// Waits until everything was written at least once since the last call. One waiter only.
+    /// Waits until everything was written after somebody asked to be told. One waiter only.
     pub(super) async fn drained(&self) {
         self.drained.notified().await;
     }
@@ -164,6 +180,30 @@ mod tests {
         assert_eq!(queue.take(&mut buffer).await, Taken::Bytes);
         assert_eq!(buffer, b"ERROR :x\r\n");
         assert_eq!(queue.take(&mut buffer).await, Taken::Closed);
+    }
+
+    #[tokio::test]
+    async fn only_who_asked_is_told_that_all_is_written() {
+        let queue = SendQueue::new(100);
+        let mut buffer = Vec::new();
+        let told = async |queue: &SendQueue, buffer: &mut Vec<u8>| {
+            queue.push(b"a\r\n");
+            assert_eq!(queue.take(buffer).await, Taken::Bytes);
+            tokio::select! {
+                biased;
+                _ = queue.take(buffer) => false,
+                () = queue.drained() => true,
+                () = std::future::ready(()) => false,
+            }
+        };
+        assert!(!told(&queue, &mut buffer).await, "nobody asked");
+        assert!(!queue.is_ahead(3));
+        assert!(!told(&queue, &mut buffer).await, "three bytes are not more than three");
+        assert!(queue.push(b"b\r\n") && queue.is_ahead(2));
+        assert!(told(&queue, &mut buffer).await);
+        assert!(!told(&queue, &mut buffer).await, "once");
+        queue.await_drained();
+        assert!(told(&queue, &mut buffer).await);
     }
 
     #[tokio::test]

@@ -103,7 +103,7 @@ impl Session {
     pub(super) async fn pump(&mut self, id: ClientId) {
         loop {
             let Some(client) = self.clients.get_mut(&id) else { return };
-            if client.queue.len_bytes() > MAX_AHEAD_BYTES {
+            if client.queue.is_ahead(MAX_AHEAD_BYTES) {
                 // The writer tells when it has written.
                 client.queue.wake();
                 return;
@@ -191,8 +191,11 @@ impl Session {
         {
             Ok(page) => page,
             Err(error) => {
-                // It stays behind; the next line that is shown tries again.
+                // It stays behind; the next line that is shown tries again, or the end of what waits.
                 tracing::warn!(%error, "the timeline could not be read for a slow client");
+                if let Some(client) = self.clients.get(&id) {
+                    client.queue.await_drained();
+                }
                 return Page::Last;
             }
         };
