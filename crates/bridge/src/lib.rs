@@ -133,6 +133,12 @@ impl Bridge {
         supervisor::remove(self, network).await;
     }
 
+    /// Runs a network that is not connected now: one that rests, waits, or was barred. False when there is no such
+    /// network, or it needs no help.
+    pub fn retry(&self, network: &NetworkId) -> bool {
+        supervisor::retry(self, network)
+    }
+
     /// Adds every stored account, a few at a time so that thousands do not call at once.
     ///
     /// # Errors

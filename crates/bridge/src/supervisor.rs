@@ -1,7 +1,8 @@
 //! One task per network: started, restarted after trouble, stopped, removed at run time.
 //!
 //! A panic ends one run and is counted; it never takes the process down. A network that cannot
-//! go on (`Fatal`) rests until somebody orders something of it.
+//! go on (`Fatal`) rests until somebody orders something of it. One that was barred (`Barred`) is tried again after
+//! hours, for some days.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -35,6 +36,12 @@ const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(300);
 /// A run that lasted this long starts the pauses anew.
 const STABLE: Duration = Duration::from_secs(300);
+/// First pause after being barred, before what chance takes of it; doubles up to the cap. Chosen: most bans end after
+/// an hour or a day, and a server that bans us is not to be troubled.
+const BARRED_PAUSE: Duration = Duration::from_secs(2 * 3600);
+const LONGEST_BARRED: Duration = Duration::from_secs(2 * 86_400);
+/// So often; a network that still bars us after half a week has to be asked by a person.
+const BARRED_TRIES: u32 = 7;
 /// Accounts that start at once; the others follow at `START_GAP`. Chosen: ten thousand accounts
 /// are all running after twenty seconds without one burst of connections.
 const START_AT_ONCE: usize = 64;
@@ -53,6 +60,8 @@ pub(crate) struct Slot {
     stop: StopHandle,
     /// Wakes a network that rests.
     poke: Arc<Notify>,
+    /// Ends a run that does not get anywhere, or a pause, and begins anew.
+    retry: Arc<Notify>,
     /// Closed when the task has ended.
     ended: watch::Receiver<()>,
 }
@@ -103,9 +112,17 @@ fn add_later(bridge: &Arc<Bridge>, adapter: Arc<dyn Adapter>, owner: Option<User
     let (stop, token) = StopHandle::new();
     let (orders, _) = mpsc::channel(1);
     let (alive, ended) = watch::channel(());
-    let poke = Arc::new(Notify::new());
-    let slot =
-        Slot { owner, health: Health::Starting, sign_in: None, orders, stop, poke: Arc::clone(&poke), ended };
+    let (poke, retry) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let slot = Slot {
+        owner,
+        health: Health::Starting,
+        sign_in: None,
+        orders,
+        stop,
+        poke: Arc::clone(&poke),
+        retry: Arc::clone(&retry),
+        ended,
+    };
     // Adding a network twice would leave two tasks on one session.
     if bridge.networks.contains_key(&network) {
         tracing::error!(%network, "the network is there already; the second one was not added");
@@ -113,7 +130,7 @@ fn add_later(bridge: &Arc<Bridge>, adapter: Arc<dyn Adapter>, owner: Option<User
     }
     let span = tracing::info_span!("network", %network);
     bridge.networks.insert(network, slot);
-    let keeper = Keeper { house: Arc::clone(bridge), adapter, stop: token, poke };
+    let keeper = Keeper { house: Arc::clone(bridge), adapter, stop: token, poke, retry };
     let life = async move {
         tokio::time::sleep(delay).await;
         keeper.keep().await;
@@ -141,6 +158,16 @@ pub(crate) async fn remove(bridge: &Bridge, network: &NetworkId) {
     let mut ended = slot.ended;
     let _ = ended.changed().await;
     bridge.routes.forget(network);
+}
+
+/// Begins a network's run anew, unless it is up.
+pub(crate) fn retry(bridge: &Bridge, network: &NetworkId) -> bool {
+    let Some(slot) = bridge.networks.get(network) else { return false };
+    if slot.health == Health::Up {
+        return false;
+    }
+    slot.retry.notify_one();
+    true
 }
 
 /// Hands an order to the present run of a network, waking it when it rests.
@@ -243,55 +270,69 @@ pub(crate) struct Keeper<H> {
     pub(crate) adapter: Arc<dyn Adapter>,
     pub(crate) stop: Stop,
     pub(crate) poke: Arc<Notify>,
+    pub(crate) retry: Arc<Notify>,
 }
 
 /// How a run ended.
 enum End {
     Stopped,
+    /// Somebody wants it to begin anew.
+    Asked,
     Failed(AdapterError),
     Panicked,
 }
 
 impl<H: House> Keeper<H> {
     pub(crate) async fn keep(&self) {
-        let mut pause = FIRST_PAUSE;
+        let (mut pause, mut barred) = (FIRST_PAUSE, 0);
         while !self.stop.is_stopping() {
             let began = Instant::now();
             let end = self.run_once().await;
             if self.stop.is_stopping() {
                 break;
             }
-            if began.elapsed() >= STABLE {
-                pause = FIRST_PAUSE;
+            if began.elapsed() >= STABLE || matches!(end, End::Asked) {
+                (pause, barred) = (FIRST_PAUSE, 0);
             }
-            let resting = self.judge(end);
-            let wait = if resting { Duration::MAX } else { self.house.jitter(pause) };
+            let wait = match self.judge(end) {
+                Rest::None => continue,
+                Rest::Short => self.house.jitter(pause),
+                Rest::Long if barred < BARRED_TRIES => {
+                    let pause = BARRED_PAUSE.saturating_mul(2_u32.pow(barred));
+                    barred += 1;
+                    self.house.jitter(pause.min(LONGEST_BARRED))
+                }
+                Rest::Long | Rest::Endless => Duration::MAX,
+            };
             pause = (pause * 2).min(LONGEST_PAUSE);
             tokio::select! {
                 biased;
                 () = self.stop.stopping() => break,
                 () = self.poke.notified() => pause = FIRST_PAUSE,
+                () = self.retry.notified() => (pause, barred) = (FIRST_PAUSE, 0),
                 () = sleep(wait) => {}
             }
         }
     }
 
-    /// Tells what became of a run; true when it must not start again by itself.
-    fn judge(&self, end: End) -> bool {
+    /// Tells what became of a run, and how long it rests.
+    fn judge(&self, end: End) -> Rest {
         let by_panic = matches!(end, End::Panicked);
-        let (health, resting) = match end {
+        let (health, rest) = match end {
+            End::Asked => return Rest::None,
             End::Stopped => {
-                (Health::Degraded { why: "it ended by itself and starts again".to_owned() }, false)
+                (Health::Degraded { why: "it ended by itself and starts again".to_owned() }, Rest::Short)
             }
-            End::Failed(AdapterError::Restart(why)) => (Health::Degraded { why }, false),
-            End::Failed(AdapterError::Fatal(why)) => (Health::Down { why }, true),
+            End::Failed(AdapterError::Restart(why)) => (Health::Degraded { why }, Rest::Short),
+            End::Failed(AdapterError::Barred(why)) => (Health::Down { why }, Rest::Long),
+            End::Failed(AdapterError::Fatal(why)) => (Health::Down { why }, Rest::Endless),
             End::Panicked => {
                 let why = "a bug in the gateway ended it; it starts again".to_owned();
-                (Health::Degraded { why }, false)
+                (Health::Degraded { why }, Rest::Short)
             }
         };
         self.house.moved_out(self.adapter.network(), health, by_panic);
-        resting
+        rest
     }
 
     async fn run_once(&self) -> End {
@@ -311,6 +352,8 @@ impl<H: House> Keeper<H> {
                 Ok(Err(error)) => End::Failed(error),
                 Err(_) => End::Panicked,
             },
+            // It is not up, so nothing of it is under way that a connection would finish.
+            () = self.retry.notified() => End::Asked,
             () = grace => {
                 tracing::warn!(%network, "did not stop within the grace period and was dropped");
                 End::Stopped
@@ -319,6 +362,14 @@ impl<H: House> Keeper<H> {
         self.house.lanes().down(network).await;
         end
     }
+}
+
+/// How long a network rests after a run.
+enum Rest {
+    None,
+    Short,
+    Long,
+    Endless,
 }
 
 async fn sleep(wait: Duration) {

@@ -35,6 +35,9 @@ pub enum AdapterError {
     /// Do not start it again before somebody changed something (a port is taken, a setting is wrong).
     #[error("{0}")]
     Fatal(String),
+    /// The other side does not let us in for now (a ban): start it again after hours, or when somebody asks for it.
+    #[error("{0}")]
+    Barred(String),
 }
 
 /// What a network can carry. The bridge degrades posts by it, so that fallback text is written once.

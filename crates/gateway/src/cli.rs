@@ -11,6 +11,7 @@ mod key;
 mod link;
 mod marker;
 mod matrix;
+mod network;
 mod print;
 mod progress;
 mod resolve;
@@ -77,6 +78,9 @@ enum Command {
     /// Chats that mirror each other
     #[command(subcommand)]
     Link(link::Command),
+    /// Networks that the gateway is connected to
+    #[command(subcommand)]
+    Network(network::Command),
     /// The Matrix application service
     #[command(subcommand)]
     Matrix(matrix::Command),
@@ -114,6 +118,7 @@ pub(crate) fn execute(cli: Cli) -> Result<(), Failure> {
         Command::Account(command) => in_place(account::run(&globals, command)),
         Command::Chat(command) => in_place(chat::run(&globals, command)),
         Command::Link(command) => in_place(link::run(&globals, command)),
+        Command::Network(command) => in_place(network::run(&globals, command)),
         Command::Matrix(command) => matrix::run(&globals, &command),
         Command::Config(command) => configuration::run(&globals, &command),
         Command::Backup(options) => in_place(backup::run(&globals, options)),

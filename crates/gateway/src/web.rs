@@ -10,6 +10,7 @@ mod link_api;
 pub(crate) mod links;
 mod markers;
 pub(crate) mod media;
+mod network_api;
 pub(crate) mod places;
 pub(crate) mod range;
 pub(crate) mod serve;

@@ -1,6 +1,7 @@
 //! Stories on IRC networks of others: real servers, the real program, the simulated service.
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test may fail by panicking"))]
 
+mod bans;
 mod modern;
 mod old;
 mod puppets;

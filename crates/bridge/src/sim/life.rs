@@ -50,6 +50,7 @@ pub(super) struct Life {
 struct Kept {
     stop: StopHandle,
     poke: Arc<Notify>,
+    retry: Arc<Notify>,
     task: JoinSet<()>,
 }
 
@@ -138,10 +139,17 @@ impl Life {
         let poke = Arc::new(Notify::new());
         self.pokes.lock().unwrap().insert(NetworkId::new(network), Arc::clone(&poke));
         let adapter = Arc::new(Puppet { life: Arc::clone(self), network: NetworkId::new(network) });
-        let keeper = Keeper { house: Arc::clone(self), adapter, stop: token, poke: Arc::clone(&poke) };
+        let retry = Arc::new(Notify::new());
+        let keeper = Keeper {
+            house: Arc::clone(self),
+            adapter,
+            stop: token,
+            poke: Arc::clone(&poke),
+            retry: Arc::clone(&retry),
+        };
         let mut task = JoinSet::new();
         task.spawn(async move { keeper.keep().await });
-        Kept { stop, poke, task }
+        Kept { stop, poke, retry, task }
     }
 
     /// Something happens.
@@ -166,6 +174,7 @@ impl Life {
                 }
             }
             3 => networks.values().for_each(|kept| kept.poke.notify_one()),
+            4 => networks.values().for_each(|kept| kept.retry.notify_one()),
             _ => self.say().await,
         }
     }

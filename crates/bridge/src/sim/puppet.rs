@@ -81,11 +81,12 @@ impl Puppet {
 
     fn die(&self) -> Result<Stopped, AdapterError> {
         let why = || "the seed says so".to_owned();
-        match self.life.up_to(3).as_millis() {
+        match self.life.up_to(4).as_millis() {
             // Without the hook that prints a backtrace for each.
             0 => std::panic::resume_unwind(Box::new("the seed says so")),
             1 => Err(AdapterError::Restart(why())),
             2 => Err(AdapterError::Fatal(why())),
+            3 => Err(AdapterError::Barred(why())),
             _ => Ok(Stopped),
         }
     }

@@ -17,8 +17,9 @@ const TOLD: usize = 1000;
 /// Words in a server's last sentence that mean: not so many, not so fast.
 pub(super) const TOO_FAST: [&str; 4] = ["throttl", "too fast", "reconnect", "too many"];
 /// And that mean: not at all.
-pub(super) const BANNED: [&str; 8] =
-    ["k-line", "k:line", "g-line", "z-line", "d-line", "akill", "banned", "bad password"];
+pub(super) const BANNED: [&str; 7] = ["k-line", "k:line", "g-line", "z-line", "d-line", "akill", "banned"];
+/// And that mean: not before a setting was changed.
+const WRONG: [&str; 1] = ["bad password"];
 
 /// `nick!user@host`
 fn nick_of(source: &str) -> &str {
@@ -113,8 +114,10 @@ impl Session<'_> {
         let end = match () {
             () if has(&TOO_FAST) => End::Throttled(said),
             () if has(&BANNED) => {
-                End::Fatal(format!("{said}; it is not tried again before the gateway starts anew"))
+                let how = format!("wxgate network retry {}", self.relay.network.name());
+                End::Barred(format!("{said}; it is tried again after hours, or at once with: {how}"))
             }
+            () if has(&WRONG) => End::Fatal(said),
             () => return self.finish(&said),
         };
         self.end.get_or_insert(end);

@@ -83,6 +83,10 @@ async fn run(config: IrcClientConfig, ctx: AdapterContext) -> Result<Stopped, Ad
                 drain(&mut relay, Duration::from_secs(3)).await;
                 return Err(AdapterError::Fatal(why));
             }
+            End::Barred(why) => {
+                drain(&mut relay, Duration::from_secs(3)).await;
+                return Err(AdapterError::Barred(why));
+            }
             End::Lost(why) => (why, pauses.next()),
             End::Throttled(why) => (why, pauses.throttled()),
         };

@@ -39,6 +39,8 @@ pub(super) enum End {
     Lost(String),
     /// Connect again, but later.
     Throttled(String),
+    /// Do not connect again before hours have passed.
+    Barred(String),
     /// Do not connect again before somebody changed something.
     Fatal(String),
 }

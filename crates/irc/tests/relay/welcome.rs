@@ -64,7 +64,12 @@ async fn a_ban_ends_it_and_a_throttle_does_not() {
     let network = Network::start(OLD).await;
     network.change(|manners| manners.farewell = Some("Closing Link: (K-Lined: go away)"));
     let error = ended(Guest::start(&Double::new(), config(&network))).await;
-    assert!(matches!(&error, AdapterError::Fatal(why) if why.contains("K-Lined")), "{error}");
+    assert!(matches!(&error, AdapterError::Barred(why) if why.contains("K-Lined")), "{error}");
+    assert!(error.to_string().ends_with("at once with: wxgate network retry test"), "{error}");
+    let network = Network::start(OLD).await;
+    network.change(|manners| manners.farewell = Some("Closing Link: (Bad Password)"));
+    let error = ended(Guest::start(&Double::new(), config(&network))).await;
+    assert!(matches!(&error, AdapterError::Fatal(why) if why.contains("Bad Password")), "{error}");
     let network = Network::start(OLD).await;
     network.change(|manners| manners.farewell = Some("Trying to reconnect too fast"));
     let guest = Guest::start(&Double::new(), config(&network));
