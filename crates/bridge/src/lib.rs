@@ -22,6 +22,7 @@ mod settle;
 #[cfg(test)]
 mod sim;
 mod supervisor;
+mod twins;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -118,6 +119,7 @@ impl Bridge {
             meter: Meter::default(),
             in_hand: journey::InHand::default(),
         });
+        bridge.learn_twins().await?;
         let dropped = dropped::at_start(bridge.take_dropped().await?, &open);
         bridge.tasks.spawn("lanes", dispatch.run(Arc::downgrade(&bridge), open, dropped));
         Ok(bridge)

@@ -1,12 +1,17 @@
 //! Links are made and taken apart; networks are told which of their chats are members.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
-use wxgate_contract::{ChatKey, ChatRef, LinkTable, NetworkId};
+use wxgate_contract::{ChatKey, ChatRef, HistoryRange, LinkTable, NetworkId};
 use wxgate_store::{Link, LinkId, Store, StoreError};
 
 use crate::Bridge;
+use crate::twins;
+
+/// Messages of two chats that are compared to find out whether they are one. Chosen: accounts that were away for a
+/// while still have some in common.
+const LATEST: usize = 100;
 
 /// The linked chats by network, as stored.
 pub(crate) async fn table(store: &Store) -> Result<LinkTable, StoreError> {
@@ -50,6 +55,30 @@ impl Bridge {
     /// out of their links by going.
     pub(crate) async fn tell_links(&self) -> Result<(), StoreError> {
         self.links.send_replace(table(&self.store).await?);
+        self.learn_twins().await
+    }
+
+    /// Finds the chats of a link that are one group, by a number that both heard.
+    pub(crate) async fn learn_twins(&self) -> Result<(), StoreError> {
+        for link in self.store.links().await? {
+            for (at, one) in link.members.iter().enumerate() {
+                let others = link.members.iter().skip(at + 1).filter(|other| twins::may_be_one(one, other));
+                for other in others {
+                    if self.have_one_number(one, other).await? {
+                        self.routes.twins.learn(one, other);
+                    }
+                }
+            }
+        }
         Ok(())
+    }
+
+    async fn have_one_number(&self, one: &ChatRef, other: &ChatRef) -> Result<bool, StoreError> {
+        let heard = async |chat: &ChatRef| {
+            let range = HistoryRange::Before(i64::MAX);
+            let items = self.store.history(&chat.network, Some(&chat.chat), range, LATEST).await?;
+            Ok::<_, StoreError>(items.into_iter().filter_map(|item| item.native_id).collect::<HashSet<_>>())
+        };
+        Ok(!heard(one).await?.is_disjoint(&heard(other).await?))
     }
 }

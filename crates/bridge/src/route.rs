@@ -9,6 +9,7 @@ use wxgate_contract::{
 use wxgate_store::{KnownPost, Route, RouteInput};
 
 use crate::echoes::Echoes;
+use crate::twins::Twins;
 
 /// The routing table: what each network can carry, and how a file is turned into a link.
 pub(crate) struct Routes {
@@ -16,12 +17,19 @@ pub(crate) struct Routes {
     /// Which networks show an account; also those that do not run now.
     mirrors: DashMap<NetworkId, Vec<NetworkId>>,
     echoes: Echoes,
+    pub(crate) twins: Twins,
     vault: Arc<dyn MediaVault>,
 }
 
 impl Routes {
     pub(crate) fn new(vault: Arc<dyn MediaVault>) -> Self {
-        Self { capabilities: DashMap::new(), mirrors: DashMap::new(), echoes: Echoes::default(), vault }
+        Self {
+            capabilities: DashMap::new(),
+            mirrors: DashMap::new(),
+            echoes: Echoes::default(),
+            twins: Twins::default(),
+            vault,
+        }
     }
 
     pub(crate) fn mirror(&self, account: &NetworkId, face: &NetworkId) {
@@ -141,9 +149,15 @@ impl Route for Routes {
             **target != input.post.chat
                 && ChatRef::mirrored_by(&target.chat).as_ref() != Some(&input.post.chat)
         };
-        let is_echo = self.echoes.knows(&input.post.body, input.targets.iter().filter(is_linked));
-        let mut jobs = Vec::with_capacity(input.targets.len());
-        for target in input.targets.iter().filter(|target| !(is_echo && is_linked(target))) {
+        let (home, body) = (&input.post.chat, &input.post.body);
+        let is_known = self.echoes.knows(body, input.targets.iter().filter(is_linked))
+            || self.twins.knows(home, input.native_ids, body, input.targets.iter().filter(is_linked));
+        let mut jobs: Vec<(ChatRef, Job)> = Vec::with_capacity(input.targets.len());
+        for target in input.targets.iter().filter(|target| !(is_known && is_linked(target))) {
+            let is_twin = |other: &ChatRef| self.twins.are(other, target);
+            if is_linked(&target) && (is_twin(home) || jobs.iter().any(|(other, _)| is_twin(other))) {
+                continue;
+            }
             let Some(job) = self.job(input, target) else { continue };
             if let (Job::Say(say), true) = (&job, is_linked(&target)) {
                 self.echoes.said(target, say);

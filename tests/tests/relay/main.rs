@@ -5,6 +5,7 @@ mod bans;
 mod modern;
 mod old;
 mod puppets;
+mod twins;
 
 use std::time::Duration;
 

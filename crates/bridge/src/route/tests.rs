@@ -189,3 +189,60 @@ fn two_accounts_in_one_group_do_not_answer_each_other_for_ever() {
     assert_eq!(hear(&second, "me", "bob: something new"), ["a:1", "plain:x", "rich:x"]);
     assert_eq!(hear(&first, "my account there", "Anna: hello"), ["rich:x"]);
 }
+
+#[test]
+fn what_two_accounts_hear_in_one_group_is_told_once() {
+    let routes = routes();
+    let (first, second, channel) = (chat("a:1", "g"), chat("a:2", "h"), chat("plain:x", "c"));
+    let hear = |home: &ChatRef, id: &str, text: &str| {
+        let post = post(home, Author::Person { person: "p".into(), name: "p".to_owned() }, Body::text(text));
+        let others = [&first, &second, &channel].into_iter().filter(|chat| *chat != home);
+        let mut targets: Vec<ChatRef> = others.cloned().collect();
+        targets.push(home.mirrored_on(&"rich:x".into()));
+        let ids: Vec<RemoteId> =
+            Some(id).filter(|id| !id.is_empty()).map(RemoteId::from).into_iter().collect();
+        let input = RouteInput {
+            origin: &home.network.clone(),
+            post_id: PostId(9),
+            post: &post,
+            targets: &targets,
+            target: None,
+            author_name: "p",
+            native_ids: &ids,
+        };
+        routes.route(&input).into_iter().map(|(to, _)| to.network.to_string()).collect::<Vec<_>>()
+    };
+    // Nobody can know before the second one hears it too.
+    assert_eq!(hear(&first, "11", "hello"), ["a:2", "plain:x", "rich:x"]);
+    assert_eq!(hear(&second, "11", "hello"), ["rich:x"], "its own mirror shows it all the same");
+    // From then on whoever is first tells it, and nobody says it into the group again.
+    assert_eq!(hear(&second, "12", "next"), ["plain:x", "rich:x"]);
+    assert_eq!(hear(&first, "12", "next"), ["rich:x"]);
+    assert_eq!(hear(&first, "13", "next"), ["plain:x", "rich:x"], "the same words are another message");
+    assert_eq!(hear(&second, "13", "next"), ["rich:x"]);
+    // Into the group leads one way.
+    assert_eq!(hear(&channel, "x-1", "from the channel"), ["a:1", "rich:x"]);
+    // What an owner types has its number later; the other account hears it once.
+    assert_eq!(hear(&first, "", "typed"), ["plain:x", "rich:x"]);
+    assert_eq!(hear(&second, "14", "typed"), ["rich:x"]);
+    assert_eq!(hear(&second, "15", "typed"), ["plain:x", "rich:x"], "somebody says the same");
+}
+
+#[test]
+fn groups_that_heard_nothing_in_common_are_two() {
+    let routes = routes();
+    let (first, second) = (chat("a:1", "g"), chat("a:2", "h"));
+    for (home, other, id) in [(&first, &second, "1"), (&second, &first, "2"), (&first, &second, "3")] {
+        let post = post(home, Author::Person { person: "p".into(), name: "p".to_owned() }, Body::text("hi"));
+        let input = RouteInput {
+            origin: &home.network.clone(),
+            post_id: PostId(9),
+            post: &post,
+            targets: std::slice::from_ref(other),
+            target: None,
+            author_name: "p",
+            native_ids: &[RemoteId::from(id)],
+        };
+        assert_eq!(routes.route(&input).len(), 1);
+    }
+}
