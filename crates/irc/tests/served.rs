@@ -20,6 +20,8 @@ mod local;
 mod login;
 #[path = "served/metadata.rs"]
 mod metadata;
+#[path = "served/modern.rs"]
+mod modern;
 #[path = "served/other_client.rs"]
 mod other_client;
 #[path = "served/proxy.rs"]

@@ -96,6 +96,8 @@ pub(super) struct Client {
     pub(super) held: Option<Held>,
     /// A message in several lines that the client is sending.
     pub(super) open_batch: Option<OpenBatch>,
+    /// References of batches that came to nothing.
+    pub(super) failed_batches: Vec<String>,
     /// Answers to a labelled command are collected here.
     pub(super) capture: Option<Capture>,
     /// The rest of an answer that is longer than what may wait for it.
@@ -202,6 +204,7 @@ mod tests {
             sasl: Sasl::default(),
             held: None,
             open_batch: None,
+            failed_batches: Vec::new(),
             capture: None,
             answer: None,
             is_dirty: false,

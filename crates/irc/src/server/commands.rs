@@ -19,7 +19,7 @@ mod message;
 mod monitor;
 pub(super) mod query;
 
-pub(super) use connection::Who;
+pub(super) use connection::{AWAY_CHARS, Who};
 
 /// One line being carried out.
 pub(super) struct Turn<'a> {
@@ -177,6 +177,11 @@ impl Session {
         self.is_deferred = false;
         let turn = Turn { client: id, message: &message, label: label.clone() };
         if self.batched_line(&turn) {
+            if let Some(label) = label {
+                // The batch as a whole is answered; what is said about this line is its own.
+                self.is_deferred = true;
+                self.answer_labelled(id, &label);
+            }
             return;
         }
         let was_answering = self.is_answering(id);

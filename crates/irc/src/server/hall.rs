@@ -30,7 +30,7 @@ pub(super) use channels::{TOPIC_BYTES, filled};
 use log::{Log, Logs};
 pub(super) use metadata::{Values, lines_of, told};
 pub(super) use moderate::KICK_BYTES;
-pub(super) use modes::{MAX_BANS, MAX_CHANGES};
+pub(super) use modes::{KEY_BYTES, MAX_BANS, MAX_CHANGES};
 use modes::{Modes, Status};
 pub(super) use talk::{saying as talk_of, status_target};
 

@@ -1,7 +1,8 @@
 //! What the server tells of itself in 005. Source: Modern IRC, "RPL_ISUPPORT".
 
+use super::commands::AWAY_CHARS;
 use super::config::{Guests, IrcServerConfig, LocalChannels};
-use super::hall::{KICK_BYTES, MAX_BANS, MAX_CHANGES, TOPIC_BYTES};
+use super::hall::{KEY_BYTES, KICK_BYTES, MAX_BANS, MAX_CHANGES, TOPIC_BYTES};
 use super::history::MAX_MESSAGES;
 use super::names::{CHANNEL_BYTES, NICK_BYTES, REALNAME_BYTES, USER_BYTES};
 
@@ -29,12 +30,13 @@ pub(super) fn lines(config: &IrcServerConfig) -> Vec<String> {
         "TARGMAX=PRIVMSG:4,NOTICE:4,TAGMSG:1,NAMES:,JOIN:,PART:,WHOIS:1,LIST:,KICK:4".into(),
         format!("TOPICLEN={TOPIC_BYTES}"),
         format!("KICKLEN={KICK_BYTES}"),
+        format!("KEYLEN={KEY_BYTES}"),
         format!("MAXLIST=b:{MAX_BANS}"),
         format!("MODES={MAX_CHANGES}"),
         "UTF8ONLY".into(),
         "WHOX".into(),
         "BOT=B".into(),
-        "AWAYLEN=200".into(),
+        format!("AWAYLEN={AWAY_CHARS}"),
         format!("USERLEN={USER_BYTES}"),
         format!("NAMELEN={REALNAME_BYTES}"),
     ];

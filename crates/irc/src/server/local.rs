@@ -92,8 +92,7 @@ impl Session {
     }
 
     pub(super) fn leave_hall(&mut self, id: ClientId, reason: &str) {
-        let reason = one_line(reason);
-        self.on_floor(id, |floor| floor.quit(&reason));
+        self.on_floor(id, |floor| floor.quit(reason));
         self.local = None;
     }
 

@@ -1,6 +1,6 @@
 //! One message in several lines, from a client and to a client. Source: IRCv3 draft/multiline.
 
-use super::caps::{MULTILINE_BYTES, MULTILINE_LINES};
+use super::caps::{Caps, MULTILINE_BYTES, MULTILINE_LINES};
 use super::client::Capture;
 use super::commands::Turn;
 use super::inbound::Typed;
@@ -15,6 +15,8 @@ pub(super) const BATCH_TYPE: &str = "draft/multiline";
 pub(super) const CONCAT_TAG: &str = "draft/multiline-concat";
 /// Longest reference a client may give. Chosen.
 const MAX_REFERENCE_BYTES: usize = 64;
+/// Batches of a client that came to nothing and are remembered as such. Chosen: one can be open at a time.
+const MAX_FAILED: usize = 4;
 
 /// One line of such a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,14 +72,20 @@ impl Session {
         } else if let Some(reference) = word.strip_prefix('-') {
             self.close_batch(turn, reference).await;
         } else {
-            self.batch_fails(turn, "MULTILINE_INVALID :A batch reference begins with + or -");
+            self.batch_fails(turn, None, "MULTILINE_INVALID :A batch reference begins with + or -");
         }
     }
 
-    fn batch_fails(&mut self, turn: &Turn<'_>, what: &str) {
+    /// Says so, and ignores what still comes of that batch and of the open one. Source: IRCv3 client-batch, "Errors".
+    fn batch_fails(&mut self, turn: &Turn<'_>, reference: Option<&str>, what: &str) {
         let server = self.shared.config.server_name.clone();
         if let Some(client) = self.clients.get_mut(&turn.client) {
-            let label = client.open_batch.take().and_then(|open| open.label);
+            let open = client.open_batch.take();
+            let failed = open.as_ref().map(|open| open.reference.clone()).into_iter();
+            client.failed_batches.extend(failed.chain(reference.map(str::to_owned)));
+            let excess = client.failed_batches.len().saturating_sub(MAX_FAILED);
+            client.failed_batches.drain(..excess);
+            let label = open.and_then(|open| open.label);
             let mut line = Line::new();
             // The answer to the command that opened the batch, if it is not that one's turn.
             if let Some(label) = label.filter(|_| turn.label.is_none()) {
@@ -91,14 +99,21 @@ impl Session {
     fn open_batch(&mut self, turn: &Turn<'_>, reference: &str) {
         let (kind, target) = (turn.param(1), turn.param(2));
         if kind != BATCH_TYPE {
-            let kind = Line::new().command("").param(kind).build();
-            return self.batch_fails(turn, &format!("UNKNOWN_TYPE{kind} :Clients cannot open such a batch"));
+            let context = Line::new().command("").param(reference).param(kind).build();
+            let what = format!("UNKNOWN_TYPE{context} :Clients cannot open such a batch");
+            return self.batch_fails(turn, Some(reference), &what);
+        }
+        if reference.is_empty() || reference.len() > MAX_REFERENCE_BYTES {
+            let context = Line::new().command("").param(reference).build();
+            let what = format!("INVALID_REFTAG{context} :This is no reference of a batch");
+            return self.batch_fails(turn, Some(reference), &what);
         }
         let is_busy = self.clients.get(&turn.client).is_some_and(|client| client.open_batch.is_some());
-        if is_busy || reference.is_empty() || reference.len() > MAX_REFERENCE_BYTES || target.is_empty() {
-            return self.batch_fails(turn, "MULTILINE_INVALID :This batch cannot be opened");
+        if is_busy || target.is_empty() {
+            return self.batch_fails(turn, Some(reference), "MULTILINE_INVALID :This batch cannot be opened");
         }
         let Some(client) = self.clients.get_mut(&turn.client) else { return };
+        client.failed_batches.retain(|failed| failed != reference);
         client.open_batch = Some(OpenBatch {
             reference: reference.to_owned(),
             target: target.to_owned(),
@@ -113,30 +128,38 @@ impl Session {
         self.is_deferred = true;
     }
 
-    /// Takes a line with a `batch` tag; false when it belongs to no open batch.
+    /// Takes a line with a `batch` tag from a client that may open batches.
     pub(super) fn batched_line(&mut self, turn: &Turn<'_>) -> bool {
         let Some(reference) = turn.message.tags.get("batch") else { return false };
-        let Some(open) = self.clients.get_mut(&turn.client).and_then(|client| client.open_batch.as_mut())
+        let Some(client) = self.clients.get_mut(&turn.client).filter(|client| client.has(Caps::MULTILINE))
         else {
             return false;
         };
-        if open.reference != reference {
-            return false;
+        if client.failed_batches.iter().any(|failed| *failed == reference) {
+            return true;
         }
+        let Some(open) = client.open_batch.as_mut().filter(|open| open.reference == reference) else {
+            self.batch_fails(turn, Some(&*reference), "MULTILINE_INVALID :No such batch is open");
+            return true;
+        };
         let verb = turn.message.command.to_ascii_uppercase();
         let (target, text) = (turn.param(0), turn.param(1));
         let is_concat = turn.message.tags.get(CONCAT_TAG).is_some();
         if !matches!(verb.as_str(), "PRIVMSG" | "NOTICE") || open.verb.as_ref().is_some_and(|v| *v != verb) {
-            self.batch_fails(turn, "MULTILINE_INVALID :Only lines of one kind of message fit into the batch");
+            self.batch_fails(
+                turn,
+                None,
+                "MULTILINE_INVALID :Only lines of one kind of message fit into the batch",
+            );
             return true;
         }
         if !is_same(target, &open.target) {
             let opened = Line::new().command("").param(&open.target).param(target).build();
-            self.batch_fails(turn, &format!("MULTILINE_INVALID_TARGET{opened} :The targets differ"));
+            self.batch_fails(turn, None, &format!("MULTILINE_INVALID_TARGET{opened} :The targets differ"));
             return true;
         }
         if is_concat && text.is_empty() {
-            self.batch_fails(turn, "MULTILINE_INVALID :An empty line cannot go on");
+            self.batch_fails(turn, None, "MULTILINE_INVALID :An empty line cannot go on");
             return true;
         }
         open.bytes += text.len() + usize::from(!is_concat && !open.parts.is_empty());
@@ -144,21 +167,22 @@ impl Session {
         open.parts.push(Part { text: text.to_owned(), is_concat });
         if open.bytes > MULTILINE_BYTES {
             let what = format!("MULTILINE_MAX_BYTES {MULTILINE_BYTES} :The message has too many bytes");
-            self.batch_fails(turn, &what);
+            self.batch_fails(turn, None, &what);
         } else if open.parts.len() > MULTILINE_LINES {
             let what = format!("MULTILINE_MAX_LINES {MULTILINE_LINES} :The message has too many lines");
-            self.batch_fails(turn, &what);
+            self.batch_fails(turn, None, &what);
         }
         true
     }
 
     async fn close_batch(&mut self, turn: &Turn<'_>, reference: &str) {
-        let open = self.clients.get_mut(&turn.client).and_then(|client| match &client.open_batch {
-            Some(open) if open.reference == reference => client.open_batch.take(),
-            _ => None,
-        });
-        let Some(open) = open else {
-            return self.batch_fails(turn, "MULTILINE_INVALID :No such batch is open");
+        let Some(client) = self.clients.get_mut(&turn.client) else { return };
+        if let Some(at) = client.failed_batches.iter().position(|failed| failed == reference) {
+            client.failed_batches.remove(at);
+            return;
+        }
+        let Some(open) = client.open_batch.take_if(|open| open.reference == reference) else {
+            return self.batch_fails(turn, None, "MULTILINE_INVALID :No such batch is open");
         };
         // The answer belongs to the command that opened the batch.
         let label = open.label.clone().filter(|_| turn.label.is_none());

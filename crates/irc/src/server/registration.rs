@@ -20,9 +20,6 @@ use crate::wire::casemap::is_same;
 use crate::wire::message::{BadLine, Line, Message};
 use crate::wire::numeric as n;
 
-/// Longest away text; announced as AWAYLEN.
-const MAX_AWAY_CHARS: usize = 200;
-
 /// A client that is inside.
 pub(super) struct Registered {
     pub(super) session: mpsc::Sender<Incoming>,
@@ -351,7 +348,7 @@ impl Desk<'_> {
     }
 
     fn set_away(&mut self, text: &str) {
-        let text: String = text.chars().take(MAX_AWAY_CHARS).collect();
+        let text: String = text.chars().take(commands::AWAY_CHARS).collect();
         // A star says that nobody sits in front of the client, not where they are.
         self.away = Some(text).filter(|text| !text.is_empty() && text != "*");
         match &self.away {

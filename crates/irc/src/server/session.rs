@@ -330,6 +330,7 @@ impl Session {
             sasl: Sasl::default(),
             held: None,
             open_batch: None,
+            failed_batches: Vec::new(),
             capture: None,
             answer: None,
             is_dirty: true,

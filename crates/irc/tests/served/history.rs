@@ -237,9 +237,11 @@ async fn several_lines_are_one_message_both_ways() {
     let lines = client.until(" BATCH -").await;
     assert!(lines[2].contains(";draft/multiline-concat :李四!u"), "{lines:#?}");
     for (bad, answer) in [
-        ("BATCH +x netsplit #家", "UNKNOWN_TYPE netsplit :"),
-        ("BATCH -x", "MULTILINE_INVALID :"),
+        ("BATCH +x netsplit #家", "UNKNOWN_TYPE x netsplit :"),
+        ("BATCH -y", "MULTILINE_INVALID :"),
         ("BATCH x", "MULTILINE_INVALID :"),
+        ("BATCH + draft/multiline #家", "INVALID_REFTAG * :"),
+        ("@batch=nothing PRIVMSG #家 :x", "MULTILINE_INVALID :No such batch"),
     ] {
         let got = client.ask(bad).await;
         assert!(got[0].starts_with(&format!(":wx.test FAIL BATCH {answer}")), "{bad}: {got:#?}");
@@ -247,11 +249,18 @@ async fn several_lines_are_one_message_both_ways() {
     client.send("BATCH +2 draft/multiline #家").await;
     let got = client.ask("@batch=2 PRIVMSG #测试群 :elsewhere").await;
     assert!(got[0].starts_with(":wx.test FAIL BATCH MULTILINE_INVALID_TARGET #家 #测试群 :"), "{got:#?}");
+    assert!(client.ask("BATCH -2").await.is_empty(), "it is known to be nothing");
+    assert!(client.ask("@batch=x PRIVMSG #家 :of the batch of another kind").await.is_empty());
+    assert!(client.ask("BATCH -x").await.is_empty());
     client.send("BATCH +3 draft/multiline #家").await;
     for _ in 0..40 {
         client.send(&format!("@batch=3 PRIVMSG #家 :{}", "x".repeat(400))).await;
     }
     client.until(" FAIL BATCH MULTILINE_MAX_BYTES 16000 :").await;
+    let said = served.double.state().posts.len();
+    assert!(client.ask("@batch=3 PRIVMSG #家 :the rest of it").await.is_empty());
+    assert!(client.ask("BATCH -3").await.is_empty());
+    assert_eq!(served.double.state().posts.len(), said, "nothing of a batch that failed is said");
 }
 
 #[tokio::test]

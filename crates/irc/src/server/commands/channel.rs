@@ -40,6 +40,9 @@ pub(super) async fn join(session: &mut Session, turn: &Turn<'_>) {
         }
         return;
     }
+    if turn.param(0).split(',').all(str::is_empty) {
+        return session.numeric(turn.client, n::ERR_NEEDMOREPARAMS, "JOIN :Not enough parameters");
+    }
     let mut keys = turn.param(1).split(',');
     for name in turn.param(0).split(',').filter(|name| !name.is_empty()) {
         let key = keys.next().filter(|key| !key.is_empty());
@@ -75,6 +78,9 @@ async fn set_hidden(session: &mut Session, turn: &Turn<'_>, ix: ChannelIx, value
 }
 
 pub(super) async fn part(session: &mut Session, turn: &Turn<'_>) {
+    if turn.param(0).split(',').all(str::is_empty) {
+        return session.numeric(turn.client, n::ERR_NEEDMOREPARAMS, "PART :Not enough parameters");
+    }
     for name in turn.param(0).split(',').filter(|name| !name.is_empty()) {
         part_one(session, turn, name).await;
     }

@@ -11,7 +11,7 @@ use crate::wire::message::Line;
 use crate::wire::numeric as n;
 
 /// Longest away text; announced as AWAYLEN.
-const AWAY_CHARS: usize = 200;
+pub(in crate::server) const AWAY_CHARS: usize = 200;
 
 pub(super) fn already(session: &mut Session, turn: &Turn<'_>) {
     session.numeric(turn.client, n::ERR_ALREADYREGISTERED, ":You may not reregister");
@@ -97,11 +97,12 @@ pub(super) fn pong(session: &mut Session, turn: &Turn<'_>) {
 }
 
 pub(super) async fn quit(session: &mut Session, turn: &Turn<'_>) {
-    let reason = turn.param(0);
-    let reason = if reason.is_empty() { "client quit" } else { reason };
+    let reason = one_line(turn.param(0));
     if session.clients.len() == 1 {
+        // Source: Modern IRC, "QUIT message": the words stand in front also of nothing.
         session.leave_hall(turn.client, &format!("Quit: {reason}"));
     }
+    let reason = if reason.is_empty() { "client quit" } else { &reason };
     if let Some(client) = session.clients.get_mut(&turn.client) {
         let line = Line::new().command("ERROR").last(&format!("Closing link: {reason}")).build();
         client.capture = None;
@@ -152,8 +153,12 @@ pub(super) fn setname(session: &mut Session, turn: &Turn<'_>) {
     let server = session.shared.config.server_name.clone();
     let realname = one_line(turn.param(0));
     if realname.is_empty() || realname.len() > names::REALNAME_BYTES {
+        // Source: IRCv3 setname: who did not negotiate it is told nothing.
+        let speaks = session.clients.get(&turn.client).is_some_and(|client| client.has(Caps::SETNAME));
         let line = format!(":{server} FAIL SETNAME INVALID_REALNAME :Real name is not valid");
-        return session.to(turn.client, &line);
+        return if speaks {
+            session.to(turn.client, &line)
+        };
     }
     session.on_floor(turn.client, |floor| floor.set_realname(&realname));
     session.realname = realname;

@@ -3,14 +3,16 @@
 use crate::server::commands::{COMMANDS, Turn};
 use crate::server::session::Session;
 use crate::server::stamp;
-use crate::wire::casemap::is_same;
+use crate::wire::casemap::matches_mask;
 use crate::wire::message::Line;
 use crate::wire::numeric as n;
 
-/// True when the command may go on: no server was named, or this one.
+/// True when the command may go on: no server was named, or this one, by a mask or by somebody who is on it.
+/// Source: RFC 2812, section 3.4: wildcards are allowed in the target.
 fn is_here(session: &mut Session, turn: &Turn<'_>) -> bool {
     let name = turn.param(0);
-    if name.is_empty() || is_same(name, &session.shared.config.server_name) || is_same(name, &session.nick) {
+    let is_ours = matches_mask(name, &session.shared.config.server_name);
+    if name.is_empty() || is_ours || session.who_is(name).is_some() {
         return true;
     }
     let shown = Line::new().command("").param(name).build();
@@ -24,8 +26,10 @@ pub(super) fn motd(session: &mut Session, turn: &Turn<'_>) {
     }
 }
 
-/// There is no other server, and so no link to tell of.
+/// There is no other server.
 pub(super) fn links(session: &mut Session, turn: &Turn<'_>) {
+    let server = session.shared.config.server_name.clone();
+    session.numeric(turn.client, n::RPL_LINKS, &format!("{server} {server} :0 a gateway to WeChat"));
     session.numeric(turn.client, n::RPL_ENDOFLINKS, "* :End of /LINKS list");
 }
 
@@ -73,18 +77,7 @@ pub(super) fn version(session: &mut Session, turn: &Turn<'_>) {
 
 /// Source: IRCv3 draft/extended-isupport.
 pub(super) fn isupport(session: &mut Session, turn: &Turn<'_>) {
-    let server = session.shared.config.server_name.clone();
-    let reference = format!("i{}", session.shared.next_number());
-    let Some(client) = session.clients.get(&turn.client) else { return };
-    if !client.has(crate::server::caps::Caps::BATCH) {
-        return session.isupport(turn.client);
-    }
-    let nick = session.nick.clone();
-    session.to(turn.client, &format!(":{server} BATCH +{reference} draft/isupport"));
-    for line in crate::server::isupport::lines(&session.shared.config) {
-        session.to(turn.client, &format!("@batch={reference} :{server} 005 {nick} {line}"));
-    }
-    session.to(turn.client, &format!(":{server} BATCH -{reference}"));
+    session.isupport(turn.client);
 }
 
 pub(super) fn time(session: &mut Session, turn: &Turn<'_>) {
@@ -131,6 +124,8 @@ pub(super) fn help(session: &mut Session, turn: &Turn<'_>) {
         n::RPL_HELPSTART,
         &format!("{topic} :Contacts are nicks, groups are channels"),
     );
+    // Source: Modern IRC, "HELP message": the line behind the title is empty.
+    session.numeric(turn.client, n::RPL_HELPTXT, &format!("{topic} :"));
     let text = format!("What the gateway itself can do: /msg {service} help");
     session.numeric(turn.client, n::RPL_HELPTXT, &format!("{topic} :{text}"));
     let names: Vec<&str> = COMMANDS.iter().map(|command| command.name).collect();

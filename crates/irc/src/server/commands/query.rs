@@ -99,7 +99,11 @@ pub(super) async fn who(session: &mut Session, turn: &Turn<'_>) {
         }
     } else if mask.is_empty() || mask == "0" || mask.contains(['*', '?']) {
         local_who(session, turn, mask, fields.as_ref());
-        let matches = |nick: &str| mask.is_empty() || mask == "0" || matches_mask(mask, nick);
+        let matches = |who: &Who| {
+            let Who { nick, user, host, realname, .. } = who;
+            let is_everybody = mask.is_empty() || mask == "0";
+            is_everybody || [nick, user, host, realname].into_iter().any(|text| matches_mask(mask, text))
+        };
         let mut nicks: Vec<String> = Vec::new();
         if session.local.is_none() {
             nicks.push(session.nick.clone());
@@ -108,11 +112,9 @@ pub(super) async fn who(session: &mut Session, turn: &Turn<'_>) {
             nicks.push(session.shared.config.service_nick.clone());
         }
         nicks.extend(session.roster.people().map(|(_, person)| person.nick.clone()));
-        nicks.retain(|nick| matches(nick));
-        for nick in nicks.into_iter().take(MAX_WHO) {
-            if let Some(who) = session.who_is(&nick) {
-                session.who_line(turn.client, ("*", ""), &who, fields.as_ref());
-            }
+        let found = nicks.iter().filter_map(|nick| session.who_is(nick)).filter(matches).take(MAX_WHO);
+        for who in found.collect::<Vec<_>>() {
+            session.who_line(turn.client, ("*", ""), &who, fields.as_ref());
         }
     } else if let Some(who) = session.who_is(mask) {
         let channel = who.person.and_then(|person| session.roster.shared_channels(person).first().copied());
@@ -168,7 +170,8 @@ impl Session {
 }
 
 fn who_flags(who: &Who, rank: &str) -> String {
-    format!("{}{}{rank}", if who.away.is_some() { 'G' } else { 'H' }, if who.is_bot { "B" } else { "" })
+    // Source: Modern IRC, RPL_WHOREPLY: the sign stands before the modes.
+    format!("{}{rank}{}", if who.away.is_some() { 'G' } else { 'H' }, if who.is_bot { "B" } else { "" })
 }
 
 fn plain_who(server: &str, (channel, rank): (&str, &str), who: &Who) -> String {

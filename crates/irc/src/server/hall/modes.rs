@@ -9,7 +9,7 @@ use crate::wire::numeric as n;
 /// Bans of one channel; announced as MAXLIST. Chosen.
 pub(in crate::server) const MAX_BANS: usize = 100;
 /// Longest key; announced as KEYLEN. Chosen.
-const KEY_BYTES: usize = 32;
+pub(in crate::server) const KEY_BYTES: usize = 32;
 /// Longest mask of a ban. Chosen.
 const MASK_BYTES: usize = 200;
 /// Changes with a parameter in one command; announced as MODES.
@@ -382,13 +382,13 @@ impl Floor<'_> {
                 made.add(is_plus, mode, None);
             }
         }
-        if is_unknown {
-            self.numeric(n::ERR_UMODEUNKNOWNFLAG, ":Unknown MODE flag");
-        }
         if !made.modes.is_empty() {
             let nick = self.nick();
             let event = Event { msgid: String::new(), ..self.event(format!("MODE {nick} :{}", made.modes)) };
             self.tell([self.act.me], &|caps| Some(event.line(caps, "")));
+        }
+        if is_unknown {
+            self.numeric(n::ERR_UMODEUNKNOWNFLAG, ":Unknown MODE flag");
         }
     }
 

@@ -48,15 +48,23 @@ impl Session {
         self.greet(id).await;
     }
 
+    /// 005, in a batch of its own to clients that take it so. Source: IRCv3 draft/extended-isupport.
     pub(in crate::server) fn isupport(&mut self, id: ClientId) {
-        for line in isupport::lines(&self.shared.config) {
-            self.numeric(id, n::RPL_ISUPPORT, &line);
+        let caps = self.clients.get(&id).map(|client| client.caps()).unwrap_or_default();
+        let mut lines = isupport::lines(&self.shared.config);
+        if let (true, Some(account)) = (caps.has(Caps::BOUNCER), self.account()) {
+            lines.push(format!("BOUNCER_NETID={} :are supported by this server", account.name()));
         }
-        let has_networks = self.clients.get(&id).is_some_and(|client| client.has(Caps::BOUNCER));
-        if let (true, Some(account)) = (has_networks, self.account()) {
-            let token = format!("BOUNCER_NETID={} :are supported by this server", account.name());
-            self.numeric(id, n::RPL_ISUPPORT, &token);
+        if !(caps.has(Caps::EXTENDED_ISUPPORT) && caps.has(Caps::BATCH)) {
+            return lines.iter().for_each(|line| self.numeric(id, n::RPL_ISUPPORT, line));
         }
+        let (server, nick) = (self.shared.config.server_name.clone(), self.nick.clone());
+        let reference = format!("i{}", self.shared.next_number());
+        self.to(id, &format!(":{server} BATCH +{reference} draft/isupport"));
+        for line in lines {
+            self.to(id, &format!("@batch={reference} :{server} 005 {nick} {line}"));
+        }
+        self.to(id, &format!(":{server} BATCH -{reference}"));
     }
 
     pub(in crate::server) fn lusers(&mut self, id: ClientId) {
