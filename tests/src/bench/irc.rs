@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
@@ -26,6 +27,11 @@ const BEATS: usize = 200;
 const PAUSE: Duration = Duration::from_millis(25);
 /// Connections that do nothing.
 const IDLE: u32 = 1_000;
+/// Clients that stop to read, and how much is said to them: more than the queue and the system hold.
+const STALLED: u32 = 10;
+const SAID_BYTES: usize = 12 << 20;
+/// What one of them may cost: its queue of 1 MiB, twice while it grows.
+const STALLED_MIB: f64 = 2.5;
 /// Accounts whose history is read by ten clients each.
 const ACCOUNTS: u32 = 10;
 const CLIENTS_EACH: u32 = 10;
@@ -51,8 +57,10 @@ pub(super) async fn measure(options: &Options, report: &mut Report) -> Result<()
     let start = start_to_listening(&mut gateway).await?;
     report.add(SECTION, "start to listening, median", start, "ms", Aim::AtMost(100.0));
     let address = gateway.irc.clone();
-    idle(report, "wxgate", &address, || gateway.program()?.rss_bytes(), Aim::AtMost(64.0)).await?;
-    fan_out(report, "wxgate", &address, Aim::AtMost(5.0)).await?;
+    let side = Side { who: "wxgate", address: &address, at_once: 50 };
+    idle(report, side, || gateway.program()?.rss_bytes(), Aim::AtMost(64.0)).await?;
+    fan_out(report, side, Aim::AtMost(5.0)).await?;
+    stalled(report, side, || gateway.program()?.rss_bytes()).await?;
 
     for (kind, word) in [(Kind::Ngircd, "ngircd"), (Kind::Inspircd, "inspircd")] {
         let done = tokio::time::timeout(OTHERS, other(options, report, kind, word)).await;
@@ -80,8 +88,20 @@ async fn other(options: &Options, report: &mut Report, kind: Kind, word: &str) -
     let scratch = Scratch::under(&options.dir, &format!("bench-{word}"))?;
     let server = Ircd::start(&scratch, kind).await?;
     let address = server.address.clone();
-    fan_out(report, word, &address, Aim::None).await?;
-    idle(report, word, &address, || server.rss_bytes(), Aim::None).await
+    // ngircd turns those away who come all at once; inspircd lets people in once a second, however many they are.
+    let at_once = if kind == Kind::Ngircd { 1 } else { 50 };
+    let side = Side { who: word, address: &address, at_once };
+    fan_out(report, side, Aim::None).await?;
+    idle(report, side, || server.rss_bytes(), Aim::None).await
+}
+
+/// A server as the bench sees it.
+#[derive(Clone, Copy)]
+struct Side<'a> {
+    who: &'a str,
+    address: &'a str,
+    /// Guests that may come at once.
+    at_once: usize,
 }
 
 /// From the start of the program to the first connection, with a database that exists.
@@ -101,21 +121,35 @@ async fn start_to_listening(gateway: &mut Gateway) -> Result<f64> {
     times.get(times.len() / 2).copied().context("no start was measured")
 }
 
+/// So many guests, many at once, in the order of their numbers.
+async fn guests(side: Side<'_>, name: &str, count: u32, channel: &'static str) -> Result<Vec<IrcClient>> {
+    let mut coming: JoinSet<Result<(u32, IrcClient)>> = JoinSet::new();
+    let mut here = Vec::new();
+    for at in 0..count {
+        if coming.len() >= side.at_once {
+            here.push(coming.join_next().await.context("nobody comes")???);
+        }
+        let (address, nick) = (side.address.to_owned(), format!("{name}{at}"));
+        coming.spawn(async move { Ok((at, IrcClient::guest(&address, &nick, channel).await?)) });
+    }
+    while let Some(come) = coming.join_next().await {
+        here.push(come??);
+    }
+    here.sort_by_key(|(at, _)| *at);
+    Ok(here.into_iter().map(|(_, client)| client).collect())
+}
+
 /// What connections cost that do nothing.
 async fn idle(
     report: &mut Report,
-    who: &str,
-    address: &str,
+    side: Side<'_>,
     mut rss: impl FnMut() -> Result<u64>,
     aim: Aim,
 ) -> Result<()> {
     let before = rss()?;
-    let mut clients = Vec::new();
-    for at in 0..IDLE {
-        clients.push(IrcClient::guest(address, &format!("idle{at}"), "").await?);
-    }
+    let mut clients = guests(side, "idle", IDLE, "").await?;
     let grown = rss()?.saturating_sub(before) as f64 / f64::from(1 << 20);
-    report.add(SECTION, format!("{who}: {IDLE} idle clients"), grown, "MiB", aim);
+    report.add(SECTION, format!("{}: {IDLE} idle clients", side.who), grown, "MiB", aim);
     for client in &clients {
         client.send("QUIT").await?;
     }
@@ -125,14 +159,56 @@ async fn idle(
     Ok(())
 }
 
-/// From a line of one to the same line at each of a hundred.
-async fn fan_out(report: &mut Report, who: &str, address: &str, aim: Aim) -> Result<()> {
-    let mut listeners: JoinSet<Result<Vec<u64>>> = JoinSet::new();
-    let mut joined = Vec::new();
-    for at in 0..LISTENERS {
-        joined.push(IrcClient::guest(address, &format!("ear{at}"), "#bench").await?);
+/// What clients cost that read nothing any more, until they are turned out.
+async fn stalled(report: &mut Report, side: Side<'_>, mut rss: impl FnMut() -> Result<u64>) -> Result<()> {
+    let mut mouth = IrcClient::guest(side.address, "loud", "#stall").await?;
+    let mut deaf = Vec::new();
+    for at in 0..STALLED {
+        let socket = TcpSocket::new_v4()?;
+        // What the system keeps for a client is not ours to bound.
+        socket.set_recv_buffer_size(4096)?;
+        let mut stream = socket.connect(side.address.parse()?).await?;
+        let nick = format!("deaf{at}");
+        let lines = format!("NICK {nick}\r\nUSER {nick} 0 * :{nick}\r\nJOIN #stall\r\n");
+        stream.write_all(lines.as_bytes()).await?;
+        let is_it = |line: &crate::irc::Line| line.verb == "JOIN" && line.source.nick == nick;
+        mouth.expect_within(PATIENCE, "a deaf client", is_it).await?;
+        deaf.push(stream);
     }
-    let mouth = IrcClient::guest(address, "mouth", "#bench").await?;
+    let before = rss()?;
+    let text = "x".repeat(400);
+    let (mut said, mut most) = (0, before);
+    while said < SAID_BYTES {
+        for _ in 0..200 {
+            mouth.say("#stall", &text).await?;
+            said += text.len();
+        }
+        mouth.drain().await?;
+        mouth.forget();
+        most = most.max(rss()?);
+    }
+    for mut stream in deaf {
+        let mut rest = Vec::new();
+        // The end may be a reset: what was not read is thrown away then.
+        let _ = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut rest)).await?;
+    }
+    let each = most.saturating_sub(before) as f64 / f64::from(1 << 20) / f64::from(STALLED);
+    report.add(
+        SECTION,
+        format!("{}: a client that never reads", side.who),
+        each,
+        "MiB",
+        Aim::AtMost(STALLED_MIB),
+    );
+    mouth.send("QUIT").await?;
+    mouth.expect_close(PATIENCE).await
+}
+
+/// From a line of one to the same line at each of a hundred.
+async fn fan_out(report: &mut Report, side: Side<'_>, aim: Aim) -> Result<()> {
+    let mut listeners: JoinSet<Result<Vec<u64>>> = JoinSet::new();
+    let joined = guests(side, "ear", LISTENERS, "#bench").await?;
+    let mouth = IrcClient::guest(side.address, "mouth", "#bench").await?;
     for mut client in joined {
         client.drain().await?;
         listeners.spawn(async move {
@@ -155,7 +231,7 @@ async fn fan_out(report: &mut Report, who: &str, address: &str, aim: Aim) -> Res
     while let Some(read) = listeners.join_next().await {
         late.extend(read??);
     }
-    tell(report, &format!("{who}: one message to {LISTENERS} clients"), &mut late, aim);
+    tell(report, &format!("{}: one message to {LISTENERS} clients", side.who), &mut late, aim);
     Ok(())
 }
 
