@@ -4,6 +4,8 @@
 
 use std::time::{Duration, Instant};
 
+use rand::rngs::SmallRng;
+use rand::{Rng as _, SeedableRng as _};
 use wxgate_irc::wire::framing::{LineBuffer, is_too_long};
 use wxgate_irc::wire::message::{BadLine, Line, Message};
 use wxgate_irc::wire::{casemap, format, split};
@@ -12,22 +14,6 @@ use wxgate_irc::wire::{casemap, format, split};
 const USUAL_LINES: usize = 20_000;
 /// What `WXGATE_FUZZ_ROUNDS` says for as many: `cargo xtask fuzz` has it ask for ten million.
 const USUAL_ROUNDS: usize = 400;
-
-/// xorshift64*: enough to mutate bytes, and the same on every run.
-struct Chance(u64);
-
-impl Chance {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
-    }
-
-    fn below(&mut self, end: usize) -> usize {
-        usize::try_from(self.next() % end.max(1) as u64).unwrap()
-    }
-}
 
 const SEEDS: [&str; 14] = [
     "NICK ann",
@@ -70,23 +56,23 @@ const PIECES: [&str; 20] = [
     "\u{fffd}",
 ];
 
-fn mutated(seed: &str, chance: &mut Chance) -> Vec<u8> {
+fn mutated(seed: &str, chance: &mut SmallRng) -> Vec<u8> {
     let mut bytes = seed.as_bytes().to_vec();
-    for _ in 0..=chance.below(6) {
-        let at = chance.below(bytes.len() + 1);
-        let end = (at + chance.below(60)).min(bytes.len());
-        match chance.below(6) {
+    for _ in 0..=chance.random_range(0..6) {
+        let at = chance.random_range(0..bytes.len() + 1);
+        let end = (at + chance.random_range(0..60)).min(bytes.len());
+        match chance.random_range(0..6) {
             0 => bytes.truncate(at),
-            1 => bytes.insert(at, u8::try_from(chance.below(256)).unwrap()),
+            1 => bytes.insert(at, u8::try_from(chance.random_range(0..256)).unwrap()),
             2 => drop(bytes.drain(at..end)),
-            3 => drop(bytes.splice(at..at, PIECES[chance.below(PIECES.len())].bytes())),
+            3 => drop(bytes.splice(at..at, PIECES[chance.random_range(0..PIECES.len())].bytes())),
             4 => {
                 let copy = bytes[at..end].to_vec();
                 bytes.splice(at..at, copy);
             }
             _ => {
-                let many = chance.below(700);
-                let piece = PIECES[chance.below(PIECES.len())];
+                let many = chance.random_range(0..700);
+                let piece = PIECES[chance.random_range(0..PIECES.len())];
                 bytes.splice(at..at, piece.bytes().cycle().take(many));
             }
         }
@@ -143,7 +129,7 @@ fn broken_lines_never_panic_and_good_ones_come_back() {
         }
         Err(_) => USUAL_LINES,
     };
-    let mut chance = Chance(0x9e37_79b9_7f4a_7c15);
+    let mut chance = SmallRng::seed_from_u64(0x9e37_79b9_7f4a_7c15);
     let (mut buffer, mut slowest) = (LineBuffer::default(), Duration::ZERO);
     for round in 0..lines {
         let input = mutated(SEEDS[round % SEEDS.len()], &mut chance);

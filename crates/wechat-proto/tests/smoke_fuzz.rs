@@ -8,26 +8,12 @@ use std::{
     time::{Duration, Instant},
 };
 
+use rand::rngs::SmallRng;
+use rand::{Rng as _, SeedableRng as _};
 use wechat_proto::fuzz;
 
 /// Rounds of the answers while everything is tested; the others have theirs in proportion to their cost.
 const USUAL_ANSWERS: usize = 2_000;
-
-/// xorshift64*: enough to mutate bytes, and the same on every run.
-struct Chance(u64);
-
-impl Chance {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
-    }
-
-    fn below(&mut self, end: usize) -> usize {
-        usize::try_from(self.next() % end.max(1) as u64).unwrap()
-    }
-}
 
 /// Pieces that parsers look for: putting them in the wrong place finds more than random bytes.
 const PIECES: [&str; 24] = [
@@ -57,23 +43,23 @@ const PIECES: [&str; 24] = [
     "99999999999999999999",
 ];
 
-fn mutated(seed: &[u8], chance: &mut Chance) -> Vec<u8> {
+fn mutated(seed: &[u8], chance: &mut SmallRng) -> Vec<u8> {
     let mut bytes = seed.to_vec();
-    for _ in 0..=chance.below(6) {
-        let at = chance.below(bytes.len() + 1);
-        match chance.below(5) {
+    for _ in 0..=chance.random_range(0..6) {
+        let at = chance.random_range(0..bytes.len() + 1);
+        match chance.random_range(0..5) {
             0 => bytes.truncate(at),
-            1 => bytes.insert(at, u8::try_from(chance.below(256)).unwrap()),
+            1 => bytes.insert(at, u8::try_from(chance.random_range(0..256)).unwrap()),
             2 => {
-                let end = (at + chance.below(40)).min(bytes.len());
+                let end = (at + chance.random_range(0..40)).min(bytes.len());
                 bytes.drain(at..end);
             }
             3 => {
-                let piece = PIECES[chance.below(PIECES.len())].as_bytes().to_vec();
+                let piece = PIECES[chance.random_range(0..PIECES.len())].as_bytes().to_vec();
                 bytes.splice(at..at, piece);
             }
             _ => {
-                let end = (at + chance.below(80)).min(bytes.len());
+                let end = (at + chance.random_range(0..80)).min(bytes.len());
                 let copy = bytes[at..end].to_vec();
                 bytes.splice(at..at, copy);
             }
@@ -112,7 +98,7 @@ fn rounds(usual: usize) -> usize {
 
 fn run(parser: fn(&[u8]), usual: usize) {
     let rounds = rounds(usual);
-    let mut chance = Chance(0x9e37_79b9_7f4a_7c15);
+    let mut chance = SmallRng::seed_from_u64(0x9e37_79b9_7f4a_7c15);
     let seeds = seeds();
     let mut slowest = Duration::ZERO;
     for round in 0..rounds {

@@ -207,3 +207,41 @@ async fn an_answer_of_several_lines_is_one_labelled_batch() {
     let long = "l".repeat(65);
     assert_eq!(ann.ask(&format!("@label={long} PONG x")).await, [""; 0], "longer labels are none");
 }
+
+#[tokio::test]
+async fn who_comes_away_is_away_from_the_first_moment() {
+    let served = serve(world(), open()).await;
+    let mut bob = guest(&served, "bob", "").await;
+    let mut plain = Client::connect(served.address).await;
+    plain.send("AWAY :early").await;
+    assert_eq!(plain.next().await.unwrap(), ":wx.test 451 * :You have not registered");
+    for (nick, text, answer) in [("anna", "lunch", Some(":wx.test 301 bob anna :lunch")), ("auto", "*", None)]
+    {
+        let mut client = Client::connect(served.address).await;
+        client.send("CAP REQ :draft/pre-away").await;
+        client.send(&format!("AWAY :{text}")).await;
+        client.until(" 306 * :").await;
+        for line in [&format!("NICK {nick}"), "USER a 0 * :a", "CAP END"] {
+            client.send(line).await;
+        }
+        client.until(" 221 ").await;
+        let told = bob.ask(&format!("PRIVMSG {nick} :there?")).await;
+        assert_eq!(told.first().map(String::as_str), answer, "{nick}");
+        // That nobody sits in front of it says nothing about where they are.
+        client.ask("AWAY").await;
+        assert_eq!(numerics(&client.ask("AWAY :*").await), ["306"]);
+        assert!(bob.ask(&format!("PRIVMSG {nick} :there?")).await.is_empty(), "{nick}");
+    }
+}
+
+#[tokio::test]
+async fn names_come_only_when_asked_for_to_who_wants_that() {
+    let served = serve(world(), open()).await;
+    for cap in ["draft/no-implicit-names", "no-implicit-names"] {
+        let mut ann = guest(&served, "anna", cap).await;
+        assert_eq!(ann.ask("JOIN #room").await, [":anna!~anna@wxgate JOIN #room"]);
+        assert_eq!(numerics(&ann.ask("NAMES #room").await), ["353", "366"]);
+        ann.send("QUIT").await;
+        ann.rest().await;
+    }
+}
