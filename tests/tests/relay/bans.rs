@@ -11,7 +11,7 @@ async fn after_a_ban_the_relay_comes_back_when_it_is_told_to_and_nothing_is_lost
     tell("relay-ban", LIMIT, async |scratch| {
         let server = Ircd::start(scratch, Kind::Ngircd).await?;
         let mut bob = server.person("bob", "#home").await?;
-        let operator = server.operator().await?;
+        let mut operator = server.operator().await?;
         let stage = linked(scratch, &server, "").await?;
         Ircd::wait_there(&mut bob, "#home", "relay").await?;
         let refused = stage.gateway().cli(&["network", "retry", "test"], None).await;
@@ -26,6 +26,7 @@ async fn after_a_ban_the_relay_comes_back_when_it_is_told_to_and_nothing_is_lost
         let who = speaker(&stage).await?;
         stage.sim.burst("account0", "g0", &who, "banned", 3).await?;
         operator.send("KLINE relay!*@*").await?;
+        operator.drain().await?;
         stage.gateway().cli(&["network", "retry", "irc:test"], None).await?;
         Ircd::wait_there(&mut bob, "#home", "relay").await?;
         judge(&mut bob, "banned", 3, 0).await?;

@@ -14,7 +14,8 @@ use crate::{LIMIT, SOON, judge};
 
 /// The group of an account, as links call it.
 async fn group(stage: &Stage, account: &str) -> Result<String> {
-    let title = stage.sim.person(account, "g0").await?.nick;
+    // As the service writes it.
+    let title = stage.sim.person(account, "g0").await?.nick.replace("&amp;", "&");
     let chats = stage.gateway().cli(&["chat", "list", account, "--json"], None).await?;
     let chats: Value = serde_json::from_str(&chats)?;
     let is_it = |chat: &&Value| chat["kind"] == "group" && chat["title"] == title;

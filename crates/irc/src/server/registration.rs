@@ -349,12 +349,12 @@ impl Desk<'_> {
 
     fn set_away(&mut self, text: &str) {
         let text: String = text.chars().take(commands::AWAY_CHARS).collect();
+        match text.is_empty() {
+            false => self.numeric(n::RPL_NOWAWAY, ":You have been marked as being away"),
+            true => self.numeric(n::RPL_UNAWAY, ":You are no longer marked as being away"),
+        }
         // A star says that nobody sits in front of the client, not where they are.
         self.away = Some(text).filter(|text| !text.is_empty() && text != "*");
-        match &self.away {
-            Some(_) => self.numeric(n::RPL_NOWAWAY, ":You have been marked as being away"),
-            None => self.numeric(n::RPL_UNAWAY, ":You are no longer marked as being away"),
-        }
     }
 
     /// Somebody without a password, where that is allowed.
