@@ -13,5 +13,5 @@ mod store;
 mod wire;
 
 pub use attachment::{Decryptor, EncryptedFile, Encryptor, FileError};
-pub use machine::{Decrypted, Fingerprint, Heard, Machine, MachineError, RoomRules, Unreadable};
+pub use machine::{Decrypted, Fingerprint, Heard, Machine, MachineError, RoomRules, Standing, Unreadable};
 pub use wire::Request;

@@ -1,5 +1,8 @@
 //! One device: what it has to ask, hears, encrypts and reads.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -7,6 +10,7 @@ use matrix_sdk_crypto::{
     CollectStrategy, CryptoStoreError, DecryptionSettings, EncryptionSettings, EncryptionSyncChanges,
     MegolmError, OlmError, OlmMachine, TrustRequirement,
 };
+use ring::rand::{SecureRandom, SystemRandom};
 use ruma::api::client::sync::sync_events::DeviceLists;
 use ruma::events::room::encryption::RoomEncryptionEventContent;
 use ruma::events::room::history_visibility::HistoryVisibility;
@@ -20,8 +24,11 @@ use crate::rows::Rows;
 use crate::store::{NoteStore, kind};
 use crate::wire::Request;
 
-/// The mark of a device whose keys and signatures are on the homeserver.
+/// The mark of a device whose keys and signatures are on the homeserver: this, and the epoch of that.
 const READY: &str = "ready";
+const READY_SINCE: u8 = 1;
+/// Random bytes of a device's id.
+const ID_BYTES: usize = 5;
 
 /// Why a machine could not do something.
 #[derive(Debug, thiserror::Error)]
@@ -96,6 +103,17 @@ pub struct Heard {
     pub rooms: Vec<String>,
 }
 
+/// How a device stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// Its keys are not on the homeserver, or not known to be.
+    New,
+    /// Its keys and signatures are on the homeserver.
+    Ready,
+    /// It was made ready in another epoch, and what it remembers may have been gone past.
+    Stale,
+}
+
 /// How to recognise a device.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fingerprint {
@@ -149,29 +167,82 @@ impl Machine {
         Ok(Self { olm, rows })
     }
 
-    /// Forgets everything about a user's device but the seeds of its signatures: it begins anew, and whoever
-    /// trusts the user goes on doing so. Only while no machine of it is open.
+    /// The id of a user's device; `None` when there is none.
+    ///
+    /// # Errors
+    /// `Store` when it cannot be read.
+    pub async fn device_of(
+        far: Arc<dyn FarEnd>,
+        network: NetworkId,
+        user_id: &str,
+    ) -> Result<Option<String>, MachineError> {
+        #[derive(serde::Deserialize)]
+        struct Named {
+            device_id: String,
+        }
+        let account: Option<Named> = Rows::new(far, network, user_id).read(kind::ACCOUNT, &[]).await?;
+        Ok(account.map(|account| account.device_id))
+    }
+
+    /// An id that no device had before.
+    ///
+    /// # Errors
+    /// `Olm` when the system gives no random numbers.
+    pub fn new_device_id(prefix: &str) -> Result<String, MachineError> {
+        let mut bytes = [0; ID_BYTES];
+        let filled = SystemRandom::new().fill(&mut bytes);
+        filled.map_err(|_| MachineError::Olm("the system gives no random numbers".to_owned()))?;
+        let hex = bytes.iter().map(|byte| format!("{byte:02X}"));
+        Ok(hex.fold(prefix.to_owned(), |id, byte| id + &byte))
+    }
+
+    /// The device's id.
+    pub fn device_id(&self) -> &str {
+        self.olm.device_id().as_str()
+    }
+
+    /// Forgets everything about a user's device but the seeds of its signatures and the keys to what was said: it
+    /// begins anew, and whoever trusts the user goes on doing so. It needs another id: homeservers keep signatures of
+    /// devices that are deleted, and would show one of those. Source: seen in Synapse 1.163. Only while no machine
+    /// of it is open.
     ///
     /// # Errors
     /// `Store` when it cannot be written.
     pub async fn forget(far: Arc<dyn FarEnd>, network: NetworkId, user_id: &str) -> Result<(), MachineError> {
-        Ok(Rows::new(far, network, user_id).clear(&[kind::IDENTITY]).await?)
+        Ok(Rows::new(far, network, user_id).clear(&[kind::IDENTITY, kind::INBOUND]).await?)
     }
 
-    /// True when its keys and signatures are on the homeserver.
+    /// Forgets all of it: the user speaks no more.
+    ///
+    /// # Errors
+    /// `Store` when it cannot be written.
+    pub async fn forget_all(
+        far: Arc<dyn FarEnd>,
+        network: NetworkId,
+        user_id: &str,
+    ) -> Result<(), MachineError> {
+        Ok(Rows::new(far, network, user_id).clear(&[]).await?)
+    }
+
+    /// How the device stands in an epoch: what was made ready in another one is older than it should be.
     ///
     /// # Errors
     /// `Store` when it cannot be read.
-    pub async fn is_ready(&self) -> Result<bool, MachineError> {
-        Ok(self.rows.read::<Vec<u8>>(kind::CUSTOM, &[READY]).await?.is_some())
+    pub async fn standing(&self, epoch: &str) -> Result<Standing, MachineError> {
+        let noted: Option<Vec<u8>> = self.rows.read(kind::CUSTOM, &[READY]).await?;
+        Ok(match noted {
+            None => Standing::New,
+            Some(noted) if noted == ready_in(epoch) => Standing::Ready,
+            Some(_) => Standing::Stale,
+        })
     }
 
     /// Its keys and signatures are on the homeserver.
     ///
     /// # Errors
     /// `Store` when it cannot be written.
-    pub async fn note_ready(&self) -> Result<(), MachineError> {
-        Ok(self.olm.store().set_custom_value(READY, vec![1]).await?)
+    pub async fn note_ready(&self, epoch: &str) -> Result<(), MachineError> {
+        Ok(self.olm.store().set_custom_value(READY, ready_in(epoch)).await?)
     }
 
     /// What it wants to ask now.
@@ -364,6 +435,10 @@ impl Machine {
         self.olm.discard_room_key(&room(room_id)?).await?;
         Ok(())
     }
+}
+
+fn ready_in(epoch: &str) -> Vec<u8> {
+    [&[READY_SINCE], epoch.as_bytes()].concat()
 }
 
 fn settings(only_signed: bool) -> DecryptionSettings {

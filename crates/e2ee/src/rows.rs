@@ -93,9 +93,14 @@ impl Rows {
         Ok(())
     }
 
-    /// Forgets everything but what `keeps` says.
+    /// Forgets everything but the kinds in `keeps`.
     pub(crate) async fn clear(&self, keeps: &[&str]) -> Result<(), CryptoStoreError> {
         let kept: Vec<String> = keeps.iter().map(|kind| self.key(kind, &[])).collect();
+        let is_kept = |key: &str| {
+            kept.iter().any(|kept| {
+                key.strip_prefix(kept.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+            })
+        };
         let mut after: Option<String> = None;
         loop {
             let page = self.far.notes(&self.network, &self.prefix, after.as_deref(), PAGE).await;
@@ -103,7 +108,7 @@ impl Rows {
             let Some((last, _)) = page.last() else { return Ok(()) };
             after = Some(last.clone());
             let mut changes = Changed::default();
-            for (key, _) in page.into_iter().filter(|(key, _)| !kept.contains(key)) {
+            for (key, _) in page.into_iter().filter(|(key, _)| !is_kept(key)) {
                 changes.remove(key);
             }
             self.write(changes).await?;

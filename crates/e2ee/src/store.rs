@@ -1,6 +1,8 @@
 //! `matrix-sdk-crypto`'s store over notes: one row per thing, a change of several things one commit.
 
 mod changes;
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -34,7 +36,8 @@ pub(crate) mod kind {
     pub(crate) const IDENTITY: &str = "identity";
     pub(super) const SESSION: &str = "olm";
     pub(super) const HASH: &str = "hash";
-    pub(super) const INBOUND: &str = "inbound";
+    /// Keys to what others and we said.
+    pub(crate) const INBOUND: &str = "inbound";
     pub(super) const OUTBOUND: &str = "outbound";
     pub(super) const DEVICE: &str = "device";
     pub(super) const USER: &str = "user";
