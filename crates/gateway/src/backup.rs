@@ -10,6 +10,12 @@ pub(crate) mod tar;
 mod tests;
 pub(crate) mod write;
 
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::path::Path;
+
+use crate::failure::Failure;
+
 /// First entry; an archive of others does not begin with it.
 const ABOUT: &str = "about.json";
 /// Last entry; an archive without it is not whole.
@@ -28,6 +34,22 @@ const SECRETS: [&str; 5] =
 const SMALL_BYTES: u64 = 1 << 20;
 /// Bytes handled at once.
 const PIECE_BYTES: usize = 256 << 10;
+
+/// Says in the data directory that it was restored: a word, another one each time.
+const RESTORED: &str = "restored";
+/// Longest word that is read of it; ours are shorter. Chosen: whoever restores with other tools writes a date.
+const WORD_BYTES: u64 = 64;
+
+/// The word that the last restore left; empty where nothing was ever restored.
+pub(crate) fn restored_word(data_dir: &Path) -> Result<String, Failure> {
+    let path = data_dir.join(RESTORED);
+    let mut word = String::new();
+    match File::open(&path).and_then(|file| file.take(WORD_BYTES).read_to_string(&mut word)) {
+        Ok(_) => Ok(word.trim().to_owned()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(String::new()),
+        Err(error) => Err(Failure::environment(format!("cannot read {}: {error}", path.display()))),
+    }
+}
 
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()

@@ -58,6 +58,9 @@ pub struct MatrixConfig {
     pub only_signed_devices: bool,
     /// In rooms with at most so many members each ghost speaks with a device of its own.
     pub own_devices_up_to: usize,
+    /// A word that `wxgate restore` left, another one each time; empty where nothing was ever restored. Devices
+    /// that were made ready under another word begin anew.
+    pub restored: String,
     /// Whether pictures are shown in small first.
     pub previews: Previews,
     /// Brings voice messages into the form that Matrix has for them; `None`: they go as they are.
@@ -121,6 +124,7 @@ impl MatrixConfig {
             encryption_required: false,
             only_signed_devices: false,
             own_devices_up_to: 500,
+            restored: String::new(),
             previews: Previews::Auto,
             converter: None,
             receipts: Receipts::default(),

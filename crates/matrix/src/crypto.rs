@@ -6,7 +6,9 @@
 //! encrypts, [`open`] reads. Which device of whom is used and why: docs/decisions/0025.
 
 mod devices;
+mod epoch;
 mod files;
+mod inbox;
 mod open;
 mod rooms;
 mod seal;
@@ -15,11 +17,12 @@ mod sync;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde_json::Value;
-use tokio::sync::Notify;
+use tokio::sync::{Mutex, Notify};
 
 use crate::config::{Encryption, MatrixConfig};
 use crate::shared::Shared;
 use devices::Devices;
+use epoch::Epoch;
 pub(crate) use files::FileReader;
 pub(crate) use open::Opened;
 use rooms::Rooms;
@@ -34,6 +37,10 @@ pub(crate) struct Crypto {
     came: Notify,
     /// Counts what may make a key go to somebody else: members and devices that came or went.
     changes: AtomicU64,
+    /// Counts what was encrypted in this run.
+    sealed: AtomicU64,
+    /// Held while it is asked for, once.
+    epoch: Mutex<Epoch>,
 }
 
 impl Crypto {
@@ -45,6 +52,8 @@ impl Crypto {
             rooms: Rooms::default(),
             came: Notify::new(),
             changes: AtomicU64::new(0),
+            sealed: AtomicU64::new(0),
+            epoch: Mutex::default(),
         }
     }
 
@@ -56,6 +65,10 @@ impl Crypto {
     /// An ordinary account was told something, keys perhaps.
     pub(crate) fn keys_may_have_come(&self) {
         self.came.notify_one();
+    }
+
+    fn sealed(&self) -> u64 {
+        self.sealed.load(Ordering::Relaxed)
     }
 
     fn changed(&self) {

@@ -72,6 +72,10 @@ impl Shared {
 
     pub(crate) async fn device_is_unknown(&self, _: &Speaker) {}
 
+    pub(crate) async fn forget_device(&self, _: &str) -> Result<(), Trouble> {
+        Ok(())
+    }
+
     pub(crate) async fn seals(&self, _: &str) -> Result<bool, Trouble> {
         Ok(false)
     }

@@ -10,6 +10,8 @@ use crate::memory::{Ghost, Room};
 use crate::shared::Shared;
 use crate::trouble::Trouble;
 
+/// Ghosts read at once.
+const PAGE: usize = 200;
 /// Notes whose keys end with the name of an account.
 const BY_ACCOUNT: [&str; 3] = ["space/", "told/", "asked/"];
 
@@ -35,16 +37,18 @@ impl Shared {
             .iter()
             .map(|account| self.names.ghost(&PersonRef { network: account.clone(), person: "".into() }))
             .collect();
+        let gone_ghost = |bytes: &[u8]| {
+            let ghost = serde_json::from_slice::<Ghost>(bytes).ok()?;
+            let is_gone = match &ghost.person {
+                Some(person) => is_gone(&person.network),
+                None => self.names.localpart_of(&ghost.user_id).is_some_and(|own| !owners.contains(own)),
+            };
+            is_gone.then_some(ghost)
+        };
+        // First, as they are found through their notes.
+        self.forget_devices(gone_ghost).await?;
         let mut forgotten = 0;
-        forgotten += self
-            .memory
-            .forget_where("ghost/", |_, bytes| {
-                serde_json::from_slice::<Ghost>(bytes).is_ok_and(|ghost| match ghost.person {
-                    Some(person) => is_gone(&person.network),
-                    None => self.names.localpart_of(&ghost.user_id).is_some_and(|own| !owners.contains(own)),
-                })
-            })
-            .await?;
+        forgotten += self.memory.forget_where("ghost/", |_, bytes| gone_ghost(bytes).is_some()).await?;
         forgotten += self
             .memory
             .forget_where("request/", |_, bytes| {
@@ -73,5 +77,18 @@ impl Shared {
             tracing::info!(notes = forgotten, "accounts that were removed are forgotten");
         }
         Ok(())
+    }
+
+    /// Takes away the devices with keys of those that are gone.
+    async fn forget_devices(&self, is_gone: impl Fn(&[u8]) -> Option<Ghost>) -> Result<(), Trouble> {
+        let mut after: Option<String> = None;
+        loop {
+            let page = self.memory.page("ghost/", after.as_deref(), PAGE).await?;
+            let Some((last, _)) = page.last() else { return Ok(()) };
+            after = Some(last.clone());
+            for ghost in page.iter().filter_map(|(_, bytes)| is_gone(bytes)) {
+                self.forget_device(&ghost.user_id).await?;
+            }
+        }
     }
 }

@@ -18,8 +18,8 @@ use crate::puppets::Puppets;
 use crate::share::Turns;
 use crate::states::States;
 
-/// The device of the bot and of every ghost: made so that transaction ids are remembered. It gets keys when
-/// it first speaks in an encrypted room, and the bot's at the start; see `crypto`.
+/// The device of the bot and of every ghost: made so that transaction ids are remembered. It has no keys; the
+/// devices that have are others, whose ids begin with this; see `crypto`.
 pub(crate) const DEVICE: &str = "WXGATE";
 
 /// What the homeserver told about itself.

@@ -14,7 +14,9 @@ use ring::digest::{Context, SHA256};
 use wxgate_store::SealKey;
 
 use super::tar::{BLOCK, Header, padding};
-use super::{ABOUT, DATABASE, LAYOUT, MEDIA, PIECE_BYTES, SEAL_KEY, SEALED, SECRETS, SMALL_BYTES, SUMS, hex};
+use super::{
+    ABOUT, DATABASE, LAYOUT, MEDIA, PIECE_BYTES, RESTORED, SEAL_KEY, SEALED, SECRETS, SMALL_BYTES, SUMS, hex,
+};
 use crate::failure::Failure;
 use crate::wiring::store_failure;
 
@@ -96,6 +98,9 @@ impl Target {
         if let Some(dir) = self.database.parent() {
             fs::create_dir_all(dir).map_err(|e| format!("cannot make {}: {e}", dir.display()))?;
         }
+        // What was said since the backup is gone: nothing may go on as if it had not been said.
+        let word = crate::clock::random::<8>().map_err(|failure| failure.message)?;
+        secret(&self.data_dir.join(RESTORED), hex(&word).as_bytes())?;
         sync_dir(&self.data_dir)?;
         move_to(&aside.join(DATABASE), &self.database)?;
         sync_dir(&self.data_dir)?;

@@ -87,6 +87,11 @@ async fn what_was_backed_up_is_there_after_a_restore() {
     let mode = |name: &str| fs::metadata(target.data_dir.join(name)).unwrap().permissions().mode() & 0o777;
     assert_eq!(["seal.key", "links.key", "wxgate.db"].map(mode), [0o600; 3]);
     assert_eq!(fs::read_to_string(target.data_dir.join("links.key")).unwrap(), "the key of links");
+    let word = super::restored_word(&target.data_dir).unwrap();
+    restore(&archive, &dir.target("again"), |_| {}).unwrap();
+    let other = super::restored_word(&dir.0.join("again")).unwrap();
+    assert!(word.len() == 16 && other.len() == 16 && word != other, "one restore is taken for another");
+    assert_eq!(super::restored_word(&dir.0.join("old")).unwrap(), "");
     let store = open(&target.data_dir).await;
     assert_eq!(store.users().await.unwrap().len(), 1);
     let vault = store.vault(Arc::new(|_, _| None));

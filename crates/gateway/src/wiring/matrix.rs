@@ -98,7 +98,8 @@ fn complete(settings: &Settings) -> Result<MatrixConfig, Failure> {
     ];
     let secret = set(&section.provisioning_secret_file).map(files::token).transpose()?;
     let config = config(settings, tokens).map_err(|(key, what)| Failure::config(format!("{key}: {what}")))?;
-    Ok(MatrixConfig { provisioning_secret: Secret::new(secret.unwrap_or_default()), ..config })
+    let restored = crate::backup::restored_word(&settings.data_dir)?;
+    Ok(MatrixConfig { provisioning_secret: Secret::new(secret.unwrap_or_default()), restored, ..config })
 }
 
 /// How the homeserver reaches the listener.

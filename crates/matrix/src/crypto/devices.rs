@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use serde_json::Value;
 use tokio::sync::Mutex as Turn;
-use wxgate_e2ee::{Machine, MachineError, Request};
+use wxgate_e2ee::{Machine, MachineError, Request, Standing};
 
 use crate::api::account::PutDevice;
 use crate::api::keys::{Ask, DeleteDevice};
-use crate::client::Actor;
+use crate::client::{Actor, CallError};
 use crate::shared::{DEVICE, Shared};
 use crate::trouble::Trouble;
 
@@ -100,10 +100,6 @@ impl From<MachineError> for Trouble {
     }
 }
 
-fn actor(user_id: &str) -> Actor<'_> {
-    Actor::As { user_id, device_id: Some(DEVICE) }
-}
-
 impl Shared {
     /// The device of the bot or a ghost: set up when it is not yet.
     pub(crate) async fn device(&self, user_id: &str) -> Result<Arc<Device>, Trouble> {
@@ -131,6 +127,28 @@ impl Shared {
         }
     }
 
+    /// A ghost that is gone speaks no more: its device with keys goes, and they with it. May be repeated.
+    pub(crate) async fn forget_device(&self, user_id: &str) -> Result<(), Trouble> {
+        let Some(device_id) = self.device_of(user_id).await? else { return Ok(()) };
+        self.look_at_device_again(user_id).await;
+        self.delete_device(user_id, &device_id).await?;
+        Ok(Machine::forget_all(Arc::clone(&self.far), self.network.clone(), user_id).await?)
+    }
+
+    /// The id of the device with keys; `None` when there is none.
+    pub(super) async fn device_of(&self, user_id: &str) -> Result<Option<String>, Trouble> {
+        Ok(Machine::device_of(Arc::clone(&self.far), self.network.clone(), user_id).await?)
+    }
+
+    async fn delete_device(&self, user_id: &str, device_id: &str) -> Result<(), Trouble> {
+        let plain = Actor::As { user_id, device_id: None };
+        match self.client.call(plain, &DeleteDevice { device_id }).await {
+            // What a homeserver does not have need not be deleted.
+            Ok(_) | Err(CallError::Refused { .. }) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
     /// Makes one request of a device's machine.
     pub(super) async fn carry(
         &self,
@@ -138,7 +156,8 @@ impl Shared {
         machine: &Machine,
         request: &Request,
     ) -> Result<Value, Trouble> {
-        let answer = self.client.call(actor(user_id), &Ask(request)).await?;
+        let actor = Actor::As { user_id, device_id: Some(machine.device_id()) };
+        let answer = self.client.call(actor, &Ask(request)).await?;
         machine.answered(request, answer.get().as_bytes()).await?;
         Ok(serde_json::from_str(answer.get()).unwrap_or_default())
     }
@@ -160,51 +179,71 @@ impl Shared {
 
     /// A device whose keys are on the homeserver, signed by its user's own. Every step may be repeated.
     async fn set_up(&self, user_id: &str) -> Result<Machine, Trouble> {
-        let open = || Machine::open(Arc::clone(&self.far), self.network.clone(), user_id, DEVICE);
-        let forget = || Machine::forget(Arc::clone(&self.far), self.network.clone(), user_id);
-        self.client.call(Actor::As { user_id, device_id: None }, &PutDevice { device_id: DEVICE }).await?;
-        let mut machine = open().await?;
-        let own = machine.query(&[user_id.to_owned()]);
-        let told = self.carry(user_id, &machine, &own).await?;
+        let epoch = self.epoch().await?;
+        let machine = self.open_device(user_id).await?;
+        let standing = machine.standing(&epoch).await?;
+        let told = self.carry(user_id, &machine, &machine.query(&[user_id.to_owned()])).await?;
         let own_key = machine.fingerprint().await?.device_key;
-        let there =
-            told.pointer(&format!("/device_keys/{}/{DEVICE}/keys/ed25519:{DEVICE}", pointer(user_id)));
-        match there.and_then(Value::as_str) {
-            Some(key) if key == own_key && machine.is_ready().await? => {
+        let id = machine.device_id();
+        let there = told.pointer(&format!("/device_keys/{}/{id}/keys/ed25519:{id}", pointer(user_id)));
+        let machine = match (there.and_then(Value::as_str), standing) {
+            (Some(key), Standing::Ready) if key == own_key => {
                 // What was told while it was not at hand was not heard.
                 machine.everything_changed().await?;
                 return Ok(machine);
             }
-            Some(key) if key == own_key => {}
-            None if !machine.is_ready().await? => {}
-            // Our state was lost, or the homeserver's. Keys that change under a name are what clients warn of,
-            // so the device begins anew; the seeds of its signatures stay, as far as they are left.
-            there => {
-                tracing::warn!(
-                    user_id,
-                    is_there = there.is_some(),
-                    "a device's keys are other ones; it begins anew"
-                );
-                let name = DeleteDevice { device_id: DEVICE };
-                self.client.call(Actor::As { user_id, device_id: None }, &name).await?;
-                self.client
-                    .call(Actor::As { user_id, device_id: None }, &PutDevice { device_id: DEVICE })
-                    .await?;
-                forget().await?;
-                machine = open().await?;
+            (Some(key), Standing::New) if key == own_key => machine,
+            (None, Standing::New) => machine,
+            // Our state was lost, or is older than it should be, or the homeserver's was lost. Keys that change
+            // under a name are what clients warn of, so another device takes its place; the seeds of its
+            // signatures stay, as far as they are left.
+            (there, _) => {
+                tracing::warn!(user_id, is_there = there.is_some(), "a device of ours begins anew");
+                let old = id.to_owned();
+                drop(machine);
+                self.begin_anew(user_id, &old).await?;
+                self.open_device(user_id).await?
             }
-        }
-        self.carry_all(user_id, &machine).await?;
-        for request in machine.signing().await? {
-            self.carry(user_id, &machine, &request).await?;
-        }
-        self.carry(user_id, &machine, &machine.query(&[user_id.to_owned()])).await?;
-        if !machine.is_signed().await? {
-            return Err(Trouble::NotYet("the homeserver does not show a device as signed".to_owned()));
-        }
-        machine.note_ready().await?;
+        };
+        self.sign(user_id, &machine).await?;
+        machine.note_ready(&epoch).await?;
         machine.everything_changed().await?;
         Ok(machine)
+    }
+
+    /// The device as it was left, or a new one; it is on the homeserver, its keys perhaps not.
+    async fn open_device(&self, user_id: &str) -> Result<Machine, Trouble> {
+        let id = match self.device_of(user_id).await? {
+            Some(id) => id,
+            None => Machine::new_device_id(DEVICE)?,
+        };
+        let machine = Machine::open(Arc::clone(&self.far), self.network.clone(), user_id, &id).await?;
+        self.client.call(Actor::As { user_id, device_id: None }, &PutDevice { device_id: &id }).await?;
+        Ok(machine)
+    }
+
+    /// The device goes from the homeserver, and what is remembered of it from here; its signatures' seeds stay.
+    async fn begin_anew(&self, user_id: &str, old: &str) -> Result<(), Trouble> {
+        self.delete_device(user_id, old).await?;
+        if old == DEVICE {
+            // From before devices with keys were devices of their own.
+            self.client
+                .call(Actor::As { user_id, device_id: None }, &PutDevice { device_id: DEVICE })
+                .await?;
+        }
+        Ok(Machine::forget(Arc::clone(&self.far), self.network.clone(), user_id).await?)
+    }
+
+    async fn sign(&self, user_id: &str, machine: &Machine) -> Result<(), Trouble> {
+        self.carry_all(user_id, machine).await?;
+        for request in machine.signing().await? {
+            self.carry(user_id, machine, &request).await?;
+        }
+        self.carry(user_id, machine, &machine.query(&[user_id.to_owned()])).await?;
+        match machine.is_signed().await? {
+            true => Ok(()),
+            false => Err(Trouble::NotYet("the homeserver does not show a device as signed".to_owned())),
+        }
     }
 
     /// Some people's devices changed: every device at hand has to know.

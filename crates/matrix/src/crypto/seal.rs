@@ -67,6 +67,7 @@ impl Shared {
         }
         self.hand_out(&device, room_id, &readers, &rules).await?;
         *shared_at = Some(changes);
+        self.crypto.sealed.fetch_add(1, Ordering::Relaxed);
         let mut sealed = device.machine.encrypt(room_id, kind, content).await?;
         // What tells an event of ours from others' has to be seen without its key.
         if let Some(mark) = content.get(MARK) {

@@ -8,9 +8,10 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 use wxgate_contract::{Note, Stop};
 
+use super::inbox;
 use crate::api::keys::DeviceSync;
 use crate::client::{Actor, CallError};
-use crate::shared::{DEVICE, Shared};
+use crate::shared::Shared;
 use crate::trouble::Trouble;
 
 /// The note that says up to where everything was heard.
@@ -18,11 +19,14 @@ const HEARD: &str = "heard";
 /// How long the homeserver keeps a question that it has no answer to. Chosen: below any proxy's patience.
 const WAIT_MS: u64 = 30_000;
 
-/// Hears until told to stop.
+/// Hears, and keeps things in order, until told to stop.
 pub(crate) async fn run(shared: Arc<Shared>, stop: Stop) {
-    if !shared.crypto.is_on {
-        return;
+    if shared.crypto.is_on {
+        tokio::join!(hear(Arc::clone(&shared), stop.clone()), inbox::run(shared, stop));
     }
+}
+
+async fn hear(shared: Arc<Shared>, stop: Stop) {
     let timings = shared.config.timings;
     let mut reach = shared.client.reach();
     let mut pause = timings.first_pause;
@@ -56,6 +60,7 @@ impl Shared {
             self.memory.read(HEARD).await?.and_then(|bytes| String::from_utf8(bytes.to_vec()).ok());
         loop {
             since = Some(self.hear_once(since.as_deref()).await?);
+            self.see_to_mark().await?;
         }
     }
 
@@ -68,7 +73,9 @@ impl Shared {
         // What waits is given at once; without a position nothing is worth waiting for.
         let timeout_ms = if since.is_some() { WAIT_MS } else { 0 };
         let question = DeviceSync { since, filter: &filter, timeout_ms };
-        let bot = Actor::As { user_id: self.names.bot(), device_id: Some(DEVICE) };
+        // A copy: whoever is to take the device's place does not wait for an answer.
+        let device_id = self.device(self.names.bot()).await?.machine.device_id().to_owned();
+        let bot = Actor::As { user_id: self.names.bot(), device_id: Some(&device_id) };
         let synced = match self.client.call(bot, &question).await {
             Ok(synced) => synced,
             Err(CallError::Refused { code, .. }) if since.is_some() => {
