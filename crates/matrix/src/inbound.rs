@@ -18,6 +18,7 @@ pub(crate) mod relay;
 mod retry;
 mod sealed;
 pub(crate) mod todo;
+mod typed;
 pub(crate) mod versions;
 mod who;
 

@@ -25,11 +25,12 @@ const PAGE: usize = 500;
 /// Longest key of a note that is written as it is; the contract allows 512 bytes.
 const KEY_BYTES: usize = 400;
 
-/// A ghost that exists on the homeserver.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// A ghost that exists on the homeserver; where people have no ids, what is known of their pictures.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Ghost {
     /// Whom it stands for; `None` is the owner of an account.
     pub(crate) person: Option<PersonRef>,
+    /// Empty where people have no ids.
     pub(crate) user_id: String,
     /// Its display name as last set.
     #[serde(default)]

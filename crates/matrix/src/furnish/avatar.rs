@@ -29,7 +29,8 @@ impl Shared {
         let Some(ghost) = self.memory.ghosts.get(&self.memory, &localpart).await? else { return Ok(()) };
         let people = self.directory.people(&person.network, std::slice::from_ref(&person.person)).await?;
         let name = people.first().map(|profile| self.name_of(profile, ""));
-        if let Some(name) = name.filter(|name| *name != ghost.name) {
+        let has_id = !ghost.user_id.is_empty();
+        if let Some(name) = name.filter(|name| has_id && *name != ghost.name) {
             let field = ProfileField::DisplayName(&name);
             self.client.call(self.as_ghost(&ghost), &SetProfile { user_id: &ghost.user_id, field }).await?;
             self.memory.ghosts.put(&self.memory, &localpart, Ghost { name, ..(*ghost).clone() }).await?;
@@ -54,7 +55,7 @@ impl Shared {
             return Ok(());
         }
         let avatar_url = self.url_of(&picture).await?;
-        if avatar_url != ghost.avatar_url {
+        if avatar_url != ghost.avatar_url && !ghost.user_id.is_empty() {
             let field = ProfileField::AvatarUrl(&avatar_url);
             self.client.call(self.as_ghost(&ghost), &SetProfile { user_id: &ghost.user_id, field }).await?;
         }

@@ -136,12 +136,14 @@ impl Shared {
             Some(target) => Some(self.quote(&event.room_id, target, chat).await?),
             None => None,
         };
+        let mut mentions = self.mentions(pills, everybody, chat).await?;
+        self.add_typed(&body, chat, &mut mentions).await?;
         let post = Post {
             remote_id: RemoteId::new(event.event_id),
             chat: (**chat).clone(),
             author,
             at: Timestamp(event.origin_server_ts),
-            mentions: self.mentions(pills, everybody, chat).await?,
+            mentions,
             body,
             quote,
             echo_of: None,

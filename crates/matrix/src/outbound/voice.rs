@@ -5,9 +5,11 @@
 //! profiles of messages takes the name in front away again.
 
 use serde_json::{Value, json};
-use wxgate_contract::{Author, ChatKind, ChatRef, PersonKind};
+use wxgate_contract::{Author, ChatKind, ChatRef, PersonKind, PersonRef};
 
+use crate::chores::Chore;
 use crate::format::markup::escape;
+use crate::memory::Ghost;
 use crate::names::hex;
 use crate::shared::Shared;
 use crate::trouble::Trouble;
@@ -24,6 +26,8 @@ const NAME_CHARS: usize = 64;
 pub(crate) struct Voice {
     id: String,
     name: String,
+    /// Where the picture is; empty for none, or none yet.
+    picture: String,
 }
 
 impl Voice {
@@ -31,7 +35,8 @@ impl Voice {
         let mut id = hex(who.as_bytes());
         id.truncate(ID_CHARS);
         let shown = |c: &char| !c.is_control();
-        Self { id, name: name.trim().chars().filter(shown).take(NAME_CHARS).collect() }
+        let name = name.trim().chars().filter(shown).take(NAME_CHARS).collect();
+        Self { id, name, picture: String::new() }
     }
 
     /// Puts the name in front of what is said.
@@ -52,8 +57,12 @@ impl Voice {
             content["msgtype"] = json!("m.text");
             content["body"] = json!(format!("* {} {body}", self.name));
         }
+        let mut profile = json!({ "id": self.id, "displayname": self.name, "has_fallback": true });
+        if !self.picture.is_empty() {
+            profile["avatar_url"] = json!(self.picture);
+        }
         for key in KEYS {
-            content[key] = json!({ "id": self.id, "displayname": self.name, "has_fallback": true });
+            content[key] = profile.clone();
         }
     }
 }
@@ -91,9 +100,22 @@ impl Shared {
                     Some(profile) => self.name_of(profile, name),
                     None => self.display_name(name, PersonKind::Human),
                 };
-                Some(Voice::new(&id, &name))
+                let known = PersonRef { network: chat.network.clone(), person: person.clone() };
+                Some(Voice { picture: self.portrait(&known).await?, ..Voice::new(&id, &name) })
             }
         })
+    }
+
+    /// Where somebody's picture is. It is asked for when they speak first, and there for what they say later.
+    async fn portrait(&self, person: &PersonRef) -> Result<String, Trouble> {
+        let key = self.names.ghost(person);
+        if let Some(known) = self.memory.ghosts.get(&self.memory, &key).await? {
+            return Ok(known.avatar_url.clone());
+        }
+        let new = Ghost { person: Some(person.clone()), ..Ghost::default() };
+        self.memory.ghosts.put(&self.memory, &key, new).await?;
+        self.chores.add(Chore::Picture(person.clone()));
+        Ok(String::new())
     }
 }
 
@@ -113,6 +135,16 @@ mod tests {
         assert_eq!((&profile["displayname"], &profile["has_fallback"]), (&json!("Bob <1>"), &json!(true)));
         assert_eq!(heard(&content, "Bob <1>: a < b"), Some(("Bob <1>", "a < b")));
         assert_eq!(heard(&json!({ "body": "hi" }), "hi"), None);
+    }
+
+    #[test]
+    fn a_picture_goes_along_where_there_is_one() {
+        let mut content = json!({ "msgtype": "m.text", "body": "hi" });
+        let voice = Voice::new("x", "Bob");
+        voice.give(&mut content);
+        assert_eq!(content["m.per_message_profile"].get("avatar_url"), None);
+        Voice { picture: "mxc://x/bob".to_owned(), ..voice }.give(&mut content);
+        assert_eq!(content["m.per_message_profile"]["avatar_url"], "mxc://x/bob");
     }
 
     #[test]

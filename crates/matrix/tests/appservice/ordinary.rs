@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use wxgate_contract::BoxFuture;
 use wxgate_contract::conformance::stories::{self, Outside};
 use wxgate_contract::conformance::{Double, Running};
-use wxgate_contract::{Adapter, Author, Body, ChatKey, Health, Order, PersonRef};
+use wxgate_contract::{Adapter, Answer, Author, Body, ChatKey, Health, MediaId, Mention, Order, PersonRef};
 use wxgate_matrix::{
     Account, AccountError, CallError, Happened, InRoom, Keep, Level, MatrixAdapter, MatrixConfig, Opened,
     Permissions, Secret,
@@ -358,5 +358,47 @@ async fn an_owner_who_cannot_be_invited_yet_misses_nothing() {
     assert!(matches!(scene.outcome(delivery.id, 1).await, wxgate_contract::Outcome::Sent { .. }));
     assert_eq!(scene.stub().world().membership(&room_id, ALICE), Some("invite"));
     assert_eq!(scene.stub().world().aliases.len(), 1, "one room");
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn somebody_is_named_by_typing_and_shown_with_their_picture() {
+    let scene = scene().await;
+    let picture = MediaId([3; 16]);
+    scene.double.put_media(picture, "eve.png", "image/png", &b"\x89PNG of Eve"[..]);
+    scene.double.state().answer = Some(Answer::Media(Some(picture)));
+    scene.deliver(post("g1", "1", by("p-eve", "Eve 🌺"), Body::text("before her picture"))).await;
+    let room_id = scene.stub().world().aliases.values().next().unwrap().clone();
+    // It is asked for beside what is said, and is there for what is said later.
+    scene
+        .stub()
+        .wait_for(|world| world.asked.iter().any(|asked| asked.path.contains("/upload")).then_some(()))
+        .await;
+    let shown = async |number: usize| {
+        scene.deliver(post("g1", &format!("2 {number}"), by("p-eve", "Eve 🌺"), Body::text("with it"))).await;
+        let events = scene.stub().world().events(&room_id, "m.room.message");
+        events.last().unwrap()["content"]["com.beeper.per_message_profile"].get("avatar_url").cloned()
+    };
+    let mut number = 0;
+    let url = loop {
+        match shown(number).await {
+            Some(url) => break url,
+            // The address is written down after the upload was answered.
+            None => number += 1,
+        }
+        assert!(number < 1_000);
+    };
+    assert!(url.as_str().unwrap().starts_with("mxc://"), "{url}");
+
+    scene.stub().join(ALICE, &room_id);
+    scene.stub().say(ALICE, &room_id, "for @Eve 🌺 and me@Bob");
+    let mentions = scene
+        .double
+        .wait_for(PATIENCE, |state| {
+            let said = state.posts.iter().find(|(_, _, post)| post.author == Author::Owner)?;
+            Some(said.2.mentions.clone())
+        })
+        .await;
+    assert_eq!(mentions, [Mention { person: Some("p-eve".into()), is_owner: false, range: (4, 13) }]);
     scene.end().await;
 }
