@@ -79,9 +79,19 @@ impl SdkAccount {
     }
 
     async fn judge_device(&self, client: &Client) -> Result<Option<String>, AccountError> {
-        let own = client.encryption().get_own_device().await;
-        let is_signed = own.ok().flatten().is_some_and(|device| device.is_cross_signed_by_owner());
-        Ok((!is_signed)
+        let is_signed = async || {
+            let own = client.encryption().get_own_device().await;
+            own.ok().flatten().is_some_and(|device| device.is_cross_signed_by_owner())
+        };
+        if is_signed().await {
+            return Ok(None);
+        }
+        // What was signed a moment ago is known once the homeserver has told it.
+        if let Some(own) = client.user_id() {
+            let asked = client.encryption().request_user_identity(own).await;
+            asked.map_err(|error| wrong::call("query keys", &error))?;
+        }
+        Ok((!is_signed().await)
             .then(|| "this device of the account is not signed by it; verify it in a client".to_owned()))
     }
 }

@@ -10,10 +10,13 @@
 
 mod follow;
 mod keys;
+mod probe;
 mod recovery_file;
 mod rooms;
 mod session;
 mod wrong;
+
+pub use probe::probe;
 
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};

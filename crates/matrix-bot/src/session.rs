@@ -26,7 +26,7 @@ const DEVICE_BYTES: usize = 5;
 /// Repetitions of a question that finds the homeserver away; after that the adapter greets it anew.
 const RETRIES: usize = 2;
 /// One question. Source: as `Timings::call_timeout` of the adapter.
-const TIMEOUT: Duration = Duration::from_secs(60);
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(60);
 /// After a refused password. Source: Synapse lets an account be tried five times, then once in five
 /// minutes; a person who corrects the file restarts the gateway.
 const REFUSED_PAUSE: Duration = Duration::from_secs(900);

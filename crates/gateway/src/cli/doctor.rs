@@ -148,6 +148,8 @@ async fn examine(globals: &Globals, settings: &Settings, findings: &mut Vec<Find
         findings.push(far::reach_url("matrix.bot.homeserver", &settings.matrix.bot.homeserver).await);
         if is_running {
             findings.extend(check_network(globals, "Matrix bot", wiring::matrix_bot::NETWORK).await);
+        } else {
+            findings.extend(check_bot(settings).await);
         }
     }
     if !settings.web.public_url.is_empty() {
@@ -205,6 +207,28 @@ async fn check_homeserver(settings: &Settings) -> Option<Finding> {
             "set matrix.appservice.domain to the part after the colon of ids there, and make the registration anew",
         ),
     })
+}
+
+/// Whether the homeserver lets the bot's account in. Not asked beside a running gateway, which says so itself:
+/// homeservers count sign-ins.
+#[cfg(feature = "matrix-bot")]
+async fn check_bot(settings: &Settings) -> Option<Finding> {
+    const CHECK: &str = "Matrix bot";
+    Some(match wiring::matrix_bot::probe(settings).await {
+        Ok(found) => ok(CHECK, format!("the homeserver {found}")),
+        Err(why) => wrong(
+            CHECK,
+            why,
+            "look at matrix.bot.user, and at what is in its password_file or access_token_file",
+        ),
+    })
+}
+
+/// A build without the bot says so where its settings are checked.
+#[cfg(not(feature = "matrix-bot"))]
+#[expect(clippy::unused_async, reason = "it waits in builds with the bot")]
+async fn check_bot(_: &Settings) -> Option<Finding> {
+    None
 }
 
 /// Whether files can be brought into other forms.

@@ -64,6 +64,13 @@ pub(super) fn add(
     Ok(())
 }
 
+/// Whether the homeserver lets the account in; what is there or what is wrong, as clauses for people.
+#[cfg(feature = "matrix-bot")]
+pub(crate) async fn probe(settings: &Settings) -> Result<String, String> {
+    let account = joined::account(settings).map_err(|failure| failure.message)?;
+    wxgate_matrix_bot::probe(&account).await
+}
+
 /// The adapter and the account, joined.
 #[cfg(feature = "matrix-bot")]
 mod joined {
@@ -83,28 +90,36 @@ mod joined {
     /// Where the recovery key is kept when nothing else is said.
     const RECOVERY: &str = "matrix-bot.recovery";
 
-    pub(super) fn config(settings: &Settings) -> Result<MatrixConfig, Failure> {
+    fn fault(key: &str, what: &str) -> Failure {
+        Failure::config(format!("matrix.bot.{key}: {what}"))
+    }
+
+    pub(super) fn account(settings: &Settings) -> Result<AccountConfig, Failure> {
         let section = &settings.matrix.bot;
-        let fault = |key: &str, what: String| Failure::config(format!("matrix.bot.{key}: {what}"));
-        let homeserver: url::Url =
-            section.homeserver.parse().map_err(|_| fault("homeserver", "is no address".to_owned()))?;
         let recovery = set(&section.recovery_key_file);
-        let account = SdkAccount::new(AccountConfig {
-            homeserver: homeserver.clone(),
+        Ok(AccountConfig {
+            homeserver: section.homeserver.parse().map_err(|_| fault("homeserver", "is no address"))?,
             user: section.user.clone(),
             entrance: entrance(section)?,
             recovery_key_file: recovery.map_or(settings.data_dir.join(RECOVERY), Path::to_path_buf),
             store: settings.data_dir.join(STORE),
-        });
+        })
+    }
+
+    pub(super) fn config(settings: &Settings) -> Result<MatrixConfig, Failure> {
+        let section = &settings.matrix.bot;
+        let account = account(settings)?;
+        let homeserver = account.homeserver.clone();
+        let account = SdkAccount::new(account);
         let network = NetworkId::from(super::NETWORK);
         let config = MatrixConfig::for_account(network, homeserver, &section.user, Arc::new(account));
-        let config = config.map_err(|wrong| fault(wrong.key, wrong.what))?;
+        let config = config.map_err(|wrong| fault(wrong.key, &wrong.what))?;
         let levels = section.permissions.iter().map(|(who, level)| {
-            let level: Level = level.parse().map_err(|what| fault("permissions", what))?;
+            let level: Level = level.parse().map_err(|what: String| fault("permissions", &what))?;
             Ok::<_, Failure>((who.clone(), level))
         });
         let levels = levels.collect::<Result<Vec<_>, _>>()?;
-        let permissions = Permissions::new(levels).map_err(|wrong| fault(wrong.key, wrong.what))?;
+        let permissions = Permissions::new(levels).map_err(|wrong| fault(wrong.key, &wrong.what))?;
         Ok(MatrixConfig { permissions, max_media_bytes: settings.wechat.max_media_bytes, ..config })
     }
 
