@@ -1,6 +1,7 @@
 //! The load bench: memory, processor time, throughput and latency, each beside its aim.
 
 mod active;
+mod encrypted;
 mod fairness;
 pub mod floor;
 mod irc;
@@ -35,6 +36,7 @@ pub async fn run(options: &Options) -> Result<Report> {
             Section::Matcher => Box::pin(matcher::measure(options, &mut report)).await,
             Section::Soak => Box::pin(soak::measure(options, &mut report)).await,
             Section::Matrix => Box::pin(matrix::measure(options, &mut report)).await,
+            Section::Encrypted => Box::pin(encrypted::measure(options, &mut report)).await,
             Section::Synapse => Box::pin(synapse::measure(options, &mut report)).await,
         };
         if let Err(error) = done.with_context(|| format!("section {}", section.word())) {

@@ -98,6 +98,11 @@ impl Wire {
         self.shared.state().passed.clone()
     }
 
+    /// How much of it fits.
+    pub fn count(&self, fits: impl Fn(&str) -> bool) -> usize {
+        self.shared.state().passed.iter().filter(|path| fits(path)).count()
+    }
+
     /// Waits for the next request that is answered.
     pub async fn more(&self) {
         self.shared.more.notified().await;

@@ -29,6 +29,8 @@ pub struct SimOptions {
     pub contacts: u32,
     /// Groups of each.
     pub groups: u32,
+    /// Members of each group.
+    pub members: u32,
     /// How long an idle poll is held.
     pub hold_seconds: f64,
     /// Whether permanent names are told at a login, as the service did until 2017.
@@ -43,6 +45,7 @@ impl Default for SimOptions {
             accounts: 2,
             contacts: 20,
             groups: 4,
+            members: 8,
             hold_seconds: 2.0,
             permanent_ids: true,
             keeps_remarks: true,
@@ -93,6 +96,7 @@ impl Sim {
             format!("--accounts={}", options.accounts),
             format!("--contacts={}", options.contacts),
             format!("--groups={}", options.groups),
+            format!("--members={}", options.members),
             format!("--hold-seconds={}", options.hold_seconds),
         ];
         if !options.permanent_ids {

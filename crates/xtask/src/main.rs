@@ -111,6 +111,9 @@ fn bench(root: &Root, rest: &[String]) -> Result<bool> {
     if rest.iter().any(|arg| arg == "--tls") {
         programs.extend(["--features", "wxgate-simulator/tls"]);
     }
+    if rest.iter().any(|arg| arg == "encrypted") {
+        programs.extend(["--features", "wxgate/encryption"]);
+    }
     if !cargo(root, &programs, &[])? {
         return Ok(false);
     }

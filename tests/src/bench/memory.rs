@@ -138,7 +138,11 @@ async fn idle(
 
 /// Resident memory once it has come to rest.
 pub(super) async fn settled(gateway: &mut Arc<Gateway>) -> Result<u64> {
-    let gateway = Arc::get_mut(gateway).context("the gateway is in use")?;
+    settled_one(Arc::get_mut(gateway).context("the gateway is in use")?).await
+}
+
+/// The same of one that nobody else uses.
+pub(super) async fn settled_one(gateway: &mut Gateway) -> Result<u64> {
     gateway.assert_up()?;
     let program = gateway.program()?;
     let end = Instant::now() + CALM_LIMIT;

@@ -12,8 +12,8 @@ use crate::sim::SimOptions;
 pub const USAGE: &str = "\
 wxgate-bench [SECTION…] [OPTION…]
 
-Sections (all but soak without one): memory throughput active latency fairness matcher matrix synapse irc
-                                       soak
+Sections (all but encrypted and soak without one): memory throughput active latency fairness matcher matrix
+                                       synapse irc soak, encrypted (with the feature encryption)
   --quick       less of everything, under two minutes
   --accounts N  memory: half as many accounts, and so many
   --tls         memory: the service speaks TLS
@@ -40,6 +40,8 @@ pub enum Section {
     Matrix,
     /// A first sign-in against a real homeserver, beside that homeserver alone.
     Synapse,
+    /// Encrypted rooms on a real homeserver.
+    Encrypted,
     /// The IRC server, beside others.
     Irc,
     /// The latency of others while one account is flooded.
@@ -53,7 +55,7 @@ pub enum Section {
 }
 
 impl Section {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 11] = [
         Self::Latency,
         Self::Fairness,
         Self::Throughput,
@@ -61,6 +63,7 @@ impl Section {
         Self::Matcher,
         Self::Matrix,
         Self::Synapse,
+        Self::Encrypted,
         Self::Irc,
         Self::Memory,
         Self::Soak,
@@ -74,6 +77,7 @@ impl Section {
             Self::Latency => "latency",
             Self::Matrix => "matrix",
             Self::Synapse => "synapse",
+            Self::Encrypted => "encrypted",
             Self::Irc => "irc",
             Self::Fairness => "fairness",
             Self::Active => "active",
@@ -201,7 +205,8 @@ impl Options {
             }
         }
         if options.sections.is_empty() {
-            options.sections = Section::ALL.into_iter().filter(|section| *section != Section::Soak).collect();
+            let is_asked_for = |section: &Section| matches!(section, Section::Soak | Section::Encrypted);
+            options.sections = Section::ALL.into_iter().filter(|section| !is_asked_for(section)).collect();
         }
         Ok(Some(options))
     }
