@@ -12,6 +12,7 @@ use crate::people::People;
 use crate::ports;
 use crate::program::Program;
 use crate::scratch::{self, Scratch};
+use crate::sqlite;
 use crate::wait::until;
 
 /// From its start to its first answer: 2 to 5 s alone, the schema included; tests run side by side.
@@ -120,19 +121,16 @@ impl Homeserver {
         program.terminate(DOWN).await.map(drop)
     }
 
+    /// Its database.
+    pub fn database(&self) -> PathBuf {
+        self.dir.join("homeserver.db")
+    }
+
     /// Takes away what waits in its database for application services: a kill between saving how far it
     /// counted and writing down the transaction leaves it so. It must not run.
     pub async fn forget_transactions(&self) -> Result<()> {
         ensure!(self.program.is_none(), "the homeserver runs");
-        const FORGET: &str = "import sqlite3\n\
-            db = sqlite3.connect('homeserver.db')\n\
-            print(db.execute('DELETE FROM application_services_txns').rowcount)\n\
-            db.commit()";
-        let mut python = tokio::process::Command::new(&self.python);
-        let output =
-            python.args(["-c", FORGET]).current_dir(&self.dir).output().await.context("run python")?;
-        ensure!(output.status.success(), "python: {}", String::from_utf8_lossy(&output.stderr));
-        let gone: u32 = String::from_utf8_lossy(&output.stdout).trim().parse().context("a count")?;
+        let gone = sqlite::ask(&self.database(), "DELETE FROM application_services_txns").await?;
         ensure!(gone > 0, "no transaction was waiting");
         Ok(())
     }

@@ -26,6 +26,7 @@ pub mod power;
 pub mod program;
 pub mod scratch;
 pub mod sim;
+pub mod sqlite;
 pub mod stage;
 pub mod truth;
 pub mod wait;

@@ -15,17 +15,22 @@ use wxgate_tests::sim::{Sim, SimOptions};
 use wxgate_tests::wait::until;
 
 const LIMIT: Duration = Duration::from_secs(300);
-const SOON: Duration = Duration::from_secs(60);
-const ACCOUNT: &str = "account0";
-const PASSWORD: &str = "bot sesame";
+pub(crate) const SOON: Duration = Duration::from_secs(60);
+pub(crate) const ACCOUNT: &str = "account0";
+pub(crate) const PASSWORD: &str = "bot sesame";
 
-/// The account of the bot, and the gateway that drives it.
-async fn drive(scratch: &Scratch, homeserver: &Homeserver, sim: &Sim) -> Result<Gateway> {
+/// Makes the account of the bot.
+pub(crate) async fn register(homeserver: &Homeserver) -> Result<()> {
     let place = Place::Tcp(homeserver.url().trim_start_matches("http://").to_owned());
     let account = json!({
         "username": "bot", "password": PASSWORD, "inhibit_login": true, "auth": {"type": "m.login.dummy"},
     });
-    http::json(&place, "POST", "/_matrix/client/v3/register", &account, SOON).await?;
+    http::json(&place, "POST", "/_matrix/client/v3/register", &account, SOON).await.map(drop)
+}
+
+/// The account of the bot, and the gateway that drives it.
+async fn drive(scratch: &Scratch, homeserver: &Homeserver, sim: &Sim) -> Result<Gateway> {
+    register(homeserver).await?;
     let file = scratch.join("bot.password");
     std::fs::write(&file, PASSWORD).context("write the password")?;
     std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).context("keep it to us")?;
@@ -54,7 +59,7 @@ async fn file_of(person: &Person<'_>, seen: &Seen) -> Result<Vec<u8>> {
 }
 
 /// Signs an account in by the code that the bot shows.
-async fn sign_in(person: &Person<'_>, sim: &Sim, desk: &str) -> Result<()> {
+pub(crate) async fn sign_in(person: &Person<'_>, sim: &Sim, desk: &str) -> Result<()> {
     let mark = person.mark();
     person.say(desk, "login").await?;
     let is_code = |seen: &Seen| seen.room == desk && seen.content()["msgtype"] == "m.image";

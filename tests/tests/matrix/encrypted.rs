@@ -16,12 +16,17 @@ use wxgate_tests::wait::until;
 
 const LIMIT: Duration = Duration::from_secs(420);
 /// Until everything has arrived after something died.
-const ARRIVE: Duration = Duration::from_secs(120);
+pub(crate) const ARRIVE: Duration = Duration::from_secs(120);
+/// A file that is large.
+const LARGE_BYTES: usize = 20 << 20;
+/// What the program may grow by while such files pass: buffers of sockets, pieces, what the allocator keeps. A
+/// copy of one of them would be all of it.
+const GROWTH_BYTES: u64 = 12 << 20;
 /// Every room is encrypted from its beginning.
 const ALWAYS: &str = "encryption = \"default\"\n";
 
 /// Tells a story where somebody encrypts; matrix-nio as it is installed for the others does not.
-async fn tell_sealed(name: &str, story: impl AsyncFnOnce(&Scratch) -> Result<()>) -> Result<()> {
+pub(crate) async fn tell_sealed(name: &str, story: impl AsyncFnOnce(&Scratch) -> Result<()>) -> Result<()> {
     if !people::encrypts() {
         eprintln!(
             "story {name} was NOT told: nobody here encrypts; cargo xtask test matrix builds somebody who does"
@@ -31,12 +36,17 @@ async fn tell_sealed(name: &str, story: impl AsyncFnOnce(&Scratch) -> Result<()>
     tell(name, LIMIT, story).await
 }
 
-async fn ground(scratch: &Scratch, accounts: u32) -> Result<Ground> {
+pub(crate) async fn ground(scratch: &Scratch, accounts: u32) -> Result<Ground> {
     Ground::set_with(scratch, SimOptions { accounts, ..SimOptions::default() }, ALWAYS).await
 }
 
 /// Waits for something that a client said to the service.
-async fn heard(ground: &Ground, account: &str, what: &str, fits: impl Fn(&Entry) -> bool) -> Result<Entry> {
+pub(crate) async fn heard(
+    ground: &Ground,
+    account: &str,
+    what: &str,
+    fits: impl Fn(&Entry) -> bool,
+) -> Result<Entry> {
     until(what, ARRIVE, async || {
         let ledger = ground.sim.ledger(account).await?;
         Ok(ledger.into_iter().find(|entry| entry.is_heard() && fits(entry)))
@@ -51,8 +61,8 @@ async fn heard_all(ground: &Ground, mark: &str) -> Result<Vec<String>> {
     Ok(heard.map(|entry| entry.text).collect())
 }
 
-/// That it stands on the homeserver as something that the homeserver cannot read.
-async fn is_sealed(person: &Person<'_>, seen: &Seen) -> Result<()> {
+/// That it stands on the homeserver as something that the homeserver cannot read; gives it.
+pub(crate) async fn is_sealed(person: &Person<'_>, seen: &Seen) -> Result<Value> {
     let room = seen.room.replace('!', "%21").replace(':', "%3A");
     let id = seen.id().replace('$', "%24");
     let path = format!("/_matrix/client/v3/rooms/{room}/event/{id}");
@@ -60,7 +70,7 @@ async fn is_sealed(person: &Person<'_>, seen: &Seen) -> Result<()> {
     ensure!(event["type"] == "m.room.encrypted", "it is not encrypted: {}", event["type"]);
     ensure!(!event.to_string().contains(seen.body()) || seen.body().is_empty(), "it can be read");
     ensure!(event["sender"] == seen.sender(), "another sender");
-    Ok(())
+    Ok(event)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -77,6 +87,47 @@ async fn an_ordinary_and_a_strict_client_read_every_ghost_and_are_read() -> Resu
         ground.end().await
     })
     .await
+}
+
+/// A client without signatures, of another library.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn matrix_nio_reads_every_ghost_and_is_read() -> Result<()> {
+    if people::encrypts() {
+        // Told where matrix-nio plays people.
+        return Ok(());
+    }
+    tell("sealed-nio", LIMIT, async |scratch| {
+        let ground = ground(scratch, 1).await?;
+        let people = ground.homeserver.people()?;
+        let ann = people.enter_as("ann", "register", json!({"encrypts": true})).await?;
+        ground.at_home(&ann, "account0").await?;
+        reads_and_is_read(&ground, &ann, "account0").await?;
+        large_files(ground, &ann).await
+    })
+    .await
+}
+
+/// Files that are never whole in the gateway's memory, though it encrypts and decrypts them.
+async fn large_files(mut ground: Ground, ann: &Person<'_>) -> Result<()> {
+    let room = ann.expect_text("你好 👋 in confidence", SOON).await?.room;
+    let earlier = heard(&ground, "account0", "a file", |entry| entry.kind == "file").await?.msg_id;
+    let before = ground.gateway.program()?.peak_rss_bytes()?;
+    ground.sim.fault(&json!({"endpoint": "webwxgetmedia", "fault": {"oversized": LARGE_BYTES}})).await?;
+    ground.sim.tell("account0", "c1", "c1", json!({"kind": "file", "name": "large.bin"})).await?;
+    let is_it = |seen: &Seen| seen.content()["info"]["size"] == LARGE_BYTES;
+    let seen = ann.expect("a large file", ARRIVE, is_it).await?;
+    let file = ann.download_sealed(&seen.content()["file"]).await?;
+    ensure!(file.len() == LARGE_BYTES && file.iter().all(|byte| *byte == b' '), "other bytes");
+    let inward = ground.gateway.program()?.peak_rss_bytes()?;
+    let bytes: Vec<u8> = (0..=250).cycle().take(LARGE_BYTES).collect();
+    ann.send_file(&room, "large too.bin", "application/octet-stream", &bytes).await?;
+    let fits = |entry: &Entry| entry.kind == "file" && entry.msg_id != earlier;
+    let large = heard(&ground, "account0", "the large file", fits).await?;
+    ensure!(ground.sim.media("account0", large.msg_id).await? == bytes, "other bytes");
+    let outward = ground.gateway.program()?.peak_rss_bytes()?;
+    println!("peak memory: {before} before, {inward} after a file to Matrix, {outward} after one to WeChat");
+    ensure!(outward < before + GROWTH_BYTES, "memory grew from {before} over {inward} to {outward} bytes");
+    ground.end().await
 }
 
 async fn reads_and_is_read(ground: &Ground, person: &Person<'_>, account: &str) -> Result<()> {

@@ -2,6 +2,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test may fail by panicking"))]
 
 mod bot;
+mod bot_entrance;
 mod browser;
 mod client;
 mod crossing;
@@ -10,6 +11,8 @@ mod encrypted;
 mod first_room;
 mod forms;
 mod ground;
+mod left_behind;
 mod managers;
+mod put_back;
 mod sealing;
 mod share;
