@@ -4,6 +4,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 use wxgate_e2ee::{Decrypted, Fingerprint, Unreadable};
 
+use super::devices::Device;
 use crate::api::event::GetEvent;
 use crate::client::CallError;
 use crate::names::Who;
@@ -32,7 +33,14 @@ impl Shared {
             ));
         }
         let device = self.device(self.names.bot()).await?;
-        match device.machine.decrypt(room_id, raw, self.config.only_signed_devices).await {
+        let only_signed = self.config.only_signed_devices;
+        let mut read = device.machine.decrypt(room_id, raw, only_signed).await;
+        if matches!(read, Err(Unreadable::NotSigned)) {
+            // Who speaks to us first may only not be known yet.
+            self.know_sender(&device, raw).await?;
+            read = device.machine.decrypt(room_id, raw, only_signed).await;
+        }
+        match read {
             Ok(Decrypted { kind, content }) => Ok(Opened::Read(kind, content)),
             Err(Unreadable::NoKey) => Ok(Opened::NoKey),
             Err(Unreadable::Withheld(code)) => Ok(Opened::Never(format!(
@@ -44,6 +52,17 @@ impl Shared {
             Err(Unreadable::Broken(why)) => Ok(Opened::Never(format!("it cannot be decrypted ({why})"))),
             Err(Unreadable::Machine(error)) => Err(error.into()),
         }
+    }
+
+    /// Learns the devices of whoever sent an event, and by whom they are signed.
+    async fn know_sender(&self, device: &Device, raw: &RawValue) -> Result<(), Trouble> {
+        #[derive(serde::Deserialize)]
+        struct Sent {
+            sender: String,
+        }
+        let Ok(Sent { sender }) = serde_json::from_str(raw.get()) else { return Ok(()) };
+        let _turn = device.turn.lock().await;
+        self.carry(&device.user_id, &device.machine, &device.machine.query(&[sender])).await.map(drop)
     }
 
     /// By what the bot's device is recognised.
