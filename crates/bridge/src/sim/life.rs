@@ -174,7 +174,11 @@ impl Life {
                 }
             }
             3 => networks.values().for_each(|kept| kept.poke.notify_one()),
-            4 => networks.values().for_each(|kept| kept.retry.notify_one()),
+            // Only what is not up is begun anew.
+            4 => networks
+                .iter()
+                .filter(|(network, _)| **network != STEADY)
+                .for_each(|(_, kept)| kept.retry.notify_one()),
             _ => self.say().await,
         }
     }
