@@ -30,7 +30,7 @@ use std::time::Duration;
 use dashmap::DashMap;
 use tokio::sync::{broadcast, watch};
 use wxgate_contract::{
-    Adapter, Clock, Control, FeedEvent, Health, LinkTable, MediaVault, NetworkId, UserName,
+    Adapter, Clock, Control, FeedEvent, Health, LinkTable, MediaVault, NetworkId, Note, UserName,
 };
 use wxgate_store::{AccountRow, Store, StoreError};
 
@@ -139,6 +139,15 @@ impl Bridge {
     /// network, or it needs no help.
     pub fn retry(&self, network: &NetworkId) -> bool {
         supervisor::retry(self, network)
+    }
+
+    /// Gives an account a note that its adapter reads at the beginning of a run, and starts it anew with it. False
+    /// when there is no such account.
+    ///
+    /// # Errors
+    /// When the note cannot be made durable; nothing is changed then.
+    pub async fn configure(self: &Arc<Self>, account: &NetworkId, note: Note) -> Result<bool, StoreError> {
+        supervisor::configure(self, account, note).await
     }
 
     /// Adds every stored account, a few at a time so that thousands do not call at once.

@@ -19,8 +19,8 @@ use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 use wxgate_contract::{
-    Adapter, AdapterContext, AdapterError, CommandError, Directory, FarEnd, Health, LinkedChats, NetworkId,
-    Order, SignInStep, Stop, StopHandle, UserName,
+    Adapter, AdapterContext, AdapterError, Batch, CommandError, Directory, FarEnd, Health, LinkedChats,
+    NetworkId, Note, Order, SignInStep, Stop, StopHandle, UserName,
 };
 use wxgate_store::StoreError;
 
@@ -148,6 +148,21 @@ pub(crate) async fn add_accounts(bridge: &Arc<Bridge>) -> Result<usize, StoreErr
         add_later(bridge, adapter, Some(row.owner), START_GAP.saturating_mul(after));
     }
     Ok(count)
+}
+
+/// Gives an account a note of its adapter's and starts it anew; false when there is no such account.
+pub(crate) async fn configure(
+    bridge: &Arc<Bridge>,
+    account: &NetworkId,
+    note: Note,
+) -> Result<bool, StoreError> {
+    let Some(row) = bridge.store.account(account).await? else { return Ok(false) };
+    let batch = Batch { notes: vec![note], ..Batch::default() };
+    // Durable first: a crash from here on leaves an account that has it.
+    bridge.store.commit_batch(account, batch, bridge.route()).await?;
+    remove(bridge, account).await;
+    add(bridge, (bridge.factory)(&row), Some(row.owner));
+    Ok(true)
 }
 
 pub(crate) async fn remove(bridge: &Bridge, network: &NetworkId) {

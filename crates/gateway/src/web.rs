@@ -12,6 +12,7 @@ mod markers;
 pub(crate) mod media;
 mod network_api;
 pub(crate) mod places;
+mod proxy_api;
 pub(crate) mod range;
 pub(crate) mod serve;
 pub(crate) mod sessions;

@@ -11,11 +11,13 @@ mod identity;
 mod inbound;
 mod jar;
 mod outbound;
+mod proxy;
 mod roster;
 mod run;
 mod session;
 mod transport;
 
 pub use config::{OnSynced, Timings, WechatConfig};
+pub use proxy::WayOut;
 pub use run::WechatAdapter;
 pub use transport::{Way, WayError, Ways};

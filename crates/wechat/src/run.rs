@@ -20,6 +20,7 @@ use crate::inbound::Inbound;
 use crate::inbound::fetch::Fetcher;
 use crate::outbound::unanswered::Unanswered;
 use crate::outbound::{MAX_TEXT_CHARS, Outbound};
+use crate::proxy::WayOut;
 use crate::roster::Roster;
 use crate::session::driver::{self, Hands, Wish};
 use crate::session::live::Live;
@@ -47,6 +48,17 @@ impl WechatAdapter {
     pub fn new(config: WechatConfig, ways: Ways) -> Self {
         Self { config, ways }
     }
+
+    /// The wire, by this account's own way out where it has one.
+    async fn transport(&self, far: &dyn FarEnd) -> Result<Transport, AdapterError> {
+        let way = WayOut::of(far, &self.config.network).await.map_err(|error| match error {
+            FarError::Invalid(why) => AdapterError::Fatal(why),
+            other => AdapterError::Restart(other.to_string()),
+        })?;
+        let proxy = way.proxy(self.config.proxy.as_deref());
+        Transport::new(&self.ways, proxy.as_deref(), &self.config)
+            .map_err(|error| AdapterError::Fatal(error.to_string()))
+    }
 }
 
 impl Adapter for WechatAdapter {
@@ -67,8 +79,7 @@ impl Adapter for WechatAdapter {
 
     fn run(&self, ctx: AdapterContext) -> BoxFuture<'_, Result<Stopped, AdapterError>> {
         Box::pin(async move {
-            let transport = Transport::new(&self.ways, &self.config)
-                .map_err(|error| AdapterError::Fatal(error.to_string()))?;
+            let transport = self.transport(&*ctx.far).await?;
             account(&self.config, Arc::new(transport), ctx).await;
             Ok(Stopped)
         })

@@ -68,8 +68,8 @@ impl std::fmt::Debug for Ways {
 #[derive(Debug, thiserror::Error)]
 pub enum WayError {
     /// The proxy's address is not one.
-    #[error("the proxy {0:?} is not an http or socks5 address")]
-    Proxy(String),
+    #[error("the proxy's address is not an http or socks5 address")]
+    Proxy,
     /// The TLS library could not be set up.
     #[error("cannot set up the HTTP client: {0}")]
     Client(String),
@@ -110,7 +110,7 @@ fn pool(proxy: Option<&str>, idle: Duration) -> Result<reqwest::Client, WayError
         .referer(false)
         .no_proxy();
     if let Some(address) = proxy {
-        let proxy = reqwest::Proxy::all(address).map_err(|_| WayError::Proxy(address.to_owned()))?;
+        let proxy = reqwest::Proxy::all(address).map_err(|_| WayError::Proxy)?;
         builder = builder.proxy(proxy);
     }
     builder.build().map_err(|error| WayError::Client(error.to_string()))
@@ -144,8 +144,8 @@ pub(crate) struct Transport {
 }
 
 impl Transport {
-    pub(crate) fn new(ways: &Ways, config: &WechatConfig) -> Result<Self, WayError> {
-        let way = ways.way(config.proxy.as_deref())?;
+    pub(crate) fn new(ways: &Ways, proxy: Option<&str>, config: &WechatConfig) -> Result<Self, WayError> {
+        let way = ways.way(proxy)?;
         let Timings { poll_timeout, call_timeout, .. } = config.timings;
         let loads = Arc::clone(&ways.loads);
         Ok(Self { way, loads, service: config.service.clone(), poll_timeout, call_timeout })
@@ -319,7 +319,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn few_load_at_once_and_who_is_slow_lets_the_next_in() {
         let config = WechatConfig::new(wxgate_contract::NetworkId::from("wechat:a"));
-        let transport = Transport::new(&Ways::new(), &config).unwrap();
+        let transport = Transport::new(&Ways::new(), None, &config).unwrap();
         let began = tokio::time::Instant::now();
         let slow = || transport.seated(tokio::time::sleep(Duration::from_secs(3_600)));
         let quick = transport.seated(async {});
@@ -343,7 +343,7 @@ mod tests {
         ways.way(None).unwrap();
         ways.way(None).unwrap();
         ways.way(Some("socks5://127.0.0.1:1080")).unwrap();
-        assert!(matches!(ways.way(Some("nonsense proxy")), Err(WayError::Proxy(_))));
+        assert!(matches!(ways.way(Some("nonsense proxy")), Err(WayError::Proxy)));
         assert_eq!(ways.ways.lock().unwrap().len(), 2);
     }
 }

@@ -18,6 +18,7 @@ mod outage;
 mod pages;
 mod people;
 mod poison;
+mod proxy;
 mod session_end;
 mod states;
 mod surroundings;

@@ -38,6 +38,14 @@ pub(super) enum Command {
         /// Which
         name: String,
     },
+    /// Show or say which way it goes to WeChat
+    Proxy {
+        /// Which
+        name: String,
+        /// http://HOST:PORT or socks5://HOST:PORT, "direct", "default" (as wechat.proxy), or "-" to read it from
+        /// standard input
+        way: Option<String>,
+    },
     /// Sign out and forget the account, its chats and its media
     Remove {
         /// Which
@@ -83,12 +91,32 @@ pub(super) async fn run(globals: &Globals, command: Command) -> Result<(), Failu
             let _: Value = client.call(Method::POST, &path(&name, "/sign-out"), None).await?;
             done(globals, &format!("{name} is being signed out."));
         }
+        Command::Proxy { name, way } => {
+            let wanted = way.map(proxy).transpose()?.map(|proxy| json!({ "proxy": proxy }));
+            let method = if wanted.is_some() { Method::PUT } else { Method::GET };
+            let told: Value = client.call(method, &path(&name, "/proxy"), wanted).await?;
+            match globals.json {
+                true => print::json(&told),
+                false => print::out(told["proxy"].as_str().unwrap_or_default()),
+            }
+        }
         Command::Remove { name } => {
             let _: Value = client.call(Method::DELETE, &path(&name, ""), None).await?;
             done(globals, &format!("{name} was removed."));
         }
     }
     Ok(())
+}
+
+/// What was typed, or what stands on standard input, where nobody sees a password in the list of processes.
+fn proxy(typed: String) -> Result<String, Failure> {
+    if typed != "-" {
+        return Ok(typed);
+    }
+    let mut line = String::new();
+    let read = std::io::stdin().read_line(&mut line);
+    read.map_err(|e| Failure::environment(format!("standard input: {e}")))?;
+    Ok(line.trim().to_owned())
 }
 
 fn list(globals: &Globals, rows: &[Row]) {

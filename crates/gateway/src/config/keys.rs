@@ -242,7 +242,8 @@ const WECHAT: Section = Section {
             "proxy",
             Kind::Proxy,
             "\"\"",
-            "http://HOST:PORT or socks5://HOST:PORT for everything towards WeChat; empty: none.",
+            "http://HOST:PORT or socks5://HOST:PORT for everything towards WeChat; empty: none. An account may have\n\
+             its own: wxgate account proxy NAME.",
         ),
         key(
             "max_media_bytes",

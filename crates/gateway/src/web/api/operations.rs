@@ -12,7 +12,7 @@ use axum::routing::{MethodRouter, delete, get, post, put};
 use serde_json::{Map, Value, json};
 
 use super::{BODY_BYTES, answer, audit, certificates, events, tokens, users};
-use crate::web::{backup_api, identity, key_api, link_api, markers, network_api};
+use crate::web::{backup_api, identity, key_api, link_api, markers, network_api, proxy_api};
 use crate::wiring::Parts;
 
 /// Where the document is.
@@ -128,6 +128,8 @@ static OPERATIONS: &[Operation] = &[
     row("delete", "/api/v1/accounts/{name}", || delete(super::remove_account), (Anybody, "Sign out and forget an account, its chats and its media"), Json(nothing)),
     row("post", "/api/v1/accounts/{name}/sign-in", || post(super::sign_in), (Anybody, "Sign in: a line of JSON for each step until it is over"), Stream(NDJSON)),
     row("post", "/api/v1/accounts/{name}/sign-out", || post(super::sign_out), (Anybody, "End the session"), Json(nothing)),
+    row("get", "/api/v1/accounts/{name}/proxy", || get(proxy_api::show), (Administrator, "Which way an account goes to WeChat: 'default', 'direct', or a proxy's address without its password"), Json(proxy)),
+    row("put", "/api/v1/accounts/{name}/proxy", || put(proxy_api::set), (Administrator, "Say which way, and start the account anew"), Json(proxy)).takes(proxy),
     row("get", "/api/v1/accounts/{name}/chats", || get(super::chats), (Anybody, "The chats of an account"), Json(|| list(chat()))),
     row("get", "/api/v1/accounts/{name}/questions", || get(identity::questions), (Anybody, "Chats of which it is not settled who they are"), Json(|| list(question()))),
     row("post", "/api/v1/accounts/{name}/questions", || post(identity::resolve), (Anybody, "Say who a chat is; 'same_as' null for somebody new"), Json(nothing)).takes(resolved),
@@ -263,6 +265,10 @@ fn act() -> Value {
 
 fn state() -> Value {
     json!({ "type": "string", "enum": ["starting", "up", "degraded", "needs_human", "down"] })
+}
+
+fn proxy() -> Value {
+    object(&[("proxy", text())])
 }
 
 fn account() -> Value {

@@ -1,0 +1,47 @@
+//! The way out of one account towards WeChat. For administrators: where a gateway connects to is not for its users to say.
+
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use bytes::Bytes;
+use serde::Deserialize;
+use serde_json::json;
+use wxgate_contract::CommandError;
+use wxgate_wechat::WayOut;
+
+use super::api::{Answer, Caller, Refusal, Shared, network, ok, read};
+
+fn unreadable(error: &wxgate_contract::FarError) -> Refusal {
+    Refusal(StatusCode::SERVICE_UNAVAILABLE, error.to_string())
+}
+
+pub(super) async fn show(State(parts): Shared, caller: Caller, Path(name): Path<String>) -> Answer {
+    caller.administers()?;
+    let account = network(&name);
+    if parts.bridge.store().account(&account).await?.is_none() {
+        return Err(CommandError::NoSuchAccount(name).into());
+    }
+    let way = WayOut::of(&*parts.bridge, &account).await.map_err(|error| unreadable(&error))?;
+    ok(&json!({ "proxy": way.shown() }))
+}
+
+#[derive(Deserialize)]
+struct Wanted {
+    proxy: String,
+}
+
+pub(super) async fn set(
+    State(parts): Shared,
+    caller: Caller,
+    Path(name): Path<String>,
+    body: Bytes,
+) -> Answer {
+    caller.administers()?;
+    let Wanted { proxy } = read(&body)?;
+    let way =
+        WayOut::parse(&proxy).map_err(|why| Refusal(StatusCode::BAD_REQUEST, format!("proxy: {why}")))?;
+    if !parts.bridge.configure(&network(&name), way.note()).await? {
+        return Err(CommandError::NoSuchAccount(name).into());
+    }
+    caller.record(&parts, "proxy-set", &name).await;
+    ok(&json!({ "proxy": way.shown() }))
+}
