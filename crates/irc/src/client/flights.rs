@@ -7,7 +7,7 @@ use std::collections::{HashMap, VecDeque};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
-use wxgate_contract::{ChatKey, Delivery, DeliveryId, Job, Outcome, RemoteId};
+use wxgate_contract::{ChatKey, Delivery, DeliveryId, Job, Note, Outcome, RemoteId};
 
 /// Deliveries that are taken at once: what the bridge hands out (one per lane, 16 lanes). Chosen to
 /// be more, so that the bound is the bridge's.
@@ -147,6 +147,26 @@ impl Flights {
         None
     }
 
+    /// Notes are on disk: whoever waited for one of them may go on. Of a chat another note may have been written, or
+    /// the one before taken away; that says nothing about the line that is next.
+    pub(super) fn written(&mut self, notes: &[Note]) {
+        for flight in self.all.iter_mut().filter(|flight| flight.step == Step::Noting) {
+            let (key, value) = flight.note();
+            if notes.iter().any(|note| note.key == key && note.value.as_ref() == Some(&value)) {
+                flight.step = Step::Clear;
+            }
+        }
+    }
+
+    /// The key of the note that says nothing any more when this delivery is settled. None where the next of its
+    /// chat is here already: its note takes the place, and must not be taken away.
+    pub(super) fn outlived_note(&self, id: DeliveryId) -> Option<String> {
+        let flight = self.all.iter().find(|flight| flight.delivery.id == id)?;
+        let is_next = |other: &&Flight| other.delivery.id != id && other.chat() == flight.chat();
+        let is_alone = !self.all.iter().any(|other| is_next(&other));
+        (is_alone && !flight.pieces.is_empty()).then(|| note_key(flight.chat()))
+    }
+
     /// Begins anew with a delivery of which nothing was said.
     pub(super) fn restart(&mut self, id: DeliveryId) {
         if let Some(flight) = self.all.iter_mut().find(|flight| flight.delivery.id == id) {
@@ -207,6 +227,29 @@ mod tests {
         let mut later = Flights::resume(vec![note]);
         later.take(delivery(8, "#c"));
         assert_eq!((later.all[0].is_repeat, &later.all[0].step), (false, &Step::Fresh));
+    }
+
+    #[test]
+    fn a_line_waits_for_its_own_note_and_no_other_takes_it_away() {
+        let mut flights = Flights::default();
+        for id in [7, 8] {
+            flights.take(delivery(id, "#c"));
+            let flight = flights.all.last_mut().unwrap();
+            (flight.pieces, flight.step) = (vec![format!("text {id}")], Step::Noting);
+        }
+        flights.all[0].step = Step::Settling;
+        let (key, value) = flights.all[1].note();
+        let note = |value: Option<Bytes>| Note { key: key.clone(), value, is_secret: false };
+        // That of the one before was taken away, or written late.
+        flights.written(&[note(None)]);
+        flights.written(&[note(Some(flights.all[0].note().1))]);
+        assert_eq!(flights.all[1].step, Step::Noting);
+        flights.written(&[note(Some(value))]);
+        assert_eq!(flights.all[1].step, Step::Clear);
+        // The first is settled when the second's note stands already.
+        assert_eq!(flights.outlived_note(DeliveryId(7)), None);
+        flights.settled(DeliveryId(7), Outcome::Sent { remote_ids: Vec::new() });
+        assert_eq!(flights.outlived_note(DeliveryId(8)), Some(key));
     }
 
     #[test]

@@ -254,14 +254,7 @@ impl Relay {
     pub(super) fn committed(&mut self, batch: Batch, result: Result<(), FarError>) {
         self.outbox.is_under_way = false;
         match result {
-            Ok(()) => {
-                let written: Vec<&String> = batch.notes.iter().map(|note| &note.key).collect();
-                for flight in &mut self.flights.all {
-                    if flight.step == Step::Noting && written.contains(&&flight.note().0) {
-                        flight.step = Step::Clear;
-                    }
-                }
-            }
+            Ok(()) => self.flights.written(&batch.notes),
             // The gateway is stopping: the next run begins where the notes stand.
             Err(FarError::Stopping) => return,
             Err(FarError::Unavailable(_)) => return self.hand_over(batch, STORE_PAUSE),
@@ -293,8 +286,7 @@ impl Relay {
 
     /// An outcome is on disk: the note about its line says nothing any more.
     pub(super) fn settled(&mut self, id: DeliveryId, outcome: Outcome) {
-        let flight = self.flights.all.iter().find(|flight| flight.delivery.id == id);
-        if let Some(key) = flight.filter(|flight| !flight.pieces.is_empty()).map(|flight| flight.note().0) {
+        if let Some(key) = self.flights.outlived_note(id) {
             self.outbox.notes.insert(key, None);
             self.commit();
         }
