@@ -2,6 +2,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test may fail by panicking"))]
 
 mod bans;
+mod ends;
 mod modern;
 mod old;
 mod puppets;
@@ -25,8 +26,13 @@ const SOON: Duration = Duration::from_secs(60);
 
 /// One account whose group `g0` mirrors `#home` of the network `server`.
 async fn linked(scratch: &Scratch, server: &Ircd, more: &str) -> Result<Stage> {
-    let options = GatewayOptions { more: server.entry("test", more), ..GatewayOptions::default() };
-    let stage = Stage::set_with(scratch, 1, &options).await?;
+    linked_in(scratch, &GatewayOptions { more: server.entry("test", more), ..GatewayOptions::default() })
+        .await
+}
+
+/// The same with a configuration that has the network already.
+async fn linked_in(scratch: &Scratch, options: &GatewayOptions) -> Result<Stage> {
+    let stage = Stage::set_with(scratch, 1, options).await?;
     let title = stage.sim.person("account0", "g0").await?.nick;
     let chats = stage.gateway().cli(&["chat", "list", "account0", "--json"], None).await?;
     let chats: serde_json::Value = serde_json::from_str(&chats)?;
