@@ -37,9 +37,17 @@ struct Use {
     files: usize,
 }
 
-/// Measures.
+/// Measures. What the programs said is shown when it fails: nobody wants to wait for another hour.
 pub(super) async fn measure(options: &Options, report: &mut Report) -> Result<()> {
     let scratch = Scratch::under(&options.dir, "bench-soak")?;
+    let measured = Box::pin(measure_in(&scratch, options, report)).await;
+    if measured.is_err() {
+        eprintln!("{}", scratch.log_tails());
+    }
+    measured
+}
+
+async fn measure_in(scratch: &Scratch, options: &Options, report: &mut Report) -> Result<()> {
     let world = SimOptions {
         accounts: 2 * TALKING,
         contacts: 100,
@@ -47,9 +55,9 @@ pub(super) async fn measure(options: &Options, report: &mut Report) -> Result<()
         hold_seconds: 10.0,
         ..SimOptions::default()
     };
-    let sim = Arc::new(Sim::start(&scratch, &world).await?);
+    let sim = Arc::new(Sim::start(scratch, &world).await?);
     let quiet = options.quiet_gateway().await?;
-    let mut gateway = Arc::new(Gateway::start(&scratch, &sim.url(), &quiet).await?);
+    let mut gateway = Arc::new(Gateway::start(scratch, &sim.url(), &quiet).await?);
     gateway.add_user(USER).await?;
     fleet::sign_in(&gateway, &sim, 0..2 * TALKING, options.growth).await?;
     let mut clients: Vec<IrcClient> =
@@ -103,7 +111,10 @@ pub(super) async fn measure(options: &Options, report: &mut Report) -> Result<()
     }
     sim.clear_faults().await?;
     for (at, (client, shown)) in clients.iter_mut().zip(&mut shown).enumerate() {
-        compare(&sim, &name(at as u32), client, shown).await?;
+        let account = name(at as u32);
+        if let Err(error) = compare(&sim, &account, client, shown).await {
+            return Err(error.context(format!("{account} is {:?}", gateway.state(&account).await)));
+        }
     }
     ensure!(used.len() >= 8, "too short to say anything: {} looks", used.len());
     // The first quarter fills what is kept for good: caches, pages, connections.
