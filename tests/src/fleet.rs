@@ -69,7 +69,7 @@ pub async fn polling(sim: &Sim, accounts: u32, limit: Duration) -> Result<()> {
     .await
 }
 
-/// A client for each account.
+/// A client for each account, in the order of the accounts.
 pub async fn clients(
     gateway: &Arc<Gateway>,
     which: Range<u32>,
@@ -91,5 +91,7 @@ pub async fn clients(
     while let Some(done) = tasks.join_next().await {
         clients.push(done??);
     }
+    // They logged in side by side, and whoever was first stood first.
+    clients.sort_by_key(|(at, _)| *at);
     Ok(clients)
 }
