@@ -135,8 +135,8 @@ impl Bridge {
         supervisor::remove(self, network).await;
     }
 
-    /// Runs a network that is not connected now: one that rests, waits, or was barred. False when there is no such
-    /// network, or it needs no help.
+    /// Runs a network again that rests: one that was barred, or cannot go on. False when there is no such network, or
+    /// it goes on by itself.
     pub fn retry(&self, network: &NetworkId) -> bool {
         supervisor::retry(self, network)
     }

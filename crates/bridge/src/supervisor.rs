@@ -60,7 +60,7 @@ pub(crate) struct Slot {
     stop: StopHandle,
     /// Wakes a network that rests.
     poke: Arc<Notify>,
-    /// Ends a run that does not get anywhere, or a pause, and begins anew.
+    /// Ends the rest of a network that was barred or cannot go on.
     retry: Arc<Notify>,
     /// Closed when the task has ended.
     ended: watch::Receiver<()>,
@@ -175,10 +175,10 @@ pub(crate) async fn remove(bridge: &Bridge, network: &NetworkId) {
     bridge.routes.forget(network);
 }
 
-/// Begins a network's run anew, unless it is up.
+/// Runs a network again that rests. One that runs has pauses of its own, and is not ended in the middle of anything.
 pub(crate) fn retry(bridge: &Bridge, network: &NetworkId) -> bool {
     let Some(slot) = bridge.networks.get(network) else { return false };
-    if slot.health == Health::Up {
+    if !matches!(slot.health, Health::Down { .. }) {
         return false;
     }
     slot.retry.notify_one();
@@ -291,8 +291,6 @@ pub(crate) struct Keeper<H> {
 /// How a run ended.
 enum End {
     Stopped,
-    /// Somebody wants it to begin anew.
-    Asked,
     Failed(AdapterError),
     Panicked,
 }
@@ -306,11 +304,10 @@ impl<H: House> Keeper<H> {
             if self.stop.is_stopping() {
                 break;
             }
-            if began.elapsed() >= STABLE || matches!(end, End::Asked) {
+            if began.elapsed() >= STABLE {
                 (pause, barred) = (FIRST_PAUSE, 0);
             }
             let wait = match self.judge(end) {
-                Rest::None => continue,
                 Rest::Short => self.house.jitter(pause),
                 Rest::Long if barred < BARRED_TRIES => {
                     let pause = BARRED_PAUSE.saturating_mul(2_u32.pow(barred));
@@ -334,7 +331,6 @@ impl<H: House> Keeper<H> {
     fn judge(&self, end: End) -> Rest {
         let by_panic = matches!(end, End::Panicked);
         let (health, rest) = match end {
-            End::Asked => return Rest::None,
             End::Stopped => {
                 (Health::Degraded { why: "it ended by itself and starts again".to_owned() }, Rest::Short)
             }
@@ -367,8 +363,6 @@ impl<H: House> Keeper<H> {
                 Ok(Err(error)) => End::Failed(error),
                 Err(_) => End::Panicked,
             },
-            // It is not up, so nothing of it is under way that a connection would finish.
-            () = self.retry.notified() => End::Asked,
             () = grace => {
                 tracing::warn!(%network, "did not stop within the grace period and was dropped");
                 End::Stopped
@@ -381,7 +375,6 @@ impl<H: House> Keeper<H> {
 
 /// How long a network rests after a run.
 enum Rest {
-    None,
     Short,
     Long,
     Endless,

@@ -50,7 +50,6 @@ pub(super) struct Life {
 struct Kept {
     stop: StopHandle,
     poke: Arc<Notify>,
-    retry: Arc<Notify>,
     task: JoinSet<()>,
 }
 
@@ -139,17 +138,16 @@ impl Life {
         let poke = Arc::new(Notify::new());
         self.pokes.lock().unwrap().insert(NetworkId::new(network), Arc::clone(&poke));
         let adapter = Arc::new(Puppet { life: Arc::clone(self), network: NetworkId::new(network) });
-        let retry = Arc::new(Notify::new());
         let keeper = Keeper {
             house: Arc::clone(self),
             adapter,
             stop: token,
             poke: Arc::clone(&poke),
-            retry: Arc::clone(&retry),
+            retry: Arc::new(Notify::new()),
         };
         let mut task = JoinSet::new();
         task.spawn(async move { keeper.keep().await });
-        Kept { stop, poke, retry, task }
+        Kept { stop, poke, task }
     }
 
     /// Something happens.
@@ -174,11 +172,6 @@ impl Life {
                 }
             }
             3 => networks.values().for_each(|kept| kept.poke.notify_one()),
-            // Only what is not up is begun anew.
-            4 => networks
-                .iter()
-                .filter(|(network, _)| **network != STEADY)
-                .for_each(|(_, kept)| kept.retry.notify_one()),
             _ => self.say().await,
         }
     }

@@ -8,7 +8,7 @@ use wxgate_contract::{Health, NetworkId};
 use super::api::{Answer, Caller, Refusal, Shared, ok};
 use crate::wiring::ACCOUNT_KIND;
 
-/// Begins the run of a network anew that rests, waits or was barred. Accounts have their own ways to come back.
+/// Runs a network again that rests because it was barred or cannot go on. Accounts have their own ways to come back.
 pub(super) async fn retry(State(parts): Shared, caller: Caller, Path(name): Path<String>) -> Answer {
     caller.administers()?;
     let network = NetworkId::from(name.as_str());
@@ -16,8 +16,12 @@ pub(super) async fn retry(State(parts): Shared, caller: Caller, Path(name): Path
     let none =
         || Refusal(StatusCode::NOT_FOUND, format!("there is no network {name}; see: wxgate network list"));
     let (_, health) = known.ok_or_else(none)?;
-    if health == Health::Up || !parts.bridge.retry(&network) {
-        return Err(Refusal(StatusCode::CONFLICT, format!("{network} is connected")));
+    if !parts.bridge.retry(&network) {
+        let why = match health {
+            Health::Up => "is connected".to_owned(),
+            other => format!("is {} and goes on by itself", other.word()),
+        };
+        return Err(Refusal(StatusCode::CONFLICT, format!("{network} {why}")));
     }
     caller.record(&parts, "network-retried", &network).await;
     ok(&json!({}))
