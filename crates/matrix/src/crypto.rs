@@ -90,8 +90,12 @@ impl Shared {
         }
         match kind {
             "m.room.encryption" | "m.room.history_visibility" => self.crypto.rooms.forget(room_id),
-            "m.room.member" if self.names.who(state_key) == crate::names::Who::Human => {
+            "m.room.member" => {
+                // How many there are decides as well whose device encrypts.
                 self.crypto.rooms.forget_members(room_id);
+                if self.names.who(state_key) != crate::names::Who::Human {
+                    return;
+                }
                 // Who shared no room with us before was not told about: their devices are asked for anew.
                 if content.get("membership").is_some_and(|membership| membership == "join") {
                     self.devices_changed(&[state_key.to_owned()]).await;

@@ -13,6 +13,7 @@ mod forms;
 mod ground;
 mod left_behind;
 mod managers;
+mod policy;
 mod put_back;
 mod sealing;
 mod share;
