@@ -147,6 +147,11 @@ pub fn uuid(code: &Seen) -> Result<String> {
 
 /// Whether it is somebody's joining of a room.
 pub fn is_join(seen: &Seen, room: &str, who: &str) -> bool {
-    let is_member = seen.kind() == "m.room.member" && seen.content()["membership"] == "join";
-    seen.room == room && is_member && seen.event["state_key"] == who
+    is_membership(seen, "join", room, who)
+}
+
+/// Whether it is somebody's new membership of a room (`join`, `leave` …).
+pub fn is_membership(seen: &Seen, membership: &str, room: &str, who: &str) -> bool {
+    let is_it = seen.kind() == "m.room.member" && seen.content()["membership"] == membership;
+    seen.room == room && is_it && seen.event["state_key"] == who
 }

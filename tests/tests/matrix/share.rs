@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 use wxgate_tests::homeserver::tell;
-use wxgate_tests::matrix::{BOT, Ground, SOON, is_join};
+use wxgate_tests::matrix::{BOT, Ground, SOON, is_join, is_membership};
 use wxgate_tests::sim::SimOptions;
 
 const LIMIT: Duration = Duration::from_secs(300);
@@ -102,6 +102,8 @@ async fn two_people_of_one_group_share_a_room_and_nothing_is_said_twice() -> Res
         // Bob goes; each has a room again.
         let bye = ground.ask(&bob, &room, "!wx unshare").await?;
         ensure!(bye.body().contains("leaves this room"), "{}", bye.body());
+        // He is told first; until he is out he sees what is said there as well.
+        ann.expect("bob to be out", SOON, |seen| is_membership(seen, "leave", &room, &bob_id)).await?;
         let (bobs, anns) = (bob.mark(), ann.mark());
         ground.sim.say("account0", GROUP, &eve, "to each alone").await?;
         let at_ann =
