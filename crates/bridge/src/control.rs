@@ -97,17 +97,7 @@ async fn run(bridge: &Arc<Bridge>, user: Option<UserName>, command: Command) -> 
             supervisor::order(bridge, &account, Order::SignOut).await?;
             Ok(Reply::Done)
         }
-        Command::RemoveAccount { account } => {
-            let owner = owned(bridge, user.as_ref(), &account)?;
-            // The session ends on the other side too, if it can; the account goes in any case.
-            let _ = supervisor::order(bridge, &account, Order::SignOut).await;
-            bridge.remove_network(&account).await;
-            bridge.routes.unmirror_all(&account);
-            bridge.store.remove_account(&account).await.map_err(failed)?;
-            bridge.tell_links().await.map_err(failed)?;
-            owner.into_iter().for_each(|owner| bridge.tell(FeedEvent::Accounts(owner)));
-            Ok(Reply::Done)
-        }
+        Command::RemoveAccount { account } => remove(bridge, user.as_ref(), &account).await,
         Command::Mirror { account, face } => {
             owned(bridge, user.as_ref(), &account)?;
             bridge.store.add_mirror(&account, &face).await.map_err(failed)?;
@@ -178,6 +168,17 @@ async fn authenticate(bridge: &Bridge, user: &UserName, secret: &str) -> Result<
     }
 }
 
+impl Bridge {
+    /// Waits until nobody else changes which accounts run; an error when the pipe is ending.
+    pub(crate) async fn alone(&self) -> Result<impl Drop + '_, CommandError> {
+        let may_change = self.changing.lock().await;
+        match *may_change {
+            true => Ok(may_change),
+            false => Err(CommandError::Failed("the gateway is stopping".to_owned())),
+        }
+    }
+}
+
 async fn add(
     bridge: &Arc<Bridge>,
     user: Option<UserName>,
@@ -188,6 +189,7 @@ async fn add(
         return Err(CommandError::Refused("you can only add accounts of your own".to_owned()));
     }
     check_name(name)?;
+    let _alone = bridge.alone().await?;
     if bridge.networks.iter().filter(|slot| slot.owner.as_ref() == Some(&owner)).count()
         >= bridge.accounts_per_user
     {
@@ -205,6 +207,23 @@ async fn add(
     bridge.add_network((bridge.factory)(&row), Some(owner.clone()));
     bridge.tell(FeedEvent::Accounts(owner));
     Ok(Reply::Added(network))
+}
+
+async fn remove(
+    bridge: &Arc<Bridge>,
+    user: Option<&UserName>,
+    account: &NetworkId,
+) -> Result<Reply, CommandError> {
+    let owner = owned(bridge, user, account)?;
+    // The session ends on the other side too, if it can; the account goes in any case.
+    let _ = supervisor::order(bridge, account, Order::SignOut).await;
+    let _alone = bridge.alone().await?;
+    bridge.remove_network(account).await;
+    bridge.routes.unmirror_all(account);
+    bridge.store.remove_account(account).await.map_err(failed)?;
+    bridge.tell_links().await.map_err(failed)?;
+    owner.into_iter().for_each(|owner| bridge.tell(FeedEvent::Accounts(owner)));
+    Ok(Reply::Done)
 }
 
 fn check_name(name: &str) -> Result<(), CommandError> {

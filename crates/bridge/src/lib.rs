@@ -30,7 +30,8 @@ use std::time::Duration;
 use dashmap::DashMap;
 use tokio::sync::{broadcast, watch};
 use wxgate_contract::{
-    Adapter, Clock, Control, FeedEvent, Health, LinkTable, MediaVault, NetworkId, Note, UserName,
+    Adapter, Clock, CommandError, Control, FeedEvent, Health, LinkTable, MediaVault, NetworkId, Note,
+    UserName,
 };
 use wxgate_store::{AccountRow, Store, StoreError};
 
@@ -86,6 +87,9 @@ pub struct Bridge {
     tasks: supervisor::Tasks,
     meter: Meter,
     in_hand: journey::InHand,
+    /// One at a time adds accounts, starts them anew or takes them away; false when the pipe is ending. A lock,
+    /// because its holders wait for a run's end: two of them would leave two runs on one session.
+    changing: tokio::sync::Mutex<bool>,
 }
 
 impl Bridge {
@@ -118,6 +122,7 @@ impl Bridge {
             tasks: supervisor::Tasks::new(config.seed),
             meter: Meter::default(),
             in_hand: journey::InHand::default(),
+            changing: tokio::sync::Mutex::new(true),
         });
         bridge.learn_twins().await?;
         let dropped = dropped::at_start(bridge.take_dropped().await?, &open);
@@ -145,8 +150,8 @@ impl Bridge {
     /// when there is no such account.
     ///
     /// # Errors
-    /// When the note cannot be made durable; nothing is changed then.
-    pub async fn configure(self: &Arc<Self>, account: &NetworkId, note: Note) -> Result<bool, StoreError> {
+    /// `Failed` when the note cannot be made durable, or the pipe is ending; nothing is changed then.
+    pub async fn configure(self: &Arc<Self>, account: &NetworkId, note: Note) -> Result<bool, CommandError> {
         supervisor::configure(self, account, note).await
     }
 

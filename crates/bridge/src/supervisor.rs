@@ -155,11 +155,13 @@ pub(crate) async fn configure(
     bridge: &Arc<Bridge>,
     account: &NetworkId,
     note: Note,
-) -> Result<bool, StoreError> {
-    let Some(row) = bridge.store.account(account).await? else { return Ok(false) };
+) -> Result<bool, CommandError> {
+    let failed = |error: StoreError| CommandError::Failed(error.to_string());
+    let _alone = bridge.alone().await?;
+    let Some(row) = bridge.store.account(account).await.map_err(failed)? else { return Ok(false) };
     let batch = Batch { notes: vec![note], ..Batch::default() };
     // Durable first: a crash from here on leaves an account that has it.
-    bridge.store.commit_batch(account, batch, bridge.route()).await?;
+    bridge.store.commit_batch(account, batch, bridge.route()).await.map_err(failed)?;
     remove(bridge, account).await;
     add(bridge, (bridge.factory)(&row), Some(row.owner));
     Ok(true)
@@ -211,6 +213,8 @@ pub(crate) async fn order(bridge: &Bridge, network: &NetworkId, order: Order) ->
 }
 
 pub(crate) async fn shutdown(bridge: &Bridge) {
+    // Nobody begins a run from here on, which nobody would end.
+    *bridge.changing.lock().await = false;
     let all: Vec<_> = bridge.networks.iter().map(|slot| slot.key().clone()).collect();
     for network in &all {
         if let Some(slot) = bridge.networks.get(network) {

@@ -7,12 +7,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::sync::mpsc;
-use wxgate_bridge::{Bridge, BridgeConfig};
+use wxgate_bridge::{AdapterFactory, Bridge, BridgeConfig};
 use wxgate_contract::conformance::Double;
 use wxgate_contract::{
     Adapter, AdapterContext, AdapterError, Author, Batch, Body, BoxFuture, Capabilities, ChatRef, Clock,
-    CommandError, Delivery, Directory, FarError, Fate, FeedEvent, Health, HistoryRange, Job, NetworkId,
+    CommandError, Delivery, Directory, FarError, Fate, FeedEvent, Health, HistoryRange, Job, NetworkId, Note,
     Order, Outcome, Post, PostFate, Reply, Stopped, Timestamp, UserName,
 };
 use wxgate_store::{Opens, SealKey, Store, StoreConfig};
@@ -85,6 +86,10 @@ async fn pipe() -> Pipe {
 }
 
 async fn pipe_in(dir: tempfile::TempDir) -> Pipe {
+    pipe_with(dir, Arc::new(|row| panic!("no account is added in this test, not even {}", row.network))).await
+}
+
+async fn pipe_with(dir: tempfile::TempDir, factory: AdapterFactory) -> Pipe {
     let now_ms = Arc::new(AtomicI64::new(1_700_000_000_000));
     let config = StoreConfig {
         url: "sqlite".parse().unwrap(),
@@ -101,7 +106,7 @@ async fn pipe_in(dir: tempfile::TempDir) -> Pipe {
         seed: [3; 32],
         pages: Arc::new(|user| Some(format!("https://pages.example/{user}"))),
         account_kind: "net",
-        factory: Arc::new(|row| panic!("no account is added in these tests, not even {}", row.network)),
+        factory,
         accounts_per_user: 3,
         grace: Duration::from_secs(2),
     };
@@ -293,6 +298,39 @@ async fn a_delivery_that_may_have_been_in_hand_at_an_end_says_so_and_no_other() 
     let fifth = fourth.crash().await;
     assert_eq!(fifth.take("net:a").await.attempt, 2, "nobody knows");
     fifth.bridge.shutdown().await;
+}
+
+#[tokio::test]
+async fn an_account_that_is_configured_twice_at_once_runs_once_each_time() {
+    let (lives, mut runs) = mpsc::channel(4);
+    let factory: AdapterFactory = Arc::new(move |row| {
+        Arc::new(Puppet { network: row.network.clone(), browses: false, lives: lives.clone() })
+    });
+    let pipe = pipe_with(tempfile::tempdir().unwrap(), factory).await;
+    let (account, owner) = (NetworkId::from("net:a"), UserName::new("ann"));
+    pipe.bridge.store().add_user(&owner, None, false).await.unwrap();
+    pipe.bridge.store().add_account(&account, &owner).await.unwrap();
+    pipe.bridge.add_accounts().await.unwrap();
+    let first = runs.recv().await.unwrap();
+    let note = |value: &'static str| Note {
+        key: "way".to_owned(),
+        value: Some(Bytes::from_static(value.as_bytes())),
+        is_secret: true,
+    };
+    let both = tokio::join!(
+        pipe.bridge.configure(&account, note("one")),
+        pipe.bridge.configure(&account, note("two")),
+    );
+    assert!(both.0.unwrap() && both.1.unwrap());
+    let (second, third) = (runs.recv().await.unwrap(), tokio::time::timeout(PATIENCE, runs.recv()).await);
+    let third = third.unwrap().unwrap();
+    assert!(first.ctx.stop.is_stopping() && second.ctx.stop.is_stopping(), "two runs on one session");
+    assert!(!third.ctx.stop.is_stopping());
+    let kept = third.ctx.far.note(&account, "way").await.unwrap().unwrap();
+    assert!(kept == "one" || kept == "two");
+    pipe.bridge.shutdown().await;
+    // Nobody would end what begins now.
+    assert!(pipe.bridge.configure(&account, note("late")).await.is_err());
 }
 
 #[tokio::test]
