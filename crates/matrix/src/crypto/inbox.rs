@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use wxgate_contract::{Note, Stop};
 
 use crate::api::keys::DeviceSync;
-use crate::client::Actor;
+use crate::client::{Actor, CallError};
 use crate::memory::Ghost;
 use crate::shared::Shared;
 use crate::trouble::Trouble;
@@ -81,7 +81,15 @@ impl Shared {
         let mut since: Option<String> = None;
         for _ in 0..QUESTIONS {
             let question = DeviceSync { since: since.as_deref(), filter: &filter, timeout_ms: 0 };
-            let told = self.client.call(actor, &question).await?;
+            let told = match self.client.call(actor, &question).await {
+                Ok(told) => told,
+                // Theirs alone: everybody else's are to be emptied all the same.
+                Err(error @ CallError::Refused { .. }) => {
+                    tracing::debug!(%error, "the messages to a ghost's device cannot be cleared away");
+                    return Ok(());
+                }
+                Err(error) => return Err(error.into()),
+            };
             let has_more = told
                 .pointer("/to_device/events")
                 .and_then(Value::as_array)
