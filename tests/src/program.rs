@@ -50,6 +50,15 @@ pub fn cpu_of(pid: u32) -> Result<Duration> {
     }
 }
 
+/// The Python of `tests/api`, where it is installed; else says that this story was not told.
+pub fn python(story: &str) -> Option<PathBuf> {
+    let python = std::env::var_os("WXGATE_API_PYTHON").map(PathBuf::from).filter(|python| python.is_file());
+    if python.is_none() {
+        eprintln!("story {story} was NOT told: tests/api is not installed; run: cargo xtask test stories");
+    }
+    python
+}
+
 /// A running program. Dropping it ends it with SIGKILL.
 #[derive(Debug)]
 pub struct Program {

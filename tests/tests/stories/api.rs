@@ -1,6 +1,5 @@
 //! The API on the web listener: what the document promises, and that a token opens what is its owner's and no more.
 
-use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -10,6 +9,7 @@ use tokio::process::Command;
 use wxgate_tests::fleet::{USER, name};
 use wxgate_tests::gateway::{Gateway, PASSWORD};
 use wxgate_tests::http::{self, Answer, Lines, Place};
+use wxgate_tests::program;
 use wxgate_tests::scratch::tell;
 use wxgate_tests::stage::Stage;
 
@@ -93,11 +93,7 @@ const CHECKS: &str = "not_a_server_error,status_code_conformance,content_type_co
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_api_is_as_its_document_says() -> Result<()> {
-    let Some(python) = std::env::var_os("WXGATE_API_PYTHON").filter(|python| Path::new(python).is_file())
-    else {
-        eprintln!("story fuzz was NOT told: no schemathesis here; run: cargo xtask test stories");
-        return Ok(());
-    };
+    let Some(python) = program::python("fuzz") else { return Ok(()) };
     tell("fuzz", Duration::from_secs(600), async |scratch| {
         let stage = Stage::set(scratch, 1).await?;
         let gateway = stage.gateway();

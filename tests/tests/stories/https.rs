@@ -8,6 +8,7 @@ use anyhow::{Context as _, Result, ensure};
 use tokio::process::Command;
 use wxgate_tests::gateway::{Gateway, GatewayOptions};
 use wxgate_tests::http::{self, Place};
+use wxgate_tests::program;
 use wxgate_tests::scratch::{Scratch, tell};
 use wxgate_tests::wait::until;
 
@@ -94,10 +95,6 @@ async fn story(scratch: &Scratch, python: PathBuf) -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_pages_are_served_over_https_and_a_renewed_certificate_is_taken_up() -> Result<()> {
-    let Some(python) = std::env::var_os("WXGATE_API_PYTHON").filter(|python| Path::new(python).is_file())
-    else {
-        eprintln!("story https was NOT told: no Python here; run: cargo xtask test stories");
-        return Ok(());
-    };
-    tell("https", LIMIT, async |scratch| story(scratch, python.into()).await).await
+    let Some(python) = program::python("https") else { return Ok(()) };
+    tell("https", LIMIT, async |scratch| story(scratch, python).await).await
 }

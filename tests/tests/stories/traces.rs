@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 use wxgate_tests::gateway::GatewayOptions;
 use wxgate_tests::ports;
-use wxgate_tests::program::Program;
+use wxgate_tests::program::{self, Program};
 use wxgate_tests::scratch::{Scratch, tell};
 use wxgate_tests::stage::Stage;
 use wxgate_tests::wait::until;
@@ -74,11 +74,7 @@ fn assert_whole(trace: &[Value]) -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_message_is_one_trace_over_all_its_steps_and_over_a_restart() -> Result<()> {
-    let Some(python) = std::env::var_os("WXGATE_API_PYTHON").filter(|python| Path::new(python).is_file())
-    else {
-        eprintln!("story traces was NOT told: no collector here; run: cargo xtask test stories");
-        return Ok(());
-    };
+    let Some(python) = program::python("traces") else { return Ok(()) };
     tell("traces", LIMIT, async |scratch| {
         let port = ports::free()?;
         let env = [
@@ -96,7 +92,7 @@ async fn a_message_is_one_trace_over_all_its_steps_and_over_a_restart() -> Resul
         until("the log to say so", SOON, async || Ok(stage.gateway().logged().contains(told).then_some(())))
             .await?;
 
-        let mut collector = Collector::start(scratch, Path::new(&python), port)?;
+        let mut collector = Collector::start(scratch, &python, port)?;
         until("the collector", SOON, async || {
             stage.sim.say("account0", "c1", "c1", "is anybody there").await?;
             Ok((!collector.spans().is_empty()).then_some(()))
