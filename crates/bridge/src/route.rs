@@ -110,12 +110,7 @@ impl Routes {
                     if file.caption.is_empty() { String::new() } else { format!("{} ", file.caption) };
                 Body::text(format!("{caption}[{name}] {}", self.link(file)))
             }
-            Body::Card(card) if !can.shows_authors => {
-                let parts = [&card.title, &card.detail, &card.url];
-                let words: Vec<&str> =
-                    parts.into_iter().map(String::as_str).filter(|w| !w.is_empty()).collect();
-                Body::text(words.join(" "))
-            }
+            Body::Card(card) if !can.shows_authors => Body::text(card.summary()),
             Body::Unsupported { summary } if !can.shows_authors => Body::text(format!("[{summary}]")),
             // What happens inside one network's chat is that network's own affair, unless the
             // other can show it as such.

@@ -38,15 +38,7 @@ pub(super) fn text(say: &Say) -> Option<String> {
         Body::Action { text } => format!("* {}", strip(text)),
         Body::Attachment(file) if file.name.is_empty() => "[file]".to_owned(),
         Body::Attachment(file) => format!("[{}]", strip(&file.name)),
-        Body::Card(card) => {
-            let parts = [&card.title, &card.detail, &card.url];
-            parts
-                .into_iter()
-                .filter(|part| !part.is_empty())
-                .map(|part| strip(part))
-                .collect::<Vec<_>>()
-                .join(" ")
-        }
+        Body::Card(card) => strip(&card.summary()).into_owned(),
         Body::Event { text, .. } => strip(text).into_owned(),
         Body::Unsupported { summary } => format!("[{}]", strip(summary)),
         Body::Recall { .. } | Body::FriendRequest { .. } => return None,

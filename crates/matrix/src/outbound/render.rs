@@ -140,16 +140,7 @@ fn card_message(card: &Card) -> Value {
         CardKind::MergedHistory => "Chat history",
         CardKind::Call => "Call",
     };
-    let only_on_phone = card.url.is_empty()
-        && matches!(
-            card.kind,
-            CardKind::MiniProgram
-                | CardKind::RedPacket
-                | CardKind::Transfer
-                | CardKind::MergedHistory
-                | CardKind::Call
-        );
-    let hint = if only_on_phone { "Open it on the phone." } else { "" };
+    let hint = if card.is_for_the_phone() { "Open it on the phone." } else { "" };
     let head = match (label, card.title.as_str()) {
         ("", "") => card.url.as_str(),
         ("", title) => title,
