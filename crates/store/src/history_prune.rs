@@ -21,7 +21,7 @@ const STEP_ROWS: i64 = 500;
 pub struct Keep {
     /// Nothing that was said longer ago than this.
     pub age: Option<Duration>,
-    /// No more than so many messages of an account.
+    /// No more than so many messages of a network.
     pub messages: Option<u64>,
 }
 
@@ -32,14 +32,26 @@ struct Said {
 }
 
 impl Store {
-    /// Forgets messages of an account beyond what is to be kept. What is still to be delivered somewhere stays,
+    /// Networks of which something is kept: accounts, and networks of others whose channels are or were linked.
+    ///
+    /// # Errors
+    /// `Unavailable` when the database cannot be read.
+    pub async fn networks_with_history(&self) -> Result<Vec<NetworkId>, StoreError> {
+        let mut conn = self.reader(DOING).await?;
+        let text = "SELECT name FROM network WHERE EXISTS \
+                    (SELECT 1 FROM post WHERE post.network = network.id AND shown_seq IS NOT NULL) ORDER BY id";
+        let rows = sql::fetch(&mut conn, DOING, text, []).await?;
+        rows.iter().map(|row| Ok(NetworkId::new(row.at::<String>(0)?))).collect()
+    }
+
+    /// Forgets messages of a network beyond what is to be kept. What is still to be delivered somewhere stays,
     /// and what is behind it goes another time.
     ///
     /// # Errors
     /// `Unavailable` when the database failed; what was removed stays removed.
-    pub async fn prune_history(&self, account: &NetworkId, keep: Keep) -> Result<Pruned, StoreError> {
+    pub async fn prune_history(&self, network: &NetworkId, keep: Keep) -> Result<Pruned, StoreError> {
         let mut pruned = Pruned::default();
-        let Some(number) = self.find(account).await? else { return Ok(pruned) };
+        let Some(number) = self.find(network).await? else { return Ok(pruned) };
         let before = keep.age.map(|age| {
             let age_ms = i64::try_from(age.as_millis()).unwrap_or(i64::MAX);
             self.0.clock.now().ms().saturating_sub(age_ms)

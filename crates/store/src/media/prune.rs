@@ -1,5 +1,6 @@
 //! Making room: attachments that nobody used for long, and files that no row names.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -13,42 +14,49 @@ use crate::store::Store;
 
 const DOING: &str = "pruning attachments";
 const DAY_MS: i64 = 86_400_000;
-/// Rows per step; other writers get their turn in between.
+/// Rows of each kind per step; other writers get their turn in between.
 const STEP_ROWS: i64 = 200;
 /// A file that no row names may belong to a row that is just being written.
 const ORPHAN_AGE: Duration = Duration::from_secs(24 * 3600);
 
 impl Store {
     /// Removes attachments that nobody used for `keep_days`, then the least recently used ones
-    /// until the rest fits into `max_store_bytes`, and files that no attachment names. A file
-    /// stays as long as any attachment names it.
+    /// until the rest fits into `max_store_bytes`, those that never came and are as old, and files that no
+    /// attachment names. A file stays as long as any attachment names it.
     ///
     /// # Errors
     /// `Unavailable` when the database or the file system failed; what was removed stays removed.
     pub async fn prune_media(&self, keep_days: u32, max_store_bytes: u64) -> Result<Pruned, StoreError> {
         let mut pruned = Pruned::default();
-        let oldest = self.0.clock.now().ms().saturating_sub(i64::from(keep_days).saturating_mul(DAY_MS));
+        let now = self.0.clock.now().ms();
+        let oldest = now.saturating_sub(i64::from(keep_days).saturating_mul(DAY_MS));
         loop {
             let surplus = self.media_bytes().await?.saturating_sub(max_store_bytes);
             let _gate = self.0.media_gate.lock().await;
-            let gone = self
-                .writer()?
-                .transaction(DOING, move |tx| Box::pin(async move { take_rows(tx, oldest, surplus).await }))
-                .await?;
-            if gone.rows == 0 {
+            let mut conn = self.reader(DOING).await?;
+            let mut going = unused(&mut conn, oldest, surplus).await?;
+            going.ids.extend(never_came(&mut conn, oldest.min(now.saturating_sub(DAY_MS))).await?);
+            drop(conn);
+            if going.ids.is_empty() {
                 break;
             }
-            pruned.media += gone.rows;
-            for hash in gone.hashes {
-                self.remove_file(&self.media_path(&hash), &mut pruned).await?;
+            // Files first: on a full disk they make the room that the note of their end needs. A row that is left
+            // without its file is the first to go the next time.
+            for hash in &going.hashes {
+                self.remove_file(&self.media_path(hash), &mut pruned).await?;
             }
+            pruned.media += going.ids.len() as u64;
+            let ids = going.ids;
+            self.writer()?
+                .transaction(DOING, move |tx| Box::pin(async move { remove_rows(tx, &ids).await }))
+                .await?;
         }
         self.sweep(&mut pruned).await?;
         Ok(pruned)
     }
 
     /// Bytes of all files that attachments name.
-    async fn media_bytes(&self) -> Result<u64, StoreError> {
+    pub(crate) async fn media_bytes(&self) -> Result<u64, StoreError> {
         let mut conn = self.reader(DOING).await?;
         let text = "SELECT CAST(COALESCE(SUM(size), 0) AS BIGINT) FROM \
                     (SELECT MAX(size_bytes) AS size FROM media WHERE hash IS NOT NULL GROUP BY hash) f";
@@ -92,19 +100,22 @@ impl Store {
     }
 }
 
-struct Gone {
-    rows: u64,
-    /// Content that no row names any more.
+/// What is to go in one step.
+#[derive(Default)]
+struct Going {
+    ids: Vec<String>,
+    /// Content that no other attachment names.
     hashes: Vec<String>,
 }
 
-/// Removes some rows: those not used since `oldest`, else as many as `surplus` bytes need.
-async fn take_rows(tx: &mut AnyConnection, oldest: i64, surplus: u64) -> Result<Gone, StoreError> {
+/// The next that go: those not used since `oldest`, else as many as `surplus` bytes need.
+async fn unused(conn: &mut AnyConnection, oldest: i64, surplus: u64) -> Result<Going, StoreError> {
     // The number is written out because the index on the last use is one on that state.
     let text = "SELECT id, hash, size_bytes, last_used_ms FROM media WHERE state = 1 \
                 ORDER BY last_used_ms, id LIMIT $1";
-    let rows = sql::fetch(tx, DOING, text, row![STEP_ROWS]).await?;
-    let mut gone = Gone { rows: 0, hashes: Vec::new() };
+    let rows = sql::fetch(conn, DOING, text, row![STEP_ROWS]).await?;
+    let mut going = Going::default();
+    let mut chosen: HashMap<String, i64> = HashMap::new();
     let mut freed = 0_u64;
     for row in rows {
         let is_old = row.at::<i64>(3)? < oldest;
@@ -112,17 +123,32 @@ async fn take_rows(tx: &mut AnyConnection, oldest: i64, surplus: u64) -> Result<
             break;
         }
         let (id, hash): (String, Option<String>) = (row.at(0)?, row.at(1)?);
-        sql::run(tx, DOING, "DELETE FROM media WHERE id = $1", row![id]).await?;
-        gone.rows += 1;
+        going.ids.push(id);
         let Some(hash) = hash else { continue };
-        let others =
-            sql::fetch(tx, DOING, "SELECT 1 FROM media WHERE hash = $1 LIMIT 1", row![&*hash]).await?;
-        if others.is_empty() {
+        let text = "SELECT COUNT(*) FROM media WHERE hash = $1";
+        let named = sql::fetch(conn, DOING, text, row![&*hash]).await?;
+        let named: i64 = named.first().map_or(Ok(0), |row| row.at(0))?;
+        let going_too = chosen.entry(hash.clone()).or_default();
+        *going_too += 1;
+        if *going_too >= named {
             freed = freed.saturating_add(u64::try_from(row.at::<i64>(2)?).unwrap_or(0));
-            gone.hashes.push(hash);
+            going.hashes.push(hash);
         }
     }
-    Ok(gone)
+    Ok(going)
+}
+
+/// Attachments that were announced or given up before `oldest`: nobody has their bytes, and WeChat has them no more.
+async fn never_came(conn: &mut AnyConnection, oldest: i64) -> Result<Vec<String>, StoreError> {
+    let text = "SELECT id FROM media WHERE state <> 1 AND created_ms < $1 LIMIT $2";
+    let rows = sql::fetch(conn, DOING, text, row![oldest, STEP_ROWS]).await?;
+    rows.iter().map(|row| row.at(0)).collect()
+}
+
+async fn remove_rows(tx: &mut AnyConnection, ids: &[String]) -> Result<(), StoreError> {
+    let mut many = Many::new("DELETE FROM media WHERE id IN (VALUES ", ")");
+    ids.iter().for_each(|id| many.push(row![id.as_str()]));
+    many.run(tx, DOING).await.map(|_| ())
 }
 
 /// Files that have not been touched for a day: hash and path. Those left aside have no hash.

@@ -124,6 +124,9 @@ async fn what_is_too_old_or_too_much_is_forgotten_and_what_is_still_to_be_delive
         assert_eq!(bench.store.prune_history(&network, keep).await.unwrap().messages, 2);
         assert_eq!(bench.history("w:b").await.len(), 1, "the neighbour's stay");
         assert_eq!(bench.count("SELECT COUNT(*) FROM remote_id").await, 1);
+        bench.commit("irc:far", vec![post("said there", "irc:far/#c", "in somebody else's channel")]).await;
+        let kept = bench.store.networks_with_history().await.unwrap();
+        assert_eq!(kept, ["w:b".into(), "irc:far".into()], "whoever prunes finds every network");
         bench
     })
     .await;
