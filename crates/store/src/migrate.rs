@@ -44,6 +44,11 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
         sqlite: include_str!("../migrations/sqlite/0006_tokens_and_acts.sql"),
         postgres: include_str!("../migrations/postgres/0006_tokens_and_acts.sql"),
     },
+    Migration {
+        version: 7,
+        sqlite: include_str!("../migrations/sqlite/0007_token_use.sql"),
+        postgres: include_str!("../migrations/postgres/0007_token_use.sql"),
+    },
 ];
 
 impl Migration {
@@ -74,9 +79,34 @@ pub(crate) async fn migrate(
     let table = "CREATE TABLE IF NOT EXISTS schema_version (version BIGINT NOT NULL PRIMARY KEY, \
                  hash TEXT NOT NULL, applied_ms BIGINT NOT NULL)";
     sqlx::query(table).execute(&mut *tx).await.sql(DOING)?;
+    let applied = applied(&mut tx, engine).await?;
+    for migration in MIGRATIONS.iter().filter(|m| m.version > applied && m.version <= head) {
+        let text = migration.text(engine);
+        sqlx::raw_sql(AssertSqlSafe(text)).execute(&mut *tx).await.sql(DOING)?;
+        sqlx::query("INSERT INTO schema_version (version, hash, applied_ms) VALUES ($1, $2, $3)")
+            .bind(migration.version)
+            .bind(sha256_hex(text))
+            .bind(now_ms)
+            .execute(&mut *tx)
+            .await
+            .sql(DOING)?;
+    }
+    tx.commit().await.sql(DOING)
+}
+
+/// The newest schema that this program knows.
+pub(crate) fn known() -> i64 {
+    MIGRATIONS.last().map_or(0, |last| last.version)
+}
+
+/// The schema that a database has.
+///
+/// # Errors
+/// `Schema` when it is newer than this program or not of its making.
+pub(crate) async fn applied(conn: &mut AnyConnection, engine: &Engine) -> Result<i64, StoreError> {
     let rows = sqlx::query("SELECT version, hash FROM schema_version ORDER BY version");
-    let rows = rows.fetch_all(&mut *tx).await.sql(DOING)?;
-    let known = MIGRATIONS.last().map_or(0, |last| last.version);
+    let rows = rows.fetch_all(&mut *conn).await.sql(DOING)?;
+    let known = known();
     let mut applied = 0;
     for row in rows {
         let (version, hash): (i64, String) = (row.try_get(0).sql(DOING)?, row.try_get(1).sql(DOING)?);
@@ -94,18 +124,7 @@ pub(crate) async fn migrate(
         }
         applied = version;
     }
-    for migration in MIGRATIONS.iter().filter(|m| m.version > applied && m.version <= head) {
-        let text = migration.text(engine);
-        sqlx::raw_sql(AssertSqlSafe(text)).execute(&mut *tx).await.sql(DOING)?;
-        sqlx::query("INSERT INTO schema_version (version, hash, applied_ms) VALUES ($1, $2, $3)")
-            .bind(migration.version)
-            .bind(sha256_hex(text))
-            .bind(now_ms)
-            .execute(&mut *tx)
-            .await
-            .sql(DOING)?;
-    }
-    tx.commit().await.sql(DOING)
+    Ok(applied)
 }
 
 pub(crate) const HEAD: i64 = i64::MAX;

@@ -3,10 +3,12 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ring::digest::{SHA256, digest};
+use tokio::time::timeout;
 use wxgate_contract::{Timestamp, UserName};
 
 use crate::error::StoreError;
@@ -19,6 +21,11 @@ use crate::users::found;
 const MAX_TOKENS: i64 = 32;
 /// Longest label in characters. Chosen: a line of a table.
 const LABEL_CHARS: usize = 64;
+
+/// The last use is written down at most this often, so that looking does not become writing.
+const USE_NOTED_MS: i64 = 3_600_000;
+/// … and whoever used the token waits so long for it at most: a door opens although nothing can be written.
+const USE_NOTED_WITHIN: Duration = Duration::from_millis(250);
 
 /// What a token opens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,6 +94,8 @@ pub struct TokenRow {
     pub opens: Opens,
     /// When it was made.
     pub made: Timestamp,
+    /// When it last opened something, to the hour; none while nobody used it.
+    pub used: Option<Timestamp>,
 }
 
 impl Store {
@@ -156,7 +165,7 @@ impl Store {
     pub async fn tokens(&self, name: &UserName) -> Result<Vec<TokenRow>, StoreError> {
         const DOING: &str = "reading tokens";
         let mut conn = self.reader(DOING).await?;
-        let text = "SELECT label, opens, created_ms FROM token WHERE gateway_user = $1 \
+        let text = "SELECT label, opens, created_ms, used_ms FROM token WHERE gateway_user = $1 \
                     ORDER BY created_ms, label";
         let rows = sql::fetch(&mut conn, DOING, text, row![name.as_str()]).await?;
         rows.iter()
@@ -165,6 +174,7 @@ impl Store {
                     label: row.at(0)?,
                     opens: opens(&row.at::<String>(1)?)?,
                     made: Timestamp(row.at(2)?),
+                    used: row.at::<Option<i64>>(3)?.map(Timestamp),
                 })
             })
             .collect()
@@ -176,13 +186,32 @@ impl Store {
     /// `Unavailable` when the database cannot be read.
     pub async fn verify_token(&self, token: &str) -> Result<Option<(UserName, Opens)>, StoreError> {
         const DOING: &str = "checking a token";
+        let hash = token_hash(token);
         let mut conn = self.reader(DOING).await?;
         // The token is random, so finding its hash by an index gives nothing away.
-        let text = "SELECT gateway_user, opens FROM token WHERE hash = $1";
-        let rows = sql::fetch(&mut conn, DOING, text, row![token_hash(token)]).await?;
-        rows.first()
-            .map(|row| Ok((UserName::new(row.at::<String>(0)?), opens(&row.at::<String>(1)?)?)))
-            .transpose()
+        let text = "SELECT gateway_user, opens, used_ms FROM token WHERE hash = $1";
+        let rows = sql::fetch(&mut conn, DOING, text, row![hash.as_str()]).await?;
+        drop(conn);
+        let Some(row) = rows.first() else { return Ok(None) };
+        let owner = (UserName::new(row.at::<String>(0)?), opens(&row.at::<String>(1)?)?);
+        let now = self.0.clock.now().ms();
+        if row.at::<Option<i64>>(2)?.is_none_or(|used| now.saturating_sub(used) >= USE_NOTED_MS) {
+            // For its owner's eyes only: nothing depends on it.
+            let _ = timeout(USE_NOTED_WITHIN, self.note_token_use(hash, now)).await;
+        }
+        Ok(Some(owner))
+    }
+
+    async fn note_token_use(&self, hash: String, now_ms: i64) -> Result<(), StoreError> {
+        const DOING: &str = "noting the use of a token";
+        self.writer()?
+            .transaction(DOING, move |tx| {
+                Box::pin(async move {
+                    let text = "UPDATE token SET used_ms = $1 WHERE hash = $2";
+                    sql::run(tx, DOING, text, row![now_ms, hash]).await.map(|_| ())
+                })
+            })
+            .await
     }
 }
 

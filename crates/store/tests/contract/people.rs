@@ -231,6 +231,19 @@ async fn a_person_has_tokens_by_label_and_each_ends_alone() {
         let rows = store.tokens(&name("ann")).await.unwrap();
         let told: Vec<_> = rows.iter().map(|row| (row.label.as_str(), row.opens, row.made.ms())).collect();
         assert_eq!(told, [("phone", Opens::LOGIN, 1_000_000), ("cron job", Opens::READ, 1_000_500)]);
+        let used = async || {
+            let rows = store.tokens(&name("ann")).await.unwrap();
+            rows.iter().map(|row| row.used.map(Timestamp::ms)).collect::<Vec<_>>()
+        };
+        assert_eq!(used().await, [None, None]);
+        store.verify_token(&phone).await.unwrap();
+        assert_eq!(used().await, [Some(1_000_500), None]);
+        bench.clock.set(1_000_500 + 3_599_999);
+        store.verify_token(&phone).await.unwrap();
+        assert_eq!(used().await, [Some(1_000_500), None], "looking is not writing");
+        bench.clock.set(1_000_500 + 3_600_000);
+        store.verify_token(&phone).await.unwrap();
+        assert_eq!(used().await, [Some(4_600_500), None]);
         store.remove_token(&name("ann"), "phone").await.unwrap();
         assert_eq!(store.verify_token(&phone).await.unwrap(), None);
         assert_eq!(store.verify_token(&script).await.unwrap(), Some((name("ann"), Opens::READ)));
