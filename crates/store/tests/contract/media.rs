@@ -158,6 +158,18 @@ async fn unused_attachments_make_room_and_shared_files_stay() {
         assert_eq!((pruned.media, pruned.freed_bytes), (1, 1000));
         assert!(matches!(get(&*vault, id(5), 0).await, Err(MediaError::Unknown(_))));
         assert_eq!(get(&*vault, id(4), 0).await.unwrap().len(), 1000);
+        // What was announced and never came goes as well once it is as old.
+        bench.clock.set(now - 31 * day);
+        bench.batch("w:a", Batch { media: vec![announced(6), announced(7)], ..Batch::default() }).await;
+        vault.fail(id(7), "expired").await.unwrap();
+        bench.clock.set(now - 29 * day);
+        bench.batch("w:a", Batch { media: vec![announced(8)], ..Batch::default() }).await;
+        bench.clock.set(now);
+        assert_eq!(bench.store.prune_media(30, 1 << 30).await.unwrap().media, 2);
+        assert_eq!(vault.pending(&"w:a".into(), 10).await.unwrap(), [announced(8)]);
+        let room = bench.store.room().await.unwrap();
+        assert_eq!((room.attachments, room.media_bytes), (2, 1_014));
+        assert!(room.database_bytes > 4_096, "{room:?}");
         // A file that no row names goes after a day.
         let stray = bench.dir.join("media/ab/cdef");
         std::fs::create_dir_all(stray.parent().unwrap()).unwrap();

@@ -86,6 +86,53 @@ async fn a_lane_gives_its_oldest_delivery_until_it_is_settled() {
 }
 
 #[tokio::test]
+async fn what_waits_after_a_failure_and_what_did_not_arrive_is_told_with_its_reason() {
+    each_engine(|bench| async move {
+        bench.link(&["w:a/c", "m/r"]).await;
+        bench.link(&["w:a/d", "m/w:b/x", "m/w:a0/y"]).await;
+        bench.commit("w:a", (1..=4).map(|n| post(&n.to_string(), "w:a/c", "words")).collect()).await;
+        bench.commit("w:a", vec![post("5", "w:a/d", "words")]).await;
+        let no = |why: &str| Outcome::Refused { why: why.to_owned() };
+        let perhaps = Outcome::Uncertain { why: "cut off".to_owned() };
+        let later = |why: &str| Outcome::TryLater { after: Duration::from_secs(30), why: why.to_owned() };
+        for (at, outcome) in [(1, no("too long")), (2, perhaps), (3, sent(&["e1"])), (4, later("busy"))] {
+            bench.clock.set(1_000_000 + at);
+            let next = bench.next("m/r").await.unwrap();
+            bench.settle("m", next.id, outcome).await;
+        }
+        let trouble = |stand, since, why: &str| Trouble {
+            lane: chat("m/r"),
+            stand,
+            since: Timestamp(since),
+            why: why.to_owned(),
+        };
+        let waits = Stand::Waits { attempts: 1, next: Timestamp(1_030_004) };
+        let wanted = [
+            trouble(waits, 1_000_000, "busy"),
+            trouble(Stand::Uncertain, 1_000_002, "cut off"),
+            trouble(Stand::Refused, 1_000_001, "too long"),
+        ];
+        assert_eq!(bench.store.troubles(&"m".into(), 9).await.unwrap(), wanted);
+        assert_eq!(bench.store.troubles(&"m".into(), 1).await.unwrap(), wanted[..2], "some of each");
+        assert_eq!(bench.store.troubles(&"nobody".into(), 9).await.unwrap(), []);
+        // A face's lanes are told by the account that they mirror.
+        for lane in ["m/w:b/x", "m/w:a0/y"] {
+            let next = bench.next(lane).await.unwrap();
+            bench.settle("m", next.id, later("no room")).await;
+        }
+        let of = |account: &str| {
+            let (store, account) = (bench.store.clone(), account.into());
+            async move { store.mirror_troubles(&account, &"m".into(), 9).await.unwrap() }
+        };
+        assert_eq!(of("w:a").await, [], "another account whose name begins alike");
+        let told = of("w:b").await;
+        assert_eq!((told.len(), told[0].why.as_str(), &told[0].lane), (1, "no room", &chat("m/w:b/x")));
+        bench
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn settling_what_is_unknown_closed_or_somebody_elses_changes_nothing() {
     each_engine(|bench| async move {
         bench.link(&["w:a/c", "m/r"]).await;
