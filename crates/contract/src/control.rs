@@ -1,5 +1,7 @@
 //! Questions and orders to the supervisor: not durable, answered once.
 
+use std::sync::Arc;
+
 use tokio::sync::watch;
 
 use crate::context::BoxFuture;
@@ -388,6 +390,8 @@ pub enum SignInStep {
     ConfirmOnPhone {
         /// True when no code was shown: the phone was asked directly.
         is_push: bool,
+        /// The picture of whoever scanned the code, a JPEG in base64, where the service shows it.
+        picture: Option<Arc<str>>,
     },
     /// Signed in; contacts are being loaded.
     Loading,

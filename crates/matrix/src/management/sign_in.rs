@@ -221,10 +221,10 @@ impl Show<'_> {
         match step {
             SignInStep::Starting => Ok(()),
             SignInStep::ShowQr { text, number } => self.code(text, *number).await,
-            SignInStep::ConfirmOnPhone { is_push: true } => {
+            SignInStep::ConfirmOnPhone { is_push: true, .. } => {
                 self.notice(Answer::of("Open WeChat on the phone and confirm the sign-in there.")).await
             }
-            SignInStep::ConfirmOnPhone { is_push: false } => {
+            SignInStep::ConfirmOnPhone { is_push: false, .. } => {
                 self.replace(Answer::of("The code was scanned. Now confirm on the phone.")).await
             }
             SignInStep::Loading => {

@@ -207,10 +207,10 @@ impl Shown {
             SignInStep::ShowQr { text, .. } => {
                 ("Scan this code with WeChat on your phone.", json!({ "type": "qr", "data": text }))
             }
-            SignInStep::ConfirmOnPhone { is_push: true } => {
+            SignInStep::ConfirmOnPhone { is_push: true, .. } => {
                 ("Open WeChat on your phone and confirm there.", json!({ "type": "nothing" }))
             }
-            SignInStep::ConfirmOnPhone { is_push: false } => {
+            SignInStep::ConfirmOnPhone { is_push: false, .. } => {
                 ("The code was scanned. Confirm on your phone.", json!({ "type": "nothing" }))
             }
             SignInStep::Starting | SignInStep::Loading => {
@@ -273,7 +273,7 @@ mod tests {
 
     #[test]
     fn a_wrong_type_or_step_is_a_bad_state() {
-        let shown = shown(SignInStep::ConfirmOnPhone { is_push: false });
+        let shown = shown(SignInStep::ConfirmOnPhone { is_push: false, picture: None });
         let check = |step, kind| shown.check(&Submitted { step, kind, txn_id: None });
         assert!(check("wxgate.confirm.2", "display_and_wait").is_ok());
         assert!(check("wxgate.confirm.2", "user_input").is_err_and(|refusal| refusal.code == "M_BAD_STATE"));

@@ -23,6 +23,8 @@ use crate::roster::{Fresh, load};
 use crate::transport::{CallError, Transport};
 
 /// The host that a login starts from while none is assigned, for URLs of a configured service.
+/// Longest picture of whoever scanned a code. Chosen: it is a thumbnail; a larger one is left out.
+const PICTURE_CHARS: usize = 96 << 10;
 const ENTRY_ORIGIN: &str = "https://wx.qq.com";
 
 /// What somebody asked for.
@@ -259,7 +261,10 @@ impl Hands {
         let poll = Standing { poll: LoginPoll { uuid, scanned }, service: self.transport.service() };
         Ok(match self.transport.ask(&self.live, &poll).await.map_err(|error| self.fault(&error))? {
             LoginStatus::Confirmed { redirect } => Phone::Confirmed { redirect },
-            LoginStatus::Scanned { .. } => Phone::Scanned,
+            LoginStatus::Scanned { avatar_base64 } => {
+                let fits = |text: &String| text.len() <= PICTURE_CHARS;
+                Phone::Scanned { picture: avatar_base64.filter(fits).map(Arc::from) }
+            }
             LoginStatus::Waiting => Phone::Waiting,
             LoginStatus::Declined => Phone::Declined,
             LoginStatus::Expired { .. } | LoginStatus::Unknown { .. } => Phone::Gone,

@@ -404,7 +404,7 @@ async fn trouble_of_the_push_login_leaves_a_code_at_worst() {
             stage.health(|health| matches!(health, Health::NeedsHuman { .. })).await;
             stage.sign_in().await;
         } else {
-            let asked = |step: &SignInStep| matches!(step, SignInStep::ConfirmOnPhone { is_push: true });
+            let asked = |step: &SignInStep| matches!(step, SignInStep::ConfirmOnPhone { is_push: true, .. });
             stage.step_after(seen, |step| asked(step).then_some(())).await;
             let push = stage.world.logins().into_iter().rfind(|login| login.push && login.step == "waiting");
             stage.world.confirm(&push.unwrap().uuid).unwrap();

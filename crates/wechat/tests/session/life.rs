@@ -18,7 +18,7 @@ async fn a_code_is_scanned_confirmed_and_the_roster_is_there() {
             [
                 SignInStep::Starting,
                 SignInStep::ShowQr { number: 1, .. },
-                SignInStep::ConfirmOnPhone { is_push: false },
+                SignInStep::ConfirmOnPhone { is_push: false, picture: Some(_) },
                 SignInStep::Loading,
                 SignInStep::Done
             ]
@@ -78,7 +78,9 @@ async fn an_ended_session_asks_the_phone_and_goes_on() {
     let seen = stage.double.state().steps.len();
     stage.world.end_session(ALICE, 1101).unwrap();
     stage
-        .step_after(seen, |step| matches!(step, SignInStep::ConfirmOnPhone { is_push: true }).then_some(()))
+        .step_after(seen, |step| {
+            matches!(step, SignInStep::ConfirmOnPhone { is_push: true, .. }).then_some(())
+        })
         .await;
     let push = stage.world.logins().into_iter().find(|login| login.push && login.step == "waiting").unwrap();
     stage.world.confirm(&push.uuid).unwrap();
@@ -109,7 +111,9 @@ async fn a_declined_push_login_needs_a_human() {
     let seen = stage.double.state().steps.len();
     stage.world.end_session(ALICE, 1102).unwrap();
     stage
-        .step_after(seen, |step| matches!(step, SignInStep::ConfirmOnPhone { is_push: true }).then_some(()))
+        .step_after(seen, |step| {
+            matches!(step, SignInStep::ConfirmOnPhone { is_push: true, .. }).then_some(())
+        })
         .await;
     let push = stage.world.logins().into_iter().find(|login| login.push && login.step == "waiting").unwrap();
     stage.world.cancel(&push.uuid).unwrap();

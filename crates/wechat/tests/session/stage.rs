@@ -101,7 +101,7 @@ impl Stage {
         let uuid = self.qr_after(seen).await;
         self.world.scan(&uuid, ALICE).unwrap();
         self.step_after(seen, |step| {
-            matches!(step, SignInStep::ConfirmOnPhone { is_push: false }).then_some(())
+            matches!(step, SignInStep::ConfirmOnPhone { is_push: false, .. }).then_some(())
         })
         .await;
         self.world.confirm(&uuid).unwrap();

@@ -13,11 +13,11 @@ use crate::wiring::Parts;
 const STYLE: &str = include_str!("style.css");
 const SCRIPT: &str = include_str!("board.js");
 
-/// Nothing from elsewhere, nothing inline, no frames, forms only to us.
+/// Nothing from elsewhere, nothing inline but pictures, no frames, forms only to us.
 ///
 /// Source: Content Security Policy Level 3.
 const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; \
-                      form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
+                      img-src data:; form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
 
 /// A page to be.
 pub(super) struct Page<'a> {

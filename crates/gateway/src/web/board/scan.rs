@@ -110,8 +110,14 @@ fn shown(step: &SignInStep, name: &str, words: &Words) -> Markup {
             (code(text, words))
             @if *number > 1 { p.soft { (fill(words.scan_renewed, number)) } }
         },
-        SignInStep::ConfirmOnPhone { is_push: true } => html! { p { (words.scan_push) } },
-        SignInStep::ConfirmOnPhone { is_push: false } => html! { p.up { (words.scan_scanned) } },
+        SignInStep::ConfirmOnPhone { is_push: true, .. } => html! { p { (words.scan_push) } },
+        SignInStep::ConfirmOnPhone { is_push: false, picture } => html! {
+            @if let Some(jpeg) = picture {
+                // Whose phone it is, so that nobody confirms with the wrong one.
+                p { img.face alt=(words.scan_face) src={ "data:image/jpeg;base64," (jpeg) } width="64" height="64"; }
+            }
+            p.up { (words.scan_scanned) }
+        },
         SignInStep::Loading => html! { p.up { (words.scan_loading) } },
         SignInStep::Done => html! {
             p.up { (words.scan_done) }

@@ -66,7 +66,7 @@ impl Machine {
             Event::Waited => self.run(Work::FetchQr, out),
             Event::Ticket(Ok(uuid)) if is_push => {
                 self.faults = 0;
-                self.tell(SignInStep::ConfirmOnPhone { is_push }, out);
+                self.tell(SignInStep::ConfirmOnPhone { is_push, picture: None }, out);
                 self.run(Work::PollPhone { uuid: uuid.clone(), polled: false }, out);
                 self.state = State::AwaitingConfirm { uuid, is_push, since: now, polled: true };
             }
@@ -131,13 +131,13 @@ impl Machine {
                 self.tell(SignInStep::Loading, out);
                 self.run(Work::Enter { redirect }, out);
             }
-            Ok(Phone::Scanned) if !is_scanned => {
+            Ok(Phone::Scanned { picture }) if !is_scanned => {
                 self.faults = 0;
-                self.tell(SignInStep::ConfirmOnPhone { is_push: false }, out);
+                self.tell(SignInStep::ConfirmOnPhone { is_push: false, picture }, out);
                 self.state = State::AwaitingConfirm { uuid, is_push: false, since: now, polled: true };
                 self.run(again, out);
             }
-            Ok(Phone::Waiting | Phone::Scanned) => {
+            Ok(Phone::Waiting | Phone::Scanned { .. }) => {
                 self.faults = 0;
                 if push_since.is_some_and(|since| now.since(since) >= self.timings.push_patience) {
                     self.without_push(UNCONFIRMED, out);

@@ -58,7 +58,7 @@ fn a_sign_in_goes_from_code_to_news() {
         (Event::SignIn, Work::FetchQr),
         (Event::Ticket(Ok("u".into())), Work::PollPhone { uuid: "u".into(), polled: false }),
         (phone(Phone::Waiting), Work::PollPhone { uuid: "u".into(), polled: true }),
-        (phone(Phone::Scanned), Work::PollPhone { uuid: "u".into(), polled: true }),
+        (phone(Phone::Scanned { picture: None }), Work::PollPhone { uuid: "u".into(), polled: true }),
         (phone(Phone::Confirmed { redirect: redirect() }), Work::Enter { redirect: redirect() }),
         (Event::Entered(Ok(Entry::Accepted { uin: 5 })), Work::Open),
         (Event::Opened(Ok(keys(1))), Work::LoadRoster),
@@ -438,7 +438,7 @@ fn result<T: Clone + std::fmt::Debug>(
 fn any_event() -> impl Strategy<Value = Event> {
     let phone = prop_oneof![
         Just(Phone::Confirmed { redirect: redirect() }),
-        Just(Phone::Scanned),
+        Just(Phone::Scanned { picture: None }),
         Just(Phone::Waiting),
         Just(Phone::Declined),
         Just(Phone::Gone),

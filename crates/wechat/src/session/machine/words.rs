@@ -1,5 +1,6 @@
 //! What the machine is told and what it says.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -65,7 +66,10 @@ pub(crate) enum Phone {
     Confirmed {
         redirect: url::Url,
     },
-    Scanned,
+    Scanned {
+        /// Of whoever scanned, a JPEG in base64.
+        picture: Option<Arc<str>>,
+    },
     Waiting,
     Declined,
     /// Expired, or a code that nobody explains.

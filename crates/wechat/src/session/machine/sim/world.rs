@@ -343,7 +343,7 @@ impl World {
         let answer = match (is_gone, is_there) {
             (true, _) => Phone::Gone,
             (false, true) if self.chance(0.1) && !self.is_calm => Phone::Declined,
-            (false, true) if self.chance(0.4) => Phone::Scanned,
+            (false, true) if self.chance(0.4) => Phone::Scanned { picture: None },
             (false, true) => {
                 let page = "https://wx2.qq.com/cgi-bin/mmwebwx-bin/webwxnewloginpage?ticket=A";
                 Phone::Confirmed { redirect: url::Url::parse(page).unwrap() }
