@@ -31,10 +31,11 @@ async fn hear(shared: Arc<Shared>, stop: Stop) {
     let mut reach = shared.client.reach();
     let mut pause = timings.first_pause;
     loop {
+        let mut has_heard = false;
         let turn = async {
             // An error means that the client is gone, which is the end of the run.
             let _ = reach.wait_for(|is_there| *is_there).await;
-            Box::pin(shared.hear_on()).await
+            Box::pin(shared.hear_on(&mut has_heard)).await
         };
         let heard = tokio::select! {
             () = stop.stopping() => return,
@@ -42,6 +43,10 @@ async fn hear(shared: Arc<Shared>, stop: Stop) {
         };
         if let Err(error) = heard {
             tracing::warn!(%error, "keys of encrypted rooms cannot be fetched yet");
+        }
+        if has_heard {
+            // Trouble after good times is looked at as soon as the first was: what waits for keys waits for seconds.
+            pause = timings.first_pause;
         }
         tokio::select! {
             () = stop.stopping() => return,
@@ -52,14 +57,15 @@ async fn hear(shared: Arc<Shared>, stop: Stop) {
 }
 
 impl Shared {
-    /// Hears on from where it was, until something is in the way.
-    async fn hear_on(&self) -> Result<(), Trouble> {
+    /// Hears on from where it was, until something is in the way; says whether anything was heard.
+    async fn hear_on(&self, has_heard: &mut bool) -> Result<(), Trouble> {
         // Set up before it is asked what it is sent.
         self.device(self.names.bot()).await?;
         let mut since =
             self.memory.read(HEARD).await?.and_then(|bytes| String::from_utf8(bytes.to_vec()).ok());
         loop {
             since = Some(self.hear_once(since.as_deref()).await?);
+            *has_heard = true;
             self.see_to_mark().await?;
         }
     }
