@@ -9,6 +9,6 @@ pub mod wire;
 pub use client::{ClientLimits, Ident, IrcClientAdapter, IrcClientConfig, Puppets, Rate, Sasl, Tls};
 pub use encoding_rs::Encoding;
 pub use server::{
-    Bound, Filehost, Flood, Follow, Guests, IrcServerAdapter, IrcServerConfig, Join, Lang, Limits, Listening,
+    Bound, Filehost, Flood, Follow, Guests, IrcServerAdapter, IrcServerConfig, Limits, Listening,
     LocalChannels,
 };

@@ -9,6 +9,7 @@
 mod answer;
 mod bouncer;
 mod caps;
+mod choices;
 mod client;
 mod commands;
 mod config;
@@ -46,7 +47,5 @@ pub(crate) mod stamp;
 mod style;
 mod websocket;
 
-pub use config::{
-    Bound, Filehost, Flood, Follow, Guests, IrcServerConfig, Join, Lang, Limits, Listening, LocalChannels,
-};
+pub use config::{Bound, Filehost, Flood, Follow, Guests, IrcServerConfig, Limits, Listening, LocalChannels};
 pub use run::IrcServerAdapter;

@@ -54,10 +54,6 @@ pub struct IrcServerConfig {
     pub guests: Guests,
     /// Which names are channels of the users among themselves.
     pub local_channels: LocalChannels,
-    /// Which groups are joined without being asked.
-    pub join: Join,
-    /// The language of the words that the gateway adds to a line.
-    pub lang: Lang,
     /// Where clients hand files over, if somewhere. Source: soju.im/FILEHOST.
     pub filehost: Option<Filehost>,
     /// Bounds.
@@ -110,8 +106,6 @@ impl IrcServerConfig {
             service_nick: "wechat".to_owned(),
             guests: Guests::Off,
             local_channels: LocalChannels::Off,
-            join: Join::Auto,
-            lang: Lang::English,
             filehost: None,
             limits: Limits::default(),
             on_bound: None,
@@ -152,26 +146,6 @@ pub enum LocalChannels {
     Ampersand,
     /// `&name`, and `#name` where it is no group of the account.
     Hash,
-}
-
-/// Which groups are joined without being asked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Join {
-    /// All when there are at most 50, else those with traffic; and any that speaks later.
-    Auto,
-    /// All.
-    All,
-    /// None.
-    Manual,
-}
-
-/// The language of the words that the gateway adds to a line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Lang {
-    /// `[image]`
-    English,
-    /// `[图片]`
-    Chinese,
 }
 
 /// Bounds. Each protects the others from one client.

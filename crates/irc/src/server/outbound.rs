@@ -6,8 +6,8 @@ use tokio::time::Instant;
 use wxgate_contract::{Author, Body, Fate, PostId, TimelineItem, Timestamp};
 
 use super::caps::{Caps, MULTILINE_BYTES, MULTILINE_LINES};
+use super::choices::Join;
 use super::client::{Client, Mode};
-use super::config::Join;
 use super::multiline::{self, BATCH_TYPE, CONCAT_TAG, Part};
 use super::registry::ClientId;
 use super::roster::{ChannelIx, PersonIx};
@@ -306,11 +306,7 @@ impl Session {
     async fn is_open(&mut self, window: Window) -> bool {
         let Window::Channel(ix) = window else { return true };
         let Some(channel) = self.roster.channel(ix) else { return false };
-        if !channel.is_joined
-            && !channel.is_hidden
-            && channel.is_real
-            && self.shared.config.join != Join::Manual
-        {
+        if !channel.is_joined && !channel.is_hidden && channel.is_real && self.choices.join != Join::Manual {
             self.join(ix).await;
         }
         self.roster.channel(ix).is_some_and(|channel| channel.is_joined)

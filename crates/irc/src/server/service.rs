@@ -23,6 +23,8 @@ const HELP: &[&str] = &[
     "chats [words]          your groups and contacts; with words only those whose name has them",
     "find [#group|nick] <words>  what was said with these words",
     "names [pinyin|utf8]    how people and groups are written: 张伟 or zhangwei",
+    "join [auto|all|manual]  which groups are joined for you",
+    "language [english|chinese]  of what I add to a line, such as [image]",
     "more <#group|nick> [n] the last n lines of a chat",
     "identity               chats of which I do not know for certain who they are",
     "same|new|later <n> …   your answer to question n: same <n> <candidate>",
@@ -72,6 +74,8 @@ impl Session {
             ("certificate" | "cert" | "certfp", rest) => self.certificate(id, rest).await,
             ("create-group" | "create", words) => self.create_group(id, &words.join(" ")),
             ("names", words) => self.names(id, words).await,
+            ("join", words) => self.choose_join(id, words).await,
+            ("language" | "lang", words) => self.choose_language(id, words).await,
             ("find", words) => self.find_for_service(id, words).await,
             ("more", [chat, rest @ ..]) => self.say_more(id, chat, rest.first().copied()).await,
             ("accept", [number]) => self.befriend(id, number, Verdict::Accept).await,
@@ -213,7 +217,7 @@ impl Session {
                 }
                 self.service_says(id, &format!("or open it as a picture from: {text}"));
             }
-            SignInStep::ConfirmOnPhone { is_push } => {
+            SignInStep::ConfirmOnPhone { is_push, .. } => {
                 let text = if *is_push {
                     "open WeChat on your phone and confirm"
                 } else {

@@ -13,6 +13,7 @@ use wxgate_contract::{
     RemoteId, Timestamp, UserName,
 };
 
+use super::choices::Choices;
 use super::client::{Client, Mode};
 use super::faces::Faces;
 use super::hall::{UserId, Values};
@@ -100,6 +101,7 @@ pub(super) struct Session {
     told: HashMap<NetworkId, Health>,
     pub(super) clients: BTreeMap<ClientId, Client>,
     pub(super) roster: Roster,
+    pub(super) choices: Choices,
     pub(super) pending: HashMap<RemoteId, Pending>,
     pending_order: VecDeque<RemoteId>,
     /// Links of attachments that were shown, oldest first.
@@ -173,6 +175,7 @@ impl Session {
             told: HashMap::new(),
             clients: BTreeMap::new(),
             roster: Roster::new(account),
+            choices: Choices::default(),
             pending: HashMap::new(),
             pending_order: VecDeque::new(),
             links: VecDeque::new(),

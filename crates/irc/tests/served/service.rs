@@ -1,4 +1,6 @@
-use wxgate_contract::{Answer, Body, Command, FeedEvent, Health, Request, SignInStep, Verdict};
+use wxgate_contract::{
+    Answer, Body, Card, CardKind, Command, FeedEvent, Health, Request, SignInStep, Verdict,
+};
 
 use crate::client::{Client, PATIENCE, config, said, serve, world};
 
@@ -17,7 +19,7 @@ async fn the_service_signs_in_with_a_code_of_half_blocks() {
     assert!(
         code.len() > 12 && code.iter().all(|line| line.starts_with(":wechat!wechat@wx.test NOTICE ann :"))
     );
-    served.double.set_sign_in(SignInStep::ConfirmOnPhone { is_push: false });
+    served.double.set_sign_in(SignInStep::ConfirmOnPhone { is_push: false, picture: None });
     client.until("scanned; now confirm on the phone").await;
     served.double.set_sign_in(SignInStep::Loading);
     client.until("contacts are being loaded").await;
@@ -227,6 +229,46 @@ async fn names_are_written_in_letters_when_their_owner_wants_it() {
         assert!(lines.iter().any(|line| line.ends_with(wanted)), "{wanted}: {lines:#?}");
     }
     assert!(client.ask("PRIVMSG wechat :names klingon").await[0].contains("say: names pinyin"));
+}
+
+#[tokio::test]
+async fn groups_are_joined_and_words_added_as_their_owner_chooses() {
+    let double = world();
+    let served = serve(double.clone(), config()).await;
+    let mut client = Client::login(&served, "", "").await;
+    let ask = "PRIVMSG wechat :";
+    assert!(client.ask(&format!("{ask}join")).await[0].contains("auto: groups with traffic are joined"));
+    assert!(
+        client.ask(&format!("{ask}join none")).await[0].contains("say join and one of: auto, all, manual")
+    );
+    assert!(client.ask(&format!("{ask}join manual")).await[0].contains("no group is joined for you"));
+    assert!(client.ask(&format!("{ask}language chinese")).await[0].contains("[图片]"));
+    let card = |id: &str| {
+        let packet = Card {
+            kind: CardKind::RedPacket,
+            title: "恭喜".to_owned(),
+            detail: String::new(),
+            url: String::new(),
+            place: None,
+            source: String::new(),
+        };
+        said("g-home", "p-li", id, Body::Card(packet))
+    };
+    served.double.show(card("1"));
+    let lines = client.until("恭喜").await;
+    assert!(lines.iter().any(|line| line.contains("[红包] 恭喜 (请在手机上查看)")), "{lines:#?}");
+    served.running.stop.stop();
+    assert!(served.task.await.unwrap().is_ok());
+    // Another run knows it still: nothing is joined, and nothing is shown of what is said meanwhile.
+    let served = serve(double, config()).await;
+    let mut client = Client::begin(&served, "", "").await;
+    client.sync().await;
+    served.double.show(card("2"));
+    let lines = client.ask(&format!("{ask}join all")).await;
+    assert!(!lines.iter().any(|line| line.contains("恭喜")), "{lines:#?}");
+    assert!(lines.iter().any(|line| line.ends_with(" JOIN #家")), "{lines:#?}");
+    served.double.show(card("3"));
+    client.until("恭喜").await;
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use wxgate_contract::{
 };
 
 use super::Window;
-use crate::server::config::Lang;
+use crate::server::choices::Lang;
 use crate::server::session::Session;
 use crate::wire::format::strip;
 use crate::wire::split;
@@ -241,7 +241,7 @@ impl Session {
     }
 
     fn word(&self, english: &'static str, chinese: &'static str) -> &'static str {
-        match self.shared.config.lang {
+        match self.choices.lang {
             Lang::English => english,
             Lang::Chinese => chinese,
         }
@@ -314,11 +314,7 @@ impl Session {
         if let Some((latitude, longitude)) = card.place.filter(|_| card.url.is_empty()) {
             add(&format!("({latitude:.5}, {longitude:.5})"));
         }
-        let on_phone = matches!(
-            card.kind,
-            CardKind::RedPacket | CardKind::Transfer | CardKind::MergedHistory | CardKind::Call
-        );
-        if on_phone {
+        if card.is_for_the_phone() {
             add(self.word("(open on the phone)", "(请在手机上查看)"));
         }
         let url: String = card.url.chars().filter(|c| !c.is_control() && !c.is_whitespace()).collect();

@@ -7,8 +7,8 @@ use wxgate_contract::Health;
 use super::Session;
 use super::updates::one_line;
 use crate::server::caps::Caps;
+use crate::server::choices::Join;
 use crate::server::client::{Mode, Piece};
-use crate::server::config::Join;
 use crate::server::isupport;
 use crate::server::registry::ClientId;
 use crate::server::replay::Gathered;
@@ -159,7 +159,7 @@ impl Session {
         let wanted: Vec<ChannelIx> = channels
             .into_iter()
             .filter(|(_, channel)| !channel.is_hidden && !channel.is_joined)
-            .filter(|(_, channel)| match self.shared.config.join {
+            .filter(|(_, channel)| match self.choices.join {
                 Join::Manual => false,
                 Join::All => true,
                 Join::Auto => are_few || active.contains(&channel.chat),
@@ -174,6 +174,18 @@ impl Session {
             if let Some(channel) = self.roster.channel_mut(ix) {
                 channel.is_joined = true;
             }
+        }
+    }
+
+    /// Joins every group that its owner did not leave, for all clients.
+    pub(in crate::server) async fn join_all(&mut self) {
+        let channels = self.roster.channels().into_iter();
+        let wanted: Vec<ChannelIx> = channels
+            .filter(|(_, channel)| channel.is_real && !channel.is_hidden && !channel.is_joined)
+            .map(|(ix, _)| ix)
+            .collect();
+        for ix in wanted {
+            self.join(ix).await;
         }
     }
 

@@ -22,6 +22,7 @@ impl Session {
             return Ok(());
         };
         self.load_style().await?;
+        self.load_choices().await?;
         self.load_notes("nick").await?;
         self.load_notes("chan").await?;
         let owner = self.key.user.clone();

@@ -7,7 +7,7 @@ use wxgate_contract::{ChatKey, Health, JOURNEY, PersonKey, TimelineItem};
 
 use super::Session;
 use crate::server::caps::Caps;
-use crate::server::config::Join;
+use crate::server::choices::Join;
 use crate::server::registry::ClientId;
 use crate::server::roster::{ChannelIx, Renamed};
 use crate::wire::casemap::fold;
@@ -43,7 +43,7 @@ impl Session {
             let topic_before = before.map(|channel| (channel.is_joined, channel.topic()));
             let is_gone = profile.is_gone;
             let Ok(Some((ix, renamed))) = self.take_chat(profile).await else { continue };
-            if topic_before.is_none() && !is_gone && self.shared.config.join == Join::All {
+            if topic_before.is_none() && !is_gone && self.choices.join == Join::All {
                 self.join(ix).await;
             }
             let Some((true, topic_before)) = topic_before else { continue };

@@ -1,0 +1,135 @@
+//! What people choose for an account through the service: which groups are joined, and the language of the words
+//! that the gateway adds to a line.
+
+use bytes::Bytes;
+use wxgate_contract::{Batch, FarError, Note};
+
+use super::registry::ClientId;
+use super::session::Session;
+
+/// Which groups are joined without being asked. Source: the IRC notes, section 4.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Join {
+    /// All when there are at most 50, else those with traffic; and any that speaks later.
+    #[default]
+    Auto,
+    /// All.
+    All,
+    /// None.
+    Manual,
+}
+
+/// The language of the words that the gateway adds to a line.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Lang {
+    /// `[image]`
+    #[default]
+    English,
+    /// `[图片]`
+    Chinese,
+}
+
+/// Something to choose: its kind of note, and each way with its word and what is said of it.
+trait Choice: Copy + PartialEq + Default + 'static {
+    const NOTE: &'static str;
+    const WAYS: &'static [(Self, &'static str, &'static str)];
+
+    fn parse(word: &str) -> Option<Self> {
+        let way = Self::WAYS.iter().find(|(_, known, _)| known.eq_ignore_ascii_case(word));
+        way.map(|(way, _, _)| *way)
+    }
+
+    /// Its word, and what is said of it.
+    fn told(self) -> (&'static str, &'static str) {
+        Self::WAYS.iter().find(|(way, _, _)| *way == self).map_or(("", ""), |(_, word, said)| (*word, *said))
+    }
+
+    fn words() -> String {
+        Self::WAYS.iter().map(|(_, word, _)| *word).collect::<Vec<_>>().join(", ")
+    }
+}
+
+impl Choice for Join {
+    const NOTE: &'static str = "join";
+    const WAYS: &'static [(Self, &'static str, &'static str)] = &[
+        (Self::Auto, "auto", "groups with traffic are joined for you, and any that speaks later"),
+        (Self::All, "all", "all groups are joined for you"),
+        (Self::Manual, "manual", "no group is joined for you; what is said in one waits in its history"),
+    ];
+}
+
+impl Choice for Lang {
+    const NOTE: &'static str = "language";
+    const WAYS: &'static [(Self, &'static str, &'static str)] = &[
+        (Self::English, "english", "what I add to a line is in English: [image]"),
+        (Self::Chinese, "chinese", "what I add to a line is in Chinese: [图片]"),
+    ];
+}
+
+/// What is in force.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Choices {
+    pub(super) join: Join,
+    pub(super) lang: Lang,
+}
+
+impl Session {
+    /// As they were made last.
+    pub(super) async fn load_choices(&mut self) -> Result<(), FarError> {
+        self.choices = Choices { join: self.chosen().await?, lang: self.chosen().await? };
+        Ok(())
+    }
+
+    async fn chosen<C: Choice>(&self) -> Result<C, FarError> {
+        let key = self.roster.note_key(C::NOTE, "");
+        let value = self.shared.far.note(&self.shared.network, &key).await?;
+        let word = value.as_deref().and_then(|value| std::str::from_utf8(value).ok());
+        Ok(word.and_then(C::parse).unwrap_or_default())
+    }
+
+    /// `join`, `join all`.
+    pub(super) async fn choose_join(&mut self, id: ClientId, words: &[&str]) {
+        if let Some(join) = self.choose(id, words, self.choices.join).await {
+            self.choices.join = join;
+            if join == Join::All {
+                self.join_all().await;
+            }
+        }
+    }
+
+    /// `language`, `language chinese`.
+    pub(super) async fn choose_language(&mut self, id: ClientId, words: &[&str]) {
+        if let Some(lang) = self.choose(id, words, self.choices.lang).await {
+            self.choices.lang = lang;
+        }
+    }
+
+    /// Tells what is in force, or writes down what is said; what is in force from now on.
+    async fn choose<C: Choice>(&mut self, id: ClientId, words: &[&str], present: C) -> Option<C> {
+        let choice = match words {
+            [] => {
+                let (word, said) = present.told();
+                self.service_says(id, &format!("{word}: {said}; you can choose {}", C::words()));
+                return None;
+            }
+            [word] => C::parse(word),
+            _ => None,
+        };
+        let Some(choice) = choice else {
+            self.service_says(id, &format!("say {} and one of: {}", C::NOTE, C::words()));
+            return None;
+        };
+        if self.account().is_none() {
+            self.service_says(id, "log in as user/account to choose for it");
+            return None;
+        }
+        let value = (choice != C::default()).then(|| Bytes::from_static(choice.told().0.as_bytes()));
+        let notes = vec![Note { key: self.roster.note_key(C::NOTE, ""), value, is_secret: false }];
+        if let Err(error) = self.commit(Batch { notes, ..Batch::default() }).await {
+            self.service_says(id, &format!("it stays as it is: {error}"));
+            return None;
+        }
+        self.service_says(id, choice.told().1);
+        Some(choice)
+    }
+}
