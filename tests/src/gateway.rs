@@ -61,7 +61,8 @@ pub struct Gateway {
     pub irc: String,
     /// Where it serves HTTP.
     pub web: String,
-    config: PathBuf,
+    /// Its configuration file.
+    pub config: PathBuf,
     data_dir: PathBuf,
     log: PathBuf,
     env: Vec<(String, String)>,

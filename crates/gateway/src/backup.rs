@@ -28,7 +28,7 @@ const DATABASE: &str = "wxgate.db";
 const MEDIA: &str = "media/";
 const SEALED: &str = "sealed/";
 /// Secret files of the data directory that go along, sealed. Those that are missing are left out.
-const SECRETS: [&str; 5] =
+pub(crate) const SECRETS: [&str; 5] =
     ["links.key", "matrix-as.token", "matrix-hs.token", "matrix-puppet.token", "matrix-bot.recovery"];
 /// Longest of the small entries.
 const SMALL_BYTES: u64 = 1 << 20;

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
+use serde_json::Value;
 use tokio::process::Command;
 use wxgate_tests::gateway::{Gateway, GatewayOptions};
 use wxgate_tests::http::{self, Place};
@@ -41,6 +42,24 @@ impl Asker {
         let told = String::from_utf8_lossy(&done.stdout).trim().to_owned();
         Ok(done.status.success().then_some(told))
     }
+}
+
+/// What the doctor says of the pages' address, by somebody who trusts what is in `trusted`.
+async fn diagnosis(gateway: &Gateway, trusted: &Path) -> Result<(String, String)> {
+    let config = gateway.config.with_extension("public.toml");
+    let listen = format!("listen = \"{}\"\n", gateway.web);
+    let text = fs::read_to_string(&gateway.config)?;
+    ensure!(text.contains(&listen), "no {listen} in {text}");
+    let public = format!("{listen}public_url = \"https://{}\"\n", gateway.web);
+    fs::write(&config, text.replace(&listen, &public))?;
+    let mut command = Command::new(program::find("wxgate")?);
+    command.arg("-c").arg(&config).args(["doctor", "--json"]).env("SSL_CERT_FILE", trusted);
+    let done = command.kill_on_drop(true).output().await?;
+    let findings: Vec<Value> = serde_json::from_slice(&done.stdout)?;
+    let found = findings.iter().find(|finding| finding["check"] == "web.public_url");
+    let found = found.with_context(|| format!("nothing about the pages: {findings:?}"))?;
+    let word = |key: &str| found[key].as_str().unwrap_or_default().to_owned();
+    Ok((word("verdict"), word("found")))
 }
 
 /// A certificate of its own for this machine; `known` gets what a client is to trust.
@@ -82,9 +101,14 @@ async fn story(scratch: &Scratch, python: PathBuf) -> Result<()> {
     let plain = Place::Tcp(gateway.web.clone());
     ensure!(http::ask(&plain, "GET", "/healthz", &[], "", SOON).await.is_err(), "answered in clear");
 
+    let (verdict, found) = diagnosis(&gateway, &first).await?;
+    ensure!(verdict == "ok", "{verdict}: {found}");
+
     renew(&cert, &key, &second)?;
     until("the new certificate", SOON, async || asker.ask(&second, "/healthz").await).await?;
     ensure!(asker.ask(&first, "/healthz").await?.is_none(), "the old certificate is still shown");
+    let (verdict, found) = diagnosis(&gateway, &first).await?;
+    ensure!(verdict == "wrong" && found.contains("certificate"), "{verdict}: {found}");
     // What is no certificate leaves the good one in place.
     fs::write(&cert, "garbage")?;
     ensure!(asker.ask(&second, "/healthz").await?.is_some(), "a damaged file took the certificate away");

@@ -11,9 +11,10 @@ use serde::Serialize;
 use serde_json::Value;
 use tokio::net::TcpListener;
 use wxgate_matrix::ProbeError;
-use wxgate_store::{Store, StoreConfig, StoreError};
+use wxgate_store::{Inspection, StoreError, StoreUrl};
 
 use super::{Globals, client, print};
+use crate::backup;
 use crate::clock;
 use crate::config::{self, Settings, secret_fault, set};
 use crate::failure::{Failure, Fault};
@@ -42,6 +43,13 @@ struct Finding {
     found: String,
     /// What to do; empty when nothing is.
     cure: String,
+}
+
+impl Finding {
+    /// The same, about one of several.
+    fn about(self, name: &str) -> Self {
+        Self { found: format!("{name}: {}", self.found), ..self }
+    }
 }
 
 fn ok(check: &'static str, found: impl Into<String>) -> Finding {
@@ -129,6 +137,8 @@ async fn examine(globals: &Globals, settings: &Settings, findings: &mut Vec<Find
         let server = &settings.irc.server;
         addresses.extend(server.listen.iter().map(|address| ("irc.server.listen", address.clone())));
         addresses.extend(server.tls_listen.iter().map(|address| ("irc.server.tls_listen", address.clone())));
+        addresses
+            .extend(settings.irc.ident.listen.iter().map(|address| ("irc.ident.listen", address.clone())));
         let websocket = server.websocket_listen.iter();
         addresses.extend(websocket.map(|address| ("irc.server.websocket_listen", address.clone())));
     }
@@ -153,7 +163,12 @@ async fn examine(globals: &Globals, settings: &Settings, findings: &mut Vec<Find
         }
     }
     if !settings.web.public_url.is_empty() {
-        findings.push(far::reach_url("web.public_url", &settings.web.public_url).await);
+        let url = &settings.web.public_url;
+        findings.push(match is_running {
+            true => far::reach_pages(url).await,
+            // Nobody stands behind the proxy.
+            false => far::reach_url("web.public_url", url).await,
+        });
     }
     let server = &settings.irc.server;
     if server.enabled
@@ -165,7 +180,18 @@ async fn examine(globals: &Globals, settings: &Settings, findings: &mut Vec<Find
         findings.push(certificate::check(path, clock::now()));
     }
     for network in &settings.irc.network {
-        findings.push(far::reach("IRC network", &network.address).await);
+        // The running gateway knows more than that somebody takes connections: bans, refused passwords.
+        let known = match is_running {
+            true => {
+                let id = format!("{}:{}", wiring::IRC_KIND, network.name);
+                check_network(globals, "IRC network", &id).await
+            }
+            false => None,
+        };
+        findings.push(match known {
+            Some(finding) => finding.about(&network.name),
+            None => far::reach("IRC network", &network.address).await,
+        });
     }
     match settings.wechat.service.as_str() {
         "" if !settings.wechat.proxy.is_empty() => {
@@ -334,8 +360,21 @@ fn check_disk(dir: &Path) -> Option<Finding> {
 
 fn check_secrets(settings: &Settings) -> Vec<Finding> {
     const CHECK: &str = "secret files";
-    let made = ["seal.key", "links.key"].map(|name| settings.data_dir.join(name));
-    let named = [&settings.store.seal_key_file, &settings.irc.server.tls_key];
+    let made: Vec<PathBuf> =
+        ["seal.key"].iter().chain(&backup::SECRETS).map(|name| settings.data_dir.join(name)).collect();
+    let (face, bot) = (&settings.matrix.appservice, &settings.matrix.bot);
+    let named = [
+        &settings.store.seal_key_file,
+        &settings.web.tls_key,
+        &settings.irc.server.tls_key,
+        &face.as_token_file,
+        &face.hs_token_file,
+        &face.puppet_token_file,
+        &face.provisioning_secret_file,
+        &bot.password_file,
+        &bot.access_token_file,
+        &bot.recovery_key_file,
+    ];
     let guests = settings.irc.network.iter().flat_map(|network| {
         let sasl = &network.sasl.password_file;
         [&network.tls_key, &network.password_file, sasl, &network.nickserv_password_file]
@@ -361,49 +400,31 @@ async fn check_store(settings: &Settings) -> Finding {
     if settings.store.url == "sqlite" && !settings.data_dir.join("wxgate.db").exists() {
         return ok(CHECK, "there is none yet; wxgate run makes it");
     }
-    match open_store(settings).await {
-        Ok(store) => {
-            let read = store.accounts().await.map(|accounts| accounts.len());
-            store.close().await;
-            match read {
-                Ok(accounts) => ok(CHECK, format!("opens; {accounts} accounts")),
-                Err(e) => wrong(CHECK, e.to_string(), "restore a backup if the disk is damaged"),
-            }
+    let url = match settings.store.url.parse::<StoreUrl>() {
+        Ok(url) => url,
+        Err(error) => return wrong(CHECK, error.to_string(), "correct store.url"),
+    };
+    match wxgate_store::inspect(&url, &settings.data_dir).await {
+        Ok(Inspection { schema: 0, .. }) => ok(CHECK, "is empty; wxgate run fills it"),
+        Ok(Inspection { schema, known, accounts }) if schema == known => {
+            ok(CHECK, format!("opens; {accounts} accounts"))
         }
-        Err(StoreTrouble::Schema(what)) => wrong(
+        Ok(Inspection { schema, known, accounts }) => warning(
+            CHECK,
+            format!(
+                "opens; {accounts} accounts; its schema is {schema}, and the next start brings it to {known}"
+            ),
+            "back it up first if you may want to go back: older programs do not open it afterwards",
+        ),
+        Err(StoreError::Schema { what }) => wrong(
             CHECK,
             what,
             "run the program that wrote it, or restore a backup from before it did; nothing was changed",
         ),
-        Err(StoreTrouble::Other(what)) => wrong(CHECK, what, "see what it says; nothing was changed"),
+        Err(error) => {
+            wrong(CHECK, wiring::store_failure(error).message, "see what it says; nothing was changed")
+        }
     }
-}
-
-enum StoreTrouble {
-    /// Of another version.
-    Schema(String),
-    Other(String),
-}
-
-async fn open_store(settings: &Settings) -> Result<Store, StoreTrouble> {
-    let key_file = match set(&settings.store.seal_key_file) {
-        Some(path) => path.to_owned(),
-        None => settings.data_dir.join("seal.key"),
-    };
-    let open = async {
-        let seal_key = wxgate_store::SealKey::load_or_create(&key_file)?;
-        let config = StoreConfig {
-            url: settings.store.url.parse()?,
-            data_dir: settings.data_dir.clone(),
-            seal_key,
-            max_media_bytes: settings.wechat.max_media_bytes,
-        };
-        Store::open(config, std::sync::Arc::new(clock::now)).await
-    };
-    open.await.map_err(|e: StoreError| match e {
-        StoreError::Schema { what } => StoreTrouble::Schema(what),
-        other => StoreTrouble::Other(wiring::store_failure(other).message),
-    })
 }
 
 async fn check_port(key: &'static str, address: &str, is_running: bool) -> Finding {

@@ -7,6 +7,7 @@ use hyper::Request;
 use hyper::body::Bytes;
 use hyper::client::conn::http1::handshake;
 use hyper_util::rt::TokioIo;
+use reqwest::redirect::Policy;
 use tokio::net::TcpStream;
 use url::Url;
 
@@ -21,6 +22,8 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(4);
 const CLOCK: &str = "login.wx.qq.com:80";
 /// What a clock may be off. Chosen: codes, links and tokens are good for minutes.
 const FAR_OFF_MS: i64 = 120_000;
+/// What `/healthz` of a gateway says.
+const HEALTHY: &str = "ok\n";
 /// The start of 2026: an earlier clock is wrong, since this program is younger.
 const OLDEST_NOW_MS: i64 = 1_767_225_600_000;
 
@@ -50,6 +53,53 @@ pub(super) async fn reach(check: &'static str, host: &str) -> Finding {
             "look at the network and firewall; a proxy is set with wechat.proxy",
         ),
     }
+}
+
+/// Whether people who follow `web.public_url` end at this gateway: through the proxy before it, with a certificate
+/// that they trust.
+pub(super) async fn reach_pages(url: &str) -> Finding {
+    const CHECK: &str = "web.public_url";
+    let address = format!("{}/healthz", url.trim_end_matches('/'));
+    match asked(&address).await {
+        Ok((200, words)) if words == HEALTHY => ok(CHECK, format!("{url} leads to a gateway")),
+        Ok((status, _)) => wrong(
+            CHECK,
+            format!("{address} answers {status}, and not as a gateway does"),
+            "let the proxy of that address pass everything on to web.listen, or correct web.public_url",
+        ),
+        Err(error) => wrong(
+            CHECK,
+            format!("{address} cannot be asked: {error}"),
+            "look at DNS, the proxy of that address and its certificate, or correct web.public_url",
+        ),
+    }
+}
+
+/// Status and words of an answer; an error with everything that led to it.
+async fn asked(address: &str) -> Result<(u16, String), String> {
+    // Fails when the program installed a provider already, which is what is wanted.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "one question from the command line, as a browser would ask it"
+    )]
+    let client = reqwest::Client::builder().redirect(Policy::none()).timeout(PATIENCE).no_proxy().build();
+    let reply = async { client?.get(address).send().await };
+    let mut reply = reply.await.map_err(|error| whole(&error))?;
+    let mut words = Vec::new();
+    // A page of somebody else may be long; the words looked for are not.
+    while words.len() <= HEALTHY.len()
+        && let Some(piece) = reply.chunk().await.map_err(|error| whole(&error))?
+    {
+        words.extend_from_slice(&piece);
+    }
+    Ok((reply.status().as_u16(), String::from_utf8_lossy(&words).into_owned()))
+}
+
+/// The last cause of an error, which says most: "certificate expired" and not "error sending request".
+fn whole(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |&error| error.source());
+    causes.last().map_or_else(|| error.to_string(), ToString::to_string)
 }
 
 /// Compares our clock with that of whoever tells the time without TLS: a service or a homeserver of the settings.
