@@ -9,6 +9,8 @@ mod configuration;
 mod doctor;
 mod key;
 mod link;
+#[cfg(feature = "manual")]
+mod manual;
 mod marker;
 mod matrix;
 mod network;
@@ -30,7 +32,7 @@ use crate::failure::Failure;
 pub(crate) use print::{is_terminal, out};
 pub(crate) use run::Signals;
 
-/// Brings WeChat chats into IRC clients.
+/// Brings WeChat chats into Matrix rooms and IRC channels.
 #[derive(Debug, Parser)]
 #[command(name = "wxgate", version, arg_required_else_help = true, disable_help_subcommand = true)]
 #[command(after_help = "Exit codes: 0 done, 1 the thing asked for failed, 2 usage, 3 configuration, \
@@ -103,6 +105,19 @@ enum Command {
         /// Which shell
         shell: clap_complete::Shell,
     },
+    /// Write pages for man(1), one for each command
+    #[cfg(feature = "manual")]
+    Manual {
+        /// Where to
+        dir: PathBuf,
+    },
+}
+
+impl Cli {
+    /// True when programs read what is printed.
+    pub(crate) fn is_json(&self) -> bool {
+        self.globals.json
+    }
 }
 
 /// Does what was typed.
@@ -132,6 +147,8 @@ pub(crate) fn execute(cli: Cli) -> Result<(), Failure> {
             out(String::from_utf8_lossy(&script).trim_end());
             Ok(())
         }
+        #[cfg(feature = "manual")]
+        Command::Manual { dir } => manual::run(Cli::command(), &dir),
     }
 }
 

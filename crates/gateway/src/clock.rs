@@ -2,6 +2,8 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ring::rand::{SecureRandom, SystemRandom};
 use wxgate_contract::Timestamp;
 
@@ -25,6 +27,11 @@ pub(crate) fn random<const N: usize>() -> Result<[u8; N], Failure> {
     let filled = SystemRandom::new().fill(&mut bytes);
     filled.map_err(|_| Failure::environment("the system gives no random numbers"))?;
     Ok(bytes)
+}
+
+/// A password that nobody guesses: 120 bits, in characters that need no quoting.
+pub(crate) fn password() -> Result<String, Failure> {
+    Ok(URL_SAFE_NO_PAD.encode(random::<15>()?))
 }
 
 /// `2026-11-24 00:10:14`, in UTC.

@@ -21,7 +21,7 @@ use config::{Config, File, FileFormat};
 
 pub(crate) use check::secret_fault;
 pub(crate) use problem::{Origin, Problem};
-pub(crate) use reference::{page, reference};
+pub(crate) use reference::{page, reference, rows};
 pub(crate) use sections::{
     AppserviceSection, BotSection, Encryption, GuestsChoice, IrcNetworkEntry, LocalChannelsChoice, LogFormat,
     MediaSection, Previews, Profile, Settings, set,

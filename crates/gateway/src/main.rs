@@ -42,17 +42,25 @@ fn main() -> ExitCode {
     }));
     wxgate_heap::keep_large_apart();
     let cli = cli::Cli::parse();
-    ExitCode::from(code(|| cli::execute(cli)))
+    let is_json = cli.is_json();
+    ExitCode::from(code(is_json, || cli::execute(cli)))
 }
 
-/// Runs a command and says with which code the program ends.
-fn code(command: impl FnOnce() -> Result<(), Failure>) -> u8 {
+/// Runs a command and says with which code the program ends. Why it failed stands on standard error, in JSON for
+/// whoever reads that.
+fn code(is_json: bool, command: impl FnOnce() -> Result<(), Failure>) -> u8 {
     match catch_unwind(AssertUnwindSafe(command)) {
         Ok(Ok(())) => 0,
         Ok(Err(failure)) => {
             // Without words the command has said what there was to say.
             if !failure.message.is_empty() {
-                eprintln!("wxgate: {failure}");
+                match is_json {
+                    true => {
+                        let code = failure.fault as u8;
+                        eprintln!("{}", serde_json::json!({ "error": failure.message, "exit_code": code }));
+                    }
+                    false => eprintln!("wxgate: {failure}"),
+                }
             }
             failure.fault as u8
         }
@@ -66,9 +74,11 @@ mod tests {
 
     #[test]
     fn a_panic_ends_with_the_code_of_a_bug_and_a_failure_with_its_own() {
-        assert_eq!(code(|| panic!("the test says so")), 70);
-        assert_eq!(code(|| Err(Failure::bug("the test says so"))), 70);
-        assert_eq!(code(|| Err(Failure::environment("the test says so"))), 4);
-        assert_eq!(code(|| Ok(())), 0);
+        for is_json in [false, true] {
+            assert_eq!(code(is_json, || panic!("the test says so")), 70);
+            assert_eq!(code(is_json, || Err(Failure::bug("the test says so"))), 70);
+            assert_eq!(code(is_json, || Err(Failure::environment("the test says so"))), 4);
+            assert_eq!(code(is_json, || Ok(())), 0);
+        }
     }
 }

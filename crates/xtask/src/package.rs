@@ -18,6 +18,7 @@ const FILES: [(&str, &str); 3] = [
     ("deploy/debian/copyright", "usr/share/doc/wxgate/copyright"),
 ];
 const DOCUMENTATION: &str = "usr/share/doc/wxgate";
+const MANUAL: &str = "usr/share/man/man1";
 /// Directories whose files of one kind go into the documentation, in the layout of the tree: the pages of the book
 /// lead to each other by it.
 const DOCUMENTS: [(&str, &str); 7] = [
@@ -46,10 +47,10 @@ pub(crate) fn package(root: &Root, args: &[String]) -> Result<bool> {
         [profile] => profile,
         [_, odd, ..] => bail!("this command takes one profile, but got '{odd}' too"),
     };
-    for tool in ["dpkg-deb", "dpkg-shlibdeps", "md5sum"] {
+    for tool in ["dpkg-deb", "dpkg-shlibdeps", "md5sum", "gzip"] {
         if !Cmd::new(tool).args(["--version"]).works() {
             bail!(
-                "'{tool}' is needed to build a package; it is in the Debian packages dpkg-dev and coreutils"
+                "'{tool}' is needed to build a package; it is in the Debian packages dpkg-dev, coreutils and gzip"
             );
         }
     }
@@ -106,6 +107,23 @@ fn fill(root: &Root, stage: &Path, program: &Path) -> Result<()> {
         let script = Cmd::new(program).args(["completions", shell]).text()?;
         put(script.as_bytes(), &stage.join(to), 0o644)?;
     }
+    manual(&stage.join(MANUAL), program)
+}
+
+/// The pages for man(1), packed. Source: Debian Policy 12.1.
+fn manual(pages: &Path, program: &Path) -> Result<()> {
+    Cmd::new(program).args(["manual"]).args([pages]).text().context("writing the manual")?;
+    let listed = std::fs::read_dir(pages).context("listing the manual")?;
+    let mut files = listed.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>>>()?;
+    files.sort_unstable();
+    for page in &files {
+        let plain = std::fs::read(page)?;
+        // Written anew with the modes of a package.
+        std::fs::remove_file(page)?;
+        put(&plain, page, 0o644)?;
+    }
+    let packed = Cmd::new("gzip").args(["-9", "--no-name"]).args(files).run()?;
+    anyhow::ensure!(packed.success(), "the manual could not be packed");
     Ok(())
 }
 

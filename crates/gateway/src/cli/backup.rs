@@ -100,21 +100,19 @@ impl Output {
             opened => opened,
         };
         let file = file.map_err(|e| failed(&aside, &e))?;
-        let progress = Progress::new(what, 0);
+        let progress = Progress::new(what, None);
         Ok(Self { path: path.to_owned(), aside, file, written: 0, all_bytes: None, what, progress })
     }
 
     fn expect(&mut self, all_bytes: u64) {
         self.all_bytes = Some(all_bytes);
-        self.progress = Progress::new(self.what, all_bytes);
+        self.progress = Progress::new(self.what, self.all_bytes);
     }
 
     pub(super) fn write(&mut self, piece: &[u8]) -> Result<(), Failure> {
         self.file.write_all(piece).map_err(|e| failed(&self.aside, &e))?;
         self.written += piece.len() as u64;
-        if self.all_bytes.is_some() {
-            self.progress.at(self.written);
-        }
+        self.progress.at(self.written);
         Ok(())
     }
 

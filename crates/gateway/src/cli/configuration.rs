@@ -32,6 +32,10 @@ pub(super) fn run(globals: &Globals, command: &Command) -> Result<(), Failure> {
             }
             Ok(())
         }
+        Command::Reference { markdown: false } if globals.json => {
+            print::json(&config::rows());
+            Ok(())
+        }
         Command::Reference { markdown } => {
             let text = if *markdown { config::page() } else { config::reference() };
             print::out(text.trim_end());

@@ -1,6 +1,7 @@
 //! `wxgate matrix …`
 
 use clap::Subcommand;
+use serde_json::json;
 
 use super::{Globals, print};
 use crate::failure::Failure;
@@ -20,7 +21,10 @@ pub(super) fn run(globals: &Globals, command: &Command) -> Result<(), Failure> {
     match command {
         Command::Registration { double_puppets } => {
             let yaml = wiring::matrix::registration(&globals.load()?.settings, *double_puppets)?;
-            print::out(yaml.trim_end());
+            match globals.json {
+                true => print::json(&json!({ "registration": yaml })),
+                false => print::out(yaml.trim_end()),
+            }
             Ok(())
         }
     }

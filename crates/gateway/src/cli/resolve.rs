@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::client::{Client, segment};
-use super::{Globals, print};
+use super::{Globals, print, user};
 use crate::failure::Failure;
 
 #[derive(Debug, Args)]
@@ -70,11 +70,7 @@ pub(super) async fn run(globals: &Globals, options: Options) -> Result<(), Failu
     if let Some(chat) = options.undo {
         let path = format!("{account}/chats/{}/undo", segment(&chat));
         let _: Value = client.call(Method::POST, &path, Some(json!({}))).await?;
-        if globals.json {
-            print::json(&json!({}))
-        } else {
-            print::out("Undone: whoever writes now has a chat of their own.")
-        }
+        user::done(globals, "Undone: whoever writes now has a chat of their own.");
         return Ok(());
     }
     let path = format!("{account}/questions");
@@ -88,9 +84,7 @@ pub(super) async fn run(globals: &Globals, options: Options) -> Result<(), Failu
         for (id, said) in given {
             tell(&client, &path, id, &said).await?;
         }
-        if !globals.json {
-            print::out("Noted.");
-        }
+        user::done(globals, "Noted.");
         return Ok(());
     }
     if globals.json {

@@ -31,7 +31,7 @@ pub(super) fn run(globals: &Globals, options: &Options) -> Result<(), Failure> {
     let target =
         Target { data_dir: settings.data_dir.clone(), database, seal_key_file: seal_key_file.clone() };
     let all_bytes = std::fs::metadata(&options.file).map_or(0, |meta| meta.len());
-    let mut progress = Progress::new("Restore", all_bytes);
+    let mut progress = Progress::new("Restore", Some(all_bytes));
     let restored = restore(&options.file, &target, |done| progress.at(done))?;
     progress.at(all_bytes);
     if globals.json {

@@ -3,8 +3,6 @@
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use clap::Subcommand;
 use hyper::Method;
 use serde::{Deserialize, Serialize};
@@ -35,6 +33,14 @@ pub(super) enum Command {
     },
     /// List the people
     List,
+    /// Give a person another password; makes one and prints it, unless one comes by --password-stdin
+    Password {
+        /// Whose
+        name: String,
+        /// Read the password from standard input (one line)
+        #[arg(long)]
+        password_stdin: bool,
+    },
     /// Say who a person is on Matrix; their accounts appear there
     Matrix {
         /// Who
@@ -109,6 +115,7 @@ struct TokenRow {
     label: String,
     opens: Vec<String>,
     made_ms: i64,
+    used_ms: Option<i64>,
 }
 
 pub(super) async fn run(globals: &Globals, command: Command) -> Result<(), Failure> {
@@ -117,7 +124,7 @@ pub(super) async fn run(globals: &Globals, command: Command) -> Result<(), Failu
         Command::Add { name, admin, password_stdin } => {
             let (password, is_made) = match password_stdin {
                 true => (read_password()?, false),
-                false => (made_password()?, true),
+                false => (clock::password()?, true),
             };
             let body = json!({ "name": name, "is_admin": admin, "password": password });
             let _: Value = client.call(Method::POST, "/api/v1/users", Some(body)).await?;
@@ -133,6 +140,19 @@ pub(super) async fn run(globals: &Globals, command: Command) -> Result<(), Failu
                 (false, false) => {
                     print::out(&format!("{name} was added. Next: wxgate account add ACCOUNT --owner {name}"))
                 }
+            }
+        }
+        Command::Password { name, password_stdin } => {
+            let (password, is_made) = match password_stdin {
+                true => (read_password()?, false),
+                false => (clock::password()?, true),
+            };
+            let path = format!("/api/v1/users/{}/password", segment(&name));
+            let _: Value = client.call(Method::PUT, &path, Some(json!({ "password": password }))).await?;
+            match (globals.json, is_made) {
+                (true, true) => print::json(&json!({ "name": name, "password": password })),
+                (false, true) => print::out(&format!("The password of {name} (shown only now): {password}")),
+                (_, false) => done(globals, &format!("{name} has another password.")),
             }
         }
         Command::List => {
@@ -228,9 +248,10 @@ async fn export(globals: &Globals, client: &Client, name: &str, file: &Path) -> 
 
 fn tokens(rows: &[TokenRow]) -> String {
     let cells = |row: &TokenRow| {
-        vec![row.label.clone(), row.opens.join(", "), clock::written(Timestamp(row.made_ms))]
+        let used = row.used_ms.map_or_else(|| "not yet".to_owned(), |ms| clock::written(Timestamp(ms)));
+        vec![row.label.clone(), row.opens.join(", "), clock::written(Timestamp(row.made_ms)), used]
     };
-    print::table(&["LABEL", "OPENS", "MADE (UTC)"], &rows.iter().map(cells).collect::<Vec<_>>())
+    print::table(&["LABEL", "OPENS", "MADE (UTC)", "LAST USED"], &rows.iter().map(cells).collect::<Vec<_>>())
 }
 
 fn listed(rows: &[Row]) -> String {
@@ -271,9 +292,4 @@ fn read_password() -> Result<String, Failure> {
         return Err(Failure::usage(format!("the password is longer than {PASSWORD_BYTES} bytes")));
     }
     Ok(line.to_owned())
-}
-
-/// 120 random bits: nobody has to think of a good password, and nothing has to hide typing.
-fn made_password() -> Result<String, Failure> {
-    Ok(URL_SAFE_NO_PAD.encode(clock::random::<15>()?))
 }

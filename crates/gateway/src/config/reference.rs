@@ -1,5 +1,7 @@
 //! The commented reference, written from the table.
 
+use serde_json::{Value, json};
+
 use super::keys::{Key, Kind, SECTIONS, Section};
 
 /// The reference as a TOML file that holds every default.
@@ -15,6 +17,19 @@ pub(crate) fn reference() -> String {
         write_section(&mut out, section);
     }
     out
+}
+
+/// The reference for programs: each key with its place, its default as TOML and its meaning.
+pub(crate) fn rows() -> Vec<Value> {
+    let of = |section: &'static Section| {
+        section.keys.iter().map(move |key| {
+            json!({
+                "section": section.path, "is_list": section.is_list, "key": key.name,
+                "default": key.default, "meaning": key.doc.replace('\n', " "),
+            })
+        })
+    };
+    SECTIONS.iter().flat_map(of).collect()
 }
 
 /// The reference as the page in docs/.

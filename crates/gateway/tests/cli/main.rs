@@ -288,6 +288,12 @@ fn people_and_accounts_are_managed_while_it_runs() {
     assert_ne!(again["token"], token, "the same token twice");
     let nobody = home.run(&["user", "token", "bob"]);
     assert_eq!((nobody.code, nobody.err.trim()), (1, "wxgate: there is no user bob"));
+    let nobody = home.run(&["user", "token", "bob", "--json"]);
+    let told: serde_json::Value = serde_json::from_str(&nobody.err).unwrap();
+    assert_eq!(told, serde_json::json!({ "error": "there is no user bob", "exit_code": 1 }));
+    let keys: Vec<serde_json::Value> = serde_json::from_str(&ok(&["config", "reference", "--json"])).unwrap();
+    let listen = keys.iter().find(|key| key["section"] == "web" && key["key"] == "listen");
+    assert_eq!(listen.unwrap()["default"], "\"127.0.0.1:8480\"");
     assert!(ok(&["account", "add", "paula", "--owner", "alice"]).contains("wxgate account sign-in paula"));
     let nobody = home.run(&["account", "add", "x", "--owner", "bob"]);
     assert_eq!((nobody.code, nobody.err.contains("no user bob")), (1, true), "{}", nobody.err);
