@@ -180,7 +180,7 @@ fn name(place: u32) -> String {
 fn settings(options: &Options, scratch: &Path, service: &str) -> Result<Settings, Failure> {
     let text = format!(
         "data_dir = {dir:?}\n\
-         [wechat]\nservice = {service:?}\ndevice_name = \"wxgate demo\"\n\
+         [wechat]\nservice = {service:?}\n\
          [irc.server]\nlisten = [{irc:?}]\n\
          [web]\nlisten = {web:?}\n\
          [limits]\naccounts_per_user = 10000\nsends_per_minute = 600\n",

@@ -58,6 +58,8 @@ const LOOK_AGAIN: Duration = Duration::from_secs(1);
 const BIND_PATIENCE: Duration = Duration::from_secs(15);
 /// Between two looks at what is in memory. Chosen: two looks after a burst what it left is given back.
 const GIVE_BACK_EVERY: Duration = Duration::from_secs(10);
+/// Until the first clean-up. Chosen: accounts come back first.
+const CLEAN_FIRST: Duration = Duration::from_secs(20);
 /// Pause between two clean-ups.
 const CLEAN_EVERY: Duration = Duration::from_secs(3600);
 
@@ -85,7 +87,21 @@ pub(crate) struct Parts {
     pub(crate) data_dir: PathBuf,
     /// The seal key's file, for backups.
     pub(crate) seal_key_file: PathBuf,
+    /// What operators set bounds to.
+    pub(crate) limits: Limits,
     pub(crate) stop: Stop,
+}
+
+/// Bounds that pages show.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    pub(crate) accounts_per_user: usize,
+    pub(crate) sends_per_minute: u32,
+    /// Days that messages are kept; 0: for ever.
+    pub(crate) history_days: u32,
+    /// Days that attachments are kept after their last use.
+    pub(crate) media_days: u32,
+    pub(crate) media_bytes: u64,
 }
 
 /// The gateway, running.
@@ -180,6 +196,13 @@ pub(crate) async fn start(settings: &Settings) -> Result<Gateway, Failure> {
         streams: Arc::default(),
         data_dir: settings.data_dir.clone(),
         seal_key_file: settings.seal_key_file(),
+        limits: Limits {
+            accounts_per_user: settings.limits.accounts_per_user,
+            sends_per_minute: settings.limits.sends_per_minute,
+            history_days: settings.history.keep_days,
+            media_days: settings.media.keep_days,
+            media_bytes: settings.media.max_store_bytes,
+        },
         stop: token,
     });
     let mut tasks = serve_all(settings, &parts, web_listener, socket);
@@ -245,13 +268,16 @@ async fn give_back(stop: Stop) {
     }
 }
 
-/// Removes what is too old or too much, now and then.
+/// Removes what is too old or too much, soon after the start and now and then: whoever restarts because the disk is
+/// full waits for it.
 async fn clean(parts: Arc<Parts>, media: MediaSection, keep: Keep) {
+    let mut pause = CLEAN_FIRST;
     while !parts.stop.is_stopping() {
         tokio::select! {
             () = parts.stop.stopping() => return,
-            () = tokio::time::sleep(CLEAN_EVERY) => {}
+            () = tokio::time::sleep(pause) => {}
         }
+        pause = CLEAN_EVERY;
         let store = parts.bridge.store();
         for (what, done) in [
             ("media", store.prune_media(media.keep_days, media.max_store_bytes).await),
@@ -279,11 +305,11 @@ async fn clean_history(parts: &Parts, keep: Keep) -> Result<Pruned, StoreError> 
         return Ok(all);
     }
     let store = parts.bridge.store();
-    for row in store.accounts().await? {
+    for network in store.networks_with_history().await? {
         if parts.stop.is_stopping() {
             break;
         }
-        all.messages += store.prune_history(&row.network, keep).await?.messages;
+        all.messages += store.prune_history(&network, keep).await?.messages;
     }
     Ok(all)
 }
@@ -413,7 +439,6 @@ fn factory(
                 Profile::Desktop => WechatProfile::Desktop,
                 Profile::Web => WechatProfile::Web,
             },
-            device_name: section.device_name.clone(),
             max_media_bytes: section.max_media_bytes,
             converter: converter.clone(),
             remark_markers: section.remark_markers,

@@ -123,7 +123,7 @@ const FORMS: [(&str, &[(&str, &str)]); 6] = [
     ("/accounts/NAME/matrix", &[("shown", "yes")]),
 ];
 /// What only administrators have.
-const ADMINISTRATION: [&str; 3] = ["/admin", "/admin/links", "/admin/audit"];
+const ADMINISTRATION: [&str; 4] = ["/admin", "/admin/people", "/admin/links", "/admin/audit"];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nobody_reaches_what_is_not_theirs() -> Result<()> {
@@ -177,10 +177,17 @@ async fn nobody_reaches_what_is_not_theirs() -> Result<()> {
         }
         let link = [("key", key.as_str()), ("one", "irc:local/#a"), ("two", "irc:local/#b")];
         ensure!(other.send_only("/admin/links", &link).await?.status == 404, "links are for administrators");
+        for path in ["/admin/people", "/admin/people/password", "/admin/people/remove"] {
+            let somebody = [("key", key.as_str()), ("name", USER)];
+            let answer = other.send_only(path, &somebody).await?;
+            ensure!(answer.status == 404, "{path} is for administrators: {answer:?}");
+        }
         let mut root = Browser::at(&gateway.web);
         root.sign_in("root", PASSWORD).await?;
         let admin = root.open("/admin").await?.good("administration")?.text();
-        ensure!(admin.contains(&theirs) && admin.contains("mallory"), "{admin}");
+        ensure!(admin.contains(&theirs) && admin.contains("Room and limits"), "{admin}");
+        let people = root.open("/admin/people").await?.good("the people")?.text();
+        ensure!(people.contains("mallory") && people.contains("1 / "), "{people}");
         gateway.wait_state(&theirs, "up", SOON).await?;
         stage.end().await
     })
@@ -295,6 +302,49 @@ async fn people_look_after_their_own_doors_and_administrators_after_links() -> R
         {
             ensure!(trail.contains(word), "{word}: {trail}");
         }
+        stage.end().await
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn administrators_add_people_help_them_back_in_and_remove_them() -> Result<()> {
+    tell("web-people", LIMIT, async |scratch| {
+        let stage = Stage::set(scratch, 1).await?;
+        let gateway = stage.gateway();
+        let body = json!({"name": "root", "is_admin": true, "password": PASSWORD});
+        gateway.api("POST", "/api/v1/users", &body).await?;
+        let mut root = Browser::at(&gateway.web);
+        let key = form_key(&root.sign_in("root", PASSWORD).await?.good("an administrator")?.text())?;
+        let key = key.as_str();
+        let made = |page: &str| page.split("<pre>").nth(1)?.split("</pre>").next().map(str::to_owned);
+
+        let page = root.send("/admin/people", &[("key", key), ("name", "lina")]).await?;
+        let first = made(&page.good("somebody new")?.text()).context("no password is shown")?;
+        Browser::at(&gateway.web).sign_in("lina", &first).await?.good("the new person")?;
+        let twice = root.send_only("/admin/people", &[("key", key), ("name", "lina")]).await?;
+        ensure!(twice.status == 409 && twice.text().contains("already"), "{twice:?}");
+
+        let page = root.send("/admin/people/password", &[("key", key), ("name", "lina")]).await?;
+        let second = made(&page.good("a new password")?.text()).context("no password is shown")?;
+        ensure!(first != second && Browser::at(&gateway.web).sign_in("lina", &first).await?.status == 401);
+        Browser::at(&gateway.web).sign_in("lina", &second).await?.good("the new password")?;
+
+        let gone = |name| [("key", key), ("name", name)];
+        for (name, status, why) in [
+            ("root", 409, "yourself"),
+            ("nobody", 404, "there is no user"),
+            (USER, 409, "still has 1 accounts"),
+        ] {
+            let answer = root.send_only("/admin/people/remove", &gone(name)).await?;
+            ensure!(answer.status == status && answer.text().contains(why), "{name}: {answer:?}");
+        }
+        let page = root.send("/admin/people/remove", &gone("lina")).await?.good("somebody less")?.text();
+        ensure!(!page.contains("lina") && page.contains(USER), "{page}");
+        ensure!(Browser::at(&gateway.web).sign_in("lina", &second).await?.status == 401);
+        let all = [("key", key), ("name", USER), ("everything", "yes")];
+        let page = root.send("/admin/people/remove", &all).await?.good("and their accounts")?.text();
+        ensure!(!page.contains(USER), "{page}");
         stage.end().await
     })
     .await

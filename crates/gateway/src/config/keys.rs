@@ -237,7 +237,12 @@ const WECHAT: Section = Section {
             "\"desktop\"",
             "Which client we present ourselves as: \"desktop\" or \"web\". Most accounts are refused as \"web\".",
         ),
-        key("device_name", Kind::Text, "\"wxgate\"", "The name the phone shows for this client."),
+        key(
+            "device_name",
+            Kind::Text,
+            "\"wxgate\"",
+            "A name for this client. webwx has no field for one: the phone shows words of its own for a client of\nthis kind, whatever stands here.",
+        ),
         key(
             "proxy",
             Kind::Proxy,
@@ -347,8 +352,8 @@ const IRC_IDENT: Section = Section {
         "listen",
         Kind::Addresses,
         "[]",
-        "Addresses to listen on. Networks ask port 113: give it to this user (AmbientCapabilities =\n\
-         CAP_NET_BIND_SERVICE in the unit), or redirect it to a higher one.",
+        "Addresses to listen on. Networks ask port 113: redirect it to a higher one, or let the\n\
+         service listen below 1024 (docs/operations.md).",
     )],
 };
 
@@ -386,7 +391,7 @@ const IRC_NETWORK: Section = Section {
             "sasl",
             Kind::Record(SASL),
             "{ user = \"\", password_file = \"\" }",
-            "Signs in at the network's services. A refusal ends it until the gateway starts anew.",
+            "Signs in at the network's services. A refusal ends it until somebody says\nwxgate network retry.",
         ),
         key(
             "nickserv_password_file",

@@ -277,12 +277,16 @@ fn every_example_holds() {
             Ok(_) => Vec::new(),
             Err(problems) => problems.0,
         };
-        let wrong: Vec<_> =
-            problems.iter().filter(|p| !p.message.contains("cannot be read: No such file")).collect();
+        // … and what an example needs may be left out of this build.
+        let wrong: Vec<_> = problems
+            .iter()
+            .filter(|p| !p.message.contains("cannot be read: No such file"))
+            .filter(|p| !p.message.contains("; build with --features "))
+            .collect();
         assert!(wrong.is_empty(), "{name}: {wrong:#?}");
         count += 1;
     }
-    assert!(count >= 9, "only {count} examples were found");
+    assert!(count >= 10, "only {count} examples were found");
 }
 
 #[test]

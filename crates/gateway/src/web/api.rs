@@ -7,7 +7,7 @@ mod certificates;
 mod events;
 mod operations;
 mod tokens;
-mod users;
+pub(super) mod users;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -296,7 +296,9 @@ fn line(step: &SignInStep) -> Result<Bytes, std::convert::Infallible> {
     let value = match step {
         SignInStep::Starting => json!({ "step": "starting" }),
         SignInStep::ShowQr { text, number } => json!({ "step": "show_qr", "text": text, "number": number }),
-        SignInStep::ConfirmOnPhone { is_push } => json!({ "step": "confirm_on_phone", "is_push": is_push }),
+        SignInStep::ConfirmOnPhone { is_push, .. } => {
+            json!({ "step": "confirm_on_phone", "is_push": is_push })
+        }
         SignInStep::Loading => json!({ "step": "loading" }),
         SignInStep::Done => json!({ "step": "done" }),
         SignInStep::Failed { why } => json!({ "step": "failed", "why": why }),

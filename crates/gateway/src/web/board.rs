@@ -13,9 +13,11 @@ mod home;
 mod links;
 mod live;
 mod mirror;
+mod people;
 mod plots;
 mod requests;
 mod scan;
+mod troubles;
 mod words;
 mod yours;
 
@@ -57,6 +59,9 @@ pub(super) fn routes() -> Router<Arc<Parts>> {
         .route("/accounts/{name}/requests", post(requests::answer))
         .route("/accounts/{name}/matrix", post(mirror::show))
         .route("/admin", get(admin::page))
+        .route("/admin/people", get(people::page).post(people::add))
+        .route("/admin/people/password", post(people::password))
+        .route("/admin/people/remove", post(people::remove))
         .route("/admin/links", get(links::page).post(links::add))
         .route("/admin/links/remove", post(links::remove))
         .route("/admin/audit", get(audit::page))

@@ -114,6 +114,7 @@ static OPERATIONS: &[Operation] = &[
     row("get", "/api/v1/users", || get(users::users), (Administrator, "The people of this gateway"), Json(|| list(user()))),
     row("post", "/api/v1/users", || post(users::add_user), (Administrator, "Add a person"), Json(|| object(&[("name", text())]))).takes(new_user),
     row("delete", "/api/v1/users/{name}", || delete(users::remove_user), (Administrator, "Remove a person, with 'everything' their accounts too"), Json(nothing)).asks(&[("everything", flag)]),
+    row("put", "/api/v1/users/{name}/password", || put(users::set_password), (Administrator, "Give a person another password"), Json(nothing)).takes(password_of),
     row("get", "/api/v1/users/{name}/export", || get(users::export), (Anybody, "Everything of yours, as an archive"), Stream(TAR)),
     row("post", "/api/v1/users/{name}/token", || post(tokens::make), (Anybody, "Make a token that opens all that yours does, or what 'opens' says; one with the same 'label' ends"), Json(made_token)).may_take(new_token),
     row("get", "/api/v1/users/{name}/tokens", || get(tokens::list), (Anybody, "Your tokens, without what they say"), Json(|| list(token()))),
@@ -229,6 +230,11 @@ fn new_user() -> Value {
     with(&[("name", name), ("password", password), ("is_admin", flag())], &["name", "password"])
 }
 
+fn password_of() -> Value {
+    let password = json!({ "type": "string", "minLength": 1, "maxLength": users::PASSWORD_CHARS });
+    with(&[("password", password)], &["password"])
+}
+
 /// What a token opens.
 fn opens() -> Value {
     list(json!({ "type": "string", "enum": ["read", "write", "login", "admin"] }))
@@ -239,7 +245,7 @@ fn label() -> Value {
 }
 
 fn token() -> Value {
-    object(&[("label", text()), ("opens", opens()), ("made_ms", number())])
+    object(&[("label", text()), ("opens", opens()), ("made_ms", number()), ("used_ms", or_null("integer"))])
 }
 
 fn new_token() -> Value {

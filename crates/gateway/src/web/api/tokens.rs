@@ -4,6 +4,7 @@ use axum::extract::{Path, State};
 use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use wxgate_contract::Timestamp;
 use wxgate_store::Opens;
 
 use super::caller::Caller;
@@ -31,9 +32,10 @@ pub(super) async fn list(State(parts): Shared, caller: Caller, Path(name): Path<
     caller.is(&name)?;
     let name = known(&parts, name).await?;
     let rows = parts.bridge.store().tokens(&name).await?;
-    let told = rows
-        .iter()
-        .map(|row| json!({ "label": row.label, "opens": row.opens.words(), "made_ms": row.made.ms() }));
+    let told = rows.iter().map(|row| {
+        let used = row.used.map(Timestamp::ms);
+        json!({ "label": row.label, "opens": row.opens.words(), "made_ms": row.made.ms(), "used_ms": used })
+    });
     ok(&told.collect())
 }
 

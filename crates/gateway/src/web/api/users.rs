@@ -49,16 +49,69 @@ struct NewUser {
 }
 
 pub(super) async fn add_user(State(parts): Shared, caller: Caller, body: Bytes) -> Answer {
+    let NewUser { name, is_admin, password } = read(&body)?;
+    add(&parts, &caller, &name, &password, is_admin).await?;
+    ok(&json!({ "name": name }))
+}
+
+/// Adds a person, for whoever administers.
+pub(in crate::web) async fn add(
+    parts: &Parts,
+    caller: &Caller,
+    name: &UserName,
+    password: &str,
+    is_admin: bool,
+) -> Result<(), Refusal> {
     caller.administers()?;
-    let new: NewUser = read(&body)?;
-    if new.password.chars().count() > PASSWORD_CHARS {
-        let message = format!("a password has at most {PASSWORD_CHARS} characters");
-        return Err(Refusal(StatusCode::BAD_REQUEST, message));
+    check_password(password)?;
+    parts.bridge.store().add_user(name, Some(password), is_admin).await?;
+    caller.record(parts, if is_admin { "administrator-added" } else { "person-added" }, name).await;
+    tracing::info!(user = %name, is_admin, "a person was added");
+    Ok(())
+}
+
+fn check_password(password: &str) -> Result<(), Refusal> {
+    match password.chars().count() {
+        0 => Err(Refusal(StatusCode::BAD_REQUEST, "a password has at least one character".to_owned())),
+        1..=PASSWORD_CHARS => Ok(()),
+        _ => {
+            let message = format!("a password has at most {PASSWORD_CHARS} characters");
+            Err(Refusal(StatusCode::BAD_REQUEST, message))
+        }
     }
-    parts.bridge.store().add_user(&new.name, Some(&new.password), new.is_admin).await?;
-    caller.record(&parts, if new.is_admin { "administrator-added" } else { "person-added" }, &new.name).await;
-    tracing::info!(user = %new.name, is_admin = new.is_admin, "a person was added");
-    ok(&json!({ "name": new.name }))
+}
+
+#[derive(Deserialize)]
+struct NewPassword {
+    password: String,
+}
+
+/// Gives a person another password.
+pub(super) async fn set_password(
+    State(parts): Shared,
+    caller: Caller,
+    Path(name): Path<String>,
+    body: Bytes,
+) -> Answer {
+    let NewPassword { password } = read(&body)?;
+    change_password(&parts, &caller, name, &password).await?;
+    ok(&json!({}))
+}
+
+/// Gives a person another password, for whoever administers.
+pub(in crate::web) async fn change_password(
+    parts: &Parts,
+    caller: &Caller,
+    name: String,
+    password: &str,
+) -> Result<(), Refusal> {
+    caller.administers()?;
+    check_password(password)?;
+    let name = known(parts, name).await?;
+    parts.bridge.store().set_password(&name, Some(password)).await?;
+    caller.record(parts, "password-changed", &name).await;
+    tracing::info!(user = %name, "a person got another password");
+    Ok(())
 }
 
 #[derive(Deserialize)]
@@ -130,15 +183,26 @@ pub(super) async fn remove_user(
     Path(name): Path<String>,
     Query(removal): Query<Removal>,
 ) -> Answer {
+    remove(&parts, &caller, name, removal.everything).await?;
+    ok(&json!({}))
+}
+
+/// Removes a person, for whoever administers; with `everything` their accounts too.
+pub(in crate::web) async fn remove(
+    parts: &Parts,
+    caller: &Caller,
+    name: String,
+    everything: bool,
+) -> Result<(), Refusal> {
     caller.administers()?;
-    let name = known(&parts, name).await?;
-    if removal.everything {
+    let name = known(parts, name).await?;
+    if everything {
         for row in parts.bridge.store().accounts().await?.into_iter().filter(|row| row.owner == name) {
-            caller.desk(&parts).run(None, Command::RemoveAccount { account: row.network }).await?;
+            caller.desk(parts).run(None, Command::RemoveAccount { account: row.network }).await?;
         }
     }
     parts.bridge.store().remove_user(&name).await?;
-    caller.record(&parts, "person-removed", &name).await;
+    caller.record(parts, "person-removed", &name).await;
     tracing::info!(user = %name, "a person was removed");
-    ok(&json!({}))
+    Ok(())
 }

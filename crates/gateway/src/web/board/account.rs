@@ -17,7 +17,7 @@ use super::gate::{Answer, Key, Person, Turned};
 use super::home::state;
 use super::live::{self, Look};
 use super::words::{Words, fill};
-use super::{mirror, requests};
+use super::{mirror, requests, troubles};
 use crate::web::api::{called, network};
 use crate::wiring::Parts;
 
@@ -62,6 +62,7 @@ pub(super) async fn page(
     let requests = requests::section(&parts, &person, &network).await;
     let on_matrix = mirror::section(&parts, &person, &network).await;
     let chats = chats(&parts, &network, &name, &view, words).await;
+    let troubles = troubles::section(&parts, &network, words).await;
     let is_up = matches!(health, Health::Up);
     Ok(person.page(&name).show(&html! {
         h1 { (name) }
@@ -80,6 +81,7 @@ pub(super) async fn page(
         @if view.undone.is_some() { p.note role="status" { (words.undone) } }
         (questions)
         (requests)
+        (troubles)
         h2 { (words.chats) }
         (chats)
         (on_matrix)

@@ -1,13 +1,13 @@
-//! What an administrator sees: everybody's accounts by state, networks, deliveries, people.
+//! What an administrator sees: everybody's accounts by state, networks, deliveries, room and limits.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use maud::{Markup, html};
 use serde::Deserialize;
-use wxgate_contract::{AccountView, Directory, Health, NetworkId, UserName};
+use wxgate_contract::{AccountView, Directory, Health, NetworkId};
 
 use super::frame::{query_value, trouble_of};
 use super::gate::{Answer, Person, Turned};
@@ -16,7 +16,7 @@ use super::plots;
 use super::words::{Words, fill};
 use crate::wiring::Parts;
 
-/// Accounts and people on one page.
+/// Accounts on one page.
 const SHOWN: usize = 50;
 /// States in the order of what needs eyes.
 const STATES: [&str; 5] = ["down", "needs_human", "degraded", "starting", "up"];
@@ -44,10 +44,16 @@ pub(super) async fn page(
     let memory = wxgate_heap::resident_bytes().map(|bytes| bytes >> 20);
     Ok(person.page(words.admin).show(&html! {
         h1 { (words.admin) }
-        @if let Some(mib) = memory { p.soft { (fill(words.memory, mib)) } }
+        p.soft {
+            "wxgate " (env!("CARGO_PKG_VERSION")) ". "
+            @if let Some(mib) = memory { (fill(words.memory, mib)) }
+        }
         h2 { (words.last_day) }
         (plots::plots(&parts.day, words))
-        p { a href="/admin/links" { (words.links) } " · " a href="/admin/audit" { (words.audit) } }
+        p {
+            a href="/admin/people" { (words.people) } " · " a href="/admin/links" { (words.links) } " · "
+            a href="/admin/audit" { (words.audit) }
+        }
         h2 { (words.by_state) }
         (by_state(&all, words))
         h2 { (words.faces) }
@@ -56,8 +62,8 @@ pub(super) async fn page(
         (deliveries(&parts, words).await)
         h2 { (words.every_account) }
         (accounts(&all, &view, words))
-        h2 { (words.people) }
-        (people(&parts, &all, words).await)
+        h2 { (words.room) }
+        (room(&parts, words).await)
     }))
 }
 
@@ -161,26 +167,36 @@ fn accounts(all: &[AccountView], view: &View, words: &Words) -> Markup {
     }
 }
 
-async fn people(parts: &Parts, all: &[AccountView], words: &Words) -> Markup {
-    let mut counts: HashMap<&UserName, usize> = HashMap::new();
-    for account in all {
-        *counts.entry(&account.owner).or_default() += 1;
-    }
-    let users = match parts.bridge.store().users().await {
-        Ok(users) => users,
+/// What the data take, and what they may.
+async fn room(parts: &Parts, words: &Words) -> Markup {
+    let room = match parts.bridge.store().room().await {
+        Ok(room) => room,
         Err(error) => return html! { p.alarm { (error) } },
     };
+    let limits = &parts.limits;
+    let days = |days: u32| if days == 0 { words.for_ever.to_owned() } else { fill(words.days, days) };
+    let rows = [
+        (words.database, mib(room.database_bytes), days(limits.history_days)),
+        (
+            words.attachments,
+            format!("{} ({})", mib(room.media_bytes), room.attachments),
+            format!(
+                "{}, {}",
+                fill(words.at_most, mib(limits.media_bytes)),
+                fill(words.days, limits.media_days)
+            ),
+        ),
+    ];
     html! {
         div.wide { table {
-            thead { tr { th scope="col" { (words.user) } th scope="col" { (words.role) } th scope="col" { (words.accounts) } } }
-            tbody { @for user in users.iter().take(SHOWN) {
-                tr {
-                    td { (user.name) }
-                    td.word { (if user.is_admin { words.role_admin } else { words.role_user }) }
-                    td { a href={ "/admin?q=" (query_value(user.name.as_str())) } { (counts.get(&user.name).copied().unwrap_or_default()) } }
-                }
-            } }
+            thead { tr { th scope="col" { (words.what) } th scope="col" { (words.takes) } th scope="col" { (words.kept) } } }
+            tbody { @for (what, takes, kept) in &rows { tr { td { (what) } td.word { (takes) } td { (kept) } } } }
         } }
-        @if users.len() > SHOWN { p.soft { "… " (users.len() - SHOWN) } }
+        p.soft { code { (parts.data_dir.display()) } }
+        p.soft { (fill(words.quota_accounts, limits.accounts_per_user)) " " (fill(words.quota_sends, limits.sends_per_minute)) }
     }
+}
+
+fn mib(bytes: u64) -> String {
+    format!("{} MiB", bytes.div_ceil(1 << 20))
 }

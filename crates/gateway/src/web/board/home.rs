@@ -42,17 +42,17 @@ pub(super) fn entrance(parts: &Parts, visitor: &Visitor, wrong: Option<(StatusCo
             button { (words.sign_in) }
         }
         h2 { (words.connect) }
-        (connect(&parts.irc, "USER", "ACCOUNT"))
+        (connect(&parts.irc, "USER", "ACCOUNT", words))
     })
 }
 
 /// How IRC clients connect.
-fn connect(irc: &Listening, user: &str, account: &str) -> Markup {
+fn connect(irc: &Listening, user: &str, account: &str, words: &Words) -> Markup {
     let Listening { plain, tls, websocket } = irc;
     let first = plain.first().or(tls.first());
     html! {
         @if plain.is_empty() && tls.is_empty() && websocket.is_empty() {
-            p { "The IRC server is switched off." }
+            p { (words.irc_off) }
         } @else {
             p {
                 "IRC: "
@@ -114,7 +114,7 @@ pub(super) async fn page(
         }
         p.soft #rule { (words.account_rule) }
         h2 { (words.connect) }
-        (connect(&parts.irc, person.user.as_str(), some.unwrap_or("ACCOUNT")))
+        (connect(&parts.irc, person.user.as_str(), some.unwrap_or("ACCOUNT"), words))
     })
 }
 

@@ -110,6 +110,7 @@ words! {
     scan_renewed: "The last code ran out; this is number {}.", "上一个二维码已过期，这是第 {} 个。";
     scan_alt: "QR code to scan with WeChat", "用微信扫描的二维码";
     scan_scanned: "Scanned. Confirm on your phone.", "已扫描，请在手机上确认。";
+    scan_face: "The picture of whoever scanned the code", "扫码者的头像";
     scan_push: "Your phone was asked. Confirm there; no scan is needed.", "已向手机发出请求，请在手机上确认，无需扫码。";
     scan_loading: "Confirmed. Loading contacts …", "已确认，正在载入联系人…";
     scan_done: "Online.", "已上线。";
@@ -190,6 +191,8 @@ words! {
     label: "Label", "标签";
     opens: "Opens", "权限";
     made: "Made (UTC)", "创建时间 (UTC)";
+    last_used: "Last used", "最近使用";
+    never: "not yet", "尚未";
     action: "Action", "操作";
     end: "End {}", "作废 {}";
     certificates: "Certificates", "证书";
@@ -215,6 +218,34 @@ words! {
     what: "What", "操作";
     about: "About", "对象";
     the_operator: "the operator", "运维者";
+    irc_off: "The IRC server is switched off.", "IRC 服务器未启用。";
+    wechat: "WeChat", "微信";
+    troubles: "What did not arrive", "未送达的消息";
+    tried: "waiting, tried {} times", "等待中，已尝试 {} 次";
+    next_try: "again at {}", "下次 {}";
+    not_delivered: "not delivered", "未送达";
+    maybe_delivered: "perhaps delivered", "可能已送达";
+    search_people: "Search people by name", "按名称搜索用户";
+    comes_in_with: "Signs in with", "登录方式";
+    only_password: "Password", "密码";
+    only_token: "Token", "令牌";
+    nothing_opens: "Nothing", "无";
+    add_person: "Add somebody", "添加用户";
+    add_person_rule: "A password is made and shown once. They change it on their page “Yours”.", "系统会生成密码并只显示一次，用户可在“我的”页面修改。";
+    password_made: "The password of {}, shown only now:", "{} 的密码（只显示这一次）：";
+    remove_person: "Remove somebody", "删除用户";
+    remove_person_warning: "Type the name. Somebody who still has accounts is removed only together with them: they are signed out, and what was said in them is forgotten here, for good.", "请输入用户名。仍有账号的用户只能连同账号一起删除：账号会退出，这里的消息将永久删除。";
+    with_accounts: "with all accounts and messages", "连同全部账号和消息";
+    not_yourself: "You cannot remove yourself here.", "不能在这里删除自己。";
+    room: "Room and limits", "空间与限额";
+    database: "Database", "数据库";
+    attachments: "Attachments", "附件";
+    takes: "Takes", "占用";
+    kept: "Kept", "保留";
+    for_ever: "for ever", "永久";
+    days: "{} days", "{} 天";
+    quota_accounts: "Each person may have {} accounts.", "每人最多 {} 个账号。";
+    quota_sends: "Each account sends at most {} messages a minute to WeChat.", "每个账号每分钟最多向微信发送 {} 条消息。";
     signed_in_as: "Signed in as {}", "当前用户：{}";
 }
 

@@ -54,12 +54,13 @@ async fn shown(parts: &Parts, person: &Person, made: Option<&str>) -> Answer {
         }
         @if !tokens.is_empty() {
             div.wide { table {
-                thead { tr { th scope="col" { (words.label) } th scope="col" { (words.opens) } th scope="col" { (words.made) } th scope="col" { (words.action) } } }
+                thead { tr { th scope="col" { (words.label) } th scope="col" { (words.opens) } th scope="col" { (words.made) } th scope="col" { (words.last_used) } th scope="col" { (words.action) } } }
                 tbody { @for token in &tokens {
                     tr {
                         td { (token.label) }
                         td { (token.opens) }
                         td { (clock::written(token.made)) }
+                        td { (token.used.map_or_else(|| words.never.to_owned(), clock::written)) }
                         td { (ending(person, "/me/tokens/end", &token.label, &fill(words.end, &token.label))) }
                     }
                 } }

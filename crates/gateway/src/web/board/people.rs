@@ -1,0 +1,208 @@
+//! The people of the instance, for administrators: who there is, new ones, forgotten passwords, and leaving.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use axum::extract::{Form, Query, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Redirect, Response};
+use maud::{Markup, html};
+use serde::Deserialize;
+use wxgate_contract::UserName;
+use wxgate_store::UserRow;
+
+use super::frame::{form_key, query_value, trouble_of};
+use super::gate::{Answer, Person, Turned};
+use super::words::{Words, fill};
+use crate::clock;
+use crate::web::api::{Refusal, users};
+use crate::wiring::Parts;
+
+/// People on one page.
+const SHOWN: usize = 50;
+
+#[derive(Default, Deserialize)]
+pub(super) struct View {
+    #[serde(default)]
+    q: String,
+    #[serde(default)]
+    page: usize,
+}
+
+pub(super) async fn page(
+    State(parts): State<Arc<Parts>>,
+    person: Person,
+    Query(view): Query<View>,
+) -> Answer {
+    person.must_be_admin()?;
+    Ok(shown(&parts, &person, &view, None).await)
+}
+
+/// The page; `made` is a password that is shown this once, and whose it is.
+async fn shown(parts: &Parts, person: &Person, view: &View, made: Option<(&str, &str)>) -> Response {
+    let words = person.words();
+    let table = table(parts, person, view, words).await;
+    person.page(words.people).show(&html! {
+        h1 { (words.people) }
+        @if let Some((name, password)) = made {
+            div.note role="status" { p { (fill(words.password_made, name)) } pre { (password) } }
+        }
+        form.row method="get" action="/admin/people" role="search" {
+            label { (words.search_people) input name="q" type="search" value=(view.q) maxlength="128"; }
+            button.quiet { (words.search) }
+        }
+        (table)
+        h2 { (words.add_person) }
+        form.card method="post" action="/admin/people" {
+            (form_key(person))
+            p { label { (words.user) input name="name" required maxlength="64" autocomplete="off" autocapitalize="none" spellcheck="false"; } }
+            label.tick { input type="checkbox" name="admin" value="yes"; " " (words.role_admin) }
+            p.soft { (words.add_person_rule) }
+            button { (words.add) }
+        }
+        h2 { (words.remove_person) }
+        p.soft #leaving { (words.remove_person_warning) }
+        form.card method="post" action="/admin/people/remove" {
+            (form_key(person))
+            p { label { (words.user) input name="name" required maxlength="64" autocomplete="off" autocapitalize="none" spellcheck="false" aria-describedby="leaving"; } }
+            label.tick { input type="checkbox" name="everything" value="yes"; " " (words.with_accounts) }
+            p { button.danger { (words.remove) } }
+        }
+    })
+}
+
+async fn table(parts: &Parts, person: &Person, view: &View, words: &Words) -> Markup {
+    let store = parts.bridge.store();
+    let (users, accounts) = match (store.users().await, store.accounts().await) {
+        (Ok(users), Ok(accounts)) => (users, accounts),
+        (Err(error), _) | (_, Err(error)) => return html! { p.alarm { (error) } },
+    };
+    let mut counts: HashMap<&UserName, usize> = HashMap::new();
+    for account in &accounts {
+        *counts.entry(&account.owner).or_default() += 1;
+    }
+    let wanted = view.q.trim().to_lowercase();
+    let fits = |user: &&UserRow| wanted.is_empty() || user.name.as_str().to_lowercase().contains(&wanted);
+    let from = view.page.saturating_mul(SHOWN);
+    let rows: Vec<&UserRow> = users.iter().filter(fits).skip(from).take(SHOWN + 1).collect();
+    let here = format!("/admin/people?q={}", query_value(&view.q));
+    let limit = parts.limits.accounts_per_user;
+    html! {
+        @if rows.is_empty() { p { (words.nothing) } } @else {
+            div.wide { table {
+                thead { tr {
+                    th scope="col" { (words.user) } th scope="col" { (words.role) } th scope="col" { (words.accounts) }
+                    th scope="col" { (words.comes_in_with) } th scope="col" { (words.action) }
+                } }
+                tbody { @for user in rows.iter().take(SHOWN) {
+                    @let count = counts.get(&user.name).copied().unwrap_or_default();
+                    tr {
+                        td { (user.name) }
+                        td.word { (if user.is_admin { words.role_admin } else { words.role_user }) }
+                        td { a href={ "/admin?q=" (query_value(user.name.as_str())) } { (count) " / " (limit) } }
+                        td { (keys(user, words)) }
+                        td { (new_password(person, user, words)) }
+                    }
+                } }
+            } }
+        }
+        p {
+            @if view.page > 0 { a href=(here) { (words.first) } " " }
+            @if rows.len() > SHOWN { a href={ (here) "&page=" (view.page.saturating_add(1)) } rel="next" { (words.next) } }
+        }
+    }
+}
+
+fn keys(user: &UserRow, words: &Words) -> &'static str {
+    match (user.has_password, user.has_token) {
+        (true, true) => words.password,
+        (true, false) => words.only_password,
+        (false, true) => words.only_token,
+        (false, false) => words.nothing_opens,
+    }
+}
+
+fn new_password(person: &Person, user: &UserRow, words: &Words) -> Markup {
+    html! {
+        form method="post" action="/admin/people/password" {
+            (form_key(person))
+            input type="hidden" name="name" value=(user.name);
+            button.quiet aria-label={ (words.new_password) ": " (user.name) } { (words.new_password) }
+        }
+    }
+}
+
+#[derive(Deserialize)]
+pub(super) struct New {
+    key: String,
+    name: String,
+    admin: Option<String>,
+}
+
+/// Adds somebody, with a password that is shown this once.
+pub(super) async fn add(
+    State(parts): State<Arc<Parts>>,
+    person: Person,
+    Form(New { key, name, admin }): Form<New>,
+) -> Answer {
+    person.sent_this(&parts, &key)?;
+    person.must_be_admin()?;
+    let name = UserName::from(name.trim().to_owned());
+    let password = made(&person)?;
+    let added = users::add(&parts, &person.caller(), &name, &password, admin.is_some()).await;
+    added.map_err(|why| refused(&person, &why))?;
+    Ok(shown(&parts, &person, &View::default(), Some((name.as_str(), &password))).await)
+}
+
+#[derive(Deserialize)]
+pub(super) struct Which {
+    key: String,
+    name: String,
+}
+
+/// Gives somebody another password, which is shown this once.
+pub(super) async fn password(
+    State(parts): State<Arc<Parts>>,
+    person: Person,
+    Form(Which { key, name }): Form<Which>,
+) -> Answer {
+    person.sent_this(&parts, &key)?;
+    person.must_be_admin()?;
+    let password = made(&person)?;
+    let changed = users::change_password(&parts, &person.caller(), name.clone(), &password).await;
+    changed.map_err(|why| refused(&person, &why))?;
+    Ok(shown(&parts, &person, &View::default(), Some((&name, &password))).await)
+}
+
+#[derive(Deserialize)]
+pub(super) struct Leaving {
+    key: String,
+    name: String,
+    everything: Option<String>,
+}
+
+/// Removes somebody whose name was typed, and with a tick all that is theirs.
+pub(super) async fn remove(
+    State(parts): State<Arc<Parts>>,
+    person: Person,
+    Form(Leaving { key, name, everything }): Form<Leaving>,
+) -> Answer {
+    person.sent_this(&parts, &key)?;
+    person.must_be_admin()?;
+    let name = name.trim().to_owned();
+    if name == person.user.as_str() {
+        return Err(trouble_of(&person, StatusCode::CONFLICT, person.words().not_yourself).into());
+    }
+    let removed = users::remove(&parts, &person.caller(), name, everything.is_some()).await;
+    removed.map_err(|why| refused(&person, &why))?;
+    Ok(Redirect::to("/admin/people").into_response())
+}
+
+fn made(person: &Person) -> Result<String, Turned> {
+    clock::password()
+        .map_err(|why| trouble_of(person, StatusCode::SERVICE_UNAVAILABLE, &why.to_string()).into())
+}
+
+fn refused(person: &Person, refusal: &Refusal) -> Turned {
+    trouble_of(person, refusal.0, &refusal.1).into()
+}
