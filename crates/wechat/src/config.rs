@@ -20,8 +20,6 @@ pub struct WechatConfig {
     pub proxy: Option<String>,
     /// As which client we present ourselves.
     pub profile: Profile,
-    /// The name for this gateway in texts for people ("signed in as …").
-    pub device_name: String,
     /// Language of the service's own texts.
     pub lang: String,
     /// Larger attachments are not fetched.
@@ -70,7 +68,6 @@ impl WechatConfig {
             service: None,
             proxy: None,
             profile: Profile::Desktop,
-            device_name: "wxgate".to_owned(),
             lang: "zh_CN".to_owned(),
             max_media_bytes: 100 << 20,
             converter: None,
