@@ -6,13 +6,44 @@
 use std::collections::HashMap;
 
 use bytes::Bytes;
-use wxgate_contract::{Batch, ChatRef, NetworkId, Note, Timestamp};
+use wxgate_contract::{Batch, ChatRef, DeliveryId, NetworkId, Note, Timestamp};
 use wxgate_store::StoreError;
 
 use crate::Bridge;
 
-/// How often the oldest delivery of a lane may have been in somebody's hands when they died.
-pub(crate) type Dropped = HashMap<ChatRef, u32>;
+/// What of each lane may have been in somebody's hands when they died.
+pub(crate) type Dropped = HashMap<ChatRef, Held>;
+
+/// One delivery, and how often it may have been in somebody's hands. What has it may still have closed it, and
+/// nobody heard: the lane's next one was never in any hands, and must not come as a repetition.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Held {
+    /// `None` after a crash: whichever is the lane's first.
+    delivery: Option<DeliveryId>,
+    times: u32,
+}
+
+impl Held {
+    /// Somebody who had it is gone.
+    pub(crate) fn again(&mut self, delivery: DeliveryId) {
+        if self.delivery.is_some_and(|known| known != delivery) {
+            self.times = 0;
+        }
+        (self.delivery, self.times) = (Some(delivery), self.times.saturating_add(1));
+    }
+
+    /// How often this one may have been in somebody's hands, now that it is the lane's first.
+    pub(crate) fn times_of(&mut self, delivery: DeliveryId) -> u32 {
+        if self.delivery.is_some_and(|known| known != delivery) {
+            self.times = 0;
+        }
+        self.delivery = Some(delivery);
+        self.times
+    }
+}
+
+/// As it is kept.
+type Row = (ChatRef, Option<DeliveryId>, u32);
 
 /// Whose note it is: the pipe's own, which is no network.
 const OWN: &str = "pipe";
@@ -24,13 +55,16 @@ impl Bridge {
         let own = NetworkId::new(OWN);
         let Some(note) = self.store.note(&own, KEY).await? else { return Ok(None) };
         self.keep_note(None).await?;
-        let all: Option<Vec<(ChatRef, u32)>> = serde_json::from_slice(&note).ok();
-        Ok(all.map(|all| all.into_iter().collect()))
+        let all: Option<Vec<Row>> = serde_json::from_slice(&note).ok();
+        Ok(all.map(|all| {
+            all.into_iter().map(|(lane, delivery, times)| (lane, Held { delivery, times })).collect()
+        }))
     }
 
     /// Keeps it for the next start. Without it the next start assumes a crash.
     pub(crate) async fn keep_dropped(&self, dropped: Dropped) {
-        let all: Vec<(ChatRef, u32)> = dropped.into_iter().collect();
+        let all: Vec<Row> =
+            dropped.into_iter().map(|(lane, held)| (lane, held.delivery, held.times)).collect();
         let kept = match serde_json::to_vec(&all) {
             Ok(note) => self.keep_note(Some(note.into())).await.map_err(|error| error.to_string()),
             Err(error) => Err(error.to_string()),
@@ -52,7 +86,7 @@ impl Bridge {
 pub(crate) fn at_start(known: Option<Dropped>, open: &[(ChatRef, Timestamp)]) -> Dropped {
     let count = |lane: &ChatRef| match &known {
         Some(known) => known.get(lane).copied(),
-        None => Some(1),
+        None => Some(Held { delivery: None, times: 1 }),
     };
     open.iter().filter_map(|(lane, _)| Some((lane.clone(), count(lane)?))).collect()
 }

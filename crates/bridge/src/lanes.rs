@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
-use wxgate_contract::{BoxFuture, ChatKey, ChatRef, Delivery, NetworkId, Order, Timestamp};
+use wxgate_contract::{BoxFuture, ChatKey, ChatRef, Delivery, DeliveryId, NetworkId, Order, Timestamp};
 use wxgate_store::StoreError;
 
 use crate::Bridge;
@@ -39,7 +39,8 @@ const LONGEST_WAIT: Duration = Duration::from_secs(600);
 
 enum Signal {
     Wake(ChatRef),
-    Settled(ChatRef, Option<Timestamp>),
+    /// This delivery of the lane is closed, or put off until then.
+    Settled(ChatRef, DeliveryId, Option<Timestamp>),
     Up(NetworkId),
     /// Answered when it is done.
     Down(NetworkId, oneshot::Sender<()>),
@@ -54,7 +55,7 @@ pub(crate) trait Depot: Send + Sync + 'static {
     /// False when the adapter's queue is full or its run is over; the lane then waits.
     fn hand_over(&self, network: &NetworkId, delivery: Delivery) -> bool;
     /// Closes a delivery that cannot be read, and says so to the lanes.
-    fn close(self: Arc<Self>, lane: ChatRef, row: String) -> BoxFuture<'static, ()>;
+    fn close(self: Arc<Self>, lane: ChatRef, delivery: DeliveryId) -> BoxFuture<'static, ()>;
     /// Keeps at an orderly end which deliveries may have been in hand.
     fn keep(&self, dropped: Dropped) -> BoxFuture<'_, ()>;
 }
@@ -80,8 +81,8 @@ impl Depot for Bridge {
         is_taken
     }
 
-    fn close(self: Arc<Self>, lane: ChatRef, row: String) -> BoxFuture<'static, ()> {
-        Box::pin(async move { self.close_damaged(&lane, &row).await })
+    fn close(self: Arc<Self>, lane: ChatRef, delivery: DeliveryId) -> BoxFuture<'static, ()> {
+        Box::pin(async move { self.close_damaged(&lane, delivery).await })
     }
 
     fn keep(&self, dropped: Dropped) -> BoxFuture<'_, ()> {
@@ -118,8 +119,8 @@ impl Lanes {
         self.send(Signal::Wake(lane)).await;
     }
 
-    pub(crate) async fn settled(&self, lane: ChatRef, retry_at: Option<Timestamp>) {
-        self.send(Signal::Settled(lane, retry_at)).await;
+    pub(crate) async fn settled(&self, lane: ChatRef, delivery: DeliveryId, retry_at: Option<Timestamp>) {
+        self.send(Signal::Settled(lane, delivery, retry_at)).await;
     }
 
     pub(crate) async fn up(&self, network: &NetworkId) {
@@ -146,8 +147,10 @@ enum Mark {
     Ready,
     /// Being read from the store; `again` when it was woken meanwhile.
     Reading { again: bool },
-    /// In the adapter's hands.
-    InHand,
+    /// This one is in the adapter's hands.
+    InHand(DeliveryId),
+    /// This one cannot be read and is being closed, which no adapter has a part in.
+    Closing(DeliveryId),
     /// Nothing before its timer.
     Waiting,
 }
@@ -155,7 +158,7 @@ enum Mark {
 #[derive(Default)]
 struct Line {
     is_up: bool,
-    /// Lanes being read or in hand.
+    /// Lanes being read, in hand or being closed.
     busy: usize,
     ready: VecDeque<ChatKey>,
 }
@@ -242,22 +245,9 @@ impl<D: Depot> Board<D> {
                 None => self.ready(lane),
                 Some(Mark::Reading { again }) => *again = true,
                 // It will be looked at in its turn.
-                Some(Mark::Ready | Mark::InHand | Mark::Waiting) => {}
+                Some(Mark::Ready | Mark::InHand(_) | Mark::Closing(_) | Mark::Waiting) => {}
             },
-            Signal::Settled(lane, retry_at) => {
-                if self.marks.get(&lane) != Some(&Mark::InHand) {
-                    return;
-                }
-                self.free(&lane.network);
-                match retry_at {
-                    Some(due) => self.wait(lane.clone(), due),
-                    None => {
-                        self.dropped.remove(&lane);
-                        self.ready(lane.clone());
-                    }
-                }
-                self.stirred.insert(lane.network);
-            }
+            Signal::Settled(lane, delivery, retry_at) => self.settled(lane, delivery, retry_at),
             Signal::Up(network) => {
                 self.lines.entry(network.clone()).or_default().is_up = true;
                 self.stirred.insert(network);
@@ -270,22 +260,44 @@ impl<D: Depot> Board<D> {
         }
     }
 
+    fn settled(&mut self, lane: ChatRef, delivery: DeliveryId, retry_at: Option<Timestamp>) {
+        // Somebody who was heard late speaks of one that is not in hand any more; another may be.
+        let (Mark::InHand(held) | Mark::Closing(held)) =
+            self.marks.get(&lane).copied().unwrap_or(Mark::Ready)
+        else {
+            return;
+        };
+        if held != delivery {
+            return;
+        }
+        self.free(&lane.network);
+        match retry_at {
+            Some(due) => self.wait(lane.clone(), due),
+            None => {
+                self.dropped.remove(&lane);
+                self.ready(lane.clone());
+            }
+        }
+        self.stirred.insert(lane.network);
+    }
+
     /// The adapter's run is over: what it had in hand comes again, with the same id.
     fn down(&mut self, network: &NetworkId) {
-        let mut in_hand: Vec<ChatRef> = self
-            .marks
-            .iter()
-            .filter(|(lane, mark)| lane.network == *network && **mark == Mark::InHand)
-            .map(|(lane, _)| lane.clone())
+        let of_it = self.marks.iter().filter(|(lane, _)| lane.network == *network);
+        let mut in_hand: Vec<(ChatRef, DeliveryId)> = of_it
+            .filter_map(|(lane, mark)| match mark {
+                Mark::InHand(delivery) => Some((lane.clone(), *delivery)),
+                _ => None,
+            })
             .collect();
         // Always in the same order, so that a simulated run can be had again.
-        in_hand.sort_unstable_by(|a, b| a.chat.cmp(&b.chat));
+        in_hand.sort_unstable_by(|(a, _), (b, _)| a.chat.cmp(&b.chat));
         let line = self.lines.entry(network.clone()).or_default();
         line.is_up = false;
         line.busy -= in_hand.len().min(line.busy);
-        for lane in in_hand {
+        for (lane, delivery) in in_hand {
             self.marks.insert(lane.clone(), Mark::Ready);
-            *self.dropped.entry(lane.clone()).or_default() += 1;
+            self.dropped.entry(lane.clone()).or_default().again(delivery);
             line.ready.push_front(lane.chat);
         }
     }
@@ -334,10 +346,11 @@ impl<D: Depot> Board<D> {
         let network = lane.network.clone();
         match result {
             Ok(Some((mut delivery, due))) if is_due(&delivery, due, now) => {
-                let dropped = self.dropped.get(&lane).copied().unwrap_or_default();
+                let id = delivery.id;
+                let dropped = self.dropped.get_mut(&lane).map_or(0, |held| held.times_of(id));
                 delivery.attempt = delivery.attempt.saturating_add(dropped);
                 if depot.hand_over(&network, delivery) {
-                    self.marks.insert(lane, Mark::InHand);
+                    self.marks.insert(lane, Mark::InHand(id));
                     return;
                 }
                 self.wait(lane, now.after(RETRY));
@@ -348,10 +361,14 @@ impl<D: Depot> Board<D> {
                 self.marks.remove(&lane);
             }
             Err(StoreError::Corrupt { table: "delivery", row }) => {
-                self.marks.insert(lane.clone(), Mark::InHand);
-                while self.closing.try_join_next().is_some() {}
-                self.closing.spawn(depot.close(lane, row));
-                return;
+                if let Ok(id) = row.parse().map(DeliveryId) {
+                    self.marks.insert(lane.clone(), Mark::Closing(id));
+                    while self.closing.try_join_next().is_some() {}
+                    self.closing.spawn(depot.close(lane, id));
+                    return;
+                }
+                tracing::error!(%network, delivery = row, "a delivery is damaged and has no id to close it by");
+                self.wait(lane, now.after(DAMAGED));
             }
             Err(error) => {
                 tracing::warn!(%network, %error, "could not read a lane; trying again");
@@ -390,7 +407,8 @@ impl<D: Depot> Board<D> {
             let of_it = self.marks.iter().filter(|(lane, _)| lane.network == *network);
             let marks: Vec<Mark> = of_it.map(|(_, mark)| *mark).collect();
             let count = |is: fn(&Mark) -> bool| marks.iter().filter(|mark| is(mark)).count();
-            let busy = count(|mark| matches!(mark, Mark::Reading { .. } | Mark::InHand));
+            let busy =
+                count(|mark| matches!(mark, Mark::Reading { .. } | Mark::InHand(_) | Mark::Closing(_)));
             assert_eq!(line.busy, busy, "lanes of {network} in work");
             assert_eq!(
                 line.ready.len(),

@@ -40,7 +40,7 @@ impl Bridge {
             self.lanes.wake(lane).await;
         }
         if let Some(lane) = report.lane {
-            self.lanes.settled(lane, report.retry_at).await;
+            self.lanes.settled(lane, delivery, report.retry_at).await;
         }
         if let Some(failed) = report.failed {
             self.tell_failure(network, delivery, failed).await;
@@ -50,12 +50,9 @@ impl Bridge {
 
     /// A delivery that cannot be read will never be carried out: it is closed, its owner is told, and the
     /// lane goes on.
-    pub(crate) async fn close_damaged(&self, lane: &ChatRef, row: &str) {
+    pub(crate) async fn close_damaged(&self, lane: &ChatRef, delivery: DeliveryId) {
         let network = &lane.network;
-        tracing::error!(%network, delivery = row, "a delivery is damaged and is given up");
-        let Some(delivery) = row.parse().ok().map(DeliveryId) else {
-            return self.lanes.settled(lane.clone(), Some(self.clock.now().after(DAMAGED))).await;
-        };
+        tracing::error!(%network, %delivery, "a delivery is damaged and is given up");
         let outcome = Outcome::Refused { why: DAMAGED_WHY.to_owned() };
         let discarded = match self.settle_one(network, delivery, outcome).await {
             Ok(()) => return,
@@ -75,7 +72,7 @@ impl Bridge {
             let text = format!("a message to this chat was not delivered, because {DAMAGED_WHY}");
             self.note_in(lane, delivery, text).await;
         }
-        self.lanes.settled(lane.clone(), retry_at).await;
+        self.lanes.settled(lane.clone(), delivery, retry_at).await;
     }
 
     /// A post that did not reach a *further* member of its link: a line of the gateway in the
