@@ -1,6 +1,6 @@
 //! What people are told about their own messages, in one honest sentence.
 
-use wxgate_contract::{Body, Outcome, Post};
+use wxgate_contract::{Author, Body, ChatRef, DeliveryId, Outcome, Post, RemoteId, Timestamp};
 
 /// Characters of the lost text that a notice repeats. Source: the IRC notes, section 5.
 const EXCERPT_CHARS: usize = 40;
@@ -15,6 +15,20 @@ pub(crate) fn sentence(post: &Post, place: &str, outcome: &Outcome) -> Option<St
     let what = excerpt(post);
     let place = if place.is_empty() { String::new() } else { format!(" to {place}") };
     Some(format!("{what} {verb}{place}, because {why}"))
+}
+
+/// A line of the gateway in a chat, about a delivery.
+pub(crate) fn post(home: &ChatRef, delivery: DeliveryId, text: String, at: Timestamp) -> Post {
+    Post {
+        remote_id: RemoteId::new(format!("notice/{delivery}")),
+        chat: home.clone(),
+        author: Author::Gateway,
+        at,
+        body: Body::text(text),
+        quote: None,
+        mentions: Vec::new(),
+        echo_of: None,
+    }
 }
 
 fn excerpt(post: &Post) -> String {
@@ -33,7 +47,6 @@ fn excerpt(post: &Post) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use wxgate_contract::{Author, ChatRef, Timestamp};
 
     fn post(text: &str) -> Post {
         Post {

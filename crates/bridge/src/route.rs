@@ -4,11 +4,13 @@ use std::sync::Arc;
 
 use dashmap::DashMap;
 use wxgate_contract::{
-    Attachment, Author, Body, Capabilities, ChatRef, Job, MediaVault, Mention, NetworkId, Post, RemoteId, Say,
+    Attachment, Author, Body, Capabilities, ChatRef, DeliveryId, Job, MediaVault, Mention, NetworkId, Post,
+    RemoteId, Say, Timestamp,
 };
-use wxgate_store::{KnownPost, Route, RouteInput};
+use wxgate_store::{FailedDelivery, KnownPost, Route, RouteInput};
 
 use crate::echoes::Echoes;
+use crate::notice;
 use crate::twins::Twins;
 
 /// The routing table: what each network can carry, and how a file is turned into a link.
@@ -170,6 +172,16 @@ impl Route for Routes {
 
     fn wants_reports(&self, network: &NetworkId) -> bool {
         self.does_mirror(network)
+    }
+
+    /// A post that did not reach a *further* member of its link: a line of the gateway in the chat it was said in.
+    /// (What did not reach its own chat shows its fate itself.)
+    fn notice(&self, delivery: DeliveryId, failed: &FailedDelivery, at: Timestamp) -> Option<Post> {
+        if failed.target == failed.post.chat {
+            return None;
+        }
+        let text = notice::sentence(&failed.post, failed.target.network.as_str(), &failed.outcome)?;
+        Some(notice::post(&failed.post.chat, delivery, text, at))
     }
 }
 

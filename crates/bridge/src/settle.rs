@@ -2,10 +2,8 @@
 
 use std::sync::Arc;
 
-use wxgate_contract::{
-    Author, Batch, Body, ChatRef, DeliveryId, FarEnd, FarError, FeedEvent, NetworkId, Outcome, Post, RemoteId,
-};
-use wxgate_store::{FailedDelivery, StoreError};
+use wxgate_contract::{Batch, ChatRef, DeliveryId, FarEnd, FarError, FeedEvent, NetworkId, Outcome};
+use wxgate_store::StoreError;
 
 use crate::intake::far_error;
 use crate::lanes::DAMAGED;
@@ -42,9 +40,6 @@ impl Bridge {
         if let Some(lane) = report.lane {
             self.lanes.settled(lane, delivery, report.retry_at).await;
         }
-        if let Some(failed) = report.failed {
-            self.tell_failure(network, delivery, failed).await;
-        }
         Ok(())
     }
 
@@ -75,28 +70,9 @@ impl Bridge {
         self.lanes.settled(lane.clone(), delivery, retry_at).await;
     }
 
-    /// A post that did not reach a *further* member of its link: a line of the gateway in the
-    /// chat it was said in. (What did not reach its own chat shows its fate itself.)
-    async fn tell_failure(&self, network: &NetworkId, delivery: DeliveryId, failed: FailedDelivery) {
-        if failed.target == failed.post.chat {
-            return;
-        }
-        let Some(text) = notice::sentence(&failed.post, network.as_str(), &failed.outcome) else { return };
-        self.note_in(&failed.post.chat, delivery, text).await;
-    }
-
     /// A line of the gateway in a chat.
     async fn note_in(&self, home: &ChatRef, delivery: DeliveryId, text: String) {
-        let post = Post {
-            remote_id: RemoteId::new(format!("notice/{delivery}")),
-            chat: home.clone(),
-            author: Author::Gateway,
-            at: self.clock.now(),
-            body: Body::text(text),
-            quote: None,
-            mentions: Vec::new(),
-            echo_of: None,
-        };
+        let post = notice::post(home, delivery, text, self.clock.now());
         let batch = Batch { posts: vec![post], ..Batch::default() };
         if let Err(error) = self.commit(&home.network, batch).await {
             tracing::warn!(network = %home.network, %delivery, %error, "could not note a failed delivery");

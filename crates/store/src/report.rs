@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 use wxgate_contract::{
-    ChatKey, ChatRef, Committed, Job, NetworkId, Outcome, PersonKey, Post, PostId, RemoteId, TimelineItem,
-    Timestamp, UserName,
+    ChatKey, ChatRef, Committed, DeliveryId, Job, NetworkId, Outcome, PersonKey, Post, PostId, RemoteId,
+    TimelineItem, Timestamp, UserName,
 };
 
 /// Decides who must hear of a post. Called inside the transaction, once per new post.
@@ -24,6 +24,13 @@ pub trait Route: Send + Sync {
     fn wants_reports(&self, network: &NetworkId) -> bool {
         let _ = network;
         false
+    }
+
+    /// What is said, where the post was said, about a delivery of it that came to nothing or may have. It is written
+    /// with the outcome, so that nobody waits in vain for a word that a crash took away.
+    fn notice(&self, delivery: DeliveryId, failed: &FailedDelivery, at: Timestamp) -> Option<Post> {
+        let _ = (delivery, failed, at);
+        None
     }
 }
 
@@ -79,7 +86,7 @@ pub struct SettleReport {
     pub lane: Option<ChatRef>,
     /// True when this outcome closed the delivery (not when it was closed before).
     pub closed: bool,
-    /// What became visible: a face's own post, with its fate.
+    /// What became visible: a face's own post, with its fate, or a word about one that did not arrive.
     pub shown: Vec<TimelineItem>,
     /// Whoever said it may have to be told.
     pub failed: Option<FailedDelivery>,

@@ -1,14 +1,21 @@
 //! One joint transaction, and how it is taken apart when somebody's part of it cannot be stored.
 
-use wxgate_contract::{ChatKey, ChatRef, Committed, PersonKey, PostFate, PostId, RemoteId, TimelineItem};
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use tokio::sync::oneshot;
+use wxgate_contract::{
+    ChatKey, ChatRef, Committed, PersonKey, Post, PostFate, PostId, RemoteId, TimelineItem, Timestamp,
+};
 
 use super::numbers::Numbers;
 use super::settle::Claim;
 use super::{CommitRequest, SettleRequest, Writer, intake, profiles, rolled_back, settle};
 use crate::error::StoreError;
 use crate::names::Names;
-use crate::prepare::Ready;
+use crate::prepare::{Ready, ReadyPost};
 use crate::report::{CommitReport, SettleReport};
+use crate::rows::json;
 use crate::tx::{Broken, Tx};
 
 /// What the parts of a transaction need to know.
@@ -188,7 +195,7 @@ impl Scene<'_> {
         };
         let proofs = settled.split_off(settles.len());
         let mut decided: Vec<Decided> = commits.iter().map(|_| Decided::default()).collect();
-        let mut known = std::collections::HashMap::new();
+        let mut known = HashMap::new();
         for (place, proof) in echoes.into_iter().zip(proofs) {
             if let (Some(post), Some(decided)) = (proof.post, decided.get_mut(place.0)) {
                 known.insert(place, post);
@@ -199,8 +206,60 @@ impl Scene<'_> {
         let batches: Vec<&Ready> = commits.iter().map(|commit| &commit.ready).collect();
         profiles::write(self, tx, &batches, &mut decided).await?;
         intake::all(self, tx, commits, &known, &mut decided).await?;
-        Ok((decided, settled.into_iter().map(|settled| settled.report).collect()))
+        let mut reports: Vec<SettleReport> = settled.into_iter().map(|settled| settled.report).collect();
+        self.tell_failures(tx, settles, &mut reports).await?;
+        Ok((decided, reports))
     }
+
+    /// Writes what is said about deliveries that came to nothing.
+    async fn tell_failures(
+        &self,
+        tx: &mut Tx<'_>,
+        settles: &[SettleRequest],
+        reports: &mut [SettleReport],
+    ) -> Result<(), StoreError> {
+        let (mut notices, mut places) = (Vec::new(), Vec::new());
+        for (place, (settle, report)) in settles.iter().zip(&*reports).enumerate() {
+            let Some(failed) = &report.failed else { continue };
+            let notice = settle.route.notice(settle.delivery, failed, Timestamp(self.now_ms));
+            let Some(post) = notice else { continue };
+            // A network that has posts has a number.
+            let Some(number) = self.names.known(&post.chat.network) else { continue };
+            notices.push(as_batch(post, number, settle)?);
+            places.push(place);
+        }
+        if notices.is_empty() {
+            return Ok(());
+        }
+        let mut decided: Vec<Decided> = notices.iter().map(|_| Decided::default()).collect();
+        intake::all(self, tx, &notices, &HashMap::new(), &mut decided).await?;
+        for ((place, notice), decided) in places.into_iter().zip(notices).zip(decided) {
+            let told = report(notice.ready, decided);
+            if let Some(settled) = reports.get_mut(place) {
+                settled.shown.extend(told.shown);
+                settled.lanes.extend(told.lanes);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A word of the gateway, as its chat's own network would hand it over.
+fn as_batch(post: Post, number: i64, settle: &SettleRequest) -> Result<CommitRequest, StoreError> {
+    let (network, json) = (post.chat.network.clone(), json(&post)?);
+    let ready = Ready {
+        network,
+        number,
+        bytes: json.len(),
+        posts: vec![ReadyPost { post, chat_network: number, json }],
+        notes: Vec::new(),
+        chats: Vec::new(),
+        people: Vec::new(),
+        media: Vec::new(),
+    };
+    // Whoever settles is told; nobody waits for this answer.
+    let (answer, _) = oneshot::channel();
+    Ok(CommitRequest { ready, route: Arc::clone(&settle.route), answer })
 }
 
 fn answer(commits: Vec<CommitRequest>, settles: Vec<SettleRequest>, done: Done) {

@@ -168,6 +168,40 @@ async fn what_was_not_delivered_is_told_with_its_post() {
     .await;
 }
 
+/// Says a word about whatever did not arrive.
+struct Tells;
+
+impl Route for Tells {
+    fn route(&self, _: &RouteInput<'_>) -> Vec<(ChatRef, Job)> {
+        Vec::new()
+    }
+
+    fn notice(&self, delivery: DeliveryId, failed: &FailedDelivery, at: Timestamp) -> Option<Post> {
+        let chat = failed.post.chat.clone();
+        Some(Post { at, chat, ..post(&format!("notice/{delivery}"), "w:a/c", "it did not arrive") })
+    }
+}
+
+#[tokio::test]
+async fn what_is_said_about_a_failure_is_written_with_it_and_once() {
+    each_engine(|bench| async move {
+        bench.link(&["w:a/c", "m/r"]).await;
+        bench.commit("w:a", vec![post("1", "w:a/c", "one")]).await;
+        let order = bench.next("m/r").await.unwrap();
+        let refused = Outcome::Refused { why: "not a member".to_owned() };
+        for told in [1, 0] {
+            let settled =
+                bench.store.settle(&"m".into(), order.id, refused.clone(), Arc::new(Tells)).await.unwrap();
+            assert_eq!(settled.shown.len(), told);
+        }
+        // On disk, whoever was told by the answer or not.
+        let line = bench.history("w:a").await;
+        assert_eq!(texts(&line), ["one", "it did not arrive"]);
+        bench
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn an_own_delivery_that_comes_back_is_known() {
     each_engine(|bench| async move {
