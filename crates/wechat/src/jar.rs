@@ -14,6 +14,13 @@ use wechat_proto::{Secret, hosts};
 const MAX_COOKIES: usize = 64;
 /// A longer name and value are refused, as browsers do. Chosen: 4 KiB.
 const MAX_COOKIE_BYTES: usize = 4096;
+/// What seems to have expired is still sent for so long. Chosen: a clock that was set forward by hours, or that is
+/// wrong at a start, must sign nobody out; whether a cookie is still good is for the service to say.
+const GRACE_MS: i64 = 86_400_000;
+/// A value whose end moves on by less is not written to disk again. Chosen: the service moves the end of its twelve
+/// hours with every answer, and what lies on the disk must not be older than a restart may find it.
+/// Source: the protocol sheet, section 2.1.5 (lifetime of the login cookies).
+const RENEWED_MS: u64 = 3_600_000;
 /// Domains that stand for everybody, not for the service.
 const PUBLIC: [&str; 4] = ["com", "cn", "net", "com.cn"];
 
@@ -74,10 +81,12 @@ impl Jar {
     /// Keeps what an answer sets; says whether anything changed.
     pub(crate) fn keep(&mut self, place: Place<'_>, headers: &HeaderMap, now_ms: i64) -> bool {
         let mut changed = false;
+        let ahead_ms = ahead_ms(headers, now_ms);
         for line in headers.get_all(header::SET_COOKIE) {
             // The service writes ASCII; what is not UTF-8 could not be sent back unchanged.
             let Ok(line) = line.to_str() else { continue };
-            changed |= parse(place, line, now_ms).is_some_and(|cookie| self.put(cookie, now_ms));
+            let cookie = parse(place, line, now_ms, ahead_ms);
+            changed |= cookie.is_some_and(|cookie| self.put(cookie, now_ms));
         }
         changed
     }
@@ -92,9 +101,14 @@ impl Jar {
             return self.0.len() < before;
         }
         if let Some(old) = self.0.iter_mut().find(|old| same(old)) {
-            // A new expiry alone is no reason to write the jar to disk again.
-            let changed = old.value != cookie.value;
-            *old = cookie;
+            let is_renewed = match (old.expires_ms, cookie.expires_ms) {
+                (Some(old), Some(new)) => new.abs_diff(old) >= RENEWED_MS,
+                (old, new) => old != new,
+            };
+            let changed = old.value != cookie.value || is_renewed;
+            if changed {
+                *old = cookie;
+            }
             return changed;
         }
         let has_room = self.0.len() < MAX_COOKIES;
@@ -106,8 +120,8 @@ impl Jar {
 
     /// The `Cookie` header for a request; longer paths first, as browsers do.
     pub(crate) fn header(&self, place: Place<'_>, now_ms: i64) -> Option<HeaderValue> {
-        let fits =
-            |cookie: &&Cookie| covers(cookie, place) && cookie.expires_ms.is_none_or(|at_ms| at_ms > now_ms);
+        let is_good = |at_ms: i64| at_ms.saturating_add(GRACE_MS) > now_ms;
+        let fits = |cookie: &&Cookie| covers(cookie, place) && cookie.expires_ms.is_none_or(is_good);
         let mut found: Vec<&Cookie> = self.0.iter().filter(fits).collect();
         found.sort_by_key(|cookie| std::cmp::Reverse(cookie.path.len()));
         let pairs: Vec<String> =
@@ -161,8 +175,14 @@ fn path_covers(covering: &str, path: &str) -> bool {
         .is_some_and(|rest| rest.is_empty() || covering.ends_with('/') || rest.starts_with('/'))
 }
 
+/// How far our clock is ahead of the one by which the service writes its dates.
+fn ahead_ms(headers: &HeaderMap, now_ms: i64) -> i64 {
+    let date = headers.get(header::DATE).and_then(|date| date.to_str().ok()).and_then(http_date_ms);
+    date.map_or(0, |date_ms| now_ms.saturating_sub(date_ms))
+}
+
 /// Reads one `Set-Cookie` line; `None` for what must not be kept.
-fn parse(place: Place<'_>, line: &str, now_ms: i64) -> Option<Cookie> {
+fn parse(place: Place<'_>, line: &str, now_ms: i64, ahead_ms: i64) -> Option<Cookie> {
     let mut parts = line.split(';').map(str::trim);
     let (name, value) = parts.next()?.split_once('=')?;
     let (name, value) = (name.trim(), value.trim());
@@ -182,7 +202,7 @@ fn parse(place: Place<'_>, line: &str, now_ms: i64) -> Option<Cookie> {
             "path" if value.starts_with('/') => path = Some(value),
             "secure" => secure = true,
             "max-age" => max_age = value.parse::<i64>().ok(),
-            "expires" => expires_ms = http_date_ms(value),
+            "expires" => expires_ms = http_date_ms(value).map(|at_ms| at_ms.saturating_add(ahead_ms)),
             _ => {}
         }
     }

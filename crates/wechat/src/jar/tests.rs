@@ -62,7 +62,63 @@ fn paths_and_expiry_are_kept() {
     set(&mut jar, WX2, &["a=1; Path=/other", "b=2; Max-Age=60; Path=/cgi-bin", "c=3"]);
     assert_eq!(sent(&jar, "wx2.qq.com"), "c=3; b=2", "the longer path comes first");
     let later = Place { host: "wx2.qq.com", path: "/cgi-bin/x", stand_in: None };
-    assert_eq!(jar.header(later, NOW + 61_000), None);
+    assert_eq!(jar.header(later, NOW + 61_000 + GRACE_MS), None);
+}
+
+/// One answer, by the service's clock.
+fn answered(jar: &mut Jar, now_ms: i64, date: &str, line: &str) -> bool {
+    let mut headers = HeaderMap::new();
+    headers.insert(header::DATE, HeaderValue::from_str(date).unwrap());
+    headers.append(header::SET_COOKIE, HeaderValue::from_str(line).unwrap());
+    jar.keep(WX2, &headers, now_ms)
+}
+
+#[test]
+fn a_clock_that_is_wrong_or_set_signs_nobody_out() {
+    let hour = 3_600_000;
+    let place = Place { path: "/", ..WX2 };
+    let line = "wxsid=S; Path=/; Expires=Wed, 21 Oct 2015 19:28:00 GMT";
+    let date = "Wed, 21 Oct 2015 07:28:00 GMT";
+    let at = http_date_ms(date).unwrap();
+    for ahead in [0, 13 * hour, -13 * hour, 24 * 365 * hour] {
+        let mut jar = Jar::default();
+        assert!(answered(&mut jar, at + ahead, date, line));
+        for jump in [0, 11 * hour, 13 * hour, 35 * hour, -hour] {
+            assert!(jar.header(place, at + ahead + jump).is_some(), "{ahead} {jump}");
+        }
+        assert_eq!(jar.header(place, at + ahead + 37 * hour), None, "{ahead}");
+    }
+    // What the service takes away is gone, however late it is here.
+    let mut jar = Jar::default();
+    answered(&mut jar, at - 13 * hour, date, line);
+    assert!(answered(
+        &mut jar,
+        at - 13 * hour,
+        date,
+        "wxsid=; Path=/; Expires=Wed, 21 Oct 2015 07:27:00 GMT"
+    ));
+    assert_eq!(jar.len(), 0);
+}
+
+#[test]
+fn a_session_of_days_is_stored_with_cookies_that_have_not_expired() {
+    let (mut jar, line) = (Jar::default(), "wxsid=S; Path=/; Max-Age=43200");
+    let answer = |jar: &mut Jar, now_ms| {
+        let mut headers = HeaderMap::new();
+        headers.append(header::SET_COOKIE, HeaderValue::from_static(line));
+        jar.keep(WX2, &headers, now_ms)
+    };
+    assert!(answer(&mut jar, NOW));
+    let (mut stored, mut writes) = (jar.clone(), 0);
+    // Three days of polls.
+    for n in 1..=3 * 24 * 120 {
+        if answer(&mut jar, NOW + n * 30_000) {
+            (stored, writes) = (jar.clone(), writes + 1);
+        }
+    }
+    let restart = NOW + 3 * 86_400_000;
+    assert!(stored.0[0].expires_ms.unwrap() > restart, "a restart finds a session that is over");
+    assert!((60..=72).contains(&writes), "{writes} writes in three days");
 }
 
 #[test]
