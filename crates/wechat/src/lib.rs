@@ -18,6 +18,6 @@ mod session;
 mod transport;
 
 pub use config::{OnSynced, Timings, WechatConfig};
-pub use proxy::WayOut;
+pub use proxy::{WayOut, WayOutError};
 pub use run::WechatAdapter;
 pub use transport::{Way, WayError, Ways};

@@ -25,6 +25,22 @@ pub enum WayOut {
     Proxy(String),
 }
 
+/// Why the way out of an account is not known.
+#[derive(Debug, thiserror::Error)]
+pub enum WayOutError {
+    /// It could not be read now.
+    #[error(transparent)]
+    Far(#[from] FarError),
+    /// What is stored is none; said without the address, which may hold a password.
+    #[error(
+        "the proxy that is stored for {account} cannot be read; set it again: wxgate account proxy {account} ADDRESS"
+    )]
+    Unreadable {
+        /// The account's name.
+        account: String,
+    },
+}
+
 impl WayOut {
     /// `default`, `direct`, or the address of a proxy.
     ///
@@ -74,11 +90,11 @@ impl WayOut {
     /// The way out of an account.
     ///
     /// # Errors
-    /// When the store cannot be read.
-    pub async fn of(far: &dyn FarEnd, account: &NetworkId) -> Result<Self, FarError> {
+    /// `Far` when the store cannot be read now, `Unreadable` when somebody has to set it anew.
+    pub async fn of(far: &dyn FarEnd, account: &NetworkId) -> Result<Self, WayOutError> {
         let Some(value) = far.note(account, NOTE).await? else { return Ok(Self::AsAll) };
         let text = String::from_utf8_lossy(&value);
-        Self::parse(&text).map_err(|why| FarError::Invalid(format!("the way out of {account} {why}")))
+        Self::parse(&text).map_err(|_| WayOutError::Unreadable { account: account.name().to_owned() })
     }
 
     /// The proxy of an account where all others take `all`.

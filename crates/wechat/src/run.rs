@@ -8,8 +8,8 @@ use futures_util::stream::FuturesUnordered;
 use rand::{Rng, SeedableRng, rngs::SmallRng};
 use tokio::sync::{Notify, mpsc};
 use wxgate_contract::{
-    Adapter, AdapterContext, AdapterError, BoxFuture, Capabilities, Delivery, FarEnd, FarError, NetworkId,
-    Order, Stop, Stopped,
+    Adapter, AdapterContext, AdapterError, BoxFuture, Capabilities, Delivery, FarEnd, FarError, Health,
+    NetworkId, Order, Stop, Stopped,
 };
 
 use crate::asked::Asked;
@@ -20,7 +20,7 @@ use crate::inbound::Inbound;
 use crate::inbound::fetch::Fetcher;
 use crate::outbound::unanswered::Unanswered;
 use crate::outbound::{MAX_TEXT_CHARS, Outbound};
-use crate::proxy::WayOut;
+use crate::proxy::{WayOut, WayOutError};
 use crate::roster::Roster;
 use crate::session::driver::{self, Hands, Wish};
 use crate::session::live::Live;
@@ -32,6 +32,10 @@ use crate::transport::{Transport, Ways};
 const MAX_ERRANDS: usize = 16;
 /// For deliveries that are under way when the end is announced. Chosen: within any grace period.
 const LAST_ERRANDS: Duration = Duration::from_secs(3);
+/// Pause before a store that was away is looked at again; doubles up to the cap. Chosen: a moment's lock costs a
+/// moment, and ten thousand accounts that wait for a disk ask it little.
+const FIRST_LOOK: Duration = Duration::from_millis(250);
+const LONGEST_LOOK: Duration = Duration::from_secs(30);
 /// Wishes of people wait here for the session; more than a few are the same click again. Chosen.
 const WISHES: usize = 4;
 
@@ -49,12 +53,32 @@ impl WechatAdapter {
         Self { config, ways }
     }
 
+    /// This account's own way out, where it has one. A store that is away is waited for here: a run that ends for it
+    /// would rest longer each time, and come back minutes after the store.
+    async fn way_out(&self, ctx: &AdapterContext) -> Result<WayOut, AdapterError> {
+        let mut pause = FIRST_LOOK;
+        loop {
+            let error = match WayOut::of(&*ctx.far, &ctx.network).await {
+                Ok(way) => return Ok(way),
+                Err(WayOutError::Far(FarError::Unavailable(why))) => why,
+                Err(WayOutError::Far(error)) => return Err(AdapterError::Restart(error.to_string())),
+                Err(error) => return Err(AdapterError::Fatal(error.to_string())),
+            };
+            tracing::warn!(network = %ctx.network, error, "the account cannot be read yet");
+            ctx.far.health(
+                &ctx.network,
+                Health::Degraded { why: format!("what is stored cannot be read: {error}") },
+            );
+            tokio::select! {
+                () = tokio::time::sleep(pause) => pause = (pause * 2).min(LONGEST_LOOK),
+                () = ctx.stop.stopping() => return Ok(WayOut::AsAll),
+            }
+        }
+    }
+
     /// The wire, by this account's own way out where it has one.
-    async fn transport(&self, far: &dyn FarEnd) -> Result<Transport, AdapterError> {
-        let way = WayOut::of(far, &self.config.network).await.map_err(|error| match error {
-            FarError::Invalid(why) => AdapterError::Fatal(why),
-            other => AdapterError::Restart(other.to_string()),
-        })?;
+    async fn transport(&self, ctx: &AdapterContext) -> Result<Transport, AdapterError> {
+        let way = self.way_out(ctx).await?;
         let proxy = way.proxy(self.config.proxy.as_deref());
         Transport::new(&self.ways, proxy.as_deref(), &self.config)
             .map_err(|error| AdapterError::Fatal(error.to_string()))
@@ -79,7 +103,7 @@ impl Adapter for WechatAdapter {
 
     fn run(&self, ctx: AdapterContext) -> BoxFuture<'_, Result<Stopped, AdapterError>> {
         Box::pin(async move {
-            let transport = self.transport(&*ctx.far).await?;
+            let transport = self.transport(&ctx).await?;
             account(&self.config, Arc::new(transport), ctx).await;
             Ok(Stopped)
         })

@@ -82,6 +82,8 @@ pub struct State {
     pub commands: Vec<Command>,
     /// While set, commits fail as unavailable and change nothing.
     pub store_is_down: bool,
+    /// While set, notes cannot be read.
+    pub cannot_be_read: bool,
     /// How many commits there were, failed ones included.
     pub commits: u64,
     /// When set, posts of browsing faces are shown as `Said` at once.
@@ -368,7 +370,13 @@ impl FarEnd for Double {
         network: &'a NetworkId,
         key: &'a str,
     ) -> BoxFuture<'a, Result<Option<Bytes>, FarError>> {
-        Box::pin(async move { Ok(self.state().notes.get(&(network.clone(), key.to_owned())).cloned()) })
+        Box::pin(async move {
+            let state = self.state();
+            match state.cannot_be_read {
+                true => Err(FarError::Unavailable("the disk is away".to_owned())),
+                false => Ok(state.notes.get(&(network.clone(), key.to_owned())).cloned()),
+            }
+        })
     }
 
     fn notes_of<'a>(

@@ -6,12 +6,16 @@ use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::json;
 use wxgate_contract::CommandError;
-use wxgate_wechat::WayOut;
+use wxgate_wechat::{WayOut, WayOutError};
 
 use super::api::{Answer, Caller, Refusal, Shared, network, ok, read};
 
-fn unreadable(error: &wxgate_contract::FarError) -> Refusal {
-    Refusal(StatusCode::SERVICE_UNAVAILABLE, error.to_string())
+fn unreadable(error: &WayOutError) -> Refusal {
+    let status = match error {
+        WayOutError::Far(_) => StatusCode::SERVICE_UNAVAILABLE,
+        WayOutError::Unreadable { .. } => StatusCode::INTERNAL_SERVER_ERROR,
+    };
+    Refusal(status, error.to_string())
 }
 
 pub(super) async fn show(State(parts): Shared, caller: Caller, Path(name): Path<String>) -> Answer {

@@ -56,6 +56,20 @@ async fn nobody_is_shown_a_code_who_did_not_ask() {
 }
 
 #[tokio::test]
+async fn a_store_that_is_away_at_a_start_is_waited_for() {
+    let mut stage = Stage::online().await;
+    stage.stop().await;
+    stage.double.state().cannot_be_read = true;
+    stage.start();
+    let told = stage.health(|health| matches!(health, Health::Degraded { .. })).await;
+    assert_eq!(told.detail(), "what is stored cannot be read: the disk is away");
+    stage.double.state().cannot_be_read = false;
+    // The same run goes on: nobody has to begin it again.
+    stage.up().await;
+    stage.no_violation();
+}
+
+#[tokio::test]
 async fn a_restart_costs_no_scan_and_loses_nothing() {
     let mut stage = Stage::online().await;
     let anna = Who::Contact(0);
