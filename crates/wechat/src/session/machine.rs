@@ -32,6 +32,11 @@ const MAX_ROUNDS: u32 = 20;
 const EMPTY_ALLOWED: u32 = 2;
 /// Polls in a row that were no long polls before they are spaced. Chosen.
 const QUICK_ALLOWED: u32 = 5;
+/// Online for this long, a line counts as a steady one again. Chosen.
+const STEADY: Duration = Duration::from_secs(600);
+/// Each interruption that was told doubles what the next one may last untold, so often. Chosen: five seconds, most of a
+/// minute, some minutes; longer ones are told however often they come.
+const MAX_RESTLESS: u32 = 2;
 
 /// Where the account is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -101,6 +106,10 @@ pub(crate) struct Machine {
     trouble: Option<Fault>,
     /// Was online since the session was opened or found: a short interruption is nothing to look at.
     was_online: bool,
+    /// Since when it is, or last was.
+    online_since: Timestamp,
+    /// Interruptions that were told lately: a line that comes and goes is not told of each time.
+    restless: u32,
     /// "Over" that was said and is not confirmed yet.
     doubt: Option<RetCode>,
     /// What the service said when the session ended, from then on: people are told.
@@ -134,6 +143,8 @@ impl Machine {
             faults: 0,
             trouble: None,
             was_online: false,
+            online_since: Timestamp(0),
+            restless: 0,
             doubt: None,
             over: None,
             strikes: 0,

@@ -45,7 +45,7 @@ impl Machine {
                 None => Health::Up,
             },
             State::Offline { attempt } | State::Resuming { attempt }
-                if *attempt <= QUIET_ATTEMPTS && !self.is_left_alone() =>
+                if *attempt <= self.quiet_attempts() && !self.is_left_alone() =>
             {
                 match self.was_online {
                     true => Health::Up,
@@ -61,6 +61,11 @@ impl Machine {
             State::Ended { why } => Health::signed_out(Some(why)),
             State::Refused { why } => Health::Down { why: why.clone() },
         }
+    }
+
+    /// Attempts to come back that nobody is told of.
+    pub(super) fn quiet_attempts(&self) -> u32 {
+        QUIET_ATTEMPTS << self.restless
     }
 
     /// The service said "too much": the pause is a long one, and not a moment's interruption.

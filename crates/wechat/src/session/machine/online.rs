@@ -6,8 +6,8 @@ use wechat_proto::{Reaction, RetCode};
 use wxgate_contract::{SignInStep, Timestamp};
 
 use super::{
-    Action, Checked, EMPTY_ALLOWED, Event, Fault, Fetched, MAX_ROUNDS, MAX_STRIKES, Machine, QUICK_ALLOWED,
-    State, Work, sign_in::in_its_words,
+    Action, Checked, EMPTY_ALLOWED, Event, Fault, Fetched, MAX_RESTLESS, MAX_ROUNDS, MAX_STRIKES, Machine,
+    QUICK_ALLOWED, STEADY, State, Work, sign_in::in_its_words,
 };
 
 impl Machine {
@@ -17,6 +17,11 @@ impl Machine {
     }
 
     pub(super) fn go_online(&mut self, now: Timestamp) {
+        if matches!(self.state, State::Resuming { attempt } if self.was_online && attempt > self.quiet_attempts())
+        {
+            self.restless = (self.restless + 1).min(MAX_RESTLESS);
+        }
+        self.online_since = now;
         self.state = State::Online;
         self.was_online = true;
         self.trouble = None;
@@ -117,6 +122,9 @@ impl Machine {
         self.faults = 0;
         self.trouble = None;
         self.strikes = 0;
+        if now.since(self.online_since) >= STEADY {
+            self.restless = 0;
+        }
         if checked.has_news {
             self.asked_by_poll = true;
             return self.fetch(out);

@@ -174,6 +174,25 @@ fn an_hour_of_trouble_is_told_as_what_it_is_and_costs_the_service_little() {
 }
 
 #[test]
+fn a_line_that_comes_and_goes_is_told_of_once_and_a_long_absence_all_the_same() {
+    let away = || [Event::Fetched(Err(Fault::Network)), Event::Waited];
+    let absence = |attempts: usize| {
+        let away = (1..attempts).flat_map(|_| away());
+        [Event::Checked(Err(Fault::Network)), Event::Waited].into_iter().chain(away)
+    };
+    let back = || [fetched(1, false), checked(0, false)];
+    let (mut machine, mut now) = (online(), NOW);
+    let mut heard = |events: Vec<Event>| heard_from(&mut machine, &mut now, events);
+    // Each event takes a minute in which it is online or away.
+    let restless = (0..20).flat_map(|_| absence(5).chain(back())).collect();
+    assert_eq!(heard(restless), ["degraded: WeChat cannot be reached; still trying", "up: "]);
+    assert_eq!(heard(absence(14).chain(back()).collect()).len(), 2, "an absence of many minutes");
+    // When it was steady for a while, the next one is told as the first.
+    assert!(heard((0..12).map(|_| checked(0, false)).collect()).is_empty());
+    assert_eq!(heard(absence(5).chain(back()).collect()).len(), 2);
+}
+
+#[test]
 fn a_long_pause_is_told_when_it_begins() {
     let mut machine = online();
     machine.step(checked(1205, false), NOW);
@@ -183,10 +202,16 @@ fn a_long_pause_is_told_when_it_begins() {
 
 /// What an owner hears who knows that the account was online.
 fn heard(machine: &mut Machine, events: Vec<Event>) -> Vec<String> {
-    let (mut told, mut heard, mut now) = (Health::Up, Vec::new(), NOW);
+    let mut now = NOW;
+    heard_from(machine, &mut now, events)
+}
+
+/// The same from a time on.
+fn heard_from(machine: &mut Machine, now: &mut Timestamp, events: Vec<Event>) -> Vec<String> {
+    let (mut told, mut heard) = (Health::Up, Vec::new());
     for event in events {
-        now = now.after(Duration::from_secs(60));
-        machine.step(event, now);
+        *now = now.after(Duration::from_secs(60));
+        machine.step(event, *now);
         let health = machine.health();
         if health.is_news_after(&told) {
             heard.push(format!("{}: {}", health.word(), health.detail()));
