@@ -6,6 +6,7 @@
 
 mod backup;
 mod chat_name;
+mod clean;
 mod cli;
 mod clock;
 mod config;

@@ -19,12 +19,11 @@ use wxgate_bridge::{AdapterFactory, Bridge, BridgeConfig};
 use wxgate_contract::{Adapter, Clock, Health, MediaVault, NetworkId, Stop, StopHandle};
 use wxgate_convert::Converter;
 use wxgate_irc::{Filehost, Guests, Ident, IrcServerAdapter, IrcServerConfig, Listening, LocalChannels};
-use wxgate_store::{AccountRow, Keep, Pruned, SealKey, Store, StoreConfig, StoreError};
+use wxgate_store::{AccountRow, SealKey, Store, StoreConfig, StoreError};
 use wxgate_tls::{Certificate, Use};
 use wxgate_wechat::{OnSynced, Ways, WechatAdapter, WechatConfig};
 
-use crate::clock;
-use crate::config::{GuestsChoice, LocalChannelsChoice, MediaSection, Profile, Settings, parse_network, set};
+use crate::config::{GuestsChoice, LocalChannelsChoice, Profile, Settings, parse_network, set};
 use crate::failure::Failure;
 use crate::history::{self, Day};
 use crate::metrics::Counters;
@@ -32,6 +31,7 @@ use crate::web::invitations::Invitations;
 use crate::web::links::Links;
 use crate::web::places::Places;
 use crate::web::{self, serve, sessions::Sessions};
+use crate::{clean, clock};
 
 pub(crate) use files::secret_key;
 pub(crate) use ports::taken;
@@ -58,10 +58,6 @@ const LOOK_AGAIN: Duration = Duration::from_secs(1);
 const BIND_PATIENCE: Duration = Duration::from_secs(15);
 /// Between two looks at what is in memory. Chosen: two looks after a burst what it left is given back.
 const GIVE_BACK_EVERY: Duration = Duration::from_secs(10);
-/// Until the first clean-up. Chosen: accounts come back first.
-const CLEAN_FIRST: Duration = Duration::from_secs(20);
-/// Pause between two clean-ups.
-const CLEAN_EVERY: Duration = Duration::from_secs(3600);
 
 /// What the HTTP faces and the commands read.
 pub(crate) struct Parts {
@@ -244,7 +240,7 @@ fn serve_all(
     tasks.spawn(give_back(parts.stop.clone()));
     let day = Arc::clone(parts);
     tasks.spawn(async move { history::keep(&day).await });
-    tasks.spawn(clean(Arc::clone(parts), settings.media.clone(), settings.history.keep()));
+    tasks.spawn(clean::run(Arc::clone(parts), settings.media.clone(), settings.history.keep()));
     tasks
 }
 
@@ -266,52 +262,6 @@ async fn give_back(stop: Stop) {
         watch.gave(after);
         tracing::debug!(gave, before_bytes = before, after_bytes = after, "memory given back");
     }
-}
-
-/// Removes what is too old or too much, soon after the start and now and then: whoever restarts because the disk is
-/// full waits for it.
-async fn clean(parts: Arc<Parts>, media: MediaSection, keep: Keep) {
-    let mut pause = CLEAN_FIRST;
-    while !parts.stop.is_stopping() {
-        tokio::select! {
-            () = parts.stop.stopping() => return,
-            () = tokio::time::sleep(pause) => {}
-        }
-        pause = CLEAN_EVERY;
-        let store = parts.bridge.store();
-        for (what, done) in [
-            ("media", store.prune_media(media.keep_days, media.max_store_bytes).await),
-            ("deliveries", store.prune().await),
-            ("history", clean_history(&parts, keep).await),
-        ] {
-            match done {
-                Ok(gone) => tracing::info!(
-                    what,
-                    deliveries = gone.deliveries,
-                    messages = gone.messages,
-                    media = gone.media,
-                    freed_bytes = gone.freed_bytes,
-                    "cleaned up"
-                ),
-                Err(error) => tracing::warn!(what, %error, "could not clean up"),
-            }
-        }
-    }
-}
-
-async fn clean_history(parts: &Parts, keep: Keep) -> Result<Pruned, StoreError> {
-    let mut all = Pruned::default();
-    if keep == Keep::default() {
-        return Ok(all);
-    }
-    let store = parts.bridge.store();
-    for network in store.networks_with_history().await? {
-        if parts.stop.is_stopping() {
-            break;
-        }
-        all.messages += store.prune_history(&network, keep).await?.messages;
-    }
-    Ok(all)
 }
 
 /// Opens the store. What another gateway still has on a server is waited for: it may be ending, or its machine
