@@ -80,6 +80,8 @@ pub struct Bridge {
     pages: PagesLink,
     grace: Duration,
     feed: broadcast::Sender<FeedEvent>,
+    /// What runs. In shards: thousands of accounts tell how they are and take orders side by side, and a page that
+    /// lists all of them must not stop one. Nobody waits for anything while holding an entry.
     networks: DashMap<NetworkId, supervisor::Slot>,
     routes: Arc<route::Routes>,
     lanes: lanes::Lanes,
