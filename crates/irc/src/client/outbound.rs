@@ -16,6 +16,8 @@ use super::words;
 use crate::wire::message::Line;
 use crate::wire::split;
 
+mod confirm;
+
 /// What a line says that may have been said before. Product promise 2.
 const REPEATED: &str = "[may be repeated] ";
 /// Lines of a message that are said; of a longer one the first three and a link.
@@ -317,126 +319,6 @@ impl Session<'_> {
             let key = person.seen_from_elsewhere(&say.post.chat.network);
             self.relay.remember_name(chat, &words::author(say), key);
         }
-    }
-
-    /// Asks for the confirmation of lines that carry no label.
-    fn ask_barrier(&mut self, now: Instant) {
-        let is_unasked = |flight: &Flight| matches!(flight.step, Step::Sent { proof: Proof::Unasked, .. });
-        if !self.relay.flights.all.iter().any(is_unasked) {
-            return;
-        }
-        let token = self.token();
-        for flight in self.relay.flights.all.iter_mut().filter(|flight| is_unasked(flight)) {
-            flight.step = Step::Sent { proof: Proof::Pong(token), since: now };
-        }
-        self.pace.force(BARRIER, now);
-        self.send(&format!("PING :w{token}"));
-    }
-
-    fn check_time(&mut self, now: Instant) {
-        let answer = self.relay.config.limits.answer;
-        let is_late = |flight: &Flight| match flight.step {
-            // Of a puppet's lines its own connection knows.
-            Step::Sent { proof: Proof::Puppet(_), .. } => false,
-            Step::Sent { since, .. } => now >= since + answer,
-            _ => false,
-        };
-        if self.relay.flights.all.iter().any(is_late) {
-            self.finish("the server does not confirm what was said");
-        }
-    }
-
-    /// PONG: everything before it has been seen by the server.
-    pub(super) fn ponged(&mut self, token: &str) {
-        let Some(number) = token.strip_prefix('w').and_then(|n| n.parse::<u64>().ok()) else { return };
-        let is_proved =
-            |step: &Step| matches!(step, Step::Sent { proof: Proof::Pong(asked), .. } if *asked <= number);
-        self.confirm(|flight| is_proved(&flight.step));
-    }
-
-    /// An answer with our label: the echo, an ACK, or an error.
-    pub(super) fn labelled(&mut self, label: &str, msgid: Option<&str>, error: Option<&str>) -> bool {
-        let Some(number) = label.strip_prefix('w').and_then(|n| n.parse::<u64>().ok()) else { return false };
-        let is_meant =
-            |f: &Flight| matches!(f.step, Step::Sent { proof: Proof::Label(l), .. } if l == number);
-        let Some(flight) = self.relay.flights.all.iter_mut().find(|flight| is_meant(flight)) else {
-            return false;
-        };
-        if let Some(why) = error {
-            let id = flight.delivery.id;
-            self.refused(id, why);
-            return true;
-        }
-        flight.ids.extend(msgid.map(RemoteId::from));
-        self.confirm(is_meant);
-        true
-    }
-
-    /// Our own line came back, without a label: it has an id now. The barrier confirms it.
-    pub(super) fn echoed(&mut self, target: &str, msgid: Option<&str>) {
-        let key = self.relay.rooms.0.get(&self.support.fold(target)).map(|room| room.key.clone());
-        let key = key.unwrap_or_else(|| target.to_ascii_lowercase().into());
-        if let (Some(flight), Some(msgid)) = (self.relay.flights.gone_to(&key), msgid) {
-            flight.ids.push(msgid.into());
-        }
-    }
-
-    pub(super) fn confirm(&mut self, is_meant: impl Fn(&Flight) -> bool) {
-        let (mut notes, mut done) = (Vec::new(), Vec::new());
-        for flight in self.relay.flights.all.iter_mut().filter(|flight| is_meant(flight)) {
-            flight.at += 1;
-            flight.is_repeat = false;
-            if flight.at < flight.pieces.len() {
-                flight.step = Step::Noting;
-                notes.push(flight.note());
-            } else {
-                let is_say = matches!(flight.delivery.job, Job::Say(_));
-                let remote_ids = if is_say { flight.ids.clone() } else { Vec::new() };
-                done.push((flight.delivery.id, Outcome::Sent { remote_ids }));
-            }
-        }
-        notes.into_iter().for_each(|note| self.relay.note(note));
-        done.into_iter().for_each(|(id, outcome)| self.relay.settle(id, outcome));
-    }
-
-    /// The server says that something could not be said to `target`.
-    pub(super) fn cannot_say(&mut self, target: &str, why: &str) {
-        let key = self.relay.rooms.0.get(&self.support.fold(target)).map(|room| room.key.clone());
-        let key = key.unwrap_or_else(|| target.to_ascii_lowercase().into());
-        if let Some(id) = self.relay.flights.gone_to(&key).map(|flight| flight.delivery.id) {
-            self.refused(id, why);
-        }
-    }
-
-    fn refused(&mut self, id: DeliveryId, why: &str) {
-        let Some(flight) = self.relay.flights.all.iter_mut().find(|f| f.delivery.id == id) else { return };
-        let chat = flight.chat().clone();
-        let uses_relaymsg =
-            self.caps.relaymsg && self.relay.rooms.by_key(&chat).is_some_and(|room| !room.no_relaymsg);
-        if uses_relaymsg && matches!(flight.delivery.job, Job::Say(_)) {
-            // Then the relay speaks for itself; nothing was said yet.
-            flight.step = Step::Clear;
-            if let Some(room) = self.relay.rooms.by_key_mut(&chat) {
-                room.no_relaymsg = true;
-            }
-            return;
-        }
-        let had_colours = self.relay.config.colours
-            && self.relay.rooms.by_key(&chat).is_some_and(|room| !room.is_plain)
-            && why.to_ascii_lowercase().contains("colo");
-        if had_colours {
-            flight.step = Step::Clear;
-            if let Some(room) = self.relay.rooms.by_key_mut(&chat) {
-                room.is_plain = true;
-            }
-            return;
-        }
-        let why = words::from_server(why);
-        let outcome = match flight.at {
-            0 => Outcome::Refused { why },
-            at => Outcome::Refused { why: format!("{why} (the first {at} lines were said)") },
-        };
-        self.relay.settle(id, outcome);
     }
 }
 

@@ -1,3 +1,5 @@
+use wxgate_contract::{ChatKind, ChatProfile, Member, PersonProfile};
+
 use super::*;
 
 fn profile(key: &str, nickname: &str) -> PersonProfile {

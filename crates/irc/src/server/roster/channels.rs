@@ -1,0 +1,163 @@
+//! Groups, their names as channels, and who is in them.
+
+use wxgate_contract::{ChatKey, ChatKind, ChatProfile, Member, Note, PersonKey, Timestamp};
+
+use super::{Channel, ChannelIx, Membership, PersonIx, RETIRED_FOR, Rank, Renamed, Retired, Roster, Stored};
+use crate::server::names;
+use crate::wire::casemap::fold;
+
+impl Roster {
+    /// A channel name as it was stored.
+    pub(in crate::server) fn load_channel(&mut self, key: &str, value: &[u8]) {
+        let Some(stored) = Stored::read(value) else { return };
+        let chat = ChatKey::new(key);
+        if self.by_chat.contains_key(&chat) {
+            return;
+        }
+        let ix = self.push_channel(chat, stored.name, stored.base);
+        if let Some((old, until)) = stored.retired {
+            self.retired_channels.insert(fold(&old), Retired { to: ix, until });
+        }
+    }
+
+    /// A group as the directory has it now; its members are left alone.
+    pub(in crate::server) fn update_channel(
+        &mut self,
+        profile: &ChatProfile,
+        now: Timestamp,
+    ) -> (ChannelIx, Option<Renamed>) {
+        let wanted = self.channel_base(&profile.title);
+        let ix = self.by_chat(&profile.chat).unwrap_or_else(|| {
+            let base = wanted.clone().unwrap_or_else(|| self.untitled(profile, now));
+            let name = names::free_name(&base, names::CHANNEL_BYTES, |f| self.is_channel_taken(f, None, now));
+            let ix = self.push_channel(profile.chat.clone(), name, base);
+            self.save_channel(ix, None);
+            ix
+        });
+        let renamed = wanted.and_then(|base| self.rename_channel(ix, base, now));
+        if let Some(channel) = self.channels.get_mut(ix.0) {
+            channel.is_real = profile.kind == ChatKind::Group && !profile.is_gone;
+            channel.is_owned = profile.is_owned;
+            channel.title.clone_from(&profile.title);
+            channel.announcement.clone_from(&profile.topic);
+        }
+        (ix, renamed)
+    }
+
+    /// A name for a group without a title: its first three members.
+    fn untitled(&mut self, profile: &ChatProfile, now: Timestamp) -> String {
+        let members = profile.members.as_deref().unwrap_or_default();
+        let others = members.iter().filter(|member| !member.is_self).take(3);
+        let nicks: Vec<String> = others
+            .map(|member| self.name_person(&member.person, &member.name, now))
+            .collect::<Vec<_>>()
+            .into_iter()
+            .filter_map(|ix| self.person(ix).map(|person| person.nick.clone()))
+            .collect();
+        names::channel_from(&nicks.join("_"))
+            .unwrap_or_else(|| format!("#group_{:08x}", names::stable_hash(profile.chat.as_str())))
+    }
+
+    pub(super) fn rename_channel(&mut self, ix: ChannelIx, base: String, now: Timestamp) -> Option<Renamed> {
+        let channel = self.channels.get(ix.0)?;
+        if channel.base == base {
+            return None;
+        }
+        let old = channel.name.clone();
+        self.by_name.remove(&fold(&old));
+        let is_taken = |folded: &str| self.is_channel_taken(folded, Some(ix), now);
+        let new = names::free_name(&base, names::CHANNEL_BYTES, is_taken);
+        self.retired_channels.remove(&fold(&new));
+        self.by_name.insert(fold(&new), ix);
+        if let Some(channel) = self.channels.get_mut(ix.0) {
+            channel.name.clone_from(&new);
+            channel.base = base;
+            channel.topic_at = now;
+        }
+        if new == old {
+            self.save_channel(ix, None);
+            return None;
+        }
+        let until = now.after(RETIRED_FOR);
+        self.retired_channels.retain(|_, retired| retired.until > now);
+        self.retired_channels.insert(fold(&old), Retired { to: ix, until });
+        self.save_channel(ix, Some((&old, until)));
+        Some(Renamed { old_prefix: old.clone(), old, new })
+    }
+
+    /// The complete member list of a group: who came, who went.
+    pub(in crate::server) fn set_members(
+        &mut self,
+        ix: ChannelIx,
+        owner: Option<&PersonKey>,
+        members: &[Member],
+        now: Timestamp,
+    ) -> (Vec<Membership>, Vec<Membership>) {
+        let mut next: Vec<Membership> = members
+            .iter()
+            .filter(|member| !member.is_self)
+            .map(|member| {
+                let person = self.name_person(&member.person, &member.name, now);
+                let is_contact = member.is_contact || self.person(person).is_some_and(|p| p.is_contact);
+                let rank = match owner {
+                    Some(owner) if *owner == member.person => Rank::Op,
+                    _ if is_contact => Rank::Voice,
+                    _ => Rank::None,
+                };
+                Membership { person, rank, alias: member.name.clone() }
+            })
+            .collect();
+        next.sort_by_key(|member| member.person);
+        next.dedup_by_key(|member| member.person);
+        let Some(channel) = self.channels.get_mut(ix.0) else { return (Vec::new(), Vec::new()) };
+        let Some(before) = channel.members.replace(next.clone()) else { return (Vec::new(), Vec::new()) };
+        let is_in =
+            |list: &[Membership], ix| list.binary_search_by_key(&ix, |m: &Membership| m.person).is_ok();
+        let came = next.iter().filter(|m| !is_in(&before, m.person)).cloned().collect();
+        let went = before.iter().filter(|m| !is_in(&next, m.person)).cloned().collect();
+        (came, went)
+    }
+
+    /// Takes somebody out of a group's list; false when they are not in it.
+    pub(in crate::server) fn remove_member(&mut self, channel: ChannelIx, person: PersonIx) -> bool {
+        let members = self.channels.get_mut(channel.0).and_then(|channel| channel.members.as_mut());
+        let Some(members) = members else { return false };
+        let before = members.len();
+        members.retain(|member| member.person != person);
+        members.len() < before
+    }
+
+    fn is_channel_taken(&self, folded: &str, by: Option<ChannelIx>, now: Timestamp) -> bool {
+        let retired = self.retired_channels.get(folded);
+        self.by_name.contains_key(folded)
+            || retired.is_some_and(|retired| retired.until > now && Some(retired.to) != by)
+    }
+
+    fn push_channel(&mut self, chat: ChatKey, name: String, base: String) -> ChannelIx {
+        let ix = ChannelIx(self.channels.len());
+        self.by_name.insert(fold(&name), ix);
+        self.by_chat.insert(chat.clone(), ix);
+        self.channels.push(Channel {
+            chat,
+            name,
+            base,
+            title: String::new(),
+            announcement: String::new(),
+            is_owned: false,
+            is_real: false,
+            is_joined: false,
+            is_hidden: false,
+            members: None,
+            topic_at: Timestamp::default(),
+            last_post: None,
+        });
+        ix
+    }
+
+    fn save_channel(&mut self, ix: ChannelIx, retired: Option<(&str, Timestamp)>) {
+        let Some(channel) = self.channel(ix) else { return };
+        let value = Stored::write(&channel.name, &channel.base, retired);
+        let key = self.note_key("chan", channel.chat.as_str());
+        self.unsaved.push(Note { key, value: Some(value), is_secret: false });
+    }
+}

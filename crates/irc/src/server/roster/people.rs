@@ -1,0 +1,145 @@
+//! People and their nicks: first come keeps the name, a rename leaves the old one behind for a while.
+
+use wxgate_contract::{ChatKey, Note, PersonKey, PersonKind, PersonProfile, Timestamp};
+
+use super::{MAX_WHOWAS, Person, PersonIx, RETIRED_FOR, Renamed, Retired, Roster, Stored, Was};
+use crate::server::names;
+use crate::wire::casemap::fold;
+
+impl Roster {
+    pub(in crate::server) fn set_private_chat(&mut self, ix: PersonIx, chat: &ChatKey) {
+        if self.by_private_chat.get(chat) != Some(&ix) {
+            self.by_private_chat.insert(chat.clone(), ix);
+        }
+        if let Some(person) = self.people.get_mut(ix.0)
+            && person.chat.as_ref() != Some(chat)
+        {
+            person.chat = Some(chat.clone());
+        }
+    }
+
+    /// A nick as it was stored.
+    pub(in crate::server) fn load_nick(&mut self, key: &str, value: &[u8]) {
+        let Some(stored) = Stored::read(value) else { return };
+        let key = PersonKey::new(key);
+        if self.by_key.contains_key(&key) {
+            return;
+        }
+        let ix = self.push_person(key, stored.name, stored.base);
+        if let Some((old, until)) = stored.retired {
+            self.retired_nicks.insert(fold(&old), Retired { to: ix, until });
+        }
+    }
+
+    /// A person as the directory has them now.
+    pub(in crate::server) fn update_person(
+        &mut self,
+        profile: &PersonProfile,
+        now: Timestamp,
+    ) -> (PersonIx, Option<Renamed>) {
+        // A built-in account has one name everywhere: `filehelper`, not its title in some language.
+        let is_built_in = profile.kind == PersonKind::System && !profile.person.as_str().is_empty();
+        let name = if is_built_in { profile.person.as_str() } else { profile.display_name() };
+        let ix = self.name_person(&profile.person, name, now);
+        let mut renamed = None;
+        // A profile glitch (no name) renames nobody; a mere member keeps the nick they came with.
+        if !name.is_empty() && profile.is_contact {
+            renamed = self.rename_person(ix, name, now);
+        }
+        if let Some(person) = self.people.get_mut(ix.0) {
+            person.kind = profile.kind;
+            person.host = if profile.kind == PersonKind::Official { "biz.wechat" } else { "wechat" };
+            person.is_contact = profile.is_contact;
+            if !profile.nickname.is_empty() {
+                person.realname.clone_from(&profile.nickname);
+            }
+        }
+        (ix, renamed)
+    }
+
+    /// Somebody of whom only a name is known: gets a nick if there is none yet.
+    pub(in crate::server) fn name_person(&mut self, key: &PersonKey, name: &str, now: Timestamp) -> PersonIx {
+        if let Some(ix) = self.by_key.get(key) {
+            return *ix;
+        }
+        let base = self.nick_base(name, key);
+        let nick = names::free_name(&base, names::NICK_BYTES, |folded| self.is_nick_taken(folded, None, now));
+        let ix = self.push_person(key.clone(), nick, base);
+        if let Some(person) = self.people.get_mut(ix.0)
+            && !name.is_empty()
+        {
+            name.clone_into(&mut person.realname);
+        }
+        self.save_nick(ix, None);
+        ix
+    }
+
+    pub(super) fn rename_person(&mut self, ix: PersonIx, name: &str, now: Timestamp) -> Option<Renamed> {
+        let person = self.people.get(ix.0)?;
+        let base = self.nick_base(name, &person.key);
+        if base == person.base {
+            return None;
+        }
+        let (old, old_prefix) = (person.nick.clone(), person.prefix());
+        let was = Was {
+            nick: old.clone(),
+            user: person.user.clone(),
+            host: person.host,
+            realname: person.realname.clone(),
+            now: String::new(),
+        };
+        self.by_nick.remove(&fold(&old));
+        let is_taken = |folded: &str| self.is_nick_taken(folded, Some(ix), now);
+        let new = names::free_name(&base, names::NICK_BYTES, is_taken);
+        self.retired_nicks.remove(&fold(&new));
+        self.by_nick.insert(fold(&new), ix);
+        if let Some(person) = self.people.get_mut(ix.0) {
+            person.nick.clone_from(&new);
+            person.base = base;
+        }
+        if new == old {
+            self.save_nick(ix, None);
+            return None;
+        }
+        let until = now.after(RETIRED_FOR);
+        self.retired_nicks.retain(|_, retired| retired.until > now);
+        self.retired_nicks.insert(fold(&old), Retired { to: ix, until });
+        self.save_nick(ix, Some((&old, until)));
+        self.was.push_front(Was { now: new.clone(), ..was });
+        self.was.truncate(MAX_WHOWAS);
+        Some(Renamed { old, old_prefix, new })
+    }
+
+    /// Whether a name is not to be had by `by`; what they had themselves before they may have again.
+    fn is_nick_taken(&self, folded: &str, by: Option<PersonIx>, now: Timestamp) -> bool {
+        let retired = self.retired_nicks.get(folded);
+        self.by_nick.contains_key(folded)
+            || self.reserved.iter().any(|reserved| reserved == folded)
+            || retired.is_some_and(|retired| retired.until > now && Some(retired.to) != by)
+    }
+
+    fn push_person(&mut self, key: PersonKey, nick: String, base: String) -> PersonIx {
+        let ix = PersonIx(self.people.len());
+        self.by_nick.insert(fold(&nick), ix);
+        self.by_key.insert(key.clone(), ix);
+        self.people.push(Person {
+            user: names::user_part(key.as_str()),
+            key,
+            realname: base.clone(),
+            nick,
+            base,
+            host: "wechat",
+            kind: PersonKind::Human,
+            is_contact: false,
+            chat: None,
+        });
+        ix
+    }
+
+    fn save_nick(&mut self, ix: PersonIx, retired: Option<(&str, Timestamp)>) {
+        let Some(person) = self.person(ix) else { return };
+        let value = Stored::write(&person.nick, &person.base, retired);
+        let key = self.note_key("nick", person.key.as_str());
+        self.unsaved.push(Note { key, value: Some(value), is_secret: false });
+    }
+}
