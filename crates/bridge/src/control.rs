@@ -44,6 +44,15 @@ impl Control for Desk {
 async fn run(bridge: &Arc<Bridge>, user: Option<UserName>, command: Command) -> Result<Reply, CommandError> {
     match command {
         Command::Authenticate { user, password } => authenticate(bridge, &user, &password).await,
+        Command::Administer { user, password } => {
+            authenticate(bridge, &user, &password).await?;
+            let person = bridge.store.user(&user).await.map_err(failed)?;
+            if person.is_some_and(|person| person.is_admin) {
+                Ok(Reply::Done)
+            } else {
+                Err(CommandError::Denied)
+            }
+        }
         Command::Scram { .. } | Command::Recognise { .. } if user.is_some() => {
             Err(CommandError::Refused("only the gateway itself lets people in".to_owned()))
         }

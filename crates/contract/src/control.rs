@@ -18,6 +18,13 @@ pub enum Command {
         /// With what.
         password: String,
     },
+    /// The same of an administrator of the instance; anybody else is denied.
+    Administer {
+        /// Who says so.
+        user: UserName,
+        /// With what.
+        password: String,
+    },
     /// What checks SCRAM-SHA-256 for a person: `Reply::Scram`. Only for the gateway itself.
     Scram {
         /// Who wants to log in.
@@ -288,6 +295,7 @@ impl std::fmt::Debug for Command {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Authenticate { user, .. } => write!(f, "Authenticate({user:?})"),
+            Self::Administer { user, .. } => write!(f, "Administer({user:?})"),
             Self::Scram { user } => write!(f, "Scram({user:?})"),
             Self::Recognise { fingerprint } => write!(f, "Recognise({fingerprint:?})"),
             Self::Trust { user, fingerprint } => write!(f, "Trust({user:?}, {fingerprint:?})"),

@@ -1,6 +1,6 @@
 //! The double itself: state behind one lock, a wake-up at each change.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -62,6 +62,8 @@ pub struct State {
     pub accounts: Vec<AccountView>,
     /// Users and their passwords.
     pub users: HashMap<UserName, String>,
+    /// Those of them who look after the instance.
+    pub administrators: HashSet<UserName>,
     /// What became of deliveries, in the order they were settled.
     pub outcomes: Vec<(DeliveryId, Outcome)>,
     /// The last health each network told.
@@ -432,6 +434,12 @@ impl Control for Double {
             let reply = match command {
                 Command::Authenticate { user, password } => match state.users.get(&user) {
                     Some(known) if *known == password => Ok(Reply::Done),
+                    _ => Err(CommandError::Denied),
+                },
+                Command::Administer { user, password } => match state.users.get(&user) {
+                    Some(known) if *known == password && state.administrators.contains(&user) => {
+                        Ok(Reply::Done)
+                    }
                     _ => Err(CommandError::Denied),
                 },
                 Command::Scram { user } => {
