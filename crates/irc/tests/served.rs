@@ -14,14 +14,20 @@ mod commands;
 mod conformance;
 #[path = "served/history.rs"]
 mod history;
+#[path = "served/ircv3.rs"]
+mod ircv3;
 #[path = "served/local.rs"]
 mod local;
 #[path = "served/login.rs"]
 mod login;
 #[path = "served/metadata.rs"]
 mod metadata;
+#[path = "served/metadata_three.rs"]
+mod metadata_three;
 #[path = "served/modern.rs"]
 mod modern;
+#[path = "served/operators.rs"]
+mod operators;
 #[path = "served/other_client.rs"]
 mod other_client;
 #[path = "served/proxy.rs"]

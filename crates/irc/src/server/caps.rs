@@ -4,7 +4,8 @@
 
 use std::borrow::Cow;
 
-use super::metadata::{MAX_KEYS, MAX_SUBS, VALUE_BYTES};
+use super::metadata::{KEY_BYTES, MAX_KEYS, MAX_SUBS, VALUE_BYTES};
+use super::names::cut_text;
 
 /// What one client switched on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -51,8 +52,9 @@ caps! {
     CHANNEL_RENAME = 27, "draft/channel-rename";
     BOUNCER = 28, "soju.im/bouncer-networks";
     BOUNCER_NOTIFY = 29, "soju.im/bouncer-networks-notify";
-    METADATA = 30, "draft/metadata-2";
+    METADATA_2 = 30, "draft/metadata-2";
     SEARCH = 31, "soju.im/search";
+    METADATA_3 = 32, "draft/metadata-3";
 }
 
 /// Another name of a capability, from before its specification was finished or after.
@@ -63,8 +65,9 @@ const ALIASES: &[(&str, Caps)] =
 fn with_value(name: &str) -> Cow<'_, str> {
     match name {
         "draft/multiline" => format!("{name}=max-bytes={MULTILINE_BYTES},max-lines={MULTILINE_LINES}").into(),
-        "draft/metadata-2" => format!(
-            "{name}=before-connect,max-subs={MAX_SUBS},max-keys={MAX_KEYS},max-value-bytes={VALUE_BYTES}"
+        "draft/metadata-2" | "draft/metadata-3" => format!(
+            "{name}=before-connect,max-subs={MAX_SUBS},max-keys={MAX_KEYS},max-key-bytes={KEY_BYTES},\
+             max-value-bytes={VALUE_BYTES}"
         )
         .into(),
         name => name.into(),
@@ -80,6 +83,8 @@ pub(super) const MULTILINE_LINES: usize = 200;
 impl Caps {
     /// No capability: everybody has it.
     pub(super) const NONE: Self = Self(0);
+    /// One of the two drafts of METADATA. Follows from them and is no capability of its own.
+    pub(super) const METADATA: Self = Self(1 << 63);
 
     /// True when all of `wanted` are on.
     pub(super) fn has(self, wanted: Self) -> bool {
@@ -92,6 +97,13 @@ impl Caps {
         } else {
             self.0 &= !caps.0;
         }
+    }
+
+    /// With what follows from it; `None` for what does not go together. Source: IRCv3 draft/metadata-3.
+    fn settled(mut self) -> Option<Self> {
+        let (older, newer) = (self.has(Self::METADATA_2), self.has(Self::METADATA_3));
+        self.set(Self::METADATA, older || newer);
+        (!(older && newer)).then_some(self)
     }
 
     /// One message can be given to it as a batch of lines.
@@ -196,14 +208,16 @@ impl Negotiation {
                 CapEffect::None
             }
             "REQ" => {
-                let wanted = params.get(1).copied().unwrap_or("");
-                reply.push(match self.requested(wanted) {
+                let wanted = params.get(1).copied().unwrap_or("").trim();
+                match self.requested(wanted) {
                     Some(caps) => {
                         self.caps = caps;
-                        format!("ACK :{}", wanted.trim())
+                        // With our name in front the longest request does not fit one line.
+                        let lines = filled(wanted.split_ascii_whitespace().map(Cow::Borrowed));
+                        reply.extend(lines.into_iter().map(|line| format!("ACK :{line}")));
                     }
-                    None => format!("NAK :{}", wanted.trim()),
-                });
+                    None => reply.push(format!("NAK :{}", cut_text(wanted, NAMES_BYTES))),
+                }
                 CapEffect::Hold
             }
             "END" => CapEffect::Release,
@@ -223,8 +237,24 @@ impl Negotiation {
             }
             caps.set(*cap, is_on);
         }
-        Some(caps)
+        caps.settled()
     }
+}
+
+/// Names in lines that fit, one line at least.
+fn filled<'a>(names: impl Iterator<Item = Cow<'a, str>>) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for name in names {
+        match lines.last_mut() {
+            Some(line) if line.is_empty() => line.push_str(&name),
+            Some(line) if line.len() + 1 + name.len() <= NAMES_BYTES => {
+                line.push(' ');
+                line.push_str(&name);
+            }
+            _ => lines.push(name.into_owned()),
+        }
+    }
+    lines
 }
 
 /// One line, or several where the client understands that. An old client gets the beginning of the
@@ -235,17 +265,9 @@ fn list<'a>(
     may_continue: bool,
     reply: &mut Vec<String>,
 ) {
-    let mut lines = vec![String::new()];
-    for name in names {
-        match lines.last_mut() {
-            Some(line) if line.is_empty() => line.push_str(&name),
-            Some(line) if line.len() + 1 + name.len() <= NAMES_BYTES => {
-                line.push(' ');
-                line.push_str(&name);
-            }
-            _ if may_continue => lines.push(name.into_owned()),
-            _ => break,
-        }
+    let mut lines = filled(names);
+    if !may_continue {
+        lines.truncate(1);
     }
     let count = lines.len();
     for (at, line) in lines.into_iter().enumerate() {
@@ -295,9 +317,26 @@ mod tests {
         assert!(!negotiation.caps.has(Caps::BATCH));
         assert_eq!(run(&mut negotiation, &["REQ", "batch server-time "]).0, ["ACK :batch server-time"]);
         assert_eq!(run(&mut negotiation, &["REQ", "-batch"]).0, ["ACK :-batch"]);
+        let long = "server-time ".repeat(45);
+        let lines = run(&mut negotiation, &["REQ", &long]).0;
+        assert!(lines.len() == 2 && lines.iter().all(|line| line.starts_with("ACK :server-time ")));
         assert_eq!(run(&mut negotiation, &["LIST"]).0, ["LIST :server-time"]);
         assert_eq!(run(&mut negotiation, &["END"]).1, CapEffect::Release);
         assert_eq!(run(&mut negotiation, &["FOO"]).1, CapEffect::Unknown("FOO".to_owned()));
+    }
+
+    #[test]
+    fn of_two_drafts_a_client_has_one() {
+        let mut negotiation = Negotiation::default();
+        let mut ask = |what: &str| run(&mut negotiation, &["REQ", what]).0.remove(0);
+        assert_eq!(ask("draft/metadata-2 draft/metadata-3"), "NAK :draft/metadata-2 draft/metadata-3");
+        assert_eq!(ask("draft/metadata-2"), "ACK :draft/metadata-2");
+        assert_eq!(ask("draft/metadata-3"), "NAK :draft/metadata-3");
+        assert_eq!(ask("-draft/metadata-2 draft/metadata-3"), "ACK :-draft/metadata-2 draft/metadata-3");
+        assert_eq!(run(&mut negotiation, &["LIST"]).0, ["LIST :draft/metadata-3"]);
+        assert!(negotiation.caps.has(Caps::METADATA));
+        run(&mut negotiation, &["REQ", "-draft/metadata-3"]);
+        assert_eq!(negotiation.caps, Caps::NONE);
     }
 
     #[test]

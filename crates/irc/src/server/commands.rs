@@ -15,6 +15,7 @@ use crate::wire::tags::escape_into;
 mod channel;
 mod connection;
 mod info;
+mod list;
 mod message;
 mod monitor;
 pub(super) mod query;
@@ -103,9 +104,9 @@ const COMMANDS: &[Command] = &[
     now("ISUPPORT", 0, info::isupport).needs(Caps::EXTENDED_ISUPPORT),
     later("JOIN", 1, |session, turn| Box::pin(channel::join(session, turn))),
     now("KICK", 2, channel::kick),
-    now("KILL", 2, info::operators_only),
+    now("KILL", 1, info::kill),
     now("LINKS", 0, info::links),
-    later("LIST", 0, |session, turn| Box::pin(channel::list(session, turn))),
+    later("LIST", 0, |session, turn| Box::pin(list::list(session, turn))),
     now("LUSERS", 0, info::lusers),
     later("MARKREAD", 0, |session, turn| Box::pin(session.markread(turn))).needs(Caps::READ_MARKER),
     later("METADATA", 2, |session, turn| Box::pin(session.metadata(turn))).needs(Caps::METADATA),
@@ -115,7 +116,7 @@ const COMMANDS: &[Command] = &[
     later("NAMES", 0, |session, turn| Box::pin(channel::names(session, turn))),
     now("NICK", 0, connection::nick),
     later("NOTICE", 0, |session, turn| Box::pin(message::notice(session, turn))),
-    now("OPER", 2, info::oper),
+    later("OPER", 2, |session, turn| Box::pin(info::oper(session, turn))),
     later("PART", 1, |session, turn| Box::pin(channel::part(session, turn))),
     now("PASS", 0, connection::already),
     later("PING", 0, |session, turn| Box::pin(connection::ping(session, turn))),
@@ -135,7 +136,7 @@ const COMMANDS: &[Command] = &[
     now("USER", 0, connection::already),
     now("USERHOST", 1, query::userhost),
     now("VERSION", 0, info::version),
-    now("WALLOPS", 1, info::operators_only),
+    now("WALLOPS", 1, info::wallops),
     later("WHO", 0, |session, turn| Box::pin(query::who(session, turn))),
     later("WHOIS", 0, |session, turn| Box::pin(query::whois(session, turn))),
     now("WHOWAS", 0, query::whowas),

@@ -90,9 +90,9 @@ impl Session {
                 // The list of members says so again later, and is no news then.
                 if self.roster.remove_member(channel, person) {
                     let reason = if reason.is_empty() { self.nick.clone() } else { reason };
-                    let line = Line::new().source(&self.own_prefix()).command("KICK").param(&name);
-                    let line = line.param(&nick).last(&reason).build();
-                    self.tell_all(&line);
+                    let line = Line::new().command("KICK").param(&name);
+                    let kick = self.own_deed(line.param(&nick).last(&reason).build());
+                    self.tell_deed(&kick, |_| true);
                 }
             }
             // The changed title comes as a change of the group, for everybody.

@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 
 use wxgate_contract::{Answer, Command, PersonKey, Reply, Request, Subject};
 
-use super::hall::told;
+use super::metadata::Hearer;
 use super::registry::Incoming;
 use super::roster::PersonIx;
 use super::session::Session;
@@ -93,8 +93,9 @@ impl Session {
         }
         if let (Some(link), Some(ix)) = (&link, self.roster.by_key(&person)) {
             let nick = self.roster.person(ix).map(|person| person.nick.clone()).unwrap_or_default();
-            let line = told(&self.shared.config.server_name, &nick, "avatar", Some(link));
             for client in self.clients.values_mut().filter(|client| client.hears("avatar")) {
+                let hearer = Hearer::new(client.caps(), &self.shared.config.server_name, &self.nick);
+                let line = hearer.told(&nick, "avatar", Some(link));
                 client.line(&line);
             }
         }

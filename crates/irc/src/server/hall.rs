@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use wxgate_contract::Timestamp;
 
 use super::caps::Caps;
+use super::metadata::Hearer;
 use super::queue::SendQueue;
 use super::registry::ClientId;
 use super::stamp;
@@ -22,13 +23,14 @@ mod log;
 mod metadata;
 mod moderate;
 mod modes;
+mod operators;
 mod people;
 mod query;
 mod talk;
 
 pub(super) use channels::{TOPIC_BYTES, filled};
 use log::{Log, Logs};
-pub(super) use metadata::{Values, lines_of, told};
+pub(super) use metadata::{Values, lines_of};
 pub(super) use moderate::KICK_BYTES;
 pub(super) use modes::{KEY_BYTES, MAX_BANS, MAX_CHANGES};
 use modes::{Modes, Status};
@@ -79,6 +81,8 @@ pub(super) struct User {
     pub(super) away: Option<String>,
     pub(super) is_bot: bool,
     pub(super) is_invisible: bool,
+    pub(super) is_oper: bool,
+    hears_wallops: bool,
     since: Timestamp,
     active: Timestamp,
     seats: Vec<Seat>,
@@ -226,10 +230,23 @@ impl Hall {
         let prefix = format!("{}!{}@{HOST}", id.nick, id.user);
         state.by_nick.insert(folded.clone(), user);
         let (seats, channels, invites) = (Vec::new(), BTreeSet::new(), BTreeSet::new());
-        let (is_bot, is_invisible, away) = (false, false, None);
+        let (is_bot, is_invisible, is_oper, hears_wallops, away) = (false, false, false, false, None);
         let metadata = Values::new();
         let (since, active) = (now, now);
-        let new = User { id, away, is_bot, is_invisible, since, active, seats, channels, invites, metadata };
+        let new = User {
+            id,
+            away,
+            is_bot,
+            is_invisible,
+            is_oper,
+            hears_wallops,
+            since,
+            active,
+            seats,
+            channels,
+            invites,
+            metadata,
+        };
         state.users.insert(user, new);
         state.tell_watchers(server, &folded, n::RPL_MONONLINE, &prefix, user);
         Some(user)
@@ -275,6 +292,11 @@ impl Hall {
     /// As whom the user with this nick is logged in.
     pub(super) fn account_of(&self, nick: &str) -> Option<String> {
         self.lock().find(nick).and_then(|(_, user)| user.id.account.clone())
+    }
+
+    /// How many operators are here.
+    pub(super) fn operators(&self) -> usize {
+        self.lock().users.values().filter(|user| user.is_oper).count()
     }
 
     /// How many users and channels there are.
@@ -347,6 +369,11 @@ impl State {
             for seat in user.seats.iter().filter(|seat| seat.watched.contains(folded)) {
                 debug_assert!(*id != about, "filtered above");
                 push_line(&seat.queue, &format!(":{server} {code} {} :{shown}", user.id.nick));
+                if code == n::RPL_MONONLINE && seat.caps.has(Caps::METADATA_3) {
+                    // Source: IRCv3 draft/metadata-3, "Automatic synchronization".
+                    let nick = shown.split('!').next().unwrap_or_default();
+                    push_line(&seat.queue, &Hearer::new(seat.caps, server, &user.id.nick).later(nick));
+                }
             }
         }
     }

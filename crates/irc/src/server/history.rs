@@ -97,7 +97,9 @@ impl Session {
                 return self.history_fails(turn, "INVALID_MSGREFTYPE", &[&word, name, odd], text);
             }
             let text = "A reference is msgid=… or timestamp=…";
-            return self.history_fails(turn, "INVALID_PARAMS", &[&word], text);
+            let bad = references.iter().find(|reference| Reference::parse(reference).is_none());
+            let context: Vec<&str> = std::iter::once(word.as_str()).chain(bad.copied()).collect();
+            return self.history_fails(turn, "INVALID_PARAMS", &context, text);
         };
         if let (true, Wanted::Between(from, to)) = (word == "TARGETS", wanted) {
             return self.targets(turn, from, to, limit).await;
@@ -291,6 +293,8 @@ impl Session {
             let text = "TARGETS takes timestamps only";
             return self.history_fails(turn, "INVALID_PARAMS", &["TARGETS"], text);
         };
+        // Source: IRCv3 draft/chathistory, TARGETS: counted from the first time on, as of BETWEEN.
+        let is_backwards = from > to;
         let (from, to) = (from.min(to), from.max(to));
         let spoken = match self.account() {
             Some(account) => self.shared.directory.spoken(account, MAX_TARGETS).await,
@@ -308,11 +312,11 @@ impl Session {
             .filter(|spoken| from < spoken.at && spoken.at < to && self.is_shown(&spoken.chat))
             .map(|spoken| (spoken.at, self.window_name(&spoken.chat)))
             .filter(|(_, name)| name != "*")
-            .take(limit)
             .collect();
         found.extend(self.local_spoken().into_iter().filter(|(at, _)| from < *at && *at < to));
         found.sort();
-        let found = found.split_off(found.len().saturating_sub(limit));
+        let beyond = found.len().saturating_sub(limit);
+        found.drain(if is_backwards { 0..beyond } else { limit.min(found.len())..found.len() });
         self.give_targets(turn.client, &found);
     }
 

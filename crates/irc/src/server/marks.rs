@@ -41,6 +41,10 @@ impl Session {
             return self.fails(id, "MARKREAD", "NEED_MORE_PARAMS", &[], "Missing parameters");
         }
         let Some(chat) = self.mark_key(&name) else {
+            if turn.message.param(1).is_none() {
+                // Nothing is known of it, and nothing was read there. Source: IRCv3 draft/read-marker.
+                return self.tell_mark(id, &name, None);
+            }
             return self.fails(id, "MARKREAD", "INVALID_PARAMS", &[&name], "There is no such chat");
         };
         let before = self.marks.get(&chat).copied();

@@ -2,7 +2,7 @@
 //!
 //! What is of WeChat can be read and not changed: `display-name` is the name as it stands there,
 //! `status` the signature, `avatar` a link to the picture, which is fetched when somebody asks for it or
-//! a subscriber sees the person speak. Source: IRCv3 draft/metadata-2.
+//! a subscriber sees the person speak. Source: IRCv3 draft/metadata-2 and draft/metadata-3.
 
 use bytes::Bytes;
 use wxgate_contract::{Batch, Note};
@@ -10,7 +10,7 @@ use wxgate_contract::{Batch, Note};
 use super::answer::Step;
 use super::caps::Caps;
 use super::commands::Turn;
-use super::hall::{lines_of, told};
+use super::hall::lines_of;
 use super::registry::ClientId;
 use super::roster::{ChannelIx, PersonIx};
 use super::session::Session;
@@ -18,10 +18,13 @@ use crate::wire::casemap::is_same;
 use crate::wire::message::Line;
 use crate::wire::numeric as n;
 
+mod dialect;
 mod early;
 mod subscriptions;
 mod values;
 
+pub(super) use dialect::Hearer;
+use dialect::{Dialect, Fault};
 pub(super) use early::Early;
 pub(super) use subscriptions::MAX_SUBS;
 
@@ -29,8 +32,11 @@ pub(super) use subscriptions::MAX_SUBS;
 pub(super) const MAX_KEYS: usize = 20;
 /// Longest value, so that a line holds it with the longest names; announced.
 pub(super) const VALUE_BYTES: usize = 300;
-/// Longest key. Chosen.
-const KEY_BYTES: usize = 64;
+/// Longest key; announced. Chosen.
+pub(super) const KEY_BYTES: usize = 64;
+
+/// Everybody and everything that a client sees. Source: draft/metadata-3, "METADATA SYNC".
+const ALL: &str = "*ALL";
 
 /// Whom a command is about.
 #[derive(Clone, Debug)]
@@ -57,25 +63,54 @@ impl Session {
         let is_known =
             ["GET", "LIST", "SET", "CLEAR", "SUB", "UNSUB", "SUBS", "SYNC"].contains(&word.as_str());
         if !is_known {
-            let text = "There is no such subcommand";
-            return self.fails(id, "METADATA", "SUBCOMMAND_INVALID", &[turn.param(1)], text);
+            return self.metadata_fails(id, Fault::Subcommand(turn.param(1)));
         }
         if keys.is_empty() && ["GET", "SET", "SUB", "UNSUB"].contains(&word.as_str()) {
             return self.numeric(id, n::ERR_NEEDMOREPARAMS, "METADATA :Not enough parameters");
         }
+        let dialect = self.dialect(id);
+        if word == "SYNC" && target == ALL && dialect == Dialect::Three {
+            return self.sync_everything(id);
+        }
         let Some(about) = self.about(target) else {
-            return self.fails(id, "METADATA", "INVALID_TARGET", &[target], "There is no such target");
+            return self.metadata_fails(id, Fault::Target(target, "There is no such target"));
         };
+        let target = self.spelled(dialect, target, &about);
+        let target = target.as_str();
         match (word.as_str(), about) {
             ("GET", about) => self.get_values(id, target, &about, &keys).await,
             ("LIST", about) => self.list_values(id, target, &about).await,
-            ("SET", about) => self.set_value(id, target, &about, keys.first(), keys.get(1)).await,
+            ("SET", about) => self.set_value(id, target, &about, &keys).await,
             ("CLEAR", about) => self.clear_values(id, target, &about).await,
             ("SYNC", about) => self.sync_values(id, target, &about).await,
             ("SUB", About::Me) => self.subscribe(id, &keys),
             ("UNSUB", About::Me) => self.unsubscribe(id, &keys),
             ("SUBS", About::Me) => self.subscriptions(id),
-            _ => self.fails(id, "METADATA", "INVALID_TARGET", &[target], "Only your own subscriptions"),
+            _ => self.metadata_fails(id, Fault::Target(target, "Only your own subscriptions")),
+        }
+    }
+
+    fn dialect(&self, id: ClientId) -> Dialect {
+        Dialect::of(self.clients.get(&id).map(|client| client.caps()).unwrap_or_default())
+    }
+
+    fn metadata_fails(&mut self, id: ClientId, fault: Fault<'_>) {
+        let line = self.dialect(id).fault(&self.shared.config.server_name, fault);
+        self.to(id, &line);
+    }
+
+    /// A target as answers name it: as it was given, or as it spells itself.
+    fn spelled(&mut self, dialect: Dialect, target: &str, about: &About) -> String {
+        match (dialect, about) {
+            (Dialect::Two, _) => target.to_owned(),
+            (Dialect::Three, About::Me) => self.nick.clone(),
+            (Dialect::Three, About::User(name) | About::Channel(name)) => {
+                self.on_floor(ClientId(0), |floor| floor.spelling(name)).unwrap_or_else(|| name.clone())
+            }
+            (Dialect::Three, About::Person(ix)) => {
+                self.roster.person(*ix).map_or_else(|| target.to_owned(), |person| person.nick.clone())
+            }
+            (Dialect::Three, About::Group(ix)) => self.channel_name(*ix),
         }
     }
 
@@ -100,12 +135,12 @@ impl Session {
         if let (About::Person(ix), true) = (about, keys.contains(&"avatar")) {
             self.want_face(*ix);
         }
-        let values = self.values_of(about).await;
+        let (values, dialect) = (self.values_of(about).await, self.dialect(id));
         let batch = self.open_values(id, target);
         let shown = word(target);
         for key in keys {
             let line = match values.get(*key) {
-                _ if !is_key(key) => self.failure("KEY_INVALID", &[key], "This is no key"),
+                _ if !is_key(key) => dialect.fault(&self.shared.config.server_name, Fault::OneKey(key)),
                 Some(value) => self.numeric_line(n::RPL_KEYVALUE, &format!("{shown} {key} * :{value}")),
                 None => self.numeric_line(n::RPL_KEYNOTSET, &format!("{shown} {key} :key not set")),
             };
@@ -127,36 +162,36 @@ impl Session {
         self.close_values(id, &batch);
     }
 
-    async fn set_value(
-        &mut self,
-        id: ClientId,
-        target: &str,
-        about: &About,
-        key: Option<&&str>,
-        value: Option<&&str>,
-    ) {
-        let key = key.copied().unwrap_or("");
+    async fn set_value(&mut self, id: ClientId, target: &str, about: &About, params: &[&str]) {
+        let (key, mut value) = (params.first().copied().unwrap_or(""), params.get(1).copied());
+        let dialect = self.dialect(id);
+        if dialect == Dialect::Three {
+            // Source: draft/metadata-3: the empty value takes the key away, and what is away may be taken away.
+            value = value.filter(|value| !value.is_empty());
+        }
         if !is_key(key) {
-            return self.fails(id, "METADATA", "KEY_INVALID", &[key], "This is no key");
+            return self.metadata_fails(id, Fault::Key(key));
         }
         if !self.may_set(about) {
-            let text = "This is not yours to change";
-            return self.fails(id, "METADATA", "KEY_NO_PERMISSION", &[target, key], text);
+            return self.metadata_fails(id, Fault::Permission(target, key));
         }
         if value.is_some_and(|value| value.len() > VALUE_BYTES) {
-            return self.fails(id, "METADATA", "VALUE_INVALID", &[], "The value is too long");
+            return self.metadata_fails(id, Fault::Value(key));
         }
         let values = self.values_of(about).await;
+        let is_set = values.contains_key(key);
         match value {
-            None if !values.contains_key(key) => {
-                return self.fails(id, "METADATA", "KEY_NOT_SET", &[target, key], "The key is not set");
+            None if !is_set && dialect == Dialect::Two => {
+                return self.metadata_fails(id, Fault::NotSet(target, key));
             }
-            Some(_) if values.len() >= MAX_KEYS && !values.contains_key(key) => {
-                return self.fails(id, "METADATA", "LIMIT_REACHED", &[target], "There are too many keys");
+            Some(_) if values.len() >= MAX_KEYS && !is_set => {
+                return self.metadata_fails(id, Fault::TooManyKeys(target));
             }
             _ => {}
         }
-        self.store_value(id, about, key, value.copied()).await;
+        if is_set || value.is_some() {
+            self.store_value(id, about, key, value).await;
+        }
         match value {
             Some(value) => {
                 self.numeric(id, n::RPL_KEYVALUE, &format!("{} {key} * :{value}", word(target)));
@@ -196,9 +231,10 @@ impl Session {
             None => self.metadata.remove(key),
         };
         self.on_floor(id, |floor| floor.set_own_value(key, value));
-        let line = told(&self.shared.config.server_name, &self.nick, key, value);
         for (other, client) in &mut self.clients {
             if *other != id && client.hears(key) {
+                let hearer = Hearer::new(client.caps(), &self.shared.config.server_name, &self.nick);
+                let line = hearer.told(&self.nick, key, value);
                 client.line(&line);
             }
         }
@@ -220,45 +256,52 @@ impl Session {
 
     async fn clear_values(&mut self, id: ClientId, target: &str, about: &About) {
         if !self.may_set(about) {
-            let text = "This is not yours to change";
-            return self.fails(id, "METADATA", "KEY_NO_PERMISSION", &[target, "*"], text);
+            return self.metadata_fails(id, Fault::Permission(target, "*"));
         }
         let values = self.values_of(about).await;
         let batch = self.open_values(id, target);
-        for (key, value) in values {
+        for key in values.into_keys() {
             self.store_value(id, about, &key, None).await;
-            let line = self.numeric_line(n::RPL_KEYVALUE, &format!("{} {key} * :{value}", word(target)));
+            let line = self.numeric_line(n::RPL_KEYNOTSET, &format!("{} {key} :key not set", word(target)));
             self.in_values(id, &batch, &line);
         }
         self.close_values(id, &batch);
     }
 
     async fn sync_values(&mut self, id: ClientId, target: &str, about: &About) {
-        let keys = self.clients.get(&id).map(|client| client.subscribed.clone()).unwrap_or_default();
-        let server = self.shared.config.server_name.clone();
+        let keys = self.subscribed(id);
+        if let About::Group(ix) = about
+            && let Err(error) = self.load_members(*ix).await
+        {
+            tracing::warn!(%error, "the members of a group could not be read");
+        }
+        let values = self.values_of(about).await;
         let lines = match about {
             About::Channel(name) => {
                 self.on_floor(id, |floor| floor.values_around(name, &keys)).unwrap_or_default()
             }
-            About::Group(ix) => {
-                if let Err(error) = self.load_members(*ix).await {
-                    tracing::warn!(%error, "the members of a group could not be read");
-                }
-                self.group_lines(*ix, &keys)
-            }
-            About::Me => lines_of(&server, &self.nick, &self.metadata, &keys),
-            about => {
-                let values = self.values_of(about).await;
-                lines_of(&server, target, &values, &keys)
-            }
+            About::Group(ix) => self.group_lines(&self.hearer(id), *ix, &keys),
+            About::Me => lines_of(&self.hearer(id), &self.nick, &values, &keys),
+            _ => lines_of(&self.hearer(id), target, &values, &keys),
         };
+        self.answer_with_values(id, target, lines);
+    }
+
+    /// Lines in a batch of their own, however many.
+    fn answer_with_values(&mut self, id: ClientId, target: &str, lines: Vec<String>) {
         let batch = self.open_values(id, target);
         let mut steps: Vec<Step> =
             lines.into_iter().map(|line| Step::Line(values_line(&batch, &line))).collect();
         if !batch.is_empty() {
-            steps.push(Step::Line(format!(":{server} BATCH -{batch}")));
+            steps.push(Step::Line(format!(":{} BATCH -{batch}", self.shared.config.server_name)));
         }
         self.answer_in_steps(id, steps, None);
+    }
+
+    /// A client as one that is told of values.
+    fn hearer(&self, id: ClientId) -> Hearer<'_> {
+        let caps = self.clients.get(&id).map(|client| client.caps()).unwrap_or_default();
+        Hearer::new(caps, &self.shared.config.server_name, &self.nick)
     }
 
     pub(super) fn load_value(&mut self, key: &str, value: &[u8]) {
@@ -292,11 +335,6 @@ impl Session {
 
     fn numeric_line(&self, code: u16, rest: &str) -> String {
         format!(":{} {code:03} {} {rest}", self.shared.config.server_name, self.nick)
-    }
-
-    fn failure(&self, code: &str, context: &[&str], text: &str) -> String {
-        let line = Line::new().source(&self.shared.config.server_name).command("FAIL").param("METADATA");
-        context.iter().fold(line.param(code), |line, word| line.param(word)).last(text).build()
     }
 }
 

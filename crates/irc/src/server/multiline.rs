@@ -103,7 +103,9 @@ impl Session {
             let what = format!("UNKNOWN_TYPE{context} :Clients cannot open such a batch");
             return self.batch_fails(turn, Some(reference), &what);
         }
-        if reference.is_empty() || reference.len() > MAX_REFERENCE_BYTES {
+        // Source: IRCv3 batch: letters, numbers and hyphens.
+        let is_fine = reference.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+        if reference.is_empty() || reference.len() > MAX_REFERENCE_BYTES || !is_fine {
             let context = Line::new().command("").param(reference).build();
             let what = format!("INVALID_REFTAG{context} :This is no reference of a batch");
             return self.batch_fails(turn, Some(reference), &what);

@@ -8,16 +8,18 @@ use wxgate_contract::{Author, Body, Fate, PostId, TimelineItem, Timestamp};
 use super::caps::{Caps, MULTILINE_BYTES, MULTILINE_LINES};
 use super::choices::Join;
 use super::client::{Client, Mode};
-use super::multiline::{self, BATCH_TYPE, CONCAT_TAG, Part};
+use super::multiline::{self, Part};
 use super::registry::ClientId;
 use super::roster::{ChannelIx, PersonIx};
 use super::session::{Pending, Session};
-use super::stamp;
 use crate::wire::split;
 use crate::wire::tags::escape_into;
 
+mod give;
 mod text;
 
+pub(super) use give::Giving;
+use give::give;
 pub(super) use text::excerpt;
 
 /// Bytes that wait for a client above which it is no longer given what happens, but reads the
@@ -48,6 +50,7 @@ pub(super) struct Rendered {
     /// The other side of a query with an own line, for clients that cannot show own lines.
     own_query: Option<String>,
     account: Option<String>,
+    is_bot: bool,
     texts: Vec<String>,
     /// The same as one message in several lines, where that makes a difference and somebody wants it.
     parts: Vec<Part>,
@@ -106,14 +109,6 @@ impl Rendered {
             self.redacted = Some(redacted);
         }
     }
-}
-
-/// How a line is given to one client.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Giving<'a> {
-    pub(super) batch: Option<&'a str>,
-    pub(super) label: Option<&'a str>,
-    pub(super) is_replay: bool,
 }
 
 impl Session {
@@ -329,20 +324,22 @@ impl Session {
         };
         let by_author = content.speaker == text::Speaker::Author;
         let (prefix, target, own_query) = match (window, query) {
-            _ if content.speaker == text::Speaker::Service => (service, self.nick.clone(), None),
+            _ if content.speaker == text::Speaker::Service => (service.clone(), self.nick.clone(), None),
             (Window::Channel(ix), _) => {
                 let author = author.filter(|_| by_author).and_then(|ix| self.roster.person(ix));
                 let prefix = match author {
                     Some(person) => person.prefix(),
                     None if is_own && by_author => own,
-                    None => service,
+                    None => service.clone(),
                 };
                 (prefix, self.channel_name(ix), None)
             }
             (_, Some(person)) if is_own && by_author => (own, person.nick.clone(), Some(person.prefix())),
             (_, Some(person)) => (person.prefix(), self.nick.clone(), None),
-            (_, None) => (service, self.nick.clone(), None),
+            (_, None) => (service.clone(), self.nick.clone(), None),
         };
+        let speaker = author.filter(|_| by_author).and_then(|ix| self.roster.person(ix));
+        let is_bot = prefix == service || speaker.is_some_and(super::roster::Person::is_official);
         let account = author.and_then(|ix| self.roster.person(ix)).map(|person| person.user.clone());
         let own_account = || self.account_name().filter(|_| is_own).map(str::to_owned);
         let account = account.or_else(own_account).filter(|_| by_author);
@@ -377,6 +374,7 @@ impl Session {
             target,
             own_query,
             account,
+            is_bot,
             texts,
             parts,
             reply: item.target.filter(|_| !matches!(item.post.body, Body::Recall { .. })),
@@ -397,119 +395,3 @@ impl Session {
 /// The line is shown after the fact.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Replay(pub(super) bool);
-
-/// Writes one item for one client.
-fn give(client: &mut Client, rendered: &Rendered, giving: Giving<'_>, nick: &str, buffer: &mut String) {
-    buffer.clear();
-    let caps = client.caps();
-    if let Some(redacted) = rendered.redacted.filter(|_| caps.has(Caps::REDACTION)) {
-        return give_redaction(client, rendered, redacted, giving, buffer);
-    }
-    let (prefix, target, mark) = match &rendered.own_query {
-        Some(contact) if !caps.sees_own_lines() => (contact.as_str(), nick, OWN_MARK),
-        _ => (rendered.prefix.as_str(), rendered.target.as_str(), ""),
-    };
-    let stamp = if giving.is_replay && !caps.has(Caps::SERVER_TIME) {
-        stamp::short(rendered.at)
-    } else {
-        String::new()
-    };
-    if caps.takes_multiline() && !rendered.parts.is_empty() && mark.is_empty() && stamp.is_empty() {
-        push_tags(buffer, caps, rendered, giving, 0);
-        push_parts(buffer, rendered, prefix, target);
-        return client.lines(buffer);
-    }
-    for (at, text) in rendered.texts.iter().enumerate() {
-        push_tags(buffer, caps, rendered, giving, at);
-        buffer.extend([":", prefix, " ", rendered.verb, " ", target, " :"]);
-        match text.strip_prefix("\x01ACTION ") {
-            Some(action) if !(stamp.is_empty() && mark.is_empty()) => {
-                buffer.extend(["\x01ACTION ", &stamp, mark, action]);
-            }
-            _ => buffer.extend([stamp.as_str(), mark, text]),
-        }
-        buffer.push_str("\r\n");
-    }
-    client.lines(buffer);
-}
-
-/// Writes one message as a batch of lines behind its tags.
-fn push_parts(buffer: &mut String, rendered: &Rendered, prefix: &str, target: &str) {
-    use std::fmt::Write as _;
-    let reference = format!("m{}", rendered.id);
-    let _ = write!(buffer, ":{prefix} BATCH +{reference} {BATCH_TYPE} {target}\r\n");
-    for part in &rendered.parts {
-        let concat = if part.is_concat { format!(";{CONCAT_TAG}") } else { String::new() };
-        let _ = write!(
-            buffer,
-            "@batch={reference}{concat} :{prefix} {} {target} :{}\r\n",
-            rendered.verb, part.text
-        );
-    }
-    let _ = write!(buffer, ":{prefix} BATCH -{reference}\r\n");
-}
-
-/// Writes the recall of a message. Source: IRCv3 draft/message-redaction.
-fn give_redaction(
-    client: &mut Client,
-    rendered: &Rendered,
-    redacted: Redacted,
-    giving: Giving<'_>,
-    buffer: &mut String,
-) {
-    use std::fmt::Write as _;
-    let (by, target) = &rendered.redacted_by;
-    let prefix = if by.is_empty() { &rendered.prefix } else { by };
-    let pieces = if redacted.is_one && client.caps().takes_multiline() { 1 } else { redacted.pieces };
-    for at in 0..pieces {
-        push_tags(buffer, client.caps(), rendered, giving, at);
-        let _ = write!(buffer, ":{prefix} REDACT {target} wx{}", redacted.post);
-        if at > 0 {
-            let _ = write!(buffer, "-{}", at + 1);
-        }
-        buffer.push_str("\r\n");
-    }
-    client.lines(buffer);
-}
-
-/// Only tags that the client negotiated. The pieces of one message have ids of their own.
-fn push_tags(buffer: &mut String, caps: Caps, rendered: &Rendered, giving: Giving<'_>, at: usize) {
-    use std::fmt::Write as _;
-    let mut separator = '@';
-    let mut next = |buffer: &mut String, key: &str| {
-        buffer.push(separator);
-        buffer.push_str(key);
-        buffer.push('=');
-        separator = ';';
-    };
-    if let Some(label) = giving.label.filter(|_| at == 0) {
-        next(buffer, "label");
-        escape_into(buffer, label);
-    }
-    if let Some(batch) = giving.batch.filter(|_| caps.has(Caps::BATCH)) {
-        next(buffer, "batch");
-        buffer.push_str(batch);
-    }
-    if caps.has(Caps::SERVER_TIME) {
-        next(buffer, "time");
-        stamp::push_server_time(buffer, rendered.at);
-    }
-    if caps.has(Caps::MESSAGE_TAGS) {
-        next(buffer, "msgid");
-        let _ = write!(buffer, "wx{}", rendered.id);
-        if at > 0 {
-            let _ = write!(buffer, "-{}", at + 1);
-        }
-    }
-    if let Some(reply) = rendered.reply.filter(|_| at == 0 && caps.has(Caps::MESSAGE_TAGS)) {
-        next(buffer, "+draft/reply");
-        let _ = write!(buffer, "wx{reply}");
-    }
-    if let Some(account) = rendered.account.as_ref().filter(|_| caps.has(Caps::ACCOUNT_TAG)) {
-        next(buffer, "account");
-        escape_into(buffer, account);
-    }
-    if separator == ';' {
-        buffer.push(' ');
-    }
-}

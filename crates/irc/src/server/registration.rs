@@ -5,20 +5,20 @@
 use std::sync::Arc;
 
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::{mpsc, oneshot};
-use wxgate_contract::UserName;
+use tokio::sync::mpsc;
 
 use super::caps::{CapEffect, Caps, Negotiation};
 use super::commands;
-use super::config::Guests;
 use super::connection::{Place, Read, Reader};
-use super::metadata::Early;
+use super::metadata::{Early, Hearer};
 use super::names;
-use super::registry::{Arrival, ClientId, Incoming, Refusal, SessionKey, Shared};
+use super::registry::{ClientId, Incoming, Shared};
 use super::sasl::{self, Login, Sasl, Step};
 use crate::wire::casemap::is_same;
 use crate::wire::message::{BadLine, Line, Message};
 use crate::wire::numeric as n;
+
+mod enter;
 
 /// A client that is inside.
 pub(super) struct Registered {
@@ -187,9 +187,10 @@ impl Desk<'_> {
                 self.bind(word, message.param(1).unwrap_or("")).await;
             }
             ("METADATA", _) if self.negotiation.caps.has(Caps::METADATA) => {
-                let nick = self.nick.as_deref().unwrap_or("*");
-                let server = &self.shared.config.server_name;
-                let answer = self.metadata.command(message.params(), server, nick);
+                let (nick, caps) = (self.nick.as_deref().unwrap_or("*"), self.negotiation.caps);
+                let hearer = Hearer::new(caps, &self.shared.config.server_name, nick);
+                let reference = caps.has(Caps::BATCH).then(|| format!("k{}", self.shared.next_number()));
+                let answer = self.metadata.command(message.params(), &hearer, reference.as_deref());
                 answer.iter().for_each(|line| self.say(line));
             }
             ("QUIT", _) => self.end("client quit"),
@@ -285,30 +286,6 @@ impl Desk<'_> {
         self.login = Some(login);
     }
 
-    /// The login of a client without SASL: `PASS user/account@client:password`, or a plain password
-    /// with the user in USER or NICK.
-    async fn login_by_password(&self) -> Result<Login, String> {
-        let Some(given) = &self.password else {
-            return Err(String::new());
-        };
-        let mut why = "wrong user or password".to_owned();
-        if let Some((login, password)) = given.split_once(':') {
-            match sasl::check(self.shared, Login::parse(login), password).await {
-                Ok(login) => return Ok(login),
-                Err(error) => why = error,
-            }
-        } else {
-            let user = self.user.as_ref().map(|(user, _)| user.as_str());
-            for name in user.into_iter().chain(self.nick.as_deref()) {
-                match sasl::check(self.shared, Login::parse(name), given).await {
-                    Ok(login) => return Ok(login),
-                    Err(error) => why = error,
-                }
-            }
-        }
-        Err(why)
-    }
-
     /// Source: IRCv3 draft/extended-isupport.
     fn isupport(&self) {
         let server = &self.shared.config.server_name;
@@ -355,127 +332,5 @@ impl Desk<'_> {
         }
         // A star says that nobody sits in front of the client, not where they are.
         self.away = Some(text).filter(|text| !text.is_empty() && text != "*");
-    }
-
-    /// Somebody without a password, where that is allowed.
-    fn is_guest(&self, place: &Place<'_>) -> bool {
-        let may = match self.shared.config.guests {
-            Guests::Off => false,
-            Guests::Loopback => place.address.ip().is_loopback() && !place.is_web,
-            Guests::Anywhere => true,
-        };
-        may && self.login.is_none() && self.password.is_none()
-    }
-
-    async fn enter(&mut self, id: ClientId, place: &mut Place<'_>, is_secure: bool) -> Entered {
-        let (key, client_name) = if self.is_guest(place) {
-            (SessionKey { user: UserName::from("guest"), account: None, guest: Some(id) }, String::new())
-        } else {
-            let login = match self.login.clone() {
-                Some(login) => login,
-                None => match self.login_by_password().await {
-                    Ok(login) => login,
-                    Err(why) => {
-                        self.refuse(&why);
-                        return Entered::Ended;
-                    }
-                },
-            };
-            let key = match self.choose(&login).await {
-                Ok(key) => key,
-                Err(why) => {
-                    self.end(&why);
-                    return Entered::Ended;
-                }
-            };
-            self.login = Some(login.clone());
-            (key, login.client)
-        };
-        // A session that ends at this moment closes its door; the next one opens.
-        for _ in 0..3 {
-            let (taken, answer) = oneshot::channel();
-            let arrival = Arrival {
-                id,
-                negotiation: std::mem::take(&mut self.negotiation),
-                nick: self.nick.clone().unwrap_or_default(),
-                username: self.user.as_ref().map(|(user, _)| user.clone()).unwrap_or_default(),
-                realname: self.user.as_ref().map(|(_, realname)| realname.clone()).unwrap_or_default(),
-                away: self.away.clone(),
-                metadata: self.metadata.clone(),
-                client_name: client_name.clone(),
-                queue: Arc::clone(&self.queue),
-                address: place.address.ip(),
-                is_secure,
-                fingerprint: place.fingerprint.clone(),
-                taken,
-            };
-            let negotiation = arrival.negotiation.clone();
-            if let Some(session) = self.shared.attach(&key, arrival).await {
-                match answer.await {
-                    Ok(Ok(())) => {
-                        place.enter();
-                        return Entered::Inside(Registered { session });
-                    }
-                    Ok(Err(Refusal::NickInUse)) => {
-                        let nick = self.nick.clone().unwrap_or_default();
-                        self.negotiation = negotiation;
-                        self.nick = None;
-                        self.numeric(n::ERR_NICKNAMEINUSE, &format!("{nick} :Nickname is already in use"));
-                        return Entered::Again;
-                    }
-                    Ok(Err(Refusal::Why(why))) => {
-                        self.end(&why);
-                        return Entered::Ended;
-                    }
-                    Err(_) => {}
-                }
-            }
-            self.negotiation = negotiation;
-        }
-        self.end("the gateway cannot show this account now");
-        Entered::Ended
-    }
-
-    fn refuse(&self, why: &str) {
-        let server = &self.shared.config.server_name;
-        if why.is_empty() {
-            if self.negotiation.caps.has(Caps::STANDARD_REPLIES) {
-                self.say(&format!(
-                    ":{server} FAIL * ACCOUNT_REQUIRED :You have to log in to use this server"
-                ));
-            } else {
-                let hint = "Password required: PASS user:password, or SASL PLAIN";
-                self.numeric(n::ERR_PASSWDMISMATCH, &format!(":{hint}"));
-            }
-            return self.end("login required");
-        }
-        self.numeric(n::ERR_PASSWDMISMATCH, ":Password incorrect");
-        self.end(why);
-    }
-
-    /// Which of the user's accounts is shown: the one that was named, or the only one.
-    async fn choose(&self, login: &Login) -> Result<SessionKey, String> {
-        let accounts = self
-            .shared
-            .directory
-            .accounts(&login.user)
-            .await
-            .map_err(|error| format!("cannot read accounts: {error}"))?;
-        // A client that lists networks and binds none wants the list.
-        let wants_list = self.negotiation.caps.has(Caps::BOUNCER);
-        let account = match self.bound.as_ref().or(login.account.as_ref()) {
-            Some(name) => {
-                let named =
-                    |network: &wxgate_contract::NetworkId| network.name() == name || network.as_str() == name;
-                let found = accounts.iter().find(|account| named(&account.network));
-                Some(found.ok_or_else(|| format!("you have no account {name}"))?.network.clone())
-            }
-            None if wants_list => None,
-            None => match accounts.as_slice() {
-                [only] => Some(only.network.clone()),
-                _ => None,
-            },
-        };
-        Ok(SessionKey { user: login.user.clone(), account, guest: None })
     }
 }

@@ -42,9 +42,11 @@ impl Session {
     /// A line from the service to one client.
     pub(super) fn service_says(&mut self, id: ClientId, text: &str) {
         let (prefix, nick) = (self.service_prefix(), self.nick.clone());
+        let caps = self.clients.get(&id).map(|client| client.caps()).unwrap_or_default();
         let budget = crate::wire::split::budget(&prefix, "NOTICE", &nick);
         for piece in crate::wire::split::split(text, budget) {
-            self.to(id, &format!(":{prefix} NOTICE {nick} :{piece}"));
+            let said = self.spoken(self.service_deed(format!("NOTICE {nick} :{piece}")));
+            self.to(id, &said.line(caps, ""));
         }
     }
 

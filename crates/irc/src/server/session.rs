@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
@@ -26,6 +25,8 @@ use crate::wire::casemap::is_same;
 use crate::wire::message::Message;
 
 mod attach;
+mod cursors;
+mod deeds;
 mod load;
 mod tidings;
 mod updates;
@@ -390,77 +391,6 @@ impl Session {
         }
     }
 
-    /// A PING behind what was queued: its PONG says that all of it arrived. Only then may the
-    /// cursor move; bytes written to a dead connection are not given.
-    fn ask_for_confirmation(&mut self, now: Instant) {
-        let limits = &self.shared.config.limits;
-        for client in self.clients.values_mut() {
-            if client.ask_at(limits).is_some_and(|at| at <= now) {
-                client.unasked = None;
-                client.asked_at = Some(now);
-                client.asked_seq = client.sent_seq;
-                let ping = format!("PING :wxgate-{}", client.sent_seq);
-                client.raw_line(&ping);
-            }
-        }
-    }
-
-    /// A client confirmed what it was given.
-    pub(super) fn confirmed(&mut self, id: ClientId, seq: i64) {
-        let Some(client) = self.clients.get_mut(&id) else { return };
-        if seq > client.asked_seq || seq <= client.confirmed_seq {
-            return;
-        }
-        client.confirmed_seq = seq;
-        let name = client.name.clone();
-        if self.cursors.get(&name).is_none_or(|cursor| seq > *cursor) {
-            self.keep_cursor(&name, seq);
-            self.cursors_changed.get_or_insert_with(Instant::now);
-        }
-    }
-
-    /// Remembers where a client name stands; stored with the next save.
-    fn keep_cursor(&mut self, name: &str, seq: i64) {
-        self.cursors.insert(name.to_owned(), seq);
-        if !self.unsaved_cursors.iter().any(|unsaved| unsaved == name) {
-            self.unsaved_cursors.push(name.to_owned());
-        }
-    }
-
-    async fn save_cursors(&mut self) {
-        self.cursors_changed = None;
-        let names = std::mem::take(&mut self.unsaved_cursors);
-        if names.is_empty() {
-            return;
-        }
-        let notes: Vec<Note> = names
-            .iter()
-            .filter_map(|name| {
-                let seq = self.cursors.get(name)?;
-                let key = self.roster.note_key("cursor", name);
-                Some(Note { key, value: Some(Bytes::from(seq.to_string())), is_secret: false })
-            })
-            .collect();
-        if let Err(error) = self.commit(Batch { notes, ..Batch::default() }).await {
-            // Lines may be shown again after a restart, under the same msgid; nothing is lost.
-            tracing::debug!(%error, "replay positions could not be stored yet");
-            self.unsaved_cursors = names;
-            self.cursors_changed = Some(Instant::now() + RETRY_AFTER);
-        }
-    }
-
-    /// Where a client name stands; `None` for one that was never seen.
-    pub(super) async fn cursor(&mut self, name: &str) -> Option<i64> {
-        if let Some(seq) = self.cursors.get(name) {
-            return Some(*seq);
-        }
-        let key = self.roster.note_key("cursor", name);
-        let value = self.shared.far.note(&self.shared.network, &key).await.ok()??;
-        let seq = std::str::from_utf8(&value).ok()?.parse().ok()?;
-        self.cursors.insert(name.to_owned(), seq);
-        Some(seq)
-    }
-
     /// Stores names that were given. They are shown before they are stored: a name that is lost in
     /// a crash is given again from the same profile.
     pub(super) async fn save_names(&mut self) {
@@ -611,12 +541,9 @@ impl Session {
     }
 }
 
-/// What fits a line without tags. Only descriptions are ever that long; messages are split.
+/// What fits a line; tags have room of their own. Only descriptions are ever that long; messages are split.
 pub(super) fn fitting(line: &str) -> &str {
     const MAX_BYTES: usize = 510;
-    if line.len() <= MAX_BYTES || line.starts_with('@') {
-        return line;
-    }
-    let end = (0..=MAX_BYTES).rev().find(|at| line.is_char_boundary(*at)).unwrap_or(0);
-    line.get(..end).unwrap_or(line)
+    let tags = if line.starts_with('@') { line.find(' ').map_or(0, |at| at + 1) } else { 0 };
+    names::cut_text(line, tags + MAX_BYTES)
 }

@@ -73,7 +73,7 @@ async fn bad_questions_are_answered_by_name() {
         ("CHATHISTORY LATEST #家", "FAIL CHATHISTORY INVALID_PARAMS LATEST :"),
         ("CHATHISTORY LATEST #家 * 5 6", "FAIL CHATHISTORY INVALID_PARAMS LATEST :"),
         ("CHATHISTORY LATEST #家 * many", "FAIL CHATHISTORY INVALID_PARAMS LATEST :"),
-        ("CHATHISTORY BEFORE #家 * 5", "FAIL CHATHISTORY INVALID_PARAMS BEFORE :"),
+        ("CHATHISTORY BEFORE #家 * 5", "FAIL CHATHISTORY INVALID_PARAMS BEFORE * :"),
         ("CHATHISTORY LATEST #nowhere * 5", "FAIL CHATHISTORY INVALID_TARGET LATEST #nowhere :"),
         ("CHATHISTORY BEFORE #家 msgid=wx99999 5", "FAIL CHATHISTORY MESSAGE_ERROR BEFORE #家 :"),
     ] {
@@ -96,6 +96,13 @@ async fn targets_are_the_chats_that_spoke() {
     assert_eq!(lines, ["TARGETS 李四 2023-11-14T22:13:20.000Z", "TARGETS #测试群 2023-11-14T22:13:29.000Z"]);
     let got = client.ask(&format!("CHATHISTORY TARGETS {} {} 10", time(5), time(30))).await;
     assert_eq!(got.len(), 3, "{got:#?}");
+    for (from, to, first) in [(-5, 30, "李四"), (30, -5, "#测试群")] {
+        let got = client.ask(&format!("CHATHISTORY TARGETS {} {} 1", time(from), time(to))).await;
+        assert!(
+            got.len() == 3 && got[1].contains(&format!(" TARGETS {first} ")),
+            "counted from {from}: {got:#?}"
+        );
+    }
 }
 
 #[tokio::test]
@@ -126,7 +133,9 @@ async fn read_marks_only_move_forward_and_are_kept() {
     assert!(
         one.ask("MARKREAD #家 soon").await[0].starts_with(":wx.test FAIL MARKREAD INVALID_PARAMS #家 soon :")
     );
-    assert!(one.ask("MARKREAD #no").await[0].starts_with(":wx.test FAIL MARKREAD INVALID_PARAMS #no :"));
+    assert_eq!(one.ask("MARKREAD #no").await, [":wx.test MARKREAD #no *"]);
+    let line = format!("MARKREAD #no {}", time(5));
+    assert!(one.ask(&line).await[0].starts_with(":wx.test FAIL MARKREAD INVALID_PARAMS #no :"));
     assert!(plain.ask("MARKREAD #家").await[0].contains(" 421 "));
     drop(served);
     let served = serve(double, config()).await;
@@ -279,7 +288,7 @@ async fn quotes_go_both_ways() {
     client.send("PRIVMSG wechat :show ids #测试群 8").await;
     let lines = client.until("to answer to one of them").await;
     let line = lines.iter().find(|line| line.ends_with(" 张三: line 3")).unwrap();
-    let short = line.split(" :").nth(1).unwrap().split(' ').next().unwrap();
+    let short = line.split(" NOTICE ann :").nth(1).unwrap().split(' ').next().unwrap();
     client.send(&format!("PRIVMSG #测试群 :>{short} again")).await;
     client.until(":「张三: line 3」 again").await;
     assert_eq!(quote(&served.double.state()), Some(expected));

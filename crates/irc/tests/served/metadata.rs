@@ -197,9 +197,10 @@ async fn what_is_said_of_oneself_before_the_welcome_counts_from_the_first_moment
             "METADATA bob SET a :b",
             ":wx.test FAIL METADATA INVALID_TARGET bob :Only your own before you are here",
         ),
+        ("METADATA * SYNC", ":wx.test 774 * *"),
         (
-            "METADATA * SYNC",
-            ":wx.test FAIL METADATA SUBCOMMAND_INVALID SYNC :Only SET, SUB and UNSUB before you are here",
+            "METADATA * DESTROY",
+            ":wx.test FAIL METADATA SUBCOMMAND_INVALID DESTROY :There is no such subcommand",
         ),
     ] {
         client.send(line).await;

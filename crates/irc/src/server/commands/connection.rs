@@ -63,13 +63,19 @@ fn identify(session: &mut Session, id: ClientId, login: Login) {
 pub(super) fn cap(session: &mut Session, turn: &Turn<'_>) {
     let (server, nick) = (session.shared.config.server_name.clone(), session.nick.clone());
     let Some(client) = session.clients.get_mut(&turn.client) else { return };
-    let mut reply = Vec::new();
+    let (mut reply, before) = (Vec::new(), client.caps());
     let effect = client.negotiation.command(turn.message.params(), &mut reply);
     for rest in reply {
         client.line(&format!(":{server} CAP {nick} {rest}"));
     }
     let caps = client.caps();
+    let unbatched = before.has(Caps::BATCH) && !caps.has(Caps::BATCH);
+    if !caps.has(Caps::METADATA) || unbatched {
+        // Source: IRCv3 draft/metadata-3: who gives either of them up hears nothing more.
+        client.subscribed.clear();
+    }
     session.local_caps(turn.client, caps);
+    session.local_subscribe(turn.client);
     if let CapEffect::Unknown(word) = effect {
         let word = Line::new().command("").param(&word).build();
         session.numeric(turn.client, n::ERR_INVALIDCAPCMD, &format!("{} :Invalid CAP command", word.trim()));
@@ -141,11 +147,11 @@ pub(super) fn nick(session: &mut Session, turn: &Turn<'_>) {
         let rest = format!("{wanted} :Nickname is already in use");
         return session.numeric(turn.client, n::ERR_NICKNAMEINUSE, &rest);
     }
-    let line = format!(":{} NICK {wanted}", session.own_prefix());
+    let deed = session.own_deed(format!("NICK {wanted}"));
     session.nick = wanted.to_owned();
     session.roster.reserve(&[&service, wanted]);
     if renamed.is_none() {
-        session.tell_all(&line);
+        session.tell_deed(&deed, |_| true);
     }
 }
 
@@ -162,10 +168,8 @@ pub(super) fn setname(session: &mut Session, turn: &Turn<'_>) {
     }
     session.on_floor(turn.client, |floor| floor.set_realname(&realname));
     session.realname = realname;
-    let line = format!(":{} SETNAME :{}", session.own_prefix(), session.realname);
-    for client in session.clients.values_mut().filter(|client| client.has(Caps::SETNAME)) {
-        client.line(&line);
-    }
+    let deed = session.own_deed(format!("SETNAME :{}", session.realname));
+    session.tell_deed(&deed, |client| client.has(Caps::SETNAME));
 }
 
 pub(super) fn away(session: &mut Session, turn: &Turn<'_>) {
@@ -191,6 +195,7 @@ impl Session {
     pub(in crate::server) fn who_is(&self, nick: &str) -> Option<Who> {
         let service = &self.shared.config.service_nick;
         if is_same(nick, &self.nick) {
+            let local = self.local_who(nick);
             return Some(Who {
                 nick: self.nick.clone(),
                 user: self.own_user(),
@@ -199,7 +204,8 @@ impl Session {
                 account: self.account_name().unwrap_or_default().to_owned(),
                 away: self.away.clone(),
                 person: None,
-                is_bot: self.local_who(nick).is_some_and(|who| who.is_bot),
+                is_bot: local.as_ref().is_some_and(|who| who.is_bot),
+                is_oper: local.is_some_and(|who| who.is_oper),
             });
         }
         if is_same(nick, service) {
@@ -212,6 +218,7 @@ impl Session {
                 away: None,
                 person: None,
                 is_bot: true,
+                is_oper: false,
             });
         }
         let Some((ix, _)) = self.roster.by_nick(&fold(nick), self.shared.clock.now()) else {
@@ -227,6 +234,7 @@ impl Session {
             away: self.contacts_away().map(str::to_owned),
             person: Some(ix),
             is_bot: person.is_official(),
+            is_oper: false,
         })
     }
 }
@@ -243,4 +251,5 @@ pub(in crate::server) struct Who {
     pub(in crate::server) away: Option<String>,
     pub(in crate::server) person: Option<crate::server::roster::PersonIx>,
     pub(in crate::server) is_bot: bool,
+    pub(in crate::server) is_oper: bool,
 }

@@ -1,5 +1,7 @@
 //! Commands about the server.
 
+use wxgate_contract::{Command, CommandError, UserName};
+
 use crate::server::commands::{COMMANDS, Turn};
 use crate::server::session::Session;
 use crate::server::stamp;
@@ -33,9 +35,44 @@ pub(super) fn links(session: &mut Session, turn: &Turn<'_>) {
     session.numeric(turn.client, n::RPL_ENDOFLINKS, "* :End of /LINKS list");
 }
 
-/// Nobody is an operator of the server on IRC: it is run from its command line.
-pub(super) fn oper(session: &mut Session, turn: &Turn<'_>) {
-    session.numeric(turn.client, n::ERR_NOOPERHOST, ":No O-lines for your host");
+/// Administrators of the instance, with the name and the password that they have there. Where users do not see each
+/// other there is nothing to be an operator of.
+pub(super) async fn oper(session: &mut Session, turn: &Turn<'_>) {
+    let (id, shared) = (turn.client, std::sync::Arc::clone(&session.shared));
+    if session.local.is_none() {
+        return session.numeric(id, n::ERR_NOOPERHOST, ":No O-lines for your host");
+    }
+    let (user, password) = (UserName::from(turn.param(0)), turn.param(1).to_owned());
+    match shared.control.run(None, Command::Administer { user, password }).await {
+        Ok(_) => {
+            session.on_floor(id, |floor| floor.become_operator());
+        }
+        Err(CommandError::Denied) => {
+            // Guessing is slow, as at the door.
+            tokio::time::sleep(shared.config.limits.failed_login_pause).await;
+            session.numeric(id, n::ERR_PASSWDMISMATCH, ":Password incorrect");
+        }
+        Err(error) => session.numeric(id, n::ERR_NOOPERHOST, &format!(":Not now: {error}")),
+    }
+}
+
+pub(super) fn kill(session: &mut Session, turn: &Turn<'_>) {
+    let (nick, reason) = (turn.param(0), turn.param(1));
+    if session.on_floor(turn.client, |floor| floor.is_operator()) != Some(true) {
+        return operators_only(session, turn);
+    }
+    if session.target(nick).is_some() || session.is_service(nick) {
+        let text = ":Permission Denied- They are not connected here";
+        return session.numeric(turn.client, n::ERR_NOPRIVILEGES, text);
+    }
+    session.on_floor(turn.client, |floor| floor.kill(nick, reason));
+}
+
+pub(super) fn wallops(session: &mut Session, turn: &Turn<'_>) {
+    if session.on_floor(turn.client, |floor| floor.is_operator()) != Some(true) {
+        return operators_only(session, turn);
+    }
+    session.on_floor(turn.client, |floor| floor.wallops(turn.param(0)));
 }
 
 pub(super) fn operators_only(session: &mut Session, turn: &Turn<'_>) {

@@ -2,6 +2,7 @@
 
 use crate::server::caps::Caps;
 use crate::server::commands::Turn;
+use crate::server::hall::Event;
 use crate::server::inbound::{Target, Typed};
 use crate::server::multiline::Part;
 use crate::server::roster::IsRetired;
@@ -157,7 +158,8 @@ fn is_ctcp(text: &str) -> bool {
 }
 
 async fn to_service(session: &mut Session, turn: &Turn<'_>, text: &str, errors: Errors) {
-    echo(session, turn, &session.shared.config.service_nick.clone(), text);
+    let said = said(session, turn, &session.shared.config.service_nick, text);
+    echo(session, turn, &said);
     // A client's automatic NOTICE must not start a conversation of machines.
     if errors == Errors::Told {
         session.service(turn.client, text).await;
@@ -166,22 +168,27 @@ async fn to_service(session: &mut Session, turn: &Turn<'_>, text: &str, errors: 
 
 /// A note to oneself goes to all of one's clients and nowhere else.
 fn to_oneself(session: &mut Session, turn: &Turn<'_>, text: &str) {
-    let nick = session.nick.clone();
-    let line = Line::new().source(&session.own_prefix()).command(verb(turn)).param(&nick).last(text).build();
+    let said = said(session, turn, &session.nick, text);
     // Delivered; an echo is another line, and the answer to a label.
     for client in session.clients.values_mut() {
+        let line = said.line(client.caps(), "");
         client.raw_line(&line);
     }
-    echo(session, turn, &nick, text);
+    echo(session, turn, &said);
 }
 
-fn echo(session: &mut Session, turn: &Turn<'_>, target: &str, text: &str) {
-    let prefix = session.own_prefix();
+/// What the client says to a window of which nothing is kept.
+fn said(session: &Session, turn: &Turn<'_>, target: &str, text: &str) -> Event {
+    let deed = session.own_deed(Line::new().command(verb(turn)).param(target).last(text).build());
+    Event { tags: turn.client_tags(), ..session.spoken(deed) }
+}
+
+fn echo(session: &mut Session, turn: &Turn<'_>, said: &Event) {
     if let Some(client) = session.clients.get_mut(&turn.client)
         && client.has(Caps::ECHO_MESSAGE)
     {
-        let word = turn.message.command.to_ascii_uppercase();
-        client.line(&Line::new().source(&prefix).command(&word).param(target).last(text).build());
+        let line = said.line(client.caps(), "");
+        client.line(&line);
     }
 }
 
@@ -192,9 +199,10 @@ fn hint_at_rename(session: &mut Session, turn: &Turn<'_>, name: &str) {
         && let Some(person) = session.roster.person(ix)
     {
         let text = format!("[gateway] {name} is called {} now", person.nick);
-        let line = format!(":{} NOTICE {} :{text}", person.prefix(), session.nick);
+        let notice = session.spoken(session.deed_of(ix, format!("NOTICE {} :{text}", session.nick)));
         // Past the answers of a labelled command: it is about the person, not about the line.
         if let Some(client) = session.clients.get_mut(&turn.client) {
+            let line = notice.line(client.caps(), "");
             client.raw_line(&line);
         }
     }

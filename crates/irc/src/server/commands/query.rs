@@ -35,7 +35,9 @@ pub(super) fn userhost(session: &mut Session, turn: &Turn<'_>) {
     let found: Vec<String> = nicks
         .filter_map(|nick| session.who_is(nick))
         .map(|who| {
-            format!("{}={}{}@{}", who.nick, if who.away.is_some() { '-' } else { '+' }, who.user, who.host)
+            let (oper, here) =
+                (if who.is_oper { "*" } else { "" }, if who.away.is_some() { '-' } else { '+' });
+            format!("{}{oper}={here}{}@{}", who.nick, who.user, who.host)
         })
         .collect();
     session.numeric(turn.client, n::RPL_USERHOST, &format!(":{}", found.join(" ")));
@@ -88,9 +90,10 @@ impl Fields {
 pub(super) async fn who(session: &mut Session, turn: &Turn<'_>) {
     let mask = turn.param(0);
     let fields = Fields::parse(turn.param(1));
-    // Only operators of the server: there are none. Source: Modern IRC, "WHO message".
+    // Only operators of the server. Source: Modern IRC, "WHO message".
     let wants_operators = turn.param(1).split('%').next().is_some_and(|flags| flags.contains('o'));
     if wants_operators {
+        who_operators(session, turn, mask, fields.as_ref());
     } else if session.is_local(mask) {
         local_who(session, turn, mask, fields.as_ref());
     } else if mask.starts_with(['#', '&']) {
@@ -123,6 +126,13 @@ pub(super) async fn who(session: &mut Session, turn: &Turn<'_>) {
     }
     let end = if mask.is_empty() { "*".to_owned() } else { shown(mask) };
     session.numeric(turn.client, n::RPL_ENDOFWHO, &format!("{end} :End of WHO list"));
+}
+
+fn who_operators(session: &mut Session, turn: &Turn<'_>, mask: &str, fields: Option<&Fields>) {
+    let rows = session.on_floor(turn.client, |floor| floor.who(mask)).unwrap_or_default();
+    for (channel, signs, who) in rows.into_iter().filter(|(_, _, who)| who.is_oper) {
+        session.who_line(turn.client, (&channel, &signs), &who, fields);
+    }
 }
 
 /// Users of the gateway.
@@ -170,8 +180,9 @@ impl Session {
 }
 
 fn who_flags(who: &Who, rank: &str) -> String {
-    // Source: Modern IRC, RPL_WHOREPLY: the sign stands before the modes.
-    format!("{}{rank}{}", if who.away.is_some() { 'G' } else { 'H' }, if who.is_bot { "B" } else { "" })
+    // Source: Modern IRC, RPL_WHOREPLY: away, operator, the sign in the channel, then modes.
+    let (here, bot) = (if who.away.is_some() { 'G' } else { 'H' }, if who.is_bot { "B" } else { "" });
+    format!("{here}{}{rank}{bot}", if who.is_oper { "*" } else { "" })
 }
 
 fn plain_who(server: &str, (channel, rank): (&str, &str), who: &Who) -> String {
@@ -226,6 +237,7 @@ pub(super) async fn whois(session: &mut Session, turn: &Turn<'_>) {
     if let Some(person) = who.person {
         whois_profile(session, turn, &name, person).await;
     }
+    session.whois_values(id, &name);
     session.numeric(id, n::RPL_ENDOFWHOIS, &format!("{name} :End of /WHOIS list"));
 }
 

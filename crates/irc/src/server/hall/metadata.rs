@@ -4,18 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Floor, UserId};
 use crate::server::caps::Caps;
+use crate::server::metadata::Hearer;
 use crate::server::registry::ClientId;
 use crate::wire::casemap::fold;
-use crate::wire::message::Line;
 
 /// Keys with their values.
 pub(in crate::server) type Values = BTreeMap<String, String>;
-
-/// One value as those who see it are told: of whom, key, value; `None` when it is gone.
-pub(in crate::server) fn told(server: &str, target: &str, key: &str, value: Option<&str>) -> String {
-    let line = Line::new().source(server).command("METADATA").param(target).param(key).param("*");
-    value.map_or_else(|| line.clone().build(), |value| line.clone().last(value).build())
-}
 
 impl super::Hall {
     /// The keys that a connection wants to hear of.
@@ -34,11 +28,12 @@ impl Floor<'_> {
         self.state.find(nick).map(|(_, user)| user.metadata.clone())
     }
 
-    /// The values of a channel, to those who may know of it.
+    /// The values of a channel, to those who may know of it: who could not come in reads nothing.
     pub(in crate::server) fn channel_values(&self, name: &str) -> Option<Values> {
         let channel = self.state.channels.get(&fold(name))?;
-        let is_seen = !channel.modes.secret || channel.members.contains_key(&self.act.me);
-        is_seen.then(|| channel.metadata.clone())
+        let modes = &channel.modes;
+        let is_open = !modes.secret && !modes.invite_only && modes.key.is_none();
+        (is_open || channel.members.contains_key(&self.act.me)).then(|| channel.metadata.clone())
     }
 
     /// Operators look after the values of their channel.
@@ -53,11 +48,11 @@ impl Floor<'_> {
         change(&mut user.metadata, key, value);
         let (nick, folded) = (user.id.nick.clone(), fold(&user.id.nick));
         let neighbours = self.state.neighbours(me);
-        let line = told(self.act.server, &nick, key, value);
         for (id, user) in self.state.users.iter().filter(|(id, _)| **id != me) {
             for seat in &user.seats {
                 if seat.hears(key) && (neighbours.contains(id) || seat.watched.contains(&folded)) {
-                    super::push_line(&seat.queue, &line);
+                    let hearer = Hearer::new(seat.caps, self.act.server, &user.id.nick);
+                    super::push_line(&seat.queue, &hearer.told(&nick, key, value));
                 }
             }
         }
@@ -68,11 +63,12 @@ impl Floor<'_> {
         let folded = fold(name);
         let Some(channel) = self.state.channels.get_mut(&folded) else { return };
         change(&mut channel.metadata, key, value);
-        let line = told(self.act.server, &channel.name, key, value);
-        for user in self.members(&folded) {
-            for seat in self.state.user(user).map(|user| &user.seats).into_iter().flatten() {
+        let name = channel.name.clone();
+        for user in self.members(&folded).into_iter().filter_map(|user| self.state.user(user)) {
+            for seat in &user.seats {
                 if seat.client != self.act.client && seat.hears(key) {
-                    super::push_line(&seat.queue, &line);
+                    let hearer = Hearer::new(seat.caps, self.act.server, &user.id.nick);
+                    super::push_line(&seat.queue, &hearer.told(&name, key, value));
                 }
             }
         }
@@ -82,22 +78,24 @@ impl Floor<'_> {
     pub(in crate::server) fn values_around(&self, name: &str, keys: &BTreeSet<String>) -> Vec<String> {
         let folded = fold(name);
         let Some(channel) = self.state.channels.get(&folded) else { return Vec::new() };
+        let nick = self.nick();
+        let hearer = Hearer::new(self.act.caps, self.act.server, &nick);
         let members = channel.members.keys().filter_map(|id| self.state.user(*id));
         let all = std::iter::once((&channel.name, &channel.metadata));
         all.chain(members.map(|user| (&user.id.nick, &user.metadata)))
-            .flat_map(|(target, values)| lines_of(self.act.server, target, values, keys))
+            .flat_map(|(target, values)| lines_of(&hearer, target, values, keys))
             .collect()
     }
 
     /// What the members of a channel who want to know are told of the acting user, who came in.
     pub(super) fn tell_values(&self, folded: &str) {
         let Some(me) = self.me().filter(|me| !me.metadata.is_empty()) else { return };
-        for user in self.members(folded).into_iter().filter(|user| *user != self.act.me) {
-            for seat in self.state.user(user).map(|user| &user.seats).into_iter().flatten() {
-                if seat.caps.has(Caps::METADATA) {
-                    for line in lines_of(self.act.server, &me.id.nick, &me.metadata, &seat.subscribed) {
-                        super::push_line(&seat.queue, &line);
-                    }
+        let others = self.members(folded).into_iter().filter(|user| *user != self.act.me);
+        for user in others.filter_map(|user| self.state.user(user)) {
+            for seat in user.seats.iter().filter(|seat| seat.caps.has(Caps::METADATA)) {
+                let hearer = Hearer::new(seat.caps, self.act.server, &user.id.nick);
+                for line in lines_of(&hearer, &me.id.nick, &me.metadata, &seat.subscribed) {
+                    super::push_line(&seat.queue, &line);
                 }
             }
         }
@@ -113,11 +111,11 @@ fn change(values: &mut Values, key: &str, value: Option<&str>) {
 
 /// The values under these keys, as lines.
 pub(in crate::server) fn lines_of(
-    server: &str,
+    hearer: &Hearer<'_>,
     target: &str,
     values: &Values,
     keys: &BTreeSet<String>,
 ) -> Vec<String> {
     let wanted = values.iter().filter(|(key, _)| keys.contains(*key));
-    wanted.map(|(key, value)| told(server, target, key, Some(value))).collect()
+    wanted.map(|(key, value)| hearer.told(target, key, Some(value))).collect()
 }

@@ -353,11 +353,14 @@ impl Floor<'_> {
         }
     }
 
-    /// Modes of the acting user: bot and invisible.
+    /// Modes of the acting user: bot, invisible, operator, and whether they hear operators.
     pub(in crate::server) fn user_mode(&mut self, modes: Option<&str>) {
         let Some(modes) = modes else {
-            let flags = self.me().map(|me| (me.is_bot, me.is_invisible)).unwrap_or_default();
-            let text = format!("+{}{}", if flags.0 { "B" } else { "" }, if flags.1 { "i" } else { "" });
+            let flags = self.me().map(|me| {
+                [(me.is_bot, 'B'), (me.is_invisible, 'i'), (me.is_oper, 'o'), (me.hears_wallops, 'w')]
+            });
+            let set = flags.into_iter().flatten().filter(|(is_set, _)| *is_set);
+            let text: String = std::iter::once('+').chain(set.map(|(_, mode)| mode)).collect();
             return self.numeric(n::RPL_UMODEIS, &text);
         };
         let (mut is_plus, mut is_unknown) = (true, false);
@@ -372,6 +375,10 @@ impl Floor<'_> {
                 }
                 'B' => &mut user.is_bot,
                 'i' => &mut user.is_invisible,
+                'w' => &mut user.hears_wallops,
+                'o' if !is_plus => &mut user.is_oper,
+                // Source: Modern IRC, "MODE message": to be had with OPER only, and asking for it is no error.
+                'o' => continue,
                 _ => {
                     is_unknown = true;
                     continue;

@@ -1,7 +1,7 @@
 //! Questions about local users.
 
 use super::channels::filled;
-use super::{Floor, HOST, User, UserId};
+use super::{Floor, HOST, User, UserId, Values};
 use crate::server::caps::Caps;
 use crate::server::commands::Who;
 use crate::wire::casemap::{fold, matches_mask};
@@ -24,6 +24,7 @@ impl Floor<'_> {
             away: user.away.clone(),
             person: None,
             is_bot: user.is_bot,
+            is_oper: user.is_oper,
         }
     }
 
@@ -94,6 +95,7 @@ impl Floor<'_> {
         let Some((id, user)) = self.state.find(nick) else { return };
         let (who, since, active) = (self.profile(user), user.since, user.active);
         let is_invisible = user.is_invisible;
+        let values = if self.act.caps.has(Caps::METADATA) { user.metadata.clone() } else { Values::new() };
         let is_self = id == self.act.me;
         let with_all = self.act.caps.has(Caps::MULTI_PREFIX);
         let mut channels = more;
@@ -122,11 +124,17 @@ impl Floor<'_> {
         if who.is_bot {
             self.numeric(n::RPL_WHOISBOT, &format!("{name} :is a bot"));
         }
+        if who.is_oper {
+            self.numeric(n::RPL_WHOISOPERATOR, &format!("{name} :is an administrator of this gateway"));
+        }
         let idle = self.act.now.since(active).as_secs();
         let rest = format!("{name} {idle} {} :seconds idle, signon time", since.seconds());
         self.numeric(n::RPL_WHOISIDLE, &rest);
         for (code, rest) in facts.iter().filter(|_| is_self) {
             self.numeric(*code, &format!("{name} {rest}"));
+        }
+        for (key, value) in values {
+            self.numeric(n::RPL_WHOISKEYVALUE, &format!("{name} {key} * :{value}"));
         }
         self.numeric(n::RPL_ENDOFWHOIS, &format!("{name} :End of /WHOIS list"));
     }

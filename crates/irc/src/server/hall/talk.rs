@@ -54,7 +54,8 @@ impl Spoken {
         matches!(self.parts.as_slice(), [only] if only.text.len() > self.budget(event))
     }
 
-    /// The lines for a client. Only the first carries what belongs to the whole message.
+    /// The lines for a client. Only the first of several messages carries the id; tags of the sender's belong to
+    /// each of them, because each may be all that somebody sees. Source: IRCv3 draft/multiline, "Fallback".
     pub(super) fn lines(&self, event: &Event, caps: Caps, extra: &str) -> Vec<String> {
         let budget = self.budget(event);
         let (prefix, verb, target) = (&event.prefix, self.verb, &self.target);
@@ -82,7 +83,6 @@ impl Spoken {
                 let mut event = Event { body: format!("{verb} {target} :{text}"), ..event.clone() };
                 if at > 0 {
                     event.msgid.clear();
-                    event.tags.clear();
                 }
                 event.line(caps, extra)
             })

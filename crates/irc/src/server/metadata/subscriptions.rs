@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use super::{About, is_key};
+use super::{ALL, About, Dialect, Fault, is_key};
 use crate::server::caps::Caps;
-use crate::server::hall::{lines_of, told};
+use crate::server::hall::lines_of;
+use crate::server::inbound::Target;
 use crate::server::registry::ClientId;
 use crate::server::session::Session;
 use crate::wire::numeric as n;
@@ -16,30 +17,40 @@ const MAX_TOLD: usize = 1_000;
 
 impl Session {
     pub(super) fn subscribe(&mut self, id: ClientId, keys: &[&str]) {
-        let (mut taken, mut faults) = (Vec::new(), Vec::new());
+        let (mut taken, mut new, mut faults) = (Vec::new(), BTreeSet::new(), Vec::new());
         let Some(client) = self.clients.get_mut(&id) else { return };
         for key in keys {
             if !is_key(key) {
-                faults.push(("KEY_INVALID", *key));
+                faults.push(Fault::OneKey(key));
             } else if client.subscribed.len() >= MAX_SUBS && !client.subscribed.contains(*key) {
-                faults.push(("TOO_MANY_SUBS", *key));
+                faults.push(Fault::TooManySubs(key));
                 break;
             } else {
-                client.subscribed.insert((*key).to_owned());
+                if client.subscribed.insert((*key).to_owned()) {
+                    new.insert((*key).to_owned());
+                }
                 taken.push(*key);
             }
         }
         if !taken.is_empty() {
             self.numeric(id, n::RPL_METADATASUBOK, &taken.join(" "));
         }
-        for (code, key) in faults {
-            let text =
-                if code == "KEY_INVALID" { "This is no key" } else { "There are too many subscriptions" };
-            self.fails(id, "METADATA", code, &[key], text);
+        for fault in faults {
+            self.metadata_fails(id, fault);
         }
         self.local_subscribe(id);
-        let keys: BTreeSet<String> = taken.into_iter().map(str::to_owned).collect();
-        self.tell_all_values(id, &keys);
+        match self.dialect(id) {
+            Dialect::Two => {
+                let keys: BTreeSet<String> = taken.into_iter().map(str::to_owned).collect();
+                self.tell_all_values(id, &keys);
+            }
+            Dialect::Three if new.is_empty() => {}
+            // It asks once for all that it subscribes to.
+            Dialect::Three => {
+                let line = self.hearer(id).later(ALL);
+                self.to(id, &line);
+            }
+        }
     }
 
     pub(super) fn unsubscribe(&mut self, id: ClientId, keys: &[&str]) {
@@ -51,7 +62,7 @@ impl Session {
             self.numeric(id, n::RPL_METADATAUNSUBOK, &good.join(" "));
         }
         for key in bad {
-            self.fails(id, "METADATA", "KEY_INVALID", &[key], "This is no key");
+            self.metadata_fails(id, Fault::OneKey(key));
         }
         self.local_subscribe(id);
     }
@@ -70,22 +81,43 @@ impl Session {
 
     /// What a client is to know from now on of everybody it sees.
     fn tell_all_values(&mut self, id: ClientId, keys: &BTreeSet<String>) {
-        if keys.is_empty() {
-            return;
+        let (lines, later) = self.everything_seen(id, keys);
+        lines.iter().for_each(|line| self.to(id, line));
+        for name in later {
+            let line = self.hearer(id).later(&name);
+            self.to(id, &line);
         }
-        let server = self.shared.config.server_name.clone();
+    }
+
+    /// The same in a batch, as the answer to a question. Source: draft/metadata-3, "METADATA SYNC".
+    pub(super) fn sync_everything(&mut self, id: ClientId) {
+        let keys = self.subscribed(id);
+        let (mut lines, later) = self.everything_seen(id, &keys);
+        lines.extend(later.iter().map(|name| self.hearer(id).later(name)));
+        self.answer_with_values(id, ALL, lines);
+    }
+
+    /// Values of everybody and everything that a client sees, and groups that are too large to be told of unasked.
+    fn everything_seen(&mut self, id: ClientId, keys: &BTreeSet<String>) -> (Vec<String>, Vec<String>) {
+        if keys.is_empty() {
+            return (Vec::new(), Vec::new());
+        }
         let mut lines: Vec<String> = Vec::new();
+        let hearer = self.hearer(id);
         let contacts = self.roster.people().filter(|(_, person)| person.is_contact);
         for (ix, person) in contacts {
-            lines.extend(lines_of(&server, &person.nick, &self.known_values(ix), keys));
+            lines.extend(lines_of(&hearer, &person.nick, &self.known_values(ix), keys));
         }
+        lines.extend(lines_of(&hearer, &self.nick, &self.metadata, keys));
         for name in self.local_channels() {
             lines.extend(self.on_floor(id, |floor| floor.values_around(&name, keys)).unwrap_or_default());
         }
-        lines.extend(lines_of(&server, &self.nick, &self.metadata, keys));
+        for nick in self.monitored_users(id) {
+            lines.extend(self.values_of_user(id, &nick, keys));
+        }
         let mut later = Vec::new();
         for ix in self.roster.joined() {
-            let more = self.group_lines(ix, keys);
+            let more = self.group_lines(&self.hearer(id), ix, keys);
             if lines.len() + more.len() > MAX_TOLD {
                 later.push(self.channel_name(ix));
             } else {
@@ -93,49 +125,88 @@ impl Session {
             }
         }
         let mut told = BTreeSet::new();
-        for line in lines.into_iter().take(MAX_TOLD) {
-            if told.insert(line.clone()) {
-                self.to(id, &line);
-            }
-        }
-        for name in later {
-            self.numeric(id, n::RPL_METADATASYNCLATER, &name);
-        }
+        lines.truncate(MAX_TOLD);
+        lines.retain(|line| told.insert(line.clone()));
+        (lines, later)
+    }
+
+    /// Users of the gateway that a client watches.
+    fn monitored_users(&self, id: ClientId) -> Vec<String> {
+        let watched = self.clients.get(&id).into_iter().flat_map(|client| client.monitored.values());
+        watched.filter(|nick| self.is_local(nick)).cloned().collect()
+    }
+
+    fn values_of_user(&mut self, id: ClientId, nick: &str, keys: &BTreeSet<String>) -> Vec<String> {
+        let values = self.on_floor(ClientId(0), |floor| floor.user_values(nick)).flatten();
+        lines_of(&self.hearer(id), nick, &values.unwrap_or_default(), keys)
     }
 
     /// Of a channel that was just joined.
     pub(in crate::server) fn tell_channel_values(&mut self, id: ClientId, name: &str) {
-        let keys = self.subscribed(id);
-        if keys.is_empty() {
+        let (keys, dialect) = (self.subscribed(id), self.dialect(id));
+        let is_aware = self.clients.get(&id).is_some_and(|client| client.has(Caps::METADATA));
+        if !is_aware || (keys.is_empty() && dialect == Dialect::Two) {
             return;
         }
         let lines = if self.is_local(name) {
             self.on_floor(id, |floor| floor.values_around(name, &keys)).unwrap_or_default()
         } else {
             match self.target(name) {
-                Some(crate::server::inbound::Target::Channel(ix)) => self.group_lines(ix, &keys),
+                Some(Target::Channel(ix)) => self.group_lines(&self.hearer(id), ix, &keys),
                 _ => Vec::new(),
             }
         };
-        if lines.len() > MAX_TOLD {
-            return self.numeric(id, n::RPL_METADATASYNCLATER, name);
-        }
-        lines.iter().for_each(|line| self.to(id, line));
+        self.tell_at_once(id, name, &lines);
     }
 
-    /// Of somebody who is watched from now on.
+    /// Of those who are watched from now on and are there.
     pub(in crate::server) fn tell_watched_values(&mut self, id: ClientId, nicks: &[String]) {
-        let keys = self.subscribed(id);
-        let server = self.shared.config.server_name.clone();
-        for nick in nicks.iter().filter(|_| !keys.is_empty()) {
-            let values = match self.about(nick) {
-                Some(About::User(nick)) => self.on_floor(id, |floor| floor.user_values(&nick)).flatten(),
-                Some(About::Person(ix)) => Some(self.known_values(ix)),
-                _ => None,
+        let (keys, dialect) = (self.subscribed(id), self.dialect(id));
+        let is_aware = self.clients.get(&id).is_some_and(|client| client.has(Caps::METADATA));
+        if !is_aware || (keys.is_empty() && dialect == Dialect::Two) {
+            return;
+        }
+        for nick in nicks {
+            let lines = match self.about(nick) {
+                Some(About::User(nick)) => self.values_of_user(id, &nick, &keys),
+                Some(About::Person(ix)) if self.health_is_up() || dialect == Dialect::Two => {
+                    lines_of(&self.hearer(id), nick, &self.known_values(ix), &keys)
+                }
+                Some(About::Me) if dialect == Dialect::Three => {
+                    lines_of(&self.hearer(id), nick, &self.metadata, &keys)
+                }
+                _ => continue,
             };
-            for line in lines_of(&server, nick, &values.unwrap_or_default(), &keys) {
-                self.to(id, &line);
-            }
+            self.tell_at_once(id, nick, &lines);
+        }
+    }
+
+    /// Lines about a target that came into sight: as they are, or in a batch, where that is the way.
+    fn tell_at_once(&mut self, id: ClientId, target: &str, lines: &[String]) {
+        if lines.len() > MAX_TOLD {
+            let line = self.hearer(id).later(target);
+            return self.to(id, &line);
+        }
+        let batch = match self.dialect(id) {
+            Dialect::Two => String::new(),
+            Dialect::Three => self.open_values(id, target),
+        };
+        lines.iter().for_each(|line| self.in_values(id, &batch, line));
+        self.close_values(id, &batch);
+    }
+
+    /// What WHOIS says besides of somebody, to who knows what it means. Source: draft/metadata-2, `RPL_WHOISKEYVALUE`.
+    pub(in crate::server) fn whois_values(&mut self, id: ClientId, nick: &str) {
+        if !self.clients.get(&id).is_some_and(|client| client.has(Caps::METADATA)) {
+            return;
+        }
+        let values = match self.about(nick) {
+            Some(About::Me) => self.metadata.clone(),
+            Some(About::Person(ix)) => self.known_values(ix),
+            _ => return,
+        };
+        for (key, value) in values {
+            self.numeric(id, n::RPL_WHOISKEYVALUE, &format!("{nick} {key} * :{value}"));
         }
     }
 
@@ -144,15 +215,15 @@ impl Session {
         if !self.clients.get(&id).is_some_and(|client| client.has(Caps::METADATA)) {
             return;
         }
-        let (server, nick) = (self.shared.config.server_name.clone(), self.nick.clone());
+        let (hearer, nick) = (self.hearer(id), self.nick.clone());
         let lines: Vec<String> =
-            self.metadata.iter().map(|(key, value)| told(&server, &nick, key, Some(value))).collect();
+            self.metadata.iter().map(|(key, value)| hearer.told(&nick, key, Some(value))).collect();
         let batch = self.open_values(id, &nick);
         lines.iter().for_each(|line| self.in_values(id, &batch, line));
         self.close_values(id, &batch);
     }
 
-    fn subscribed(&self, id: ClientId) -> BTreeSet<String> {
+    pub(super) fn subscribed(&self, id: ClientId) -> BTreeSet<String> {
         let client = self.clients.get(&id).filter(|client| client.has(Caps::METADATA));
         client.map(|client| client.subscribed.clone()).unwrap_or_default()
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{About, VALUE_BYTES};
+use super::{About, Hearer, VALUE_BYTES};
 use crate::server::hall::{Values, lines_of};
 use crate::server::names;
 use crate::server::registry::ClientId;
@@ -57,13 +57,17 @@ impl Session {
     }
 
     /// A group and its members, without asking anybody.
-    pub(super) fn group_lines(&self, ix: ChannelIx, keys: &BTreeSet<String>) -> Vec<String> {
-        let server = &self.shared.config.server_name;
+    pub(super) fn group_lines(
+        &self,
+        hearer: &Hearer<'_>,
+        ix: ChannelIx,
+        keys: &BTreeSet<String>,
+    ) -> Vec<String> {
         let Some(channel) = self.roster.channel(ix) else { return Vec::new() };
-        let mut lines = lines_of(server, &channel.name, &self.group_values(ix), keys);
+        let mut lines = lines_of(hearer, &channel.name, &self.group_values(ix), keys);
         for member in channel.members.as_deref().unwrap_or_default() {
             if let Some(person) = self.roster.person(member.person) {
-                lines.extend(lines_of(server, &person.nick, &self.known_values(member.person), keys));
+                lines.extend(lines_of(hearer, &person.nick, &self.known_values(member.person), keys));
             }
         }
         lines

@@ -33,7 +33,7 @@ impl Session {
         self.numeric(id, n::RPL_WELCOME, &format!(":Welcome to the WeChat Network, {prefix}"));
         self.numeric(id, n::RPL_YOURHOST, &format!(":Your host is {server}, running version {version}"));
         self.numeric(id, n::RPL_CREATED, &format!(":This server was started {started}"));
-        self.numeric(id, n::RPL_MYINFO, &format!("{server} {version} Bi bhiklmnostv bhklov"));
+        self.numeric(id, n::RPL_MYINFO, &format!("{server} {version} Biow bhiklmnostv bhklov"));
         self.isupport(id);
         self.lusers(id);
         self.greet_with_values(id);
@@ -73,7 +73,9 @@ impl Session {
         let (users, max) = (counts.clients.max(1), counts.max_clients.max(1));
         let mut channels = self.roster.channels().len();
         let (mut visible, mut invisible) = (users, contacts);
+        let mut operators = 0;
         if let Some(hall) = &self.shared.hall {
+            operators = hall.operators();
             let (here, hidden, local) = hall.counts();
             (visible, invisible, channels) = (here, contacts + hidden, channels + local);
         }
@@ -85,7 +87,7 @@ impl Session {
                 n::RPL_LUSERCLIENT,
                 format!(":There are {visible} users and {invisible} invisible on 1 servers"),
             ),
-            (n::RPL_LUSEROP, "0 :operator(s) online".to_owned()),
+            (n::RPL_LUSEROP, format!("{operators} :operator(s) online")),
             (n::RPL_LUSERUNKNOWN, format!("{} :unknown connection(s)", counts.unregistered)),
             (n::RPL_LUSERCHANNELS, format!("{channels} :channels formed")),
             (n::RPL_LUSERME, format!(":I have {users} clients and 0 servers")),
@@ -205,14 +207,13 @@ impl Session {
 
     /// JOIN, topic and names, for one client.
     pub(in crate::server) fn show_joined(&mut self, id: ClientId, ix: ChannelIx) {
-        let (name, prefix, user) = (self.channel_name(ix), self.own_prefix(), self.key.user.clone());
-        let realname = one_line(&self.realname);
-        let Some(client) = self.clients.get_mut(&id) else { return };
-        if client.has(Caps::EXTENDED_JOIN) {
-            client.line(&format!(":{prefix} JOIN {name} {user} :{realname}"));
-        } else {
-            client.line(&format!(":{prefix} JOIN {name}"));
-        }
+        let (name, user) = (self.channel_name(ix), self.key.user.clone());
+        let Some(caps) = self.clients.get(&id).map(|client| client.caps()) else { return };
+        let join = self.own_deed(match caps.has(Caps::EXTENDED_JOIN) {
+            true => format!("JOIN {name} {user} :{}", one_line(&self.realname)),
+            false => format!("JOIN {name}"),
+        });
+        self.to(id, &join.line(caps, ""));
         self.send_topic(id, ix);
         self.send_mark(id, ix);
         // Source: IRCv3 draft/no-implicit-names.

@@ -8,6 +8,8 @@ use wxgate_contract::{ChatKey, Health, JOURNEY, PersonKey, TimelineItem};
 use super::Session;
 use crate::server::caps::Caps;
 use crate::server::choices::Join;
+use crate::server::hall::Event;
+use crate::server::metadata::Hearer;
 use crate::server::registry::ClientId;
 use crate::server::roster::{ChannelIx, Renamed};
 use crate::wire::casemap::fold;
@@ -75,14 +77,12 @@ impl Session {
             return;
         }
         for member in went {
-            if let Some(person) = self.roster.person(member.person) {
-                let line = format!(":{} PART {name}", person.prefix());
-                self.tell_all(&line);
-            }
+            let part = self.deed_of(member.person, format!("PART {name}"));
+            self.tell_deed(&part, |_| true);
         }
         for member in came {
             let Some(person) = self.roster.person(member.person) else { continue };
-            let (prefix, account, realname) = (person.prefix(), person.user.clone(), person.realname.clone());
+            let (account, realname) = (person.user.clone(), one_line(&person.realname));
             let mode = match member.rank.symbol() {
                 "@" => "o",
                 "+" => "v",
@@ -90,14 +90,11 @@ impl Session {
             };
             let mode = (!mode.is_empty())
                 .then(|| format!(":{} MODE {name} +{mode} {}", self.shared.config.server_name, person.nick));
-            let (plain, extended) =
-                (format!(":{prefix} JOIN {name}"), format!(":{prefix} JOIN {name} {account} :{realname}"));
-            for client in self.clients.values_mut() {
-                client.line(if client.has(Caps::EXTENDED_JOIN) { &extended } else { &plain });
-                if let Some(mode) = &mode {
-                    client.line(mode);
-                }
-            }
+            let plain = self.deed_of(member.person, format!("JOIN {name}"));
+            let extended = Event { body: format!("JOIN {name} {account} :{realname}"), ..plain.clone() };
+            self.tell_deed(&plain, |client| !client.has(Caps::EXTENDED_JOIN));
+            self.tell_deed(&extended, |client| client.has(Caps::EXTENDED_JOIN));
+            mode.iter().for_each(|mode| self.tell_all(mode));
         }
     }
 
@@ -109,8 +106,8 @@ impl Session {
             return;
         }
         channel.topic_at = now;
-        let line = format!(":{} TOPIC {} :{topic}", self.service_prefix(), self.channel_name(ix));
-        self.tell_all(&line);
+        let topic = self.service_deed(format!("TOPIC {} :{topic}", self.channel_name(ix)));
+        self.tell_deed(&topic, |_| true);
     }
 
     /// Clients without draft/channel-rename see the channel left and entered under its new name.
@@ -118,16 +115,17 @@ impl Session {
         if !self.roster.channel(ix).is_some_and(|channel| channel.is_joined) {
             return;
         }
-        let left = format!(":{} PART {} :renamed to {}", self.own_prefix(), renamed.old, renamed.new);
-        let service = self.service_prefix();
+        let left = self.own_deed(format!("PART {} :renamed to {}", renamed.old, renamed.new));
         // Source: IRCv3 draft/channel-rename.
-        let line = format!(":{service} RENAME {} {} :The group was renamed", renamed.old, renamed.new);
+        let rename =
+            self.service_deed(format!("RENAME {} {} :The group was renamed", renamed.old, renamed.new));
         for id in self.client_ids() {
-            if self.clients.get(&id).is_some_and(|client| client.has(Caps::CHANNEL_RENAME)) {
-                self.to(id, &line);
+            let caps = self.clients.get(&id).map(|client| client.caps()).unwrap_or_default();
+            if caps.has(Caps::CHANNEL_RENAME) {
+                self.to(id, &rename.line(caps, ""));
                 self.send_topic(id, ix);
             } else {
-                self.to(id, &left);
+                self.to(id, &left.line(caps, ""));
                 self.show_joined(id, ix);
             }
         }
@@ -138,9 +136,8 @@ impl Session {
         if let Some(channel) = self.roster.channel_mut(ix) {
             channel.is_joined = false;
         }
-        let line =
-            format!(":{} KICK {name} {} :You are no longer in this group", self.service_prefix(), self.nick);
-        self.tell_all(&line);
+        let kick = self.service_deed(format!("KICK {name} {} :You are no longer in this group", self.nick));
+        self.tell_deed(&kick, |_| true);
     }
 
     pub(super) async fn people_changed(&mut self, people: &[PersonKey]) {
@@ -169,24 +166,22 @@ impl Session {
             } else if is_new {
                 self.tell_monitors(&nick, &prefix, self.health_is_up());
             } else if realname_before.is_some_and(|before| before != realname) {
-                let line = format!(":{prefix} SETNAME :{}", one_line(&realname));
-                for client in self.clients.values_mut().filter(|client| client.has(Caps::SETNAME)) {
-                    client.line(&line);
-                }
+                let renamed = self.deed_of(ix, format!("SETNAME :{}", one_line(&realname)));
+                self.tell_deed(&renamed, |client| client.has(Caps::SETNAME));
             }
         }
     }
 
     pub(in crate::server) fn nick_changed(&mut self, renamed: &Renamed) {
-        let line = format!(":{} NICK {}", renamed.old_prefix, renamed.new);
         let (old, new) = (fold(&renamed.old), fold(&renamed.new));
         let ix = self.roster.by_nick(&renamed.new, self.shared.clock.now()).map(|(ix, _)| ix);
         let is_seen = ix.is_some_and(|ix| !self.roster.shared_channels(ix).is_empty());
-        for client in self.clients.values_mut() {
-            if is_seen || client.monitored.contains_key(&old) || client.monitored.contains_key(&new) {
-                client.line(&line);
-            }
-        }
+        let body = format!("NICK {}", renamed.new);
+        let deed = ix.map_or_else(|| self.service_deed(body.clone()), |ix| self.deed_of(ix, body.clone()));
+        let deed = Event { prefix: renamed.old_prefix.clone(), ..deed };
+        self.tell_deed(&deed, |client| {
+            is_seen || client.monitored.contains_key(&old) || client.monitored.contains_key(&new)
+        });
         if old == new {
             return;
         }
@@ -205,6 +200,12 @@ impl Session {
         let line = format!(":{} {code:03} {} :{shown}", self.shared.config.server_name, self.nick);
         for client in self.clients.values_mut().filter(|client| client.monitored.contains_key(&folded)) {
             client.line(&line);
+            if is_online && client.has(Caps::METADATA_3) {
+                // Source: IRCv3 draft/metadata-3, "Automatic synchronization".
+                let hearer = Hearer::new(client.caps(), &self.shared.config.server_name, &self.nick);
+                let line = hearer.later(nick);
+                client.line(&line);
+            }
         }
     }
 
@@ -226,18 +227,16 @@ impl Session {
             self.tell_monitors(nick, prefix, is_up);
         }
         let joined = self.roster.joined();
-        let away: Vec<String> = self
-            .roster
-            .people()
-            .filter(|(ix, _)| joined.iter().any(|channel| self.roster.membership(*channel, *ix).is_some()))
-            .map(|(_, person)| person.prefix())
-            .collect();
-        for client in self.clients.values_mut().filter(|client| client.has(Caps::AWAY_NOTIFY)) {
-            for prefix in &away {
-                let line =
-                    if is_up { format!(":{prefix} AWAY") } else { format!(":{prefix} AWAY :{LOGGED_OUT}") };
-                client.line(&line);
-            }
+        let is_near = |ix| joined.iter().any(|channel| self.roster.membership(*channel, ix).is_some());
+        let people = self.roster.people().map(|(ix, person)| (ix, fold(&person.nick), is_near(ix)));
+        for (ix, folded, is_near) in people.collect::<Vec<_>>() {
+            let body = if is_up { "AWAY".to_owned() } else { format!("AWAY :{LOGGED_OUT}") };
+            let deed = self.deed_of(ix, body);
+            self.tell_deed(&deed, |client| {
+                // Source: IRCv3 away-notify, extended-monitor.
+                let watches = client.has(Caps::EXTENDED_MONITOR) && client.monitored.contains_key(&folded);
+                client.has(Caps::AWAY_NOTIFY) && (is_near || watches)
+            });
         }
     }
 
