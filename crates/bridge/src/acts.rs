@@ -15,7 +15,7 @@ pub(crate) fn of(command: &Command) -> Option<(&'static str, String)> {
         Command::RemoveAccount { account } => ("account-removed", account.name().to_owned()),
         Command::Mirror { account, face } => ("mirror-added", format!("{} {face}", account.name())),
         Command::Unmirror { account, face } => ("mirror-removed", format!("{} {face}", account.name())),
-        Command::Administer { user, .. } => ("operator-on-irc", user.to_string()),
+        Command::Administer { user, .. } => ("operator", user.to_string()),
         Command::Trust { user, .. } => ("certificate-added", user.to_string()),
         Command::Distrust { user, .. } => ("certificate-removed", user.to_string()),
         Command::Identify { user, .. } => ("identity-set", user.to_string()),
