@@ -166,6 +166,7 @@ async function follow() {
   const [{ uuid }] = (await order("logins", {})).slice(-1);
   await order("scan", { uuid, account: "account1" });
   await words("Confirm on your phone");
+  await until("the picture of whoever scanned", "document.images[0]?.naturalWidth > 0");
   await look("scanned");
   await order("confirm", { uuid });
   await words("Online.");
@@ -236,6 +237,11 @@ async function administration() {
   await go("main a[href='/admin/audit']");
   await words("token-made");
   await look("audit");
+  await open("/admin/people");
+  await type("form[action='/admin/people'][method=post] > p input[name=name]", "lina");
+  await go("form[action='/admin/people'][method=post] > button");
+  await words("shown only now");
+  await look("people");
   await open("/admin/links");
   await words("Make a link");
   await look("links");

@@ -100,7 +100,7 @@ async fn table(parts: &Parts, person: &Person, view: &View, words: &Words) -> Ma
                         td { (user.name) }
                         td.word { (if user.is_admin { words.role_admin } else { words.role_user }) }
                         td { a href={ "/admin?q=" (query_value(user.name.as_str())) } { (count) " / " (limit) } }
-                        td { (keys(user, words)) }
+                        td.word { (keys(user, words)) }
                         td { (new_password(person, user, words)) }
                     }
                 } }
