@@ -13,6 +13,12 @@ const KEPT: i64 = 100_000;
 /// Longest subject in characters; the rest is cut.
 const ABOUT_CHARS: usize = 256;
 
+/// Forgets what a person did and what was done about them. What is about an account, a chat or a network of the same
+/// name is not about them.
+pub(crate) const OF_PERSON: &str = "DELETE FROM act WHERE who = $1 OR (about = $1 AND what IN (\
+    'person-added', 'administrator-added', 'person-removed', 'signed-in', 'password-changed', 'token-made', \
+    'token-ended', 'certificate-added', 'certificate-removed', 'identity-set', 'data-exported'))";
+
 /// Something that was done.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Act {

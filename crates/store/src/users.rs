@@ -6,6 +6,7 @@ use base64::engine::general_purpose::STANDARD_NO_PAD;
 use ring::digest::{SHA256, digest};
 use wxgate_contract::UserName;
 
+use crate::acts;
 use crate::doors;
 use crate::error::{Doing, StoreError};
 use crate::limits;
@@ -18,6 +19,17 @@ use crate::store::Store;
 const PASSWORD_BYTES: usize = 1024;
 const SALT_BYTES: usize = 16;
 const HASH_BYTES: usize = 32;
+
+/// Reads what is told of people: all of them, or those of a condition.
+macro_rules! users {
+    ($rest:literal) => {
+        concat!(
+            "SELECT name, is_admin, password, CAST(CASE WHEN EXISTS (SELECT 1 FROM token WHERE gateway_user = name) ",
+            "THEN 1 ELSE 0 END AS BIGINT) FROM gateway_user ",
+            $rest
+        )
+    };
+}
 
 /// The hash of a password, and the sealed verifier of SCRAM.
 type Checks = (Option<String>, Option<String>);
@@ -86,20 +98,8 @@ impl Store {
     pub async fn users(&self) -> Result<Vec<UserRow>, StoreError> {
         const DOING: &str = "reading people of this instance";
         let mut conn = self.reader(DOING).await?;
-        let text = "SELECT name, is_admin, password, \
-                    CAST(CASE WHEN EXISTS (SELECT 1 FROM token WHERE gateway_user = name) THEN 1 ELSE 0 END AS BIGINT) \
-                    FROM gateway_user ORDER BY name";
-        let rows = sql::fetch(&mut conn, DOING, text, []).await?;
-        rows.iter()
-            .map(|row| {
-                Ok(UserRow {
-                    name: UserName::new(row.at::<String>(0)?),
-                    is_admin: row.at::<i64>(1)? != 0,
-                    has_password: row.at::<Option<String>>(2)?.is_some(),
-                    has_token: row.at::<i64>(3)? != 0,
-                })
-            })
-            .collect()
+        let rows = sql::fetch(&mut conn, DOING, users!("ORDER BY name"), []).await?;
+        rows.iter().map(user_row).collect()
     }
 
     /// One person.
@@ -107,7 +107,13 @@ impl Store {
     /// # Errors
     /// `Unavailable` when the database cannot be read.
     pub async fn user(&self, name: &UserName) -> Result<Option<UserRow>, StoreError> {
-        Ok(self.users().await?.into_iter().find(|user| user.name == *name))
+        const DOING: &str = "reading a person of this instance";
+        if check_name(name).is_err() {
+            return Ok(None);
+        }
+        let mut conn = self.reader(DOING).await?;
+        let rows = sql::fetch(&mut conn, DOING, users!("WHERE name = $1"), row![name.as_str()]).await?;
+        rows.first().map(user_row).transpose()
     }
 
     /// Removes a person who has no accounts.
@@ -132,7 +138,7 @@ impl Store {
                         "DELETE FROM identity WHERE gateway_user = $1",
                         "DELETE FROM certificate WHERE gateway_user = $1",
                         "DELETE FROM token WHERE gateway_user = $1",
-                        "DELETE FROM act WHERE who = $1 OR about = $1",
+                        acts::OF_PERSON,
                     ] {
                         sql::run(tx, DOING, text, row![name.as_str()]).await?;
                     }
@@ -198,6 +204,15 @@ impl Store {
         let scram = tokio::task::spawn_blocking(work).await.doing("hashing a password")??;
         Ok((hash, Some(scram)))
     }
+}
+
+fn user_row(row: &sqlx::any::AnyRow) -> Result<UserRow, StoreError> {
+    Ok(UserRow {
+        name: UserName::new(row.at::<String>(0)?),
+        is_admin: row.at::<i64>(1)? != 0,
+        has_password: row.at::<Option<String>>(2)?.is_some(),
+        has_token: row.at::<i64>(3)? != 0,
+    })
 }
 
 pub(crate) fn found(name: &UserName, changed: u64) -> Result<(), StoreError> {
