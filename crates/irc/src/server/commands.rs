@@ -10,7 +10,7 @@ use super::registry::ClientId;
 use super::session::Session;
 use crate::wire::message::{BadLine, Line, Message};
 use crate::wire::numeric as n;
-use crate::wire::tags::escape_into;
+use crate::wire::tags::{Tags, escape_into};
 
 mod channel;
 mod connection;
@@ -156,7 +156,8 @@ impl Session {
         let message = match Message::parse(line) {
             Ok(message) => message,
             Err(BadLine::Control) => return self.control_line(id, line),
-            Err(BadLine::Empty | BadLine::NoCommand) => return,
+            Err(BadLine::NoCommand) => return self.odd_word(id, line),
+            Err(BadLine::Empty) => return,
         };
         let Some(client) = self.clients.get_mut(&id) else { return };
         let label = message.tags.get("label").filter(|label| {
@@ -205,6 +206,23 @@ impl Session {
             Some(label) => self.answer_labelled(id, &label),
             None => {}
         }
+    }
+
+    /// A word that cannot be a command is an unknown one, and no line is dropped without a word.
+    fn odd_word(&mut self, id: ClientId, line: &str) {
+        let (tags, rest) =
+            line.trim_start().strip_prefix('@').and_then(|t| t.split_once(' ')).unwrap_or(("", line));
+        let mut words = rest.split(' ').filter(|word| !word.is_empty());
+        let Some(word) = words.find(|word| !word.starts_with([':', '@'])) else { return };
+        let shown = Line::new().command("").param(word).build();
+        let labels = self.clients.get(&id).is_some_and(|client| client.has(Caps::LABELED_RESPONSE));
+        let label = Tags::parse(tags).get("label").filter(|label| labels && label.len() <= MAX_LABEL_BYTES);
+        let tag =
+            label.filter(|label| !label.is_empty()).map(|label| Line::new().tag("label", &label).build());
+        let server = &self.shared.config.server_name;
+        let answer =
+            format!(":{server} {} {} {} :Unknown command", n::ERR_UNKNOWNCOMMAND, self.nick, shown.trim());
+        self.to(id, &tag.map_or_else(|| answer.clone(), |tag| format!("{tag} {answer}")));
     }
 
     fn control_line(&mut self, id: ClientId, line: &str) {

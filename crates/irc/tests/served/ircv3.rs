@@ -161,6 +161,8 @@ const LINES: &[&str] = &[
     "WHOIS anna",
     "WHOWAS nobody",
     "NONSENSE",
+    "NO_SENSE",
+    "你好",
 ];
 
 #[tokio::test]
