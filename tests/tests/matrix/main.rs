@@ -8,6 +8,7 @@ mod client;
 mod crossing;
 mod desk;
 mod encrypted;
+mod endings;
 mod first_room;
 mod forms;
 mod ground;
