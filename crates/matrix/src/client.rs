@@ -26,6 +26,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const CALLS_AT_ONCE: usize = 32;
 /// Longest answer to an upload, and longest refusal: a few words.
 const SHORT_BYTES: usize = 1 << 20;
+/// Source: client-server API, "Common error codes".
+pub(crate) const TOO_LARGE: &str = "M_TOO_LARGE";
 /// Without a byte for this long a stream is dead. Chosen.
 const STALL_TIMEOUT: Duration = Duration::from_secs(60);
 /// When the homeserver says "slow down" and not for how long.
@@ -224,8 +226,7 @@ impl Client {
         };
         let answer = tokio::time::timeout(self.timeout, answer).await;
         let answer = answer.unwrap_or(Err(CallError::TimedOut { endpoint: E::NAME }));
-        let body = self.noted(answer)?;
-        serde_json::from_slice(&body).map_err(|_| CallError::Failed { endpoint: E::NAME, status: 200 })
+        self.noted(answer.and_then(|body| read(E::NAME, &body)))
     }
 
     /// Uploads a file as it is read; gives its `mxc://` address.
@@ -245,9 +246,8 @@ impl Client {
             self.whole(NAME, reply, SHORT_BYTES).await
         };
         let answer = tokio::time::timeout(transfer_time(file.bytes), answer).await;
-        let body = self.noted(answer.unwrap_or(Err(CallError::TimedOut { endpoint: NAME })))?;
-        let uploaded: crate::api::media::Uploaded =
-            serde_json::from_slice(&body).map_err(|_| CallError::Failed { endpoint: NAME, status: 200 })?;
+        let answer = answer.unwrap_or(Err(CallError::TimedOut { endpoint: NAME }));
+        let uploaded: crate::api::media::Uploaded = self.noted(answer.and_then(|body| read(NAME, &body)))?;
         Ok(uploaded.content_uri)
     }
 
@@ -322,6 +322,13 @@ impl Client {
                 let after = after.or(asked.map(Duration::from_secs)).unwrap_or(DEFAULT_RETRY);
                 CallError::Limited { endpoint, after: after.min(LONGEST_RETRY) }
             }
+            // Said by a proxy in between, in words of its own; it says the same the next time.
+            StatusCode::PAYLOAD_TOO_LARGE => CallError::Refused {
+                endpoint,
+                status: status.as_u16(),
+                code: TOO_LARGE.to_owned(),
+                message: refusal.error,
+            },
             // What is no Matrix answer comes from something between us and the homeserver.
             status if status.is_server_error() || refusal.errcode.is_empty() => {
                 CallError::Failed { endpoint, status: status.as_u16() }
@@ -351,11 +358,11 @@ impl Client {
         Ok(body.freeze())
     }
 
-    /// Remembers that the homeserver is away.
+    /// Remembers that the homeserver is away, or that it is not the homeserver who answers.
     pub(crate) fn noted<T>(&self, answer: Result<T, CallError>) -> Result<T, CallError> {
         let is_away = match &answer {
             Err(CallError::Network { .. } | CallError::TimedOut { .. }) => true,
-            Err(CallError::Failed { status, .. }) => matches!(status, 502..=504),
+            Err(CallError::Failed { status, .. }) => matches!(status, ..500 | 502..=504),
             // The session was ended elsewhere: the next greeting makes another one.
             Err(CallError::Refused { code, .. }) => self.is_ordinary && code == "M_UNKNOWN_TOKEN",
             _ => false,
@@ -372,6 +379,11 @@ impl Client {
         }
         answer
     }
+}
+
+/// An answer in the words that were expected. A page of a proxy is none, whatever its status.
+fn read<T: serde::de::DeserializeOwned>(endpoint: &'static str, body: &[u8]) -> Result<T, CallError> {
+    serde_json::from_slice(body).map_err(|_| CallError::Failed { endpoint, status: 200 })
 }
 
 fn with_query(mut url: Url, query: &[(&'static str, String)]) -> Url {

@@ -64,7 +64,8 @@ pub(crate) async fn run(shared: Arc<Shared>, seed: [u8; 32], stop: Stop) {
                     _ = lost => {}
                 }
                 shared.health(Health::Degraded { why: "the homeserver does not answer".to_owned() });
-                Duration::ZERO
+                // One that answers greetings and nothing else is not greeted without a pause.
+                timings.first_pause
             }
             Greeting::Deaf(step) => {
                 // What it was to be given can still be given.

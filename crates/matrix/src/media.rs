@@ -15,6 +15,7 @@ pub(crate) use fetch::{Fetcher, Source};
 use preview::Preview;
 pub(crate) use upload::{Pieces, Place, Showing, Upload};
 
+use crate::client::TOO_LARGE;
 use crate::shared::Shared;
 use crate::trouble::Trouble;
 
@@ -59,7 +60,14 @@ impl Shared {
         }
         let mime = mime_of(file, &info);
         let name = name_of(file, &info, mime);
-        let place = self.upload_file(file, &info, (&name, mime), showing.is_sealed).await?;
+        let place = match self.upload_file(file, &info, (&name, mime), showing.is_sealed).await {
+            Ok(place) => place,
+            // A proxy in front of a homeserver takes less than the homeserver tells.
+            Err(Trouble::Call(error)) if error.code() == TOO_LARGE => {
+                return Ok(Shown::Line(self.as_link(what, "is larger than this homeserver takes", file)));
+            }
+            Err(error) => return Err(error),
+        };
         let preview = self.preview(file, &info, showing).await?;
         let size = match preview.size {
             Some(size) => size,

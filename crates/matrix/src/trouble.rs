@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use wxgate_contract::{FarError, Outcome};
 
-use crate::client::CallError;
+use crate::client::{CallError, TOO_LARGE};
 
 /// Pause after the first failure; doubles with each attempt.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
@@ -58,7 +58,7 @@ impl Trouble {
             Self::Call(ref call) if call.is_passing() => Outcome::TryLater { after: pause(attempt), why },
             Self::Call(call) => match call.code() {
                 // Source: client-server API, "Common error codes": the request itself is at fault.
-                "M_TOO_LARGE" => Outcome::Refused { why: "it is too large for the homeserver".to_owned() },
+                TOO_LARGE => Outcome::Refused { why: "it is too large for the homeserver".to_owned() },
                 "M_BAD_JSON" | "M_NOT_JSON" | "M_INVALID_PARAM" => Outcome::Refused { why },
                 // A missing registration or right can be mended: nothing is lost meanwhile.
                 _ if attempt < ATTEMPTS => Outcome::TryLater { after: pause(attempt), why },

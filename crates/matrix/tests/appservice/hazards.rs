@@ -11,7 +11,7 @@ use wxgate_contract::{
 use wxgate_matrix::{Registration, Secret};
 
 use super::scene::{ALICE, SAID_AT, Scene, by, post};
-use super::stub::{Fault, HS_TOKEN, PATIENCE};
+use super::stub::{Absence, Fault, HS_TOKEN, PATIENCE};
 
 #[tokio::test]
 async fn hazard_1_two_ghosts_that_say_the_same_are_both_heard() {
@@ -345,24 +345,39 @@ async fn a_homeserver_that_asks_to_slow_down_is_obeyed() {
 }
 
 /// An hour of the gateway's own clock: it looks for a homeserver that is away every ten seconds at most,
-/// and here a hundred times as often.
-#[tokio::test]
-async fn a_homeserver_that_is_away_for_an_hour_is_given_everything_in_order_and_once() {
-    const HOUR: usize = 3600 / 10;
-    let scene = Scene::start_with(|config| config.timings.longest_pause = Duration::from_millis(20)).await;
+/// and here hundreds of times as often. One that says nothing takes a minute besides.
+async fn an_hour_away(absence: Absence) {
+    let hour = if absence == Absence::Hangs { 3600 / 70 } else { 3600 / 10 };
+    let scene = Scene::start_with(|config| {
+        config.timings.longest_pause = Duration::from_millis(20);
+        config.timings.call_timeout =
+            Duration::from_millis(if absence == Absence::Hangs { 120 } else { 10_000 });
+    })
+    .await;
+    let health = |word: &'static str| {
+        move |state: &mut State| {
+            let health = state.health.get(&"matrix".into());
+            health.filter(|health| health.word() == word).cloned()
+        }
+    };
     let room_id = scene.open_group().await;
     scene.stub().say(ALICE, &room_id, "before");
     scene.double.wait_for(PATIENCE, |state| (state.posts.len() == 1).then_some(())).await;
+    scene.double.wait_for(PATIENCE, health("up")).await;
+    scene.stub().world().absence = absence;
     scene.stub().set_reachable(false);
     let say = |n: usize| post("g1", &format!("n{n}"), by("p-bob", "Bob"), Body::text(format!("text {n}")));
     let first = scene.delivery(say(0));
     scene.hand(&first).await;
     assert!(matches!(scene.outcome(first.id, 0).await, Outcome::TryLater { .. }));
-    scene.stub().wait_for(|world| (world.turned_away >= HOUR).then_some(())).await;
+    let told = scene.double.wait_for(PATIENCE, health("degraded")).await;
+    assert!(told.detail().contains("homeserver"), "{told:?}");
+    scene.stub().wait_for(|world| (world.turned_away >= hour).then_some(())).await;
     // Nothing was begun meanwhile, so nothing is uncertain, and no attempt was counted.
     assert_eq!(scene.double.state().outcomes.iter().filter(|(id, _)| *id == first.id).count(), 1);
     scene.stub().say(ALICE, &room_id, "meanwhile");
     scene.stub().set_reachable(true);
+    scene.double.wait_for(PATIENCE, health("up")).await;
     scene.hand(&first).await;
     assert!(matches!(scene.outcome(first.id, 1).await, Outcome::Sent { .. }));
     for n in 1..20 {
@@ -372,6 +387,42 @@ async fn a_homeserver_that_is_away_for_an_hour_is_given_everything_in_order_and_
     let texts: Vec<String> = scene.stub().texts(&room_id).into_iter().map(|(_, text)| text).collect();
     let texts: Vec<&String> = texts.iter().filter(|text| text.starts_with("text ")).collect();
     assert_eq!(texts, (0..20).map(|n| format!("text {n}")).collect::<Vec<_>>().iter().collect::<Vec<_>>());
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn a_homeserver_that_is_away_for_an_hour_is_given_everything_in_order_and_once() {
+    an_hour_away(Absence::Unavailable).await;
+}
+
+#[tokio::test]
+async fn a_homeserver_in_whose_place_a_page_answers_for_an_hour_is_away() {
+    an_hour_away(Absence::Page).await;
+}
+
+#[tokio::test]
+async fn a_homeserver_that_hangs_for_an_hour_is_away() {
+    an_hour_away(Absence::Hangs).await;
+}
+
+/// The first pause is half a second at least, so a greeting that goes well and helps nobody is no busy loop.
+#[tokio::test]
+async fn a_homeserver_that_answers_greetings_alone_is_not_greeted_without_a_pause() {
+    let scene = Scene::start_with(|config| config.timings.first_pause = Duration::from_millis(400)).await;
+    scene.open_group().await;
+    let pings = || scene.stub().world().count("POST", "/appservice/wechat/ping");
+    let (before, began) = (pings(), tokio::time::Instant::now());
+    for n in 1..=4 {
+        let delivery = scene.delivery(post("g1", &format!("x{n}"), by("p-bob", "Bob"), Body::text("x")));
+        scene.stub().fault("/send/", Fault::Status(502));
+        scene.hand(&delivery).await;
+        assert!(matches!(scene.outcome(delivery.id, 0).await, Outcome::TryLater { .. }));
+        scene
+            .stub()
+            .wait_for(|world| (world.count("POST", "/appservice/wechat/ping") >= before + n).then_some(()))
+            .await;
+    }
+    assert!(began.elapsed() >= Duration::from_millis(4 * 200), "{:?}", began.elapsed());
     scene.end().await;
 }
 

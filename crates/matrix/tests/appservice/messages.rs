@@ -7,7 +7,7 @@ use wxgate_contract::{
 };
 
 use super::scene::{ALICE, Scene, by, post};
-use super::stub::PATIENCE;
+use super::stub::{Fault, PATIENCE};
 
 fn attachment(kind: AttachmentKind, media: MediaId) -> Attachment {
     Attachment {
@@ -207,6 +207,20 @@ async fn what_is_too_large_for_the_homeserver_is_told_and_not_lost() {
     scene.deliver(post("g1", "p", by("p-bob", "Bob"), body)).await;
     let text = last(&scene, &room_id, "m.room.message")["content"]["body"].as_str().unwrap().to_owned();
     assert!(text.starts_with("[image] is larger than this homeserver takes"), "{text}");
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn what_a_proxy_takes_for_too_large_holds_up_no_chat() {
+    let scene = Scene::start().await;
+    let room_id = scene.open_group().await;
+    let media = MediaId([5; 16]);
+    store(&scene, media, &png(1, 1, 500));
+    scene.stub().fault("/media/v3/upload", Fault::ByProxy(413));
+    let body = Body::Attachment(attachment(AttachmentKind::Image, media));
+    scene.deliver(post("g1", "p", by("p-bob", "Bob"), body)).await;
+    let text = last(&scene, &room_id, "m.room.message")["content"]["body"].as_str().unwrap().to_owned();
+    assert!(text.starts_with("[image] is larger than this homeserver takes: "), "{text}");
     scene.end().await;
 }
 

@@ -28,7 +28,7 @@ use tokio::net::TcpListener;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
-pub(crate) use world::{Asked, Fault, Room, World};
+pub(crate) use world::{Absence, Asked, Fault, Room, World};
 
 pub(crate) const DOMAIN: &str = "test";
 pub(crate) const AS_TOKEN: &str = "as_token_of_the_test";

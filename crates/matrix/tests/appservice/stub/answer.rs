@@ -9,7 +9,7 @@ use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
 
 use super::endpoints::{Question, dispatch};
-use super::world::{Asked, Fault, World};
+use super::world::{Absence, Asked, Fault, World};
 use super::{AS_TOKEN, DOMAIN, HS_TOKEN, PUPPET_TOKEN, Stub};
 
 /// Status and body.
@@ -44,21 +44,21 @@ pub(super) async fn answer(
         };
         return (StatusCode::from_u16(status).unwrap(), axum::Json(body)).into_response();
     }
+    if let Some(absence) = turned_away(&stub) {
+        return absent(absence).await;
+    }
     if path.ends_with("/ping") {
         return ping(&stub, &path).await;
     }
     let (answer, fault) = {
         let mut world = stub.world();
-        if world.is_down {
-            world.turned_away += 1;
-            stub.changed();
-            return (StatusCode::SERVICE_UNAVAILABLE, "down").into_response();
-        }
         let at = world.faults.iter().position(|(part, _)| path.contains(part.as_str()));
         let fault = at.map(|at| world.faults.remove(at).1);
         let user = who(&world, &headers, &query, &path);
         let answer = match (fault, &user) {
             (Some(Fault::Status(status)), _) => no(status, "M_UNKNOWN", "the test says so"),
+            // In the words of a proxy, which are none of the protocol.
+            (Some(Fault::ByProxy(status)), _) => (status, json!("nginx")),
             (Some(Fault::Limited(ms)), _) => {
                 (429, json!({ "errcode": "M_LIMIT_EXCEEDED", "error": "slow", "retry_after_ms": ms }))
             }
@@ -95,6 +95,24 @@ pub(super) async fn answer(
         return Response::builder().header("content-length", "100").body(Body::from_stream(broken)).unwrap();
     }
     (StatusCode::from_u16(answer.0).unwrap(), axum::Json(answer.1)).into_response()
+}
+
+/// How nobody is there, when nobody is.
+fn turned_away(stub: &Stub) -> Option<Absence> {
+    let mut world = stub.world();
+    let absence = world.is_down.then_some(world.absence)?;
+    world.turned_away += 1;
+    drop(world);
+    stub.changed();
+    Some(absence)
+}
+
+async fn absent(absence: Absence) -> Response {
+    match absence {
+        Absence::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "down").into_response(),
+        Absence::Page => axum::response::Html("<html><body>Welcome to nginx!</body></html>").into_response(),
+        Absence::Hangs => std::future::pending().await,
+    }
 }
 
 /// Who asks, by Synapse's rules for application services.
@@ -144,9 +162,6 @@ fn who(
 async fn ping(stub: &Stub, path: &str) -> Response {
     let bridge = {
         let mut world = stub.world();
-        if world.is_down {
-            return (StatusCode::SERVICE_UNAVAILABLE, "down").into_response();
-        }
         let (method, path) = ("POST".to_owned(), path.to_owned());
         world.asked.push(Asked { method, path, user: String::new(), body: Value::Null, status: 200 });
         world.bridge

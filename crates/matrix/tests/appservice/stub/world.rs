@@ -22,10 +22,24 @@ pub(crate) struct Asked {
 pub(crate) enum Fault {
     /// Answers with this status and does nothing.
     Status(u16),
+    /// The same, said by something in between.
+    ByProxy(u16),
     /// 429 with this pause.
     Limited(u64),
     /// Does it and drops the answer.
     LoseAnswer,
+}
+
+/// How a homeserver that is down meets whoever asks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Absence {
+    /// A proxy in front of it says 503.
+    #[default]
+    Unavailable,
+    /// Something in front of it answers everything with a page.
+    Page,
+    /// It takes requests and answers none.
+    Hangs,
 }
 
 #[derive(Debug, Default)]
@@ -67,6 +81,7 @@ pub(crate) struct World {
     /// Status and id of every transaction that was given.
     pub(crate) given: Vec<(String, u16)>,
     pub(crate) is_down: bool,
+    pub(crate) absence: Absence,
     /// How often somebody asked while it was.
     pub(crate) turned_away: usize,
     /// It was killed between saving its place and writing the transaction: events come about, and
