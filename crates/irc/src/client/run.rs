@@ -267,4 +267,20 @@ mod tests {
         pauses.reset();
         assert_eq!((pauses.throttled().as_secs(), pauses.next().as_secs()), (60, 120));
     }
+
+    #[test]
+    fn a_network_that_is_away_for_an_hour_is_asked_a_dozen_times() {
+        let limits = Limits::default();
+        // Chance leaves half of a pause or all of it; a server that says nothing takes the time of a registration.
+        for (share, silence, most) in
+            [(0.5, Duration::ZERO, 18), (1.0, Duration::ZERO, 12), (1.0, limits.registration, 11)]
+        {
+            let (mut pauses, mut passed, mut asked) = (Pauses::new(&limits), Duration::ZERO, 0);
+            while passed < Duration::from_secs(3600) {
+                asked += 1;
+                passed += silence + pauses.next().mul_f64(share);
+            }
+            assert!((8..=most).contains(&asked), "{share} {silence:?}: {asked} connections");
+        }
+    }
 }
