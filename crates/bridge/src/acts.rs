@@ -32,6 +32,8 @@ pub(crate) fn of(command: &Command) -> Option<(&'static str, String)> {
         }
         Command::Authenticate { .. }
         | Command::Scram { .. }
+        | Command::Proved { .. }
+        | Command::StillOpens { .. }
         | Command::Recognise { .. }
         | Command::Trusted { .. }
         | Command::OpenPages { .. }

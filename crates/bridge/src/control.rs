@@ -8,7 +8,7 @@ use wxgate_contract::{
     Answer, Ask, BoxFuture, ChatRef, Command, CommandError, Control, FeedEvent, NetworkId, Order, Reply,
     Request, SecretLink, SignInStep, UserName,
 };
-use wxgate_store::{Opens, StoreError};
+use wxgate_store::StoreError;
 
 use crate::{Bridge, acts, supervisor};
 
@@ -43,22 +43,21 @@ impl Control for Desk {
 
 async fn run(bridge: &Arc<Bridge>, user: Option<UserName>, command: Command) -> Result<Reply, CommandError> {
     match command {
-        Command::Authenticate { user, password } => authenticate(bridge, &user, &password).await,
-        Command::Administer { user, password } => {
-            authenticate(bridge, &user, &password).await?;
-            let person = bridge.store.user(&user).await.map_err(failed)?;
-            if person.is_some_and(|person| person.is_admin) {
-                Ok(Reply::Done)
-            } else {
-                Err(CommandError::Denied)
-            }
-        }
-        Command::Scram { .. } | Command::Recognise { .. } if user.is_some() => {
+        Command::Authenticate { names, password, from } => bridge.authenticate(&names, &password, from).await,
+        Command::Administer { user, password, from } => bridge.administer(&user, &password, from).await,
+        Command::Scram { .. }
+        | Command::Proved { .. }
+        | Command::StillOpens { .. }
+        | Command::Recognise { .. }
+            if user.is_some() =>
+        {
             Err(CommandError::Refused("only the gateway itself lets people in".to_owned()))
         }
-        Command::Scram { user } => {
-            let verifier = bridge.store.scram(&user).await.map_err(failed)?;
-            verifier.map(Reply::Scram).ok_or(CommandError::Denied)
+        Command::Scram { user, from } => bridge.scram(&user, from).await.map(Reply::Scram),
+        Command::Proved { user, from, is_right } => bridge.proved(&user, from, is_right),
+        Command::StillOpens { user, credential } => {
+            let opens = bridge.store.still_opens(&user, &credential).await.map_err(failed)?;
+            opens.map(|_| Reply::Done).ok_or(CommandError::Denied)
         }
         Command::Recognise { fingerprint } => {
             let found = bridge.store.user_of_certificate(&fingerprint).await.map_err(failed)?;
@@ -77,16 +76,17 @@ async fn run(bridge: &Arc<Bridge>, user: Option<UserName>, command: Command) -> 
         }
         Command::Distrust { user, fingerprint } => {
             bridge.store.remove_certificate(&user, &fingerprint).await.map_err(refused)?;
+            bridge.shut(&user);
             Ok(Reply::Done)
         }
         Command::Trusted { user } => {
             bridge.store.certificates(&user).await.map(Reply::Fingerprints).map_err(failed)
         }
-        Command::OpenPages { user: of } => {
+        Command::OpenPages { user: of, credential } => {
             if user.is_some_and(|user| user != of) {
                 return Err(CommandError::Refused("you can only open pages of your own".to_owned()));
             }
-            let link = (bridge.pages)(&of);
+            let link = (bridge.pages)(&of, &credential);
             let link =
                 link.ok_or_else(|| CommandError::Failed("the system gives no random numbers".to_owned()))?;
             Ok(Reply::Link(SecretLink(link)))
@@ -164,17 +164,6 @@ fn plain_name(key: &str) -> UserName {
         .take(32)
         .collect();
     UserName::new(if plain.is_empty() { "guest".to_owned() } else { plain })
-}
-
-/// A token that logs in opens the same doors as its owner's password. What is no token of theirs is checked as a
-/// password, so that a wrong token costs whoever guesses as much time as a wrong password.
-async fn authenticate(bridge: &Bridge, user: &UserName, secret: &str) -> Result<Reply, CommandError> {
-    let owner = bridge.store.verify_token(secret).await.map_err(failed)?;
-    let is_theirs = owner.is_some_and(|(owner, opens)| owner == *user && opens.includes(Opens::LOGIN));
-    match is_theirs || bridge.store.verify_password(user, secret).await.map_err(failed)? {
-        true => Ok(Reply::Done),
-        false => Err(CommandError::Denied),
-    }
 }
 
 impl Bridge {

@@ -2,13 +2,14 @@
 //! close them. The bridge knows links, lanes and capabilities, and no network by name.
 //!
 //! `intake` commits, `route` decides (pure), `lanes` hands out, `settle` closes, `supervisor`
-//! keeps one task per network alive, `control` answers commands, `directory` lets faces read,
-//! `notice` words what people are told, `journey` tells tracers.
+//! keeps one task per network alive, `control` answers commands, `doors` says who may come in,
+//! `directory` lets faces read, `notice` words what people are told, `journey` tells tracers.
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test may fail by panicking"))]
 
 mod acts;
 mod control;
 mod directory;
+mod doors;
 mod dropped;
 mod echoes;
 mod intake;
@@ -30,8 +31,8 @@ use std::time::Duration;
 use dashmap::DashMap;
 use tokio::sync::{broadcast, watch};
 use wxgate_contract::{
-    Adapter, Clock, CommandError, Control, FeedEvent, Health, LinkTable, MediaVault, NetworkId, Note,
-    UserName,
+    Adapter, Clock, CommandError, Control, Credential, FeedEvent, Health, LinkTable, MediaVault, NetworkId,
+    Note, UserName,
 };
 use wxgate_store::{AccountRow, Store, StoreError};
 
@@ -66,8 +67,8 @@ pub struct BridgeConfig {
     pub grace: Duration,
 }
 
-/// Makes a link that opens the web pages once, as a person.
-pub type PagesLink = Arc<dyn Fn(&UserName) -> Option<String> + Send + Sync>;
+/// Makes a link that opens the web pages once, as a person, and no more of them than what they came in with does.
+pub type PagesLink = Arc<dyn Fn(&UserName, &Credential) -> Option<String> + Send + Sync>;
 
 /// The pipe, running.
 pub struct Bridge {
@@ -78,6 +79,7 @@ pub struct Bridge {
     factory: AdapterFactory,
     accounts_per_user: usize,
     pages: PagesLink,
+    doors: doors::Doors,
     grace: Duration,
     feed: broadcast::Sender<FeedEvent>,
     /// What runs. In shards: thousands of accounts tell how they are and take orders side by side, and a page that
@@ -110,6 +112,7 @@ impl Bridge {
         let bridge = Arc::new(Self {
             store: config.store,
             vault: config.vault,
+            doors: doors::Doors::new(Arc::clone(&config.clock)),
             clock: config.clock,
             account_kind: config.account_kind,
             factory: config.factory,

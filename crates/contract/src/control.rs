@@ -1,34 +1,61 @@
 //! Questions and orders to the supervisor: not durable, answered once.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use tokio::sync::watch;
 
 use crate::context::BoxFuture;
+use crate::doors::{Credential, ScramVerifier, SecretLink};
 use crate::ids::{ChatKey, MediaId, NetworkId, PersonKey, PersonRef, RemoteId, UserName};
 use crate::time::Timestamp;
 
 /// What can be asked of the supervisor.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Command {
-    /// Checks a password, or a token that stands in its place.
+    /// Checks a password, or a token that stands in its place: `Reply::Opened`. Wrong ones are counted, by name and
+    /// by address, and beyond some `TooOften` is the answer.
     Authenticate {
-        /// Who says so.
-        user: UserName,
+        /// Who it may be, where somebody calls themselves by more than one name; the first that fits is let in.
+        names: Vec<UserName>,
         /// With what.
         password: String,
+        /// From where, if that is known.
+        from: Option<IpAddr>,
     },
-    /// The same of an administrator of the instance; anybody else is denied.
+    /// The same of an administrator of the instance, who comes with what opens that: `Done`; anybody else is denied.
     Administer {
         /// Who says so.
         user: UserName,
         /// With what.
         password: String,
+        /// From where, if that is known.
+        from: Option<IpAddr>,
     },
     /// What checks SCRAM-SHA-256 for a person: `Reply::Scram`. Only for the gateway itself.
     Scram {
         /// Who wants to log in.
         user: UserName,
+        /// From where, if that is known.
+        from: Option<IpAddr>,
+    },
+    /// How such a check ended. It counts as `Authenticate` does: only what is answered with `Done` lets anybody in.
+    /// Only for the gateway itself.
+    Proved {
+        /// Who wants to log in.
+        user: UserName,
+        /// From where, if that is known.
+        from: Option<IpAddr>,
+        /// Whether the proof was right.
+        is_right: bool,
+    },
+    /// Whether what somebody came in with still opens this person's doors: `Done`, or `Denied`. Only for the gateway
+    /// itself.
+    StillOpens {
+        /// Whose doors.
+        user: UserName,
+        /// With what.
+        credential: Credential,
     },
     /// Finds the person whose door a client certificate opens: `Reply::User`. Only for the gateway itself.
     Recognise {
@@ -58,6 +85,8 @@ pub enum Command {
     OpenPages {
         /// As whom.
         user: UserName,
+        /// With what they came in where they ask; the pages open no more than that does.
+        credential: Credential,
     },
     /// Adds a WeChat account, signed out.
     AddAccount {
@@ -294,14 +323,16 @@ pub enum Answer {
 impl std::fmt::Debug for Command {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Authenticate { user, .. } => write!(f, "Authenticate({user:?})"),
+            Self::Authenticate { names, .. } => write!(f, "Authenticate({names:?})"),
             Self::Administer { user, .. } => write!(f, "Administer({user:?})"),
-            Self::Scram { user } => write!(f, "Scram({user:?})"),
+            Self::Scram { user, .. } => write!(f, "Scram({user:?})"),
+            Self::Proved { user, is_right, .. } => write!(f, "Proved({user:?}, {is_right})"),
+            Self::StillOpens { user, credential } => write!(f, "StillOpens({user:?}, {credential:?})"),
             Self::Recognise { fingerprint } => write!(f, "Recognise({fingerprint:?})"),
             Self::Trust { user, fingerprint } => write!(f, "Trust({user:?}, {fingerprint:?})"),
             Self::Distrust { user, fingerprint } => write!(f, "Distrust({user:?}, {fingerprint:?})"),
             Self::Trusted { user } => write!(f, "Trusted({user:?})"),
-            Self::OpenPages { user } => write!(f, "OpenPages({user:?})"),
+            Self::OpenPages { user, .. } => write!(f, "OpenPages({user:?})"),
             Self::AddAccount { owner, name } => write!(f, "AddAccount({owner:?}, {name:?})"),
             Self::SignIn { account } => write!(f, "SignIn({account:?})"),
             Self::SignOut { account } => write!(f, "SignOut({account:?})"),
@@ -326,6 +357,8 @@ pub enum Reply {
     SignIn(SignInWatch),
     /// That person of this instance.
     User(UserName),
+    /// Who came in, and with what.
+    Opened(UserName, Credential),
     /// What checks SCRAM.
     Scram(ScramVerifier),
     /// Fingerprints of certificates.
@@ -336,41 +369,15 @@ pub enum Reply {
     Answer(Answer),
 }
 
-/// An address that opens a door; no log shows it.
-#[derive(Clone, PartialEq, Eq)]
-pub struct SecretLink(pub String);
-
-impl std::fmt::Debug for SecretLink {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("SecretLink(..)")
-    }
-}
-
-/// What a server keeps to check SCRAM-SHA-256. Source: RFC 5802, section 3.
-#[derive(Clone, PartialEq, Eq)]
-pub struct ScramVerifier {
-    /// Rounds of PBKDF2.
-    pub rounds: u32,
-    /// Its salt.
-    pub salt: Vec<u8>,
-    /// SHA-256 of the client's key.
-    pub stored_key: Vec<u8>,
-    /// With what the server proves that it knows the password.
-    pub server_key: Vec<u8>,
-}
-
-impl std::fmt::Debug for ScramVerifier {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("ScramVerifier(..)")
-    }
-}
-
 /// Why a command was not carried out.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CommandError {
     /// Wrong user or password; which of the two is not told.
     #[error("wrong user or password")]
     Denied,
+    /// Too many wrong attempts were made for this name, or from this address.
+    #[error("too many wrong attempts; wait half a minute and try again")]
+    TooOften,
     /// There is no such account, or it belongs to somebody else.
     #[error("there is no account {0}")]
     NoSuchAccount(String),

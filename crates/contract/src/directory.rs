@@ -112,6 +112,8 @@ pub enum FeedEvent {
     Health(NetworkId, Arc<Health>),
     /// An account was added for this person, or taken away.
     Accounts(UserName),
+    /// Something that opened this person's doors opens them no more; whoever came in with it has to go.
+    Doors(UserName),
     /// The owner has read a chat up to this time, on another device or on one of our faces.
     Read(ChatRef, Timestamp),
 }

@@ -15,6 +15,7 @@ pub mod context;
 pub mod control;
 pub mod delivery;
 pub mod directory;
+pub mod doors;
 pub mod health;
 pub mod ids;
 pub mod journey;
@@ -30,10 +31,11 @@ pub use context::{
 };
 pub use control::{
     Answer, Candidate, Command, CommandError, Control, FriendRequest, Marker, Marking, Question, Reply,
-    Request, ScramVerifier, SecretLink, SignInStep, SignInWatch, Subject, Verdict,
+    Request, SignInStep, SignInWatch, Subject, Verdict,
 };
 pub use delivery::{Delivery, Job, Outcome, Report, Say};
 pub use directory::{AccountView, Directory, Fate, FeedEvent, HistoryRange, Landmark, Spoken, TimelineItem};
+pub use doors::{Credential, ScramVerifier, SecretLink};
 pub use health::Health;
 pub use ids::{
     ChatKey, ChatRef, DeliveryId, MediaId, NetworkId, PersonKey, PersonRef, PostId, RemoteId, UserName,

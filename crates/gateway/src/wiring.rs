@@ -148,7 +148,9 @@ pub(crate) async fn start(settings: &Settings) -> Result<Gateway, Failure> {
         account_kind: ACCOUNT_KIND,
         factory: factory(settings, converter.clone(), &counters)?,
         accounts_per_user: settings.limits.accounts_per_user,
-        pages: Arc::new(move |user| doorman.make(user).map(|token| writer.enter(&token))),
+        pages: Arc::new(move |user, credential| {
+            doorman.make(user, credential).map(|token| writer.enter(&token))
+        }),
         grace: GRACE,
     })
     .await

@@ -12,6 +12,8 @@ mod client;
 mod commands;
 #[path = "served/conformance.rs"]
 mod conformance;
+#[path = "served/doors.rs"]
+mod doors;
 #[path = "served/history.rs"]
 mod history;
 #[path = "served/ircv3.rs"]

@@ -165,6 +165,7 @@ impl From<CommandError> for Refusal {
             CommandError::Denied | CommandError::Refused(_) => {
                 Self::new(StatusCode::FORBIDDEN, "M_FORBIDDEN", text)
             }
+            CommandError::TooOften => Self::new(StatusCode::TOO_MANY_REQUESTS, "M_LIMIT_EXCEEDED", text),
             CommandError::Failed(_) => Self::away(text),
         }
     }

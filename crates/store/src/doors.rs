@@ -6,8 +6,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 use ring::{digest, hmac, pbkdf2};
 use unicode_normalization::UnicodeNormalization as _;
-use wxgate_contract::{ScramVerifier, UserName};
+use wxgate_contract::{Credential, ScramVerifier, UserName};
 
+use crate::credentials;
 use crate::error::StoreError;
 use crate::seal::{Place, SealKey, random};
 use crate::sql::{self, Columns, row};
@@ -34,14 +35,15 @@ impl Store {
             return Ok(None);
         }
         let mut conn = self.reader(DOING).await?;
-        let text = "SELECT scram FROM gateway_user WHERE name = $1";
+        let text = "SELECT scram, password FROM gateway_user WHERE name = $1";
         let rows = sql::fetch(&mut conn, DOING, text, row![name.as_str()]).await?;
-        let sealed = rows.first().map(|row| row.at::<Option<String>>(0)).transpose()?.flatten();
-        let Some(sealed) = sealed else { return Ok(None) };
+        let Some(row) = rows.first() else { return Ok(None) };
+        let (sealed, stored) = (row.at::<Option<String>>(0)?, row.at::<Option<String>>(1)?);
+        let Some((sealed, stored)) = sealed.zip(stored) else { return Ok(None) };
         let corrupt = || StoreError::corrupt("gateway_user", "what checks SCRAM");
         let sealed = STANDARD_NO_PAD.decode(sealed).map_err(|_| corrupt())?;
         let opened = self.0.key.open(&place(name), &sealed).ok_or_else(corrupt)?;
-        read(&opened).map(Some).ok_or_else(corrupt)
+        read(&opened, credentials::password(&stored)).map(Some).ok_or_else(corrupt)
     }
 
     /// Keeps what checks SCRAM for a password that was just found right.
@@ -159,29 +161,26 @@ fn place(name: &UserName) -> Place<'_> {
 pub(crate) fn sealed(key: &SealKey, name: &UserName, password: &str) -> Result<String, StoreError> {
     let mut salt = [0_u8; SALT_BYTES];
     random(&mut salt)?;
-    let verifier = verifier(password, &salt);
     let mut bytes = ROUNDS.get().to_be_bytes().to_vec();
     bytes.extend_from_slice(&salt);
-    bytes.extend_from_slice(&verifier.stored_key);
-    bytes.extend_from_slice(&verifier.server_key);
+    for part in keys(password, &salt) {
+        bytes.extend_from_slice(&part);
+    }
     key.seal(&place(name), &bytes).map(|sealed| STANDARD_NO_PAD.encode(sealed))
 }
 
-/// Source: RFC 5802, section 3; RFC 7677. The password is normalized as clients do it (NFKC).
-fn verifier(password: &str, salt: &[u8]) -> ScramVerifier {
+/// The stored key and the server's. Source: RFC 5802, section 3; RFC 7677. The password is normalized as clients do it
+/// (NFKC).
+fn keys(password: &str, salt: &[u8]) -> [Vec<u8>; 2] {
     let password: String = password.nfkc().collect();
     let mut salted = [0; KEY_BYTES];
     pbkdf2::derive(pbkdf2::PBKDF2_HMAC_SHA256, ROUNDS, salt, password.as_bytes(), &mut salted);
     let signed = |text: &[u8]| hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, &salted), text);
-    ScramVerifier {
-        rounds: ROUNDS.get(),
-        salt: salt.to_vec(),
-        stored_key: digest::digest(&digest::SHA256, signed(b"Client Key").as_ref()).as_ref().to_vec(),
-        server_key: signed(b"Server Key").as_ref().to_vec(),
-    }
+    let stored = digest::digest(&digest::SHA256, signed(b"Client Key").as_ref());
+    [stored.as_ref().to_vec(), signed(b"Server Key").as_ref().to_vec()]
 }
 
-fn read(bytes: &[u8]) -> Option<ScramVerifier> {
+fn read(bytes: &[u8], credential: Credential) -> Option<ScramVerifier> {
     let (rounds, rest) = bytes.split_at_checked(4)?;
     let (salt, rest) = rest.split_at_checked(SALT_BYTES)?;
     let (stored_key, server_key) = rest.split_at_checked(KEY_BYTES)?;
@@ -190,5 +189,6 @@ fn read(bytes: &[u8]) -> Option<ScramVerifier> {
         salt: salt.to_vec(),
         stored_key: stored_key.to_vec(),
         server_key: (server_key.len() == KEY_BYTES).then(|| server_key.to_vec())?,
+        credential,
     })
 }

@@ -9,6 +9,7 @@
 
 mod accounts;
 mod acts;
+mod credentials;
 mod directory;
 mod doors;
 mod engine;
@@ -45,6 +46,7 @@ mod users;
 mod writer;
 
 pub use acts::{Act, ActRow};
+pub use credentials::token_credential;
 pub use error::StoreError;
 pub use history_prune::Keep;
 pub use inspect::{Inspection, inspect};

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use sqlx::{AnyConnection, AnyPool};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{Semaphore, oneshot, watch};
 use wxgate_contract::{Batch, Clock, DeliveryId, NetworkId, Outcome, Timestamp};
 
 use crate::engine::{Address, Engine, lock};
@@ -16,6 +16,7 @@ use crate::report::{CommitReport, Route, SettleReport};
 use crate::seal::SealKey;
 use crate::sole::{Held, Hold};
 use crate::url::StoreUrl;
+use crate::users::HASHING;
 use crate::writer::numbers::Numbers;
 use crate::writer::{CommitRequest, LastFailure, Number, Request, SettleRequest, Writer, WriterHandle};
 
@@ -56,6 +57,8 @@ pub(crate) struct Inner {
     pub(crate) media_gate: tokio::sync::Mutex<()>,
     /// One at a time replaces the seal key.
     pub(crate) replacing: tokio::sync::Mutex<()>,
+    /// Places for working at passwords.
+    pub(crate) hashing: Arc<Semaphore>,
 }
 
 impl std::fmt::Debug for Store {
@@ -120,6 +123,7 @@ impl Store {
             max_media_bytes: config.max_media_bytes,
             media_gate: tokio::sync::Mutex::new(()),
             replacing: tokio::sync::Mutex::new(()),
+            hashing: Arc::new(Semaphore::new(HASHING)),
         }));
         Ok(store)
     }

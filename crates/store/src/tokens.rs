@@ -215,7 +215,7 @@ impl Store {
     }
 }
 
-fn opens(stored: &str) -> Result<Opens, StoreError> {
+pub(crate) fn opens(stored: &str) -> Result<Opens, StoreError> {
     stored.parse().map_err(|why: String| StoreError::corrupt("token", &why))
 }
 
@@ -234,7 +234,7 @@ fn check_label(label: &str) -> Result<(), StoreError> {
     Ok(())
 }
 
-fn token_hash(token: &str) -> String {
+pub(crate) fn token_hash(token: &str) -> String {
     hex(digest(&SHA256, token.as_bytes()).as_ref())
 }
 

@@ -1,12 +1,16 @@
 //! People of this instance and their passwords, of which only what checks them is stored.
 
+use std::sync::Arc;
+
 use argon2::{Algorithm, Argon2, Params, Version};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 use ring::digest::{SHA256, digest};
-use wxgate_contract::UserName;
+use tokio::sync::OwnedSemaphorePermit;
+use wxgate_contract::{Credential, UserName};
 
 use crate::acts;
+use crate::credentials;
 use crate::doors;
 use crate::error::{Doing, StoreError};
 use crate::limits;
@@ -15,6 +19,8 @@ use crate::seal::random;
 use crate::sql::{self, Columns, row};
 use crate::store::Store;
 
+/// Passwords that are worked at at once: each takes 19 MiB and some 20 ms of a core. Chosen.
+pub(crate) const HASHING: usize = 2;
 /// Longest password; more would only make checking it expensive.
 const PASSWORD_BYTES: usize = 1024;
 const SALT_BYTES: usize = 16;
@@ -72,11 +78,15 @@ impl Store {
             .await
     }
 
-    /// Changes a password; `None` takes it away.
+    /// Changes a password; `None` takes it away. Gives what the new one is; the old one opens nothing any more.
     ///
     /// # Errors
     /// `Invalid` when there is no such person or the password is too long.
-    pub async fn set_password(&self, name: &UserName, password: Option<&str>) -> Result<(), StoreError> {
+    pub async fn set_password(
+        &self,
+        name: &UserName,
+        password: Option<&str>,
+    ) -> Result<Option<Credential>, StoreError> {
         const DOING: &str = "changing a password";
         let (hash, scram) = self.hashed(name, password).await?;
         let name = name.clone();
@@ -85,7 +95,8 @@ impl Store {
                 Box::pin(async move {
                     let text = "UPDATE gateway_user SET password = $1, scram = $2 WHERE name = $3";
                     let values = row![hash.as_deref(), scram.as_deref(), name.as_str()];
-                    found(&name, sql::run(tx, DOING, text, values).await?)
+                    found(&name, sql::run(tx, DOING, text, values).await?)?;
+                    Ok(hash.as_deref().map(credentials::password))
                 })
             })
             .await
@@ -149,12 +160,18 @@ impl Store {
             .await
     }
 
-    /// Checks a password. Takes as long for an unknown name as for a known one.
+    /// What this password is when it is theirs. Takes as long for an unknown name as for a known one, and only some
+    /// are worked at at once, however many ask and go away again.
     ///
     /// # Errors
     /// `Unavailable` when the database cannot be read.
-    pub async fn verify_password(&self, name: &UserName, password: &str) -> Result<bool, StoreError> {
+    pub async fn verify_password(
+        &self,
+        name: &UserName,
+        password: &str,
+    ) -> Result<Option<Credential>, StoreError> {
         const DOING: &str = "checking a password";
+        let place = self.place(DOING).await?;
         let (stored, has_scram) = match check_name(name) {
             Err(_) => (None, true),
             Ok(()) => {
@@ -168,9 +185,10 @@ impl Store {
                 read.transpose()?.unwrap_or((None, true))
             }
         };
+        let credential = stored.as_deref().map(credentials::password);
         let typed = password.to_owned();
         let check = move || {
-            let password = typed;
+            let (password, _place) = (typed, place);
             let parts = stored.as_deref().map_or(Some(([0; SALT_BYTES], None)), |text| {
                 let (salt, hash) = parse(text)?;
                 Some((salt, Some(hash)))
@@ -192,13 +210,18 @@ impl Store {
             // From a version that kept less: the next login may use SCRAM.
             self.remember_scram(name, password).await?;
         }
-        Ok(is_right)
+        Ok(credential.filter(|_| is_right))
+    }
+
+    /// A place for working at a password. It is held by the work and not by who waits for it: they may go away.
+    async fn place(&self, doing: &'static str) -> Result<OwnedSemaphorePermit, StoreError> {
+        Arc::clone(&self.0.hashing).acquire_owned().await.doing(doing)
     }
 
     /// What checks a password, and what checks it in SCRAM.
     async fn hashed(&self, name: &UserName, password: Option<&str>) -> Result<Checks, StoreError> {
         let Some(text) = password.map(str::to_owned) else { return Ok((None, None)) };
-        let hash = hashed(password).await?;
+        let hash = hashed(password, self.place("hashing a password").await?).await?;
         let (key, name) = (self.0.key.clone(), name.clone());
         let work = move || doors::sealed(&key, &name, &text);
         let scram = tokio::task::spawn_blocking(work).await.doing("hashing a password")??;
@@ -245,12 +268,13 @@ fn check_new_name(name: &UserName) -> Result<(), StoreError> {
     Ok(())
 }
 
-async fn hashed(password: Option<&str>) -> Result<Option<String>, StoreError> {
+async fn hashed(password: Option<&str>, place: OwnedSemaphorePermit) -> Result<Option<String>, StoreError> {
     let Some(password) = password.map(str::to_owned) else { return Ok(None) };
     if password.is_empty() || password.len() > PASSWORD_BYTES {
         return Err(StoreError::invalid(format!("a password has 1 to {PASSWORD_BYTES} bytes")));
     }
     let work = move || {
+        let _place = place;
         let mut salt = [0_u8; SALT_BYTES];
         random(&mut salt)?;
         let hash = argon2(&password, &salt)?;

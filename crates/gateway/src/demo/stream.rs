@@ -39,7 +39,9 @@ pub(super) async fn show(parts: &Arc<Parts>, mut feed: broadcast::Receiver<FeedE
             Ok(FeedEvent::Health(network, health)) if !health.detail().is_empty() => {
                 screen.line(&screen.soft(&format!("{network} is {}: {}", health.word(), health.detail())));
             }
-            Ok(FeedEvent::Health(..) | FeedEvent::Accounts(_) | FeedEvent::Read(..)) => {}
+            Ok(
+                FeedEvent::Health(..) | FeedEvent::Accounts(_) | FeedEvent::Read(..) | FeedEvent::Doors(_),
+            ) => {}
             Err(RecvError::Lagged(count)) => {
                 screen
                     .line(&screen.soft(&format!("… {count} more crossed faster than this terminal shows …")));

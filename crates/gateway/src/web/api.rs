@@ -108,6 +108,7 @@ impl From<CommandError> for Refusal {
     fn from(error: CommandError) -> Self {
         let status = match &error {
             CommandError::Denied => StatusCode::FORBIDDEN,
+            CommandError::TooOften => StatusCode::TOO_MANY_REQUESTS,
             CommandError::NoSuchAccount(_) => StatusCode::NOT_FOUND,
             CommandError::Refused(_) => StatusCode::CONFLICT,
             // Mostly an account that is not online: a state, and no failure of ours.

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use wxgate_contract::{Clock, Timestamp, UserName};
+use wxgate_contract::{Clock, Credential, Timestamp, UserName};
 
 use super::sessions::hashed;
 use crate::clock;
@@ -20,6 +20,8 @@ const ALL: usize = 10_000;
 
 struct Invitation {
     user: UserName,
+    /// With what they were inside where they asked for it.
+    credential: Credential,
     ends: Timestamp,
 }
 
@@ -36,7 +38,7 @@ impl Invitations {
     }
 
     /// A new token for a person; `None` when the system gives no random numbers.
-    pub(crate) fn make(&self, user: &UserName) -> Option<String> {
+    pub(crate) fn make(&self, user: &UserName, credential: &Credential) -> Option<String> {
         let token = URL_SAFE_NO_PAD.encode(clock::random::<32>().ok()?);
         let now = self.clock.now();
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
@@ -48,7 +50,7 @@ impl Invitations {
             oldest.and_then(|key| open.remove(&key));
         }
         let ends = Timestamp(now.ms().saturating_add(LIFE_MS));
-        open.insert(hashed(&token), Invitation { user: user.clone(), ends });
+        open.insert(hashed(&token), Invitation { user: user.clone(), credential: credential.clone(), ends });
         Some(token)
     }
 
@@ -59,10 +61,10 @@ impl Invitations {
         (invitation.ends > self.clock.now()).then(|| invitation.user.clone())
     }
 
-    /// Whom a token lets in, this once.
-    pub(crate) fn redeem(&self, token: &str) -> Option<UserName> {
+    /// Whom a token lets in, this once, and with what.
+    pub(crate) fn redeem(&self, token: &str) -> Option<(UserName, Credential)> {
         let invitation = self.open.lock().unwrap_or_else(PoisonError::into_inner).remove(&hashed(token))?;
-        (invitation.ends > self.clock.now()).then_some(invitation.user)
+        (invitation.ends > self.clock.now()).then_some((invitation.user, invitation.credential))
     }
 }
 
@@ -78,23 +80,24 @@ mod tests {
         let clock = Arc::clone(&now);
         let invitations = Invitations::new(Arc::new(move || Timestamp(clock.load(Ordering::Relaxed))));
         let ann = UserName::from("ann");
-        let token = invitations.make(&ann).unwrap();
+        let by = Credential::Password("mark".to_owned());
+        let token = invitations.make(&ann, &by).unwrap();
         assert_eq!(invitations.whose(&token), Some(ann.clone()), "looking does not use it up");
-        assert_eq!(invitations.redeem(&token), Some(ann.clone()));
+        assert_eq!(invitations.redeem(&token), Some((ann.clone(), by.clone())));
         assert_eq!((invitations.whose(&token), invitations.redeem(&token)), (None, None));
-        let late = invitations.make(&ann).unwrap();
+        let late = invitations.make(&ann, &by).unwrap();
         now.fetch_add(LIFE_MS, Ordering::Relaxed);
         assert_eq!((invitations.whose(&late), invitations.redeem(&late)), (None, None));
-        let bobs = invitations.make(&"bob".into()).unwrap();
-        let first = invitations.make(&ann).unwrap();
+        let bobs = invitations.make(&"bob".into(), &by).unwrap();
+        let first = invitations.make(&ann, &by).unwrap();
         for _ in 0..EACH {
             now.fetch_add(1, Ordering::Relaxed);
-            invitations.make(&ann).unwrap();
+            invitations.make(&ann, &by).unwrap();
         }
         assert_eq!(invitations.redeem(&first), None, "the oldest of too many");
         assert!(invitations.redeem(&bobs).is_some(), "nobody takes another's");
         for at in 0..ALL + 10 {
-            invitations.make(&format!("user{at}").into()).unwrap();
+            invitations.make(&format!("user{at}").into(), &by).unwrap();
         }
         assert!(invitations.open.lock().unwrap().len() <= ALL);
     }

@@ -1,16 +1,14 @@
-//! Who may come in over HTTP: passwords are checked here for every door. Who is signed in to the web pages
-//! is kept in memory: a restart asks for the password again, and what is stolen from the disk signs nobody in.
+//! Who is signed in to the web pages. It is kept in memory: a restart asks for the password again, and what is stolen
+//! from the disk signs nobody in.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ring::digest::{SHA256, digest};
 use ring::hmac;
-use tokio::sync::Semaphore;
-use wxgate_contract::{Clock, Command, CommandError, Control, Timestamp, UserName};
+use wxgate_contract::{Clock, Credential, Timestamp, UserName};
 
 use crate::clock;
 
@@ -22,43 +20,19 @@ const SESSIONS_EACH: usize = 16;
 const IDLE_MS: i64 = 3 * 86_400_000;
 /// … and every session after this time. Chosen: thirty days.
 const LIFE_MS: i64 = 30 * 86_400_000;
-/// Passwords that are checked at once: each takes 19 MiB and some 20 ms of a core.
-const CHECKS: usize = 2;
-/// Attempts that a name has in reserve, and the time in which one comes back.
-const NAME_TRIES: Bucket = Bucket { most: 10, each_ms: 30_000 };
-/// The same for an address, from where many people may come.
-const ADDRESS_TRIES: Bucket = Bucket { most: 30, each_ms: 2_000 };
-/// Names and addresses whose attempts are remembered at once.
-const REMEMBERED: usize = 10_000;
 
 struct Session {
     user: UserName,
+    /// With what they came in: it ends when that opens nothing any more.
+    credential: Credential,
     made: Timestamp,
     used: Timestamp,
 }
 
-struct Bucket {
-    most: i64,
-    each_ms: i64,
-}
-
-/// Why somebody is not let in.
-pub(crate) enum Wrong {
-    /// The name or the address has no attempt left.
-    TooOften,
-    /// Wrong user or password; which of the two is not told.
-    Denied,
-    /// It could not be checked.
-    Failed(String),
-}
-
-/// Everybody's sessions, and who tried how often.
+/// Everybody's sessions.
 pub(crate) struct Sessions {
     /// By the digest of the token, so that a lookup tells nothing about tokens by its time.
     open: Mutex<HashMap<[u8; 32], Session>>,
-    /// When the reserve of a name or an address will be full again.
-    tries: Mutex<HashMap<String, i64>>,
-    checks: Semaphore,
     /// Makes each session's form key out of its token.
     key: hmac::Key,
     clock: Arc<dyn Clock>,
@@ -67,92 +41,11 @@ pub(crate) struct Sessions {
 impl Sessions {
     /// `secret` differs at each start.
     pub(crate) fn new(secret: &[u8; 32], clock: Arc<dyn Clock>) -> Self {
-        Self {
-            open: Mutex::default(),
-            tries: Mutex::default(),
-            checks: Semaphore::new(CHECKS),
-            key: hmac::Key::new(hmac::HMAC_SHA256, secret),
-            clock,
-        }
-    }
-
-    /// Checks a password or token, as often as a name and an address may try and only some at once. What was
-    /// right costs no attempt.
-    pub(crate) async fn check(
-        &self,
-        control: &dyn Control,
-        user: &UserName,
-        password: String,
-        from: Option<IpAddr>,
-    ) -> Result<(), Wrong> {
-        let command = Command::Authenticate { user: user.clone(), password };
-        let is_right = async {
-            match control.run(None, command).await {
-                Ok(_) => Ok(true),
-                Err(CommandError::Failed(why)) => Err(why),
-                Err(_) => Ok(false),
-            }
-        };
-        self.attempt(user, from, is_right).await
-    }
-
-    /// One attempt at a secret of a person: what `is_right` finds, as often as a name and an address may try.
-    pub(crate) async fn attempt(
-        &self,
-        user: &UserName,
-        from: Option<IpAddr>,
-        is_right: impl Future<Output = Result<bool, String>>,
-    ) -> Result<(), Wrong> {
-        if !self.may_try(user.as_str(), from) {
-            return Err(Wrong::TooOften);
-        }
-        let _place =
-            self.checks.acquire().await.map_err(|_| Wrong::Failed("the gateway is stopping".to_owned()))?;
-        match is_right.await {
-            Ok(true) => {
-                self.give_back(user.as_str(), from);
-                Ok(())
-            }
-            Ok(false) => Err(Wrong::Denied),
-            Err(why) => Err(Wrong::Failed(why)),
-        }
-    }
-
-    /// Takes one attempt of a name and of an address; false when either has none left.
-    fn may_try(&self, user: &str, from: Option<IpAddr>) -> bool {
-        let now = self.clock.now().ms();
-        let mut tries = self.tries.lock().unwrap_or_else(PoisonError::into_inner);
-        if tries.len() >= REMEMBERED {
-            tries.retain(|_, full| *full > now);
-        }
-        if tries.len() >= REMEMBERED {
-            // Somebody tries ten thousand names; whoever is among them waits a moment.
-            return false;
-        }
-        let mut take = |key: String, bucket: &Bucket| {
-            let full = tries.entry(key).or_insert(now);
-            let next = (*full).max(now) + bucket.each_ms;
-            let fits = next - now <= bucket.most * bucket.each_ms;
-            if fits {
-                *full = next;
-            }
-            fits
-        };
-        take(name_key(user), &NAME_TRIES) && from.is_none_or(|from| take(address_key(from), &ADDRESS_TRIES))
-    }
-
-    fn give_back(&self, user: &str, from: Option<IpAddr>) {
-        let mut tries = self.tries.lock().unwrap_or_else(PoisonError::into_inner);
-        let keys = [(Some(name_key(user)), NAME_TRIES), (from.map(address_key), ADDRESS_TRIES)];
-        for (key, bucket) in keys {
-            if let Some(full) = key.and_then(|key| tries.get_mut(&key)) {
-                *full -= bucket.each_ms;
-            }
-        }
+        Self { open: Mutex::default(), key: hmac::Key::new(hmac::HMAC_SHA256, secret), clock }
     }
 
     /// Begins a session and gives its token; `None` when the system gives no random numbers.
-    pub(crate) fn begin(&self, user: UserName) -> Option<String> {
+    pub(crate) fn begin(&self, user: UserName, credential: Credential) -> Option<String> {
         let token = URL_SAFE_NO_PAD.encode(clock::random::<32>().ok()?);
         let now = self.clock.now();
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
@@ -169,24 +62,33 @@ impl Sessions {
         if let Some(key) = oldest {
             open.remove(&key);
         }
-        open.insert(hashed(&token), Session { user, made: now, used: now });
+        open.insert(hashed(&token), Session { user, credential, made: now, used: now });
         Some(token)
     }
 
-    /// Whose session a token is.
-    pub(crate) fn whose(&self, token: &str) -> Option<UserName> {
+    /// Whose session a token is, and with what they came in.
+    pub(crate) fn whose(&self, token: &str) -> Option<(UserName, Credential)> {
         let now = self.clock.now();
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         let session = open.get_mut(&hashed(token)).filter(|session| is_alive(session, now))?;
         session.used = now;
-        Some(session.user.clone())
+        Some((session.user.clone(), session.credential.clone()))
     }
 
-    /// Whether a session goes on; looking does not count as using it.
-    pub(crate) fn is_open(&self, token: &str) -> bool {
+    /// Whose session it is while it goes on; looking does not count as using it.
+    pub(crate) fn look(&self, token: &str) -> Option<(UserName, Credential)> {
         let now = self.clock.now();
         let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        open.get(&hashed(token)).is_some_and(|session| is_alive(session, now))
+        let session = open.get(&hashed(token)).filter(|session| is_alive(session, now))?;
+        Some((session.user.clone(), session.credential.clone()))
+    }
+
+    /// A session goes on with something else than what it began with: the password that replaced that one.
+    pub(crate) fn renew(&self, token: &str, credential: Credential) {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(session) = open.get_mut(&hashed(token)) {
+            session.credential = credential;
+        }
     }
 
     /// Ends a session.
@@ -210,15 +112,6 @@ impl Sessions {
     pub(crate) fn is_form_key(&self, token: &str, given: &str) -> bool {
         hashed(&self.form_key(token)) == hashed(given)
     }
-}
-
-/// A digest, because what is typed into a form has any length.
-fn name_key(user: &str) -> String {
-    format!("name {}", URL_SAFE_NO_PAD.encode(hashed(user)))
-}
-
-fn address_key(from: IpAddr) -> String {
-    format!("from {from}")
 }
 
 fn is_alive(session: &Session, now: Timestamp) -> bool {
@@ -245,71 +138,60 @@ mod tests {
         (Sessions::new(&[7; 32], read), now)
     }
 
+    fn password() -> Credential {
+        Credential::Password("mark".to_owned())
+    }
+
     #[test]
     fn a_session_lasts_while_it_is_used_and_not_for_ever() {
         let (sessions, now) = sessions();
-        let token = sessions.begin("ann".into()).unwrap();
-        assert_eq!(sessions.whose(&token), Some("ann".into()));
+        let token = sessions.begin("ann".into(), password()).unwrap();
+        assert_eq!(sessions.whose(&token), Some(("ann".into(), password())));
         assert_eq!(sessions.whose("other"), None);
         for _ in 0..14 {
             now.fetch_add(2 * 86_400_000, Ordering::Relaxed);
             assert!(sessions.whose(&token).is_some());
         }
-        assert!(sessions.is_open(&token));
+        assert!(sessions.look(&token).is_some());
         now.fetch_add(2 * 86_400_000, Ordering::Relaxed);
-        assert!(!sessions.is_open(&token), "thirty days");
+        assert!(sessions.look(&token).is_none(), "thirty days");
         assert_eq!(sessions.whose(&token), None, "thirty days");
-        let token = sessions.begin("ann".into()).unwrap();
+        let token = sessions.begin("ann".into(), password()).unwrap();
         now.fetch_add(IDLE_MS, Ordering::Relaxed);
         assert_eq!(sessions.whose(&token), None, "not used");
-        let token = sessions.begin("ann".into()).unwrap();
+        let token = sessions.begin("ann".into(), password()).unwrap();
         sessions.end(&token);
         assert_eq!(sessions.whose(&token), None, "signed out");
-        let [here, there] = [(); 2].map(|()| sessions.begin("ann".into()).unwrap());
-        let bobs = sessions.begin("bob".into()).unwrap();
+        let [here, there] = [(); 2].map(|()| sessions.begin("ann".into(), password()).unwrap());
+        let bobs = sessions.begin("bob".into(), password()).unwrap();
         sessions.end_others(&"ann".into(), &here);
-        assert!(sessions.is_open(&here) && !sessions.is_open(&there) && sessions.is_open(&bobs));
+        let is_open = |token: &str| sessions.look(token).is_some();
+        assert!(is_open(&here) && !is_open(&there) && is_open(&bobs));
+        sessions.renew(&here, Credential::Token("other".to_owned()));
+        assert_eq!(sessions.look(&here), Some(("ann".into(), Credential::Token("other".to_owned()))));
     }
 
     #[test]
     fn a_person_has_only_so_many_sessions() {
         let (sessions, now) = sessions();
-        let first = sessions.begin("ann".into()).unwrap();
-        let other = sessions.begin("bob".into()).unwrap();
+        let first = sessions.begin("ann".into(), password()).unwrap();
+        let other = sessions.begin("bob".into(), password()).unwrap();
         let mut last = String::new();
         for _ in 0..SESSIONS_EACH {
             now.fetch_add(1, Ordering::Relaxed);
-            last = sessions.begin("ann".into()).unwrap();
+            last = sessions.begin("ann".into(), password()).unwrap();
         }
         assert_eq!(sessions.whose(&first), None);
         assert!(sessions.whose(&last).is_some() && sessions.whose(&other).is_some());
     }
 
     #[test]
-    fn attempts_run_out_and_come_back() {
-        let (sessions, now) = sessions();
-        let tried = (0..100).filter(|_| sessions.may_try("ann", None)).count();
-        assert_eq!(tried, 10);
-        assert!(sessions.may_try("bob", None), "another name has its own");
-        now.fetch_add(30_000, Ordering::Relaxed);
-        assert!(sessions.may_try("ann", None) && !sessions.may_try("ann", None));
-        for _ in 0..100 {
-            assert!(sessions.may_try("right", None), "what was right costs nothing");
-            sessions.give_back("right", None);
-        }
-        let from = Some("192.0.2.1".parse().unwrap());
-        let tried = (0..100).filter(|at| sessions.may_try(&format!("name{at}"), from)).count();
-        assert_eq!(tried, 30);
-        for at in 0..2 * REMEMBERED {
-            sessions.may_try(&format!("many{at}"), None);
-        }
-        assert!(sessions.tries.lock().unwrap().len() <= REMEMBERED + 1);
-    }
-
-    #[test]
     fn a_form_key_belongs_to_one_session() {
         let (sessions, _) = sessions();
-        let (one, two) = (sessions.begin("ann".into()).unwrap(), sessions.begin("ann".into()).unwrap());
+        let (one, two) = (
+            sessions.begin("ann".into(), password()).unwrap(),
+            sessions.begin("ann".into(), password()).unwrap(),
+        );
         assert!(sessions.is_form_key(&one, &sessions.form_key(&one)));
         assert!(!sessions.is_form_key(&one, &sessions.form_key(&two)));
         assert!(!sessions.is_form_key(&one, ""));

@@ -13,11 +13,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use futures_util::StreamExt as _;
 use tokio::sync::Semaphore;
-use wxgate_contract::{MediaError, MediaId};
+use wxgate_contract::{Command, CommandError, MediaError, MediaId};
 
 use super::links::cleaned;
 use super::serve::Peer;
-use super::sessions::Wrong;
 use crate::clock;
 use crate::wiring::Parts;
 
@@ -87,6 +86,7 @@ impl IntoResponse for Refusal {
                 Some((header::WWW_AUTHENTICATE, "Basic realm=\"wxgate\", charset=\"UTF-8\""))
             }
             StatusCode::SERVICE_UNAVAILABLE => Some((header::RETRY_AFTER, "10")),
+            StatusCode::TOO_MANY_REQUESTS => Some((header::RETRY_AFTER, "30")),
             _ => None,
         };
         if let Some((name, value)) = extra {
@@ -155,17 +155,14 @@ async fn authenticate(parts: &Parts, headers: &HeaderMap, from: Option<IpAddr>) 
     let decoded = decoded.ok_or_else(denied)?;
     let (login, password) = decoded.split_once(':').ok_or_else(denied)?;
     let user = login.split(['/', '@']).next().unwrap_or_default();
-    match parts
-        .sessions
-        .check(&*parts.bridge.control("upload", None), &user.into(), password.to_owned(), from)
-        .await
-    {
-        Ok(()) => Ok(()),
-        Err(Wrong::Denied) => Err(denied()),
-        Err(Wrong::TooOften) => {
-            Err(Refusal::new(StatusCode::TOO_MANY_REQUESTS, "too many attempts; wait half a minute"))
+    let command = Command::Authenticate { names: vec![user.into()], password: password.to_owned(), from };
+    match parts.bridge.control("upload", None).run(None, command).await {
+        Ok(_) => Ok(()),
+        Err(CommandError::TooOften) => {
+            Err(Refusal::new(StatusCode::TOO_MANY_REQUESTS, CommandError::TooOften.to_string()))
         }
-        Err(Wrong::Failed(why)) => Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, why)),
+        Err(CommandError::Failed(why)) => Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, why)),
+        Err(_) => Err(denied()),
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
-use wxgate_contract::{ChatKey, TimelineItem};
+use wxgate_contract::{ChatKey, Credential, TimelineItem};
 
 use super::answer::Answer;
 use super::caps::{Caps, Negotiation};
@@ -75,6 +75,8 @@ pub(super) struct Client {
     pub(super) is_secure: bool,
     /// Of its certificate, where it showed one.
     pub(super) fingerprint: Option<String>,
+    /// With what it came in; `None` for a guest.
+    pub(super) credential: Option<Credential>,
     pub(super) mode: Mode,
     /// The position up to which everything was queued.
     pub(super) sent_seq: i64,
@@ -192,6 +194,7 @@ mod tests {
             address: IpAddr::from([127, 0, 0, 1]),
             is_secure: false,
             fingerprint: None,
+            credential: None,
             mode: Mode::Live,
             sent_seq: 0,
             floor_seq: 0,

@@ -2,10 +2,12 @@
 //!
 //! Source: Modern IRC, "Connection Registration"; IRCv3 sasl-3.1; the IRC notes, section 2.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::mpsc;
+use wxgate_contract::Credential;
 
 use super::caps::{CapEffect, Caps, Negotiation};
 use super::commands;
@@ -13,7 +15,7 @@ use super::connection::{Place, Read, Reader};
 use super::metadata::{Early, Hearer};
 use super::names;
 use super::registry::{ClientId, Incoming, Shared};
-use super::sasl::{self, Login, Sasl, Step};
+use super::sasl::{self, By, Denial, Login, Sasl, Step};
 use crate::wire::casemap::is_same;
 use crate::wire::message::{BadLine, Line, Message};
 use crate::wire::numeric as n;
@@ -42,6 +44,7 @@ pub(super) async fn register<S: AsyncRead + AsyncWrite + Send + Unpin>(
         user: None,
         password: None,
         sasl: Sasl::default(),
+        from: place.address.ip(),
         fingerprint: place.fingerprint.clone(),
         login: None,
         away: None,
@@ -124,9 +127,11 @@ struct Desk<'a> {
     user: Option<(String, String)>,
     password: Option<String>,
     sasl: Sasl,
+    from: IpAddr,
     /// Of the client's certificate.
     fingerprint: Option<String>,
-    login: Option<Login>,
+    /// Who it is, and with what it came in.
+    login: Option<(Login, Credential)>,
     /// Source: IRCv3 draft/pre-away.
     away: Option<String>,
     /// The account that the client binds. Source: soju.im/bouncer-networks.
@@ -254,7 +259,8 @@ impl Desk<'_> {
         if self.login.is_some() {
             return self.numeric(n::ERR_SASLALREADY, ":You have already authenticated using SASL");
         }
-        match self.sasl.line(self.shared, self.fingerprint.as_deref(), data).await {
+        let by = By { from: self.from, certificate: self.fingerprint.as_deref() };
+        match self.sasl.line(self.shared, by, data).await {
             Step::Collecting => {}
             Step::Say(lines) => lines.iter().for_each(|line| self.say(line)),
             Step::Aborted => self.numeric(n::ERR_SASLABORTED, ":SASL authentication aborted"),
@@ -264,9 +270,14 @@ impl Desk<'_> {
                 self.numeric(n::RPL_SASLMECHS, &format!("{mechanisms} :are available SASL mechanisms"));
                 self.numeric(n::ERR_SASLFAIL, ":SASL authentication failed");
             }
-            Step::In(login) => self.logged_in(login),
+            Step::In(login, credential) => self.logged_in(login, credential),
             Step::Failed(why) => {
                 self.numeric(n::ERR_SASLFAIL, &format!(":SASL authentication failed: {why}"));
+                if why == Denial::TooOften {
+                    let has_replies = self.negotiation.caps.has(Caps::STANDARD_REPLIES);
+                    let nick = self.nick.as_deref().unwrap_or("*");
+                    self.say(&sasl::wait(&self.shared.config.server_name, nick, has_replies));
+                }
                 if self.sasl.is_hopeless() {
                     self.end("too many failed logins");
                 }
@@ -274,7 +285,7 @@ impl Desk<'_> {
         }
     }
 
-    fn logged_in(&mut self, login: Login) {
+    fn logged_in(&mut self, login: Login, credential: Credential) {
         let nick = self.nick.clone().unwrap_or_else(|| "*".to_owned());
         let username = self.user.as_ref().map_or("", |(user, _)| user.as_str());
         let user = names::own_user(username, login.user.as_str());
@@ -283,7 +294,7 @@ impl Desk<'_> {
         let rest = format!("{nick}!{user}@wxgate {account} :You are now logged in as {account}");
         self.numeric(n::RPL_LOGGEDIN, &rest);
         self.numeric(n::RPL_SASLSUCCESS, ":SASL authentication successful");
-        self.login = Some(login);
+        self.login = Some((login, credential));
     }
 
     /// Source: IRCv3 draft/extended-isupport.
@@ -314,7 +325,7 @@ impl Desk<'_> {
         if !word.eq_ignore_ascii_case("BIND") {
             return self.numeric(n::ERR_NOTREGISTERED, ":You have not registered");
         }
-        let Some(login) = &self.login else {
+        let Some((login, _)) = &self.login else {
             return fail(self, "ACCOUNT_REQUIRED", &["BIND"], "Log in first");
         };
         let accounts = self.shared.directory.accounts(&login.user).await.unwrap_or_default();

@@ -9,8 +9,8 @@ use ring::hmac;
 use tokio::sync::{Notify, OwnedSemaphorePermit, mpsc, oneshot};
 use tokio::task::JoinSet;
 use wxgate_contract::{
-    Answer, ChatKey, Clock, CommandError, Control, Directory, FarEnd, FeedEvent, MediaVault, NetworkId,
-    PersonKey, RemoteId, SignInStep, Stop, Timestamp, UserName,
+    Answer, ChatKey, Clock, CommandError, Control, Credential, Directory, FarEnd, FeedEvent, MediaVault,
+    NetworkId, PersonKey, RemoteId, SignInStep, Stop, Timestamp, UserName,
 };
 
 use super::caps::{Negotiation, Sts};
@@ -66,6 +66,8 @@ pub(super) struct Arrival {
     pub(super) is_secure: bool,
     /// Of the client's certificate, where it showed one.
     pub(super) fingerprint: Option<String>,
+    /// With what it came in; `None` for guests.
+    pub(super) credential: Option<Credential>,
     /// Told that the session took the client, or why it cannot.
     pub(super) taken: oneshot::Sender<Result<(), Refusal>>,
 }
@@ -304,6 +306,12 @@ impl Registry {
                 FeedEvent::Read(chat, _) => state.give(&chat.network, event),
                 FeedEvent::Accounts(user) => {
                     let theirs = state.sessions.iter().filter(|(key, _)| key.user == *user);
+                    theirs.for_each(|(_, handle)| handle.give(event));
+                }
+                FeedEvent::Doors(user) => {
+                    // A guest may have said later who they are.
+                    let may_be = |key: &SessionKey| key.user == *user || key.guest.is_some();
+                    let theirs = state.sessions.iter().filter(|(key, _)| may_be(key));
                     theirs.for_each(|(_, handle)| handle.give(event));
                 }
             }

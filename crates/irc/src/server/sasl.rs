@@ -2,14 +2,16 @@
 //!
 //! Source: IRCv3 sasl-3.1; RFC 4616 (PLAIN), RFC 5802 and 7677 (SCRAM), RFC 4422 (EXTERNAL).
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use wxgate_contract::{Command, CommandError, Reply, ScramVerifier, UserName};
+use wxgate_contract::{Command, CommandError, Credential, Reply, ScramVerifier, UserName};
 
 use super::registry::Shared;
 use super::scram;
+use crate::wire::message::Line;
 
 /// A piece of SASL data; exactly this many bytes mean that more follows. Source: IRCv3 sasl-3.1.
 const PIECE_BYTES: usize = 400;
@@ -53,18 +55,72 @@ impl Login {
     }
 }
 
-/// Asks whether the password is right; the error is for people.
-pub(super) async fn check(shared: &Arc<Shared>, login: Login, password: &str) -> Result<Login, String> {
-    let command = Command::Authenticate { user: login.user.clone(), password: password.to_owned() };
-    match shared.control.run(None, command).await {
-        Ok(_) => Ok(login),
-        Err(CommandError::Denied) => {
-            // Guessing is slow: with few unregistered connections per address.
-            tokio::time::sleep(shared.config.limits.failed_login_pause).await;
-            Err("wrong user or password".to_owned())
+/// Why somebody is not let in, for people.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Denial {
+    /// Wrong user or password; which of the two is not told.
+    Wrong,
+    /// Not even looked at: too many wrong attempts came before.
+    TooOften,
+    /// Anything else.
+    Because(String),
+}
+
+impl std::fmt::Display for Denial {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Wrong => f.write_str("wrong user or password"),
+            Self::TooOften => CommandError::TooOften.fmt(f),
+            Self::Because(why) => f.write_str(why),
         }
-        Err(error) => Err(error.to_string()),
     }
+}
+
+impl From<CommandError> for Denial {
+    fn from(error: CommandError) -> Self {
+        match error {
+            CommandError::Denied => Self::Wrong,
+            CommandError::TooOften => Self::TooOften,
+            other => Self::Because(other.to_string()),
+        }
+    }
+}
+
+/// Asks whether the password is that of one of these logins.
+pub(super) async fn check(
+    shared: &Arc<Shared>,
+    from: IpAddr,
+    logins: Vec<Login>,
+    password: &str,
+) -> Result<(Login, Credential), Denial> {
+    let names = logins.iter().map(|login| login.user.clone()).collect();
+    let command = Command::Authenticate { names, password: password.to_owned(), from: Some(from) };
+    let opened = match shared.control.run(None, command).await {
+        Ok(Reply::Opened(user, credential)) => {
+            logins.into_iter().find(|login| login.user == user).map(|login| (login, credential))
+        }
+        Ok(_) => None,
+        Err(error) => return Err(denied(shared, error).await),
+    };
+    opened.ok_or_else(|| Denial::Because("the gateway gave no answer".to_owned()))
+}
+
+/// Guessing is slow: with few unregistered connections per address.
+async fn denied(shared: &Arc<Shared>, error: CommandError) -> Denial {
+    if matches!(error, CommandError::Denied | CommandError::TooOften) {
+        tokio::time::sleep(shared.config.limits.failed_login_pause).await;
+    }
+    error.into()
+}
+
+/// What a client is told beside the numeric, which many do not show to anybody.
+pub(super) fn wait(server: &str, nick: &str, has_replies: bool) -> String {
+    let line = Line::new().source(server);
+    let line = match has_replies {
+        true => line.command("FAIL").param("AUTHENTICATE").param("TOO_MANY_ATTEMPTS"),
+        false => line.command("NOTICE").param(nick),
+    };
+    line.last(&Denial::TooOften.to_string()).build()
 }
 
 /// How far an exchange is.
@@ -73,9 +129,9 @@ enum Stage {
     Plain,
     External,
     ScramFirst,
-    ScramFinal(Box<scram::Exchange>, Login),
+    ScramFinal(Box<scram::Exchange>, Login, Credential),
     /// The client has proved itself and agrees that we have, too.
-    ScramDone(Login),
+    ScramDone(Login, Credential),
 }
 
 /// An exchange on its way.
@@ -106,10 +162,19 @@ pub(super) enum Step {
     TooLong,
     /// There is no such mechanism.
     NoMechanism,
-    /// Logged in.
-    In(Login),
+    /// Logged in, and with what.
+    In(Login, Credential),
     /// Not, and why.
-    Failed(String),
+    Failed(Denial),
+}
+
+/// Who a client is before it says so.
+#[derive(Clone, Copy)]
+pub(super) struct By<'a> {
+    /// From where it comes.
+    pub(super) from: IpAddr,
+    /// The fingerprint of its certificate, where it showed one.
+    pub(super) certificate: Option<&'a str>,
 }
 
 impl Sasl {
@@ -123,14 +188,14 @@ impl Sasl {
         self.failures >= MAX_FAILURES
     }
 
-    /// `AUTHENTICATE data`; `certificate` is the fingerprint of the client's, where it showed one.
-    pub(super) async fn line(&mut self, shared: &Arc<Shared>, certificate: Option<&str>, data: &str) -> Step {
-        let step = self.step(shared, certificate, data).await;
+    /// `AUTHENTICATE data`; `by` says who the client is.
+    pub(super) async fn line(&mut self, shared: &Arc<Shared>, by: By<'_>, data: &str) -> Step {
+        let step = self.step(shared, by, data).await;
         self.failures += u32::from(matches!(step, Step::Failed(_)));
         step
     }
 
-    async fn step(&mut self, shared: &Arc<Shared>, certificate: Option<&str>, data: &str) -> Step {
+    async fn step(&mut self, shared: &Arc<Shared>, by: By<'_>, data: &str) -> Step {
         if data == "*" {
             self.open = None;
             return Step::Aborted;
@@ -139,7 +204,7 @@ impl Sasl {
             self.open = None;
             return Step::TooLong;
         }
-        let Some(open) = &mut self.open else { return self.begin(data, certificate) };
+        let Some(open) = &mut self.open else { return self.begin(data, by.certificate) };
         if data != "+" {
             open.collected.push_str(data);
         }
@@ -154,15 +219,17 @@ impl Sasl {
         let Some(text) =
             STANDARD.decode(&open.collected).ok().and_then(|bytes| String::from_utf8(bytes).ok())
         else {
-            return Step::Failed("the data is not text in base64".to_owned());
+            return failed("the data is not text in base64");
         };
         match open.stage {
-            Stage::Plain => plain(shared, &text).await,
-            Stage::External => external(shared, certificate.unwrap_or_default(), &text).await,
-            Stage::ScramFirst => self.challenge(shared, &text).await,
-            Stage::ScramFinal(exchange, login) => self.prove(shared, &exchange, login, &text).await,
-            Stage::ScramDone(login) if text.is_empty() => Step::In(login),
-            Stage::ScramDone(_) => Step::Failed("nothing was to be said any more".to_owned()),
+            Stage::Plain => plain(shared, by.from, &text).await,
+            Stage::External => external(shared, by.certificate.unwrap_or_default(), &text).await,
+            Stage::ScramFirst => self.challenge(shared, by.from, &text).await,
+            Stage::ScramFinal(exchange, login, credential) => {
+                self.prove(shared, by.from, (&exchange, login, credential), &text).await
+            }
+            Stage::ScramDone(login, credential) if text.is_empty() => Step::In(login, credential),
+            Stage::ScramDone(..) => failed("nothing was to be said any more"),
         }
     }
 
@@ -192,57 +259,73 @@ impl Sasl {
         Step::Say(lines)
     }
 
-    async fn challenge(&mut self, shared: &Arc<Shared>, text: &str) -> Step {
+    async fn challenge(&mut self, shared: &Arc<Shared>, from: IpAddr, text: &str) -> Step {
         let first = match scram::First::parse(text) {
             Ok(first) => first,
-            Err(why) => return Step::Failed(why.to_owned()),
+            Err(why) => return failed(why),
         };
         let login = Login::parse(&first.user);
-        let verifier = match shared.control.run(None, Command::Scram { user: login.user.clone() }).await {
+        let command = Command::Scram { user: login.user.clone(), from: Some(from) };
+        let verifier = match shared.control.run(None, command).await {
             Ok(Reply::Scram(verifier)) => verifier,
             // Whether somebody is called so is not told: a proof that nobody can give is asked for.
             Ok(_) | Err(CommandError::Denied) => decoy(shared, &login),
-            Err(error) => return Step::Failed(error.to_string()),
+            Err(error) => return Step::Failed(denied(shared, error).await),
         };
+        let credential = verifier.credential.clone();
         let (challenge, exchange) = first.challenge(verifier, &shared.nonce());
-        self.say(Stage::ScramFinal(Box::new(exchange), login), &challenge)
+        self.say(Stage::ScramFinal(Box::new(exchange), login, credential), &challenge)
     }
 
     async fn prove(
         &mut self,
         shared: &Arc<Shared>,
-        exchange: &scram::Exchange,
-        login: Login,
+        from: IpAddr,
+        (exchange, login, credential): (&scram::Exchange, Login, Credential),
         text: &str,
     ) -> Step {
-        match exchange.answer(text) {
-            Some(proof) => self.say(Stage::ScramDone(login), &proof),
-            None => {
-                tokio::time::sleep(shared.config.limits.failed_login_pause).await;
-                Step::Failed("wrong user or password".to_owned())
-            }
+        let proof = exchange.answer(text);
+        let (user, is_right) = (login.user.clone(), proof.is_some());
+        // Whether it was right says nothing yet: too many wrong ones may have come before.
+        match shared.control.run(None, Command::Proved { user, from: Some(from), is_right }).await {
+            Ok(_) => match proof {
+                Some(proof) => self.say(Stage::ScramDone(login, credential), &proof),
+                None => Step::Failed(Denial::Wrong),
+            },
+            Err(error) => Step::Failed(denied(shared, error).await),
         }
     }
+}
+
+/// Not logged in, for a reason that has nothing to do with a password.
+fn failed(why: &str) -> Step {
+    Step::Failed(Denial::Because(why.to_owned()))
 }
 
 /// What is asked of somebody who does not exist, the same each time.
 fn decoy(shared: &Arc<Shared>, login: &Login) -> ScramVerifier {
     let derived = |what: &str| shared.derive(&format!("{what}\0{}", login.user.as_str()));
     let salt = derived("salt").into_iter().take(16).collect();
-    ScramVerifier { rounds: 10_000, salt, stored_key: derived("stored"), server_key: derived("server") }
+    let (stored_key, server_key) = (derived("stored"), derived("server"));
+    // Nobody has it.
+    let credential = Credential::Password(String::new());
+    ScramVerifier { rounds: 10_000, salt, stored_key, server_key, credential }
 }
 
-async fn plain(shared: &Arc<Shared>, text: &str) -> Step {
+async fn plain(shared: &Arc<Shared>, from: IpAddr, text: &str) -> Step {
     let mut parts = text.split('\0');
     let (Some(authzid), Some(authcid), Some(password), None) =
         (parts.next(), parts.next(), parts.next(), parts.next())
     else {
-        return Step::Failed("the data is not that of PLAIN".to_owned());
+        return failed("the data is not that of PLAIN");
     };
     if !authzid.is_empty() && authzid != authcid {
-        return Step::Failed("acting for somebody else is not possible".to_owned());
+        return failed("acting for somebody else is not possible");
     }
-    check(shared, Login::parse(authcid), password).await.map_or_else(Step::Failed, Step::In)
+    match check(shared, from, vec![Login::parse(authcid)], password).await {
+        Ok((login, credential)) => Step::In(login, credential),
+        Err(denial) => Step::Failed(denial),
+    }
 }
 
 /// The certificate says who it is; what the client says besides may name the account and the client.
@@ -251,19 +334,17 @@ async fn external(shared: &Arc<Shared>, fingerprint: &str, authzid: &str) -> Ste
     let user = match shared.control.run(None, command).await {
         Ok(Reply::User(user)) => user,
         Ok(_) | Err(CommandError::Denied) => {
-            return Step::Failed(
-                "this certificate opens no door; log in and say: certificate add".to_owned(),
-            );
+            return failed("this certificate opens no door; log in and say: certificate add");
         }
-        Err(error) => return Step::Failed(error.to_string()),
+        Err(error) => return Step::Failed(error.into()),
     };
     let login = match authzid {
         "" => Login::parse(user.as_str()),
         authzid => Login::parse(authzid),
     };
     match login.user == user {
-        true => Step::In(login),
-        false => Step::Failed("acting for somebody else is not possible".to_owned()),
+        true => Step::In(login, Credential::Certificate(fingerprint.to_owned())),
+        false => failed("acting for somebody else is not possible"),
     }
 }
 

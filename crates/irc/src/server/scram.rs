@@ -117,6 +117,7 @@ fn plain_name(name: &str) -> Option<String> {
 mod tests {
     use super::*;
     use std::num::NonZeroU32;
+    use wxgate_contract::Credential;
 
     /// Source: RFC 7677, section 3.
     fn example() -> (String, Exchange) {
@@ -130,6 +131,7 @@ mod tests {
             salt,
             stored_key: digest::digest(&digest::SHA256, signed(b"Client Key").as_ref()).as_ref().to_vec(),
             server_key: signed(b"Server Key").as_ref().to_vec(),
+            credential: Credential::Password(String::new()),
         };
         let first = First::parse("n,,n=user,r=rOprNGfwEbeRWgbNEkqO").unwrap();
         assert_eq!(first.user, "user");

@@ -92,7 +92,10 @@ impl Session {
 
     async fn open_pages(&mut self, id: ClientId) {
         let user = self.key.user.clone();
-        let command = Command::OpenPages { user: user.clone() };
+        let Some(credential) = self.clients.get(&id).and_then(|client| client.credential.clone()) else {
+            return self.service_says(id, "log in first");
+        };
+        let command = Command::OpenPages { user: user.clone(), credential };
         match self.shared.control.run(Some(user), command).await {
             Ok(Reply::Link(link)) => {
                 self.service_says(id, &link.0);

@@ -27,6 +27,7 @@ use crate::wire::message::Message;
 mod attach;
 mod cursors;
 mod deeds;
+mod doors;
 mod load;
 mod tidings;
 mod updates;
@@ -127,6 +128,8 @@ pub(super) struct Session {
     save_names_at: Option<Instant>,
     /// The timeline could not be read after a gap, and is read again then.
     reread_at: Option<Instant>,
+    /// It could not be told whether what clients came in with still opens anything, and is asked again then.
+    look_again_at: Option<Instant>,
     /// The command being carried out answers later, with its label.
     pub(super) is_deferred: bool,
     /// As last shown: answers name them by number.
@@ -192,6 +195,7 @@ impl Session {
             unsaved_cursors: Vec::new(),
             save_names_at: None,
             reread_at: None,
+            look_again_at: None,
             is_deferred: false,
             questions_shown: Vec::new(),
         }
@@ -322,6 +326,7 @@ impl Session {
             address: arrival.address,
             is_secure: arrival.is_secure,
             fingerprint: arrival.fingerprint,
+            credential: arrival.credential,
             mode: Mode::Reading,
             sent_seq: 0,
             floor_seq: 0,
@@ -346,6 +351,8 @@ impl Session {
             self.stand_up(id, "connection closed");
             return;
         }
+        // What it came in with may have been taken away on its way here, when this session heard of it for nobody.
+        self.look_at_doors(Some(id)).await;
         self.take_early(id, arrival.metadata).await;
         self.welcome(id, &arrival.nick).await;
     }
@@ -371,6 +378,7 @@ impl Session {
         }
         next = self.save_names_at.map_or(next, |at| next.min(at));
         next = self.reread_at.map_or(next, |at| next.min(at));
+        next = self.look_again_at.map_or(next, |at| next.min(at));
         self.cursors_changed.map_or(next, |changed| next.min(changed + SAVE_EVERY))
     }
 
@@ -386,6 +394,9 @@ impl Session {
             self.flush_held(client).await;
         }
         self.ask_for_confirmation(now);
+        if self.look_again_at.is_some_and(|at| at <= now) {
+            self.look_at_doors(None).await;
+        }
         if self.cursors_changed.is_some_and(|changed| changed + SAVE_EVERY <= now) {
             self.save_cursors().await;
         }
@@ -444,6 +455,7 @@ impl Session {
     /// Reads what passed by; false when it has to be tried again.
     async fn reread(&mut self) -> bool {
         const PAGE: usize = 500;
+        self.look_at_doors(None).await;
         if !self.look_at_accounts().await {
             return false;
         }
@@ -485,6 +497,7 @@ impl Session {
                 self.networks_changed().await;
             }
             FeedEvent::Read(chat, at) => self.read_elsewhere(&chat.chat, at).await,
+            FeedEvent::Doors(_) => self.look_at_doors(None).await,
         }
     }
 

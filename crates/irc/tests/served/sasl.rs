@@ -11,7 +11,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use wxgate_contract::conformance::{Double, FixedClock};
-use wxgate_contract::{Adapter as _, ScramVerifier};
+use wxgate_contract::{Adapter as _, Credential, ScramVerifier};
 use wxgate_irc::IrcServerAdapter;
 
 use crate::client::{Client, NOW_MS, PATIENCE, Served, config, numerics, serve, world};
@@ -32,7 +32,7 @@ fn salted(password: &str) -> [u8; 32] {
 }
 
 /// ann's password as a store keeps it.
-fn known(double: &Double) {
+pub(crate) fn known(double: &Double) {
     let salted = salted("secret");
     let stored_key = digest::digest(&digest::SHA256, &signed(&salted, b"Client Key")).as_ref().to_vec();
     let verifier = ScramVerifier {
@@ -40,12 +40,13 @@ fn known(double: &Double) {
         salt: SALT.to_vec(),
         stored_key,
         server_key: signed(&salted, b"Server Key"),
+        credential: Credential::Password("secret".to_owned()),
     };
     double.state().verifiers.insert("ann".into(), verifier);
 }
 
 /// Says the client's two messages; gives what the server says to the second, decoded if it is a challenge.
-async fn scram(client: &mut Client, login: &str, password: &str) -> (String, String) {
+pub(crate) async fn scram(client: &mut Client, login: &str, password: &str) -> (String, String) {
     client.send("AUTHENTICATE SCRAM-SHA-256").await;
     client.until("AUTHENTICATE +").await;
     let bare = format!("n={login},r=clientnonce");
@@ -71,7 +72,7 @@ async fn scram(client: &mut Client, login: &str, password: &str) -> (String, Str
     (said.map_or(line, |bytes| String::from_utf8(bytes).unwrap()), expected)
 }
 
-async fn begun(served: &Served) -> Client {
+pub(crate) async fn begun(served: &Served) -> Client {
     let mut client = Client::connect(served.address).await;
     client.send("CAP LS 302").await;
     let lines = client.until(" CAP * LS :").await;

@@ -1,6 +1,6 @@
 //! Accounts: which there are, how they are, signing out and forgetting.
 
-use wxgate_contract::{AccountView, Command, Health, NetworkId, Reply, UserName};
+use wxgate_contract::{AccountView, Command, Credential, Health, NetworkId, PersonRef, Reply, UserName};
 
 use super::answer::Answer;
 use super::words::Wish;
@@ -45,7 +45,9 @@ impl Shared {
             return no("Ask me that where we are alone.");
         }
         let user = self.user(&question.addressed.sender).await?;
-        match self.control.run(Some(user.clone()), Command::OpenPages { user }).await? {
+        let person = question.addressed.sender.as_str().into();
+        let credential = Credential::Identity(PersonRef { network: self.network.clone(), person });
+        match self.control.run(Some(user.clone()), Command::OpenPages { user, credential }).await? {
             Reply::Link(link) => Ok(Answer::of(&link.0)
                 .line()
                 .text("It opens once, within ten minutes; whoever has it is you, so keep it to yourself.")),

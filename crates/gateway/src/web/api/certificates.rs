@@ -37,6 +37,7 @@ pub(super) async fn remove(
     caller.is(&name)?;
     let name = known(&parts, name).await?;
     parts.bridge.store().remove_certificate(&name, &plain(&fingerprint)).await?;
+    parts.bridge.shut(&name);
     caller.record(&parts, "certificate-removed", &name).await;
     tracing::info!(user = %name, "a certificate opens nothing any more");
     ok(&json!({}))

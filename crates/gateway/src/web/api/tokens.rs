@@ -56,6 +56,8 @@ pub(super) async fn make(
     caller.opens(opens)?;
     let name = known(&parts, name).await?;
     let token = parts.bridge.store().add_token(&name, &label, opens).await?;
+    // One of the same label has ended.
+    parts.bridge.shut(&name);
     caller.record(&parts, "token-made", &name).await;
     tracing::info!(user = %name, label, %opens, "a token was made");
     ok(&json!({ "name": name, "label": label, "opens": opens.words(), "token": token }))
@@ -69,6 +71,7 @@ pub(super) async fn remove(
     caller.is(&name)?;
     let name = known(&parts, name).await?;
     parts.bridge.store().remove_token(&name, &label).await?;
+    parts.bridge.shut(&name);
     caller.record(&parts, "token-ended", &name).await;
     tracing::info!(user = %name, label, "a token was ended");
     ok(&Value::Object(serde_json::Map::default()))

@@ -109,6 +109,7 @@ pub(in crate::web) async fn change_password(
     check_password(password)?;
     let name = known(parts, name).await?;
     parts.bridge.store().set_password(&name, Some(password)).await?;
+    parts.bridge.shut(&name);
     caller.record(parts, "password-changed", &name).await;
     tracing::info!(user = %name, "a person got another password");
     Ok(())
@@ -202,6 +203,7 @@ pub(in crate::web) async fn remove(
         }
     }
     parts.bridge.store().remove_user(&name).await?;
+    parts.bridge.shut(&name);
     caller.record(parts, "person-removed", &name).await;
     tracing::info!(user = %name, "a person was removed");
     Ok(())

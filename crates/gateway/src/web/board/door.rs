@@ -51,7 +51,7 @@ pub(super) async fn enter(
         return home::entrance(&parts, &visitor, Some((StatusCode::FORBIDDEN, visitor.words().stale)));
     }
     match parts.invitations.redeem(&token) {
-        Some(user) => gate::begin(&parts, &visitor, &headers, (user, "/")).await,
+        Some((user, credential)) => gate::begin(&parts, &visitor, &headers, (user, credential, "/")).await,
         None => gone(&parts, &visitor),
     }
 }

@@ -1,7 +1,6 @@
 //! Who comes in: the session's cookie, the sign-in form, and what guards the other forms.
 
 use std::convert::Infallible;
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::extract::{Extension, Form, FromRequestParts, Query, State};
@@ -9,15 +8,14 @@ use axum::http::request::Parts as Head;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use serde::Deserialize;
-use wxgate_contract::{CommandError, Control, UserName};
-use wxgate_store::Opens;
+use wxgate_contract::{Command, CommandError, Control, Credential, Reply, UserName};
+use wxgate_store::{Opens, StoreError};
 
 use super::frame::{self, Page};
 use super::home;
 use super::words::{Language, Words};
 use crate::web::api::Caller;
 use crate::web::serve::Peer;
-use crate::web::sessions::Wrong;
 use crate::wiring::Parts;
 
 const LANGUAGE_COOKIE: &str = "wxgate-language";
@@ -98,7 +96,10 @@ impl<S: Sync> FromRequestParts<S> for Visitor {
 /// Somebody who is signed in.
 pub(super) struct Person {
     pub(super) user: UserName,
+    /// They are an administrator, and came in with what opens that.
     pub(super) is_admin: bool,
+    /// What they came in with opens this.
+    pub(super) opens: Opens,
     pub(super) visitor: Visitor,
     /// What their forms carry.
     pub(super) form_key: String,
@@ -118,16 +119,24 @@ impl Person {
         let Ok(visitor) = Visitor::from_request_parts(head, parts).await;
         let token = cookie(&head.headers, cookie_name(parts.links.is_https())).map(str::to_owned);
         let who = token.and_then(|token| Some((parts.sessions.whose(&token)?, token)));
-        let Some((user, token)) = who else { return Err(home::entrance(parts, &visitor, None).into()) };
-        match parts.bridge.store().user(&user).await {
-            Ok(Some(row)) => Ok(Self {
+        let Some(((user, credential), token)) = who else {
+            return Err(home::entrance(parts, &visitor, None).into());
+        };
+        let store = parts.bridge.store();
+        let found = async {
+            let opens = store.still_opens(&user, &credential).await?;
+            Ok::<_, StoreError>(store.user(&user).await?.zip(opens))
+        };
+        match found.await {
+            Ok(Some((row, opens))) => Ok(Self {
                 user,
-                is_admin: row.is_admin,
+                is_admin: row.is_admin && opens.includes(Opens::ADMIN),
+                opens,
                 visitor,
                 form_key: parts.sessions.form_key(&token),
                 token,
             }),
-            // Removed since.
+            // Removed since, or what they came in with was.
             Ok(None) => {
                 parts.sessions.end(&token);
                 Err(home::entrance(parts, &visitor, None).into())
@@ -163,8 +172,8 @@ impl Person {
 
     /// As whom they ask the API.
     pub(super) fn caller(&self) -> Caller {
-        let (user, is_admin) = (self.user.clone(), self.is_admin);
-        Caller::Person { user, is_admin, token: String::new(), opens: Opens::ALL, door: "pages" }
+        let (user, is_admin, opens) = (self.user.clone(), self.is_admin, self.opens);
+        Caller::Person { user, is_admin, token: String::new(), opens, door: "pages" }
     }
 
     /// Where their commands go.
@@ -182,6 +191,7 @@ impl Person {
         let (status, sentence) = match error {
             CommandError::NoSuchAccount(_) => (StatusCode::NOT_FOUND, self.words().no_account.to_owned()),
             CommandError::Denied => (StatusCode::FORBIDDEN, error.to_string()),
+            CommandError::TooOften => (StatusCode::TOO_MANY_REQUESTS, self.words().too_often.to_owned()),
             CommandError::Refused(_) => (StatusCode::CONFLICT, error.to_string()),
             CommandError::Failed(_) => (StatusCode::SERVICE_UNAVAILABLE, error.to_string()),
         };
@@ -232,21 +242,19 @@ pub(super) async fn sign_in(
     if is_foreign(&headers) {
         return home::entrance(&parts, &visitor, Some((StatusCode::FORBIDDEN, words.stale)));
     }
-    let from: Option<IpAddr> = peer.and_then(|Extension(Peer(address))| address);
-    let user = UserName::new(given.user);
-    match parts.sessions.check(&*parts.bridge.control("pages", None), &user, given.password, from).await {
-        Ok(()) => {}
-        Err(Wrong::Failed(why)) => {
+    let from = peer.and_then(|Extension(Peer(address))| address);
+    let command = Command::Authenticate { names: vec![given.user.into()], password: given.password, from };
+    let (status, why) = match parts.bridge.control("pages", None).run(None, command).await {
+        Ok(Reply::Opened(user, credential)) => {
+            return begin(&parts, &visitor, &headers, (user, credential, &given.back)).await;
+        }
+        Err(CommandError::TooOften) => (StatusCode::TOO_MANY_REQUESTS, words.too_often),
+        Err(CommandError::Failed(why)) => {
             return frame::trouble(visitor.language, StatusCode::SERVICE_UNAVAILABLE, &why);
         }
-        Err(Wrong::TooOften) => {
-            return home::entrance(&parts, &visitor, Some((StatusCode::TOO_MANY_REQUESTS, words.too_often)));
-        }
-        Err(Wrong::Denied) => {
-            return home::entrance(&parts, &visitor, Some((StatusCode::UNAUTHORIZED, words.wrong)));
-        }
-    }
-    begin(&parts, &visitor, &headers, (user, &given.back)).await
+        Ok(_) | Err(_) => (StatusCode::UNAUTHORIZED, words.wrong),
+    };
+    home::entrance(&parts, &visitor, Some((status, why)))
 }
 
 /// Begins a session of somebody who showed who they are, and leads to `back`.
@@ -254,14 +262,14 @@ pub(super) async fn begin(
     parts: &Parts,
     visitor: &Visitor,
     headers: &HeaderMap,
-    (user, back): (UserName, &str),
+    (user, credential, back): (UserName, Credential, &str),
 ) -> Response {
     let is_https = parts.links.is_https();
     // Whatever session the browser had is over: its token may be known to somebody else.
     if let Some(old) = cookie(headers, cookie_name(is_https)) {
         parts.sessions.end(old);
     }
-    let Some(token) = parts.sessions.begin(user.clone()) else {
+    let Some(token) = parts.sessions.begin(user.clone(), credential) else {
         let why = "the system gives no random numbers";
         return frame::trouble(visitor.language, StatusCode::SERVICE_UNAVAILABLE, why);
     };

@@ -59,6 +59,13 @@ where
     answer
 }
 
+/// Whether a session goes on: nobody signed out, and what it began with still opens something.
+async fn goes_on(parts: &Parts, token: &str) -> bool {
+    let Some((user, credential)) = parts.sessions.look(token) else { return false };
+    // A store that does not answer for a moment changes nothing.
+    !matches!(parts.bridge.store().still_opens(&user, &credential).await, Ok(None))
+}
+
 /// Follows what `look` sees; each change is told, until it is over, the person signs out or the program stops.
 pub(super) fn follow<L>(parts: Arc<Parts>, person: &Person, look: L) -> Answer
 where
@@ -78,7 +85,7 @@ where
                         () = tokio::time::sleep(EVERY) => {}
                     }
                 }
-                if !parts.sessions.is_open(&token) {
+                if !goes_on(&parts, &token).await {
                     return Some((Ok(end()), None));
                 }
                 match look(Arc::clone(&parts)).await {

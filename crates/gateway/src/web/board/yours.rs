@@ -8,7 +8,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
 use maud::{Markup, html};
 use serde::Deserialize;
-use wxgate_contract::Command;
+use wxgate_contract::{Command, CommandError, Credential, Reply};
 use wxgate_store::{Opens, StoreError};
 
 use super::frame::{form_key, trouble_of};
@@ -16,11 +16,15 @@ use super::gate::{Answer, Person, Turned};
 use super::words::fill;
 use crate::clock;
 use crate::web::serve::Peer;
-use crate::web::sessions::Wrong;
 use crate::wiring::Parts;
 
 /// What can be ticked for a token, and what is ticked at first.
-const TICKS: [(&str, bool); 4] = [("read", true), ("write", true), ("login", true), ("admin", false)];
+const TICKS: [(&str, Opens, bool); 4] = [
+    ("read", Opens::READ, true),
+    ("write", Opens::WRITE, true),
+    ("login", Opens::LOGIN, true),
+    ("admin", Opens::ADMIN, false),
+];
 
 pub(super) async fn page(State(parts): State<Arc<Parts>>, person: Person) -> Answer {
     shown(&parts, &person, None).await
@@ -37,7 +41,7 @@ async fn shown(parts: &Parts, person: &Person, made: Option<&str>) -> Answer {
     Ok(person.page(person.user.as_str()).show(&html! {
         h1 { (person.user) }
         h2 { (words.new_password) }
-        form.card method="post" action="/me/password" {
+        @if has_password || person.opens == Opens::ALL { form.card method="post" action="/me/password" {
             (form_key(person))
             input type="hidden" name="user" value=(person.user) autocomplete="username";
             @if has_password {
@@ -46,6 +50,8 @@ async fn shown(parts: &Parts, person: &Person, made: Option<&str>) -> Answer {
             p { label { (words.new_password) input name="new" type="password" autocomplete="new-password" required minlength="8" maxlength="256"; } }
             p.soft { (words.password_rule) }
             button { (words.change) }
+        } } @else {
+            p { (words.opens_too_little) }
         }
         h2 { (words.tokens) }
         p.soft { (words.tokens_why) }
@@ -71,8 +77,8 @@ async fn shown(parts: &Parts, person: &Person, made: Option<&str>) -> Answer {
             p { label { (words.label) input name="label" required maxlength="64" autocomplete="off"; } }
             fieldset {
                 legend { (words.opens) }
-                @for (word, is_on) in TICKS {
-                    @if word != "admin" || person.is_admin {
+                @for (word, what, is_on) in TICKS {
+                    @if person.opens.includes(what) && (word != "admin" || person.is_admin) {
                         label.tick { input type="checkbox" name=(word) value="yes" checked[is_on]; " " (word) }
                     }
                 }
@@ -142,25 +148,32 @@ pub(super) async fn password(
     }
     let row = store.user(&person.user).await.map_err(|error| refused(&person, &error))?;
     if row.is_some_and(|row| row.has_password) {
-        let from: Option<IpAddr> = peer.and_then(|Extension(Peer(address))| address);
-        let right =
-            async { store.verify_password(&person.user, &now).await.map_err(|error| error.to_string()) };
-        match parts.sessions.attempt(&person.user, from, right).await {
-            Ok(()) => {}
-            Err(wrong) => {
-                let (status, why) = match wrong {
-                    Wrong::Denied => (StatusCode::FORBIDDEN, words.wrong_password.to_owned()),
-                    Wrong::TooOften => (StatusCode::TOO_MANY_REQUESTS, words.too_often.to_owned()),
-                    Wrong::Failed(why) => (StatusCode::SERVICE_UNAVAILABLE, why),
-                };
-                return Err(trouble_of(&person, status, &why).into());
-            }
-        }
+        let from = peer.and_then(|Extension(Peer(address))| address);
+        knows(&parts, &person, now, from).await?;
+    } else if person.opens != Opens::ALL {
+        // A password opens everything.
+        return Err(trouble_of(&person, StatusCode::FORBIDDEN, words.opens_too_little).into());
     }
-    store.set_password(&person.user, Some(&new)).await.map_err(|error| refused(&person, &error))?;
+    let set = store.set_password(&person.user, Some(&new)).await;
+    let credential = set.map_err(|error| refused(&person, &error))?;
     parts.sessions.end_others(&person.user, &person.token);
+    credential.into_iter().for_each(|credential| parts.sessions.renew(&person.token, credential));
+    parts.bridge.shut(&person.user);
     person.record(&parts, "password-changed").await;
     Ok(back())
+}
+
+/// # Errors
+/// The answer to somebody who does not know their password; a token in its place does not do.
+async fn knows(parts: &Parts, person: &Person, password: String, from: Option<IpAddr>) -> Result<(), Turned> {
+    let command = Command::Authenticate { names: vec![person.user.clone()], password, from };
+    match parts.bridge.control("pages", None).run(None, command).await {
+        Ok(Reply::Opened(_, Credential::Password(_))) => Ok(()),
+        Ok(_) | Err(CommandError::Denied) => {
+            Err(trouble_of(person, StatusCode::FORBIDDEN, person.words().wrong_password).into())
+        }
+        Err(error) => Err(person.refused(&error)),
+    }
 }
 
 #[derive(Deserialize)]
@@ -185,8 +198,14 @@ pub(super) async fn make_token(
         .join(" ")
         .parse()
         .map_err(|why: String| Turned::from(trouble_of(&person, StatusCode::BAD_REQUEST, &why)))?;
+    // Nobody gives away more than they have.
+    if !person.opens.includes(opens) {
+        return Err(trouble_of(&person, StatusCode::FORBIDDEN, person.words().opens_too_little).into());
+    }
     let made = parts.bridge.store().add_token(&person.user, new.label.trim(), opens).await;
     let token = made.map_err(|error| refused(&person, &error))?;
+    // One of the same label has ended.
+    parts.bridge.shut(&person.user);
     person.record(&parts, "token-made").await;
     shown(&parts, &person, Some(&token)).await
 }
@@ -205,6 +224,7 @@ pub(super) async fn end_token(
     person.sent_this(&parts, &key)?;
     let ended = parts.bridge.store().remove_token(&person.user, &what).await;
     ended.map_err(|error| refused(&person, &error))?;
+    parts.bridge.shut(&person.user);
     person.record(&parts, "token-ended").await;
     Ok(back())
 }

@@ -4,7 +4,7 @@ use crate::server::caps::{CapEffect, Caps};
 use crate::server::commands::Turn;
 use crate::server::names;
 use crate::server::registry::ClientId;
-use crate::server::sasl::{self, Login, Step};
+use crate::server::sasl::{self, By, Denial, Login, Step};
 use crate::server::session::{Session, one_line};
 use crate::wire::casemap::{fold, is_same};
 use crate::wire::message::Line;
@@ -24,7 +24,8 @@ pub(super) async fn authenticate(session: &mut Session, turn: &Turn<'_>) {
         return session.numeric(id, n::ERR_SASLALREADY, ":You have already authenticated using SASL");
     }
     let Some(client) = session.clients.get_mut(&id) else { return };
-    match client.sasl.line(&shared, client.fingerprint.as_deref(), turn.param(0)).await {
+    let by = By { from: client.address, certificate: client.fingerprint.as_deref() };
+    match client.sasl.line(&shared, by, turn.param(0)).await {
         Step::Collecting => {}
         Step::Say(lines) => lines.iter().for_each(|line| session.to(id, line)),
         Step::Aborted => session.numeric(id, n::ERR_SASLABORTED, ":SASL authentication aborted"),
@@ -35,9 +36,18 @@ pub(super) async fn authenticate(session: &mut Session, turn: &Turn<'_>) {
             session.numeric(id, n::RPL_SASLMECHS, &format!("{mechanisms} :are available SASL mechanisms"));
             session.numeric(id, n::ERR_SASLFAIL, ":SASL authentication failed");
         }
-        Step::In(login) => identify(session, id, login),
+        Step::In(login, credential) => {
+            client.credential = Some(credential);
+            identify(session, id, login);
+        }
         Step::Failed(why) => {
             session.numeric(id, n::ERR_SASLFAIL, &format!(":SASL authentication failed: {why}"));
+            if why == Denial::TooOften {
+                let has_replies =
+                    session.clients.get(&id).is_some_and(|client| client.has(Caps::STANDARD_REPLIES));
+                let line = sasl::wait(&shared.config.server_name, &session.nick, has_replies);
+                session.to(id, &line);
+            }
             let client = session.clients.get_mut(&id);
             if client.is_some_and(|client| client.sasl.is_hopeless()) {
                 let line = b"ERROR :Closing link: too many failed logins\r\n";

@@ -43,7 +43,8 @@ pub(super) async fn oper(session: &mut Session, turn: &Turn<'_>) {
         return session.numeric(id, n::ERR_NOOPERHOST, ":No O-lines for your host");
     }
     let (user, password) = (UserName::from(turn.param(0)), turn.param(1).to_owned());
-    match shared.control.run(None, Command::Administer { user, password }).await {
+    let from = session.clients.get(&id).map(|client| client.address);
+    match shared.control.run(None, Command::Administer { user, password, from }).await {
         Ok(_) => {
             session.on_floor(id, |floor| floor.become_operator());
         }

@@ -3,39 +3,31 @@
 use std::sync::Arc;
 
 use tokio::sync::oneshot;
-use wxgate_contract::UserName;
+use wxgate_contract::{Credential, UserName};
 
 use super::{Desk, Entered, Registered};
 use crate::server::caps::Caps;
 use crate::server::config::Guests;
 use crate::server::connection::Place;
 use crate::server::registry::{Arrival, ClientId, Refusal, SessionKey};
-use crate::server::sasl::{self, Login};
+use crate::server::sasl::{self, Denial, Login};
 use crate::wire::numeric as n;
 
 impl Desk<'_> {
     /// The login of a client without SASL: `PASS user/account@client:password`, or a plain password
     /// with the user in USER or NICK.
-    async fn login_by_password(&self) -> Result<Login, String> {
-        let Some(given) = &self.password else {
-            return Err(String::new());
-        };
-        let mut why = "wrong user or password".to_owned();
+    async fn login_by_password(&self, given: &str) -> Result<(Login, Credential), Denial> {
         if let Some((login, password)) = given.split_once(':') {
-            match sasl::check(self.shared, Login::parse(login), password).await {
-                Ok(login) => return Ok(login),
-                Err(error) => why = error,
-            }
-        } else {
-            let user = self.user.as_ref().map(|(user, _)| user.as_str());
-            for name in user.into_iter().chain(self.nick.as_deref()) {
-                match sasl::check(self.shared, Login::parse(name), given).await {
-                    Ok(login) => return Ok(login),
-                    Err(error) => why = error,
-                }
+            return sasl::check(self.shared, self.from, vec![Login::parse(login)], password).await;
+        }
+        let user = self.user.as_ref().map(|(user, _)| user.as_str());
+        let mut logins: Vec<Login> = Vec::new();
+        for login in user.into_iter().chain(self.nick.as_deref()).map(Login::parse) {
+            if logins.iter().all(|known| known.user != login.user) {
+                logins.push(login);
             }
         }
-        Err(why)
+        sasl::check(self.shared, self.from, logins, given).await
     }
 
     /// Somebody without a password, where that is allowed.
@@ -52,9 +44,13 @@ impl Desk<'_> {
         let (key, client_name) = if self.is_guest(place) {
             (SessionKey { user: UserName::from("guest"), account: None, guest: Some(id) }, String::new())
         } else {
-            let login = match self.login.clone() {
-                Some(login) => login,
-                None => match self.login_by_password().await {
+            let (login, credential) = match (self.login.clone(), &self.password) {
+                (Some(login), _) => login,
+                (None, None) => {
+                    self.ask_for_login();
+                    return Entered::Ended;
+                }
+                (None, Some(password)) => match self.login_by_password(password).await {
                     Ok(login) => login,
                     Err(why) => {
                         self.refuse(&why);
@@ -69,7 +65,7 @@ impl Desk<'_> {
                     return Entered::Ended;
                 }
             };
-            self.login = Some(login.clone());
+            self.login = Some((login.clone(), credential));
             (key, login.client)
         };
         // A session that ends at this moment closes its door; the next one opens.
@@ -88,6 +84,7 @@ impl Desk<'_> {
                 address: place.address.ip(),
                 is_secure,
                 fingerprint: place.fingerprint.clone(),
+                credential: self.login.as_ref().map(|(_, credential)| credential.clone()),
                 taken,
             };
             let negotiation = arrival.negotiation.clone();
@@ -117,21 +114,25 @@ impl Desk<'_> {
         Entered::Ended
     }
 
-    fn refuse(&self, why: &str) {
+    fn ask_for_login(&self) {
         let server = &self.shared.config.server_name;
-        if why.is_empty() {
-            if self.negotiation.caps.has(Caps::STANDARD_REPLIES) {
-                self.say(&format!(
-                    ":{server} FAIL * ACCOUNT_REQUIRED :You have to log in to use this server"
-                ));
-            } else {
-                let hint = "Password required: PASS user:password, or SASL PLAIN";
-                self.numeric(n::ERR_PASSWDMISMATCH, &format!(":{hint}"));
-            }
-            return self.end("login required");
+        if self.negotiation.caps.has(Caps::STANDARD_REPLIES) {
+            self.say(&format!(":{server} FAIL * ACCOUNT_REQUIRED :You have to log in to use this server"));
+        } else {
+            let hint = "Password required: PASS user:password, or SASL PLAIN";
+            self.numeric(n::ERR_PASSWDMISMATCH, &format!(":{hint}"));
         }
-        self.numeric(n::ERR_PASSWDMISMATCH, ":Password incorrect");
-        self.end(why);
+        self.end("login required");
+    }
+
+    fn refuse(&self, why: &Denial) {
+        match why {
+            Denial::TooOften => self.numeric(n::ERR_PASSWDMISMATCH, &format!(":{why}")),
+            Denial::Wrong | Denial::Because(_) => {
+                self.numeric(n::ERR_PASSWDMISMATCH, ":Password incorrect");
+            }
+        }
+        self.end(&why.to_string());
     }
 
     /// Which of the user's accounts is shown: the one that was named, or the only one.
