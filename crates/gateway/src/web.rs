@@ -3,6 +3,7 @@
 pub(crate) mod api;
 mod backup_api;
 pub(crate) mod board;
+mod forwarded;
 mod identity;
 pub(crate) mod invitations;
 mod key_api;
@@ -22,12 +23,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::State;
+use axum::extract::{Extension, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use serde_json::json;
 
+use self::serve::{Peer, Relayed};
 use crate::wiring::{self, Parts};
 use crate::{clock, metrics};
 
@@ -38,7 +40,7 @@ pub(crate) fn public(parts: Arc<Parts>) -> Router {
         .merge(board::routes())
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
-        .route("/metrics", get(metrics::page))
+        .route("/metrics", get(measures))
         .route("/media/{token}", get(media::fetch_bare))
         .route("/media/{token}/{name}", get(media::fetch))
         .merge(api::for_people())
@@ -50,6 +52,22 @@ pub(crate) fn public(parts: Arc<Parts>) -> Router {
 /// What the owner of the socket may ask.
 pub(crate) fn control(parts: Arc<Parts>) -> Router {
     api::for_the_operator().fallback(api::nothing_here).with_state(parts)
+}
+
+/// The metrics, to whom `web.metrics_from` names, and to administrators with a token from everywhere.
+async fn measures(
+    State(parts): State<Arc<Parts>>,
+    peer: Option<Extension<Peer>>,
+    relayed: Option<Extension<Relayed>>,
+    caller: Result<api::Caller, api::Refusal>,
+) -> Response {
+    let from = peer.and_then(|Extension(Peer(address))| address);
+    let is_near = relayed.is_none() && from.is_some_and(|from| forwarded::is_of(from, &parts.metrics_from));
+    if is_near || caller.is_ok_and(|caller| caller.administers().is_ok()) {
+        return metrics::page(State(parts)).await;
+    }
+    let why = "metrics are told to the networks of web.metrics_from, and to tokens of administrators\n";
+    (StatusCode::FORBIDDEN, why).into_response()
 }
 
 /// How long a commit that failed speaks against being ready. Chosen: on a full disk small ones succeed between

@@ -11,6 +11,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ipnet::IpNet;
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -30,7 +31,8 @@ use crate::metrics::Counters;
 use crate::web::invitations::Invitations;
 use crate::web::links::Links;
 use crate::web::places::Places;
-use crate::web::{self, serve, sessions::Sessions};
+use crate::web::serve::{self, Served};
+use crate::web::{self, sessions::Sessions};
 use crate::{clean, clock};
 
 pub(crate) use files::secret_key;
@@ -77,6 +79,8 @@ pub(crate) struct Parts {
     pub(crate) sessions: Sessions,
     /// Who was given a link to come in by.
     pub(crate) invitations: Arc<Invitations>,
+    /// Who reads the metrics.
+    pub(crate) metrics_from: Vec<IpNet>,
     /// Places for pages that follow what happens.
     pub(crate) streams: Arc<Places>,
     /// The data directory, for backups.
@@ -191,6 +195,7 @@ pub(crate) async fn start(settings: &Settings) -> Result<Gateway, Failure> {
         managers,
         sessions: Sessions::new(&clock::random()?, Arc::new(clock::now)),
         invitations,
+        metrics_from: networks(&settings.web.metrics_from),
         streams: Arc::default(),
         data_dir: settings.data_dir.clone(),
         seal_key_file: settings.seal_key_file(),
@@ -237,8 +242,10 @@ fn serve_all(
     socket: UnixListener,
 ) -> JoinSet<()> {
     let mut tasks = JoinSet::new();
-    tasks.spawn(serve::serve(web_listener, web::public(Arc::clone(parts)), certificate, parts.stop.clone()));
-    tasks.spawn(serve::serve(socket, web::control(Arc::clone(parts)), None, parts.stop.clone()));
+    let (router, proxies) = (web::public(Arc::clone(parts)), networks(&settings.web.proxy_from).into());
+    tasks.spawn(serve::serve(web_listener, Served { router, proxies }, certificate, parts.stop.clone()));
+    let (router, proxies) = (web::control(Arc::clone(parts)), Arc::default());
+    tasks.spawn(serve::serve(socket, Served { router, proxies }, None, parts.stop.clone()));
     tasks.spawn(give_back(parts.stop.clone()));
     let day = Arc::clone(parts);
     tasks.spawn(async move { history::keep(&day).await });
@@ -402,6 +409,11 @@ fn factory(
     }))
 }
 
+/// Addresses and networks of a list. What is none was complained of when the configuration was read.
+fn networks(list: &[String]) -> Vec<IpNet> {
+    list.iter().filter_map(|text| parse_network(text)).collect()
+}
+
 /// Adds the IRC server and waits until it listens.
 async fn add_irc(
     settings: &Settings,
@@ -439,8 +451,7 @@ async fn add_irc(
         websocket_listen,
         websocket_origins: section.websocket_origins.clone(),
         sts_seconds: section.sts_seconds,
-        // What is none was complained of when the configuration was read.
-        proxy_from: section.proxy_from.iter().filter_map(|text| parse_network(text)).collect(),
+        proxy_from: networks(&section.proxy_from),
         tls_cert: set(&section.tls_cert).map(ToOwned::to_owned),
         tls_key: set(&section.tls_key).map(ToOwned::to_owned),
         motd_file: set(&section.motd_file).map(ToOwned::to_owned),

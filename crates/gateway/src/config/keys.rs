@@ -598,6 +598,21 @@ const WEB: Section = Section {
              HTTP, for loopback or behind a TLS proxy.",
         ),
         key("tls_key", Kind::SecretFile, "\"\"", "Private key (PEM) for tls_cert."),
+        key(
+            "proxy_from",
+            Kind::Networks,
+            "[]",
+            "Reverse proxies, as addresses or networks: X-Forwarded-For or Forwarded of requests from there says\n\
+             who asks, which bounds attempts to sign in. List only those that set it; without it all people behind\n\
+             a proxy are one address.",
+        ),
+        key(
+            "metrics_from",
+            Kind::Networks,
+            "[\"127.0.0.0/8\", \"::1\", \"10.0.0.0/8\", \"172.16.0.0/12\", \"192.168.0.0/16\", \"fc00::/7\"]",
+            "Who reads /metrics, as addresses or networks: this machine and private ones. Not what a proxy sends\n\
+             on, unless proxy_from lists it and it says who asks. Tokens of administrators read it from everywhere.",
+        ),
     ],
 };
 

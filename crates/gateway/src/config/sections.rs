@@ -223,6 +223,8 @@ pub(crate) struct WebSection {
     pub(crate) public_url: String,
     pub(crate) tls_cert: PathBuf,
     pub(crate) tls_key: PathBuf,
+    pub(crate) proxy_from: Vec<String>,
+    pub(crate) metrics_from: Vec<String>,
 }
 
 impl WebSection {

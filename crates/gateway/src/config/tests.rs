@@ -291,16 +291,16 @@ fn every_example_holds() {
 
 #[test]
 fn proxies_are_addresses_or_networks() {
-    let with = |list: &str| told(&format!("[irc.server]\nproxy_from = {list}\n"), &[]);
-    assert_eq!(with("['10.0.0.7', 'fd00::/8', '::1']"), [""; 0]);
-    for (list, part) in
-        [("['10.0.0.0/33']", "neither an address nor a network"), ("'::1'", "a list of texts")]
-    {
-        let told = with(list);
-        assert!(
-            told[0].starts_with("wx.toml:2: irc.server.proxy_from: ") && told[0].contains(part),
-            "{told:?}"
-        );
+    for (section, key) in [("irc.server", "proxy_from"), ("web", "proxy_from"), ("web", "metrics_from")] {
+        let with = |list: &str| told(&format!("[{section}]\n{key} = {list}\n"), &[]);
+        assert_eq!(with("['10.0.0.7', 'fd00::/8', '::1']"), [""; 0]);
+        for (list, part) in
+            [("['10.0.0.0/33']", "neither an address nor a network"), ("'::1'", "a list of texts")]
+        {
+            let told = with(list);
+            let place = format!("wx.toml:2: {section}.{key}: ");
+            assert!(told[0].starts_with(&place) && told[0].contains(part), "{told:?}");
+        }
     }
 }
 

@@ -8,6 +8,7 @@ use axum::Router;
 use axum::serve::Listener;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use ipnet::IpNet;
 use tokio::net::unix;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
@@ -15,6 +16,8 @@ use tokio_rustls::TlsAcceptor;
 use tower_service::Service as _;
 use wxgate_contract::Stop;
 use wxgate_tls::Certificate;
+
+use super::forwarded;
 
 /// Connections at once on one listener. Chosen: many times what browsers and scrapers open; one
 /// connection costs some ten kilobytes.
@@ -28,6 +31,11 @@ const LAST_ANSWERS: Duration = Duration::from_secs(3);
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Peer(pub(crate) Option<IpAddr>);
 
+/// An extension of a request that was sent on for somebody by who may not say for whom: where it comes from is not
+/// known.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Relayed;
+
 impl From<SocketAddr> for Peer {
     fn from(address: SocketAddr) -> Self {
         Self(Some(address.ip().to_canonical()))
@@ -40,8 +48,16 @@ impl From<unix::SocketAddr> for Peer {
     }
 }
 
-/// Serves `router` on `listener`, with the certificate where one is given.
-pub(crate) async fn serve<L>(mut listener: L, router: Router, mut tls: Option<Certificate>, stop: Stop)
+/// What a listener answers, and how.
+#[derive(Clone)]
+pub(crate) struct Served {
+    pub(crate) router: Router,
+    /// Reverse proxies, which say for whom they ask.
+    pub(crate) proxies: Arc<[IpNet]>,
+}
+
+/// Serves on `listener`, with the certificate where one is given.
+pub(crate) async fn serve<L>(mut listener: L, served: Served, mut tls: Option<Certificate>, stop: Stop)
 where
     L: Listener<Addr: Into<Peer>>,
 {
@@ -57,12 +73,12 @@ where
             () = stop.stopping() => break,
             Some(_) = connections.join_next(), if !connections.is_empty() => {}
             (place, (stream, address)) = accepted => {
-                let (router, stop, peer) = (router.clone(), stop.clone(), address.into());
+                let (served, stop, peer) = (served.clone(), stop.clone(), address.into());
                 let acceptor = tls.as_mut().map(Certificate::acceptor);
                 connections.spawn(async move {
                     match acceptor {
-                        None => connection(stream, peer, router, stop).await,
-                        Some(acceptor) => secured(acceptor, stream, peer, router, stop).await,
+                        None => connection(stream, peer, served, stop).await,
+                        Some(acceptor) => secured(acceptor, stream, peer, served, stop).await,
                     }
                     drop(place);
                 });
@@ -76,7 +92,7 @@ where
 }
 
 /// A handshake, and then the same. One that fails is its client's affair.
-async fn secured<I>(acceptor: TlsAcceptor, stream: I, peer: Peer, router: Router, stop: Stop)
+async fn secured<I>(acceptor: TlsAcceptor, stream: I, peer: Peer, served: Served, stop: Stop)
 where
     I: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
 {
@@ -85,20 +101,25 @@ where
         () = stop.stopping() => return,
     };
     match shaken {
-        Ok(Ok(stream)) => connection(stream, peer, router, stop).await,
+        Ok(Ok(stream)) => connection(stream, peer, served, stop).await,
         Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake of the web listener failed"),
         Err(_) => tracing::debug!("a TLS handshake of the web listener took too long"),
     }
 }
 
-async fn connection<I>(stream: I, peer: Peer, router: Router, stop: Stop)
+async fn connection<I>(stream: I, peer: Peer, served: Served, stop: Stop)
 where
     I: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
 {
     let answers = hyper::service::service_fn(move |mut request: hyper::Request<hyper::body::Incoming>| {
-        request.extensions_mut().insert(peer);
+        // Of each request: a proxy sends those of many people over one connection.
+        let from = peer.0.map(|peer| forwarded::client(peer, request.headers(), &served.proxies));
+        if from == peer.0 && forwarded::is_relayed(request.headers()) {
+            request.extensions_mut().insert(Relayed);
+        }
+        request.extensions_mut().insert(Peer(from));
         // A router is always ready.
-        router.clone().call(request)
+        served.router.clone().call(request)
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
