@@ -224,8 +224,13 @@ fn user() -> Value {
     ])
 }
 
+/// Names of new people as far as a pattern says it that every library of patterns reads alike: that what is beyond
+/// ASCII has to be a letter or a digit stands in words.
+const PERSON: &str = r"^(?:[A-Za-z0-9._]|[^\x00-\x7F])(?:[A-Za-z0-9._-]|[^\x00-\x7F])*$";
+
 fn new_user() -> Value {
-    let name = json!({ "type": "string", "pattern": "^[A-Za-z0-9._][A-Za-z0-9._-]*$", "maxLength": 64 });
+    let name = json!({ "type": "string", "pattern": PERSON, "maxLength": 64,
+        "description": "letters and digits of any script, '-', '_' and '.'; not '-' first; at most 64 bytes" });
     let password = json!({ "type": "string", "minLength": 1, "maxLength": users::PASSWORD_CHARS });
     with(&[("name", name), ("password", password), ("is_admin", flag())], &["name", "password"])
 }
