@@ -5,9 +5,11 @@
 //! [`IN_FLIGHT`] lanes in hand, so a slow one fills its own queue and nobody else's.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -28,8 +30,8 @@ const TOGETHER: usize = 8;
 const SIGNALS: usize = 1024;
 /// Pause after the store failed to give a delivery, or an adapter's queue was full.
 const RETRY: Duration = Duration::from_millis(500);
-/// Pause before it is tried again to close a damaged delivery. Chosen: a store that cannot write is told of
-/// elsewhere, so the log is not filled with this sentence.
+/// Pause before it is tried again to close a damaged delivery, or to read one that a bug stands before. Chosen: a
+/// store that cannot write is told of elsewhere, so the log is not filled with this sentence.
 pub(crate) const DAMAGED: Duration = Duration::from_secs(60);
 
 /// Longest that a lane waits before it is looked at again. Chosen: twice the longest pause that an adapter asks
@@ -82,7 +84,12 @@ impl Depot for Bridge {
     }
 
     fn close(self: Arc<Self>, lane: ChatRef, delivery: DeliveryId) -> BoxFuture<'static, ()> {
-        Box::pin(async move { self.close_damaged(&lane, delivery).await })
+        Box::pin(async move {
+            if AssertUnwindSafe(self.close_damaged(&lane, delivery)).catch_unwind().await.is_err() {
+                // Nobody else would look at the lane again.
+                self.lanes.settled(lane, delivery, Some(self.clock.now().after(DAMAGED))).await;
+            }
+        })
     }
 
     fn keep(&self, dropped: Dropped) -> BoxFuture<'_, ()> {
@@ -209,11 +216,9 @@ impl Dispatch {
             tokio::select! {
                 biased;
                 () = tokio::time::sleep(nap) => board.ring(),
-                Some(read) = board.reads.join_next() => match read {
-                    Ok(read) => read.into_iter().for_each(|(lane, result)| board.got(lane, result)),
-                    // A read that panicked leaves its lanes marked; the next start reads them again.
-                    Err(error) => tracing::error!(%error, "reading lanes failed"),
-                },
+                Some(Ok(read)) = board.reads.join_next() => {
+                    read.into_iter().for_each(|(lane, result)| board.got(lane, result));
+                }
                 signal = self.signals.recv() => match signal {
                     Some(signal) => {
                         board.take(signal);
@@ -335,7 +340,7 @@ impl<D: Depot> Board<D> {
             lanes.push(lane);
         }
         for lanes in lanes.chunks(TOGETHER) {
-            self.reads.spawn(depot.read(lanes.to_vec()));
+            self.reads.spawn(read(Arc::clone(&depot), lanes.to_vec()));
         }
     }
 
@@ -372,7 +377,8 @@ impl<D: Depot> Board<D> {
             }
             Err(error) => {
                 tracing::warn!(%network, %error, "could not read a lane; trying again");
-                self.wait(lane, now.after(RETRY));
+                let does_not_pass = matches!(error, StoreError::Corrupt { .. } | StoreError::Invalid { .. });
+                self.wait(lane, now.after(if does_not_pass { DAMAGED } else { RETRY }));
             }
         }
         self.free(&network);
@@ -397,6 +403,22 @@ impl<D: Depot> Board<D> {
             }
         }
     }
+}
+
+/// Reads lanes. A bug that one of them brings to light must not stop the lane task, nor hold up those that are
+/// read with it: they are then read one by one.
+async fn read<D: Depot>(depot: Arc<D>, lanes: Vec<ChatRef>) -> Read {
+    let together = AssertUnwindSafe(depot.read(lanes.clone())).catch_unwind().await;
+    let Err(_) = together else { return together.unwrap_or_default() };
+    let mut all = Read::with_capacity(lanes.len());
+    for lane in lanes {
+        let alone = AssertUnwindSafe(depot.read(vec![lane.clone()])).catch_unwind().await;
+        all.extend(alone.unwrap_or_else(|_| {
+            tracing::error!(network = %lane.network, "a bug in the gateway stops a lane");
+            vec![(lane, Err(StoreError::Invalid { what: "a bug in the gateway".to_owned() }))]
+        }));
+    }
+    all
 }
 
 #[cfg(test)]

@@ -200,6 +200,15 @@ impl Bridge {
         &self.store
     }
 
+    /// Waits until a bug has ended what the pipe cannot do without, and says so: whoever hears it ends the program,
+    /// so that it starts anew. Dropping the future loses nothing.
+    pub async fn broke(&self) -> String {
+        tokio::select! {
+            task = self.tasks.broke() => format!("a bug ended a task of the pipe ({task})"),
+            why = self.store.broke() => why,
+        }
+    }
+
     /// Stops every network within the grace period, then the pipe's own tasks.
     pub async fn shutdown(&self) {
         supervisor::shutdown(self).await;

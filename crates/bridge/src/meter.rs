@@ -35,7 +35,6 @@ pub struct Meter {
     commit_us: AtomicU64,
     commit_buckets: [AtomicU64; COMMIT_BOUNDS_US.len()],
     restarts: AtomicU64,
-    panics: AtomicU64,
     // Touched once per delivery, never across an await; one row per kind of network.
     outcomes: Mutex<Vec<OutcomeCounts>>,
 }
@@ -54,9 +53,8 @@ impl Meter {
         }
     }
 
-    pub(crate) fn restarted(&self, by_panic: bool) {
+    pub(crate) fn restarted(&self) {
         self.restarts.fetch_add(1, Ordering::Relaxed);
-        self.panics.fetch_add(u64::from(by_panic), Ordering::Relaxed);
     }
 
     pub(crate) fn settled(&self, network: &NetworkId, outcome: &Outcome) {
@@ -87,9 +85,9 @@ impl Meter {
         (self.commits.load(Ordering::Relaxed), self.commit_us.load(Ordering::Relaxed), buckets)
     }
 
-    /// Restarts of networks, and how many of them were due to a panic.
-    pub fn restarts(&self) -> (u64, u64) {
-        (self.restarts.load(Ordering::Relaxed), self.panics.load(Ordering::Relaxed))
+    /// Restarts of networks.
+    pub fn restarts(&self) -> u64 {
+        self.restarts.load(Ordering::Relaxed)
     }
 
     /// Outcomes by kind of network.

@@ -1,6 +1,7 @@
 //! One task per network: started, restarted after trouble, stopped, removed at run time.
 //!
-//! A panic ends one run and is counted; it never takes the process down. A network that cannot
+//! A panic of a network ends one run and is counted; it never takes the process down. One of the pipe's own tasks is
+//! told (`Tasks::broke`), for without it nothing would cross any more. A network that cannot
 //! go on (`Fatal`) rests until somebody orders something of it. One that was barred (`Barred`) is tried again after
 //! hours, for some days.
 
@@ -75,21 +76,35 @@ impl Slot {
 /// The tasks of the pipe, by name, and the generator their seeds come from.
 pub(crate) struct Tasks {
     tracker: TaskTracker,
+    /// The first that a bug ended. Nobody starts it anew: what it owned went with it.
+    broke: watch::Sender<Option<&'static str>>,
     // Drawn from a few times per restart; a message would need a task of its own.
     dice: Mutex<SmallRng>,
 }
 
 impl Tasks {
     pub(crate) fn new(seed: [u8; 32]) -> Self {
-        Self { tracker: TaskTracker::new(), dice: Mutex::new(SmallRng::from_seed(seed)) }
+        let (broke, dice) = (watch::channel(None).0, Mutex::new(SmallRng::from_seed(seed)));
+        Self { tracker: TaskTracker::new(), broke, dice }
     }
 
     pub(crate) fn spawn(&self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
+        let broke = self.broke.clone();
         self.tracker.spawn(async move {
             if AssertUnwindSafe(task).catch_unwind().await.is_err() {
-                tracing::error!(task = name, "a task of the pipe panicked");
+                tracing::error!(task = name, "a bug ended a task of the pipe");
+                broke.send_if_modified(|first| first.replace(name).is_none());
             }
         });
+    }
+
+    /// Waits until a bug has ended one of them, and says which.
+    pub(crate) async fn broke(&self) -> &'static str {
+        match self.broke.subscribe().wait_for(Option::is_some).await.as_deref() {
+            Ok(Some(name)) => name,
+            // Its sender is ours.
+            _ => std::future::pending().await,
+        }
     }
 
     fn seed(&self) -> [u8; 32] {
@@ -242,8 +257,8 @@ pub(crate) trait House: Send + Sync + 'static {
     fn grace(&self) -> Duration;
     /// 50 % to 100 % of a pause.
     fn jitter(&self, pause: Duration) -> Duration;
-    /// A run is over; `by_panic` when a bug ended it.
-    fn moved_out(&self, network: &NetworkId, health: Health, by_panic: bool);
+    /// A run is over.
+    fn moved_out(&self, network: &NetworkId, health: Health);
 }
 
 impl House for Bridge {
@@ -276,8 +291,8 @@ impl House for Bridge {
         self.tasks.jitter(pause)
     }
 
-    fn moved_out(&self, network: &NetworkId, health: Health, by_panic: bool) {
-        self.meter.restarted(by_panic);
+    fn moved_out(&self, network: &NetworkId, health: Health) {
+        self.meter.restarted();
         tracing::warn!(%network, state = health.word(), why = health.detail(), "the network ended");
         self.health(network, health);
     }
@@ -333,7 +348,6 @@ impl<H: House> Keeper<H> {
 
     /// Tells what became of a run, and how long it rests.
     fn judge(&self, end: End) -> Rest {
-        let by_panic = matches!(end, End::Panicked);
         let (health, rest) = match end {
             End::Stopped => {
                 (Health::Degraded { why: "it ended by itself and starts again".to_owned() }, Rest::Short)
@@ -346,7 +360,7 @@ impl<H: House> Keeper<H> {
                 (Health::Degraded { why }, Rest::Short)
             }
         };
-        self.house.moved_out(self.adapter.network(), health, by_panic);
+        self.house.moved_out(self.adapter.network(), health);
         rest
     }
 
@@ -388,5 +402,22 @@ async fn sleep(wait: Duration) {
     match wait {
         Duration::MAX => std::future::pending().await,
         wait => tokio::time::sleep(wait).await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_task_of_the_pipe_that_a_bug_ended_is_told_and_one_that_ends_is_not() {
+        let tasks = Tasks::new([1; 32]);
+        tasks.spawn("the one that ends", async {});
+        assert!(tasks.broke().now_or_never().is_none());
+        // Without the hook that prints a backtrace.
+        tasks.spawn("lanes", async { std::panic::resume_unwind(Box::new("the test says so")) });
+        let told = tokio::time::timeout(Duration::from_secs(10), tasks.broke()).await;
+        assert_eq!(told, Ok("lanes"));
+        assert_eq!(tasks.broke().now_or_never(), Some("lanes"), "also to whoever asks later");
     }
 }

@@ -8,4 +8,4 @@ mod double;
 pub mod stories;
 mod vault;
 
-pub use double::{Double, FixedClock, Running, State};
+pub use double::{Bug, Double, FixedClock, Running, State};

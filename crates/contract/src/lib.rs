@@ -13,6 +13,7 @@ pub mod body;
 pub mod conformance;
 pub mod context;
 pub mod control;
+pub mod crew;
 pub mod delivery;
 pub mod directory;
 pub mod doors;
@@ -33,6 +34,7 @@ pub use control::{
     Answer, Candidate, Command, CommandError, Control, FriendRequest, Marker, Marking, Question, Reply,
     Request, SignInStep, SignInWatch, Subject, Verdict,
 };
+pub use crew::Crew;
 pub use delivery::{Delivery, Job, Outcome, Report, Say};
 pub use directory::{AccountView, Directory, Fate, FeedEvent, HistoryRange, Landmark, Spoken, TimelineItem};
 pub use doors::{Credential, ScramVerifier, SecretLink};

@@ -22,6 +22,7 @@ mod run;
 mod user;
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
@@ -120,6 +121,9 @@ impl Cli {
     }
 }
 
+/// How long threads that wait for the disk may take to end. Chosen: all that counts is on disk or is done again.
+const LAST_THREADS: Duration = Duration::from_secs(5);
+
 /// Does what was typed.
 pub(crate) fn execute(cli: Cli) -> Result<(), Failure> {
     let globals = cli.globals;
@@ -156,7 +160,11 @@ fn in_threads(work: impl Future<Output = Result<(), Failure>>) -> Result<(), Fai
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     // Boxed: the whole gateway is one large future, and the stack is not the place for it.
     let work = Box::pin(work);
-    runtime.map_err(|e| Failure::environment(format!("cannot start threads: {e}")))?.block_on(work)
+    let runtime = runtime.map_err(|e| Failure::environment(format!("cannot start threads: {e}")))?;
+    let done = runtime.block_on(work);
+    // Dropping it would wait for ever for a thread that a disk keeps.
+    runtime.shutdown_timeout(LAST_THREADS);
+    done
 }
 
 fn in_place(work: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {

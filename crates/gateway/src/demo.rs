@@ -119,6 +119,7 @@ pub(crate) async fn run(options: Options) -> Result<(), Failure> {
         result = Box::pin(show) => result,
         () = end => Ok(()),
         () = signals.next() => Ok(()),
+        failure = gateway.failed() => return Err(failure),
     };
     screen.line("Ending the demo …");
     let stopping = async {

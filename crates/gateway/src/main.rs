@@ -33,18 +33,24 @@ use clap::Parser;
 use crate::failure::{Failure, Fault};
 
 fn main() -> ExitCode {
-    std::panic::set_hook(Box::new(|info| {
-        // The words of a panic are ours; they hold no text of a message.
-        let place = info.location().map(ToString::to_string).unwrap_or_default();
-        let what = info.payload_as_str().unwrap_or("no words");
-        eprintln!(
-            "wxgate: bug at {place}: {what}\nPlease report this line; nothing that was committed is lost."
-        );
-    }));
+    tell_of_bugs();
     wxgate_heap::keep_large_apart();
     let cli = cli::Cli::parse();
     let is_json = cli.is_json();
     ExitCode::from(code(is_json, || cli::execute(cli)))
+}
+
+/// Tells of each bug where it shows itself, whoever contains it then, and counts it.
+fn tell_of_bugs() {
+    std::panic::set_hook(Box::new(|info| {
+        // The words of a panic are ours; they hold no text of a message.
+        let place = info.location().map(ToString::to_string).unwrap_or_default();
+        let what = info.payload_as_str().unwrap_or("no words");
+        metrics::came_upon_a_bug();
+        eprintln!(
+            "wxgate: bug at {place}: {what}\nPlease report this line; nothing that was committed is lost."
+        );
+    }));
 }
 
 /// Runs a command and says with which code the program ends. Why it failed stands on standard error, in JSON for
@@ -81,5 +87,14 @@ mod tests {
             assert_eq!(code(is_json, || Err(Failure::environment("the test says so"))), 4);
             assert_eq!(code(is_json, || Ok(())), 0);
         }
+    }
+
+    #[test]
+    fn every_bug_is_counted_whoever_contains_it() {
+        tell_of_bugs();
+        let before = metrics::bugs();
+        assert!(std::thread::spawn(|| panic!("the test says so")).join().is_err());
+        // Other tests may come upon one at the same time.
+        assert!(metrics::bugs() > before);
     }
 }

@@ -31,6 +31,19 @@ const PANICS: &str = "wxgate_panics_total";
 const MEDIA_SENT: &str = "wxgate_media_sent_bytes_total";
 const MEMORY: &str = "process_resident_memory_bytes";
 
+/// Panics of any thread since the start. A static, because the hook that sees them all is one of the process.
+static BUGS: AtomicU64 = AtomicU64::new(0);
+
+/// Counts a panic.
+pub(crate) fn came_upon_a_bug() {
+    BUGS.fetch_add(1, Ordering::Relaxed);
+}
+
+/// How many there were.
+pub(crate) fn bugs() -> u64 {
+    BUGS.load(Ordering::Relaxed)
+}
+
 /// States an account can be in; all are always told, so that a graph has no holes.
 const STATES: [&str; 5] = ["starting", "up", "degraded", "needs_human", "down"];
 
@@ -185,9 +198,9 @@ fn pipe(out: &mut String, parts: &Parts) {
     let all = (counters.syncs.load(Ordering::Relaxed), counters.sync_us.load(Ordering::Relaxed));
     let help = "From asking WeChat for what is new to its being on disk.";
     histogram(out, (SYNC, help), SYNC_BOUNDS_US.into_iter().zip(buckets), all);
-    let (restarts, panics) = meter.restarts();
+    let restarts = meter.restarts();
     Family::new(out, RESTARTS, "counter", "Runs of networks that ended by themselves.").value(&[], restarts);
-    Family::new(out, PANICS, "counter", "Runs of networks that a bug ended.").value(&[], panics);
+    Family::new(out, PANICS, "counter", "Bugs that ended a part of the program.").value(&[], bugs());
 }
 
 /// Writes a histogram of times; `buckets` are bounds in microseconds with how many took at most as long, `all` the

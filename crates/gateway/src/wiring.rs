@@ -1,5 +1,6 @@
 //! Builds the gateway out of its parts. The one file that knows both the networks and the bridge.
 
+mod crew;
 mod files;
 mod irc;
 pub(crate) mod matrix;
@@ -14,7 +15,6 @@ use std::time::Duration;
 use ipnet::IpNet;
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::watch;
-use tokio::task::JoinSet;
 use wechat_proto::Profile as WechatProfile;
 use wxgate_bridge::{AdapterFactory, Bridge, BridgeConfig};
 use wxgate_contract::{Adapter, Clock, Health, MediaVault, NetworkId, Stop, StopHandle};
@@ -35,6 +35,7 @@ use crate::web::serve::{self, Served};
 use crate::web::{self, sessions::Sessions};
 use crate::{clean, clock};
 
+use crew::Crew;
 pub(crate) use files::secret_key;
 pub(crate) use ports::taken;
 
@@ -110,7 +111,7 @@ pub(crate) struct Gateway {
     pub(crate) web: SocketAddr,
     settings: Settings,
     stop: StopHandle,
-    tasks: JoinSet<()>,
+    crew: Crew,
 }
 
 /// Starts everything. What was begun is undone by dropping when a later step fails.
@@ -208,28 +209,39 @@ pub(crate) async fn start(settings: &Settings) -> Result<Gateway, Failure> {
         },
         stop: token,
     });
-    let mut tasks = serve_all(settings, &parts, web_listener, socket);
+    let mut crew = serve_all(settings, &parts, web_listener, socket);
     for listener in ident_listeners {
         let Some(ident) = ident.clone() else { break };
-        tasks.spawn(ident.serve(listener, parts.stop.clone()));
+        crew.door("the ident server", ident.serve(listener, parts.stop.clone()));
     }
     tracing::info!(accounts, %web, data_dir = %settings.data_dir.display(), "the gateway is ready");
-    Ok(Gateway { parts, web, settings: settings.clone(), stop, tasks })
+    Ok(Gateway { parts, web, settings: settings.clone(), stop, crew })
 }
 
 impl Gateway {
-    /// Waits until the database is another gateway's, and says why.
-    pub(crate) async fn lost(&self) -> String {
-        self.parts.bridge.store().lost().await
+    /// Waits until it cannot go on: the database is another gateway's, or a bug ended a part without which nothing
+    /// crosses or nobody is answered. Whoever hears it ends the program at once, and a service manager starts it anew.
+    pub(crate) async fn failed(&self) -> Failure {
+        let bug = |why: String| {
+            Failure::bug(format!(
+                "{why}; the gateway ends, to be started anew. What was committed is kept. Please report the line \
+                 above that says where"
+            ))
+        };
+        tokio::select! {
+            why = self.parts.bridge.store().lost() => Failure::environment(why),
+            why = self.parts.bridge.broke() => bug(why),
+            name = self.crew.broke() => bug(format!("a bug ended {name}")),
+        }
     }
 
     /// Ends in order: no new requests, deliveries in flight report, adapters end, the store closes.
-    pub(crate) async fn stop(mut self) {
+    pub(crate) async fn stop(self) {
         self.stop.stop();
         // Gone first, so that commands say that nobody is there instead of waiting.
         let _ = std::fs::remove_file(self.settings.socket());
         self.parts.bridge.shutdown().await;
-        while self.tasks.join_next().await.is_some() {}
+        self.crew.finish().await;
         self.parts.bridge.store().close().await;
         tracing::info!("the gateway has stopped");
     }
@@ -240,17 +252,26 @@ fn serve_all(
     parts: &Arc<Parts>,
     (web_listener, certificate): (TcpListener, Option<Certificate>),
     socket: UnixListener,
-) -> JoinSet<()> {
-    let mut tasks = JoinSet::new();
-    let (router, proxies) = (web::public(Arc::clone(parts)), networks(&settings.web.proxy_from).into());
-    tasks.spawn(serve::serve(web_listener, Served { router, proxies }, certificate, parts.stop.clone()));
-    let (router, proxies) = (web::control(Arc::clone(parts)), Arc::default());
-    tasks.spawn(serve::serve(socket, Served { router, proxies }, None, parts.stop.clone()));
-    tasks.spawn(give_back(parts.stop.clone()));
+) -> Crew {
+    let mut crew = Crew::new(parts.stop.clone());
+    let stop = || parts.stop.clone();
+    let pages = Served {
+        router: web::public(Arc::clone(parts)),
+        proxies: networks(&settings.web.proxy_from).into(),
+    };
+    crew.door("the web listener", serve::serve(web_listener, pages, certificate, stop()));
+    let commands = Served { router: web::control(Arc::clone(parts)), proxies: Arc::default() };
+    crew.door("the control socket", serve::serve(socket, commands, None, stop()));
+    let stop = stop();
+    crew.chore("memory", move || give_back(stop.clone()));
     let day = Arc::clone(parts);
-    tasks.spawn(async move { history::keep(&day).await });
-    tasks.spawn(clean::run(Arc::clone(parts), settings.media.clone(), settings.history.keep()));
-    tasks
+    crew.chore("the day's counts", move || {
+        let day = Arc::clone(&day);
+        async move { history::keep(&day).await }
+    });
+    let (parts, media, keep) = (Arc::clone(parts), settings.media.clone(), settings.history.keep());
+    crew.chore("clean-up", move || clean::run(Arc::clone(&parts), media.clone(), keep));
+    crew
 }
 
 /// Gives memory back when a burst has passed.

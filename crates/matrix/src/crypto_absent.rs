@@ -50,9 +50,10 @@ impl Crypto {
     }
 }
 
-/// Nothing is heard.
-#[expect(clippy::unused_async, reason = "it waits in builds with encryption")]
-pub(crate) async fn run(_: Arc<Shared>, _: Stop) {}
+/// Nothing is heard, until the end.
+pub(crate) async fn run(_: Arc<Shared>, stop: Stop) {
+    stop.stopping().await;
+}
 
 /// By what a device is recognised.
 #[derive(Default)]

@@ -1,5 +1,5 @@
 //! One run of the application service: the listener, the taking of transactions, deliveries, and the
-//! watch on the homeserver, side by side.
+//! watch on the homeserver, side by side. None of them goes on without the others.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,10 +8,9 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
-use tokio::task::JoinSet;
 use wxgate_contract::{
-    Adapter, AdapterContext, AdapterError, BoxFuture, Capabilities, CommandError, Delivery, FarError, Health,
-    NetworkId, Order, Stop, Stopped,
+    Adapter, AdapterContext, AdapterError, BoxFuture, Capabilities, CommandError, Crew, Delivery, FarError,
+    Health, NetworkId, Order, Stop, Stopped,
 };
 
 use crate::client::Client;
@@ -98,34 +97,37 @@ async fn run(
     // An ordinary account gets no transactions; their end is held until the run is over.
     let router = listen::router(shared.config.hs_token.clone(), transaction)
         .merge(provisioning::router(Arc::clone(managers)));
-    let mut tasks = JoinSet::new();
+    let mut crew = Crew::new(stop.clone());
     let _unused = match listener {
         Some(listener) => {
-            tasks.spawn(listen::serve(listener, router, stop.clone()));
+            crew.spawn("the listener", listen::serve(listener, router, stop.clone()));
             None
         }
         None => Some(router),
     };
     let files = Arc::new(Notify::new());
     let taking = Inbound::new(Arc::clone(&shared), task, Arc::clone(&files));
-    tasks.spawn(taking.run(begun, transactions, asked_for, stop.clone()));
-    tasks.spawn(catch_up::run(Arc::clone(&shared), missed, stop.clone()));
-    tasks.spawn(Fetcher { shared: Arc::clone(&shared), bell: files }.run(stop.clone()));
-    tasks.spawn(todo::run(Arc::clone(&shared), (tasks_to_do, begin), addressed, stop.clone()));
-    tasks.spawn(crate::management::run(Arc::clone(&shared), questions, stop.clone()));
-    tasks.spawn(crypto::run(Arc::clone(&shared), stop.clone()));
-    tasks.spawn(greet::run(Arc::clone(&shared), seed, stop.clone()));
+    crew.spawn("the taking of events", taking.run(begun, transactions, asked_for, stop.clone()));
+    crew.spawn("catching up", catch_up::run(Arc::clone(&shared), missed, stop.clone()));
+    let fetcher = Fetcher { shared: Arc::clone(&shared), bell: files };
+    crew.spawn("the fetching of files", fetcher.run(stop.clone()));
+    let following = todo::run(Arc::clone(&shared), (tasks_to_do, begin), addressed, stop.clone());
+    crew.spawn("what follows from events", following);
+    crew.spawn("the management room", crate::management::run(Arc::clone(&shared), questions, stop.clone()));
+    crew.spawn("the devices", crypto::run(Arc::clone(&shared), stop.clone()));
+    crew.spawn("the watch on the homeserver", greet::run(Arc::clone(&shared), seed, stop.clone()));
     shared.chores.look_through_everything();
-    tasks.spawn(chores::run(Arc::clone(&shared), stop.clone()));
-    tasks.spawn(mirror::run(Arc::clone(&shared), feed, stop.clone()));
-    errands(&shared, orders, stop.clone()).await;
-    stop.stopping().await;
-    // Each of them ends by itself; a task that panicked has to take the run with it.
-    while let Some(ended) = tasks.join_next().await {
-        if let Err(error) = ended {
-            return Err(AdapterError::Restart(format!("a part of the application service failed: {error}")));
-        }
+    crew.spawn("the chores", chores::run(Arc::clone(&shared), stop.clone()));
+    crew.spawn("the watch on the accounts", mirror::run(Arc::clone(&shared), feed, stop.clone()));
+    let deliveries = async {
+        errands(&shared, orders, stop.clone()).await;
+        stop.stopping().await;
+    };
+    tokio::select! {
+        error = crew.broke() => return Err(error),
+        () = deliveries => {}
     }
+    crew.finish().await;
     Ok(Stopped)
 }
 

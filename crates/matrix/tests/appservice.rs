@@ -7,6 +7,8 @@ mod catch_up;
 mod conformance;
 #[path = "appservice/desk.rs"]
 mod desk;
+#[path = "appservice/ends.rs"]
+mod ends;
 #[path = "appservice/furnish.rs"]
 mod furnish;
 #[path = "appservice/hazards.rs"]

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use sqlx::{AnyConnection, AnyPool};
-use tokio::sync::{Semaphore, oneshot, watch};
+use tokio::sync::{Semaphore, watch};
 use wxgate_contract::{Batch, Clock, DeliveryId, NetworkId, Outcome, Timestamp};
 
 use crate::engine::{Address, Engine, lock};
@@ -41,7 +41,8 @@ pub(crate) struct Inner {
     // Taken away by `close`. A lock and not a message, because it is what messages go through;
     // held for a clone only.
     writer: Mutex<Option<WriterHandle>>,
-    end: Mutex<Option<oneshot::Receiver<()>>>,
+    /// True when the writer has ended in order.
+    end: watch::Receiver<bool>,
     pub(crate) readers: AnyPool,
     pub(crate) names: Arc<Names>,
     pub(crate) key: SealKey,
@@ -111,7 +112,7 @@ impl Store {
         let (writer, end) = writer.start()?;
         let store = Self(Arc::new(Inner {
             writer: Mutex::new(Some(writer)),
-            end: Mutex::new(Some(end)),
+            end,
             readers,
             names,
             key: config.seal_key,
@@ -144,6 +145,16 @@ impl Store {
         }
     }
 
+    /// Waits until a bug has ended what writes, and says so: nothing can be stored from then on. Dropping the future
+    /// loses nothing.
+    pub async fn broke(&self) -> String {
+        match self.0.end.clone().wait_for(|has_ended| *has_ended).await {
+            // The store was closed.
+            Ok(_) => std::future::pending().await,
+            Err(_) => "a bug ended the thread that writes to the database".to_owned(),
+        }
+    }
+
     /// Fails while it is not certain that the database is this gateway's: what another one may carry out must
     /// not be handed out here.
     pub(crate) fn check_held(&self, doing: &'static str) -> Result<(), StoreError> {
@@ -161,11 +172,8 @@ impl Store {
     pub async fn close(&self) {
         self.0.readers.close().await;
         drop(self.0.writer.lock().unwrap_or_else(PoisonError::into_inner).take());
-        let end = self.0.end.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(end) = end {
-            // An error means that the task has ended already.
-            let _ = end.await;
-        }
+        // An error means that a bug has ended it already.
+        let _ = self.0.end.clone().wait_for(|has_ended| *has_ended).await;
     }
 
     pub(crate) fn writer(&self) -> Result<WriterHandle, StoreError> {

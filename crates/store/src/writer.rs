@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use sqlx::{AnyConnection, Connection, Executor as _};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use wxgate_contract::{BoxFuture, Clock, DeliveryId, NetworkId, Outcome, Timestamp};
 
 use crate::engine::{Address, Engine, Lock};
@@ -174,15 +174,16 @@ impl LastFailure {
 }
 
 impl Writer {
-    /// Starts it. It ends when the last handle is gone; the receiver tells when.
+    /// Starts it. It ends when the last handle is gone, and becomes true then; where a bug ends it the sender goes
+    /// without a word.
     ///
     /// It has a thread and a runtime of its own, so that SQLite's thread wakes it and nothing else: a
     /// task of the program's runtime is woken through the event loop and takes a second worker along,
     /// twice per statement. And what it has begun does not depend on that runtime's end.
-    pub(crate) fn start(self) -> Result<(WriterHandle, oneshot::Receiver<()>), StoreError> {
+    pub(crate) fn start(self) -> Result<(WriterHandle, watch::Receiver<bool>), StoreError> {
         const DOING: &str = "starting the thread that writes";
         let (tx, rx) = mpsc::channel(WAITING);
-        let (ended, end) = oneshot::channel();
+        let (ended, end) = watch::channel(false);
         let mut runtime = tokio::runtime::Builder::new_current_thread();
         runtime.enable_time();
         if matches!(self.address.engine, Engine::Postgres) {
@@ -192,8 +193,7 @@ impl Writer {
         let thread = std::thread::Builder::new().name("store-writer".to_owned());
         let work = move || {
             runtime.block_on(self.run(rx));
-            // An error means that nobody waits for the end.
-            let _ = ended.send(());
+            ended.send_replace(true);
         };
         thread.spawn(work).doing(DOING)?;
         Ok((WriterHandle(tx), end))

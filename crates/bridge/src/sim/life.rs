@@ -295,9 +295,13 @@ impl Depot for Life {
 
     fn read(&self, lanes: Vec<ChatRef>) -> BoxFuture<'static, Read> {
         let (before, after, is_bad) = (self.up_to(15), self.up_to(15), self.chance(0.02));
+        let is_bug = self.chance(0.01) && lanes.iter().all(|lane| lane.network.as_str() != STEADY);
         let (shelf, away) = (Arc::clone(&self.shelf), *self.away.lock().unwrap());
         Box::pin(async move {
             sleep(before).await;
+            if is_bug {
+                std::panic::resume_unwind(Box::new("the seed says so"));
+            }
             let read = Self::first_rows(&shelf, lanes, away, is_bad);
             // What is said from here on is not in it.
             sleep(after).await;
@@ -375,7 +379,7 @@ impl House for Life {
         pause.mul_f64(self.dice.lock().unwrap().random_range(0.5..1.0))
     }
 
-    fn moved_out(&self, network: &NetworkId, _: Health, _: bool) {
+    fn moved_out(&self, network: &NetworkId, _: Health) {
         *self.restarts.lock().unwrap() += 1;
         // Somebody asks for it in this very moment: the next run begins at once.
         if self.chance(0.4) {

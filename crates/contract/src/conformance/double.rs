@@ -13,7 +13,7 @@ use crate::body::Body;
 use crate::context::{
     AdapterContext, BoxFuture, FarEnd, FarError, LinkTable, LinkedChats, Order, Stop, StopHandle,
 };
-use crate::control::{Answer, Command, CommandError, Control, Reply, SignInStep};
+use crate::control::{Answer, Command, CommandError, Control, Reply, Request, SignInStep};
 use crate::delivery::{Delivery, Job, Outcome, Say};
 use crate::directory::{
     AccountView, Directory, Fate, FeedEvent, HistoryRange, Landmark, Spoken, TimelineItem,
@@ -44,6 +44,15 @@ impl Clock for FixedClock {
     fn now(&self) -> Timestamp {
         Timestamp(self.0.load(Ordering::Relaxed))
     }
+}
+
+/// A bug that stands in for any other: where the adapter's own code fails.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Bug {
+    /// While a post with this text is committed.
+    CommitOf(String),
+    /// While an account is told what was read.
+    ToldRead,
 }
 
 /// Everything the double remembers. Tests read and change it freely through [`Double::state`].
@@ -89,6 +98,8 @@ pub struct State {
     pub cannot_be_read: bool,
     /// While set, nobody may try to log in.
     pub is_tired: bool,
+    /// Whoever comes upon it panics, once.
+    pub bug: Option<Bug>,
     /// How many commits there were, failed ones included.
     pub commits: u64,
     /// When set, posts of browsing faces are shown as `Said` at once.
@@ -142,6 +153,13 @@ impl State {
     fn next(&mut self) -> i64 {
         self.next += 1;
         self.next
+    }
+
+    fn come_upon(&mut self, is_met: impl Fn(&Bug) -> bool) {
+        if self.bug.take_if(|bug| is_met(bug)).is_some() {
+            // Without the hook that prints a backtrace.
+            std::panic::resume_unwind(Box::new("the test says so"));
+        }
     }
 }
 
@@ -353,6 +371,10 @@ impl FarEnd for Double {
             {
                 let mut state = self.state();
                 state.commits += 1;
+                state.come_upon(|bug| {
+                    let says = |text: &str| batch.posts.iter().any(|post| post.body == Body::text(text));
+                    matches!(bug, Bug::CommitOf(text) if says(text))
+                });
                 if state.store_is_down {
                     drop(state);
                     self.changed();
@@ -470,6 +492,9 @@ impl Control for Double {
     fn run(&self, user: Option<UserName>, command: Command) -> BoxFuture<'_, Result<Reply, CommandError>> {
         Box::pin(async move {
             let mut state = self.state();
+            if matches!(&command, Command::Ask { request: Request::Read { .. }, .. }) {
+                state.come_upon(|bug| *bug == Bug::ToldRead);
+            }
             // A question that comes with every arrival is none that a test waits for.
             if !matches!(command, Command::StillOpens { .. }) {
                 state.commands.push(command.clone());

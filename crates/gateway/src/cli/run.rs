@@ -29,8 +29,8 @@ async fn until_a_signal(loaded: &Loaded) -> Result<(), Failure> {
     };
     tokio::select! {
         () = signals.next() => {}
-        // At once and not in order: what is in hand here is the other one's by now.
-        why = gateway.lost() => return Err(Failure::environment(why)),
+        // At once and not in order: what is in hand here is another gateway's by now, or cannot be put away.
+        failure = gateway.failed() => return Err(failure),
     }
     tracing::info!("stopping; a second signal ends at once");
     tokio::select! {

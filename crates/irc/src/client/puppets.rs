@@ -5,9 +5,11 @@
 //! whatever goes wrong with a puppet, the relay speaks instead. Source: the IRC notes, section 8.
 
 use std::collections::HashSet;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use rustls::ClientConfig;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -121,6 +123,15 @@ impl Puppets {
     }
 }
 
+/// One that a bug ended cannot tell so itself, and would be waited for.
+async fn watched(id: PuppetId, run: impl Future<Output = ()>, tell: mpsc::Sender<(PuppetId, News)>) {
+    if AssertUnwindSafe(run).catch_unwind().await.is_err() {
+        let why = "a bug in the gateway ended its connection".to_owned();
+        // An error means that the relay's own connection has ended.
+        let _ = tell.send((id, News::Gone(Gone::Lost(why)))).await;
+    }
+}
+
 impl Session<'_> {
     /// A channel is not linked any more.
     pub(super) fn puppets_leave(&mut self, channel: &str) {
@@ -215,7 +226,8 @@ impl Session<'_> {
             Author::Person { person, .. } => Some(person.seen_from_elsewhere(&say.post.chat.network)),
             Author::Owner | Author::Network | Author::Gateway => None,
         };
-        self.puppets.tasks.spawn(puppet::run(setup, told));
+        let tell = self.puppets.tell.clone();
+        self.puppets.tasks.spawn(watched(id, puppet::run(setup, told), tell));
         self.puppets.all.push(Puppet {
             id,
             person,
@@ -303,5 +315,21 @@ impl Session<'_> {
             // Told again with the next round, if it has no room now.
             let _ = puppet.words.try_send(Word::Leave("has not spoken for a long time"));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_puppet_that_a_bug_ends_is_told_as_gone() {
+        let (tell, mut told) = mpsc::channel(1);
+        // Without the hook that prints a backtrace.
+        let run = async { std::panic::resume_unwind(Box::new("the test says so")) };
+        watched(PuppetId(7), run, tell.clone()).await;
+        assert!(matches!(told.recv().await, Some((PuppetId(7), News::Gone(Gone::Lost(_))))));
+        watched(PuppetId(8), async {}, tell).await;
+        assert!(told.recv().await.is_none(), "one that ends tells so itself");
     }
 }

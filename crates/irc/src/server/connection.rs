@@ -298,6 +298,11 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> Reader<'_, S> {
                     }
                     continue;
                 }
+                // Also of a client that says nothing: it would wait for ever.
+                () = session.closed() => {
+                    self.queue.close(b"ERROR :Closing link: the session ended\r\n");
+                    break "the session ended";
+                }
             };
             let incoming = match read {
                 Err(_) if self.asked => {

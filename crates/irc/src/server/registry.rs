@@ -359,6 +359,12 @@ impl Registry {
         }
     }
 
+    /// Ends all sessions where they are.
+    pub(super) fn abandon(&self) {
+        let tasks = std::mem::take(&mut self.lock().tasks);
+        drop(tasks);
+    }
+
     /// Waits for all sessions to end.
     pub(super) async fn finish(&self) {
         let mut tasks = std::mem::take(&mut self.lock().tasks);

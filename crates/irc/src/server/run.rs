@@ -9,8 +9,8 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{broadcast, mpsc};
 use tokio::task::JoinSet;
 use wxgate_contract::{
-    Adapter, AdapterContext, AdapterError, BoxFuture, Capabilities, Command, FeedEvent, Health, NetworkId,
-    Order, Outcome, Request, Stop, Stopped,
+    Adapter, AdapterContext, AdapterError, BoxFuture, Capabilities, Command, Crew, FeedEvent, Health,
+    NetworkId, Order, Outcome, Request, Stop, Stopped,
 };
 use wxgate_tls::{Certificate, Use};
 
@@ -112,43 +112,43 @@ async fn run(config: IrcServerConfig, ctx: AdapterContext) -> Result<Stopped, Ad
         marks,
     };
     let shared = Arc::new(Shared::new(parts));
+    let _sessions = Sessions(Arc::clone(&shared));
     shared.far.health(&shared.network, Health::Up);
 
-    let mut tasks = JoinSet::new();
+    let mut crew = Crew::new(stop.clone());
     let (accepted_tx, mut accepted) = mpsc::channel(16);
     for (listeners, entrance) in
         [(plain, Entrance::Plain), (secure, Entrance::Tls), (web, Entrance::WebSocket)]
     {
         for listener in listeners {
-            tasks.spawn(accept(listener, entrance, accepted_tx.clone(), stop.clone()));
+            crew.spawn("a listener", accept(listener, entrance, accepted_tx.clone(), stop.clone()));
         }
     }
-    drop(accepted_tx);
-    tasks.spawn(distribute(Arc::clone(&shared), feed));
-    tasks.spawn(refuse_orders(Arc::clone(&shared), orders));
-    tasks.spawn(tell_marks(Arc::clone(&shared), marked));
+    // Kept: without a listener nobody arrives, which is no end.
+    let _accepted_tx = accepted_tx;
+    crew.spawn("what tells clients", distribute(Arc::clone(&shared), feed));
+    crew.spawn("what refuses orders", refuse_orders(Arc::clone(&shared), orders));
+    crew.spawn("what tells read marks", tell_marks(Arc::clone(&shared), marked));
 
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
             () = stop.stopping() => break,
+            // Clients see their connections end with the run, and come again.
+            error = crew.broke() => return Err(error),
             Some(_) = connections.join_next(), if !connections.is_empty() => {}
-            arrived = accepted.recv() => match arrived {
-                Some((stream, address, entrance)) => {
-                    let way = match entrance {
-                        Entrance::Plain => Way::Plain,
-                        // Without a certificate nothing listens there.
-                        Entrance::Tls => match tls.as_mut() {
-                            Some(tls) => Way::Tls(tls.acceptor()),
-                            None => continue,
-                        },
-                        Entrance::WebSocket => Way::WebSocket,
-                    };
-                    connections.spawn(connection::serve(Arc::clone(&shared), stream, address, way));
-                }
-                // No listener is configured: nothing to do but wait for the end.
-                None => stop.stopping().await,
-            },
+            Some((stream, address, entrance)) = accepted.recv() => {
+                let way = match entrance {
+                    Entrance::Plain => Way::Plain,
+                    // Without a certificate nothing listens there.
+                    Entrance::Tls => match tls.as_mut() {
+                        Some(tls) => Way::Tls(tls.acceptor()),
+                        None => continue,
+                    },
+                    Entrance::WebSocket => Way::WebSocket,
+                };
+                connections.spawn(connection::serve(Arc::clone(&shared), stream, address, way));
+            }
         }
     }
     let ended = async {
@@ -158,8 +158,17 @@ async fn run(config: IrcServerConfig, ctx: AdapterContext) -> Result<Stopped, Ad
     if tokio::time::timeout(GRACE, ended).await.is_err() {
         tracing::debug!("some IRC clients did not take their farewell in time");
     }
-    tasks.shutdown().await;
+    crew.end().await;
     Ok(Stopped)
+}
+
+/// The sessions of a run, which end with it however it ends: they hold what holds them.
+struct Sessions(Arc<Shared>);
+
+impl Drop for Sessions {
+    fn drop(&mut self) {
+        self.0.registry.abandon();
+    }
 }
 
 /// What a listener speaks.

@@ -1,9 +1,11 @@
 //! The one task that owns what all clients of an account share.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
@@ -152,8 +154,17 @@ pub(super) async fn run(shared: Arc<Shared>, key: SessionKey, mut inputs: Inputs
         }
         return;
     }
-    Box::pin(session.serve(&mut inputs)).await;
-    session.finish().await;
+    let served = AssertUnwindSafe(Box::pin(session.serve(&mut inputs))).catch_unwind().await;
+    let farewell: &[u8] = match served {
+        Ok(()) => b"ERROR :The gateway is stopping\r\n",
+        Err(_) => {
+            tracing::error!(user = %key.user, "a bug ended a session of the IRC server; its clients are sent away");
+            b"ERROR :Closing link: a bug in the gateway ended the session; connect again\r\n"
+        }
+    };
+    // What a bug left behind may be more than this can bear; the clients are sent away in any case.
+    let _ = AssertUnwindSafe(session.put_away()).catch_unwind().await;
+    session.finish(farewell).await;
     shared.registry.forget(&key);
     // Whoever arrives in this very moment is turned away and tries again with the next session.
     inputs.lines.close();
@@ -244,11 +255,14 @@ impl Session {
         }
     }
 
-    async fn finish(&mut self) {
+    async fn put_away(&mut self) {
         self.flush_all_held().await;
         self.save_cursors().await;
+    }
+
+    async fn finish(&mut self, farewell: &[u8]) {
         for client in self.clients.values() {
-            client.queue.close(b"ERROR :The gateway is stopping\r\n");
+            client.queue.close(farewell);
         }
         self.leave_hall(ClientId(0), "the gateway is stopping");
         self.tasks.shutdown().await;

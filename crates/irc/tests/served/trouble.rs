@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use wxgate_contract::conformance::FixedClock;
+use wxgate_contract::conformance::{Bug, FixedClock};
 use wxgate_contract::{Adapter as _, AdapterError, Body};
 use wxgate_irc::{Flood, IrcServerAdapter};
 
@@ -248,4 +248,39 @@ async fn a_removed_account_ends_its_sessions() {
     served.double.state().accounts.clear();
     served.double.tell(wxgate_contract::FeedEvent::Accounts("ann".into()));
     assert!(client.rest().await.last().unwrap().contains("the account was removed"));
+}
+
+#[tokio::test]
+async fn a_bug_in_a_session_sends_its_clients_away_and_no_others() {
+    let double = world();
+    double.add_account("bob", "secret", "wechat:bob");
+    let served = serve(double, config()).await;
+    let mut types = Client::login(&served, "", "").await;
+    let mut reads = Client::login(&served, "", "").await;
+    let mut other = Client::connect(served.address).await;
+    other.send("PASS bob/bob:secret\r\nNICK bob\r\nUSER bob 0 * :b").await;
+    other.until(" 001 ").await;
+    served.double.state().bug = Some(Bug::CommitOf("boom".to_owned()));
+    types.send("PRIVMSG #家 :boom").await;
+    let last = "ERROR :Closing link: a bug in the gateway ended the session; connect again";
+    assert_eq!(types.rest().await.last().unwrap(), last);
+    assert_eq!(reads.rest().await.last().unwrap(), last, "who says nothing would wait for ever");
+    other.send("PING still").await;
+    other.until("PONG").await;
+    let mut again = Client::login(&served, "", "").await;
+    again.sync().await;
+    assert!(!served.task.is_finished());
+}
+
+#[tokio::test]
+async fn a_part_of_the_server_that_fails_takes_the_run_with_it() {
+    let served = serve(world(), config()).await;
+    let mut client = Client::login(&served, "", "draft/read-marker").await;
+    served.double.state().bug = Some(Bug::ToldRead);
+    served.double.show(said("g-home", "p-li", "1", Body::text("read me")));
+    client.until("read me").await;
+    client.send("MARKREAD #家 timestamp=2023-11-14T22:13:25.000Z").await;
+    let ended = tokio::time::timeout(PATIENCE, served.task).await.expect("the run goes on without it");
+    assert!(ended.unwrap_err().is_panic(), "the supervisor counts it");
+    client.rest().await;
 }

@@ -21,8 +21,9 @@ const WAIT_MS: u64 = 30_000;
 
 /// Hears, and keeps things in order, until told to stop.
 pub(crate) async fn run(shared: Arc<Shared>, stop: Stop) {
-    if shared.crypto.is_on {
-        tokio::join!(hear(Arc::clone(&shared), stop.clone()), inbox::run(shared, stop));
+    match shared.crypto.is_on {
+        true => drop(tokio::join!(hear(Arc::clone(&shared), stop.clone()), inbox::run(shared, stop))),
+        false => stop.stopping().await,
     }
 }
 

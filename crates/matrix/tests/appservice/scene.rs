@@ -148,7 +148,7 @@ impl Scene {
         Self::run(double, served, config)
     }
 
-    fn run(double: Double, served: Served, config: MatrixConfig) -> Self {
+    pub(crate) fn run(double: Double, served: Served, config: MatrixConfig) -> Self {
         let adapter = MatrixAdapter::new(config.clone());
         let clock = FixedClock::at(SAID_AT);
         let (ctx, running) = double.context(adapter.network(), clock.clone());

@@ -407,3 +407,40 @@ async fn an_idle_gateway_notices_that_it_was_taken_over() {
     first.store.close().await;
     third.store.close().await;
 }
+
+/// Tells the time until the bug is set free.
+#[derive(Default)]
+struct Fragile(std::sync::atomic::AtomicBool);
+
+impl Clock for Fragile {
+    fn now(&self) -> Timestamp {
+        if self.0.load(std::sync::atomic::Ordering::SeqCst) {
+            // Without the hook that prints a backtrace.
+            std::panic::resume_unwind(Box::new("the test says so"));
+        }
+        Timestamp(1)
+    }
+}
+
+#[tokio::test]
+async fn a_bug_that_ends_the_writer_is_told_and_nobody_waits_for_an_answer() {
+    let (dir, clock) = (fresh_dir(), Arc::new(Fragile::default()));
+    let store = Store::open(config(&dir, "sqlite"), Arc::clone(&clock) as Arc<dyn Clock>).await.unwrap();
+    let commit = |id: &str| {
+        let batch = Batch { posts: vec![post(id, "w:a/c", "x")], ..Batch::default() };
+        let store = store.clone();
+        async move { store.commit_batch(&"w:a".into(), batch, Arc::new(Mirror)).await }
+    };
+    commit("1").await.unwrap();
+    clock.0.store(true, std::sync::atomic::Ordering::SeqCst);
+    assert!(commit("2").await.unwrap_err().is_unavailable());
+    let why = tokio::time::timeout(std::time::Duration::from_secs(10), store.broke()).await;
+    assert_eq!(why.unwrap(), "a bug ended the thread that writes to the database");
+    store.close().await;
+    // A store that is closed in order is no bug, however long ago.
+    clock.0.store(false, std::sync::atomic::Ordering::SeqCst);
+    let again = Store::open(config(&dir, "sqlite"), clock).await.unwrap();
+    again.close().await;
+    assert!(futures_util::FutureExt::now_or_never(again.broke()).is_none());
+    std::fs::remove_dir_all(&dir).unwrap();
+}
