@@ -10,7 +10,7 @@ use wxgate_contract::{
 };
 use wxgate_store::StoreError;
 
-use crate::{Bridge, acts, supervisor};
+use crate::{Bridge, acts, orders, supervisor};
 
 /// Longest account name in bytes: it becomes a part of nicks, paths and metric labels. Chosen.
 const ACCOUNT_NAME_BYTES: usize = 32;
@@ -32,11 +32,15 @@ impl Control for Desk {
         Box::pin(async move {
             let act = acts::of(&command);
             let who = user.clone().or_else(|| self.who.clone());
-            let reply = run(&self.bridge, user, command).await?;
-            if let Some((what, about)) = act {
-                self.bridge.record(who, &self.door, what, about).await;
-            }
-            Ok(reply)
+            let Some((what, about)) = act else { return run(&self.bridge, user, command).await };
+            // What changes something is done to its end and written down, whoever waits for it.
+            let (bridge, door) = (Arc::clone(&self.bridge), self.door.clone());
+            let order = async move {
+                let reply = run(&bridge, user, command).await?;
+                bridge.record(who, &door, what, about).await;
+                Ok(reply)
+            };
+            self.bridge.see_through(order).await
         })
     }
 }
@@ -106,7 +110,9 @@ async fn run(bridge: &Arc<Bridge>, user: Option<UserName>, command: Command) -> 
             supervisor::order(bridge, &account, Order::SignOut).await?;
             Ok(Reply::Done)
         }
-        Command::RemoveAccount { account } => remove(bridge, user.as_ref(), &account).await,
+        Command::RemoveAccount { account } => {
+            orders::remove_account(bridge, user.as_ref(), &account).await.map(|()| Reply::Done)
+        }
         Command::Mirror { account, face } => {
             owned(bridge, user.as_ref(), &account)?;
             bridge.store.add_mirror(&account, &face).await.map_err(failed)?;
@@ -207,23 +213,6 @@ async fn add(
     Ok(Reply::Added(network))
 }
 
-async fn remove(
-    bridge: &Arc<Bridge>,
-    user: Option<&UserName>,
-    account: &NetworkId,
-) -> Result<Reply, CommandError> {
-    let owner = owned(bridge, user, account)?;
-    // The session ends on the other side too, if it can; the account goes in any case.
-    let _ = supervisor::order(bridge, account, Order::SignOut).await;
-    let _alone = bridge.alone().await?;
-    bridge.remove_network(account).await;
-    bridge.routes.unmirror_all(account);
-    bridge.store.remove_account(account).await.map_err(failed)?;
-    bridge.tell_links().await.map_err(failed)?;
-    owner.into_iter().for_each(|owner| bridge.tell(FeedEvent::Accounts(owner)));
-    Ok(Reply::Done)
-}
-
 fn check_name(name: &str) -> Result<(), CommandError> {
     let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
     if name.is_empty() || name.len() > ACCOUNT_NAME_BYTES || !name.chars().all(fits) {
@@ -233,7 +222,7 @@ fn check_name(name: &str) -> Result<(), CommandError> {
     Ok(())
 }
 
-fn owned(
+pub(crate) fn owned(
     bridge: &Bridge,
     user: Option<&UserName>,
     account: &NetworkId,
@@ -244,7 +233,7 @@ fn owned(
 }
 
 /// Somebody else's account is no account: its existence is not told.
-fn may(user: Option<&UserName>, owner: Option<&UserName>) -> Option<()> {
+pub(crate) fn may(user: Option<&UserName>, owner: Option<&UserName>) -> Option<()> {
     match (user, owner) {
         (None, Some(_)) => Some(()),
         (Some(user), Some(owner)) if user == owner => Some(()),
@@ -252,18 +241,18 @@ fn may(user: Option<&UserName>, owner: Option<&UserName>) -> Option<()> {
     }
 }
 
-fn no_such(account: &NetworkId) -> CommandError {
+pub(crate) fn no_such(account: &NetworkId) -> CommandError {
     CommandError::NoSuchAccount(account.name().to_owned())
 }
 
-fn refused(error: StoreError) -> CommandError {
+pub(crate) fn refused(error: StoreError) -> CommandError {
     match error {
         StoreError::Invalid { what } | StoreError::Conflict { what } => CommandError::Refused(what),
         other => failed(other),
     }
 }
 
-fn failed(error: StoreError) -> CommandError {
+pub(crate) fn failed(error: StoreError) -> CommandError {
     CommandError::Failed(error.to_string())
 }
 

@@ -2,8 +2,8 @@
 //! close them. The bridge knows links, lanes and capabilities, and no network by name.
 //!
 //! `intake` commits, `route` decides (pure), `lanes` hands out, `settle` closes, `supervisor`
-//! keeps one task per network alive, `control` answers commands, `doors` says who may come in,
-//! `directory` lets faces read, `notice` words what people are told, `journey` tells tracers.
+//! keeps one task per network alive, `control` answers commands, `orders` sees them through, `doors` says who may come
+//! in, `directory` lets faces read, `notice` words what people are told, `journey` tells tracers.
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test may fail by panicking"))]
 
 mod acts;
@@ -18,6 +18,7 @@ mod lanes;
 mod links;
 mod meter;
 mod notice;
+mod orders;
 mod route;
 mod settle;
 #[cfg(test)]
@@ -37,6 +38,7 @@ use wxgate_contract::{
 use wxgate_store::{AccountRow, Store, StoreError};
 
 pub use meter::{COMMIT_BOUNDS_US, Meter, OutcomeCounts};
+pub use orders::Leaving;
 
 /// Feed events that a face may lag behind before it has to reread the timeline. Chosen: one
 /// second of the aimed throughput; an event is two pointers.
@@ -91,6 +93,11 @@ pub struct Bridge {
     tasks: supervisor::Tasks,
     meter: Meter,
     in_hand: journey::InHand,
+    /// Accounts that are being removed.
+    leaving: DashMap<NetworkId, orders::Going>,
+    /// Links are read and told by one at a time: of two readings the older one must not be told last. A lock, because
+    /// the reading waits for the store.
+    telling: tokio::sync::Mutex<()>,
     /// One at a time adds accounts, starts them anew or takes them away; false when the pipe is ending. A lock,
     /// because its holders wait for a run's end: two of them would leave two runs on one session.
     changing: tokio::sync::Mutex<bool>,
@@ -127,6 +134,8 @@ impl Bridge {
             tasks: supervisor::Tasks::new(config.seed),
             meter: Meter::default(),
             in_hand: journey::InHand::default(),
+            leaving: DashMap::new(),
+            telling: tokio::sync::Mutex::new(()),
             changing: tokio::sync::Mutex::new(true),
         });
         bridge.learn_twins().await?;
@@ -151,13 +160,27 @@ impl Bridge {
         supervisor::retry(self, network)
     }
 
-    /// Gives an account a note that its adapter reads at the beginning of a run, and starts it anew with it. False
-    /// when there is no such account.
+    /// Gives an account a note that its adapter reads at the beginning of a run, and starts it anew with it; the audit
+    /// trail says `what` was done, by whom and at which door. False when there is no such account.
     ///
     /// # Errors
     /// `Failed` when the note cannot be made durable, or the pipe is ending; nothing is changed then.
-    pub async fn configure(self: &Arc<Self>, account: &NetworkId, note: Note) -> Result<bool, CommandError> {
-        supervisor::configure(self, account, note).await
+    pub async fn configure(
+        self: &Arc<Self>,
+        account: &NetworkId,
+        note: Note,
+        (who, door, what): (Option<UserName>, &str, &str),
+    ) -> Result<bool, CommandError> {
+        let (bridge, account) = (Arc::clone(self), account.clone());
+        let (door, what) = (door.to_owned(), what.to_owned());
+        self.see_through(async move {
+            let was_there = supervisor::configure(&bridge, &account, note).await?;
+            if was_there {
+                bridge.record(who, &door, &what, account.name().to_owned()).await;
+            }
+            Ok(was_there)
+        })
+        .await
     }
 
     /// Adds every stored account, a few at a time so that thousands do not call at once.

@@ -54,7 +54,10 @@ impl Bridge {
     /// Tells the networks which of their chats are linked. Also after an account took its chats
     /// out of their links by going.
     pub(crate) async fn tell_links(&self) -> Result<(), StoreError> {
-        self.links.send_replace(table(&self.store).await?);
+        {
+            let _alone = self.telling.lock().await;
+            self.links.send_replace(table(&self.store).await?);
+        }
         self.learn_twins().await
     }
 

@@ -78,6 +78,9 @@ pub(crate) struct Tasks {
     tracker: TaskTracker,
     /// The first that a bug ended. Nobody starts it anew: what it owned went with it.
     broke: watch::Sender<Option<&'static str>>,
+    /// Announced when the program ends.
+    end: StopHandle,
+    ending: Stop,
     // Drawn from a few times per restart; a message would need a task of its own.
     dice: Mutex<SmallRng>,
 }
@@ -85,7 +88,13 @@ pub(crate) struct Tasks {
 impl Tasks {
     pub(crate) fn new(seed: [u8; 32]) -> Self {
         let (broke, dice) = (watch::channel(None).0, Mutex::new(SmallRng::from_seed(seed)));
-        Self { tracker: TaskTracker::new(), broke, dice }
+        let (end, ending) = StopHandle::new();
+        Self { tracker: TaskTracker::new(), broke, end, ending, dice }
+    }
+
+    /// Tells what people ordered that the program ends.
+    pub(crate) fn ending(&self) -> Stop {
+        self.ending.clone()
     }
 
     pub(crate) fn spawn(&self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
@@ -147,8 +156,11 @@ fn add_later(bridge: &Arc<Bridge>, adapter: Arc<dyn Adapter>, owner: Option<User
     bridge.networks.insert(network, slot);
     let keeper = Keeper { house: Arc::clone(bridge), adapter, stop: token, poke, retry };
     let life = async move {
-        tokio::time::sleep(delay).await;
-        keeper.keep().await;
+        tokio::select! {
+            // Ten thousand accounts wait for up to twenty seconds, which is longer than an end may take.
+            () = keeper.stop.stopping() => {}
+            () = tokio::time::sleep(delay) => keeper.keep().await,
+        }
         drop(alive);
     };
     bridge.tasks.spawn("network", life.instrument(span));
@@ -228,6 +240,7 @@ pub(crate) async fn order(bridge: &Bridge, network: &NetworkId, order: Order) ->
 }
 
 pub(crate) async fn shutdown(bridge: &Bridge) {
+    bridge.tasks.end.stop();
     // Nobody begins a run from here on, which nobody would end.
     *bridge.changing.lock().await = false;
     let all: Vec<_> = bridge.networks.iter().map(|slot| slot.key().clone()).collect();
@@ -407,7 +420,14 @@ async fn sleep(wait: Duration) {
 
 #[cfg(test)]
 mod tests {
+    use wxgate_contract::conformance::Double;
+    use wxgate_contract::{BoxFuture, Capabilities, Stopped, Timestamp};
+    use wxgate_store::{SealKey, Store, StoreConfig};
+
     use super::*;
+    use crate::BridgeConfig;
+
+    const PATIENCE: Duration = Duration::from_secs(10);
 
     #[tokio::test]
     async fn a_task_of_the_pipe_that_a_bug_ended_is_told_and_one_that_ends_is_not() {
@@ -416,8 +436,59 @@ mod tests {
         assert!(tasks.broke().now_or_never().is_none());
         // Without the hook that prints a backtrace.
         tasks.spawn("lanes", async { std::panic::resume_unwind(Box::new("the test says so")) });
-        let told = tokio::time::timeout(Duration::from_secs(10), tasks.broke()).await;
-        assert_eq!(told, Ok("lanes"));
+        assert_eq!(tokio::time::timeout(PATIENCE, tasks.broke()).await, Ok("lanes"));
         assert_eq!(tasks.broke().now_or_never(), Some("lanes"), "also to whoever asks later");
+    }
+
+    struct Idle(NetworkId);
+
+    impl Adapter for Idle {
+        fn network(&self) -> &NetworkId {
+            &self.0
+        }
+
+        fn capabilities(&self) -> Capabilities {
+            Capabilities {
+                browses: false,
+                mirrors: false,
+                max_text_chars: 1,
+                carries_files: false,
+                can_recall: false,
+                shows_authors: false,
+            }
+        }
+
+        fn run(&self, ctx: AdapterContext) -> BoxFuture<'_, Result<Stopped, AdapterError>> {
+            Box::pin(async move {
+                ctx.stop.stopping().await;
+                Ok(Stopped)
+            })
+        }
+    }
+
+    #[tokio::test]
+    async fn an_end_does_not_wait_for_accounts_whose_turn_has_not_come() {
+        let dir = tempfile::tempdir().unwrap();
+        let config = StoreConfig {
+            url: "sqlite".parse().unwrap(),
+            data_dir: dir.path().to_owned(),
+            seal_key: SealKey::from_bytes(&[7; 32]).unwrap(),
+            max_media_bytes: 1,
+        };
+        let store = Store::open(config, Arc::new(|| Timestamp(1))).await.unwrap();
+        let config = BridgeConfig {
+            store,
+            vault: Arc::new(Double::new()),
+            clock: Arc::new(|| Timestamp(1)),
+            seed: [3; 32],
+            account_kind: "net",
+            factory: Arc::new(|row| Arc::new(Idle(row.network.clone()))),
+            accounts_per_user: 1,
+            pages: Arc::new(|_| None),
+            grace: Duration::from_secs(1),
+        };
+        let bridge = Bridge::new(config).await.unwrap();
+        add_later(&bridge, Arc::new(Idle("net:a".into())), None, Duration::from_secs(3600));
+        tokio::time::timeout(PATIENCE, bridge.shutdown()).await.expect("the end waits for the start");
     }
 }

@@ -18,6 +18,9 @@ use wxgate_contract::{
 };
 use wxgate_store::{SealKey, Store, StoreConfig};
 
+#[path = "pipe/orders.rs"]
+mod orders;
+
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Hands its context to the test and lives as long as the test keeps the life.
@@ -318,8 +321,8 @@ async fn an_account_that_is_configured_twice_at_once_runs_once_each_time() {
         is_secret: true,
     };
     let both = tokio::join!(
-        pipe.bridge.configure(&account, note("one")),
-        pipe.bridge.configure(&account, note("two")),
+        pipe.bridge.configure(&account, note("one"), (None, "commands", "proxy-set")),
+        pipe.bridge.configure(&account, note("two"), (None, "commands", "proxy-set")),
     );
     assert!(both.0.unwrap() && both.1.unwrap());
     let (second, third) = (runs.recv().await.unwrap(), tokio::time::timeout(PATIENCE, runs.recv()).await);
@@ -330,7 +333,8 @@ async fn an_account_that_is_configured_twice_at_once_runs_once_each_time() {
     assert!(kept == "one" || kept == "two");
     pipe.bridge.shutdown().await;
     // Nobody would end what begins now.
-    assert!(pipe.bridge.configure(&account, note("late")).await.is_err());
+    let late = pipe.bridge.configure(&account, note("late"), (None, "commands", "proxy-set")).await;
+    assert!(late.is_err());
 }
 
 #[tokio::test]

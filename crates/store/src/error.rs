@@ -65,7 +65,8 @@ impl StoreError {
         Self::Unavailable { doing, source: source.into() }
     }
 
-    pub(crate) fn is_unavailable(&self) -> bool {
+    /// True when nothing was changed and the same call may succeed later.
+    pub fn is_unavailable(&self) -> bool {
         matches!(self, Self::Unavailable { .. })
     }
 }

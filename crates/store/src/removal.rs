@@ -2,7 +2,7 @@
 //! over, so that the files do not hold it any longer.
 
 use sqlx::AnyConnection;
-use wxgate_contract::{Body, NetworkId, Post};
+use wxgate_contract::{Body, BoxFuture, NetworkId, Post};
 
 use crate::error::StoreError;
 use crate::report::Pruned;
@@ -30,29 +30,36 @@ impl Store {
     pub async fn remove_account(&self, network: &NetworkId) -> Result<(), StoreError> {
         let Some(number) = self.find(network).await? else { return Ok(()) };
         self.mark_leaving(number).await?;
-        self.overwrite("PRAGMA secure_delete = ON").await?;
         loop {
             let _gate = self.0.media_gate.lock().await;
-            let writer = self.writer()?;
-            let step = writer.transaction(DOING, move |tx| Box::pin(remove_posts(tx, number)));
+            let step = self.erasing(DOING, move |tx| Box::pin(remove_posts(tx, number)));
             if self.remove_files(step.await?).await? == 0 {
                 break;
             }
         }
         loop {
             let _gate = self.0.media_gate.lock().await;
-            let writer = self.writer()?;
-            let step = writer.transaction(DOING, move |tx| Box::pin(remove_media(tx, number)));
+            let step = self.erasing(DOING, move |tx| Box::pin(remove_media(tx, number)));
             if self.remove_files(step.await?).await? == 0 {
                 break;
             }
         }
         self.remove_rows(network, number).await?;
-        self.overwrite("PRAGMA secure_delete = FAST").await?;
         self.erase_traces().await
     }
 
-    /// From here on nobody sees the account, and nothing reaches its chats by a link.
+    /// Begins to remove an account: from here on nobody sees it, and nothing reaches its chats by a link. Whatever
+    /// happens then, [`Store::leaving_accounts`] tells of it until it is removed.
+    ///
+    /// # Errors
+    /// `Unavailable` when the database failed; nothing was changed then.
+    pub async fn leave_account(&self, network: &NetworkId) -> Result<(), StoreError> {
+        match self.find(network).await? {
+            Some(number) => self.mark_leaving(number).await,
+            None => Ok(()),
+        }
+    }
+
     async fn mark_leaving(&self, number: i64) -> Result<(), StoreError> {
         let writer = self.writer()?;
         let step = writer.transaction(DOING, move |tx| {
@@ -81,9 +88,8 @@ impl Store {
     }
 
     async fn step(&self, text: &'static str, values: Vec<Value>) -> Result<u64, StoreError> {
-        let writer = self.writer()?;
-        let step = writer
-            .transaction(DOING, move |tx| Box::pin(async move { sql::run(tx, DOING, text, values).await }));
+        let step =
+            self.erasing(DOING, move |tx| Box::pin(async move { sql::run(tx, DOING, text, values).await }));
         step.await
     }
 
@@ -95,9 +101,29 @@ impl Store {
         Ok(gone.rows)
     }
 
-    /// PostgreSQL writes over what was deleted in its own time (VACUUM).
-    async fn overwrite(&self, pragma: &'static str) -> Result<(), StoreError> {
-        if self.is_sqlite() { self.step(pragma, Vec::new()).await.map(drop) } else { Ok(()) }
+    /// Runs `work` in a transaction that writes over what it deletes; PostgreSQL does so in its own time (VACUUM).
+    /// Each step asks for it anew: the setting is the writer's and so everybody's, and what is cut off between two
+    /// steps must not leave it behind.
+    pub(crate) async fn erasing<T, F>(&self, doing: &'static str, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: for<'c> FnOnce(&'c mut AnyConnection) -> BoxFuture<'c, Result<T, StoreError>> + Send + 'static,
+    {
+        let is_sqlite = self.is_sqlite();
+        let writer = self.writer()?;
+        let step = writer.transaction(doing, move |tx| {
+            Box::pin(async move {
+                if is_sqlite {
+                    sql::run(tx, doing, "PRAGMA secure_delete = ON", []).await?;
+                }
+                let done = work(tx).await;
+                if is_sqlite {
+                    sql::run(tx, doing, "PRAGMA secure_delete = FAST", []).await?;
+                }
+                done
+            })
+        });
+        step.await
     }
 }
 

@@ -128,18 +128,10 @@ impl Store {
         if changes.is_empty() {
             return Ok(());
         }
-        let is_sqlite = self.is_sqlite();
-        let writer = self.writer()?;
-        let step = writer.transaction(DOING, move |tx| {
+        let step = self.erasing(DOING, move |tx| {
             Box::pin(async move {
-                if is_sqlite {
-                    sql::run(tx, DOING, "PRAGMA secure_delete = ON", []).await?;
-                }
                 for values in changes {
                     sql::run(tx, DOING, text, values).await?;
-                }
-                if is_sqlite {
-                    sql::run(tx, DOING, "PRAGMA secure_delete = FAST", []).await?;
                 }
                 Ok(())
             })

@@ -43,9 +43,9 @@ pub(super) async fn set(
     let Wanted { proxy } = read(&body)?;
     let way =
         WayOut::parse(&proxy).map_err(|why| Refusal(StatusCode::BAD_REQUEST, format!("proxy: {why}")))?;
-    if !parts.bridge.configure(&network(&name), way.note()).await? {
+    let by = (caller.user(), caller.door(), "proxy-set");
+    if !parts.bridge.configure(&network(&name), way.note(), by).await? {
         return Err(CommandError::NoSuchAccount(name).into());
     }
-    caller.record(&parts, "proxy-set", &name).await;
     ok(&json!({ "proxy": way.shown() }))
 }

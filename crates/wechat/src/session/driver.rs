@@ -27,6 +27,9 @@ use crate::transport::{CallError, Transport};
 const PICTURE_CHARS: usize = 96 << 10;
 const ENTRY_ORIGIN: &str = "https://wx.qq.com";
 
+/// For a sign-out that is under way when the end is announced. Chosen: within any grace period.
+const LAST_WORDS: Duration = Duration::from_secs(3);
+
 /// What somebody asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Wish {
@@ -105,11 +108,14 @@ pub(crate) async fn run(
     let mut save = tokio::time::interval_at(Instant::now() + save_every, save_every);
     save.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
-        let mut next = None;
+        let (mut next, mut is_leaving) = (None, false);
         for action in actions {
             match action {
                 Action::Cancel => next = None,
-                Action::Run(work) => next = Some(work),
+                Action::Run(work) => {
+                    is_leaving = matches!(work, Work::Leave);
+                    next = Some(work);
+                }
                 Action::Tell(step) => far.sign_in(&network, step),
                 Action::Forget => hands.forget().await,
             }
@@ -137,6 +143,10 @@ pub(crate) async fn run(
                 }
                 _ = save.tick() => store(&*far, &network, &live).await,
                 () = stop.stopping() => {
+                    if is_leaving {
+                        // An account that is removed is signed out first: what has begun is said to the service.
+                        let _ = tokio::time::timeout(LAST_WORDS, &mut doing).await;
+                    }
                     drop(doing);
                     store(&*far, &network, &live).await;
                     return;

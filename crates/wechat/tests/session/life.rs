@@ -190,6 +190,17 @@ async fn signed_out_for_good_nothing_is_sent_any_more() {
 }
 
 #[tokio::test]
+async fn a_sign_out_that_has_begun_is_carried_out_although_the_run_ends() {
+    let mut stage = Stage::online().await;
+    stage.order(Order::SignOut).await;
+    stage.health(Health::is_signed_out).await;
+    // As when the account is removed: its run is ended at once.
+    stage.stop().await;
+    assert!(!stage.world.is_online(ALICE).unwrap(), "the phone still shows a session");
+    stage.no_violation();
+}
+
+#[tokio::test]
 async fn a_service_that_goes_away_and_comes_back_is_waited_for() {
     let mut stage = Stage::online().await;
     let addr = stage.server.as_ref().unwrap().addr();

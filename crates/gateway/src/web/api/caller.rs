@@ -55,7 +55,8 @@ impl Caller {
         parts.bridge.record(self.user(), self.door(), what, about.to_string()).await;
     }
 
-    fn door(&self) -> &'static str {
+    /// Where they ask, for the audit trail.
+    pub(in crate::web) fn door(&self) -> &'static str {
         match self {
             Self::Operator => "commands",
             Self::Person { door, .. } => door,

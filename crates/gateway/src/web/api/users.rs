@@ -10,6 +10,7 @@ use axum::response::IntoResponse;
 use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use wxgate_bridge::Leaving;
 use wxgate_contract::{Command, PersonRef, UserName};
 
 use super::caller::Caller;
@@ -197,14 +198,6 @@ pub(in crate::web) async fn remove(
 ) -> Result<(), Refusal> {
     caller.administers()?;
     let name = known(parts, name).await?;
-    if everything {
-        for row in parts.bridge.store().accounts().await?.into_iter().filter(|row| row.owner == name) {
-            caller.desk(parts).run(None, Command::RemoveAccount { account: row.network }).await?;
-        }
-    }
-    parts.bridge.store().remove_user(&name).await?;
-    parts.bridge.shut(&name);
-    caller.record(parts, "person-removed", &name).await;
-    tracing::info!(user = %name, "a person was removed");
-    Ok(())
+    let leaving = if everything { Leaving::WithEverything } else { Leaving::Alone };
+    Ok(parts.bridge.remove_person(name, leaving, (caller.user(), caller.door())).await?)
 }

@@ -1,0 +1,224 @@
+//! What people order and what has to come to its end, whether or not they wait for it: a browser that is closed in the
+//! middle of a removal must not leave half an account.
+//!
+//! Such work is a task of the pipe; whoever ordered it waits for its answer, or goes. The end of the program ends it
+//! where it is, and what a removal had not come to then is gone on with at the next start.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use dashmap::mapref::entry::Entry;
+use futures_util::FutureExt as _;
+use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::{oneshot, watch};
+use wxgate_contract::{CommandError, FeedEvent, Health, NetworkId, Order, UserName};
+use wxgate_store::StoreError;
+
+use crate::control::{failed, may, no_such, owned};
+use crate::{Bridge, supervisor};
+
+/// How long a session may take to end on the other side before its account is removed all the same. Chosen: a call
+/// over a slow line; somebody waits.
+const FAREWELL: Duration = Duration::from_secs(5);
+/// First pause before a removal goes on that the store could not carry out; doubles up to the cap.
+const PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+
+/// What became of a removal, once it is known; the sender goes without a word when the program ends first.
+type Done = watch::Receiver<Option<Result<(), CommandError>>>;
+
+/// A removal that is under way.
+pub(crate) struct Going {
+    owner: Option<UserName>,
+    done: Done,
+}
+
+/// What becomes of a person's accounts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Leaving {
+    /// A person who has accounts stays.
+    Alone,
+    /// Their accounts go first, with all that was said in them.
+    WithEverything,
+}
+
+/// Takes a removal out of the table, however it ends.
+struct Listed<'a> {
+    bridge: &'a Bridge,
+    account: &'a NetworkId,
+}
+
+impl Drop for Listed<'_> {
+    fn drop(&mut self) {
+        self.bridge.leaving.remove(self.account);
+    }
+}
+
+fn stopping() -> CommandError {
+    CommandError::Failed("the gateway is stopping".to_owned())
+}
+
+impl Bridge {
+    /// Does something to its end in a task of the pipe. Dropping the future drops the answer only.
+    pub(crate) async fn see_through<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = Result<T, CommandError>> + Send + 'static,
+    ) -> Result<T, CommandError> {
+        let (tell, told) = oneshot::channel();
+        let stop = self.tasks.ending();
+        // Boxed: some of it is large, and it waits here for whatever it waits for.
+        let work = AssertUnwindSafe(Box::pin(work)).catch_unwind();
+        self.tasks.spawn("orders", async move {
+            let done = tokio::select! {
+                biased;
+                () = stop.stopping() => Err(stopping()),
+                done = work => done.unwrap_or_else(|_| {
+                    Err(CommandError::Failed("a bug in the gateway ended it before it was done".to_owned()))
+                }),
+            };
+            // An error means that nobody waits for it any more.
+            let _ = tell.send(done);
+        });
+        told.await.unwrap_or_else(|_| Err(stopping()))
+    }
+
+    /// Removes a person, for `who` at `door` as the audit trail has it.
+    ///
+    /// # Errors
+    /// `Refused` when there is no such person, or they have accounts and were to leave alone.
+    pub async fn remove_person(
+        self: &Arc<Self>,
+        name: UserName,
+        leaving: Leaving,
+        (who, door): (Option<UserName>, &str),
+    ) -> Result<(), CommandError> {
+        let (bridge, door) = (Arc::clone(self), door.to_owned());
+        self.see_through(async move {
+            if leaving == Leaving::WithEverything {
+                remove_accounts(&bridge, &name, (&who, &door)).await?;
+            }
+            bridge.store.remove_user(&name).await.map_err(crate::control::refused)?;
+            bridge.shut(&name);
+            bridge.record(who, &door, "person-removed", name.to_string()).await;
+            tracing::info!(user = %name, "a person was removed");
+            Ok(())
+        })
+        .await
+    }
+}
+
+/// All accounts of a person, those that are being removed already among them.
+async fn remove_accounts(
+    bridge: &Arc<Bridge>,
+    owner: &UserName,
+    (who, door): (&Option<UserName>, &str),
+) -> Result<(), CommandError> {
+    for row in bridge.store.accounts_of(owner).await.map_err(failed)? {
+        remove_account(bridge, None, &row.network).await?;
+        bridge.record(who.clone(), door, "account-removed", row.network.name().to_owned()).await;
+    }
+    let theirs = |going: &Going| going.owner.as_ref() == Some(owner);
+    let going: Vec<_> = bridge.leaving.iter().filter(|going| theirs(going)).map(|g| g.done.clone()).collect();
+    for done in going {
+        wait_for(done).await?;
+    }
+    Ok(())
+}
+
+async fn wait_for(mut done: Done) -> Result<(), CommandError> {
+    match done.wait_for(Option::is_some).await.as_deref() {
+        Ok(Some(done)) => done.clone(),
+        _ => Err(stopping()),
+    }
+}
+
+/// Removes an account. Who asks for it while it is being removed waits for the same removal.
+pub(crate) async fn remove_account(
+    bridge: &Arc<Bridge>,
+    user: Option<&UserName>,
+    account: &NetworkId,
+) -> Result<(), CommandError> {
+    if let Some(done) = join(bridge, user, account)? {
+        return wait_for(done).await;
+    }
+    let owner = owned(bridge, user, account)?;
+    let (tell, done) = watch::channel(None);
+    match bridge.leaving.entry(account.clone()) {
+        Entry::Vacant(place) => drop(place.insert(Going { owner: owner.clone(), done })),
+        Entry::Occupied(place) => {
+            let done = place.get().done.clone();
+            drop(place);
+            return wait_for(done).await;
+        }
+    }
+    let listed = Listed { bridge, account };
+    let done = take_away(bridge, account, owner).await;
+    drop(listed);
+    tell.send_replace(Some(done.clone()));
+    done
+}
+
+/// The removal that is under way, if there is one and it is theirs to ask for.
+fn join(bridge: &Bridge, user: Option<&UserName>, account: &NetworkId) -> Result<Option<Done>, CommandError> {
+    let Some(going) = bridge.leaving.get(account) else { return Ok(None) };
+    may(user, going.owner.as_ref()).ok_or_else(|| no_such(account))?;
+    Ok(Some(going.done.clone()))
+}
+
+async fn take_away(
+    bridge: &Arc<Bridge>,
+    account: &NetworkId,
+    owner: Option<UserName>,
+) -> Result<(), CommandError> {
+    // The session ends on the other side too, if it can; the account goes in any case.
+    sign_out(bridge, account).await;
+    {
+        let _alone = bridge.alone().await?;
+        // Durable first: from here on the next start goes on with it.
+        bridge.store.leave_account(account).await.map_err(failed)?;
+        bridge.remove_network(account).await;
+        bridge.routes.unmirror_all(account);
+    }
+    // What was said in it may be much: whoever adds or starts another account does not wait for that.
+    let tell = || owner.iter().for_each(|owner| bridge.tell(FeedEvent::Accounts(owner.clone())));
+    tell();
+    let mut pause = PAUSE;
+    while let Err(error) = forget(bridge, account).await {
+        if !error.is_unavailable() {
+            return Err(failed(error));
+        }
+        tracing::warn!(network = %account, %error, "the removal of an account waits for the store");
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+    tell();
+    Ok(())
+}
+
+async fn forget(bridge: &Bridge, account: &NetworkId) -> Result<(), StoreError> {
+    // Networks leave the chats of links that went with it at once, and not after the last message.
+    bridge.tell_links().await?;
+    bridge.store.remove_account(account).await
+}
+
+/// Ends a session on the other side, and waits a moment for it.
+async fn sign_out(bridge: &Bridge, account: &NetworkId) {
+    let is_out = || {
+        let health = bridge.health_of(account).map(|(_, health)| health);
+        health.is_none_or(|health| health.is_signed_out() || matches!(health, Health::Down { .. }))
+    };
+    let mut feed = bridge.feed.subscribe();
+    if is_out() || supervisor::order(bridge, account, Order::SignOut).await.is_err() {
+        return;
+    }
+    let out = async {
+        while !is_out() {
+            match feed.recv().await {
+                Ok(_) | Err(RecvError::Lagged(_)) => {}
+                Err(RecvError::Closed) => return,
+            }
+        }
+    };
+    let _ = tokio::time::timeout(FAREWELL, out).await;
+}

@@ -1,0 +1,170 @@
+//! What people order comes to its end, also when they do not wait for it.
+
+use futures_util::FutureExt as _;
+use wxgate_bridge::Leaving;
+use wxgate_contract::Command;
+
+use super::*;
+
+/// Accounts of ann, running; the runs come out of the channel in the order of their names.
+async fn with_accounts(names: &[&str]) -> (Pipe, mpsc::Receiver<Life>) {
+    let (lives, runs) = mpsc::channel(4);
+    let factory: AdapterFactory = Arc::new(move |row| {
+        Arc::new(Puppet { network: row.network.clone(), browses: false, lives: lives.clone() })
+    });
+    let pipe = pipe_with(tempfile::tempdir().unwrap(), factory).await;
+    pipe.bridge.store().add_user(&"ann".into(), None, false).await.unwrap();
+    for name in names {
+        pipe.bridge.store().add_account(&NetworkId::from(*name), &"ann".into()).await.unwrap();
+    }
+    pipe.bridge.add_accounts().await.unwrap();
+    (pipe, runs)
+}
+
+/// Plays the account's part in its end: it signs out when it is told to, and stops.
+async fn sign_out(mut life: Life) {
+    match tokio::time::timeout(PATIENCE, life.ctx.orders.recv()).await {
+        Ok(Some(Order::SignOut)) => {}
+        other => panic!("not told to sign out: {other:?}"),
+    }
+    assert!(!life.ctx.stop.is_stopping(), "it is ended before it could sign out");
+    life.ctx.far.health(&life.ctx.network, Health::signed_out(None));
+    tokio::time::timeout(PATIENCE, life.ctx.stop.stopping()).await.unwrap();
+}
+
+/// Waits until an account is removed to its last row.
+async fn gone(pipe: &Pipe, account: &NetworkId) {
+    let store = pipe.bridge.store();
+    let going = async {
+        while store.account(account).await.unwrap().is_some()
+            || !store.leaving_accounts().await.unwrap().is_empty()
+        {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, going).await.expect("the removal came to no end");
+}
+
+async fn acts(pipe: &Pipe) -> Vec<String> {
+    let acts = pipe.bridge.store().acts(None, 10).await.unwrap();
+    acts.into_iter().map(|row| format!("{} {}", row.act.what, row.act.about)).collect()
+}
+
+#[tokio::test]
+async fn a_removal_goes_on_when_nobody_waits_for_it() {
+    let (pipe, mut runs) = with_accounts(&["net:a"]).await;
+    let (account, there) = (NetworkId::from("net:a"), chat("net:b", "d"));
+    pipe.bridge.add_link(&[chat("net:a", "c"), there.clone()]).await.unwrap();
+    let other = pipe.add("net:b", false).recv().await.unwrap();
+    assert!(other.ctx.linked.now().contains(&there.chat));
+    let life = runs.recv().await.unwrap();
+    life.ctx.far.commit(&account, said(&chat("net:a", "c"), "words", Author::Owner)).await.unwrap();
+
+    let control = pipe.bridge.control("pages", None);
+    let order = control.run(Some("ann".into()), Command::RemoveAccount { account: account.clone() });
+    assert!(order.now_or_never().is_none(), "the browser is closed in the middle of it");
+    sign_out(life).await;
+    gone(&pipe, &account).await;
+
+    assert!(pipe.bridge.health_of(&account).is_none());
+    assert!(other.ctx.linked.now().is_empty(), "the other member of the link was told");
+    let written = async {
+        while acts(&pipe).await != ["account-removed a"] {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, written).await.expect("the audit trail has it");
+    pipe.bridge.shutdown().await;
+}
+
+#[tokio::test]
+async fn who_orders_a_removal_that_is_under_way_waits_for_the_same_one() {
+    let (pipe, mut runs) = with_accounts(&["net:a"]).await;
+    let account = NetworkId::from("net:a");
+    let control = pipe.bridge.control("pages", None);
+    let remove =
+        |user: &str| control.run(Some(user.into()), Command::RemoveAccount { account: account.clone() });
+    let life = runs.recv().await.unwrap();
+    let (first, second, stranger, ()) =
+        tokio::join!(remove("ann"), remove("ann"), remove("eve"), sign_out(life));
+    assert!(matches!((&first, &second), (Ok(Reply::Done), Ok(Reply::Done))), "{first:?} {second:?}");
+    assert!(matches!(stranger, Err(CommandError::NoSuchAccount(_))), "its existence is not told");
+    assert!(matches!(remove("ann").await, Err(CommandError::NoSuchAccount(_))));
+    pipe.bridge.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_person_goes_with_everything_when_nobody_waits_for_it() {
+    let (pipe, mut runs) = with_accounts(&["net:a", "net:b"]).await;
+    let lives = [runs.recv().await.unwrap(), runs.recv().await.unwrap()];
+    let by = (Some(UserName::from("root")), "api");
+    let alone = pipe.bridge.remove_person("ann".into(), Leaving::Alone, by.clone()).await;
+    assert!(matches!(alone, Err(CommandError::Refused(_))), "{alone:?}");
+    let order = pipe.bridge.remove_person("ann".into(), Leaving::WithEverything, by);
+    assert!(order.now_or_never().is_none(), "the command is ended in the middle of it");
+    let [one, two] = lives;
+    let (first, second) = if one.ctx.network.as_str() == "net:a" { (one, two) } else { (two, one) };
+    sign_out(first).await;
+    sign_out(second).await;
+    let leaving = async {
+        while pipe.bridge.store().user(&"ann".into()).await.unwrap().is_some() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, leaving).await.expect("the person is still there");
+    assert!(pipe.bridge.store().accounts().await.unwrap().is_empty());
+    pipe.bridge.shutdown().await;
+}
+
+#[tokio::test]
+async fn an_account_runs_again_when_nobody_waits_for_its_new_way_out() {
+    let (pipe, mut runs) = with_accounts(&["net:a"]).await;
+    let account = NetworkId::from("net:a");
+    let note = Note { key: "way".to_owned(), value: Some(Bytes::from_static(b"x")), is_secret: true };
+    let life = runs.recv().await.unwrap();
+    tokio::select! {
+        biased;
+        // The command is ended when the old run is, and before the new one.
+        () = life.ctx.stop.stopping() => {}
+        done = pipe.bridge.configure(&account, note, (None, "commands", "proxy-set")) => panic!("{done:?}"),
+    }
+    let again = tokio::time::timeout(PATIENCE, runs.recv()).await.expect("it does not run any more");
+    assert_eq!(again.unwrap().ctx.far.note(&account, "way").await.unwrap().unwrap(), "x");
+    pipe.bridge.shutdown().await;
+}
+
+#[tokio::test]
+async fn an_end_of_the_program_does_not_wait_for_a_removal() {
+    let (pipe, mut runs) = with_accounts(&["net:a"]).await;
+    let life = runs.recv().await.unwrap();
+    let control = pipe.bridge.control("pages", None);
+    let remove = Command::RemoveAccount { account: "net:a".into() };
+    let mut order = control.run(Some("ann".into()), remove);
+    assert!((&mut order).now_or_never().is_none());
+    drop(life);
+    // It waits for the session's end, or for anything else.
+    tokio::time::timeout(Duration::from_secs(4), pipe.bridge.shutdown()).await.expect("the end waits");
+    assert_eq!(order.await.unwrap_err(), CommandError::Failed("the gateway is stopping".to_owned()));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn of_links_that_change_at_once_the_latest_are_told() {
+    let pipe = pipe().await;
+    let life = pipe.add("net:a", false).recv().await.unwrap();
+    for round in 0..60 {
+        let link = |n: usize| {
+            let name = format!("{round}-{n}");
+            let (bridge, members) = (&pipe.bridge, [chat("net:a", &name), chat("net:b", &name)]);
+            async move { bridge.add_link(&members).await.unwrap() }
+        };
+        let made = tokio::join!(link(0), link(1), link(2), link(3));
+        let stored = pipe.bridge.links().await.unwrap();
+        let stored = stored.iter().flat_map(|link| &link.members);
+        let stored = stored.filter(|member| member.network.as_str() == "net:a").count();
+        assert_eq!(life.ctx.linked.now().len(), stored, "round {round}");
+        let gone = |link| pipe.bridge.remove_link(link);
+        let _ = tokio::join!(gone(made.0), gone(made.1), gone(made.2), gone(made.3));
+        assert!(life.ctx.linked.now().is_empty(), "round {round}");
+    }
+    pipe.bridge.shutdown().await;
+}
