@@ -85,6 +85,7 @@ impl Marks {
                 "this gateway writes no markers; its operator can allow it: wechat.remark_markers",
             ));
         }
+        let _deciding = self.live.deciding().lock().await;
         let _alone = self.live.settling().lock().await;
         let before = shelf::load(&*self.far, &self.network).await.map_err(failed)?;
         let mut book = before.clone();
@@ -219,6 +220,7 @@ impl Marks {
         if let Said::Wait(_) = said {
             return Ok(Some(said));
         }
+        let _deciding = self.live.deciding().lock().await;
         let _alone = self.live.settling().lock().await;
         let mut notes = vec![shelf::gone(format!("{WAITING}{id}"))];
         if let Some(mut profile) = self.profile(&id).await?

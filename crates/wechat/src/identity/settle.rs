@@ -1,7 +1,8 @@
 //! After a login: the owner's answers, permanent names that messages show, and their undoing.
 //!
 //! What changes here is who a session name stands for, so it waits for a batch that is being
-//! committed, and a batch that was translated before is translated again (`Live::who_changed`).
+//! committed, and a batch that was translated before is translated again (`Live::who_changed`). One at a time decides
+//! (`Live::deciding`), a relogin too.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -29,6 +30,20 @@ pub(crate) struct Settler {
     pub(crate) directory: Arc<dyn Directory>,
     pub(crate) live: Arc<Live>,
     pub(crate) network: NetworkId,
+}
+
+/// A lesson, and what was known before and after it.
+struct Taught {
+    before: Book,
+    book: Book,
+    lesson: Lesson,
+}
+
+impl Taught {
+    /// The chats that stood for somebody for the time being: what was said there is theirs.
+    fn moves(&self) -> impl Iterator<Item = &(String, String)> {
+        self.lesson.moved.iter().filter(|(from, _)| !open_of(&self.before, from).is_empty())
+    }
 }
 
 fn failed(error: FarError) -> CommandError {
@@ -99,40 +114,46 @@ impl Settler {
 
     /// The owner says who an open chat is; `None`: somebody new. Final until withdrawn.
     pub(crate) async fn resolve(&self, chat: &str, same_as: Option<&str>) -> Result<(), CommandError> {
-        let book = shelf::load(&*self.far, &self.network).await.map_err(failed)?;
-        let open = open_of(&book, chat);
-        if open.is_empty() {
-            return Err(CommandError::Refused("there is no open question about that chat".to_owned()));
-        }
-        if let Some(to) = same_as.filter(|to| !open.iter().any(|id| id == to)) {
-            return Err(CommandError::Refused(format!("{to} is none of those that the chat may be")));
-        }
+        let _alone = self.live.deciding().lock().await;
         let fresh = self.fresh(chat).await?;
-        self.apply(book, |book| book.resolve(chat, same_as, || fresh.clone())).await
+        self.apply(|book| {
+            let open = open_of(book, chat);
+            if open.is_empty() {
+                return Err(CommandError::Refused("there is no open question about that chat".to_owned()));
+            }
+            if let Some(to) = same_as.filter(|to| !open.iter().any(|id| id == to)) {
+                return Err(CommandError::Refused(format!("{to} is none of those that the chat may be")));
+            }
+            Ok(book.resolve(chat, same_as, || fresh.clone()))
+        })
+        .await
     }
 
     /// Takes the last decision about a chat back: who is there now goes by a new chat.
     pub(crate) async fn undo(&self, chat: &str) -> Result<(), CommandError> {
-        let book = shelf::load(&*self.far, &self.network).await.map_err(failed)?;
-        let person = book.people.iter().any(|known| known.id == chat && known.seen.login == book.login);
-        let group = book.groups.iter().any(|known| known.id == chat && known.seen.login == book.login);
-        if !person && !group {
-            return Err(CommandError::Refused("that chat is not in the present login".to_owned()));
-        }
+        let _alone = self.live.deciding().lock().await;
         let fresh = self.fresh(chat).await?;
-        if fresh == chat {
-            return Err(CommandError::Refused(
-                "that chat is new in this login: there is nothing to take back".to_owned(),
-            ));
-        }
-        self.apply(book, |book| book.undo(chat, || fresh.clone())).await
+        self.apply(|book| {
+            let person = book.people.iter().any(|known| known.id == chat && known.seen.login == book.login);
+            let group = book.groups.iter().any(|known| known.id == chat && known.seen.login == book.login);
+            if !person && !group {
+                return Err(CommandError::Refused("that chat is not in the present login".to_owned()));
+            }
+            if fresh == chat {
+                return Err(CommandError::Refused(
+                    "that chat is new in this login: there is nothing to take back".to_owned(),
+                ));
+            }
+            Ok(book.undo(chat, || fresh.clone()))
+        })
+        .await
     }
 
     /// A message showed the permanent name of a chat: it proves who that is, or that it is not.
     pub(crate) async fn learn(&self, chat: &str, permanent: u64) -> Result<(), CommandError> {
-        let book = shelf::load(&*self.far, &self.network).await.map_err(failed)?;
+        let _alone = self.live.deciding().lock().await;
         let fresh = self.fresh(chat).await?;
-        self.apply(book, |book| book.learn(chat, permanent, || fresh.clone())).await
+        self.apply(|book| Ok(book.learn(chat, permanent, || fresh.clone()))).await
     }
 
     /// The key that whoever holds this one now would have had as somebody new.
@@ -150,27 +171,25 @@ impl Settler {
     }
 
     /// Carries a lesson out: the posts said meanwhile first, then, with no batch under way, whoever
-    /// goes by another key and what is kept.
+    /// goes by another key and what is kept. Whoever calls it decides alone. What is known is read again when no
+    /// batch is under way: a sync may have seen something newer of somebody while posts were moved.
     async fn apply(
         &self,
-        before: Book,
-        change: impl FnOnce(&mut Book) -> Lesson,
+        change: impl Fn(&mut Book) -> Result<Lesson, CommandError>,
     ) -> Result<(), CommandError> {
-        let mut book = before.clone();
-        let lesson = change(&mut book);
-        let was_open = |id: &str| !open_of(&before, id).is_empty();
-        let moves: Vec<(String, String)> =
-            lesson.moved.iter().filter(|(from, _)| was_open(from)).cloned().collect();
-        for (from, to) in &moves {
+        for (from, to) in self.taught(&change).await?.moves() {
             self.move_posts(from, to).await.map_err(failed)?;
         }
         let _alone = self.live.settling().lock().await;
-        for (from, to) in &moves {
+        let taught = self.taught(&change).await?;
+        for (from, to) in taught.moves() {
             self.move_posts(from, to).await.map_err(failed)?;
         }
-        let mut batch = Batch { notes: shelf::changes(&before, &book), ..Batch::default() };
+        let Taught { before, book, lesson } = &taught;
+        let mut batch = Batch { notes: shelf::changes(before, book), ..Batch::default() };
         for (from, to) in &lesson.moved {
-            self.rename(&mut batch, &book, (from, to), was_open(from)).await.map_err(failed)?;
+            let was_open = !open_of(before, from).is_empty();
+            self.rename(&mut batch, book, (from, to), was_open).await.map_err(failed)?;
         }
         for id in &lesson.settled {
             self.confirm(&mut batch, id).await.map_err(failed)?;
@@ -178,6 +197,17 @@ impl Settler {
         self.far.commit(&self.network, batch).await.map_err(failed)?;
         self.live.who_changed();
         Ok(())
+    }
+
+    /// What would be known after a lesson, or why it cannot be given.
+    async fn taught(
+        &self,
+        change: &impl Fn(&mut Book) -> Result<Lesson, CommandError>,
+    ) -> Result<Taught, CommandError> {
+        let before = shelf::load(&*self.far, &self.network).await.map_err(failed)?;
+        let mut book = before.clone();
+        let lesson = change(&mut book)?;
+        Ok(Taught { before, book, lesson })
     }
 
     /// The session name behind `from` stands for `to` from now on.
@@ -349,7 +379,121 @@ fn group_words(why: &Why) -> String {
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
+    use wechat_proto::Contact;
+    use wxgate_contract::conformance::{Double, FixedClock};
+    use wxgate_contract::{BoxFuture, Committed, DeliveryId, Health, Outcome, SignInStep};
+    use wxgate_identity::{Profile, Seen, Sight};
+
     use super::*;
+
+    /// A far end that lets others go on at each call, as a store does.
+    struct Yielding(Double);
+
+    impl FarEnd for Yielding {
+        fn commit<'a>(
+            &'a self,
+            network: &'a NetworkId,
+            batch: Batch,
+        ) -> BoxFuture<'a, Result<Committed, FarError>> {
+            Box::pin(async move {
+                tokio::task::yield_now().await;
+                self.0.commit(network, batch).await
+            })
+        }
+
+        fn settle<'a>(
+            &'a self,
+            network: &'a NetworkId,
+            delivery: DeliveryId,
+            outcome: Outcome,
+        ) -> BoxFuture<'a, Result<(), FarError>> {
+            self.0.settle(network, delivery, outcome)
+        }
+
+        fn note<'a>(
+            &'a self,
+            network: &'a NetworkId,
+            key: &'a str,
+        ) -> BoxFuture<'a, Result<Option<Bytes>, FarError>> {
+            Box::pin(async move {
+                tokio::task::yield_now().await;
+                self.0.note(network, key).await
+            })
+        }
+
+        fn notes_of<'a>(
+            &'a self,
+            network: &'a NetworkId,
+            keys: &'a [String],
+        ) -> BoxFuture<'a, Result<Vec<(String, Bytes)>, FarError>> {
+            self.0.notes_of(network, keys)
+        }
+
+        fn notes<'a>(
+            &'a self,
+            network: &'a NetworkId,
+            prefix: &'a str,
+            after: Option<&'a str>,
+            limit: usize,
+        ) -> BoxFuture<'a, Result<Vec<(String, Bytes)>, FarError>> {
+            Box::pin(async move {
+                tokio::task::yield_now().await;
+                self.0.notes(network, prefix, after, limit).await
+            })
+        }
+
+        fn health(&self, network: &NetworkId, health: Health) {
+            self.0.health(network, health);
+        }
+
+        fn sign_in(&self, network: &NetworkId, step: SignInStep) {
+            self.0.sign_in(network, step);
+        }
+    }
+
+    #[tokio::test]
+    async fn of_two_answers_at_once_that_name_the_same_person_one_counts() {
+        let (double, network) = (Double::new(), NetworkId::from("wechat:a"));
+        let profile = |id: &str, login: u32, open: &[&str]| Profile {
+            open: open.iter().map(|id| (*id).to_owned()).collect(),
+            ..Profile::new(
+                id.to_owned(),
+                Sight::of(&Contact::default(), 0),
+                Seen { login, ..Seen::default() },
+            )
+        };
+        let book = Book {
+            uin: 1,
+            login: 2,
+            people: vec![
+                profile("p-old", 1, &[]),
+                profile("p-one", 2, &["p-old"]),
+                profile("p-two", 2, &["p-old"]),
+            ],
+            ..Book::default()
+        };
+        let mut notes = shelf::changes(&Book::default(), &book);
+        notes.push(shelf::head_note(&book));
+        double.commit(&network, Batch { notes, ..Batch::default() }).await.unwrap();
+        let clock = FixedClock::at(1_700_000_000_000);
+        let rng = rand::SeedableRng::seed_from_u64(1);
+        let settler = Settler {
+            far: Arc::new(Yielding(double.clone())),
+            directory: Arc::new(double.clone()),
+            live: Arc::new(Live::new(clock, wechat_proto::Profile::Desktop, "en_US", rng)),
+            network: network.clone(),
+        };
+        let answer = |chat: &'static str| settler.resolve(chat, Some("p-old"));
+        let both: [Result<(), CommandError>; 2] = tokio::join!(answer("p-one"), answer("p-two")).into();
+        let refused = |answer: &&Result<(), CommandError>| matches!(answer, Err(CommandError::Refused(_)));
+        assert!(both[0].is_ok(), "{both:?}");
+        assert_eq!(both.iter().filter(refused).count(), 1, "two people on one chat: {both:?}");
+        let known = shelf::load(&double, &network).await.unwrap();
+        let mut ids: Vec<&str> = known.people.iter().map(|known| known.id.as_str()).collect();
+        ids.sort_unstable();
+        assert_eq!(ids, ["p-old", "p-two"]);
+    }
 
     #[test]
     fn times_are_told_as_people_say_them() {

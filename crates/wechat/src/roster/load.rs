@@ -72,6 +72,8 @@ pub(crate) async fn load(
     records.extend(details.into_values());
     let at_s = live.now().ms() / 1000;
     let seen = evidence::of(&records, &login.own.user_name, login.uin, at_s, key);
+    // An answer of the owner that comes now is given to what is known after this, and not overwritten by it.
+    let _alone = live.deciding().lock().await;
     let (book, answers) = decide(far, &login, seen).await?;
     commit_all(far, &login, records, &answers).await?;
     keep(far, network, &book).await?;

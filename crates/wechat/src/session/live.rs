@@ -70,6 +70,9 @@ pub(crate) struct Live {
     lang: String,
     user_agent: &'static str,
     standing: watch::Sender<Standing>,
+    /// Held by whoever decides who somebody is, from the reading of what is known to its commit: of two answers the
+    /// second has to see the first. Taken before `settling`. Held across awaits, hence of tokio.
+    deciding: tokio::sync::Mutex<()>,
     /// Held while a batch is committed and while somebody gets another key: a batch translated
     /// before must not be committed after. Held across awaits, hence of tokio.
     settling: tokio::sync::Mutex<()>,
@@ -109,6 +112,7 @@ impl Live {
             lang: lang.to_owned(),
             user_agent: USER_AGENT,
             standing: watch::channel(standing).0,
+            deciding: tokio::sync::Mutex::new(()),
             settling: tokio::sync::Mutex::new(()),
             who: AtomicU64::new(0),
         }
@@ -116,6 +120,10 @@ impl Live {
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn deciding(&self) -> &tokio::sync::Mutex<()> {
+        &self.deciding
     }
 
     pub(crate) fn settling(&self) -> &tokio::sync::Mutex<()> {
