@@ -6,10 +6,11 @@ use bytes::Bytes;
 use tokio::time::Instant;
 use wxgate_contract::{
     Batch, BoxFuture, ChatRef, Committed, DeliveryId, FarEnd, FarError, FeedEvent, Health, NetworkId,
-    Outcome, PersonKind, PostFate, SignInStep,
+    Outcome, PersonKind, PostFate, SignInStep, TimelineItem,
 };
 use wxgate_store::{AccountChange, CommitReport, Route, StoreError};
 
+use crate::route::{By, Routing};
 use crate::{Bridge, journey};
 
 /// What a failed store means to an adapter: try again, or never.
@@ -27,8 +28,9 @@ fn own_name(batch: &Batch) -> Option<String> {
 }
 
 impl Bridge {
+    /// For one request to the store.
     pub(crate) fn route(&self) -> Arc<dyn Route> {
-        Arc::clone(&self.routes) as Arc<dyn Route>
+        Arc::new(Routing::new(Arc::clone(&self.routes)))
     }
 
     async fn take_in(&self, network: &NetworkId, batch: Batch) -> Result<Committed, FarError> {
@@ -52,6 +54,15 @@ impl Bridge {
         Ok(committed)
     }
 
+    /// Tells faces what is visible from now on. What came through a face has its number now.
+    pub(crate) fn show(&self, item: TimelineItem) {
+        if let Some(id) = item.native_id.as_ref().filter(|_| item.origin != item.post.chat.network) {
+            let by = By { origin: item.origin.clone(), id: item.post.remote_id.clone() };
+            self.routes.twins.numbered(&item.post.chat, &by, id);
+        }
+        self.tell(FeedEvent::Shown(Arc::new(item)));
+    }
+
     /// Tells faces and lanes what a commit brought. Nothing durable depends on it.
     async fn announce(&self, network: &NetworkId, report: CommitReport) -> Committed {
         // People and chats first: a face that shows a new person's first line knows the name then.
@@ -63,7 +74,7 @@ impl Bridge {
         }
         let has_news = !report.shown.is_empty();
         for item in report.shown {
-            self.tell(FeedEvent::Shown(Arc::new(item)));
+            self.show(item);
         }
         for lane in report.lanes {
             self.lanes.wake(lane).await;

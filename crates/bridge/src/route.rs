@@ -1,13 +1,16 @@
-//! Who must hear of a post, and in which form. Pure: a post and its targets in, jobs out.
+//! Who must hear of a post, and in which form: a post and its targets in, jobs out.
+//!
+//! What routing notes on the way (what was heard, what will be said) is seen by the next post of the same transaction,
+//! and taken back where nothing came of it: see [`Routing`].
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use dashmap::DashMap;
 use wxgate_contract::{
     Attachment, Author, Body, Capabilities, ChatRef, DeliveryId, Job, MediaVault, Mention, NetworkId, Post,
     RemoteId, Say, Timestamp,
 };
-use wxgate_store::{FailedDelivery, KnownPost, Route, RouteInput};
+use wxgate_store::{End, FailedDelivery, KnownPost, Route, RouteInput};
 
 use crate::echoes::Echoes;
 use crate::notice;
@@ -135,8 +138,32 @@ fn ids_at(known: &KnownPost, target: &ChatRef) -> Vec<RemoteId> {
     known.ids.iter().filter(|(chat, _)| chat == target).map(|(_, id)| id.clone()).collect()
 }
 
-impl Route for Routes {
-    fn route(&self, input: &RouteInput<'_>) -> Vec<(ChatRef, Job)> {
+/// Which post it was that left something behind: the same when it is handed over again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct By {
+    pub(crate) origin: NetworkId,
+    pub(crate) id: RemoteId,
+}
+
+/// What a post leaves behind while it is routed, and where.
+pub(crate) struct Noted {
+    by: By,
+    chats: Vec<ChatRef>,
+}
+
+impl Noted {
+    /// The post, for something that it leaves at a chat.
+    pub(crate) fn by(&mut self, chat: &ChatRef) -> By {
+        if !self.chats.contains(chat) {
+            self.chats.push(chat.clone());
+        }
+        self.by.clone()
+    }
+}
+
+impl Routes {
+    /// The orders that follow from a post. Asked again about the same post it says the same.
+    fn decide(&self, input: &RouteInput<'_>, noted: &mut Noted) -> Vec<(ChatRef, Job)> {
         // What the gateway or a network says about itself stays in the timeline it was said in.
         if matches!(input.post.author, Author::Gateway) {
             return Vec::new();
@@ -148,7 +175,7 @@ impl Route for Routes {
         };
         let (home, body) = (&input.post.chat, &input.post.body);
         let is_known = self.echoes.knows(body, input.targets.iter().filter(is_linked))
-            || self.twins.knows(home, input.native_ids, body, input.targets.iter().filter(is_linked));
+            || self.twins.knows(input, input.targets.iter().filter(is_linked), noted);
         let mut jobs: Vec<(ChatRef, Job)> = Vec::with_capacity(input.targets.len());
         for target in input.targets.iter().filter(|target| !(is_known && is_linked(target))) {
             let is_twin = |other: &ChatRef| self.twins.are(other, target);
@@ -157,7 +184,7 @@ impl Route for Routes {
             }
             let Some(job) = self.job(input, target) else { continue };
             if let (Job::Say(say), true) = (&job, is_linked(&target)) {
-                self.echoes.said(target, say);
+                self.echoes.said(target, say, noted.by(target));
             }
             jobs.push((target.clone(), job));
         }
@@ -182,6 +209,55 @@ impl Route for Routes {
         }
         let text = notice::sentence(&failed.post, failed.target.network.as_str(), &failed.outcome)?;
         Some(notice::post(&failed.post.chat, delivery, text, at))
+    }
+}
+
+/// Routing for one request to the store.
+pub(crate) struct Routing {
+    routes: Arc<Routes>,
+    /// Since the last end. A lock and not a message: the store asks by a shared handle, one question after the other.
+    noted: Mutex<Vec<Noted>>,
+}
+
+impl Routing {
+    pub(crate) fn new(routes: Arc<Routes>) -> Self {
+        Self { routes, noted: Mutex::default() }
+    }
+}
+
+impl Route for Routing {
+    fn route(&self, input: &RouteInput<'_>) -> Vec<(ChatRef, Job)> {
+        let by = By { origin: input.origin.clone(), id: input.post.remote_id.clone() };
+        let mut noted = Noted { by, chats: Vec::new() };
+        let jobs = self.routes.decide(input, &mut noted);
+        if !noted.chats.is_empty() {
+            self.noted.lock().unwrap_or_else(PoisonError::into_inner).push(noted);
+        }
+        jobs
+    }
+
+    fn over(&self, end: End) {
+        let noted = std::mem::take(&mut *self.noted.lock().unwrap_or_else(PoisonError::into_inner));
+        if end == End::Undone {
+            for Noted { by, chats } in &noted {
+                for chat in chats {
+                    self.routes.echoes.forget(chat, by);
+                    self.routes.twins.forget(chat, by);
+                }
+            }
+        }
+    }
+
+    fn mirrors(&self, network: &NetworkId) -> Vec<NetworkId> {
+        self.routes.mirrors(network)
+    }
+
+    fn notice(&self, delivery: DeliveryId, failed: &FailedDelivery, at: Timestamp) -> Option<Post> {
+        self.routes.notice(delivery, failed, at)
+    }
+
+    fn wants_reports(&self, network: &NetworkId) -> bool {
+        self.routes.wants_reports(network)
     }
 }
 

@@ -1,8 +1,6 @@
 //! Outcomes close deliveries; whoever said the lost thing is told.
 
-use std::sync::Arc;
-
-use wxgate_contract::{Batch, ChatRef, DeliveryId, FarEnd, FarError, FeedEvent, NetworkId, Outcome};
+use wxgate_contract::{Batch, ChatRef, DeliveryId, FarEnd, FarError, NetworkId, Outcome};
 use wxgate_store::StoreError;
 
 use crate::intake::far_error;
@@ -32,7 +30,7 @@ impl Bridge {
         self.in_hand.end(network, delivery, Some(&outcome));
         let report = self.store.settle(network, delivery, outcome, self.route()).await?;
         for item in report.shown {
-            self.tell(FeedEvent::Shown(Arc::new(item)));
+            self.show(item);
         }
         for lane in report.lanes {
             self.lanes.wake(lane).await;

@@ -7,22 +7,41 @@
 
 use std::collections::VecDeque;
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::time::Duration;
 
 use dashmap::DashMap;
+use tokio::time::Instant;
 use wxgate_contract::{Body, ChatRef, RemoteId};
+use wxgate_store::RouteInput;
+
+use crate::route::{By, Noted};
 
 /// Numbers and texts that are remembered per chat. Chosen: more than one account hears while the other one
 /// polls.
 const PER_CHAT: usize = 64;
+/// How long words that an owner typed are known again by nothing but their text. Chosen: longer than a lane is
+/// usually busy. Once they are delivered their number is known; what waits longer may be told twice, if the other
+/// account is quicker than our own answer, which is better than somebody else's same words that are swallowed.
+const TYPED_AGE: Duration = Duration::from_secs(300);
 
 /// What chats with a namesake in their link lately heard. In memory: which chats are one is learned from the
 /// store again at the next start.
 #[derive(Debug, Default)]
 pub(crate) struct Twins {
     pairs: DashMap<ChatRef, Vec<ChatRef>>,
-    heard: DashMap<ChatRef, VecDeque<RemoteId>>,
+    heard: DashMap<ChatRef, VecDeque<(RemoteId, By)>>,
     /// What owners typed: it has no number yet when the other account hears it.
-    typed: DashMap<ChatRef, VecDeque<u64>>,
+    typed: DashMap<ChatRef, VecDeque<Typed>>,
+}
+
+/// Words of an owner that have no number yet.
+#[derive(Debug)]
+struct Typed {
+    key: u64,
+    at: Instant,
+    by: By,
+    /// What was typed once is heard once: by this post.
+    taken_by: Option<By>,
 }
 
 impl Twins {
@@ -45,48 +64,99 @@ impl Twins {
         }
     }
 
-    /// True when one of these chats, on another account of the same kind, heard it before.
+    /// True when one of these chats, on another account of the same kind, heard it before. Asked again about the
+    /// same post it says the same.
     pub(crate) fn knows<'a>(
         &self,
-        chat: &ChatRef,
-        ids: &[RemoteId],
-        body: &Body,
+        input: &RouteInput<'_>,
         linked: impl Iterator<Item = &'a ChatRef>,
+        noted: &mut Noted,
     ) -> bool {
+        let (chat, ids) = (&input.post.chat, input.native_ids);
         let others: Vec<&ChatRef> = linked.filter(|other| may_be_one(chat, other)).collect();
         if others.is_empty() {
             return false;
         }
+        let text = match &input.post.body {
+            Body::Text { text } => Some(key(text)),
+            _ => None,
+        };
         if ids.is_empty() {
-            if let Body::Text { text } = body {
-                push(&self.typed, chat, key(text));
+            if let Some(key) = text {
+                self.note_typed(chat, key, noted.by(chat));
             }
             return false;
         }
         let heard = |other: &ChatRef| {
-            self.heard.get(other).is_some_and(|known| known.iter().any(|id| ids.contains(id)))
+            self.heard.get(other).is_some_and(|known| known.iter().any(|(id, _)| ids.contains(id)))
         };
         if let Some(other) = others.iter().find(|other| heard(other)) {
             self.learn(chat, other);
             return true;
         }
-        let twins = others.iter().filter(|other| self.are(chat, other));
-        if let Body::Text { text } = body
-            && twins.into_iter().any(|twin| self.take_typed(twin, key(text)))
+        let mut twins = others.iter().filter(|other| self.are(chat, other));
+        if let Some(key) = text
+            && twins.any(|twin| self.take_typed(twin, key, noted))
         {
             return true;
         }
         for id in ids {
-            push(&self.heard, chat, id.clone());
+            self.note_heard(chat, id, noted.by(chat));
         }
         false
     }
 
-    /// What was typed once is heard once.
-    fn take_typed(&self, chat: &ChatRef, key: u64) -> bool {
+    fn note_typed(&self, chat: &ChatRef, key: u64, by: By) {
+        let mut typed = self.typed.entry(chat.clone()).or_default();
+        if !typed.iter().any(|known| known.by == by) {
+            typed.push_back(Typed { key, at: Instant::now(), by, taken_by: None });
+            shorten(&mut typed);
+        }
+    }
+
+    fn note_heard(&self, chat: &ChatRef, id: &RemoteId, by: By) {
+        let mut heard = self.heard.entry(chat.clone()).or_default();
+        if !heard.iter().any(|(known, _)| known == id) {
+            heard.push_back((id.clone(), by));
+            shorten(&mut heard);
+        }
+    }
+
+    fn take_typed(&self, chat: &ChatRef, key: u64, noted: &mut Noted) -> bool {
         let Some(mut typed) = self.typed.get_mut(chat) else { return false };
-        let at = typed.iter().position(|known| *known == key);
-        at.and_then(|at| typed.remove(at)).is_some()
+        let by = noted.by(chat);
+        let is_it = |known: &&mut Typed| {
+            let is_free = known.taken_by.as_ref().is_none_or(|taken| *taken == by);
+            known.key == key && is_free && known.at.elapsed() <= TYPED_AGE
+        };
+        let Some(known) = typed.iter_mut().find(is_it) else { return false };
+        known.taken_by = Some(by);
+        true
+    }
+
+    /// What an owner typed was delivered: it is known by its number from now on.
+    pub(crate) fn numbered(&self, chat: &ChatRef, by: &By, id: &RemoteId) {
+        let is_typed = self.typed.get(chat).is_some_and(|typed| typed.iter().any(|known| known.by == *by));
+        if is_typed {
+            // In this order: whoever hears it in this moment finds the one or the other.
+            self.note_heard(chat, id, by.clone());
+            if let Some(mut typed) = self.typed.get_mut(chat) {
+                typed.retain(|known| known.by != *by);
+            }
+        }
+    }
+
+    /// Nothing came of a post: what it left here goes, and what it took comes back.
+    pub(crate) fn forget(&self, chat: &ChatRef, by: &By) {
+        if let Some(mut heard) = self.heard.get_mut(chat) {
+            heard.retain(|(_, known)| known != by);
+        }
+        if let Some(mut typed) = self.typed.get_mut(chat) {
+            typed.retain(|known| known.by != *by);
+            typed.iter_mut().filter(|known| known.taken_by.as_ref() == Some(by)).for_each(|known| {
+                known.taken_by = None;
+            });
+        }
     }
 }
 
@@ -95,10 +165,8 @@ pub(crate) fn may_be_one(one: &ChatRef, other: &ChatRef) -> bool {
     one.network != other.network && one.network.kind() == other.network.kind()
 }
 
-fn push<T>(recent: &DashMap<ChatRef, VecDeque<T>>, chat: &ChatRef, item: T) {
-    let mut recent = recent.entry(chat.clone()).or_default();
-    recent.push_back(item);
-    if recent.len() > PER_CHAT {
+fn shorten<T>(recent: &mut VecDeque<T>) {
+    while recent.len() > PER_CHAT {
         recent.pop_front();
     }
 }

@@ -52,7 +52,7 @@ pub use history_prune::Keep;
 pub use inspect::{Inspection, inspect};
 pub use media::LinkMedia;
 pub use report::{
-    AccountChange, AccountRow, CommitReport, FailedDelivery, KnownPost, LaneStats, Link, LinkId, Pruned,
+    AccountChange, AccountRow, CommitReport, End, FailedDelivery, KnownPost, LaneStats, Link, LinkId, Pruned,
     Replaced, Route, RouteInput, SettleReport, UserRow,
 };
 pub use seal::SealKey;

@@ -8,10 +8,16 @@ use wxgate_contract::{
 
 /// Decides who must hear of a post. Called inside the transaction, once per new post.
 ///
-/// It must be pure: the same call may be made again when a joint transaction is taken apart.
+/// The same call may be made again, when a joint transaction is taken apart or a batch is handed over again, and must
+/// say the same then. What an answer is noted for, for later calls, is taken back when [`Route::over`] says so.
 pub trait Route: Send + Sync {
     /// The orders that follow from a post.
     fn route(&self, input: &RouteInput<'_>) -> Vec<(ChatRef, Job)>;
+
+    /// The transaction is over in which the last calls were made.
+    fn over(&self, end: End) {
+        let _ = end;
+    }
 
     /// The running networks that show what is said in the chats of `network`.
     fn mirrors(&self, network: &NetworkId) -> Vec<NetworkId> {
@@ -32,6 +38,15 @@ pub trait Route: Send + Sync {
         let _ = (delivery, failed, at);
         None
     }
+}
+
+/// What became of a transaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// It is on disk, or may be: the connection broke at the commit.
+    Kept,
+    /// Nothing of it was written.
+    Undone,
 }
 
 /// All that routing may look at.

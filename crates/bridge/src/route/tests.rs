@@ -19,6 +19,10 @@ fn post(home: &ChatRef, author: Author, body: Body) -> Post {
     }
 }
 
+fn routing() -> Routing {
+    Routing::new(Arc::new(routes()))
+}
+
 fn routes() -> Routes {
     let routes = Routes::new(Arc::new(Double::new()));
     let plain = Capabilities { carries_files: false, can_recall: false, ..LEAST };
@@ -39,7 +43,7 @@ fn one(post: &Post, origin: &str, target: &ChatRef, known: Option<&KnownPost>) -
         author_name: "Anna",
         native_ids: &[],
     };
-    let mut jobs = routes().route(&input);
+    let mut jobs = routing().route(&input);
     assert!(jobs.len() <= 1);
     jobs.pop().map(|(to, job)| {
         assert_eq!(to, *target);
@@ -161,7 +165,7 @@ fn a_target_that_is_not_running_still_gets_its_job() {
 
 #[test]
 fn two_accounts_in_one_group_do_not_answer_each_other_for_ever() {
-    let routes = routes();
+    let routes = routing();
     let (first, second, channel) = (chat("a:1", "g"), chat("a:2", "g"), chat("plain:x", "c"));
     let hear = |home: &ChatRef, name: &str, text: &str| {
         let post = post(home, Author::Person { person: "p".into(), name: name.to_owned() }, Body::text(text));
@@ -192,10 +196,14 @@ fn two_accounts_in_one_group_do_not_answer_each_other_for_ever() {
 
 #[test]
 fn what_two_accounts_hear_in_one_group_is_told_once() {
-    let routes = routes();
+    let routes = routing();
     let (first, second, channel) = (chat("a:1", "g"), chat("a:2", "h"), chat("plain:x", "c"));
     let hear = |home: &ChatRef, id: &str, text: &str| {
-        let post = post(home, Author::Person { person: "p".into(), name: "p".to_owned() }, Body::text(text));
+        let author = Author::Person { person: "p".into(), name: "p".to_owned() };
+        let post = Post {
+            remote_id: format!("{id}/{text}").as_str().into(),
+            ..post(home, author, Body::text(text))
+        };
         let others = [&first, &second, &channel].into_iter().filter(|chat| *chat != home);
         let mut targets: Vec<ChatRef> = others.cloned().collect();
         targets.push(home.mirrored_on(&"rich:x".into()));
@@ -230,7 +238,7 @@ fn what_two_accounts_hear_in_one_group_is_told_once() {
 
 #[test]
 fn groups_that_heard_nothing_in_common_are_two() {
-    let routes = routes();
+    let routes = routing();
     let (first, second) = (chat("a:1", "g"), chat("a:2", "h"));
     for (home, other, id) in [(&first, &second, "1"), (&second, &first, "2"), (&first, &second, "3")] {
         let post = post(home, Author::Person { person: "p".into(), name: "p".to_owned() }, Body::text("hi"));
@@ -245,4 +253,89 @@ fn groups_that_heard_nothing_in_common_are_two() {
         };
         assert_eq!(routes.route(&input).len(), 1);
     }
+}
+
+/// The chats of two accounts in one group, and a channel that both are linked with.
+struct Group {
+    routes: Arc<Routes>,
+    one: ChatRef,
+    two: ChatRef,
+    channel: ChatRef,
+}
+
+impl Group {
+    /// Both have heard a message, so that they are known to be one.
+    fn new() -> Self {
+        let (one, two, channel) = (chat("a:1", "g"), chat("a:2", "h"), chat("plain:x", "c"));
+        let group = Self { routes: Arc::new(routes()), one, two, channel };
+        for home in [&group.one, &group.two] {
+            group.hear(&group.transaction(), home, "first", "hello");
+        }
+        group
+    }
+
+    fn transaction(&self) -> Routing {
+        Routing::new(Arc::clone(&self.routes))
+    }
+
+    /// Who is told of something said in a chat of the group; what is typed has no number.
+    fn hear(&self, routing: &Routing, home: &ChatRef, id: &str, text: &str) -> Vec<String> {
+        let author = Author::Person { person: "p".into(), name: "p".to_owned() };
+        let post = Post { remote_id: id.into(), ..post(home, author, Body::text(text)) };
+        let others = [&self.one, &self.two, &self.channel].into_iter().filter(|chat| *chat != home);
+        let targets: Vec<ChatRef> = others.cloned().collect();
+        let ids = [RemoteId::from(id)];
+        let is_typed = id.starts_with("typed");
+        let input = RouteInput {
+            origin: &if is_typed { "face:x".into() } else { home.network.clone() },
+            post_id: PostId(9),
+            post: &post,
+            targets: &targets,
+            target: None,
+            author_name: "p",
+            native_ids: if is_typed { &[] } else { &ids },
+        };
+        routing.route(&input).into_iter().map(|(to, _)| to.network.to_string()).collect()
+    }
+}
+
+#[test]
+fn a_post_that_is_routed_again_is_decided_as_before() {
+    let group = Group::new();
+    group.hear(&group.transaction(), &group.one, "typed-1", "words");
+    let again = group.transaction();
+    assert_eq!(group.hear(&again, &group.two, "21", "words"), [""; 0]);
+    // The joint transaction is taken apart, and the post stands in one of its own.
+    again.over(End::Undone);
+    assert_eq!(group.hear(&again, &group.two, "21", "words"), [""; 0], "told twice in the channel");
+    // It may have been written, and is handed over again.
+    again.over(End::Kept);
+    assert_eq!(group.hear(&again, &group.two, "21", "words"), [""; 0]);
+    assert_eq!(group.hear(&again, &group.two, "22", "words"), ["plain:x"], "somebody says the same");
+}
+
+#[test]
+fn what_came_to_nothing_is_nothing_that_anybody_heard() {
+    let group = Group::new();
+    let refused = group.transaction();
+    assert_eq!(group.hear(&refused, &group.one, "31", "news"), ["plain:x"]);
+    let other = group.transaction();
+    assert_eq!(group.hear(&other, &group.two, "31", "news"), [""; 0], "seen within the transaction");
+    refused.over(End::Undone);
+    other.over(End::Undone);
+    assert_eq!(group.hear(&other, &group.two, "31", "news"), ["plain:x"], "nobody told it");
+}
+
+#[tokio::test(start_paused = true)]
+async fn words_that_wait_for_long_swallow_nobody_elses() {
+    let group = Group::new();
+    let routing = group.transaction();
+    group.hear(&routing, &group.one, "typed-1", "ok");
+    tokio::time::advance(std::time::Duration::from_secs(301)).await;
+    assert_eq!(group.hear(&routing, &group.two, "41", "ok"), ["plain:x"]);
+    // Delivered in the end, they are known by their number.
+    let by = By { origin: "face:x".into(), id: "typed-1".into() };
+    group.routes.twins.numbered(&group.one, &by, &"42".into());
+    assert_eq!(group.hear(&routing, &group.two, "42", "ok"), [""; 0], "told twice in the channel");
+    assert_eq!(group.hear(&routing, &group.two, "43", "ok"), ["plain:x"]);
 }

@@ -14,7 +14,7 @@ use super::{CommitRequest, SettleRequest, Writer, intake, profiles, rolled_back,
 use crate::error::StoreError;
 use crate::names::Names;
 use crate::prepare::{Ready, ReadyPost};
-use crate::report::{CommitReport, SettleReport};
+use crate::report::{CommitReport, End, SettleReport};
 use crate::rows::json;
 use crate::tx::{Broken, Tx};
 
@@ -111,6 +111,12 @@ impl Writer {
         settles: &[SettleRequest],
     ) -> Result<Done, Failed> {
         let result = self.try_once(commits, settles).await;
+        let end = match &result {
+            Ok(_) | Err(Failed::Commit(_)) => End::Kept,
+            Err(Failed::Away(_) | Failed::Before(_)) => End::Undone,
+        };
+        let routes = commits.iter().map(|commit| &commit.route);
+        routes.chain(settles.iter().map(|settle| &settle.route)).for_each(|route| route.over(end));
         if let Err(Failed::Away(error) | Failed::Before(error) | Failed::Commit(error)) = &result {
             self.failure.note(self.clock.now(), error);
         }
