@@ -7,6 +7,7 @@
 //! connection's writer empties. `run.rs` listens, and gives the directory's feed to the sessions.
 
 mod answer;
+mod asking;
 mod bouncer;
 mod caps;
 mod choices;

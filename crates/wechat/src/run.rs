@@ -1,5 +1,6 @@
 //! One run of an account: the session, the sends and the downloads, side by side.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,8 +9,8 @@ use futures_util::stream::FuturesUnordered;
 use rand::{Rng, SeedableRng, rngs::SmallRng};
 use tokio::sync::{Notify, mpsc};
 use wxgate_contract::{
-    Adapter, AdapterContext, AdapterError, BoxFuture, Capabilities, Delivery, FarEnd, FarError, Health,
-    NetworkId, Order, Stop, Stopped,
+    Adapter, AdapterContext, AdapterError, BoxFuture, Capabilities, CommandError, Delivery, FarEnd, FarError,
+    Health, NetworkId, Order, Stop, Stopped,
 };
 
 use crate::asked::Asked;
@@ -27,9 +28,17 @@ use crate::session::live::Live;
 use crate::session::machine::Machine;
 use crate::transport::{Transport, Ways};
 
-/// Deliveries under way at once. One open per chat is what the bridge promises; more chats than
-/// this wait in the bridge. Chosen: far above what the pace lets through.
+/// Deliveries under way at once; one open per chat is what the bridge promises. Chosen: far above what the pace lets
+/// through.
 const MAX_ERRANDS: usize = 16;
+/// Deliveries that wait here for their turn, so that what people ask does not wait behind them. Chosen: all that the
+/// bridge hands over at once; beyond that nothing is taken.
+const WAITING: usize = 64;
+/// Questions under way at once. Chosen: each is a call or two; a picture may take long.
+const MAX_ASKED: usize = 16;
+/// Questions that wait for theirs; who asks one more is told to come again. Chosen: faces that show pictures ask for
+/// one after the other, and people for less.
+const ASKED: usize = 64;
 /// For deliveries that are under way when the end is announced. Chosen: within any grace period.
 const LAST_ERRANDS: Duration = Duration::from_secs(3);
 /// Pause before a store that was away is looked at again; doubles up to the cap. Chosen: a moment's lock costs a
@@ -198,26 +207,42 @@ async fn errands(
     stop: Stop,
 ) {
     let mut running: FuturesUnordered<BoxFuture<'_, ()>> = FuturesUnordered::new();
+    let mut answers: FuturesUnordered<BoxFuture<'_, ()>> = FuturesUnordered::new();
+    let (mut waiting, mut questions) = (VecDeque::new(), VecDeque::new());
     if asked.marks.is_allowed {
-        running.push(Box::pin(asked.marks.go_on()));
+        answers.push(Box::pin(asked.marks.go_on()));
     }
     loop {
+        while running.len() < MAX_ERRANDS
+            && let Some(delivery) = waiting.pop_front()
+        {
+            running.push(Box::pin(errand(&outbound, &*far, &network, delivery)));
+        }
+        while answers.len() < MAX_ASKED
+            && let Some(ask) = questions.pop_front()
+        {
+            answers.push(Box::pin(asked.answer(ask)));
+        }
         tokio::select! {
             () = stop.stopping() => break,
             Some(()) = running.next(), if !running.is_empty() => {}
-            order = orders.recv(), if running.len() < MAX_ERRANDS => match order {
+            Some(()) = answers.next(), if !answers.is_empty() => {}
+            order = orders.recv(), if waiting.len() < WAITING => match order {
                 None => break,
-                Some(Order::Deliver(delivery)) => {
-                    running.push(Box::pin(errand(&outbound, &*far, &network, delivery)));
-                }
+                Some(Order::Deliver(delivery)) => waiting.push_back(delivery),
                 // A full queue already holds a wish; the same one twice does nothing more.
                 Some(Order::SignIn) => drop(wish.try_send(Wish::SignIn)),
                 Some(Order::SignOut) => drop(wish.send(Wish::SignOut).await),
-                Some(Order::Ask(ask)) => running.push(Box::pin(asked.answer(ask))),
+                Some(Order::Ask(ask)) if questions.len() < ASKED => questions.push_back(ask),
+                Some(Order::Ask(ask)) => {
+                    let busy = CommandError::Failed(format!("{network} has much to answer; try again in a moment"));
+                    let _ = ask.answer.try_send(Err(busy));
+                }
             },
         }
     }
     // What is under way may still report; what does not is delivered again with the same id.
+    // What waits comes again as well.
     let _ = tokio::time::timeout(LAST_ERRANDS, async { while running.next().await.is_some() {} }).await;
     stop.stopping().await;
 }

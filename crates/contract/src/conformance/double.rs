@@ -90,6 +90,8 @@ pub struct State {
     pub certificates: Vec<(String, UserName)>,
     /// What accounts answer; an error of the double when nothing is set.
     pub answer: Option<Answer>,
+    /// While set, accounts that are asked something do not answer.
+    pub is_silent: bool,
     /// Every command run through `Control`.
     pub commands: Vec<Command>,
     /// While set, commits fail as unavailable and change nothing.
@@ -251,6 +253,18 @@ impl Double {
         match tokio::time::timeout(limit, waiting).await {
             Ok(found) => found,
             Err(_) => panic!("waited {limit:?} in vain; the state is {:#?}", self.state()),
+        }
+    }
+
+    async fn while_silent(&self) {
+        loop {
+            let changed = self.0.changed.notified();
+            tokio::pin!(changed);
+            changed.as_mut().enable();
+            if !self.state().is_silent {
+                return;
+            }
+            changed.await;
         }
     }
 
@@ -491,6 +505,9 @@ impl FarEnd for Double {
 impl Control for Double {
     fn run(&self, user: Option<UserName>, command: Command) -> BoxFuture<'_, Result<Reply, CommandError>> {
         Box::pin(async move {
+            if matches!(&command, Command::Ask { .. }) {
+                self.while_silent().await;
+            }
             let mut state = self.state();
             if matches!(&command, Command::Ask { request: Request::Read { .. }, .. }) {
                 state.come_upon(|bug| *bug == Bug::ToldRead);

@@ -1,7 +1,8 @@
 //! What the service nick says and hears about chats of which it is not settled who they are.
 
-use wxgate_contract::{Answer, ChatKey, Command, CommandError, NetworkId, Question, Reply, Request};
+use wxgate_contract::{ChatKey, Question, Request};
 
+use super::asking::Asking;
 use super::inbound::Target;
 use super::registry::ClientId;
 use super::roster::Person;
@@ -12,15 +13,23 @@ const MAX_SHOWN: usize = 20;
 
 impl Session {
     /// Carries out a command about identity; `false` if it is none.
-    pub(super) async fn identity(&mut self, id: ClientId, word: &str, rest: &[&str]) -> bool {
+    pub(super) fn identity(&mut self, id: ClientId, word: &str, rest: &[&str]) -> bool {
         match (word, rest) {
-            ("identity", []) => self.show_questions(id).await,
-            ("same", [question, candidate]) => self.answer(id, question, Some(candidate)).await,
+            ("identity", []) => self.ask_account(id, Request::Questions, Asking::Questions),
+            ("same", [question, candidate]) => self.answer_shown(id, question, Some(candidate)),
             ("same", _) => self.service_says(id, "say: same <question> <candidate>, by their numbers"),
-            ("new", [question]) => self.answer(id, question, None).await,
+            ("new", [question]) => self.answer_shown(id, question, None),
             ("later", [_]) => self.service_says(id, "it stays open; I show it again with \"identity\""),
-            ("why", [chat]) => self.why(id, chat).await,
-            ("undo", [chat]) => self.undo(id, chat).await,
+            ("why", [name]) => {
+                if let Some(chat) = self.chat_or_say(id, name) {
+                    self.ask_account(id, Request::Why(chat), Asking::Why((*name).to_owned()));
+                }
+            }
+            ("undo", [name]) => {
+                if let Some(chat) = self.chat_or_say(id, name) {
+                    self.ask_account(id, Request::Undo(chat), Asking::Undone((*name).to_owned()));
+                }
+            }
             ("new" | "later", _) => self.service_says(id, &format!("say: {word} <question>, by its number")),
             ("why" | "undo", _) => self.service_says(id, &format!("say: {word} <#group or nick>")),
             _ => return false,
@@ -28,30 +37,8 @@ impl Session {
         true
     }
 
-    pub(super) async fn ask_account(&mut self, request: Request) -> Result<Answer, CommandError> {
-        let Some(account): Option<NetworkId> = self.account().cloned() else {
-            return Err(CommandError::Refused("log in as user/account to speak about its chats".to_owned()));
-        };
-        let user = self.key.user.clone();
-        match self.shared.control.run(Some(user), Command::Ask { account, request }).await? {
-            Reply::Answer(answer) => Ok(answer),
-            _ => Err(CommandError::Failed("the account gave no answer".to_owned())),
-        }
-    }
-
     /// The open questions, in the order of their numbers.
-    async fn questions(&mut self) -> Result<Vec<Question>, CommandError> {
-        match self.ask_account(Request::Questions).await? {
-            Answer::Questions(questions) => Ok(questions),
-            _ => Ok(Vec::new()),
-        }
-    }
-
-    async fn show_questions(&mut self, id: ClientId) {
-        let questions = match self.questions().await {
-            Ok(questions) => questions,
-            Err(error) => return self.service_says(id, &format!("I could not look it up: {error}")),
-        };
+    pub(super) fn show_questions(&mut self, id: ClientId, questions: Vec<Question>) {
         if questions.is_empty() {
             return self
                 .service_says(id, "there is nothing to settle: I know who is who in every chat that spoke");
@@ -84,10 +71,17 @@ impl Session {
         nick.or_else(channel).map(|name| format!(" ({name} here)")).unwrap_or_default()
     }
 
-    async fn answer(&mut self, id: ClientId, question: &str, candidate: Option<&str>) {
-        if self.questions_shown.is_empty() {
-            self.questions_shown = self.questions().await.unwrap_or_default();
+    /// The owner answers a question by its number. Where none was shown yet, they are asked for first.
+    fn answer_shown(&mut self, id: ClientId, question: &str, candidate: Option<&str>) {
+        if !self.questions_shown.is_empty() {
+            return self.answer(id, question, candidate);
         }
+        let (question, candidate) = (question.to_owned(), candidate.map(str::to_owned));
+        self.ask_account(id, Request::Questions, Asking::Answering { question, candidate });
+    }
+
+    /// The owner answers a question by its number.
+    pub(super) fn answer(&mut self, id: ClientId, question: &str, candidate: Option<&str>) {
         let number = |text: &str| text.parse::<usize>().ok().and_then(|number| number.checked_sub(1));
         let Some(asked) = number(question).and_then(|at| self.questions_shown.get(at)).cloned() else {
             return self
@@ -104,36 +98,8 @@ impl Session {
                 }
             },
         };
-        let is_new = same_as.is_none();
-        match self.ask_account(Request::Resolve { chat: asked.chat, same_as }).await {
-            Ok(_) if is_new => self.service_says(id, &format!("noted: {} is somebody new", asked.title)),
-            Ok(_) => self.service_says(id, "noted; what was said meanwhile is in the right chat now"),
-            Err(error) => self.service_says(id, &format!("I could not note it: {error}")),
-        }
-    }
-
-    async fn why(&mut self, id: ClientId, name: &str) {
-        let Some(chat) = self.chat_named(name) else {
-            return self.service_says(id, &format!("there is no chat {name}"));
-        };
-        match self.ask_account(Request::Why(chat)).await {
-            Ok(Answer::Text(words)) => self.service_says(id, &format!("{name}: {words}")),
-            Ok(_) => self.service_says(id, "the account gave no answer"),
-            Err(error) => self.service_says(id, &format!("I could not look it up: {error}")),
-        }
-    }
-
-    async fn undo(&mut self, id: ClientId, name: &str) {
-        let Some(chat) = self.chat_named(name) else {
-            return self.service_says(id, &format!("there is no chat {name}"));
-        };
-        match self.ask_account(Request::Undo(chat)).await {
-            Ok(_) => self.service_says(
-                id,
-                &format!("undone: whoever writes now has a chat of their own, {name} keeps its past"),
-            ),
-            Err(error) => self.service_says(id, &format!("I could not undo it: {error}")),
-        }
+        let asking = Asking::Resolved { title: asked.title, is_new: same_as.is_none() };
+        self.ask_account(id, Request::Resolve { chat: asked.chat, same_as }, asking);
     }
 
     pub(super) fn chat_named(&self, name: &str) -> Option<ChatKey> {

@@ -1,7 +1,8 @@
 //! What the service nick says and hears about markers in remarks, by which contacts are known after a sign-in.
 
-use wxgate_contract::{Answer, ChatKey, Marking, Request};
+use wxgate_contract::{ChatKey, Marker, Marking, Request};
 
+use super::asking::Asking;
 use super::registry::ClientId;
 use super::session::Session;
 
@@ -10,12 +11,12 @@ const MAX_SHOWN: usize = 30;
 
 impl Session {
     /// Carries out a command about markers; `false` if it is none.
-    pub(super) async fn markers(&mut self, id: ClientId, word: &str, rest: &[&str]) -> bool {
+    pub(super) fn markers(&mut self, id: ClientId, word: &str, rest: &[&str]) -> bool {
         match (word, rest) {
-            ("marker" | "markers", []) => self.show_markers(id).await,
+            ("marker" | "markers", []) => self.ask_account(id, Request::Markers, Asking::Markers),
             ("marker", [verb @ ("put" | "take"), names @ ..]) if !names.is_empty() => {
                 let marking = if *verb == "put" { Marking::Put } else { Marking::Take };
-                self.mark(id, marking, names).await;
+                self.mark(id, marking, names);
             }
             ("marker" | "markers", _) => self.service_says(id, "say: marker put|take <nick>… or all"),
             _ => return false,
@@ -23,12 +24,7 @@ impl Session {
         true
     }
 
-    async fn show_markers(&mut self, id: ClientId) {
-        let markers = match self.ask_account(Request::Markers).await {
-            Ok(Answer::Markers(markers)) => markers,
-            Ok(_) => return self.service_says(id, "the account gave no answer"),
-            Err(error) => return self.service_says(id, &format!("I could not look it up: {error}")),
-        };
+    pub(super) fn show_markers(&mut self, id: ClientId, markers: &[Marker]) {
         if markers.is_empty() {
             return self.service_says(id, "no contact has a marker");
         }
@@ -44,20 +40,14 @@ impl Session {
         }
     }
 
-    async fn mark(&mut self, id: ClientId, marking: Marking, names: &[&str]) {
+    fn mark(&mut self, id: ClientId, marking: Marking, names: &[&str]) {
         let mut chats: Vec<ChatKey> = Vec::with_capacity(names.len());
         if names != ["all"] {
             for name in names {
-                let Some(chat) = self.chat_named(name) else {
-                    return self.service_says(id, &format!("there is no chat {name}"));
-                };
+                let Some(chat) = self.chat_or_say(id, name) else { return };
                 chats.push(chat);
             }
         }
-        match self.ask_account(Request::Mark { chats, marking }).await {
-            Ok(Answer::Text(words)) => self.service_says(id, &words),
-            Ok(_) => self.service_says(id, "the account gave no answer"),
-            Err(error) => self.service_says(id, &format!("I could not do it: {error}")),
-        }
+        self.ask_account(id, Request::Mark { chats, marking }, Asking::Marked);
     }
 }

@@ -10,9 +10,10 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, mpsc, oneshot};
 use tokio::task::JoinSet;
 use wxgate_contract::{
     Answer, ChatKey, Clock, CommandError, Control, Credential, Directory, FarEnd, FeedEvent, MediaVault,
-    NetworkId, PersonKey, RemoteId, SignInStep, Stop, Timestamp, UserName,
+    NetworkId, PersonKey, RemoteId, Reply, SignInStep, Stop, Timestamp, UserName,
 };
 
+use super::asking::Asking;
 use super::caps::{Negotiation, Sts};
 use super::config::IrcServerConfig;
 use super::errands::Sent;
@@ -88,6 +89,8 @@ pub(super) enum Incoming {
     SignIn(ClientId, NetworkId, SignInStep),
     /// The picture of a contact as a link, if there is one.
     Face(PersonKey, Option<String>),
+    /// The gateway answered what the service asked of it for a client.
+    Told(ClientId, Box<Asking>, Result<Reply, CommandError>),
     /// WeChat answered what a command asked of it.
     Answered(ClientId, Box<Sent>, Result<Answer, CommandError>),
 }

@@ -1,8 +1,9 @@
 //! The service nick: what a person of this instance can ask of the gateway, in plain words.
 
 use qrcode::QrCode;
-use wxgate_contract::{Command, CommandError, NetworkId, Reply, SignInStep, Verdict};
+use wxgate_contract::{Command, CommandError, NetworkId, Reply, SignInStep, SignInWatch, Verdict};
 
+use super::asking::Asking;
 use super::registry::{ClientId, Incoming};
 use super::session::{Session, state_word};
 use crate::wire::casemap::fold;
@@ -52,13 +53,16 @@ impl Session {
 
     /// Carries out what was said to the service.
     pub(super) async fn service(&mut self, id: ClientId, text: &str) {
+        if self.has_to_wait(id, text) {
+            return;
+        }
         let mut words = text.split_whitespace();
         let word = words.next().unwrap_or("help").to_ascii_lowercase();
         if self.key.guest.is_some() {
             return self.service_says(id, "you are a guest here; log in with a password to use me");
         }
         let rest: Vec<&str> = words.collect();
-        if self.identity(id, &word, &rest).await || self.markers(id, &word, &rest).await {
+        if self.identity(id, &word, &rest) || self.markers(id, &word, &rest) {
             return;
         }
         match (word.as_str(), rest.as_slice()) {
@@ -183,30 +187,27 @@ impl Session {
 
     async fn sign_in(&mut self, id: ClientId, name: Option<&str>) {
         let Some(account) = self.which(id, name).await else { return };
-        let user = self.key.user.clone();
-        let command = Command::SignIn { account: account.clone() };
-        match self.shared.control.run(Some(user), command).await {
-            Ok(Reply::SignIn(mut steps)) => {
-                let own = self.own.clone();
-                self.tasks.spawn(async move {
-                    loop {
-                        let step = steps.borrow_and_update().clone();
-                        let is_over = matches!(step, SignInStep::Done | SignInStep::Failed { .. });
-                        let Some(session) = own.upgrade() else { return };
-                        let incoming = Incoming::SignIn(id, account.clone(), step);
-                        if session.send(incoming).await.is_err() || is_over {
-                            return;
-                        }
-                        drop(session);
-                        if steps.changed().await.is_err() {
-                            return;
-                        }
-                    }
-                });
+        self.order(id, Command::SignIn { account: account.clone() }, Asking::SignIn(account));
+    }
+
+    /// Shows the steps of a sign-in as they are made.
+    pub(super) fn follow_sign_in(&mut self, id: ClientId, account: NetworkId, mut steps: SignInWatch) {
+        let own = self.own.clone();
+        self.tasks.spawn(async move {
+            loop {
+                let step = steps.borrow_and_update().clone();
+                let is_over = matches!(step, SignInStep::Done | SignInStep::Failed { .. });
+                let Some(session) = own.upgrade() else { return };
+                let incoming = Incoming::SignIn(id, account.clone(), step);
+                if session.send(incoming).await.is_err() || is_over {
+                    return;
+                }
+                drop(session);
+                if steps.changed().await.is_err() {
+                    return;
+                }
             }
-            Ok(_) => self.service_says(id, "the sign-in was started"),
-            Err(error) => self.refused(id, "sign in", &error),
-        }
+        });
     }
 
     /// Shows one step of a sign-in.
@@ -238,11 +239,7 @@ impl Session {
 
     async fn sign_out(&mut self, id: ClientId, name: Option<&str>) {
         let Some(account) = self.which(id, name).await else { return };
-        let user = self.key.user.clone();
-        match self.shared.control.run(Some(user), Command::SignOut { account: account.clone() }).await {
-            Ok(_) => self.service_says(id, &format!("{} is being signed out", account.name())),
-            Err(error) => self.refused(id, "sign out", &error),
-        }
+        self.order(id, Command::SignOut { account: account.clone() }, Asking::SignOut(account));
     }
 
     /// `create-group Title: one, another`.

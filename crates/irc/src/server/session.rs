@@ -14,6 +14,7 @@ use wxgate_contract::{
     RemoteId, Timestamp, UserName,
 };
 
+use super::asking::Talk;
 use super::choices::Choices;
 use super::client::{Client, Mode};
 use super::faces::Faces;
@@ -136,6 +137,8 @@ pub(super) struct Session {
     pub(super) is_deferred: bool,
     /// As last shown: answers name them by number.
     pub(super) questions_shown: Vec<Question>,
+    /// Clients whom the service has yet to answer.
+    pub(super) talks: HashMap<ClientId, Talk>,
 }
 
 /// Runs a session from its first client to its last.
@@ -209,6 +212,7 @@ impl Session {
             look_again_at: None,
             is_deferred: false,
             questions_shown: Vec::new(),
+            talks: HashMap::new(),
         }
     }
 
@@ -288,6 +292,7 @@ impl Session {
                 self.pump(client).await;
             }
             Incoming::Gone(client) => self.left(client).await,
+            Incoming::Told(client, asking, told) => self.told(client, *asking, told).await,
             Incoming::Answered(client, sent, answer) => self.errand_done(client, *sent, answer),
             Incoming::Face(person, link) => self.face_came(person, link),
             Incoming::SignIn(client, account, step) => self.sign_in_step(client, &account, &step),
@@ -373,6 +378,7 @@ impl Session {
 
     async fn left(&mut self, id: ClientId) {
         self.flush_held(id).await;
+        self.talks.remove(&id);
         if let Some(client) = self.clients.remove(&id) {
             client.queue.close(b"");
             self.stand_up(id, "connection closed");

@@ -324,3 +324,37 @@ async fn an_end_is_told_once_to_whoever_is_there_and_to_whoever_comes() {
     let mut later = Client::begin(&served, "laptop", "").await;
     later.until("work is in trouble: WeChat cannot be reached; still trying").await;
 }
+
+#[tokio::test]
+async fn a_slow_account_keeps_no_line_and_no_ping_waiting() {
+    let served = serve(world(), config()).await;
+    let mut client = Client::login(&served, "", "").await;
+    served.double.state().is_silent = true;
+    served.double.state().answer = Some(Answer::Questions(Vec::new()));
+    for line in ["identity", "help", "why #家", "same 1 1"] {
+        client.send(&format!("PRIVMSG wechat :{line}")).await;
+    }
+    // The session answers, and shows what is said meanwhile.
+    assert!(client.sync().await.is_empty(), "the service answers in the order of the questions");
+    served.double.show(said("g-home", "p-li", "1", Body::text("meanwhile")));
+    client.until("meanwhile").await;
+    served.double.state().is_silent = false;
+    served.double.changed();
+    let lines = client.until("the account gave no answer").await;
+    let at = |words: &str| lines.iter().position(|line| line.contains(words));
+    assert!(at("there is nothing to settle") < at("this list"), "{lines:#?}");
+    client.until("there is no question 1").await;
+}
+
+#[tokio::test]
+async fn who_asks_the_service_without_end_is_told_to_wait() {
+    let served = serve(world(), config()).await;
+    let mut client = Client::login(&served, "", "").await;
+    served.double.state().is_silent = true;
+    for _ in 0..17 {
+        client.send("PRIVMSG wechat :identity").await;
+    }
+    assert!(client.sync().await.is_empty());
+    client.send("PRIVMSG wechat :identity").await;
+    client.until("I am still waiting for an answer").await;
+}

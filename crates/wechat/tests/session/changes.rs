@@ -1,10 +1,10 @@
 //! What people ask of the account: groups, friend requests, pictures.
 
 use tokio::sync::mpsc;
-use wxgate_contract::{Answer, Ask, Body, CommandError, Health, Order, Request, Subject, Verdict};
-use wxgate_simulator::{Fault, FaultRule, Kind, Who};
+use wxgate_contract::{Answer, Ask, Body, ChatKey, CommandError, Health, Order, Request, Subject, Verdict};
+use wxgate_simulator::{AccountSpec, Fault, FaultRule, Kind, Who};
 
-use crate::stage::Stage;
+use crate::stage::{ALICE, PATIENCE, Stage, world_config};
 
 async fn ask(stage: &Stage, request: Request) -> Result<Answer, CommandError> {
     let (answer, mut answers) = mpsc::channel(1);
@@ -146,4 +146,29 @@ async fn a_picture_is_fetched_once_over_all_sign_ins_until_it_changes() {
     assert_eq!(ask(&stage, avatar()).await, Ok(Answer::Media(Some(first))));
     assert_eq!(stage.struck(), 0);
     stage.stop().await;
+}
+
+#[tokio::test]
+async fn what_people_ask_does_not_wait_behind_what_is_paced() {
+    let account = AccountSpec::new(ALICE, 0, 30, 3);
+    let mut stage = Stage::tuned(world_config(), &account, |config| config.sends_per_minute = 1).await;
+    stage.sign_in().await;
+    let chats: Vec<ChatKey> = {
+        let state = stage.double.state();
+        let contacts = state.people.values().filter(|person| person.is_contact);
+        contacts.map(|person| ChatKey::from(person.person.as_str())).take(24).collect()
+    };
+    assert_eq!(chats.len(), 24);
+    // Three go at once, each of the others waits a minute longer than the one before.
+    for chat in chats {
+        stage.order(Order::Deliver(Box::new(stage.delivery(&chat, Body::text("paced"))))).await;
+    }
+    stage.wait(|state| (state.outcomes.len() == 3).then_some(())).await;
+    let answer = tokio::time::timeout(PATIENCE / 4, ask(&stage, Request::Questions)).await;
+    assert_eq!(answer.expect("the question waits for its turn to send"), Ok(Answer::Questions(Vec::new())));
+    assert_eq!(stage.double.state().outcomes.len(), 3, "the others still wait");
+    stage.order(Order::SignOut).await;
+    stage.health(Health::is_signed_out).await;
+    stage.stop().await;
+    stage.no_violation();
 }

@@ -1,6 +1,7 @@
 //! The page of one account: its state, open questions, chats, and how to leave.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::{Form, Path, Query, State};
 use axum::http::StatusCode;
@@ -21,6 +22,9 @@ use super::{mirror, requests, troubles};
 use crate::web::api::{called, network};
 use crate::wiring::Parts;
 
+/// How long a page waits for what the account has to ask; without it there is a sentence in its place. Chosen: twice
+/// what an account with ten thousand contacts takes.
+const PATIENCE: Duration = Duration::from_secs(3);
 /// Chats on one page.
 const SHOWN: usize = 50;
 /// Chats read at once while searching.
@@ -58,8 +62,10 @@ pub(super) async fn page(
 ) -> Answer {
     let (network, health) = own(&parts, &person, &name)?;
     let words = person.words();
-    let questions = questions(&parts, &person, &network, &name).await;
-    let requests = requests::section(&parts, &person, &network).await;
+    let ask = |request| ask(&parts, &person, network.clone(), request);
+    let (asked, requests) =
+        tokio::join!(briefly(ask(Request::Questions)), briefly(ask(Request::FriendRequests)));
+    let is_silent = asked.is_err() || requests.is_err();
     let on_matrix = mirror::section(&parts, &person, &network).await;
     let chats = chats(&parts, &network, &name, &view, words).await;
     let troubles = troubles::section(&parts, &network, words).await;
@@ -79,8 +85,9 @@ pub(super) async fn page(
             }
         }
         @if view.undone.is_some() { p.note role="status" { (words.undone) } }
-        (questions)
-        (requests)
+        @if is_silent { p.note role="status" { (words.no_answer) } }
+        @if let Ok(Told::Questions(asked)) = asked { (questions(&person, &name, &asked)) }
+        @if let Ok(Told::FriendRequests(asked)) = requests { (requests::section(&person, &network, &asked)) }
         (troubles)
         h2 { (words.chats) }
         (chats)
@@ -130,18 +137,21 @@ pub(super) async fn ask(
     }
 }
 
+/// Waits for an answer as long as somebody looks at an empty window for it.
+async fn briefly(asked: impl Future<Output = Result<Told, CommandError>>) -> Result<Told, CommandError> {
+    let late = |_| Err(CommandError::Failed("the account did not answer in time".to_owned()));
+    tokio::time::timeout(PATIENCE, asked).await.unwrap_or_else(late)
+}
+
 /// The open questions, each with its candidates side by side.
-async fn questions(parts: &Parts, person: &Person, network: &NetworkId, name: &str) -> Markup {
+fn questions(person: &Person, name: &str, asked: &[Question]) -> Markup {
     let words = person.words();
-    let asked = match ask(parts, person, network.clone(), Request::Questions).await {
-        Ok(Told::Questions(asked)) if !asked.is_empty() => asked,
-        // An account that is not online has none to tell.
-        _ => return html! {},
-    };
     html! {
-        h2 { (words.questions) }
-        p.soft { (words.questions_why) }
-        @for question in &asked { (one_question(person, name, question, words)) }
+        @if !asked.is_empty() {
+            h2 { (words.questions) }
+            p.soft { (words.questions_why) }
+            @for question in asked { (one_question(person, name, question, words)) }
+        }
     }
 }
 
@@ -345,4 +355,19 @@ pub(super) async fn undo(
 /// A name as a part of a path. An account that exists has a name that needs none of it.
 pub(super) fn path_part(name: &str) -> String {
     query_value(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_page_does_not_wait_for_an_account_that_is_silent() {
+        assert!(briefly(std::future::pending()).await.is_err());
+        let late = async {
+            tokio::time::sleep(PATIENCE / 2).await;
+            Ok(Told::Questions(Vec::new()))
+        };
+        assert_eq!(briefly(late).await, Ok(Told::Questions(Vec::new())));
+    }
 }

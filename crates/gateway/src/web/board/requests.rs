@@ -6,7 +6,7 @@ use axum::extract::{Form, Path, State};
 use axum::response::{IntoResponse, Redirect};
 use maud::{Markup, html};
 use serde::Deserialize;
-use wxgate_contract::{Answer as Told, NetworkId, RemoteId, Request, Verdict};
+use wxgate_contract::{FriendRequest, NetworkId, RemoteId, Request, Verdict};
 
 use super::account::{ask, own, path_part};
 use super::frame::form_key;
@@ -15,13 +15,11 @@ use crate::clock;
 use crate::wiring::Parts;
 
 /// Who asks to become a contact; nothing when nobody does.
-pub(super) async fn section(parts: &Parts, person: &Person, account: &NetworkId) -> Markup {
+pub(super) fn section(person: &Person, account: &NetworkId, asked: &[FriendRequest]) -> Markup {
     let words = person.words();
-    let asked = match ask(parts, person, account.clone(), Request::FriendRequests).await {
-        Ok(Told::FriendRequests(asked)) if !asked.is_empty() => asked,
-        // An account that is not online has none to tell.
-        _ => return html! {},
-    };
+    if asked.is_empty() {
+        return html! {};
+    }
     let form = |request: &RemoteId, verdict: &str, label: &str, class: &str| {
         html! {
             form method="post" action={ "/accounts/" (account.name()) "/requests" } {
@@ -34,7 +32,7 @@ pub(super) async fn section(parts: &Parts, person: &Person, account: &NetworkId)
     };
     html! {
         h2 { (words.friend_requests) }
-        @for one in &asked {
+        @for one in asked {
             section.card {
                 h3 { @if one.name.is_empty() { span.soft { (words.unnamed) } } @else { (one.name) } }
                 @if !one.greeting.is_empty() { p { "“" (one.greeting) "”" } }

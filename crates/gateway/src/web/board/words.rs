@@ -124,6 +124,7 @@ words! {
     chats: "Chats", "会话";
     search: "Search", "搜索";
     search_chats: "Search chats by title", "按标题搜索会话";
+    no_answer: "The account did not answer just now: what it has to ask you is missing here. Load the page again in a moment.", "账号暂时没有回应，需要你确认的内容未能显示。请稍后重新加载此页。";
     no_chats: "No chats yet. They come once the account is online.", "还没有会话。账号上线后就会出现。";
     no_match: "No chat has that in its title.", "没有标题匹配的会话。";
     kind: "Kind", "类型";
