@@ -5,11 +5,13 @@
 //! be repeated is decided where it is known what a repetition costs.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, Request, Response, header};
+use rustls::client::Resumption;
+use rustls::{ClientConfig, RootCertStore};
 use tokio::sync::Semaphore;
 use url::Url;
 use wechat_proto::{Endpoint, ProtoError, RetCode};
@@ -35,25 +37,37 @@ const LOADS: usize = 4;
 /// After this long a load no longer keeps others waiting: its network is slow, not its work.
 const LOAD_SEAT: Duration = Duration::from_secs(5);
 
-/// What all accounts share: the ways out, one per proxy and one for no proxy, and the seats of those
-/// who load their address books.
+/// Servers whose TLS sessions a way out may take up again. Chosen: all hosts of one family, twice.
+const SESSIONS: usize = 16;
+/// Source: rustls 0.23, `ClientSessionMemoryCache`: so many tickets are counted for each server.
+const TICKETS: usize = 8;
+
+/// What all accounts share: the ways out, one per proxy and one for no proxy, what they trust, and the seats of
+/// those who load their address books.
 #[derive(Clone)]
 pub struct Ways {
-    ways: Arc<Mutex<HashMap<Option<String>, Way>>>,
+    ways: Arc<Mutex<HashMap<Option<String>, Weak<Pools>>>>,
+    /// The authorities of this machine are read and parsed once: a thousand accounts with proxies of their own have
+    /// a thousand ways out.
+    tls: Arc<OnceLock<Result<ClientConfig, WayError>>>,
     loads: Arc<Semaphore>,
 }
 
 impl Default for Ways {
     fn default() -> Self {
-        Self { ways: Arc::default(), loads: Arc::new(Semaphore::new(LOADS)) }
+        Self { ways: Arc::default(), tls: Arc::default(), loads: Arc::new(Semaphore::new(LOADS)) }
     }
 }
 
-/// One way out. Long polls have connections of their own: a connection keeps the read buffer of
+/// One way out, for as long as somebody holds it.
+#[derive(Clone, Debug)]
+pub struct Way(Arc<Pools>);
+
+/// Long polls have connections of their own: a connection keeps the read buffer of
 /// the largest answer it ever carried, and an account's poll stays open for ever. (Measured: about
 /// 110 KiB per account when polls took over the connections of the address books.)
-#[derive(Clone, Debug)]
-pub struct Way {
+#[derive(Debug)]
+struct Pools {
     calls: reqwest::Client,
     polls: reqwest::Client,
 }
@@ -65,7 +79,7 @@ impl std::fmt::Debug for Ways {
 }
 
 /// There is no such way out.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum WayError {
     /// The proxy's address is not one.
     #[error("the proxy's address is not an http or socks5 address")]
@@ -84,25 +98,61 @@ impl Ways {
         Self::default()
     }
 
-    /// The pools of a way out.
+    /// A way out: the one that others use, or a new one, which goes when nobody uses it any more.
     ///
     /// # Errors
     /// When the proxy's address is none, or no certificates can be loaded.
     pub fn way(&self, proxy: Option<&str>) -> Result<Way, WayError> {
-        // A lock, not a message: accounts start in any order and need the answer at once.
-        let mut ways = self.ways.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(way) = ways.get(&proxy.map(str::to_owned)) {
-            return Ok(way.clone());
+        if let Some(way) = self.in_use(proxy) {
+            return Ok(way);
         }
-        let way = Way { calls: pool(proxy, CALL_IDLE_TIMEOUT)?, polls: pool(proxy, POLL_IDLE_TIMEOUT)? };
-        ways.insert(proxy.map(str::to_owned), way.clone());
-        Ok(way)
+        // Outside the lock: whoever starts beside us does not wait for it.
+        let tls = self.tls.get_or_init(trust).as_ref().map_err(WayError::clone)?;
+        let mut tls = tls.clone();
+        // What one way out has seen must not show on another one.
+        tls.resumption = Resumption::in_memory_sessions(SESSIONS * TICKETS);
+        let made = Arc::new(Pools {
+            calls: pool(proxy, &tls, CALL_IDLE_TIMEOUT)?,
+            polls: pool(proxy, &tls, POLL_IDLE_TIMEOUT)?,
+        });
+        let mut ways = self.ways();
+        ways.retain(|_, way| way.strong_count() > 0);
+        // Somebody may have made it meanwhile; two would be two pools for one way.
+        let first = ways.entry(proxy.map(str::to_owned)).or_insert_with(|| Arc::downgrade(&made));
+        Ok(Way(first.upgrade().unwrap_or(made)))
+    }
+
+    fn in_use(&self, proxy: Option<&str>) -> Option<Way> {
+        self.ways().get(&proxy.map(str::to_owned)).and_then(Weak::upgrade).map(Way)
+    }
+
+    /// A lock, not a message: accounts start in any order and need the answer at once. Held for a look into a table.
+    fn ways(&self) -> MutexGuard<'_, HashMap<Option<String>, Weak<Pools>>> {
+        self.ways.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn pool(proxy: Option<&str>, idle: Duration) -> Result<reqwest::Client, WayError> {
+/// What is trusted: the authorities of this machine.
+fn trust() -> Result<ClientConfig, WayError> {
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    if roots.is_empty() {
+        let why = "this machine has no certificate authorities (ca-certificates); install them";
+        return Err(WayError::Client(why.to_owned()));
+    }
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+    let builder = builder.map_err(|error| WayError::Client(error.to_string()))?;
+    let mut tls = builder.with_root_certificates(roots).with_no_client_auth();
+    // As the client has it where it makes its own settings.
+    tls.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(tls)
+}
+
+fn pool(proxy: Option<&str>, tls: &ClientConfig, idle: Duration) -> Result<reqwest::Client, WayError> {
     #[expect(clippy::disallowed_methods, reason = "the one place where pools are made, two per way out")]
     let mut builder = reqwest::Client::builder()
+        .tls_backend_preconfigured(tls.clone())
         .redirect(reqwest::redirect::Policy::none())
         .retry(reqwest::retry::never())
         .connect_timeout(CONNECT_TIMEOUT)
@@ -174,9 +224,9 @@ impl Transport {
     pub(crate) async fn ask<E: Endpoint>(&self, live: &Live, endpoint: &E) -> Result<E::Reply, CallError> {
         let (pool, timeout) = match E::TIMEOUT {
             wechat_proto::endpoint::POLL_TIMEOUT => {
-                (&self.way.polls, self.poll_timeout.unwrap_or(E::TIMEOUT))
+                (&self.way.0.polls, self.poll_timeout.unwrap_or(E::TIMEOUT))
             }
-            timeout => (&self.way.calls, self.call_timeout.unwrap_or(timeout)),
+            timeout => (&self.way.0.calls, self.call_timeout.unwrap_or(timeout)),
         };
         let answer = async {
             let (parts, body) = live.with_call(|call| endpoint.request(&call))?.into_parts();
@@ -207,7 +257,7 @@ impl Transport {
         request: Request<Bytes>,
     ) -> Result<Stream, CallError> {
         let (parts, body) = request.into_parts();
-        let sent = self.send(&self.way.calls, live, endpoint, Request::from_parts(parts, ()), body.into());
+        let sent = self.send(&self.way.0.calls, live, endpoint, Request::from_parts(parts, ()), body.into());
         let limit = self.call_timeout.unwrap_or(wechat_proto::endpoint::PLAIN_TIMEOUT);
         tokio::time::timeout(limit, sent).await.map_err(|_| CallError::TimedOut { endpoint })?
     }
@@ -338,12 +388,17 @@ mod tests {
     }
 
     #[test]
-    fn one_pool_per_way_out() {
+    fn one_way_out_per_proxy_for_as_long_as_somebody_uses_it() {
         let ways = Ways::new();
-        ways.way(None).unwrap();
-        ways.way(None).unwrap();
-        ways.way(Some("socks5://127.0.0.1:1080")).unwrap();
+        let held = || ways.ways().values().filter(|way| way.strong_count() > 0).count();
+        let (one, two) = (ways.way(None).unwrap(), ways.way(None).unwrap());
+        assert!(Arc::ptr_eq(&one.0, &two.0), "two pools for one way");
+        let proxied = ways.way(Some("socks5://127.0.0.1:1080")).unwrap();
         assert!(matches!(ways.way(Some("nonsense proxy")), Err(WayError::Proxy)));
-        assert_eq!(ways.ways.lock().unwrap().len(), 2);
+        assert_eq!(held(), 2);
+        drop((one, two, proxied));
+        assert_eq!(held(), 0, "nobody uses them");
+        let _again = ways.way(Some("http://127.0.0.1:3128")).unwrap();
+        assert_eq!(ways.ways().len(), 1, "every proxy that ever was is kept");
     }
 }
