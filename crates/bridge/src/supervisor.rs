@@ -484,7 +484,7 @@ mod tests {
             account_kind: "net",
             factory: Arc::new(|row| Arc::new(Idle(row.network.clone()))),
             accounts_per_user: 1,
-            pages: Arc::new(|_| None),
+            pages: Arc::new(|_, _| None),
             grace: Duration::from_secs(1),
         };
         let bridge = Bridge::new(config).await.unwrap();

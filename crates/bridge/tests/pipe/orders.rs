@@ -2,7 +2,7 @@
 
 use futures_util::FutureExt as _;
 use wxgate_bridge::Leaving;
-use wxgate_contract::Command;
+use wxgate_contract::{Command, CommandError, Reply};
 
 use super::*;
 
