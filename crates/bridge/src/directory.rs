@@ -65,6 +65,11 @@ impl Directory for Bridge {
         Box::pin(self.every_account())
     }
 
+    fn faces(&self) -> Vec<(NetworkId, Health)> {
+        let all = self.healths().into_iter();
+        all.filter_map(|(network, owner, health)| owner.is_none().then_some((network, health))).collect()
+    }
+
     fn user_of<'a>(&'a self, person: &'a PersonRef) -> BoxFuture<'a, Result<Option<UserName>, FarError>> {
         Box::pin(async move { self.store.user_of(person).await.map_err(far_error) })
     }

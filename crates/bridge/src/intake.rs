@@ -138,9 +138,14 @@ impl FarEnd for Bridge {
             return;
         }
         slot.health = health.clone();
+        let is_account = slot.owner.is_some();
         drop(slot);
         tracing::info!(%network, state = health.word(), detail = health.detail(), "health changed");
-        self.tell(FeedEvent::Health(network.clone(), Arc::new(health)));
+        let health = Arc::new(health);
+        self.tell(match is_account {
+            true => FeedEvent::Health(network.clone(), health),
+            false => FeedEvent::Face(network.clone(), health),
+        });
     }
 
     fn sign_in(&self, network: &NetworkId, step: SignInStep) {

@@ -110,6 +110,8 @@ pub enum FeedEvent {
     People(NetworkId, Arc<[PersonKey]>),
     /// An account's health changed.
     Health(NetworkId, Arc<Health>),
+    /// The health of a network changed that is nobody's account.
+    Face(NetworkId, Arc<Health>),
     /// An account was added for this person, or taken away.
     Accounts(UserName),
     /// Something that opened this person's doors opens them no more; whoever came in with it has to go.
@@ -122,6 +124,8 @@ pub enum FeedEvent {
 pub trait Directory: Send + Sync {
     /// Every account of the instance, by name.
     fn all_accounts(&self) -> BoxFuture<'_, Result<Vec<AccountView>, FarError>>;
+    /// How networks are doing that are nobody's account, by name.
+    fn faces(&self) -> Vec<(NetworkId, Health)>;
     /// Which person of this instance somebody on a network is; see `Command::Introduce`.
     fn user_of<'a>(&'a self, person: &'a PersonRef) -> BoxFuture<'a, Result<Option<UserName>, FarError>>;
     /// Who a person of this instance is on a network.

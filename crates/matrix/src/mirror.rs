@@ -79,7 +79,7 @@ impl Shared {
             }
             FeedEvent::Health(network, _) => self.chores.add(Chore::Account(network.clone())),
             FeedEvent::Read(chat, at) => self.chores.add(Chore::ReadElsewhere(chat.clone(), *at)),
-            FeedEvent::Shown(_) | FeedEvent::Doors(_) => {}
+            FeedEvent::Shown(_) | FeedEvent::Face(..) | FeedEvent::Doors(_) => {}
         }
         Ok(())
     }

@@ -70,6 +70,8 @@ pub struct State {
     pub timeline: Vec<Arc<TimelineItem>>,
     /// Accounts that faces can see.
     pub accounts: Vec<AccountView>,
+    /// Networks that are nobody's account.
+    pub faces: Vec<(NetworkId, Health)>,
     /// Users and their passwords.
     pub users: HashMap<UserName, String>,
     /// Those of them who look after the instance.
@@ -601,6 +603,10 @@ impl Control for Double {
 impl Directory for Double {
     fn all_accounts(&self) -> BoxFuture<'_, Result<Vec<AccountView>, FarError>> {
         Box::pin(async move { Ok(self.state().accounts.clone()) })
+    }
+
+    fn faces(&self) -> Vec<(NetworkId, Health)> {
+        self.state().faces.clone()
     }
 
     fn user_of<'a>(&'a self, person: &'a PersonRef) -> BoxFuture<'a, Result<Option<UserName>, FarError>> {

@@ -36,11 +36,17 @@ pub(super) async fn show(parts: &Arc<Parts>, mut feed: broadcast::Receiver<FeedE
                 screen.line(&line);
             }
             Ok(FeedEvent::Chats(network, _) | FeedEvent::People(network, _)) => names.forget(&network),
-            Ok(FeedEvent::Health(network, health)) if !health.detail().is_empty() => {
+            Ok(FeedEvent::Health(network, health) | FeedEvent::Face(network, health))
+                if !health.detail().is_empty() =>
+            {
                 screen.line(&screen.soft(&format!("{network} is {}: {}", health.word(), health.detail())));
             }
             Ok(
-                FeedEvent::Health(..) | FeedEvent::Accounts(_) | FeedEvent::Read(..) | FeedEvent::Doors(_),
+                FeedEvent::Health(..)
+                | FeedEvent::Face(..)
+                | FeedEvent::Accounts(_)
+                | FeedEvent::Read(..)
+                | FeedEvent::Doors(_),
             ) => {}
             Err(RecvError::Lagged(count)) => {
                 screen

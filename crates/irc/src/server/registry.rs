@@ -306,6 +306,10 @@ impl Registry {
                         state.sessions.iter().filter(|(key, _)| key.account.is_none() && key.guest.is_none());
                     lists.for_each(|(_, handle)| handle.give(event));
                 }
+                FeedEvent::Face(..) => {
+                    let people = state.sessions.iter().filter(|(key, _)| key.guest.is_none());
+                    people.for_each(|(_, handle)| handle.give(event));
+                }
                 FeedEvent::Read(chat, _) => state.give(&chat.network, event),
                 FeedEvent::Accounts(user) => {
                     let theirs = state.sessions.iter().filter(|(key, _)| key.user == *user);

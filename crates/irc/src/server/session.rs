@@ -31,6 +31,7 @@ mod attach;
 mod cursors;
 mod deeds;
 mod doors;
+mod elsewhere;
 mod load;
 mod tidings;
 mod updates;
@@ -104,6 +105,8 @@ pub(super) struct Session {
     pub(super) health: Health,
     /// How accounts are, as clients were told.
     told: HashMap<NetworkId, Health>,
+    /// Other networks of the person that need somebody, as clients were told.
+    ill_elsewhere: BTreeMap<NetworkId, Health>,
     pub(super) clients: BTreeMap<ClientId, Client>,
     pub(super) roster: Roster,
     pub(super) choices: Choices,
@@ -191,6 +194,7 @@ impl Session {
             away: None,
             health: Health::Starting,
             told: HashMap::new(),
+            ill_elsewhere: BTreeMap::new(),
             clients: BTreeMap::new(),
             roster: Roster::new(account),
             choices: Choices::default(),
@@ -479,6 +483,7 @@ impl Session {
         if !self.look_at_accounts().await {
             return false;
         }
+        self.look_elsewhere().await;
         let Some(account) = self.key.account.clone() else { return true };
         self.refresh().await;
         loop {
@@ -512,6 +517,7 @@ impl Session {
                 self.account_is(&network, &health);
                 self.networks_changed().await;
             }
+            FeedEvent::Face(network, health) => self.elsewhere_is(&network, &health).await,
             FeedEvent::Accounts(_) => {
                 self.accounts_changed().await;
                 self.networks_changed().await;

@@ -1,5 +1,5 @@
 use wxgate_contract::{
-    Answer, Body, Card, CardKind, Command, FeedEvent, Health, Request, SignInStep, Verdict,
+    Answer, Body, Card, CardKind, Command, FeedEvent, Health, PersonRef, Request, SignInStep, Verdict,
 };
 
 use crate::client::{Client, PATIENCE, config, said, serve, world};
@@ -357,4 +357,42 @@ async fn who_asks_the_service_without_end_is_told_to_wait() {
     assert!(client.sync().await.is_empty());
     client.send("PRIVMSG wechat :identity").await;
     client.until("I am still waiting for an answer").await;
+}
+
+#[tokio::test]
+async fn a_network_that_needs_somebody_is_told_of_where_its_people_are_as_well() {
+    let served = serve(world(), config()).await;
+    served.double.add_account("bob", "secret", "wechat:bobs");
+    let here_too = PersonRef { network: "matrix".into(), person: "@ann:test".into() };
+    served.double.state().persons.insert(here_too, "ann".into());
+    let tell = |health: &Health| {
+        served.double.state().faces = vec![("matrix".into(), health.clone())];
+        served.double.tell(FeedEvent::Face("matrix".into(), health.clone().into()));
+    };
+    let mut here = Client::login(&served, "", "").await;
+    let mut bob = Client::connect(served.address).await;
+    for line in ["PASS bob:secret", "NICK bob", "USER bob 0 * :Bob"] {
+        bob.send(line).await;
+    }
+    bob.until("log in as user/account").await;
+    let ill = Health::NeedsHuman { step: "look at password_file and restart the gateway".to_owned() };
+    for health in [&Health::Degraded { why: "it does not answer".to_owned() }, &ill, &ill] {
+        tell(health);
+    }
+    let words = "matrix needs somebody: look at password_file and restart the gateway";
+    let mut lines = here.until(words).await;
+    lines.extend(here.sync().await);
+    assert_eq!(lines.iter().filter(|line| line.contains("matrix needs somebody")).count(), 1, "{lines:#?}");
+    let mut late = Client::begin(&served, "phone", "").await;
+    late.until(words).await;
+    tell(&Health::Starting);
+    tell(&Health::Up);
+    for client in [&mut here, &mut late] {
+        client.until("matrix works again").await;
+    }
+    let lines = bob.sync().await;
+    assert!(!lines.iter().any(|line| line.contains("matrix")), "he is not there: {lines:#?}");
+    let mut later = Client::begin(&served, "laptop", "").await;
+    let lines = later.sync().await;
+    assert!(!lines.iter().any(|line| line.contains("matrix")), "{lines:#?}");
 }

@@ -275,6 +275,9 @@ impl Session {
         if self.key.guest.is_some() {
             return;
         }
+        for text in self.ill_elsewhere() {
+            self.service_says(id, &text);
+        }
         if self.account().is_none() {
             self.service(id, "accounts").await;
             self.service_says(

@@ -19,6 +19,7 @@ impl Session {
                 let accounts = self.shared.directory.accounts(&self.key.user).await?;
                 self.accounts_are(&accounts);
             }
+            self.look_elsewhere().await;
             return Ok(());
         };
         self.load_style().await?;
@@ -28,6 +29,7 @@ impl Session {
         let owner = self.key.user.clone();
         let accounts = self.shared.directory.accounts(&owner).await?;
         self.accounts_are(&accounts);
+        self.look_elsewhere().await;
         if let Some(view) = accounts.into_iter().find(|view| view.network == account) {
             self.health = view.health;
         }
