@@ -40,16 +40,25 @@ struct Kept {
     key: [u8; 32],
     /// Empty before the first sign-in was answered.
     token: String,
+    /// It took the place of a session that somebody ended.
+    #[serde(default)]
+    has_replaced: bool,
 }
 
 impl Kept {
-    fn new(user: &str) -> Result<Self, AccountError> {
+    fn new(user: &str, has_replaced: bool) -> Result<Self, AccountError> {
         let (mut key, mut device) = ([0; 32], [0; DEVICE_BYTES]);
         let random = SystemRandom::new();
         let filled = random.fill(&mut key).and_then(|()| random.fill(&mut device));
         filled.map_err(|_| AccountError::Human("the system gives no random numbers".to_owned()))?;
         let device: String = device.iter().map(|byte| format!("{byte:02X}")).collect();
-        Ok(Self { user: user.to_owned(), device: format!("WXGATE{device}"), key, token: String::new() })
+        Ok(Self {
+            user: user.to_owned(),
+            device: format!("WXGATE{device}"),
+            key,
+            token: String::new(),
+            has_replaced,
+        })
     }
 
     fn session(&self) -> Option<MatrixSession> {
@@ -76,17 +85,19 @@ impl SdkAccount {
         let known = known.filter(|kept| kept.user == self.config.user);
         // A restored backup, or a directory that was deleted: the device's keys are gone, and so is the device.
         let has_store = self.config.store.join(KEYS).is_file();
-        if let Some(kept) = known.as_ref().filter(|_| has_store)
-            && let Some(opened) = self.resume(kept).await?
-        {
-            return Ok(opened);
+        let mut has_replaced = known.as_ref().is_some_and(|kept| kept.has_replaced && kept.token.is_empty());
+        if let Some(kept) = known.as_ref().filter(|_| has_store) {
+            if let Some(opened) = self.resume(kept).await? {
+                return Ok(opened);
+            }
+            has_replaced |= !kept.token.is_empty();
         }
         self.judge_refusal()?;
         // A device that was never signed in is used; one that was ended is not taken up again.
         let kept = match known.filter(|kept| kept.token.is_empty()) {
             Some(kept) => kept,
             None => {
-                let kept = self.fresh().await?;
+                let kept = self.fresh(has_replaced).await?;
                 save(&keep, &kept).await?;
                 kept
             }
@@ -120,22 +131,23 @@ impl SdkAccount {
             },
         }
         self.set_client(Some(client.clone()));
-        self.opened(&client, &kept.token).await.map(Some)
+        self.opened(&client, kept).await.map(Some)
     }
 
-    async fn opened(&self, client: &Client, token: &str) -> Result<Opened, AccountError> {
+    async fn opened(&self, client: &Client, kept: &Kept) -> Result<Opened, AccountError> {
         let wants = self.see_to_keys(client).await?;
-        Ok(Opened { token: Secret::new(token), wants })
+        let replaced = kept.has_replaced.then(|| kept.device.clone());
+        Ok(Opened { token: Secret::new(&kept.token), wants, replaced })
     }
 
     /// A device that nobody has seen, and an empty store for it.
-    async fn fresh(&self) -> Result<Kept, AccountError> {
+    async fn fresh(&self, has_replaced: bool) -> Result<Kept, AccountError> {
         let store = &self.config.store;
         match tokio::fs::remove_dir_all(store).await {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                 Err(AccountError::Human(format!("{} cannot be emptied: {error}", store.display())))
             }
-            _ => Kept::new(&self.config.user),
+            _ => Kept::new(&self.config.user, has_replaced),
         }
     }
 
@@ -158,7 +170,7 @@ impl SdkAccount {
         save(keep, &kept).await?;
         let client = self.open_client("login")?;
         tracing::info!(user = %kept.user, device = %kept.device, "the account is signed in");
-        self.opened(&client, &kept.token).await
+        self.opened(&client, &kept).await
     }
 
     /// The device that a token belongs to.

@@ -40,6 +40,8 @@ pub struct Opened {
     pub token: Secret,
     /// What somebody has to do, though it works meanwhile; a sentence.
     pub wants: Option<String>,
+    /// The id of this session's device, where it took the place of one that somebody ended.
+    pub replaced: Option<String>,
 }
 
 /// What happened since a position.

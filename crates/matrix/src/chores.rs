@@ -46,6 +46,8 @@ pub(crate) enum Chore {
     Removed,
     /// What shared rooms have shown long ago is forgotten.
     ForgetTold,
+    /// The session of this device took the place of one that somebody ended.
+    Replaced(String),
 }
 
 impl Chore {
@@ -178,6 +180,7 @@ impl Shared {
             }
             Chore::Removed => Box::pin(self.forget_those_removed()).await,
             Chore::ForgetTold => Box::pin(self.memory.forget_old_told(self.clock.now())).await,
+            Chore::Replaced(device) => Box::pin(self.tell_replaced(device)).await,
             Chore::Account(account) => Box::pin(self.account_changed(account)).await,
         };
         self.chores.finish(&chore);

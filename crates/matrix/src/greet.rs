@@ -15,6 +15,7 @@ use crate::account::{Account, AccountError, Keep};
 use crate::api::account::WhoAmI;
 use crate::api::media::MediaConfig;
 use crate::api::server::{GetCapabilities, Ping};
+use crate::chores::Chore;
 use crate::client::{Actor, CallError};
 use crate::shared::{Facts, Shared};
 
@@ -164,6 +165,7 @@ impl Shared {
         });
         let opened = account.open(kept, keep).await?;
         self.client.signed_in(opened.token);
+        opened.replaced.into_iter().for_each(|device| self.chores.add(Chore::Replaced(device)));
         Ok(opened.wants)
     }
 

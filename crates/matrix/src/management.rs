@@ -15,6 +15,7 @@ mod markers;
 pub(crate) mod pick;
 mod portals;
 mod qr;
+mod replaced;
 pub(crate) mod requests;
 mod set;
 mod share;

@@ -10,6 +10,8 @@ use serde_json::{Value, json};
 use wxgate_tests::gateway::{Gateway, GatewayOptions};
 use wxgate_tests::homeserver::{DOMAIN, Homeserver, tell};
 use wxgate_tests::http::{self, Place};
+
+use wxgate_tests::irc::{ALL_CAPS, IrcClient, Line, Login};
 use wxgate_tests::people::{Person, Seen};
 use wxgate_tests::scratch::Scratch;
 use wxgate_tests::sim::{Sim, SimOptions};
@@ -17,8 +19,9 @@ use wxgate_tests::wait::until;
 
 use crate::bot::{ACCOUNT, PASSWORD, SOON, register, sign_in};
 
-const LIMIT: Duration = Duration::from_secs(420);
+const LIMIT: Duration = Duration::from_secs(480);
 const WRONG: &str = "not the bot's password";
+const WHAT_TO_DO: &str = "access_token_file and restart the gateway";
 
 /// What the story is about.
 struct World {
@@ -94,6 +97,19 @@ fn secret(scratch: &Scratch, name: &str, text: &str) -> Result<PathBuf> {
     Ok(file)
 }
 
+/// Whether it is the bot, telling that its session was ended.
+fn is_told(seen: &Seen) -> bool {
+    seen.is_said() && seen.body().contains("My session was ended")
+}
+
+/// Ann, by IRC.
+async fn irc(gateway: &Gateway, client: &str) -> Result<IrcClient> {
+    let told = gateway.cli(&["user", "token", "ann", "--label", client], None).await?;
+    let token = told.split_whitespace().find(|word| word.starts_with("wxgate_")).context("no token")?;
+    let login = Login { user: "ann", password: token, account: "", client, caps: ALL_CAPS };
+    IrcClient::login(&gateway.irc, &login).await
+}
+
 /// Waits until the examination says something of the bot.
 async fn examined(gateway: &Gateway, words: &str) -> Result<()> {
     until(&format!("the examination to say “{words}”"), SOON, async || {
@@ -146,6 +162,7 @@ async fn an_account_gets_in_by_password_token_and_recovery_key_and_says_when_it_
                 .then_some(()))
         })
         .await?;
+        ann.expect("to be told of it", SOON, is_told).await?;
         world.both_ways(&ann, "after the end of a session").await?;
 
         // What the account's devices knew is lost, as after a restore: the recovery key is what is left.
@@ -166,9 +183,21 @@ async fn an_account_gets_in_by_password_token_and_recovery_key_and_says_when_it_
         examined(&by_token, "knows the access token as device").await?;
         by_token.run().await?;
         world.both_ways(&ann, "by token").await?;
+        // Where she is as well she hears that it cannot get in any more, at once and whenever she comes.
+        let mut irc = irc(&by_token, "there").await?;
+        let mark = ann.mark();
         world.end_sessions(&token).await?;
-        examined(&by_token, "access_token_file and restart the gateway").await?;
+        examined(&by_token, WHAT_TO_DO).await?;
+        let says = |line: &Line| line.last().contains(WHAT_TO_DO);
+        irc.expect("to be told what to do", says).await?;
+        self::irc(&by_token, "later").await?.expect("to be told as well", says).await?;
         ensure!(!by_token.logged().contains(&token), "the token is in the log");
+        // And on Matrix, when it is back.
+        secret(scratch, "bot.token", &world.elsewhere().await?)?;
+        by_token.stop().await?;
+        by_token.run().await?;
+        ann.expect_after(mark, "to be told of it", SOON, is_told).await?;
+        world.both_ways(&ann, "by another token").await?;
         by_token.assert_up()?;
         world.sim.assert_no_violations_but_lost_cookies().await?;
         world.homeserver.stop().await

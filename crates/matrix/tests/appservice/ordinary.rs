@@ -104,7 +104,7 @@ impl Account for Plain {
             if kept.is_none() {
                 keep(Bytes::from_static(b"session")).await?;
             }
-            Ok(Opened { token: Secret::new(format!("token of {BOT}")), wants: None })
+            Ok(Opened { token: Secret::new(format!("token of {BOT}")), wants: None, replaced: None })
         })
     }
 
