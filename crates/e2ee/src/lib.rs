@@ -8,10 +8,14 @@
 
 mod attachment;
 mod machine;
+mod prune;
 mod rows;
 mod store;
+mod verify;
 mod wire;
 
 pub use attachment::{Decryptor, EncryptedFile, Encryptor, FileError};
 pub use machine::{Decrypted, Fingerprint, Heard, Machine, MachineError, RoomRules, Standing, Unreadable};
-pub use wire::Request;
+pub use prune::{Leftover, Pruned};
+pub use verify::{Flow, Stage, step_of};
+pub use wire::{Purpose, Request};

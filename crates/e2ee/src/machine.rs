@@ -6,6 +6,7 @@ mod tests;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use matrix_sdk_crypto::types::requests::AnyOutgoingRequest;
 use matrix_sdk_crypto::{
     CollectStrategy, CryptoStoreError, DecryptionSettings, EncryptionSettings, EncryptionSyncChanges,
     MegolmError, OlmError, OlmMachine, TrustRequirement,
@@ -20,9 +21,11 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 use wxgate_contract::{FarEnd, NetworkId};
 
+use crate::prune::{Leftover, Pruned};
 use crate::rows::Rows;
-use crate::store::{NoteStore, kind};
-use crate::wire::Request;
+use crate::store::{NoteStore, Turn, kind};
+use crate::verify::Flows;
+use crate::wire::{Purpose, Request};
 
 /// The mark of a device whose keys and signatures are on the homeserver: this, and the epoch of that.
 const READY: &str = "ready";
@@ -101,6 +104,8 @@ pub struct Decrypted {
 pub struct Heard {
     /// Rooms that keys came for.
     pub rooms: Vec<String>,
+    /// A step of a verification came.
+    pub verifies: bool,
 }
 
 /// How a device stands.
@@ -145,8 +150,12 @@ impl RoomRules {
 /// One device.
 #[derive(Debug)]
 pub struct Machine {
-    olm: OlmMachine,
+    pub(crate) olm: OlmMachine,
     rows: Rows,
+    purpose: Purpose,
+    pub(crate) flows: Flows,
+    /// The store's.
+    turn: Turn,
 }
 
 impl Machine {
@@ -159,12 +168,14 @@ impl Machine {
         network: NetworkId,
         user_id: &str,
         device_id: &str,
+        purpose: Purpose,
     ) -> Result<Self, MachineError> {
         let user = user(user_id)?;
         let rows = Rows::new(far, network, user_id);
-        let store = NoteStore::new(rows.clone());
+        let turn = Turn::default();
+        let store = NoteStore::new(rows.clone(), Turn::clone(&turn));
         let olm = OlmMachine::with_store(&user, device_id.into(), store, None).await?;
-        Ok(Self { olm, rows })
+        Ok(Self { olm, rows, purpose, flows: Flows::default(), turn })
     }
 
     /// The id of a user's device; `None` when there is none.
@@ -224,6 +235,42 @@ impl Machine {
         Ok(Rows::new(far, network, user_id).clear(&[]).await?)
     }
 
+    /// Takes away what nothing needs any more. May be done at any time; people that are gone are left to
+    /// [`Machine::forget_people`].
+    ///
+    /// # Errors
+    /// `Store`, then some of it is left for the next time.
+    pub async fn prune(&self, leftover: &Leftover) -> Result<Pruned, MachineError> {
+        Ok(leftover.take_from(&self.rows, &self.turn).await?)
+    }
+
+    /// The same for a device that is not open.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn prune_closed(
+        far: Arc<dyn FarEnd>,
+        network: NetworkId,
+        user_id: &str,
+        leftover: &Leftover,
+    ) -> Result<Pruned, MachineError> {
+        Ok(leftover.take_from(&Rows::new(far, network, user_id), &Turn::default()).await?)
+    }
+
+    /// Forgets the devices of people who are gone, and that they were to be known. Only while no machine of it is
+    /// open: it would go on taking them for known, and nobody would get a key.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn forget_people(
+        far: Arc<dyn FarEnd>,
+        network: NetworkId,
+        user_id: &str,
+        leftover: &Leftover,
+    ) -> Result<Pruned, MachineError> {
+        Ok(leftover.take_people_from(&Rows::new(far, network, user_id)).await?)
+    }
+
     /// How the device stands in an epoch: what was made ready in another one is older than it should be.
     ///
     /// # Errors
@@ -250,7 +297,8 @@ impl Machine {
     /// # Errors
     /// `Store`.
     pub async fn outgoing(&self) -> Result<Vec<Request>, MachineError> {
-        Ok(self.olm.outgoing_requests().await?.iter().map(Request::of).collect())
+        let all = self.olm.outgoing_requests().await?;
+        Ok(all.iter().map(|request| Request::of(request, self.purpose)).collect())
     }
 
     /// Hears the answer to a request.
@@ -258,7 +306,7 @@ impl Machine {
     /// # Errors
     /// `Answer` when the homeserver's words are none.
     pub async fn answered(&self, request: &Request, body: &[u8]) -> Result<(), MachineError> {
-        request.answered(&self.olm, body).await
+        request.answered(&self.olm, body, self.purpose).await
     }
 
     /// The requests that sign the device with its user's keys, which are made when there are none: to be made
@@ -267,12 +315,35 @@ impl Machine {
     /// # Errors
     /// `Store`.
     pub async fn signing(&self) -> Result<Vec<Request>, MachineError> {
+        if self.purpose == Purpose::OnlySends {
+            self.offer_fallback_key().await?;
+        }
         let asked = self.olm.bootstrap_cross_signing(false).await?;
-        let device = asked.upload_keys_req.as_ref().map(Request::of);
+        let device = asked.upload_keys_req.as_ref();
+        // Keys that are uploaded only now bring their signature along.
+        // Source: matrix-sdk-crypto 0.18, `OlmMachine::keys_for_upload`.
+        let is_signed = device.is_some_and(|request| match request.request() {
+            AnyOutgoingRequest::KeysUpload(upload) => upload.device_keys.is_some(),
+            _ => false,
+        });
+        let device = device.map(|request| Request::of(request, self.purpose));
         let keys = Request::signing_keys(&asked.upload_signing_keys_req);
         let id = ruma::TransactionId::new();
-        let signatures = Request::signatures(&id, &asked.upload_signatures_req);
-        Ok(device.into_iter().chain([keys, signatures]).collect())
+        let signatures = (!is_signed).then(|| Request::signatures(&id, &asked.upload_signatures_req));
+        Ok(device.into_iter().chain([keys]).chain(signatures).collect())
+    }
+
+    /// Has a fallback key made, which is what the machine does once a homeserver says that it has none.
+    async fn offer_fallback_key(&self) -> Result<(), MachineError> {
+        let changes = EncryptionSyncChanges {
+            to_device_events: Vec::new(),
+            changed_devices: &DeviceLists::new(),
+            one_time_keys_counts: &BTreeMap::new(),
+            unused_fallback_keys: Some(&[]),
+            next_batch_token: None,
+        };
+        self.olm.receive_sync_changes(changes, &settings(false)).await.map_err(MachineError::of_olm)?;
+        Ok(())
     }
 
     /// A question for the devices of some users.
@@ -325,8 +396,12 @@ impl Machine {
             next_batch_token: None,
         };
         let heard = self.olm.receive_sync_changes(changes, &settings(false)).await;
-        let (_, keys) = heard.map_err(MachineError::of_olm)?;
-        Ok(Heard { rooms: keys.into_iter().map(|key| key.room_id.to_string()).collect() })
+        let (events, keys) = heard.map_err(MachineError::of_olm)?;
+        let events =
+            events.iter().filter_map(|event| event.to_raw().deserialize_as_unchecked::<Value>().ok());
+        // Each of them is noted.
+        let verifies = events.filter(|event| self.note_step(event)).count() > 0;
+        Ok(Heard { rooms: keys.into_iter().map(|key| key.room_id.to_string()).collect(), verifies })
     }
 
     /// Some users' devices may have changed.
@@ -334,8 +409,14 @@ impl Machine {
     /// # Errors
     /// `Store`.
     pub async fn devices_changed(&self, users: &[String]) -> Result<(), MachineError> {
+        // Whoever is not known yet will be asked for anyway; most devices know few people.
+        let tracked = self.olm.tracked_users().await?;
         let mut changed_devices = DeviceLists::new();
-        changed_devices.changed = users.iter().filter_map(|id| user(id).ok()).collect();
+        changed_devices.changed =
+            users.iter().filter_map(|id| user(id).ok()).filter(|id| tracked.contains(id)).collect();
+        if changed_devices.changed.is_empty() {
+            return Ok(());
+        }
         let changes = EncryptionSyncChanges {
             to_device_events: Vec::new(),
             changed_devices: &changed_devices,
@@ -460,7 +541,7 @@ fn unreadable(error: MegolmError) -> Unreadable {
     }
 }
 
-fn user(id: &str) -> Result<OwnedUserId, MachineError> {
+pub(crate) fn user(id: &str) -> Result<OwnedUserId, MachineError> {
     UserId::parse(id).map_err(|error| MachineError::Words(format!("{id:?} is no id of a user: {error}")))
 }
 

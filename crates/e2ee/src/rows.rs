@@ -83,6 +83,51 @@ impl Rows {
         }
     }
 
+    /// True when there is such a thing.
+    pub(crate) async fn has(&self, kind: &str, parts: &[&str]) -> Result<bool, CryptoStoreError> {
+        let found = self.far.note(&self.network, &self.key(kind, parts)).await;
+        Ok(found.map_err(CryptoStoreError::backend)?.is_some())
+    }
+
+    /// What the first parts of the keys of a kind are, each once.
+    pub(crate) async fn groups(&self, kind: &str) -> Result<Vec<String>, CryptoStoreError> {
+        let prefix = format!("{}/", self.key(kind, &[]));
+        let mut groups = Vec::new();
+        let mut after: Option<String> = None;
+        loop {
+            let page = self.far.notes(&self.network, &prefix, after.as_deref(), 1).await;
+            let page = page.map_err(CryptoStoreError::backend)?;
+            let Some((key, _)) = page.first() else { return Ok(groups) };
+            let rest = key.strip_prefix(&prefix).unwrap_or_default();
+            let group = rest.split('/').next().unwrap_or_default().to_owned();
+            // Behind all of the group: the next character after the slash.
+            after = Some(format!("{prefix}{group}0"));
+            groups.push(group);
+        }
+    }
+
+    /// Everything of a kind whose keys begin with one part.
+    pub(crate) async fn all_of_group(
+        &self,
+        kind: &str,
+        group: &str,
+    ) -> Result<Vec<(String, Bytes)>, CryptoStoreError> {
+        // Parts have one length, so no other part begins with this one.
+        let prefix = format!("{}/{group}", self.key(kind, &[]));
+        let mut all = Vec::new();
+        let mut after: Option<String> = None;
+        loop {
+            let page = self.far.notes(&self.network, &prefix, after.as_deref(), PAGE).await;
+            let page = page.map_err(CryptoStoreError::backend)?;
+            let is_last = page.len() < PAGE;
+            after = page.last().map(|(key, _)| key.clone());
+            all.extend(page);
+            if is_last {
+                return Ok(all);
+            }
+        }
+    }
+
     /// Writes all of it, or nothing.
     pub(crate) async fn write(&self, changes: Changed) -> Result<(), CryptoStoreError> {
         if changes.0.is_empty() {
@@ -130,10 +175,14 @@ impl Changed {
     pub(crate) fn remove(&mut self, key: String) {
         self.0.push(Note { key, value: None, is_secret: true });
     }
+
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
 }
 
 /// A part of a key.
-fn part(text: &str) -> String {
+pub(crate) fn part(text: &str) -> String {
     let digest = Sha256::digest(text.as_bytes());
     digest.iter().take(PART_BYTES).map(|byte| format!("{byte:02x}")).collect()
 }

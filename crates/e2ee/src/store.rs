@@ -34,19 +34,20 @@ pub(crate) mod kind {
     pub(crate) const ACCOUNT: &str = "account";
     /// The cross-signing seeds.
     pub(crate) const IDENTITY: &str = "identity";
-    pub(super) const SESSION: &str = "olm";
-    pub(super) const HASH: &str = "hash";
+    pub(crate) const SESSION: &str = "olm";
+    /// Messages between devices that were read: `true`, and `false` once they were seen by a sweep.
+    pub(crate) const HASH: &str = "hash";
     /// Keys to what others and we said.
     pub(crate) const INBOUND: &str = "inbound";
-    pub(super) const OUTBOUND: &str = "outbound";
-    pub(super) const DEVICE: &str = "device";
-    pub(super) const USER: &str = "user";
-    pub(super) const TRACKED: &str = "tracked";
+    pub(crate) const OUTBOUND: &str = "outbound";
+    pub(crate) const DEVICE: &str = "device";
+    pub(crate) const USER: &str = "user";
+    pub(crate) const TRACKED: &str = "tracked";
     pub(super) const REQUEST: &str = "request";
     pub(super) const REQUEST_OF: &str = "request-of";
     pub(super) const SECRET: &str = "secret";
-    pub(super) const WITHHELD: &str = "withheld";
-    pub(super) const SETTINGS: &str = "settings";
+    pub(crate) const WITHHELD: &str = "withheld";
+    pub(crate) const SETTINGS: &str = "settings";
     pub(super) const BUNDLE: &str = "bundle";
     pub(super) const BUNDLE_WAITS: &str = "bundle-waits";
     pub(super) const DOWNLOADED: &str = "downloaded";
@@ -63,7 +64,13 @@ struct Inbound {
     pickle: PickledInboundGroupSession,
     #[serde(default)]
     backed_up_to: Option<String>,
+    /// When a sweep saw it first, in milliseconds: what is old enough to go.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    since: Option<i64>,
 }
+
+/// Held over a read and a write of one row: where something is added to what is there.
+pub(crate) type Turn = Arc<Mutex<()>>;
 
 impl Inbound {
     fn session(self) -> Result<InboundGroupSession> {
@@ -75,13 +82,12 @@ impl Inbound {
 #[derive(Debug)]
 pub(crate) struct NoteStore {
     rows: Rows,
-    /// Held over a read and a write of one row: where something is added to what is there.
-    turn: Mutex<()>,
+    turn: Turn,
 }
 
 impl NoteStore {
-    pub(crate) fn new(rows: Rows) -> Self {
-        Self { rows, turn: Mutex::new(()) }
+    pub(crate) fn new(rows: Rows, turn: Turn) -> Self {
+        Self { rows, turn }
     }
 
     async fn account(&self) -> Result<Option<Account>> {
@@ -146,6 +152,7 @@ impl CryptoStore for NoteStore {
         sessions: Vec<InboundGroupSession>,
         backed_up_to_version: Option<&str>,
     ) -> Result<()> {
+        let _turn = self.turn.lock().await;
         let mut changed = Changed::default();
         for session in &sessions {
             self.inbound_changed(&mut changed, session, backed_up_to_version).await?;

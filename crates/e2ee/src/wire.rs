@@ -5,20 +5,23 @@
 use http::Method;
 use matrix_sdk_crypto::OlmMachine;
 use matrix_sdk_crypto::types::requests::{
-    AnyIncomingResponse, AnyOutgoingRequest, KeysQueryRequest, OutgoingRequest, ToDeviceRequest,
-    UploadSigningKeysRequest,
+    AnyIncomingResponse, AnyOutgoingRequest, KeysQueryRequest, OutgoingRequest, RoomMessageRequest,
+    ToDeviceRequest, UploadSigningKeysRequest,
 };
 use ruma::api::IncomingResponse;
 use ruma::api::client::keys::{claim_keys, get_keys, upload_keys, upload_signatures, upload_signing_keys};
 use ruma::api::client::message::send_message_event;
 use ruma::api::client::to_device::send_event_to_device;
+use ruma::events::MessageLikeEventContent;
 use ruma::{OwnedTransactionId, TransactionId};
 use serde::Serialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::machine::MachineError;
 
 const KEYS: &str = "/_matrix/client/v3/keys";
+/// An answer to an upload that counts nothing.
+const NO_STOCK: &[u8] = br#"{"one_time_key_counts":{}}"#;
 
 /// What an answer is an answer to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +33,16 @@ enum Kind {
     Signatures,
     SigningKeys,
     RoomMessage,
+}
+
+/// What a device is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// It reads what is sent to it.
+    Reads,
+    /// It only sends. What clients send to it nobody ever reads, so it does not keep fifty keys in stock, each for
+    /// one of them: it offers the one that all of them may use (the fallback key).
+    OnlySends,
 }
 
 /// A request of the machine.
@@ -73,13 +86,13 @@ impl Request {
         Self::post("claim keys", Kind::Claim, "claim", id, &body)
     }
 
-    fn upload(id: &TransactionId, request: &upload_keys::v3::Request) -> Self {
-        let mut body = json!({
-            "one_time_keys": request.one_time_keys,
-            "fallback_keys": request.fallback_keys,
-        });
+    fn upload(id: &TransactionId, request: &upload_keys::v3::Request, purpose: Purpose) -> Self {
+        let mut body = json!({ "fallback_keys": request.fallback_keys });
         if let Some(keys) = &request.device_keys {
             body["device_keys"] = json!(keys);
+        }
+        if purpose == Purpose::Reads {
+            body["one_time_keys"] = json!(request.one_time_keys);
         }
         Self::post("upload keys", Kind::Upload, "upload", id, &body)
     }
@@ -110,34 +123,62 @@ impl Request {
         }
     }
 
-    pub(crate) fn of(outgoing: &OutgoingRequest) -> Self {
+    /// A step of a verification that is said in a room.
+    pub(crate) fn said(id: &TransactionId, request: &RoomMessageRequest) -> Self {
+        let kind = request.content.event_type().to_string();
+        let room_id = request.room_id.to_string();
+        Self {
+            name: "send a step of a verification",
+            method: Method::PUT,
+            base: "/_matrix/client/v3/rooms",
+            segments: vec![room_id, "send".to_owned(), kind, request.txn_id.to_string()],
+            body: serde_json::to_vec(&request.content).unwrap_or_default(),
+            id: id.to_owned(),
+            kind: Kind::RoomMessage,
+        }
+    }
+
+    /// What it says in a room, and where: the room, the event's type, the transaction id and the content. Where the
+    /// room is encrypted it has to be as well.
+    pub fn said_in_room(&self) -> Option<(&str, &str, &str, Value)> {
+        match (self.kind, self.segments.as_slice()) {
+            (Kind::RoomMessage, [room_id, _, kind, txn_id]) => {
+                Some((room_id, kind, txn_id, serde_json::from_slice(&self.body).unwrap_or_default()))
+            }
+            _ => None,
+        }
+    }
+
+    pub(crate) fn of(outgoing: &OutgoingRequest, purpose: Purpose) -> Self {
         let id = outgoing.request_id();
         match outgoing.request() {
-            AnyOutgoingRequest::KeysUpload(request) => Self::upload(id, request),
+            AnyOutgoingRequest::KeysUpload(request) => Self::upload(id, request, purpose),
             AnyOutgoingRequest::KeysQuery(request) => Self::query(id, request),
             AnyOutgoingRequest::KeysClaim(request) => Self::claim(id, request),
             AnyOutgoingRequest::ToDeviceRequest(request) => Self::to_device(request),
             AnyOutgoingRequest::SignatureUpload(request) => Self::signatures(id, request),
-            AnyOutgoingRequest::RoomMessage(request) => Self {
-                name: "send a step of a verification",
-                method: Method::PUT,
-                base: "/_matrix/client/v3/rooms",
-                segments: vec![
-                    request.room_id.to_string(),
-                    "send".to_owned(),
-                    "m.room.message".to_owned(),
-                    request.txn_id.to_string(),
-                ],
-                body: serde_json::to_vec(&request.content).unwrap_or_default(),
-                id: id.to_owned(),
-                kind: Kind::RoomMessage,
-            },
+            AnyOutgoingRequest::RoomMessage(request) => Self::said(id, request),
         }
     }
 
+    /// True for a question for devices: whoever asks it gets the same answer, until a device changes.
+    pub fn asks_for_devices(&self) -> bool {
+        self.kind == Kind::Query
+    }
+
     /// The machine hears the answer.
-    pub(crate) async fn answered(&self, olm: &OlmMachine, body: &[u8]) -> Result<(), MachineError> {
+    pub(crate) async fn answered(
+        &self,
+        olm: &OlmMachine,
+        body: &[u8],
+        purpose: Purpose,
+    ) -> Result<(), MachineError> {
         match self.kind {
+            // How many keys are in stock is no business of a device that keeps none: it would make more.
+            Kind::Upload if purpose == Purpose::OnlySends => {
+                let answer: upload_keys::v3::Response = read(self.name, NO_STOCK)?;
+                olm.mark_request_as_sent(&self.id, &answer).await
+            }
             Kind::Upload => {
                 let answer: upload_keys::v3::Response = read(self.name, body)?;
                 olm.mark_request_as_sent(&self.id, &answer).await

@@ -14,6 +14,7 @@ mod probe;
 mod recovery_file;
 mod rooms;
 mod session;
+mod verify;
 mod wrong;
 
 pub use probe::probe;
@@ -28,7 +29,7 @@ use serde_json::value::RawValue;
 use tokio::time::Instant;
 use url::Url;
 use wxgate_contract::BoxFuture;
-use wxgate_matrix::{Account, AccountError, CallError, Happened, Keep, Opened, Secret};
+use wxgate_matrix::{Account, AccountError, CallError, Happened, Keep, Opened, Secret, Verification};
 
 /// How to get in.
 #[derive(Clone, Debug)]
@@ -121,6 +122,15 @@ impl Account for SdkAccount {
 
     fn is_encrypted<'a>(&'a self, room_id: &'a str) -> BoxFuture<'a, Option<bool>> {
         Box::pin(self.encrypts(room_id))
+    }
+
+    fn verify<'a>(
+        &'a self,
+        user_id: &'a str,
+        flow: &'a str,
+        are_the_same: Option<bool>,
+    ) -> BoxFuture<'a, Result<Option<Verification>, CallError>> {
+        Box::pin(self.verify_on(user_id, flow, are_the_same))
     }
 
     fn knows_member<'a>(&'a self, room_id: &'a str, user_id: &'a str) -> BoxFuture<'a, bool> {

@@ -66,6 +66,21 @@ pub struct InRoom {
     pub ephemeral: Vec<Box<RawValue>>,
 }
 
+/// How far a verification by emoji is that somebody began with the account.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verification {
+    /// Their client has to do something.
+    Going,
+    /// Both show these: symbol and name.
+    Compare(Vec<(String, String)>),
+    /// We have said that they are the same.
+    Agreed,
+    /// It is done.
+    Done,
+    /// It was given up; why, as a clause for people.
+    Cancelled(String),
+}
+
 /// Drives an ordinary account.
 pub trait Account: Send + Sync + std::fmt::Debug {
     /// Signs in, or takes up the session that was kept; gives its token. Called again
@@ -91,6 +106,15 @@ pub trait Account: Send + Sync + std::fmt::Debug {
 
     /// Whether what is said in a room is encrypted; `None` for a room that is not known yet.
     fn is_encrypted<'a>(&'a self, room_id: &'a str) -> BoxFuture<'a, Option<bool>>;
+
+    /// Gets on with a verification that somebody began, `flow` being the event that asked for it; with `are_the_same`
+    /// after they compared the pictures. `None` when nothing is known of it.
+    fn verify<'a>(
+        &'a self,
+        user_id: &'a str,
+        flow: &'a str,
+        are_the_same: Option<bool>,
+    ) -> BoxFuture<'a, Result<Option<Verification>, CallError>>;
 
     /// Whether somebody is known to be in a room, or invited: what is said now can be read by them.
     fn knows_member<'a>(&'a self, room_id: &'a str, user_id: &'a str) -> BoxFuture<'a, bool>;

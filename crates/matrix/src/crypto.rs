@@ -10,9 +10,12 @@ mod epoch;
 mod files;
 mod inbox;
 mod open;
+mod prune;
 mod rooms;
 mod seal;
 mod sync;
+mod told;
+mod verify;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -27,6 +30,8 @@ pub(crate) use files::FileReader;
 pub(crate) use open::Opened;
 use rooms::Rooms;
 pub(crate) use sync::run;
+use told::Told;
+use verify::Verifying;
 
 /// The devices and what is known about rooms.
 pub(crate) struct Crypto {
@@ -35,6 +40,9 @@ pub(crate) struct Crypto {
     rooms: Rooms,
     /// Rung when keys came.
     came: Notify,
+    /// What the homeserver said about people's devices.
+    told: Told,
+    verifying: Verifying,
     /// Counts what may make a key go to somebody else: members and devices that came or went.
     changes: AtomicU64,
     /// Counts what was encrypted in this run.
@@ -50,6 +58,8 @@ impl Crypto {
             is_on: config.encryption != Encryption::Off && config.account.is_none(),
             devices: Devices::default(),
             rooms: Rooms::default(),
+            told: Told::default(),
+            verifying: Verifying::default(),
             came: Notify::new(),
             changes: AtomicU64::new(0),
             sealed: AtomicU64::new(0),
@@ -91,11 +101,12 @@ impl Shared {
         match kind {
             "m.room.encryption" | "m.room.history_visibility" => self.crypto.rooms.forget(room_id),
             "m.room.member" => {
-                // How many there are decides as well whose device encrypts.
-                self.crypto.rooms.forget_members(room_id);
                 if self.names.who(state_key) != crate::names::Who::Human {
+                    // They read nothing, but how many there are decides whose device encrypts.
+                    self.crypto.rooms.ghost_changed(room_id);
                     return;
                 }
+                self.crypto.rooms.forget_members(room_id);
                 // Who shared no room with us before was not told about: their devices are asked for anew.
                 if content.get("membership").is_some_and(|membership| membership == "join") {
                     self.devices_changed(&[state_key.to_owned()]).await;

@@ -10,7 +10,7 @@
 
 mod changes;
 pub(crate) mod effects;
-mod event;
+pub(crate) mod event;
 mod handled;
 mod message;
 mod parked;

@@ -5,7 +5,7 @@
 //! nobody else waiting.
 
 mod accounts;
-mod answer;
+pub(crate) mod answer;
 mod contacts;
 mod encryption;
 pub(crate) mod groups;
@@ -281,6 +281,7 @@ async fn carry_out(
         // In the room of a chat it is something said, and never comes here.
         Verb::Retry => no("Say that in the room of a chat, as an answer to what was not delivered."),
         Verb::Encryption => shared.tell_fingerprint().await,
+        Verb::Verify => shared.verify(question, wish).await,
         Verb::Encrypt => shared.encrypt_room(question).await,
         Verb::Sync => shared.sync(question).await,
         Verb::SetRelay => shared.set_relay(question, true).await,

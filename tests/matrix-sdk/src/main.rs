@@ -6,6 +6,8 @@
 
 mod person;
 mod shown;
+mod shut;
+mod verify;
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -24,7 +24,8 @@ use serde_json::{Value, json};
 use tokio::sync::Mutex;
 use tokio::task::JoinSet;
 
-use crate::{Tell, shown};
+use crate::shut::Shut;
+use crate::{Tell, shown, verify};
 
 /// A homeserver that is away must show as an error of the one call, not as a call that never ends.
 const CALL: Duration = Duration::from_secs(60);
@@ -90,11 +91,15 @@ impl Person {
         let (who, client, joins) = (self.who.clone(), self.client.clone(), self.joins);
         self.syncing.lock().await.spawn(async move {
             let mut since: Option<String> = None;
+            let mut shut = Shut::default();
             loop {
                 match sync(&client, since.as_deref()).await {
                     Ok(answer) => {
                         since = Some(answer.next_batch);
-                        for line in shown::lines(&who, &answer.rooms) {
+                        let mut lines = shown::lines(&who, &answer.rooms);
+                        shut.note(&answer.rooms);
+                        lines.extend(shut.try_again(&who, &client).await);
+                        for line in lines {
                             if tell.send(line).await.is_err() {
                                 return;
                             }
@@ -153,6 +158,8 @@ impl Person {
                 self.room(order).await?.leave().await?;
                 Ok(Value::Null)
             }
+            "verify" => verify::begin(&self.client, text(order, "user")?).await,
+            "verify_confirm" => verify::confirm(&self.client, text(order, "user")?, text(order, "flow")?).await,
             "create" => self.create(order).await,
             "invite" => {
                 let user: OwnedUserId = text(order, "user")?.try_into()?;
@@ -278,7 +285,7 @@ async fn sync(client: &Client, since: Option<&str>) -> Result<matrix_sdk::sync::
     Ok(tokio::time::timeout(CALL, client.sync_once(settings)).await??)
 }
 
-fn text<'a>(order: &'a Value, key: &str) -> Result<&'a str> {
+pub(crate) fn text<'a>(order: &'a Value, key: &str) -> Result<&'a str> {
     order[key].as_str().with_context(|| format!("no {key}"))
 }
 

@@ -33,6 +33,11 @@ pub(crate) fn lines(who: &str, rooms: &RoomUpdates) -> Vec<Value> {
     all
 }
 
+/// The line of one event that was read later than it came.
+pub(crate) fn later(who: &str, room: &str, raw: &Raw<AnySyncTimelineEvent>) -> Value {
+    json!({ "who": who, "room": room, "part": "timeline", "class": class(raw), "event": value(raw) })
+}
+
 fn state(joined: &JoinedRoomUpdate) -> Vec<Value> {
     match &joined.state {
         State::Before(events) | State::After(events) => events.iter().map(value).collect(),

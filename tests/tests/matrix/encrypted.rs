@@ -268,7 +268,6 @@ async fn a_gateway_that_dies_at_any_step_of_a_first_message_says_it_once() -> Re
             "/keys/query",
             "/keys/upload",
             "/keys/device_signing/upload",
-            "/keys/signatures/upload",
             "/keys/claim",
             "/sendToDevice/",
             "/send/m.room.encrypted/",

@@ -18,3 +18,4 @@ mod policy;
 mod put_back;
 mod sealing;
 mod share;
+mod verified;

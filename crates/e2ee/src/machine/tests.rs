@@ -1,5 +1,8 @@
 //! Devices among themselves, over a homeserver's keys in memory.
 
+mod lean;
+mod prune;
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
@@ -8,7 +11,7 @@ use wxgate_contract::NetworkId;
 use wxgate_contract::conformance::Double;
 
 use super::{Machine, RoomRules, Standing, Unreadable};
-use crate::wire::Request;
+use crate::wire::{Purpose, Request};
 
 const ROOM: &str = "!room:test";
 const GHOST: &str = "@ghost:test";
@@ -20,6 +23,7 @@ const DEVICE: &str = "DEVICE";
 struct Keys {
     devices: BTreeMap<String, Value>,
     one_time: BTreeMap<String, Map<String, Value>>,
+    fallback: BTreeMap<String, Map<String, Value>>,
     signing: BTreeMap<String, Value>,
     inbox: BTreeMap<String, Vec<Value>>,
 }
@@ -61,6 +65,9 @@ impl Keys {
         if let Some(keys) = body.get("device_keys").filter(|keys| !keys.is_null()) {
             self.devices.insert(user.to_owned(), keys.clone());
         }
+        if let Some(keys) = body["fallback_keys"].as_object().filter(|keys| !keys.is_empty()) {
+            self.fallback.insert(user.to_owned(), keys.clone());
+        }
         let stock = self.one_time.entry(user.to_owned()).or_default();
         stock.extend(body["one_time_keys"].as_object().cloned().unwrap_or_default());
         json!({ "one_time_key_counts": { "signed_curve25519": stock.len() } })
@@ -86,9 +93,17 @@ impl Keys {
     fn claim(&mut self, body: &Value) -> Value {
         let mut answer = json!({ "one_time_keys": {}, "failures": {} });
         for user in body["one_time_keys"].as_object().unwrap().keys() {
+            if let Some(keys) = body["fallback_keys"].as_object().filter(|keys| !keys.is_empty()) {
+                self.fallback.insert(user.to_owned(), keys.clone());
+            }
             let stock = self.one_time.entry(user.clone()).or_default();
-            let Some(id) = stock.keys().next().cloned() else { continue };
-            let key = stock.remove(&id).unwrap();
+            let (id, key) = match stock.keys().next().cloned() {
+                Some(id) => (id.clone(), stock.remove(&id).unwrap()),
+                None => match self.fallback.get(user).and_then(|keys| keys.iter().next()) {
+                    Some((id, key)) => (id.clone(), key.clone()),
+                    None => continue,
+                },
+            };
             answer["one_time_keys"][user] = json!({ DEVICE: { id: key } });
         }
         answer
@@ -110,7 +125,8 @@ struct Party {
 }
 
 async fn open(double: &Double, user: &str) -> Machine {
-    Machine::open(Arc::new(double.clone()), network(), user, DEVICE).await.unwrap()
+    let purpose = if user == GHOST { Purpose::OnlySends } else { Purpose::Reads };
+    Machine::open(Arc::new(double.clone()), network(), user, DEVICE, purpose).await.unwrap()
 }
 
 fn network() -> NetworkId {
@@ -127,12 +143,12 @@ impl Party {
     }
 
     async fn set_up(&self, is_signed: bool, epoch: &str) {
-        self.carry_all().await;
         if is_signed {
             for request in self.machine.signing().await.unwrap() {
                 self.carry(&request).await;
             }
         }
+        self.carry_all().await;
         self.carry(&self.machine.query(&[self.user.to_owned()])).await;
         assert_eq!(self.machine.is_signed().await.unwrap(), is_signed);
         self.machine.note_ready(epoch).await.unwrap();

@@ -25,7 +25,9 @@ impl NoteStore {
     ) -> Result<()> {
         let key = self.rows.key(kind::INBOUND, &[session.room_id().as_str(), session.session_id()]);
         let pickle = session.pickle().await;
-        changed.put(key, &Inbound { pickle, backed_up_to: backed_up_to.map(str::to_owned) })
+        let before = self.inbound(session.room_id(), session.session_id()).await?;
+        let since = before.and_then(|before| before.since);
+        changed.put(key, &Inbound { pickle, backed_up_to: backed_up_to.map(str::to_owned), since })
     }
 
     async fn sessions_changed(&self, changed: &mut Changed, changes: &Changes) -> Result<()> {

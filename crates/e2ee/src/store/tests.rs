@@ -9,7 +9,7 @@ use matrix_sdk_crypto::cryptostore_integration_tests;
 use matrix_sdk_crypto::olm::Account;
 use wxgate_contract::conformance::Double;
 
-use super::NoteStore;
+use super::{NoteStore, Turn};
 use crate::rows::Rows;
 
 /// Databases by their names: some tests open one again.
@@ -30,7 +30,7 @@ async fn get_store(name: &str, _passphrase: Option<&str>, clear: bool) -> NoteSt
     }
     let network = "matrix".into();
     let double = databases.entry(name.to_owned()).or_default();
-    NoteStore::new(Rows::new(Arc::new(double.clone()), network, "@alice:example.org"))
+    NoteStore::new(Rows::new(Arc::new(double.clone()), network, "@alice:example.org"), Turn::default())
 }
 
 mod suite {

@@ -65,6 +65,25 @@ impl Endpoint for DeviceSync<'_> {
     }
 }
 
+/// `GET /v3/joined_rooms`
+pub(crate) struct JoinedRooms;
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct Joined {
+    pub(crate) joined_rooms: Vec<String>,
+}
+
+impl Endpoint for JoinedRooms {
+    const NAME: &'static str = "joined rooms";
+    // Some fifty bytes for each of a hundred thousand rooms.
+    const ANSWER_BYTES: usize = 8 << 20;
+    type Reply = Joined;
+
+    fn call(&self) -> Call {
+        Call::get("/_matrix/client/v3/joined_rooms", &[])
+    }
+}
+
 /// `GET /v3/rooms/{room}/members`: everybody but those who left.
 pub(crate) struct Members<'a> {
     pub(crate) room_id: &'a str,

@@ -4,9 +4,10 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use futures_util::StreamExt;
 use serde_json::Value;
 use tokio::sync::Mutex as Turn;
-use wxgate_e2ee::{Machine, MachineError, Request, Standing};
+use wxgate_e2ee::{Leftover, Machine, MachineError, Purpose, Request, Standing};
 
 use crate::api::account::PutDevice;
 use crate::api::keys::{Ask, DeleteDevice};
@@ -20,6 +21,9 @@ const AT_HAND: usize = 512;
 
 /// How often it is looked whether a device is still in use.
 const LET_GO: Duration = Duration::from_millis(20);
+
+/// Devices that are told at once that somebody's changed. Chosen: as many as one commit takes anyway.
+const TOLD_AT_ONCE: usize = 64;
 
 /// One device of the bot or of a ghost.
 pub(crate) struct Device {
@@ -120,10 +124,8 @@ impl Shared {
     pub(crate) async fn look_at_device_again(&self, user_id: &str) {
         let slot = self.crypto.devices.slot(user_id, self.names.bot());
         let mut place = slot.lock().await;
-        let Some(device) = place.take() else { return };
-        // Whoever speaks with it is done within a call's time; two of one device must not be.
-        while Arc::strong_count(&device) > 1 {
-            tokio::time::sleep(LET_GO).await;
+        if let Some(device) = place.take() {
+            let_go(device).await;
         }
     }
 
@@ -166,7 +168,9 @@ impl Shared {
     pub(super) async fn carry_all(&self, user_id: &str, machine: &Machine) -> Result<(), Trouble> {
         // An answer may lead to a further question, but not to endless ones.
         for _ in 0..4 {
-            let requests = machine.outgoing().await?;
+            let mut requests = machine.outgoing().await?;
+            // What is said in rooms goes the way of everything that is said there.
+            requests.retain(|request| request.said_in_room().is_none());
             if requests.is_empty() {
                 return Ok(());
             }
@@ -180,7 +184,11 @@ impl Shared {
     /// A device whose keys are on the homeserver, signed by its user's own. Every step may be repeated.
     async fn set_up(&self, user_id: &str) -> Result<Machine, Trouble> {
         let epoch = self.epoch().await?;
-        let machine = self.open_device(user_id).await?;
+        let (machine, is_new) = self.open_device(user_id).await?;
+        if is_new {
+            // Nobody has seen it: there is nothing to compare it with.
+            return self.make_ready(user_id, machine, &epoch).await;
+        }
         let standing = machine.standing(&epoch).await?;
         let told = self.carry(user_id, &machine, &machine.query(&[user_id.to_owned()])).await?;
         let own_key = machine.fingerprint().await?.device_key;
@@ -202,24 +210,33 @@ impl Shared {
                 let old = id.to_owned();
                 drop(machine);
                 self.begin_anew(user_id, &old).await?;
-                self.open_device(user_id).await?
+                self.open_device(user_id).await?.0
             }
         };
+        self.make_ready(user_id, machine, &epoch).await
+    }
+
+    async fn make_ready(&self, user_id: &str, machine: Machine, epoch: &str) -> Result<Machine, Trouble> {
         self.sign(user_id, &machine).await?;
-        machine.note_ready(&epoch).await?;
+        machine.note_ready(epoch).await?;
         machine.everything_changed().await?;
         Ok(machine)
     }
 
-    /// The device as it was left, or a new one; it is on the homeserver, its keys perhaps not.
-    async fn open_device(&self, user_id: &str) -> Result<Machine, Trouble> {
-        let id = match self.device_of(user_id).await? {
+    /// The device as it was left, or a new one, and whether it is new; it is on the homeserver, its keys perhaps
+    /// not.
+    async fn open_device(&self, user_id: &str) -> Result<(Machine, bool), Trouble> {
+        let known = self.device_of(user_id).await?;
+        let is_new = known.is_none();
+        let id = match known {
             Some(id) => id,
             None => Machine::new_device_id(DEVICE)?,
         };
-        let machine = Machine::open(Arc::clone(&self.far), self.network.clone(), user_id, &id).await?;
+        let purpose = if user_id == self.names.bot() { Purpose::Reads } else { Purpose::OnlySends };
+        let (far, network) = (Arc::clone(&self.far), self.network.clone());
+        let machine = Machine::open(far, network, user_id, &id, purpose).await?;
         self.client.call(Actor::As { user_id, device_id: None }, &PutDevice { device_id: &id }).await?;
-        Ok(machine)
+        Ok((machine, is_new))
     }
 
     /// The device goes from the homeserver, and what is remembered of it from here; its signatures' seeds stay.
@@ -235,7 +252,6 @@ impl Shared {
     }
 
     async fn sign(&self, user_id: &str, machine: &Machine) -> Result<(), Trouble> {
-        self.carry_all(user_id, machine).await?;
         for request in machine.signing().await? {
             self.carry(user_id, machine, &request).await?;
         }
@@ -251,15 +267,49 @@ impl Shared {
         if users.is_empty() {
             return;
         }
-        for device in self.crypto.devices.open() {
-            let Err(error) = device.machine.devices_changed(users).await else { continue };
-            let user_id = device.user_id.clone();
-            drop(device);
+        let told = futures_util::stream::iter(self.crypto.devices.open()).map(|device| async move {
+            let told = device.machine.devices_changed(users).await;
+            told.err().map(|error| (error, device.user_id.clone()))
+        });
+        // Each writes it down: side by side they share a commit.
+        let failed: Vec<_> =
+            told.buffer_unordered(TOLD_AT_ONCE).filter_map(std::future::ready).collect().await;
+        for (error, user_id) in failed {
             // It asks for everything when it is opened again.
             tracing::warn!(%error, user_id, "changed devices could not be noted");
             self.look_at_device_again(&user_id).await;
         }
         self.crypto.changed();
+    }
+
+    /// Takes away what a device keeps and nothing needs any more; gives how much.
+    pub(super) async fn prune_device(&self, user_id: &str, leftover: &Leftover) -> Result<usize, Trouble> {
+        let slot = self.crypto.devices.slot(user_id, self.names.bot());
+        let mut place = slot.lock().await;
+        let closed = || (Arc::clone(&self.far), self.network.clone());
+        let pruned = match &*place {
+            Some(device) => device.machine.prune(leftover).await?,
+            None => {
+                let (far, network) = closed();
+                Machine::prune_closed(far, network, user_id, leftover).await?
+            }
+        };
+        if pruned.people == 0 {
+            return Ok(pruned.rows);
+        }
+        if let Some(device) = place.take() {
+            let_go(device).await;
+        }
+        let (far, network) = closed();
+        Ok(pruned.rows + Machine::forget_people(far, network, user_id, leftover).await?.rows)
+    }
+}
+
+/// Waits until nobody uses a device any more, and closes it.
+async fn let_go(device: Arc<Device>) {
+    // Whoever speaks with it is done within a call's time; two of one device must not be.
+    while Arc::strong_count(&device) > 1 {
+        tokio::time::sleep(LET_GO).await;
     }
 }
 

@@ -33,6 +33,20 @@ struct Known {
     /// `Some(None)`: it is not encrypted.
     rules: Option<Option<Arc<RoomRules>>>,
     readers: Option<Arc<Readers>>,
+    /// Ghosts that came or went since it was asked who is in it.
+    ghosts_changed: usize,
+}
+
+impl Known {
+    /// Those who were in it last, unless it has to be asked whether they are still so few, or so many.
+    fn readers(&self, own_devices_up_to: usize) -> Option<Arc<Readers>> {
+        let readers = self.readers.as_ref()?;
+        let is_certain = match readers.members <= own_devices_up_to {
+            true => readers.members + self.ghosts_changed <= own_devices_up_to,
+            false => readers.members.saturating_sub(self.ghosts_changed) > own_devices_up_to,
+        };
+        is_certain.then(|| Arc::clone(readers))
+    }
 }
 
 /// Who has to be able to read a room.
@@ -70,6 +84,14 @@ impl Rooms {
 
     pub(super) fn forget(&self, room_id: &str) {
         self.known().remove(room_id);
+    }
+
+    /// A ghost came or went. Each of a large group comes before it speaks: to ask every time who is in the room
+    /// would be a list of all of them for each.
+    pub(super) fn ghost_changed(&self, room_id: &str) {
+        if let Some(known) = self.known().get_mut(room_id) {
+            known.ghosts_changed += 1;
+        }
     }
 
     pub(super) fn forget_members(&self, room_id: &str) {
@@ -155,9 +177,10 @@ impl Shared {
 
     /// Who has to be able to read a room. Our own ghosts read nothing.
     pub(super) async fn readers(&self, room_id: &str) -> Result<Arc<Readers>, Trouble> {
-        if let Some(readers) = self.crypto.rooms.get(room_id).readers {
+        if let Some(readers) = self.crypto.rooms.get(room_id).readers(self.config.own_devices_up_to) {
             return Ok(readers);
         }
+        let before = self.crypto.rooms.get(room_id).ghosts_changed;
         let told = self.client.call(self.bot(), &Members { room_id }).await?;
         let is_in = |membership: &str| matches!(membership, "join" | "invite");
         let inside: Vec<String> = told
@@ -169,7 +192,29 @@ impl Shared {
         let members = inside.len();
         let people = inside.into_iter().filter(|user| self.names.who(user) == Who::Human).collect();
         let readers = Arc::new(Readers { people, members });
-        self.crypto.rooms.note(room_id, |known| known.readers = Some(Arc::clone(&readers)));
+        self.crypto.rooms.note(room_id, |known| {
+            known.readers = Some(Arc::clone(&readers));
+            // Those that came or went meanwhile may or may not be among them.
+            known.ghosts_changed = known.ghosts_changed.saturating_sub(before);
+        });
         Ok(readers)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_asked_again_only_when_ghosts_may_have_crossed_the_line() {
+        let with = |members: usize, ghosts_changed: usize| {
+            let readers = Some(Arc::new(Readers { people: Vec::new(), members }));
+            Known { rules: None, readers, ghosts_changed }.readers(100).is_some()
+        };
+        assert!(with(3, 0) && with(3, 97) && !with(3, 98));
+        assert!(with(100, 0) && !with(100, 1));
+        assert!(with(101, 0) && !with(101, 1));
+        assert!(with(300, 199) && !with(300, 200));
+        assert!(Known::default().readers(100).is_none());
     }
 }

@@ -24,10 +24,10 @@ pub(crate) struct Sealed {
     pub(crate) speaker: Speaker,
 }
 
-/// What has to be encrypted. Relations alone (reactions, redactions, delivery states) stay as they are, as all
+/// What has to be encrypted: words, and the steps of a verification. Relations alone (reactions, redactions, delivery states) stay as they are, as all
 /// clients leave them. Source: client-server API, "m.room.encrypted"; the Matrix notes, section 5.
 fn is_words(kind: &str) -> bool {
-    matches!(kind, "m.room.message" | "m.sticker")
+    matches!(kind, "m.room.message" | "m.sticker") || kind.starts_with("m.key.verification.")
 }
 
 impl Shared {
@@ -63,7 +63,7 @@ impl Shared {
         let room = device.room(room_id);
         let mut shared_at = room.lock().await;
         if *shared_at != Some(changes) {
-            self.know_devices(&device, &readers).await?;
+            self.know_devices(&device, &readers, changes).await?;
         }
         self.hand_out(&device, room_id, &readers, &rules).await?;
         *shared_at = Some(changes);
@@ -107,10 +107,13 @@ impl Shared {
     }
 
     /// Learns the devices of everybody in the room, and makes it possible to send them a key.
-    async fn know_devices(&self, device: &Device, readers: &Readers) -> Result<(), Trouble> {
+    async fn know_devices(&self, device: &Device, readers: &Readers, changes: u64) -> Result<(), Trouble> {
         let (user_id, machine) = (&device.user_id, &device.machine);
         let _turn = device.turn.lock().await;
         machine.track(&readers.people).await?;
+        for request in machine.outgoing().await?.iter().filter(|request| request.asks_for_devices()) {
+            self.learn_devices(device, request, changes).await?;
+        }
         self.carry_all(user_id, machine).await?;
         if let Some(claim) = machine.claim(&readers.people).await? {
             self.carry(user_id, machine, &claim).await?;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 use wxgate_contract::{Note, Stop};
 
-use super::inbox;
+use super::{inbox, prune, verify};
 use crate::api::keys::DeviceSync;
 use crate::client::{Actor, CallError};
 use crate::shared::Shared;
@@ -21,9 +21,19 @@ const WAIT_MS: u64 = 30_000;
 
 /// Hears, and keeps things in order, until told to stop.
 pub(crate) async fn run(shared: Arc<Shared>, stop: Stop) {
-    match shared.crypto.is_on {
-        true => drop(tokio::join!(hear(Arc::clone(&shared), stop.clone()), inbox::run(shared, stop))),
-        false => stop.stopping().await,
+    let all = [(); 3].map(|()| Arc::clone(&shared));
+    let [emptied, pruned, verified] = all;
+    if shared.crypto.is_on {
+        tokio::join!(
+            hear(shared, stop.clone()),
+            inbox::run(emptied, stop.clone()),
+            prune::run(pruned, stop.clone()),
+            verify::run(verified, stop),
+        );
+    } else if shared.config.account.is_some() {
+        verify::run(verified, stop).await;
+    } else {
+        stop.stopping().await;
     }
 }
 
@@ -97,10 +107,10 @@ impl Shared {
             Err(error) => return Err(error.into()),
         };
         let heard = self.device(self.names.bot()).await?.machine.hear(&synced).await?;
-        if let Some(changed) = synced.pointer("/device_lists/changed").and_then(Value::as_array) {
-            let changed: Vec<String> =
-                changed.iter().filter_map(|id| id.as_str().map(str::to_owned)).collect();
-            self.devices_changed(&changed).await;
+        self.devices_changed(&users(&synced, "changed")).await;
+        self.note_gone(&users(&synced, "left")).await?;
+        if heard.verifies {
+            self.crypto.verifying.ring();
         }
         if !heard.rooms.is_empty() {
             self.crypto.came.notify_one();
@@ -117,4 +127,10 @@ impl Shared {
         }
         Ok(next)
     }
+}
+
+/// People in one of the lists of a sync.
+fn users(synced: &Value, list: &str) -> Vec<String> {
+    let all = synced.pointer(&format!("/device_lists/{list}")).and_then(Value::as_array);
+    all.into_iter().flatten().filter_map(|id| id.as_str().map(str::to_owned)).collect()
 }

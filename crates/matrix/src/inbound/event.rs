@@ -20,26 +20,26 @@ use crate::trouble::Trouble;
 
 /// What a bridge needs of an event. Source: client-server API, "Room event format".
 #[derive(Deserialize)]
-pub(super) struct Event {
-    pub(super) event_id: String,
+pub(crate) struct Event {
+    pub(crate) event_id: String,
     /// What is asked for of one room does not name it.
     #[serde(default)]
-    pub(super) room_id: String,
-    pub(super) sender: String,
+    pub(crate) room_id: String,
+    pub(crate) sender: String,
     #[serde(rename = "type")]
-    pub(super) kind: String,
+    pub(crate) kind: String,
     #[serde(default)]
-    pub(super) state_key: Option<String>,
+    pub(crate) state_key: Option<String>,
     #[serde(default)]
-    pub(super) origin_server_ts: i64,
+    pub(crate) origin_server_ts: i64,
     #[serde(default)]
-    pub(super) content: Value,
+    pub(crate) content: Value,
     /// The redacted event, in rooms before version 11.
     #[serde(default)]
-    pub(super) redacts: Option<String>,
+    pub(crate) redacts: Option<String>,
     /// It was encrypted.
     #[serde(skip)]
-    pub(super) is_sealed: bool,
+    pub(crate) is_sealed: bool,
 }
 
 impl Shared {

@@ -75,6 +75,10 @@ impl Inbound {
 
     /// Takes an event that can be read, if it may be.
     async fn read_into(&self, event: Event, draft: &mut Draft) -> Result<(), Trouble> {
+        if self.shared.take_step(&event) {
+            draft.silent.push(event.event_id);
+            return Ok(());
+        }
         let is_words = matches!(event.kind.as_str(), "m.room.message" | "m.sticker");
         if self.shared.config.encryption_required && is_words && !event.is_sealed {
             return self.give_up(event, IN_CLEAR, draft).await;

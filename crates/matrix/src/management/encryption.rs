@@ -1,6 +1,7 @@
 //! How to be sure that it is this gateway that reads an encrypted room, and making a room encrypted.
 
 use super::answer::Answer;
+use super::words::Wish;
 use super::{No, Question, no};
 use crate::rooms::{ENCRYPTION, encryption};
 use crate::shared::Shared;
@@ -25,6 +26,27 @@ impl Shared {
         Ok(answer.line().text(
             "Compare them with what whoever runs this gateway tells you by another way; then verify me by hand in your client.",
         ))
+    }
+
+    /// Shows the pictures of the verification that somebody began, or hears whether theirs are the same.
+    pub(super) async fn verify(&self, question: &Question, wish: &Wish) -> Result<Answer, No> {
+        let user_id = &question.addressed.sender;
+        let Some(shown) = self.shown_to(user_id) else {
+            return no("Begin it in your client: it offers to verify me where it shows who I am.");
+        };
+        let are_the_same = match wish.rest.to_ascii_lowercase().as_str() {
+            "" => return Ok(shown),
+            "yes" | "y" => true,
+            "no" | "n" => false,
+            _ => return no("Say yes or no behind it."),
+        };
+        if !self.decide(user_id, are_the_same).await? {
+            return no("That verification is over.");
+        }
+        Ok(Answer::of(match are_the_same {
+            true => "Then confirm it in your client as well.",
+            false => "Then somebody stands between us. I have given the verification up.",
+        }))
     }
 
     /// Makes the room encrypted, for good.

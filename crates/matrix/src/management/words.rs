@@ -41,6 +41,7 @@ pub(crate) enum Verb {
     Retry,
     Set,
     Encryption,
+    Verify,
     Encrypt,
 }
 
@@ -99,6 +100,8 @@ pub(crate) const SPECS: &[Spec] = specs! {
         "choose how recalls, edits, reactions and receipts cross";
     General User Encryption ["encryption", "fingerprint"], "" 0
         "the keys by which you recognise me in encrypted rooms";
+    General User Verify ["verify"], "[yes or no]" 0
+        "after you began to verify me in your client: my pictures; whether yours are the same";
     General User Cancel ["cancel"], "" 0 "give up the sign-in that is under way";
     Accounts User Login ["login", "relogin", "sign-in", "signin"], "[account]" 0
         "sign in to WeChat: I show a QR code that the phone scans";

@@ -13,7 +13,7 @@ use wxgate_contract::conformance::{Double, Running};
 use wxgate_contract::{Adapter, Answer, Author, Body, ChatKey, Health, MediaId, Mention, Order, PersonRef};
 use wxgate_matrix::{
     Account, AccountError, CallError, Happened, InRoom, Keep, Level, MatrixAdapter, MatrixConfig, Opened,
-    Permissions, Secret,
+    Permissions, Secret, Verification,
 };
 
 use super::scene::{self, ALICE, Scene, by, post};
@@ -149,6 +149,15 @@ impl Account for Plain {
 
     fn is_encrypted<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Option<bool>> {
         Box::pin(async { Some(false) })
+    }
+
+    fn verify<'a>(
+        &'a self,
+        _user_id: &'a str,
+        _flow: &'a str,
+        _are_the_same: Option<bool>,
+    ) -> BoxFuture<'a, Result<Option<Verification>, CallError>> {
+        Box::pin(std::future::ready(Ok(None)))
     }
 
     fn knows_member<'a>(&'a self, _: &'a str, _: &'a str) -> BoxFuture<'a, bool> {

@@ -16,7 +16,8 @@ use crate::tree::Root;
 const MANIFEST: &str = "tests/matrix-sdk/Cargo.toml";
 const PROGRAM: &str = "wxgate-sdk-people";
 /// What is told to it: what the client itself does, and what only a client that encrypts can do.
-const STORIES: [&str; 5] = ["client::", "encrypted::", "left_behind::", "policy::", "put_back::"];
+const STORIES: [&str; 6] =
+    ["client::", "encrypted::", "left_behind::", "policy::", "put_back::", "verified::"];
 
 /// Builds the client and tells it its stories.
 pub(super) fn run(root: &Root, built: &Built, program: &TestProgram) -> Result<Sum> {
