@@ -7,7 +7,8 @@ stand lines without an id: what the people's own sync brought, one line per even
 `class` is what matrix-nio took the event for. Ends when standard input ends.
 
 Somebody who signs in with `"encrypts": true` has a device with keys: what is said to them is decrypted, and
-what they say in an encrypted room is encrypted.
+what they say in an encrypted room is encrypted. With `"patient": true` their client waits where the homeserver says
+that there is too much of it.
 """
 
 import asyncio
@@ -19,6 +20,8 @@ from urllib.parse import quote
 
 from nio import AsyncClient, AsyncClientConfig, EnableEncryptionBuilder, ErrorResponse
 from nio.crypto import decrypt_attachment
+from nio.events import MegolmEvent
+from nio.exceptions import EncryptionError
 from nio.responses import Response
 
 # A homeserver that is away must show as an error of the one call, not as a call that never ends.
@@ -46,14 +49,14 @@ def good(answer):
 
 
 class Person:
-    def __init__(self, homeserver, who, auto_join, encrypts=False):
-        config = AsyncClientConfig(max_timeouts=0, max_limit_exceeded=0, request_timeout=CALL_SECONDS,
-                                   encryption_enabled=encrypts)
+    def __init__(self, homeserver, who, auto_join, encrypts=False, patient=False):
+        config = AsyncClientConfig(max_timeouts=0, max_limit_exceeded=None if patient else 0,
+                                   request_timeout=CALL_SECONDS, encryption_enabled=encrypts)
         self.who, self.auto_join, self.encrypts = who, auto_join, encrypts
         self.store = tempfile.TemporaryDirectory(prefix="wxgate-nio-") if encrypts else None
         self.client = AsyncClient(homeserver, who, config=config,
                                   store_path=self.store.name if encrypts else "")
-        self.syncing, self.known = None, set()
+        self.syncing, self.known, self.shut = None, set(), []
 
     async def begin(self, password, is_new):
         if is_new:
@@ -79,6 +82,7 @@ class Person:
                 since = answer.next_batch
                 await self.see_to_keys()
                 await self.show(answer.rooms)
+                self.try_again()
             except Exception as error:  # A client goes on syncing, whatever one answer was.
                 print(f"{self.who}: {type(error).__name__}: {error}", file=sys.stderr)
                 await asyncio.sleep(0.2)
@@ -117,7 +121,19 @@ class Person:
                 self.emit(room, "timeline", event)
             tell({"who": self.who, "room": room, "part": "left", "class": "", "event": {}})
 
+    def try_again(self):
+        """What could not be read when it came, because its key comes with a later answer."""
+        waiting, self.shut = self.shut, []
+        for room, event in waiting:
+            try:
+                self.emit(room, "timeline", self.client.decrypt_event(event))
+            except EncryptionError:
+                self.shut.append((room, event))
+
     def emit(self, room, part, event):
+        if self.encrypts and part == "timeline" and isinstance(event, MegolmEvent):
+            event.room_id = room
+            self.shut.append((room, event))
         source = getattr(event, "source", None)
         tell({"who": self.who, "room": room, "part": part,
               "class": type(event).__name__, "event": source})
@@ -217,7 +233,8 @@ def ephemeral(event):
 async def obey(people, homeserver, order):
     who, verb = order.pop("who"), order.pop("do")
     if verb in ("register", "login"):
-        person = Person(homeserver, who, order.get("auto_join", False), order.get("encrypts", False))
+        person = Person(homeserver, who, order.get("auto_join", False), order.get("encrypts", False),
+                        order.get("patient", False))
         people[who] = person
         return await person.begin(order["password"], verb == "register")
     if who not in people:

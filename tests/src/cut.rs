@@ -18,6 +18,9 @@ use tokio::task::JoinSet;
 
 use crate::http::{Connection, Place};
 
+/// "Too many requests". Source: client-server API, "Rate limiting".
+const TOO_MANY: u16 = 429;
+
 /// Where a request is lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cut {
@@ -34,6 +37,8 @@ struct State {
     hits: u32,
     /// What went through, as method and path.
     passed: Vec<String>,
+    /// How many of them the server refused because there were too many.
+    limited: u32,
 }
 
 /// The wire.
@@ -103,6 +108,11 @@ impl Wire {
         self.shared.state().passed.iter().filter(|path| fits(path)).count()
     }
 
+    /// How often the server answered that there were too many requests.
+    pub fn limited(&self) -> u32 {
+        self.shared.state().limited
+    }
+
     /// Waits for the next request that is answered.
     pub async fn more(&self) {
         self.shared.more.notified().await;
@@ -161,7 +171,11 @@ async fn pass(
         .filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?)))
         .collect();
     let answer = server.ask(head.method.as_str(), &path, &headers, body).await?;
-    shared.state().passed.push(format!("{} {path}", head.method));
+    {
+        let mut state = shared.state();
+        state.passed.push(format!("{} {path}", head.method));
+        state.limited += u32::from(answer.status == TOO_MANY);
+    }
     shared.more.notify_one();
     if cut == Some(Cut::After) {
         shared.hit();

@@ -59,6 +59,10 @@ pub struct Homeserver {
     python: PathBuf,
     dir: PathBuf,
     log: PathBuf,
+    /// Whether everybody may do as much as Synapse lets them by default.
+    is_limited: bool,
+    /// Where it says that it is.
+    public: String,
     program: Option<Program>,
 }
 
@@ -70,7 +74,28 @@ impl Homeserver {
         let dir = scratch.join("homeserver");
         std::fs::create_dir_all(&dir).with_context(|| format!("create {}", dir.display()))?;
         let address = format!("127.0.0.1:{}", ports::free()?);
-        Ok(Self { address, python, dir, log: scratch.join("homeserver.log"), program: None })
+        let public = format!("http://{address}");
+        Ok(Self {
+            public,
+            address,
+            python,
+            dir,
+            log: scratch.join("homeserver.log"),
+            is_limited: false,
+            program: None,
+        })
+    }
+
+    /// Leaves the limits of requests where Synapse has them by default.
+    #[must_use]
+    pub fn with_default_limits(mut self) -> Self {
+        self.is_limited = true;
+        self
+    }
+
+    /// Has it say that it is there.
+    pub fn is_known_as(&mut self, url: &str) {
+        self.public = url.to_owned();
     }
 
     /// Starts it with these registrations of application services, YAML each.
@@ -157,7 +182,10 @@ impl Homeserver {
         let names: Vec<String> = registrations.iter().map(|path| format!("{path:?}")).collect();
         let registrations = format!("[{}]", names.join(", "));
         let port = self.address.rsplit(':').next().unwrap_or_default();
-        let homeserver = include_str!("homeserver/homeserver.yaml")
+        let limits = if self.is_limited { "" } else { include_str!("homeserver/no_limits.yaml") };
+        let homeserver = [include_str!("homeserver/homeserver.yaml"), limits]
+            .concat()
+            .replace("$PUBLIC", &self.public)
             .replace("$PORT", port)
             .replace("$DOMAIN", DOMAIN)
             .replace("$REGISTRATIONS", &registrations);
