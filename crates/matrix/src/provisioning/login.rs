@@ -7,10 +7,13 @@ use std::time::Duration;
 use axum::http::StatusCode;
 use ring::rand::{SecureRandom, SystemRandom};
 use serde_json::{Value, json};
-use wxgate_contract::{Command, NetworkId, Reply, SignInStep, SignInWatch, Timestamp, UserName};
+use wxgate_contract::{
+    AccountView, Command, Health, NetworkId, Reply, SignInStep, SignInWatch, Timestamp, UserName,
+};
 
 use super::shapes::QR;
 use super::{Caller, HANG, OfLogin, Provisioning, Refusal};
+use crate::shared::Shared;
 
 /// Sign-ins under way at once, of everybody and of one person. Chosen: codes expire after minutes, and
 /// nobody looks at four of them.
@@ -24,6 +27,8 @@ struct Process {
     owner: String,
     user: UserName,
     account: NetworkId,
+    /// The account was added for this sign-in, and goes when nothing comes of it.
+    is_new: bool,
     steps: SignInWatch,
     asked: Timestamp,
     /// What is shown now, and what that came from.
@@ -57,8 +62,13 @@ impl Logins {
         process.ok_or_else(|| Refusal::not_found("there is no such login process; start again"))
     }
 
-    fn make_room(&mut self, owner: &str, now: Timestamp) -> Result<(), Refusal> {
-        self.processes.retain(|_, process| now.since(process.asked) < FORGOTTEN);
+    /// Forgets what nobody asked about for long, and gives it.
+    fn forget_old(&mut self, now: Timestamp) -> Vec<Process> {
+        let is_old = |_: &String, process: &mut Process| now.since(process.asked) >= FORGOTTEN;
+        self.processes.extract_if(is_old).map(|(_, process)| process).collect()
+    }
+
+    fn make_room(&self, owner: &str) -> Result<(), Refusal> {
         let own = self.processes.values().filter(|process| process.owner == owner).count();
         if own >= OF_ONE || self.processes.len() >= PROCESSES {
             let error = "too many sign-ins are under way; finish or cancel one first";
@@ -86,14 +96,56 @@ pub(super) async fn start(
         return Err(Refusal::not_found("there is no such flow; see /login/flows"));
     }
     let shared = &caller.shared;
-    api.logins().make_room(&caller.user_id, shared.clock.now())?;
-    let (user, _) = caller.accounts().await?;
-    let account = match &of.login_id {
-        Some(_) => caller.account(of).await?.network,
-        None => shared.add_account(&user, None, &caller.user_id).await?,
+    let old = api.logins().forget_old(shared.clock.now());
+    for process in old {
+        process.came_to_nothing(shared).await;
+    }
+    api.logins().make_room(&caller.user_id)?;
+    let (user, accounts) = caller.accounts().await?;
+    let (account, is_new) = match &of.login_id {
+        Some(_) => (caller.account(of).await?.network, false),
+        None => match unused(api, &accounts) {
+            Some(account) => (account, false),
+            None => (shared.add_account(&user, None, &caller.user_id).await?, true),
+        },
     };
+    let begun = begin(caller, &user, &account).await;
+    if begun.is_err() && is_new {
+        remove(shared, &user, &account).await;
+    }
+    let (steps, shown) = begun?;
+    let (id, owner) = (token()?, caller.user_id.clone());
+    let answer = shown.answer(&id, &account);
+    let asked = shared.clock.now();
+    let process = Process { owner, user, account, is_new, steps, asked, shown };
+    match (&answer, &process.shown.step) {
+        (Ok(_), SignInStep::Done) => {}
+        (Ok(_), _) => drop(api.logins().processes.insert(id, process)),
+        (Err(_), _) => process.came_to_nothing(shared).await,
+    }
+    answer
+}
+
+/// An account of theirs that was added and never signed in, and that nobody is signing in: what a sign-in left that was
+/// dropped in the middle.
+fn unused(api: &Provisioning, accounts: &[AccountView]) -> Option<NetworkId> {
+    let logins = api.logins();
+    let is_unused = |view: &&AccountView| {
+        view.own_name.is_empty()
+            && matches!(view.health, Health::NeedsHuman { .. })
+            && logins.processes.values().all(|process| process.account != view.network)
+    };
+    accounts.iter().find(is_unused).map(|view| view.network.clone())
+}
+
+/// Begins the sign-in of an account, and waits for its first step.
+async fn begin(
+    caller: &Caller,
+    user: &UserName,
+    account: &NetworkId,
+) -> Result<(SignInWatch, Shown), Refusal> {
     let command = Command::SignIn { account: account.clone() };
-    let Reply::SignIn(mut steps) = shared.control.run(Some(user.clone()), command).await? else {
+    let Reply::SignIn(mut steps) = caller.shared.control.run(Some(user.clone()), command).await? else {
         return Err(Refusal::away("the sign-in cannot be followed"));
     };
     let waited = steps.wait_for(|step| *step != SignInStep::Starting);
@@ -103,14 +155,28 @@ pub(super) async fn start(
         Err(_) => return Err(Refusal::away("WeChat does not answer; try again")),
     };
     let shown = Shown { step, number: 1, txn_id: token()?, before: String::new() };
-    let (id, owner) = (token()?, caller.user_id.clone());
-    let answer = shown.answer(&id, &account);
-    let asked = shared.clock.now();
-    if answer.is_ok() && shown.step != SignInStep::Done {
-        let process = Process { owner, user, account, steps, asked, shown };
-        api.logins().processes.insert(id, process);
+    Ok((steps, shown))
+}
+
+async fn remove(shared: &Shared, user: &UserName, account: &NetworkId) {
+    let command = Command::RemoveAccount { account: account.clone() };
+    if let Err(error) = shared.control.run(Some(user.clone()), command).await {
+        tracing::warn!(%error, %account, "an account stays that was added for a sign-in which came to nothing");
     }
-    answer
+}
+
+impl Process {
+    /// True when the phone has agreed: what a manager says after that does not undo it.
+    fn is_in(&self) -> bool {
+        matches!(*self.steps.borrow(), SignInStep::Loading | SignInStep::Done)
+    }
+
+    /// Nobody will finish it: an account that was added for it goes.
+    async fn came_to_nothing(self, shared: &Shared) {
+        if self.is_new && !self.is_in() {
+            remove(shared, &self.user, &self.account).await;
+        }
+    }
 }
 
 /// The step after the one that is submitted, as soon as there is one.
@@ -133,38 +199,43 @@ pub(super) async fn step(
         shown.check(submitted)?;
         (process.steps.clone(), shown)
     };
-    let waited = tokio::time::timeout(HANG, steps.wait_for(|step| *step != shown.step)).await;
-    let next = match waited {
+    let next = match tokio::time::timeout(HANG, steps.wait_for(|step| *step != shown.step)).await {
         Ok(Ok(step)) => step.clone(),
         Ok(Err(_)) => SignInStep::Failed { why: "the account has stopped".to_owned() },
         // Nothing happened yet: the same step again, with the same ids.
         Err(_) => shown.step.clone(),
     };
-    let mut logins = api.logins();
-    let process = logins.of(id, &caller.user_id)?;
-    if process.shown.txn_id == shown.txn_id && next != shown.step {
-        let (number, txn_id) = (shown.number + 1, token()?);
-        process.shown = Shown { step: next, number, txn_id, before: shown.txn_id };
-    }
-    let answer = process.shown.answer(id, &process.account);
-    if matches!(process.shown.step, SignInStep::Failed { .. }) {
-        logins.processes.remove(id);
+    let (answer, failed) = {
+        let mut logins = api.logins();
+        let process = logins.of(id, &caller.user_id)?;
+        if process.shown.txn_id == shown.txn_id && next != shown.step {
+            let (number, txn_id) = (shown.number + 1, token()?);
+            process.shown = Shown { step: next, number, txn_id, before: shown.txn_id };
+        }
+        let answer = process.shown.answer(id, &process.account);
+        let has_failed = matches!(process.shown.step, SignInStep::Failed { .. });
+        (answer, has_failed.then(|| logins.processes.remove(id)).flatten())
+    };
+    if let Some(process) = failed {
+        process.came_to_nothing(&caller.shared).await;
     }
     answer
 }
 
-/// Gives a sign-in up.
+/// Gives a sign-in up. One that the phone has agreed to meanwhile is not undone.
 pub(super) async fn cancel(api: &Provisioning, caller: &Caller, id: &str) -> Result<(), Refusal> {
     let process = {
         let mut logins = api.logins();
         logins.of(id, &caller.user_id)?;
         logins.processes.remove(id)
     };
-    if let Some(process) = process
-        && process.shown.step != SignInStep::Done
-    {
-        caller.shared.control.run(Some(process.user), Command::SignOut { account: process.account }).await?;
-    }
+    let Some(process) = process.filter(|process| !process.is_in()) else { return Ok(()) };
+    let (user, account) = (process.user, process.account);
+    let command = match process.is_new {
+        true => Command::RemoveAccount { account },
+        false => Command::SignOut { account },
+    };
+    caller.shared.control.run(Some(user), command).await?;
     Ok(())
 }
 

@@ -2,7 +2,7 @@
 
 use http::StatusCode;
 use serde_json::{Value, json};
-use wxgate_contract::{Answer, ChatKey, Command, Request};
+use wxgate_contract::{Answer, ChatKey, Command, Health, Request, SignInStep};
 
 use super::scene::{ACCOUNT, ALICE, Scene, group};
 use super::stub::{PATIENCE, World};
@@ -134,5 +134,83 @@ async fn a_group_is_made_in_a_room_that_its_moderator_hands_over() {
         scene.double.wait_for(PATIENCE, |state| state.posts.first().map(|(_, _, post)| post.chat.clone()));
     assert_eq!(said.await.chat, ChatKey::from("g9"));
     assert_eq!(state(&stub.world(), "!hers", "m.room.name"), Some(json!({ "name": "Ours" })));
+    scene.end().await;
+}
+
+/// The names of alice's accounts.
+fn accounts(scene: &Scene) -> Vec<String> {
+    scene.double.state().accounts.iter().map(|view| view.network.name().to_owned()).collect()
+}
+
+fn code() -> SignInStep {
+    SignInStep::ShowQr { text: "https://login.weixin.qq.com/l/x".to_owned(), number: 1 }
+}
+
+/// Begins a sign-in; the path of its first step, and its process.
+async fn begun(scene: &Scene, query: &str) -> (String, String) {
+    scene.double.set_sign_in(code());
+    let (status, step) = call(scene, &alice(), &format!("login/start/qr{query}"), Some(json!({}))).await;
+    assert_eq!(status, StatusCode::OK, "{step}");
+    let text = |key: &str| step[key].as_str().unwrap().to_owned();
+    (format!("login/step/{}/{}/display_and_wait", text("login_id"), text("step_id")), text("login_id"))
+}
+
+#[tokio::test]
+async fn a_sign_in_that_comes_to_nothing_leaves_no_account_behind() {
+    let scene = Scene::start().await;
+    scene.stub().wait_for(|world| world.users.contains_key(BOT).then_some(())).await;
+    for _ in 0..3 {
+        let (_, process) = begun(&scene, "").await;
+        assert_eq!(accounts(&scene).len(), 2);
+        let (status, _) = call(&scene, &alice(), &format!("login/cancel/{process}"), Some(json!({}))).await;
+        assert_eq!((status, accounts(&scene)), (StatusCode::OK, vec!["alice".to_owned()]), "cancelled");
+    }
+    let (step, _) = begun(&scene, "").await;
+    scene.double.set_sign_in(SignInStep::Failed { why: "declined".to_owned() });
+    let (status, _) = call(&scene, &alice(), &step, Some(json!({}))).await;
+    assert_eq!((status, accounts(&scene)), (StatusCode::BAD_REQUEST, vec!["alice".to_owned()]), "declined");
+    // It fails before there is anything to show.
+    let (status, _) = call(&scene, &alice(), "login/start/qr", Some(json!({}))).await;
+    assert_eq!((status, accounts(&scene)), (StatusCode::BAD_REQUEST, vec!["alice".to_owned()]));
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn an_account_that_was_left_over_is_signed_in_before_another_is_added() {
+    let scene = Scene::start().await;
+    scene.stub().wait_for(|world| world.users.contains_key(BOT).then_some(())).await;
+    scene.double.add_account("alice", "pw", "wechat:spare");
+    {
+        let mut state = scene.double.state();
+        let spare = state.accounts.iter_mut().find(|view| view.network.name() == "spare").unwrap();
+        spare.health = Health::NeedsHuman { step: "sign in".to_owned() };
+        spare.own_name.clear();
+    }
+    let (_, process) = begun(&scene, "").await;
+    assert_eq!(accounts(&scene), ["alice", "spare"]);
+    let (other, _) = begun(&scene, "").await;
+    assert_eq!(accounts(&scene).len(), 3, "one that is being signed in is not left over: {other}");
+    let (status, _) = call(&scene, &alice(), &format!("login/cancel/{process}"), Some(json!({}))).await;
+    assert_eq!((status, accounts(&scene).len()), (StatusCode::OK, 3), "what somebody added stays");
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn cancelling_does_not_undo_what_the_phone_agreed_to() {
+    let scene = Scene::start().await;
+    scene.stub().wait_for(|world| world.users.contains_key(BOT).then_some(())).await;
+    for (query, step) in [("", SignInStep::Done), ("?login_id=alice", SignInStep::Loading)] {
+        let (_, process) = begun(&scene, query).await;
+        let before = accounts(&scene);
+        scene.double.set_sign_in(step);
+        let (status, _) = call(&scene, &alice(), &format!("login/cancel/{process}"), Some(json!({}))).await;
+        assert_eq!((status, accounts(&scene)), (StatusCode::OK, before), "{query}");
+    }
+    let undone =
+        |command: &Command| matches!(command, Command::SignOut { .. } | Command::RemoveAccount { .. });
+    assert!(!scene.double.state().commands.iter().any(undone));
+    let (_, process) = begun(&scene, "?login_id=alice").await;
+    call(&scene, &alice(), &format!("login/cancel/{process}"), Some(json!({}))).await;
+    assert!(scene.double.state().commands.iter().any(undone), "while nobody agreed it ends");
     scene.end().await;
 }
