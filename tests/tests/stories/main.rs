@@ -7,6 +7,7 @@ mod bad_answers;
 mod bad_lines;
 mod data;
 mod disk_faults;
+mod doors;
 mod environment;
 mod first_path;
 mod floor;
