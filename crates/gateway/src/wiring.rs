@@ -255,10 +255,8 @@ fn serve_all(
 ) -> Crew {
     let mut crew = Crew::new(parts.stop.clone());
     let stop = || parts.stop.clone();
-    let pages = Served {
-        router: web::public(Arc::clone(parts)),
-        proxies: networks(&settings.web.proxy_from).into(),
-    };
+    let pages =
+        Served { router: web::public(Arc::clone(parts)), proxies: networks(&settings.web.proxy_from).into() };
     crew.door("the web listener", serve::serve(web_listener, pages, certificate, stop()));
     let commands = Served { router: web::control(Arc::clone(parts)), proxies: Arc::default() };
     crew.door("the control socket", serve::serve(socket, commands, None, stop()));

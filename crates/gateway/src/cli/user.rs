@@ -122,38 +122,10 @@ pub(super) async fn run(globals: &Globals, command: Command) -> Result<(), Failu
     let client = Client::new(globals)?;
     match command {
         Command::Add { name, admin, password_stdin } => {
-            let (password, is_made) = match password_stdin {
-                true => (read_password()?, false),
-                false => (clock::password()?, true),
-            };
-            let body = json!({ "name": name, "is_admin": admin, "password": password });
-            let _: Value = client.call(Method::POST, "/api/v1/users", Some(body)).await?;
-            match (globals.json, is_made) {
-                (true, true) => {
-                    print::json(&json!({ "name": name, "is_admin": admin, "password": password }))
-                }
-                (true, false) => print::json(&json!({ "name": name, "is_admin": admin })),
-                (false, true) => print::out(&format!(
-                    "{name} was added. Password (shown only now): {password}\n\
-                     Next: wxgate account add ACCOUNT --owner {name}"
-                )),
-                (false, false) => {
-                    print::out(&format!("{name} was added. Next: wxgate account add ACCOUNT --owner {name}"))
-                }
-            }
+            add(globals, &client, &name, admin, password_stdin).await?
         }
         Command::Password { name, password_stdin } => {
-            let (password, is_made) = match password_stdin {
-                true => (read_password()?, false),
-                false => (clock::password()?, true),
-            };
-            let path = format!("/api/v1/users/{}/password", segment(&name));
-            let _: Value = client.call(Method::PUT, &path, Some(json!({ "password": password }))).await?;
-            match (globals.json, is_made) {
-                (true, true) => print::json(&json!({ "name": name, "password": password })),
-                (false, true) => print::out(&format!("The password of {name} (shown only now): {password}")),
-                (_, false) => done(globals, &format!("{name} has another password.")),
-            }
+            change_password(globals, &client, &name, password_stdin).await?;
         }
         Command::List => {
             let rows: Vec<Row> = client.call(Method::GET, "/api/v1/users", None).await?;
@@ -226,6 +198,55 @@ pub(super) async fn run(globals: &Globals, command: Command) -> Result<(), Failu
                 )),
             }
         }
+    }
+    Ok(())
+}
+
+/// The password that comes by standard input, or one that is made; and whether it was made.
+fn password(from_stdin: bool) -> Result<(String, bool), Failure> {
+    match from_stdin {
+        true => Ok((read_password()?, false)),
+        false => Ok((clock::password()?, true)),
+    }
+}
+
+async fn add(
+    globals: &Globals,
+    client: &Client,
+    name: &str,
+    admin: bool,
+    from_stdin: bool,
+) -> Result<(), Failure> {
+    let (password, is_made) = password(from_stdin)?;
+    let body = json!({ "name": name, "is_admin": admin, "password": password });
+    let _: Value = client.call(Method::POST, "/api/v1/users", Some(body)).await?;
+    match (globals.json, is_made) {
+        (true, true) => print::json(&json!({ "name": name, "is_admin": admin, "password": password })),
+        (true, false) => print::json(&json!({ "name": name, "is_admin": admin })),
+        (false, true) => print::out(&format!(
+            "{name} was added. Password (shown only now): {password}\n\
+             Next: wxgate account add ACCOUNT --owner {name}"
+        )),
+        (false, false) => {
+            print::out(&format!("{name} was added. Next: wxgate account add ACCOUNT --owner {name}"))
+        }
+    }
+    Ok(())
+}
+
+async fn change_password(
+    globals: &Globals,
+    client: &Client,
+    name: &str,
+    from_stdin: bool,
+) -> Result<(), Failure> {
+    let (password, is_made) = password(from_stdin)?;
+    let path = format!("/api/v1/users/{}/password", segment(name));
+    let _: Value = client.call(Method::PUT, &path, Some(json!({ "password": password }))).await?;
+    match (globals.json, is_made) {
+        (true, true) => print::json(&json!({ "name": name, "password": password })),
+        (false, true) => print::out(&format!("The password of {name} (shown only now): {password}")),
+        (_, false) => done(globals, &format!("{name} has another password.")),
     }
     Ok(())
 }

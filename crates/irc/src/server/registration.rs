@@ -61,6 +61,7 @@ pub(super) async fn register<S: AsyncRead + AsyncWrite + Send + Unpin>(
             }
             Read::TooLong => {
                 desk.numeric(n::ERR_INPUTTOOLONG, ":Input line was too long");
+                desk.queue.wake();
                 continue;
             }
             Read::End(_) => return None,

@@ -2,6 +2,14 @@ use crate::client::{Client, add_person, config, numerics, serve, world};
 use wxgate_contract::{FeedEvent, Health};
 
 #[tokio::test]
+async fn a_line_that_is_too_long_is_answered_before_the_welcome_as_well() {
+    let served = serve(world(), config()).await;
+    let mut client = Client::connect(served.address).await;
+    client.send(&format!("AUTHENTICATE {}", "A".repeat(500))).await;
+    client.until(" 417 * :Input line was too long").await;
+}
+
+#[tokio::test]
 async fn errors_have_their_parameters_in_order() {
     let served = serve(world(), config()).await;
     let mut client = Client::login(&served, "", "").await;
