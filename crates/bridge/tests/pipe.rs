@@ -470,7 +470,8 @@ async fn a_network_that_cannot_go_on_rests_and_says_why() {
     assert!(lives.recv().await.unwrap().end.send(Ending::Fatal).is_ok());
     let told = async {
         loop {
-            if let Ok(FeedEvent::Health(_, health)) = feed.recv().await {
+            // It is nobody's account.
+            if let Ok(FeedEvent::Face(_, health)) = feed.recv().await {
                 return health;
             }
         }

@@ -210,7 +210,8 @@ impl Sasl {
         }
         if open.collected.len() > MAX_BYTES {
             self.open = None;
-            return Step::TooLong;
+            // Each line was short enough: what is too long is the answer. Source: IRCv3 sasl 3.1, 905 is about a line.
+            return failed("the answer is too long");
         }
         if data.len() == PIECE_BYTES {
             return Step::Collecting;

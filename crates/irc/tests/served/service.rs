@@ -362,7 +362,9 @@ async fn who_asks_the_service_without_end_is_told_to_wait() {
 #[tokio::test]
 async fn a_network_that_needs_somebody_is_told_of_where_its_people_are_as_well() {
     let served = serve(world(), config()).await;
+    // Of two accounts he names none.
     served.double.add_account("bob", "secret", "wechat:bobs");
+    served.double.add_account("bob", "secret", "wechat:other");
     let here_too = PersonRef { network: "matrix".into(), person: "@ann:test".into() };
     served.double.state().persons.insert(here_too, "ann".into());
     let tell = |health: &Health| {
