@@ -88,6 +88,8 @@ async fn measure_in(scratch: &Scratch, options: &Options, report: &mut Report) -
             came += 1;
             let at = dice.below(u64::from(TALKING)) as usize;
             if let (Some(client), Some(shown)) = (clients.get_mut(at), shown.get_mut(at)) {
+                // What it answered for counts as shown, so nothing of that may be left unread.
+                client.drain().await?;
                 shown.take(client.said().filter(|line| line.last().starts_with(MARK)))?;
                 *client = gateway.client(USER, &name(at as u32), "soak").await?;
             }
