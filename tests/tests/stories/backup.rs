@@ -45,7 +45,7 @@ async fn a_backup_in_the_middle_of_traffic_goes_on_elsewhere_with_everything_onc
             type_lines(&mut typist, &nicks).await?;
             let (status, out, err) = stage.gateway().try_cli(&["backup", &path], None).await?;
             ensure!(status.success() && out.contains("seal.key"), "{status}: {out}{err}");
-            ensure!(err.contains("MiB"), "no progress: {err}");
+            ensure!(err.contains("Backup: ") && err.contains(" of "), "no progress: {err}");
             Ok(())
         };
         tokio::try_join!(telling, backing)?;
