@@ -86,15 +86,13 @@ async fn run(bridge: &Arc<Bridge>, user: Option<UserName>, command: Command) -> 
         Command::Trusted { user } => {
             bridge.store.certificates(&user).await.map(Reply::Fingerprints).map_err(failed)
         }
-        Command::OpenPages { user: of, credential } => {
-            if user.is_some_and(|user| user != of) {
-                return Err(CommandError::Refused("you can only open pages of your own".to_owned()));
-            }
-            let link = (bridge.pages)(&of, &credential);
-            let link =
-                link.ok_or_else(|| CommandError::Failed("the system gives no random numbers".to_owned()))?;
-            Ok(Reply::Link(SecretLink(link)))
+        Command::OpenPages { user: of, .. } if user.as_ref().is_some_and(|user| *user != of) => {
+            Err(CommandError::Refused("you can only open pages of your own".to_owned()))
         }
+        Command::OpenPages { user, credential } => match (bridge.pages)(&user, &credential) {
+            Some(link) => Ok(Reply::Link(SecretLink(link))),
+            None => Err(CommandError::Failed("the system gives no random numbers".to_owned())),
+        },
         Command::AddAccount { owner, name } => add(bridge, user, owner, &name).await,
         Command::SignIn { account } => {
             let watch = {
