@@ -1,7 +1,11 @@
 """How irctest, a public suite for IRC servers, starts and configures wxgate; see README.md here."""
 
 import os
+import shutil
 import subprocess
+import tempfile
+import time
+from pathlib import Path
 from typing import Optional, Type
 
 from irctest import patma
@@ -30,6 +34,31 @@ listen = "127.0.0.1:{web}"
 [log]
 filter = "warn"
 """
+
+
+# The operator that the suite logs in as is an administrator here. People live in the database: it is made once and
+# copied for each test.
+OPERATOR, SECRET = "operuser", "operpassword"
+_filled: Optional[Path] = None
+
+
+def filled(web: int) -> Path:
+    global _filled
+    if _filled is None:
+        place = Path(tempfile.mkdtemp(prefix="wxgate-irctest-"))
+        config = place / "wxgate.toml"
+        empty = {"plain": "", "tls": "", "tls_files": "", "websocket": "", "guests": "off"}
+        config.write_text(CONFIG.format(dir=place, web=web, **empty).replace("[irc.server]", "[irc.server]\nenabled = false"))
+        with subprocess.Popen([PROGRAM, "run", "-c", config]) as gateway:
+            for _ in range(200):
+                if (place / "data/wxgate.sock").exists():
+                    break
+                time.sleep(0.05)
+            add = [PROGRAM, "user", "add", OPERATOR, "--admin", "--password-stdin", "-c", config]
+            subprocess.run(add, input=SECRET.encode() + b"\n", check=True, stdout=subprocess.DEVNULL)
+            gateway.terminate()
+        _filled = place / "data"
+    return _filled
 
 
 class WxgateController(BaseServerController, DirectoryBasedController):
@@ -117,6 +146,7 @@ class WxgateController(BaseServerController, DirectoryBasedController):
                 guests="anywhere" if websocket_port else "loopback",
             )
         )
+        shutil.copytree(filled(web), self.directory / "data")
         self.proc = self.execute([PROGRAM, "run", "-c", self.config_path])
 
     def wait_for_services(self) -> None:
