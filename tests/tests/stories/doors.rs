@@ -35,11 +35,11 @@ async fn irc(gateway: &Gateway, user: &str, password: &str) -> Result<IrcClient>
 async fn what_somebody_came_in_with_bounds_what_they_do_and_for_how_long() -> Result<()> {
     tell("doors-keys", LIMIT, async |scratch| {
         let mut gateway = start(scratch).await?;
-        let root = json!({"name": "root", "is_admin": true, "password": PASSWORD});
-        gateway.api("POST", "/api/v1/users", &root).await?;
-        let phone = token(&gateway, "root", "phone", &["login"]).await?;
+        let boss = json!({"name": "boss", "is_admin": true, "password": PASSWORD});
+        gateway.api("POST", "/api/v1/users", &boss).await?;
+        let phone = token(&gateway, "boss", "phone", &["login"]).await?;
         let mut browser = Browser::at(&gateway.web);
-        let page = browser.sign_in("root", &phone).await?.good("the pages, with a token")?.text();
+        let page = browser.sign_in("boss", &phone).await?.good("the pages, with a token")?.text();
         let key = form_key(&page)?;
         ensure!(!page.contains("/admin"), "administration is offered: {page}");
         ensure!(browser.open("/admin").await?.status == 404, "a token that logs in administers");
@@ -48,14 +48,14 @@ async fn what_somebody_came_in_with_bounds_what_they_do_and_for_how_long() -> Re
         let same = [("key", key.as_str()), ("label", "same"), ("login", "yes")];
         browser.send("/me/tokens", &same).await?.good("one that opens as much")?;
         let mut full = Browser::at(&gateway.web);
-        full.sign_in("root", PASSWORD).await?.good("the pages, with the password")?;
+        full.sign_in("boss", PASSWORD).await?.good("the pages, with the password")?;
         full.open("/admin").await?.good("administration")?;
 
-        let mut by_token = irc(&gateway, "root", &phone).await?;
-        let mut by_password = irc(&gateway, "root", PASSWORD).await?;
+        let mut by_token = irc(&gateway, "boss", &phone).await?;
+        let mut by_password = irc(&gateway, "boss", PASSWORD).await?;
         let mut live = browser.follow("/live").await?;
         live.next().await?;
-        gateway.api("DELETE", "/api/v1/users/root/tokens/phone", &json!(null)).await?;
+        gateway.api("DELETE", "/api/v1/users/boss/tokens/phone", &json!(null)).await?;
         by_token
             .expect("why", |line| line.verb == "ERROR" && line.last().contains("the token was ended"))
             .await?;
@@ -102,8 +102,8 @@ async fn try_in(gateway: &Gateway, from: &str, user: &str, password: &str) -> Re
 async fn guesses_at_one_door_count_at_all_and_whoever_is_at_home_comes_in() -> Result<()> {
     tell("doors-guesses", LIMIT, async |scratch| {
         let mut gateway = start(scratch).await?;
-        for person in ["ann", "bob", "root"] {
-            let body = json!({"name": person, "is_admin": person == "root", "password": PASSWORD});
+        for person in ["ann", "bob", "boss"] {
+            let body = json!({"name": person, "is_admin": person == "boss", "password": PASSWORD});
             gateway.api("POST", "/api/v1/users", &body).await?;
         }
         ensure!(try_in(&gateway, "192.0.2.7", "ann", PASSWORD).await? == 303);
@@ -137,7 +137,7 @@ async fn metrics(gateway: &Gateway) -> Result<()> {
         ensure!(ask(&[header]).await?.status == 403, "{header:?}");
     }
     for (user, opens, wanted) in
-        [("root", vec!["read"], 403), ("root", vec!["admin"], 200), ("ann", vec!["read", "admin"], 403)]
+        [("boss", vec!["read"], 403), ("boss", vec!["admin"], 200), ("ann", vec!["read", "admin"], 403)]
     {
         let bearer = format!("Bearer {}", token(gateway, user, "scraper", &opens).await?);
         let asked = ask(&[("x-forwarded-for", "203.0.113.9"), ("authorization", &bearer)]).await?;
