@@ -5,6 +5,7 @@
 //! and not by the bot's. [`rooms`] knows which rooms are encrypted and who has to be able to read them, [`seal`]
 //! encrypts, [`open`] reads. Which device of whom is used and why: docs/decisions/0025.
 
+mod daily;
 mod devices;
 mod epoch;
 mod files;

@@ -4,71 +4,34 @@
 //! messages until the device has asked for them: without this they would pile up there for good.
 //! Source: client-server API, "Send-to-device messaging"; Synapse deletes what lies behind the position of a sync.
 
-use std::sync::Arc;
-use std::time::Duration;
-
 use serde_json::{Value, json};
-use wxgate_contract::{Note, Stop};
+use wxgate_contract::Note;
 
+use super::daily::{Daily, Ghosts};
 use crate::api::keys::DeviceSync;
 use crate::client::{Actor, CallError};
-use crate::memory::Ghost;
 use crate::shared::Shared;
 use crate::trouble::Trouble;
 
-/// The note that says when it was done last, in milliseconds.
-const EMPTIED: &str = "emptied";
-/// How often it is done. Chosen: a lively room of two hundred ghosts brings some thousand messages a day.
-const EVERY_MS: i64 = 86_400_000;
-/// How often it is looked whether it is time.
-const LOOK: Duration = Duration::from_secs(600);
-/// Ghosts read at once.
-const PAGE: usize = 200;
 /// Questions for one device: a hundred messages each. What is left waits for the next day.
 const QUESTIONS: usize = 200;
 
-/// Empties once a day until told to stop.
-pub(super) async fn run(shared: Arc<Shared>, stop: Stop) {
-    let mut reach = shared.client.reach();
-    loop {
-        let turn = async {
-            // An error means that the client is gone, which is the end of the run.
-            let _ = reach.wait_for(|is_there| *is_there).await;
-            if let Err(error) = Box::pin(shared.empty_when_due()).await {
-                tracing::warn!(%error, "messages to ghosts' devices cannot be cleared away yet");
-            }
-            tokio::time::sleep(LOOK).await;
-        };
-        tokio::select! {
-            () = stop.stopping() => return,
-            () = turn => {}
-        }
-    }
-}
+/// Once a day.
+pub(super) const EMPTY: Daily = Daily {
+    note: "emptied",
+    cannot: "messages to ghosts' devices cannot be cleared away yet",
+    work: |shared, _| Box::pin(shared.empty_inboxes()),
+};
 
 impl Shared {
-    async fn empty_when_due(&self) -> Result<(), Trouble> {
-        let last = self.memory.read(EMPTIED).await?;
-        let last: i64 = last.and_then(|bytes| std::str::from_utf8(&bytes).ok()?.parse().ok()).unwrap_or(0);
-        let now = self.clock.now().ms();
-        if now.saturating_sub(last) < EVERY_MS {
-            return Ok(());
-        }
-        let mut after: Option<String> = None;
-        loop {
-            let page = self.memory.page("ghost/", after.as_deref(), PAGE).await?;
-            let Some((last, _)) = page.last() else { break };
-            after = Some(last.clone());
-            for (_, bytes) in &page {
-                let Ok(ghost) = serde_json::from_slice::<Ghost>(bytes) else { continue };
-                if let Some(device_id) = self.device_of(&ghost.user_id).await? {
-                    self.empty_inbox(Actor::As { user_id: &ghost.user_id, device_id: Some(&device_id) })
-                        .await?;
-                }
+    async fn empty_inboxes(&self) -> Result<Vec<Note>, Trouble> {
+        let mut ghosts = Ghosts::default();
+        while let Some(page) = ghosts.next(self).await? {
+            for (user_id, device_id) in &page {
+                self.empty_inbox(Actor::As { user_id, device_id: Some(device_id) }).await?;
             }
         }
-        let value = Some(now.to_string().into_bytes().into());
-        Ok(self.memory.save(vec![Note { key: EMPTIED.to_owned(), value, is_secret: false }]).await?)
+        Ok(Vec::new())
     }
 
     /// Asks past everything: what was given is deleted with the next question.

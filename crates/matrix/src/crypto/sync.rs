@@ -26,8 +26,8 @@ pub(crate) async fn run(shared: Arc<Shared>, stop: Stop) {
     if shared.crypto.is_on {
         tokio::join!(
             hear(shared, stop.clone()),
-            inbox::run(emptied, stop.clone()),
-            prune::run(pruned, stop.clone()),
+            inbox::EMPTY.run(emptied, stop.clone()),
+            prune::PRUNE.run(pruned, stop.clone()),
             verify::run(verified, stop),
         );
     } else if shared.config.account.is_some() {
