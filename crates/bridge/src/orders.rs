@@ -83,6 +83,42 @@ impl Bridge {
         told.await.unwrap_or_else(|_| Err(stopping()))
     }
 
+    /// Goes on with the removals that the end of the program cut short, one after the other, while everybody else comes
+    /// online.
+    ///
+    /// # Errors
+    /// `Unavailable` when it cannot be read which there are.
+    pub async fn go_on_removing(self: &Arc<Self>) -> Result<(), StoreError> {
+        let mut begun = Vec::new();
+        for row in self.store.leaving_accounts().await? {
+            let (tell, done) = watch::channel(None);
+            self.leaving.insert(row.network.clone(), Going { owner: Some(row.owner), done });
+            begun.push((row.network, tell));
+        }
+        if begun.is_empty() {
+            return Ok(());
+        }
+        let (bridge, stop) = (Arc::clone(self), self.tasks.ending());
+        self.tasks.spawn("orders", async move {
+            let all = async {
+                for (account, tell) in begun {
+                    let listed = Listed { bridge: &bridge, account: &account };
+                    let done = forget_in_time(&bridge, &account).await;
+                    if let Err(error) = &done {
+                        tracing::error!(network = %account, %error, "a removal that was begun cannot be finished");
+                    }
+                    drop(listed);
+                    tell.send_replace(Some(done));
+                }
+            };
+            tokio::select! {
+                () = stop.stopping() => {}
+                () = all => {}
+            }
+        });
+        Ok(())
+    }
+
     /// Removes a person, for `who` at `door` as the audit trail has it.
     ///
     /// # Errors
@@ -183,6 +219,13 @@ async fn take_away(
     // What was said in it may be much: whoever adds or starts another account does not wait for that.
     let tell = || owner.iter().for_each(|owner| bridge.tell(FeedEvent::Accounts(owner.clone())));
     tell();
+    forget_in_time(bridge, account).await?;
+    tell();
+    Ok(())
+}
+
+/// Forgets an account, however often the store fails at it.
+async fn forget_in_time(bridge: &Bridge, account: &NetworkId) -> Result<(), CommandError> {
     let mut pause = PAUSE;
     while let Err(error) = forget(bridge, account).await {
         if !error.is_unavailable() {
@@ -192,7 +235,6 @@ async fn take_away(
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(LONGEST_PAUSE);
     }
-    tell();
     Ok(())
 }
 

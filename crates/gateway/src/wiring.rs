@@ -175,10 +175,7 @@ pub(crate) async fn start(settings: &Settings) -> Result<Gateway, Failure> {
         }
     };
     let (matrix, managers) = mirror.unzip();
-    // An account whose removal a crash cut short is removed whole now.
-    for account in bridge.store().leaving_accounts().await.map_err(store_failure)? {
-        bridge.store().remove_account(&account).await.map_err(store_failure)?;
-    }
+    bridge.go_on_removing().await.map_err(store_failure)?;
     let ident = (!ident_listeners.is_empty()).then(Ident::default);
     for network in &settings.irc.network {
         bridge.add_network(Arc::new(irc::guest(network, ident.clone())), None);

@@ -110,12 +110,12 @@ impl Store {
     ///
     /// # Errors
     /// `Unavailable` when the database cannot be read.
-    pub async fn leaving_accounts(&self) -> Result<Vec<NetworkId>, StoreError> {
+    pub async fn leaving_accounts(&self) -> Result<Vec<AccountRow>, StoreError> {
         const DOING: &str = "reading accounts";
         let mut conn = self.reader(DOING).await?;
-        let text = "SELECT n.name FROM account a JOIN network n ON n.id = a.network WHERE a.is_leaving = 1";
-        let rows = sql::fetch(&mut conn, DOING, text, []).await?;
-        rows.iter().map(|row| Ok(NetworkId::new(row.at::<String>(0)?))).collect()
+        let text = "SELECT n.name, a.owner, a.own_name, a.wants_online FROM account a \
+                    JOIN network n ON n.id = a.network WHERE a.is_leaving = 1 ORDER BY n.name";
+        sql::fetch(&mut conn, DOING, text, []).await?.iter().map(account).collect()
     }
 }
 

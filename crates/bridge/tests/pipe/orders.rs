@@ -168,3 +168,21 @@ async fn of_links_that_change_at_once_the_latest_are_told() {
     }
     pipe.bridge.shutdown().await;
 }
+
+#[tokio::test]
+async fn a_removal_that_was_cut_short_goes_on_beside_everybody_else() {
+    let (pipe, mut runs) = with_accounts(&["net:a", "net:b"]).await;
+    let (one, two) = (runs.recv().await.unwrap(), runs.recv().await.unwrap());
+    let account = NetworkId::from("net:a");
+    // As a crash leaves it: marked, and nothing deleted.
+    pipe.bridge.store().leave_account(&account).await.unwrap();
+    pipe.bridge.go_on_removing().await.unwrap();
+    gone(&pipe, &account).await;
+    // Whoever wants the person gone waits for it as for any other removal.
+    let other = if one.ctx.network == account { two } else { one };
+    let by = (None, "commands");
+    let (left, ()) =
+        tokio::join!(pipe.bridge.remove_person("ann".into(), Leaving::WithEverything, by), sign_out(other));
+    left.unwrap();
+    pipe.bridge.shutdown().await;
+}
