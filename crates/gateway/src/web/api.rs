@@ -20,7 +20,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get};
 use axum::{Extension, Router};
 use bytes::Bytes;
-use futures_util::stream;
+use futures_util::{StreamExt as _, stream};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -256,9 +256,16 @@ async fn sign_out(State(parts): Shared, caller: Caller, Path(name): Path<String>
 
 /// Follows a sign-in as lines of JSON, the latest step at once and then each change.
 async fn sign_in(State(parts): Shared, caller: Caller, Path(name): Path<String>) -> Answer {
+    // The operator's commands are not counted: they may sign in many accounts side by side.
+    let place = caller.user().map(|_| events::place(&parts, &caller)).transpose()?;
     match caller.desk(&parts).run(caller.user(), Command::SignIn { account: network(&name) }).await? {
         Reply::SignIn(watch) => {
-            let body = Body::from_stream(steps(watch));
+            let lasts = events::welcome(Arc::clone(&parts), caller);
+            let steps = steps(watch).take_until(Box::pin(lasts)).map(move |step| {
+                let _place = &place;
+                step
+            });
+            let body = Body::from_stream(steps);
             Ok(([(header::CONTENT_TYPE, "application/x-ndjson")], body).into_response())
         }
         _ => Err(Refusal(StatusCode::INTERNAL_SERVER_ERROR, "the sign-in cannot be followed".to_owned())),

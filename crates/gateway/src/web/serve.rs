@@ -18,6 +18,8 @@ use wxgate_contract::Stop;
 use wxgate_tls::Certificate;
 
 use super::forwarded;
+use super::patience::{Neighbours, Takes, Timely};
+use super::upload::PATH as UPLOAD;
 
 /// Connections at once on one listener. Chosen: many times what browsers and scrapers open; one
 /// connection costs some ten kilobytes.
@@ -56,12 +58,22 @@ pub(crate) struct Served {
     pub(crate) proxies: Arc<[IpNet]>,
 }
 
+impl Served {
+    /// The address that a connection counts for; `None` for who brings many people: a proxy, and this machine, on which
+    /// one may run that is not in the list.
+    fn stranger(&self, peer: Peer) -> Option<IpAddr> {
+        let is_proxy = |address: &IpAddr| self.proxies.iter().any(|network| network.contains(address));
+        peer.0.filter(|address| !address.is_loopback() && !is_proxy(address))
+    }
+}
+
 /// Serves on `listener`, with the certificate where one is given.
 pub(crate) async fn serve<L>(mut listener: L, served: Served, mut tls: Option<Certificate>, stop: Stop)
 where
     L: Listener<Addr: Into<Peer>>,
 {
     let room = Arc::new(Semaphore::new(CONNECTIONS));
+    let neighbours = Arc::<Neighbours>::default();
     let mut connections = JoinSet::new();
     loop {
         let accepted = async {
@@ -74,13 +86,17 @@ where
             Some(_) = connections.join_next(), if !connections.is_empty() => {}
             (place, (stream, address)) = accepted => {
                 let (served, stop, peer) = (served.clone(), stop.clone(), address.into());
+                let Some(neighbour) = neighbours.take(served.stranger(peer)) else {
+                    tracing::debug!(?peer, "an address has too many connections to the web listener");
+                    continue;
+                };
                 let acceptor = tls.as_mut().map(Certificate::acceptor);
                 connections.spawn(async move {
                     match acceptor {
                         None => connection(stream, peer, served, stop).await,
                         Some(acceptor) => secured(acceptor, stream, peer, served, stop).await,
                     }
-                    drop(place);
+                    drop((place, neighbour));
                 });
             }
         }
@@ -118,8 +134,9 @@ where
             request.extensions_mut().insert(Relayed);
         }
         request.extensions_mut().insert(Peer(from));
+        let takes = if request.uri().path() == UPLOAD { Takes::AsLongAsItComes } else { Takes::AMoment };
         // A router is always ready.
-        served.router.clone().call(request)
+        served.router.clone().call(request.map(|body| Timely::new(body, takes)))
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())

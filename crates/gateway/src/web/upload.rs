@@ -22,6 +22,8 @@ use crate::wiring::Parts;
 
 /// Uploads at once; more are told to come back. Chosen: each holds a file open and a piece in memory.
 const AT_ONCE: usize = 8;
+/// Where it is.
+pub(super) const PATH: &str = "/upload";
 /// How long a whole upload may take. Chosen: the largest file over a slow line of a phone.
 const PATIENCE: Duration = Duration::from_secs(15 * 60);
 /// How long the next piece may take.

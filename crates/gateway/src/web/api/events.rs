@@ -14,23 +14,37 @@ use wxgate_contract::{AccountView, Directory, FarError, UserName};
 
 use super::caller::Caller;
 use super::{Answer, Refusal, Shared, row};
+use crate::web::places::Place;
 use crate::wiring::Parts;
 
 /// Between two looks. Chosen: quick for a person, cheap for ten thousand accounts.
 const EVERY: Duration = Duration::from_secs(1);
+/// How often it is asked whether somebody may still follow a sign-in. Chosen: a session is ended within seconds.
+const LOOKED_AFTER: Duration = Duration::from_secs(5);
 /// A comment that keeps proxies from closing a quiet stream.
 const BEAT: Duration = Duration::from_secs(20);
 /// Changes are told in this order of names, and so many at most in one event: a page of them.
 const AT_ONCE: usize = 100;
 
+/// A place for a stream that somebody follows.
+pub(super) fn place(parts: &Parts, caller: &Caller) -> Result<Place, Refusal> {
+    parts.streams.take(&caller.user().unwrap_or_else(|| UserName::from(""))).ok_or_else(|| {
+        let message = "too many streams follow this gateway; close some, or come back later";
+        Refusal(StatusCode::TOO_MANY_REQUESTS, message.to_owned())
+    })
+}
+
+/// Lasts as long as whoever follows may.
+pub(super) async fn welcome(parts: Arc<Parts>, caller: Caller) {
+    while caller.is_welcome(&parts).await {
+        tokio::time::sleep(LOOKED_AFTER).await;
+    }
+}
+
 /// `event: accounts` with a list of rows as `/accounts` has them: all at first, then those that changed; and
 /// `event: gone` with a list of names.
 pub(super) async fn events(State(parts): Shared, caller: Caller) -> Answer {
-    let place =
-        parts.streams.take(&caller.user().unwrap_or_else(|| UserName::from(""))).ok_or_else(|| {
-            let message = "too many streams follow this gateway; close some, or come back later";
-            Refusal(StatusCode::TOO_MANY_REQUESTS, message.to_owned())
-        })?;
+    let place = place(&parts, &caller)?;
     let known: HashMap<String, Value> = HashMap::new();
     let start = (known, Vec::<Event>::new(), true, place);
     let events = stream::unfold(start, move |(mut known, mut ready, mut is_first, place)| {

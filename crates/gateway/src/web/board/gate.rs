@@ -217,8 +217,10 @@ pub(super) struct Credentials {
 
 /// A path of ours to come back to; anything else leads home.
 fn way_back(path: &str) -> &str {
-    // A second slash or a backslash would make browsers read another host.
-    let is_ours = path.starts_with('/') && !path.starts_with("//") && !path.contains(['\\', '\r', '\n']);
+    // A second slash or a backslash would make browsers read another host, and of tabs and line breaks between they see
+    // nothing. Source: the URL standard, "basic URL parser".
+    let is_odd = |c: char| c == '\\' || c.is_control();
+    let is_ours = path.starts_with('/') && !path.starts_with("//") && !path.contains(is_odd);
     if is_ours { path } else { "/" }
 }
 
@@ -333,6 +335,8 @@ mod tests {
             ("/\\evil.example", "/"),
             ("https://evil.example", "/"),
             ("/a\r\nSet-Cookie: x", "/"),
+            ("/\t/evil.example", "/"),
+            ("/\u{85}/evil.example", "/"),
         ] {
             assert_eq!(way_back(given), wanted, "{given:?}");
         }
