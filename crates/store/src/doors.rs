@@ -24,8 +24,8 @@ const KEY_BYTES: usize = digest::SHA256_OUTPUT_LEN;
 const MAX_CERTIFICATES: i64 = 20;
 
 impl Store {
-    /// What checks SCRAM-SHA-256 for a person; `None` when nobody is called so, or the password was last
-    /// typed before this was kept.
+    /// What checks SCRAM-SHA-256 for a person; `None` when nobody is called so, when the password was last typed
+    /// before this was kept, and when it was sealed with a key that is not here any more.
     ///
     /// # Errors
     /// `Unavailable` when the database cannot be read.
@@ -40,22 +40,33 @@ impl Store {
         let Some(row) = rows.first() else { return Ok(None) };
         let (sealed, stored) = (row.at::<Option<String>>(0)?, row.at::<Option<String>>(1)?);
         let Some((sealed, stored)) = sealed.zip(stored) else { return Ok(None) };
-        let corrupt = || StoreError::corrupt("gateway_user", "what checks SCRAM");
-        let sealed = STANDARD_NO_PAD.decode(sealed).map_err(|_| corrupt())?;
-        let opened = self.0.key.open(&place(name), &sealed).ok_or_else(corrupt)?;
-        read(&opened, credentials::password(&stored)).map(Some).ok_or_else(corrupt)
+        Ok(self.verifier(name, &sealed).and_then(|opened| read(&opened, credentials::password(&stored))))
     }
 
-    /// Keeps what checks SCRAM for a password that was just found right.
-    pub(crate) async fn remember_scram(&self, name: &UserName, password: &str) -> Result<(), StoreError> {
+    /// What is sealed there; the next login with the password writes one that cannot be opened anew.
+    pub(crate) fn verifier(&self, name: &UserName, sealed: &str) -> Option<Vec<u8>> {
+        self.0.key.open(&place(name), &STANDARD_NO_PAD.decode(sealed).ok()?)
+    }
+
+    /// Keeps what checks SCRAM for a password that was just found right, in the place of `old`, which is none or
+    /// cannot be opened.
+    pub(crate) async fn remember_scram(
+        &self,
+        name: &UserName,
+        password: &str,
+        old: Option<String>,
+    ) -> Result<(), StoreError> {
         const DOING: &str = "writing what checks a password";
+        let _sealing = self.0.key.sealing().await;
         let sealed = sealed(&self.0.key, name, password)?;
         let name = name.clone();
         self.writer()?
             .transaction(DOING, move |tx| {
                 Box::pin(async move {
-                    let text = "UPDATE gateway_user SET scram = $1 WHERE name = $2 AND scram IS NULL";
-                    sql::run(tx, DOING, text, row![sealed.as_str(), name.as_str()]).await.map(|_| ())
+                    let text =
+                        "UPDATE gateway_user SET scram = $1 WHERE name = $2 AND COALESCE(scram, '') = $3";
+                    let values = row![sealed.as_str(), name.as_str(), old.unwrap_or_default()];
+                    sql::run(tx, DOING, text, values).await.map(|_| ())
                 })
             })
             .await

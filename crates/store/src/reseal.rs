@@ -6,6 +6,8 @@
 
 use std::path::Path;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD_NO_PAD;
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Executor as _};
 use wxgate_contract::BoxFuture;
@@ -26,9 +28,13 @@ const NOTES: &str = "SELECT network, key, value FROM note WHERE is_secret = 1 AN
                      ORDER BY network, key LIMIT $3";
 const SOURCES: &str = "SELECT network, id, source FROM media WHERE source IS NOT NULL AND network IS NOT NULL \
                        AND id > $1 ORDER BY id LIMIT $2";
+const VERIFIERS: &str = "SELECT CAST(0 AS BIGINT), name, scram FROM gateway_user WHERE scram IS NOT NULL \
+                         AND name > $1 ORDER BY name LIMIT $2";
 // Whoever wrote a newer value meanwhile sealed it with the new key.
 const NOTE: &str = "UPDATE note SET value = $1 WHERE network = $2 AND key = $3 AND value = $4";
 const SOURCE: &str = "UPDATE media SET source = $1 WHERE id = $2 AND source = $3";
+
+const VERIFIER: &str = "UPDATE gateway_user SET scram = $1 WHERE name = $2 AND scram = $3";
 
 /// A sealed thing: whose, its key or id, and the bytes.
 type Sealed = (i64, String, Vec<u8>);
@@ -37,12 +43,14 @@ impl Store {
     /// Makes a new seal key, seals everything with it and forgets the old one. `path` is the key file.
     ///
     /// # Errors
-    /// `Conflict` while it is being replaced already, `Invalid` when the file is not the key in use,
+    /// `Conflict` while it is being replaced already and while a backup begins, `Invalid` when the file is not the key in use,
     /// `Unavailable` when the file or the database cannot be written: both keys are then in the file, and
     /// calling again goes on.
     pub async fn replace_seal_key(&self, path: &Path) -> Result<Replaced, StoreError> {
         let Ok(_alone) = self.0.replacing.try_lock() else {
-            return Err(StoreError::conflict("the seal key is being replaced already"));
+            return Err(StoreError::conflict(
+                "the seal key is being replaced already, or a backup is beginning",
+            ));
         };
         self.0.key.begin_replacing(path).await?;
         // What was handed to the writer before is committed when this is.
@@ -50,6 +58,7 @@ impl Store {
         let mut replaced = Replaced::default();
         self.reseal_notes(&mut replaced).await?;
         self.reseal_sources(&mut replaced).await?;
+        self.reseal_verifiers(&mut replaced).await?;
         self.erase_traces().await?;
         self.0.key.end_replacing(path)?;
         Ok(replaced)
@@ -87,6 +96,31 @@ impl Store {
                 }
             }
             self.write(SOURCE, changes).await?;
+        }
+    }
+
+    /// What checks passwords in SCRAM, which is kept as text.
+    async fn reseal_verifiers(&self, replaced: &mut Replaced) -> Result<(), StoreError> {
+        let mut after = String::new();
+        loop {
+            let mut conn = self.reader(DOING).await?;
+            let rows = sql::fetch(&mut conn, DOING, VERIFIERS, row![&*after, STEP_ROWS]).await?;
+            drop(conn);
+            let mut changes = Vec::new();
+            for row in &rows {
+                let (user, old) = (row.at::<String>(1)?, row.at::<String>(2)?);
+                // What cannot be read as text opens nothing either, and is counted so.
+                let sealed = STANDARD_NO_PAD.decode(&old).unwrap_or_default();
+                if let Some(new) = self.anew(&Place::Scram { user: &user }, &sealed, replaced)? {
+                    let new = STANDARD_NO_PAD.encode(new);
+                    changes.push(vec![new.into(), user.as_str().into(), old.into()]);
+                }
+                after = user;
+            }
+            self.write(VERIFIER, changes).await?;
+            if rows.is_empty() {
+                return Ok(());
+            }
         }
     }
 

@@ -53,6 +53,7 @@ impl Store {
     ) -> Result<(), StoreError> {
         const DOING: &str = "adding a person";
         check_new_name(name)?;
+        let _sealing = self.0.key.sealing().await;
         let (hash, scram) = self.hashed(name, password).await?;
         let (name, now) = (name.clone(), self.0.clock.now().ms());
         self.writer()?
@@ -88,6 +89,7 @@ impl Store {
         password: Option<&str>,
     ) -> Result<Option<Credential>, StoreError> {
         const DOING: &str = "changing a password";
+        let _sealing = self.0.key.sealing().await;
         let (hash, scram) = self.hashed(name, password).await?;
         let name = name.clone();
         self.writer()?
@@ -172,17 +174,16 @@ impl Store {
     ) -> Result<Option<Credential>, StoreError> {
         const DOING: &str = "checking a password";
         let place = self.place(DOING).await?;
-        let (stored, has_scram) = match check_name(name) {
-            Err(_) => (None, true),
+        let (stored, scram) = match check_name(name) {
+            Err(_) => (None, None),
             Ok(()) => {
                 let mut conn = self.reader(DOING).await?;
-                let text = "SELECT password, CAST(CASE WHEN scram IS NULL THEN 0 ELSE 1 END AS BIGINT) \
-                            FROM gateway_user WHERE name = $1";
+                let text = "SELECT password, scram FROM gateway_user WHERE name = $1";
                 let rows = sql::fetch(&mut conn, DOING, text, row![name.as_str()]).await?;
-                let read = rows
-                    .first()
-                    .map(|row| Ok::<_, StoreError>((row.at::<Option<String>>(0)?, row.at::<i64>(1)? != 0)));
-                read.transpose()?.unwrap_or((None, true))
+                let read = rows.first().map(|row| {
+                    Ok::<_, StoreError>((row.at::<Option<String>>(0)?, row.at::<Option<String>>(1)?))
+                });
+                read.transpose()?.unwrap_or_default()
             }
         };
         let credential = stored.as_deref().map(credentials::password);
@@ -206,9 +207,9 @@ impl Store {
             Ok(expected.is_some_and(same))
         };
         let is_right = tokio::task::spawn_blocking(check).await.doing(DOING)??;
-        if is_right && !has_scram {
-            // From a version that kept less: the next login may use SCRAM.
-            self.remember_scram(name, password).await?;
+        if is_right && scram.as_deref().is_none_or(|sealed| self.verifier(name, sealed).is_none()) {
+            // From a version that kept less, or from under another seal key: the next login may use SCRAM.
+            self.remember_scram(name, password, scram).await?;
         }
         Ok(credential.filter(|_| is_right))
     }

@@ -75,6 +75,8 @@ async fn a_new_seal_key_opens_everything_and_the_old_one_nothing() {
         for n in 0..SECRETS {
             put(&store, &format!("secret/{n}"), &format!("cookie {n}")).await;
         }
+        store.add_user(&"ann".into(), Some("s3cret"), false).await.unwrap();
+        let verifier = store.scram(&"ann".into()).await.unwrap().unwrap();
         let before = keys(&path);
         let old = sealed(&dir, &url, "secret/7").await;
         assert!(
@@ -105,11 +107,17 @@ async fn a_new_seal_key_opens_everything_and_the_old_one_nothing() {
         let store = open(&dir, &url).await;
         assert_all_open(&store).await;
         assert_eq!(store.note(&"w:a".into(), "busy").await.unwrap().unwrap(), "busy 199");
+        let kept = store.scram(&"ann".into()).await.unwrap();
+        assert!(kept.as_ref() == Some(&verifier), "SCRAM checks something else now");
         store.close().await;
         std::fs::write(&path, &before[0]).unwrap();
         let store = open(&dir, &url).await;
         let error = store.note(&"w:a".into(), "secret/7").await.unwrap_err();
         assert!(matches!(error, StoreError::Corrupt { .. }), "{error}");
+        // Nobody is told apart by that, and the next login with the password mends it.
+        assert!(store.scram(&"ann".into()).await.unwrap().is_none());
+        assert!(store.verify_password(&"ann".into(), "s3cret").await.unwrap().is_some());
+        assert!(store.scram(&"ann".into()).await.unwrap().is_some());
         store.close().await;
     }
 }
