@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use sqlx::{AnyConnection, AnyPool};
 use tokio::sync::{Semaphore, watch};
@@ -67,6 +68,10 @@ impl std::fmt::Debug for Store {
         f.debug_tuple("Store").field(&self.0.engine).finish()
     }
 }
+
+/// How far ahead of our clock a message may say it was written; one that says more is taken for that. Chosen: clocks of
+/// servers are minutes off, time zones that somebody forgot are hours.
+const AHEAD: Duration = Duration::from_secs(86_400);
 
 impl Store {
     /// Opens the database, brings its schema up to date and starts the writer.
@@ -214,10 +219,13 @@ impl Store {
     pub async fn commit_batch(
         &self,
         network: &NetworkId,
-        batch: Batch,
+        mut batch: Batch,
         route: Arc<dyn Route>,
     ) -> Result<CommitReport, StoreError> {
         prepare::check(network, &batch)?;
+        // Or one message from the year 2100 would keep whatever follows it for as long.
+        let latest = self.0.clock.now().after(AHEAD);
+        batch.posts.iter_mut().for_each(|post| post.at = post.at.min(latest));
         for name in prepare::networks(network, &batch) {
             if self.0.names.known(name).is_none() {
                 self.number(name).await?;
