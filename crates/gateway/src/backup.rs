@@ -1,4 +1,4 @@
-//! Backups: one file with everything that a gateway on SQLite needs to go on elsewhere.
+//! Backups: one file with everything that a gateway needs to go on elsewhere.
 //!
 //! It is a plain tar archive, so that it can be looked into: `about.json`, the sealed secret files, the
 //! attachments, the database, and `sha256sums` over all of it at the end. What is secret in the database stays

@@ -12,6 +12,8 @@ mod acts;
 mod credentials;
 mod directory;
 mod doors;
+#[cfg(feature = "postgres")]
+mod dump;
 mod engine;
 mod error;
 mod faces;
@@ -57,7 +59,7 @@ pub use report::{
 };
 pub use seal::SealKey;
 pub use size::Room;
-pub use snapshot::{Snapshot, SnapshotFile};
+pub use snapshot::{DUMP, Snapshot, SnapshotFile, put_back};
 pub use sole::HANDED_OVER;
 pub use store::{Store, StoreConfig};
 pub use tokens::{Opens, TokenRow};

@@ -8,17 +8,23 @@ use std::fs;
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use sqlx::{AnyConnection, Connection};
+use tokio::sync::OwnedMutexGuard;
 
 use crate::engine::{Address, Engine};
 use crate::error::{Doing, Sql, StoreError};
 use crate::seal::{Place, SealKey};
-use crate::sql::{self, row};
+use crate::sql::{self, Columns as _, row};
 use crate::store::Store;
 use crate::url::StoreUrl;
 
 const DOING: &str = "making a snapshot";
+/// The database of a server inside a snapshot, as `pg_dump --format=custom` writes it.
+pub const DUMP: &str = "wxgate.pgdump";
+#[cfg(not(feature = "postgres"))]
+const WITHOUT: &str = "this program was built without PostgreSQL; build it with the cargo feature `postgres`";
 /// Where a snapshot lies inside the data directory while it is read. One at a time.
 const ASIDE: &str = "snapshot.tmp";
 /// The database inside a snapshot.
@@ -30,6 +36,8 @@ const MEDIA: &str = "media";
 pub struct Snapshot {
     files: Vec<SnapshotFile>,
     key: SealKey,
+    /// While it is there the seal key is not replaced.
+    steady: Option<OwnedMutexGuard<()>>,
     _aside: Aside,
 }
 
@@ -49,6 +57,11 @@ impl Snapshot {
     /// without their files.
     pub fn files(&self) -> &[SnapshotFile] {
         &self.files
+    }
+
+    /// Whoever wanted the seal key file beside the copy has read it: the key may be replaced again.
+    pub fn let_key_change(&mut self) {
+        self.steady = None;
     }
 
     /// Seals a secret file of the data directory for its way into a backup.
@@ -75,21 +88,41 @@ impl Store {
     /// Copies everything durable as it is at one moment.
     ///
     /// # Errors
-    /// `Conflict` while another snapshot is read, `Invalid` on PostgreSQL, whose own tools do this,
-    /// `Unavailable` when the disk or the database does not let us.
+    /// `Conflict` while another snapshot is read, `Invalid` where `pg_dump` is needed and not there, `Unavailable` when
+    /// the disk or the database does not let us.
     pub async fn snapshot(&self) -> Result<Snapshot, StoreError> {
-        let Engine::Sqlite { path } = &self.0.engine else {
-            return Err(StoreError::invalid(
-                "the store is a PostgreSQL database: back it up with pg_dump, and the data directory with it \
-                 (docs/backup.md)",
-            ));
-        };
+        // What the key of the moment opens: a replacement is waited for, and the next one waits.
         let aside = self.aside()?;
+        let steady = Arc::clone(&self.0.replacing).lock_owned().await;
         self.link_media(&aside).await?;
-        copy_database(path, &aside.0.join(DATABASE)).await?;
+        let name = match &self.0.engine {
+            Engine::Sqlite { .. } => DATABASE,
+            Engine::Postgres => DUMP,
+        };
+        let database = aside.0.join(name);
+        match &self.0.engine {
+            Engine::Sqlite { path } => copy_database(path, &database).await?,
+            Engine::Postgres => self.dump(database.clone()).await?,
+        }
         let mut files = self.link_media(&aside).await?;
-        files.push(file(DATABASE.to_owned(), aside.0.join(DATABASE)).doing(DOING)?);
-        Ok(Snapshot { files, key: self.0.key.clone(), _aside: aside })
+        files.push(file(name.to_owned(), database).doing(DOING)?);
+        Ok(Snapshot { files, key: self.0.key.clone(), steady: Some(steady), _aside: aside })
+    }
+
+    /// The server's own program writes the database, in a transaction of its own.
+    #[cfg(feature = "postgres")]
+    async fn dump(&self, to: PathBuf) -> Result<(), StoreError> {
+        let mut conn = self.reader(DOING).await?;
+        let rows = sql::fetch(&mut conn, DOING, "SELECT CAST(current_schema() AS TEXT)", []).await?;
+        let schema: String = rows.first().map_or_else(|| Ok("public".to_owned()), |row| row.at(0))?;
+        drop(conn);
+        let url = self.0.url.clone();
+        tokio::task::spawn_blocking(move || crate::dump::dump(&url, &schema, &to)).await.doing(DOING)?
+    }
+
+    #[cfg(not(feature = "postgres"))]
+    async fn dump(&self, _: PathBuf) -> Result<(), StoreError> {
+        Err(StoreError::invalid(WITHOUT))
     }
 
     async fn link_media(&self, aside: &Aside) -> Result<Vec<SnapshotFile>, StoreError> {
@@ -112,6 +145,26 @@ impl Store {
     pub(crate) fn sweep_snapshot(data_dir: &Path) {
         drop(Aside(data_dir.join(ASIDE)));
     }
+}
+
+/// Puts the dump of a snapshot into a PostgreSQL database that has none of its tables, as a whole or not at all. Works
+/// as long as the server's program does, which it waits for.
+///
+/// # Errors
+/// `Invalid` when the address is none of a PostgreSQL database or `pg_restore` is not there, `Unavailable` with its own
+/// words when it failed.
+#[cfg(feature = "postgres")]
+pub fn put_back(url: &StoreUrl, from: &Path) -> Result<(), StoreError> {
+    crate::dump::put_back(url, from)
+}
+
+/// There is no such store in this program.
+///
+/// # Errors
+/// `Invalid`, with the feature that it lacks.
+#[cfg(not(feature = "postgres"))]
+pub fn put_back(_: &StoreUrl, _: &Path) -> Result<(), StoreError> {
+    Err(StoreError::invalid(WITHOUT))
 }
 
 async fn copy_database(from: &Path, to: &Path) -> Result<(), StoreError> {

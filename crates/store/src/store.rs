@@ -49,6 +49,7 @@ pub(crate) struct Inner {
     pub(crate) key: SealKey,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) engine: Engine,
+    pub(crate) url: StoreUrl,
     held: watch::Receiver<Held>,
     pub(crate) data_dir: PathBuf,
     failure: LastFailure,
@@ -58,7 +59,7 @@ pub(crate) struct Inner {
     /// share only the file system; it is held for a rename and one commit.
     pub(crate) media_gate: tokio::sync::Mutex<()>,
     /// One at a time replaces the seal key.
-    pub(crate) replacing: tokio::sync::Mutex<()>,
+    pub(crate) replacing: Arc<tokio::sync::Mutex<()>>,
     /// Places for working at passwords.
     pub(crate) hashing: Arc<Semaphore>,
 }
@@ -123,12 +124,13 @@ impl Store {
             key: config.seal_key,
             clock,
             engine,
+            url: config.url,
             held,
             data_dir: config.data_dir,
             failure,
             max_media_bytes: config.max_media_bytes,
             media_gate: tokio::sync::Mutex::new(()),
-            replacing: tokio::sync::Mutex::new(()),
+            replacing: Arc::default(),
             hashing: Arc::new(Semaphore::new(HASHING)),
         }));
         Ok(store)

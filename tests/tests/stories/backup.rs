@@ -7,6 +7,7 @@ use anyhow::{Context as _, Result, ensure};
 use wxgate_tests::fleet::{self, USER, name};
 use wxgate_tests::gateway::{Gateway, GatewayOptions};
 use wxgate_tests::irc::IrcClient;
+use wxgate_tests::postgres;
 use wxgate_tests::scratch::{Scratch, tell};
 use wxgate_tests::sim::Sim;
 use wxgate_tests::stage::Stage;
@@ -24,43 +25,58 @@ const TYPED: u32 = 8;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_backup_in_the_middle_of_traffic_goes_on_elsewhere_with_everything_once() -> Result<()> {
-    tell("backup", LIMIT, async |scratch| {
-        let options = GatewayOptions { sends_per_minute: 120, ..GatewayOptions::default() };
-        let mut stage = Stage::set_with(scratch, ACCOUNTS, &options).await?;
-        // Known to the gateway, away while things happen.
-        let mut client = stage.client(0, "desk").await?;
-        let mut nicks = Vec::new();
-        for who in LISTENERS {
-            stage.sim.say(&name(0), who, who, &format!("come in {who}")).await?;
-            nicks.push(client.expect_text(&format!("come in {who}")).await?.source.nick);
-        }
-        let mut typist = stage.client(0, "typist").await?;
-        client.send("QUIT").await?;
-        client.expect_close(SOON).await?;
+    tell("backup", LIMIT, async |scratch| goes_on_elsewhere(scratch, ["", ""].map(str::to_owned)).await).await
+}
 
-        let file = scratch.join("backup.tar");
-        let path = file.to_string_lossy().into_owned();
-        let telling = talk(&stage.sim);
-        let backing = async {
-            type_lines(&mut typist, &nicks).await?;
-            let (status, out, err) = stage.gateway().try_cli(&["backup", &path], None).await?;
-            ensure!(status.success() && out.contains("seal.key"), "{status}: {out}{err}");
-            ensure!(err.contains("Backup: ") && err.contains(" of "), "no progress: {err}");
-            Ok(())
-        };
-        tokio::try_join!(telling, backing)?;
-        ensure!(std::fs::metadata(&file)?.permissions().mode() & 0o777 == 0o600, "others may read it");
-        ensure!(!stage.gateway().data_dir().join("snapshot.tmp").exists(), "the snapshot was left behind");
-        let again = stage.gateway().try_cli(&["backup", &path], None).await?;
-        ensure!(again.0.code() == Some(1) && again.2.contains("exists already"), "{again:?}");
-        stage.gateway_mut()?.kill().await?;
-
-        let elsewhere = restored(scratch, &stage, &path, &options).await?;
-        told_once(&elsewhere, &stage.sim).await?;
-        heard_once(&stage.sim).await?;
-        stage.sim.assert_no_violations_but_lost_cookies().await
+/// The server's own programs write the database and put it back.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn on_postgresql_a_backup_goes_on_in_another_database() -> Result<()> {
+    let (Some(here), Some(there)) = (postgres::fresh().await?, postgres::fresh().await?) else {
+        return Ok(());
+    };
+    tell("backup-postgres", LIMIT, async |scratch| {
+        goes_on_elsewhere(scratch, [here.clone(), there.clone()]).await
     })
     .await
+}
+
+/// From the first store to the second.
+async fn goes_on_elsewhere(scratch: &Scratch, [here, there]: [String; 2]) -> Result<()> {
+    let options = GatewayOptions { sends_per_minute: 120, store: here, ..GatewayOptions::default() };
+    let mut stage = Stage::set_with(scratch, ACCOUNTS, &options).await?;
+    // Known to the gateway, away while things happen.
+    let mut client = stage.client(0, "desk").await?;
+    let mut nicks = Vec::new();
+    for who in LISTENERS {
+        stage.sim.say(&name(0), who, who, &format!("come in {who}")).await?;
+        nicks.push(client.expect_text(&format!("come in {who}")).await?.source.nick);
+    }
+    let mut typist = stage.client(0, "typist").await?;
+    client.send("QUIT").await?;
+    client.expect_close(SOON).await?;
+
+    let file = scratch.join("backup.tar");
+    let path = file.to_string_lossy().into_owned();
+    let telling = talk(&stage.sim);
+    let backing = async {
+        type_lines(&mut typist, &nicks).await?;
+        let (status, out, err) = stage.gateway().try_cli(&["backup", &path], None).await?;
+        ensure!(status.success() && out.contains("seal.key"), "{status}: {out}{err}");
+        ensure!(err.contains("Backup: ") && err.contains(" of "), "no progress: {err}");
+        Ok(())
+    };
+    tokio::try_join!(telling, backing)?;
+    ensure!(std::fs::metadata(&file)?.permissions().mode() & 0o777 == 0o600, "others may read it");
+    ensure!(!stage.gateway().data_dir().join("snapshot.tmp").exists(), "the snapshot was left behind");
+    let again = stage.gateway().try_cli(&["backup", &path], None).await?;
+    ensure!(again.0.code() == Some(1) && again.2.contains("exists already"), "{again:?}");
+    stage.gateway_mut()?.kill().await?;
+
+    let options = GatewayOptions { store: there, ..options };
+    let elsewhere = restored(scratch, &stage, &path, &options).await?;
+    told_once(&elsewhere, &stage.sim).await?;
+    heard_once(&stage.sim).await?;
+    stage.sim.assert_no_violations_but_lost_cookies().await
 }
 
 async fn talk(sim: &Sim) -> Result<()> {

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
 use ring::digest::{Context, SHA256};
-use wxgate_store::SealKey;
+use wxgate_store::{DUMP, SealKey, StoreUrl, put_back};
 
 use super::tar::{BLOCK, Header, padding};
 use super::{
@@ -23,10 +23,18 @@ use crate::wiring::store_failure;
 /// Where everything lies until it is known to be whole.
 const ASIDE: &str = "restore.tmp";
 
+/// Where the database goes.
+pub(crate) enum Database {
+    /// A file that is not there yet.
+    File(PathBuf),
+    /// A PostgreSQL database without our tables.
+    Server(StoreUrl),
+}
+
 /// Where a backup goes.
 pub(crate) struct Target {
     pub(crate) data_dir: PathBuf,
-    pub(crate) database: PathBuf,
+    pub(crate) database: Database,
     pub(crate) seal_key_file: PathBuf,
 }
 
@@ -75,11 +83,25 @@ impl Target {
                 return refuse(&path);
             }
         }
-        if self.database.exists() { refuse(&self.database) } else { Ok(()) }
+        match &self.database {
+            Database::File(path) if path.exists() => refuse(path),
+            // The server's program says what is in the way, before anything is changed.
+            Database::File(_) | Database::Server(_) => Ok(()),
+        }
     }
 
     /// Everything was read and is whole: into place with it.
     fn put(&self, aside: &Path, small: &HashMap<String, Vec<u8>>) -> Result<Restored, String> {
+        let (name, other) = match &self.database {
+            Database::File(_) => {
+                (DATABASE, "the database of a PostgreSQL server, and store.url names a file")
+            }
+            Database::Server(_) => (DUMP, "a database file, and store.url names a PostgreSQL server"),
+        };
+        if !aside.join(name).is_file() {
+            return Err(format!("it holds {other}"));
+        }
+        let had_key = self.seal_key_file.exists();
         let key = self.put_key(small.get(SEAL_KEY))?;
         let mut restored = Restored { attachments: 0, has_key: key.is_some() };
         for name in SECRETS {
@@ -95,16 +117,39 @@ impl Target {
             restored.attachments = count(&media).map_err(|e| e.to_string())?;
             move_to(&media, &self.data_dir.join(MEDIA.trim_end_matches('/')))?;
         }
-        if let Some(dir) = self.database.parent() {
+        if let Database::File(path) = &self.database
+            && let Some(dir) = path.parent()
+        {
             fs::create_dir_all(dir).map_err(|e| format!("cannot make {}: {e}", dir.display()))?;
         }
         // What was said since the backup is gone: nothing may go on as if it had not been said.
         let word = crate::clock::random::<8>().map_err(|failure| failure.message)?;
         secret(&self.data_dir.join(RESTORED), hex(&word).as_bytes())?;
         sync_dir(&self.data_dir)?;
-        move_to(&aside.join(DATABASE), &self.database)?;
+        match &self.database {
+            Database::File(path) => move_to(&aside.join(name), path)?,
+            Database::Server(url) => {
+                if let Err(error) = put_back(url, &aside.join(name)) {
+                    self.take_back(small, had_key);
+                    return Err(store_failure(error).message);
+                }
+            }
+        }
         sync_dir(&self.data_dir)?;
         Ok(restored)
+    }
+
+    /// The server did not take the database: the directory is as empty as it was, for whoever tries again.
+    fn take_back(&self, small: &HashMap<String, Vec<u8>>, had_key: bool) {
+        let _ = fs::remove_dir_all(self.data_dir.join(MEDIA.trim_end_matches('/')));
+        for name in
+            SECRETS.iter().filter(|name| small.contains_key(&format!("{SEALED}{name}"))).chain(&[RESTORED])
+        {
+            let _ = fs::remove_file(self.data_dir.join(name));
+        }
+        if !had_key {
+            let _ = fs::remove_file(&self.seal_key_file);
+        }
     }
 
     /// The key that is there, else the archive's.
@@ -182,7 +227,7 @@ fn place(name: &str) -> Result<Place, String> {
     match (name, name.split_once('/')) {
         (ABOUT | SEAL_KEY, _) => Ok(Place::Small),
         (SUMS, _) => Ok(Place::Sums),
-        (DATABASE, _) => Ok(Place::File(DATABASE.into())),
+        (DATABASE | DUMP, _) => Ok(Place::File(name.into())),
         (_, Some(("sealed", secret))) if is_secret(secret) => Ok(Place::Small),
         (_, Some(("media", hash))) if hash.len() > 3 && hash.get(2..3) == Some("/") && is_hash(hash) => {
             Ok(Place::File(name.into()))
@@ -206,7 +251,7 @@ fn compare(told: &[u8], found: &HashMap<String, String>) -> Result<(), String> {
     let text = String::from_utf8_lossy(told);
     let told: HashMap<&str, &str> =
         text.lines().filter_map(|line| line.split_once("  ")).map(|(hash, name)| (name, hash)).collect();
-    if !told.contains_key(DATABASE) {
+    if !told.contains_key(DATABASE) && !told.contains_key(DUMP) {
         return Err("it is not whole: the end is missing".to_owned());
     }
     if let Some(name) = told.keys().find(|name| !found.contains_key(**name)) {

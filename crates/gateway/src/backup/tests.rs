@@ -8,7 +8,7 @@ use futures_util::StreamExt as _;
 use wxgate_contract::{MediaId, Timestamp, UserName};
 use wxgate_store::{SealKey, Store, StoreConfig};
 
-use super::restore::{Restored, Target, restore};
+use super::restore::{Database, Restored, Target, restore};
 use super::tar::{BLOCK, END, Header};
 use super::write::{Archive, Secrets, WithKey};
 use super::{ABOUT, LAYOUT};
@@ -29,7 +29,11 @@ impl Dir {
 
     fn target(&self, name: &str) -> Target {
         let data_dir = self.0.join(name);
-        Target { database: data_dir.join("wxgate.db"), seal_key_file: data_dir.join("seal.key"), data_dir }
+        Target {
+            database: Database::File(data_dir.join("wxgate.db")),
+            seal_key_file: data_dir.join("seal.key"),
+            data_dir,
+        }
     }
 }
 
@@ -73,7 +77,7 @@ async fn backed_up(dir: &Dir, with_key: WithKey) -> PathBuf {
 
 fn refused(archive: &Path, target: &Target) -> String {
     let failure = restore(archive, target, |_| {}).unwrap_err();
-    assert!(!target.database.exists(), "something was put into place: {failure}");
+    assert!(!target.data_dir.join("wxgate.db").exists(), "something was put into place: {failure}");
     failure.message
 }
 

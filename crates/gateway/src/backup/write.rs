@@ -65,7 +65,11 @@ impl Content {
 }
 
 impl Archive {
-    pub(crate) fn new(snapshot: Snapshot, secrets: &Secrets<'_>, now: Timestamp) -> Result<Self, Failure> {
+    pub(crate) fn new(
+        mut snapshot: Snapshot,
+        secrets: &Secrets<'_>,
+        now: Timestamp,
+    ) -> Result<Self, Failure> {
         let has_key = secrets.with_key == WithKey::Yes;
         let about = json!({
             "what": "wxgate backup", "layout": LAYOUT, "version": env!("CARGO_PKG_VERSION"),
@@ -85,6 +89,7 @@ impl Archive {
                 .encode(snapshot.seal_file(name, &plain).map_err(store_failure)?);
             entries.push_back((format!("{SEALED}{name}"), Content::Bytes(sealed.into())));
         }
+        snapshot.let_key_change();
         entries.extend(snapshot.files().iter().map(|file| {
             let content = Content::File { path: file.path.clone(), size_bytes: file.size_bytes };
             (file.name.clone(), content)

@@ -8,7 +8,7 @@ use wxgate_store::StoreUrl;
 
 use super::progress::Progress;
 use super::{Globals, print};
-use crate::backup::restore::{Target, restore};
+use crate::backup::restore::{Database, Target, restore};
 use crate::failure::Failure;
 use crate::wiring::store_failure;
 
@@ -21,11 +21,9 @@ pub(super) struct Options {
 pub(super) fn run(globals: &Globals, options: &Options) -> Result<(), Failure> {
     let settings = globals.load()?.settings;
     let url: StoreUrl = settings.store.url.parse().map_err(store_failure)?;
-    let Some(database) = url.sqlite_path(&settings.data_dir) else {
-        return Err(Failure::asked(
-            "store.url is a PostgreSQL database: restore it with pg_restore, and the data directory with it \
-             (docs/backup.md)",
-        ));
+    let database = match url.sqlite_path(&settings.data_dir) {
+        Some(path) => Database::File(path),
+        None => Database::Server(url),
     };
     let seal_key_file = settings.seal_key_file();
     let target =

@@ -63,7 +63,7 @@ pub(crate) async fn fresh_postgres() -> Option<String> {
     Some(format!("{base}/{name}"))
 }
 
-async fn drop_postgres(url: &str) {
+pub(crate) async fn drop_postgres(url: &str) {
     let Some((base, name)) = url.rsplit_once('/') else { return };
     let mut conn = sqlx::AnyConnection::connect(&format!("{base}/postgres")).await.unwrap();
     let text = format!("DROP DATABASE {name} WITH (FORCE)");

@@ -8,13 +8,8 @@ use wxgate_store::*;
 use crate::setup::*;
 
 #[tokio::test]
-async fn a_snapshot_is_one_moment_of_a_store_that_goes_on_and_a_server_is_left_to_its_tools() {
+async fn a_snapshot_is_one_moment_of_a_store_that_goes_on() {
     each_engine(|bench| async move {
-        if bench.url != "sqlite" {
-            let refused = bench.store.snapshot().await.unwrap_err();
-            assert!(refused.to_string().contains("pg_dump"), "{refused}");
-            return bench;
-        }
         let (writer, place) = (bench.store.clone(), "wechat:a/c");
         let writing = async {
             for n in 0..300 {
@@ -38,16 +33,44 @@ async fn a_snapshot_is_one_moment_of_a_store_that_goes_on_and_a_server_is_left_t
         }
         drop(snapshot);
         assert!(!bench.dir.join("snapshot.tmp").exists());
-        let copied = Bench::open(copy.clone(), "sqlite").await;
+        let url = match bench.url.as_str() {
+            "sqlite" => "sqlite".to_owned(),
+            _ => {
+                let url = fresh_postgres().await.unwrap();
+                let (address, dump) = (url.parse().unwrap(), copy.join(DUMP));
+                put_back(&address, &dump).unwrap();
+                // Not over what is there, and not a part of it.
+                let twice = put_back(&address, &dump).unwrap_err();
+                assert!(twice.to_string().contains("already exists"), "{twice}");
+                url
+            }
+        };
+        let copied = Bench::open(copy.clone(), &url).await;
         let there = copied.history("wechat:a").await.len();
         assert!(there.is_multiple_of(2), "half a batch: {there}");
         let said = texts(&bench.history("wechat:a").await);
         assert_eq!(texts(&copied.history("wechat:a").await)[..], said[..there], "the beginning of it");
         copied.store.close().await;
+        if url != "sqlite" {
+            drop_postgres(&url).await;
+        }
         std::fs::remove_dir_all(copy).unwrap();
         bench
     })
     .await;
+}
+
+#[tokio::test]
+async fn the_seal_key_is_that_of_the_copy_until_it_is_read() {
+    let bench = Bench::open(fresh_dir(), "sqlite").await;
+    let mut snapshot = bench.store.snapshot().await.unwrap();
+    let refused = bench.store.replace_seal_key(&bench.dir.join("seal.key")).await.unwrap_err();
+    assert!(matches!(refused, StoreError::Conflict { .. }), "{refused}");
+    snapshot.let_key_change();
+    let other = bench.store.replace_seal_key(&bench.dir.join("seal.key")).await;
+    assert!(!matches!(other, Err(StoreError::Conflict { .. })), "{other:?}");
+    drop(snapshot);
+    bench.store.close().await;
 }
 
 #[tokio::test]
