@@ -192,11 +192,13 @@ async fn add(
     }
     check_name(name)?;
     let _alone = bridge.alone().await?;
-    if bridge.networks.iter().filter(|slot| slot.owner.as_ref() == Some(&owner)).count()
-        >= bridge.accounts_per_user
-    {
-        let limit = bridge.accounts_per_user;
-        return Err(CommandError::Refused(format!("{owner} has {limit} accounts, which is the limit")));
+    let own = bridge.store.user(&owner).await.map_err(failed)?.and_then(|row| row.accounts_max);
+    let limit = own.map_or(bridge.accounts_per_user, |own| usize::try_from(own).unwrap_or(usize::MAX));
+    let count = bridge.networks.iter().filter(|slot| slot.owner.as_ref() == Some(&owner)).count();
+    if count >= limit {
+        return Err(CommandError::Refused(format!(
+            "{owner} has {count} accounts already; the limit for them is {limit}"
+        )));
     }
     let network = NetworkId::new(format!("{}:{name}", bridge.account_kind));
     let row = match bridge.store.add_account(&network, &owner).await {

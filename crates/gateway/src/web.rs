@@ -12,8 +12,9 @@ pub(crate) mod links;
 mod markers;
 pub(crate) mod media;
 mod network_api;
+mod own_api;
+mod patience;
 pub(crate) mod places;
-mod proxy_api;
 pub(crate) mod range;
 pub(crate) mod serve;
 pub(crate) mod sessions;
@@ -44,7 +45,7 @@ pub(crate) fn public(parts: Arc<Parts>) -> Router {
         .route("/media/{token}", get(media::fetch_bare))
         .route("/media/{token}/{name}", get(media::fetch))
         .merge(api::for_people())
-        .route("/upload", post(upload::upload).options(upload::options))
+        .route(upload::PATH, post(upload::upload).options(upload::options))
         .with_state(parts)
         .merge(managers)
 }

@@ -17,7 +17,7 @@ const ABOUT_CHARS: usize = 256;
 /// name is not about them.
 pub(crate) const OF_PERSON: &str = "DELETE FROM act WHERE who = $1 OR (about = $1 AND what IN (\
     'person-added', 'administrator-added', 'person-removed', 'signed-in', 'password-changed', 'token-made', \
-    'token-ended', 'certificate-added', 'certificate-removed', 'identity-set', 'data-exported'))";
+    'token-ended', 'certificate-added', 'certificate-removed', 'identity-set', 'quota-changed', 'data-exported'))";
 
 /// Something that was done.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -49,6 +49,11 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
         sqlite: include_str!("../migrations/sqlite/0007_token_use.sql"),
         postgres: include_str!("../migrations/postgres/0007_token_use.sql"),
     },
+    Migration {
+        version: 8,
+        sqlite: include_str!("../migrations/sqlite/0008_quota.sql"),
+        postgres: include_str!("../migrations/postgres/0008_quota.sql"),
+    },
 ];
 
 impl Migration {

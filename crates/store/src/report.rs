@@ -170,6 +170,8 @@ pub struct UserRow {
     pub has_password: bool,
     /// True when a token was made.
     pub has_token: bool,
+    /// How many accounts they may have, where it is not the number that everybody may have.
+    pub accounts_max: Option<u32>,
 }
 
 /// One link between chats.

@@ -31,7 +31,7 @@ macro_rules! users {
     ($rest:literal) => {
         concat!(
             "SELECT name, is_admin, password, CAST(CASE WHEN EXISTS (SELECT 1 FROM token WHERE gateway_user = name) ",
-            "THEN 1 ELSE 0 END AS BIGINT) FROM gateway_user ",
+            "THEN 1 ELSE 0 END AS BIGINT), accounts_max FROM gateway_user ",
             $rest
         )
     };
@@ -99,6 +99,24 @@ impl Store {
                     let values = row![hash.as_deref(), scram.as_deref(), name.as_str()];
                     found(&name, sql::run(tx, DOING, text, values).await?)?;
                     Ok(hash.as_deref().map(credentials::password))
+                })
+            })
+            .await
+    }
+
+    /// Says how many accounts a person may have; `None`: as many as everybody. What they have beyond that stays.
+    ///
+    /// # Errors
+    /// `Invalid` when there is no such person.
+    pub async fn set_quota(&self, name: &UserName, accounts_max: Option<u32>) -> Result<(), StoreError> {
+        const DOING: &str = "changing how many accounts a person may have";
+        let name = name.clone();
+        self.writer()?
+            .transaction(DOING, move |tx| {
+                Box::pin(async move {
+                    let text = "UPDATE gateway_user SET accounts_max = $1 WHERE name = $2";
+                    let values = row![accounts_max.map(i64::from), name.as_str()];
+                    found(&name, sql::run(tx, DOING, text, values).await?)
                 })
             })
             .await
@@ -231,11 +249,14 @@ impl Store {
 }
 
 fn user_row(row: &sqlx::any::AnyRow) -> Result<UserRow, StoreError> {
+    let accounts_max = row.at::<Option<i64>>(4)?.map(u32::try_from);
+    let unfit = || StoreError::corrupt("gateway_user", "a number of accounts");
     Ok(UserRow {
         name: UserName::new(row.at::<String>(0)?),
         is_admin: row.at::<i64>(1)? != 0,
         has_password: row.at::<Option<String>>(2)?.is_some(),
         has_token: row.at::<i64>(3)? != 0,
+        accounts_max: accounts_max.transpose().map_err(|_| unfit())?,
     })
 }
 

@@ -6,18 +6,22 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "tests"))]
 
 mod asked;
+mod chinese;
 mod config;
 mod identity;
 mod inbound;
 mod jar;
 mod outbound;
+mod own;
 mod proxy;
 mod roster;
 mod run;
 mod session;
 mod transport;
 
+pub use chinese::in_chinese;
 pub use config::{OnSynced, Timings, WechatConfig};
-pub use proxy::{WayOut, WayOutError};
+pub use own::{OwnError, SendRate};
+pub use proxy::WayOut;
 pub use run::WechatAdapter;
 pub use transport::{Way, WayError, Ways};

@@ -86,7 +86,7 @@ impl Outbound {
         (far, vault): (Arc<dyn FarEnd>, Arc<dyn MediaVault>),
         unanswered: Arc<Unanswered>,
         config: &WechatConfig,
-        seed: u64,
+        (sends_per_minute, seed): (u32, u64),
     ) -> Self {
         Self {
             transport,
@@ -96,7 +96,7 @@ impl Outbound {
             converter: config.converter.clone(),
             network: config.network.clone(),
             unanswered,
-            pace: Mutex::new((Pace::new(config.sends_per_minute), SmallRng::seed_from_u64(seed))),
+            pace: Mutex::new((Pace::new(sends_per_minute), SmallRng::seed_from_u64(seed))),
             spoken: Mutex::default(),
             uploads: Semaphore::new(1),
             files: AtomicU64::new(0),

@@ -2,7 +2,9 @@
 
 use bytes::Bytes;
 use url::Url;
-use wxgate_contract::{FarEnd, FarError, NetworkId, Note};
+use wxgate_contract::{FarEnd, NetworkId, Note};
+
+use crate::own::OwnError;
 
 /// The note of an account that says its way out. It is sealed: the address may hold a password.
 const NOTE: &str = "way-out";
@@ -23,22 +25,6 @@ pub enum WayOut {
     Direct,
     /// A proxy's address.
     Proxy(String),
-}
-
-/// Why the way out of an account is not known.
-#[derive(Debug, thiserror::Error)]
-pub enum WayOutError {
-    /// It could not be read now.
-    #[error(transparent)]
-    Far(#[from] FarError),
-    /// What is stored is none; said without the address, which may hold a password.
-    #[error(
-        "the proxy that is stored for {account} cannot be read; set it again: wxgate account proxy {account} ADDRESS"
-    )]
-    Unreadable {
-        /// The account's name.
-        account: String,
-    },
 }
 
 impl WayOut {
@@ -91,10 +77,11 @@ impl WayOut {
     ///
     /// # Errors
     /// `Far` when the store cannot be read now, `Unreadable` when somebody has to set it anew.
-    pub async fn of(far: &dyn FarEnd, account: &NetworkId) -> Result<Self, WayOutError> {
+    pub async fn of(far: &dyn FarEnd, account: &NetworkId) -> Result<Self, OwnError> {
         let Some(value) = far.note(account, NOTE).await? else { return Ok(Self::AsAll) };
         let text = String::from_utf8_lossy(&value);
-        Self::parse(&text).map_err(|_| WayOutError::Unreadable { account: account.name().to_owned() })
+        let unreadable = |_| OwnError::Unreadable { account: account.name().to_owned(), what: "proxy" };
+        Self::parse(&text).map_err(unreadable)
     }
 
     /// The proxy of an account where all others take `all`.

@@ -21,7 +21,8 @@ use crate::inbound::Inbound;
 use crate::inbound::fetch::Fetcher;
 use crate::outbound::unanswered::Unanswered;
 use crate::outbound::{MAX_TEXT_CHARS, Outbound};
-use crate::proxy::{WayOut, WayOutError};
+use crate::own::{Own, OwnError};
+use crate::proxy::WayOut;
 use crate::roster::Roster;
 use crate::session::driver::{self, Hands, Wish};
 use crate::session::live::Live;
@@ -62,15 +63,15 @@ impl WechatAdapter {
         Self { config, ways }
     }
 
-    /// This account's own way out, where it has one. A store that is away is waited for here: a run that ends for it
-    /// would rest longer each time, and come back minutes after the store.
-    async fn way_out(&self, ctx: &AdapterContext) -> Result<WayOut, AdapterError> {
+    /// What this account has of its own. A store that is away is waited for here: a run that ends for it would rest
+    /// longer each time, and come back minutes after the store.
+    async fn own(&self, ctx: &AdapterContext) -> Result<Own, AdapterError> {
         let mut pause = FIRST_LOOK;
         loop {
-            let error = match WayOut::of(&*ctx.far, &ctx.network).await {
-                Ok(way) => return Ok(way),
-                Err(WayOutError::Far(FarError::Unavailable(why))) => why,
-                Err(WayOutError::Far(error)) => return Err(AdapterError::Restart(error.to_string())),
+            let error = match Own::of(&*ctx.far, &ctx.network).await {
+                Ok(own) => return Ok(own),
+                Err(OwnError::Far(FarError::Unavailable(why))) => why,
+                Err(OwnError::Far(error)) => return Err(AdapterError::Restart(error.to_string())),
                 Err(error) => return Err(AdapterError::Fatal(error.to_string())),
             };
             tracing::warn!(network = %ctx.network, error, "the account cannot be read yet");
@@ -80,14 +81,13 @@ impl WechatAdapter {
             );
             tokio::select! {
                 () = tokio::time::sleep(pause) => pause = (pause * 2).min(LONGEST_LOOK),
-                () = ctx.stop.stopping() => return Ok(WayOut::AsAll),
+                () = ctx.stop.stopping() => return Ok(Own::default()),
             }
         }
     }
 
     /// The wire, by this account's own way out where it has one.
-    async fn transport(&self, ctx: &AdapterContext) -> Result<Transport, AdapterError> {
-        let way = self.way_out(ctx).await?;
+    fn transport(&self, way: &WayOut) -> Result<Transport, AdapterError> {
         let proxy = way.proxy(self.config.proxy.as_deref());
         Transport::new(&self.ways, proxy.as_deref(), &self.config)
             .map_err(|error| AdapterError::Fatal(error.to_string()))
@@ -112,8 +112,10 @@ impl Adapter for WechatAdapter {
 
     fn run(&self, ctx: AdapterContext) -> BoxFuture<'_, Result<Stopped, AdapterError>> {
         Box::pin(async move {
-            let transport = self.transport(&ctx).await?;
-            account(&self.config, Arc::new(transport), ctx).await;
+            let own = self.own(&ctx).await?;
+            let transport = self.transport(&own.way)?;
+            let sends_per_minute = own.rate.per_minute(self.config.sends_per_minute);
+            account(&self.config, sends_per_minute, Arc::new(transport), ctx).await;
             Ok(Stopped)
         })
     }
@@ -121,7 +123,12 @@ impl Adapter for WechatAdapter {
 
 /// Builds the three branches, and waits for them. Each is boxed, so that this future is small and
 /// an idle account holds only the branch states that are in use.
-fn account(config: &WechatConfig, transport: Arc<Transport>, ctx: AdapterContext) -> BoxFuture<'static, ()> {
+fn account(
+    config: &WechatConfig,
+    sends_per_minute: u32,
+    transport: Arc<Transport>,
+    ctx: AdapterContext,
+) -> BoxFuture<'static, ()> {
     let mut rng = SmallRng::from_seed(ctx.seed);
     let (machine_seed, pace_seed, marks_seed): (u64, u64, u64) = (rng.random(), rng.random(), rng.random());
     let network = ctx.network.clone();
@@ -151,7 +158,7 @@ fn account(config: &WechatConfig, transport: Arc<Transport>, ctx: AdapterContext
         (Arc::clone(&ctx.far), Arc::clone(&ctx.media)),
         unanswered,
         config,
-        pace_seed,
+        (sends_per_minute, pace_seed),
     );
     let marks = Marks::new(
         Arc::clone(&transport),

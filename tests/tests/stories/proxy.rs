@@ -1,10 +1,11 @@
-//! Accounts that go to WeChat through proxies of their own.
+//! Accounts that go to WeChat in ways of their own: through another proxy, and at another rate.
 
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::json;
 use wxgate_tests::cut::Wire;
+use wxgate_tests::gateway::GatewayOptions;
 use wxgate_tests::scratch::tell;
 use wxgate_tests::stage::Stage;
 use wxgate_tests::wait::until;
@@ -55,6 +56,47 @@ async fn one_account_goes_through_its_own_proxy_and_the_others_do_not() -> Resul
         clients[0].expect_text("without it").await?;
         let other = json!({"proxy": "default"});
         gateway.api("PUT", "/api/v1/accounts/account1/proxy", &other).await?;
+        stage.end().await
+    })
+    .await
+}
+
+/// One message a minute is what all others may send: eight of them would take four minutes.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_account_sends_at_its_own_rate() -> Result<()> {
+    tell("rate", LIMIT, async |scratch| {
+        let env = vec![("WXGATE__LIMITS__SENDS_PER_MINUTE".to_owned(), "1".to_owned())];
+        let stage = Stage::set_with(scratch, 1, &GatewayOptions { env, ..GatewayOptions::default() }).await?;
+        let gateway = stage.gateway();
+        let rate = async |wanted: &[&str]| {
+            let args = [["account", "rate", "account0"].as_slice(), wanted].concat();
+            Ok::<_, anyhow::Error>(gateway.cli(&args, None).await?.trim().to_owned())
+        };
+        ensure!(rate(&[]).await? == "default", "it has one already");
+        for bad in ["0", "6001", "fast"] {
+            let (status, _, told) = gateway.try_cli(&["account", "rate", "account0", bad], None).await?;
+            ensure!(status.code() == Some(1) && told.contains("messages a minute"), "{bad}: {told}");
+        }
+        ensure!(rate(&["6000"]).await? == "6000");
+        gateway.wait_state("account0", "up", SOON).await?;
+        let mut client = stage.client(0, "irssi").await?;
+        let mut nicks = Vec::new();
+        for who in ["c1", "c2"] {
+            stage.sim.say("account0", who, who, &format!("go on, {who}")).await?;
+            nicks.push(client.expect_text(&format!("go on, {who}")).await?.source.nick);
+        }
+        // By turns: lines that follow each other in one chat are one message.
+        for (at, nick) in nicks.iter().cycle().take(8).enumerate() {
+            client.say(nick, &format!("quick {at}")).await?;
+        }
+        until("all of it at WeChat", SOON, async || {
+            let ledger = stage.sim.ledger("account0").await?;
+            let quick = ledger.iter().filter(|entry| entry.is_heard() && entry.text.starts_with("quick "));
+            Ok((quick.count() == 8).then_some(()))
+        })
+        .await?;
+        ensure!(gateway.cli(&["audit"], None).await?.contains("rate-set"), "not in the trail");
+        ensure!(rate(&["default"]).await? == "default");
         stage.end().await
     })
     .await

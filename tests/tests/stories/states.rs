@@ -70,14 +70,26 @@ async fn nobody_has_more_accounts_than_their_quota() -> Result<()> {
         client.say("wechat", "add third").await?;
         let told = client
             .expect("a refusal", |line| line.source.nick == "wechat" && line.last().contains("the limit"));
-        ensure!(told.await?.last().contains("2 accounts"), "the number is not told");
+        ensure!(told.await?.last().contains("limit for them is 2"), "the number is not told");
         let (status, _, why) =
             stage.gateway().try_cli(&["account", "add", "third", "--owner", USER], None).await?;
-        ensure!(status.code() == Some(1) && why.contains("which is the limit"), "{status}: {why}");
+        ensure!(status.code() == Some(1) && why.contains("the limit for them is 2"), "{status}: {why}");
         let rows: Value =
             serde_json::from_str(&stage.gateway().cli(&["account", "list", "--json"], None).await?)?;
         let mine = rows.as_array().into_iter().flatten().filter(|row| row["owner"] == USER).count();
         ensure!(mine == 2, "{rows}");
+        // One person may have more, and may have less than they have.
+        let gateway = stage.gateway();
+        for (most, is_taken) in [("3", true), ("1", false), ("default", false), ("4", true)] {
+            gateway.cli(&["user", "quota", USER, most], None).await?;
+            let (status, _, why) =
+                gateway.try_cli(&["account", "add", &format!("more{most}"), "--owner", USER], None).await?;
+            ensure!(status.success() == is_taken, "{most}: {why}");
+        }
+        let people = gateway.cli(&["user", "list"], None).await?;
+        ensure!(people.contains("4 of 4"), "{people}");
+        let (status, _, why) = gateway.try_cli(&["user", "quota", "nobody", "1"], None).await?;
+        ensure!(status.code() == Some(1) && why.contains("nobody"), "{status}: {why}");
         // Somebody else has their own.
         stage.gateway().add_user("bob").await?;
         stage.gateway().add_account("bobs", "bob").await?;

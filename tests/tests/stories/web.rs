@@ -108,7 +108,8 @@ async fn leave(browser: &mut Browser, gateway: &Gateway, key: &str) -> Result<()
 }
 
 /// Every address that is somebody's, and the forms that change something.
-const PAGES: [&str; 4] = [
+const PAGES: [&str; 5] = [
+    "/accounts/NAME/face?chat=p-x",
     "/accounts/NAME",
     "/accounts/NAME/live",
     "/accounts/NAME/sign-in",
@@ -123,7 +124,8 @@ const FORMS: [(&str, &[(&str, &str)]); 6] = [
     ("/accounts/NAME/matrix", &[("shown", "yes")]),
 ];
 /// What only administrators have.
-const ADMINISTRATION: [&str; 4] = ["/admin", "/admin/people", "/admin/links", "/admin/audit"];
+const ADMINISTRATION: [&str; 5] =
+    ["/admin", "/admin/people", "/admin/links", "/admin/audit", "/admin/accounts/account0"];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nobody_reaches_what_is_not_theirs() -> Result<()> {
@@ -177,8 +179,9 @@ async fn nobody_reaches_what_is_not_theirs() -> Result<()> {
         }
         let link = [("key", key.as_str()), ("one", "irc:local/#a"), ("two", "irc:local/#b")];
         ensure!(other.send_only("/admin/links", &link).await?.status == 404, "links are for administrators");
-        for path in ["/admin/people", "/admin/people/password", "/admin/people/remove"] {
-            let somebody = [("key", key.as_str()), ("name", USER)];
+        for path in ["/admin/people", "/admin/people/password", "/admin/people/quota", "/admin/people/remove"]
+        {
+            let somebody = [("key", key.as_str()), ("name", USER), ("accounts", "1")];
             let answer = other.send_only(path, &somebody).await?;
             ensure!(answer.status == 404, "{path} is for administrators: {answer:?}");
         }
@@ -186,6 +189,17 @@ async fn nobody_reaches_what_is_not_theirs() -> Result<()> {
         root.sign_in("root", PASSWORD).await?;
         let admin = root.open("/admin").await?.good("administration")?.text();
         ensure!(admin.contains(&theirs) && admin.contains("Room and limits"), "{admin}");
+        let one = format!("/admin/accounts/{theirs}");
+        let settings = root.open(&one).await?.good("one account")?.text();
+        let roots_key = form_key(&settings)?;
+        let rate = |key, value| [("key", key), ("what", "rate"), ("value", value)];
+        ensure!(
+            other.send_only(&one, &rate(&key, "60")).await?.status == 404,
+            "settings are for administrators"
+        );
+        let settings = root.send(&one, &rate(&roots_key, "60")).await?.good("another rate")?.text();
+        ensure!(settings.contains("value=\"60\""), "{settings}");
+        ensure!(root.send_only(&one, &rate(&roots_key, "fast")).await?.status == 400, "no rate");
         let people = root.open("/admin/people").await?.good("the people")?.text();
         ensure!(people.contains("mallory") && people.contains("1 / "), "{people}");
         gateway.wait_state(&theirs, "up", SOON).await?;
@@ -329,6 +343,15 @@ async fn administrators_add_people_help_them_back_in_and_remove_them() -> Result
         let second = made(&page.good("a new password")?.text()).context("no password is shown")?;
         ensure!(first != second && Browser::at(&gateway.web).sign_in("lina", &first).await?.status == 401);
         Browser::at(&gateway.web).sign_in("lina", &second).await?.good("the new password")?;
+
+        let other = |most| [("key", key), ("name", "lina"), ("accounts", most)];
+        let page = root.send("/admin/people/quota", &other("3")).await?.good("another number")?.text();
+        ensure!(page.contains("0 / 3"), "{page}");
+        for bad in ["-1", "many", "100001"] {
+            ensure!(root.send_only("/admin/people/quota", &other(bad)).await?.status == 400, "{bad}");
+        }
+        let page = root.send("/admin/people/quota", &other("")).await?.good("that of all")?.text();
+        ensure!(!page.contains("0 / 3"), "{page}");
 
         let gone = |name| [("key", key), ("name", name)];
         for (name, status, why) in [

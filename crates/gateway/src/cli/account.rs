@@ -46,6 +46,13 @@ pub(super) enum Command {
         /// standard input
         way: Option<String>,
     },
+    /// Show or say how often it sends to WeChat
+    Rate {
+        /// Which
+        name: String,
+        /// Messages a minute, or "default" (as limits.sends_per_minute)
+        rate: Option<String>,
+    },
     /// Sign out and forget the account, its chats and its media
     Remove {
         /// Which
@@ -98,6 +105,15 @@ pub(super) async fn run(globals: &Globals, command: Command) -> Result<(), Failu
             match globals.json {
                 true => print::json(&told),
                 false => print::out(told["proxy"].as_str().unwrap_or_default()),
+            }
+        }
+        Command::Rate { name, rate } => {
+            let wanted = rate.map(|rate| json!({ "sends_per_minute": rate }));
+            let method = if wanted.is_some() { Method::PUT } else { Method::GET };
+            let told: Value = client.call(method, &path(&name, "/rate"), wanted).await?;
+            match globals.json {
+                true => print::json(&told),
+                false => print::out(told["sends_per_minute"].as_str().unwrap_or_default()),
             }
         }
         Command::Remove { name } => {

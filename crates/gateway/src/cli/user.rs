@@ -41,6 +41,14 @@ pub(super) enum Command {
         #[arg(long)]
         password_stdin: bool,
     },
+    /// Say how many accounts a person may have
+    Quota {
+        /// Whose
+        name: String,
+        /// How many, or "default" for what limits.accounts_per_user says; accounts beyond that stay
+        #[arg(value_parser = quota)]
+        accounts: Quota,
+    },
     /// Say who a person is on Matrix; their accounts appear there
     Matrix {
         /// Who
@@ -93,6 +101,20 @@ pub(super) enum Command {
     },
 }
 
+/// How many accounts a person may have; `None`: as many as everybody.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Quota(Option<u32>);
+
+fn quota(text: &str) -> Result<Quota, String> {
+    match text {
+        "default" => Ok(Quota(None)),
+        _ => text
+            .parse()
+            .map(|most| Quota(Some(most)))
+            .map_err(|_| "must be a number, or \"default\"".to_owned()),
+    }
+}
+
 #[derive(Deserialize, Serialize)]
 struct Row {
     name: String,
@@ -100,6 +122,7 @@ struct Row {
     accounts: usize,
     has_password: bool,
     has_token: bool,
+    accounts_max: Option<u32>,
 }
 
 #[derive(Deserialize, Serialize)]
@@ -126,6 +149,16 @@ pub(super) async fn run(globals: &Globals, command: Command) -> Result<(), Failu
         }
         Command::Password { name, password_stdin } => {
             change_password(globals, &client, &name, password_stdin).await?;
+        }
+        Command::Quota { name, accounts: Quota(most) } => {
+            let path = format!("/api/v1/users/{}/quota", segment(&name));
+            let _: Value = client.call(Method::PUT, &path, Some(json!({ "accounts_max": most }))).await?;
+            let sentence = match most {
+                Some(1) => format!("{name} may have 1 account."),
+                Some(most) => format!("{name} may have {most} accounts."),
+                None => format!("{name} may have as many accounts as everybody."),
+            };
+            done(globals, &sentence);
         }
         Command::List => {
             let rows: Vec<Row> = client.call(Method::GET, "/api/v1/users", None).await?;
@@ -287,7 +320,11 @@ fn listed(rows: &[Row]) -> String {
             (false, true) => "token",
             (false, false) => "nothing",
         };
-        vec![row.name.clone(), role.to_owned(), row.accounts.to_string(), opens.to_owned()]
+        let accounts = match row.accounts_max {
+            Some(most) => format!("{} of {most}", row.accounts),
+            None => row.accounts.to_string(),
+        };
+        vec![row.name.clone(), role.to_owned(), accounts, opens.to_owned()]
     };
     print::table(&["NAME", "ROLE", "ACCOUNTS", "SIGNS IN WITH"], &rows.iter().map(cells).collect::<Vec<_>>())
 }

@@ -7,6 +7,7 @@ mod account;
 mod admin;
 mod audit;
 mod door;
+mod face;
 mod frame;
 mod gate;
 mod home;
@@ -17,6 +18,7 @@ mod people;
 mod plots;
 mod requests;
 mod scan;
+mod settings;
 mod troubles;
 mod words;
 mod yours;
@@ -54,13 +56,16 @@ pub(super) fn routes() -> Router<Arc<Parts>> {
         .route("/accounts/{name}/sign-in/events", get(scan::events))
         .route("/accounts/{name}/sign-out", post(account::sign_out))
         .route("/accounts/{name}/remove", post(account::remove))
+        .route("/accounts/{name}/face", get(face::picture))
         .route("/accounts/{name}/questions", post(account::resolve))
         .route("/accounts/{name}/undo", post(account::undo))
         .route("/accounts/{name}/requests", post(requests::answer))
         .route("/accounts/{name}/matrix", post(mirror::show))
         .route("/admin", get(admin::page))
+        .route("/admin/accounts/{name}", get(settings::page).post(settings::change))
         .route("/admin/people", get(people::page).post(people::add))
         .route("/admin/people/password", post(people::password))
+        .route("/admin/people/quota", post(people::quota))
         .route("/admin/people/remove", post(people::remove))
         .route("/admin/links", get(links::page).post(links::add))
         .route("/admin/links/remove", post(links::remove))

@@ -103,17 +103,25 @@ async fn fill(old: &Store, version: i64) {
     }
 }
 
-/// Gives somebody a token in the form that schemas up to 5 had.
-async fn add_token_as_then(dir: &std::path::Path, url: &str) {
+/// Gives somebody a token in the form that a schema had.
+async fn add_token_as_then(dir: &std::path::Path, url: &str, version: i64) {
     let url = match url {
         "sqlite" => format!("sqlite://{}", dir.join("wxgate.db").display()),
         server => server.to_owned(),
     };
     let hash = ring::digest::digest(&ring::digest::SHA256, b"old token");
     let hash: String = hash.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
-    let text = format!(
-        "INSERT INTO gateway_user (name, is_admin, token_hash, created_ms) VALUES ('eve', 0, '{hash}', 7)"
-    );
+    let text = if version <= 5 {
+        format!(
+            "INSERT INTO gateway_user (name, is_admin, token_hash, created_ms) VALUES ('eve', 0, '{hash}', 7)"
+        )
+    } else {
+        format!(
+            "INSERT INTO gateway_user (name, is_admin, created_ms) VALUES ('eve', 0, 7); \
+             INSERT INTO token (hash, gateway_user, label, opens, created_ms) \
+             VALUES ('{hash}', 'eve', 'main', 'read write login admin', 7)"
+        )
+    };
     let mut conn = sqlx::AnyConnection::connect(&url).await.unwrap();
     conn.execute(sqlx::raw_sql(AssertSqlSafe(text))).await.unwrap();
     conn.close().await.unwrap();
@@ -121,7 +129,7 @@ async fn add_token_as_then(dir: &std::path::Path, url: &str) {
 
 #[tokio::test]
 async fn a_database_of_every_earlier_version_comes_to_the_head_with_its_data() {
-    for version in 1..=5 {
+    for version in 1..=7 {
         let sqlite = Some("sqlite".to_owned());
         for url in [sqlite, fresh_postgres().await].into_iter().flatten() {
             let label = format!("schema {version} on {}", url.split(':').next().unwrap_or_default());
@@ -129,7 +137,7 @@ async fn a_database_of_every_earlier_version_comes_to_the_head_with_its_data() {
             let old = Store::open_at(config(&dir, &url), clock(), version).await.unwrap();
             fill(&old, version).await;
             old.close().await;
-            add_token_as_then(&dir, &url).await;
+            add_token_as_then(&dir, &url, version).await;
 
             let bench = Bench::open(dir, &url).await;
             let history = texts(&bench.history("w:a").await);
@@ -149,6 +157,7 @@ async fn a_database_of_every_earlier_version_comes_to_the_head_with_its_data() {
             let known = bench.store.verify_token("old token").await.unwrap();
             assert_eq!(known, Some(("eve".into(), Opens::ALL)), "{label}");
             // And what came later works on what was there before.
+            bench.store.set_quota(&"eve".into(), Some(3)).await.unwrap();
             bench.store.add_user(&"ann".into(), Some("s3cret"), false).await.unwrap();
             assert!(bench.store.verify_password(&"ann".into(), "s3cret").await.unwrap().is_some(), "{label}");
             bench.commit("w:a", vec![post("9", "w:a/c", "new")]).await;

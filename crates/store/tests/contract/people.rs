@@ -32,8 +32,20 @@ async fn passwords_and_tokens_open_the_door_to_their_owner_only() {
         assert_eq!(store.verify_token(&token).await.unwrap(), None, "the old one is forgotten");
         assert_eq!(store.verify_token(&newer).await.unwrap(), Some((name("ann"), Opens::READ)));
         assert_eq!(store.verify_token("").await.unwrap(), None);
-        let ann = UserRow { name: name("ann"), is_admin: true, has_password: true, has_token: true };
-        let bob = UserRow { name: name("bob"), is_admin: false, has_password: false, has_token: false };
+        let ann = UserRow {
+            name: name("ann"),
+            is_admin: true,
+            has_password: true,
+            has_token: true,
+            accounts_max: None,
+        };
+        let bob = UserRow {
+            name: name("bob"),
+            is_admin: false,
+            has_password: false,
+            has_token: false,
+            accounts_max: None,
+        };
         assert_eq!(store.users().await.unwrap(), [ann.clone(), bob]);
         assert_eq!(store.user(&name("ann")).await.unwrap(), Some(ann));
         store.remove_user(&name("bob")).await.unwrap();
@@ -46,6 +58,24 @@ async fn passwords_and_tokens_open_the_door_to_their_owner_only() {
             store.add_user(&name("eve"), Some(""), false).await,
             Err(StoreError::Invalid { .. })
         ));
+        bench
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn how_many_accounts_somebody_may_have_is_kept() {
+    each_engine(|bench| async move {
+        let quota = async |bench: &Bench| bench.store.user(&name("ann")).await.unwrap().unwrap().accounts_max;
+        bench.store.add_user(&name("ann"), None, false).await.unwrap();
+        assert_eq!(quota(&bench).await, None);
+        bench.store.set_quota(&name("ann"), Some(0)).await.unwrap();
+        let bench = bench.reopen().await;
+        assert_eq!(quota(&bench).await, Some(0));
+        bench.store.set_quota(&name("ann"), None).await.unwrap();
+        assert_eq!(quota(&bench).await, None);
+        let unknown = bench.store.set_quota(&name("bob"), Some(1)).await;
+        assert!(matches!(unknown, Err(StoreError::Invalid { .. })));
         bench
     })
     .await;

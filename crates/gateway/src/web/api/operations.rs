@@ -12,7 +12,7 @@ use axum::routing::{MethodRouter, delete, get, post, put};
 use serde_json::{Map, Value, json};
 
 use super::{BODY_BYTES, answer, audit, certificates, events, tokens, users};
-use crate::web::{backup_api, identity, key_api, link_api, markers, network_api, proxy_api};
+use crate::web::{backup_api, identity, key_api, link_api, markers, network_api, own_api};
 use crate::wiring::Parts;
 
 /// Where the document is.
@@ -122,6 +122,7 @@ static OPERATIONS: &[Operation] = &[
     row("get", "/api/v1/users/{name}/certificates", || get(certificates::list), (Anybody, "Certificates that log you in on IRC, by their SHA-256"), Json(|| list(text()))),
     row("put", "/api/v1/users/{name}/certificates/{fingerprint}", || put(certificates::add), (Anybody, "Let a certificate log you in on IRC"), Json(nothing)),
     row("delete", "/api/v1/users/{name}/certificates/{fingerprint}", || delete(certificates::remove), (Anybody, "Let a certificate open nothing any more"), Json(nothing)),
+    row("put", "/api/v1/users/{name}/quota", || put(users::set_quota), (Administrator, "Say how many accounts a person may have; null: as many as limits.accounts_per_user says"), Json(quota)).takes(quota),
     row("put", "/api/v1/users/{name}/identity", || put(users::identify), (Administrator, "Say who somebody is on Matrix"), Json(nothing)).takes(identity_of),
     row("get", "/api/v1/accounts", || get(super::accounts), (Anybody, "Your accounts; for administrators everybody's"), Json(|| list(account()))),
     row("post", "/api/v1/accounts", || post(super::add_account), (Anybody, "Add an account of yours, signed out"), Json(account)).takes(new_account),
@@ -129,8 +130,10 @@ static OPERATIONS: &[Operation] = &[
     row("delete", "/api/v1/accounts/{name}", || delete(super::remove_account), (Anybody, "Sign out and forget an account, its chats and its media"), Json(nothing)),
     row("post", "/api/v1/accounts/{name}/sign-in", || post(super::sign_in), (Anybody, "Sign in: a line of JSON for each step until it is over"), Stream(NDJSON)),
     row("post", "/api/v1/accounts/{name}/sign-out", || post(super::sign_out), (Anybody, "End the session"), Json(nothing)),
-    row("get", "/api/v1/accounts/{name}/proxy", || get(proxy_api::show), (Administrator, "Which way an account goes to WeChat: 'default', 'direct', or a proxy's address without its password"), Json(proxy)),
-    row("put", "/api/v1/accounts/{name}/proxy", || put(proxy_api::set), (Administrator, "Say which way, and start the account anew"), Json(proxy)).takes(proxy),
+    row("get", "/api/v1/accounts/{name}/proxy", || get(own_api::proxy), (Administrator, "Which way an account goes to WeChat: 'default', 'direct', or a proxy's address without its password"), Json(proxy)),
+    row("put", "/api/v1/accounts/{name}/proxy", || put(own_api::set_proxy), (Administrator, "Say which way, and start the account anew"), Json(proxy)).takes(proxy),
+    row("get", "/api/v1/accounts/{name}/rate", || get(own_api::rate), (Administrator, "How often an account sends to WeChat: 'default', or messages a minute"), Json(rate)),
+    row("put", "/api/v1/accounts/{name}/rate", || put(own_api::set_rate), (Administrator, "Say how often, and start the account anew"), Json(rate)).takes(rate),
     row("get", "/api/v1/accounts/{name}/chats", || get(super::chats), (Anybody, "The chats of an account"), Json(|| list(chat()))),
     row("get", "/api/v1/accounts/{name}/questions", || get(identity::questions), (Anybody, "Chats of which it is not settled who they are"), Json(|| list(question()))),
     row("post", "/api/v1/accounts/{name}/questions", || post(identity::resolve), (Anybody, "Say who a chat is; 'same_as' null for somebody new"), Json(nothing)).takes(resolved),
@@ -221,7 +224,16 @@ fn user() -> Value {
         ("accounts", number()),
         ("has_password", flag()),
         ("has_token", flag()),
+        ("accounts_max", accounts_max()),
     ])
+}
+
+fn accounts_max() -> Value {
+    json!({ "type": ["integer", "null"], "minimum": 0, "maximum": users::MOST_ACCOUNTS })
+}
+
+fn quota() -> Value {
+    object(&[("accounts_max", accounts_max())])
 }
 
 /// Names of new people as far as a pattern says it that every library of patterns reads alike: that what is beyond
@@ -280,6 +292,10 @@ fn state() -> Value {
 
 fn proxy() -> Value {
     object(&[("proxy", text())])
+}
+
+fn rate() -> Value {
+    object(&[("sends_per_minute", text())])
 }
 
 fn account() -> Value {

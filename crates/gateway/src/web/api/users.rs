@@ -32,6 +32,7 @@ pub(super) async fn users(State(parts): Shared, caller: Caller) -> Answer {
             json!({
                 "name": user.name, "is_admin": user.is_admin, "accounts": accounts,
                 "has_password": user.has_password, "has_token": user.has_token,
+                "accounts_max": user.accounts_max,
             })
         })
         .collect();
@@ -113,6 +114,47 @@ pub(in crate::web) async fn change_password(
     parts.bridge.shut(&name);
     caller.record(parts, "password-changed", &name).await;
     tracing::info!(user = %name, "a person got another password");
+    Ok(())
+}
+
+/// Most accounts that somebody can be allowed. Chosen: ten times what an instance is measured with.
+pub(in crate::web) const MOST_ACCOUNTS: u32 = 100_000;
+
+#[derive(Deserialize)]
+struct Quota {
+    /// Has to be said, also where it is nothing.
+    #[serde(deserialize_with = "Option::deserialize")]
+    accounts_max: Option<u32>,
+}
+
+/// Says how many accounts a person may have.
+pub(super) async fn set_quota(
+    State(parts): Shared,
+    caller: Caller,
+    Path(name): Path<String>,
+    body: Bytes,
+) -> Answer {
+    let Quota { accounts_max } = read(&body)?;
+    change_quota(&parts, &caller, name, accounts_max).await?;
+    ok(&json!({ "accounts_max": accounts_max }))
+}
+
+/// Says how many accounts a person may have, for whoever administers; `None`: as many as everybody.
+pub(in crate::web) async fn change_quota(
+    parts: &Parts,
+    caller: &Caller,
+    name: String,
+    accounts_max: Option<u32>,
+) -> Result<(), Refusal> {
+    caller.administers()?;
+    if accounts_max.is_some_and(|most| most > MOST_ACCOUNTS) {
+        let message = format!("a person may have at most {MOST_ACCOUNTS} accounts");
+        return Err(Refusal(StatusCode::BAD_REQUEST, message));
+    }
+    let name = known(parts, name).await?;
+    parts.bridge.store().set_quota(&name, accounts_max).await?;
+    caller.record(parts, "quota-changed", &name).await;
+    tracing::info!(user = %name, ?accounts_max, "a person may have another number of accounts");
     Ok(())
 }
 

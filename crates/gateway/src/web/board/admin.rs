@@ -156,7 +156,7 @@ fn accounts(all: &[AccountView], view: &View, words: &Words) -> Markup {
             div.wide { table {
                 thead { tr { th scope="col" { (words.account) } th scope="col" { (words.owner) } th scope="col" { (words.state) } } }
                 tbody { @for account in rows.iter().take(SHOWN) {
-                    tr { td { (account.network.name()) } td { (account.owner) } td { (state(&account.health, words)) } }
+                    tr { td { a href={ "/admin/accounts/" (account.network.name()) } { (account.network.name()) } } td { (account.owner) } td { (state(&account.health, words)) } }
                 } }
             } }
         }

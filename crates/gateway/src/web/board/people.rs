@@ -86,7 +86,7 @@ async fn table(parts: &Parts, person: &Person, view: &View, words: &Words) -> Ma
     let from = view.page.saturating_mul(SHOWN);
     let rows: Vec<&UserRow> = users.iter().filter(fits).skip(from).take(SHOWN + 1).collect();
     let here = format!("/admin/people?q={}", query_value(&view.q));
-    let limit = parts.limits.accounts_per_user;
+    let limit = u32::try_from(parts.limits.accounts_per_user).unwrap_or(u32::MAX);
     html! {
         @if rows.is_empty() { p { (words.nothing) } } @else {
             div.wide { table {
@@ -99,7 +99,10 @@ async fn table(parts: &Parts, person: &Person, view: &View, words: &Words) -> Ma
                     tr {
                         td { (user.name) }
                         td.word { (if user.is_admin { words.role_admin } else { words.role_user }) }
-                        td { a href={ "/admin?q=" (query_value(user.name.as_str())) } { (count) " / " (limit) } }
+                        td {
+                            a href={ "/admin?q=" (query_value(user.name.as_str())) } { (count) " / " (user.accounts_max.unwrap_or(limit)) }
+                            (other_quota(person, user, words, limit))
+                        }
                         td.word { (keys(user, words)) }
                         td { (new_password(person, user, words)) }
                     }
@@ -119,6 +122,19 @@ fn keys(user: &UserRow, words: &Words) -> &'static str {
         (true, false) => words.only_password,
         (false, true) => words.only_token,
         (false, false) => words.nothing_opens,
+    }
+}
+
+/// Another number of accounts for somebody; nothing typed: as many as everybody.
+fn other_quota(person: &Person, user: &UserRow, words: &Words, everybody: u32) -> Markup {
+    html! {
+        form.row method="post" action="/admin/people/quota" {
+            (form_key(person))
+            input type="hidden" name="name" value=(user.name);
+            input.short type="number" name="accounts" min="0" max=(users::MOST_ACCOUNTS) value=[user.accounts_max]
+                placeholder=(everybody) aria-label={ (words.accounts_at_most) ": " (user.name) };
+            button.quiet aria-label={ (words.change_quota) ": " (user.name) } { (words.change_quota) }
+        }
     }
 }
 
@@ -172,6 +188,33 @@ pub(super) async fn password(
     let changed = users::change_password(&parts, &person.caller(), name.clone(), &password).await;
     changed.map_err(|why| refused(&person, &why))?;
     Ok(shown(&parts, &person, &View::default(), Some((&name, &password))).await)
+}
+
+#[derive(Deserialize)]
+pub(super) struct Quota {
+    key: String,
+    name: String,
+    accounts: String,
+}
+
+/// Says how many accounts somebody may have.
+pub(super) async fn quota(
+    State(parts): State<Arc<Parts>>,
+    person: Person,
+    Form(Quota { key, name, accounts }): Form<Quota>,
+) -> Answer {
+    person.sent_this(&parts, &key)?;
+    person.must_be_admin()?;
+    let most = match accounts.trim() {
+        "" => None,
+        typed => {
+            let bad = || trouble_of(&person, StatusCode::BAD_REQUEST, person.words().no_number);
+            Some(typed.parse().map_err(|_| bad())?)
+        }
+    };
+    let changed = users::change_quota(&parts, &person.caller(), name, most).await;
+    changed.map_err(|why| refused(&person, &why))?;
+    Ok(Redirect::to("/admin/people").into_response())
 }
 
 #[derive(Deserialize)]

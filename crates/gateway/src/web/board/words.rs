@@ -1,5 +1,10 @@
 //! The words of the pages, in English and Chinese. A field that one language lacks does not compile.
-//! What adapters say about trouble is English in both: it is the same sentence that other faces show.
+//! What an account says about its state is in both; what else adapters say about trouble is English: it is the same
+//! sentence that other faces show.
+
+use std::borrow::Cow;
+
+use wxgate_wechat::in_chinese;
 
 /// A language of the pages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,6 +76,16 @@ macro_rules! words {
     };
 }
 
+impl Words {
+    /// What an account says about its state.
+    pub(crate) fn told<'a>(&self, sentence: &'a str) -> Cow<'a, str> {
+        match std::ptr::eq(self, &CHINESE) {
+            true => in_chinese(sentence).map_or(Cow::Borrowed(sentence), Cow::Owned),
+            false => Cow::Borrowed(sentence),
+        }
+    }
+}
+
 words! {
     sign_in: "Sign in", "登录";
     sign_out: "Sign out", "退出";
@@ -110,6 +125,7 @@ words! {
     scan_renewed: "The last code ran out; this is number {}.", "上一个二维码已过期，这是第 {} 个。";
     scan_alt: "QR code to scan with WeChat", "用微信扫描的二维码";
     scan_scanned: "Scanned. Confirm on your phone.", "已扫描，请在手机上确认。";
+    face_of: "The picture of {}", "{} 的头像";
     scan_face: "The picture of whoever scanned the code", "扫码者的头像";
     scan_push: "Your phone was asked. Confirm there; no scan is needed.", "已向手机发出请求，请在手机上确认，无需扫码。";
     scan_loading: "Confirmed. Loading contacts …", "已确认，正在载入联系人…";
@@ -181,6 +197,14 @@ words! {
     enter_as: "Sign in as {}", "以 {} 的身份登录";
     enter_gone: "This link was used already, or more than ten minutes passed. Ask for another, or sign in.", "链接已用过或已超过十分钟。请重新获取，或直接登录。";
     new_password: "New password", "新密码";
+    way_out: "Way to WeChat", "连接微信的方式";
+    way_out_rule: "http://HOST:PORT or socks5://HOST:PORT, “direct”, or “default” for what the configuration says.", "http://主机:端口 或 socks5://主机:端口，direct 表示直连，default 表示按配置。";
+    send_rate: "Messages a minute", "每分钟消息数";
+    send_rate_rule: "How often it sends to WeChat; “default” is {}, as for everybody.", "向微信发送的频率；default 为 {}，与所有账号相同。";
+    starts_anew: "A change starts the account anew; nobody has to scan.", "修改后账号会重新启动，无需重新扫码。";
+    accounts_at_most: "Accounts at most", "最多账号数";
+    change_quota: "Set", "设定";
+    no_number: "That is no number of accounts.", "这不是账号数量。";
     password_now: "Present password", "当前密码";
     password_rule: "At least eight characters. Everywhere else you are signed out of these pages, and of IRC where you logged in with the old one.", "至少八个字符。其他地方的网页登录都会退出，用旧密码登录的 IRC 连接也会断开。";
     opens_too_little: "What you signed in with does not open that. Sign in with your password, or with a token that does.", "你登录时所用的凭据没有这个权限。请用密码或有此权限的令牌登录。";
