@@ -184,6 +184,8 @@ async function follow() {
 async function settle() {
   await open(`/accounts/${plan.twin}`);
   await words("Who is this?");
+  await until("the pictures of both sides", "[...document.querySelectorAll('.card img.face')].length > 1 &&" +
+    " [...document.querySelectorAll('.card img.face')].every(i => i.complete && i.naturalWidth > 0)");
   await look("question");
   await type("input[name=q]", "WWW");
   await go("form[role=search] button");
@@ -237,6 +239,12 @@ async function administration() {
   await go("main a[href='/admin/audit']");
   await words("token-made");
   await look("audit");
+  await open(`/admin/accounts/${plan.twin}`);
+  await words("Way to WeChat");
+  await look("account-settings");
+  await evaluate("document.querySelector(\"input[maxlength='16']\").value = '45'");
+  await go("form:has(input[maxlength='16']) button");
+  await until("the new rate", "!!document.querySelector(\"input[value='45']\")");
   await open("/admin/people");
   await type("form[action='/admin/people'][method=post] > p input[name=name]", "lina");
   await go("form[action='/admin/people'][method=post] > button");

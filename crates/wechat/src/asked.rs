@@ -109,8 +109,7 @@ impl Asked {
         };
         let note = self.far.note(&self.network, &roster::lasting_note(key)).await;
         let note = note.map_err(|error| failed(error.to_string()))?;
-        let known = note.and_then(|note| serde_json::from_slice::<Lasting>(&note).ok());
-        let Some(known) = known.filter(|known| known.generation == self.live.generation()) else {
+        let Some(known) = note.and_then(|note| serde_json::from_slice::<Lasting>(&note).ok()) else {
             return Ok(None);
         };
         let (user_name, seq) = (&known.user_name, known.seq);
@@ -118,6 +117,10 @@ impl Asked {
         // Without a version nobody can tell whether it is another picture by now.
         if seq != 0 && self.is_here(media).await {
             return Ok(Some(media));
+        }
+        // Only names of this login can be asked for; of whoever was seen in an earlier one there is what was kept.
+        if known.generation != self.live.generation() {
+            return Ok(None);
         }
         let request = self.live.with_call(|call| match user_name.is_room() {
             true => GetHeadImg { room: user_name, seq }.request(&call),

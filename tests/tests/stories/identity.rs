@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
-use wxgate_tests::gateway::GatewayOptions;
+use wxgate_tests::browser::Browser;
+use wxgate_tests::fleet::USER;
+use wxgate_tests::gateway::{GatewayOptions, PASSWORD};
 use wxgate_tests::irc::{IrcClient, Line};
 use wxgate_tests::scratch::tell;
 use wxgate_tests::sim::SimOptions;
@@ -109,6 +111,7 @@ async fn what_an_unknown_twin_says_waits_in_a_marked_place_until_the_owner_answe
         let [one, other] = TWINS;
         ensure!(twins.questions().await?.is_empty(), "something is asked about chats that were silent");
         marked(&mut twins, one).await?;
+        pictured(&twins).await?;
         answered_by_command(&mut twins, one).await?;
         answered_by_the_service_nick(&mut twins, other).await?;
         undone(&mut twins, other).await?;
@@ -134,6 +137,27 @@ async fn marked(twins: &mut Twins, who: &str) -> Result<()> {
     }
     let ledger = twins.stage.sim.ledger(ACCOUNT).await?;
     ensure!(!ledger.iter().any(|entry| entry.text.starts_with("to the old")), "a line went to somebody");
+    Ok(())
+}
+
+/// The page shows whoever is new as WeChat does; of those from before there is no picture that anybody fetched.
+async fn pictured(twins: &Twins) -> Result<()> {
+    let mut browser = Browser::at(&twins.stage.gateway().web);
+    browser.sign_in(USER, PASSWORD).await?.good("the owner")?;
+    let page = browser.open(&format!("/accounts/{ACCOUNT}")).await?.good("the account")?.text();
+    let faces: Vec<&str> = page
+        .split("src=\"")
+        .filter_map(|rest| rest.split('"').next())
+        .filter(|src| src.contains("/face?"))
+        .collect();
+    ensure!(faces.len() == 3, "one question about two: {faces:?}");
+    let mut kinds = Vec::new();
+    for face in faces {
+        let picture = browser.open(face).await?.good("a picture")?;
+        ensure!(!picture.body.is_empty() && picture.header("x-content-type-options") == "nosniff", "{face}");
+        kinds.push(picture.header("content-type").to_owned());
+    }
+    ensure!(kinds == ["image/jpeg", "image/svg+xml", "image/svg+xml"], "{kinds:?}");
     Ok(())
 }
 

@@ -88,6 +88,16 @@ async fn answer(parts: &Parts, token: &str, headers: &HeaderMap) -> Response {
     }
 }
 
+/// An attachment that is here, for whoever may see it without a link; browsers keep it for so many seconds.
+pub(super) async fn show(parts: &Parts, media: MediaId, kept_s: u64, headers: &HeaderMap) -> Response {
+    match parts.vault.info(media).await {
+        Ok(Some(info)) if info.state == MediaState::Ready => send(parts, &info, kept_s, headers).await,
+        Ok(Some(_)) => not_yet(),
+        Ok(None) => gone(),
+        Err(error) => failed(&error),
+    }
+}
+
 fn not_yet() -> Response {
     let words = "This attachment is still on its way from WeChat. Try again in a few seconds.";
     let mut response = board::words(StatusCode::SERVICE_UNAVAILABLE, "Not here yet", words);

@@ -18,7 +18,7 @@ use super::gate::{Answer, Key, Person, Turned};
 use super::home::state;
 use super::live::{self, Look};
 use super::words::{Words, fill};
-use super::{mirror, requests, troubles};
+use super::{face, mirror, requests, troubles};
 use crate::web::api::{called, network};
 use crate::wiring::Parts;
 
@@ -168,11 +168,13 @@ fn one_question(person: &Person, name: &str, question: &Question, words: &Words)
     };
     html! {
         section.card {
+            (face::shown(name, &question.chat, &question.title, words))
             h3 { (question.title) }
             div.sides {
                 @for (at, of) in question.candidates.iter().enumerate() {
                     @let title = told_apart(question, at);
                     div {
+                        (face::shown(name, &of.chat, &title, words))
                         h3 { (title) }
                         p.soft { (of.evidence) }
                         (form(of.chat.as_str(), &fill(words.same_as, &title), ""))

@@ -17,7 +17,7 @@ const SCRIPT: &str = include_str!("board.js");
 ///
 /// Source: Content Security Policy Level 3.
 const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; \
-                      img-src data:; form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
+                      img-src 'self' data:; form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
 
 /// A page to be.
 pub(super) struct Page<'a> {
@@ -92,7 +92,7 @@ fn finished(status: StatusCode, html: String) -> Response {
     answer
 }
 
-fn asset(kind: &'static str, text: &'static str) -> Response {
+pub(super) fn asset(kind: &'static str, text: &'static str) -> Response {
     let headers = [
         (header::CONTENT_TYPE, kind),
         // Asked for again at each page, being small; after an upgrade an old script would not fit.

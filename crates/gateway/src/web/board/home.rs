@@ -218,7 +218,7 @@ pub(super) fn state(health: &Health, words: &Words) -> Markup {
     };
     html! {
         span class=(health.word()) { (word) }
-        @if !health.detail().is_empty() { br; span.soft { (health.detail()) } }
+        @if !health.detail().is_empty() { br; span.soft { (words.told(health.detail())) } }
     }
 }
 

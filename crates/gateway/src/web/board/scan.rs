@@ -124,7 +124,7 @@ fn shown(step: &SignInStep, name: &str, words: &Words) -> Markup {
             p { a.button href={ "/accounts/" (name) } { (words.open) } }
         },
         SignInStep::Failed { why } => html! {
-            p.alarm { (fill(words.scan_failed, why)) }
+            p.alarm { (fill(words.scan_failed, words.told(why))) }
             p { a.button href={ "/accounts/" (name) "/sign-in" } { (words.sign_in_again) } }
         },
     }

@@ -8,6 +8,7 @@ use wechat_proto::sync_key::KeyPair;
 use wxgate_contract::Health;
 
 use super::*;
+use crate::chinese::in_chinese;
 
 const HOLD: Duration = Duration::from_secs(25);
 /// Messages of one answer. Chosen: small, so that answers go on.
@@ -157,6 +158,10 @@ impl World {
         let stands = machine.standing() == Standing::Online;
         if stands != (machine.state == State::Online) {
             return Err(format!("{:?} stands as {:?}", machine.state, machine.standing()));
+        }
+        let health = machine.health();
+        if !health.detail().is_empty() && in_chinese(health.detail()).is_none() {
+            return Err(format!("not said in Chinese: {}", health.detail()));
         }
         if self.codes > (self.wishes + 1) * MAX_CODES {
             return Err(format!("{} codes for {} wishes", self.codes, self.wishes));
