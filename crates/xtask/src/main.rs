@@ -35,6 +35,7 @@ cargo xtask COMMAND
   demo [ARG…]      wxgate demo, release build
   bench [ARG…]     the load bench, release build; with --dist first: as packages are built
   package [PROF]   a Debian package in target/package, optimised (profile dist)
+  static [PROF]    one program that needs nothing of the system it runs on, in target/package
   fuzz [TARGET]    fuzz for a minute per target; deterministic rounds where cargo-fuzz is missing
 
 Layers:
@@ -74,6 +75,7 @@ fn dispatch(args: &[String]) -> Result<bool> {
         "bench" => bench(&root, rest),
         "fuzz" => fuzz::fuzz(&root, rest),
         "package" => package::package(&root, rest),
+        "static" => package::alone(&root, rest),
         other => bail!("no command '{other}'\n\n{}", usage()),
     }
 }

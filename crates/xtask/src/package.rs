@@ -40,13 +40,49 @@ const COMPLETIONS: [(&str, &str); 3] = [
 const CONTROL: [(&str, u32); 4] =
     [("conffiles", 0o644), ("postinst", 0o755), ("prerm", 0o755), ("postrm", 0o755)];
 
+fn profile(args: &[String]) -> Result<&str> {
+    match args {
+        [] => Ok("dist"),
+        [profile] => Ok(profile),
+        [_, odd, ..] => bail!("this command takes one profile, but got '{odd}' too"),
+    }
+}
+
+/// Where cargo puts what it builds with a profile. `dev` is its one exception. Source: the cargo book, "Build cache".
+fn built(root: &Root, triple: Option<&str>, profile: &str) -> PathBuf {
+    let dir = if profile == "dev" { "debug" } else { profile };
+    target(root).join(triple.unwrap_or_default()).join(dir).join("wxgate")
+}
+
+/// `cargo xtask static [PROFILE]`: the C library is in the program. It looks names up by the files and by DNS, as the
+/// system's `resolv.conf` says; other sources in `nsswitch.conf` are left out.
+///
+/// Source: the Rust reference, "Static and dynamic C runtimes"; glibc 2.34 release notes (`files` and `dns` are built in).
+pub(crate) fn alone(root: &Root, args: &[String]) -> Result<bool> {
+    let profile = profile(args)?;
+    let about = Cmd::new("rustc").args(["-vV"]).text()?;
+    let triple = about.lines().find_map(|line| line.strip_prefix("host: ")).context("rustc names no host")?;
+    // With a target named, the flags are for the program and not for what runs during the build.
+    let build = ["build", "--locked", "--package", "wxgate", "--features", "full", "--profile", profile];
+    let build = Cmd::cargo(root).args(build).args(["--target", triple]);
+    if !build.env("RUSTFLAGS", "-C target-feature=+crt-static").run()?.success() {
+        return Ok(false);
+    }
+    let program = built(root, Some(triple), profile);
+    let headers = Cmd::new("readelf").args(["--program-headers", "--wide"]).args([&program]).text()?;
+    if headers.contains("INTERP") {
+        bail!("{} still asks for a loader of the system", program.display());
+    }
+    let to = target(root).join("package").join(format!("wxgate-{}-{triple}", version(&program)?));
+    put(&std::fs::read(&program).context("the program")?, &to, 0o755)?;
+    let size = std::fs::metadata(&to).context("the program")?.len();
+    println!("{} ({:.1} MiB)", to.display(), size as f64 / f64::from(1 << 20));
+    Ok(true)
+}
+
 /// `cargo xtask package [PROFILE]`.
 pub(crate) fn package(root: &Root, args: &[String]) -> Result<bool> {
-    let profile = match args {
-        [] => "dist",
-        [profile] => profile,
-        [_, odd, ..] => bail!("this command takes one profile, but got '{odd}' too"),
-    };
+    let profile = profile(args)?;
     for tool in ["dpkg-deb", "dpkg-shlibdeps", "md5sum", "gzip"] {
         if !Cmd::new(tool).args(["--version"]).works() {
             bail!(
@@ -58,9 +94,7 @@ pub(crate) fn package(root: &Root, args: &[String]) -> Result<bool> {
     if !Cmd::cargo(root).args(build).run()?.success() {
         return Ok(false);
     }
-    // Cargo's one exception. Source: the cargo book, "Build cache".
-    let dir = if profile == "dev" { "debug" } else { profile };
-    let program = target(root).join(dir).join("wxgate");
+    let program = built(root, None, profile);
     let work = target(root).join("package");
     let stage = work.join("root");
     if stage.exists() {
