@@ -88,8 +88,10 @@ async fn measure_in(scratch: &Scratch, options: &Options, report: &mut Report) -
             came += 1;
             let at = dice.below(u64::from(TALKING)) as usize;
             if let (Some(client), Some(shown)) = (clients.get_mut(at), shown.get_mut(at)) {
-                // What it answered for counts as shown, so nothing of that may be left unread.
-                client.drain().await?;
+                // What it answered for counts as shown, so nothing of that may be left unread, up to its last moment:
+                // a connection that is only dropped goes on answering until the next one is there.
+                client.send("QUIT").await?;
+                client.expect_close(LAST).await?;
                 shown.take(client.said().filter(|line| line.last().starts_with(MARK)))?;
                 *client = gateway.client(USER, &name(at as u32), "soak").await?;
             }
