@@ -4,11 +4,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
 use tokio::sync::mpsc;
-use wxgate_contract::Timestamp;
+use wxgate_contract::{ChatRef, Timestamp};
 
 use super::changes::Change;
 use super::event::Event;
 use crate::api::membership::{Join, Leave};
+use crate::api::room::GetStateEvent;
 use crate::chores::Chore;
 use crate::client::Actor;
 use crate::config::Level;
@@ -187,6 +188,10 @@ impl Shared {
             tracing::warn!(%error, "the replacement of a room is closed to the bot; the old room stays in use");
             return Ok(());
         }
+        if !self.is_replacement(&chat, room_id, to).await? {
+            tracing::warn!(room_id, to, "a room names another one that does not follow it; it stays in use");
+            return Ok(());
+        }
         let sharing = self.sharing_in(&chat, room_id).await?;
         self.memory.update_room(&chat, room_id, |room| *room = room.moved_to(to)).await?;
         if let Some(sharing) = sharing {
@@ -194,6 +199,19 @@ impl Shared {
         }
         self.chores.add(Chore::Room((*chat).clone()));
         Ok(())
+    }
+
+    /// Whoever may close a room writes down what replaces it, and could write down somebody else's room. So that
+    /// one has to say the same in its creation, which nobody can change, and must mirror no other chat.
+    /// Source: client-server API, "m.room.create" (`predecessor`).
+    async fn is_replacement(&self, chat: &ChatRef, room_id: &str, to: &str) -> Result<bool, Trouble> {
+        if self.chat_of(to).await?.is_some_and(|mirrored| *mirrored != *chat) {
+            return Ok(false);
+        }
+        let question = GetStateEvent { room_id: to, kind: "m.room.create" };
+        let created = self.client.call(self.bot(), &question).await?;
+        let predecessor = created.content.pointer("/predecessor/room_id").and_then(Value::as_str);
+        Ok(predecessor == Some(room_id))
     }
 
     /// Says that something does not cross.

@@ -158,6 +158,8 @@ async fn a_chat_follows_its_room_to_the_replacement() {
     {
         let mut world = scene.stub().world();
         world.rooms.insert(second.clone(), super::stub::Room::default());
+        let created = json!({ "room_version": "12", "predecessor": { "room_id": first } });
+        world.put_event(ALICE, &second, "m.room.create", Some(""), created, None);
         world.set_member(ALICE, ALICE, &second, "join");
         world.set_member(ALICE, "@wechatbot:test", &second, "invite");
         world.put_event(
@@ -175,6 +177,48 @@ async fn a_chat_follows_its_room_to_the_replacement() {
     scene.stub().wait_for(named).await;
     scene.deliver(post("g1", "2", by("p-bob", "Bob"), Body::text("I follow"))).await;
     assert_eq!(scene.stub().texts(&second).len(), 1);
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn a_chat_does_not_follow_its_room_into_one_that_is_not_its_replacement() {
+    let scene = Scene::start().await;
+    let first = scene.open_group().await;
+    scene.deliver(post("p-bob", "1", by("p-bob", "Bob"), Body::text("hi"))).await;
+    let others = scene.stub().world().room_of("wechat_alice_p-bob").unwrap();
+    scene.stub().join(ALICE, &others);
+    // Another one mirrors nothing, and names no predecessor: the bot is only let in.
+    let stranger = "!stranger".to_owned();
+    {
+        let mut world = scene.stub().world();
+        world.rooms.insert(stranger.clone(), super::stub::Room::default());
+        world.put_event(ALICE, &stranger, "m.room.create", Some(""), json!({ "room_version": "12" }), None);
+        world.set_member(ALICE, ALICE, &stranger, "join");
+        world.set_member(ALICE, "@wechatbot:test", &stranger, "invite");
+    }
+    for to in [&others, &stranger] {
+        scene.stub().set_state(ALICE, &first, "m.room.tombstone", "", json!({ "replacement_room": to }));
+    }
+    // What follows from events is done in their order.
+    scene.stub().human("@other:test");
+    scene.stub().say("@other:test", &first, "?");
+    let answered = |world: &mut World| {
+        world.texts(&first).iter().any(|(_, text)| text.contains("not delivered")).then_some(())
+    };
+    scene.stub().wait_for(answered).await;
+    scene.stub().say(ALICE, &first, "to the group");
+    scene.stub().say(ALICE, &others, "to Bob alone");
+    let chats = scene
+        .double
+        .wait_for(PATIENCE, |state| {
+            let chats: Vec<ChatKey> = state.posts.iter().map(|(.., post)| post.chat.chat.clone()).collect();
+            (chats.len() == 2).then_some(chats)
+        })
+        .await;
+    assert_eq!(chats, [ChatKey::from("g1"), ChatKey::from("p-bob")]);
+    scene.deliver(post("g1", "2", by("p-bob", "Bob"), Body::text("still here"))).await;
+    assert!(scene.stub().texts(&first).iter().any(|(_, text)| text == "still here"));
+    assert_eq!(state_of(&scene.stub().world(), &others, "m.room.name", "").unwrap()["name"], "Bob");
     scene.end().await;
 }
 
