@@ -12,7 +12,7 @@ use matrix_sdk::sync::SyncResponse;
 use wxgate_matrix::{CallError, Happened, InRoom};
 
 use crate::SdkAccount;
-use crate::rooms::json_of;
+use crate::rooms::as_meant;
 use crate::wrong;
 
 /// How long the homeserver holds a question when nothing happens. Source: client-server API, "Syncing";
@@ -52,7 +52,7 @@ async fn ask(client: &Client, since: Option<&str>) -> Result<SyncResponse, CallE
 
 fn happened(told: SyncResponse) -> Happened {
     let joined = told.rooms.joined.into_iter().map(|(room_id, room)| {
-        let events = room.timeline.events.into_iter().map(|event| json_of(event.into_raw())).collect();
+        let events = room.timeline.events.into_iter().filter_map(as_meant).collect();
         let ephemeral = room.ephemeral.into_iter().map(|event| event.into_json()).collect();
         (room_id.to_string(), InRoom { events, is_limited: room.timeline.limited, ephemeral })
     });

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use matrix_sdk::config::RequestConfig;
-use matrix_sdk::deserialized_responses::TimelineEventKind;
+use matrix_sdk::deserialized_responses::{TimelineEvent, TimelineEventKind};
 use matrix_sdk::ruma::events::AnySyncTimelineEvent;
 use matrix_sdk::ruma::events::room::encrypted::OriginalSyncRoomEncryptedEvent;
 use matrix_sdk::ruma::events::room::member::MembershipState;
@@ -105,7 +105,13 @@ async fn known_room(client: &Client, room_id: &str) -> Result<Room, CallError> {
     }
 }
 
-/// An event of the SDK as the adapter takes it.
-pub(crate) fn json_of(raw: Raw<AnySyncTimelineEvent>) -> Box<RawValue> {
+/// An event of the SDK as the adapter takes it; `None` for one that nobody can say in a ciphertext.
+pub(crate) fn as_meant(event: TimelineEvent) -> Option<Box<RawValue>> {
+    let was_sealed = matches!(event.kind, TimelineEventKind::Decrypted(_));
+    let raw = json_of(event.into_raw());
+    (!was_sealed || wxgate_matrix::may_be_sealed(&raw)).then_some(raw)
+}
+
+fn json_of(raw: Raw<AnySyncTimelineEvent>) -> Box<RawValue> {
     raw.into_json()
 }

@@ -9,12 +9,34 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 use wxgate_contract::{BoxFuture, FarError};
 
 use crate::client::CallError;
 use crate::secret::Secret;
+
+/// What somebody can say in a ciphertext. The homeserver cannot see whether they may change the room or take back what
+/// others said: such events count in clear only, where it looks.
+pub(crate) fn is_said(kind: &str) -> bool {
+    kind == "m.room.message" || !kind.starts_with("m.room.")
+}
+
+/// Whether an event that was decrypted may stand for the one that it was encrypted in: it is no piece of state and
+/// takes nothing back.
+#[must_use]
+pub fn may_be_sealed(event: &RawValue) -> bool {
+    #[derive(Deserialize)]
+    struct Head {
+        #[serde(rename = "type")]
+        kind: String,
+        #[serde(default)]
+        state_key: Option<Value>,
+    }
+    serde_json::from_str::<Head>(event.get())
+        .is_ok_and(|head| head.state_key.is_none() && is_said(&head.kind))
+}
 
 /// Keeps what must be known at the next start: a session, sealed. Done when it is on disk.
 pub type Keep = Arc<dyn Fn(Bytes) -> BoxFuture<'static, Result<(), FarError>> + Send + Sync>;
@@ -58,7 +80,8 @@ pub struct Happened {
 /// What happened in one room.
 #[derive(Debug, Default)]
 pub struct InRoom {
-    /// Oldest first; what was encrypted stands here as it was meant, if its key is there.
+    /// Oldest first; what was encrypted stands here as it was meant, if its key is there and it is something that
+    /// [`may_be_sealed`].
     pub events: Vec<Box<RawValue>>,
     /// There are more than these, before them.
     pub is_limited: bool,
@@ -118,4 +141,22 @@ pub trait Account: Send + Sync + std::fmt::Debug {
 
     /// Whether somebody is known to be in a room, or invited: what is said now can be read by them.
     fn knows_member<'a>(&'a self, room_id: &'a str, user_id: &'a str) -> BoxFuture<'a, bool>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_come_out_of_a_ciphertext_and_nothing_that_needs_a_right() {
+        let may = |event: &str| may_be_sealed(&RawValue::from_string(event.to_owned()).unwrap());
+        for kind in ["m.room.message", "m.sticker", "m.poll.start", "m.key.verification.done"] {
+            assert!(may(&format!("{{\"type\":\"{kind}\",\"content\":{{}}}}")), "{kind}");
+        }
+        for kind in ["m.room.redaction", "m.room.member", "m.room.tombstone", "m.room.encrypted"] {
+            assert!(!may(&format!("{{\"type\":\"{kind}\",\"content\":{{}}}}")), "{kind}");
+        }
+        assert!(!may("{\"type\":\"m.sticker\",\"state_key\":\"\"}"), "state");
+        assert!(!may("{}"), "nothing");
+    }
 }

@@ -207,8 +207,7 @@ impl Shared {
                 // The bot was sent away meanwhile: nothing that is said there is for us.
                 Err(_) => return Ok(new),
             };
-            let events = self.opened_events(room_id, page.chunk).await;
-            new += hand(missed, Missed::of(room_id, events)).await?;
+            new += hand(missed, Missed::of(room_id, page.chunk)).await?;
             match page.end {
                 Some(end) if end != from => from = end,
                 _ => return Ok(new),
@@ -216,16 +215,6 @@ impl Shared {
         }
         tracing::warn!(room_id, pages = PAGES, "a room was not read to its end");
         Ok(new)
-    }
-
-    /// Events of a room as they were meant.
-    async fn opened_events(&self, room_id: &str, events: Vec<Box<RawValue>>) -> Vec<Box<RawValue>> {
-        let Some(account) = &self.config.account else { return events };
-        let mut opened = Vec::with_capacity(events.len());
-        for event in events {
-            opened.push(account.open_event(room_id, event).await);
-        }
-        opened
     }
 
     /// The bot without its device: whatever a device asks a sync after has been heard by it, keys of encrypted

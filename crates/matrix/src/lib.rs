@@ -47,7 +47,7 @@ mod states;
 mod status;
 mod trouble;
 
-pub use account::{Account, AccountError, Happened, InRoom, Keep, Opened, Verification};
+pub use account::{Account, AccountError, Happened, InRoom, Keep, Opened, Verification, may_be_sealed};
 pub use client::CallError;
 pub use config::{
     Bound, Encryption, Level, MatrixConfig, Permissions, Previews, Receipts, SettingError, Timings,

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use serde_json::Value;
 use wxgate_contract::{Author, Body, ChatRef, Delivery, Job, Outcome, PersonRef, RemoteId, Say};
 
+use crate::account::may_be_sealed;
 use crate::api::event::{Newest, Redact};
 use crate::api::membership::Invite;
 use crate::choices::Recalls;
@@ -138,8 +139,12 @@ impl Shared {
     pub(crate) async fn opened(&self, room_id: &str, event: Value) -> Value {
         let Some(account) = &self.config.account else { return event };
         let Ok(raw) = serde_json::value::to_raw_value(&event) else { return event };
+        let is_sealed = event.get("type").is_some_and(|kind| kind == "m.room.encrypted");
         let opened = account.open_event(room_id, raw).await;
-        serde_json::from_str(opened.get()).unwrap_or(event)
+        match is_sealed && !may_be_sealed(&opened) {
+            true => event,
+            false => serde_json::from_str(opened.get()).unwrap_or(event),
+        }
     }
 
     /// The transaction id in an event of ours, and the event's id.

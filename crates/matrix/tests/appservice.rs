@@ -23,6 +23,8 @@ mod ordinary;
 mod rooms;
 #[path = "appservice/scene.rs"]
 mod scene;
+#[path = "appservice/sealed.rs"]
+mod sealed;
 #[path = "appservice/share.rs"]
 mod share;
 #[path = "appservice/stub.rs"]

@@ -5,6 +5,7 @@ use serde_json::value::RawValue;
 use wxgate_e2ee::{Decrypted, Fingerprint, Unreadable};
 
 use super::devices::Device;
+use crate::account::is_said;
 use crate::api::event::GetEvent;
 use crate::client::CallError;
 use crate::names::Who;
@@ -100,7 +101,9 @@ impl Shared {
         let reader = if self.names.who(sender) == Who::Ghost { sender } else { self.names.bot() };
         let Ok(device) = self.device(reader).await else { return Ok(event) };
         let Ok(raw) = serde_json::value::to_raw_value(&event) else { return Ok(event) };
-        if let Ok(Decrypted { kind, content }) = device.machine.decrypt(room_id, &raw, false).await {
+        if let Ok(Decrypted { kind, content }) = device.machine.decrypt(room_id, &raw, false).await
+            && is_said(&kind)
+        {
             (event["type"], event["content"]) = (kind.into(), content);
         }
         Ok(event)

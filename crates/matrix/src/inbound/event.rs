@@ -179,10 +179,15 @@ impl Shared {
 const RECALL_MS: i64 = 120_000;
 
 impl Shared {
-    /// Whether what an edit changes was said shortly before it.
+    /// Whether what an edit changes was said by the same person shortly before it.
+    /// Source: client-server API, "Validity of replacement events".
     async fn can_still_recall(&self, event: &Event, target: &str) -> bool {
         // Whatever the homeserver says: an edit whose original is not to be had is an answer to it.
         let original = self.event_of(&event.room_id, target).await.unwrap_or_default();
+        // Clients pass over an edit of somebody else's words; whoever sends one must not take them back.
+        if original.get("sender").and_then(Value::as_str) != Some(event.sender.as_str()) {
+            return false;
+        }
         let said_at = original.get("origin_server_ts").and_then(Value::as_i64);
         said_at.is_some_and(|at| (0..RECALL_MS).contains(&(event.origin_server_ts - at)))
     }

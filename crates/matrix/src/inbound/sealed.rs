@@ -7,6 +7,7 @@ use super::effects::Effect;
 use super::event::Event;
 use super::parked::{AT_ONCE, Waiting};
 use super::{Draft, Inbound};
+use crate::account::is_said;
 use crate::crypto::Opened;
 use crate::shared::Shared;
 use crate::trouble::Trouble;
@@ -35,6 +36,8 @@ enum Look {
 enum Reading {
     /// It says what it says.
     Clear,
+    /// It says something that is nothing when it was encrypted.
+    Nothing,
     NoKey,
     /// Why not, as a clause for people.
     Never(String),
@@ -60,6 +63,10 @@ impl Inbound {
         }
         match shared.decrypted(&mut event, raw).await? {
             Reading::Clear => self.read_into(event, draft).await,
+            Reading::Nothing => {
+                draft.silent.push(event.event_id);
+                Ok(())
+            }
             Reading::NoKey if !shared.is_spoken_to(&event.room_id).await? => {
                 draft.silent.push(event.event_id);
                 Ok(())
@@ -159,6 +166,7 @@ impl Inbound {
                 draft.is_asked_for = waiting.is_asked_for;
                 self.read_into(event, draft).await?;
             }
+            Reading::Nothing => draft.silent.push(event.event_id),
             Reading::NoKey if waiting.is_hopeless(now) => self.give_up(event, NO_KEY, draft).await?,
             Reading::NoKey => return Ok(Look::Waits),
             Reading::Never(why) => self.give_up(event, &why, draft).await?,
@@ -176,6 +184,7 @@ impl Shared {
             return Ok(Reading::Clear);
         }
         Ok(match self.unseal(&event.room_id, raw).await? {
+            Opened::Read(kind, _) if !is_said(&kind) => Reading::Nothing,
             Opened::Read(kind, content) => {
                 (event.kind, event.content, event.is_sealed) = (kind, content, true);
                 Reading::Clear

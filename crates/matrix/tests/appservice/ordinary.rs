@@ -20,19 +20,21 @@ use super::scene::{self, ALICE, Scene, by, post};
 use super::stub::{self, DOMAIN, Fault, PATIENCE, Served};
 
 const BOT: &str = "@bot:test";
-const NETWORK: &str = "matrix:bot";
+pub(crate) const NETWORK: &str = "matrix:bot";
 /// Between two looks at what happened; the stub holds no question.
 const LOOK: Duration = Duration::from_millis(5);
 
 /// Speaks plain HTTP with the stub.
 #[derive(Debug)]
-struct Plain {
+pub(crate) struct Plain {
     http: reqwest::Client,
     base: String,
     /// Where the answer before the last one began.
     before: Mutex<Option<String>>,
     /// Whether the next answer begins there again.
     again: AtomicBool,
+    /// Whether it has the keys to what is encrypted.
+    pub(crate) has_keys: AtomicBool,
 }
 
 impl Plain {
@@ -143,8 +145,18 @@ impl Account for Plain {
         })
     }
 
+    /// What is encrypted here says in its content what it says.
     fn open_event<'a>(&'a self, _: &'a str, event: Box<RawValue>) -> BoxFuture<'a, Box<RawValue>> {
-        Box::pin(async { event })
+        Box::pin(async move {
+            let mut opened: Value = serde_json::from_str(event.get()).unwrap();
+            match opened["content"].get("says").cloned() {
+                Some(says) if self.has_keys.load(Ordering::SeqCst) => {
+                    (opened["type"], opened["content"]) = (says["type"].clone(), says["content"].clone());
+                    raw(&opened)
+                }
+                _ => event,
+            }
+        })
     }
 
     fn is_encrypted<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Option<bool>> {
@@ -165,17 +177,18 @@ impl Account for Plain {
     }
 }
 
-fn account(served: &Served) -> Arc<Plain> {
+pub(crate) fn account(served: &Served) -> Arc<Plain> {
     served.stub.human(BOT);
     Arc::new(Plain {
         http: reqwest::Client::builder().no_proxy().build().unwrap(),
         base: format!("http://{}", served.address),
         before: Mutex::default(),
         again: AtomicBool::new(false),
+        has_keys: AtomicBool::new(true),
     })
 }
 
-fn config(served: &Served, account: Arc<Plain>) -> MatrixConfig {
+pub(crate) fn config(served: &Served, account: Arc<Plain>) -> MatrixConfig {
     let homeserver = format!("http://{}", served.address).parse().unwrap();
     let config = MatrixConfig::for_account(NETWORK.into(), homeserver, BOT, account).unwrap();
     let timings = scene::config(&served.stub, served.address).timings;
@@ -183,7 +196,7 @@ fn config(served: &Served, account: Arc<Plain>) -> MatrixConfig {
     MatrixConfig { timings, permissions, ..config }
 }
 
-fn furnish(double: &Double, served: &Served) {
+pub(crate) fn furnish(double: &Double, served: &Served) {
     scene::furnish(double, &served.stub);
     let person = PersonRef { network: NETWORK.into(), person: ALICE.into() };
     double.state().persons.insert(person, "alice".into());

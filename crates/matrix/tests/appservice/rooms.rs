@@ -270,6 +270,35 @@ async fn a_room_with_another_bridge_to_wechat_in_it_does_not_relay() {
     scene.end().await;
 }
 
+#[tokio::test]
+async fn an_edit_of_somebody_elses_words_takes_nothing_back() {
+    let scene = Scene::start().await;
+    let room_id = relaying(&scene, "Mallory").await;
+    scene.stub().say(ALICE, &room_id, "!wx set edits replace");
+    let told = |world: &mut super::stub::World| {
+        world.texts(&room_id).into_iter().find(|(_, text)| text.starts_with("From now on"))
+    };
+    scene.stub().wait_for(told).await;
+    let mine = scene.stub().say(ALICE, &room_id, "mine");
+    let edit = |by: &str, text: &str| {
+        let relates = json!({ "rel_type": "m.replace", "event_id": mine });
+        let new = json!({ "msgtype": "m.text", "body": text });
+        let content =
+            json!({ "msgtype": "m.text", "body": "* x", "m.new_content": new, "m.relates_to": relates });
+        scene.stub().send(by, &room_id, "m.room.message", content);
+    };
+    edit("@mallory:test", "not yours");
+    edit(ALICE, "mine again");
+    let said = |state: &mut State| {
+        let bodies: Vec<Body> = state.posts.iter().map(|(.., post)| post.body.clone()).collect();
+        bodies.contains(&Body::text("mine again")).then_some(bodies)
+    };
+    let recall = Body::Recall { target: Some(mine.as_str().into()), notice: String::new() };
+    let wanted = [Body::text("mine"), Body::text("(edit) not yours"), recall, Body::text("mine again")];
+    assert_eq!(scene.double.wait_for(PATIENCE, said).await, wanted);
+    scene.end().await;
+}
+
 /// The group's room, in which somebody of that name speaks through the account.
 async fn relaying(scene: &Scene, name: &str) -> String {
     let room_id = scene.open_group().await;

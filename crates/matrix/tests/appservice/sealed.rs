@@ -1,0 +1,83 @@
+//! What comes encrypted: what may be in it, and what becomes of it while its key is not there.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use serde_json::{Value, json};
+use wxgate_contract::conformance::State;
+use wxgate_contract::{Body, Health};
+
+use super::ordinary::{self, NETWORK, Plain};
+use super::scene::{ALICE, Scene, by, post};
+use super::stub::{PATIENCE, World};
+
+const MALLORY: &str = "@mallory:test";
+
+/// The group's room of an ordinary account, with the account that has the keys.
+async fn scene() -> (Scene, Arc<Plain>, String) {
+    let mut kept = None;
+    let config = |served: &_| {
+        let account = ordinary::account(served);
+        kept = Some(Arc::clone(&account));
+        ordinary::config(served, account)
+    };
+    let scene = Scene::start_as(NETWORK, ordinary::furnish, config).await;
+    let is_up = |state: &mut State| (state.health.get(&NETWORK.into()) == Some(&Health::Up)).then_some(());
+    scene.double.wait_for(PATIENCE, is_up).await;
+    scene.deliver(post("g1", "first", by("p-bob", "Bob"), Body::text("hello"))).await;
+    let room_id = scene.stub().world().aliases.values().next().unwrap().clone();
+    scene.stub().join(ALICE, &room_id);
+    (scene, kept.unwrap(), room_id)
+}
+
+/// Somebody else speaks there through the account.
+async fn relays(scene: &Scene, room_id: &str) {
+    scene.stub().human(MALLORY);
+    scene.stub().join(MALLORY, room_id);
+    scene.stub().say(ALICE, room_id, "!wx set-relay");
+    let told = |world: &mut World| {
+        world.texts(room_id).into_iter().find(|(_, text)| text.contains("speaks through your account"))
+    };
+    scene.stub().wait_for(told).await;
+}
+
+/// Somebody sends something encrypted; gives the event's id.
+fn seal(scene: &Scene, user_id: &str, room_id: &str, kind: &str, content: &Value) -> String {
+    let sealed = json!({ "algorithm": "test", "says": { "type": kind, "content": content } });
+    scene.stub().send(user_id, room_id, "m.room.encrypted", sealed)
+}
+
+fn text(body: &str) -> Value {
+    json!({ "msgtype": "m.text", "body": body })
+}
+
+/// What was said by people, once it ends with these words.
+async fn said_until(scene: &Scene, last: &str) -> Vec<Body> {
+    scene
+        .double
+        .wait_for(PATIENCE, |state| {
+            let said: Vec<Body> = state.posts.iter().map(|(.., post)| post.body.clone()).collect();
+            (said.last() == Some(&Body::text(last))).then_some(said)
+        })
+        .await
+}
+
+/// The homeserver cannot see that somebody takes back what is not theirs.
+#[tokio::test]
+async fn nothing_is_taken_back_by_a_ciphertext() {
+    let (scene, _, room_id) = scene().await;
+    relays(&scene, &room_id).await;
+    let mine = seal(&scene, ALICE, &room_id, "m.room.message", &text("mine"));
+    said_until(&scene, "mine").await;
+    seal(&scene, MALLORY, &room_id, "m.room.redaction", &json!({ "redacts": mine }));
+    seal(&scene, MALLORY, &room_id, "m.room.message", &text("after it"));
+    assert_eq!(said_until(&scene, "after it").await, ["mine", "after it"].map(Body::text));
+    // In clear the homeserver has looked.
+    scene.stub().send(ALICE, &room_id, "m.room.redaction", json!({ "redacts": mine }));
+    let recalled = |state: &mut State| match &state.posts.last()?.2.body {
+        Body::Recall { target, .. } => target.clone(),
+        _ => None,
+    };
+    assert_eq!(scene.double.wait_for(PATIENCE, recalled).await.as_str(), mine);
+    scene.end().await;
+}
