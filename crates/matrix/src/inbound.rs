@@ -121,6 +121,8 @@ struct Draft {
     silent: Vec<String>,
     /// Events that wait for a key, or behind one that does.
     parked: Vec<Waiting>,
+    /// Events that were taken back while they waited.
+    taken_out: Vec<Waiting>,
     /// It was asked for, and may be from before a room mirrored anything.
     is_asked_for: bool,
 }
@@ -252,6 +254,7 @@ impl Inbound {
             self.files.notify_one();
         }
         self.parked.add(draft.parked);
+        self.parked.settle(&draft.taken_out, Vec::new());
         for (original, versions) in draft.edited {
             self.shared.memory.versions.keep(&original, versions);
         }
@@ -311,6 +314,7 @@ impl Inbound {
         notes.append(&mut draft.typed);
         let shared = &self.shared;
         notes.extend(self.parked.number(&mut draft.parked));
+        notes.extend(draft.taken_out.iter().map(Waiting::gone));
         let edited = draft.edited.iter();
         notes.extend(edited.map(|(original, versions)| shared.memory.versions.note(original, versions)));
         let batch = Batch {

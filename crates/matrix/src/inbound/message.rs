@@ -178,9 +178,14 @@ fn edit(target: &str, content: &Value, form: EditForm) -> Heard {
     Heard::Said(Box::new(sentence))
 }
 
-fn redaction(event: &Event) -> Heard {
+/// What a redaction takes back. Source: client-server API, "m.room.redaction"; room version 11 moved it.
+pub(super) fn redacted(event: &Event) -> Option<&str> {
     let in_content = event.content.get("redacts").and_then(Value::as_str);
-    match in_content.or(event.redacts.as_deref()) {
+    in_content.or(event.redacts.as_deref()).filter(|_| event.kind == "m.room.redaction")
+}
+
+fn redaction(event: &Event) -> Heard {
+    match redacted(event) {
         Some(target) => {
             let body = Body::Recall { target: Some(RemoteId::new(target)), notice: String::new() };
             Heard::Said(Box::new(Sentence::new(body)))

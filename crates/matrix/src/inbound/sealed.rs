@@ -6,7 +6,7 @@ use wxgate_contract::{Note, Timestamp};
 use super::effects::Effect;
 use super::event::Event;
 use super::parked::{AT_ONCE, Waiting};
-use super::{Draft, Inbound};
+use super::{Draft, Inbound, message};
 use crate::account::is_said;
 use crate::crypto::Opened;
 use crate::shared::Shared;
@@ -52,6 +52,9 @@ impl Inbound {
         draft: &mut Draft,
     ) -> Result<(), Trouble> {
         let shared = &self.shared;
+        if message::redacted(&event).is_some_and(|target| self.take_out(&event, target, draft)) {
+            return Ok(());
+        }
         let waits =
             |event: &Event, draft: &Draft| Waiting::new(event, raw, draft.is_asked_for, shared.clock.now());
         // What is said after something that waits for its key waits as well: it must not come before it.
@@ -78,6 +81,21 @@ impl Inbound {
             Reading::NoKey => self.give_up(event, NO_KEY, draft).await,
             Reading::Never(why) => self.give_up(event, &why, draft).await,
         }
+    }
+
+    /// What was taken back while it waited is never said, nor is that it was taken back. False when nothing of that
+    /// id waits.
+    fn take_out(&self, redaction: &Event, target: &str, draft: &mut Draft) -> bool {
+        let is_it = |waiting: &Waiting| waiting.event_id == target && waiting.room_id == redaction.room_id;
+        let before = draft.parked.len();
+        draft.parked.retain(|waiting| !is_it(waiting));
+        let stored = self.parked.in_order().find(|waiting| is_it(waiting));
+        if stored.is_none() && draft.parked.len() == before {
+            return false;
+        }
+        draft.taken_out.extend(stored.cloned());
+        draft.silent.extend([target.to_owned(), redaction.event_id.clone()]);
+        true
     }
 
     /// Takes an event that can be read, if it may be.

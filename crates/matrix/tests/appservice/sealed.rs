@@ -81,3 +81,39 @@ async fn nothing_is_taken_back_by_a_ciphertext() {
     assert_eq!(scene.double.wait_for(PATIENCE, recalled).await.as_str(), mine);
     scene.end().await;
 }
+
+/// Its key comes late, and it was taken back meanwhile: in the same breath, soon, and after its sender was told.
+#[tokio::test]
+async fn what_is_taken_back_while_it_waits_for_its_key_is_never_said() {
+    let (scene, account, room_id) = scene().await;
+    account.has_keys.store(false, Ordering::SeqCst);
+    let redact = |target: &str| {
+        scene.stub().send(ALICE, &room_id, "m.room.redaction", json!({ "redacts": target }));
+    };
+    let soon = seal(&scene, ALICE, &room_id, "m.room.message", &text("soon"));
+    redact(&soon);
+    let waits = |state: &mut State| {
+        let waiting = state.notes.iter().filter(|((_, key), _)| key.starts_with("parked/"));
+        let waiting: Vec<String> =
+            waiting.map(|(_, note)| String::from_utf8(note.to_vec()).unwrap()).collect();
+        Some(waiting)
+    };
+    let late = seal(&scene, ALICE, &room_id, "m.room.message", &text("late"));
+    let is_parked = |state: &mut State| waits(state).filter(|all| all.iter().any(|one| one.contains(&late)));
+    scene.double.wait_for(PATIENCE, is_parked).await;
+    scene.clock.advance(std::time::Duration::from_secs(6));
+    let told = |world: &mut World| {
+        world.texts(&room_id).into_iter().find(|(_, text)| text.contains("has not come yet"))
+    };
+    scene.stub().wait_for(told).await;
+    redact(&late);
+    scene.double.wait_for(PATIENCE, |state| waits(state).filter(Vec::is_empty)).await;
+    account.has_keys.store(true, Ordering::SeqCst);
+    seal(&scene, ALICE, &room_id, "m.room.message", &text("after it"));
+    assert_eq!(said_until(&scene, "after it").await, ["after it"].map(Body::text));
+    // Given again, it is known.
+    let scene = scene.restart().await;
+    scene.stub().say(ALICE, &room_id, "still well");
+    assert_eq!(said_until(&scene, "still well").await, ["after it", "still well"].map(Body::text));
+    scene.end().await;
+}
