@@ -80,6 +80,17 @@ pub(super) fn edits(event: &Event) -> Option<&str> {
     edited(&event.content).map(|(target, _)| target).filter(|_| event.kind == "m.room.message")
 }
 
+/// True for what becomes words of somebody and could be encrypted. Clients leave reactions and redactions in clear:
+/// of those a reaction with letters or numbers in it is words, one of signs alone is none.
+/// Source: docs/security.md; client-server API, "m.room.encrypted", which leaves relations in clear.
+pub(super) fn has_words(event: &Event) -> bool {
+    match event.kind.as_str() {
+        "m.room.message" | "m.sticker" | "m.poll.start" | "org.matrix.msc3381.poll.start" => true,
+        "m.reaction" => other::reacts_with_words(&event.content),
+        _ => false,
+    }
+}
+
 /// What the event says.
 pub(super) fn hear(event: &Event, form: EditForm) -> Heard {
     match event.kind.as_str() {

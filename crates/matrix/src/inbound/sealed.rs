@@ -104,8 +104,7 @@ impl Inbound {
             draft.silent.push(event.event_id);
             return Ok(());
         }
-        let is_words = matches!(event.kind.as_str(), "m.room.message" | "m.sticker");
-        if self.shared.config.encryption_required && is_words && !event.is_sealed {
+        if self.shared.config.encryption_required && !event.is_sealed && message::has_words(&event) {
             return self.give_up(event, IN_CLEAR, draft).await;
         }
         let (event_id, before) = (event.event_id.clone(), draft.said.len());

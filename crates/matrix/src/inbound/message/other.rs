@@ -29,6 +29,15 @@ pub(super) fn reaction(content: &Value) -> Heard {
     Heard::Said(Box::new(sentence))
 }
 
+/// True when the key of a reaction is more than signs: letters, numbers, or the address of a picture with a name.
+pub(super) fn reacts_with_words(content: &Value) -> bool {
+    /// A digit and this sign, which makes a key of it. Source: Unicode 16.0, "Combining Enclosing Keycap".
+    const KEYCAP: char = '\u{20e3}';
+    let key = content.get("m.relates_to").map_or("", |relation| text_of(relation, "key"));
+    let is_keycap = key.ends_with(KEYCAP) && key.chars().count() <= 3;
+    !is_keycap && key.chars().any(char::is_alphanumeric)
+}
+
 /// A poll is its question and its answers. Source: MSC3381.
 pub(super) fn poll(content: &Value) -> Heard {
     let start = content.get("m.poll").or_else(|| content.get("org.matrix.msc3381.poll.start"));

@@ -178,3 +178,19 @@ fn what_cannot_cross_says_why() {
         assert!(matches!(hear(&event(kind, content), EditForm::Answer), Heard::NotHere(_)), "{kind}");
     }
 }
+
+#[test]
+fn signs_are_no_words_and_everything_else_is() {
+    let has = |kind: &str, content| has_words(&event(kind, content));
+    let reacts = |key: &str| has("m.reaction", json!({ "m.relates_to": { "event_id": "$1", "key": key } }));
+    for sign in ["👍", "👍🏽", "❤️", "🏳️‍🌈", "🇨🇳", "1️⃣", "#️⃣", "!", ""] {
+        assert!(!reacts(sign), "{sign}");
+    }
+    for words in ["yes", "好的", "да", "1234", "👍 ok", "transfer 1\u{20e3}", "mxc://x/y"] {
+        assert!(reacts(words), "{words}");
+    }
+    for kind in ["m.room.message", "m.sticker", "m.poll.start", "org.matrix.msc3381.poll.start"] {
+        assert!(has(kind, json!({})), "{kind}");
+    }
+    assert!(!has("m.room.redaction", json!({ "redacts": "$1" })));
+}
