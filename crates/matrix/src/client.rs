@@ -28,6 +28,10 @@ const CALLS_AT_ONCE: usize = 32;
 const SHORT_BYTES: usize = 1 << 20;
 /// Source: client-server API, "Common error codes".
 pub(crate) const TOO_LARGE: &str = "M_TOO_LARGE";
+const DOWNLOAD: &str = "download";
+/// So many times longer than another call may the head of a file take: a homeserver fetches those of others before it
+/// answers. Chosen.
+const HEAD_PATIENCE: u32 = 2;
 /// Without a byte for this long a stream is dead. Chosen.
 const STALL_TIMEOUT: Duration = Duration::from_secs(60);
 /// When the homeserver says "slow down" and not for how long.
@@ -251,25 +255,33 @@ impl Client {
         Ok(uploaded.content_uri)
     }
 
-    /// Opens a file of any homeserver for reading.
+    /// Opens a file of any homeserver for reading. What fails about this file alone is refused: that its own homeserver
+    /// is away is no news about ours.
     pub(crate) async fn download(
         &self,
         actor: Actor<'_>,
         server: &str,
         media: &str,
     ) -> Result<Download, CallError> {
-        const NAME: &str = "download";
         let call = Call::get("/_matrix/client/v1/media/download", &[server, media]);
-        let reply = self.head(NAME, self.request(actor, Method::GET, &call.path, &[])).await;
-        match self.noted(reply) {
+        match self.head_of_file(actor, &call.path).await {
             Ok(reply) => Ok(Download { reply }),
             // A homeserver from before authenticated media.
             Err(CallError::Refused { code, .. }) if code == "M_UNRECOGNIZED" => {
                 let call = Call::get("/_matrix/media/v3/download", &[server, media]);
-                let reply = self.head(NAME, self.request(actor, Method::GET, &call.path, &[])).await;
-                Ok(Download { reply: self.noted(reply)? })
+                Ok(Download { reply: self.head_of_file(actor, &call.path).await? })
             }
             Err(error) => Err(error),
+        }
+    }
+
+    async fn head_of_file(&self, actor: Actor<'_>, path: &str) -> Result<reqwest::Response, CallError> {
+        let request = self.request(actor, Method::GET, path, &[]);
+        let head = tokio::time::timeout(self.timeout * HEAD_PATIENCE, self.head(DOWNLOAD, request)).await;
+        match head.unwrap_or(Err(CallError::TimedOut { endpoint: DOWNLOAD })) {
+            // Often another process serves files; if the homeserver itself is away, other calls find out.
+            failed @ Err(CallError::Failed { .. }) => failed,
+            head => self.noted(head),
         }
     }
 
@@ -329,6 +341,14 @@ impl Client {
                 code: TOO_LARGE.to_owned(),
                 message: refusal.error,
             },
+            // Synapse answers so when the homeserver of a file does not give it. Source: Synapse 1.163,
+            // media/media_repository.py.
+            StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT
+                if endpoint == DOWNLOAD && !refusal.errcode.is_empty() =>
+            {
+                let (code, message) = (refusal.errcode, refusal.error);
+                CallError::Refused { endpoint, status: status.as_u16(), code, message }
+            }
             // What is no Matrix answer comes from something between us and the homeserver.
             status if status.is_server_error() || refusal.errcode.is_empty() => {
                 CallError::Failed { endpoint, status: status.as_u16() }
@@ -424,11 +444,12 @@ impl Download {
         self.reply.content_length()
     }
 
-    /// The next piece; a stream that stalls is a network fault.
+    /// The next piece; a stream that stalls takes too long.
     pub(crate) async fn next(&mut self) -> Result<Option<Bytes>, CallError> {
         match tokio::time::timeout(STALL_TIMEOUT, self.reply.chunk()).await {
             Ok(Ok(piece)) => Ok(piece),
-            Ok(Err(_)) | Err(_) => Err(CallError::Network { endpoint: "download" }),
+            Ok(Err(_)) => Err(CallError::Network { endpoint: DOWNLOAD }),
+            Err(_) => Err(CallError::TimedOut { endpoint: DOWNLOAD }),
         }
     }
 }

@@ -17,8 +17,9 @@ use crate::shared::Shared;
 
 /// Downloads at a time. Chosen: one large video must not hold up the pictures.
 const AT_ONCE: usize = 4;
-/// Tries of a download that the homeserver refuses: a file of another homeserver may come late.
-const TRIES: u32 = 4;
+/// Tries of a download that the homeserver refuses: a file of another homeserver may come late. Chosen: a minute, in
+/// which that one may have been started again.
+const TRIES: u32 = 6;
 /// Pause before a further try; doubles.
 const PAUSE: Duration = Duration::from_secs(2);
 /// How many waiting downloads are looked at together. Chosen.
@@ -42,9 +43,21 @@ pub(crate) struct Fetcher {
     pub(crate) bell: Arc<Notify>,
 }
 
+/// How looking for files ended.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Round {
+    Done,
+    /// The homeserver was away for one of them.
+    Away,
+}
+
 enum Trouble {
     /// The homeserver is away: no try is spent.
     Away,
+    /// It asks to slow down, for so long: none either.
+    Limited(Duration),
+    /// It did not answer in time; if it is there all the same, a try is spent.
+    Slow,
     /// A further try may help; a clause for people.
     Again(String),
     /// It will not; a clause for people.
@@ -54,14 +67,18 @@ enum Trouble {
 impl Fetcher {
     /// Runs until told to stop. What is under way then is fetched again after the next start.
     pub(crate) async fn run(self, stop: Stop) {
-        let mut reach = self.shared.client.reach();
+        let timings = self.shared.config.timings;
+        let mut pause = timings.first_pause;
         loop {
             let work = async {
-                // An error means that the client is gone, which is the end of the run.
-                if reach.wait_for(|is_there| *is_there).await.is_ok() {
-                    self.fetch_all().await;
+                self.is_reached().await;
+                if self.fetch_all().await == Round::Away {
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 2).min(timings.longest_pause);
+                } else {
+                    pause = timings.first_pause;
+                    let _ = tokio::time::timeout(LOOK_AGAIN, self.bell.notified()).await;
                 }
-                let _ = tokio::time::timeout(LOOK_AGAIN, self.bell.notified()).await;
             };
             tokio::select! {
                 () = stop.stopping() => return,
@@ -70,8 +87,15 @@ impl Fetcher {
         }
     }
 
+    /// Waits until the homeserver answers.
+    async fn is_reached(&self) {
+        // An error means that the client is gone, which is the end of the run.
+        let _ = self.shared.client.reach().wait_for(|is_there| *is_there).await;
+    }
+
     /// Everything that waits, oldest first.
-    async fn fetch_all(&self) {
+    async fn fetch_all(&self) -> Round {
+        let mut round = Round::Done;
         let mut running = FuturesUnordered::new();
         let mut seen: HashSet<MediaId> = HashSet::new();
         loop {
@@ -80,7 +104,7 @@ impl Fetcher {
                     Ok(page) => page,
                     Err(error) => {
                         tracing::warn!(%error, "waiting files could not be listed");
-                        return;
+                        return round;
                     }
                 };
                 let next = page.into_iter().filter(|pending| !seen.contains(&pending.media));
@@ -89,35 +113,58 @@ impl Fetcher {
                     running.push(Box::pin(self.one(pending)));
                 }
             }
-            if running.next().await.is_none() {
-                return;
+            let may_begin = (1..AT_ONCE).contains(&running.len());
+            tokio::select! {
+                done = running.next() => match done {
+                    Some(Round::Away) => round = Round::Away,
+                    Some(Round::Done) => {}
+                    None => return round,
+                },
+                // What was announced meanwhile waits for none of these.
+                () = self.bell.notified(), if may_begin => {}
             }
         }
     }
 
-    async fn one(&self, pending: PendingMedia) {
-        let Ok(source) = serde_json::from_slice::<Source>(&pending.source) else {
-            return self.give_up(&pending, "the gateway does not know any more where it was").await;
+    async fn one(&self, pending: PendingMedia) -> Round {
+        let why = match serde_json::from_slice::<Source>(&pending.source) {
+            Ok(source) => match self.try_one(&pending, &source).await {
+                Ok(round) => return round,
+                Err(why) => why,
+            },
+            Err(_) => "the gateway does not know any more where it was".to_owned(),
         };
-        let mut pause = PAUSE;
-        let mut last = String::new();
-        for _ in 0..TRIES {
-            match self.download(&pending, &source).await {
-                Ok(()) => return,
+        if let Err(error) = self.shared.media.fail(pending.media, &why).await {
+            tracing::warn!(media = %pending.media, %error, "a file could not be given up");
+        }
+        Round::Done
+    }
+
+    /// Why it is given up, as a clause for people.
+    async fn try_one(&self, pending: &PendingMedia, source: &Source) -> Result<Round, String> {
+        let (mut pause, mut tries) = (PAUSE, 0);
+        loop {
+            let why = match self.download(pending, source).await {
+                Ok(()) => return Ok(Round::Done),
                 // It stays announced, and is fetched when the homeserver is back.
-                Err(Trouble::Away) => return,
-                Err(Trouble::Never(why)) => return self.give_up(&pending, &why).await,
-                Err(Trouble::Again(why)) => last = why,
+                Err(Trouble::Away) => return Ok(Round::Away),
+                Err(Trouble::Limited(after)) => {
+                    tokio::time::sleep(after.max(self.shared.config.timings.first_pause)).await;
+                    continue;
+                }
+                Err(Trouble::Slow) => {
+                    self.is_reached().await;
+                    "the homeserver did not give it in time".to_owned()
+                }
+                Err(Trouble::Never(why)) => return Err(why),
+                Err(Trouble::Again(why)) => why,
+            };
+            tries += 1;
+            if tries >= TRIES {
+                return Err(why);
             }
             tokio::time::sleep(pause).await;
             pause *= 2;
-        }
-        self.give_up(&pending, &last).await;
-    }
-
-    async fn give_up(&self, pending: &PendingMedia, why: &str) {
-        if let Err(error) = self.shared.media.fail(pending.media, why).await {
-            tracing::warn!(media = %pending.media, %error, "a file could not be given up");
         }
     }
 
@@ -152,8 +199,10 @@ impl Fetcher {
 
 fn call(error: CallError) -> Trouble {
     match error {
-        CallError::Network { .. } | CallError::TimedOut { .. } => Trouble::Away,
-        CallError::Limited { .. } | CallError::Failed { .. } | CallError::NotSealed { .. } => {
+        CallError::Network { .. } | CallError::Failed { status: 502..=504, .. } => Trouble::Away,
+        CallError::TimedOut { .. } => Trouble::Slow,
+        CallError::Limited { after, .. } => Trouble::Limited(after),
+        CallError::Failed { .. } | CallError::NotSealed { .. } => {
             Trouble::Again("the homeserver did not give it".to_owned())
         }
         CallError::Refused { .. } => Trouble::Again("the homeserver has no such file".to_owned()),

@@ -250,6 +250,55 @@ async fn a_file_from_a_room_is_announced_with_its_post_and_fetched_after_it() {
     scene.end().await;
 }
 
+/// Somebody sends a file of so many bytes; gives it once its post is there.
+async fn sent_file(scene: &Scene, room_id: &str, name: &str, bytes: Vec<u8>) -> MediaId {
+    let uri = format!("mxc://test/{name}");
+    let info = json!({ "mimetype": "image/png", "size": bytes.len() });
+    let content = json!({ "msgtype": "m.image", "body": name, "url": uri, "info": info });
+    scene.stub().world().media.insert(uri, (name.to_owned(), "image/png".to_owned(), bytes));
+    let event_id = scene.stub().send(ALICE, room_id, "m.room.message", content);
+    let file = |state: &mut wxgate_contract::conformance::State| {
+        let post = state.posts.iter().find(|(.., post)| post.remote_id.as_str() == event_id)?;
+        match &post.2.body {
+            Body::Attachment(file) => Some(file.media),
+            other => panic!("no file: {other:?}"),
+        }
+    };
+    scene.double.wait_for(PATIENCE, file).await
+}
+
+#[tokio::test]
+async fn a_file_is_not_lost_to_a_homeserver_that_is_away_or_wants_to_be_asked_less() {
+    let scene = Scene::start().await;
+    let room_id = scene.open_group().await;
+    // More of each than a file that is refused is tried for.
+    for _ in 0..7 {
+        scene.stub().fault("/media/download/", Fault::ByProxy(503));
+        scene.stub().fault("/media/download/", Fault::Limited(1));
+    }
+    let bytes = png(8, 8, 300_000);
+    let media = sent_file(&scene, &room_id, "x.png", bytes.clone()).await;
+    let fetched = |_: &mut wxgate_contract::conformance::State| scene.double.media_bytes(media);
+    assert_eq!(scene.double.wait_for(PATIENCE, fetched).await, bytes);
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn downloads_that_never_answer_do_not_stop_the_others() {
+    let scene =
+        Scene::start_with(|config| config.timings.call_timeout = std::time::Duration::from_secs(2)).await;
+    let room_id = scene.open_group().await;
+    let bytes = png(8, 8, 1_000);
+    for n in 0..4 {
+        scene.stub().fault(&format!("/media/download/test/dead{n}"), Fault::Hangs);
+        sent_file(&scene, &room_id, &format!("dead{n}"), bytes.clone()).await;
+    }
+    let media = sent_file(&scene, &room_id, "well", bytes.clone()).await;
+    let fetched = |_: &mut wxgate_contract::conformance::State| scene.double.media_bytes(media);
+    assert_eq!(scene.double.wait_for(PATIENCE, fetched).await, bytes);
+    scene.end().await;
+}
+
 #[tokio::test]
 async fn mentions_cross_both_ways() {
     let scene = Scene::start().await;

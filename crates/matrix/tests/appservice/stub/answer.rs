@@ -62,6 +62,7 @@ pub(super) async fn answer(
             (Some(Fault::Limited(ms)), _) => {
                 (429, json!({ "errcode": "M_LIMIT_EXCEEDED", "error": "slow", "retry_after_ms": ms }))
             }
+            (Some(Fault::Hangs), _) => (0, Value::Null),
             (_, Err(no)) => no.clone(),
             (_, Ok(user)) => {
                 let question = Question {
@@ -89,6 +90,9 @@ pub(super) async fn answer(
         (answer, fault)
     };
     stub.changed();
+    if matches!(fault, Some(Fault::Hangs)) {
+        return std::future::pending().await;
+    }
     if matches!(fault, Some(Fault::LoseAnswer)) {
         // Promises more than it sends: the connection breaks in the middle of the answer.
         let broken = futures_util::stream::once(async { Err::<Bytes, _>(std::io::Error::other("lost")) });

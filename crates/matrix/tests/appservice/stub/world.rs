@@ -26,6 +26,8 @@ pub(crate) enum Fault {
     ByProxy(u16),
     /// 429 with this pause.
     Limited(u64),
+    /// Never answers.
+    Hangs,
     /// Does it and drops the answer.
     LoseAnswer,
 }
