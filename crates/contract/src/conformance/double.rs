@@ -551,7 +551,7 @@ impl Control for Double {
                 }
                 Command::AddAccount { owner, name } => {
                     let network = NetworkId::new(format!("wechat:{name}"));
-                    let health = Health::NeedsHuman { step: "sign in".to_owned() };
+                    let health = Health::signed_out(None);
                     let own_name = String::new();
                     state.accounts.push(AccountView { network: network.clone(), owner, health, own_name });
                     Ok(Reply::Added(network))

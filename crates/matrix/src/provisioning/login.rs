@@ -1,6 +1,9 @@
 //! Sign-ins as processes of steps. A step is answered by the next one; a request for the next step
 //! hangs until the phone has done something.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::HashMap;
 use std::time::Duration;
 
@@ -21,6 +24,11 @@ const PROCESSES: usize = 256;
 const OF_ONE: usize = 4;
 /// A process that nobody asked about for this long is over. Chosen: three codes live six minutes.
 const FORGOTTEN: Duration = Duration::from_secs(30 * 60);
+
+/// After a sign-in has failed, how often and with what pauses it is looked whether its account is signed out: it says
+/// so after it has cleared away what it knew. Chosen: two seconds.
+const LOOKS: u32 = 20;
+const LOOK_PAUSE: Duration = Duration::from_millis(100);
 
 /// A sign-in under way.
 struct Process {
@@ -98,7 +106,7 @@ pub(super) async fn start(
     let shared = &caller.shared;
     let old = api.logins().forget_old(shared.clock.now());
     for process in old {
-        process.came_to_nothing(shared).await;
+        process.came_to_nothing(shared, 1).await;
     }
     api.logins().make_room(&caller.user_id)?;
     let (user, accounts) = caller.accounts().await?;
@@ -111,7 +119,7 @@ pub(super) async fn start(
     };
     let begun = begin(caller, &user, &account).await;
     if begun.is_err() && is_new {
-        remove(shared, &user, &account).await;
+        remove_unused(shared, &user, &account, 1).await;
     }
     let (steps, shown) = begun?;
     let (id, owner) = (token()?, caller.user_id.clone());
@@ -121,7 +129,7 @@ pub(super) async fn start(
     match (&answer, &process.shown.step) {
         (Ok(_), SignInStep::Done) => {}
         (Ok(_), _) => drop(api.logins().processes.insert(id, process)),
-        (Err(_), _) => process.came_to_nothing(shared).await,
+        (Err(_), _) => process.came_to_nothing(shared, LOOKS).await,
     }
     answer
 }
@@ -130,12 +138,24 @@ pub(super) async fn start(
 /// dropped in the middle.
 fn unused(api: &Provisioning, accounts: &[AccountView]) -> Option<NetworkId> {
     let logins = api.logins();
-    let is_unused = |view: &&AccountView| {
-        view.own_name.is_empty()
-            && matches!(view.health, Health::NeedsHuman { .. })
-            && logins.processes.values().all(|process| process.account != view.network)
+    let under_way = |account: &NetworkId| {
+        logins.processes.values().any(|process| process.account == *account && !process.is_over())
     };
-    accounts.iter().find(is_unused).map(|view| view.network.clone())
+    let is_free = |view: &&AccountView| is_unused(view) == Some(true) && !under_way(&view.network);
+    accounts.iter().find(is_free).map(|view| view.network.clone())
+}
+
+/// True for an account that was never signed in and that nobody is signing in, wherever they do it. `None` while
+/// somebody is, or seems to be until the account has settled.
+fn is_unused(view: &AccountView) -> Option<bool> {
+    match &view.health {
+        _ if !view.own_name.is_empty() => Some(false),
+        health if health.is_signed_out() => Some(true),
+        // WeChat does not let it in.
+        Health::Down { .. } => Some(true),
+        Health::NeedsHuman { .. } => None,
+        Health::Starting | Health::Up | Health::Degraded { .. } => Some(false),
+    }
 }
 
 /// Begins the sign-in of an account, and waits for its first step.
@@ -158,6 +178,22 @@ async fn begin(
     Ok((steps, shown))
 }
 
+/// Removes an account if it is unused as it is now: somebody may have signed it in meanwhile, elsewhere.
+async fn remove_unused(shared: &Shared, user: &UserName, account: &NetworkId, looks: u32) {
+    for look in 1..=looks {
+        let Ok(accounts) = shared.directory.accounts(user).await else { break };
+        let Some(view) = accounts.iter().find(|view| view.network == *account) else { return };
+        match is_unused(view) {
+            Some(true) => return remove(shared, user, account).await,
+            Some(false) => return,
+            None if look < looks => tokio::time::sleep(LOOK_PAUSE).await,
+            None => {}
+        }
+    }
+    // It is left over, and the next sign-in takes it.
+    tracing::info!(%account, "an account stays that was added for a sign-in: it is being signed in elsewhere, it seems");
+}
+
 async fn remove(shared: &Shared, user: &UserName, account: &NetworkId) {
     let command = Command::RemoveAccount { account: account.clone() };
     if let Err(error) = shared.control.run(Some(user.clone()), command).await {
@@ -171,10 +207,16 @@ impl Process {
         matches!(*self.steps.borrow(), SignInStep::Loading | SignInStep::Done)
     }
 
-    /// Nobody will finish it: an account that was added for it goes.
-    async fn came_to_nothing(self, shared: &Shared) {
+    /// True when nothing more comes of it.
+    fn is_over(&self) -> bool {
+        let has_ended = self.steps.has_changed().is_err();
+        has_ended || matches!(*self.steps.borrow(), SignInStep::Done | SignInStep::Failed { .. })
+    }
+
+    /// Nobody will finish it: an account that was added for it goes, if it is still unused.
+    async fn came_to_nothing(self, shared: &Shared, looks: u32) {
         if self.is_new && !self.is_in() {
-            remove(shared, &self.user, &self.account).await;
+            remove_unused(shared, &self.user, &self.account, looks).await;
         }
     }
 }
@@ -217,7 +259,7 @@ pub(super) async fn step(
         (answer, has_failed.then(|| logins.processes.remove(id)).flatten())
     };
     if let Some(process) = failed {
-        process.came_to_nothing(&caller.shared).await;
+        process.came_to_nothing(&caller.shared, LOOKS).await;
     }
     answer
 }
@@ -230,12 +272,11 @@ pub(super) async fn cancel(api: &Provisioning, caller: &Caller, id: &str) -> Res
         logins.processes.remove(id)
     };
     let Some(process) = process.filter(|process| !process.is_in()) else { return Ok(()) };
-    let (user, account) = (process.user, process.account);
-    let command = match process.is_new {
-        true => Command::RemoveAccount { account },
-        false => Command::SignOut { account },
-    };
-    caller.shared.control.run(Some(user), command).await?;
+    if !process.is_over() {
+        let command = Command::SignOut { account: process.account.clone() };
+        caller.shared.control.run(Some(process.user.clone()), command).await?;
+    }
+    process.came_to_nothing(&caller.shared, LOOKS).await;
     Ok(())
 }
 
@@ -310,44 +351,4 @@ fn token() -> Result<String, Refusal> {
     let mut bytes = [0; 16];
     SystemRandom::new().fill(&mut bytes).map_err(|_| Refusal::away("the system has no random numbers"))?;
     Ok(format!("{:032x}", u128::from_be_bytes(bytes)))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn shown(step: SignInStep) -> Shown {
-        Shown { step, number: 2, txn_id: "t2".to_owned(), before: "t1".to_owned() }
-    }
-
-    #[test]
-    fn a_code_is_a_step_that_is_shown_and_waited_for() {
-        let shown =
-            shown(SignInStep::ShowQr { text: "https://login.weixin.qq.com/l/x".to_owned(), number: 1 });
-        let step = shown.answer("p", &"wechat:ann".into()).unwrap();
-        let wanted = json!({
-            "login_id": "p", "type": "display_and_wait", "step_id": "wxgate.qr.2", "txn_id": "t2",
-            "instructions": "Scan this code with WeChat on your phone.",
-            "display_and_wait": { "type": "qr", "data": "https://login.weixin.qq.com/l/x" },
-        });
-        assert_eq!(step, wanted);
-    }
-
-    #[test]
-    fn the_end_names_the_login_and_a_failure_is_an_error() {
-        let step = shown(SignInStep::Done).answer("p", &"wechat:ann".into()).unwrap();
-        assert_eq!((&step["type"], &step["complete"]["user_login_id"]), (&json!("complete"), &json!("ann")));
-        let failed =
-            shown(SignInStep::Failed { why: "declined".to_owned() }).answer("p", &"wechat:ann".into());
-        assert!(failed.is_err_and(|refusal| refusal.error.contains("declined")));
-    }
-
-    #[test]
-    fn a_wrong_type_or_step_is_a_bad_state() {
-        let shown = shown(SignInStep::ConfirmOnPhone { is_push: false, picture: None });
-        let check = |step, kind| shown.check(&Submitted { step, kind, txn_id: None });
-        assert!(check("wxgate.confirm.2", "display_and_wait").is_ok());
-        assert!(check("wxgate.confirm.2", "user_input").is_err_and(|refusal| refusal.code == "M_BAD_STATE"));
-        assert!(check("wxgate.qr.1", "display_and_wait").is_err_and(|refusal| refusal.code == "M_BAD_STATE"));
-    }
 }

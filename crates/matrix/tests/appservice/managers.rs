@@ -183,7 +183,7 @@ async fn an_account_that_was_left_over_is_signed_in_before_another_is_added() {
     {
         let mut state = scene.double.state();
         let spare = state.accounts.iter_mut().find(|view| view.network.name() == "spare").unwrap();
-        spare.health = Health::NeedsHuman { step: "sign in".to_owned() };
+        spare.health = Health::signed_out(None);
         spare.own_name.clear();
     }
     let (_, process) = begun(&scene, "").await;
@@ -212,5 +212,34 @@ async fn cancelling_does_not_undo_what_the_phone_agreed_to() {
     let (_, process) = begun(&scene, "?login_id=alice").await;
     call(&scene, &alice(), &format!("login/cancel/{process}"), Some(json!({}))).await;
     assert!(scene.double.state().commands.iter().any(undone), "while nobody agreed it ends");
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn an_account_that_was_signed_in_elsewhere_outlives_the_sign_in_it_was_added_for() {
+    let scene = Scene::start().await;
+    scene.stub().wait_for(|world| world.users.contains_key(BOT).then_some(())).await;
+    let elsewhere = |name: &str| {
+        scene.double.set_sign_in(SignInStep::Failed { why: "the codes ran out".to_owned() });
+        let mut state = scene.double.state();
+        let view = state.accounts.iter_mut().find(|view| view.network.name() == name).unwrap();
+        (view.health, view.own_name) = (Health::Up, "Alice".to_owned());
+    };
+    // Nobody asks the manager for what became of it; half an hour later somebody begins another one.
+    begun(&scene, "").await;
+    let added = accounts(&scene).pop().unwrap();
+    elsewhere(&added);
+    scene.clock.advance(std::time::Duration::from_secs(31 * 60));
+    begun(&scene, "?login_id=alice").await;
+    assert_eq!(accounts(&scene), ["alice".to_owned(), added.clone()]);
+    // The page of the manager is closed late.
+    let (_, process) = begun(&scene, "").await;
+    let second = accounts(&scene).pop().unwrap();
+    elsewhere(&second);
+    let (status, _) = call(&scene, &alice(), &format!("login/cancel/{process}"), Some(json!({}))).await;
+    assert_eq!((status, accounts(&scene)), (StatusCode::OK, vec!["alice".to_owned(), added, second]));
+    let undone =
+        |command: &Command| matches!(command, Command::SignOut { .. } | Command::RemoveAccount { .. });
+    assert!(!scene.double.state().commands.iter().any(undone));
     scene.end().await;
 }

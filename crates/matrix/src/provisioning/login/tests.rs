@@ -1,0 +1,51 @@
+use super::*;
+
+fn shown(step: SignInStep) -> Shown {
+    Shown { step, number: 2, txn_id: "t2".to_owned(), before: "t1".to_owned() }
+}
+
+#[test]
+fn an_account_is_unused_as_long_as_nobody_signed_it_in_or_does_so() {
+    let view = |health, own_name: &str| AccountView {
+        network: "wechat:ann".into(),
+        owner: "ann".into(),
+        health,
+        own_name: own_name.to_owned(),
+    };
+    let scan = || Health::NeedsHuman { step: "scan the code with the phone".to_owned() };
+    assert_eq!(is_unused(&view(Health::signed_out(Some("the codes ran out")), "")), Some(true));
+    assert_eq!(is_unused(&view(Health::signed_out(None), "Ann")), Some(false));
+    assert_eq!(is_unused(&view(Health::Starting, "")), Some(false), "the phone has agreed");
+    assert_eq!(is_unused(&view(scan(), "")), None);
+}
+
+#[test]
+fn a_code_is_a_step_that_is_shown_and_waited_for() {
+    let shown =
+        shown(SignInStep::ShowQr { text: "https://login.weixin.qq.com/l/x".to_owned(), number: 1 });
+    let step = shown.answer("p", &"wechat:ann".into()).unwrap();
+    let wanted = json!({
+        "login_id": "p", "type": "display_and_wait", "step_id": "wxgate.qr.2", "txn_id": "t2",
+        "instructions": "Scan this code with WeChat on your phone.",
+        "display_and_wait": { "type": "qr", "data": "https://login.weixin.qq.com/l/x" },
+    });
+    assert_eq!(step, wanted);
+}
+
+#[test]
+fn the_end_names_the_login_and_a_failure_is_an_error() {
+    let step = shown(SignInStep::Done).answer("p", &"wechat:ann".into()).unwrap();
+    assert_eq!((&step["type"], &step["complete"]["user_login_id"]), (&json!("complete"), &json!("ann")));
+    let failed =
+        shown(SignInStep::Failed { why: "declined".to_owned() }).answer("p", &"wechat:ann".into());
+    assert!(failed.is_err_and(|refusal| refusal.error.contains("declined")));
+}
+
+#[test]
+fn a_wrong_type_or_step_is_a_bad_state() {
+    let shown = shown(SignInStep::ConfirmOnPhone { is_push: false, picture: None });
+    let check = |step, kind| shown.check(&Submitted { step, kind, txn_id: None });
+    assert!(check("wxgate.confirm.2", "display_and_wait").is_ok());
+    assert!(check("wxgate.confirm.2", "user_input").is_err_and(|refusal| refusal.code == "M_BAD_STATE"));
+    assert!(check("wxgate.qr.1", "display_and_wait").is_err_and(|refusal| refusal.code == "M_BAD_STATE"));
+}
