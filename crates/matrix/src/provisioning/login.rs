@@ -30,7 +30,7 @@ const FORGOTTEN: Duration = Duration::from_secs(30 * 60);
 const LOOKS: u32 = 20;
 const LOOK_PAUSE: Duration = Duration::from_millis(100);
 
-/// A sign-in under way.
+/// A sign-in under way, or one that is over and was not forgotten yet.
 struct Process {
     owner: String,
     user: UserName,
@@ -53,7 +53,7 @@ struct Shown {
     before: String,
 }
 
-/// The sign-ins under way, by process id.
+/// The sign-ins, by process id: of one person at most one of each account.
 #[derive(Default)]
 pub(super) struct Logins {
     processes: HashMap<String, Process>,
@@ -76,13 +76,27 @@ impl Logins {
         self.processes.extract_if(is_old).map(|(_, process)| process).collect()
     }
 
-    fn make_room(&self, owner: &str) -> Result<(), Refusal> {
-        let own = self.processes.values().filter(|process| process.owner == owner).count();
-        if own >= OF_ONE || self.processes.len() >= PROCESSES {
+    /// An error when too many are under way, that of the named login aside: a new one takes its place.
+    fn make_room(&self, owner: &str, login: Option<&str>) -> Result<(), Refusal> {
+        let is_same = |process: &Process| process.owner == owner && Some(process.account.name()) == login;
+        let others = self.processes.values().filter(|process| !process.is_over() && !is_same(process));
+        let (own, all) =
+            others.fold((0, 0), |(own, all), process| (own + usize::from(process.owner == owner), all + 1));
+        if own >= OF_ONE || all >= PROCESSES {
             let error = "too many sign-ins are under way; finish or cancel one first";
             return Err(Refusal::new(StatusCode::TOO_MANY_REQUESTS, "M_LIMIT_EXCEEDED", error));
         }
         Ok(())
+    }
+
+    /// Puts one in the place of earlier ones of the same account.
+    fn put(&mut self, id: String, mut process: Process) {
+        let is_earlier = |_: &String, earlier: &mut Process| {
+            earlier.account == process.account && (earlier.owner == process.owner || earlier.is_over())
+        };
+        let was_new = self.processes.extract_if(is_earlier).fold(false, |is, (_, one)| is || one.is_new);
+        process.is_new |= was_new;
+        self.processes.insert(id, process);
     }
 }
 
@@ -108,7 +122,7 @@ pub(super) async fn start(
     for process in old {
         process.came_to_nothing(shared, 1).await;
     }
-    api.logins().make_room(&caller.user_id)?;
+    api.logins().make_room(&caller.user_id, of.login_id.as_deref())?;
     let (user, accounts) = caller.accounts().await?;
     let (account, is_new) = match &of.login_id {
         Some(_) => (caller.account(of).await?.network, false),
@@ -128,7 +142,7 @@ pub(super) async fn start(
     let process = Process { owner, user, account, is_new, steps, asked, shown };
     match (&answer, &process.shown.step) {
         (Ok(_), SignInStep::Done) => {}
-        (Ok(_), _) => drop(api.logins().processes.insert(id, process)),
+        (Ok(_), _) => api.logins().put(id, process),
         (Err(_), _) => process.came_to_nothing(shared, LOOKS).await,
     }
     answer

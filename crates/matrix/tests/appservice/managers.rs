@@ -243,3 +243,16 @@ async fn an_account_that_was_signed_in_elsewhere_outlives_the_sign_in_it_was_add
     assert!(!scene.double.state().commands.iter().any(undone));
     scene.end().await;
 }
+
+#[tokio::test]
+async fn signing_in_again_and_again_is_never_too_many_at_once() {
+    let scene = Scene::start().await;
+    scene.stub().wait_for(|world| world.users.contains_key(BOT).then_some(())).await;
+    for _ in 0..6 {
+        let (step, _) = begun(&scene, "?login_id=alice").await;
+        scene.double.set_sign_in(SignInStep::Done);
+        let (status, done) = call(&scene, &alice(), &step, Some(json!({}))).await;
+        assert_eq!((status, &done["type"]), (StatusCode::OK, &json!("complete")));
+    }
+    scene.end().await;
+}

@@ -4,6 +4,45 @@ fn shown(step: SignInStep) -> Shown {
     Shown { step, number: 2, txn_id: "t2".to_owned(), before: "t1".to_owned() }
 }
 
+/// A sign-in of an account of somebody's, and what tells how far it is.
+fn process(owner: &str, account: &str) -> (Process, tokio::sync::watch::Sender<SignInStep>) {
+    let (tell, steps) = tokio::sync::watch::channel(SignInStep::Starting);
+    let process = Process {
+        owner: owner.to_owned(),
+        user: owner.into(),
+        account: account.into(),
+        is_new: false,
+        steps,
+        asked: Timestamp(0),
+        shown: shown(SignInStep::Starting),
+    };
+    (process, tell)
+}
+
+#[test]
+fn what_is_over_does_not_count_as_under_way() {
+    let mut logins = Logins::default();
+    let mut told = Vec::new();
+    for n in 0..OF_ONE {
+        let (process, tell) = process("@ann:x", &format!("wechat:{n}"));
+        logins.put(n.to_string(), process);
+        told.push(tell);
+    }
+    let (other, _tell) = process("@bob:x", "wechat:bob");
+    logins.put("bob".to_owned(), other);
+    assert!(logins.make_room("@bob:x", None).is_ok());
+    assert!(logins.make_room("@ann:x", None).is_err());
+    assert!(logins.make_room("@ann:x", Some("0")).is_ok(), "it takes the place of one");
+    told[0].send_replace(SignInStep::Done);
+    assert!(logins.make_room("@ann:x", None).is_ok());
+    let (again, _tell) = process("@ann:x", "wechat:0");
+    logins.put("again".to_owned(), again);
+    assert!(logins.make_room("@ann:x", None).is_err());
+    told[1].send_replace(SignInStep::Failed { why: "declined".to_owned() });
+    assert!(logins.make_room("@ann:x", None).is_ok());
+    assert_eq!(logins.processes.len(), OF_ONE + 1, "one of each account");
+}
+
 #[test]
 fn an_account_is_unused_as_long_as_nobody_signed_it_in_or_does_so() {
     let view = |health, own_name: &str| AccountView {
@@ -21,8 +60,7 @@ fn an_account_is_unused_as_long_as_nobody_signed_it_in_or_does_so() {
 
 #[test]
 fn a_code_is_a_step_that_is_shown_and_waited_for() {
-    let shown =
-        shown(SignInStep::ShowQr { text: "https://login.weixin.qq.com/l/x".to_owned(), number: 1 });
+    let shown = shown(SignInStep::ShowQr { text: "https://login.weixin.qq.com/l/x".to_owned(), number: 1 });
     let step = shown.answer("p", &"wechat:ann".into()).unwrap();
     let wanted = json!({
         "login_id": "p", "type": "display_and_wait", "step_id": "wxgate.qr.2", "txn_id": "t2",
@@ -36,8 +74,7 @@ fn a_code_is_a_step_that_is_shown_and_waited_for() {
 fn the_end_names_the_login_and_a_failure_is_an_error() {
     let step = shown(SignInStep::Done).answer("p", &"wechat:ann".into()).unwrap();
     assert_eq!((&step["type"], &step["complete"]["user_login_id"]), (&json!("complete"), &json!("ann")));
-    let failed =
-        shown(SignInStep::Failed { why: "declined".to_owned() }).answer("p", &"wechat:ann".into());
+    let failed = shown(SignInStep::Failed { why: "declined".to_owned() }).answer("p", &"wechat:ann".into());
     assert!(failed.is_err_and(|refusal| refusal.error.contains("declined")));
 }
 
