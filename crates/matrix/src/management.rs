@@ -97,6 +97,14 @@ pub(crate) fn no<T>(text: &str) -> Result<T, No> {
     Err(No::Because(Answer::of(text)))
 }
 
+/// The sign-in of whoever asks something.
+struct SignIns {
+    /// The one that is followed, if there is one.
+    followed: Option<sign_in::Followed>,
+    /// Where another one goes that is to be followed.
+    begun: mpsc::Sender<sign_in::Following>,
+}
+
 /// The bot's desk.
 struct Desk {
     shared: Arc<Shared>,
@@ -106,14 +114,15 @@ struct Desk {
     waiting: HashMap<String, VecDeque<Addressed>>,
     /// Sign-ins that are followed; each gives back whose it was.
     sign_ins: JoinSet<String>,
-    following: HashMap<String, AbortHandle>,
+    following: HashMap<String, (sign_in::Followed, AbortHandle)>,
     begun: mpsc::Sender<sign_in::Following>,
+    begins: mpsc::Receiver<sign_in::Following>,
 }
 
 /// Answers until told to stop.
 pub(crate) async fn run(shared: Arc<Shared>, mut questions: mpsc::Receiver<Addressed>, stop: Stop) {
     // One slot for each answer in the making: none of them ever waits for the desk.
-    let (begun, mut begins) = mpsc::channel(AT_ONCE);
+    let (begun, begins) = mpsc::channel(AT_ONCE);
     let mut desk = Desk {
         shared,
         making: JoinSet::new(),
@@ -121,6 +130,7 @@ pub(crate) async fn run(shared: Arc<Shared>, mut questions: mpsc::Receiver<Addre
         sign_ins: JoinSet::new(),
         following: HashMap::new(),
         begun,
+        begins,
     };
     loop {
         tokio::select! {
@@ -129,12 +139,12 @@ pub(crate) async fn run(shared: Arc<Shared>, mut questions: mpsc::Receiver<Addre
                 Some(question) => desk.take(question),
                 None => return,
             },
-            Some(begun) = begins.recv() => desk.follow(begun),
+            Some(begun) = desk.begins.recv() => desk.follow(begun),
             Some(done) = desk.making.join_next(), if !desk.making.is_empty() => desk.answered(done),
             Some(done) = desk.sign_ins.join_next(), if !desk.sign_ins.is_empty() => {
                 // One that was given up has been taken out already.
                 if let Ok(sender) = done {
-                    desk.following.retain(|who, task| *who != sender || !task.is_finished());
+                    desk.following.retain(|who, (_, task)| *who != sender || !task.is_finished());
                 }
             }
         }
@@ -158,10 +168,15 @@ impl Desk {
     }
 
     fn make(&mut self, question: Addressed) {
-        let (shared, begun) = (Arc::clone(&self.shared), self.begun.clone());
+        // What they asked last may have begun one.
+        while let Ok(begun) = self.begins.try_recv() {
+            self.follow(begun);
+        }
+        let followed = self.following.get(&question.sender).map(|(followed, _)| followed.clone());
+        let (shared, sign_ins) = (Arc::clone(&self.shared), SignIns { followed, begun: self.begun.clone() });
         self.making.spawn(async move {
             let sender = question.sender.clone();
-            Box::pin(answer(&shared, question, &begun)).await;
+            Box::pin(answer(&shared, question, &sign_ins)).await;
             sender
         });
     }
@@ -182,26 +197,24 @@ impl Desk {
     /// Follows a sign-in in the room where it was asked for; a second one replaces the first.
     fn follow(&mut self, following: sign_in::Following) {
         let sender = following.sender.clone();
-        if let Some(earlier) = self.following.remove(&sender) {
+        if let Some((_, earlier)) = self.following.remove(&sender) {
             earlier.abort();
         }
-        if following.is_given_up() || self.sign_ins.len() >= SIGN_INS {
-            return;
-        }
+        let Some(followed) = following.followed().filter(|_| self.sign_ins.len() < SIGN_INS) else { return };
         let shared = Arc::clone(&self.shared);
         let task = self.sign_ins.spawn(async move {
             let sender = following.sender.clone();
             Box::pin(following.run(&shared)).await;
             sender
         });
-        self.following.insert(sender, task);
+        self.following.insert(sender, (followed, task));
     }
 }
 
 /// Answers one question.
-async fn answer(shared: &Shared, addressed: Addressed, begun: &mpsc::Sender<sign_in::Following>) {
+async fn answer(shared: &Shared, addressed: Addressed, sign_ins: &SignIns) {
     let (room_id, event_id) = (addressed.room_id.clone(), addressed.event_id.clone());
-    let said = match consider(shared, addressed, begun).await {
+    let said = match consider(shared, addressed, sign_ins).await {
         Ok(None) | Err(No::Silent) => return,
         Ok(Some(said)) | Err(No::Because(said)) => said,
         Err(No::Trouble(trouble)) => {
@@ -215,11 +228,7 @@ async fn answer(shared: &Shared, addressed: Addressed, begun: &mpsc::Sender<sign
 }
 
 /// What there is to say; nothing where nobody asked the bot.
-async fn consider(
-    shared: &Shared,
-    addressed: Addressed,
-    begun: &mpsc::Sender<sign_in::Following>,
-) -> Result<Option<Answer>, No> {
+async fn consider(shared: &Shared, addressed: Addressed, sign_ins: &SignIns) -> Result<Option<Answer>, No> {
     let chat = shared.chat_for(&addressed.room_id, &addressed.sender).await?;
     let is_private = chat.is_none() && shared.is_private(&addressed.room_id).await?;
     if !addressed.has_prefix && !is_private {
@@ -242,20 +251,20 @@ async fn consider(
         shared.note_desk(&addressed).await?;
     }
     let question = Question { addressed, level, chat };
-    carry_out(shared, &question, &wish, begun).await.map(Some)
+    carry_out(shared, &question, &wish, sign_ins).await.map(Some)
 }
 
 async fn carry_out(
     shared: &Shared,
     question: &Question,
     wish: &Wish,
-    begun: &mpsc::Sender<sign_in::Following>,
+    sign_ins: &SignIns,
 ) -> Result<Answer, No> {
     match wish.verb {
         Verb::Help => Ok(help::help(question.level, question.chat.is_some())),
         Verb::Version => Ok(Answer::of(&format!("This is wxgate {}.", env!("CARGO_PKG_VERSION")))),
-        Verb::Login => shared.log_in(question, wish, begun).await,
-        Verb::Cancel => shared.cancel(question, begun).await,
+        Verb::Login => shared.log_in(question, wish, &sign_ins.begun).await,
+        Verb::Cancel => shared.cancel(question, sign_ins).await,
         Verb::Logout => shared.log_out(question, wish).await,
         Verb::Logins => shared.list_logins(question).await,
         Verb::Ping => shared.ping(question, wish).await,

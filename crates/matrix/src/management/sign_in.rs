@@ -8,7 +8,7 @@ use wxgate_contract::{AccountView, Command, Health, NetworkId, Reply, SignInStep
 
 use super::answer::Answer;
 use super::words::Wish;
-use super::{No, Question, no, qr};
+use super::{No, Question, SignIns, no, qr};
 use crate::api::event::Redact;
 use crate::client::CallError;
 use crate::media::Upload;
@@ -34,6 +34,19 @@ pub(crate) struct Following {
     account: NetworkId,
     /// `None` gives up the one that is followed.
     steps: Option<SignInWatch>,
+}
+
+/// Which sign-in is followed.
+#[derive(Clone)]
+pub(super) struct Followed {
+    account: NetworkId,
+    steps: SignInWatch,
+}
+
+impl Followed {
+    fn is_under_way(&self) -> bool {
+        !matches!(*self.steps.borrow(), SignInStep::Done | SignInStep::Failed { .. })
+    }
 }
 
 impl Shared {
@@ -92,20 +105,15 @@ impl Shared {
         }
     }
 
-    /// Gives up the sign-in that is under way.
-    pub(super) async fn cancel(
-        &self,
-        question: &Question,
-        begun: &mpsc::Sender<Following>,
-    ) -> Result<Answer, No> {
+    /// Gives up the sign-in that is followed. Other accounts of theirs may be starting by themselves, after a restart
+    /// say, and stay as they are.
+    pub(super) async fn cancel(&self, question: &Question, sign_ins: &SignIns) -> Result<Answer, No> {
+        let Some(followed) = sign_ins.followed.as_ref().filter(|followed| followed.is_under_way()) else {
+            return no("No sign-in is under way.");
+        };
         let sender = &question.addressed.sender;
         let user = self.user(sender).await?;
-        let accounts = self.directory.accounts(&user).await?;
-        let mut ended = 0;
-        for view in accounts.iter().filter(|view| is_signing_in(view)) {
-            self.control.run(Some(user.clone()), Command::SignOut { account: view.network.clone() }).await?;
-            ended += 1;
-        }
+        self.control.run(Some(user), Command::SignOut { account: followed.account.clone() }).await?;
         let following = Following {
             sender: sender.clone(),
             room_id: String::new(),
@@ -113,11 +121,8 @@ impl Shared {
             account: self.network.clone(),
             steps: None,
         };
-        let _ = begun.send(following).await;
-        match ended {
-            0 => no("No sign-in is under way."),
-            _ => Ok(Answer::of("The sign-in was given up.")),
-        }
+        let _ = sign_ins.begun.send(following).await;
+        Ok(Answer::of("The sign-in was given up."))
     }
 }
 
@@ -154,10 +159,6 @@ fn chosen<'a>(accounts: &[AccountView], name: Option<&'a str>) -> Result<Choice<
     }
 }
 
-fn is_signing_in(view: &AccountView) -> bool {
-    !matches!(view.health, Health::Up | Health::Degraded { .. } | Health::Down { .. })
-}
-
 /// A name for an account of somebody that no account has yet.
 fn free_name(sender: &str, accounts: &[AccountView]) -> String {
     let localpart = sender.trim_start_matches('@').split(':').next().unwrap_or_default();
@@ -174,8 +175,9 @@ fn free_name(sender: &str, accounts: &[AccountView]) -> String {
 }
 
 impl Following {
-    pub(super) fn is_given_up(&self) -> bool {
-        self.steps.is_none()
+    /// What is known of it while it is followed; `None` for one that is given up.
+    pub(super) fn followed(&self) -> Option<Followed> {
+        Some(Followed { account: self.account.clone(), steps: self.steps.clone()? })
     }
 
     /// Shows every step until the sign-in is over.

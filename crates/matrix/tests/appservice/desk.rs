@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use wxgate_contract::conformance::State;
 use wxgate_contract::{
     Answer, Body, Candidate, Command, Fate, FeedEvent, Health, Job, Marker, Marking, Post, PostId, Question,
-    Report, Request, Verdict,
+    Report, Request, SignInStep, Verdict,
 };
 
 use super::scene::{ACCOUNT, ALICE, Scene, by, post};
@@ -517,5 +517,29 @@ async fn what_was_not_delivered_is_sent_again_when_its_author_asks() {
         stub.wait_for(refused).await;
     }
     assert_eq!(scene.double.state().posts.len(), 3);
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn giving_up_a_sign_in_ends_that_one_and_no_account_that_is_only_starting() {
+    let scene = Scene::start().await;
+    desk(&scene, ALICE, DESK).await;
+    scene.double.add_account("alice", "pw", "wechat:resuming");
+    for view in scene.double.state().accounts.iter_mut().filter(|view| view.network.name() == "resuming") {
+        view.health = Health::Starting;
+    }
+    let nothing = ask(&scene, ALICE, DESK, says("cancel")).await;
+    assert_eq!(nothing, "No sign-in is under way.");
+    scene.double.set_sign_in(SignInStep::ShowQr { text: "https://login.example/x".to_owned(), number: 1 });
+    let begun = ask(&scene, ALICE, DESK, says("login new")).await;
+    assert!(begun.starts_with("Signing new in"), "{begun}");
+    assert_eq!(ask(&scene, ALICE, DESK, says("cancel")).await, "The sign-in was given up.");
+    assert_eq!(ask(&scene, ALICE, DESK, says("cancel")).await, nothing);
+    let ended = |command: &Command| match command {
+        Command::SignOut { account } => Some(account.name().to_owned()),
+        _ => None,
+    };
+    let ended: Vec<String> = scene.double.state().commands.iter().filter_map(ended).collect();
+    assert_eq!(ended, ["new"]);
     scene.end().await;
 }
