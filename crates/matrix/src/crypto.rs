@@ -15,6 +15,8 @@ mod prune;
 mod rooms;
 mod seal;
 mod sync;
+#[cfg(test)]
+mod tests;
 mod told;
 mod verify;
 

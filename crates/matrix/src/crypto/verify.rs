@@ -12,7 +12,6 @@ use tokio::sync::Notify;
 use wxgate_contract::Stop;
 use wxgate_e2ee::{Flow, Request, Stage, step_of};
 
-use super::devices::Device;
 use crate::account::Verification;
 use crate::api::event::Send;
 use crate::config::Level;
@@ -145,7 +144,7 @@ impl Shared {
         true
     }
 
-    async fn verify_on(&self) -> Result<(), Trouble> {
+    pub(super) async fn verify_on(&self) -> Result<(), Trouble> {
         while let Some(step) = self.crypto.verifying.take() {
             if self.config.permissions.of(&step.flow.user_id) < Level::User {
                 continue;
@@ -184,11 +183,14 @@ impl Shared {
         if let Some(account) = &self.config.account {
             return Ok(account.verify(&flow.user_id, &flow.id, None).await?);
         }
+        let requests = self.device(self.names.bot()).await?.machine.go_on(flow);
+        self.carry_steps(&requests).await?;
+        let wanted = self.device(self.names.bot()).await?.machine.outgoing().await?;
+        let in_rooms = wanted.into_iter().filter(|step| step.said_in_room().is_some());
+        self.carry_steps(&in_rooms.collect::<Vec<_>>()).await?;
         let device = self.device(self.names.bot()).await?;
-        for request in device.machine.go_on(flow) {
-            self.carry_step(&device, &request).await?;
-        }
-        self.carry_steps(&device).await?;
+        let _turn = device.turn.lock().await;
+        self.carry_all(&device.user_id, &device.machine).await?;
         Ok(device.machine.stage(flow).map(|stage| match stage {
             Stage::Going => Verification::Going,
             Stage::Compare(emojis) => Verification::Compare(emojis),
@@ -198,20 +200,18 @@ impl Shared {
         }))
     }
 
-    /// What the machine wants to say by itself.
-    async fn carry_steps(&self, device: &Device) -> Result<(), Trouble> {
-        for request in device.machine.outgoing().await? {
-            if request.said_in_room().is_some() {
-                self.carry_step(device, &request).await?;
-            }
+    async fn carry_steps(&self, requests: &[Request]) -> Result<(), Trouble> {
+        for request in requests {
+            self.carry_step(request).await?;
         }
-        let _turn = device.turn.lock().await;
-        self.carry_all(&device.user_id, &device.machine).await
+        Ok(())
     }
 
-    /// One step: in a room as everything that is said there, else to the device.
-    async fn carry_step(&self, device: &Device, request: &Request) -> Result<(), Trouble> {
+    /// One step: in a room as everything that is said there, else to the device. The device is not held over what is
+    /// said: encrypting takes it again, and whoever closes it waits until nobody holds it.
+    async fn carry_step(&self, request: &Request) -> Result<(), Trouble> {
         let Some((room_id, kind, txn_id, content)) = request.said_in_room() else {
+            let device = self.device(self.names.bot()).await?;
             return self.carry(&device.user_id, &device.machine, request).await.map(drop);
         };
         let sealed = self.seal(room_id, &Speaker::Bot, kind, &content).await?;
@@ -219,6 +219,7 @@ impl Shared {
             sealed.as_ref().map_or((kind, &content), |sealed| (sealed.kind, &sealed.content));
         let said = self.client.call(self.bot(), &Send { room_id, kind, txn_id, at: None, content }).await?;
         let answer = json!({ "event_id": said.event_id });
+        let device = self.device(self.names.bot()).await?;
         Ok(device.machine.answered(request, answer.to_string().as_bytes()).await?)
     }
 
@@ -262,9 +263,9 @@ impl Shared {
             }
             None => {
                 let device = self.device(self.names.bot()).await?;
-                for request in device.machine.decide(&flow, are_the_same).await? {
-                    self.carry_step(&device, &request).await?;
-                }
+                let requests = device.machine.decide(&flow, are_the_same).await?;
+                drop(device);
+                self.carry_steps(&requests).await?;
             }
         }
         self.crypto.verifying.ring();
