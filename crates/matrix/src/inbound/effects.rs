@@ -47,7 +47,7 @@ pub(crate) enum Effect {
         room_id: String,
         sender: String,
     },
-    /// Somebody left a room by hand.
+    /// Somebody left a room by hand, or was sent away.
     Left {
         event_id: String,
         room_id: String,
@@ -88,7 +88,7 @@ impl Effect {
             ("m.room.member", Some("invite")) if shared.names.who(key) == Who::Bot => {
                 Some(Self::Invited { event_id, room_id, sender: event.sender.clone() })
             }
-            ("m.room.member", Some("leave")) if key == event.sender => {
+            ("m.room.member", Some("leave")) if shared.names.who(key) == Who::Human => {
                 Some(Self::Left { event_id, room_id, user_id: key.to_owned() })
             }
             ("m.room.tombstone", _) => {
@@ -169,8 +169,8 @@ impl Shared {
         Ok(())
     }
 
-    /// An owner who leaves a chat's room is invited again when the chat says something: it must not
-    /// speak to nobody.
+    /// An owner who leaves a chat's room, or is sent away by others in it, is invited again when the chat says
+    /// something: it must not speak to nobody, nor without its owner.
     async fn left(&self, room_id: &str, user_id: &str) -> Result<(), Trouble> {
         let Some(chat) = self.chat_for(room_id, user_id).await? else { return Ok(()) };
         if self.owners.owns(user_id, &chat.network).await? {

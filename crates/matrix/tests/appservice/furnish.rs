@@ -223,11 +223,17 @@ async fn a_chat_does_not_follow_its_room_into_one_that_is_not_its_replacement() 
 }
 
 #[tokio::test]
-async fn an_owner_who_left_is_asked_back_when_the_chat_speaks() {
+async fn an_owner_who_left_or_was_sent_away_is_asked_back_when_the_chat_speaks() {
+    for sender in [ALICE, "@other:test"] {
+        asked_back(sender).await;
+    }
+}
+
+async fn asked_back(sender: &str) {
     let scene = Scene::start().await;
     let room_id = scene.open_group().await;
-    scene.stub().world().set_member(ALICE, ALICE, &room_id, "leave");
     scene.stub().human("@other:test");
+    scene.stub().world().set_member(sender, ALICE, &room_id, "leave");
     // What comes after it in the same queue was taken: so was the leaving.
     scene.stub().say("@other:test", &room_id, "?");
     let answered = |world: &mut World| {
