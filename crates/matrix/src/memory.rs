@@ -146,11 +146,13 @@ pub(crate) struct Shelf<T> {
 pub(crate) struct Recent<T> {
     young: HashMap<String, Arc<T>>,
     old: HashMap<String, Arc<T>>,
+    /// Counts what was forgotten: what was read before may be of that.
+    forgotten: u64,
 }
 
 impl<T> Default for Recent<T> {
     fn default() -> Self {
-        Self { young: HashMap::new(), old: HashMap::new() }
+        Self { young: HashMap::new(), old: HashMap::new(), forgotten: 0 }
     }
 }
 
@@ -171,9 +173,29 @@ impl<T> Recent<T> {
         self.young.insert(key, value);
     }
 
+    /// Has at hand what was read; gives it, or what somebody wrote since. `forgotten` is the count from before.
+    fn put_read(&mut self, key: &str, value: Arc<T>, forgotten: u64) -> Arc<T> {
+        match self.get(key) {
+            Some(newer) => newer,
+            None => {
+                if self.forgotten == forgotten {
+                    self.put(key.to_owned(), Arc::clone(&value));
+                }
+                value
+            }
+        }
+    }
+
     fn remove(&mut self, key: &str) {
         self.young.remove(key);
         self.old.remove(key);
+        self.forgotten += 1;
+    }
+
+    fn clear(&mut self) {
+        self.young.clear();
+        self.old.clear();
+        self.forgotten += 1;
     }
 }
 
@@ -195,17 +217,16 @@ impl<T: Serialize + DeserializeOwned> Shelf<T> {
 
     /// The thing of that name; `None` when there is none or its note cannot be read any more.
     pub(crate) async fn get(&self, memory: &Memory, key: &str) -> Result<Option<Arc<T>>, FarError> {
-        let found = self.recent().get(key);
+        let (found, forgotten) = {
+            let mut recent = self.recent();
+            (recent.get(key), recent.forgotten)
+        };
         if found.is_some() {
             return Ok(found);
         }
         let Some(bytes) = memory.far.note(&memory.network, &self.key(key)).await? else { return Ok(None) };
         match serde_json::from_slice::<T>(&bytes) {
-            Ok(value) => {
-                let value = Arc::new(value);
-                self.recent().put(key.to_owned(), Arc::clone(&value));
-                Ok(Some(value))
-            }
+            Ok(value) => Ok(Some(self.recent().put_read(key, Arc::new(value), forgotten))),
             Err(error) => {
                 tracing::warn!(%error, kind = self.prefix, "a note cannot be read and is made anew");
                 Ok(None)
@@ -234,7 +255,7 @@ impl<T: Serialize + DeserializeOwned> Shelf<T> {
     }
 
     fn look_again(&self) {
-        *self.recent() = Recent::default();
+        self.recent().clear();
     }
 
     /// Forgets one thing for good.
@@ -556,5 +577,17 @@ mod tests {
         assert!(recent.young.len() + recent.old.len() <= 2 * AT_HAND);
         assert_eq!(recent.get("kept").as_deref(), Some(&0));
         assert_eq!(recent.get("0"), None);
+    }
+
+    #[test]
+    fn what_was_read_takes_the_place_of_nothing_that_was_written_since() {
+        let mut recent = Recent::default();
+        assert_eq!(*recent.put_read("a", Arc::new("read"), 0), "read");
+        recent.put("b".to_owned(), Arc::new("written"));
+        assert_eq!(*recent.put_read("b", Arc::new("read before"), 0), "written");
+        // It was forgotten between the read and now.
+        recent.remove("c");
+        assert_eq!(*recent.put_read("c", Arc::new("read before"), 0), "read before");
+        assert_eq!((recent.get("c"), recent.get("b").as_deref()), (None, Some(&"written")));
     }
 }
