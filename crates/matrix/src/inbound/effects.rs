@@ -13,6 +13,7 @@ use crate::api::room::GetStateEvent;
 use crate::chores::Chore;
 use crate::client::Actor;
 use crate::config::Level;
+use crate::memory::Room;
 use crate::names::Who;
 use crate::shared::Shared;
 use crate::status;
@@ -193,7 +194,9 @@ impl Shared {
             return Ok(());
         }
         let sharing = self.sharing_in(&chat, room_id).await?;
-        self.memory.update_room(&chat, room_id, |room| *room = room.moved_to(to)).await?;
+        // Whoever handed the first one over made the second one as well.
+        let moved = |room: &Room| Room { is_handed_over: room.is_handed_over, ..room.moved_to(to) };
+        self.memory.update_room(&chat, room_id, |room| *room = moved(room)).await?;
         if let Some(sharing) = sharing {
             self.move_guests(&sharing, to).await?;
         }

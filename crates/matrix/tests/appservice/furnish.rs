@@ -181,6 +181,34 @@ async fn a_chat_follows_its_room_to_the_replacement() {
 }
 
 #[tokio::test]
+async fn the_replacement_of_a_room_that_was_handed_over_keeps_its_own_name() {
+    let scene = Scene::start().await;
+    let bot = "@wechatbot:test";
+    let stub = scene.stub();
+    stub.wait_for(|world| world.users.contains_key(bot).then_some(())).await;
+    let open = |room_id: &str, created: serde_json::Value| {
+        stub.invite(ALICE, room_id, bot);
+        stub.set_state(ALICE, room_id, "m.room.create", "", created);
+        stub.set_state(ALICE, room_id, "m.room.power_levels", "", json!({ "users": { ALICE: 100 } }));
+        stub.set_state(ALICE, room_id, "m.room.name", "", json!({ "name": "Ours" }));
+    };
+    open("!ours", json!({ "room_version": "11" }));
+    scene.waits_for_member("!ours", bot, "join").await;
+    stub.human("@other:test");
+    stub.join("@other:test", "!ours");
+    stub.say(ALICE, "!ours", "!wx bridge Family");
+    let eve = "@wechat_alice_p-eve:test";
+    scene.waits_for_member("!ours", eve, "join").await;
+    open("!new", json!({ "room_version": "11", "predecessor": { "room_id": "!ours" } }));
+    stub.set_state(ALICE, "!ours", "m.room.tombstone", "", json!({ "replacement_room": "!new" }));
+    // Members come after names.
+    scene.waits_for_member("!new", eve, "join").await;
+    let name = state_of(&stub.world(), "!new", "m.room.name", "");
+    assert_eq!(name, Some(json!({ "name": "Ours" })));
+    scene.end().await;
+}
+
+#[tokio::test]
 async fn a_chat_does_not_follow_its_room_into_one_that_is_not_its_replacement() {
     let scene = Scene::start().await;
     let first = scene.open_group().await;
