@@ -1,6 +1,7 @@
 //! The devices that this gateway speaks with: made and signed once, at hand while they are used.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -43,7 +44,13 @@ impl Device {
     }
 }
 
-type Slot = Turn<Option<Arc<Device>>>;
+/// The place of a user's device.
+#[derive(Default)]
+struct Slot {
+    place: Turn<Option<Arc<Device>>>,
+    /// Somebody's devices changed while it was at work in here, and it was not told.
+    has_missed: AtomicBool,
+}
 
 /// Those at hand. There is never more than one of a user: two would each count their ratchets.
 #[derive(Default)]
@@ -75,9 +82,17 @@ impl Devices {
         Arc::clone(slot)
     }
 
+    /// Those that can be told something now. The others, which are being set up or cleared out, have missed it and
+    /// look for themselves when they are next used: that may take as long as a homeserver takes, and nobody waits.
     fn open(&self) -> Vec<Arc<Device>> {
         let slots = self.slots();
-        let at_hand = slots.by_user.values().filter_map(|(_, slot)| slot.try_lock().ok()?.clone());
+        let at_hand = slots.by_user.values().filter_map(|(_, slot)| match slot.place.try_lock() {
+            Ok(device) => device.clone(),
+            Err(_) => {
+                slot.has_missed.store(true, Ordering::Release);
+                None
+            }
+        });
         at_hand.collect()
     }
 }
@@ -91,6 +106,7 @@ impl Slots {
         self.by_user.retain(|user_id, (used, slot)| {
             let is_idle = Arc::strong_count(slot) == 1
                 && slot
+                    .place
                     .try_lock()
                     .is_ok_and(|device| device.as_ref().is_none_or(|one| Arc::strong_count(one) == 1));
             user_id == bot || *used > middle || !is_idle
@@ -108,8 +124,14 @@ impl Shared {
     /// The device of the bot or a ghost: set up when it is not yet.
     pub(crate) async fn device(&self, user_id: &str) -> Result<Arc<Device>, Trouble> {
         let slot = self.crypto.devices.slot(user_id, self.names.bot());
-        let mut place = slot.lock().await;
+        let mut place = slot.place.lock().await;
         if let Some(device) = &*place {
+            if slot.has_missed.swap(false, Ordering::AcqRel)
+                && let Err(error) = device.machine.everything_changed().await
+            {
+                slot.has_missed.store(true, Ordering::Release);
+                return Err(error.into());
+            }
             return Ok(Arc::clone(device));
         }
         let machine = Box::pin(self.set_up(user_id)).await?;
@@ -123,7 +145,7 @@ impl Shared {
     /// The homeserver does not know the device as it is here: it is looked at again before its next use.
     pub(crate) async fn look_at_device_again(&self, user_id: &str) {
         let slot = self.crypto.devices.slot(user_id, self.names.bot());
-        let mut place = slot.lock().await;
+        let mut place = slot.place.lock().await;
         if let Some(device) = place.take() {
             let_go(device).await;
         }
@@ -267,6 +289,9 @@ impl Shared {
         if users.is_empty() {
             return;
         }
+        // Before they are told as well: whoever speaks meanwhile must not take an answer from before the change for
+        // one that tells of it.
+        self.crypto.changed();
         let told = futures_util::stream::iter(self.crypto.devices.open()).map(|device| async move {
             let told = device.machine.devices_changed(users).await;
             told.err().map(|error| (error, device.user_id.clone()))
@@ -285,7 +310,7 @@ impl Shared {
     /// Takes away what a device keeps and nothing needs any more; gives how much.
     pub(super) async fn prune_device(&self, user_id: &str, leftover: &Leftover) -> Result<usize, Trouble> {
         let slot = self.crypto.devices.slot(user_id, self.names.bot());
-        let mut place = slot.lock().await;
+        let mut place = slot.place.lock().await;
         let closed = || (Arc::clone(&self.far), self.network.clone());
         let pruned = match &*place {
             Some(device) => device.machine.prune(leftover).await?,

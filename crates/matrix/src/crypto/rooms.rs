@@ -19,6 +19,9 @@ use crate::trouble::Trouble;
 /// Rooms at hand; beyond it they are asked about anew. Chosen: what is said in one evening.
 const AT_HAND: usize = 4096;
 
+/// Times that a room's rules are asked for when they change meanwhile. Chosen.
+const ASKED_AGAIN: usize = 4;
+
 /// A room that is encrypted is so for good, whatever is said about it later.
 /// Source: client-server API, "m.room.encryption": "once encryption has been enabled, it cannot be disabled".
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -33,6 +36,8 @@ struct Known {
     /// `Some(None)`: it is not encrypted.
     rules: Option<Option<Arc<RoomRules>>>,
     readers: Option<Arc<Readers>>,
+    /// When it changed last. An answer to what was asked before is not kept.
+    changed: Changed,
     /// Ghosts that came or went since it was asked who is in it.
     ghosts_changed: usize,
 }
@@ -49,6 +54,13 @@ impl Known {
     }
 }
 
+/// In counts of what happened in any room: of its rules, and of who is in it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Changed {
+    rules: u64,
+    people: u64,
+}
+
 /// Who has to be able to read a room.
 #[derive(Debug, Default)]
 pub(super) struct Readers {
@@ -62,42 +74,94 @@ pub(super) struct Readers {
 #[derive(Default)]
 pub(super) struct Rooms {
     // Locked for the length of a lookup.
-    known: Mutex<HashMap<String, Known>>,
+    known: Mutex<Table>,
+}
+
+#[derive(Default)]
+struct Table {
+    by_room: HashMap<String, Known>,
+    /// Counts what happened, and when all of it was forgotten.
+    count: u64,
+    forgotten: u64,
+}
+
+impl Table {
+    fn get(&self, room_id: &str) -> Known {
+        self.by_room.get(room_id).cloned().unwrap_or_else(|| self.unknown())
+    }
+
+    /// A room of which nothing is known may have changed whenever it was forgotten.
+    fn unknown(&self) -> Known {
+        Known { changed: Changed { rules: self.forgotten, people: self.forgotten }, ..Known::default() }
+    }
+
+    fn room(&mut self, room_id: &str) -> &mut Known {
+        if self.by_room.len() >= AT_HAND && !self.by_room.contains_key(room_id) {
+            self.by_room.clear();
+            self.count += 1;
+            self.forgotten = self.count;
+        }
+        let unknown = self.unknown();
+        self.by_room.entry(room_id.to_owned()).or_insert(unknown)
+    }
+
+    fn next(&mut self) -> u64 {
+        self.count += 1;
+        self.count
+    }
 }
 
 impl Rooms {
-    fn known(&self) -> MutexGuard<'_, HashMap<String, Known>> {
+    fn known(&self) -> MutexGuard<'_, Table> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn get(&self, room_id: &str) -> Known {
-        self.known().get(room_id).cloned().unwrap_or_default()
+        self.known().get(room_id)
     }
 
-    fn note(&self, room_id: &str, change: impl FnOnce(&mut Known)) {
+    /// Keeps the rules that were asked for, unless they changed since `asked`; says whether.
+    fn note_rules(&self, room_id: &str, asked: Changed, rules: &Option<Arc<RoomRules>>) -> bool {
         let mut known = self.known();
-        if known.len() >= AT_HAND {
-            known.clear();
+        let room = known.room(room_id);
+        let is_new = room.changed.rules == asked.rules;
+        if is_new {
+            room.rules = Some(rules.clone());
         }
-        change(known.entry(room_id.to_owned()).or_default());
+        is_new
     }
 
+    /// Keeps who is in a room, unless somebody came or went since `asked`.
+    fn note_readers(&self, room_id: &str, asked: &Known, readers: &Arc<Readers>) {
+        let mut known = self.known();
+        let room = known.room(room_id);
+        if room.changed.people == asked.changed.people {
+            room.readers = Some(Arc::clone(readers));
+            // Those that came or went meanwhile may or may not be among them.
+            room.ghosts_changed = room.ghosts_changed.saturating_sub(asked.ghosts_changed);
+        }
+    }
+
+    /// Its rules changed, and who may read what was said before.
     pub(super) fn forget(&self, room_id: &str) {
-        self.known().remove(room_id);
+        let mut known = self.known();
+        let now = known.next();
+        *known.room(room_id) = Known { changed: Changed { rules: now, people: now }, ..Known::default() };
     }
 
     /// A ghost came or went. Each of a large group comes before it speaks: to ask every time who is in the room
     /// would be a list of all of them for each.
     pub(super) fn ghost_changed(&self, room_id: &str) {
-        if let Some(known) = self.known().get_mut(room_id) {
+        if let Some(known) = self.known().by_room.get_mut(room_id) {
             known.ghosts_changed += 1;
         }
     }
 
     pub(super) fn forget_members(&self, room_id: &str) {
-        if let Some(known) = self.known().get_mut(room_id) {
-            known.readers = None;
-        }
+        let mut known = self.known();
+        let now = known.next();
+        let room = known.room(room_id);
+        (room.readers, room.changed.people) = (None, now);
     }
 }
 
@@ -116,17 +180,23 @@ impl Shared {
         if !self.crypto.is_on {
             return Ok(None);
         }
-        if let Some(rules) = self.crypto.rooms.get(room_id).rules {
-            return Ok(rules);
+        for _ in 0..ASKED_AGAIN {
+            let known = self.crypto.rooms.get(room_id);
+            if let Some(rules) = known.rules {
+                return Ok(rules);
+            }
+            let mut rules = self.ask_rules(room_id).await?;
+            if rules.is_none() && self.config.encryption_required {
+                // A room from before it was required, or one that somebody made.
+                self.set_state(room_id, ENCRYPTION, "", encryption()).await?;
+                rules = self.ask_rules(room_id).await?;
+            }
+            // An answer that says "in clear" while somebody encrypts the room must not be believed.
+            if self.crypto.rooms.note_rules(room_id, known.changed, &rules) || rules.is_some() {
+                return Ok(rules);
+            }
         }
-        let mut rules = self.ask_rules(room_id).await?;
-        if rules.is_none() && self.config.encryption_required {
-            // A room from before it was required, or one that somebody made.
-            self.set_state(room_id, ENCRYPTION, "", encryption()).await?;
-            rules = self.ask_rules(room_id).await?;
-        }
-        self.crypto.rooms.note(room_id, |known| known.rules = Some(rules.clone()));
-        Ok(rules)
+        Err(Trouble::Soon("the rules of the room change all the time".to_owned()))
     }
 
     async fn ask_rules(&self, room_id: &str) -> Result<Option<Arc<RoomRules>>, Trouble> {
@@ -177,10 +247,10 @@ impl Shared {
 
     /// Who has to be able to read a room. Our own ghosts read nothing.
     pub(super) async fn readers(&self, room_id: &str) -> Result<Arc<Readers>, Trouble> {
-        if let Some(readers) = self.crypto.rooms.get(room_id).readers(self.config.own_devices_up_to) {
+        let known = self.crypto.rooms.get(room_id);
+        if let Some(readers) = known.readers(self.config.own_devices_up_to) {
             return Ok(readers);
         }
-        let before = self.crypto.rooms.get(room_id).ghosts_changed;
         let told = self.client.call(self.bot(), &Members { room_id }).await?;
         let is_in = |membership: &str| matches!(membership, "join" | "invite");
         let inside: Vec<String> = told
@@ -192,11 +262,7 @@ impl Shared {
         let members = inside.len();
         let people = inside.into_iter().filter(|user| self.names.who(user) == Who::Human).collect();
         let readers = Arc::new(Readers { people, members });
-        self.crypto.rooms.note(room_id, |known| {
-            known.readers = Some(Arc::clone(&readers));
-            // Those that came or went meanwhile may or may not be among them.
-            known.ghosts_changed = known.ghosts_changed.saturating_sub(before);
-        });
+        self.crypto.rooms.note_readers(room_id, &known, &readers);
         Ok(readers)
     }
 }
@@ -209,12 +275,43 @@ mod tests {
     fn it_is_asked_again_only_when_ghosts_may_have_crossed_the_line() {
         let with = |members: usize, ghosts_changed: usize| {
             let readers = Some(Arc::new(Readers { people: Vec::new(), members }));
-            Known { rules: None, readers, ghosts_changed }.readers(100).is_some()
+            Known { readers, ghosts_changed, ..Known::default() }.readers(100).is_some()
         };
         assert!(with(3, 0) && with(3, 97) && !with(3, 98));
         assert!(with(100, 0) && !with(100, 1));
         assert!(with(101, 0) && !with(101, 1));
         assert!(with(300, 199) && !with(300, 200));
         assert!(Known::default().readers(100).is_none());
+    }
+
+    #[test]
+    fn an_answer_from_before_a_change_is_not_kept() {
+        let rooms = Rooms::default();
+        let readers = |members| Arc::new(Readers { people: Vec::new(), members });
+        let members = |room_id: &str| rooms.get(room_id).readers.map(|readers| readers.members);
+        // Asked, and somebody came before the answer, in a room that nothing was known of.
+        let asked = rooms.get("!a");
+        rooms.forget_members("!a");
+        rooms.note_readers("!a", &asked, &readers(1));
+        assert_eq!(members("!a"), None);
+        assert!(rooms.note_rules("!a", asked.changed, &None), "its rules are the same");
+        rooms.note_readers("!a", &rooms.get("!a"), &readers(2));
+        assert_eq!(members("!a"), Some(2));
+        // It was encrypted before the answer that it is not.
+        let asked = rooms.get("!a");
+        rooms.forget("!a");
+        assert!(!rooms.note_rules("!a", asked.changed, &None));
+        assert!(rooms.get("!a").rules.is_none() && members("!a").is_none());
+        // A change in another room is none of this one's; where all was forgotten nobody knows.
+        let asked = rooms.get("!a");
+        rooms.forget_members("!b");
+        rooms.note_readers("!a", &asked, &readers(3));
+        assert_eq!(members("!a"), Some(3));
+        let asked = rooms.get("!c");
+        rooms.forget("!c");
+        (0..AT_HAND).for_each(|n| rooms.forget(&n.to_string()));
+        rooms.note_readers("!c", &asked, &readers(4));
+        assert_eq!(members("!c"), None);
+        assert!(rooms.known().by_room.len() <= AT_HAND);
     }
 }

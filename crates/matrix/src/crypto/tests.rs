@@ -236,3 +236,51 @@ fn asks_for_verification() -> Event {
     });
     serde_json::from_value(event).unwrap()
 }
+
+/// Devices are told one after the other that somebody's changed.
+#[tokio::test]
+async fn a_ghost_that_speaks_while_a_change_is_told_takes_no_answer_from_before_it() {
+    let scene = Scene::start().await;
+    scene.says_first(ONE).await;
+    let two = scene.says_first(TWO).await;
+    assert_eq!(scene.questions(), 1, "the second knows it from the first");
+    let held = scene.far.hold(&two);
+    let users = [ANN.to_owned()];
+    let mut telling = Box::pin(scene.shared.devices_changed(&users));
+    let told = async {
+        let one = scene.shared.device(ONE).await.unwrap();
+        while !one.machine.outgoing().await.unwrap().iter().any(wxgate_e2ee::Request::asks_for_devices) {
+            assert!((&mut telling).now_or_never().is_none(), "the other one is told");
+            tokio::task::yield_now().await;
+        }
+    };
+    in_time(told).await;
+    scene.says(ONE).await;
+    assert_eq!(scene.questions(), 2, "it asks what changed");
+    drop(held);
+    in_time(telling).await;
+    scene.says(TWO).await;
+    assert_eq!(scene.questions(), 3);
+}
+
+#[tokio::test]
+async fn a_ghost_that_was_at_work_while_a_change_was_told_asks_when_it_speaks_next() {
+    let mut scene = Scene::start().await;
+    let shelf = scene.says_first(ONE).await;
+    let before = scene.questions();
+    let held = scene.far.hold(&shelf);
+    let shared = Arc::clone(&scene.shared);
+    let leftover = Leftover::new(0, [ROOM.to_owned()], Vec::new());
+    let (done, cleared) = tokio::sync::oneshot::channel();
+    scene.tasks.spawn(async move {
+        shared.prune_device(ONE, &leftover).await.unwrap();
+        done.send(()).unwrap();
+    });
+    // It has its place while it waits for its notes.
+    in_time(scene.far.waits.notified()).await;
+    in_time(scene.shared.devices_changed(&[ANN.to_owned()])).await;
+    drop(held);
+    in_time(cleared).await.unwrap();
+    scene.says(ONE).await;
+    assert_eq!(scene.questions(), before + 1);
+}
