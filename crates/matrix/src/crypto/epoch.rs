@@ -96,6 +96,8 @@ impl Shared {
                 "what is remembered is older than what the homeserver saw of it: all devices begin anew"
             );
             kept.epoch = mark()?;
+            // The copy's next mark may have been told once, and would be again: put back twice, it would be known.
+            kept.next.clear();
         }
         kept.mark = told;
         Ok(kept)

@@ -284,3 +284,18 @@ async fn a_ghost_that_was_at_work_while_a_change_was_told_asks_when_it_speaks_ne
     scene.says(ONE).await;
     assert_eq!(scene.questions(), before + 1);
 }
+
+#[tokio::test]
+async fn a_copy_of_the_notes_that_is_put_back_twice_is_seen_both_times() {
+    let mut scene = Scene::start().await;
+    let of_the_copy = scene.shared.epoch().await.unwrap();
+    let copy = scene.far.double.state().notes.clone();
+    scene.again();
+    assert_eq!(scene.shared.epoch().await.unwrap(), of_the_copy, "an ordinary start");
+    let mut seen = BTreeSet::from([of_the_copy]);
+    for _ in 0..3 {
+        scene.far.double.state().notes = copy.clone();
+        scene.again();
+        assert!(seen.insert(scene.shared.epoch().await.unwrap()), "an epoch of before");
+    }
+}
