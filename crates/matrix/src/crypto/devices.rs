@@ -286,14 +286,25 @@ impl Shared {
 
     /// Some people's devices changed: every device at hand has to know.
     pub(super) async fn devices_changed(&self, users: &[String]) {
-        if users.is_empty() {
-            return;
+        if !users.is_empty() {
+            self.tell_devices(Some(users)).await;
         }
+    }
+
+    /// It is not known whose devices changed.
+    pub(super) async fn any_device_may_have_changed(&self) {
+        self.tell_devices(None).await;
+    }
+
+    async fn tell_devices(&self, users: Option<&[String]>) {
         // Before they are told as well: whoever speaks meanwhile must not take an answer from before the change for
         // one that tells of it.
         self.crypto.changed();
         let told = futures_util::stream::iter(self.crypto.devices.open()).map(|device| async move {
-            let told = device.machine.devices_changed(users).await;
+            let told = match users {
+                Some(users) => device.machine.devices_changed(users).await,
+                None => device.machine.everything_changed().await,
+            };
             told.err().map(|error| (error, device.user_id.clone()))
         });
         // Each writes it down: side by side they share a commit.

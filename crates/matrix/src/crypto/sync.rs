@@ -81,7 +81,7 @@ impl Shared {
         }
     }
 
-    async fn hear_once(&self, since: Option<&str>) -> Result<String, Trouble> {
+    pub(super) async fn hear_once(&self, since: Option<&str>) -> Result<String, Trouble> {
         let filter = json!({
             "room": { "rooms": [] },
             "presence": { "types": [] },
@@ -102,6 +102,8 @@ impl Shared {
                 );
                 self.memory.save(vec![Note { key: HEARD.to_owned(), value: None, is_secret: false }]).await?;
                 self.look_at_device_again(self.names.bot()).await;
+                // Whose devices changed since then nobody will tell.
+                self.any_device_may_have_changed().await;
                 return Err(Trouble::NotYet("the position of the bot's device is unknown".to_owned()));
             }
             Err(error) => return Err(error.into()),

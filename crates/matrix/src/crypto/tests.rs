@@ -299,3 +299,14 @@ async fn a_copy_of_the_notes_that_is_put_back_twice_is_seen_both_times() {
         assert!(seen.insert(scene.shared.epoch().await.unwrap()), "an epoch of before");
     }
 }
+
+#[tokio::test]
+async fn whose_devices_changed_is_asked_anew_where_nobody_can_tell_any_more() {
+    let scene = Scene::start().await;
+    scene.says(ONE).await;
+    let before = scene.questions();
+    scene.homeserver.kept().refused = Some("/sync");
+    assert!(scene.shared.hear_once(Some("s0")).await.is_err());
+    scene.says(ONE).await;
+    assert_eq!(scene.questions(), before + 1);
+}
