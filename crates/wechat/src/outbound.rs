@@ -199,7 +199,7 @@ impl Outbound {
     }
 
     async fn send_text(&self, errand: &Errand<'_>, piece: usize, line: &str) -> Result<RemoteId, Outcome> {
-        let id = client_msg_id(&self.network, errand.delivery.id, piece);
+        let id = client_msg_id(&self.network, errand.delivery, piece);
         let to = To { own: &errand.own, to: &errand.to, id: &id };
         self.send(errand, What::text(line), &SendText { to, text: line }).await
     }
@@ -281,7 +281,7 @@ impl Outbound {
             return refuse("WeChat takes messages back for two minutes only");
         }
         for (piece, remote_id) in remote_ids.iter().enumerate() {
-            let id = client_msg_id(&self.network, errand.delivery.id, piece);
+            let id = client_msg_id(&self.network, errand.delivery, piece);
             let msg_id = MsgId::new(remote_id.as_str());
             let revoke = RevokeMsg { msg_id: &msg_id, to: &errand.to, id: &id };
             match self.transport.ask(&self.live, &revoke).await {
@@ -351,9 +351,17 @@ impl Outbound {
     }
 }
 
-/// Stable over attempts and restarts, so that the service can drop a repetition.
-fn client_msg_id(network: &NetworkId, delivery: DeliveryId, piece: usize) -> ClientMsgId {
-    let hash = digest::digest(&digest::SHA256, format!("{network}\0{delivery}\0{piece}").as_bytes());
+/// Stable over attempts and restarts, so that the service can drop a repetition, and never that of another message.
+/// The number of the delivery alone would not do: a database that is put back as it once was gives numbers again
+/// that the session, which lived on, has seen.
+fn client_msg_id(network: &NetworkId, delivery: &Delivery, piece: usize) -> ClientMsgId {
+    let what = match &delivery.job {
+        Job::Say(say) => format!("{}\0{}", say.post.remote_id, say.post.at.ms()),
+        Job::Recall { remote_ids, .. } => remote_ids.get(piece).map(ToString::to_string).unwrap_or_default(),
+        Job::Report(_) => String::new(),
+    };
+    let text = format!("{network}\0{}\0{piece}\0{what}", delivery.id);
+    let hash = digest::digest(&digest::SHA256, text.as_bytes());
     let number = hash.as_ref().iter().take(8).fold(0_u64, |number, byte| number << 8 | u64::from(*byte));
     ClientMsgId::from_stable(number)
 }

@@ -73,7 +73,7 @@ impl Outbound {
             tokio::time::timeout(UPLOAD_LIMIT, Box::pin(self.upload(errand, attachment, &file))).await;
         let (media_id, signature) = uploaded.map_err(|_| later("the upload took too long"))??;
 
-        let id = client_msg_id(&self.network, errand.delivery.id, piece);
+        let id = client_msg_id(&self.network, errand.delivery, piece);
         let to = To { own: &errand.own, to: &errand.to, id: &id };
         let what = What::File(echo_type(kind));
         match kind {

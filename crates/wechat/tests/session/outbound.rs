@@ -102,6 +102,27 @@ async fn item_70_a_repetition_is_heard_once_and_has_the_same_id() {
 }
 
 #[tokio::test]
+async fn another_message_under_a_number_that_was_used_is_heard_too() {
+    let mut stage = Stage::online().await;
+    let chat = stage.chat(Who::Contact(1));
+    let delivery = stage.delivery(&chat, Body::text("yes"));
+    let first = ids(&stage.deliver(&delivery).await);
+    // An older copy of the database was put back: it gives the number again, and the session lived on.
+    stage.restart().await;
+    stage.up().await;
+    let mut another = stage.delivery(&chat, Body::text("no"));
+    another.id = delivery.id;
+    if let Job::Say(say) = &mut another.job {
+        say.post.remote_id = "elsewhere-2".into();
+    }
+    let second = ids(&stage.deliver(&another).await);
+    assert_ne!(first, second, "reported as sent under the id of another message");
+    let heard: Vec<String> = stage.heard().into_iter().map(|(_, text)| text).collect();
+    assert_eq!(heard, ["yes", "no"]);
+    stage.no_violation();
+}
+
+#[tokio::test]
 async fn an_answer_that_is_lost_once_is_asked_for_again_with_the_same_id() {
     let stage = Stage::online().await;
     let chat = stage.chat(Who::Contact(1));
