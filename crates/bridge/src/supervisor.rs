@@ -474,6 +474,7 @@ mod tests {
             data_dir: dir.path().to_owned(),
             seal_key: SealKey::from_bytes(&[7; 32]).unwrap(),
             max_media_bytes: 1,
+            restored: String::new(),
         };
         let store = Store::open(config, Arc::new(|| Timestamp(1))).await.unwrap();
         let config = BridgeConfig {

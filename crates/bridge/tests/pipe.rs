@@ -99,6 +99,7 @@ async fn pipe_with(dir: tempfile::TempDir, factory: AdapterFactory) -> Pipe {
         data_dir: dir.path().to_owned(),
         seal_key: SealKey::load_or_create(&dir.path().join("seal.key")).unwrap(),
         max_media_bytes: 1 << 20,
+        restored: String::new(),
     };
     let store = Store::open(config, clock(&now_ms)).await.unwrap();
     let vault = Arc::new(Double::new());

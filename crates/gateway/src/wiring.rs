@@ -337,6 +337,7 @@ async fn try_open(settings: &Settings) -> Result<Result<Store, StoreError>, Fail
         data_dir: settings.data_dir.clone(),
         seal_key,
         max_media_bytes: settings.wechat.max_media_bytes,
+        restored: crate::backup::restored_word(&settings.data_dir)?,
     };
     Ok(Store::open(config, Arc::new(clock::now)).await)
 }

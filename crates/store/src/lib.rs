@@ -29,6 +29,7 @@ mod names;
 mod notes;
 mod prepare;
 mod prune;
+mod put_back;
 mod relayed;
 mod removal;
 mod report;

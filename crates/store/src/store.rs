@@ -13,6 +13,7 @@ use crate::error::{Doing, Sql, StoreError};
 use crate::migrate::{HEAD, migrate};
 use crate::names::Names;
 use crate::prepare;
+use crate::put_back;
 use crate::report::{CommitReport, Route, SettleReport};
 use crate::seal::SealKey;
 use crate::sole::{Held, Hold};
@@ -32,6 +33,9 @@ pub struct StoreConfig {
     pub seal_key: SealKey,
     /// Longest attachment that is accepted.
     pub max_media_bytes: u64,
+    /// Says that the database was put back as it once was: a word, another one each time; empty where it never was.
+    /// The first opening with a word goes on beyond all numbers that were given since.
+    pub restored: String,
 }
 
 /// Everything durable. Cheap to clone; the last clone that goes away closes it.
@@ -97,6 +101,7 @@ impl Store {
         if matches!(address.engine, Engine::Postgres) {
             hold.confirm(&mut conn).await?;
         }
+        put_back::leap(&mut conn, &config.restored, clock.now().ms()).await?;
         let held = hold.watch();
         let names = Arc::new(Names::default());
         names.load(&mut conn).await?;

@@ -22,6 +22,8 @@ const TOLD: u32 = 60;
 const LISTENERS: [&str; 2] = ["c1", "c2"];
 /// Lines that are typed before the backup: fewer than are read at once; the pace keeps most of them in their lane.
 const TYPED: u32 = 8;
+/// Lines that are said between a backup and its restore, and as many afterwards.
+const LOST: usize = 10;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_backup_in_the_middle_of_traffic_goes_on_elsewhere_with_everything_once() -> Result<()> {
@@ -77,6 +79,36 @@ async fn goes_on_elsewhere(scratch: &Scratch, [here, there]: [String; 2]) -> Res
     told_once(&elsewhere, &stage.sim).await?;
     heard_once(&stage.sim).await?;
     stage.sim.assert_no_violations_but_lost_cookies().await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_said_after_a_restore_is_not_taken_for_what_was_said_since_the_backup() -> Result<()> {
+    tell("backup-numbers", LIMIT, async |scratch| {
+        let options = GatewayOptions { sends_per_minute: 6000, ..GatewayOptions::default() };
+        let mut stage = Stage::set_with(scratch, ACCOUNTS, &options).await?;
+        let mut typist = stage.client(0, "typist").await?;
+        stage.sim.say(&name(0), "c1", "c1", "come in").await?;
+        let nick = typist.expect_text("come in").await?.source.nick;
+        let path = scratch.join("numbers.tar").to_string_lossy().into_owned();
+        stage.gateway().cli(&["backup", &path], None).await?;
+        for n in 0..LOST {
+            typist.say(&nick, &format!("since {n}")).await?;
+            stage.sim.heard(&name(0), &format!("since {n}")).await?;
+        }
+        stage.gateway_mut()?.kill().await?;
+
+        let elsewhere = restored(scratch, &stage, &path, &options).await?;
+        let mut typist = elsewhere.client(USER, &name(0), "typist").await?;
+        for n in 0..LOST {
+            typist.say(&nick, &format!("then {n}")).await?;
+            stage.sim.heard(&name(0), &format!("then {n}")).await?;
+        }
+        let ledger = stage.sim.ledger(&name(0)).await?;
+        let heard = ledger.iter().filter(|entry| entry.is_heard()).count();
+        ensure!(heard == 2 * LOST, "{heard} of {} were heard", 2 * LOST);
+        stage.sim.assert_no_violations_but_lost_cookies().await
+    })
+    .await
 }
 
 async fn talk(sim: &Sim) -> Result<()> {

@@ -46,7 +46,13 @@ impl Drop for Dir {
 async fn open(data_dir: &Path) -> Store {
     let seal_key = SealKey::load_or_create(&data_dir.join("seal.key")).unwrap();
     let url = "sqlite".parse().unwrap();
-    let config = StoreConfig { url, data_dir: data_dir.to_owned(), seal_key, max_media_bytes: 1 << 20 };
+    let config = StoreConfig {
+        url,
+        data_dir: data_dir.to_owned(),
+        seal_key,
+        max_media_bytes: 1 << 20,
+        restored: String::new(),
+    };
     Store::open(config, Arc::new(|| Timestamp(1_700_000_000_000))).await.unwrap()
 }
 

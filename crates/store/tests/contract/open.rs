@@ -245,6 +245,60 @@ async fn secrets_are_not_in_the_files_and_open_with_their_key_only() {
     std::fs::remove_dir_all(&bench.dir).unwrap();
 }
 
+/// The numbers of what is said next, as whoever follows the timeline knows it.
+async fn said_next(bench: &Bench, id: &str) -> i64 {
+    bench.commit("w:a", vec![post(id, "w:a/c", id)]).await;
+    bench.history("w:a").await.last().unwrap().seq
+}
+
+#[tokio::test]
+async fn a_database_that_was_put_back_goes_on_beyond_all_numbers_given_since() {
+    let sqlite = Some("sqlite".to_owned());
+    for url in [sqlite, fresh_postgres().await].into_iter().flatten() {
+        let bench = Bench::open(fresh_dir(), &url).await;
+        bench.link(&["w:a/c", "i:x/c"]).await;
+        let first = said_next(&bench, "1").await;
+        let open = bench.next("i:x/c").await.unwrap();
+        let bench = bench.reopen_as("one restore").await;
+        let second = said_next(&bench, "2").await;
+        assert!(second - first > 1 << 31, "{second} after {first}");
+        assert_eq!(bench.next("i:x/c").await.unwrap().id, open.id, "what is open keeps its number");
+        let bench = bench.reopen_as("one restore").await;
+        let third = said_next(&bench, "3").await;
+        assert!((1..1_000).contains(&(third - second)), "leapt at every start: {third} after {second}");
+        let bench = bench.reopen_as("another one").await;
+        let fourth = said_next(&bench, "4").await;
+        assert!(fourth - third > 1 << 31, "{fourth} after {third}");
+        bench.store.close().await;
+    }
+}
+
+#[tokio::test]
+async fn of_two_restores_of_one_copy_the_second_goes_on_beyond_the_first() {
+    let bench = Bench::open(fresh_dir(), "sqlite").await;
+    said_next(&bench, "1").await;
+    let snapshot = bench.store.snapshot().await.unwrap();
+    let mut numbers = Vec::new();
+    for (word, now_ms) in [("first", 1_700_000_000_000_i64), ("second", 1_700_000_600_000)] {
+        let dir = fresh_dir();
+        std::fs::create_dir_all(&dir).unwrap();
+        std::fs::copy(&snapshot.files()[0].path, dir.join("wxgate.db")).unwrap();
+        let clock = Arc::new(TestClock::default());
+        clock.set(now_ms);
+        let config = StoreConfig { restored: word.to_owned(), ..config(&dir, "sqlite") };
+        let store = Store::open(config, Arc::clone(&clock) as Arc<dyn Clock>).await.unwrap();
+        let restored = Bench { store, clock, dir, url: "sqlite".to_owned() };
+        numbers.push((said_next(&restored, "2").await, said_next(&restored, "3").await));
+        restored.store.close().await;
+        std::fs::remove_dir_all(&restored.dir).unwrap();
+    }
+    assert!(numbers[0].1 < numbers[1].0, "{numbers:?}");
+    assert!(numbers[1].1 < 1 << 53, "JSON holds it no longer exactly: {numbers:?}");
+    drop(snapshot);
+    bench.store.close().await;
+    std::fs::remove_dir_all(&bench.dir).unwrap();
+}
+
 /// The questions that every message asks must not read whole tables.
 #[tokio::test]
 async fn hot_statements_use_their_indexes() {

@@ -76,6 +76,7 @@ pub(crate) fn config(dir: &Path, url: &str) -> StoreConfig {
         data_dir: dir.to_owned(),
         seal_key: SealKey::from_bytes(&[7; 32]).unwrap(),
         max_media_bytes: 1 << 20,
+        restored: String::new(),
     }
 }
 
@@ -91,6 +92,14 @@ impl Bench {
     pub(crate) async fn reopen(self) -> Self {
         self.store.close().await;
         Self::open(self.dir, &self.url).await
+    }
+
+    /// The same, with another word of a restore.
+    pub(crate) async fn reopen_as(self, restored: &str) -> Self {
+        self.store.close().await;
+        let config = StoreConfig { restored: restored.to_owned(), ..config(&self.dir, &self.url) };
+        let store = Store::open(config, Arc::clone(&self.clock) as Arc<dyn Clock>).await.unwrap();
+        Self { store, ..self }
     }
 
     pub(crate) async fn commit(&self, network: &str, posts: Vec<Post>) -> CommitReport {
