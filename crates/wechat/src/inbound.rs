@@ -25,7 +25,7 @@ use wxgate_contract::{
 
 use crate::outbound::unanswered::Unanswered;
 use crate::roster::record::{Keys, Login, Mark};
-use crate::roster::{Draft, Named, OWNER, Roster, member_note, name_note, stranger_note};
+use crate::roster::{Draft, Fresh, Named, OWNER, Roster, member_note, name_note, stranger_note};
 use crate::session::live::Live;
 use crate::transport::Transport;
 
@@ -119,6 +119,12 @@ impl Inbound {
         Ok(draft)
     }
 
+    /// A draft is on disk.
+    pub(crate) fn committed(&mut self, fresh: Fresh) {
+        self.unanswered.take(&fresh.echoes);
+        self.roster.remember(fresh);
+    }
+
     /// Chats that were opened on the phone: they are read up to then.
     async fn apply_read(
         &mut self,
@@ -206,10 +212,11 @@ impl Inbound {
             _ => Vec::new(),
         };
         let echo_of = if message.sender == Sender::Own {
-            self.unanswered.take_echo(&remote_id, &message.chat, &message.body)
+            self.unanswered.echo(&remote_id, (&message.chat, &message.body), &draft.echoes)
         } else {
             None
         };
+        draft.echoes.extend(echo_of.map(|(ticket, _)| ticket));
         Ok(Some(Post {
             remote_id,
             chat: ChatRef { network: self.network.clone(), chat: ChatKey::from(chat.key.as_str()) },
@@ -218,7 +225,7 @@ impl Inbound {
             body,
             quote,
             mentions,
-            echo_of,
+            echo_of: echo_of.map(|(_, delivery)| delivery),
         }))
     }
 

@@ -99,20 +99,24 @@ pub(crate) struct Draft {
     removed: Vec<String>,
     /// Permanent names that say who somebody is or is not: lasting key and code.
     pub(crate) lessons: Vec<(String, u64)>,
+    /// Tickets of own sends that its posts are the echoes of.
+    pub(crate) echoes: Vec<u64>,
 }
 
-/// What the cache has to learn once a draft is committed.
+/// What has to be remembered once a draft is committed.
 #[derive(Debug, Default)]
 pub(crate) struct Fresh {
     names: HashMap<String, Named>,
     removed: Vec<String>,
     pub(crate) lessons: Vec<(String, u64)>,
+    pub(crate) echoes: Vec<u64>,
 }
 
 impl Draft {
-    /// The batch, and what it will mean for the cache.
+    /// The batch, and what it will mean once it is committed.
     pub(crate) fn split(self) -> (Batch, Fresh) {
-        (self.batch, Fresh { names: self.fresh, removed: self.removed, lessons: self.lessons })
+        let Self { batch, fresh: names, removed, lessons, echoes } = self;
+        (batch, Fresh { names, removed, lessons, echoes })
     }
 
     pub(crate) fn put(&mut self, note_key: String, named: Named) {

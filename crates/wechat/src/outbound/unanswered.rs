@@ -91,17 +91,29 @@ impl Unanswered {
         self.inner().1.retain(|open| open.ticket != ticket);
     }
 
-    /// The delivery that an own message in a sync is the echo of; each is found once.
-    pub(crate) fn take_echo(&self, id: &RemoteId, chat: &UserName, body: &Body) -> Option<DeliveryId> {
-        let mut inner = self.inner();
-        if inner.1.is_empty() {
-            return None;
-        }
-        let by_id = |open: &Open| matches!(&open.what, What::Answered(answered) if answered == id);
+    /// The delivery that an own message in a sync is the echo of, and the ticket to take it by; those that are
+    /// `found` already are not found again.
+    pub(crate) fn echo(
+        &self,
+        id: &RemoteId,
+        (chat, body): (&UserName, &Body),
+        found: &[u64],
+    ) -> Option<(u64, DeliveryId)> {
+        let inner = self.inner();
+        let open = || inner.1.iter().filter(|open| !found.contains(&open.ticket));
+        let by_id = |open: &&Open| matches!(&open.what, What::Answered(answered) if answered == id);
         let what = What::of(body);
-        let by_content = |open: &Open| open.chat == *chat && what.as_ref() == Some(&open.what);
-        let at = inner.1.iter().position(by_id).or_else(|| inner.1.iter().position(by_content))?;
-        inner.1.remove(at).map(|open| open.delivery)
+        let by_content = |open: &&Open| open.chat == *chat && what.as_ref() == Some(&open.what);
+        let echoed = open().find(by_id).or_else(|| open().find(by_content))?;
+        Some((echoed.ticket, echoed.delivery))
+    }
+
+    /// These echoes are on disk: each was found for the last time. Not before: a batch that could not be committed is
+    /// read from the service once more.
+    pub(crate) fn take(&self, echoes: &[u64]) {
+        if !echoes.is_empty() {
+            self.inner().1.retain(|open| !echoes.contains(&open.ticket));
+        }
     }
 }
 
@@ -113,18 +125,39 @@ mod tests {
         Body::Text { text: text.to_owned(), quote: None }
     }
 
+    /// Finds an echo and takes it, as a batch that is committed at once does.
+    fn taken(open: &Unanswered, id: &RemoteId, chat: &UserName, said: &str) -> Option<DeliveryId> {
+        let (ticket, delivery) = open.echo(id, (chat, &text(said)), &[])?;
+        open.take(&[ticket]);
+        Some(delivery)
+    }
+
     #[test]
     fn item_72_an_echo_that_overtakes_its_answer_is_found_once() {
         let open = Unanswered::default();
         let (anna, bo, id) = (UserName::from("@anna"), UserName::from("@bo"), RemoteId::from("5"));
         open.open(DeliveryId(1), &anna, What::text("hi"));
         let second = open.open(DeliveryId(2), &anna, What::text("hi"));
-        assert_eq!(open.take_echo(&id, &bo, &text("hi")), None);
-        assert_eq!(open.take_echo(&id, &anna, &text("ho")), None);
+        assert_eq!(taken(&open, &id, &bo, "hi"), None);
+        assert_eq!(taken(&open, &id, &anna, "ho"), None);
         open.answer(second, &id);
-        assert_eq!(open.take_echo(&id, &anna, &text("hi")), Some(DeliveryId(2)), "the id says which");
-        assert_eq!(open.take_echo(&id, &anna, &text("hi")), Some(DeliveryId(1)));
-        assert_eq!(open.take_echo(&id, &anna, &text("hi")), None);
+        assert_eq!(taken(&open, &id, &anna, "hi"), Some(DeliveryId(2)), "the id says which");
+        assert_eq!(taken(&open, &id, &anna, "hi"), Some(DeliveryId(1)));
+        assert_eq!(taken(&open, &id, &anna, "hi"), None);
+    }
+
+    #[test]
+    fn two_messages_of_one_batch_are_the_echoes_of_two_sends_and_found_again_if_it_fails() {
+        let open = Unanswered::default();
+        let (anna, first, second) = (UserName::from("@anna"), RemoteId::from("5"), RemoteId::from("6"));
+        open.open(DeliveryId(1), &anna, What::text("hi"));
+        open.open(DeliveryId(2), &anna, What::text("hi"));
+        for _ in 0..2 {
+            let (one, delivery) = open.echo(&first, (&anna, &text("hi")), &[]).unwrap();
+            let (other, another) = open.echo(&second, (&anna, &text("hi")), &[one]).unwrap();
+            assert_eq!([delivery, another], [DeliveryId(1), DeliveryId(2)]);
+            assert_eq!(open.echo(&first, (&anna, &text("hi")), &[one, other]), None);
+        }
     }
 
     #[test]
@@ -133,7 +166,7 @@ mod tests {
         let anna = UserName::from("@anna");
         let ticket = open.open(DeliveryId(1), &anna, What::text("hi"));
         open.close(ticket);
-        assert_eq!(open.take_echo(&RemoteId::from("5"), &anna, &text("hi")), None);
+        assert_eq!(taken(&open, &RemoteId::from("5"), &anna, "hi"), None);
     }
 
     #[test]

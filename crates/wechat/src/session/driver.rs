@@ -427,7 +427,7 @@ impl Hands {
             self.on_synced.tell(self.took);
         }
         let lessons = std::mem::take(&mut fresh.lessons);
-        self.inbound.roster.remember(fresh);
+        self.inbound.committed(fresh);
         self.keys = Some(keys);
         if has_media {
             self.bell.notify_one();

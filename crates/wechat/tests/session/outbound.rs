@@ -195,6 +195,29 @@ async fn item_72_an_echo_is_no_second_message() {
 }
 
 #[tokio::test]
+async fn an_echo_that_could_not_be_stored_at_once_is_no_second_message_either() {
+    let config = wxgate_simulator::WorldConfig { echo_before_answer: true, ..crate::stage::world_config() };
+    let mut stage = Stage::of(config, &wxgate_simulator::AccountSpec::new(ALICE, 0, 5, 1)).await;
+    stage.sign_in().await;
+    let chat = stage.chat(Who::Contact(1));
+    let delivery = stage.delivery(&chat, Body::text("echoed"));
+    stage.world.add_fault(FaultRule::next("webwxsendmsg", Fault::DropAfterBody, 2));
+    let commits = {
+        let mut state = stage.double.state();
+        state.store_is_down = true;
+        state.commits
+    };
+    let outcome = stage.deliver(&delivery).await;
+    assert!(matches!(outcome, Outcome::Uncertain { .. }), "{outcome:?}");
+    stage.wait(|state| (state.commits >= commits + 2).then_some(())).await;
+    stage.double.state().store_is_down = false;
+    let anna = Who::Contact(0);
+    let after = stage.say(anna, anna, "after");
+    stage.post(after).await;
+    assert_eq!(stage.texts(), ["after"], "the echo came as a message of its own");
+}
+
+#[tokio::test]
 async fn an_unknown_chat_is_refused() {
     let stage = Stage::online().await;
     let outcome = stage.deliver(&stage.delivery(&"p-nobody".into(), Body::text("x"))).await;
