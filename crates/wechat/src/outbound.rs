@@ -3,6 +3,7 @@
 //! Runs beside the sync road and shares only the current credentials with it. Deliveries of
 //! different chats overlap; sends are paced per account, uploads go one at a time.
 
+mod doubts;
 mod media;
 pub(crate) mod pace;
 mod text;
@@ -31,6 +32,7 @@ use crate::roster::{self, Roster};
 use crate::session::live::Live;
 use crate::session::machine::Standing;
 use crate::transport::{CallError, Transport};
+use doubts::Doubts;
 use pace::Pace;
 pub(crate) use text::MAX_CHARS as MAX_TEXT_CHARS;
 use unanswered::{Unanswered, What};
@@ -60,6 +62,7 @@ pub(crate) struct Outbound {
     converter: Option<Arc<Converter>>,
     network: NetworkId,
     unanswered: Arc<Unanswered>,
+    doubts: Doubts,
     /// Locks, not messages: deliveries of several chats run in the same task and each touches
     /// these for microseconds, never across an await.
     pace: Mutex<(Pace, SmallRng)>,
@@ -88,6 +91,7 @@ impl Outbound {
         config: &WechatConfig,
         (sends_per_minute, seed): (u32, u64),
     ) -> Self {
+        let doubts = Doubts::new(Arc::clone(&far), config.network.clone());
         Self {
             transport,
             live,
@@ -96,6 +100,7 @@ impl Outbound {
             converter: config.converter.clone(),
             network: config.network.clone(),
             unanswered,
+            doubts,
             pace: Mutex::new((Pace::new(sends_per_minute), SmallRng::seed_from_u64(seed))),
             spoken: Mutex::default(),
             uploads: Semaphore::new(1),
@@ -108,6 +113,7 @@ impl Outbound {
     /// Carries a delivery out. Exactly one outcome, whatever happens.
     pub(crate) async fn carry_out(&self, delivery: &Delivery) -> Outcome {
         let done = async {
+            self.not_again(delivery).await?;
             let errand = self.errand(delivery).await?;
             match &delivery.job {
                 Job::Say(say) => self.say(&errand, say).await,
@@ -116,7 +122,8 @@ impl Outbound {
                 Job::Report(_) => Err(Outcome::Refused { why: "WeChat takes no reports".to_owned() }),
             }
         };
-        done.await.unwrap_or_else(|outcome| outcome)
+        let outcome = done.await.unwrap_or_else(|outcome| outcome);
+        self.in_doubt(delivery, outcome).await
     }
 
     async fn errand<'a>(&self, delivery: &'a Delivery) -> Result<Errand<'a>, Outcome> {
@@ -201,20 +208,20 @@ impl Outbound {
     async fn send_text(&self, errand: &Errand<'_>, piece: usize, line: &str) -> Result<RemoteId, Outcome> {
         let id = client_msg_id(&self.network, errand.delivery, piece);
         let to = To { own: &errand.own, to: &errand.to, id: &id };
-        self.send(errand, What::text(line), &SendText { to, text: line }).await
+        self.send(errand, (piece, What::text(line)), &SendText { to, text: line }).await
     }
 
-    /// One send. A failure that may have arrived is repeated once with the same id, then told as
-    /// uncertain. Source: the protocol sheet, sections 6.1 and 6.2.
+    /// One send. A failure that may have arrived is repeated once with the same id, at a later attempt if that could
+    /// not be made or was put off, then told as uncertain. Source: the protocol sheet, sections 6.1 and 6.2.
     async fn send<E: Endpoint<Reply = Sent>>(
         &self,
         errand: &Errand<'_>,
-        what: What,
+        (piece, what): (usize, What),
         endpoint: &E,
     ) -> Result<RemoteId, Outcome> {
         self.wait_for_turn().await?;
-        let open = self.unanswered.open(errand.delivery.id, &errand.to, what);
-        for is_last in [false, true] {
+        let (open, mut is_repetition) = self.unanswered.open((errand.delivery.id, piece), &errand.to, what);
+        loop {
             let why = match self.transport.ask(&self.live, endpoint).await {
                 Ok(sent) if sent.base.ret.is_ok() => {
                     let id = RemoteId::from(sent.msg_id.as_str());
@@ -241,12 +248,12 @@ impl Outbound {
                 }
                 Err(CallError::Proto(_) | CallError::Refused { .. }) => "WeChat's answer could not be read",
             };
-            if is_last {
-                // Stays open: an echo in a later sync still proves that it arrived.
+            self.unanswered.doubt(open);
+            if is_repetition {
                 return Err(Outcome::Uncertain { why: why.to_owned() });
             }
+            is_repetition = true;
         }
-        Err(Outcome::Uncertain { why: "the connection was lost while sending".to_owned() })
     }
 
     /// Waits for this account's next place, unless the service wants to be left alone.

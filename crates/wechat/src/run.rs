@@ -250,7 +250,10 @@ async fn errands(
     }
     // What is under way may still report; what does not is delivered again with the same id.
     // What waits comes again as well.
-    let _ = tokio::time::timeout(LAST_ERRANDS, async { while running.next().await.is_some() {} }).await;
+    let last = async { while running.next().await.is_some() {} };
+    if tokio::time::timeout(LAST_ERRANDS, last).await.is_err() {
+        outbound.keep_open().await;
+    }
     stop.stopping().await;
 }
 

@@ -75,7 +75,7 @@ impl Outbound {
 
         let id = client_msg_id(&self.network, errand.delivery, piece);
         let to = To { own: &errand.own, to: &errand.to, id: &id };
-        let what = What::File(echo_type(kind));
+        let what = (piece, What::File(echo_type(kind)));
         match kind {
             MediaKind::Picture => {
                 self.send(errand, what, &SendImage { to, image: ImageSource::Uploaded(&media_id) }).await

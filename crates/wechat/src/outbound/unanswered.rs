@@ -53,8 +53,17 @@ impl What {
 struct Open {
     ticket: u64,
     delivery: DeliveryId,
+    piece: usize,
     chat: UserName,
     what: What,
+    /// A try left us and got no answer: whatever becomes of later ones, it may have arrived.
+    is_doubtful: bool,
+}
+
+impl Open {
+    fn is_answered(&self) -> bool {
+        matches!(self.what, What::Answered(_))
+    }
 }
 
 /// A lock, not messages: the sync road asks while a send of the same task is in flight, and the
@@ -67,16 +76,36 @@ impl Unanswered {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A send begins; the ticket closes it.
-    pub(crate) fn open(&self, delivery: DeliveryId, chat: &UserName, what: What) -> u64 {
+    /// A send begins; the ticket closes it. The same piece at a later attempt has the same ticket if an earlier
+    /// one may have arrived, which is said.
+    pub(crate) fn open(
+        &self,
+        (delivery, piece): (DeliveryId, usize),
+        chat: &UserName,
+        what: What,
+    ) -> (u64, bool) {
         let mut inner = self.inner();
         let (next, open) = &mut *inner;
+        let known = open.iter().find(|open| open.delivery == delivery && open.piece == piece);
+        if let Some(known) = known.filter(|open| open.is_doubtful && !open.is_answered()) {
+            return (known.ticket, true);
+        }
         *next += 1;
         if open.len() >= MAX_OPEN {
-            open.pop_front();
+            // What was answered is known by its id in the store too, or will be in a moment.
+            let at = open.iter().position(Open::is_answered).unwrap_or(0);
+            open.remove(at);
         }
-        open.push_back(Open { ticket: *next, delivery, chat: chat.clone(), what });
-        *next
+        let (ticket, chat) = (*next, chat.clone());
+        open.push_back(Open { ticket, delivery, piece, chat, what, is_doubtful: false });
+        (ticket, false)
+    }
+
+    /// A try got no answer: it may have arrived.
+    pub(crate) fn doubt(&self, ticket: u64) {
+        if let Some(open) = self.inner().1.iter_mut().find(|open| open.ticket == ticket) {
+            open.is_doubtful = true;
+        }
     }
 
     /// It was said, and this is its id.
@@ -86,9 +115,21 @@ impl Unanswered {
         }
     }
 
-    /// It was not said.
+    /// This try was not said. What an earlier one may have said stays open: an echo in a later sync still proves
+    /// that it arrived.
     pub(crate) fn close(&self, ticket: u64) {
-        self.inner().1.retain(|open| open.ticket != ticket);
+        self.inner().1.retain(|open| open.ticket != ticket || open.is_doubtful);
+    }
+
+    /// Whether something of a delivery may have arrived that got no answer.
+    pub(crate) fn is_doubtful(&self, delivery: DeliveryId) -> bool {
+        let inner = self.inner();
+        inner.1.iter().any(|open| open.delivery == delivery && open.is_doubtful && !open.is_answered())
+    }
+
+    /// The deliveries that have no answer yet.
+    pub(crate) fn deliveries(&self) -> Vec<DeliveryId> {
+        self.inner().1.iter().filter(|open| !open.is_answered()).map(|open| open.delivery).collect()
     }
 
     /// The delivery that an own message in a sync is the echo of, and the ticket to take it by; those that are
@@ -136,8 +177,8 @@ mod tests {
     fn item_72_an_echo_that_overtakes_its_answer_is_found_once() {
         let open = Unanswered::default();
         let (anna, bo, id) = (UserName::from("@anna"), UserName::from("@bo"), RemoteId::from("5"));
-        open.open(DeliveryId(1), &anna, What::text("hi"));
-        let second = open.open(DeliveryId(2), &anna, What::text("hi"));
+        open.open((DeliveryId(1), 0), &anna, What::text("hi"));
+        let (second, _) = open.open((DeliveryId(2), 0), &anna, What::text("hi"));
         assert_eq!(taken(&open, &id, &bo, "hi"), None);
         assert_eq!(taken(&open, &id, &anna, "ho"), None);
         open.answer(second, &id);
@@ -150,8 +191,8 @@ mod tests {
     fn two_messages_of_one_batch_are_the_echoes_of_two_sends_and_found_again_if_it_fails() {
         let open = Unanswered::default();
         let (anna, first, second) = (UserName::from("@anna"), RemoteId::from("5"), RemoteId::from("6"));
-        open.open(DeliveryId(1), &anna, What::text("hi"));
-        open.open(DeliveryId(2), &anna, What::text("hi"));
+        open.open((DeliveryId(1), 0), &anna, What::text("hi"));
+        open.open((DeliveryId(2), 0), &anna, What::text("hi"));
         for _ in 0..2 {
             let (one, delivery) = open.echo(&first, (&anna, &text("hi")), &[]).unwrap();
             let (other, another) = open.echo(&second, (&anna, &text("hi")), &[one]).unwrap();
@@ -164,17 +205,36 @@ mod tests {
     fn what_was_refused_has_no_echo() {
         let open = Unanswered::default();
         let anna = UserName::from("@anna");
-        let ticket = open.open(DeliveryId(1), &anna, What::text("hi"));
+        let (ticket, _) = open.open((DeliveryId(1), 0), &anna, What::text("hi"));
         open.close(ticket);
         assert_eq!(taken(&open, &RemoteId::from("5"), &anna, "hi"), None);
     }
 
     #[test]
-    fn it_is_bounded() {
+    fn what_may_have_arrived_stays_open_whatever_becomes_of_later_tries() {
         let open = Unanswered::default();
-        for id in 0..1000 {
-            open.open(DeliveryId(id), &UserName::from("@a"), What::File(3));
+        let anna = UserName::from("@anna");
+        let (ticket, _) = open.open((DeliveryId(1), 0), &anna, What::text("hi"));
+        open.doubt(ticket);
+        open.close(ticket);
+        assert!(open.is_doubtful(DeliveryId(1)));
+        assert_eq!(open.open((DeliveryId(1), 0), &anna, What::text("hi")), (ticket, true));
+        assert_eq!(open.deliveries(), [DeliveryId(1)]);
+        assert_eq!(taken(&open, &RemoteId::from("5"), &anna, "hi"), Some(DeliveryId(1)));
+        assert!(!open.is_doubtful(DeliveryId(1)), "the echo proves it");
+    }
+
+    #[test]
+    fn it_is_bounded_and_what_was_answered_goes_first() {
+        let open = Unanswered::default();
+        let anna = UserName::from("@a");
+        let (doubtful, _) = open.open((DeliveryId(0), 0), &anna, What::File(3));
+        open.doubt(doubtful);
+        for id in 1..1000 {
+            let (ticket, _) = open.open((DeliveryId(id), 0), &anna, What::File(3));
+            open.answer(ticket, &RemoteId::from("5"));
         }
         assert_eq!(open.inner().1.len(), MAX_OPEN);
+        assert!(open.is_doubtful(DeliveryId(0)));
     }
 }

@@ -1,7 +1,9 @@
 //! What the far end wants said reaches people.
 
 use bytes::Bytes;
-use wxgate_contract::{Attachment, AttachmentKind, Body, Delivery, Job, MediaId, Outcome, PostFate, PostId};
+use wxgate_contract::{
+    Attachment, AttachmentKind, Body, Delivery, Health, Job, MediaId, Order, Outcome, PostFate, PostId,
+};
 use wxgate_simulator::{Fault, FaultRule, Who};
 
 use crate::stage::{ALICE, Stage};
@@ -132,6 +134,91 @@ async fn an_answer_that_is_lost_once_is_asked_for_again_with_the_same_id() {
     assert_eq!(stage.heard().len(), 1);
     stage.world.add_fault(FaultRule::next("webwxsendmsg", Fault::DropAfterBody, 2));
     let outcome = stage.deliver(&stage.delivery(&chat, Body::text("nobody can tell"))).await;
+    assert!(matches!(outcome, Outcome::Uncertain { .. }), "{outcome:?}");
+}
+
+#[tokio::test]
+async fn a_refusal_of_the_repetition_does_not_say_that_nothing_arrived() {
+    let stage = Stage::online().await;
+    let chat = stage.chat(Who::Contact(1));
+    stage.world.add_fault(FaultRule::next("webwxsendmsg", Fault::DropAfterBody, 1));
+    stage.world.add_fault(FaultRule::next("webwxsendmsg", Fault::Ret(1), 1));
+    let outcome = stage.deliver(&stage.delivery(&chat, Body::text("it was heard"))).await;
+    assert!(matches!(outcome, Outcome::Uncertain { .. }), "{outcome:?}");
+    assert_eq!(stage.heard().len(), 1);
+}
+
+#[tokio::test]
+async fn what_was_said_in_part_is_not_told_as_lost() {
+    let stage = Stage::online().await;
+    let chat = stage.chat(Who::Contact(1));
+    stage.world.add_fault(FaultRule { skip: 1, ..FaultRule::next("webwxsendmsg", Fault::Ret(1), 1) });
+    let text = "这是一个很长的句子。".repeat(450);
+    let outcome = stage.deliver(&stage.delivery(&chat, Body::text(text.as_str()))).await;
+    assert!(matches!(outcome, Outcome::Uncertain { .. }), "{outcome:?}");
+    assert_eq!(stage.heard().len(), 1);
+}
+
+/// A message that was heard, though the answer was lost and its repetition put off.
+async fn put_off(stage: &Stage) -> Delivery {
+    let chat = stage.chat(Who::Contact(1));
+    stage.world.add_fault(FaultRule::next("webwxsendmsg", Fault::DropAfterBody, 1));
+    stage.world.add_fault(FaultRule::next("webwxsendmsg", Fault::Ret(3), 1));
+    let delivery = stage.delivery(&chat, Body::text("it was heard"));
+    let outcome = stage.deliver(&delivery).await;
+    assert!(matches!(outcome, Outcome::TryLater { .. }), "{outcome:?}");
+    Delivery { attempt: 2, ..delivery }
+}
+
+#[tokio::test]
+async fn what_may_have_arrived_before_a_sign_out_is_not_told_as_lost() {
+    for restarts in [false, true] {
+        let mut stage = Stage::online().await;
+        let again = put_off(&stage).await;
+        if restarts {
+            stage.restart().await;
+            stage.up().await;
+        }
+        stage.order(Order::SignOut).await;
+        stage.health(Health::is_signed_out).await;
+        let outcome = stage.deliver(&again).await;
+        assert!(matches!(outcome, Outcome::Uncertain { .. }), "restarts: {restarts}, {outcome:?}");
+        let never = Delivery { attempt: 2, ..stage.delivery(&again.chat, Body::text("never left")) };
+        let outcome = stage.deliver(&never).await;
+        assert!(matches!(outcome, Outcome::Refused { .. }), "restarts: {restarts}, {outcome:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_may_have_arrived_is_said_again_in_the_same_session_only() {
+    let mut stage = Stage::online().await;
+    let again = put_off(&stage).await;
+    stage.restart().await;
+    stage.up().await;
+    assert_eq!(ids(&stage.deliver(&again).await).len(), 1);
+    let another = put_off(&stage).await;
+    stage.order(Order::SignOut).await;
+    stage.health(Health::is_signed_out).await;
+    stage.sign_in().await;
+    let outcome = stage.deliver(&another).await;
+    assert!(matches!(outcome, Outcome::Uncertain { .. }), "{outcome:?}");
+    assert_eq!(stage.heard().len(), 2, "somebody heard it twice");
+    stage.no_violation();
+}
+
+#[tokio::test]
+async fn a_send_that_a_stop_cuts_short_may_have_arrived() {
+    let mut stage = Stage::online().await;
+    let chat = stage.chat(Who::Contact(1));
+    stage.world.add_fault(FaultRule::next("webwxsendmsg", Fault::Hang, 1));
+    let (delivery, struck) = (stage.delivery(&chat, Body::text("cut short")), stage.struck());
+    stage.order(Order::Deliver(Box::new(delivery.clone()))).await;
+    stage.until(|| stage.struck() > struck).await;
+    stage.restart().await;
+    stage.up().await;
+    stage.order(Order::SignOut).await;
+    stage.health(Health::is_signed_out).await;
+    let outcome = stage.deliver(&Delivery { attempt: 2, ..delivery }).await;
     assert!(matches!(outcome, Outcome::Uncertain { .. }), "{outcome:?}");
 }
 
