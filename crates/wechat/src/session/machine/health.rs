@@ -4,6 +4,7 @@ use wxgate_contract::Health;
 
 use wechat_proto::{Reaction, RetCode};
 
+use super::sign_in::LEFT_ALONE;
 use super::{Fault, Machine, Standing, State};
 
 /// Attempts to come back that do not yet count as "degraded" for people: a dropped poll is
@@ -27,6 +28,7 @@ impl Machine {
                 needs(&format!("{}; confirm the sign-in on the phone", self.end_in_words()))
             }
             State::AwaitingConfirm { .. } => needs("confirm the sign-in on the phone"),
+            State::Opening { .. } if self.is_left_alone() => degraded(LEFT_ALONE),
             State::Opening { tries, .. } if *tries > QUIET_TRIES => {
                 degraded("WeChat does not open the session; still trying")
             }
@@ -69,7 +71,7 @@ impl Machine {
     }
 
     /// The service said "too much": the pause is a long one, and not a moment's interruption.
-    fn is_left_alone(&self) -> bool {
+    pub(super) fn is_left_alone(&self) -> bool {
         matches!(&self.trouble, Some(Fault::Ret(ret, _)) if ret.reaction() == Reaction::SlowDown)
     }
 
@@ -88,9 +90,7 @@ impl Machine {
     /// Why it is offline, as a clause for people.
     fn trouble_in_words(&self) -> String {
         match &self.trouble {
-            _ if self.is_left_alone() => {
-                "WeChat says that this account does too much; it is left alone for a while".to_owned()
-            }
+            _ if self.is_left_alone() => LEFT_ALONE.to_owned(),
             Some(Fault::Ret(ret, _)) => format!("WeChat answers with {ret}; still trying"),
             Some(Fault::Garbled) => "WeChat's answers cannot be read; still trying".to_owned(),
             Some(Fault::TimedOut) => "WeChat does not answer in time; still trying".to_owned(),
@@ -105,6 +105,7 @@ impl Machine {
         let away = |why: &str| Standing::Away { why: why.to_owned() };
         match &self.state {
             State::Online => Standing::Online,
+            State::Opening { .. } if self.is_left_alone() => away(LEFT_ALONE),
             State::Opening { .. } | State::Entering { .. } => away("the account is just signing in"),
             State::Offline { .. } | State::Resuming { .. } if self.trouble.is_some() => {
                 Standing::Away { why: self.trouble_in_words() }

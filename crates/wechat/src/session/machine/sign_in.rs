@@ -14,12 +14,18 @@ const GARBLED_OPENINGS: u32 = 6;
 /// Unreadable answers to a push login before a code has to do. Chosen: a page under an error status
 /// is a matter of seconds, and a code costs somebody a walk to the phone.
 const GARBLED_PUSHES: u32 = 3;
+/// What is told while the service wants a session that is being opened to be left alone.
+pub(super) const LEFT_ALONE: &str =
+    "WeChat says that this account does too much; it is left alone for a while";
 /// What is added to how the session ended when the phone was asked in vain.
 const UNCONFIRMED: &str = ", and the phone did not confirm a new sign-in";
 
 impl Machine {
     /// Somebody asks to sign in, or to follow the sign-in that is under way.
     pub(super) fn asked(&mut self, out: &mut Vec<Action>) {
+        if self.is_left_alone() && matches!(self.state, State::Opening { .. }) {
+            return out.push(Action::Tell(SignInStep::Failed { why: LEFT_ALONE.to_owned() }));
+        }
         match &mut self.state {
             State::SignedOut | State::Ended { .. } | State::Refused { .. } => {
                 self.is_asked = true;
@@ -211,6 +217,7 @@ impl Machine {
                 // A stored key is older than the one of a new opening: what lies between would be lost.
                 self.keys.get_or_insert(keys);
                 self.faults = 0;
+                self.trouble = None;
                 self.state = State::Opening { is_open: true, tries: 0 };
                 self.run(Work::LoadRoster, out);
             }
@@ -254,7 +261,17 @@ impl Machine {
         match fault {
             Fault::Ret(ret, message) => match ret.reaction() {
                 Reaction::Refused => return self.refuse(in_its_words(ret, &message), out),
-                Reaction::SlowDown => return self.end(in_its_words(ret, &message), out),
+                Reaction::SlowDown if is_open && tries >= GARBLED_OPENINGS => {
+                    return self.open_without_roster(now, out);
+                }
+                Reaction::SlowDown => {
+                    // Says nothing about the session, so it does not count against it.
+                    let tries = if is_open { tries } else { tries - 1 };
+                    self.state = State::Opening { is_open, tries };
+                    self.trouble = Some(Fault::Ret(ret, message));
+                    self.tell_waiting(LEFT_ALONE, out);
+                    return self.slow_down(out);
+                }
                 Reaction::SessionOver | Reaction::Bug if is_open && tries >= REFUSED_OPENINGS => {
                     return self.revive(ret, out);
                 }
@@ -262,28 +279,34 @@ impl Machine {
                     let why = format!("WeChat refused the session right after the sign-in: {ret}");
                     return self.end(why, out);
                 }
-                _ if tries >= GARBLED_OPENINGS && !is_open => {
-                    return self.end(in_its_words(ret, &message), out);
+                _ if is_open && tries >= GARBLED_OPENINGS => return self.open_without_roster(now, out),
+                _ if tries == GARBLED_OPENINGS => {
+                    self.tell_waiting(&format!("{}; still trying", in_its_words(ret, &message)), out);
                 }
-                _ if tries >= GARBLED_OPENINGS => return self.open_without_roster(now, out),
                 _ => {}
             },
             // If it is the connection that fails, the poll will find out.
             Fault::Garbled | Fault::TimedOut | Fault::Network if is_open && tries >= GARBLED_OPENINGS => {
                 return self.open_without_roster(now, out);
             }
-            // Whoever waits for the sign-in is told at last; the session is there and is tried on.
             Fault::Network | Fault::TimedOut | Fault::Garbled | Fault::Store(_) | Fault::Superseded
-                if tries == MAX_SIGN_IN_FAULTS && self.step.is_some() =>
+                if tries == MAX_SIGN_IN_FAULTS =>
             {
                 let why = "the phone confirmed, but WeChat does not open the session; still trying";
-                self.tell(SignInStep::Failed { why: why.to_owned() }, out);
-                self.is_asked = false;
+                self.tell_waiting(why, out);
             }
             Fault::Network | Fault::TimedOut | Fault::Garbled | Fault::Store(_) | Fault::Superseded => {}
         }
         let wait = self.back_off();
         self.wait(wait, out);
+    }
+
+    /// Whoever waits for the sign-in is told at last; the session is there and is tried on.
+    fn tell_waiting(&mut self, why: &str, out: &mut Vec<Action>) {
+        if self.step.is_some() {
+            self.tell(SignInStep::Failed { why: why.to_owned() }, out);
+        }
+        self.is_asked = false;
     }
 }
 

@@ -434,6 +434,69 @@ fn another_account_is_refused() {
     assert!(works(&actions).is_empty() && matches!(machine.state, State::Refused { .. }), "{actions:?}");
 }
 
+/// A machine that has a session, and is about to open it.
+fn opening() -> Machine {
+    let mut machine = machine();
+    machine.step(Event::SignIn, NOW);
+    machine.step(Event::Ticket(Ok("u".into())), NOW);
+    machine.step(Event::Phone { answer: Ok(Phone::Confirmed { redirect: redirect() }), took: HELD }, NOW);
+    machine.step(Event::Entered(Ok(Entry::Accepted { uin: 5 })), NOW);
+    assert!(matches!(machine.state, State::Opening { is_open: false, .. }));
+    machine
+}
+
+fn told(actions: &[Action]) -> Vec<&SignInStep> {
+    actions.iter().filter_map(|action| if let Action::Tell(step) = action { Some(step) } else { None }).collect()
+}
+
+#[test]
+fn a_session_that_wechat_does_not_open_yet_is_kept_and_whoever_waits_is_told() {
+    for (number, most) in [(1205, 17), (-1, 200), (4711, 200)] {
+        let mut machine = opening();
+        let (mut passed, mut asked, mut failed) = (Duration::ZERO, 0, 0);
+        let mut actions = vec![Action::Run(Work::Open)];
+        while passed < Duration::from_secs(2 * 3600) {
+            assert!(!actions.contains(&Action::Forget), "{number}: it costs a scan");
+            failed += told(&actions).iter().filter(|step| matches!(step, SignInStep::Failed { .. })).count();
+            actions = match works(&actions)[..] {
+                [Work::Wait(wait)] => {
+                    passed += *wait;
+                    machine.step(Event::Waited, NOW.after(passed))
+                }
+                [Work::Open] => {
+                    asked += 1;
+                    let fault = Fault::Ret(RetCode::from_number(number), String::new());
+                    machine.step(Event::Opened(Err(fault)), NOW.after(passed))
+                }
+                ref other => panic!("{number}: {other:?}"),
+            };
+        }
+        assert_eq!(failed, 1, "{number}");
+        assert!((2..=most).contains(&asked), "{number}: asked {asked} times");
+        assert!(matches!(machine.health(), Health::Degraded { .. }), "{number}: {:?}", machine.health());
+        if works(&actions) != [&Work::Open] {
+            machine.step(Event::Waited, NOW);
+        }
+        machine.step(Event::Opened(Ok(keys(1))), NOW);
+        machine.step(Event::RosterLoaded(Ok(())), NOW);
+        assert_eq!((&machine.state, machine.health()), (&State::Online, Health::Up));
+    }
+}
+
+#[test]
+fn who_asks_while_a_session_is_left_alone_is_told_so() {
+    let mut machine = opening();
+    let too_much = || Event::Opened(Err(Fault::Ret(RetCode::TooFrequent, String::new())));
+    machine.step(too_much(), NOW);
+    let actions = machine.step(Event::SignIn, NOW);
+    assert!(matches!(told(&actions)[..], [SignInStep::Failed { why }] if why.contains("left alone")));
+    assert!(works(&actions).is_empty());
+    assert_eq!(works(&machine.step(Event::Waited, NOW)), [&Work::Open]);
+    // It says nothing about the session: that it is over is still believed at the second time only.
+    let over = || Event::Opened(Err(Fault::Ret(RetCode::SessionInvalid, String::new())));
+    assert!(matches!(works(&machine.step(over(), NOW))[..], [Work::Wait(_)]));
+}
+
 #[test]
 fn item_29_a_stored_key_is_older_than_a_new_opening_and_wins() {
     let mut machine = machine();
@@ -524,6 +587,8 @@ fn says_too_much(event: &Event) -> bool {
     let ret = match event {
         Event::Fetched(Err(Fault::Ret(ret, _)))
         | Event::Checked(Err(Fault::Ret(ret, _)))
+        | Event::Opened(Err(Fault::Ret(ret, _)))
+        | Event::RosterLoaded(Err(Fault::Ret(ret, _)))
         | Event::Committed(Err(Fault::Ret(ret, _))) => *ret,
         Event::Checked(Ok(checked)) => checked.ret,
         _ => return false,
