@@ -100,6 +100,9 @@ pub struct Timings {
     pub shortest_hold: Duration,
     /// How long the phone may take to confirm a push login. Source: the protocol sheet, section 2.5.
     pub push_patience: Duration,
+    /// The same while somebody who asked to sign in waits: then they are shown a code. Chosen: a poll is held for some
+    /// 25 seconds, so this is the end of the second one; who has the phone at hand has confirmed by then.
+    pub asked_patience: Duration,
     /// How often a session is saved though nothing happened. Source: the protocol sheet, 5.7.
     pub save_every: Duration,
     /// Before an empty or failed download is tried again.
@@ -123,6 +126,7 @@ impl Default for Timings {
             unasked_sync: Duration::from_secs(600),
             shortest_hold: Duration::from_secs(1),
             push_patience: Duration::from_secs(300),
+            asked_patience: Duration::from_secs(40),
             save_every: Duration::from_secs(300),
             download_retry: Duration::from_secs(2),
             remark_retry: Duration::from_secs(30),

@@ -10,7 +10,7 @@ use wechat_proto::endpoint::{
     Endpoint, Exchange, FetchChanges, Init, JsLogin, LoginPoll, LoginStatus, Logout, NewLoginPage,
     Notify as Told, PushLogin, Scanned, StatusNotify, SyncCheck, new_login_page::Shell,
 };
-use wechat_proto::{Contact, ProtoError, UserName};
+use wechat_proto::{Contact, ProtoError, RetCode, UserName};
 use wxgate_contract::{Batch, Body, BoxFuture, FarEnd, FarError, Health, NetworkId, Stop, Timestamp};
 
 use super::live::{Live, Own};
@@ -271,7 +271,11 @@ impl Hands {
     }
 
     async fn ask_phone(&self) -> Result<String, Fault> {
-        let uin = self.live.rest().uin.ok_or(Fault::Garbled)?;
+        // Without these the service says so itself. Source: the protocol sheet, section 2.5.
+        let has_cookies =
+            ["webwxuvid", "webwx_auth_ticket"].iter().all(|name| self.live.cookie(name).is_some());
+        let uin = self.live.rest().uin.filter(|_| has_cookies);
+        let uin = uin.ok_or_else(|| Fault::Ret(RetCode::CookieInvalid, String::new()))?;
         let reply =
             self.transport.ask(&self.live, &PushLogin { uin }).await.map_err(|error| self.fault(&error))?;
         reply.uuid().map(str::to_owned).ok_or(Fault::Ret(reply.ret, reply.msg.clone()))

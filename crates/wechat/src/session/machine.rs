@@ -94,6 +94,8 @@ pub(crate) struct Machine {
     is_busy: bool,
     /// Somebody asked to sign in, so a code may be shown.
     is_asked: bool,
+    /// Since when.
+    asked_at: Timestamp,
     codes: u32,
     keys: Option<Keys>,
     /// The keys of a sync that is not committed yet.
@@ -136,6 +138,7 @@ impl Machine {
             rng,
             is_busy: false,
             is_asked: false,
+            asked_at: Timestamp(0),
             codes: 0,
             keys: None,
             next_keys: None,
@@ -170,7 +173,7 @@ impl Machine {
         let mut out = Vec::new();
         match event {
             Event::Found(found) => self.found(found, &mut out),
-            Event::SignIn => self.asked(&mut out),
+            Event::SignIn => self.asked(now, &mut out),
             Event::SignOut => self.sign_out(&mut out),
             answer if !self.is_busy => drop(answer),
             answer => {
@@ -186,7 +189,7 @@ impl Machine {
             (State::Leaving { again }, Event::Left) => {
                 self.state = State::SignedOut;
                 if again {
-                    self.asked(out);
+                    self.asked(now, out);
                 }
             }
             (State::FetchingQr | State::Reviving, answer) => self.ticket(answer, now, out),

@@ -406,8 +406,7 @@ async fn trouble_of_the_push_login_leaves_a_code_at_worst() {
         } else {
             let asked = |step: &SignInStep| matches!(step, SignInStep::ConfirmOnPhone { is_push: true, .. });
             stage.step_after(seen, |step| asked(step).then_some(())).await;
-            let push = stage.world.logins().into_iter().rfind(|login| login.push && login.step == "waiting");
-            stage.world.confirm(&push.unwrap().uuid).unwrap();
+            stage.world.confirm(&stage.pushed()).unwrap();
             stage.step_after(seen, |step| (*step == SignInStep::Done).then_some(())).await;
         }
         still_works(&stage, &label).await;

@@ -57,6 +57,8 @@ async fn another_persons_phone_is_refused_and_nothing_is_matched() {
     let chats = stage.double.state().chats.len();
     let seen = stage.double.state().steps.len();
     stage.order(wxgate_contract::Order::SignIn).await;
+    stage.asked_after(seen).await;
+    stage.world.cancel(&stage.pushed()).unwrap();
     let uuid = stage.qr_after(seen).await;
     stage.world.scan(&uuid, "mallory").unwrap();
     stage.world.confirm(&uuid).unwrap();

@@ -96,8 +96,7 @@ async fn an_ended_session_asks_the_phone_and_goes_on() {
             matches!(step, SignInStep::ConfirmOnPhone { is_push: true, .. }).then_some(())
         })
         .await;
-    let push = stage.world.logins().into_iter().find(|login| login.push && login.step == "waiting").unwrap();
-    stage.world.confirm(&push.uuid).unwrap();
+    stage.world.confirm(&stage.pushed()).unwrap();
     stage.step_after(seen, |step| (*step == SignInStep::Done).then_some(())).await;
     stage.up().await;
     let anna = Who::Contact(0);
@@ -129,10 +128,38 @@ async fn a_declined_push_login_needs_a_human() {
             matches!(step, SignInStep::ConfirmOnPhone { is_push: true, .. }).then_some(())
         })
         .await;
-    let push = stage.world.logins().into_iter().find(|login| login.push && login.step == "waiting").unwrap();
-    stage.world.cancel(&push.uuid).unwrap();
+    stage.world.cancel(&stage.pushed()).unwrap();
     stage.step_after(seen, |step| matches!(step, SignInStep::Failed { .. }).then_some(())).await;
     stage.health(|health| matches!(health, Health::NeedsHuman { .. })).await;
+}
+
+#[tokio::test]
+async fn who_signs_in_again_after_signing_out_confirms_on_the_phone_or_is_shown_a_code() {
+    let mut stage = Stage::online().await;
+    for confirms in [true, false] {
+        stage.order(Order::SignOut).await;
+        stage.health(Health::is_signed_out).await;
+        if confirms {
+            // What a push login needs outlives the sign-out and a restart.
+            stage.restart().await;
+            stage.health(Health::is_signed_out).await;
+        }
+        let seen = stage.double.state().steps.len();
+        stage.order(Order::SignIn).await;
+        let asked = stage.asked_after(seen).await;
+        assert!(matches!(asked, SignInStep::ConfirmOnPhone { is_push: true, .. }), "{asked:?}");
+        if confirms {
+            stage.world.confirm(&stage.pushed()).unwrap();
+        } else {
+            stage.world.cancel(&stage.pushed()).unwrap();
+            let uuid = stage.qr_after(seen).await;
+            stage.world.scan(&uuid, ALICE).unwrap();
+            stage.world.confirm(&uuid).unwrap();
+        }
+        stage.step_after(seen, |step| (*step == SignInStep::Done).then_some(())).await;
+        stage.up().await;
+    }
+    stage.no_violation();
 }
 
 #[tokio::test]

@@ -94,40 +94,76 @@ impl Stage {
         self.running.orders.send(order).await.unwrap();
     }
 
-    /// Asks to sign in, scans, confirms, waits until it stands.
+    /// Asks to sign in, confirms on the phone, which is asked or scans, waits until it stands.
     pub(crate) async fn sign_in(&mut self) {
         let seen = self.double.state().steps.len();
         self.order(Order::SignIn).await;
-        let uuid = self.qr_after(seen).await;
-        self.world.scan(&uuid, ALICE).unwrap();
-        self.step_after(seen, |step| {
-            matches!(step, SignInStep::ConfirmOnPhone { is_push: false, .. }).then_some(())
-        })
-        .await;
+        let uuid = match self.asked_after(seen).await {
+            SignInStep::ShowQr { text, .. } => {
+                let uuid = text.rsplit_once("/l/").unwrap().1;
+                self.world.scan(uuid, ALICE).unwrap();
+                self.step_after(seen, |step| {
+                    matches!(step, SignInStep::ConfirmOnPhone { is_push: false, .. }).then_some(())
+                })
+                .await;
+                uuid.to_owned()
+            }
+            _ => self.pushed(),
+        };
         self.world.confirm(&uuid).unwrap();
         self.step_after(seen, |step| (*step == SignInStep::Done).then_some(())).await;
         self.up().await;
     }
 
-    /// Scans and confirms every code that is shown, until the sign-in is over one way or the other.
+    /// What the owner is asked for first: a scan, or a tap on the phone.
+    pub(crate) async fn asked_after(&self, seen: usize) -> SignInStep {
+        self.step_after(seen, |step| match step {
+            SignInStep::ShowQr { .. } | SignInStep::ConfirmOnPhone { is_push: true, .. } => {
+                Some(step.clone())
+            }
+            _ => None,
+        })
+        .await
+    }
+
+    /// The uuid under which the phone was asked last.
+    pub(crate) fn pushed(&self) -> String {
+        let asked = self.world.logins().into_iter().filter(|login| login.push && login.step == "waiting");
+        asked.last().unwrap().uuid.clone()
+    }
+
+    /// Confirms on the phone and scans every code that is shown, until the sign-in is over one way or the other.
     pub(crate) async fn follow(&self, seen: usize) -> SignInStep {
-        let mut scanned = Vec::new();
+        const PUSH: &str = "push";
+        let mut answered = Vec::new();
         loop {
-            let done = scanned.clone();
+            let done = answered.clone();
             let step = self
                 .step_after(seen, |step| match step {
                     SignInStep::ShowQr { text, .. } if done.contains(text) => None,
-                    SignInStep::ShowQr { .. } | SignInStep::Done | SignInStep::Failed { .. } => {
-                        Some(step.clone())
+                    SignInStep::ConfirmOnPhone { is_push: true, .. } if done.iter().any(|d| d == PUSH) => {
+                        None
                     }
+                    SignInStep::ShowQr { .. }
+                    | SignInStep::ConfirmOnPhone { is_push: true, .. }
+                    | SignInStep::Done
+                    | SignInStep::Failed { .. } => Some(step.clone()),
                     _ => None,
                 })
                 .await;
-            let SignInStep::ShowQr { text, .. } = step else { return step };
-            let uuid = text.rsplit_once("/l/").unwrap().1;
-            // A code that is gone already is followed by another one.
-            let _ = self.world.scan(uuid, ALICE).and_then(|()| self.world.confirm(uuid));
-            scanned.push(text);
+            match step {
+                SignInStep::ShowQr { text, .. } => {
+                    let uuid = text.rsplit_once("/l/").unwrap().1;
+                    // A code that is gone already is followed by another one.
+                    let _ = self.world.scan(uuid, ALICE).and_then(|()| self.world.confirm(uuid));
+                    answered.push(text);
+                }
+                SignInStep::ConfirmOnPhone { .. } => {
+                    self.world.confirm(&self.pushed()).unwrap();
+                    answered.push(PUSH.to_owned());
+                }
+                step => return step,
+            }
         }
     }
 

@@ -24,7 +24,7 @@ impl Machine {
         match &self.state {
             State::SignedOut | State::Leaving { .. } => Health::signed_out(None),
             State::FetchingQr | State::AwaitingScan { .. } => needs("scan the code with the phone"),
-            State::AwaitingConfirm { is_push: true, .. } => {
+            State::AwaitingConfirm { is_push: true, .. } if self.over.is_some() => {
                 needs(&format!("{}; confirm the sign-in on the phone", self.end_in_words()))
             }
             State::AwaitingConfirm { .. } => needs("confirm the sign-in on the phone"),

@@ -22,15 +22,26 @@ const UNCONFIRMED: &str = ", and the phone did not confirm a new sign-in";
 
 impl Machine {
     /// Somebody asks to sign in, or to follow the sign-in that is under way.
-    pub(super) fn asked(&mut self, out: &mut Vec<Action>) {
+    ///
+    /// An account that was signed in before asks the phone, and shows a code when that does not agree soon. Whoever was
+    /// refused begins anew by a code: a sign-in that goes on from the last one would be what was refused.
+    /// Source: the protocol sheet, section 5.8 ("prefer it over QR").
+    pub(super) fn asked(&mut self, now: Timestamp, out: &mut Vec<Action>) {
         if self.is_left_alone() && matches!(self.state, State::Opening { .. }) {
             return out.push(Action::Tell(SignInStep::Failed { why: LEFT_ALONE.to_owned() }));
         }
+        if !self.is_asked {
+            self.asked_at = now;
+        }
         match &mut self.state {
+            State::SignedOut | State::Ended { .. } if self.uin.is_some() => {
+                self.begin_asked();
+                self.state = State::Reviving;
+                self.tell(SignInStep::Starting, out);
+                self.run(Work::AskPhone, out);
+            }
             State::SignedOut | State::Ended { .. } | State::Refused { .. } => {
-                self.is_asked = true;
-                self.codes = 0;
-                self.faults = 0;
+                self.begin_asked();
                 self.fetch_qr(out);
             }
             State::Leaving { again } => *again = true,
@@ -42,6 +53,11 @@ impl Machine {
                 self.tell(step, out);
             }
         }
+    }
+
+    fn begin_asked(&mut self) {
+        self.is_asked = true;
+        (self.codes, self.faults, self.over) = (0, 0, None);
     }
 
     /// Asks for the next code, within the budget of one sign-in.
@@ -84,6 +100,8 @@ impl Machine {
                 self.run(Work::PollPhone { uuid: uuid.clone(), polled: false }, out);
                 self.state = State::AwaitingScan { uuid, polled: true };
             }
+            // Somebody waits for a code.
+            Event::Ticket(Err(_)) if is_push && self.is_asked => self.without_push("", out),
             Event::Ticket(Err(Fault::Network | Fault::TimedOut)) if is_push => {
                 let wait = self.back_off();
                 self.wait(wait, out);
@@ -130,6 +148,7 @@ impl Machine {
             _ => return,
         };
         let is_quick = took < self.timings.shortest_hold;
+        let is_too_long = push_since.is_some_and(|since| self.is_too_long(since, now));
         match answer {
             Ok(Phone::Confirmed { redirect }) => {
                 self.faults = 0;
@@ -143,11 +162,13 @@ impl Machine {
                 self.state = State::AwaitingConfirm { uuid, is_push: false, since: now, polled: true };
                 self.run(again, out);
             }
+            Ok(Phone::Waiting | Phone::Scanned { .. }) | Err(Fault::TimedOut) if is_too_long => {
+                self.without_push(UNCONFIRMED, out);
+            }
+            Err(_) if is_too_long && self.is_asked => self.without_push(UNCONFIRMED, out),
             Ok(Phone::Waiting | Phone::Scanned { .. }) => {
                 self.faults = 0;
-                if push_since.is_some_and(|since| now.since(since) >= self.timings.push_patience) {
-                    self.without_push(UNCONFIRMED, out);
-                } else if is_quick {
+                if is_quick {
                     // The service repeats itself at once in some states; that is no long poll.
                     self.wait(self.timings.shortest_hold, out);
                 } else {
@@ -166,6 +187,13 @@ impl Machine {
                 self.wait(wait, out);
             }
         }
+    }
+
+    /// Whether the phone has been waited for long enough: whoever asked wants a code.
+    fn is_too_long(&self, since: Timestamp, now: Timestamp) -> bool {
+        let asked = now.since(since.max(self.asked_at));
+        now.since(since) >= self.timings.push_patience
+            || (self.is_asked && asked >= self.timings.asked_patience)
     }
 
     pub(super) fn entering(&mut self, redirect: url::Url, tries: u32, answer: Event, out: &mut Vec<Action>) {

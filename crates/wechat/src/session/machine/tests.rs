@@ -434,6 +434,96 @@ fn another_account_is_refused() {
     assert!(works(&actions).is_empty() && matches!(machine.state, State::Refused { .. }), "{actions:?}");
 }
 
+/// A machine of an account that was signed in before, and is not now.
+fn signed_out() -> Machine {
+    let mut machine = machine();
+    machine.step(Event::Found(Found { uin: Some(1), ..Found::default() }), NOW);
+    machine
+}
+
+#[test]
+fn who_asks_for_an_account_that_was_signed_in_before_is_asked_on_the_phone_first() {
+    let ended = || {
+        let mut machine = online();
+        over(1100).into_iter().for_each(|event| drop(machine.step(event, NOW)));
+        assert!(matches!(machine.state, State::Ended { .. }));
+        machine
+    };
+    let left = || {
+        let mut machine = online();
+        machine.step(Event::SignOut, NOW);
+        machine.step(Event::Left, NOW);
+        machine
+    };
+    for mut machine in [signed_out(), ended(), left()] {
+        let actions = machine.step(Event::SignIn, NOW);
+        assert_eq!(works(&actions), [&Work::AskPhone]);
+        assert_eq!(told(&actions), [&SignInStep::Starting]);
+        let actions = machine.step(Event::Ticket(Ok("p".into())), NOW);
+        assert_eq!(told(&actions), [&SignInStep::ConfirmOnPhone { is_push: true, picture: None }]);
+        assert_eq!(machine.health(), Health::NeedsHuman { step: "confirm the sign-in on the phone".into() });
+        let confirmed = Ok(Phone::Confirmed { redirect: redirect() });
+        let actions = machine.step(Event::Phone { answer: confirmed, took: HELD }, NOW);
+        assert_eq!(works(&actions), [&Work::Enter { redirect: redirect() }]);
+    }
+}
+
+#[test]
+fn a_phone_that_is_not_offered_or_does_not_agree_costs_who_asked_no_more_than_a_moment() {
+    let refused = || Fault::Ret(RetCode::Param, String::new());
+    for fault in [refused(), Fault::Network, Fault::TimedOut, Fault::Garbled] {
+        let mut machine = signed_out();
+        machine.step(Event::SignIn, NOW);
+        let actions = machine.step(Event::Ticket(Err(fault)), NOW);
+        assert_eq!(works(&actions), [&Work::FetchQr]);
+    }
+    let declined = || Event::Phone { answer: Ok(Phone::Declined), took: HELD };
+    let gone = || Event::Phone { answer: Ok(Phone::Gone), took: HELD };
+    for answer in [declined(), gone()] {
+        let mut machine = signed_out();
+        machine.step(Event::SignIn, NOW);
+        machine.step(Event::Ticket(Ok("p".into())), NOW);
+        assert_eq!(works(&machine.step(answer, NOW)), [&Work::FetchQr]);
+    }
+    for answer in [Ok(Phone::Waiting), Err(Fault::TimedOut), Err(Fault::Network)] {
+        let mut machine = signed_out();
+        machine.step(Event::SignIn, NOW);
+        machine.step(Event::Ticket(Ok("p".into())), NOW);
+        let mut passed = Duration::ZERO;
+        while machine.state != State::FetchingQr {
+            passed += HELD;
+            assert!(passed <= 3 * HELD, "{answer:?}: still no code after {passed:?}");
+            let actions =
+                machine.step(Event::Phone { answer: answer.clone(), took: HELD }, NOW.after(passed));
+            if matches!(works(&actions)[..], [Work::Wait(_)]) {
+                machine.step(Event::Waited, NOW.after(passed));
+            }
+        }
+    }
+}
+
+#[test]
+fn who_asks_while_the_phone_is_asked_already_gets_a_code_soon() {
+    let mut machine = online();
+    over(1101).into_iter().for_each(|event| drop(machine.step(event, NOW)));
+    machine.step(Event::Ticket(Ok("p".into())), NOW);
+    let waiting = || Event::Phone { answer: Ok(Phone::Waiting), took: HELD };
+    machine.step(waiting(), NOW.after(HELD));
+    let actions = machine.step(Event::SignIn, NOW.after(HELD * 4));
+    assert_eq!(told(&actions), [&SignInStep::ConfirmOnPhone { is_push: true, picture: None }]);
+    assert!(works(&machine.step(waiting(), NOW.after(HELD * 5))) != [&Work::FetchQr], "no time to confirm");
+    assert_eq!(works(&machine.step(waiting(), NOW.after(HELD * 6))), [&Work::FetchQr]);
+}
+
+#[test]
+fn who_was_refused_begins_anew_by_a_code() {
+    let mut machine = online();
+    machine.step(checked(0, true), NOW);
+    machine.step(Event::Fetched(Err(Fault::Ret(RetCode::LoginRefused, String::new()))), NOW);
+    assert!(matches!(machine.state, State::Refused { .. }));
+    assert_eq!(works(&machine.step(Event::SignIn, NOW)), [&Work::FetchQr]);
+}
+
 /// A machine that has a session, and is about to open it.
 fn opening() -> Machine {
     let mut machine = machine();
@@ -446,7 +536,10 @@ fn opening() -> Machine {
 }
 
 fn told(actions: &[Action]) -> Vec<&SignInStep> {
-    actions.iter().filter_map(|action| if let Action::Tell(step) = action { Some(step) } else { None }).collect()
+    actions
+        .iter()
+        .filter_map(|action| if let Action::Tell(step) = action { Some(step) } else { None })
+        .collect()
 }
 
 #[test]

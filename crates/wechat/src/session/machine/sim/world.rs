@@ -166,8 +166,8 @@ impl World {
         if self.codes > (self.wishes + 1) * MAX_CODES {
             return Err(format!("{} codes for {} wishes", self.codes, self.wishes));
         }
-        // One question to the phone for each session that ended, and one more after each start.
-        if self.pushes > self.ends + self.restarts {
+        // One question to the phone for each session that ended, and one more after each start and each wish.
+        if self.pushes > self.ends + self.restarts + self.wishes {
             return Err(format!("{} questions to the phone for {} ends", self.pushes, self.ends));
         }
         Ok(())
