@@ -12,7 +12,7 @@ use wxgate_contract::{
 mod change;
 mod gather;
 
-pub(crate) use change::{failed, keep_request, refused};
+pub(crate) use change::{failed, keep_request, refused, sweep_requests};
 
 use crate::identity::marks::Marks;
 use crate::identity::settle::Settler;

@@ -23,6 +23,7 @@ use wxgate_contract::{
     Author, Body, ChatKey, ChatRef, FarError, MediaId, NetworkId, PersonKey, Post, RemoteId, Timestamp,
 };
 
+use crate::asked::keep_request;
 use crate::outbound::unanswered::Unanswered;
 use crate::roster::record::{Keys, Login, Mark};
 use crate::roster::{Draft, Fresh, Named, OWNER, Roster, member_note, name_note, stranger_note};
@@ -200,7 +201,8 @@ impl Inbound {
         let Some(Content { body, quote }) = content(message, &place, draft) else { return Ok(None) };
         if let Said::FriendRequest(request) = &message.body {
             let at = Timestamp(message.created_s.saturating_mul(1000));
-            let kept = crate::asked::keep_request(&remote_id, (request, at), login.generation);
+            let place = (self.roster.far(), &self.network, login.generation);
+            let kept = keep_request(place, &remote_id, (request, at), &draft.batch.notes).await?;
             draft.batch.notes.extend(kept);
         }
         let author = self.author(message, &chat, login, draft).await?;

@@ -165,6 +165,10 @@ impl Roster {
         Self { far, network, cache: Cache::default() }
     }
 
+    pub(crate) fn far(&self) -> &dyn FarEnd {
+        &*self.far
+    }
+
     /// After a commit that failed the cache may know what the store does not; and an idle account keeps
     /// nothing.
     pub(crate) fn forget(&mut self) {

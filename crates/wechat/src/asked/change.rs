@@ -7,14 +7,15 @@ use wechat_proto::endpoint::verify_user::{Verify, VerifyUser};
 use wechat_proto::message::FriendRequest;
 use wechat_proto::{Endpoint, RetCode, UserName};
 use wxgate_contract::{
-    Answer, Batch, ChatKey, CommandError, Note, PersonKey, RemoteId, Request, Timestamp, Verdict,
+    Answer, Batch, ChatKey, CommandError, FarEnd, FarError, NetworkId, Note, PersonKey, RemoteId, Request,
+    Timestamp, Verdict,
 };
 
 use super::Asked;
 use crate::roster::{Named, lasting, member_note};
 use crate::transport::CallError;
 
-/// Notes of members read at once.
+/// Notes of members or requests read at once.
 const PAGE: usize = 500;
 /// Longest title that is sent. Chosen: far above what a phone shows; WeChat itself says no earlier.
 pub(super) const TITLE_CHARS: usize = 100;
@@ -34,20 +35,41 @@ struct Kept {
     at: Timestamp,
 }
 
-/// Requests that are told at once. Chosen: more than anybody reads.
-const TOLD: usize = 100;
+/// Requests that are kept, the newest, and so the most that are told at once. Chosen: more than anybody reads.
+const KEPT: usize = 100;
 const REQUESTS: &str = "f/";
 
 fn request_note(remote_id: &RemoteId) -> String {
     format!("{REQUESTS}{remote_id}")
 }
 
-/// The note that keeps a friend request answerable.
-pub(crate) fn keep_request(
+/// Forgets a request.
+fn gone(key: String) -> Note {
+    Note { key, value: None, is_secret: true }
+}
+
+/// The requests that are kept, by the keys of their notes; `None` for what cannot be read.
+async fn requests(far: &dyn FarEnd, network: &NetworkId) -> Result<Vec<(String, Option<Kept>)>, FarError> {
+    let (mut found, mut after) = (Vec::new(), None::<String>);
+    loop {
+        let page = far.notes(network, REQUESTS, after.as_deref(), PAGE).await?;
+        let is_last = page.len() < PAGE;
+        after = page.last().map(|(key, _)| key.clone());
+        found.extend(page.into_iter().map(|(key, value)| (key, serde_json::from_slice(&value).ok())));
+        if is_last {
+            return Ok(found);
+        }
+    }
+}
+
+/// The note that keeps a friend request answerable, and the end of those that there is no room for any more.
+/// `drafted` are notes that will be committed with it.
+pub(crate) async fn keep_request(
+    (far, network, generation): (&dyn FarEnd, &NetworkId, u32),
     remote_id: &RemoteId,
     (request, at): (&FriendRequest, Timestamp),
-    generation: u32,
-) -> Option<Note> {
+    drafted: &[Note],
+) -> Result<Vec<Note>, FarError> {
     let kept = Kept {
         user_name: request.card.user_name.clone(),
         ticket: request.ticket.clone(),
@@ -56,8 +78,34 @@ pub(crate) fn keep_request(
         greeting: request.greeting.clone(),
         at,
     };
-    let value = serde_json::to_vec(&kept).ok()?;
-    Some(Note { key: request_note(remote_id), value: Some(value.into()), is_secret: true })
+    let key = request_note(remote_id);
+    let mut known = requests(far, network).await?;
+    known.retain(|(other, _)| *other != key);
+    known.sort_by_key(|(_, kept)| kept.as_ref().map(|kept| kept.at));
+    let is_request = |note: &&Note| note.value.is_some() && note.key.starts_with(REQUESTS);
+    let new = drafted.iter().filter(is_request).count() + 1;
+    known.truncate((known.len() + new).saturating_sub(KEPT));
+    let mut notes: Vec<Note> = known.into_iter().map(|(key, _)| gone(key)).collect();
+    // Plain data: writing it as JSON cannot fail.
+    let value = serde_json::to_vec(&kept).unwrap_or_default();
+    notes.push(Note { key, value: Some(value.into()), is_secret: true });
+    Ok(notes)
+}
+
+/// Forgets the requests of earlier logins: nobody can answer them here any more.
+pub(crate) async fn sweep_requests(
+    far: &dyn FarEnd,
+    network: &NetworkId,
+    present: u32,
+) -> Result<(), FarError> {
+    let known = requests(far, network).await?;
+    let is_old = |kept: &Option<Kept>| kept.as_ref().is_none_or(|kept| kept.generation != present);
+    let old: Vec<Note> =
+        known.into_iter().filter(|(_, kept)| is_old(kept)).map(|(key, _)| gone(key)).collect();
+    for notes in old.chunks(PAGE) {
+        far.commit(network, Batch { notes: notes.to_vec(), ..Batch::default() }).await?;
+    }
+    Ok(())
 }
 
 pub(crate) fn failed(error: impl std::fmt::Display) -> CommandError {
@@ -121,7 +169,8 @@ impl Asked {
     async fn befriend(&self, request: &RemoteId, verdict: Verdict) -> Result<Answer, CommandError> {
         let note = self.far.note(&self.network, &request_note(request)).await.map_err(failed)?;
         let kept = note.and_then(|note| serde_json::from_slice::<Kept>(&note).ok());
-        let kept = kept.ok_or_else(|| refused("nobody knows this request any more"))?;
+        let kept =
+            kept.ok_or_else(|| refused("nobody knows this request any more; answer it on the phone"))?;
         if kept.generation != self.live.generation() {
             return Err(refused("the account signed in anew since; answer the request on the phone"));
         }
@@ -131,8 +180,7 @@ impl Asked {
             Verdict::Decline => Verify::Reject { ticket },
         };
         self.change(&VerifyUser { user_name: &kept.user_name, verify }).await?;
-        let answered = Note { key: request_note(request), value: None, is_secret: true };
-        let batch = Batch { notes: vec![answered], ..Batch::default() };
+        let batch = Batch { notes: vec![gone(request_note(request))], ..Batch::default() };
         if let Err(error) = self.far.commit(&self.network, batch).await {
             // It would be offered once more, and refused by the service.
             tracing::warn!(network = %self.network, %error, "an answered friend request cannot be forgotten");
@@ -142,26 +190,18 @@ impl Asked {
 
     /// Requests of this login that nobody answered here.
     pub(super) async fn friend_requests(&self) -> Result<Vec<wxgate_contract::FriendRequest>, CommandError> {
-        let (mut found, mut after) = (Vec::new(), None::<String>);
-        loop {
-            let page =
-                self.far.notes(&self.network, REQUESTS, after.as_deref(), PAGE).await.map_err(failed)?;
-            let is_last = page.len() < PAGE;
-            for (key, value) in page {
-                let kept = serde_json::from_slice::<Kept>(&value).ok();
-                let kept = kept.filter(|kept| kept.generation == self.live.generation());
-                if let (Some(kept), Some(id)) = (kept, key.strip_prefix(REQUESTS)) {
-                    let Kept { name, greeting, at, .. } = kept;
-                    found.push(wxgate_contract::FriendRequest { request: id.into(), name, greeting, at });
-                }
-                after = Some(key);
-            }
-            if is_last {
-                found.sort_by_key(|request| std::cmp::Reverse(request.at));
-                found.truncate(TOLD);
-                return Ok(found);
+        let known = requests(&*self.far, &self.network).await.map_err(failed)?;
+        let mut found = Vec::with_capacity(known.len());
+        for (key, kept) in known {
+            let kept = kept.filter(|kept| kept.generation == self.live.generation());
+            if let (Some(kept), Some(id)) = (kept, key.strip_prefix(REQUESTS)) {
+                let Kept { name, greeting, at, .. } = kept;
+                found.push(wxgate_contract::FriendRequest { request: id.into(), name, greeting, at });
             }
         }
+        found.sort_by_key(|request| std::cmp::Reverse(request.at));
+        found.truncate(KEPT);
+        Ok(found)
     }
 
     /// Who a lasting key is in this login.
@@ -205,5 +245,40 @@ impl Asked {
                 Err(CommandError::Failed(format!("WeChat did not say whether it was done: {error}")))
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use wxgate_contract::conformance::Double;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn requests_that_nobody_answers_are_kept_up_to_a_bound_and_the_oldest_go() {
+        let (double, network) = (Double::new(), NetworkId::from("wechat:a"));
+        let request = FriendRequest::default();
+        // Two at a time, as one answer of the service brings them.
+        for n in 0..KEPT as i64 {
+            let mut batch = Batch::default();
+            for n in [2 * n, 2 * n + 1] {
+                let (id, at) = (RemoteId::from(n.to_string()), Timestamp(n));
+                let notes = keep_request((&double, &network, 1), &id, (&request, at), &batch.notes).await;
+                batch.notes.extend(notes.unwrap());
+            }
+            double.commit(&network, batch).await.unwrap();
+        }
+        let mut kept: Vec<i64> = requests(&double, &network)
+            .await
+            .unwrap()
+            .into_iter()
+            .filter_map(|(_, kept)| Some(kept?.at.0))
+            .collect();
+        kept.sort_unstable();
+        assert_eq!(kept, (KEPT as i64..2 * KEPT as i64).collect::<Vec<_>>());
+        sweep_requests(&double, &network, 1).await.unwrap();
+        assert_eq!(requests(&double, &network).await.unwrap().len(), KEPT, "those of this login stay");
+        sweep_requests(&double, &network, 2).await.unwrap();
+        assert!(requests(&double, &network).await.unwrap().is_empty());
     }
 }

@@ -284,7 +284,7 @@ async fn keep(far: &dyn FarEnd, network: &NetworkId, book: &Book) -> Result<(), 
     Ok(())
 }
 
-/// Removes the names of earlier logins, in slices.
+/// Removes what belongs to earlier logins, in slices: names, and requests that only those could answer.
 pub(crate) async fn sweep(
     far: &dyn FarEnd,
     network: &NetworkId,
@@ -310,5 +310,5 @@ pub(crate) async fn sweep(
             }
         }
     }
-    Ok(())
+    crate::asked::sweep_requests(far, network, present).await
 }

@@ -97,6 +97,21 @@ async fn a_friend_request_is_accepted_with_its_ticket() {
 }
 
 #[tokio::test]
+async fn requests_of_an_earlier_login_are_forgotten() {
+    let mut stage = Stage::online().await;
+    let kind = Kind::FriendRequest { nick: "new".into(), greeting: "hi".into() };
+    stage.post(stage.said(Who::Contact(0), Who::Contact(0), kind)).await;
+    let is_kept = |state: &wxgate_contract::conformance::State| {
+        state.notes.keys().any(|(_, key)| key.starts_with("f/"))
+    };
+    assert!(is_kept(&stage.double.state()));
+    crate::identity::new_login(&mut stage).await;
+    stage.wait(|state| (!is_kept(state)).then_some(())).await;
+    assert_eq!(ask(&stage, Request::FriendRequests).await, Ok(Answer::FriendRequests(Vec::new())));
+    stage.stop().await;
+}
+
+#[tokio::test]
 async fn a_new_group_can_be_spoken_in_at_once() {
     let mut stage = Stage::online().await;
     let network = stage.network();
