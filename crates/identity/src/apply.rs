@@ -62,6 +62,7 @@ impl Book {
             let open = open_ids(verdict, |at| self.people.get(at).map(|was| was.id.clone()));
             let Some(profile) = self.people.get_mut(place) else { continue };
             profile.open = open;
+            profile.ruled_out.clear();
             if let Verdict::Known { why, .. } = verdict {
                 profile.why = Some(*why);
             }
@@ -118,6 +119,7 @@ impl Book {
                     members: Vec::new(),
                     seen,
                     open: Vec::new(),
+                    ruled_out: Vec::new(),
                     permanent: 0,
                     why: None,
                     before: None,
@@ -128,6 +130,7 @@ impl Book {
         let open = open_ids(verdict, |at| self.groups.get(at).map(|was| was.id.clone()));
         let profile = self.groups.get_mut(place)?;
         profile.open = open;
+        profile.ruled_out.clear();
         if let Verdict::Known { why, .. } = verdict {
             profile.why = Some(*why);
         }
@@ -164,7 +167,8 @@ impl Profile {
     /// Somebody seen for the first time.
     #[must_use]
     pub fn new(id: String, sight: Sight, seen: Seen) -> Self {
-        Self { id, sight, seen, open: Vec::new(), permanent: 0, why: None, before: None, marked: None }
+        let (open, ruled_out) = (Vec::new(), Vec::new());
+        Self { id, sight, seen, open, ruled_out, permanent: 0, why: None, before: None, marked: None }
     }
 
     /// Takes a new record over; what it does not tell stays.

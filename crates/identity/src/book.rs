@@ -32,6 +32,9 @@ pub struct Profile {
     /// Identity not settled: ids of those it may be.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub open: Vec<String>,
+    /// Ids of those it could have been before the owner said, in this login, that it is somebody new: to take that back.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ruled_out: Vec<String>,
     /// Code of the permanent account name, 0 until some message showed it.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub permanent: u64,
@@ -60,6 +63,9 @@ pub struct GroupProfile {
     /// Identity not settled: ids of those it may be.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub open: Vec<String>,
+    /// Ids of those it could have been before the owner said, in this login, that it is somebody new: to take that back.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ruled_out: Vec<String>,
     /// Code of the permanent name, 0 until some message showed it.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub permanent: u64,

@@ -10,6 +10,8 @@ pub struct Lesson {
     pub moved: Vec<(String, String)>,
     /// Ids that are settled without moving: somebody new after all.
     pub settled: Vec<String>,
+    /// Ids that were settled and are open again: the owner took the answer back.
+    pub reopened: Vec<String>,
 }
 
 /// What people and groups have in common here.
@@ -19,6 +21,7 @@ trait Known {
     fn seen(&self) -> Seen;
     fn permanent(&mut self) -> &mut u64;
     fn open(&mut self) -> &mut Vec<String>;
+    fn ruled_out(&mut self) -> &mut Vec<String>;
     /// The present record.
     fn record(&self) -> Self::Record;
     /// Puts a record on top; what was there can be had back.
@@ -42,6 +45,9 @@ impl Known for Profile {
     }
     fn open(&mut self) -> &mut Vec<String> {
         &mut self.open
+    }
+    fn ruled_out(&mut self) -> &mut Vec<String> {
+        &mut self.ruled_out
     }
     fn record(&self) -> Sight {
         self.sight.clone()
@@ -80,6 +86,9 @@ impl Known for GroupProfile {
     fn open(&mut self) -> &mut Vec<String> {
         &mut self.open
     }
+    fn ruled_out(&mut self) -> &mut Vec<String> {
+        &mut self.ruled_out
+    }
     fn record(&self) -> Self::Record {
         (self.sight.clone(), self.members.clone())
     }
@@ -100,7 +109,8 @@ impl Known for GroupProfile {
         self.before = None;
     }
     fn fresh(id: String, (sight, members): Self::Record, seen: Seen) -> Self {
-        Self { id, sight, members, seen, open: Vec::new(), permanent: 0, why: None, before: None }
+        let (open, ruled_out) = (Vec::new(), Vec::new());
+        Self { id, sight, members, seen, open, ruled_out, permanent: 0, why: None, before: None }
     }
 }
 
@@ -135,14 +145,15 @@ impl Book {
         lesson
     }
 
-    /// Takes the link of this login back: the record goes by a new id, the profile gets its previous one.
+    /// Takes what was decided in this login back: that it is somebody new, and the question is open again; or a link,
+    /// and the record goes by a new id, the profile gets its previous one.
     pub fn undo(&mut self, id: &str, mut mint: impl FnMut() -> String) -> Lesson {
         let login = self.login;
         let mut lesson = Lesson::default();
         if self.people.iter().any(|known| known.id == id) {
-            displace(&mut self.people, id, login, &mut mint, &mut lesson);
+            undo(&mut self.people, id, login, &mut mint, &mut lesson);
         } else {
-            displace(&mut self.groups, id, login, &mut mint, &mut lesson);
+            undo(&mut self.groups, id, login, &mut mint, &mut lesson);
         }
         self.disown_markers(&lesson.moved);
         self.rename_members(&lesson);
@@ -174,10 +185,30 @@ fn resolve<K: Known>(
         }
         _ => {
             if let Some(known) = all.iter_mut().find(|known| known.id() == id) {
-                known.open().clear();
+                *known.ruled_out() = std::mem::take(known.open());
                 lesson.settled.push(id.to_owned());
             }
         }
+    }
+}
+
+fn undo<K: Known>(
+    all: &mut Vec<K>,
+    id: &str,
+    login: u32,
+    mint: &mut impl FnMut() -> String,
+    lesson: &mut Lesson,
+) {
+    let Some(known) = all.iter_mut().find(|known| known.id() == id) else { return };
+    let mut candidates = std::mem::take(known.ruled_out());
+    // Whoever is somebody else's past by now cannot be asked about.
+    candidates.retain(|of| all.iter().any(|other| other.id() == of && other.seen().login != login));
+    if candidates.is_empty() {
+        return displace(all, id, login, mint, lesson);
+    }
+    if let Some(known) = all.iter_mut().find(|known| known.id() == id) {
+        *known.open() = candidates;
+        lesson.reopened.push(id.to_owned());
     }
 }
 
@@ -244,6 +275,7 @@ fn hand_over<K: Known>(
     if let Some(target) = all.iter_mut().find(|known| known.id() == to) {
         target.put(record, seen);
         target.open().clear();
+        target.ruled_out().clear();
         if *target.permanent() == 0 {
             *target.permanent() = permanent;
         }
@@ -269,6 +301,7 @@ fn displace<K: Known>(
 ) {
     let Some(known) = all.iter_mut().find(|known| known.id() == id) else { return };
     let (record, seen) = (known.record(), known.seen());
+    known.ruled_out().clear();
     if !known.restore() && seen.login == login {
         // Nothing is known from before: the profile keeps what it has, as seen before this login.
         let mut before = seen;

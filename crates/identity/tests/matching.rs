@@ -266,6 +266,32 @@ fn a_link_can_be_taken_back() {
     assert_eq!(see(&mut book, &login(2, &people), 2)[2].0, "fresh", "the mistake is not made again");
 }
 
+#[test]
+fn that_somebody_is_new_can_be_taken_back_and_the_question_is_open_again() {
+    let (mut book, ids, people) = unclear();
+    let open = see(&mut book, &login(1, &people), 1)[6].0.clone();
+    let asked = |book: &Book| book.people.iter().find(|known| known.id == open).unwrap().open.clone();
+    let candidates = asked(&book);
+    assert!(candidates.contains(&ids[6].0));
+    book.resolve(&open, None, || unreachable!("nobody is displaced"));
+    assert!(asked(&book).is_empty());
+    let lesson = book.undo(&open, || unreachable!("nobody is displaced"));
+    assert_eq!((&lesson.reopened, lesson.moved.len()), (&vec![open.clone()], 0));
+    assert_eq!(asked(&book), candidates);
+    let lesson = book.resolve(&open, Some(&ids[6].0), || unreachable!("nobody is displaced"));
+    assert_eq!(lesson.moved, [(open, ids[6].0.clone())]);
+}
+
+#[test]
+fn the_answer_of_an_earlier_login_is_a_link_by_now_and_is_taken_back_as_one() {
+    let (mut book, _, people) = unclear();
+    let open = see(&mut book, &login(1, &people), 1)[6].0.clone();
+    book.resolve(&open, None, || unreachable!("nobody is displaced"));
+    see(&mut book, &login(2, &people), 2);
+    let lesson = book.undo(&open, || "fresh".to_owned());
+    assert_eq!((lesson.reopened.len(), lesson.moved), (0, vec![(open, "fresh".to_owned())]));
+}
+
 fn group(at: u32, n: usize, title: &str, members: &[usize], owned: bool) -> Group {
     let member = |m: &usize| GroupMember {
         name: if *m == 0 { "@me".to_owned() } else { named(at, *m) },

@@ -48,7 +48,7 @@ pub(crate) fn group(
         .collect();
     let Some(mut profile) = known else {
         let seen = Seen { at_s, ..Seen::default() };
-        let (open, permanent) = (Vec::new(), 0);
+        let (open, ruled_out, permanent) = (Vec::new(), Vec::new(), 0);
         let id = key.to_owned();
         return shelf::group_note(&GroupProfile {
             id,
@@ -56,6 +56,7 @@ pub(crate) fn group(
             members,
             seen,
             open,
+            ruled_out,
             permanent,
             why: None,
             before: None,

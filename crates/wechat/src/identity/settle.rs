@@ -129,7 +129,8 @@ impl Settler {
         .await
     }
 
-    /// Takes the last decision about a chat back: who is there now goes by a new chat.
+    /// Takes the last decision about a chat back: it is asked again whether they are somebody new, or who is there now
+    /// goes by a new chat.
     pub(crate) async fn undo(&self, chat: &str) -> Result<(), CommandError> {
         let _alone = self.live.deciding().lock().await;
         let fresh = self.fresh(chat).await?;
@@ -139,12 +140,13 @@ impl Settler {
             if !person && !group {
                 return Err(CommandError::Refused("that chat is not in the present login".to_owned()));
             }
-            if fresh == chat {
+            let lesson = book.undo(chat, || fresh.clone());
+            if lesson.reopened.is_empty() && fresh == chat {
                 return Err(CommandError::Refused(
                     "that chat is new in this login: there is nothing to take back".to_owned(),
                 ));
             }
-            Ok(book.undo(chat, || fresh.clone()))
+            Ok(lesson)
         })
         .await
     }
@@ -191,8 +193,10 @@ impl Settler {
             let was_open = !open_of(before, from).is_empty();
             self.rename(&mut batch, book, (from, to), was_open).await.map_err(failed)?;
         }
-        for id in &lesson.settled {
-            self.confirm(&mut batch, id).await.map_err(failed)?;
+        for (ids, is_open) in [(&lesson.settled, false), (&lesson.reopened, true)] {
+            for id in ids {
+                self.mark(&mut batch, id, is_open).await.map_err(failed)?;
+            }
         }
         self.far.commit(&self.network, batch).await.map_err(failed)?;
         self.live.who_changed();
@@ -271,13 +275,16 @@ impl Settler {
         Ok(())
     }
 
-    /// Somebody new after all: the mark goes.
-    async fn confirm(&self, batch: &mut Batch, id: &str) -> Result<(), FarError> {
+    /// Somebody new after all: the mark goes. Asked again: it comes back.
+    async fn mark(&self, batch: &mut Batch, id: &str, is_open: bool) -> Result<(), FarError> {
         let Some(name) = self.name_of(id).await? else { return Ok(()) };
         let key = name_note(self.live.generation(), &name);
         let Some(named) = self.named(&key).await? else { return Ok(()) };
-        let title = named.name.strip_suffix(UNCONFIRMED).unwrap_or(&named.name).to_owned();
-        batch.notes.push(note(key, &Named { is_open: false, name: title.clone(), ..named }));
+        let mut title = named.name.strip_suffix(UNCONFIRMED).unwrap_or(&named.name).to_owned();
+        if is_open {
+            title.push_str(UNCONFIRMED);
+        }
+        batch.notes.push(note(key, &Named { is_open, name: title.clone(), ..named }));
         batch.chats.extend(self.chat(id).await?.map(|profile| ChatProfile { title, ..profile }));
         Ok(())
     }

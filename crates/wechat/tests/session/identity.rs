@@ -160,6 +160,38 @@ async fn somebody_new_keeps_the_chat_and_loses_the_mark() {
 }
 
 #[tokio::test]
+async fn that_somebody_is_new_can_be_taken_back_and_is_asked_again() {
+    let mut stage = Stage::online().await;
+    let (old, open) = unclear(&mut stage).await;
+    let new = Request::Resolve { chat: open.clone(), same_as: None };
+    assert_eq!(ask(&stage, new).await, Ok(Answer::Done));
+    let who = Who::Contact(5);
+    stage.post(stage.say(who, who, "while they were new")).await;
+    assert_eq!(ask(&stage, Request::Undo(open.clone())).await, Ok(Answer::Done));
+    let title = |stage: &Stage, of: &ChatKey| {
+        stage.double.state().chats.values().find(|chat| chat.chat == *of).map(|chat| chat.title.clone())
+    };
+    assert_eq!(title(&stage, &open).as_deref(), Some("Somebody else (unconfirmed)"));
+    let asked = questions(&stage).await;
+    assert!(asked.len() == 1 && asked[0].candidates.iter().any(|of| of.chat == old), "{asked:?}");
+    // What is asked and not answered cannot be taken back.
+    assert!(matches!(ask(&stage, Request::Undo(open.clone())).await, Err(CommandError::Refused(_))));
+
+    let same = Request::Resolve { chat: open.clone(), same_as: Some(old.clone()) };
+    assert_eq!(ask(&stage, same).await, Ok(Answer::Done));
+    let state = stage.double.state();
+    let moved = state.posts.iter().filter(|(_, _, post)| post.chat.chat == old);
+    let texts: Vec<_> = moved.map(|(_, _, post)| post.body.clone()).collect();
+    let said = ["it is me", "while they were new"].map(wxgate_contract::Body::text);
+    assert_eq!(texts, said, "in the order in which it was said");
+    drop(state);
+    assert_eq!(questions(&stage).await, []);
+    let post = stage.post(stage.say(who, who, "again")).await;
+    assert_eq!(post.chat.chat, old);
+    stage.no_violation();
+}
+
+#[tokio::test]
 async fn an_answer_can_be_looked_at_and_taken_back() {
     let mut stage = Stage::online().await;
     let (old, open) = unclear(&mut stage).await;
