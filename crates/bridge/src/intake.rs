@@ -11,6 +11,7 @@ use wxgate_contract::{
 use wxgate_store::{AccountChange, CommitReport, Route, StoreError};
 
 use crate::route::{By, Routing};
+use crate::see::SeenThrough;
 use crate::{Bridge, journey};
 
 /// What a failed store means to an adapter: try again, or never.
@@ -43,13 +44,22 @@ impl Bridge {
         let took = began.elapsed();
         self.meter.committed(kept, report.committed.posts.len() - kept, took);
         journey::committed(network, &report.committed, took);
-        if let Some(own_name) = own_name {
-            let change = AccountChange { own_name: Some(own_name), ..AccountChange::default() };
-            self.store.set_account_state(network, change).await.map_err(far_error)?;
-        }
+        let named = match own_name {
+            Some(own_name) => {
+                let change = AccountChange { own_name: Some(own_name), ..AccountChange::default() };
+                self.store.set_account_state(network, change).await
+            }
+            None => Ok(()),
+        };
+        // The batch is on disk whatever became of the name: handed over again it is known, and brings no news.
         let committed = self.announce(network, report).await;
         for (chat, at) in read {
             self.tell(FeedEvent::Read(ChatRef { network: network.clone(), chat }, at));
+        }
+        match named {
+            Err(error) if error.is_unavailable() => return Err(far_error(error)),
+            Err(error) => tracing::warn!(%network, %error, "the account's own name cannot be kept"),
+            Ok(()) => {}
         }
         Ok(committed)
     }
@@ -94,7 +104,11 @@ impl FarEnd for Bridge {
         network: &'a NetworkId,
         batch: Batch,
     ) -> BoxFuture<'a, Result<Committed, FarError>> {
-        Box::pin(self.take_in(network, batch))
+        let (me, network) = (self.me.upgrade(), network.clone());
+        Box::pin(SeenThrough::new(async move {
+            let me = me.ok_or(FarError::Stopping)?;
+            me.take_in(&network, batch).await
+        }))
     }
 
     fn settle<'a>(
@@ -103,7 +117,11 @@ impl FarEnd for Bridge {
         delivery: DeliveryId,
         outcome: Outcome,
     ) -> BoxFuture<'a, Result<(), FarError>> {
-        Box::pin(self.close(network, delivery, outcome))
+        let (me, network) = (self.me.upgrade(), network.clone());
+        Box::pin(SeenThrough::new(async move {
+            let me = me.ok_or(FarError::Stopping)?;
+            me.close(&network, delivery, outcome).await
+        }))
     }
 
     fn note<'a>(

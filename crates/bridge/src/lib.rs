@@ -20,13 +20,14 @@ mod meter;
 mod notice;
 mod orders;
 mod route;
+mod see;
 mod settle;
 #[cfg(test)]
 mod sim;
 mod supervisor;
 mod twins;
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use dashmap::DashMap;
@@ -74,6 +75,8 @@ pub type PagesLink = Arc<dyn Fn(&UserName, &Credential) -> Option<String> + Send
 
 /// The pipe, running.
 pub struct Bridge {
+    /// Itself, for work that outlives whoever ordered it.
+    me: Weak<Self>,
     store: Store,
     vault: Arc<dyn MediaVault>,
     clock: Arc<dyn Clock>,
@@ -116,7 +119,8 @@ impl Bridge {
             routes.mirror(&account, &face);
         }
         let (lanes, dispatch) = lanes::channel();
-        let bridge = Arc::new(Self {
+        let bridge = Arc::new_cyclic(|me| Self {
+            me: Weak::clone(me),
             store: config.store,
             vault: config.vault,
             doors: doors::Doors::new(Arc::clone(&config.clock)),

@@ -26,9 +26,10 @@ impl Bridge {
         delivery: DeliveryId,
         outcome: Outcome,
     ) -> Result<(), StoreError> {
+        let report = self.store.settle(network, delivery, outcome.clone(), self.route()).await?;
+        // Only now: what could not be stored is told once more.
         self.meter.settled(network, &outcome);
         self.in_hand.end(network, delivery, Some(&outcome));
-        let report = self.store.settle(network, delivery, outcome, self.route()).await?;
         for item in report.shown {
             self.show(item);
         }
