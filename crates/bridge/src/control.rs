@@ -119,8 +119,13 @@ async fn run(bridge: &Arc<Bridge>, user: Option<UserName>, command: Command) -> 
         }
         Command::Unmirror { account, face } => {
             owned(bridge, user.as_ref(), &account)?;
-            bridge.routes.unmirror(&account, &face);
-            bridge.store.remove_mirror(&account, &face).await.map_err(failed)?;
+            // First here: nothing is ordered of the face any more when it is told that it was done.
+            let was_there = bridge.routes.unmirror(&account, &face);
+            let removed = bridge.store.remove_mirror(&account, &face).await;
+            if removed.is_err() && was_there {
+                bridge.routes.mirror(&account, &face);
+            }
+            removed.map_err(failed)?;
             Ok(Reply::Done)
         }
         Command::Introduce { .. } | Command::Identify { .. } if user.is_some() => {

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use wxgate_contract::{ChatKey, ChatRef, HistoryRange, LinkTable, NetworkId};
 use wxgate_store::{Link, LinkId, Store, StoreError};
@@ -12,6 +13,9 @@ use crate::twins;
 /// Messages of two chats that are compared to find out whether they are one. Chosen: accounts that were away for a
 /// while still have some in common.
 const LATEST: usize = 100;
+
+/// Between two tries to tell networks of a change. Chosen.
+const TELL_AGAIN: Duration = Duration::from_secs(2);
 
 /// The linked chats by network, as stored.
 pub(crate) async fn table(store: &Store) -> Result<LinkTable, StoreError> {
@@ -37,7 +41,7 @@ impl Bridge {
     /// `Conflict` when one of them is in a link already, `Invalid` for fewer than two.
     pub async fn add_link(&self, members: &[ChatRef]) -> Result<LinkId, StoreError> {
         let link = self.store.add_link(members).await?;
-        self.tell_links().await?;
+        self.tell_links_surely().await;
         Ok(link)
     }
 
@@ -47,8 +51,28 @@ impl Bridge {
     /// When the store failed.
     pub async fn remove_link(&self, link: LinkId) -> Result<bool, StoreError> {
         let was_there = self.store.remove_link(link).await?;
-        self.tell_links().await?;
+        self.tell_links_surely().await;
         Ok(was_there)
+    }
+
+    /// The same as [`Bridge::tell_links`] after a change that is on disk: where the store does not answer now, it is
+    /// asked again until it does. Whoever made the change need not wait for that, and could not make it once more.
+    async fn tell_links_surely(&self) {
+        let Err(error) = self.tell_links().await else { return };
+        tracing::warn!(%error, "links cannot be read; networks are told of the change later");
+        let Some(me) = self.me.upgrade() else { return };
+        let stop = self.tasks.ending();
+        self.tasks.spawn("links", async move {
+            loop {
+                tokio::select! {
+                    () = stop.stopping() => return,
+                    () = tokio::time::sleep(TELL_AGAIN) => {}
+                }
+                if me.tell_links().await.is_ok() {
+                    return;
+                }
+            }
+        });
     }
 
     /// Tells the networks which of their chats are linked. Also after an account took its chats

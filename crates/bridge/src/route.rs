@@ -44,10 +44,12 @@ impl Routes {
         }
     }
 
-    pub(crate) fn unmirror(&self, account: &NetworkId, face: &NetworkId) {
-        if let Some(mut faces) = self.mirrors.get_mut(account) {
-            faces.retain(|known| known != face);
-        }
+    /// False when it was not mirrored there.
+    pub(crate) fn unmirror(&self, account: &NetworkId, face: &NetworkId) -> bool {
+        let Some(mut faces) = self.mirrors.get_mut(account) else { return false };
+        let before = faces.len();
+        faces.retain(|known| known != face);
+        faces.len() < before
     }
 
     /// The account is gone.
