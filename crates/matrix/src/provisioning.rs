@@ -252,7 +252,7 @@ async fn whoami(caller: Caller) -> Reply {
     }
     let mut me = json!({
         "network": shapes::network(),
-        "login_flows": shapes::flows(),
+        "login_flows": shapes::flows(accounts.iter().any(shapes::can_be_asked)),
         "homeserver": shared.config.domain,
         "bridge_bot": shared.names.bot(),
         "command_prefix": crate::inbound::PREFIX,
@@ -264,8 +264,9 @@ async fn whoami(caller: Caller) -> Reply {
     reply(me)
 }
 
-async fn flows(_caller: Caller) -> Reply {
-    reply(json!({ "flows": shapes::flows() }))
+async fn flows(caller: Caller) -> Reply {
+    let (_, accounts) = caller.accounts().await?;
+    reply(json!({ "flows": shapes::flows(accounts.iter().any(shapes::can_be_asked)) }))
 }
 
 async fn login_ids(caller: Caller) -> Reply {

@@ -11,6 +11,7 @@ use wxgate_tests::homeserver::tell;
 use wxgate_tests::http::{self, Answer, Place, encode};
 use wxgate_tests::matrix::{BOT, Ground, SOON};
 use wxgate_tests::sim::SimOptions;
+use wxgate_tests::stage::confirm_pushed;
 use wxgate_tests::wait::until;
 
 const LIMIT: Duration = Duration::from_secs(240);
@@ -71,9 +72,10 @@ async fn a_bridge_manager_signs_somebody_in_and_finds_their_contacts() -> Result
         manager.post("/logout/ann", json!({})).await?;
         until("the login to be out", SOON, async || {
             let me = manager.get("/whoami").await?;
-            Ok((me["logins"][0]["state"]["state_event"] != "CONNECTED").then_some(()))
+            Ok((me["logins"][0]["state"]["state_event"] == "BAD_CREDENTIALS").then_some(()))
         })
         .await?;
+        sign_in_by_phone(&ground, &manager).await?;
         ground.end().await
     })
     .await
@@ -101,6 +103,22 @@ async fn sign_in(ground: &Ground, manager: &Manager<'_>) -> Result<()> {
     let me = manager.get("/whoami").await?;
     ensure!(me["logins"][0]["id"] == "ann" && me["logins"][0]["state"]["state_event"] == "CONNECTED", "{me}");
     ensure!(manager.get("/logins").await? == json!({"login_ids": ["ann"]}));
+    Ok(())
+}
+
+/// A login that exists, without a scan.
+async fn sign_in_by_phone(ground: &Ground, manager: &Manager<'_>) -> Result<()> {
+    let flows = manager.get("/login/flows").await?;
+    ensure!(flows["flows"][1]["id"] == "push", "{flows}");
+    let mut step = manager.post("/login/start/push?login_id=ann", json!({})).await?;
+    ensure!(step["display_and_wait"]["type"] == "nothing", "{step}");
+    confirm_pushed(&ground.sim).await?;
+    while step["type"] != "complete" {
+        step = manager.after(&step).await?;
+        ensure!(step["display_and_wait"]["type"] != "qr", "{step}");
+    }
+    let me = manager.get("/whoami").await?;
+    ensure!(me["logins"][0]["state"]["state_event"] == "CONNECTED", "{me}");
     Ok(())
 }
 

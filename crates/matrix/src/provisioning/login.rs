@@ -14,7 +14,7 @@ use wxgate_contract::{
     AccountView, Command, Health, NetworkId, Reply, SignInStep, SignInWatch, Timestamp, UserName,
 };
 
-use super::shapes::QR;
+use super::shapes::{PUSH, QR, can_be_asked};
 use super::{Caller, HANG, OfLogin, Provisioning, Refusal};
 use crate::shared::Shared;
 
@@ -114,7 +114,7 @@ pub(super) async fn start(
     flow: &str,
     of: &OfLogin,
 ) -> Result<Value, Refusal> {
-    if flow != QR {
+    if flow != QR && flow != PUSH {
         return Err(Refusal::not_found("there is no such flow; see /login/flows"));
     }
     let shared = &caller.shared;
@@ -125,6 +125,7 @@ pub(super) async fn start(
     api.logins().make_room(&caller.user_id, of.login_id.as_deref())?;
     let (user, accounts) = caller.accounts().await?;
     let (account, is_new) = match &of.login_id {
+        _ if flow == PUSH => (to_be_asked(caller, of, &accounts).await?, false),
         Some(_) => (caller.account(of).await?.network, false),
         None => match unused(api, &accounts) {
             Some(account) => (account, false),
@@ -146,6 +147,17 @@ pub(super) async fn start(
         (Err(_), _) => process.came_to_nothing(shared, LOOKS).await,
     }
     answer
+}
+
+/// The account whose phone is to be asked: the one that is named, or the first that can be.
+async fn to_be_asked(caller: &Caller, of: &OfLogin, accounts: &[AccountView]) -> Result<NetworkId, Refusal> {
+    let named = match &of.login_id {
+        Some(_) => Some(caller.account(of).await?),
+        None => None,
+    };
+    let found = named.as_ref().into_iter().chain(accounts.iter().filter(|_| named.is_none()));
+    let found = found.into_iter().find(|view| can_be_asked(view)).map(|view| view.network.clone());
+    found.ok_or_else(|| Refusal::not_found("no such login can be asked on the phone; sign in by a code"))
 }
 
 /// An account of theirs that was added and never signed in, and that nobody is signing in: what a sign-in left that was

@@ -16,16 +16,30 @@ pub(super) fn network() -> Value {
     })
 }
 
-/// The id of the one way to sign in.
+/// The ids of the ways to sign in: by a code, and by a question on the phone.
 pub(super) const QR: &str = "qr";
+pub(super) const PUSH: &str = "push";
 
-/// Ways to sign in.
-pub(super) fn flows() -> Value {
-    json!([{
+/// Ways to sign in; `can_push` when there is a login that can be asked again on the phone.
+pub(super) fn flows(can_push: bool) -> Value {
+    let mut flows = vec![json!({
         "id": QR,
         "name": "QR code",
         "description": "Scan a QR code with WeChat on your phone; an account that was signed in before may ask the phone directly",
-    }])
+    })];
+    if can_push {
+        flows.push(json!({
+            "id": PUSH,
+            "name": "Confirm on the phone",
+            "description": "An account that was signed in before asks the phone; a QR code follows if it does not agree",
+        }));
+    }
+    Value::Array(flows)
+}
+
+/// Signed out, and signed in before: its phone can be asked.
+pub(super) fn can_be_asked(view: &AccountView) -> bool {
+    !view.own_name.is_empty() && view.health.is_signed_out()
 }
 
 /// One account.

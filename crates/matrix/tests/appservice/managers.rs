@@ -176,6 +176,45 @@ async fn a_sign_in_that_comes_to_nothing_leaves_no_account_behind() {
 }
 
 #[tokio::test]
+async fn a_login_that_exists_can_be_asked_on_the_phone() {
+    let scene = Scene::start().await;
+    scene.stub().wait_for(|world| world.users.contains_key(BOT).then_some(())).await;
+    let flows = async || {
+        let (_, told) = call(&scene, &alice(), "login/flows", None).await;
+        let (_, me) = call(&scene, &alice(), "whoami", None).await;
+        assert_eq!(told["flows"], me["login_flows"]);
+        told["flows"].as_array().unwrap().iter().map(|flow| flow["id"].clone()).collect::<Vec<_>>()
+    };
+    let start = async |query: &str| {
+        call(&scene, &alice(), &format!("login/start/push{query}"), Some(json!({}))).await
+    };
+    // It is online: there is nothing to ask.
+    assert_eq!(flows().await, ["qr"]);
+    for query in ["", "?login_id=alice", "?login_id=nobody"] {
+        let (status, refusal) = start(query).await;
+        assert_eq!((status, &refusal["errcode"]), (StatusCode::NOT_FOUND, &json!("M_NOT_FOUND")), "{query}");
+    }
+    scene.double.state().accounts[0].health = Health::signed_out(Some("the phone signed it out"));
+    assert_eq!(flows().await, ["qr", "push"]);
+    for query in ["", "?login_id=alice"] {
+        scene.double.set_sign_in(SignInStep::ConfirmOnPhone { is_push: true, picture: None });
+        let (status, step) = start(query).await;
+        assert_eq!(
+            (status, &step["display_and_wait"]["type"]),
+            (StatusCode::OK, &json!("nothing")),
+            "{step}"
+        );
+        scene.double.set_sign_in(SignInStep::Done);
+        let text = |key: &str| step[key].as_str().unwrap().to_owned();
+        let path = format!("login/step/{}/{}/display_and_wait", text("login_id"), text("step_id"));
+        let (_, done) = call(&scene, &alice(), &path, Some(json!({}))).await;
+        assert_eq!(done["complete"]["user_login_id"], json!("alice"), "{done}");
+    }
+    assert_eq!(accounts(&scene), ["alice"], "another account was added");
+    scene.end().await;
+}
+
+#[tokio::test]
 async fn an_account_that_was_left_over_is_signed_in_before_another_is_added() {
     let scene = Scene::start().await;
     scene.stub().wait_for(|world| world.users.contains_key(BOT).then_some(())).await;
