@@ -1,6 +1,7 @@
 //! Commit before acknowledge: the far end that every adapter talks to.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use tokio::time::Instant;
@@ -39,7 +40,9 @@ impl Bridge {
         let own_name = own_name(&batch);
         let mut batch = batch;
         let read = std::mem::take(&mut batch.read);
-        let report = self.store.commit_batch(network, batch, self.route()).await.map_err(far_error)?;
+        let report = self.store.commit_batch(network, batch, self.route()).await;
+        let report = report.map_err(|error| self.unsure(error))?;
+        self.look_again().await;
         let kept = report.committed.posts.iter().filter(|fate| matches!(fate, PostFate::Kept(_))).count();
         let took = began.elapsed();
         self.meter.committed(kept, report.committed.posts.len() - kept, took);
@@ -62,6 +65,30 @@ impl Bridge {
             Ok(()) => {}
         }
         Ok(committed)
+    }
+
+    /// A commit that failed may be on disk all the same: handed over again it would be known, and bring no news.
+    pub(crate) fn unsure(&self, error: StoreError) -> FarError {
+        if error.is_unavailable() {
+            self.is_unsure.store(true, Ordering::Release);
+        }
+        far_error(error)
+    }
+
+    /// The store answers again: what may have been committed meanwhile is looked for.
+    pub(crate) async fn look_again(&self) {
+        if !self.is_unsure.swap(false, Ordering::AcqRel) {
+            return;
+        }
+        match self.store.open_lanes().await {
+            Ok(open) => {
+                for (lane, _) in open {
+                    self.lanes.wake(lane).await;
+                }
+                self.tell(FeedEvent::Missed);
+            }
+            Err(_) => self.is_unsure.store(true, Ordering::Release),
+        }
     }
 
     /// Tells faces what is visible from now on. What came through a face has its number now.

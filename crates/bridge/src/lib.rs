@@ -27,6 +27,7 @@ mod sim;
 mod supervisor;
 mod twins;
 
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -96,6 +97,8 @@ pub struct Bridge {
     tasks: supervisor::Tasks,
     meter: Meter,
     in_hand: journey::InHand,
+    /// Nobody can tell of some commit whether it is on disk.
+    is_unsure: AtomicBool,
     /// Accounts that are being removed.
     leaving: DashMap<NetworkId, orders::Going>,
     /// Links are read and told by one at a time: of two readings the older one must not be told last. A lock, because
@@ -138,6 +141,7 @@ impl Bridge {
             tasks: supervisor::Tasks::new(config.seed),
             meter: Meter::default(),
             in_hand: journey::InHand::default(),
+            is_unsure: AtomicBool::new(false),
             leaving: DashMap::new(),
             telling: tokio::sync::Mutex::new(()),
             changing: tokio::sync::Mutex::new(true),

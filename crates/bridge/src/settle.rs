@@ -3,7 +3,6 @@
 use wxgate_contract::{Batch, ChatRef, DeliveryId, FarEnd, FarError, NetworkId, Outcome};
 use wxgate_store::StoreError;
 
-use crate::intake::far_error;
 use crate::lanes::DAMAGED;
 use crate::{Bridge, notice};
 
@@ -17,7 +16,9 @@ impl Bridge {
         delivery: DeliveryId,
         outcome: Outcome,
     ) -> Result<(), FarError> {
-        self.settle_one(network, delivery, outcome).await.map_err(far_error)
+        self.settle_one(network, delivery, outcome).await.map_err(|error| self.unsure(error))?;
+        self.look_again().await;
+        Ok(())
     }
 
     async fn settle_one(

@@ -472,7 +472,13 @@ async fn a_damaged_delivery_waits_while_another_process_holds_the_database() {
     let refused = home.ctx.far.commit(&home.ctx.network, said(&there, "meanwhile", Author::Owner)).await;
     assert!(matches!(refused, Err(FarError::Unavailable(_))), "{refused:?}");
     drop(holder);
-    let mut feed = second.bridge.subscribe();
+    let (mut feed, mut told) = (second.bridge.subscribe(), second.bridge.subscribe());
+    // Whether that is on disk nobody could tell: as soon as something is stored again, all look again.
+    let note = Note { key: "k".to_owned(), value: Some(Bytes::from_static(b"v")), is_secret: false };
+    let batch = Batch { notes: vec![note], ..Batch::default() };
+    home.ctx.far.commit(&home.ctx.network, batch).await.unwrap();
+    let missed = async { while !matches!(told.recv().await, Ok(FeedEvent::Missed)) {} };
+    tokio::time::timeout(PATIENCE, missed).await.unwrap();
     // Its next try is a minute later.
     second.now_ms.store(before + 70_000, Ordering::Relaxed);
     tokio::time::pause();

@@ -118,6 +118,9 @@ pub enum FeedEvent {
     Doors(UserName),
     /// The owner has read a chat up to this time, on another device or on one of our faces.
     Read(ChatRef, Timestamp),
+    /// Something may have become visible or changed that was not told: who follows the feed reads anew, as after
+    /// events that were lost.
+    Missed,
 }
 
 /// The reading side for faces.

@@ -34,12 +34,12 @@ pub(crate) async fn run(shared: Arc<Shared>, mut feed: broadcast::Receiver<FeedE
             event = feed.recv() => event,
         };
         let done = match event {
-            Ok(event) => shared.changed(&event).await,
-            Err(RecvError::Lagged(_)) => {
+            Ok(FeedEvent::Missed) | Err(RecvError::Lagged(_)) => {
                 shared.owners.changed();
                 shared.chores.look_through_everything();
                 shared.mirror_all().await
             }
+            Ok(event) => shared.changed(&event).await,
             Err(RecvError::Closed) => return,
         };
         if let Err(error) = done {
@@ -79,7 +79,7 @@ impl Shared {
             }
             FeedEvent::Health(network, _) => self.chores.add(Chore::Account(network.clone())),
             FeedEvent::Read(chat, at) => self.chores.add(Chore::ReadElsewhere(chat.clone(), *at)),
-            FeedEvent::Shown(_) | FeedEvent::Face(..) | FeedEvent::Doors(_) => {}
+            FeedEvent::Shown(_) | FeedEvent::Face(..) | FeedEvent::Doors(_) | FeedEvent::Missed => {}
         }
         Ok(())
     }

@@ -46,6 +46,7 @@ pub(super) async fn show(parts: &Arc<Parts>, mut feed: broadcast::Receiver<FeedE
                 | FeedEvent::Face(..)
                 | FeedEvent::Accounts(_)
                 | FeedEvent::Read(..)
+                | FeedEvent::Missed
                 | FeedEvent::Doors(_),
             ) => {}
             Err(RecvError::Lagged(count)) => {

@@ -321,6 +321,7 @@ impl Registry {
                     let theirs = state.sessions.iter().filter(|(key, _)| may_be(key));
                     theirs.for_each(|(_, handle)| handle.give(event));
                 }
+                FeedEvent::Missed => state.sessions.values().for_each(|handle| handle.lag.set()),
             }
         }
     }

@@ -524,6 +524,8 @@ impl Session {
             }
             FeedEvent::Read(chat, at) => self.read_elsewhere(&chat.chat, at).await,
             FeedEvent::Doors(_) => self.look_at_doors(None).await,
+            // The registry makes it a reading of the timeline.
+            FeedEvent::Missed => {}
         }
     }
 
