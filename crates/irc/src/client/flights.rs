@@ -62,12 +62,15 @@ pub(super) struct Flight {
 }
 
 /// A flight as its note has it.
-#[derive(Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize)]
 struct Saved {
     d: i64,
     p: Vec<String>,
     n: usize,
     i: Vec<RemoteId>,
+    /// The line was not said since. Only this run can know; of a line of another run nobody can tell.
+    #[serde(skip)]
+    is_unsaid: bool,
 }
 
 impl Step {
@@ -88,10 +91,32 @@ impl Flight {
 
     /// The key and value of the note about the next line.
     pub(super) fn note(&self) -> (String, Bytes) {
-        let saved = Saved { d: self.delivery.id.0, p: self.pieces.clone(), n: self.at, i: self.ids.clone() };
         // Texts and numbers cannot fail to be written.
-        let value = serde_json::to_vec(&saved).unwrap_or_default();
+        let value = serde_json::to_vec(&self.saved()).unwrap_or_default();
         (note_key(self.chat()), value.into())
+    }
+
+    fn saved(&self) -> Saved {
+        let (p, i) = (self.pieces.clone(), self.ids.clone());
+        Saved { d: self.delivery.id.0, p, n: self.at, i, is_unsaid: !self.is_repeat }
+    }
+
+    /// Something of it was said, or may have been: it cannot begin anew.
+    fn has_begun(&self) -> bool {
+        self.at > 0 || self.is_repeat
+    }
+
+    /// What becomes of it when the rest is never going to be said.
+    pub(super) fn given_up(&self, why: String) -> Outcome {
+        let why = match self.at {
+            0 => why,
+            1 => format!("{why} (the first line was said)"),
+            at => format!("{why} (the first {at} lines were said)"),
+        };
+        match self.is_repeat {
+            true => Outcome::Uncertain { why },
+            false => Outcome::Refused { why },
+        }
     }
 }
 
@@ -104,14 +129,15 @@ pub(super) fn note_key(chat: &ChatKey) -> String {
 pub(super) struct Flights {
     pub(super) all: Vec<Flight>,
     recent: VecDeque<(DeliveryId, Outcome)>,
-    /// What the last run left in flight, by the key of its note.
-    saved: HashMap<String, Bytes>,
+    /// What the last run left in flight, and what this one had to put off, by the key of its note.
+    saved: HashMap<String, Saved>,
 }
 
 impl Flights {
     /// With the notes of an earlier run.
     pub(super) fn resume(notes: Vec<(String, Bytes)>) -> Self {
-        Self { saved: notes.into_iter().collect(), ..Self::default() }
+        let read = |(key, value): (String, Bytes)| Some((key, serde_json::from_slice(&value).ok()?));
+        Self { saved: notes.into_iter().filter_map(read).collect(), ..Self::default() }
     }
 
     pub(super) fn has_room(&self) -> bool {
@@ -127,7 +153,6 @@ impl Flights {
             return None;
         }
         let saved = self.saved.remove(&note_key(&delivery.chat));
-        let saved = saved.and_then(|bytes| serde_json::from_slice::<Saved>(&bytes).ok());
         let mut flight = Flight {
             delivery,
             step: Step::Fresh,
@@ -141,7 +166,7 @@ impl Flights {
         {
             (flight.pieces, flight.at, flight.ids) = (saved.p, saved.n, saved.i);
             // The note is on disk already.
-            (flight.step, flight.is_repeat) = (Step::Clear, true);
+            (flight.step, flight.is_repeat) = (Step::Clear, !saved.is_unsaid);
         }
         self.all.push(flight);
         None
@@ -158,10 +183,13 @@ impl Flights {
         }
     }
 
-    /// The key of the note that says nothing any more when this delivery is settled. None where the next of its
-    /// chat is here already: its note takes the place, and must not be taken away.
-    pub(super) fn outlived_note(&self, id: DeliveryId) -> Option<String> {
+    /// The key of the note that says nothing any more when this delivery is settled. None where the rest of it is
+    /// put off, and where the next of its chat is here already: its note takes the place, and must not be taken away.
+    pub(super) fn outlived_note(&self, id: DeliveryId, outcome: &Outcome) -> Option<String> {
         let flight = self.all.iter().find(|flight| flight.delivery.id == id)?;
+        if matches!(outcome, Outcome::TryLater { .. }) && flight.has_begun() {
+            return None;
+        }
         let is_next = |other: &&Flight| other.delivery.id != id && other.chat() == flight.chat();
         let is_alone = !self.all.iter().any(|other| is_next(&other));
         (is_alone && !flight.pieces.is_empty()).then(|| note_key(flight.chat()))
@@ -185,12 +213,16 @@ impl Flights {
 
     /// Its outcome is on disk.
     pub(super) fn settled(&mut self, id: DeliveryId, outcome: Outcome) {
-        self.all.retain(|flight| flight.delivery.id != id);
+        let at = self.all.iter().position(|flight| flight.delivery.id == id);
+        let flight = at.map(|at| self.all.remove(at));
         if !matches!(outcome, Outcome::TryLater { .. }) {
             self.recent.push_back((id, outcome));
             if self.recent.len() > RECENT {
                 self.recent.pop_front();
             }
+        } else if let Some(flight) = flight.filter(Flight::has_begun) {
+            // It goes on where it stood.
+            self.saved.insert(note_key(flight.chat()), flight.saved());
         }
     }
 
@@ -247,9 +279,30 @@ mod tests {
         flights.written(&[note(Some(value))]);
         assert_eq!(flights.all[1].step, Step::Clear);
         // The first is settled when the second's note stands already.
-        assert_eq!(flights.outlived_note(DeliveryId(7)), None);
-        flights.settled(DeliveryId(7), Outcome::Sent { remote_ids: Vec::new() });
-        assert_eq!(flights.outlived_note(DeliveryId(8)), Some(key));
+        let sent = Outcome::Sent { remote_ids: Vec::new() };
+        assert_eq!(flights.outlived_note(DeliveryId(7), &sent), None);
+        flights.settled(DeliveryId(7), sent.clone());
+        assert_eq!(flights.outlived_note(DeliveryId(8), &sent), Some(key));
+    }
+
+    #[test]
+    fn what_is_put_off_goes_on_where_it_stood() {
+        let later = Outcome::TryLater { after: std::time::Duration::ZERO, why: String::new() };
+        for (at, is_repeat, is_kept) in [(0, false, false), (1, false, true), (0, true, true), (2, true, true)] {
+            let mut flights = Flights::default();
+            flights.take(delivery(7, "#c"));
+            let flight = flights.all.first_mut().unwrap();
+            flight.pieces = vec!["one".into(), "two".into(), "three".into()];
+            (flight.at, flight.is_repeat) = (at, is_repeat);
+            let refused = matches!(flight.given_up(String::new()), Outcome::Refused { .. });
+            assert_eq!(refused, !is_repeat, "a line that may have been said was not refused");
+            assert_eq!(flights.outlived_note(DeliveryId(7), &later).is_none(), is_kept, "{at} {is_repeat}");
+            flights.settled(DeliveryId(7), later.clone());
+            flights.take(delivery(7, "#c"));
+            let flight = &flights.all[0];
+            assert_eq!((flight.at, flight.is_repeat), (at, is_repeat));
+            assert_eq!(flight.step, if is_kept { Step::Clear } else { Step::Fresh });
+        }
     }
 
     #[test]

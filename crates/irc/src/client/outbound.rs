@@ -61,7 +61,7 @@ impl Session<'_> {
             let Some(flight) = self.relay.flights.all.first() else { break };
             let (step, id) = (flight.step.clone(), flight.delivery.id);
             let may_go = match step {
-                Step::Fresh | Step::Clear => self.gate(now),
+                Step::Fresh | Step::Clear => self.gate(flight, now),
                 _ => Gate::Wait,
             };
             match (step, may_go) {
@@ -77,10 +77,9 @@ impl Session<'_> {
         self.ask_barrier(now);
     }
 
-    /// Whether the first flight may speak in its chat.
-    fn gate(&mut self, now: Instant) -> Gate {
+    /// Whether a flight may speak in its chat.
+    fn gate(&self, flight: &Flight, now: Instant) -> Gate {
         let company = self.relay.config.limits.company;
-        let Some(flight) = self.relay.flights.all.first() else { return Gate::Wait };
         if !self.support.is_channel(flight.chat().as_str()) {
             return Gate::Open;
         }
@@ -92,14 +91,14 @@ impl Session<'_> {
             let why = "the channel is not linked".to_owned();
             return Gate::Never(match flight.delivery.attempt {
                 1 | 2 => Outcome::TryLater { after: TOLD_SOON, why },
-                _ => Outcome::Refused { why },
+                _ => flight.given_up(why),
             });
         };
         match &room.presence {
             Presence::In if room.has_ears(company, now) => Gate::Open,
             Presence::In | Presence::Out | Presence::Joining(_) => Gate::Wait,
             Presence::Barred { why, is_final: true, .. } => {
-                Gate::Never(Outcome::Refused { why: why.clone() })
+                Gate::Never(flight.given_up(why.clone()))
             }
             Presence::Barred { why, .. } => Gate::Never(Outcome::TryLater { after: LATER, why: why.clone() }),
         }
@@ -194,7 +193,11 @@ impl Session<'_> {
             Job::Say(say) => {
                 let puppet = self.puppet_for(say, &chat, now);
                 let budget = match puppet {
-                    Some(puppet) => self.puppet_budget(puppet, chat.as_str()).saturating_sub(REPEATED.len()),
+                    // Never less than what a text can be cut to, or it would be cut for ever.
+                    Some(puppet) => {
+                        let whole = self.puppet_budget(puppet, chat.as_str());
+                        whole.saturating_sub(REPEATED.len()).max(split::MIN_BUDGET_BYTES)
+                    }
                     None => self.budget(say, chat.as_str()),
                 };
                 if piece.len() > budget {
@@ -261,11 +264,16 @@ impl Session<'_> {
 
     /// Our prefix has grown since the text was cut.
     fn cut_again(&mut self, id: DeliveryId, piece: &str, budget: usize) -> bool {
-        let parts = split::split(piece, budget).into_iter().map(std::borrow::Cow::into_owned);
-        let parts: Vec<String> = parts.collect();
         let Some(flight) = self.relay.flights.all.iter_mut().find(|f| f.delivery.id == id) else {
             return false;
         };
+        // Of a line that may have been said every part may have been; the first is marked as it goes.
+        let room = budget.saturating_sub(REPEATED.len());
+        let is_marked = flight.is_repeat && room >= split::MIN_BUDGET_BYTES;
+        let (mark, room) = if is_marked { (REPEATED, room) } else { ("", budget) };
+        let parts = split::split(piece, room).into_iter().enumerate();
+        let parts: Vec<String> =
+            parts.map(|(at, part)| if at == 0 { part.into_owned() } else { format!("{mark}{part}") }).collect();
         let at = flight.at;
         flight.pieces.splice(at..=at, parts);
         flight.step = Step::Noting;

@@ -284,9 +284,9 @@ impl Relay {
         }));
     }
 
-    /// An outcome is on disk: the note about its line says nothing any more.
+    /// An outcome is on disk: the note about its line says nothing any more, unless the rest is put off.
     pub(super) fn settled(&mut self, id: DeliveryId, outcome: Outcome) {
-        if let Some(key) = self.flights.outlived_note(id) {
+        if let Some(key) = self.flights.outlived_note(id, &outcome) {
             self.outbox.notes.insert(key, None);
             self.commit();
         }

@@ -71,6 +71,94 @@ async fn after_a_crash_nothing_is_lost_and_only_the_line_in_flight_is_repeated()
     assert_eq!(network.said("#c"), wanted.map(|text| format!("<Ming> {text}")));
 }
 
+/// Lets us in again, orders the same once more, and waits until it was said.
+async fn say_again(network: &Network, guest: &Guest, mut delivery: wxgate_contract::Delivery) {
+    let entered = |net: &Network| net.lines().iter().filter(|line| *line == "MODE #c").count();
+    let before = entered(network);
+    network.change(|manners| manners.bars = None);
+    network.wait("us to be in again", |net| (entered(net) > before).then_some(())).await;
+    delivery.attempt += 1;
+    let id = delivery.id;
+    guest.running.orders.send(Order::Deliver(Box::new(delivery))).await.unwrap();
+    let is_sent = |state: &mut wxgate_contract::conformance::State| {
+        let mut outcomes = state.outcomes.iter();
+        outcomes.any(|(of, outcome)| *of == id && matches!(outcome, Outcome::Sent { .. })).then_some(())
+    };
+    guest.double.wait_for(crate::network::PATIENCE, is_sent).await;
+}
+
+/// Something that Ming says, not ordered yet.
+fn words_of_ming(guest: &Guest, text: &str) -> wxgate_contract::Delivery {
+    let mut delivery = guest.double.delivery(&"#c".into(), post("Ming", Body::text(text)));
+    let Job::Say(say) = &mut delivery.job else { unreachable!() };
+    say.author_prefix = "Ming".to_owned();
+    delivery
+}
+
+#[tokio::test]
+async fn lines_that_were_said_before_a_kick_are_not_said_again() {
+    let network = Network::start(MODERN).await;
+    let guest = Guest::ready(&network, config(&network)).await;
+    network.change(|manners| manners.is_mute = true);
+    let delivery = words_of_ming(&guest, "one\ntwo\nthree");
+    guest.running.orders.send(Order::Deliver(Box::new(delivery.clone()))).await.unwrap();
+    network.wait_said("#c", 1).await;
+    // The first line is confirmed, and we are thrown out before the second has its note.
+    guest.double.state().store_is_down = true;
+    let line = network.lines().into_iter().find(|line| line.contains("PRIVMSG #c")).unwrap();
+    let (label, words) = line.strip_prefix('@').unwrap().split_once(' ').unwrap();
+    network.line(&format!("@{label};msgid=own1 :relay!~u@host.example {words}"));
+    network.line(":op!o@h KICK #c relay :out");
+    network.change(|manners| (manners.is_mute, manners.bars) = (false, Some("471")));
+    network.line("PING :kicked");
+    network.wait_line("PONG :kicked").await;
+    guest.double.state().store_is_down = false;
+    assert!(matches!(guest.outcome(delivery.id).await, Outcome::TryLater { .. }));
+    say_again(&network, &guest, delivery).await;
+    assert_eq!(network.said("#c"), ["one", "two", "three"].map(|text| format!("<Ming> {text}")));
+}
+
+#[tokio::test]
+async fn a_line_in_flight_stays_marked_when_the_channel_is_full_after_the_connection_was_lost() {
+    for caps in [MODERN, OLD] {
+        let network = Network::start(caps).await;
+        let guest = Guest::ready(&network, config(&network)).await;
+        network.change(|manners| manners.mute_after = Some(1));
+        let delivery = words_of_ming(&guest, "one\ntwo\nthree");
+        guest.running.orders.send(Order::Deliver(Box::new(delivery.clone()))).await.unwrap();
+        network.wait_said("#c", 2).await;
+        network.change(|manners| (manners.is_mute, manners.bars) = (false, Some("471")));
+        network.cut();
+        assert!(matches!(guest.outcome(delivery.id).await, Outcome::TryLater { .. }));
+        say_again(&network, &guest, delivery).await;
+        let wanted = ["one", "two", "[may be repeated] two", "three"];
+        assert_eq!(network.said("#c"), wanted.map(|text| format!("<Ming> {text}")), "{caps}");
+    }
+}
+
+#[tokio::test]
+async fn a_line_in_flight_is_not_called_refused_when_we_are_not_let_in_again() {
+    let network = Network::start(OLD).await;
+    let guest = Guest::ready(&network, config(&network)).await;
+    network.change(|manners| manners.is_mute = true);
+    let id = guest.say("Ming", "one\ntwo").await;
+    network.wait_said("#c", 1).await;
+    network.change(|manners| (manners.is_mute, manners.bars) = (false, Some("474")));
+    network.cut();
+    let outcome = guest.outcome(id).await;
+    assert!(matches!(outcome, Outcome::Uncertain { .. }), "{outcome:?}");
+    // Nor when the repetition is refused.
+    let network = Network::start(OLD).await;
+    let guest = Guest::ready(&network, config(&network)).await;
+    network.change(|manners| manners.is_mute = true);
+    let id = guest.say("Ming", "one").await;
+    network.wait_said("#c", 1).await;
+    network.change(|manners| (manners.is_mute, manners.refuses) = (false, Some(("404", "no"))));
+    network.cut();
+    let outcome = guest.outcome(id).await;
+    assert!(matches!(outcome, Outcome::Uncertain { .. }), "{outcome:?}");
+}
+
 #[tokio::test]
 async fn what_the_network_refuses_is_told() {
     for caps in [MODERN, OLD] {

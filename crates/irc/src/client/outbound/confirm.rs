@@ -128,11 +128,7 @@ impl Session<'_> {
             }
             return;
         }
-        let why = words::from_server(why);
-        let outcome = match flight.at {
-            0 => Outcome::Refused { why },
-            at => Outcome::Refused { why: format!("{why} (the first {at} lines were said)") },
-        };
+        let outcome = flight.given_up(words::from_server(why));
         self.relay.settle(id, outcome);
     }
 }
