@@ -49,8 +49,9 @@ impl Session<'_> {
     }
 
     /// True when a line waits for nothing but the pacing.
-    pub(super) fn has_clear(&self) -> bool {
-        matches!(self.phase, Phase::Ready) && self.relay.flights.all.iter().any(|f| f.step == Step::Clear)
+    pub(super) fn has_clear(&self, now: Instant) -> bool {
+        let may_go = |f: &Flight| f.step == Step::Clear && matches!(self.gate(f, now), Gate::Open);
+        matches!(self.phase, Phase::Ready) && self.relay.flights.all.iter().any(may_go)
     }
 
     /// Moves every delivery as far as it goes now.

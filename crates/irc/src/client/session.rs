@@ -317,8 +317,9 @@ impl<'a> Session<'a> {
     }
 
     fn wake(&self) -> Instant {
-        let nap = Instant::now() + NAP;
-        let waits = !self.queue.is_empty() || self.has_clear();
+        let now = Instant::now();
+        let nap = now + NAP;
+        let waits = !self.queue.is_empty() || self.has_clear(now);
         if waits { self.pace.ready_at(1.0).min(nap) } else { nap }
     }
 
@@ -347,3 +348,6 @@ impl<'a> Session<'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
