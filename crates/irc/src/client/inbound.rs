@@ -13,6 +13,8 @@ use crate::wire::message::{Line, Message};
 
 /// People who are told that nobody reads their query. Chosen: an end, whoever writes.
 const TOLD: usize = 1000;
+/// Commands behind which no answer to a stranger is put; a flood of questions gets silence.
+const WAITING: usize = 5;
 
 /// Words in a server's last sentence that mean: not so many, not so fast.
 pub(super) const TOO_FAST: [&str; 4] = ["throttl", "too fast", "reconnect", "too many"];
@@ -225,7 +227,8 @@ impl Session<'_> {
             return None;
         }
         // Services and automatic answers are not written back to.
-        if chat.is_none() && !is_notice && self.told.len() < TOLD && self.told.insert(folded) {
+        let is_welcome = !is_notice && self.queue.len() < WAITING && self.told.len() < TOLD;
+        if chat.is_none() && is_welcome && self.told.insert(folded) {
             let words = "I am a relay between chats. Nobody reads what is said to me here.";
             self.queue.push_back(Line::new().command("NOTICE").param(nick).last(words).build());
         }
@@ -250,8 +253,6 @@ impl Session<'_> {
     }
 
     fn answer_ctcp(&mut self, nick: &str, request: &str) {
-        /// Answers that may wait; a flood of questions gets silence.
-        const WAITING: usize = 5;
         let Some(answer) = self.ctcp_answer(request) else { return };
         if self.queue.len() < WAITING {
             self.queue.push_back(Line::new().command("NOTICE").param(nick).last(&answer).build());

@@ -73,6 +73,7 @@ impl Session<'_> {
             }
             self.relay.flights.all.rotate_left(1);
         }
+        self.is_words_turn &= served.is_empty();
         // Who was served stands behind who was not: fair between chats, whatever each has to say.
         self.relay.flights.all.sort_by_key(|flight| served.contains(&flight.delivery.id));
         self.ask_barrier(now);

@@ -32,6 +32,8 @@ pub(super) struct PuppetId(pub(super) u64);
 const OUT_BYTES: usize = 16 * 1024;
 /// How long the last words may take.
 const FAREWELL: Duration = Duration::from_millis(500);
+/// Words behind which it answers no stranger; a flood of questions gets silence.
+const WAITING: usize = 5;
 /// The longest nap.
 const NAP: Duration = Duration::from_secs(1);
 
@@ -300,6 +302,7 @@ impl Puppet {
                 self.send(&Line::new().command("QUIT").last(why).build());
                 self.end.get_or_insert(Gone::Left);
             }
+            Word::Notice { .. } if self.waiting.len() >= WAITING => {}
             word => self.waiting.push_back(word),
         }
     }

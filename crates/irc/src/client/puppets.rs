@@ -172,6 +172,10 @@ impl Session<'_> {
         let puppet = self.puppets.all.get_mut(at)?;
         puppet.spoke = now;
         puppet.chats.insert(chat.clone());
+        if puppet.words.capacity() == 0 || puppet.words.is_closed() {
+            // It takes nothing now: nothing waits for that.
+            return None;
+        }
         match (folded, channel) {
             _ if !puppet.is_ready => None,
             // A query: nothing has to be entered.

@@ -83,8 +83,10 @@ pub(super) struct Session<'a> {
     pub(super) support: Isupport,
     pub(super) me: Me,
     pub(super) pace: Pace,
-    /// Commands that are paced with the rest and go before it.
+    /// Commands that are paced with the rest, and take turns with it.
     pub(super) queue: VecDeque<String>,
+    /// A command went last: what is to be said in chats is next.
+    pub(super) is_words_turn: bool,
     pub(super) next_token: u64,
     pub(super) next_join: Instant,
     pub(super) next_regain: Instant,
@@ -135,6 +137,7 @@ impl<'a> Session<'a> {
             me,
             pace: Pace::new(rate, now),
             queue: VecDeque::new(),
+            is_words_turn: false,
             next_token: 0,
             next_join: now,
             next_regain: now,
@@ -308,10 +311,12 @@ impl<'a> Session<'a> {
         }
     }
 
+    /// Sends commands, one for each line that waits to be said: neither may hold the other up for as long as it lasts.
     fn send_queue(&mut self, now: Instant) {
-        while !self.queue.is_empty() && self.pace.take(1.0, now) {
+        while !self.queue.is_empty() && !(self.is_words_turn && self.has_clear(now)) && self.pace.take(1.0, now) {
             if let Some(line) = self.queue.pop_front() {
                 self.send(&line);
+                self.is_words_turn = true;
             }
         }
     }
