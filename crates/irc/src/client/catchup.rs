@@ -4,7 +4,7 @@
 //! meanwhile waits, so that the order of the channel is kept; what comes twice is known by its id. Source:
 //! IRCv3 draft/chathistory, batch.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 
 use tokio::time::Instant;
 use wxgate_contract::{ChatKey, Post, Timestamp};
@@ -20,31 +20,50 @@ const PAGE: usize = 100;
 const PAGES: usize = 20;
 /// Lines that wait for an answer. Chosen: seconds of the busiest channel; beyond it they go on at once.
 const HELD: usize = 500;
+/// Answers that are coming at once. Chosen: a server gives them one after the other.
+const BATCHES: usize = 64;
 
 /// A channel that is being caught up with.
 struct CatchUp {
-    asked: Instant,
+    /// When the present question went out; it may wait for its turn.
+    asked: Option<Instant>,
     limit: usize,
     pages: usize,
     /// Lines of the present answer, and the time of the newest.
     count: usize,
     newest: Timestamp,
     held: Vec<(Post, Option<Timestamp>)>,
+    /// Nothing waits for the answer any more. It is taken when it comes all the same.
+    is_late: bool,
 }
 
 /// All of them, by folded name of the channel.
 #[derive(Default)]
 pub(super) struct CatchUps {
     channels: HashMap<String, CatchUp>,
+    /// Those whose next question has not gone out.
+    questions: VecDeque<String>,
     /// Answers that are coming: reference of the batch to folded channel.
     batches: HashMap<String, String>,
 }
 
+impl CatchUps {
+    pub(super) fn has_questions(&self) -> bool {
+        !self.questions.is_empty()
+    }
+
+    fn ask(&mut self, folded: &str) {
+        if !self.questions.iter().any(|waiting| waiting == folded) {
+            self.questions.push_back(folded.to_owned());
+        }
+    }
+}
+
 impl Session<'_> {
-    /// Asks for what was said in a channel since we last heard of it.
-    pub(super) fn catch_up(&mut self, folded: &str, now: Instant) {
+    /// Asks for what was said in a channel since we last heard of it, as soon as it is its turn.
+    pub(super) fn catch_up(&mut self, folded: &str) {
         let Some(room) = self.relay.rooms.0.get(folded) else { return };
-        let (chat, name) = (room.key.clone(), room.name.clone());
+        let chat = room.key.clone();
         if !(self.caps.history && self.caps.batch && self.caps.tags) {
             return;
         }
@@ -54,30 +73,44 @@ impl Session<'_> {
             return self.relay.saw(&chat, now);
         };
         let limit = PAGE.min(self.support.history.unwrap_or(PAGE)).max(1);
-        let waiting = CatchUp { asked: now, limit, pages: 1, count: 0, newest: seen, held: Vec::new() };
+        // What waited for the answer of an earlier stay waits for this one.
+        let held = self.catch_ups.channels.remove(folded).map(|before| before.held).unwrap_or_default();
+        let waiting =
+            CatchUp { asked: None, limit, pages: 1, count: 0, newest: seen, held, is_late: false };
         self.catch_ups.channels.insert(folded.to_owned(), waiting);
-        self.ask_history(&name, seen, limit);
+        self.catch_ups.ask(folded);
     }
 
-    fn ask_history(&mut self, channel: &str, after: Timestamp, limit: usize) {
-        let line = Line::new().command("CHATHISTORY").param("AFTER").param(channel);
-        let line = line.param(&format!("timestamp={}", stamp::server_time(after)));
-        self.queue.push_back(line.param(&limit.to_string()).build());
+    /// The question whose turn it is. The network is waited for from now on, not from when the question arose.
+    pub(super) fn next_question(&mut self, now: Instant) -> Option<String> {
+        while let Some(folded) = self.catch_ups.questions.pop_front() {
+            let name = self.relay.rooms.0.get(&folded).map(|room| room.name.clone());
+            let (Some(name), Some(waiting)) = (name, self.catch_ups.channels.get_mut(&folded)) else {
+                self.caught_up(&folded);
+                continue;
+            };
+            waiting.asked = Some(now);
+            let line = Line::new().command("CHATHISTORY").param("AFTER").param(&name);
+            let line = line.param(&format!("timestamp={}", stamp::server_time(waiting.newest)));
+            return Some(line.param(&waiting.limit.to_string()).build());
+        }
+        None
     }
 
     /// BATCH: an answer begins or ends.
-    pub(super) fn batch(&mut self, message: &Message<'_>, now: Instant) {
+    pub(super) fn batch(&mut self, message: &Message<'_>) {
         let param = |at: usize| message.param(at).unwrap_or("");
         let (sign, reference) = param(0).split_at_checked(1).unwrap_or_default();
         if sign == "+" && param(1) == "chathistory" {
+            // Also one that nobody waits for any more: its lines are not said now.
             let folded = self.support.fold(param(2));
-            if self.catch_ups.channels.contains_key(&folded) {
+            if self.relay.rooms.0.contains_key(&folded) && self.catch_ups.batches.len() < BATCHES {
                 self.catch_ups.batches.insert(reference.to_owned(), folded);
             }
         } else if sign == "-"
             && let Some(folded) = self.catch_ups.batches.remove(reference)
         {
-            self.answer_ended(&folded, now);
+            self.answer_ended(&folded);
         }
     }
 
@@ -100,10 +133,10 @@ impl Session<'_> {
     /// Hands a line over in its place: at once, or behind the answer that is asked for.
     pub(super) fn heard_live(&mut self, post: Post, at: Option<Timestamp>) {
         let folded = self.support.fold(post.chat.chat.as_str());
-        match self.catch_ups.channels.get_mut(&folded) {
+        match self.catch_ups.channels.get_mut(&folded).filter(|waiting| !waiting.is_late) {
             Some(waiting) if waiting.held.len() < HELD => waiting.held.push((post, at)),
             Some(_) => {
-                self.caught_up(&folded);
+                self.let_go(&folded);
                 self.keep(post, at);
             }
             None => self.keep(post, at),
@@ -118,40 +151,53 @@ impl Session<'_> {
         }
     }
 
-    fn answer_ended(&mut self, folded: &str, now: Instant) {
+    fn answer_ended(&mut self, folded: &str) {
         let Some(waiting) = self.catch_ups.channels.get_mut(folded) else { return };
         let is_full = waiting.count >= waiting.limit && waiting.pages < PAGES;
-        let (newest, limit) = (waiting.newest, waiting.limit);
-        (waiting.asked, waiting.count) = (now, 0);
+        let newest = waiting.newest;
+        (waiting.asked, waiting.count) = (None, 0);
         waiting.pages += 1;
-        let room = self.relay.rooms.0.get(folded).map(|room| (room.key.clone(), room.name.clone()));
-        let Some((chat, name)) = room else { return self.caught_up(folded) };
+        let room = self.relay.rooms.0.get(folded).map(|room| room.key.clone());
+        let Some(chat) = room else { return self.caught_up(folded) };
         self.relay.saw(&chat, newest);
         match is_full {
-            true => self.ask_history(&name, newest, limit),
+            true => self.catch_ups.ask(folded),
             false => self.caught_up(folded),
         }
     }
 
     /// Nothing more comes of the past: what waited goes on.
     fn caught_up(&mut self, folded: &str) {
-        let Some(waiting) = self.catch_ups.channels.remove(folded) else { return };
-        self.catch_ups.batches.retain(|_, of| of != folded);
-        waiting.held.into_iter().for_each(|(post, at)| self.keep(post, at));
+        self.let_go(folded);
+        self.catch_ups.channels.remove(folded);
     }
 
-    /// The network does not tell.
-    pub(super) fn no_history(&mut self) {
-        let all: Vec<String> = self.catch_ups.channels.keys().cloned().collect();
-        all.iter().for_each(|folded| self.caught_up(folded));
+    /// What waited goes on, whatever may come of the past.
+    fn let_go(&mut self, folded: &str) {
+        let Some(waiting) = self.catch_ups.channels.get_mut(folded) else { return };
+        waiting.is_late = true;
+        let held = std::mem::take(&mut waiting.held);
+        held.into_iter().for_each(|(post, at)| self.keep(post, at));
+    }
+
+    /// The network does not tell: of the channels that it names, or of any.
+    pub(super) fn no_history(&mut self, message: &Message<'_>) {
+        let named = message.params().iter().skip(2).map(|param| self.support.fold(param));
+        let mut refused: Vec<String> =
+            named.filter(|folded| self.catch_ups.channels.contains_key(folded)).collect();
+        if refused.is_empty() {
+            refused = self.catch_ups.channels.keys().cloned().collect();
+        }
+        refused.iter().for_each(|folded| self.caught_up(folded));
     }
 
     /// Answers that do not come are not waited for.
     pub(super) fn check_history(&mut self, now: Instant) {
         let answer = self.relay.config.limits.answer;
-        let late = self.catch_ups.channels.iter().filter(|(_, waiting)| now >= waiting.asked + answer);
+        let is_late = |one: &CatchUp| !one.is_late && one.asked.is_some_and(|asked| now >= asked + answer);
+        let late = self.catch_ups.channels.iter().filter(|(_, waiting)| is_late(waiting));
         let late: Vec<String> = late.map(|(folded, _)| folded.clone()).collect();
-        late.iter().for_each(|folded| self.caught_up(folded));
+        late.iter().for_each(|folded| self.let_go(folded));
     }
 
     /// The connection is gone: what waited is handed over. The position stays where it was, so that the next

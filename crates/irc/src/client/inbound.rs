@@ -69,8 +69,8 @@ impl Session<'_> {
                 // Numerics name the target behind our own nick; 408 and others do so too.
                 self.cannot_say(param(1), last);
             }
-            "FAIL" if param(0) == "CHATHISTORY" => self.no_history(),
-            "BATCH" => self.batch(message, Instant::now()),
+            "FAIL" if param(0) == "CHATHISTORY" => self.no_history(message),
+            "BATCH" => self.batch(message),
             "FAIL" => {
                 let targets: Vec<String> = message.params().iter().skip(2).map(|p| (*p).to_owned()).collect();
                 for target in &targets {

@@ -51,7 +51,8 @@ impl Session<'_> {
                 room.presence = Presence::Out;
             }
         }
-        if now < self.next_join {
+        // One channel after the other, each with what follows of it: a JOIN that waits long would count as unanswered.
+        if now < self.next_join || self.has_commands() {
             return;
         }
         let mut names: Vec<&String> = Vec::new();
@@ -129,7 +130,7 @@ impl Session<'_> {
             channel.clone_into(&mut room.name);
             tracing::info!(network = %self.relay.network, %channel, "in the channel");
             self.queue.push_back(Line::new().command("MODE").param(channel).build());
-            self.catch_up(&folded, Instant::now());
+            self.catch_up(&folded);
         }
         let member = self.support.fold(nick);
         let Some(room) = self.relay.rooms.0.get_mut(&folded) else { return };

@@ -300,21 +300,26 @@ impl<'a> Session<'a> {
             self.link();
         }
         if matches!(self.phase, Phase::Ready) {
-            self.enter_rooms(now);
             self.regain(now);
             self.tend_puppets(now);
             self.check_history(now);
             self.send_queue(now);
+            self.enter_rooms(now);
             self.fly(now);
             let health = self.health();
             self.relay.tell_health(health);
         }
     }
 
+    /// True when there are commands whose turn has not come.
+    pub(super) fn has_commands(&self) -> bool {
+        !self.queue.is_empty() || self.catch_ups.has_questions()
+    }
+
     /// Sends commands, one for each line that waits to be said: neither may hold the other up for as long as it lasts.
     fn send_queue(&mut self, now: Instant) {
-        while !self.queue.is_empty() && !(self.is_words_turn && self.has_clear(now)) && self.pace.take(1.0, now) {
-            if let Some(line) = self.queue.pop_front() {
+        while self.has_commands() && !(self.is_words_turn && self.has_clear(now)) && self.pace.take(1.0, now) {
+            if let Some(line) = self.queue.pop_front().or_else(|| self.next_question(now)) {
                 self.send(&line);
                 self.is_words_turn = true;
             }
@@ -324,7 +329,7 @@ impl<'a> Session<'a> {
     fn wake(&self) -> Instant {
         let now = Instant::now();
         let nap = now + NAP;
-        let waits = !self.queue.is_empty() || self.has_clear(now);
+        let waits = self.has_commands() || self.has_clear(now);
         if waits { self.pace.ready_at(1.0).min(nap) } else { nap }
     }
 

@@ -11,7 +11,11 @@ use crate::client::relay::Parts;
 
 /// A relay on a slow network, with these chats linked.
 fn relay(chats: &[&str]) -> (Relay, Running) {
-    let (double, network) = (Double::new(), NetworkId::new("irc:test"));
+    relay_of(&Double::new(), chats)
+}
+
+fn relay_of(double: &Double, chats: &[&str]) -> (Relay, Running) {
+    let network = NetworkId::new("irc:test");
     double.link(&network, chats);
     let (context, running) = double.context(&network, FixedClock::at(0));
     let parts = Parts {
@@ -103,4 +107,120 @@ fn strangers_who_write_or_ask_for_as_long_as_they_like_hold_up_nothing_that_is_s
         }
         assert!(said.is_some_and(|at| at <= 105), "said after {said:?}, ordered after 100 seconds");
     }
+}
+
+/// Time passes, a second at a time.
+fn pass(session: &mut Session<'_>, now: &mut Instant, seconds: u32) {
+    for _ in 0..seconds {
+        *now += Duration::from_secs(1);
+        session.heard = *now;
+        session.advance(*now);
+    }
+}
+
+/// A relay that has been in these channels before, on a network that remembers.
+fn away_from(double: &Double, chats: &[&str]) -> (Relay, Running) {
+    let (mut relay, running) = relay_of(double, chats);
+    chats.iter().for_each(|chat| relay.saw(&(*chat).into(), Timestamp(1)));
+    (relay, running)
+}
+
+fn remembering(relay: &mut Relay) -> Session<'_> {
+    let mut session = session(relay);
+    session.caps = Caps { history: true, batch: true, tags: true, ..Caps::default() };
+    session
+}
+
+fn line_of(second: u8, id: &str, nick: &str, channel: &str) -> String {
+    format!("@time=2023-11-14T22:14:{second:02}.000Z;msgid={id} :{nick}!u@h PRIVMSG {channel} :{id}")
+}
+
+/// What was heard in a channel, in its order.
+async fn heard_in(session: &mut Session<'_>, double: &Double, channel: &str) -> Vec<String> {
+    while let Some(done) = session.relay.work.next().await {
+        session.done(done);
+    }
+    let state = double.state();
+    let posts = state.posts.iter().filter(|(_, _, post)| post.chat.chat.as_str() == channel);
+    posts.map(|(_, _, post)| post.remote_id.to_string()).collect()
+}
+
+#[tokio::test]
+async fn the_past_of_many_channels_comes_before_what_is_said_now_however_slow_the_pace() {
+    let names: Vec<String> = (0..30).map(|number| format!("#c{number}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let double = Double::new();
+    let (mut relay, _running) = away_from(&double, &names);
+    let mut session = remembering(&mut relay);
+    let (mut now, mut joins) = (Instant::now(), 0);
+    for _ in 0..300 {
+        pass(&mut session, &mut now, 1);
+        for line in written(&mut session) {
+            if let Some(channel) = line.strip_prefix("JOIN ") {
+                joins += 1;
+                hear(&mut session, &format!(":relay!r@h JOIN {channel}"));
+                hear(&mut session, &line_of(9, &format!("live{channel}"), "bob", channel));
+            } else if let Some(asked) = line.strip_prefix("CHATHISTORY AFTER ") {
+                let channel = asked.split(' ').next().unwrap();
+                hear(&mut session, &format!("BATCH +b chathistory {channel}"));
+                let past = line_of(1, &format!("past{channel}"), "bob", channel);
+                hear(&mut session, &past.replacen('@', "@batch=b;", 1));
+                hear(&mut session, "BATCH -b");
+            }
+        }
+    }
+    assert_eq!(joins, 30, "each is entered once");
+    for name in names {
+        let heard = heard_in(&mut session, &double, name).await;
+        assert_eq!(heard, [format!("past{name}"), format!("live{name}")]);
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_comes_too_late_is_the_past_all_the_same() {
+    let double = Double::new();
+    let (mut relay, _running) = away_from(&double, &["#c"]);
+    let mut session = remembering(&mut relay);
+    session.support.history = Some(2);
+    let mut now = Instant::now();
+    pass(&mut session, &mut now, 2);
+    hear(&mut session, ":relay!r@h JOIN #c");
+    pass(&mut session, &mut now, 5);
+    assert!(written(&mut session).iter().any(|line| line.starts_with("CHATHISTORY AFTER #c")));
+    hear(&mut session, &line_of(9, "live", "bob", "#c"));
+    pass(&mut session, &mut now, 61);
+    assert_eq!(heard_in(&mut session, &double, "#c").await, ["live"], "it is not waited for any longer");
+    // A line of ours is on its way when our own old one comes back.
+    clear(&mut session, "#c", "hi");
+    session.advance(now);
+    hear(&mut session, "BATCH +b chathistory #c");
+    for (second, id, nick) in [(1, "past", "bob"), (2, "own", "relay")] {
+        hear(&mut session, &line_of(second, id, nick, "#c").replacen('@', "@batch=b;", 1));
+    }
+    hear(&mut session, "BATCH -b");
+    assert!(matches!(session.relay.flights.all[0].step, Step::Sent { .. }));
+    assert!(session.relay.flights.all[0].ids.is_empty(), "an old line is taken for the one on its way");
+    assert_eq!(heard_in(&mut session, &double, "#c").await, ["live", "past"]);
+    written(&mut session);
+    pass(&mut session, &mut now, 5);
+    let asked = "CHATHISTORY AFTER #c timestamp=2023-11-14T22:14:02.000Z 2";
+    assert!(written(&mut session).contains(&asked.to_owned()), "the answer was a full one");
+}
+
+#[tokio::test]
+async fn a_channel_whose_past_is_refused_gives_up_that_of_no_other() {
+    let double = Double::new();
+    let (mut relay, _running) = away_from(&double, &["#a", "#b"]);
+    let mut session = remembering(&mut relay);
+    let mut now = Instant::now();
+    pass(&mut session, &mut now, 4);
+    hear(&mut session, ":relay!r@h JOIN #a");
+    hear(&mut session, ":relay!r@h JOIN #b");
+    pass(&mut session, &mut now, 10);
+    hear(&mut session, "FAIL CHATHISTORY MESSAGE_ERROR AFTER #a :Messages could not be retrieved");
+    for channel in ["#a", "#b"] {
+        hear(&mut session, &line_of(9, "live", "bob", channel).replace("live", &format!("live{channel}")));
+    }
+    assert_eq!(heard_in(&mut session, &double, "#a").await, ["live#a"]);
+    assert!(heard_in(&mut session, &double, "#b").await.is_empty(), "its past has not come");
 }
