@@ -138,14 +138,17 @@ impl Session<'_> {
         let msgid = message.tags.get("msgid");
         let time = message.tags.get("time").and_then(|time| time::parse(&time));
         let is_history = self.is_history(message);
+        let speaker = message.tags.get("draft/relaymsg").unwrap_or(nick.into());
         if is_history {
             self.count_history(message, time);
-            // Without an id nobody could tell whether it was heard; our own words need no telling.
-            if msgid.is_none() || self.is_me(nick) {
+            // Without an id nobody could tell whether it was heard; our own words need no telling, under whatever
+            // nick they were said.
+            let is_ours = self.is_me(&speaker) || self.relay.was_called(&self.support.fold(&speaker));
+            if msgid.is_none() || is_ours {
                 return;
             }
         }
-        if self.is_me(nick) || message.tags.get("draft/relaymsg").is_some_and(|by| self.is_me(&by)) {
+        if self.is_me(&speaker) {
             return self.echoed(target, msgid.as_deref());
         }
         if self.is_puppet(nick) {

@@ -200,6 +200,7 @@ impl Session<'_> {
         }
         if is_me {
             new.clone_into(&mut self.me.nick);
+            self.relay.is_called(to);
         } else if from == self.support.fold(&self.relay.config.nick) && to != from {
             self.take_nick();
         }

@@ -342,6 +342,7 @@ impl Session<'_> {
             let line = Line::new().command("MONITOR").param("+").param(&self.relay.config.nick).build();
             self.queue.push_back(line);
         }
+        self.relay.is_called(self.support.fold(&self.me.nick));
         tracing::info!(network = %self.relay.network, nick = %self.me.nick, "registered");
         self.phase = Phase::Joining { not_before };
     }

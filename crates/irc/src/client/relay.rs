@@ -1,6 +1,6 @@
 //! What outlives a connection: deliveries on their way, and what was heard and is not on disk yet.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,6 +28,8 @@ const BATCH_POSTS: usize = 500;
 const STORE_PAUSE: Duration = Duration::from_millis(500);
 /// People per chat whose names may be used to address them. Chosen.
 const NAMED: usize = 200;
+/// Nicks of ours that are remembered. Chosen: more than people speak in a run, an end all the same.
+const OUR_NICKS: usize = 4096;
 
 /// Something that ran beside the connection has ended.
 pub(super) enum Done {
@@ -106,6 +108,8 @@ pub(super) struct Relay {
     seen: HashMap<ChatKey, Timestamp>,
     /// Whom the people of a channel may mean by a name: shown name, and their key over there.
     named: HashMap<ChatKey, VecDeque<(String, PersonKey)>>,
+    /// Nicks that this run's connections have had, ours and those of people who speak, folded.
+    nicks: HashSet<String>,
     outbox: Outbox,
     /// Distinguishes this run's own ids from every other's.
     run_id: String,
@@ -147,6 +151,7 @@ impl Relay {
             work: FuturesUnordered::new(),
             seen,
             named: HashMap::new(),
+            nicks: HashSet::new(),
             outbox: Outbox::default(),
             run_id,
             heard: 0,
@@ -307,6 +312,18 @@ impl Relay {
             let link = stored.await.map(|_| media.link(place, name));
             Done::Stored { id, link }
         }));
+    }
+
+    /// One of our connections has this nick, folded.
+    pub(super) fn is_called(&mut self, folded: String) {
+        if self.nicks.len() < OUR_NICKS {
+            self.nicks.insert(folded);
+        }
+    }
+
+    /// One of our connections has or had this nick, folded.
+    pub(super) fn was_called(&self, folded: &str) -> bool {
+        self.nicks.contains(folded)
     }
 
     /// Remembers under which name somebody speaks in a channel.

@@ -44,6 +44,7 @@ impl Session<'_> {
     }
 
     fn puppet_called(&mut self, id: PuppetId, nick: String) {
+        self.relay.is_called(self.support.fold(&nick));
         let Some(puppet) = self.puppets.get(id) else { return };
         puppet.nick = nick;
         puppet.is_ready = true;

@@ -224,3 +224,30 @@ async fn a_channel_whose_past_is_refused_gives_up_that_of_no_other() {
     assert_eq!(heard_in(&mut session, &double, "#a").await, ["live#a"]);
     assert!(heard_in(&mut session, &double, "#b").await.is_empty(), "its past has not come");
 }
+
+#[tokio::test]
+async fn what_we_said_ourselves_is_no_news_of_the_past_under_whatever_nick() {
+    let double = Double::new();
+    let (mut relay, _running) = away_from(&double, &["#c"]);
+    // Ming had a connection before this one was lost, and the relay another nick.
+    relay.is_called("ming[wx]".to_owned());
+    relay.is_called("relay_".to_owned());
+    relay.is_called("relay".to_owned());
+    let mut session = remembering(&mut relay);
+    session.support.take(&["CASEMAPPING=ascii"]);
+    let mut now = Instant::now();
+    pass(&mut session, &mut now, 2);
+    hear(&mut session, ":relay!r@h JOIN #c");
+    pass(&mut session, &mut now, 5);
+    clear(&mut session, "#c", "hi");
+    session.advance(now);
+    hear(&mut session, "BATCH +b chathistory #c");
+    for (at, nick) in [(1, "Ming[wx]"), (2, "relay_"), (3, "relay"), (4, "bob")] {
+        hear(&mut session, &line_of(at, nick, nick, "#c").replacen('@', "@batch=b;", 1));
+    }
+    let relayed = line_of(5, "relayed", "Anna/wx", "#c");
+    hear(&mut session, &relayed.replacen('@', "@batch=b;draft/relaymsg=relay;", 1));
+    hear(&mut session, "BATCH -b");
+    assert_eq!(heard_in(&mut session, &double, "#c").await, ["bob"]);
+    assert!(session.relay.flights.all[0].ids.is_empty(), "an old line is taken for the one on its way");
+}
