@@ -36,6 +36,10 @@ const PUPPET_PATIENCE: u32 = 3;
 const WORDS: usize = 64;
 /// News of all puppets together; beyond it they wait, and read no more. Chosen.
 const NEWS: usize = 256;
+/// The note that says which template of nicks the network refused because of its signs.
+pub(super) const REFUSED: &str = "puppets/refused";
+/// People without a nick who are remembered. Chosen: each cost a connection, and those follow slowly.
+const NAMELESS: usize = 1000;
 /// What user and host of a puppet take, while they are not known: see `outbound.rs`.
 const UNKNOWN_HOST: usize = 63;
 
@@ -74,8 +78,8 @@ pub(super) struct Puppets {
     failures: u32,
     /// At most so many: the setting, or what the network bears.
     most: usize,
-    /// The network refused a nick with anything but letters in it.
-    is_plain: bool,
+    /// People whose nick the network refused in letters too: they get no other connection.
+    nameless: HashSet<String>,
 }
 
 impl Puppets {
@@ -99,7 +103,7 @@ impl Puppets {
             next_connect: now,
             failures: 0,
             most,
-            is_plain: false,
+            nameless: HashSet::new(),
         }
     }
 
@@ -130,6 +134,11 @@ async fn watched(id: PuppetId, run: impl Future<Output = ()>, tell: mpsc::Sender
         // An error means that the relay's own connection has ended.
         let _ = tell.send((id, News::Gone(Gone::Lost(why)))).await;
     }
+}
+
+/// Signs that every network takes in nicks.
+fn is_letter(c: char) -> bool {
+    c.is_ascii_alphanumeric() || c == '_'
 }
 
 impl Session<'_> {
@@ -192,7 +201,9 @@ impl Session<'_> {
 
     /// Begins a connection for somebody.
     fn engage(&mut self, say: &Say, chat: &ChatKey, now: Instant) {
-        if now < self.puppets.next_connect || !matches!(self.phase, Phase::Ready) {
+        let person = words::person(say);
+        let is_nameless = self.puppets.nameless.contains(&person);
+        if is_nameless || now < self.puppets.next_connect || !matches!(self.phase, Phase::Ready) {
             return;
         }
         if self.puppets.all.len() >= self.puppets.most {
@@ -204,7 +215,6 @@ impl Session<'_> {
             return;
         }
         self.puppets.next_connect = now + self.relay.config.limits.puppet_pause;
-        let person = words::person(say);
         let nick = self.puppet_nick(say);
         let limits = self.relay.config.limits.clone();
         let own = if self.support.is_safe { SAFE } else { GENTLE };
@@ -252,21 +262,35 @@ impl Session<'_> {
     /// The nick by the template, as the network can bear it.
     fn puppet_nick(&self, say: &Say) -> String {
         let template = self.puppets.settings.as_ref().map_or("{nick}", |settings| settings.nick.as_str());
-        let is_utf8 = self.support.takes_utf8_names() && !self.puppets.is_plain;
+        let is_plain = self.relay.refused.as_deref() == Some(template);
+        let is_utf8 = self.support.takes_utf8_names() && !is_plain;
         let style = if is_utf8 { Style::Utf8 } else { Style::Pinyin };
         let person = words::person(say);
         let mut name = names::nick_from(&style.write(&words::author(say)), &person);
         let mut around = template.replace("{nick}", "");
-        if self.puppets.is_plain {
-            let is_letter = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        if is_plain {
             name.retain(is_letter);
             around.retain(is_letter);
         }
         let room = self.support.nick_len.saturating_sub(around.len()).max(1);
         let name = split::split(&name, room).remove(0).into_owned();
-        match template.contains("{nick}") && !self.puppets.is_plain {
+        match template.contains("{nick}") && !is_plain {
             true => template.replace("{nick}", &name),
             false => name + &around,
+        }
+    }
+
+    /// The network takes no such nick: from now on they are written in letters alone, with the next connection and
+    /// the next start too, until the template is another. Who is refused in letters stays without.
+    pub(super) fn bad_nick(&mut self, id: PuppetId) {
+        let template = self.puppets.settings.as_ref().map(|settings| settings.nick.clone());
+        let (Some(puppet), Some(template)) = (self.puppets.get(id), template) else { return };
+        if !puppet.nick.chars().all(is_letter) {
+            self.relay.note((REFUSED.to_owned(), template.clone().into()));
+            self.relay.refused = Some(template);
+        } else if self.puppets.nameless.len() < NAMELESS {
+            let person = puppet.person.clone();
+            self.puppets.nameless.insert(person);
         }
     }
 

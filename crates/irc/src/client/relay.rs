@@ -108,6 +108,8 @@ pub(super) struct Relay {
     seen: HashMap<ChatKey, Timestamp>,
     /// Whom the people of a channel may mean by a name: shown name, and their key over there.
     named: HashMap<ChatKey, VecDeque<(String, PersonKey)>>,
+    /// The template of nicks whose signs the network refused.
+    pub(super) refused: Option<String>,
     /// Nicks that this run's connections have had, ours and those of people who speak, folded.
     nicks: HashSet<String>,
     outbox: Outbox,
@@ -151,6 +153,7 @@ impl Relay {
             work: FuturesUnordered::new(),
             seen,
             named: HashMap::new(),
+            refused: None,
             nicks: HashSet::new(),
             outbox: Outbox::default(),
             run_id,

@@ -15,7 +15,7 @@ use wxgate_contract::{
 use super::catchup;
 use super::config::{IrcClientConfig, Limits};
 use super::flights::{Flights, NOTE};
-use super::puppets::Puppets;
+use super::puppets::{self, Puppets};
 use super::register::{Registration, Secrets, user_of};
 use super::relay::{Done, Parts, Relay};
 use super::sasl::Account;
@@ -69,7 +69,9 @@ async fn run(config: IrcClientConfig, ctx: AdapterContext) -> Result<Stopped, Ad
     let parts = Parts { config, network, far, media, clock, orders, linked, stop, seed };
     let flights = Flights::resume(notes(&parts, NOTE).await?);
     let seen = catchup::read(notes(&parts, catchup::NOTE).await?);
+    let refused = notes(&parts, puppets::REFUSED).await?.pop();
     let mut relay = Relay::new(parts, flights, seen);
+    relay.refused = refused.and_then(|(_, template)| String::from_utf8(template.into()).ok());
     let mut pauses = Pauses::new(&relay.config.limits);
     loop {
         let began = Instant::now();

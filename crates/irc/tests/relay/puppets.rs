@@ -102,6 +102,50 @@ async fn where_a_puppet_is_not_let_in_the_relay_speaks_and_a_refused_nick_is_wri
 }
 
 #[tokio::test]
+async fn nicks_that_the_network_refused_are_not_tried_again_with_the_next_connection_or_start() {
+    let network = Network::start(MODERN).await;
+    network.change(|manners| manners.bad_nick = "[]");
+    let refused = |net: &Network| net.lines().iter().filter(|line| line.contains("NICK Ming[wx]")).count();
+    let double = Double::new();
+    let guest = Guest::start(&double, with_puppets(&network, 10));
+    network.wait_line("MODE #c").await;
+    until_by(&guest, &network, "Ming", "Mingwx").await;
+    assert_eq!(refused(&network), 1);
+    network.cut();
+    let modes = |net: &Network| net.lines().iter().filter(|line| *line == "MODE #c").count();
+    network.wait("the relay to be back", |net| (modes(net) == 2).then_some(())).await;
+    until_by(&guest, &network, "Ming", "Mingwx").await;
+    guest.stop().await.unwrap();
+    // What a run wrote is on disk when it ends.
+    let guest = Guest::start(&double, with_puppets(&network, 10));
+    until_by(&guest, &network, "Ming", "Mingwx").await;
+    assert_eq!(refused(&network), 1, "{:#?}", network.lines());
+    guest.stop().await.unwrap();
+    // Another template is another question.
+    network.change(|manners| manners.bad_nick = "");
+    let mut config = with_puppets(&network, 10);
+    config.puppets = config.puppets.map(|puppets| Puppets { nick: "[{nick}]".to_owned(), ..puppets });
+    let guest = Guest::start(&double, config);
+    until_by(&guest, &network, "Ming", "[Ming]").await;
+    assert_eq!(refused(&network), 1);
+}
+
+#[tokio::test]
+async fn one_whose_nick_is_refused_in_letters_too_keeps_nobody_from_having_one() {
+    let network = Network::start(MODERN).await;
+    network.change(|manners| manners.bad_nick = "[]Q");
+    let guest = Guest::ready(&network, with_puppets(&network, 10)).await;
+    for at in 0..40 {
+        let id = guest.say("Quin", &format!("{at}")).await;
+        guest.outcome(id).await;
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let tried = network.lines().iter().filter(|line| line.starts_with("NICK Quin")).count();
+    assert_eq!(tried, 2, "with signs, and in letters");
+    until_by(&guest, &network, "Ming", "Mingwx").await;
+}
+
+#[tokio::test]
 async fn there_are_never_more_than_the_ceiling_lets() {
     let network = Network::start(OLD).await;
     let guest = Guest::ready(&network, with_puppets(&network, 2)).await;

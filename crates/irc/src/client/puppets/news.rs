@@ -14,8 +14,7 @@ impl Session<'_> {
     pub(in crate::client) fn puppet_news(&mut self, id: PuppetId, news: News) {
         match news {
             News::Called(nick) => self.puppet_called(id, nick),
-            // It is tried again in letters alone.
-            News::BadNick => self.puppets.is_plain = true,
+            News::BadNick => self.bad_nick(id),
             News::In { channel, prefix } => {
                 let folded = self.support.fold(&channel);
                 if let Some(puppet) = self.puppets.get(id) {
