@@ -226,9 +226,12 @@ impl Flights {
         }
     }
 
-    /// The oldest line to `chat` that has gone and is not confirmed.
+    /// The oldest line of the relay's own to `chat` that has gone and is not confirmed, of those that nothing else
+    /// tells of: what a label or a puppet tells is told by nobody else.
     pub(super) fn gone_to(&mut self, chat: &ChatKey) -> Option<&mut Flight> {
-        self.all.iter_mut().find(|f| f.chat() == chat && matches!(f.step, Step::Sent { .. }))
+        let is_untold =
+            |step: &Step| matches!(step, Step::Sent { proof: Proof::Unasked | Proof::Pong(_), .. });
+        self.all.iter_mut().find(|flight| flight.chat() == chat && is_untold(&flight.step))
     }
 }
 
@@ -283,6 +286,18 @@ mod tests {
         assert_eq!(flights.outlived_note(DeliveryId(7), &sent), None);
         flights.settled(DeliveryId(7), sent.clone());
         assert_eq!(flights.outlived_note(DeliveryId(8), &sent), Some(key));
+    }
+
+    #[test]
+    fn what_is_said_of_a_chat_at_large_concerns_no_line_that_has_a_label_or_a_puppet() {
+        let proofs = [Proof::Label(1), Proof::Puppet(1), Proof::Unasked, Proof::Pong(1)];
+        let found = proofs.map(|proof| {
+            let mut flights = Flights::default();
+            flights.take(delivery(7, "#c"));
+            flights.all[0].step = Step::Sent { proof, since: Instant::now() };
+            flights.gone_to(&"#c".into()).is_some()
+        });
+        assert_eq!(found, [false, false, true, true]);
     }
 
     #[test]
