@@ -5,6 +5,7 @@ use wxgate_contract::{
     Author, Body, ChatKey, ChatKind, ChatProfile, ChatRef, Mention, PersonKey, Post, Quote, RemoteId,
 };
 
+use super::answers::Told;
 use super::puppet::Query;
 use super::session::{End, Phase, Session};
 use super::{nicks, time, words};
@@ -33,7 +34,12 @@ impl Session<'_> {
     pub(super) fn line(&mut self, message: &Message<'_>) {
         let param = |at: usize| message.param(at).unwrap_or("");
         let last = message.params().last().copied().unwrap_or("");
-        if self.is_answer_to_label(message, last) {
+        let is_answer = match self.answers.read(message) {
+            Told::Nothing => false,
+            Told::Part => true,
+            Told::Whole(answer) => self.answered(answer),
+        };
+        if is_answer {
             return;
         }
         if matches!(self.phase, Phase::Registering(_)) && self.registering(message) {
@@ -82,15 +88,6 @@ impl Session<'_> {
             "REDACT" => self.taken_back(message),
             _ => {}
         }
-    }
-
-    /// True when the line is nothing but the answer to one of ours.
-    fn is_answer_to_label(&mut self, message: &Message<'_>, last: &str) -> bool {
-        let Some(label) = message.tags.get("label") else { return false };
-        let is_error = message.command == "FAIL"
-            || (message.command.starts_with(['4', '5']) && message.command.len() == 3);
-        let msgid = message.tags.get("msgid");
-        self.labelled(&label, msgid.as_deref(), is_error.then_some(last))
     }
 
     fn cap_news(&mut self, verb: &str, list: &str) {

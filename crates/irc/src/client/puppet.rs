@@ -14,6 +14,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until, timeout};
 use wxgate_contract::Timestamp;
 
+use super::answers::Answers;
 use super::config::{Limits, Rate};
 use super::ident::Ident;
 use super::isupport::Isupport;
@@ -147,6 +148,7 @@ struct Puppet {
     waiting: VecDeque<Word>,
     /// Lines that have gone and are not confirmed: number and folded target.
     open: Vec<(u64, String)>,
+    answers: Answers,
     /// What is to be told.
     news: VecDeque<News>,
     out: Vec<u8>,
@@ -235,6 +237,7 @@ impl Puppet {
             pace: Pace::new(setup.rate, now),
             waiting: VecDeque::new(),
             open: Vec::new(),
+            answers: Answers::default(),
             news: VecDeque::new(),
             out: Vec::new(),
             end: None,

@@ -8,6 +8,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, WriteHalf};
 use tokio::time::Instant;
 use wxgate_contract::{CommandError, Health, Order};
 
+use super::answers::Answers;
 use super::catchup::CatchUps;
 use super::charset;
 use super::config::{GENTLE, SAFE};
@@ -92,6 +93,7 @@ pub(super) struct Session<'a> {
     pub(super) next_regain: Instant,
     pub(super) puppets: Puppets,
     pub(super) catch_ups: CatchUps,
+    pub(super) answers: Answers,
     /// Nicks that were told that nobody reads their query.
     pub(super) told: HashSet<String>,
     pub(super) end: Option<End>,
@@ -143,6 +145,7 @@ impl<'a> Session<'a> {
             next_regain: now,
             puppets,
             catch_ups: CatchUps::default(),
+            answers: Answers::default(),
             told: HashSet::new(),
             end: None,
             out: Vec::new(),

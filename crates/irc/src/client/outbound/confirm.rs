@@ -6,6 +6,7 @@ use tokio::time::Instant;
 use wxgate_contract::{DeliveryId, Job, Outcome, RemoteId};
 
 use super::BARRIER;
+use crate::client::answers::Answer;
 use crate::client::flights::{Flight, Proof, Step};
 use crate::client::session::Session;
 use crate::client::words;
@@ -46,25 +47,21 @@ impl Session<'_> {
         self.confirm(|flight| is_proved(&flight.step));
     }
 
-    /// An answer with our label: the echo, an ACK, or an error.
-    pub(in crate::client) fn labelled(
-        &mut self,
-        label: &str,
-        msgid: Option<&str>,
-        error: Option<&str>,
-    ) -> bool {
-        let Some(number) = label.strip_prefix('w').and_then(|n| n.parse::<u64>().ok()) else { return false };
-        let is_meant =
-            |f: &Flight| matches!(f.step, Step::Sent { proof: Proof::Label(l), .. } if l == number);
+    /// An answer with our label: the echo, an ACK, or an error. False when nothing waits for it.
+    pub(in crate::client) fn answered(&mut self, answer: Answer) -> bool {
+        let Some(number) = answer.label.strip_prefix('w').and_then(|n| n.parse::<u64>().ok()) else {
+            return false;
+        };
+        let is_meant = |f: &Flight| f.step.is_sent_with(Proof::Label(number));
         let Some(flight) = self.relay.flights.all.iter_mut().find(|flight| is_meant(flight)) else {
             return false;
         };
-        if let Some(why) = error {
+        if let Some(why) = answer.error {
             let id = flight.delivery.id;
-            self.refused(id, why);
+            self.refused(id, &why);
             return true;
         }
-        flight.ids.extend(msgid.map(RemoteId::from));
+        flight.ids.extend(answer.msgid.as_deref().map(RemoteId::from));
         self.confirm(is_meant);
         true
     }

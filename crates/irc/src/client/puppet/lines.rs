@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use tokio::time::Instant;
 
 use super::{Gone, News, Phase, Puppet, Query};
+use crate::client::answers::Told;
 use crate::client::{charset, inbound, time, words};
 use crate::wire::framing::LineBuffer;
 use crate::wire::message::{Line, Message};
@@ -40,9 +41,14 @@ impl Puppet {
         let last = message.params().last().copied().unwrap_or("");
         let source = message.source.unwrap_or("");
         let nick = source.split('!').next().unwrap_or("");
-        if let Some(number) = message.tags.get("label").as_deref().and_then(number) {
-            let is_error = message.command == "FAIL" || message.command.starts_with(['4', '5']);
-            return self.settled(number, message.tags.get("msgid").as_deref(), is_error);
+        match self.answers.read(message) {
+            Told::Part => return,
+            Told::Whole(answer) => {
+                if let Some(number) = number(&answer.label) {
+                    return self.settled(number, answer.msgid.as_deref(), answer.error.is_some());
+                }
+            }
+            Told::Nothing => {}
         }
         match message.command {
             "PING" => self.send(&Line::new().command("PONG").last(param(0)).build()),

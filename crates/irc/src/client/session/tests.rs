@@ -1,7 +1,7 @@
 //! One connection without a network behind it: time is an argument.
 
 use wxgate_contract::conformance::{Double, FixedClock, Running};
-use wxgate_contract::{Author, Body, ChatRef, DeliveryId, NetworkId, Post, Timestamp};
+use wxgate_contract::{Author, Body, ChatRef, DeliveryId, NetworkId, Outcome, Post, Timestamp};
 
 use super::*;
 use crate::client::config::IrcClientConfig;
@@ -250,4 +250,38 @@ async fn what_we_said_ourselves_is_no_news_of_the_past_under_whatever_nick() {
     hear(&mut session, "BATCH -b");
     assert_eq!(heard_in(&mut session, &double, "#c").await, ["bob"]);
     assert!(session.relay.flights.all[0].ids.is_empty(), "an old line is taken for the one on its way");
+}
+
+/// What became of the last that was said, when all of the answer has come.
+async fn answered(answer: &[&str]) -> Option<Outcome> {
+    let double = Double::new();
+    let (mut relay, _running) = relay_of(&double, &["#c"]);
+    let mut session = session(&mut relay);
+    session.caps = Caps { labels: true, echo: true, batch: true, tags: true, ..Caps::default() };
+    hear(&mut session, ":relay!r@h JOIN #c");
+    clear(&mut session, "#c", "hi");
+    session.advance(Instant::now());
+    session.advance(Instant::now());
+    let said = written(&mut session);
+    assert!(said.iter().any(|line| line.starts_with("@label=w1 PRIVMSG #c :")), "{said:?}");
+    answer.iter().for_each(|line| hear(&mut session, line));
+    while let Some(done) = session.relay.work.next().await {
+        session.done(done);
+    }
+    let outcomes = &double.state().outcomes;
+    outcomes.last().map(|(_, outcome)| outcome.clone())
+}
+
+#[tokio::test]
+async fn an_answer_of_several_lines_is_waited_for_to_its_end() {
+    let echo = "@batch=a;msgid=m1 :relay!r@h PRIVMSG #c :hi";
+    let begin = "@label=w1 :irc.test BATCH +a labeled-response";
+    let away = "@batch=a :irc.test 301 relay bob :is away";
+    let outcome = answered(&[begin, away, echo]).await;
+    assert_eq!(outcome, None, "its end has not come");
+    let outcome = answered(&[begin, away, echo, ":irc.test BATCH -a"]).await;
+    assert_eq!(outcome, Some(Outcome::Sent { remote_ids: vec!["m1".into()] }));
+    let refusal = "@batch=a :irc.test 404 relay #c :Cannot send to channel";
+    let outcome = answered(&[begin, away, refusal, ":irc.test BATCH -a"]).await;
+    assert!(matches!(outcome, Some(Outcome::Refused { .. })), "{outcome:?}");
 }

@@ -1,0 +1,102 @@
+//! What the server answers to a line with a label: one line, or a batch of several.
+//!
+//! Source: IRCv3 labeled-response.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+
+use crate::wire::message::Message;
+
+/// Answers of several lines that may be open at once. Chosen: a server gives them one after the other.
+const OPEN: usize = 16;
+
+/// The answer to a line of ours.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Answer {
+    pub(super) label: String,
+    /// The id of the echo.
+    pub(super) msgid: Option<String>,
+    /// The sentence of a refusal.
+    pub(super) error: Option<String>,
+}
+
+/// What a line is.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Told {
+    /// No answer.
+    Nothing,
+    /// A part of one: more follows.
+    Part,
+    /// The last or only line of one.
+    Whole(Answer),
+}
+
+/// Answers that are coming, by the reference of their batch.
+#[derive(Default)]
+pub(super) struct Answers(HashMap<String, Answer>);
+
+impl Answers {
+    pub(super) fn read(&mut self, message: &Message<'_>) -> Told {
+        let first = message.param(0).unwrap_or("");
+        if message.command == "BATCH"
+            && let Some(answer) = first.strip_prefix('-').and_then(|ended| self.0.remove(ended))
+        {
+            return Told::Whole(answer);
+        }
+        let is_error = message.command == "FAIL"
+            || (message.command.starts_with(['4', '5']) && message.command.len() == 3);
+        let last = message.params().last().copied().unwrap_or("");
+        let error = is_error.then(|| last.to_owned());
+        let msgid = message.tags.get("msgid").map(Cow::into_owned);
+        let batch = message.tags.get("batch");
+        if let Some(answer) = batch.and_then(|batch| self.0.get_mut(&*batch)) {
+            // The echo, and beside it perhaps that somebody is away.
+            answer.msgid = answer.msgid.take().or(msgid);
+            answer.error = answer.error.take().or(error);
+            return Told::Part;
+        }
+        let Some(label) = message.tags.get("label").map(Cow::into_owned) else { return Told::Nothing };
+        if message.command == "BATCH"
+            && message.param(1) == Some("labeled-response")
+            && self.0.len() < OPEN
+            && let Some(reference) = first.strip_prefix('+')
+        {
+            self.0.insert(reference.to_owned(), Answer { label, ..Answer::default() });
+            return Told::Part;
+        }
+        Told::Whole(Answer { label, msgid, error })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_of_several_lines_is_read_to_its_end() {
+        let mut answers = Answers::default();
+        let mut read = |line: &str| answers.read(&Message::parse(line).unwrap());
+        let whole = |msgid: Option<&str>, error: Option<&str>| {
+            let (msgid, error) = (msgid.map(str::to_owned), error.map(str::to_owned));
+            Told::Whole(Answer { label: "w1".to_owned(), msgid, error })
+        };
+        assert_eq!(read("@label=w1;msgid=m1 :me!u@h PRIVMSG #c :hi"), whole(Some("m1"), None));
+        assert_eq!(read("@label=w1 :irc.test 404 me #c :no"), whole(None, Some("no")));
+        assert_eq!(read(":irc.test 404 me #c :no"), Told::Nothing);
+        // Somebody is away, and the echo is itself a batch.
+        for part in [
+            "@label=w1 :irc.test BATCH +a labeled-response",
+            "@batch=a :irc.test 301 me bob :is away",
+            "@batch=a;msgid=m2 :me!u@h BATCH +b draft/multiline bob",
+        ] {
+            assert_eq!(read(part), Told::Part, "{part}");
+        }
+        assert_eq!(read("@batch=b :me!u@h PRIVMSG bob :one"), Told::Nothing);
+        assert_eq!(read("@batch=a :irc.test BATCH -b"), Told::Part);
+        assert_eq!(read(":irc.test BATCH -a"), whole(Some("m2"), None));
+        assert_eq!(read(":irc.test BATCH -a"), Told::Nothing);
+        read("@label=w1 :irc.test BATCH +a labeled-response");
+        read("@batch=a :irc.test FAIL BATCH MULTILINE_MAX_LINES 3 :too long");
+        assert_eq!(read(":irc.test BATCH -a"), whole(None, Some("too long")));
+    }
+}
