@@ -2,8 +2,9 @@
 //!
 //! `run.rs` connects and comes back; a connection is a `session.rs`, which registers
 //! (`register.rs`), enters the linked channels (`presence.rs`), hears (`inbound.rs`) and speaks
-//! (`outbound.rs`; `answers.rs` reads what is answered). What outlives a connection is in `relay.rs`: what was heard and is not on disk
-//! yet, and the deliveries on their way (`flights.rs`). People may have connections of their own
+//! (`outbound.rs`; `answers.rs` reads what is answered, `multiline.rs` is about messages of several
+//! lines). What outlives a connection is in `relay.rs`: what was heard and is not on disk yet, and
+//! the deliveries on their way (`flights.rs`). People may have connections of their own
 //! (`puppets.rs`, each a `puppet.rs`), which `ident.rs` names to servers.
 
 mod answers;
@@ -14,6 +15,7 @@ mod flights;
 mod ident;
 mod inbound;
 mod isupport;
+mod multiline;
 mod nicks;
 mod outbound;
 mod pace;

@@ -19,3 +19,5 @@ mod puppets;
 mod secure;
 #[path = "relay/welcome.rs"]
 mod welcome;
+#[path = "relay/whole.rs"]
+mod whole;

@@ -111,6 +111,8 @@ impl Session<'_> {
             && let Some(folded) = self.catch_ups.batches.remove(reference)
         {
             self.answer_ended(&folded);
+        } else {
+            self.multiline(message);
         }
     }
 

@@ -59,6 +59,8 @@ pub(super) struct Flight {
     pub(super) ids: Vec<RemoteId>,
     /// The next line may have been said before.
     pub(super) is_repeat: bool,
+    /// What has gone is a message of several lines.
+    pub(super) is_whole: bool,
 }
 
 /// A flight as its note has it.
@@ -160,6 +162,7 @@ impl Flights {
             at: 0,
             ids: Vec::new(),
             is_repeat: false,
+            is_whole: false,
         };
         // A note about another delivery is about one that was settled.
         if let Some(saved) = saved.filter(|saved| saved.d == flight.delivery.id.0 && saved.n < saved.p.len())

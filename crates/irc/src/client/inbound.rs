@@ -75,6 +75,7 @@ impl Session<'_> {
                 // Numerics name the target behind our own nick; 408 and others do so too.
                 self.cannot_say(param(1), last);
             }
+            "FAIL" if param(0) == "BATCH" => self.takes_lines_only(),
             "FAIL" if param(0) == "CHATHISTORY" => self.no_history(message),
             "BATCH" => self.batch(message),
             "FAIL" => {
@@ -99,6 +100,7 @@ impl Session<'_> {
                     "echo-message" => self.caps.echo = false,
                     "draft/relaymsg" => self.caps.relaymsg = false,
                     "draft/message-redaction" => self.caps.redaction = false,
+                    "draft/multiline" => self.caps.multiline = None,
                     _ => {}
                 }
             }
@@ -127,7 +129,10 @@ impl Session<'_> {
     }
 
     /// Something that somebody says.
-    fn heard(&mut self, message: &Message<'_>) {
+    pub(super) fn heard(&mut self, message: &Message<'_>) {
+        if self.gather(message) {
+            return;
+        }
         let Some(source) = message.source else { return };
         let (nick, Some(target), Some(text)) = (nick_of(source), message.param(0), message.param(1)) else {
             return;

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use wxgate_contract::{Delivery, DeliveryId, Job, MediaError, Outcome, RemoteId, Say};
 
 use super::flights::{Flight, Proof, Step};
-use super::puppet::PuppetId;
+use super::multiline::Part;
 use super::rooms::Presence;
 use super::session::{Phase, Session};
 use super::words;
@@ -17,6 +17,7 @@ use crate::wire::message::Line;
 use crate::wire::split;
 
 mod confirm;
+mod whole;
 
 /// What a line says that may have been said before. Product promise 2.
 const REPEATED: &str = "[may be repeated] ";
@@ -134,7 +135,8 @@ impl Session<'_> {
                 let lines: Vec<String> =
                     split::split(&text, budget).into_iter().map(std::borrow::Cow::into_owned).collect();
                 if lines.len() <= MOST_LINES {
-                    return self.ready(id, lines);
+                    let pieces = self.pieces(say, &chat, text, lines);
+                    return self.ready(id, pieces);
                 }
                 if let Some(flight) = self.relay.flights.all.first_mut() {
                     flight.pieces = lines;
@@ -149,12 +151,17 @@ impl Session<'_> {
     pub(super) fn stored(&mut self, id: DeliveryId, link: Result<Option<String>, MediaError>) {
         let Some(flight) = self.relay.flights.all.iter_mut().find(|f| f.delivery.id == id) else { return };
         let lines = std::mem::take(&mut flight.pieces);
+        let (job, chat) = (flight.delivery.job.clone(), flight.chat().clone());
         match link {
             Ok(Some(link)) => {
                 let count = lines.len();
                 let mut shown: Vec<String> = lines.into_iter().take(MOST_LINES - 1).collect();
                 shown.push(format!("… all {count} lines: {link}"));
-                self.ready(id, shown);
+                let pieces = match &job {
+                    Job::Say(say) => self.pieces(say, &chat, shown.join("\n"), shown),
+                    Job::Recall { .. } | Job::Report(_) => shown,
+                };
+                self.ready(id, pieces);
             }
             Ok(None) if lines.len() <= MOST_LINES_WITHOUT_LINK => self.ready(id, lines),
             Ok(None) => {
@@ -202,11 +209,18 @@ impl Session<'_> {
                     }
                     None => self.budget(say, chat.as_str()),
                 };
-                if piece.len() > budget {
-                    return self.cut_again(id, &piece, budget);
+                if piece.len() > budget || piece.contains('\n') {
+                    let parts = self.parts(say, &chat, (&piece, is_repeat), budget, puppet.is_some());
+                    let Some(parts) = parts else { return self.cut_again(id, &piece, budget) };
+                    return match puppet {
+                        Some(puppet) => self.say_through(puppet, say, parts, now),
+                        None => self.say_whole(say, &parts, label, now),
+                    };
                 }
+                let mark = if is_repeat { REPEATED } else { "" };
                 if let Some(puppet) = puppet {
-                    return self.say_through(puppet, say, (&piece, is_first, is_repeat), now);
+                    let part = Part { text: format!("{mark}{piece}"), is_concat: false };
+                    return self.say_through(puppet, say, vec![part], now);
                 }
                 if let Some(quoted) = say.quoted_remote_id.as_ref().filter(|id| is_msgid(id))
                     && is_first
@@ -214,7 +228,6 @@ impl Session<'_> {
                 {
                     line = line.tag("+draft/reply", quoted.as_str());
                 }
-                let mark = if is_repeat { REPEATED } else { "" };
                 let name = self.name_of(say, &chat);
                 let target =
                     self.relay.rooms.by_key(&chat).map_or(chat.to_string(), |room| room.name.clone());
@@ -234,7 +247,7 @@ impl Session<'_> {
         self.send(&line);
         let proof = label.map_or(Proof::Unasked, Proof::Label);
         if let Some(flight) = self.relay.flights.all.first_mut() {
-            flight.step = Step::Sent { proof, since: now };
+            (flight.step, flight.is_whole) = (Step::Sent { proof, since: now }, false);
         }
         if let Job::Say(say) = &job {
             self.remember(say, &chat);
@@ -242,29 +255,7 @@ impl Session<'_> {
         true
     }
 
-    /// Writes the next line of the first flight through the author's own connection.
-    fn say_through(
-        &mut self,
-        puppet: PuppetId,
-        say: &Say,
-        (piece, is_first, is_repeat): (&str, bool, bool),
-        now: Instant,
-    ) -> bool {
-        let Some(chat) = self.relay.flights.all.first().map(|flight| flight.chat().clone()) else {
-            return false;
-        };
-        let target = self.relay.rooms.by_key(&chat).map_or(chat.to_string(), |room| room.name.clone());
-        let reply = say.quoted_remote_id.as_ref().filter(|id| is_first && is_msgid(id));
-        let mark = if is_repeat { REPEATED } else { "" };
-        let line = (&*target, &*format!("{mark}{piece}"), reply.map(|id| id.to_string()));
-        let is_said = self.say_as(puppet, line, now);
-        if is_said {
-            self.remember_puppet(puppet, &chat);
-        }
-        is_said
-    }
-
-    /// Our prefix has grown since the text was cut.
+    /// Our prefix has grown since the text was cut, or it has to go in lines now.
     fn cut_again(&mut self, id: DeliveryId, piece: &str, budget: usize) -> bool {
         let Some(flight) = self.relay.flights.all.iter_mut().find(|f| f.delivery.id == id) else {
             return false;

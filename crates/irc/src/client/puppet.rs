@@ -18,6 +18,7 @@ use super::answers::Answers;
 use super::config::{Limits, Rate};
 use super::ident::Ident;
 use super::isupport::Isupport;
+use super::multiline::{self, Part};
 use super::pace::Pace;
 use super::stream;
 use crate::wire::framing::LineBuffer;
@@ -64,7 +65,8 @@ pub(super) enum Word {
     Say {
         number: u64,
         target: String,
-        text: String,
+        /// One line, or a message of several.
+        parts: Vec<Part>,
         /// The id of the message that it answers to.
         reply: Option<String>,
     },
@@ -133,6 +135,15 @@ enum Phase {
     Ready,
 }
 
+/// Something that has gone and is not confirmed.
+struct Open {
+    number: u64,
+    /// Folded.
+    target: String,
+    /// It is a message of several lines.
+    is_whole: bool,
+}
+
 struct Puppet {
     setup: Setup,
     phase: Phase,
@@ -143,11 +154,12 @@ struct Puppet {
     tags: bool,
     labels: bool,
     echo: bool,
+    takes_whole: bool,
     support: Isupport,
     pace: Pace,
     waiting: VecDeque<Word>,
-    /// Lines that have gone and are not confirmed: number and folded target.
-    open: Vec<(u64, String)>,
+    /// What has gone and is not confirmed.
+    open: Vec<Open>,
     answers: Answers,
     /// What is to be told.
     news: VecDeque<News>,
@@ -233,6 +245,7 @@ impl Puppet {
             tags: false,
             labels: false,
             echo: false,
+            takes_whole: false,
             support: Isupport::default(),
             pace: Pace::new(setup.rate, now),
             waiting: VecDeque::new(),
@@ -317,22 +330,34 @@ impl Puppet {
             Word::Notice { nick, text } => {
                 self.send(&Line::new().command("NOTICE").param(&nick).last(&text).build());
             }
-            Word::Say { number, target, text, reply } => {
-                let mut line = Line::new();
-                let has_label = self.labels && self.echo;
-                if has_label {
-                    line = line.tag("label", &format!("w{number}"));
-                }
-                if let Some(reply) = reply.filter(|_| self.tags) {
-                    line = line.tag("+draft/reply", &reply);
-                }
-                self.open.push((number, self.support.fold(&target)));
-                self.send(&line.command("PRIVMSG").param(&target).last(&text).build());
-                if !has_label {
-                    self.send(&format!("PING :w{number}"));
-                }
-            }
+            Word::Say { number, target, parts, reply } => self.say(number, &target, &parts, reply),
             Word::Leave(_) => {}
+        }
+    }
+
+    fn say(&mut self, number: u64, target: &str, parts: &[Part], reply: Option<String>) {
+        let (has_label, is_whole) = (self.labels && self.echo, parts.len() > 1);
+        if is_whole && !(has_label && self.takes_whole) {
+            return self.news.push_back(News::NotSaid { number });
+        }
+        let (mut line, reference) = (Line::new(), format!("w{number}"));
+        if has_label {
+            line = line.tag("label", &reference);
+        }
+        if let Some(reply) = reply.filter(|_| self.tags) {
+            line = line.tag("+draft/reply", &reply);
+        }
+        self.open.push(Open { number, target: self.support.fold(target), is_whole });
+        if is_whole {
+            let lines = multiline::batch(line, &reference, target, parts);
+            // The rest of them is paid for behind it: they belong together.
+            lines.iter().skip(1).for_each(|_| self.pace.force(1.0, Instant::now()));
+            return lines.iter().for_each(|line| self.send(line));
+        }
+        let text = parts.first().map_or("", |part| part.text.as_str());
+        self.send(&line.command("PRIVMSG").param(target).last(text).build());
+        if !has_label {
+            self.send(&format!("PING :{reference}"));
         }
     }
 }

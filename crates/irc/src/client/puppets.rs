@@ -18,6 +18,7 @@ use wxgate_contract::{Author, ChatKey, PersonKey, Say};
 
 use super::config::{GENTLE, Puppets as Settings, SAFE};
 use super::flights::{Flight, Proof, Step};
+use super::multiline::Part;
 use super::puppet::{self, Gone, News, PuppetId, Setup, Word};
 use super::session::{Phase, Session};
 use super::words;
@@ -294,17 +295,23 @@ impl Session<'_> {
         }
     }
 
-    /// Says a line through a puppet; false when it cannot.
-    pub(super) fn say_as(&mut self, id: PuppetId, line: (&str, &str, Option<String>), now: Instant) -> bool {
+    /// Says something through a puppet; false when it cannot.
+    pub(super) fn say_as(
+        &mut self,
+        id: PuppetId,
+        (target, parts, reply): (&str, Vec<Part>, Option<String>),
+        now: Instant,
+    ) -> bool {
         let number = self.token();
-        let (target, text, reply) = line;
+        let is_whole = parts.len() > 1;
         let Some(puppet) = self.puppets.get(id) else { return false };
-        let word = Word::Say { number, target: target.to_owned(), text: text.to_owned(), reply };
+        let word = Word::Say { number, target: target.to_owned(), parts, reply };
         if puppet.words.try_send(word).is_err() {
             return false;
         }
         if let Some(flight) = self.relay.flights.all.first_mut() {
-            flight.step = Step::Sent { proof: Proof::Puppet(number), since: now };
+            let step = Step::Sent { proof: Proof::Puppet(number), since: now };
+            (flight.step, flight.is_whole) = (step, is_whole);
         }
         true
     }

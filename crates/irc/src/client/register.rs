@@ -8,12 +8,13 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use tokio::time::Instant;
 
+use super::multiline::{self, Bounds};
 use super::sasl::{Account, Exchange, PIECE_BYTES, mechanisms, pieces};
 use super::session::{End, Phase, Session};
 use crate::wire::message::{Line, Message};
 
 /// What we have a use for. Nothing is asked for that would only be ignored.
-const WANTED: [&str; 14] = [
+const WANTED: [&str; 15] = [
     "sasl",
     "server-time",
     "message-tags",
@@ -28,6 +29,7 @@ const WANTED: [&str; 14] = [
     "draft/message-redaction",
     "draft/relaymsg",
     "draft/chathistory",
+    multiline::NAME,
 ];
 /// Bytes of names in one CAP REQ.
 const REQ_BYTES: usize = 400;
@@ -171,6 +173,12 @@ impl Session<'_> {
 
     fn learn_cap(&mut self, cap: &str) {
         let (name, is_on) = cap.strip_prefix('-').map_or((cap, true), |name| (name, false));
+        if name == multiline::NAME {
+            let offered = self.registration().and_then(|r| r.offered.iter().find(|(cap, _)| cap == name));
+            let bounds = offered.and_then(|(_, value)| Bounds::parse(value));
+            self.caps.multiline = bounds.filter(|_| is_on);
+            return;
+        }
         let slot = match name {
             "message-tags" => &mut self.caps.tags,
             "echo-message" => &mut self.caps.echo,

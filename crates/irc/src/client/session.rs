@@ -13,6 +13,7 @@ use super::catchup::CatchUps;
 use super::charset;
 use super::config::{GENTLE, SAFE};
 use super::isupport::Isupport;
+use super::multiline::{Bounds, Gathering};
 use super::pace::Pace;
 use super::puppet::{News, PuppetId};
 use super::puppets::Puppets;
@@ -56,6 +57,7 @@ pub(super) struct Caps {
     pub(super) relaymsg: bool,
     pub(super) batch: bool,
     pub(super) history: bool,
+    pub(super) multiline: Option<Bounds>,
 }
 
 /// Who we are there.
@@ -94,6 +96,7 @@ pub(super) struct Session<'a> {
     pub(super) puppets: Puppets,
     pub(super) catch_ups: CatchUps,
     pub(super) answers: Answers,
+    pub(super) gathering: Gathering,
     /// Nicks that were told that nobody reads their query.
     pub(super) told: HashSet<String>,
     pub(super) end: Option<End>,
@@ -146,6 +149,7 @@ impl<'a> Session<'a> {
             puppets,
             catch_ups: CatchUps::default(),
             answers: Answers::default(),
+            gathering: Gathering::default(),
             told: HashSet::new(),
             end: None,
             out: Vec::new(),
@@ -226,6 +230,7 @@ impl<'a> Session<'a> {
         .await;
         let why = if end == End::Stopped { "wxgate stops" } else { "the relay lost its connection" };
         let _ = tokio::time::timeout(FAREWELL_WRITE, self.puppets.dismiss(why)).await;
+        self.give_up_gathering();
         self.give_up_history();
         let was_ready = matches!(self.phase, Phase::Ready);
         self.relay.rooms.disconnected(Instant::now());

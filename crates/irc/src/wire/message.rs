@@ -89,6 +89,14 @@ impl<'a> Message<'a> {
         self.params.get(..self.count).unwrap_or_default()
     }
 
+    /// The same with another text as its last parameter, also one of several lines; with none it gets none.
+    pub fn with_last(mut self, text: &'a str) -> Self {
+        if let Some(last) = self.count.checked_sub(1).and_then(|at| self.params.get_mut(at)) {
+            *last = text;
+        }
+        self
+    }
+
     /// One parameter; `None` when absent, which is not the same as empty.
     pub fn param(&self, at: usize) -> Option<&'a str> {
         self.params().get(at).copied()
@@ -191,6 +199,13 @@ mod tests {
         assert_eq!(Message::parse("TOPIC #c").unwrap().params(), ["#c"]);
         assert_eq!(Message::parse("TOPIC #c :").unwrap().params(), ["#c", ""]);
         assert_eq!(Message::parse("TOPIC  #c   : a b ").unwrap().params(), ["#c", " a b "]);
+    }
+
+    #[test]
+    fn the_last_parameter_can_be_another() {
+        let text = "two\nlines";
+        assert_eq!(Message::parse("X #c :").unwrap().with_last(text).params(), ["#c", text]);
+        assert_eq!(Message::parse("X").unwrap().with_last(text).params(), [""; 0]);
     }
 
     #[test]

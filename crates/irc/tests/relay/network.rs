@@ -55,6 +55,8 @@ pub(crate) struct Manners {
     pub(crate) forgets: bool,
     /// Whom alone this numeric meets on JOIN.
     pub(crate) bars_nick: Option<String>,
+    /// Answers a message of several lines with a refusal.
+    pub(crate) refuses_batches: bool,
 }
 
 struct State {
@@ -311,21 +313,13 @@ impl Network {
                     format!(":irc.test 366 {nick} {} :End of /NAMES list.", word(1)),
                 ],
             },
-            "RELAYMSG" if manners.refuses_relaymsg => {
-                let label = label.map(|label| format!("@label={label} ")).unwrap_or_default();
-                vec![format!("{label}:irc.test FAIL RELAYMSG PRIVS_NEEDED :You need to be an operator")]
+            "RELAYMSG" => relayed(&mut state, &rest, label.as_deref(), &nick),
+            "BATCH" | "PRIVMSG" | "REDACT" if manners.is_mute => Vec::new(),
+            "BATCH" => session.batch(&mut state, (&words, label.as_deref()), &me),
+            "PRIVMSG" if line.starts_with("@batch=") => {
+                session.batch.push(rest.split_once(" :").unwrap().1.to_owned());
+                Vec::new()
             }
-            "RELAYMSG" => {
-                state.ids += 1;
-                let label = label.map(|label| format!("label={label};")).unwrap_or_default();
-                let text = rest.split_once(" :").unwrap().1;
-                let (id, by) = (state.ids, word(2));
-                vec![format!(
-                    "@{label}draft/relaymsg={nick};msgid=own{id} :{by}!r@h PRIVMSG {} :{text}",
-                    word(1)
-                )]
-            }
-            "PRIVMSG" | "REDACT" if manners.is_mute => Vec::new(),
             "PRIVMSG" if manners.mute_after == Some(0) => {
                 (state.manners.is_mute, state.manners.mute_after) = (true, None);
                 Vec::new()
@@ -366,6 +360,20 @@ fn sign_in(manners: &Manners, data: &str, nick: &str) -> Vec<String> {
     }
 }
 
+/// RELAYMSG.
+fn relayed(state: &mut State, rest: &str, label: Option<&str>, nick: &str) -> Vec<String> {
+    if state.manners.refuses_relaymsg {
+        let label = label.map(|label| format!("@label={label} ")).unwrap_or_default();
+        return vec![format!("{label}:irc.test FAIL RELAYMSG PRIVS_NEEDED :You need to be an operator")];
+    }
+    state.ids += 1;
+    let label = label.map(|label| format!("label={label};")).unwrap_or_default();
+    let (head, text) = rest.split_once(" :").unwrap();
+    let [_, target, by] = head.split(' ').collect::<Vec<_>>()[..] else { panic!("{rest}") };
+    let id = state.ids;
+    vec![format!("@{label}draft/relaymsg={nick};msgid=own{id} :{by}!r@h PRIVMSG {target} :{text}")]
+}
+
 /// CHATHISTORY AFTER.
 fn history(manners: &Manners, words: &[&str]) -> Vec<String> {
     let [_, _, channel, after, most] = words else { panic!("{words:?}") };
@@ -400,9 +408,34 @@ struct Session {
     has_user: bool,
     has_ended: bool,
     is_in: bool,
+    /// What has come of a message of several lines.
+    batch: Vec<String>,
 }
 
 impl Session {
+    /// A message of several lines begins, or ends: then it is echoed, in an answer of several lines as some servers
+    /// give it.
+    fn batch(&mut self, state: &mut State, (words, label): (&[&str], Option<&str>), me: &str) -> Vec<String> {
+        if words[1].starts_with('+') {
+            self.batch = vec![label.unwrap_or_default().to_owned(), words[3].to_owned()];
+            return Vec::new();
+        }
+        let batch = std::mem::take(&mut self.batch);
+        let [label, target, lines @ ..] = &batch[..] else { panic!("{batch:?}") };
+        if state.manners.refuses_batches {
+            return vec![format!("@label={label} :irc.test FAIL BATCH MULTILINE_MAX_LINES 1 :too long")];
+        }
+        state.ids += 1;
+        let id = state.ids;
+        let mut answer = vec![
+            format!("@label={label} :irc.test BATCH +a{id} labeled-response"),
+            format!("@batch=a{id};msgid=own{id} :{me} BATCH +e{id} draft/multiline {target}"),
+        ];
+        answer.extend(lines.iter().map(|text| format!("@batch=e{id} :{me} PRIVMSG {target} :{text}")));
+        answer.extend([format!("@batch=a{id} :irc.test BATCH -e{id}"), format!(":irc.test BATCH -a{id}")]);
+        answer
+    }
+
     fn welcome(&mut self, manners: &Manners) -> Vec<String> {
         if self.is_in || self.nick.is_empty() || !self.has_user || !self.has_ended {
             return Vec::new();

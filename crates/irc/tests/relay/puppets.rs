@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use wxgate_contract::conformance::Double;
-use wxgate_contract::{Author, Outcome};
+use wxgate_contract::{Author, Body, Job, Order, Outcome};
 use wxgate_irc::{Ident, IrcClientConfig, Puppets};
 
-use crate::network::{Guest, MODERN, NETWORK, Network, OLD, config, text_of};
+use crate::network::{Guest, MODERN, NETWORK, Network, OLD, config, post, text_of};
 
 fn with_puppets(network: &Network, most: usize) -> IrcClientConfig {
     let mut config = config(network);
@@ -17,7 +17,7 @@ fn with_puppets(network: &Network, most: usize) -> IrcClientConfig {
 }
 
 /// Says something by somebody until their puppet says it; how often it took.
-async fn until_by(guest: &Guest, network: &Network, name: &str, nick: &str) {
+pub(crate) async fn until_by(guest: &Guest, network: &Network, name: &str, nick: &str) {
     for at in 0..500 {
         let text = format!("try {at} of {name}");
         let id = guest.say(name, &text).await;
@@ -170,6 +170,41 @@ async fn the_relay_hears_no_puppet_and_people_address_them_by_nick() {
     assert_eq!(text_of(&posts[0]), "zhangsan[wx]: hello");
     assert_eq!(posts[0].mentions.len(), 1);
     assert_eq!(posts[0].mentions[0].person.as_ref().unwrap().as_str(), "wechat:a/p-张三");
+}
+
+#[tokio::test]
+async fn who_is_called_otherwise_from_now_on_is_so_on_the_network_too() {
+    let network = Network::start(&format!("{MODERN} setname")).await;
+    let double = Double::new();
+    let guest = Guest::start(&double, with_puppets(&network, 10));
+    double.link(&NETWORK.into(), &["#c", "#d"]);
+    network.wait("both channels", |net| {
+        (net.lines().iter().filter(|line| line.starts_with("MODE #")).count() == 2).then_some(())
+    })
+    .await;
+    until_by(&guest, &network, "Ming", "Ming[wx]").await;
+    let say = async |chat: &str, name: &str| {
+        let mut delivery = double.delivery(&chat.into(), post("Ming", Body::text("words")));
+        let Job::Say(say) = &mut delivery.job else { unreachable!() };
+        name.clone_into(&mut say.author_prefix);
+        let id = delivery.id;
+        guest.running.orders.send(Order::Deliver(Box::new(delivery))).await.unwrap();
+        guest.outcome(id).await
+    };
+    // Another chat may know the same person by another name.
+    say("#d", "Ming of D").await;
+    say("#c", "Ming").await;
+    say("#d", "Ming of D").await;
+    let nicks = network.lines().iter().filter(|line| line.starts_with("NICK Ming")).count();
+    assert_eq!(nicks, 1, "{:#?}", network.lines());
+    say("#c", "Minna").await;
+    network.wait_line("SETNAME :Minna (WeChat, by relay)").await;
+    network.wait_line("NICK Minna[wx]").await;
+    // The relay hears of it before what they say under it.
+    network.line_to("relay", ":Ming[wx]!u1@h NICK Minna[wx]");
+    network.line_to("relay", ":Minna[wx]!u1@h PRIVMSG #c :what the network shows of it");
+    network.line_to("relay", ":bob!b@h PRIVMSG #c :hello");
+    assert_eq!(text_of(&guest.posts(1).await[0]), "hello");
 }
 
 #[tokio::test]

@@ -125,6 +125,10 @@ impl Session<'_> {
             }
             return;
         }
+        if flight.is_whole {
+            // Line by line the network says whether it is the form that it refuses.
+            return self.takes_lines_only();
+        }
         let outcome = flight.given_up(words::from_server(why));
         self.relay.settle(id, outcome);
     }

@@ -6,13 +6,14 @@ use tokio::time::Instant;
 
 use super::{Gone, News, Phase, Puppet, Query};
 use crate::client::answers::Told;
-use crate::client::{charset, inbound, time, words};
+use crate::client::{charset, inbound, multiline, time, words};
 use crate::wire::framing::LineBuffer;
 use crate::wire::message::{Line, Message};
 use crate::wire::split;
 
 /// What confirms lines and gives them ids, where the network has it.
-const WANTED: [&str; 5] = ["message-tags", "server-time", "batch", "echo-message", "labeled-response"];
+const WANTED: [&str; 6] =
+    ["message-tags", "server-time", "batch", "echo-message", "labeled-response", multiline::NAME];
 /// How often another nick is tried.
 const NICK_TRIES: usize = 8;
 
@@ -87,6 +88,11 @@ impl Puppet {
             }
             "PART" if self.is_me(nick) => self.news.push_back(News::Out { channel: param(0).to_owned() }),
             "KICK" if self.is_me(param(1)) => self.news.push_back(News::Out { channel: param(0).to_owned() }),
+            "FAIL" if param(0) == "BATCH" => {
+                while let Some(whole) = self.open.iter().find(|open| open.is_whole) {
+                    self.settled(whole.number, None, true);
+                }
+            }
             "FAIL" => {
                 for target in message.params().iter().skip(2) {
                     self.cannot_say(target);
@@ -126,6 +132,7 @@ impl Puppet {
                         "message-tags" => self.tags = true,
                         "labeled-response" => self.labels = true,
                         "echo-message" => self.echo = true,
+                        multiline::NAME => self.takes_whole = true,
                         _ => {}
                     }
                 }
@@ -135,6 +142,7 @@ impl Puppet {
                 // Without either, lines are confirmed by a PING behind them.
                 self.labels &= !list.contains("labeled-response");
                 self.echo &= !list.contains("echo-message");
+                self.takes_whole &= !list.contains(multiline::NAME);
             }
             _ => {}
         }
@@ -154,7 +162,7 @@ impl Puppet {
 
     /// Something is known about a line.
     fn settled(&mut self, number: u64, msgid: Option<&str>, is_error: bool) {
-        let Some(at) = self.open.iter().position(|(open, _)| *open == number) else { return };
+        let Some(at) = self.open.iter().position(|open| open.number == number) else { return };
         self.open.remove(at);
         self.news.push_back(match is_error {
             true => News::NotSaid { number },
@@ -165,7 +173,7 @@ impl Puppet {
     /// The oldest line to a target was refused; false when there is none.
     fn cannot_say(&mut self, target: &str) -> bool {
         let folded = self.support.fold(target);
-        let found = self.open.iter().find(|(_, open)| *open == folded).map(|(number, _)| *number);
+        let found = self.open.iter().find(|open| open.target == folded).map(|open| open.number);
         if let Some(number) = found {
             self.settled(number, None, true);
         }

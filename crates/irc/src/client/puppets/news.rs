@@ -67,6 +67,11 @@ impl Session<'_> {
         let is_meant = |f: &&mut Flight| f.step.is_sent_with(Proof::Puppet(number));
         let Some(flight) = self.relay.flights.all.iter_mut().find(is_meant) else { return };
         flight.step = Step::Clear;
+        if flight.is_whole {
+            // Line by line the network says whether it is the form that it refuses.
+            self.caps.multiline = None;
+            return;
+        }
         let chat = flight.chat().clone();
         let channel = self.relay.rooms.by_key(&chat).map_or(chat.to_string(), |room| room.name.clone());
         let folded = self.support.fold(&channel);
