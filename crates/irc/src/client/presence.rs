@@ -198,6 +198,7 @@ impl Session<'_> {
                 room.members.insert(to.clone(), new.to_owned());
             }
         }
+        self.puppet_renamed(&from, new);
         if is_me {
             new.clone_into(&mut self.me.nick);
             self.relay.is_called(to);

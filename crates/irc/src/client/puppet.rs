@@ -74,6 +74,11 @@ pub(super) enum Word {
         nick: String,
         text: String,
     },
+    /// The person has another name.
+    Rename {
+        nick: String,
+        realname: String,
+    },
     Leave(&'static str),
 }
 
@@ -155,6 +160,7 @@ struct Puppet {
     labels: bool,
     echo: bool,
     takes_whole: bool,
+    sets_name: bool,
     support: Isupport,
     pace: Pace,
     waiting: VecDeque<Word>,
@@ -246,6 +252,7 @@ impl Puppet {
             labels: false,
             echo: false,
             takes_whole: false,
+            sets_name: false,
             support: Isupport::default(),
             pace: Pace::new(setup.rate, now),
             waiting: VecDeque::new(),
@@ -331,6 +338,15 @@ impl Puppet {
                 self.send(&Line::new().command("NOTICE").param(&nick).last(&text).build());
             }
             Word::Say { number, target, parts, reply } => self.say(number, &target, &parts, reply),
+            Word::Rename { nick, realname } => {
+                if nick != self.nick {
+                    self.send(&Line::new().command("NICK").param(&nick).build());
+                }
+                if self.sets_name {
+                    self.pace.force(1.0, Instant::now());
+                    self.send(&Line::new().command("SETNAME").last(&realname).build());
+                }
+            }
             Word::Leave(_) => {}
         }
     }

@@ -4,7 +4,7 @@
 //! puppet is in a channel the relay says their words, so that nothing waits for a connection to come up;
 //! whatever goes wrong with a puppet, the relay speaks instead. Source: the IRC notes, section 8.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
@@ -58,11 +58,22 @@ struct Puppet {
     barred: HashSet<String>,
     /// Channels it has been told to enter.
     asked: HashSet<String>,
-    /// Chats in which the person spoke.
-    chats: HashSet<ChatKey>,
+    /// Chats in which the person spoke, and the name there.
+    chats: HashMap<ChatKey, String>,
     prefix: Option<String>,
     spoke: Instant,
     told: HashSet<String>,
+}
+
+impl Puppet {
+    fn takes_nick(&mut self, nick: &str) {
+        nick.clone_into(&mut self.nick);
+        if let Some(prefix) = &mut self.prefix
+            && let Some((_, rest)) = prefix.split_once('!')
+        {
+            *prefix = format!("{nick}!{rest}");
+        }
+    }
 }
 
 /// All of them.
@@ -181,11 +192,17 @@ impl Session<'_> {
         let folded = channel.as_ref().map(|channel| self.support.fold(channel));
         let puppet = self.puppets.all.get_mut(at)?;
         puppet.spoke = now;
-        puppet.chats.insert(chat.clone());
-        if puppet.words.capacity() == 0 || puppet.words.is_closed() {
+        if puppet.words.capacity() < 2 || puppet.words.is_closed() {
             // It takes nothing now: nothing waits for that.
             return None;
         }
+        let name = words::author(say);
+        let before = puppet.chats.insert(chat.clone(), name.clone());
+        // Other chats may know the same person by another name; that is no change.
+        if before.is_some_and(|before| before != name) {
+            self.rename(at, say);
+        }
+        let puppet = self.puppets.all.get_mut(at)?;
         match (folded, channel) {
             _ if !puppet.is_ready => None,
             // A query: nothing has to be entered.
@@ -230,7 +247,7 @@ impl Session<'_> {
             nick: nick.clone(),
             nick_len: self.support.nick_len,
             user: names::user_part(&person),
-            realname: format!("{} (WeChat, by {})", words::author(say), self.me.nick),
+            realname: self.realname(say),
             charset: self.relay.config.charset,
             rate: limits.rate.unwrap_or(own),
             limits,
@@ -253,11 +270,36 @@ impl Session<'_> {
             inside: HashSet::new(),
             barred: HashSet::new(),
             asked: HashSet::new(),
-            chats: [chat.clone()].into(),
+            chats: [(chat.clone(), words::author(say))].into(),
             prefix: None,
             spoke: now,
             told: HashSet::new(),
         });
+    }
+
+    fn realname(&self, say: &Say) -> String {
+        format!("{} (WeChat, by {})", words::author(say), self.me.nick)
+    }
+
+    /// The person has another name: their connection takes it, where the network lets it.
+    fn rename(&mut self, at: usize, say: &Say) {
+        let word = Word::Rename { nick: self.puppet_nick(say), realname: self.realname(say) };
+        if let Some(puppet) = self.puppets.all.get(at) {
+            // There is room, or nobody any more.
+            let _ = puppet.words.try_send(word);
+        }
+    }
+
+    /// Somebody has another nick. Of ours this is the first news: what they say under it comes behind it, and must
+    /// not be taken for another's.
+    pub(super) fn puppet_renamed(&mut self, from: &str, new: &str) {
+        let is_meant = |puppet: &Puppet| self.support.fold(&puppet.nick) == *from;
+        if let Some(at) = self.puppets.all.iter().position(is_meant)
+            && let Some(puppet) = self.puppets.all.get_mut(at)
+        {
+            puppet.takes_nick(new);
+            self.relay.is_called(self.support.fold(new));
+        }
     }
 
     /// The nick by the template, as the network can bear it.

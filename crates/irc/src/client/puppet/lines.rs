@@ -11,9 +11,9 @@ use crate::wire::framing::LineBuffer;
 use crate::wire::message::{Line, Message};
 use crate::wire::split;
 
-/// What confirms lines and gives them ids, where the network has it.
-const WANTED: [&str; 6] =
-    ["message-tags", "server-time", "batch", "echo-message", "labeled-response", multiline::NAME];
+/// What confirms lines and gives them ids, and what puts names right, where the network has it.
+const WANTED: [&str; 7] =
+    ["message-tags", "server-time", "batch", "echo-message", "labeled-response", multiline::NAME, "setname"];
 /// How often another nick is tried.
 const NICK_TRIES: usize = 8;
 
@@ -76,6 +76,8 @@ impl Puppet {
                 self.lost("the network takes no such nick");
             }
             "433" | "436" | "437" if self.phase == Phase::Registering => self.another_nick(),
+            // Another name is not taken: the one it has serves.
+            "432" | "433" | "436" | "438" | "447" | "484" => {}
             "464" | "465" if self.phase == Phase::Registering => {
                 self.end.get_or_insert(Gone::Barred(last.to_owned()));
             }
@@ -133,6 +135,7 @@ impl Puppet {
                         "labeled-response" => self.labels = true,
                         "echo-message" => self.echo = true,
                         multiline::NAME => self.takes_whole = true,
+                        "setname" => self.sets_name = true,
                         _ => {}
                     }
                 }
@@ -143,6 +146,7 @@ impl Puppet {
                 self.labels &= !list.contains("labeled-response");
                 self.echo &= !list.contains("echo-message");
                 self.takes_whole &= !list.contains(multiline::NAME);
+                self.sets_name &= !list.contains("setname");
             }
             _ => {}
         }

@@ -45,9 +45,9 @@ impl Session<'_> {
     fn puppet_called(&mut self, id: PuppetId, nick: String) {
         self.relay.is_called(self.support.fold(&nick));
         let Some(puppet) = self.puppets.get(id) else { return };
-        puppet.nick = nick;
+        puppet.takes_nick(&nick);
         puppet.is_ready = true;
-        let chats: Vec<ChatKey> = puppet.chats.iter().cloned().collect();
+        let chats: Vec<ChatKey> = puppet.chats.keys().cloned().collect();
         self.puppets.failures = 0;
         for chat in chats {
             let Some(channel) = self.relay.rooms.by_key(&chat).map(|room| room.name.clone()) else {
@@ -112,7 +112,7 @@ impl Session<'_> {
         // A line that it took along and nobody confirmed may have been said.
         for flight in &mut self.relay.flights.all {
             if matches!(flight.step, Step::Sent { proof: Proof::Puppet(_), .. })
-                && puppet.chats.contains(flight.chat())
+                && puppet.chats.contains_key(flight.chat())
                 && flight.is_by(&puppet.person)
             {
                 (flight.step, flight.is_repeat) = (Step::Clear, true);
@@ -134,7 +134,7 @@ impl Session<'_> {
             return;
         }
         let Some(puppet) = self.puppets.get(id) else { return };
-        match chat.filter(|chat| puppet.chats.contains(chat)) {
+        match chat.filter(|chat| puppet.chats.contains_key(chat)) {
             Some(chat) => self.heard_query(chat, query),
             None if query.is_notice || puppet.told.len() >= TOLD || !puppet.told.insert(folded) => {}
             None => {
