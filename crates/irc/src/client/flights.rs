@@ -9,9 +9,9 @@ use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 use wxgate_contract::{ChatKey, Delivery, DeliveryId, Job, Note, Outcome, RemoteId};
 
-/// Deliveries that are taken at once: what the bridge hands out (one per lane, 16 lanes). Chosen to
-/// be more, so that the bound is the bridge's.
-pub(super) const MOST: usize = 24;
+/// Deliveries that are taken at once: what the bridge hands out (one per lane, 64 lanes). Chosen to
+/// be more, so that the bound is the bridge's, and chats that wait for their channel hold up no others.
+pub(super) const MOST: usize = 80;
 /// Outcomes that are remembered, for orders that come again.
 const RECENT: usize = 256;
 /// Begins the key of a note about a line in flight; the chat's key follows.
