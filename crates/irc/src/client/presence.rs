@@ -13,9 +13,9 @@ use crate::wire::message::{Line, Message};
 
 /// Between two JOINs. Source: the IRC notes, section 8.
 const JOIN_PAUSE: Duration = Duration::from_secs(1);
-/// Refusals that do not pass by themselves: no such channel, invited people only, banned, a key,
-/// no such name, known nicks only, TLS only. Source: "Numerics" in Modern IRC; 520 and 489: InspIRCd.
-const FINAL: [&str; 8] = ["403", "473", "474", "475", "476", "477", "489", "520"];
+/// Refusals that do not pass by themselves: no such channel, sent on to another, invited people only, banned, a key,
+/// no such name, known nicks only, TLS only. Source: "Numerics" in Modern IRC; 470: Solanum; 520 and 489: InspIRCd.
+const FINAL: [&str; 9] = ["403", "470", "473", "474", "475", "476", "477", "489", "520"];
 
 impl Session<'_> {
     /// Takes part where there is a link, and nowhere else.

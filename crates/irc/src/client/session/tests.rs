@@ -285,3 +285,18 @@ async fn an_answer_of_several_lines_is_waited_for_to_its_end() {
     let outcome = answered(&[begin, away, refusal, ":irc.test BATCH -a"]).await;
     assert!(matches!(outcome, Some(Outcome::Refused { .. })), "{outcome:?}");
 }
+
+#[test]
+fn a_channel_that_sends_us_on_to_another_is_one_that_does_not_let_us_in() {
+    let (mut relay, _running) = relay(&["#c"]);
+    let mut session = session(&mut relay);
+    let mut now = Instant::now();
+    pass(&mut session, &mut now, 1);
+    hear(&mut session, ":irc.test 470 relay #c ##c :Forwarding to another channel");
+    hear(&mut session, ":relay!r@h JOIN ##c");
+    pass(&mut session, &mut now, 300);
+    let lines = written(&mut session);
+    assert!(lines.contains(&"PART ##c".to_owned()), "{lines:?}");
+    assert_eq!(lines.iter().filter(|line| line.starts_with("JOIN")).count(), 1, "{lines:?}");
+    assert!(matches!(session.health(), Health::Degraded { .. }));
+}
