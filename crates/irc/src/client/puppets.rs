@@ -4,7 +4,7 @@
 //! puppet is in a channel the relay says their words, so that nothing waits for a connection to come up;
 //! whatever goes wrong with a puppet, the relay speaks instead. Source: the IRC notes, section 8.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,6 +37,10 @@ const PUPPET_PATIENCE: u32 = 3;
 const WORDS: usize = 64;
 /// News of all puppets together; beyond it they wait, and read no more. Chosen.
 const NEWS: usize = 256;
+/// For how long what comes under the nick of one who went is still ours. Chosen: longer than lines are under way.
+const LINGER: Duration = Duration::from_secs(120);
+/// So many of them are remembered. Chosen: as many as there can be at once.
+const FORMER: usize = 1000;
 /// The note that says which template of nicks the network refused because of its signs.
 pub(super) const REFUSED: &str = "puppets/refused";
 /// People without a nick who are remembered. Chosen: each cost a connection, and those follow slowly.
@@ -90,6 +94,8 @@ pub(super) struct Puppets {
     failures: u32,
     /// At most so many: the setting, or what the network bears.
     most: usize,
+    /// Nicks of those who went, folded, and when: what they said may still be on its way to us.
+    former: VecDeque<(String, Instant)>,
     /// People whose nick the network refused in letters too: they get no other connection.
     nameless: HashSet<String>,
 }
@@ -115,6 +121,7 @@ impl Puppets {
             next_connect: now,
             failures: 0,
             most,
+            former: VecDeque::new(),
             nameless: HashSet::new(),
         }
     }
@@ -168,6 +175,7 @@ impl Session<'_> {
     pub(super) fn is_puppet(&self, nick: &str) -> bool {
         let folded = self.support.fold(nick);
         self.puppets.nicks().any(|nick| self.support.fold(nick) == folded)
+            || self.puppets.former.iter().any(|(former, at)| *former == folded && at.elapsed() < LINGER)
     }
 
     /// Our own nicks, folded.

@@ -228,6 +228,10 @@ impl<'a> Session<'a> {
             writer.shutdown().await
         })
         .await;
+        // What they know of lines that have gone is not asked again.
+        while let Ok((id, news)) = self.puppets.news.try_recv() {
+            self.puppet_news(id, news);
+        }
         let why = if end == End::Stopped { "wxgate stops" } else { "the relay lost its connection" };
         let _ = tokio::time::timeout(FAREWELL_WRITE, self.puppets.dismiss(why)).await;
         self.give_up_gathering();

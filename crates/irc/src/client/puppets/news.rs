@@ -3,6 +3,7 @@
 use tokio::time::Instant;
 use wxgate_contract::{ChatKey, RemoteId};
 
+use super::FORMER;
 use crate::client::flights::{Flight, Proof, Step};
 use crate::client::puppet::{Gone, News, PuppetId, Query, Word};
 use crate::client::session::Session;
@@ -85,6 +86,10 @@ impl Session<'_> {
         let now = Instant::now();
         let Some(at) = self.puppets.all.iter().position(|puppet| puppet.id == id) else { return };
         let puppet = self.puppets.all.remove(at);
+        self.puppets.former.push_back((self.support.fold(&puppet.nick), now));
+        if self.puppets.former.len() > FORMER {
+            self.puppets.former.pop_front();
+        }
         let (network, person) = (&self.relay.network, &puppet.person);
         match gone {
             Gone::Left => {}
