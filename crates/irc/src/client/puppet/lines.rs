@@ -174,8 +174,11 @@ impl Puppet {
         });
     }
 
-    /// The oldest line to a target was refused; false when there is none.
+    /// The oldest line to a target was refused; false when there is none. What has a label has its own answer.
     fn cannot_say(&mut self, target: &str) -> bool {
+        if self.labels && self.echo {
+            return false;
+        }
         let folded = self.support.fold(target);
         let found = self.open.iter().find(|open| open.target == folded).map(|open| open.number);
         if let Some(number) = found {
