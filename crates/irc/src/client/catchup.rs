@@ -75,8 +75,7 @@ impl Session<'_> {
         let limit = PAGE.min(self.support.history.unwrap_or(PAGE)).max(1);
         // What waited for the answer of an earlier stay waits for this one.
         let held = self.catch_ups.channels.remove(folded).map(|before| before.held).unwrap_or_default();
-        let waiting =
-            CatchUp { asked: None, limit, pages: 1, count: 0, newest: seen, held, is_late: false };
+        let waiting = CatchUp { asked: None, limit, pages: 1, count: 0, newest: seen, held, is_late: false };
         self.catch_ups.channels.insert(folded.to_owned(), waiting);
         self.catch_ups.ask(folded);
     }

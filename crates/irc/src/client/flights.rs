@@ -7,7 +7,9 @@ use std::collections::{HashMap, VecDeque};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
-use wxgate_contract::{ChatKey, Delivery, DeliveryId, Job, Note, Outcome, RemoteId};
+use wxgate_contract::{ChatKey, Delivery, DeliveryId, Note, Outcome, RemoteId};
+
+use super::puppet::PuppetId;
 
 /// Deliveries that are taken at once: what the bridge hands out (one per lane, 64 lanes). Chosen to
 /// be more, so that the bound is the bridge's, and chats that wait for their channel hold up no others.
@@ -43,8 +45,8 @@ pub(super) enum Proof {
     Unasked,
     /// The PONG with this number.
     Pong(u64),
-    /// What a puppet tells of the line with this number.
-    Puppet(u64),
+    /// What this puppet tells of the line with this number.
+    Puppet(PuppetId, u64),
 }
 
 /// One delivery.
@@ -82,11 +84,6 @@ impl Step {
 }
 
 impl Flight {
-    /// True for the words of this person, as `words::person` names them.
-    pub(super) fn is_by(&self, person: &str) -> bool {
-        matches!(&self.delivery.job, Job::Say(say) if super::words::person(say) == person)
-    }
-
     pub(super) fn chat(&self) -> &ChatKey {
         &self.delivery.chat
     }
@@ -241,7 +238,7 @@ impl Flights {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use wxgate_contract::PostId;
+    use wxgate_contract::{Job, PostId};
 
     fn delivery(id: i64, chat: &str) -> Delivery {
         let job = Job::Recall { post: PostId(1), remote_ids: Vec::new() };
@@ -293,7 +290,7 @@ mod tests {
 
     #[test]
     fn what_is_said_of_a_chat_at_large_concerns_no_line_that_has_a_label_or_a_puppet() {
-        let proofs = [Proof::Label(1), Proof::Puppet(1), Proof::Unasked, Proof::Pong(1)];
+        let proofs = [Proof::Label(1), Proof::Puppet(PuppetId(1), 1), Proof::Unasked, Proof::Pong(1)];
         let found = proofs.map(|proof| {
             let mut flights = Flights::default();
             flights.take(delivery(7, "#c"));
@@ -306,7 +303,9 @@ mod tests {
     #[test]
     fn what_is_put_off_goes_on_where_it_stood() {
         let later = Outcome::TryLater { after: std::time::Duration::ZERO, why: String::new() };
-        for (at, is_repeat, is_kept) in [(0, false, false), (1, false, true), (0, true, true), (2, true, true)] {
+        for (at, is_repeat, is_kept) in
+            [(0, false, false), (1, false, true), (0, true, true), (2, true, true)]
+        {
             let mut flights = Flights::default();
             flights.take(delivery(7, "#c"));
             let flight = flights.all.first_mut().unwrap();

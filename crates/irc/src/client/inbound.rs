@@ -65,7 +65,8 @@ impl Session<'_> {
             "730" | "731" | "303" => self.nick_news(message.command, last),
             "JOIN" | "PART" | "KICK" | "QUIT" | "NICK" | "MODE" | "TOPIC" | "CHGHOST" | "324" | "332"
             | "353" | "366" => self.room_news(message),
-            "403" | "405" | "407" | "437" | "470" | "471" | "473" | "474" | "475" | "476" | "477" | "489" | "520"
+            "403" | "405" | "407" | "437" | "470" | "471" | "473" | "474" | "475" | "476" | "477" | "489"
+            | "520"
                 if self.is_joining(param(1)) =>
             {
                 self.not_let_in(message.command, param(1), last);

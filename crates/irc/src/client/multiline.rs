@@ -69,7 +69,8 @@ pub(super) fn cut_with_name(text: &str, budget: usize, name: &str) -> Vec<Part> 
 
 /// The lines to be sent; `first` has the tags.
 pub(super) fn batch(first: Line, reference: &str, target: &str, parts: &[Part]) -> Vec<String> {
-    let mut lines = vec![first.command("BATCH").param(&format!("+{reference}")).param(NAME).param(target).build()];
+    let mut lines =
+        vec![first.command("BATCH").param(&format!("+{reference}")).param(NAME).param(target).build()];
     for part in parts {
         let mut line = Line::new().tag("batch", reference);
         if part.is_concat {
@@ -110,7 +111,9 @@ impl Session<'_> {
                 let target = param(2).to_owned();
                 coming.insert(reference.to_owned(), Coming { head, command, target, text, is_begun: false });
             }
-        } else if let Some(coming) = param(0).strip_prefix('-').and_then(|ended| self.gathering.0.remove(ended)) {
+        } else if let Some(coming) =
+            param(0).strip_prefix('-').and_then(|ended| self.gathering.0.remove(ended))
+        {
             self.gathered(&coming);
         }
     }
@@ -173,12 +176,15 @@ mod tests {
     fn lines_are_cut_so_that_both_kinds_of_readers_know_who_speaks() {
         let long = "字".repeat(30);
         let parts = cut(&format!("{long}\nshort"), 64, "! ");
-        let shown: Vec<(&str, bool)> = parts.iter().map(|part| (part.text.as_str(), part.is_concat)).collect();
+        let shown: Vec<(&str, bool)> =
+            parts.iter().map(|part| (part.text.as_str(), part.is_concat)).collect();
         assert_eq!(shown.len(), 3);
         assert!(shown[0].0.starts_with("! 字") && !shown[0].1 && shown[1].1);
         assert_eq!(shown[2], ("! short", false));
         let parts = cut_with_name(&long, 64, "<A> ");
-        assert!(parts.len() == 2 && parts.iter().all(|part| part.text.starts_with("<A> 字") && !part.is_concat));
+        assert!(
+            parts.len() == 2 && parts.iter().all(|part| part.text.starts_with("<A> 字") && !part.is_concat)
+        );
         let lines = batch(Line::new().tag("label", "w1"), "w1", "#c", &cut(&long, 64, ""));
         assert_eq!(lines[0], "@label=w1 BATCH +w1 draft/multiline #c");
         assert!(lines[1].starts_with("@batch=w1 PRIVMSG #c :字"), "{lines:?}");

@@ -100,9 +100,7 @@ impl Session<'_> {
         match &room.presence {
             Presence::In if room.has_ears(company, now) => Gate::Open,
             Presence::In | Presence::Out | Presence::Joining(_) => Gate::Wait,
-            Presence::Barred { why, is_final: true, .. } => {
-                Gate::Never(flight.given_up(why.clone()))
-            }
+            Presence::Barred { why, is_final: true, .. } => Gate::Never(flight.given_up(why.clone())),
             Presence::Barred { why, .. } => Gate::Never(Outcome::TryLater { after: LATER, why: why.clone() }),
         }
     }
@@ -197,6 +195,9 @@ impl Session<'_> {
         }
         match &job {
             Job::Recall { .. } | Job::Report(_) => {
+                if let Some(speaker) = self.speaker(&piece) {
+                    return self.take_back_as(speaker, chat.as_str(), &piece, now);
+                }
                 line = line.command("REDACT").param(chat.as_str()).last(&piece);
             }
             Job::Say(say) => {
@@ -265,8 +266,9 @@ impl Session<'_> {
         let is_marked = flight.is_repeat && room >= split::MIN_BUDGET_BYTES;
         let (mark, room) = if is_marked { (REPEATED, room) } else { ("", budget) };
         let parts = split::split(piece, room).into_iter().enumerate();
-        let parts: Vec<String> =
-            parts.map(|(at, part)| if at == 0 { part.into_owned() } else { format!("{mark}{part}") }).collect();
+        let parts: Vec<String> = parts
+            .map(|(at, part)| if at == 0 { part.into_owned() } else { format!("{mark}{part}") })
+            .collect();
         let at = flight.at;
         flight.pieces.splice(at..=at, parts);
         flight.step = Step::Noting;

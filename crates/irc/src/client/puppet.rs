@@ -18,13 +18,14 @@ use super::answers::Answers;
 use super::config::{Limits, Rate};
 use super::ident::Ident;
 use super::isupport::Isupport;
-use super::multiline::{self, Part};
+use super::multiline::Part;
 use super::pace::Pace;
 use super::stream;
 use crate::wire::framing::LineBuffer;
 use crate::wire::message::Line;
 
 mod lines;
+mod say;
 
 /// Which of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,6 +70,12 @@ pub(super) enum Word {
         parts: Vec<Part>,
         /// The id of the message that it answers to.
         reply: Option<String>,
+    },
+    /// Take back what it said.
+    TakeBack {
+        number: u64,
+        target: String,
+        msgid: String,
     },
     Notice {
         nick: String,
@@ -161,6 +168,7 @@ struct Puppet {
     echo: bool,
     takes_whole: bool,
     sets_name: bool,
+    takes_back: bool,
     support: Isupport,
     pace: Pace,
     waiting: VecDeque<Word>,
@@ -253,6 +261,7 @@ impl Puppet {
             echo: false,
             takes_whole: false,
             sets_name: false,
+            takes_back: false,
             support: Isupport::default(),
             pace: Pace::new(setup.rate, now),
             waiting: VecDeque::new(),
@@ -327,53 +336,6 @@ impl Puppet {
             }
             Word::Notice { .. } if self.waiting.len() >= WAITING => {}
             word => self.waiting.push_back(word),
-        }
-    }
-
-    fn do_word(&mut self, word: Word) {
-        match word {
-            Word::Join(channel) => self.send(&Line::new().command("JOIN").param(&channel).build()),
-            Word::Part(channel) => self.send(&Line::new().command("PART").param(&channel).build()),
-            Word::Notice { nick, text } => {
-                self.send(&Line::new().command("NOTICE").param(&nick).last(&text).build());
-            }
-            Word::Say { number, target, parts, reply } => self.say(number, &target, &parts, reply),
-            Word::Rename { nick, realname } => {
-                if nick != self.nick {
-                    self.send(&Line::new().command("NICK").param(&nick).build());
-                }
-                if self.sets_name {
-                    self.pace.force(1.0, Instant::now());
-                    self.send(&Line::new().command("SETNAME").last(&realname).build());
-                }
-            }
-            Word::Leave(_) => {}
-        }
-    }
-
-    fn say(&mut self, number: u64, target: &str, parts: &[Part], reply: Option<String>) {
-        let (has_label, is_whole) = (self.labels && self.echo, parts.len() > 1);
-        if is_whole && !(has_label && self.takes_whole) {
-            return self.news.push_back(News::NotSaid { number });
-        }
-        let (mut line, reference) = (Line::new(), format!("w{number}"));
-        if has_label {
-            line = line.tag("label", &reference);
-        }
-        if let Some(reply) = reply.filter(|_| self.tags) {
-            line = line.tag("+draft/reply", &reply);
-        }
-        self.open.push(Open { number, target: self.support.fold(target), is_whole });
-        if is_whole {
-            let lines = multiline::batch(line, &reference, target, parts);
-            // The rest of them is paid for behind it: they belong together.
-            lines.iter().skip(1).for_each(|_| self.pace.force(1.0, Instant::now()));
-            return lines.iter().for_each(|line| self.send(line));
-        }
-        let text = parts.first().map_or("", |part| part.text.as_str());
-        self.send(&line.command("PRIVMSG").param(target).last(text).build());
-        if !has_label {
-            self.send(&format!("PING :{reference}"));
         }
     }
 }

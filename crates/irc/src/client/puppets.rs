@@ -17,15 +17,15 @@ use tokio::time::Instant;
 use wxgate_contract::{Author, ChatKey, PersonKey, Say};
 
 use super::config::{GENTLE, Puppets as Settings, SAFE};
-use super::flights::{Flight, Proof, Step};
-use super::multiline::Part;
+use super::flights::{Proof, Step};
 use super::puppet::{self, Gone, News, PuppetId, Setup, Word};
 use super::session::{Phase, Session};
 use super::words;
-use crate::server::names::{self, Style};
-use crate::wire::split;
+use crate::server::names;
 
+mod called;
 mod news;
+mod speak;
 
 /// Somebody who spoke this recently is not sent away for somebody else. Chosen: a conversation lasts
 /// longer than a pause in it, and who comes and goes with every line is worse than none.
@@ -43,10 +43,6 @@ const LINGER: Duration = Duration::from_secs(120);
 const FORMER: usize = 1000;
 /// The note that says which template of nicks the network refused because of its signs.
 pub(super) const REFUSED: &str = "puppets/refused";
-/// People without a nick who are remembered. Chosen: each cost a connection, and those follow slowly.
-const NAMELESS: usize = 1000;
-/// What user and host of a puppet take, while they are not known: see `outbound.rs`.
-const UNKNOWN_HOST: usize = 63;
 
 /// One person's connection.
 struct Puppet {
@@ -69,17 +65,6 @@ struct Puppet {
     told: HashSet<String>,
 }
 
-impl Puppet {
-    fn takes_nick(&mut self, nick: &str) {
-        nick.clone_into(&mut self.nick);
-        if let Some(prefix) = &mut self.prefix
-            && let Some((_, rest)) = prefix.split_once('!')
-        {
-            *prefix = format!("{nick}!{rest}");
-        }
-    }
-}
-
 /// All of them.
 pub(super) struct Puppets {
     settings: Option<Settings>,
@@ -94,6 +79,8 @@ pub(super) struct Puppets {
     failures: u32,
     /// At most so many: the setting, or what the network bears.
     most: usize,
+    /// Who said what, by the network's id.
+    spoken: VecDeque<(String, PuppetId)>,
     /// Nicks of those who went, folded, and when: what they said may still be on its way to us.
     former: VecDeque<(String, Instant)>,
     /// People whose nick the network refused in letters too: they get no other connection.
@@ -121,6 +108,7 @@ impl Puppets {
             next_connect: now,
             failures: 0,
             most,
+            spoken: VecDeque::new(),
             former: VecDeque::new(),
             nameless: HashSet::new(),
         }
@@ -153,11 +141,6 @@ async fn watched(id: PuppetId, run: impl Future<Output = ()>, tell: mpsc::Sender
         // An error means that the relay's own connection has ended.
         let _ = tell.send((id, News::Gone(Gone::Lost(why)))).await;
     }
-}
-
-/// Signs that every network takes in nicks.
-fn is_letter(c: char) -> bool {
-    c.is_ascii_alphanumeric() || c == '_'
 }
 
 impl Session<'_> {
@@ -285,115 +268,16 @@ impl Session<'_> {
         });
     }
 
-    fn realname(&self, say: &Say) -> String {
-        format!("{} (WeChat, by {})", words::author(say), self.me.nick)
-    }
-
-    /// The person has another name: their connection takes it, where the network lets it.
-    fn rename(&mut self, at: usize, say: &Say) {
-        let word = Word::Rename { nick: self.puppet_nick(say), realname: self.realname(say) };
-        if let Some(puppet) = self.puppets.all.get(at) {
-            // There is room, or nobody any more.
-            let _ = puppet.words.try_send(word);
-        }
-    }
-
-    /// Somebody has another nick. Of ours this is the first news: what they say under it comes behind it, and must
-    /// not be taken for another's.
-    pub(super) fn puppet_renamed(&mut self, from: &str, new: &str) {
-        let is_meant = |puppet: &Puppet| self.support.fold(&puppet.nick) == *from;
-        if let Some(at) = self.puppets.all.iter().position(is_meant)
-            && let Some(puppet) = self.puppets.all.get_mut(at)
-        {
-            puppet.takes_nick(new);
-            self.relay.is_called(self.support.fold(new));
-        }
-    }
-
-    /// The nick by the template, as the network can bear it.
-    fn puppet_nick(&self, say: &Say) -> String {
-        let template = self.puppets.settings.as_ref().map_or("{nick}", |settings| settings.nick.as_str());
-        let is_plain = self.relay.refused.as_deref() == Some(template);
-        let is_utf8 = self.support.takes_utf8_names() && !is_plain;
-        let style = if is_utf8 { Style::Utf8 } else { Style::Pinyin };
-        let person = words::person(say);
-        let mut name = names::nick_from(&style.write(&words::author(say)), &person);
-        let mut around = template.replace("{nick}", "");
-        if is_plain {
-            name.retain(is_letter);
-            around.retain(is_letter);
-        }
-        let room = self.support.nick_len.saturating_sub(around.len()).max(1);
-        let name = split::split(&name, room).remove(0).into_owned();
-        match template.contains("{nick}") && !is_plain {
-            true => template.replace("{nick}", &name),
-            false => name + &around,
-        }
-    }
-
-    /// The network takes no such nick: from now on they are written in letters alone, with the next connection and
-    /// the next start too, until the template is another. Who is refused in letters stays without.
-    pub(super) fn bad_nick(&mut self, id: PuppetId) {
-        let template = self.puppets.settings.as_ref().map(|settings| settings.nick.clone());
-        let (Some(puppet), Some(template)) = (self.puppets.get(id), template) else { return };
-        if !puppet.nick.chars().all(is_letter) {
-            self.relay.note((REFUSED.to_owned(), template.clone().into()));
-            self.relay.refused = Some(template);
-        } else if self.puppets.nameless.len() < NAMELESS {
-            let person = puppet.person.clone();
-            self.puppets.nameless.insert(person);
-        }
-    }
-
-    /// Says something through a puppet; false when it cannot.
-    pub(super) fn say_as(
-        &mut self,
-        id: PuppetId,
-        (target, parts, reply): (&str, Vec<Part>, Option<String>),
-        now: Instant,
-    ) -> bool {
-        let number = self.token();
-        let is_whole = parts.len() > 1;
-        let Some(puppet) = self.puppets.get(id) else { return false };
-        let word = Word::Say { number, target: target.to_owned(), parts, reply };
-        if puppet.words.try_send(word).is_err() {
-            return false;
-        }
-        if let Some(flight) = self.relay.flights.all.first_mut() {
-            let step = Step::Sent { proof: Proof::Puppet(number), since: now };
-            (flight.step, flight.is_whole) = (step, is_whole);
-        }
-        true
-    }
-
-    /// Bytes of text for which a puppet's line has room.
-    pub(super) fn puppet_budget(&mut self, id: PuppetId, target: &str) -> usize {
-        let line_len = self.support.line_len;
-        let Some(puppet) = self.puppets.get(id) else { return split::MIN_BUDGET_BYTES };
-        let assumed = || format!("{}!~uxxxxxxxx@{}", puppet.nick, "x".repeat(UNKNOWN_HOST));
-        let prefix = puppet.prefix.clone().unwrap_or_else(assumed);
-        split::budget(&prefix, "PRIVMSG", target) + (line_len - 512)
-    }
-
-    /// Whom a puppet stands for, and how it is called: the people of the channel may address them so.
-    pub(super) fn remember_puppet(&mut self, id: PuppetId, chat: &ChatKey) {
-        let Some(puppet) = self.puppets.get(id) else { return };
-        if let Some(key) = puppet.key.clone() {
-            let nick = puppet.nick.clone();
-            self.relay.remember_name(chat, &nick, key);
-        }
-    }
-
     /// Those whose people have been silent for long leave, and those that confirm nothing.
     pub(super) fn tend_puppets(&mut self, now: Instant) {
         while self.puppets.tasks.try_join_next().is_some() {}
         let patience = self.relay.config.limits.answer * PUPPET_PATIENCE;
-        let is_late = |flight: &&Flight| matches!(flight.step, Step::Sent { proof: Proof::Puppet(_), since } if now >= since + patience);
-        if let Some(late) = self.relay.flights.all.iter().find(is_late) {
-            let silent = self.puppets.all.iter().find(|puppet| late.is_by(&puppet.person)).map(|p| p.id);
-            if let Some(id) = silent {
-                self.puppet_gone(id, Gone::Lost("it does not confirm what was said".to_owned()));
-            }
+        let silent = self.relay.flights.all.iter().find_map(|flight| match flight.step {
+            Step::Sent { proof: Proof::Puppet(id, _), since } if now >= since + patience => Some(id),
+            _ => None,
+        });
+        if let Some(id) = silent {
+            self.puppet_gone(id, Gone::Lost("it does not confirm what was said".to_owned()));
         }
         let Some(idle) = self.puppets.settings.as_ref().map(|settings| settings.idle) else { return };
         for puppet in self.puppets.all.iter().filter(|puppet| now >= puppet.spoke + idle) {

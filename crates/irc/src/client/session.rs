@@ -330,7 +330,8 @@ impl<'a> Session<'a> {
 
     /// Sends commands, one for each line that waits to be said: neither may hold the other up for as long as it lasts.
     fn send_queue(&mut self, now: Instant) {
-        while self.has_commands() && !(self.is_words_turn && self.has_clear(now)) && self.pace.take(1.0, now) {
+        while self.has_commands() && !(self.is_words_turn && self.has_clear(now)) && self.pace.take(1.0, now)
+        {
             if let Some(line) = self.queue.pop_front().or_else(|| self.next_question(now)) {
                 self.send(&line);
                 self.is_words_turn = true;

@@ -138,6 +138,13 @@ impl Network {
         state.lines.iter().zip(&state.by).filter_map(|(line, by)| Some((by.clone(), of(line)?))).collect()
     }
 
+    /// The nicks of those who wrote a line.
+    pub(crate) fn by(&self, wanted: &str) -> Vec<String> {
+        let state = self.state.lock().unwrap();
+        let all = state.lines.iter().zip(&state.by);
+        all.filter(|(line, _)| bare(line) == wanted).map(|(_, by)| by.clone()).collect()
+    }
+
     /// Writes a line to the client of that nick.
     pub(crate) fn line_to(&self, nick: &str, line: &str) {
         let state = self.state.lock().unwrap();

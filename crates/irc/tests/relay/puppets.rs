@@ -173,6 +173,22 @@ async fn the_relay_hears_no_puppet_and_people_address_them_by_nick() {
 }
 
 #[tokio::test]
+async fn who_said_something_takes_it_back() {
+    let network = Network::start(MODERN).await;
+    let guest = Guest::ready(&network, with_puppets(&network, 10)).await;
+    until_by(&guest, &network, "Ming", "Ming[wx]").await;
+    let id = guest.say("Ming", "oops").await;
+    let Outcome::Sent { remote_ids } = guest.outcome(id).await else { panic!("not sent") };
+    let line = format!("REDACT #c :{}", remote_ids[0]);
+    let mut recall = guest.double.delivery(&"#c".into(), post("Ming", Body::text("")));
+    recall.job = Job::Recall { post: wxgate_contract::PostId(1), remote_ids };
+    let id = recall.id;
+    guest.running.orders.send(Order::Deliver(Box::new(recall))).await.unwrap();
+    assert!(matches!(guest.outcome(id).await, Outcome::Sent { .. }));
+    assert_eq!(network.by(&line), ["Ming[wx]"], "nobody else may");
+}
+
+#[tokio::test]
 async fn what_comes_late_of_one_who_went_is_not_taken_for_a_strangers() {
     let network = Network::start(MODERN).await;
     let guest = Guest::ready(&network, with_puppets(&network, 10)).await;
@@ -195,10 +211,11 @@ async fn who_is_called_otherwise_from_now_on_is_so_on_the_network_too() {
     let double = Double::new();
     let guest = Guest::start(&double, with_puppets(&network, 10));
     double.link(&NETWORK.into(), &["#c", "#d"]);
-    network.wait("both channels", |net| {
-        (net.lines().iter().filter(|line| line.starts_with("MODE #")).count() == 2).then_some(())
-    })
-    .await;
+    network
+        .wait("both channels", |net| {
+            (net.lines().iter().filter(|line| line.starts_with("MODE #")).count() == 2).then_some(())
+        })
+        .await;
     until_by(&guest, &network, "Ming", "Ming[wx]").await;
     let say = async |chat: &str, name: &str| {
         let mut delivery = double.delivery(&chat.into(), post("Ming", Body::text("words")));

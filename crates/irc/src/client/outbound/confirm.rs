@@ -30,7 +30,7 @@ impl Session<'_> {
         let answer = self.relay.config.limits.answer;
         let is_late = |flight: &Flight| match flight.step {
             // Of a puppet's lines its own connection knows.
-            Step::Sent { proof: Proof::Puppet(_), .. } => false,
+            Step::Sent { proof: Proof::Puppet(..), .. } => false,
             Step::Sent { since, .. } => now >= since + answer,
             _ => false,
         };

@@ -67,7 +67,13 @@ impl Session<'_> {
     }
 
     /// Writes lines of the first flight through the author's own connection.
-    pub(super) fn say_through(&mut self, puppet: PuppetId, say: &Say, parts: Vec<Part>, now: Instant) -> bool {
+    pub(super) fn say_through(
+        &mut self,
+        puppet: PuppetId,
+        say: &Say,
+        parts: Vec<Part>,
+        now: Instant,
+    ) -> bool {
         let Some(flight) = self.relay.flights.all.first() else { return false };
         let (chat, is_first) = (flight.chat().clone(), flight.at == 0);
         let target = self.relay.rooms.by_key(&chat).map_or(chat.to_string(), |room| room.name.clone());

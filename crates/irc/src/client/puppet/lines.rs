@@ -11,9 +11,17 @@ use crate::wire::framing::LineBuffer;
 use crate::wire::message::{Line, Message};
 use crate::wire::split;
 
-/// What confirms lines and gives them ids, and what puts names right, where the network has it.
-const WANTED: [&str; 7] =
-    ["message-tags", "server-time", "batch", "echo-message", "labeled-response", multiline::NAME, "setname"];
+/// What confirms lines, gives them ids and takes them back, and puts names right, where the network has it.
+const WANTED: [&str; 8] = [
+    "message-tags",
+    "server-time",
+    "batch",
+    "echo-message",
+    "labeled-response",
+    multiline::NAME,
+    "setname",
+    "draft/message-redaction",
+];
 /// How often another nick is tried.
 const NICK_TRIES: usize = 8;
 
@@ -136,6 +144,7 @@ impl Puppet {
                         "echo-message" => self.echo = true,
                         multiline::NAME => self.takes_whole = true,
                         "setname" => self.sets_name = true,
+                        "draft/message-redaction" => self.takes_back = true,
                         _ => {}
                     }
                 }
@@ -147,6 +156,7 @@ impl Puppet {
                 self.echo &= !list.contains("echo-message");
                 self.takes_whole &= !list.contains(multiline::NAME);
                 self.sets_name &= !list.contains("setname");
+                self.takes_back &= !list.contains("draft/message-redaction");
             }
             _ => {}
         }

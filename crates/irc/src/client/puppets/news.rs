@@ -1,7 +1,7 @@
 //! What puppets tell: that they are there, in a channel, heard, refused, addressed or gone.
 
 use tokio::time::Instant;
-use wxgate_contract::{ChatKey, RemoteId};
+use wxgate_contract::{ChatKey, Job, RemoteId};
 
 use super::FORMER;
 use crate::client::flights::{Flight, Proof, Step};
@@ -31,7 +31,10 @@ impl Session<'_> {
                 }
             }
             News::Said { number, msgid } => {
-                let is_meant = |f: &Flight| f.step.is_sent_with(Proof::Puppet(number));
+                let is_meant = |f: &Flight| f.step.is_sent_with(Proof::Puppet(id, number));
+                if let Some(msgid) = &msgid {
+                    self.puppets.has_said(msgid, id);
+                }
                 if let Some(flight) = self.relay.flights.all.iter_mut().find(|flight| is_meant(flight)) {
                     flight.ids.extend(msgid.as_deref().map(RemoteId::from));
                     self.confirm(is_meant);
@@ -65,9 +68,14 @@ impl Session<'_> {
 
     /// The network does not take it from the puppet; the relay says it.
     fn puppet_refused(&mut self, id: PuppetId, number: u64) {
-        let is_meant = |f: &&mut Flight| f.step.is_sent_with(Proof::Puppet(number));
+        let is_meant = |f: &&mut Flight| f.step.is_sent_with(Proof::Puppet(id, number));
         let Some(flight) = self.relay.flights.all.iter_mut().find(is_meant) else { return };
         flight.step = Step::Clear;
+        if matches!(flight.delivery.job, Job::Recall { .. }) {
+            // Perhaps the relay may take it back.
+            let msgid = flight.pieces.get(flight.at).cloned().unwrap_or_default();
+            return self.puppets.spoken.retain(|(said, _)| *said != msgid);
+        }
         if flight.is_whole {
             // Line by line the network says whether it is the form that it refuses.
             self.caps.multiline = None;
@@ -116,10 +124,7 @@ impl Session<'_> {
         }
         // A line that it took along and nobody confirmed may have been said.
         for flight in &mut self.relay.flights.all {
-            if matches!(flight.step, Step::Sent { proof: Proof::Puppet(_), .. })
-                && puppet.chats.contains_key(flight.chat())
-                && flight.is_by(&puppet.person)
-            {
+            if matches!(flight.step, Step::Sent { proof: Proof::Puppet(by, _), .. } if by == id) {
                 (flight.step, flight.is_repeat) = (Step::Clear, true);
             }
         }

@@ -102,7 +102,8 @@ fn strangers_who_write_or_ask_for_as_long_as_they_like_hold_up_nothing_that_is_s
             now += Duration::from_secs(1);
             session.heard = now;
             session.advance(now);
-            said = said.or(written(&mut session).iter().any(|line| line.contains("PRIVMSG #c")).then_some(at));
+            said =
+                said.or(written(&mut session).iter().any(|line| line.contains("PRIVMSG #c")).then_some(at));
             assert!(session.queue.len() <= 5, "{} answers wait", session.queue.len());
         }
         assert!(said.is_some_and(|at| at <= 105), "said after {said:?}, ordered after 100 seconds");
