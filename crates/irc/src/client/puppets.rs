@@ -289,7 +289,11 @@ impl Session<'_> {
 
 #[cfg(test)]
 mod tests {
+    use wxgate_contract::Job;
+    use wxgate_contract::conformance::Double;
+
     use super::*;
+    use crate::client::session::tests::{hear, heard_in, relay_of, session, words_of_ming};
 
     #[tokio::test]
     async fn a_puppet_that_a_bug_ends_is_told_as_gone() {
@@ -300,5 +304,27 @@ mod tests {
         assert!(matches!(told.recv().await, Some((PuppetId(7), News::Gone(Gone::Lost(_))))));
         watched(PuppetId(8), async {}, tell).await;
         assert!(told.recv().await.is_none(), "one that ends tells so itself");
+    }
+
+    #[tokio::test]
+    async fn what_the_network_shows_of_one_who_has_another_nick_or_went_is_still_ours() {
+        let double = Double::new();
+        let (mut relay, _running) = relay_of(&double, &["#c"]);
+        let mut session = session(&mut relay);
+        hear(&mut session, ":relay!r@h JOIN #c");
+        let idle = Duration::from_secs(3600);
+        let settings = Settings { most: 3, nick: "{nick}[wx]".to_owned(), idle };
+        session.puppets = Puppets::new(Some(settings), None, None, Instant::now());
+        let delivery = words_of_ming("#c", "hi");
+        let Job::Say(say) = &delivery.job else { panic!("nothing is said") };
+        assert_eq!(session.puppet_for(say, &"#c".into(), Instant::now()), None, "it is on its way");
+        hear(&mut session, ":Ming[wx]!u@h PRIVMSG #c :its words");
+        hear(&mut session, ":Ming[wx]!u@h NICK Guest7");
+        hear(&mut session, ":Guest7!u@h PRIVMSG #c :under another nick");
+        session.puppet_gone(PuppetId(1), Gone::Lost("killed".to_owned()));
+        hear(&mut session, ":Guest7!u@h PRIVMSG #c :its last words");
+        assert!(heard_in(&mut session, &double, "#c").await.is_empty());
+        hear(&mut session, "@msgid=m1 :bob!u@h PRIVMSG #c :hello");
+        assert_eq!(heard_in(&mut session, &double, "#c").await, ["m1"]);
     }
 }

@@ -373,4 +373,4 @@ impl<'a> Session<'a> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

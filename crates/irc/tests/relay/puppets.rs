@@ -189,23 +189,6 @@ async fn who_said_something_takes_it_back() {
 }
 
 #[tokio::test]
-async fn what_comes_late_of_one_who_went_is_not_taken_for_a_strangers() {
-    let network = Network::start(MODERN).await;
-    let guest = Guest::ready(&network, with_puppets(&network, 10)).await;
-    until_by(&guest, &network, "Ming", "Ming[wx]").await;
-    network.cut_nick("Ming[wx]");
-    // Until the relay speaks for Ming.
-    network.change(|manners| manners.taken = vec!["Ming[wx]".to_owned()]);
-    while network.said_by("#c").last().unwrap().0 != "relay" {
-        let id = guest.say("Ming", "still there?").await;
-        guest.outcome(id).await;
-    }
-    network.line_to("relay", ":Ming[wx]!u1@h PRIVMSG #c :its last words");
-    network.line_to("relay", ":bob!b@h PRIVMSG #c :hello");
-    assert_eq!(text_of(&guest.posts(1).await[0]), "hello");
-}
-
-#[tokio::test]
 async fn who_is_called_otherwise_from_now_on_is_so_on_the_network_too() {
     let network = Network::start(&format!("{MODERN} setname")).await;
     let double = Double::new();
@@ -234,11 +217,6 @@ async fn who_is_called_otherwise_from_now_on_is_so_on_the_network_too() {
     say("#c", "Minna").await;
     network.wait_line("SETNAME :Minna (WeChat, by relay)").await;
     network.wait_line("NICK Minna[wx]").await;
-    // The relay hears of it before what they say under it.
-    network.line_to("relay", ":Ming[wx]!u1@h NICK Minna[wx]");
-    network.line_to("relay", ":Minna[wx]!u1@h PRIVMSG #c :what the network shows of it");
-    network.line_to("relay", ":bob!b@h PRIVMSG #c :hello");
-    assert_eq!(text_of(&guest.posts(1).await[0]), "hello");
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! One connection without a network behind it: time is an argument.
 
 use wxgate_contract::conformance::{Double, FixedClock, Running};
-use wxgate_contract::{Author, Body, ChatRef, DeliveryId, NetworkId, Outcome, Post, Timestamp};
+use wxgate_contract::{Author, Body, ChatRef, Delivery, DeliveryId, NetworkId, Outcome, Post, Timestamp};
 
 use super::*;
 use crate::client::config::IrcClientConfig;
@@ -14,7 +14,7 @@ fn relay(chats: &[&str]) -> (Relay, Running) {
     relay_of(&Double::new(), chats)
 }
 
-fn relay_of(double: &Double, chats: &[&str]) -> (Relay, Running) {
+pub(in crate::client) fn relay_of(double: &Double, chats: &[&str]) -> (Relay, Running) {
     let network = NetworkId::new("irc:test");
     double.link(&network, chats);
     let (context, running) = double.context(&network, FixedClock::at(0));
@@ -33,7 +33,7 @@ fn relay_of(double: &Double, chats: &[&str]) -> (Relay, Running) {
 }
 
 /// A connection of it that is ready.
-fn session(relay: &mut Relay) -> Session<'_> {
+pub(in crate::client) fn session(relay: &mut Relay) -> Session<'_> {
     let puppets = Puppets::new(None, None, None, Instant::now());
     let mut session = Session::new(relay, Registration::new(Secrets::default()), puppets);
     session.phase = Phase::Ready;
@@ -41,12 +41,12 @@ fn session(relay: &mut Relay) -> Session<'_> {
     session
 }
 
-fn hear(session: &mut Session<'_>, line: &str) {
+pub(in crate::client) fn hear(session: &mut Session<'_>, line: &str) {
     session.line(&Message::parse(line).unwrap());
 }
 
-/// Something to be said whose note is on disk.
-fn clear(session: &mut Session<'_>, chat: &str, text: &str) {
+/// Something that Ming says.
+pub(in crate::client) fn words_of_ming(chat: &str, text: &str) -> Delivery {
     let post = Post {
         remote_id: "1".into(),
         chat: ChatRef { network: "wechat:a".into(), chat: "g".into() },
@@ -57,7 +57,12 @@ fn clear(session: &mut Session<'_>, chat: &str, text: &str) {
         mentions: Vec::new(),
         echo_of: None,
     };
-    let mut delivery = Double::new().delivery(&chat.into(), post);
+    Double::new().delivery(&chat.into(), post)
+}
+
+/// Something to be said whose note is on disk.
+fn clear(session: &mut Session<'_>, chat: &str, text: &str) {
+    let mut delivery = words_of_ming(chat, text);
     let count = i64::try_from(session.relay.flights.all.len()).unwrap();
     delivery.id = DeliveryId(count);
     session.take(delivery);
@@ -137,7 +142,11 @@ fn line_of(second: u8, id: &str, nick: &str, channel: &str) -> String {
 }
 
 /// What was heard in a channel, in its order.
-async fn heard_in(session: &mut Session<'_>, double: &Double, channel: &str) -> Vec<String> {
+pub(in crate::client) async fn heard_in(
+    session: &mut Session<'_>,
+    double: &Double,
+    channel: &str,
+) -> Vec<String> {
     while let Some(done) = session.relay.work.next().await {
         session.done(done);
     }
@@ -148,13 +157,13 @@ async fn heard_in(session: &mut Session<'_>, double: &Double, channel: &str) -> 
 
 #[tokio::test]
 async fn the_past_of_many_channels_comes_before_what_is_said_now_however_slow_the_pace() {
-    let names: Vec<String> = (0..30).map(|number| format!("#c{number}")).collect();
+    let names: Vec<String> = (0..60).map(|number| format!("#c{number}")).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let double = Double::new();
     let (mut relay, _running) = away_from(&double, &names);
     let mut session = remembering(&mut relay);
     let (mut now, mut joins) = (Instant::now(), 0);
-    for _ in 0..300 {
+    for _ in 0..450 {
         pass(&mut session, &mut now, 1);
         for line in written(&mut session) {
             if let Some(channel) = line.strip_prefix("JOIN ") {
@@ -170,7 +179,7 @@ async fn the_past_of_many_channels_comes_before_what_is_said_now_however_slow_th
             }
         }
     }
-    assert_eq!(joins, 30, "each is entered once");
+    assert_eq!(joins, 60, "each is entered once");
     for name in names {
         let heard = heard_in(&mut session, &double, name).await;
         assert_eq!(heard, [format!("past{name}"), format!("live{name}")]);
