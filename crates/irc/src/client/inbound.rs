@@ -14,7 +14,7 @@ use crate::wire::message::{Line, Message};
 
 /// People who are told that nobody reads their query. Chosen: an end, whoever writes.
 const TOLD: usize = 1000;
-/// Commands behind which no answer to a stranger is put; a flood of questions gets silence.
+/// Answers to strangers that may wait; a flood of questions gets silence.
 const WAITING: usize = 5;
 
 /// Words in a server's last sentence that mean: not so many, not so fast.
@@ -233,10 +233,10 @@ impl Session<'_> {
             return None;
         }
         // Services and automatic answers are not written back to.
-        let is_welcome = !is_notice && self.queue.len() < WAITING && self.told.len() < TOLD;
+        let is_welcome = !is_notice && self.courtesies.len() < WAITING && self.told.len() < TOLD;
         if chat.is_none() && is_welcome && self.told.insert(folded) {
             let words = "I am a relay between chats. Nobody reads what is said to me here.";
-            self.queue.push_back(Line::new().command("NOTICE").param(nick).last(words).build());
+            self.courtesies.push_back(Line::new().command("NOTICE").param(nick).last(words).build());
         }
         chat
     }
@@ -260,8 +260,8 @@ impl Session<'_> {
 
     fn answer_ctcp(&mut self, nick: &str, request: &str) {
         let Some(answer) = self.ctcp_answer(request) else { return };
-        if self.queue.len() < WAITING {
-            self.queue.push_back(Line::new().command("NOTICE").param(nick).last(&answer).build());
+        if self.courtesies.len() < WAITING {
+            self.courtesies.push_back(Line::new().command("NOTICE").param(nick).last(&answer).build());
         }
     }
 

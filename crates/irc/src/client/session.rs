@@ -88,6 +88,8 @@ pub(super) struct Session<'a> {
     pub(super) pace: Pace,
     /// Commands that are paced with the rest, and take turns with it.
     pub(super) queue: VecDeque<String>,
+    /// Answers to strangers, behind the commands.
+    pub(super) courtesies: VecDeque<String>,
     /// A command went last: what is to be said in chats is next.
     pub(super) is_words_turn: bool,
     pub(super) next_token: u64,
@@ -142,6 +144,7 @@ impl<'a> Session<'a> {
             me,
             pace: Pace::new(rate, now),
             queue: VecDeque::new(),
+            courtesies: VecDeque::new(),
             is_words_turn: false,
             next_token: 0,
             next_join: now,
@@ -328,11 +331,16 @@ impl<'a> Session<'a> {
         !self.queue.is_empty() || self.catch_ups.has_questions()
     }
 
-    /// Sends commands, one for each line that waits to be said: neither may hold the other up for as long as it lasts.
+    fn has_lines(&self) -> bool {
+        self.has_commands() || !self.courtesies.is_empty()
+    }
+
+    /// Sends commands and then courtesies, one for each line that waits to be said: neither may hold the other up for
+    /// as long as it lasts.
     fn send_queue(&mut self, now: Instant) {
-        while self.has_commands() && !(self.is_words_turn && self.has_clear(now)) && self.pace.take(1.0, now)
-        {
-            if let Some(line) = self.queue.pop_front().or_else(|| self.next_question(now)) {
+        while self.has_lines() && !(self.is_words_turn && self.has_clear(now)) && self.pace.take(1.0, now) {
+            let command = self.queue.pop_front().or_else(|| self.next_question(now));
+            if let Some(line) = command.or_else(|| self.courtesies.pop_front()) {
                 self.send(&line);
                 self.is_words_turn = true;
             }
@@ -342,7 +350,7 @@ impl<'a> Session<'a> {
     fn wake(&self) -> Instant {
         let now = Instant::now();
         let nap = now + NAP;
-        let waits = self.has_commands() || self.has_clear(now);
+        let waits = self.has_lines() || self.has_clear(now);
         if waits { self.pace.ready_at(1.0).min(nap) } else { nap }
     }
 

@@ -91,11 +91,12 @@ fn written(session: &mut Session<'_>) -> Vec<String> {
 #[test]
 fn strangers_who_write_or_ask_for_as_long_as_they_like_hold_up_nothing_that_is_said() {
     for question in ["hello", "\u{1}VERSION\u{1}"] {
-        let (mut relay, _running) = relay(&["#c"]);
+        let (mut relay, _running) = relay(&["#c", "#d"]);
         let mut session = session(&mut relay);
         hear(&mut session, ":relay!r@h JOIN #c");
+        hear(&mut session, ":relay!r@h JOIN #d");
         let mut now = Instant::now();
-        let mut said = None;
+        let (mut said, mut entered) = (None, None);
         for at in 0..200_u32 {
             // More of them than the network takes answers.
             for twin in 0..4 {
@@ -103,14 +104,18 @@ fn strangers_who_write_or_ask_for_as_long_as_they_like_hold_up_nothing_that_is_s
             }
             if at == 100 {
                 clear(&mut session, "#c", "hi");
+                hear(&mut session, ":relay!r@h PART #d");
             }
             now += Duration::from_secs(1);
             session.heard = now;
             session.advance(now);
-            said =
-                said.or(written(&mut session).iter().any(|line| line.contains("PRIVMSG #c")).then_some(at));
-            assert!(session.queue.len() <= 5, "{} answers wait", session.queue.len());
+            let lines = written(&mut session);
+            said = said.or(lines.iter().any(|line| line.contains("PRIVMSG #c")).then_some(at));
+            entered = entered.or(lines.contains(&"JOIN #d".to_owned()).then_some(at));
+            let waiting = session.queue.len() + session.courtesies.len();
+            assert!(waiting <= 6, "{waiting} lines wait");
         }
+        assert!(entered.is_some_and(|at| (100..110).contains(&at)), "entered again after {entered:?}");
         assert!(said.is_some_and(|at| at <= 105), "said after {said:?}, ordered after 100 seconds");
     }
 }
