@@ -152,7 +152,11 @@ async fn run(bridge: &Arc<Bridge>, user: Option<UserName>, command: Command) -> 
     }
 }
 
-async fn ask(bridge: &Arc<Bridge>, account: &NetworkId, request: Request) -> Result<Answer, CommandError> {
+pub(crate) async fn ask(
+    bridge: &Bridge,
+    account: &NetworkId,
+    request: Request,
+) -> Result<Answer, CommandError> {
     let (answer, mut answers) = mpsc::channel(1);
     supervisor::order(bridge, account, Order::Ask(Ask { request, answer })).await?;
     let unanswered = |why| CommandError::Failed(format!("{account} {why}"));

@@ -34,8 +34,8 @@ use std::time::Duration;
 use dashmap::DashMap;
 use tokio::sync::{broadcast, watch};
 use wxgate_contract::{
-    Adapter, Clock, CommandError, Control, Credential, FeedEvent, Health, LinkTable, MediaVault, NetworkId,
-    Note, UserName,
+    Adapter, Answer, Clock, CommandError, Control, Credential, FeedEvent, Health, LinkTable, MediaVault,
+    NetworkId, Note, Request, UserName,
 };
 use wxgate_store::{AccountRow, Store, StoreError};
 
@@ -166,6 +166,18 @@ impl Bridge {
     /// it goes on by itself.
     pub fn retry(&self, network: &NetworkId) -> bool {
         supervisor::retry(self, network)
+    }
+
+    /// Lets a running network try again what it gave up, such as a channel that it was thrown out of; says what that
+    /// is.
+    ///
+    /// # Errors
+    /// `Refused` when there is nothing of the kind, `Failed` when the network gives no answer.
+    pub async fn retry_within(&self, network: &NetworkId) -> Result<String, CommandError> {
+        match control::ask(self, network, Request::Retry).await? {
+            Answer::Text(what) => Ok(what),
+            _ => Err(CommandError::Failed(format!("{network} gave no answer"))),
+        }
     }
 
     /// Gives an account a note that its adapter reads at the beginning of a run, and starts it anew with it; the audit

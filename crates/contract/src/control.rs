@@ -221,6 +221,9 @@ pub enum Request {
         /// Up to when.
         at: Timestamp,
     },
+    /// Tries again what the network gave up while it runs, such as a channel that it was thrown out of:
+    /// `Answer::Text` with what that is.
+    Retry,
 }
 
 /// What somebody who asks is told.

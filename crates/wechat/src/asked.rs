@@ -69,6 +69,7 @@ impl Asked {
                 None => self.marks.want(chats, *marking).await.map(Answer::Text),
             },
             Request::Markers => self.marks.list().await.map(Answer::Markers),
+            Request::Retry => Err(refused("an account gives nothing up while it is signed in")),
         };
         let has_work = matches!(ask.request, Request::Mark { .. }) && answer.is_ok();
         let _ = ask.answer.try_send(answer);

@@ -34,3 +34,24 @@ async fn after_a_ban_the_relay_comes_back_when_it_is_told_to_and_nothing_is_lost
     })
     .await
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn after_a_kick_the_relay_enters_at_once_when_it_is_told_to() -> Result<()> {
+    tell("relay-kicks", LIMIT, async |scratch| {
+        let server = Ircd::start(scratch, Kind::Ngircd).await?;
+        let mut bob = server.person("bob", "#home").await?;
+        let stage = linked(scratch, &server, "").await?;
+        Ircd::wait_there(&mut bob, "#home", "relay").await?;
+        bob.send("KICK #home relay :by mistake").await?;
+        let why = wait_network(&stage, "degraded").await?;
+        ensure!(why.to_lowercase().contains("not in #home") && why.contains("kicked out"), "{why:?}");
+        let told = stage.gateway().cli(&["network", "retry", "test"], None).await?;
+        ensure!(told.to_lowercase().contains("enters #home again"), "{told:?}");
+        Ircd::wait_there(&mut bob, "#home", "relay").await?;
+        let who = speaker(&stage).await?;
+        stage.sim.burst("account0", "g0", &who, "forgiven", 3).await?;
+        judge(&mut bob, "forgiven", 3, 0).await?;
+        stage.end().await
+    })
+    .await
+}

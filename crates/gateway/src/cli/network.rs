@@ -14,7 +14,8 @@ use crate::failure::Failure;
 pub(super) enum Command {
     /// List the networks and how they are doing
     List,
-    /// Try again now: after a ban was lifted, or a password was corrected on the other side
+    /// Try again now: after a ban was lifted or a password was corrected on the other side, or to enter channels again
+    /// from which the relay was kicked
     Retry {
         /// As `wxgate network list` calls it: irc:libera, or libera
         #[arg(value_name = "NETWORK")]
@@ -51,8 +52,14 @@ pub(super) async fn run(globals: &Globals, command: Command) -> Result<(), Failu
         Command::Retry { network } => {
             let name = if network.contains(':') { network } else { format!("irc:{network}") };
             let path = format!("/api/v1/networks/{}/retry", segment(&name));
-            client.call::<Value>(Method::POST, &path, None).await?;
-            done(globals, &format!("{name} is tried again now; see: wxgate network list"));
+            let told: Value = client.call(Method::POST, &path, None).await?;
+            let what = match told["again"].as_str().filter(|channels| !channels.is_empty()) {
+                Some(channels) => {
+                    format!("{name} enters {} again; see: wxgate network list", print::tame(channels))
+                }
+                None => format!("{name} is tried again now; see: wxgate network list"),
+            };
+            done(globals, &what);
         }
     }
     Ok(())

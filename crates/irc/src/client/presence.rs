@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tokio::time::Instant;
-use wxgate_contract::ChatKey;
+use wxgate_contract::{Answer, ChatKey, CommandError};
 
 use super::inbound::shown;
 use super::rooms::Presence;
@@ -70,6 +70,22 @@ impl Session<'_> {
         let list = names.into_iter().map(String::as_str).collect::<Vec<_>>().join(",");
         self.next_join = now + JOIN_PAUSE;
         self.queue.push_back(Line::new().command("JOIN").param(&list).build());
+    }
+
+    /// Enters again where we were thrown out or not let in, as if it had not been.
+    pub(super) fn forgive(&mut self) -> Result<Answer, CommandError> {
+        let mut names: Vec<String> = Vec::new();
+        for room in self.relay.rooms.0.values_mut() {
+            if room.forgive() {
+                names.push(room.name.clone());
+            }
+        }
+        if names.is_empty() {
+            return Err(CommandError::Refused("is in all its channels".to_owned()));
+        }
+        names.sort();
+        tracing::info!(network = %self.relay.network, channels = ?names, "entering channels again");
+        Ok(Answer::Text(names.join(", ")))
     }
 
     pub(super) fn is_joining(&self, name: &str) -> bool {

@@ -71,6 +71,15 @@ impl Room {
         self.presence = Presence::Barred { why, is_final: self.kicks > 1, again_at: now + rejoin };
     }
 
+    /// Somebody made it good: it is entered as if nothing had been. False when nothing was.
+    pub(super) fn forgive(&mut self) -> bool {
+        let is_barred = matches!(self.presence, Presence::Barred { .. });
+        if is_barred {
+            (self.presence, self.kicks) = (Presence::Out, 0);
+        }
+        is_barred
+    }
+
     /// Looks whether anybody but `own` is there.
     pub(super) fn look_around(&mut self, own: &HashSet<String>, now: Instant) {
         let has_company = self.members.keys().any(|nick| !own.contains(nick));
@@ -157,5 +166,12 @@ mod tests {
             matches!(room.presence, Presence::Barred { is_final: true, .. })
         };
         assert_eq!([is_final(), is_final()], [false, true]);
+        assert!(room.forgive() && room.presence == Presence::Out);
+        assert!(!room.forgive(), "nothing is left to forgive");
+        room.kicked("no".into(), Duration::ZERO, now);
+        assert!(
+            matches!(room.presence, Presence::Barred { is_final: false, .. }),
+            "it counts from the beginning"
+        );
     }
 }

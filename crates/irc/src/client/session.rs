@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures_util::StreamExt as _;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, WriteHalf};
 use tokio::time::Instant;
-use wxgate_contract::{CommandError, Health, Order};
+use wxgate_contract::{CommandError, Health, Order, Request};
 
 use super::answers::Answers;
 use super::catchup::CatchUps;
@@ -215,9 +215,12 @@ impl<'a> Session<'a> {
                 // There is nobody to sign in or out.
                 Event::Order(Some(Order::SignIn | Order::SignOut)) => {}
                 Event::Order(Some(Order::Ask(ask))) => {
-                    let refused = CommandError::Refused("an IRC network has no such thing".to_owned());
+                    let answer = match ask.request {
+                        Request::Retry => self.forgive(),
+                        _ => Err(CommandError::Refused("an IRC network has no such thing".to_owned())),
+                    };
                     // Nobody waiting any more is no trouble.
-                    let _ = ask.answer.try_send(Err(refused));
+                    let _ = ask.answer.try_send(answer);
                 }
                 Event::Order(None) => self.leave(),
                 Event::Linked => self.link(),

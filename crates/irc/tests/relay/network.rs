@@ -11,8 +11,8 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use wxgate_contract::conformance::{Double, FixedClock, Running};
 use wxgate_contract::{
-    Adapter, AdapterError, Author, Body, ChatRef, DeliveryId, Health, Order, Outcome, Post, Stopped,
-    Timestamp,
+    Adapter, AdapterError, Answer, Ask, Author, Body, ChatRef, CommandError, DeliveryId, Health, Order,
+    Outcome, Post, Request, Stopped, Timestamp,
 };
 use wxgate_irc::{IrcClientAdapter, IrcClientConfig, Rate};
 
@@ -519,6 +519,13 @@ impl Guest {
         let id = delivery.id;
         self.running.orders.send(Order::Deliver(Box::new(delivery))).await.unwrap();
         id
+    }
+
+    /// Asks something of the network.
+    pub(crate) async fn ask(&self, request: Request) -> Result<Answer, CommandError> {
+        let (answer, mut answers) = mpsc::channel(1);
+        self.running.orders.send(Order::Ask(Ask { request, answer })).await.unwrap();
+        tokio::time::timeout(PATIENCE, answers.recv()).await.unwrap().unwrap()
     }
 
     pub(crate) async fn outcome(&self, id: DeliveryId) -> Outcome {

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use wxgate_contract::conformance::Double;
-use wxgate_contract::{AdapterError, Health};
+use wxgate_contract::{AdapterError, Answer, CommandError, Health, Outcome, Request};
 use wxgate_irc::Sasl;
 
 use crate::network::{Guest, MODERN, NETWORK, Network, OLD, PATIENCE, config};
@@ -114,6 +114,31 @@ async fn after_a_kick_the_channel_is_entered_once_more() {
     let outcome = guest.outcome(id).await;
     assert!(format!("{outcome:?}").contains("kicked out"), "{outcome:?}");
     assert_eq!(joins(&network), 2);
+}
+
+#[tokio::test]
+async fn when_it_is_said_so_the_channel_is_entered_again() {
+    let network = Network::start(OLD).await;
+    let guest = Guest::ready(&network, config(&network)).await;
+    // What it says once it is in.
+    let entries = |net: &Network| net.lines().iter().filter(|line| *line == "MODE #c").count();
+    let refused = guest.ask(Request::Retry).await;
+    assert!(
+        matches!(&refused, Err(CommandError::Refused(why)) if why.contains("all its channels")),
+        "{refused:?}"
+    );
+    network.line(":op!o@h KICK #c relay :no relays");
+    network.wait("coming back", |net| (entries(net) == 2).then_some(())).await;
+    guest.health(|health| *health == Health::Up).await;
+    network.line(":op!o@h KICK #c relay :I said no");
+    guest.health(|health| matches!(health, Health::Degraded { why } if why.contains("kicked out"))).await;
+    let id = guest.say("Ming", "hello").await;
+    assert!(matches!(guest.outcome(id).await, Outcome::Refused { .. }));
+    assert_eq!(guest.ask(Request::Retry).await, Ok(Answer::Text("#c".to_owned())));
+    network.wait("coming back", |net| (entries(net) == 3).then_some(())).await;
+    guest.health(|health| *health == Health::Up).await;
+    let id = guest.say("Ming", "hello again").await;
+    assert!(matches!(guest.outcome(id).await, Outcome::Sent { .. }));
 }
 
 #[tokio::test]

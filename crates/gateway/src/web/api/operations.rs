@@ -144,7 +144,7 @@ static OPERATIONS: &[Operation] = &[
     row("get", "/api/v1/links", || get(link_api::links), (Administrator, "Chats that mirror each other, without other people's"), Json(|| list(link()))),
     row("post", "/api/v1/links", || post(link_api::add_link), (Administrator, "Make chats mirror each other"), Json(link)).takes(new_link),
     row("delete", "/api/v1/links/{which}", || delete(link_api::remove_link), (Administrator, "Take a link apart, by its number or a member"), Json(|| object(&[("id", number())]))),
-    row("post", "/api/v1/networks/{network}/retry", || post(network_api::retry), (Administrator, "Try a network again that rests: after a ban, or an error that somebody has mended"), Json(nothing)),
+    row("post", "/api/v1/networks/{network}/retry", || post(network_api::retry), (Administrator, "Try a network again that rests after a ban or an error that somebody has mended, or the channels that a running one was thrown out of: 'again' names them"), Json(|| object(&[("again", text())]))),
     row("get", "/api/v1/audit", || get(audit::acts), (Administrator, "What was done to the instance, the newest first, before the act 'before'; 'who' null is the operator"), Json(|| list(act()))).asks(&[("before", number), ("limit", count)]),
     row("post", "/api/v1/backup", || post(backup_api::backup), (Who::Operator, "A backup"), Stream(TAR)).asks(&[("with_key", flag)]),
     row("post", "/api/v1/seal-key/rotate", || post(key_api::rotate), (Who::Operator, "Replace the seal key"), Json(nothing)),
