@@ -36,6 +36,7 @@ mod quote;
 mod redact;
 mod registration;
 mod registry;
+mod rejoin;
 mod replay;
 mod roster;
 mod run;

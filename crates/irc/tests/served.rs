@@ -34,6 +34,8 @@ mod operators;
 mod other_client;
 #[path = "served/proxy.rs"]
 mod proxy;
+#[path = "served/rejoin.rs"]
+mod rejoin;
 #[path = "served/replay.rs"]
 mod replay;
 #[path = "served/sasl.rs"]

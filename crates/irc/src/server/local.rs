@@ -92,6 +92,7 @@ impl Session {
     }
 
     pub(super) fn leave_hall(&mut self, id: ClientId, reason: &str) {
+        self.note_local_channels();
         self.on_floor(id, |floor| floor.quit(reason));
         self.local = None;
     }
@@ -154,6 +155,7 @@ impl Session {
         if self.on_floor(id, |floor| floor.join(name, key)) != Some(true) {
             return;
         }
+        self.note_local_channels();
         for client in self.client_ids() {
             self.show_local(client, name);
         }

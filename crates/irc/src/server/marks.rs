@@ -70,7 +70,7 @@ impl Session {
     }
 
     async fn keep_mark(&self, chat: &ChatKey, at: Timestamp) -> Result<(), super::session::Unstored> {
-        if self.account().is_none() {
+        if self.key.guest.is_some() {
             return Ok(());
         }
         let key = self.roster.note_key("read", chat.as_str());

@@ -243,7 +243,7 @@ impl Session {
 
     /// Of somebody with an account it outlives the connection.
     async fn keep_value(&self, key: &str, value: Option<&str>) {
-        if self.account().is_none() {
+        if self.key.guest.is_some() {
             return;
         }
         let key = self.roster.note_key("meta", key);

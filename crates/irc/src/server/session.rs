@@ -22,6 +22,7 @@ use super::hall::{UserId, Values};
 use super::names;
 use super::registration::bad_text;
 use super::registry::{Arrival, ClientId, Incoming, Lag, Refusal, SessionKey, Shared};
+use super::rejoin::Kept;
 use super::roster::Roster;
 use super::sasl::Sasl;
 use crate::wire::casemap::is_same;
@@ -116,6 +117,7 @@ pub(super) struct Session {
     pub(super) links: VecDeque<(String, Attachment)>,
     /// Work beside the session.
     pub(super) tasks: JoinSet<()>,
+    pub(super) local_kept: Kept,
     /// What one says of oneself by keys.
     pub(super) metadata: Values,
     pub(super) faces: Faces,
@@ -179,7 +181,12 @@ pub(super) async fn run(shared: Arc<Shared>, key: SessionKey, mut inputs: Inputs
 
 impl Session {
     fn new(shared: Arc<Shared>, key: SessionKey, own: mpsc::WeakSender<Incoming>) -> Self {
-        let account = key.account.clone().unwrap_or_else(|| NetworkId::from("none"));
+        let account = match (&key.account, key.guest) {
+            (Some(account), _) => account.clone(),
+            // What is written down of somebody without an account is theirs alone.
+            (None, None) => NetworkId::from(format!("user:{}", key.user).as_str()),
+            (None, Some(_)) => NetworkId::from("none"),
+        };
         Self {
             user: names::user_part(key.user.as_str()),
             most_people: 0,
@@ -202,6 +209,7 @@ impl Session {
             pending_order: VecDeque::new(),
             links: VecDeque::new(),
             tasks: JoinSet::new(),
+            local_kept: Kept::default(),
             metadata: Values::new(),
             faces: Faces::default(),
             told_networks: HashMap::new(),
@@ -255,6 +263,7 @@ impl Session {
                 }
             }
             self.save_names().await;
+            self.keep_local_channels().await;
             self.wake_writers();
             had_clients |= !self.clients.is_empty();
             if self.clients.is_empty() && (had_clients || self.is_over) {
@@ -265,6 +274,8 @@ impl Session {
 
     async fn put_away(&mut self) {
         self.flush_all_held().await;
+        self.note_local_channels();
+        self.keep_local_channels().await;
         self.save_cursors().await;
     }
 
@@ -339,6 +350,7 @@ impl Session {
                 self.is_over = true;
                 return;
             }
+            self.enter_local_channels();
         }
         let id = arrival.id;
         let client = Client {

@@ -89,6 +89,7 @@ async fn part_one(session: &mut Session, turn: &Turn<'_>, name: &str) {
     if session.is_local(name) {
         let reason = turn.param(1).to_owned();
         session.on_floor(turn.client, |floor| floor.part(name, &reason));
+        session.note_local_channels();
         return;
     }
     let Some(ix) = find(session, turn, name) else { return };

@@ -140,6 +140,13 @@ impl Floor<'_> {
             .collect()
     }
 
+    /// The same: name, and what opens it.
+    pub(in crate::server) fn my_channels_with_keys(&self) -> Vec<(String, Option<String>)> {
+        let folded = self.me().map(|me| &me.channels);
+        let channels = folded.into_iter().flatten().filter_map(|folded| self.state.channels.get(folded));
+        channels.map(|channel| (channel.name.clone(), channel.modes.key.clone())).collect()
+    }
+
     pub(in crate::server) fn part(&mut self, name: &str, reason: &str) {
         let folded = fold(name);
         let Some(channel) = self.state.channels.get(&folded) else {

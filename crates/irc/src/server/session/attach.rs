@@ -275,6 +275,7 @@ impl Session {
         if self.key.guest.is_some() {
             return;
         }
+        self.tell_closed_channels(id);
         for text in self.ill_elsewhere() {
             self.service_says(id, &text);
         }

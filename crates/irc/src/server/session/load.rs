@@ -18,6 +18,9 @@ impl Session {
             if self.key.guest.is_none() {
                 let accounts = self.shared.directory.accounts(&self.key.user).await?;
                 self.accounts_are(&accounts);
+                self.load_notes("meta").await?;
+                self.load_notes("read").await?;
+                self.load_local_channels().await?;
             }
             self.look_elsewhere().await;
             return Ok(());
@@ -36,7 +39,8 @@ impl Session {
         self.load_profiles().await?;
         self.load_notes("part").await?;
         self.load_notes("meta").await?;
-        self.load_notes("read").await
+        self.load_notes("read").await?;
+        self.load_local_channels().await
     }
 
     async fn load_notes(&mut self, kind: &str) -> Result<(), FarError> {
