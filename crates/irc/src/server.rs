@@ -33,6 +33,7 @@ mod outbound;
 mod proxy;
 mod queue;
 mod quote;
+mod recalls;
 mod redact;
 mod registration;
 mod registry;

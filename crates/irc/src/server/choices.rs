@@ -1,5 +1,5 @@
-//! What people choose for an account through the service: which groups are joined, and the language of the words
-//! that the gateway adds to a line.
+//! What people choose for an account through the service: which groups are joined, the language of the words that the
+//! gateway adds to a line, and what becomes of what was recalled.
 
 use bytes::Bytes;
 use wxgate_contract::{Batch, FarError, Note};
@@ -27,6 +27,16 @@ pub(super) enum Lang {
     English,
     /// `[图片]`
     Chinese,
+}
+
+/// What becomes of what was taken back in WeChat.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Recalls {
+    /// Clients are told to remove it, and it is in no history any more.
+    #[default]
+    Remove,
+    /// It stays, with a word that it was taken back.
+    Keep,
 }
 
 /// Something to choose: its kind of note, and each way with its word and what is said of it.
@@ -66,17 +76,27 @@ impl Choice for Lang {
     ];
 }
 
+impl Choice for Recalls {
+    const NOTE: &'static str = "recalls";
+    const WAYS: &'static [(Self, &'static str, &'static str)] = &[
+        (Self::Remove, "remove", "what is recalled in WeChat is removed here"),
+        (Self::Keep, "keep", "what is recalled in WeChat stays, and I say that it was recalled"),
+    ];
+}
+
 /// What is in force.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Choices {
     pub(super) join: Join,
     pub(super) lang: Lang,
+    pub(super) recalls: Recalls,
 }
 
 impl Session {
     /// As they were made last.
     pub(super) async fn load_choices(&mut self) -> Result<(), FarError> {
-        self.choices = Choices { join: self.chosen().await?, lang: self.chosen().await? };
+        self.choices =
+            Choices { join: self.chosen().await?, lang: self.chosen().await?, recalls: self.chosen().await? };
         Ok(())
     }
 
@@ -101,6 +121,13 @@ impl Session {
     pub(super) async fn choose_language(&mut self, id: ClientId, words: &[&str]) {
         if let Some(lang) = self.choose(id, words, self.choices.lang).await {
             self.choices.lang = lang;
+        }
+    }
+
+    /// `recalls`, `recalls keep`.
+    pub(super) async fn choose_recalls(&mut self, id: ClientId, words: &[&str]) {
+        if let Some(recalls) = self.choose(id, words, self.choices.recalls).await {
+            self.choices.recalls = recalls;
         }
     }
 

@@ -267,7 +267,8 @@ impl Session {
 
     /// One item of a history; `None` when it shows nothing (any more) to this client.
     pub(super) async fn of_history(&mut self, id: ClientId, item: &TimelineItem) -> Option<Rendered> {
-        if item.is_recalled {
+        let keeps = self.keeps_recalled();
+        if item.is_recalled && !keeps {
             return None;
         }
         let client = self.clients.get(&id)?;
@@ -276,8 +277,12 @@ impl Session {
             return None;
         }
         let window = self.window(item).await?;
+        let told = self.told_in_full(item).await;
+        let item = told.as_ref().unwrap_or(item);
         let redacted = match (&item.post.body, item.target) {
-            (Body::Recall { .. }, Some(target)) => Some(self.redacted(&item.post.chat.chat, target).await),
+            (Body::Recall { .. }, Some(target)) if !keeps => {
+                Some(self.redacted(&item.post.chat.chat, target).await)
+            }
             _ => None,
         };
         let mut rendered = self.render(item, window, Replay(true))?;

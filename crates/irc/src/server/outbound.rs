@@ -115,6 +115,7 @@ impl Session {
     /// Shows something that became visible just now.
     pub(super) async fn show(&mut self, item: Arc<TimelineItem>) {
         self.last_seq = self.last_seq.max(item.seq);
+        let item = self.told_in_full(&item).await.map_or(item, Arc::new);
         if let Author::Person { person, .. } = &item.post.author {
             self.want_face_of_speaker(person);
         }
@@ -126,6 +127,7 @@ impl Session {
         };
         if let (Some(rendered), Body::Recall { .. }, Some(target)) =
             (&mut rendered, &item.post.body, item.target)
+            && !self.keeps_recalled()
             && self.clients.values().any(|client| client.has(Caps::REDACTION))
         {
             let redacted = self.redacted(&item.post.chat.chat, target).await;

@@ -91,14 +91,18 @@ impl Session {
             Author::Owner => self.nick.clone(),
             Author::Network | Author::Gateway => String::new(),
         };
-        let text = match &item.post.body {
+        let target = item.native_id.clone().unwrap_or_else(|| item.post.remote_id.clone());
+        Quote { target: Some(target), author_name, excerpt: Self::first_words(item) }
+    }
+
+    /// What a message begins with; empty for what has no words.
+    pub(super) fn first_words(item: &TimelineItem) -> String {
+        match &item.post.body {
             Body::Text { text } | Body::Action { text } => excerpt(text),
             Body::Attachment(file) if !file.name.is_empty() => format!("[{}]", file.name),
             Body::Card(card) => excerpt(&card.title),
             _ => String::new(),
-        };
-        let target = item.native_id.clone().unwrap_or_else(|| item.post.remote_id.clone());
-        Quote { target: Some(target), author_name, excerpt: text }
+        }
     }
 
     /// The last lines of a chat with their short ids, for clients that show no `msgid`.
@@ -116,7 +120,7 @@ impl Session {
         };
         for item in &page {
             let (name, text) = match &item.post.body {
-                _ if item.is_recalled => continue,
+                _ if item.is_recalled && !self.keeps_recalled() => continue,
                 Body::Recall { .. } | Body::Event { .. } => continue,
                 _ => {
                     let quote = self.quote_of(item);

@@ -214,6 +214,26 @@ async fn a_recall_in_wechat_is_a_redaction() {
 }
 
 #[tokio::test]
+async fn what_was_recalled_stays_where_its_owner_wants_it() {
+    let served = serve(world(), config()).await;
+    let mut client = Client::login(&served, "", CAPS).await;
+    let got = client.ask("PRIVMSG wechat :recalls keep").await;
+    assert!(got.iter().any(|line| line.contains("stays, and I say")), "{got:#?}");
+    served.double.show(said("g-test", "p-zhang", "r1", Body::text("secret plans")));
+    client.until("secret plans").await;
+    let recall = Body::Recall { target: Some("r1".into()), notice: "张三撤回了一条消息".to_owned() };
+    served.double.show(said("g-test", "p-zhang", "r2", recall));
+    let line = client.until(" recalled: ").await.pop().unwrap();
+    assert!(line.ends_with(" NOTICE #测试群 :张三 recalled: \"secret plans\""), "{line}");
+    let got = client.ask("CHATHISTORY LATEST #测试群 * 10").await;
+    assert!(got.iter().any(|line| line.ends_with(" PRIVMSG #测试群 :secret plans (recalled)")), "{got:#?}");
+    assert!(got.iter().all(|line| !line.contains(" REDACT ")), "{got:#?}");
+    client.ask("PRIVMSG wechat :recalls remove").await;
+    let got = client.ask("CHATHISTORY LATEST #测试群 * 10").await;
+    assert!(got.iter().all(|line| !line.contains("secret plans")), "{got:#?}");
+}
+
+#[tokio::test]
 async fn several_lines_are_one_message_both_ways() {
     let served = serve(world(), config()).await;
     let mut client = Client::login(&served, "one", CAPS).await;

@@ -125,10 +125,10 @@ impl Session {
             };
             return Some(Content::notice(format!("[gateway] \"{words}\" {failed}")));
         }
-        if item.is_recalled {
+        if item.is_recalled && !self.keeps_recalled() {
             return Some(Content::notice(self.recalled(item, "")));
         }
-        Some(match &item.post.body {
+        let mut content = match &item.post.body {
             Body::Text { text } => {
                 let text = strip(&self.mentions(text, &item.post.mentions, window)).into_owned();
                 let text = format!("{}{text}", self.quote(item, window));
@@ -154,10 +154,14 @@ impl Session {
             Body::Unsupported { summary } => {
                 Content::said(format!("[{}]", shorten(summary, 300)), Shape::Lines)
             }
-        })
+        };
+        if item.is_recalled {
+            content.text.push_str(self.word(" (recalled)", "（已撤回）"));
+        }
+        Some(content)
     }
 
-    fn author_name(&self, author: &Author) -> String {
+    pub(in crate::server) fn author_name(&self, author: &Author) -> String {
         match author {
             Author::Owner => self.nick.clone(),
             Author::Person { person, name } => {
@@ -240,7 +244,7 @@ impl Session {
         if out.contains('\u{2005}') { out.replace('\u{2005}', " ") } else { out }
     }
 
-    fn word(&self, english: &'static str, chinese: &'static str) -> &'static str {
+    pub(in crate::server) fn word(&self, english: &'static str, chinese: &'static str) -> &'static str {
         match self.choices.lang {
             Lang::English => english,
             Lang::Chinese => chinese,
