@@ -66,3 +66,4 @@ pub use store::{Store, StoreConfig};
 pub use tokens::{Opens, TokenRow};
 pub use troubles::{Stand, Trouble};
 pub use url::StoreUrl;
+pub use users::PASSWORD_BYTES;

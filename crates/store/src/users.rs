@@ -22,7 +22,7 @@ use crate::store::Store;
 /// Passwords that are worked at at once: each takes 19 MiB and some 20 ms of a core. Chosen.
 pub(crate) const HASHING: usize = 2;
 /// Longest password; more would only make checking it expensive.
-const PASSWORD_BYTES: usize = 1024;
+pub const PASSWORD_BYTES: usize = 1024;
 const SALT_BYTES: usize = 16;
 const HASH_BYTES: usize = 32;
 

@@ -9,6 +9,7 @@ use super::quote::post_of;
 use super::registry::ClientId;
 use super::session::Session;
 use super::stamp;
+use crate::wire::casemap::is_same;
 use crate::wire::message::Line;
 
 /// Messages of one answer; announced as CHATHISTORY.
@@ -116,7 +117,9 @@ impl Session {
             let text = "Messages could not be retrieved";
             return self.history_fails(turn, "INVALID_TARGET", &[&word, name], text);
         };
-        let name = self.window_name(&chat);
+        // As it was asked for, unless it has another name now.
+        let now = self.window_name(&chat);
+        let name = if is_same(name, &now) { name.to_owned() } else { now };
         match self.collect(turn.client, &chat, wanted, limit).await {
             Ok(found) => self.give_history(turn.client, &name, &found),
             Err((code, text)) => self.history_fails(turn, code, &[&word, &name], &text),

@@ -211,13 +211,12 @@ impl Session {
         };
         let server = self.shared.config.server_name.clone();
         let reference = format!("h{}", self.shared.next_number());
-        let canonical = self.on_floor(id, |floor| floor.spelling(name)).unwrap_or_default();
         let Some(client) = self.clients.get_mut(&id) else { return };
         let (caps, with_batch) = (client.caps(), client.has(Caps::BATCH));
         let extra = if with_batch { format!("batch={reference}") } else { String::new() };
         if with_batch {
             let line = Line::new().source(&server).command("BATCH").param(&format!("+{reference}"));
-            client.line(&line.param("chathistory").param(&canonical).build());
+            client.line(&line.param("chathistory").param(name).build());
         }
         entries.iter().flat_map(|entry| entry.lines(caps, &extra)).for_each(|line| client.line(&line));
         if with_batch {

@@ -328,7 +328,9 @@ async fn what_was_said_in_a_channel_can_be_asked_for() {
     );
     bob.ask("PRIVMSG eve :secret").await;
     eve.sync().await;
-    assert_eq!(texts(&eve.ask("CHATHISTORY LATEST bob * 9").await), ["secret"]);
+    let got = eve.ask("CHATHISTORY LATEST BOB * 9").await;
+    assert!(got[0].ends_with(" chathistory BOB"), "as it was asked for: {got:#?}");
+    assert_eq!(texts(&got), ["secret"]);
     assert!(ann.ask("CHATHISTORY LATEST bob * 9").await.len() == 2, "other people's queries are theirs");
     assert_eq!(eve.ask("MARKREAD bob timestamp=2023-11-14T22:13:25.000Z").await.len(), 1);
 }

@@ -10,6 +10,7 @@ use axum::extract::DefaultBodyLimit;
 use axum::response::Response;
 use axum::routing::{MethodRouter, delete, get, post, put};
 use serde_json::{Map, Value, json};
+use wxgate_store::PASSWORD_BYTES;
 
 use super::{BODY_BYTES, answer, audit, certificates, events, tokens, users};
 use crate::web::{backup_api, identity, key_api, link_api, markers, network_api, own_api};
@@ -243,12 +244,12 @@ const PERSON: &str = r"^(?:[A-Za-z0-9._]|[^\x00-\x7F])(?:[A-Za-z0-9._-]|[^\x00-\
 fn new_user() -> Value {
     let name = json!({ "type": "string", "pattern": PERSON, "maxLength": 64,
         "description": "letters and digits of any script, '-', '_' and '.'; not '-' first; at most 64 bytes" });
-    let password = json!({ "type": "string", "minLength": 1, "maxLength": users::PASSWORD_CHARS });
+    let password = json!({ "type": "string", "minLength": 1, "maxLength": PASSWORD_BYTES });
     with(&[("name", name), ("password", password), ("is_admin", flag())], &["name", "password"])
 }
 
 fn password_of() -> Value {
-    let password = json!({ "type": "string", "minLength": 1, "maxLength": users::PASSWORD_CHARS });
+    let password = json!({ "type": "string", "minLength": 1, "maxLength": PASSWORD_BYTES });
     with(&[("password", password)], &["password"])
 }
 

@@ -12,6 +12,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use wxgate_bridge::Leaving;
 use wxgate_contract::{Command, PersonRef, UserName};
+use wxgate_store::PASSWORD_BYTES;
 
 use super::caller::Caller;
 use super::{Answer, Refusal, Shared, ok, read};
@@ -38,9 +39,6 @@ pub(super) async fn users(State(parts): Shared, caller: Caller) -> Answer {
         .collect();
     ok(&Value::from(rows))
 }
-
-/// Longest password. Chosen: what the store takes in bytes, whatever the characters are.
-pub(super) const PASSWORD_CHARS: usize = 256;
 
 #[derive(Deserialize)]
 struct NewUser {
@@ -73,11 +71,11 @@ pub(in crate::web) async fn add(
 }
 
 fn check_password(password: &str) -> Result<(), Refusal> {
-    match password.chars().count() {
+    match password.len() {
         0 => Err(Refusal(StatusCode::BAD_REQUEST, "a password has at least one character".to_owned())),
-        1..=PASSWORD_CHARS => Ok(()),
+        1..=PASSWORD_BYTES => Ok(()),
         _ => {
-            let message = format!("a password has at most {PASSWORD_CHARS} characters");
+            let message = format!("a password has at most {PASSWORD_BYTES} bytes");
             Err(Refusal(StatusCode::BAD_REQUEST, message))
         }
     }

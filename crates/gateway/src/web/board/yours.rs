@@ -47,7 +47,7 @@ async fn shown(parts: &Parts, person: &Person, made: Option<&str>) -> Answer {
             @if has_password {
                 p { label { (words.password_now) input name="now" type="password" autocomplete="current-password" required maxlength="1024"; } }
             }
-            p { label { (words.new_password) input name="new" type="password" autocomplete="new-password" required minlength="8" maxlength="256"; } }
+            p { label { (words.new_password) input name="new" type="password" autocomplete="new-password" required minlength="8" maxlength="1024"; } }
             p.soft { (words.password_rule) }
             button { (words.change) }
         } } @else {

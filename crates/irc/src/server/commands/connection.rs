@@ -38,7 +38,7 @@ pub(super) async fn authenticate(session: &mut Session, turn: &Turn<'_>) {
         }
         Step::In(login, credential) => {
             client.credential = Some(credential);
-            identify(session, id, login);
+            identify(session, id, login).await;
         }
         Step::Failed(why) => {
             session.numeric(id, n::ERR_SASLFAIL, &format!(":SASL authentication failed: {why}"));
@@ -59,15 +59,18 @@ pub(super) async fn authenticate(session: &mut Session, turn: &Turn<'_>) {
 
 /// The guest is known from now on. Chats of an account are another session's: they need a login from the
 /// beginning.
-fn identify(session: &mut Session, id: ClientId, login: Login) {
+async fn identify(session: &mut Session, id: ClientId, login: Login) {
     let account = login.user.as_str().to_owned();
     let prefix = session.own_prefix();
     let rest = format!("{prefix} {account} :You are now logged in as {account}");
     session.numeric(id, n::RPL_LOGGEDIN, &rest);
     session.numeric(id, n::RPL_SASLSUCCESS, ":SASL authentication successful");
     session.on_floor(id, |floor| floor.identify(&account));
+    let accounts = session.shared.directory.accounts(&login.user).await;
     session.known_as = Some(login.user);
-    session.service_says(id, "to see your chats, connect anew and log in before the registration ends");
+    if accounts.is_ok_and(|accounts| !accounts.is_empty()) {
+        session.service_says(id, "to see your chats, connect anew and log in before the registration ends");
+    }
 }
 
 pub(super) fn cap(session: &mut Session, turn: &Turn<'_>) {
