@@ -15,10 +15,29 @@ use crate::limits;
 use crate::sql::{self, Columns, Many, row};
 use crate::store::Store;
 
+macro_rules! own {
+    () => {
+        ") SELECT probe.seq, p.shown_seq, p.post FROM probe \
+         JOIN post p ON p.network = probe.network AND p.chat = probe.chat AND p.shown_seq IS NOT NULL \
+         AND p.shown_seq = (SELECT MIN(q.shown_seq) FROM post q WHERE q.network = probe.network \
+         AND q.chat = probe.chat AND q.shown_seq IS NOT NULL AND q.shown_seq >= probe.seq)"
+    };
+}
+
 const DOING: &str = "finding a place in a timeline";
 /// Places looked at with one question: 16 cut a million to one in five questions, each of which costs the way
 /// to the database and back. A power of two: one text, which is prepared once.
 const PROBES: i64 = 16;
+/// The first items behind probes: said in the chat itself.
+const OWN: &str = own!();
+/// … and carried there by links.
+const BOTH: &str = concat!(
+    own!(),
+    " UNION ALL SELECT probe.seq, r.shown_seq, p.post FROM probe \
+     JOIN relayed r ON r.network = probe.network AND r.chat = probe.chat \
+     AND r.shown_seq = (SELECT MIN(q.shown_seq) FROM relayed q WHERE q.network = probe.network \
+     AND q.chat = probe.chat AND q.shown_seq >= probe.seq) JOIN post p ON p.id = r.post"
+);
 
 /// The one field of a post that a search by time reads.
 #[derive(Deserialize)]
@@ -114,42 +133,43 @@ fn said_at(seq: i64, post: &str) -> Result<i64, StoreError> {
     Ok(said.at.ms())
 }
 
-/// The first item of the chat.
-async fn first(conn: &mut AnyConnection, place: &Place<'_>) -> Result<Option<Mark>, StoreError> {
-    let text = "SELECT * FROM (SELECT shown_seq, post FROM post WHERE network = $1 AND chat = $2 \
-                AND shown_seq IS NOT NULL ORDER BY 1 LIMIT 1) own \
-                UNION ALL SELECT * FROM (SELECT r.shown_seq, p.post FROM relayed r JOIN post p ON p.id = r.post \
-                WHERE r.network = $1 AND r.chat = $2 ORDER BY 1 LIMIT 1) carried \
-                ORDER BY 1 LIMIT 1";
-    mark(conn, text, place).await
+/// The ends of a chat's timeline.
+struct Ends {
+    first: Mark,
+    last: Mark,
+    /// Links carried something there.
+    has_carried: bool,
 }
 
-/// The last item of the chat.
-async fn last(conn: &mut AnyConnection, place: &Place<'_>) -> Result<Option<Mark>, StoreError> {
-    let text = "SELECT * FROM (SELECT shown_seq, post FROM post WHERE network = $1 AND chat = $2 \
-                AND shown_seq IS NOT NULL ORDER BY 1 DESC LIMIT 1) own \
-                UNION ALL SELECT * FROM (SELECT r.shown_seq, p.post FROM relayed r JOIN post p ON p.id = r.post \
-                WHERE r.network = $1 AND r.chat = $2 ORDER BY 1 DESC LIMIT 1) carried \
-                ORDER BY 1 DESC LIMIT 1";
-    mark(conn, text, place).await
-}
-
-async fn mark(
-    conn: &mut AnyConnection,
-    text: &'static str,
-    place: &Place<'_>,
-) -> Result<Option<Mark>, StoreError> {
-    let found = sql::fetch(conn, DOING, text, row![place.network, place.chat]).await?;
-    let Some(row) = found.first() else { return Ok(None) };
-    let seq = row.at(0)?;
-    Ok(Some(Mark { seq, at: said_at(seq, &row.at::<String>(1)?)? }))
+/// The first and the last item of the chat, with one question.
+async fn ends(conn: &mut AnyConnection, place: &Place<'_>) -> Result<Option<Ends>, StoreError> {
+    let text = "SELECT * FROM (SELECT CAST(0 AS BIGINT) AS carried, shown_seq, post FROM post WHERE network = $1 AND chat = $2 \
+                AND shown_seq IS NOT NULL ORDER BY 2 LIMIT 1) own_first \
+                UNION ALL SELECT * FROM (SELECT CAST(0 AS BIGINT), shown_seq, post FROM post WHERE network = $1 AND chat = $2 \
+                AND shown_seq IS NOT NULL ORDER BY 2 DESC LIMIT 1) own_last \
+                UNION ALL SELECT * FROM (SELECT CAST(1 AS BIGINT), r.shown_seq, p.post FROM relayed r JOIN post p ON p.id = r.post \
+                WHERE r.network = $1 AND r.chat = $2 ORDER BY 2 LIMIT 1) carried_first \
+                UNION ALL SELECT * FROM (SELECT CAST(1 AS BIGINT), r.shown_seq, p.post FROM relayed r JOIN post p ON p.id = r.post \
+                WHERE r.network = $1 AND r.chat = $2 ORDER BY 2 DESC LIMIT 1) carried_last";
+    let mut ends: Option<Ends> = None;
+    for row in sql::fetch(conn, DOING, text, row![place.network, place.chat]).await? {
+        let (carried, seq): (i64, i64) = (row.at(0)?, row.at(1)?);
+        let mark = Mark { seq, at: said_at(seq, &row.at::<String>(2)?)? };
+        let known = ends.get_or_insert(Ends { first: mark, last: mark, has_carried: false });
+        known.has_carried |= carried != 0;
+        if mark.seq < known.first.seq {
+            known.first = mark;
+        }
+        if mark.seq > known.last.seq {
+            known.last = mark;
+        }
+    }
+    Ok(ends)
 }
 
 /// The first item said at `at` or later.
 async fn since(conn: &mut AnyConnection, place: &Place<'_>, at: i64) -> Result<Option<i64>, StoreError> {
-    let (Some(first), Some(last)) = (first(conn, place).await?, last(conn, place).await?) else {
-        return Ok(None);
-    };
+    let Some(Ends { first, last, has_carried }) = ends(conn, place).await? else { return Ok(None) };
     if first.at >= at {
         return Ok(Some(first.seq));
     }
@@ -159,7 +179,7 @@ async fn since(conn: &mut AnyConnection, place: &Place<'_>, at: i64) -> Result<O
     // What stands at `low` is too early, at `high` it is not; nothing stands from `edge` up to `high`.
     let (mut low, mut high, mut edge) = (first.seq, last.seq, last.seq);
     while low + 1 < edge {
-        for (probe, found) in behind(conn, place, &probes(low, edge)).await? {
+        for (probe, found) in behind(conn, place, &probes(low, edge), has_carried).await? {
             if found.at < at {
                 low = low.max(found.seq);
             } else if probe < edge {
@@ -182,18 +202,10 @@ async fn behind(
     conn: &mut AnyConnection,
     place: &Place<'_>,
     probes: &[i64],
+    has_carried: bool,
 ) -> Result<BTreeMap<i64, Mark>, StoreError> {
-    let mut many = Many::new(
-        "WITH probe (network, chat, seq) AS (VALUES ",
-        ") SELECT probe.seq, p.shown_seq, p.post FROM probe \
-         JOIN post p ON p.network = probe.network AND p.chat = probe.chat AND p.shown_seq IS NOT NULL \
-         AND p.shown_seq = (SELECT MIN(q.shown_seq) FROM post q WHERE q.network = probe.network \
-         AND q.chat = probe.chat AND q.shown_seq IS NOT NULL AND q.shown_seq >= probe.seq) \
-         UNION ALL SELECT probe.seq, r.shown_seq, p.post FROM probe \
-         JOIN relayed r ON r.network = probe.network AND r.chat = probe.chat \
-         AND r.shown_seq = (SELECT MIN(q.shown_seq) FROM relayed q WHERE q.network = probe.network \
-         AND q.chat = probe.chat AND q.shown_seq >= probe.seq) JOIN post p ON p.id = r.post",
-    );
+    let mut many =
+        Many::new("WITH probe (network, chat, seq) AS (VALUES ", if has_carried { BOTH } else { OWN });
     for probe in probes {
         many.push(row![place.network, place.chat, *probe]);
     }
