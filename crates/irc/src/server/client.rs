@@ -126,11 +126,7 @@ impl Client {
 
     /// Queues one line past the collected answers.
     pub(super) fn raw_line(&mut self, line: &str) {
-        let mut bytes = Vec::with_capacity(line.len() + 2);
-        // Whatever went into it: one line is one line.
-        bytes.extend(line.bytes().filter(|b| !matches!(b, 0 | b'\r' | b'\n')));
-        bytes.extend_from_slice(b"\r\n");
-        self.queue.push(&bytes);
+        self.queue.push_line(line);
         self.is_dirty = true;
     }
 

@@ -380,11 +380,7 @@ impl State {
 }
 
 fn push_line(queue: &SendQueue, line: &str) {
-    let mut bytes = Vec::with_capacity(line.len() + 2);
-    // Whatever went into it: one line is one line.
-    bytes.extend(line.bytes().filter(|b| !matches!(b, 0 | b'\r' | b'\n')));
-    bytes.extend_from_slice(b"\r\n");
-    queue.push(&bytes);
+    queue.push_line(line);
     queue.wake();
 }
 

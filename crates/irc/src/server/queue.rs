@@ -30,6 +30,18 @@ struct State {
     is_closed: bool,
 }
 
+/// A line with its end. Whatever went into it: one line is one line.
+pub(super) fn whole(line: &str) -> Vec<u8> {
+    let is_odd = |byte: &u8| matches!(byte, 0 | b'\r' | b'\n');
+    let mut bytes = Vec::with_capacity(line.len() + 2);
+    bytes.extend_from_slice(line.as_bytes());
+    if bytes.iter().any(is_odd) {
+        bytes.retain(|byte| !is_odd(byte));
+    }
+    bytes.extend_from_slice(b"\r\n");
+    bytes
+}
+
 /// What the writer is to do.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Taken {
@@ -67,6 +79,11 @@ impl SendQueue {
         }
         state.bytes.extend_from_slice(lines);
         true
+    }
+
+    /// Appends one line, without its end; as [`SendQueue::push`].
+    pub(super) fn push_line(&self, line: &str) -> bool {
+        self.push(&whole(line))
     }
 
     /// Appends the last lines and closes.
@@ -204,6 +221,12 @@ mod tests {
         assert!(!told(&queue, &mut buffer).await, "once");
         queue.await_drained();
         assert!(told(&queue, &mut buffer).await);
+    }
+
+    #[test]
+    fn a_line_stays_one() {
+        assert_eq!(whole("PING :a"), b"PING :a\r\n");
+        assert_eq!(whole("a\r\nb\0c\n"), b"abc\r\n");
     }
 
     #[tokio::test]

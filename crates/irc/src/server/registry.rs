@@ -91,6 +91,8 @@ pub(super) enum Incoming {
     Face(PersonKey, Option<String>),
     /// The gateway answered what the service asked of it for a client.
     Told(ClientId, Box<Asking>, Result<Reply, CommandError>),
+    /// Where client names stand was stored, or could not be.
+    CursorsKept(bool),
     /// WeChat answered what a command asked of it.
     Answered(ClientId, Box<Sent>, Result<Answer, CommandError>),
 }

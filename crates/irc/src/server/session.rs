@@ -132,6 +132,8 @@ pub(super) struct Session {
     cursors: HashMap<String, i64>,
     cursors_changed: Option<Instant>,
     unsaved_cursors: Vec<String>,
+    /// Client names whose place is being stored.
+    saving_cursors: Vec<String>,
     /// A store that failed is left alone until then.
     save_names_at: Option<Instant>,
     /// The timeline could not be read after a gap, and is read again then.
@@ -219,6 +221,7 @@ impl Session {
             cursors: HashMap::new(),
             cursors_changed: None,
             unsaved_cursors: Vec::new(),
+            saving_cursors: Vec::new(),
             save_names_at: None,
             reread_at: None,
             look_again_at: None,
@@ -310,6 +313,7 @@ impl Session {
             Incoming::Told(client, asking, told) => self.told(client, *asking, told).await,
             Incoming::Answered(client, sent, answer) => self.errand_done(client, *sent, answer),
             Incoming::Face(person, link) => self.face_came(person, link),
+            Incoming::CursorsKept(are_kept) => self.cursors_kept(are_kept),
             Incoming::SignIn(client, account, step) => self.sign_in_step(client, &account, &step),
         }
     }
@@ -434,7 +438,7 @@ impl Session {
             self.look_at_doors(None).await;
         }
         if self.cursors_changed.is_some_and(|changed| changed + SAVE_EVERY <= now) {
-            self.save_cursors().await;
+            self.begin_saving_cursors();
         }
     }
 

@@ -5,6 +5,7 @@ use super::{Event, Floor, UserId, shown};
 use crate::server::caps::Caps;
 use crate::server::multiline::{BATCH_TYPE, CONCAT_TAG, Part};
 use crate::server::names::cut_text;
+use crate::server::queue::whole;
 use crate::wire::casemap::fold;
 use crate::wire::numeric as n;
 use crate::wire::split;
@@ -170,7 +171,7 @@ impl Floor<'_> {
         let to_self = is_query && users.contains(&me);
         let others = users.iter().copied().filter(|user| *user != me);
         // Clients that negotiated the same get the same bytes: a hundred of them cost one rendering.
-        let mut made: Vec<(Caps, Vec<String>)> = Vec::new();
+        let mut made: Vec<(Caps, Vec<u8>)> = Vec::new();
         for user in others.chain([me]) {
             for seat in self.state.user(user).map(|user| &user.seats).into_iter().flatten() {
                 let is_own_query = user == me && is_query && !to_self;
@@ -178,11 +179,13 @@ impl Floor<'_> {
                     continue;
                 }
                 let at = made.iter().position(|(caps, _)| *caps == seat.caps).unwrap_or_else(|| {
-                    made.push((seat.caps, lines(seat.caps)));
+                    made.push((seat.caps, lines(seat.caps).iter().flat_map(|line| whole(line)).collect()));
                     made.len() - 1
                 });
-                let lines = made.get(at).map(|(_, lines)| lines.as_slice()).unwrap_or_default();
-                lines.iter().for_each(|line| super::push_line(&seat.queue, line));
+                if let Some((_, bytes)) = made.get(at).filter(|(_, bytes)| !bytes.is_empty()) {
+                    seat.queue.push(bytes);
+                    seat.queue.wake();
+                }
             }
         }
         if self.act.caps.has(Caps::ECHO_MESSAGE) {
