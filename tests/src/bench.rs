@@ -15,6 +15,7 @@ mod soak;
 mod stub;
 mod synapse;
 mod throughput;
+mod wire;
 
 use anyhow::{Context as _, Result};
 

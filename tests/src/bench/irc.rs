@@ -1,20 +1,24 @@
 //! What the IRC server costs and how fast it is, beside servers that others wrote where they do the same.
 
+mod history;
+
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
+use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::options::{Options, small_world};
 use super::report::{Aim, Report};
+use super::wire::{self, Sleeper, Wire};
 use crate::clock::now_us;
-use crate::fleet::{self, USER, name};
-use crate::gateway::{Gateway, GatewayOptions, PASSWORD};
-use crate::irc::{IrcClient, Login};
+use crate::fleet;
+use crate::gateway::{Gateway, GatewayOptions};
+use crate::irc::IrcClient;
 use crate::ircd::{Ircd, Kind};
 use crate::scratch::Scratch;
 use crate::sim::Sim;
@@ -34,18 +38,10 @@ const SAID_BYTES: usize = 12 << 20;
 const STALLED_MIB: f64 = 2.5;
 /// Accounts whose history is read by ten clients each.
 const ACCOUNTS: u32 = 10;
-const CLIENTS_EACH: u32 = 10;
-/// Pages of 500 lines that each of them asks for.
-const PAGES: u32 = 20;
-/// How often each page of a long history is asked for: of a hundred times the worst is one pause of the machine.
-const ASKED: usize = 500;
-/// Messages that the service says in one go.
-const BURST: u32 = 10_000;
 /// How long one page, one start, one beat may take at worst.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// How long another server may take for its part.
 const OTHERS: Duration = Duration::from_secs(90);
-const CAPS: &str = "server-time message-tags batch draft/chathistory";
 
 /// Measures a gateway and the others with the same clients.
 pub(super) async fn measure(options: &Options, report: &mut Report) -> Result<()> {
@@ -77,11 +73,11 @@ pub(super) async fn measure(options: &Options, report: &mut Report) -> Result<()
     let env = vec![set("FLOOD_CONTROL", "false")];
     let plain = GatewayOptions { name: "plain".to_owned(), env, ..quiet };
     let mut gateway = Arc::new(Gateway::start(&scratch, &sim.url(), &plain).await?);
-    gateway.add_user(USER).await?;
+    gateway.add_user(fleet::USER).await?;
     fleet::sign_in(&gateway, &sim, 0..ACCOUNTS, options.growth).await?;
     fleet::polling(&sim, ACCOUNTS, options.growth).await?;
-    history(options, report, &gateway, &sim).await?;
-    from_history(report, &gateway, &sim).await?;
+    history::pages(options, report, &gateway, &sim).await?;
+    history::many_readers(report, &gateway, &sim).await?;
     Arc::get_mut(&mut gateway).context("the gateway is in use")?.stop().await?;
     Ok(())
 }
@@ -125,7 +121,7 @@ async fn start_to_listening(gateway: &mut Gateway) -> Result<f64> {
 }
 
 /// So many guests, many at once, in the order of their numbers.
-async fn guests(side: Side<'_>, name: &str, count: u32, channel: &'static str) -> Result<Vec<IrcClient>> {
+async fn guests(side: Side<'_>, name: &str, count: u32) -> Result<Vec<IrcClient>> {
     let mut coming: JoinSet<Result<(u32, IrcClient)>> = JoinSet::new();
     let mut here = Vec::new();
     for at in 0..count {
@@ -133,7 +129,7 @@ async fn guests(side: Side<'_>, name: &str, count: u32, channel: &'static str) -
             here.push(coming.join_next().await.context("nobody comes")???);
         }
         let (address, nick) = (side.address.to_owned(), format!("{name}{at}"));
-        coming.spawn(async move { Ok((at, IrcClient::guest(&address, &nick, channel).await?)) });
+        coming.spawn(async move { Ok((at, IrcClient::guest(&address, &nick, "").await?)) });
     }
     while let Some(come) = coming.join_next().await {
         here.push(come??);
@@ -150,7 +146,7 @@ async fn idle(
     aim: Aim,
 ) -> Result<()> {
     let before = rss()?;
-    let mut clients = guests(side, "idle", IDLE, "").await?;
+    let mut clients = guests(side, "idle", IDLE).await?;
     let grown = rss()?.saturating_sub(before) as f64 / f64::from(1 << 20);
     report.add(SECTION, format!("{}: {IDLE} idle clients", side.who), grown, "MiB", aim);
     for client in &clients {
@@ -207,35 +203,67 @@ async fn stalled(report: &mut Report, side: Side<'_>, mut rss: impl FnMut() -> R
     mouth.expect_close(PATIENCE).await
 }
 
-/// From a line of one to the same line at each of a hundred.
+/// From a line of one to the same line at each of a hundred, who share one thread.
 async fn fan_out(report: &mut Report, side: Side<'_>, aim: Aim) -> Result<()> {
-    let mut listeners: JoinSet<Result<Vec<u64>>> = JoinSet::new();
-    let joined = guests(side, "ear", LISTENERS, "#bench").await?;
-    let mouth = IrcClient::guest(side.address, "mouth", "#bench").await?;
-    for mut client in joined {
-        client.drain().await?;
-        listeners.spawn(async move {
-            let mut late = Vec::new();
-            while late.len() < BEATS {
-                let line = client.expect_within(PATIENCE, "a beat", crate::irc::Line::is_said).await?;
-                let sent: u64 = line.last().trim_start_matches("beat ").parse().context("a foreign line")?;
-                late.push(line.at_us.saturating_sub(sent));
-            }
-            Ok(late)
-        });
+    let (address, at_once) = (side.address.to_owned(), side.at_once);
+    let (here, all_here) = oneshot::channel();
+    let listening = wire::apart(move || listen(address, at_once, here));
+    if all_here.await.is_err() {
+        listening.await??;
+        bail!("the listeners went away");
     }
+    let mouth = IrcClient::guest(side.address, "mouth", "#bench").await?;
+    let sleeper = Sleeper::start();
     let mut beat = interval(PAUSE);
     beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
     for _ in 0..BEATS {
         beat.tick().await;
         mouth.say("#bench", &format!("beat {}", now_us())).await?;
     }
+    let mut late = listening.await??;
+    let mut naps = sleeper.end()?;
+    tell(report, &format!("{}: one message to {LISTENERS} clients", side.who), &mut late, aim);
+    tell(report, &format!("{}: meanwhile a thread that sleeps, late", side.who), &mut naps, Aim::None);
+    Ok(())
+}
+
+/// How late each beat was at each listener. Tells when all of them are there.
+async fn listen(address: String, at_once: usize, here: oneshot::Sender<()>) -> Result<Vec<u64>> {
+    let mut coming: JoinSet<Result<Wire>> = JoinSet::new();
+    let mut ears = Vec::new();
+    for at in 0..LISTENERS {
+        if coming.len() >= at_once {
+            ears.push(coming.join_next().await.context("nobody comes")???);
+        }
+        let address = address.clone();
+        coming.spawn(async move { Wire::guest(&address, &format!("ear{at}"), "#bench").await });
+    }
+    while let Some(come) = coming.join_next().await {
+        ears.push(come??);
+    }
+    let mut listening: JoinSet<Result<Vec<u64>>> = JoinSet::new();
+    for mut ear in ears {
+        listening.spawn(async move {
+            let mut late = Vec::with_capacity(BEATS);
+            while late.len() < BEATS {
+                let mut sent = None;
+                let read = ear.until(PATIENCE, |line| {
+                    sent = line.rsplit_once(":beat ").and_then(|(_, at)| at.parse::<u64>().ok());
+                    sent.is_some()
+                });
+                let read = read.await?;
+                late.push(read.saturating_sub(sent.context("a beat")?));
+            }
+            Ok(late)
+        });
+    }
+    // Whoever is not there any more needs no word.
+    let _ = here.send(());
     let mut late = Vec::new();
-    while let Some(read) = listeners.join_next().await {
+    while let Some(read) = listening.join_next().await {
         late.extend(read??);
     }
-    tell(report, &format!("{}: one message to {LISTENERS} clients", side.who), &mut late, aim);
-    Ok(())
+    Ok(late)
 }
 
 /// Median and the 99th percentile by nearest rank, in milliseconds.
@@ -245,118 +273,4 @@ fn tell(report: &mut Report, what: &str, times_us: &mut [u64], aim: Aim) {
     let at = |share: usize| times_us.get(rank(share)).map_or(0.0, |us| *us as f64 / 1e3);
     report.add(SECTION, format!("{what}, p50"), at(50), "ms", Aim::None);
     report.add(SECTION, format!("{what}, p99"), at(99), "ms", aim);
-}
-
-async fn reader(gateway: &Gateway, at: u32, client: &str) -> Result<IrcClient> {
-    let account = name(at);
-    let login = Login { user: USER, password: PASSWORD, account: &account, client, caps: CAPS };
-    IrcClient::login(&gateway.irc, &login).await
-}
-
-/// Lets somebody say many things in a query and waits until the client has them; the last line.
-async fn fill(
-    sim: &Sim,
-    client: &mut IrcClient,
-    account: &str,
-    chat: &str,
-    count: u32,
-) -> Result<crate::irc::Line> {
-    let mut last = None;
-    let mut left = count;
-    while left > 0 {
-        let now = left.min(BURST);
-        sim.burst(account, chat, chat, "filling", now).await?;
-        for _ in 0..now {
-            let is_it = |line: &crate::irc::Line| line.is_said() && line.last().starts_with("filling");
-            last = Some(client.expect_within(PATIENCE, "a line of history", is_it).await?);
-        }
-        client.forget();
-        left -= now;
-    }
-    last.context("nothing was said")
-}
-
-/// A hundred lines out of a very long query.
-async fn history(options: &Options, report: &mut Report, gateway: &Gateway, sim: &Sim) -> Result<()> {
-    let mut client = reader(gateway, 0, "history").await?;
-    let begun = Instant::now();
-    let first = fill(sim, &mut client, &name(0), "c1", 1_000).await?;
-    let last = fill(sim, &mut client, &name(0), "c1", options.history.saturating_sub(1_000)).await?;
-    let rate = f64::from(options.history) / begun.elapsed().as_secs_f64();
-    report.add(SECTION, "while the history grows", rate, "messages/s", Aim::None);
-    let nick = last.source.nick.clone();
-    let (old, new) = (first.tag("msgid"), last.tag("msgid"));
-    let (early, late) = (first.tag("time"), last.tag("time"));
-    for (what, line) in [
-        ("LATEST", format!("CHATHISTORY LATEST {nick} * 100")),
-        ("BEFORE the last", format!("CHATHISTORY BEFORE {nick} msgid={new} 100")),
-        ("AFTER an old one", format!("CHATHISTORY AFTER {nick} msgid={old} 100")),
-        ("AROUND an old one", format!("CHATHISTORY AROUND {nick} msgid={old} 100")),
-        ("BEFORE a time", format!("CHATHISTORY BEFORE {nick} timestamp={late} 100")),
-        ("AFTER a time", format!("CHATHISTORY AFTER {nick} timestamp={early} 100")),
-    ] {
-        let mut times = Vec::new();
-        for _ in 0..ASKED {
-            let begun = Instant::now();
-            let lines = page(&mut client, &line).await?;
-            times.push(u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX));
-            ensure!(lines == 100 || what.contains("time"), "{what} gave {lines} lines");
-        }
-        let what = format!("CHATHISTORY of 100 from {}, {what}", options.history);
-        tell(report, &what, &mut times, Aim::AtMost(5.0));
-    }
-    Ok(())
-}
-
-/// Asks for a page; how many messages came.
-async fn page(client: &mut IrcClient, line: &str) -> Result<usize> {
-    client.send(line).await?;
-    let mut lines = 0;
-    client
-        .expect_within(PATIENCE, "the end of the page", |line| {
-            lines += usize::from(line.is_said());
-            line.verb == "BATCH" && line.param(0).starts_with('-') || line.verb == "FAIL"
-        })
-        .await?;
-    client.forget();
-    Ok(lines)
-}
-
-/// A hundred clients read durable history, each on its own.
-async fn from_history(report: &mut Report, gateway: &Gateway, sim: &Sim) -> Result<()> {
-    let mut clients = Vec::new();
-    for at in 0..ACCOUNTS {
-        let mut filler = reader(gateway, at, "filler").await?;
-        let nick = fill(sim, &mut filler, &name(at), "c2", 1_000).await?.source.nick;
-        // The filler's place is one of the ten of its account.
-        drop(filler);
-        for n in 0..CLIENTS_EACH - 1 {
-            clients.push((reader(gateway, at, &format!("r{n}")).await?, nick.clone()));
-        }
-    }
-    let begun = Instant::now();
-    let mut readers: JoinSet<Result<usize>> = JoinSet::new();
-    for (mut client, nick) in clients {
-        readers.spawn(async move {
-            let mut lines = 0;
-            for _ in 0..PAGES {
-                lines += page(&mut client, &format!("CHATHISTORY LATEST {nick} * 500")).await?;
-            }
-            Ok(lines)
-        });
-    }
-    let mut lines = 0;
-    while let Some(read) = readers.join_next().await {
-        lines += read??;
-    }
-    let rate = lines as f64 / begun.elapsed().as_secs_f64();
-    let clients = ACCOUNTS * (CLIENTS_EACH - 1);
-    report.add(
-        SECTION,
-        format!("from history to {clients} clients"),
-        rate,
-        "lines/s",
-        Aim::AtLeast(20_000.0),
-    );
-    Ok(())
 }
