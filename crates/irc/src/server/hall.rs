@@ -10,15 +10,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use wxgate_contract::Timestamp;
 
 use super::caps::Caps;
-use super::metadata::Hearer;
 use super::queue::SendQueue;
 use super::registry::ClientId;
-use super::stamp;
 use crate::wire::casemap::fold;
 use crate::wire::numeric as n;
-use crate::wire::tags::escape_into;
 
 mod channels;
+mod event;
 mod log;
 mod metadata;
 mod moderate;
@@ -26,9 +24,11 @@ mod modes;
 mod operators;
 mod people;
 mod query;
+mod table;
 mod talk;
 
 pub(super) use channels::{TOPIC_BYTES, filled};
+pub(super) use event::Event;
 use log::{Log, Logs};
 pub(super) use metadata::{Values, lines_of};
 pub(super) use moderate::KICK_BYTES;
@@ -140,72 +140,6 @@ pub(super) struct Hall {
     state: Mutex<State>,
     /// In front of every `msgid`: another one at each start.
     run_id: String,
-}
-
-/// Something that happened, before it is written for a client.
-#[derive(Clone, Debug)]
-pub(super) struct Event {
-    /// Who did it.
-    pub(super) prefix: String,
-    pub(super) account: Option<String>,
-    pub(super) is_bot: bool,
-    pub(super) at: Timestamp,
-    pub(super) msgid: String,
-    /// Client-only tags as they came, without a separator around them.
-    pub(super) tags: String,
-    /// From the command on.
-    pub(super) body: String,
-}
-
-impl Event {
-    /// The line for a client; `extra` tags stand first.
-    pub(super) fn line(&self, caps: Caps, extra: &str) -> String {
-        let mut line = String::with_capacity(self.body.len() + 128);
-        self.push_tags(&mut line, caps, extra);
-        line.extend([":", &self.prefix, " ", &self.body]);
-        line
-    }
-
-    /// Only the tags that the client negotiated, and the space behind them.
-    pub(super) fn push_tags(&self, line: &mut String, caps: Caps, extra: &str) {
-        let mut separator = '@';
-        let mut next = |line: &mut String| {
-            line.push(separator);
-            separator = ';';
-        };
-        if !extra.is_empty() {
-            next(line);
-            line.push_str(extra);
-        }
-        if caps.has(Caps::SERVER_TIME) {
-            next(line);
-            line.push_str("time=");
-            stamp::push_server_time(line, self.at);
-        }
-        if let Some(account) = self.account.as_ref().filter(|_| caps.has(Caps::ACCOUNT_TAG)) {
-            next(line);
-            line.push_str("account=");
-            escape_into(line, account);
-        }
-        if caps.has(Caps::MESSAGE_TAGS) {
-            if !self.msgid.is_empty() {
-                next(line);
-                line.extend(["msgid=", &self.msgid]);
-            }
-            if self.is_bot {
-                // Source: IRCv3 bot-mode.
-                next(line);
-                line.push_str("bot");
-            }
-            if !self.tags.is_empty() {
-                next(line);
-                line.push_str(&self.tags);
-            }
-        }
-        if separator == ';' {
-            line.push(' ');
-        }
-    }
 }
 
 impl Hall {
@@ -329,54 +263,6 @@ pub(super) struct Floor<'a> {
     run_id: &'a str,
     act: Act<'a>,
     out: Vec<String>,
-}
-
-impl State {
-    fn user(&self, id: UserId) -> Option<&User> {
-        self.users.get(&id)
-    }
-
-    fn find(&self, nick: &str) -> Option<(UserId, &User)> {
-        let id = *self.by_nick.get(&fold(nick))?;
-        Some((id, self.users.get(&id)?))
-    }
-
-    /// Everybody who shares a channel with `user`, without them.
-    fn neighbours(&self, user: UserId) -> BTreeSet<UserId> {
-        let channels = self.user(user).map(|user| &user.channels);
-        let members = channels
-            .into_iter()
-            .flatten()
-            .filter_map(|folded| self.channels.get(folded))
-            .flat_map(|channel| channel.members.keys().copied());
-        members.filter(|member| *member != user).collect()
-    }
-
-    /// Queues a line for every connection of a user but one.
-    fn push(&self, user: UserId, but: ClientId, line: &dyn Fn(Caps) -> Option<String>) {
-        for seat in self.user(user).map(|user| &user.seats).into_iter().flatten() {
-            if seat.client != but
-                && let Some(line) = line(seat.caps)
-            {
-                push_line(&seat.queue, &line);
-            }
-        }
-    }
-
-    /// Tells who watches a nick, except the one it is about.
-    fn tell_watchers(&self, server: &str, folded: &str, code: u16, shown: &str, about: UserId) {
-        for (id, user) in self.users.iter().filter(|(id, _)| **id != about) {
-            for seat in user.seats.iter().filter(|seat| seat.watched.contains(folded)) {
-                debug_assert!(*id != about, "filtered above");
-                push_line(&seat.queue, &format!(":{server} {code} {} :{shown}", user.id.nick));
-                if code == n::RPL_MONONLINE && seat.caps.has(Caps::METADATA_3) {
-                    // Source: IRCv3 draft/metadata-3, "Automatic synchronization".
-                    let nick = shown.split('!').next().unwrap_or_default();
-                    push_line(&seat.queue, &Hearer::new(seat.caps, server, &user.id.nick).later(nick));
-                }
-            }
-        }
-    }
 }
 
 fn push_line(queue: &SendQueue, line: &str) {
