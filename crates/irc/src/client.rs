@@ -22,6 +22,7 @@ mod pace;
 mod presence;
 mod puppet;
 mod puppets;
+mod regain;
 mod register;
 mod relay;
 mod rooms;

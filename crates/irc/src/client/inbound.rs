@@ -25,7 +25,7 @@ pub(super) const BANNED: [&str; 7] = ["k-line", "k:line", "g-line", "z-line", "d
 const WRONG: [&str; 1] = ["bad password"];
 
 /// `nick!user@host`
-fn nick_of(source: &str) -> &str {
+pub(super) fn nick_of(source: &str) -> &str {
     source.split_once('!').map_or(source, |(nick, _)| nick)
 }
 
@@ -365,43 +365,6 @@ impl Session<'_> {
             is_gone: false,
         };
         self.relay.describe(profile);
-    }
-
-    /// Whose nick we would rather have is free, or not.
-    fn nick_news(&mut self, numeric: &str, list: &str) {
-        let wanted = self.support.fold(&self.relay.config.nick);
-        if self.support.fold(&self.me.nick) == wanted {
-            return;
-        }
-        let names = |list: &str| -> Vec<String> {
-            list.split([',', ' ']).map(|one| self.support.fold(nick_of(one))).collect()
-        };
-        let is_named = names(list).contains(&wanted);
-        // 731: it is offline. 303: those who are online.
-        let is_free = match numeric {
-            "731" => is_named,
-            "303" => !is_named,
-            _ => false,
-        };
-        if is_free {
-            self.take_nick();
-        }
-    }
-
-    pub(super) fn take_nick(&mut self) {
-        let line = Line::new().command("NICK").param(&self.relay.config.nick).build();
-        self.queue.push_back(line);
-    }
-
-    /// Asks now and then whether the wanted nick is free, where nobody tells us.
-    pub(super) fn regain(&mut self, now: Instant) {
-        let is_wanted = self.is_me(&self.relay.config.nick);
-        if is_wanted || self.support.has_monitor || now < self.next_regain {
-            return;
-        }
-        self.next_regain = now + self.relay.config.limits.rejoin;
-        let line = Line::new().command("ISON").param(&self.relay.config.nick).build();
-        self.queue.push_back(line);
     }
 }
 
