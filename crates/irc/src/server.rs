@@ -46,6 +46,7 @@ mod scram;
 mod search;
 mod service;
 mod session;
+mod shared;
 pub(crate) mod stamp;
 mod style;
 mod websocket;

@@ -14,7 +14,8 @@ use super::config::Flood;
 use super::proxy;
 use super::queue::{SendQueue, Taken};
 use super::registration::{self, Registered};
-use super::registry::{ClientId, Incoming, Shared};
+use super::registry::{ClientId, Incoming};
+use super::shared::Shared;
 use super::websocket;
 use crate::wire::framing::{LineBuffer, is_too_long};
 

@@ -6,9 +6,10 @@ use wxgate_contract::{Batch, ChatKey, Note, Timestamp};
 use super::caps::Caps;
 use super::commands::Turn;
 use super::names;
-use super::registry::{ClientId, ReadMark};
+use super::registry::ClientId;
 use super::roster::ChannelIx;
 use super::session::Session;
+use super::shared::ReadMark;
 use super::stamp;
 use crate::wire::message::Line;
 

@@ -2,25 +2,22 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use ring::hmac;
 use tokio::sync::{Notify, OwnedSemaphorePermit, mpsc, oneshot};
 use tokio::task::JoinSet;
 use wxgate_contract::{
-    Answer, ChatKey, Clock, CommandError, Control, Credential, Directory, FarEnd, FeedEvent, MediaVault,
-    NetworkId, PersonKey, RemoteId, Reply, SignInStep, Stop, Timestamp, UserName,
+    Answer, CommandError, Credential, FeedEvent, NetworkId, PersonKey, Reply, SignInStep, UserName,
 };
 
 use super::asking::Asking;
-use super::caps::{Negotiation, Sts};
-use super::config::IrcServerConfig;
+use super::caps::Negotiation;
 use super::errands::Sent;
-use super::hall::Hall;
 use super::metadata::Early;
 use super::queue::SendQueue;
 use super::session;
+use super::shared::Shared;
 
 /// Lines of all clients of one session that wait for it; beyond it their sockets are not read.
 const MAX_WAITING_LINES: usize = 256;
@@ -97,112 +94,6 @@ pub(super) enum Incoming {
     Answered(ClientId, Box<Sent>, Result<Answer, CommandError>),
 }
 
-/// Everything that connections and sessions of one run share.
-pub(super) struct Shared {
-    pub(super) config: IrcServerConfig,
-    pub(super) sts: Sts,
-    pub(super) network: NetworkId,
-    pub(super) far: Arc<dyn FarEnd>,
-    pub(super) media: Arc<dyn MediaVault>,
-    pub(super) directory: Arc<dyn Directory>,
-    pub(super) control: Arc<dyn Control>,
-    pub(super) clock: Arc<dyn Clock>,
-    pub(super) stop: Stop,
-    pub(super) started: Timestamp,
-    pub(super) registry: Registry,
-    /// Where users see each other; `None` when they do not.
-    pub(super) hall: Option<Hall>,
-    /// Read marks on their way to the accounts.
-    pub(super) marks: mpsc::Sender<ReadMark>,
-    run_id: String,
-    /// For what nobody outside may foresee.
-    secret: hmac::Key,
-    counter: AtomicU64,
-}
-
-pub(super) struct Parts {
-    pub(super) config: IrcServerConfig,
-    pub(super) sts: Sts,
-    pub(super) network: NetworkId,
-    pub(super) far: Arc<dyn FarEnd>,
-    pub(super) media: Arc<dyn MediaVault>,
-    pub(super) directory: Arc<dyn Directory>,
-    pub(super) control: Arc<dyn Control>,
-    pub(super) clock: Arc<dyn Clock>,
-    pub(super) stop: Stop,
-    pub(super) seed: [u8; 32],
-    pub(super) marks: mpsc::Sender<ReadMark>,
-}
-
-/// How far the owner of an account has read a chat.
-#[derive(Debug)]
-pub(super) struct ReadMark {
-    pub(super) account: NetworkId,
-    pub(super) chat: ChatKey,
-    pub(super) at: Timestamp,
-}
-
-impl Shared {
-    pub(super) fn new(parts: Parts) -> Self {
-        let started = parts.clock.now();
-        // The seed is another one at each run; the start time guards against a seed that is not.
-        let (seed, secret) = parts.seed.split_at(8);
-        let secret = hmac::Key::new(hmac::HMAC_SHA256, secret);
-        let run_id = seed.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
-        let run_id = format!("{run_id}{:x}", started.ms());
-        Self {
-            hall: parts.config.has_hall().then(|| Hall::new(&run_id)),
-            run_id,
-            secret,
-            config: parts.config,
-            sts: parts.sts,
-            network: parts.network,
-            far: parts.far,
-            media: parts.media,
-            directory: parts.directory,
-            control: parts.control,
-            clock: parts.clock,
-            stop: parts.stop,
-            marks: parts.marks,
-            started,
-            registry: Registry::default(),
-            counter: AtomicU64::new(1),
-        }
-    }
-
-    /// A number that this run gives once.
-    pub(super) fn next_number(&self) -> u64 {
-        self.counter.fetch_add(1, Ordering::Relaxed)
-    }
-
-    /// Bytes that only this run can make of these words.
-    pub(super) fn derive(&self, words: &str) -> Vec<u8> {
-        hmac::sign(&self.secret, words.as_bytes()).as_ref().to_vec()
-    }
-
-    /// A word that was never said and that nobody can foresee.
-    pub(super) fn nonce(&self) -> String {
-        let bytes = self.derive(&format!("nonce\0{}", self.next_number()));
-        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-    }
-
-    /// An id for a post, unique for ever.
-    pub(super) fn next_remote_id(&self) -> RemoteId {
-        RemoteId::new(format!("{}-{}", self.run_id, self.next_number()))
-    }
-
-    /// Sends a client to its session, which is started if it does not live.
-    pub(super) async fn attach(
-        self: &Arc<Self>,
-        key: &SessionKey,
-        arrival: Arrival,
-    ) -> Option<mpsc::Sender<Incoming>> {
-        let lines = self.registry.session(self, key);
-        let sent = lines.send(Incoming::Attach(Box::new(arrival))).await;
-        sent.is_ok().then_some(lines)
-    }
-}
-
 /// Sessions by key and connections by address.
 ///
 /// A lock and not an owner task: a connection that waits in front of a busy session must not make
@@ -263,7 +154,7 @@ impl Registry {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn session(&self, shared: &Arc<Shared>, key: &SessionKey) -> mpsc::Sender<Incoming> {
+    pub(super) fn session(&self, shared: &Arc<Shared>, key: &SessionKey) -> mpsc::Sender<Incoming> {
         let mut state = self.lock();
         while state.tasks.try_join_next().is_some() {}
         if let Some(handle) = state.sessions.get(key)

@@ -18,7 +18,7 @@ use super::caps::Sts;
 use super::config::{IrcServerConfig, Listening};
 use super::connection::{self, Way};
 use super::held;
-use super::registry::{Parts, ReadMark, Shared};
+use super::shared::{Parts, ReadMark, Shared};
 
 /// Events taken from the feed at once.
 const FEED_CHUNK: usize = 512;

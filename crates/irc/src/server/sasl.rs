@@ -9,8 +9,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use wxgate_contract::{Command, CommandError, Credential, Reply, ScramVerifier, UserName};
 
-use super::registry::Shared;
 use super::scram;
+use super::shared::Shared;
 use crate::wire::message::Line;
 
 /// A piece of SASL data; exactly this many bytes mean that more follows. Source: IRCv3 sasl-3.1.

@@ -1,6 +1,6 @@
 //! The one task that owns what all clients of an account share.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,34 +10,36 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 use wxgate_contract::{
-    Attachment, Batch, ChatKey, FarError, FeedEvent, Health, HistoryRange, NetworkId, Note, Question,
-    RemoteId, Timestamp, UserName,
+    Attachment, Batch, ChatKey, FarError, FeedEvent, Health, NetworkId, Question, RemoteId, Timestamp,
+    UserName,
 };
 
 use super::asking::Talk;
 use super::choices::Choices;
-use super::client::{Client, Mode};
+use super::client::Client;
 use super::faces::Faces;
 use super::hall::{UserId, Values};
 use super::names;
-use super::registration::bad_text;
-use super::registry::{Arrival, ClientId, Incoming, Lag, Refusal, SessionKey, Shared};
+use super::registry::{ClientId, Incoming, Lag, Refusal, SessionKey};
 use super::rejoin::Kept;
 use super::roster::Roster;
-use super::sasl::Sasl;
-use crate::wire::casemap::is_same;
-use crate::wire::message::Message;
+use super::shared::Shared;
 
 mod attach;
+mod coming;
 mod cursors;
 mod deeds;
 mod doors;
+mod due;
 mod elsewhere;
+mod feed;
 mod load;
 mod tidings;
 mod updates;
+mod voice;
 
 pub(super) use updates::{one_line, state_word};
+pub(super) use voice::fitting;
 
 /// Lines and events taken at once, so that writers are woken once for all of them.
 const LINES_AT_ONCE: usize = 64;
@@ -290,177 +292,6 @@ impl Session {
         self.tasks.shutdown().await;
     }
 
-    async fn incoming(&mut self, incoming: Incoming) {
-        match incoming {
-            Incoming::Attach(arrival) => self.arrived(*arrival).await,
-            Incoming::Line(client, line, turn) => self.line(client, &line, turn).await,
-            Incoming::BadText(client, line) => {
-                let server = self.shared.config.server_name.clone();
-                if let Some(client) = self.clients.get_mut(&client) {
-                    let tags = Message::parse(&line).map(|message| message.tags).unwrap_or_default();
-                    let label = tags.get("label").filter(|_| client.has(super::caps::Caps::LABELED_RESPONSE));
-                    client.line(&bad_text(&server, &line, label.as_deref()));
-                }
-            }
-            Incoming::TooLong(client) => {
-                self.numeric(client, crate::wire::numeric::ERR_INPUTTOOLONG, ":Input line was too long");
-            }
-            Incoming::Drained(client) => {
-                self.go_on(client);
-                self.pump(client).await;
-            }
-            Incoming::Gone(client) => self.left(client).await,
-            Incoming::Told(client, asking, told) => self.told(client, *asking, told).await,
-            Incoming::Answered(client, sent, answer) => self.errand_done(client, *sent, answer),
-            Incoming::Face(person, link) => self.face_came(person, link),
-            Incoming::CursorsKept(are_kept) => self.cursors_kept(are_kept),
-            Incoming::SignIn(client, account, step) => self.sign_in_step(client, &account, &step),
-        }
-    }
-
-    async fn arrived(&mut self, arrival: Arrival) {
-        let limit = self.shared.config.limits.connections_per_account;
-        if self.clients.len() >= limit {
-            // A connection that is gone needs no answer.
-            let why = format!("more than {limit} connections to this account");
-            let _ = arrival.taken.send(Err(Refusal::Why(why)));
-            return;
-        }
-        if arrival.taken.is_closed() {
-            return;
-        }
-        if self.clients.is_empty() {
-            self.nick = arrival.nick.clone();
-            let service = &self.shared.config.service_nick;
-            self.roster.reserve(&[service]);
-            let now = self.shared.clock.now();
-            if self.roster.by_nick(&self.nick, now).is_some() {
-                // A contact had the nick first and keeps it.
-                let roster = &self.roster;
-                let taken = |folded: &str| roster.by_nick(folded, now).is_some() || is_same(folded, service);
-                self.nick = names::free_name(&self.nick, names::NICK_BYTES, taken);
-            }
-            self.roster.reserve(&[service, &self.nick]);
-            self.realname.clone_from(&arrival.realname);
-            self.away.clone_from(&arrival.away);
-            self.user = match self.key.guest {
-                Some(_) => names::guest_user(&arrival.username),
-                None => names::own_user(&arrival.username, self.key.user.as_str()),
-            };
-            self.step_aside();
-            if !self.enter_hall() {
-                // A connection that is gone needs no answer.
-                let _ = arrival.taken.send(Err(Refusal::NickInUse));
-                self.is_over = true;
-                return;
-            }
-            self.enter_local_channels();
-        }
-        let id = arrival.id;
-        let client = Client {
-            id,
-            queue: arrival.queue,
-            negotiation: arrival.negotiation,
-            name: arrival.client_name,
-            address: arrival.address,
-            is_secure: arrival.is_secure,
-            fingerprint: arrival.fingerprint,
-            credential: arrival.credential,
-            mode: Mode::Reading,
-            sent_seq: 0,
-            floor_seq: 0,
-            asked_seq: 0,
-            asked_at: None,
-            confirmed_seq: 0,
-            unasked: None,
-            monitored: BTreeMap::new(),
-            subscribed: BTreeSet::new(),
-            sasl: Sasl::default(),
-            held: None,
-            open_batch: None,
-            failed_batches: Vec::new(),
-            capture: None,
-            answer: None,
-            is_dirty: true,
-        };
-        self.sit(&client);
-        self.clients.insert(id, client);
-        if arrival.taken.send(Ok(())).is_err() {
-            self.clients.remove(&id);
-            self.stand_up(id, "connection closed");
-            return;
-        }
-        // What it came in with may have been taken away on its way here, when this session heard of it for nobody.
-        self.look_at_doors(Some(id)).await;
-        self.take_early(id, arrival.metadata).await;
-        self.welcome(id, &arrival.nick).await;
-    }
-
-    async fn left(&mut self, id: ClientId) {
-        self.flush_held(id).await;
-        self.talks.remove(&id);
-        if let Some(client) = self.clients.remove(&id) {
-            client.queue.close(b"");
-            self.stand_up(id, "connection closed");
-            self.save_cursors().await;
-        }
-    }
-
-    /// The next moment at which something has to be done.
-    fn next_deadline(&self) -> Instant {
-        let limits = &self.shared.config.limits;
-        let mut next = Instant::now() + IDLE;
-        for client in self.clients.values() {
-            if let Some(held) = &client.held {
-                next = next.min(held.until);
-            }
-            next = client.ask_at(limits).map_or(next, |at| next.min(at));
-        }
-        next = self.save_names_at.map_or(next, |at| next.min(at));
-        next = self.reread_at.map_or(next, |at| next.min(at));
-        next = self.look_again_at.map_or(next, |at| next.min(at));
-        self.cursors_changed.map_or(next, |changed| next.min(changed + SAVE_EVERY))
-    }
-
-    async fn tick(&mut self) {
-        let now = Instant::now();
-        let due: Vec<ClientId> = self
-            .clients
-            .values()
-            .filter(|client| client.held.as_ref().is_some_and(|held| held.until <= now))
-            .map(|client| client.id)
-            .collect();
-        for client in due {
-            self.flush_held(client).await;
-        }
-        self.ask_for_confirmation(now);
-        if self.look_again_at.is_some_and(|at| at <= now) {
-            self.look_at_doors(None).await;
-        }
-        if self.cursors_changed.is_some_and(|changed| changed + SAVE_EVERY <= now) {
-            self.begin_saving_cursors();
-        }
-    }
-
-    /// Stores names that were given. They are shown before they are stored: a name that is lost in
-    /// a crash is given again from the same profile.
-    pub(super) async fn save_names(&mut self) {
-        if self.save_names_at.is_some_and(|at| at > Instant::now()) {
-            return;
-        }
-        self.save_names_at = None;
-        while !self.roster.unsaved.is_empty() {
-            let count = self.roster.unsaved.len().min(NOTES_AT_ONCE);
-            let notes: Vec<Note> = self.roster.unsaved.drain(..count).collect();
-            if let Err(error) = self.commit(Batch { notes: notes.clone(), ..Batch::default() }).await {
-                tracing::debug!(%error, "names could not be stored yet");
-                self.roster.unsaved.splice(0..0, notes);
-                self.save_names_at = Some(Instant::now() + RETRY_AFTER);
-                return;
-            }
-        }
-    }
-
     /// Commits within the configured time.
     pub(super) async fn commit(&self, batch: Batch) -> Result<(), Unstored> {
         let wait = self.shared.config.limits.commit_timeout;
@@ -490,117 +321,4 @@ impl Session {
             self.links.pop_front();
         }
     }
-
-    /// Events passed by: read what they were about.
-    /// Reads what passed by; false when it has to be tried again.
-    async fn reread(&mut self) -> bool {
-        const PAGE: usize = 500;
-        self.look_at_doors(None).await;
-        if !self.look_at_accounts().await {
-            return false;
-        }
-        self.look_elsewhere().await;
-        let Some(account) = self.key.account.clone() else { return true };
-        self.refresh().await;
-        loop {
-            let range = HistoryRange::After(self.last_seq);
-            let page = match self.shared.directory.history(&account, None, range, PAGE).await {
-                Ok(page) => page,
-                Err(error) => {
-                    tracing::warn!(%error, %account, "the timeline could not be read again yet");
-                    return false;
-                }
-            };
-            let count = page.len();
-            for item in page {
-                self.floor_seq = self.floor_seq.max(item.seq);
-                self.show(Arc::new(item)).await;
-            }
-            self.wake_writers();
-            if count < PAGE {
-                return true;
-            }
-        }
-    }
-
-    async fn event(&mut self, event: FeedEvent) {
-        match event {
-            FeedEvent::Shown(item) if item.seq > self.floor_seq => self.show_new(item).await,
-            FeedEvent::Shown(_) => {}
-            FeedEvent::Chats(_, chats) => self.chats_changed(&chats).await,
-            FeedEvent::People(_, people) => self.people_changed(&people).await,
-            FeedEvent::Health(network, health) => {
-                self.account_is(&network, &health);
-                self.networks_changed().await;
-            }
-            FeedEvent::Face(network, health) => self.elsewhere_is(&network, &health).await,
-            FeedEvent::Accounts(_) => {
-                self.accounts_changed().await;
-                self.networks_changed().await;
-            }
-            FeedEvent::Read(chat, at) => self.read_elsewhere(&chat.chat, at).await,
-            FeedEvent::Doors(_) => self.look_at_doors(None).await,
-            // The registry makes it a reading of the timeline.
-            FeedEvent::Missed => {}
-        }
-    }
-
-    fn wake_writers(&mut self) {
-        for client in self.clients.values_mut() {
-            if std::mem::take(&mut client.is_dirty) {
-                client.queue.wake();
-            }
-        }
-    }
-
-    /// The chats and people of this session live here.
-    pub(super) fn account(&self) -> Option<&NetworkId> {
-        self.key.account.as_ref()
-    }
-
-    pub(super) fn own_prefix(&self) -> String {
-        format!("{}!{}@wxgate", self.nick, self.own_user())
-    }
-
-    pub(super) fn own_user(&self) -> String {
-        self.user.clone()
-    }
-
-    /// Whom one is logged in as; `None` for guests.
-    pub(super) fn account_name(&self) -> Option<&str> {
-        match self.key.guest {
-            Some(_) => self.known_as.as_ref().map(UserName::as_str),
-            None => Some(self.key.user.as_str()),
-        }
-    }
-
-    pub(super) fn service_prefix(&self) -> String {
-        let service = &self.shared.config.service_nick;
-        format!("{service}!{service}@{}", self.shared.config.server_name)
-    }
-
-    /// Sends `:server NNN nick rest`, cut at a character border when it would be too long.
-    pub(super) fn numeric(&mut self, id: ClientId, code: u16, rest: &str) {
-        let line = format!(":{} {code:03} {} {rest}", self.shared.config.server_name, self.nick);
-        self.to(id, &line);
-    }
-
-    /// Sends one line without tags.
-    pub(super) fn to(&mut self, id: ClientId, line: &str) {
-        if let Some(client) = self.clients.get_mut(&id) {
-            client.line(fitting(line));
-        }
-    }
-
-    pub(super) fn chat_ref(&self, chat: &ChatKey) -> Option<wxgate_contract::ChatRef> {
-        let network = self.account()?.clone();
-        Some(wxgate_contract::ChatRef { network, chat: chat.clone() })
-    }
-}
-
-/// What fits a line; tags have room of their own. Only descriptions are ever that long; messages are split.
-pub(super) fn fitting(line: &str) -> &str {
-    const MAX_BYTES: usize = 510;
-    let tags = if line.starts_with('@') { line.find(' ').map_or(0, |at| at + 1) } else { 0 };
-    names::cut_text(line, tags + MAX_BYTES)
 }

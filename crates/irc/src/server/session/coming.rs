@@ -1,0 +1,131 @@
+//! Clients that come and go, and what reaches a session otherwise.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::Session;
+use crate::server::caps::Caps;
+use crate::server::client::{Client, Mode};
+use crate::server::names;
+use crate::server::registration::bad_text;
+use crate::server::registry::{Arrival, ClientId, Incoming, Refusal};
+use crate::server::sasl::Sasl;
+use crate::wire::casemap::is_same;
+use crate::wire::message::Message;
+
+impl Session {
+    pub(super) async fn incoming(&mut self, incoming: Incoming) {
+        match incoming {
+            Incoming::Attach(arrival) => self.arrived(*arrival).await,
+            Incoming::Line(client, line, turn) => self.line(client, &line, turn).await,
+            Incoming::BadText(client, line) => {
+                let server = self.shared.config.server_name.clone();
+                if let Some(client) = self.clients.get_mut(&client) {
+                    let tags = Message::parse(&line).map(|message| message.tags).unwrap_or_default();
+                    let label = tags.get("label").filter(|_| client.has(Caps::LABELED_RESPONSE));
+                    client.line(&bad_text(&server, &line, label.as_deref()));
+                }
+            }
+            Incoming::TooLong(client) => {
+                self.numeric(client, crate::wire::numeric::ERR_INPUTTOOLONG, ":Input line was too long");
+            }
+            Incoming::Drained(client) => {
+                self.go_on(client);
+                self.pump(client).await;
+            }
+            Incoming::Gone(client) => self.left(client).await,
+            Incoming::Told(client, asking, told) => self.told(client, *asking, told).await,
+            Incoming::Answered(client, sent, answer) => self.errand_done(client, *sent, answer),
+            Incoming::Face(person, link) => self.face_came(person, link),
+            Incoming::CursorsKept(are_kept) => self.cursors_kept(are_kept),
+            Incoming::SignIn(client, account, step) => self.sign_in_step(client, &account, &step),
+        }
+    }
+
+    pub(super) async fn arrived(&mut self, arrival: Arrival) {
+        let limit = self.shared.config.limits.connections_per_account;
+        if self.clients.len() >= limit {
+            // A connection that is gone needs no answer.
+            let why = format!("more than {limit} connections to this account");
+            let _ = arrival.taken.send(Err(Refusal::Why(why)));
+            return;
+        }
+        if arrival.taken.is_closed() {
+            return;
+        }
+        if self.clients.is_empty() {
+            self.nick = arrival.nick.clone();
+            let service = &self.shared.config.service_nick;
+            self.roster.reserve(&[service]);
+            let now = self.shared.clock.now();
+            if self.roster.by_nick(&self.nick, now).is_some() {
+                // A contact had the nick first and keeps it.
+                let roster = &self.roster;
+                let taken = |folded: &str| roster.by_nick(folded, now).is_some() || is_same(folded, service);
+                self.nick = names::free_name(&self.nick, names::NICK_BYTES, taken);
+            }
+            self.roster.reserve(&[service, &self.nick]);
+            self.realname.clone_from(&arrival.realname);
+            self.away.clone_from(&arrival.away);
+            self.user = match self.key.guest {
+                Some(_) => names::guest_user(&arrival.username),
+                None => names::own_user(&arrival.username, self.key.user.as_str()),
+            };
+            self.step_aside();
+            if !self.enter_hall() {
+                // A connection that is gone needs no answer.
+                let _ = arrival.taken.send(Err(Refusal::NickInUse));
+                self.is_over = true;
+                return;
+            }
+            self.enter_local_channels();
+        }
+        let id = arrival.id;
+        let client = Client {
+            id,
+            queue: arrival.queue,
+            negotiation: arrival.negotiation,
+            name: arrival.client_name,
+            address: arrival.address,
+            is_secure: arrival.is_secure,
+            fingerprint: arrival.fingerprint,
+            credential: arrival.credential,
+            mode: Mode::Reading,
+            sent_seq: 0,
+            floor_seq: 0,
+            asked_seq: 0,
+            asked_at: None,
+            confirmed_seq: 0,
+            unasked: None,
+            monitored: BTreeMap::new(),
+            subscribed: BTreeSet::new(),
+            sasl: Sasl::default(),
+            held: None,
+            open_batch: None,
+            failed_batches: Vec::new(),
+            capture: None,
+            answer: None,
+            is_dirty: true,
+        };
+        self.sit(&client);
+        self.clients.insert(id, client);
+        if arrival.taken.send(Ok(())).is_err() {
+            self.clients.remove(&id);
+            self.stand_up(id, "connection closed");
+            return;
+        }
+        // What it came in with may have been taken away on its way here, when this session heard of it for nobody.
+        self.look_at_doors(Some(id)).await;
+        self.take_early(id, arrival.metadata).await;
+        self.welcome(id, &arrival.nick).await;
+    }
+
+    pub(super) async fn left(&mut self, id: ClientId) {
+        self.flush_held(id).await;
+        self.talks.remove(&id);
+        if let Some(client) = self.clients.remove(&id) {
+            client.queue.close(b"");
+            self.stand_up(id, "connection closed");
+            self.save_cursors().await;
+        }
+    }
+}
