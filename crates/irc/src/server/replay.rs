@@ -169,7 +169,8 @@ impl Session {
         {
             return;
         }
-        if let Some(rendered) = self.render(item, window, Replay(true)) {
+        let told = self.told_in_full(item).await;
+        if let Some(rendered) = self.render(told.as_ref().unwrap_or(item), window, Replay(true)) {
             self.give_item(id, &rendered, Giving { batch, is_replay: true, label: None });
         }
         if let Window::Channel(ix) = window

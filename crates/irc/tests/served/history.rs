@@ -228,6 +228,10 @@ async fn what_was_recalled_stays_where_its_owner_wants_it() {
     let got = client.ask("CHATHISTORY LATEST #测试群 * 10").await;
     assert!(got.iter().any(|line| line.ends_with(" PRIVMSG #测试群 :secret plans (recalled)")), "{got:#?}");
     assert!(got.iter().all(|line| !line.contains(" REDACT ")), "{got:#?}");
+    let mut late = Client::login(&served, "late", "server-time").await;
+    late.send("PRIVMSG wechat :more #测试群").await;
+    let got = late.until(" recalled: ").await;
+    assert!(got.iter().any(|line| line.ends_with(":secret plans (recalled)")), "{got:#?}");
     client.ask("PRIVMSG wechat :recalls remove").await;
     let got = client.ask("CHATHISTORY LATEST #测试群 * 10").await;
     assert!(got.iter().all(|line| !line.contains("secret plans")), "{got:#?}");

@@ -1,6 +1,7 @@
 //! Messages that were taken back (10002).
 
 use super::{IdHint, Parts, Sender, body::Body, hint};
+use crate::names::decode_name;
 use crate::{MsgId, xml};
 
 /// A message is taken back. Source: the protocol sheet, section 4.14.
@@ -39,6 +40,7 @@ pub(super) fn decode(parts: &Parts<'_>, hints: &mut Vec<IdHint>) -> Body {
     }
     Body::Revoke(Revoke {
         target: Some(MsgId::new(id)).filter(|id| !id.is_empty()),
-        replacement: revoke.text_at(&["replacemsg"]).to_owned(),
+        // Names in it are written as everywhere. Source: the protocol sheet, section 4.2.
+        replacement: decode_name(revoke.text_at(&["replacemsg"])),
     })
 }

@@ -132,11 +132,11 @@ fn locations_are_read_with_and_without_their_xml() {
 
 #[test]
 fn item_56_a_revoke_names_the_message_by_msgid() {
-    let xml = "<sysmsg type=\"revokemsg\"><revokemsg><session>wxid_fixture000001</session><oldmsgid>1600000001</oldmsgid><msgid>7294813305518270463</msgid><replacemsg><![CDATA[\"Anna\" 撤回了一条消息]]></replacemsg></revokemsg></sysmsg>";
+    let xml = "<sysmsg type=\"revokemsg\"><revokemsg><session>wxid_fixture000001</session><oldmsgid>1600000001</oldmsgid><msgid>7294813305518270463</msgid><replacemsg><![CDATA[\"Anna <span class=\"emoji emoji1f33a\"></span>\" 撤回了一条消息]]></replacemsg></revokemsg></sysmsg>";
     let message = read(&raw(msg_type::RECALLED, "@anna", OWN, &wire(xml)));
     let Body::Revoke(revoke) = &message.body else { panic!("{:?}", message.body) };
     assert_eq!(revoke.target, Some(MsgId::new("7294813305518270463")));
-    assert_eq!(revoke.replacement, "\"Anna\" 撤回了一条消息");
+    assert_eq!(revoke.replacement, "\"Anna 🌺\" 撤回了一条消息");
     assert_eq!(message.hints[0].permanent.as_str(), "wxid_fixture000001");
     assert!(!message.is_chat());
 
