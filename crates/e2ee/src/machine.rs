@@ -32,6 +32,8 @@ const READY: &str = "ready";
 const READY_SINCE: u8 = 1;
 /// Random bytes of a device's id.
 const ID_BYTES: usize = 5;
+/// What stays when a device begins anew: the seeds of its signatures and the keys to what was said.
+const FORGETTING_KEEPS: [&str; 2] = [kind::IDENTITY, kind::INBOUND];
 
 /// Why a machine could not do something.
 #[derive(Debug, thiserror::Error)]
@@ -159,7 +161,8 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// The device of a user as it was left, or a new one.
+    /// The device of a user as it was left, or a new one. What an earlier one left, when its forgetting was cut off,
+    /// goes first: its ratchets are not this one's.
     ///
     /// # Errors
     /// `Store` when its state cannot be read, `Words` when the id is none.
@@ -172,6 +175,9 @@ impl Machine {
     ) -> Result<Self, MachineError> {
         let user = user(user_id)?;
         let rows = Rows::new(far, network, user_id);
+        if !rows.has(kind::ACCOUNT, &[]).await? {
+            rows.clear(&FORGETTING_KEEPS).await?;
+        }
         let turn = Turn::default();
         let store = NoteStore::new(rows.clone(), Turn::clone(&turn));
         let olm = OlmMachine::with_store(&user, device_id.into(), store, None).await?;
@@ -220,7 +226,7 @@ impl Machine {
     /// # Errors
     /// `Store` when it cannot be written.
     pub async fn forget(far: Arc<dyn FarEnd>, network: NetworkId, user_id: &str) -> Result<(), MachineError> {
-        Ok(Rows::new(far, network, user_id).clear(&[kind::IDENTITY, kind::INBOUND]).await?)
+        Ok(Rows::new(far, network, user_id).clear(&FORGETTING_KEEPS).await?)
     }
 
     /// Forgets all of it: the user speaks no more.

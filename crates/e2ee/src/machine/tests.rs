@@ -293,6 +293,26 @@ async fn an_older_copy_of_a_device_uses_no_key_twice_and_is_the_same_person() {
     assert_eq!(ghost.read(GHOST, &before, false).await.unwrap(), "before");
 }
 
+#[tokio::test]
+async fn what_a_forgetting_that_was_cut_off_left_is_not_gone_on_with() {
+    let (mut ghost, ann) = two(true).await;
+    let rules = rules(json!({}));
+    let before = ghost.say(ANN, &rules, "before").await;
+    assert_eq!(ann.read(GHOST, &before, true).await.unwrap(), "before");
+    let master = ghost.machine.fingerprint().await.unwrap().master_key;
+    // Rows go page by page; the program died behind the first, which has the account.
+    ghost.keys.lock().unwrap().delete(GHOST);
+    ghost.double.state().notes.retain(|(_, key), _| !key.ends_with("/account"));
+    assert!(ghost.double.state().notes.keys().any(|(_, key)| key.contains("/outbound/")));
+    ghost.machine = open(&ghost.double, GHOST).await;
+    ghost.set_up(true, "").await;
+    let after = ghost.say(ANN, &rules, "after").await;
+    assert_ne!(session(&after), session(&before), "another device's ratchet");
+    ann.meet(GHOST).await;
+    assert_eq!(ann.read(GHOST, &after, true).await.unwrap(), "after");
+    assert_eq!(ghost.machine.fingerprint().await.unwrap().master_key, master);
+}
+
 #[test]
 fn no_id_is_given_twice() {
     let ids = [(); 2].map(|()| Machine::new_device_id("WXGATE").unwrap());
