@@ -23,6 +23,7 @@ mod ghosts;
 mod greet;
 mod inbound;
 mod listen;
+mod making;
 mod management;
 mod media;
 mod memory;

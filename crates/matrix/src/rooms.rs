@@ -143,7 +143,8 @@ impl Shared {
         Ok(room)
     }
 
-    /// The room that an alias leads to, if the bot is in it; else the alias is taken away.
+    /// The room that an alias leads to, if the bot is in it; else the alias is taken away, unless the room is only
+    /// being made.
     async fn find(&self, alias: &str) -> Result<Option<String>, Trouble> {
         let alias = self.names.full_alias(alias);
         let room_id = match self.client.call(self.bot(), &ResolveAlias { alias: &alias }).await {
@@ -154,6 +155,9 @@ impl Shared {
         match self.client.call(self.bot(), &JoinedMembers { room_id: &room_id }).await {
             Ok(_) => Ok(Some(room_id)),
             Err(error) if error.is_passing() => Err(error.into()),
+            Err(_) if self.is_being_made(&room_id).await? => {
+                Err(Trouble::NotYet("the homeserver is still making the room".to_owned()))
+            }
             Err(_) => {
                 self.client.call(self.bot(), &DeleteAlias { alias: &alias }).await?;
                 Ok(None)

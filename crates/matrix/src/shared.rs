@@ -10,6 +10,7 @@ use crate::client::{Actor, Client};
 use crate::config::MatrixConfig;
 use crate::crypto::Crypto;
 use crate::inbound::relay::Relayed;
+use crate::making::Making;
 use crate::management::identity::Shown;
 use crate::memory::{Ghost, Memory};
 use crate::names::Names;
@@ -40,6 +41,7 @@ pub(crate) struct Shared {
     pub(crate) names: Names,
     pub(crate) client: Client,
     pub(crate) memory: Memory,
+    pub(crate) making: Making,
     pub(crate) owners: Owners,
     pub(crate) puppets: Puppets,
     pub(crate) chores: Chores,
@@ -77,6 +79,7 @@ impl Shared {
             names,
             client,
             memory: Memory::new(Arc::clone(&ctx.far), ctx.network.clone()),
+            making: Making::default(),
             owners: Owners::new(Arc::clone(&ctx.directory), ctx.network.clone()),
             puppets: Puppets::default(),
             chores: Chores::default(),

@@ -1,12 +1,14 @@
 //! Rooms and who is in them.
 
+use std::time::Duration;
+
 use serde_json::json;
 use wxgate_contract::conformance::State;
 use wxgate_contract::{Author, Body, Outcome};
 use wxgate_matrix::Secret;
 
 use super::scene::{ALICE, Scene, by, post};
-use super::stub::{Fault, PATIENCE, PUPPET_TOKEN};
+use super::stub::{Fault, PATIENCE, PUPPET_TOKEN, Room};
 
 #[tokio::test]
 async fn a_private_chat_is_a_direct_room_with_the_other_side_in_it() {
@@ -65,8 +67,42 @@ async fn a_room_that_was_made_and_not_written_down_is_found_again() {
     scene.hand(&delivery).await;
     assert!(matches!(scene.outcome(delivery.id, 1).await, Outcome::Sent { .. }));
     let key = ("m.room.create".to_owned(), String::new());
-    let mirrors = |room: &&super::stub::Room| room.state[&key]["content"]["wxgate.chat"]["chat"] == "g1";
+    let mirrors = |room: &&Room| room.state[&key]["content"]["wxgate.chat"]["chat"] == "g1";
     assert_eq!(scene.stub().world().rooms.values().filter(mirrors).count(), 1);
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn a_room_that_the_homeserver_is_still_making_is_waited_for() {
+    const BOT: &str = "@wechatbot:test";
+    let scene = Scene::start().await;
+    // The alias is there before anybody is in the room, and whoever asked for it has died.
+    let half_made = |room_id: &str, localpart: &str| {
+        let mut world = scene.stub().world();
+        world.rooms.insert(room_id.to_owned(), Room::default());
+        world.aliases.insert(format!("#{localpart}:test"), room_id.to_owned());
+    };
+    half_made("!slow", "wechat_alice_g1");
+    let delivery = scene.delivery(post("g1", "1", by("p-bob", "Bob"), Body::text("hi")));
+    for n in 0..2 {
+        scene.hand(&delivery).await;
+        let waits = scene.outcome(delivery.id, n).await;
+        assert!(matches!(waits, Outcome::TryLater { .. }), "{waits:?}");
+    }
+    scene.stub().world().set_member(BOT, BOT, "!slow", "join");
+    scene.hand(&delivery).await;
+    assert!(matches!(scene.outcome(delivery.id, 2).await, Outcome::Sent { .. }));
+    assert_eq!(scene.stub().world().room_of("wechat_alice_g1").as_deref(), Some("!slow"));
+    assert_eq!(scene.stub().texts("!slow").len(), 1);
+    // One that is never finished is given up.
+    half_made("!never", "wechat_alice_p-bob");
+    let delivery = scene.delivery(post("p-bob", "2", by("p-bob", "Bob"), Body::text("hi")));
+    scene.hand(&delivery).await;
+    assert!(matches!(scene.outcome(delivery.id, 0).await, Outcome::TryLater { .. }));
+    scene.clock.advance(Duration::from_secs(61));
+    scene.hand(&delivery).await;
+    assert!(matches!(scene.outcome(delivery.id, 1).await, Outcome::Sent { .. }));
+    assert_ne!(scene.stub().world().room_of("wechat_alice_p-bob").as_deref(), Some("!never"));
     scene.end().await;
 }
 

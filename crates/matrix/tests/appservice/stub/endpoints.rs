@@ -226,7 +226,11 @@ fn in_room(world: &mut World, q: &Question<'_>, method: &str, room_id: &str, res
         return (200, json!({ "event_id": known }));
     }
     let declines = rest == ["leave"] && world.membership(room_id, q.user) == Some("invite");
-    if !declines && !world.is_in(room_id, q.user) {
+    // Who has left may still see how. Source: Synapse 1.163, `check_user_in_room_or_world_readable`.
+    let looks_back = method == "GET"
+        && rest == ["state", "m.room.member", q.user]
+        && world.membership(room_id, q.user) == Some("leave");
+    if !declines && !looks_back && !world.is_in(room_id, q.user) {
         return no(403, "M_FORBIDDEN", &format!("User {} not in room {room_id}", q.user));
     }
     let ts = q.query.get("ts").and_then(|ts| ts.parse().ok());
