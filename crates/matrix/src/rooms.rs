@@ -101,11 +101,15 @@ impl Shared {
         let partner = self.partner(&profile, chat).await?;
         let request = self.creation(&profile, chat, partner.as_deref(), &alias).await?;
         let room_id = self.make_or_find(&request, &alias).await?;
-        let room = self.adopt(room_id, &profile, chat).await?;
         if let Some(partner) = &partner {
-            self.bring(&room.room_id, partner).await?;
+            // Before the room is written down: nobody would bring them into a room that is known already.
+            match self.bring(&room_id, partner).await {
+                Err(trouble) if trouble.is_passing() => return Err(trouble),
+                // A refusal is looked into when they speak.
+                _ => {}
+            }
         }
-        Ok(room)
+        self.adopt(room_id, &profile, chat).await
     }
 
     /// Makes a room with an alias, or finds the one that an earlier attempt made.

@@ -107,6 +107,20 @@ async fn a_room_that_the_homeserver_is_still_making_is_waited_for() {
 }
 
 #[tokio::test]
+async fn the_other_side_is_in_the_room_wherever_the_making_of_it_broke_off() {
+    let scene = Scene::start().await;
+    scene.stub().fault("/join/", Fault::Status(500));
+    let delivery = scene.delivery(post("p-bob", "1", Author::Owner, Body::text("from my phone")));
+    scene.hand(&delivery).await;
+    assert!(matches!(scene.outcome(delivery.id, 0).await, Outcome::TryLater { .. }));
+    scene.hand(&delivery).await;
+    assert!(matches!(scene.outcome(delivery.id, 1).await, Outcome::Sent { .. }));
+    let room_id = scene.stub().world().room_of("wechat_alice_p-bob").unwrap();
+    assert!(scene.stub().world().is_in(&room_id, "@wechat_alice_p-bob:test"));
+    scene.end().await;
+}
+
+#[tokio::test]
 async fn a_room_that_is_lost_is_replaced() {
     let scene = Scene::start().await;
     let first = scene.open_group().await;
