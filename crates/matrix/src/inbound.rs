@@ -289,7 +289,8 @@ impl Inbound {
         let is_known = self.handled.knows(&event.event_id) || self.parked.knows(&event.event_id);
         let is_given_twice = draft.silent.contains(&event.event_id)
             || draft.parked.iter().any(|waiting| waiting.event_id == event.event_id);
-        if is_ours || is_known || is_given_twice {
+        // Whoever takes back what was said before it was asked for wants to hear nothing about it.
+        if is_ours || is_known || is_given_twice || event.is_taken_back() {
             return Ok(());
         }
         self.take_new(event, raw, draft).await

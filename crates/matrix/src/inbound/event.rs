@@ -42,6 +42,15 @@ pub(crate) struct Event {
     pub(crate) is_sealed: bool,
 }
 
+impl Event {
+    /// It was taken back: nothing of what it said is left. A redaction in rooms before version 11 has no content
+    /// either. Source: client-server API, "Redactions".
+    pub(super) fn is_taken_back(&self) -> bool {
+        let is_empty = self.content.as_object().is_none_or(serde_json::Map::is_empty);
+        is_empty && self.state_key.is_none() && self.redacts.is_none()
+    }
+}
+
 impl Shared {
     /// Reads one event into the draft.
     pub(super) async fn read_event(&self, event: Event, draft: &mut Draft) -> Result<(), Trouble> {

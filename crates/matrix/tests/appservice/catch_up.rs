@@ -82,6 +82,29 @@ async fn what_no_transaction_brought_is_asked_for_when_the_homeserver_is_back() 
 }
 
 #[tokio::test]
+async fn what_was_taken_back_since_is_not_refused() {
+    let (scene, room_id) = opened().await;
+    let event_id = scene.stub().say(ALICE, &room_id, "tpyo");
+    scene.double.wait_for(PATIENCE, |state| (state.posts.len() == 1).then_some(())).await;
+    {
+        let mut world = scene.stub().world();
+        let events = &mut world.rooms.get_mut(&room_id).unwrap().events;
+        let event = events.iter_mut().find(|event| event["event_id"] == event_id.as_str()).unwrap();
+        event["content"] = serde_json::json!({});
+    }
+    let scene = scene.restart().await;
+    caught_up(&scene).await;
+    scene.stub().say(ALICE, &room_id, "typo");
+    scene.double.wait_for(PATIENCE, |state| (state.posts.len() == 2).then_some(())).await;
+    let done =
+        |state: &mut State| (!state.notes.keys().any(|(_, key)| key.starts_with("todo/"))).then_some(());
+    scene.double.wait_for(PATIENCE, done).await;
+    let texts = scene.stub().texts(&room_id);
+    assert!(!texts.iter().any(|(_, text)| text.contains("not delivered")), "{texts:?}");
+    scene.end().await;
+}
+
+#[tokio::test]
 async fn more_than_a_page_is_read_to_the_end_and_nothing_of_it_twice() {
     let (scene, room_id) = opened().await;
     let texts: Vec<String> = (0..250).map(|n| n.to_string()).collect();

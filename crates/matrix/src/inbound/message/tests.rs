@@ -64,6 +64,19 @@ fn notices_do_not_cross() {
 }
 
 #[test]
+fn what_was_taken_back_is_told_from_what_takes_it_back() {
+    for kind in ["m.room.message", "m.sticker", "m.reaction", "m.room.encrypted"] {
+        assert!(event(kind, json!({})).is_taken_back(), "{kind}");
+        assert!(!event(kind, json!({ "body": "" })).is_taken_back(), "{kind}");
+    }
+    let old = Event { redacts: Some("$0".to_owned()), ..event("m.room.redaction", json!({})) };
+    let state = Event { state_key: Some(String::new()), ..event("m.room.topic", json!({})) };
+    for other in [old, event("m.room.redaction", json!({ "redacts": "$0" })), state] {
+        assert!(!other.is_taken_back());
+    }
+}
+
+#[test]
 fn a_redaction_names_its_event_in_old_and_new_rooms() {
     let mut old = event("m.room.redaction", json!({}));
     old.redacts = Some("$0".to_owned());
