@@ -43,6 +43,18 @@ impl Ground {
 
     /// The same with another world and further keys of `matrix.appservice`.
     pub async fn set_with(scratch: &Scratch, world: SimOptions, keys: &str) -> Result<Self> {
+        let mut ground = Self::lay(scratch, world, keys, Vec::new()).await?;
+        ground.gateway.run().await?;
+        Ok(ground)
+    }
+
+    /// The same, where the gateway does not run yet and its environment has further variables.
+    pub async fn lay(
+        scratch: &Scratch,
+        world: SimOptions,
+        keys: &str,
+        env: Vec<(String, String)>,
+    ) -> Result<Self> {
         let sim = Sim::start(scratch, &world).await?;
         let mut homeserver = Homeserver::prepare(scratch)?;
         let listen = format!("127.0.0.1:{}", ports::free()?);
@@ -53,12 +65,11 @@ impl Ground {
              permissions = {{ {DOMAIN:?} = \"user\" }}\n{keys}",
             out.address, back.address
         );
-        let mut gateway =
-            Gateway::prepare(scratch, &sim.url(), &GatewayOptions { more, ..Default::default() })?;
+        let options = GatewayOptions { more, env, ..Default::default() };
+        let gateway = Gateway::prepare(scratch, &sim.url(), &options)?;
         let registration = gateway.cli(&["matrix", "registration"], None).await?;
         let puppets = gateway.cli(&["matrix", "registration", "--double-puppets"], None).await?;
         homeserver.start(&[registration, puppets]).await?;
-        gateway.run().await?;
         let people = homeserver.people()?;
         Ok(Self { sim, homeserver, gateway, out, back, people })
     }
