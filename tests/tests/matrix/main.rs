@@ -9,6 +9,7 @@ mod crossing;
 mod desk;
 mod encrypted;
 mod endings;
+mod ends;
 mod first_room;
 mod forms;
 mod ground;

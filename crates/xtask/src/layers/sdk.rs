@@ -9,23 +9,25 @@ use anyhow::{Context, Result, bail};
 
 use super::build::{Built, TestProgram};
 use super::summary::Sum;
-use super::{PROGRAM_LIMIT, environment, show_if_bad};
+use super::{Length, environment, lengthened, show_ends, show_if_bad};
 use crate::run::Cmd;
 use crate::tree::Root;
 
 const MANIFEST: &str = "tests/matrix-sdk/Cargo.toml";
 const PROGRAM: &str = "wxgate-sdk-people";
 /// What is told to it: what the client itself does, and what only a client that encrypts can do.
-const STORIES: [&str; 6] =
-    ["client::", "encrypted::", "left_behind::", "policy::", "put_back::", "verified::"];
+const STORIES: [&str; 7] =
+    ["client::", "encrypted::", "ends::sealed::", "left_behind::", "policy::", "put_back::", "verified::"];
 
 /// Builds the client and tells it its stories.
-pub(super) fn run(root: &Root, built: &Built, program: &TestProgram) -> Result<Sum> {
+pub(super) fn run(root: &Root, built: &Built, (program, length): (&TestProgram, Length)) -> Result<Sum> {
     let people = build(root, built)?;
     let cmd = environment(root, built, program).env("WXGATE_MATRIX_PEOPLE", people).args(STORIES);
-    let ran = cmd.watch(PROGRAM_LIMIT)?;
+    let (cmd, limit) = lengthened(cmd, (program, length));
+    let ran = cmd.watch(limit)?;
     let sum = Sum::read(&ran.output).with_end(ran.end);
     println!("{:<40} {:>7.1} s   {sum}", "the same, told to matrix-sdk", ran.took.as_secs_f64());
+    show_ends(&ran.output, sum, length);
     show_if_bad(&ran.output, sum, ran.end);
     if sum.ran() == 0 && sum.good() {
         bail!("no story of {STORIES:?} was told to matrix-sdk");
