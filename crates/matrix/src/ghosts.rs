@@ -68,7 +68,9 @@ impl Shared {
         name: String,
     ) -> Result<Arc<Ghost>, Trouble> {
         let user_id = self.names.user_id(localpart);
-        self.register(localpart).await?;
+        if self.register(localpart).await? {
+            self.newcomers.add(&user_id);
+        }
         let actor = Actor::As { user_id: &user_id, device_id: None };
         let has_device = self.facts().has_devices && self.make_device(actor).await?;
         let field = ProfileField::DisplayName(&name);
@@ -87,10 +89,12 @@ impl Shared {
         self.make_ghost(&localpart, ghost.person.clone(), ghost.name.clone()).await
     }
 
-    async fn register(&self, localpart: &str) -> Result<(), CallError> {
+    /// False when the user was there already.
+    async fn register(&self, localpart: &str) -> Result<bool, CallError> {
         match self.client.call(Actor::Service, &Register { localpart }).await {
-            Err(error) if error.code() != "M_USER_IN_USE" => Err(error),
-            _ => Ok(()),
+            Ok(_) => Ok(true),
+            Err(error) if error.code() == "M_USER_IN_USE" => Ok(false),
+            Err(error) => Err(error),
         }
     }
 

@@ -29,6 +29,7 @@ mod media;
 mod memory;
 mod mirror;
 mod names;
+mod newcomers;
 mod outbound;
 mod owners;
 mod probe;

@@ -186,7 +186,7 @@ impl<T> Recent<T> {
         }
     }
 
-    fn remove(&mut self, key: &str) {
+    pub(crate) fn remove(&mut self, key: &str) {
         self.young.remove(key);
         self.old.remove(key);
         self.forgotten += 1;

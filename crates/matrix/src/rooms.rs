@@ -179,15 +179,27 @@ impl Shared {
         Ok(Some(self.ghost(&person, &profile.title).await?))
     }
 
-    /// Brings a ghost into a room, whether it was invited or not.
+    /// Brings a ghost into a room that it was probably invited to, as when the room was made.
     pub(crate) async fn bring(&self, room_id: &str, ghost: &Ghost) -> Result<(), Trouble> {
         match self.client.call(self.as_ghost(ghost), &Join { room_id }).await {
-            Ok(_) => return Ok(()),
-            Err(error) if error.code() != "M_FORBIDDEN" => return Err(error.into()),
-            Err(_) => {}
+            Ok(_) => {
+                self.newcomers.remove(&ghost.user_id);
+                Ok(())
+            }
+            Err(error) if error.code() != "M_FORBIDDEN" => Err(error.into()),
+            Err(_) => self.invite_in(room_id, ghost).await,
         }
-        self.client.call(self.bot(), &Invite { room_id, user_id: &ghost.user_id }).await?;
+    }
+
+    /// Brings a ghost into a room that it is probably not in, nor invited to.
+    pub(crate) async fn invite_in(&self, room_id: &str, ghost: &Ghost) -> Result<(), Trouble> {
+        match self.client.call(self.bot(), &Invite { room_id, user_id: &ghost.user_id }).await {
+            Err(error) if error.is_passing() => return Err(error.into()),
+            // It is invited, or inside; or the bot is not, which the joining tells as well.
+            _ => {}
+        }
         self.client.call(self.as_ghost(ghost), &Join { room_id }).await?;
+        self.newcomers.remove(&ghost.user_id);
         Ok(())
     }
 

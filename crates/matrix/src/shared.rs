@@ -14,6 +14,7 @@ use crate::making::Making;
 use crate::management::identity::Shown;
 use crate::memory::{Ghost, Memory};
 use crate::names::Names;
+use crate::newcomers::Newcomers;
 use crate::owners::Owners;
 use crate::puppets::Puppets;
 use crate::share::Turns;
@@ -44,6 +45,7 @@ pub(crate) struct Shared {
     pub(crate) making: Making,
     pub(crate) owners: Owners,
     pub(crate) puppets: Puppets,
+    pub(crate) newcomers: Newcomers,
     pub(crate) chores: Chores,
     pub(crate) states: States,
     pub(crate) shown: Shown,
@@ -82,6 +84,7 @@ impl Shared {
             making: Making::default(),
             owners: Owners::new(Arc::clone(&ctx.directory), ctx.network.clone()),
             puppets: Puppets::default(),
+            newcomers: Newcomers::default(),
             chores: Chores::default(),
             states: States::default(),
             shown: Shown::default(),

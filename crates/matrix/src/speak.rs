@@ -9,7 +9,6 @@ use serde_json::Value;
 use wxgate_contract::{Post, Timestamp};
 
 use crate::api::event::Send;
-use crate::api::membership::Join;
 use crate::client::CallError;
 use crate::memory::{Ghost, Room};
 use crate::names::hex;
@@ -68,6 +67,7 @@ impl Shared {
         what: &Utterance,
     ) -> Result<(String, Arc<Room>), Trouble> {
         let speaker = &self.mouth(&room.room_id, speaker).await?;
+        self.bring_newcomer(&room.room_id, speaker).await?;
         match self.try_say(&room.room_id, speaker, what).await {
             Ok(event_id) => return Ok((event_id, room)),
             Err(error) if is_mendable(&error) => {
@@ -89,6 +89,20 @@ impl Shared {
             Speaker::Puppet(_, ghost) if self.seals(room_id).await? => Speaker::Ghost(Arc::clone(ghost)),
             speaker => speaker.clone(),
         })
+    }
+
+    /// A ghost that was made for what it says now is not in the room yet: without a refusal to learn it from, and
+    /// before a key is handed out for nothing.
+    async fn bring_newcomer(&self, room_id: &str, speaker: &Speaker) -> Result<(), Trouble> {
+        let Speaker::Ghost(ghost) = speaker else { return Ok(()) };
+        if !self.newcomers.has(&ghost.user_id) {
+            return Ok(());
+        }
+        match self.invite_in(room_id, ghost).await {
+            // Whatever else is wrong, the send itself will tell.
+            Err(trouble) if trouble.is_passing() => Err(trouble),
+            _ => Ok(()),
+        }
     }
 
     /// Says something in any room that the bot is in.
@@ -146,9 +160,10 @@ impl Shared {
             }
             Speaker::Ghost(ghost) => {
                 // Synapse says the same about a user that it does not know and one that is not in.
-                let joined = self.client.call(self.as_ghost(ghost), &Join { room_id: &room.room_id }).await;
-                if joined.is_ok() {
-                    return Ok((room, speaker.clone()));
+                match self.invite_in(&room.room_id, ghost).await {
+                    Ok(()) => return Ok((room, speaker.clone())),
+                    Err(trouble) if trouble.is_passing() => return Err(trouble),
+                    Err(_) => {}
                 }
                 let ghost = self.mend_ghost(ghost).await?;
                 let room = self.mend_membership(room, &ghost).await?;
@@ -158,7 +173,7 @@ impl Shared {
     }
 
     async fn mend_membership(&self, room: Arc<Room>, ghost: &Ghost) -> Result<Arc<Room>, Trouble> {
-        match self.bring(&room.room_id, ghost).await {
+        match self.invite_in(&room.room_id, ghost).await {
             Ok(()) => return Ok(room),
             Err(Trouble::Call(error)) if !error.is_passing() => {
                 self.make_bot().await?;

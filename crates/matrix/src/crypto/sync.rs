@@ -11,6 +11,7 @@ use wxgate_contract::{Note, Stop};
 use super::{inbox, prune, verify};
 use crate::api::keys::DeviceSync;
 use crate::client::{Actor, CallError};
+use crate::names::Who;
 use crate::shared::Shared;
 use crate::trouble::Trouble;
 
@@ -109,7 +110,10 @@ impl Shared {
             Err(error) => return Err(error.into()),
         };
         let heard = self.device(self.names.bot()).await?.machine.hear(&synced).await?;
-        self.devices_changed(&users(&synced, "changed")).await;
+        // Ghosts read nothing, so nobody has to know a new device of theirs.
+        let mut changed = users(&synced, "changed");
+        changed.retain(|user| self.names.who(user) == Who::Human);
+        self.devices_changed(&changed).await;
         self.note_gone(&users(&synced, "left")).await?;
         if heard.verifies {
             self.crypto.verifying.ring();

@@ -94,7 +94,10 @@ impl Shared {
         }
         match self.enter_as(room, ghost, &self.name_of_member(ghost, member)).await {
             Err(error) if error.is_passing() => Err(error.into()),
-            Ok(()) => Ok(()),
+            Ok(()) => {
+                self.newcomers.remove(user_id);
+                Ok(())
+            }
             Err(_) => {
                 self.bring(room_id, ghost).await?;
                 self.name_in_room(room, ghost, member).await
