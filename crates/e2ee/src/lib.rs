@@ -7,6 +7,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test may fail by panicking"))]
 
 mod attachment;
+mod claim;
 mod machine;
 mod prune;
 mod rows;
@@ -15,6 +16,7 @@ mod verify;
 mod wire;
 
 pub use attachment::{Decryptor, EncryptedFile, Encryptor, FileError};
+pub use claim::Claimed;
 pub use machine::{Decrypted, Fingerprint, Heard, Machine, MachineError, RoomRules, Standing, Unreadable};
 pub use prune::{Leftover, Pruned};
 pub use verify::{Flow, Stage, step_of};

@@ -86,6 +86,19 @@ impl Request {
         Self::post("claim keys", Kind::Claim, "claim", id, &body)
     }
 
+    #[cfg(test)]
+    pub(crate) fn claim_of(body: &Value) -> Self {
+        Self::post("claim keys", Kind::Claim, "claim", &TransactionId::new(), body)
+    }
+
+    /// The same request with another body.
+    pub(crate) fn with_body(&self, body: &Value) -> Self {
+        let (base, segments, id) = (self.base, self.segments.clone(), self.id.clone());
+        // JSON of JSON.
+        let body = serde_json::to_vec(body).unwrap_or_default();
+        Self { name: self.name, method: self.method.clone(), base, segments, body, id, kind: self.kind }
+    }
+
     fn upload(id: &TransactionId, request: &upload_keys::v3::Request, purpose: Purpose) -> Self {
         let mut body = json!({ "fallback_keys": request.fallback_keys });
         if let Some(keys) = &request.device_keys {

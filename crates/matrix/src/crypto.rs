@@ -5,6 +5,7 @@
 //! and not by the bot's. [`rooms`] knows which rooms are encrypted and who has to be able to read them, [`seal`]
 //! encrypts, [`open`] reads. Which device of whom is used and why: docs/decisions/0025.
 
+mod claim;
 mod daily;
 mod devices;
 mod epoch;
@@ -27,6 +28,7 @@ use tokio::sync::{Mutex, Notify};
 
 use crate::config::{Encryption, MatrixConfig};
 use crate::shared::Shared;
+use claim::Dry;
 use devices::Devices;
 use epoch::Epoch;
 pub(crate) use files::FileReader;
@@ -45,6 +47,7 @@ pub(crate) struct Crypto {
     came: Notify,
     /// What the homeserver said about people's devices.
     told: Told,
+    dry: Dry,
     verifying: Verifying,
     /// Counts what may make a key go to somebody else: members and devices that came or went.
     changes: AtomicU64,
@@ -62,6 +65,7 @@ impl Crypto {
             devices: Devices::default(),
             rooms: Rooms::default(),
             told: Told::default(),
+            dry: Dry::default(),
             verifying: Verifying::default(),
             came: Notify::new(),
             changes: AtomicU64::new(0),

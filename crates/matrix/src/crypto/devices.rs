@@ -10,6 +10,7 @@ use serde_json::Value;
 use tokio::sync::Mutex as Turn;
 use wxgate_e2ee::{Leftover, Machine, MachineError, Purpose, Request, Standing};
 
+use super::claim::Look;
 use crate::api::account::PutDevice;
 use crate::api::keys::{Ask, DeleteDevice};
 use crate::client::{Actor, CallError};
@@ -34,9 +35,24 @@ pub(crate) struct Device {
     pub(super) turn: Turn<()>,
     /// For each room the count of changes up to which its key was shared. Held over sharing and encrypting.
     rooms: Mutex<HashMap<String, Arc<Turn<Option<u64>>>>>,
+    /// When it looks again for somebody's devices that it could not send a key. Held for the length of a copy.
+    look: Mutex<Look>,
 }
 
 impl Device {
+    fn new(user_id: &str, machine: Machine) -> Self {
+        let (rooms, look) = (Mutex::default(), Mutex::default());
+        Self { user_id: user_id.to_owned(), machine, turn: Turn::default(), rooms, look }
+    }
+
+    pub(super) fn look(&self) -> Look {
+        *self.look.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn set_look(&self, look: Look) {
+        *self.look.lock().unwrap_or_else(PoisonError::into_inner) = look;
+    }
+
     /// Taken by whoever says something in a room.
     pub(super) fn room(&self, room_id: &str) -> Arc<Turn<Option<u64>>> {
         let mut rooms = self.rooms.lock().unwrap_or_else(PoisonError::into_inner);
@@ -135,9 +151,7 @@ impl Shared {
             return Ok(Arc::clone(device));
         }
         let machine = Box::pin(self.set_up(user_id)).await?;
-        let device =
-            Device { user_id: user_id.to_owned(), machine, turn: Turn::default(), rooms: Mutex::default() };
-        let device = Arc::new(device);
+        let device = Arc::new(Device::new(user_id, machine));
         *place = Some(Arc::clone(&device));
         Ok(device)
     }

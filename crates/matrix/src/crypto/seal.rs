@@ -4,8 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use serde_json::Value;
+use tokio::time::Instant;
 use wxgate_e2ee::RoomRules;
 
+use super::claim::Look;
 use super::devices::Device;
 use super::rooms::Readers;
 use crate::client::CallError;
@@ -62,7 +64,7 @@ impl Shared {
         let (speaker, device) = self.pen(speaker, readers.members).await?;
         let room = device.room(room_id);
         let mut shared_at = room.lock().await;
-        if *shared_at != Some(changes) {
+        if *shared_at != Some(changes) || device.look().is_due(Instant::now()) {
             self.know_devices(&device, &readers, changes).await?;
         }
         self.hand_out(&device, room_id, &readers, &rules).await?;
@@ -115,9 +117,14 @@ impl Shared {
             self.learn_devices(device, request, changes).await?;
         }
         self.carry_all(user_id, machine).await?;
-        if let Some(claim) = machine.claim(&readers.people).await? {
-            self.carry(user_id, machine, &claim).await?;
-        }
+        let look = device.look();
+        device.set_look(match machine.claim(&readers.people).await? {
+            Some(claim) if self.claim(device, &claim).await? => look.later(Instant::now()),
+            Some(_) => Look::default(),
+            // Nobody is left out, or the machine does not ask for them so soon again.
+            None if look.is_due(Instant::now()) => look.later(Instant::now()),
+            None => look,
+        });
         Ok(())
     }
 

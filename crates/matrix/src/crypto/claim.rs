@@ -1,0 +1,128 @@
+//! Has a device of ours get what it needs to send keys to everybody's devices, also to those whose clients have
+//! run out of it for a moment.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+use wxgate_e2ee::{Claimed, Request};
+
+use super::devices::Device;
+use crate::api::keys::Ask;
+use crate::client::Actor;
+use crate::shared::Shared;
+use crate::trouble::Trouble;
+
+/// How long somebody's device is waited for, all of ours together. Chosen: a client that is there puts new ones on the
+/// homeserver with its next sync.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// Between two looks.
+const PAUSE: Duration = Duration::from_millis(500);
+/// After that a device that had nothing to give is waited for anew.
+const FORGIVEN: Duration = Duration::from_secs(900);
+/// Devices that are remembered. Chosen: those of a large room; beyond it they are waited for once more.
+const MOST: usize = 4_096;
+/// Until a device that could not be sent a key is looked at again; doubles up to the cap. Source: matrix-sdk-crypto
+/// 0.18 asks again for one device no sooner than after 15 seconds, and after 15 minutes at the latest.
+const FIRST_LOOK: Duration = Duration::from_secs(60);
+const LONGEST_LOOK: Duration = Duration::from_secs(3_600);
+
+/// Devices of people that had no key to give, and since when.
+#[derive(Default)]
+pub(super) struct Dry {
+    // Locked for the length of a lookup.
+    since: Mutex<HashMap<String, Instant>>,
+}
+
+impl Dry {
+    /// Whether one of these may have something to give in a moment.
+    fn is_worth_waiting(&self, devices: &[String], now: Instant) -> bool {
+        let mut since = self.since.lock().unwrap_or_else(PoisonError::into_inner);
+        if since.len() + devices.len() > MOST {
+            since.clear();
+        }
+        let mut is_worth = false;
+        for device in devices {
+            let seen = since.entry(device.clone()).or_insert(now);
+            if now.duration_since(*seen) >= FORGIVEN {
+                *seen = now;
+            }
+            is_worth |= now.duration_since(*seen) < PATIENCE;
+        }
+        is_worth
+    }
+}
+
+/// When a device of ours looks again for those that it could not send a key.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Look {
+    at: Option<(Instant, Duration)>,
+}
+
+impl Look {
+    /// True when it is time to.
+    pub(super) fn is_due(self, now: Instant) -> bool {
+        self.at.is_some_and(|(at, _)| at <= now)
+    }
+
+    /// When the next one is, after somebody was left out.
+    pub(super) fn later(self, now: Instant) -> Self {
+        let pause = self.at.map_or(FIRST_LOOK, |(_, pause)| (pause * 2).min(LONGEST_LOOK));
+        Self { at: Some((now + pause, pause)) }
+    }
+}
+
+impl Shared {
+    /// Makes a claim, and looks a few times for devices that have nothing to give. Gives whether some are left out.
+    pub(super) async fn claim(&self, device: &Device, claim: &Request) -> Result<bool, Trouble> {
+        let machine = &device.machine;
+        let actor = Actor::As { user_id: &device.user_id, device_id: Some(machine.device_id()) };
+        let mut claimed = Claimed::default();
+        claimed.add(&told(&self.client.call(actor, &Ask(claim)).await?));
+        while let Some((rest, names)) = claim.left_out(&claimed) {
+            if !self.crypto.dry.is_worth_waiting(&names, Instant::now()) {
+                break;
+            }
+            tokio::time::sleep(PAUSE).await;
+            // What was given is used, whatever becomes of the rest.
+            let Ok(more) = self.client.call(actor, &Ask(&rest)).await else { break };
+            claimed.add(&told(&more));
+        }
+        machine.answered(claim, &claimed.body()).await?;
+        Ok(claim.left_out(&claimed).is_some())
+    }
+}
+
+fn told(answer: &serde_json::value::RawValue) -> serde_json::Value {
+    serde_json::from_str(answer.get()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_wait_for_a_device_together_and_not_again_soon() {
+        let dry = Dry::default();
+        let one = ["@ann:test ONE".to_owned()];
+        let begun = Instant::now();
+        assert!(dry.is_worth_waiting(&one, begun) && dry.is_worth_waiting(&one, begun + PATIENCE / 2));
+        assert!(!dry.is_worth_waiting(&one, begun + PATIENCE));
+        let two = [one[0].clone(), "@ann:test TWO".to_owned()];
+        assert!(dry.is_worth_waiting(&two, begun + PATIENCE));
+        assert!(dry.is_worth_waiting(&one, begun + FORGIVEN));
+    }
+
+    #[test]
+    fn a_device_that_was_left_out_is_looked_at_again_ever_later() {
+        let now = Instant::now();
+        assert!(!Look::default().is_due(now));
+        let first = Look::default().later(now);
+        assert!(!first.is_due(now) && first.is_due(now + FIRST_LOOK));
+        let second = first.later(now + FIRST_LOOK);
+        assert!(!second.is_due(now + 2 * FIRST_LOOK) && second.is_due(now + 3 * FIRST_LOOK));
+        let last = (0..20).fold(second, |look, _| look.later(now));
+        assert!(last.is_due(now + LONGEST_LOOK));
+    }
+}
