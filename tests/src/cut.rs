@@ -4,7 +4,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, anyhow};
+use anyhow::{Context as _, Result, anyhow, ensure};
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
@@ -16,6 +16,7 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use crate::http::{Answer, Connection, Place};
 
@@ -77,11 +78,37 @@ struct State {
     late: Option<(String, Asked)>,
     /// What went through, as method and path.
     passed: Vec<String>,
+    /// What of it the server refused, as status, method and path.
+    refused: Vec<String>,
     /// How many of them the server refused because there were too many.
     limited: u32,
     /// Which bodies are kept, and they.
     keeps: Option<&'static str>,
     kept: Vec<Bytes>,
+    /// How much is under way, and when the last of it ended; what a server holds until something happens aside.
+    under_way: usize,
+    last: Option<Instant>,
+}
+
+/// Something that is under way.
+struct Errand(Arc<Shared>);
+
+impl Errand {
+    /// `None` for what a server holds until something happens.
+    fn begin(shared: &Arc<Shared>, path: &str) -> Option<Self> {
+        (!path.contains("/sync")).then(|| {
+            shared.state().under_way += 1;
+            Self(Arc::clone(shared))
+        })
+    }
+}
+
+impl Drop for Errand {
+    fn drop(&mut self) {
+        let mut state = self.0.state();
+        state.under_way -= 1;
+        state.last = Some(Instant::now());
+    }
 }
 
 /// The wire.
@@ -177,6 +204,9 @@ impl Shared {
         {
             let mut state = self.state();
             state.passed.push(format!("{} {}", asked.head.method, asked.path));
+            if (400..500).contains(&answer.status) {
+                state.refused.push(format!("{} {} {}", answer.status, asked.head.method, asked.path));
+            }
             state.limited += u32::from(answer.status == TOO_MANY);
         }
         self.more.notify_one();
@@ -258,6 +288,28 @@ impl Wire {
         self.shared.state().limited
     }
 
+    /// What the server refused (4xx), as status, method and path.
+    pub fn refused(&self) -> Vec<String> {
+        self.shared.state().refused.clone()
+    }
+
+    /// Waits until nothing was asked for so long, but for what a server holds until something happens.
+    pub async fn rest(&self, quiet: Duration, limit: Duration) -> Result<()> {
+        const LOOK: Duration = Duration::from_millis(100);
+        let end = Instant::now() + limit;
+        loop {
+            let is_quiet = {
+                let state = self.shared.state();
+                state.under_way == 0 && state.last.is_none_or(|last| last.elapsed() >= quiet)
+            };
+            if is_quiet {
+                return Ok(());
+            }
+            ensure!(Instant::now() < end, "something is asked all the time, for {limit:?}");
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
     /// Waits for the next request that is answered.
     pub async fn more(&self) {
         self.shared.more.notified().await;
@@ -308,6 +360,7 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
 async fn pass(shared: Arc<Shared>, request: Request<Incoming>) -> Result<Response<Full<Bytes>>> {
     let (head, body) = request.into_parts();
     let path = head.uri.path_and_query().map_or("/", |path| path.as_str()).to_owned();
+    let _errand = Errand::begin(&shared, &path);
     let what = format!("{} {path}", head.method);
     let body = body.collect().await?.to_bytes();
     let fate = shared.fate_of(&what, &body);

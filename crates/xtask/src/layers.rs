@@ -131,6 +131,8 @@ impl Layer {
 /// Matrix a fifth as often.
 const LONG_KILLS: u32 = 500;
 const LONG_LIMIT: Duration = Duration::from_secs(2 * 3600);
+/// In the long run so many people of one group speak in an encrypted room.
+const LONG_CROWD: u32 = 200;
 
 /// How much of a suite is wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -293,8 +295,8 @@ fn run_program(
 fn lengthened(cmd: Cmd, (program, length): (&TestProgram, Length)) -> (Cmd, Duration) {
     let has_ends = Layer::Crash.takes(program) || Layer::Matrix.takes(program);
     if has_ends && length == Length::Long {
-        let cmd = cmd.env("WXGATE_CRASH_KILLS", LONG_KILLS.to_string()).args(["--nocapture"]);
-        return (cmd, LONG_LIMIT);
+        let cmd = cmd.env("WXGATE_CRASH_KILLS", LONG_KILLS.to_string());
+        return (cmd.env("WXGATE_CROWD", LONG_CROWD.to_string()).args(["--nocapture"]), LONG_LIMIT);
     }
     (cmd, PROGRAM_LIMIT)
 }

@@ -29,7 +29,7 @@ cargo xtask COMMAND
   check            all that a change must pass: format, lints, arch, deny, docs, layers 1 to 4
   fix              format, apply what the linter can, regenerate generated files
   test [LAYER…]    run test layers, by number or name; all without arguments; crash --long: 500 kills;
-                   sim --seed N: that seed of the simulation again
+                   matrix --long: 200 people speak in one encrypted room; sim --seed N: that seed of the simulation again
   arch             crate edges, sizes, banned words, sources of facts, tracked files
   deny             licences, duplicate versions and borders of outside crates, by deny.toml
   demo [ARG…]      wxgate demo, release build

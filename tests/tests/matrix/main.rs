@@ -6,6 +6,7 @@ mod bot_entrance;
 mod browser;
 mod client;
 mod crossing;
+mod crowd;
 mod desk;
 mod encrypted;
 mod endings;
