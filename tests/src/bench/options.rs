@@ -124,6 +124,8 @@ pub struct Options {
     pub postgres: bool,
     /// How long the soak takes.
     pub soak: Duration,
+    /// A look, and not a measurement.
+    pub is_quick: bool,
 }
 
 /// A world in which messages are measured and not rosters.
@@ -167,12 +169,14 @@ impl Options {
             tls: false,
             postgres: false,
             soak: Duration::from_secs(3_600),
+            is_quick: false,
         };
         let mut args = args;
         while let Some(arg) = args.next() {
             match arg.as_str() {
                 "-h" | "--help" => return Ok(None),
                 "--quick" => {
+                    options.is_quick = true;
                     options.sizes = vec![100, 300];
                     options.idle_size = 300;
                     options.idle_time = HOLD;
