@@ -61,6 +61,8 @@ pub struct Homeserver {
     log: PathBuf,
     /// Whether everybody may do as much as Synapse lets them by default.
     is_limited: bool,
+    /// Further settings.
+    settings: &'static str,
     /// Where it says that it is.
     public: String,
     program: Option<Program>,
@@ -82,6 +84,7 @@ impl Homeserver {
             dir,
             log: scratch.join("homeserver.log"),
             is_limited: false,
+            settings: "",
             program: None,
         })
     }
@@ -91,6 +94,11 @@ impl Homeserver {
     pub fn with_default_limits(mut self) -> Self {
         self.is_limited = true;
         self
+    }
+
+    /// Has it have further settings, lines of YAML, from its next [`Self::start`] on.
+    pub fn set(&mut self, settings: &'static str) {
+        self.settings = settings;
     }
 
     /// Has it say that it is there.
@@ -183,7 +191,7 @@ impl Homeserver {
         let registrations = format!("[{}]", names.join(", "));
         let port = self.address.rsplit(':').next().unwrap_or_default();
         let limits = if self.is_limited { "" } else { include_str!("homeserver/no_limits.yaml") };
-        let homeserver = [include_str!("homeserver/homeserver.yaml"), limits]
+        let homeserver = [include_str!("homeserver/homeserver.yaml"), limits, self.settings]
             .concat()
             .replace("$PUBLIC", &self.public)
             .replace("$PORT", port)

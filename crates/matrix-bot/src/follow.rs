@@ -6,7 +6,7 @@ use matrix_sdk::Client;
 use matrix_sdk::config::{SyncSettings, SyncToken};
 use matrix_sdk::ruma::api::client::filter::FilterDefinition;
 use matrix_sdk::ruma::presence::PresenceState;
-use matrix_sdk::ruma::uint;
+use matrix_sdk::ruma::{OwnedRoomId, uint};
 use matrix_sdk::store::StateStoreDataKey;
 use matrix_sdk::sync::SyncResponse;
 use wxgate_matrix::{CallError, Happened, InRoom};
@@ -18,17 +18,44 @@ use crate::wrong;
 /// How long the homeserver holds a question when nothing happens. Source: client-server API, "Syncing";
 /// the SDK's own default.
 const HELD: Duration = Duration::from_secs(30);
+/// The least of it, where tokens are over soon. Chosen: one question a second costs nobody much.
+const SHORTEST: Duration = Duration::from_secs(1);
 
 impl SdkAccount {
     /// Waits for what happens after `since`.
     pub(crate) async fn follow(&self, since: Option<&str>) -> Result<Happened, CallError> {
-        let client = self.open_client("sync")?;
+        let Some(open) = self.open_now() else { return Err(CallError::Network { endpoint: "sync" }) };
+        let client = open.client;
+        open.tokens.see_to(&client).await?;
         // A store that is new has to learn of the rooms first, wherever the adapter is.
         let is_new = !has_position(&client).await;
         if let (Some(_), true) = (since, is_new) {
-            ask(&client, None).await?;
+            ask(&client, None, Duration::ZERO).await?;
         }
-        ask(&client, since).await.map(happened)
+        let held = open.tokens.time_left().map_or(HELD, |left| left.clamp(SHORTEST, HELD));
+        let told = ask(&client, since, held).await?;
+        forget_left(&client, told.rooms.left.keys()).await;
+        Ok(happened(told))
+    }
+}
+
+/// Has the store and the homeserver forget rooms that the account is not in any more: the SDK keeps them for good
+/// otherwise. What does not work is tried again when the session is opened next.
+async fn forget_left(client: &Client, left: impl Iterator<Item = &OwnedRoomId>) {
+    for room_id in left {
+        let Some(room) = client.get_room(room_id) else { continue };
+        if let Err(error) = room.forget().await {
+            tracing::info!(%room_id, %error, "a room that the account left cannot be forgotten yet");
+        }
+    }
+}
+
+/// What a session does once, when it is opened: rooms that were left and not forgotten, and room on the disk.
+pub(crate) async fn tidy(client: &Client) {
+    let left: Vec<OwnedRoomId> = client.left_rooms().iter().map(|room| room.room_id().to_owned()).collect();
+    forget_left(client, left.iter()).await;
+    if let Err(error) = client.optimize_stores().await {
+        tracing::warn!(%error, "the store of the account cannot be made smaller");
     }
 }
 
@@ -37,14 +64,14 @@ async fn has_position(client: &Client) -> bool {
     known.is_ok_and(|position| position.is_some())
 }
 
-async fn ask(client: &Client, since: Option<&str>) -> Result<SyncResponse, CallError> {
+async fn ask(client: &Client, since: Option<&str>, held: Duration) -> Result<SyncResponse, CallError> {
     let mut filter = FilterDefinition::default();
     filter.presence.types = Some(Vec::new());
     // What does not fit is read page by page. Chosen: a busy half minute.
     filter.room.timeline.limit = Some(uint!(50));
     let settings = SyncSettings::new().filter(filter.into()).set_presence(PresenceState::Offline);
     let settings = match since {
-        Some(since) => settings.token(since).timeout(HELD),
+        Some(since) => settings.token(since).timeout(held),
         None => settings.token(SyncToken::NoToken).timeout(Duration::ZERO),
     };
     client.sync_once(settings).await.map_err(|error| wrong::call("sync", &error))

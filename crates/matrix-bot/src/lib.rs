@@ -14,18 +14,20 @@ mod probe;
 mod recovery_file;
 mod rooms;
 mod session;
+mod tokens;
 mod verify;
 mod wrong;
 
 pub use probe::probe;
 
 use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use matrix_sdk::Client;
 use serde_json::Value;
 use serde_json::value::RawValue;
+use tokens::Tokens;
 use tokio::time::Instant;
 use url::Url;
 use wxgate_contract::BoxFuture;
@@ -62,11 +64,18 @@ struct Refused {
     why: String,
 }
 
+/// The open session.
+#[derive(Clone)]
+struct Open {
+    client: Client,
+    tokens: Arc<Tokens>,
+}
+
 /// The account.
 pub struct SdkAccount {
     config: AccountConfig,
     // Locked for the length of a copy.
-    client: Mutex<Option<Client>>,
+    open: Mutex<Option<Open>>,
     refused: Mutex<Option<Refused>>,
 }
 
@@ -80,11 +89,15 @@ impl SdkAccount {
     /// The account; nothing is asked before it is opened.
     #[must_use]
     pub fn new(config: AccountConfig) -> Self {
-        Self { config, client: Mutex::default(), refused: Mutex::default() }
+        Self { config, open: Mutex::default(), refused: Mutex::default() }
+    }
+
+    fn open_now(&self) -> Option<Open> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn client(&self) -> Option<Client> {
-        self.client.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.open_now().map(|open| open.client)
     }
 
     /// The client of the open session.
@@ -92,8 +105,8 @@ impl SdkAccount {
         self.client().ok_or(CallError::Network { endpoint })
     }
 
-    fn set_client(&self, client: Option<Client>) {
-        *self.client.lock().unwrap_or_else(PoisonError::into_inner) = client;
+    fn set_open(&self, open: Option<Open>) {
+        *self.open.lock().unwrap_or_else(PoisonError::into_inner) = open;
     }
 }
 

@@ -15,7 +15,8 @@ use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 use wxgate_matrix::{AccountError, CallError, Keep, Opened, Secret};
 
-use crate::{Entrance, Refused, SdkAccount, wrong};
+use crate::tokens::Tokens;
+use crate::{Entrance, Open, Refused, SdkAccount, follow, wrong};
 
 /// How the device is called in lists of devices.
 const DEVICE_NAME: &str = "wxgate";
@@ -33,13 +34,19 @@ const REFUSED_PAUSE: Duration = Duration::from_secs(900);
 
 /// What is kept of a session: sealed, in a note of the adapter.
 #[derive(Clone, Serialize, Deserialize)]
-struct Kept {
+pub(crate) struct Kept {
     user: String,
     device: String,
     /// Seals the SDK's store.
     key: [u8; 32],
     /// Empty before the first sign-in was answered.
-    token: String,
+    pub(crate) token: String,
+    /// What gives the next token; empty where tokens are not renewed.
+    #[serde(default)]
+    refresh: String,
+    /// For how long a token is good, in milliseconds, as the sign-in told.
+    #[serde(default)]
+    life_ms: Option<u64>,
     /// It took the place of a session that somebody ended.
     #[serde(default)]
     has_replaced: bool,
@@ -57,8 +64,35 @@ impl Kept {
             device: format!("WXGATE{device}"),
             key,
             token: String::new(),
+            refresh: String::new(),
+            life_ms: None,
             has_replaced,
         })
+    }
+
+    /// The same with other tokens.
+    pub(crate) fn with(&self, tokens: SessionTokens) -> Self {
+        let SessionTokens { access_token: token, refresh_token } = tokens;
+        Self { token, refresh: refresh_token.unwrap_or_default(), ..self.clone() }
+    }
+
+    pub(crate) fn has_tokens_of(&self, other: &Self) -> bool {
+        self.token == other.token && self.refresh == other.refresh
+    }
+
+    pub(crate) fn can_be_renewed(&self) -> bool {
+        !self.refresh.is_empty()
+    }
+
+    /// For how long a token is good, if anybody told.
+    pub(crate) fn life(&self) -> Option<Duration> {
+        self.life_ms.map(Duration::from_millis)
+    }
+
+    /// As it is kept.
+    pub(crate) fn bytes(&self) -> Bytes {
+        // Our own type always has a JSON form.
+        Bytes::from(serde_json::to_vec(self).unwrap_or_default())
     }
 
     fn session(&self) -> Option<MatrixSession> {
@@ -66,15 +100,24 @@ impl Kept {
             user_id: self.user.as_str().try_into().ok()?,
             device_id: self.device.as_str().into(),
         };
-        let tokens = SessionTokens { access_token: self.token.clone(), refresh_token: None };
+        let refresh_token = self.can_be_renewed().then(|| self.refresh.clone());
+        let tokens = SessionTokens { access_token: self.token.clone(), refresh_token };
         (!self.token.is_empty()).then_some(MatrixSession { meta, tokens })
     }
 }
 
 async fn save(keep: &Keep, kept: &Kept) -> Result<(), AccountError> {
-    // Our own type always has a JSON form.
-    let bytes = serde_json::to_vec(kept).unwrap_or_default();
-    Ok(keep(Bytes::from(bytes)).await?)
+    Ok(keep(kept.bytes(), Secret::new(&kept.token)).await?)
+}
+
+/// What became of a session that was kept.
+enum Resumed {
+    Opened(Opened),
+    /// Its tokens are over, and it is not: whoever signs in again as its device goes on with it.
+    /// Source: client-server API, "Soft logout".
+    Expired,
+    /// Somebody ended it, or there is none.
+    Ended,
 }
 
 impl SdkAccount {
@@ -87,10 +130,14 @@ impl SdkAccount {
         let has_store = self.config.store.join(KEYS).is_file();
         let mut has_replaced = known.as_ref().is_some_and(|kept| kept.has_replaced && kept.token.is_empty());
         if let Some(kept) = known.as_ref().filter(|_| has_store) {
-            if let Some(opened) = self.resume(kept).await? {
-                return Ok(opened);
+            match self.resume(kept, &keep).await? {
+                Resumed::Opened(opened) => return Ok(opened),
+                Resumed::Expired => {
+                    self.judge_refusal()?;
+                    return self.begin(kept.clone(), &keep).await;
+                }
+                Resumed::Ended => has_replaced |= !kept.token.is_empty(),
             }
-            has_replaced |= !kept.token.is_empty();
         }
         self.judge_refusal()?;
         // A device that was never signed in is used; one that was ended is not taken up again.
@@ -106,38 +153,62 @@ impl SdkAccount {
     }
 
     /// The kept session, if the homeserver still knows it.
-    async fn resume(&self, kept: &Kept) -> Result<Option<Opened>, AccountError> {
-        let Some(session) = kept.session() else { return Ok(None) };
-        let client = match self.client() {
-            Some(client) => client,
+    async fn resume(&self, kept: &Kept, keep: &Keep) -> Result<Resumed, AccountError> {
+        let Some(session) = kept.session() else { return Ok(Resumed::Ended) };
+        let known = self.open_now();
+        let is_first = known.is_none();
+        let open = match known {
+            Some(open) => open,
             None => {
                 let client = self.build(kept).await?;
                 let restored = client.restore_session(session).await;
                 restored.map_err(|error| wrong::call("restore session", &error))?;
-                client
+                let tokens = Tokens::of(&client, kept.clone(), keep, None)?;
+                Open { client, tokens }
             }
         };
-        match client.whoami().await {
-            Ok(_) => {}
-            Err(error) => match wrong::http("whoami", &error) {
-                CallError::Refused { code, .. } if code == "M_UNKNOWN_TOKEN" => {
-                    tracing::warn!(
-                        "the homeserver has ended the session of the account; another one is begun"
-                    );
-                    self.set_client(None);
-                    return Ok(None);
-                }
-                error => return Err(error.into()),
-            },
+        if let Err(error) = open.client.whoami().await {
+            let error = wrong::http("whoami", &error);
+            if !matches!(&error, CallError::Refused { code, .. } if code == "M_UNKNOWN_TOKEN") {
+                return Err(error.into());
+            }
+            self.set_open(None);
+            if self.is_only_expired(&open.tokens.token(), kept).await? {
+                tracing::info!("the tokens of the account are over; it signs in again as the same device");
+                return Ok(Resumed::Expired);
+            }
+            tracing::warn!("the homeserver has ended the session of the account; another one is begun");
+            return Ok(Resumed::Ended);
         }
-        self.set_client(Some(client.clone()));
-        self.opened(&client, kept).await.map(Some)
+        self.set_open(Some(open.clone()));
+        if is_first {
+            follow::tidy(&open.client).await;
+        }
+        self.opened(&open, kept).await.map(Resumed::Opened)
     }
 
-    async fn opened(&self, client: &Client, kept: &Kept) -> Result<Opened, AccountError> {
-        let wants = self.see_to_keys(client).await?;
+    /// Whether the homeserver would let a session go on, and whether we can: who has a password can sign in again.
+    async fn is_only_expired(&self, token: &Secret, kept: &Kept) -> Result<bool, AccountError> {
+        let Entrance::Password(_) = self.config.entrance else { return Ok(false) };
+        let alone = Kept { token: token.reveal().to_owned(), refresh: String::new(), ..kept.clone() };
+        let Some(session) = alone.session() else { return Ok(false) };
+        let probe = self.probe(session).await?;
+        Ok(probe.whoami().await.is_err_and(|error| wrong::is_soft(&error)))
+    }
+
+    /// A client without a store, for one question.
+    async fn probe(&self, session: MatrixSession) -> Result<Client, AccountError> {
+        let probe = Client::builder().homeserver_url(&self.config.homeserver).request_config(patience());
+        let probe = probe.build().await.map_err(|error| AccountError::Human(error.to_string()))?;
+        let restored = probe.restore_session(session).await;
+        restored.map_err(|error| wrong::call("restore session", &error))?;
+        Ok(probe)
+    }
+
+    async fn opened(&self, open: &Open, kept: &Kept) -> Result<Opened, AccountError> {
+        let wants = self.see_to_keys(&open.client).await?;
         let replaced = kept.has_replaced.then(|| kept.device.clone());
-        Ok(Opened { token: Secret::new(&kept.token), wants, replaced })
+        Ok(Opened { token: open.tokens.token(), wants, replaced })
     }
 
     /// A device that nobody has seen, and an empty store for it.
@@ -152,38 +223,40 @@ impl SdkAccount {
     }
 
     async fn begin(&self, kept: Kept, keep: &Keep) -> Result<Opened, AccountError> {
-        let kept = match &self.config.entrance {
+        let (client, kept) = match &self.config.entrance {
             Entrance::Password(password) => {
                 let client = self.build(&kept).await?;
                 let auth = client.matrix_auth();
                 let login = auth
                     .login_username(&self.config.user, password.reveal())
                     .device_id(&kept.device)
-                    .initial_device_display_name(DEVICE_NAME);
+                    .initial_device_display_name(DEVICE_NAME)
+                    .request_refresh_token();
                 let answer =
                     login.send().await.map_err(|error| self.no_entrance(wrong::call("login", &error)))?;
-                self.set_client(Some(client));
-                Kept { token: answer.access_token, ..kept }
+                let (refresh, life) = (answer.refresh_token.unwrap_or_default(), answer.expires_in);
+                let life_ms = life.and_then(|life| u64::try_from(life.as_millis()).ok());
+                (client, Kept { token: answer.access_token, refresh, life_ms, ..kept })
             }
             Entrance::Token(token) => self.take_token(kept, token).await?,
         };
         save(keep, &kept).await?;
-        let client = self.open_client("login")?;
+        let tokens = Tokens::of(&client, kept.clone(), keep, Some(Instant::now()))?;
+        let open = Open { client, tokens };
+        self.set_open(Some(open.clone()));
         tracing::info!(user = %kept.user, device = %kept.device, "the account is signed in");
-        self.opened(&client, &kept).await
+        self.opened(&open, &kept).await
     }
 
     /// The device that a token belongs to.
-    async fn take_token(&self, kept: Kept, token: &Secret) -> Result<Kept, AccountError> {
-        let mut kept = Kept { token: token.reveal().to_owned(), ..kept };
+    async fn take_token(&self, kept: Kept, token: &Secret) -> Result<(Client, Kept), AccountError> {
+        let mut kept =
+            Kept { token: token.reveal().to_owned(), refresh: String::new(), life_ms: None, ..kept };
         let client = self.build(&kept).await?;
         let session =
             kept.session().ok_or_else(|| AccountError::Human("the access token is empty".to_owned()))?;
-        // Whose it is, and of which device, only the homeserver knows; a client for one question.
-        let probe = Client::builder().homeserver_url(&self.config.homeserver).request_config(patience());
-        let probe = probe.build().await.map_err(|error| AccountError::Human(error.to_string()))?;
-        let restored = probe.restore_session(session).await;
-        restored.map_err(|error| wrong::call("restore session", &error))?;
+        // Whose it is, and of which device, only the homeserver knows.
+        let probe = self.probe(session).await?;
         let me = probe.whoami().await.map_err(|error| self.no_entrance(wrong::http("whoami", &error)))?;
         let Some(device) = me.device_id.filter(|_| me.user_id == self.config.user) else {
             let what = format!("the access token is not one of a device of {}", self.config.user);
@@ -194,8 +267,7 @@ impl SdkAccount {
             let restored = client.restore_session(session).await;
             restored.map_err(|error| wrong::call("restore session", &error))?;
         }
-        self.set_client(Some(client));
-        Ok(kept)
+        Ok((client, kept))
     }
 
     async fn build(&self, kept: &Kept) -> Result<Client, AccountError> {
@@ -206,6 +278,7 @@ impl SdkAccount {
             .homeserver_url(&self.config.homeserver)
             .sqlite_store_with_config_and_cache_path(store, None::<std::path::PathBuf>)
             .request_config(patience())
+            .handle_refresh_tokens()
             .with_encryption_settings(EncryptionSettings {
                 // Done in `keys.rs`, where what goes wrong is told.
                 auto_enable_cross_signing: false,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use matrix_sdk::ruma::api::error::{ErrorBody, ErrorKind, RetryAfter};
-use matrix_sdk::{Error, HttpError};
+use matrix_sdk::{Error, HttpError, RefreshTokenError};
 use wxgate_matrix::CallError;
 
 /// When the homeserver says "slow down" and not for how long.
@@ -29,6 +29,14 @@ pub(crate) fn call(endpoint: &'static str, error: &Error) -> CallError {
 pub(crate) fn http(endpoint: &'static str, error: &HttpError) -> CallError {
     let Some(told) = error.as_client_api_error() else {
         return match error {
+            HttpError::RefreshToken(RefreshTokenError::MatrixAuth(error)) => match http(endpoint, error) {
+                // The token was refused, and so was what would have given another one. Synapse calls that
+                // M_FORBIDDEN where the session's time is over (1.163).
+                CallError::Refused { message, .. } => {
+                    CallError::Refused { endpoint, status: 401, code: "M_UNKNOWN_TOKEN".to_owned(), message }
+                }
+                error => error,
+            },
             HttpError::Reqwest(error) if error.is_timeout() => CallError::TimedOut { endpoint },
             HttpError::Reqwest(_) => CallError::Network { endpoint },
             HttpError::Cached(error) => http(endpoint, error),
@@ -53,6 +61,19 @@ pub(crate) fn http(endpoint: &'static str, error: &HttpError) -> CallError {
     }
     let (code, message) = (kind.errcode().to_string(), message.to_owned());
     CallError::Refused { endpoint, status, code, message }
+}
+
+/// What went wrong when new tokens were asked for; `None` when nobody was asked.
+pub(crate) fn refresh(endpoint: &'static str, error: &RefreshTokenError) -> Option<CallError> {
+    match error {
+        RefreshTokenError::MatrixAuth(error) => Some(http(endpoint, error)),
+        _ => None,
+    }
+}
+
+/// True where a token is over and its session is not. Source: client-server API, "Soft logout".
+pub(crate) fn is_soft(error: &HttpError) -> bool {
+    matches!(error.client_api_error_kind(), Some(ErrorKind::UnknownToken(told)) if told.soft_logout)
 }
 
 pub(crate) fn refused(endpoint: &'static str, code: &str, message: &str) -> CallError {

@@ -38,8 +38,9 @@ pub fn may_be_sealed(event: &RawValue) -> bool {
         .is_ok_and(|head| head.state_key.is_none() && is_said(&head.kind))
 }
 
-/// Keeps what must be known at the next start: a session, sealed. Done when it is on disk.
-pub type Keep = Arc<dyn Fn(Bytes) -> BoxFuture<'static, Result<(), FarError>> + Send + Sync>;
+/// Keeps what must be known at the next start: a session, sealed. Done when it is on disk, and when plain questions
+/// are asked with the token, which is empty before there is one.
+pub type Keep = Arc<dyn Fn(Bytes, Secret) -> BoxFuture<'static, Result<(), FarError>> + Send + Sync>;
 
 /// Why an account cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -107,7 +108,7 @@ pub enum Verification {
 /// Drives an ordinary account.
 pub trait Account: Send + Sync + std::fmt::Debug {
     /// Signs in, or takes up the session that was kept; gives its token. Called again
-    /// when the homeserver does not know the token any more.
+    /// when the homeserver does not know the token any more. What `keep` is given later takes the token's place.
     fn open<'a>(&'a self, kept: Option<Bytes>, keep: Keep) -> BoxFuture<'a, Result<Opened, AccountError>>;
 
     /// Waits for what happens after `since`, and gives it. Asking again for what follows an earlier

@@ -5,7 +5,7 @@
 //! whether the last attempt may have arrived. A homeserver that does not answer is noted in
 //! [`Client::reach`], so that nothing further is tried before it is back.
 
-use std::sync::{Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -136,8 +136,8 @@ struct Refusal {
 pub(crate) struct Client {
     http: reqwest::Client,
     base: Url,
-    /// Ours; that of an ordinary account comes with its session. Locked for the length of a copy.
-    token: RwLock<Secret>,
+    /// Ours; that of an ordinary account comes with its session.
+    token: Arc<TokenPlace>,
     /// The token is an account's own and acts for nobody else.
     is_ordinary: bool,
     timeout: Duration,
@@ -145,6 +145,26 @@ pub(crate) struct Client {
     reach: watch::Sender<bool>,
     /// An ordinary account is asked to slow down until then. Locked for the length of a look.
     not_before: Mutex<Option<Instant>>,
+}
+
+/// Where the token is that is asked with.
+#[derive(Debug)]
+pub(crate) struct TokenPlace {
+    // Locked for the length of a copy.
+    token: RwLock<Secret>,
+}
+
+impl TokenPlace {
+    /// From here on it is asked with this one; an empty one changes nothing.
+    pub(crate) fn set(&self, token: Secret) {
+        if !token.is_empty() {
+            *self.token.write().unwrap_or_else(PoisonError::into_inner) = token;
+        }
+    }
+
+    fn get(&self) -> Secret {
+        self.token.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
 }
 
 /// The HTTP library could not be set up.
@@ -169,7 +189,7 @@ impl Client {
         Ok(Self {
             http,
             base: config.homeserver.clone(),
-            token: RwLock::new(config.as_token.clone()),
+            token: Arc::new(TokenPlace { token: RwLock::new(config.as_token.clone()) }),
             is_ordinary: config.account.is_some(),
             timeout: config.timings.call_timeout,
             places: Semaphore::new(CALLS_AT_ONCE),
@@ -190,7 +210,12 @@ impl Client {
 
     /// The account has a session.
     pub(crate) fn signed_in(&self, token: Secret) {
-        *self.token.write().unwrap_or_else(PoisonError::into_inner) = token;
+        self.token.set(token);
+    }
+
+    /// For whoever has the session, whose token may change.
+    pub(crate) fn token_place(&self) -> Arc<TokenPlace> {
+        Arc::clone(&self.token)
     }
 
     /// True once the account has a session.
@@ -206,7 +231,7 @@ impl Client {
     }
 
     fn token(&self) -> Secret {
-        self.token.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.token.get()
     }
 
     /// Asks, and reads the whole answer.

@@ -156,12 +156,17 @@ impl Shared {
 
     async fn sign_in(&self, account: &dyn Account) -> Result<Option<String>, AccountError> {
         let kept = self.memory.read(SESSION).await?;
-        let (far, network) = (Arc::clone(&self.far), self.network.clone());
-        let keep: Keep = Arc::new(move |session| {
-            let (far, network) = (Arc::clone(&far), network.clone());
+        let (far, network, token_of) =
+            (Arc::clone(&self.far), self.network.clone(), self.client.token_place());
+        let keep: Keep = Arc::new(move |session, token| {
+            let (far, network, token_of) = (Arc::clone(&far), network.clone(), Arc::clone(&token_of));
             let note = Note { key: SESSION.to_owned(), value: Some(session), is_secret: true };
             let batch = Batch { notes: vec![note], ..Batch::default() };
-            Box::pin(async move { far.commit(&network, batch).await.map(drop) })
+            Box::pin(async move {
+                far.commit(&network, batch).await?;
+                token_of.set(token);
+                Ok(())
+            })
         });
         let opened = account.open(kept, keep).await?;
         self.client.signed_in(opened.token);

@@ -68,7 +68,7 @@ async fn file_of(person: &Person<'_>, seen: &Seen) -> Result<Vec<u8>> {
 }
 
 /// Has somebody invite the bot into a room of their own, and it comes.
-async fn invite(person: &Person<'_>, bot: &str) -> Result<String> {
+pub(crate) async fn invite(person: &Person<'_>, bot: &str) -> Result<String> {
     let order = json!({"name": "desk", "invite": [bot], "direct": true, "encrypted": true});
     let desk = person.act("create", order).await?["room"].as_str().context("no room")?.to_owned();
     person.expect("the bot to come", SOON, |seen| is_join(seen, &desk, bot)).await?;

@@ -104,7 +104,7 @@ impl Account for Plain {
     fn open<'a>(&'a self, kept: Option<Bytes>, keep: Keep) -> BoxFuture<'a, Result<Opened, AccountError>> {
         Box::pin(async move {
             if kept.is_none() {
-                keep(Bytes::from_static(b"session")).await?;
+                keep(Bytes::from_static(b"session"), Secret::default()).await?;
             }
             Ok(Opened { token: Secret::new(format!("token of {BOT}")), wants: None, replaced: None })
         })
