@@ -75,7 +75,7 @@ struct State {
     /// What was held, as method and path.
     caught: Option<String>,
     /// One that is to be passed on with the next of its kind.
-    late: Option<(String, Asked)>,
+    late: Option<(String, Box<Asked>)>,
     /// What went through, as method and path.
     passed: Vec<String>,
     /// What of it the server refused, as status, method and path.
@@ -136,7 +136,7 @@ enum Fate {
     Cut(Cut),
     Held(Trap),
     /// It passes together with one that was held.
-    With(String, Asked),
+    With(String, Box<Asked>),
 }
 
 impl Shared {
@@ -176,7 +176,7 @@ impl Shared {
     }
 
     /// Holds what was caught; an error when it is to be lost.
-    async fn hold(&self, what: String, late: Option<(String, Asked)>) -> Result<()> {
+    async fn hold(&self, what: String, late: Option<(String, Box<Asked>)>) -> Result<()> {
         let (open, lost) = (self.open.notified(), self.lost.notified());
         {
             let mut state = self.state();
@@ -399,7 +399,7 @@ async fn pass(shared: Arc<Shared>, request: Request<Incoming>) -> Result<Respons
             }
         },
         Fate::Held(Trap { at: Hold::Late, words, .. }) => {
-            shared.hold(what, Some((words, asked))).await?;
+            shared.hold(what, Some((words, Box::new(asked)))).await?;
             return Err(anyhow!("what comes late cannot be let go"));
         }
     };

@@ -119,14 +119,7 @@ async fn run(bridge: &Arc<Bridge>, user: Option<UserName>, command: Command) -> 
         }
         Command::Unmirror { account, face } => {
             owned(bridge, user.as_ref(), &account)?;
-            // First here: nothing is ordered of the face any more when it is told that it was done.
-            let was_there = bridge.routes.unmirror(&account, &face);
-            let removed = bridge.store.remove_mirror(&account, &face).await;
-            if removed.is_err() && was_there {
-                bridge.routes.mirror(&account, &face);
-            }
-            removed.map_err(failed)?;
-            Ok(Reply::Done)
+            unmirror(bridge, &account, &face).await.map_err(failed)
         }
         Command::Introduce { .. } | Command::Identify { .. } if user.is_some() => {
             Err(CommandError::Refused("only the gateway itself says who somebody is".to_owned()))
@@ -150,6 +143,16 @@ async fn run(bridge: &Arc<Bridge>, user: Option<UserName>, command: Command) -> 
             ask(bridge, &account, request).await.map(Reply::Answer)
         }
     }
+}
+
+async fn unmirror(bridge: &Bridge, account: &NetworkId, face: &NetworkId) -> Result<Reply, StoreError> {
+    // First here: nothing is ordered of the face any more when it is told that it was done.
+    let was_there = bridge.routes.unmirror(account, face);
+    let removed = bridge.store.remove_mirror(account, face).await;
+    if removed.is_err() && was_there {
+        bridge.routes.mirror(account, face);
+    }
+    removed.map(|()| Reply::Done)
 }
 
 pub(crate) async fn ask(

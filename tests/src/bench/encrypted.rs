@@ -42,6 +42,7 @@ pub(super) async fn measure(options: &Options, report: &mut Report) -> Result<()
         eprintln!("bench: no Synapse here, so encrypted rooms are left out; run: cargo xtask setup");
         return Ok(());
     }
+    part(report, "one group", async |report| one_group(options, report).await).await;
     let in_clear =
         part(report, "rooms in clear", async |report| many_rooms(options, report, "off").await).await;
     let encrypted =
@@ -49,7 +50,6 @@ pub(super) async fn measure(options: &Options, report: &mut Report) -> Result<()
     if let (Some(in_clear), Some(encrypted)) = (in_clear, encrypted) {
         report.add(SECTION, "encrypted over in clear", encrypted / in_clear, "×", Aim::None);
     }
-    part(report, "one group", async |report| one_group(options, report).await).await;
     part(report, "a large file", async |report| large_file(options, report).await).await;
     Ok(())
 }

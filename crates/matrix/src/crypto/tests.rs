@@ -38,11 +38,14 @@ fn network() -> NetworkId {
     "matrix".into()
 }
 
+type Gate = (String, Arc<Semaphore>);
+
 /// A far end that holds up what is read or written under a prefix of notes.
 #[derive(Clone)]
 struct Far {
     double: Double,
-    held: Arc<Mutex<Option<(String, Arc<Semaphore>)>>>,
+    /// The prefix, and what is closed when it is let go.
+    held: Arc<Mutex<Option<Gate>>>,
     /// Rung when something waits.
     waits: Arc<Notify>,
 }

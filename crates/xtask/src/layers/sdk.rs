@@ -16,8 +16,16 @@ use crate::tree::Root;
 const MANIFEST: &str = "tests/matrix-sdk/Cargo.toml";
 const PROGRAM: &str = "wxgate-sdk-people";
 /// What is told to it: what the client itself does, and what only a client that encrypts can do.
-const STORIES: [&str; 8] =
-    ["client::", "crowd::", "encrypted::", "ends::sealed::", "left_behind::", "policy::", "put_back::", "verified::"];
+const STORIES: [&str; 8] = [
+    "client::",
+    "crowd::",
+    "encrypted::",
+    "ends::sealed::",
+    "left_behind::",
+    "policy::",
+    "put_back::",
+    "verified::",
+];
 
 /// Builds the client and tells it its stories.
 pub(super) fn run(root: &Root, built: &Built, (program, length): (&TestProgram, Length)) -> Result<Sum> {
