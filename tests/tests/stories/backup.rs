@@ -98,7 +98,7 @@ async fn what_is_said_after_a_restore_is_not_taken_for_what_was_said_since_the_b
         stage.gateway_mut()?.kill().await?;
 
         let elsewhere = restored(scratch, &stage, &path, &options).await?;
-        let mut typist = elsewhere.client(USER, &name(0), "typist").await?;
+        let typist = elsewhere.client(USER, &name(0), "typist").await?;
         for n in 0..LOST {
             typist.say(&nick, &format!("then {n}")).await?;
             stage.sim.heard(&name(0), &format!("then {n}")).await?;

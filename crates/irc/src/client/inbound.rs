@@ -1,6 +1,5 @@
 //! What the server says: who is where, and what people say to whom.
 
-use tokio::time::Instant;
 use wxgate_contract::{
     Author, Body, ChatKey, ChatKind, ChatProfile, ChatRef, Mention, PersonKey, Post, Quote, RemoteId,
 };
