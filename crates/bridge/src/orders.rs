@@ -136,6 +136,8 @@ impl Bridge {
             }
             bridge.store.remove_user(&name).await.map_err(crate::control::refused)?;
             bridge.shut(&name);
+            // Nobody who is called so later has their channels and marks.
+            forget_notes(&bridge, &format!("user:{name}")).await.map_err(failed)?;
             bridge.record(who, &door, "person-removed", name.to_string()).await;
             tracing::info!(user = %name, "a person was removed");
             Ok(())
@@ -241,7 +243,19 @@ async fn forget_in_time(bridge: &Bridge, account: &NetworkId) -> Result<(), Comm
 async fn forget(bridge: &Bridge, account: &NetworkId) -> Result<(), StoreError> {
     // Networks leave the chats of links that went with it at once, and not after the last message.
     bridge.tell_links().await?;
-    bridge.store.remove_account(account).await
+    forget_notes(bridge, account.as_str()).await?;
+    bridge.store.remove_account(account).await?;
+    // What was written down while it went.
+    forget_notes(bridge, account.as_str()).await
+}
+
+/// What networks keep about an account, or a person, that they read the timelines of: names made of what contacts are
+/// called are among it.
+async fn forget_notes(bridge: &Bridge, about: &str) -> Result<(), StoreError> {
+    for face in bridge.routes.browsing() {
+        bridge.store.forget_notes(&face, about).await?;
+    }
+    Ok(())
 }
 
 /// Ends a session on the other side, and waits a moment for it.

@@ -61,6 +61,11 @@ impl Routes {
         self.capabilities.get(network).is_some_and(|can| can.mirrors)
     }
 
+    /// Networks that read what was said by themselves.
+    pub(crate) fn browsing(&self) -> Vec<NetworkId> {
+        self.capabilities.iter().filter(|known| known.browses).map(|known| known.key().clone()).collect()
+    }
+
     pub(crate) fn learn(&self, network: &NetworkId, capabilities: Capabilities) {
         self.capabilities.insert(network.clone(), capabilities);
     }

@@ -44,7 +44,8 @@ pub enum AdapterError {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Capabilities {
     /// It shows other networks' chats and reads the directory; it gets no deliveries, and its
-    /// posts name the chats it showed.
+    /// posts name the chats it showed. Its notes about an account are called `KIND/ACCOUNT/…`, those about a person
+    /// without one `KIND/user:NAME/…`: they go with the account and the person.
     pub browses: bool,
     /// It is given what is said in the accounts it mirrors (`Command::Mirror`), chat by chat; its
     /// own posts name the chat that they were said in, on the network that owns it.

@@ -74,6 +74,32 @@ impl Store {
         step.await
     }
 
+    /// Forgets the notes of a network that are about an account, or about a person: those called `KIND/about/…`.
+    ///
+    /// # Errors
+    /// `Unavailable` when the database failed; call it again.
+    pub async fn forget_notes(&self, network: &NetworkId, about: &str) -> Result<(), StoreError> {
+        let Some(number) = self.find(network).await? else { return Ok(()) };
+        let mut after = String::new();
+        loop {
+            // The next kind is one step in the index, however many notes the last one has.
+            let text = "SELECT key FROM note WHERE network = $1 AND key > $2 ORDER BY key LIMIT 1";
+            let mut conn = self.reader(DOING).await?;
+            let rows = sql::fetch(&mut conn, DOING, text, row![number, after.as_str()]).await?;
+            drop(conn);
+            let Some(key) = rows.first().map(|row| row.at::<String>(0)).transpose()? else { return Ok(()) };
+            let Some((kind, _)) = key.split_once('/') else {
+                after = key;
+                continue;
+            };
+            // The sign after the slash ends each range.
+            let values: [Value; 4] =
+                row![number, format!("{kind}/{about}/"), format!("{kind}/{about}0"), STEP_ROWS];
+            while self.step(NOTES_ABOUT, values.to_vec()).await? > 0 {}
+            after = format!("{kind}0");
+        }
+    }
+
     async fn remove_rows(&self, network: &NetworkId, number: i64) -> Result<(), StoreError> {
         // What networks were still to show of it: their lanes begin with its name, and the sign
         // after the slash ends the range.
@@ -126,6 +152,9 @@ impl Store {
         step.await
     }
 }
+
+const NOTES_ABOUT: &str = "DELETE FROM note WHERE network = $1 AND key IN (SELECT key FROM note WHERE network = $1 \
+     AND key >= $2 AND key < $3 LIMIT $4)";
 
 const MIRRORED: &str = "DELETE FROM delivery WHERE id IN (SELECT id FROM delivery WHERE closed_ms IS NULL \
      AND chat >= $1 AND chat < $2 AND network IN (SELECT face FROM mirror WHERE account = $3) LIMIT $4)";

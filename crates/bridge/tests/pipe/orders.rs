@@ -186,3 +186,31 @@ async fn a_removal_that_was_cut_short_goes_on_beside_everybody_else() {
     left.unwrap();
     pipe.bridge.shutdown().await;
 }
+
+#[tokio::test]
+async fn what_a_face_keeps_about_an_account_or_a_person_goes_with_them() {
+    let (pipe, mut runs) = with_accounts(&["net:a"]).await;
+    let account_life = runs.recv().await.unwrap();
+    let face = pipe.add("face:x", true).recv().await.unwrap();
+    let note =
+        |key: &str| Note { key: key.to_owned(), value: Some(Bytes::from_static(b"x")), is_secret: false };
+    let keys = [
+        "alone",
+        "nick/net:a/p-1",
+        "nick/net:ab/p-1",
+        "nick/user:ann/c",
+        "nick0",
+        "seen/net:a/p-2",
+        "seen/net:b/p",
+    ];
+    let batch = Batch { notes: keys.into_iter().map(note).collect(), ..Batch::default() };
+    face.ctx.far.commit(&"face:x".into(), batch).await.unwrap();
+    let by = (None, "commands");
+    let removal = pipe.bridge.remove_person("ann".into(), Leaving::WithEverything, by);
+    let (left, ()) = tokio::join!(removal, sign_out(account_life));
+    left.unwrap();
+    let kept = pipe.bridge.store().notes(&"face:x".into(), "", None, 100).await.unwrap();
+    let kept: Vec<&str> = kept.iter().map(|(key, _)| key.as_str()).collect();
+    assert_eq!(kept, ["alone", "nick/net:ab/p-1", "nick0", "seen/net:b/p"]);
+    pipe.bridge.shutdown().await;
+}
