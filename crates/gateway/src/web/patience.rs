@@ -166,15 +166,21 @@ mod tests {
             assert!(began.elapsed() <= WHOLE.max(PIECE) + Duration::from_secs(1), "{takes:?}");
         }
         let (pieces, form) = body(Takes::AMoment);
-        let dripping = tokio::spawn(drip(pieces));
-        assert!(matches!(form.collect().await, Err(Late::Slow)), "a little now and then is not enough");
-        dripping.abort();
+        let ended = tokio::select! {
+            () = drip(pieces) => panic!("it took everything"),
+            ended = form.collect() => ended,
+        };
+        assert!(matches!(ended, Err(Late::Slow)), "a little now and then is not enough");
         let (pieces, mut file) = body(Takes::AsLongAsItComes);
-        let dripping = tokio::spawn(drip(pieces));
-        for _ in 0..10 {
-            assert!(file.frame().await.is_some_and(|piece| piece.is_ok()), "a slow file arrives");
+        let arriving = async {
+            for _ in 0..10 {
+                assert!(file.frame().await.is_some_and(|piece| piece.is_ok()), "a slow file arrives");
+            }
+        };
+        tokio::select! {
+            () = drip(pieces) => panic!("it took everything"),
+            () = arriving => {}
         }
-        dripping.abort();
     }
 
     #[test]

@@ -179,12 +179,13 @@ async fn that_somebody_is_new_can_be_taken_back_and_is_asked_again() {
 
     let same = Request::Resolve { chat: open.clone(), same_as: Some(old.clone()) };
     assert_eq!(ask(&stage, same).await, Ok(Answer::Done));
-    let state = stage.double.state();
-    let moved = state.posts.iter().filter(|(_, _, post)| post.chat.chat == old);
-    let texts: Vec<_> = moved.map(|(_, _, post)| post.body.clone()).collect();
+    let texts: Vec<_> = {
+        let state = stage.double.state();
+        let moved = state.posts.iter().filter(|(_, _, post)| post.chat.chat == old);
+        moved.map(|(_, _, post)| post.body.clone()).collect()
+    };
     let said = ["it is me", "while they were new"].map(wxgate_contract::Body::text);
     assert_eq!(texts, said, "in the order in which it was said");
-    drop(state);
     assert_eq!(questions(&stage).await, []);
     let post = stage.post(stage.say(who, who, "again")).await;
     assert_eq!(post.chat.chat, old);

@@ -128,8 +128,8 @@ impl Stage {
 
     /// The uuid under which the phone was asked last.
     pub(crate) fn pushed(&self) -> String {
-        let asked = self.world.logins().into_iter().filter(|login| login.push && login.step == "waiting");
-        asked.last().unwrap().uuid.clone()
+        let mut asked = self.world.logins().into_iter().filter(|login| login.push && login.step == "waiting");
+        asked.next_back().unwrap().uuid
     }
 
     /// Confirms on the phone and scans every code that is shown, until the sign-in is over one way or the other.
