@@ -16,7 +16,9 @@ use tokio::sync::OwnedMutexGuard;
 use crate::engine::{Address, Engine};
 use crate::error::{Doing, Sql, StoreError};
 use crate::seal::{Place, SealKey};
-use crate::sql::{self, Columns as _, row};
+#[cfg(feature = "postgres")]
+use crate::sql::Columns as _;
+use crate::sql::{self, row};
 use crate::store::Store;
 use crate::url::StoreUrl;
 

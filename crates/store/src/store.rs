@@ -53,6 +53,7 @@ pub(crate) struct Inner {
     pub(crate) key: SealKey,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) engine: Engine,
+    #[cfg(feature = "postgres")]
     pub(crate) url: StoreUrl,
     held: watch::Receiver<Held>,
     pub(crate) data_dir: PathBuf,
@@ -129,6 +130,7 @@ impl Store {
             key: config.seal_key,
             clock,
             engine,
+            #[cfg(feature = "postgres")]
             url: config.url,
             held,
             data_dir: config.data_dir,
