@@ -7,12 +7,13 @@ use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 use wxgate_tests::browser::Browser;
 use wxgate_tests::fleet::{USER, name};
-use wxgate_tests::gateway::PASSWORD;
+use wxgate_tests::gateway::{PASSWORD, SignIn};
 use wxgate_tests::homeserver::tell;
 use wxgate_tests::irc::IrcClient;
 use wxgate_tests::matrix::{BOT, Ground, SOON, is_join};
 use wxgate_tests::people::Person;
 use wxgate_tests::sim::SimOptions;
+use wxgate_tests::stage::confirm_pushed;
 use wxgate_tests::wait::until;
 
 const LIMIT: Duration = Duration::from_secs(420);
@@ -173,9 +174,15 @@ async fn on_the_phone(owner: &mut Owner<'_>) -> Result<()> {
     owner.end_session(0, 1100).await?;
     owner.hears(0, "needs_human", "the phone signed this account out").await?;
     owner.fault(0, "webwxnewloginpage", json!({"ret": 1203})).await?;
-    let sim = &owner.ground.sim;
-    let refused = owner.ground.gateway.sign_in(sim, &name(0), &name(0)).await;
-    ensure!(refused.is_err(), "an account that may not was let in");
+    let mut sign_in = owner.ground.gateway.begin_sign_in(&name(0)).await?;
+    loop {
+        let step = sign_in.step().await?;
+        match step["step"].as_str() {
+            Some("confirm_on_phone") => confirm_pushed(&owner.ground.sim).await?,
+            Some("failed") => break,
+            _ => ensure!(step["step"] != "done", "an account that may not was let in"),
+        }
+    }
     let (state, why) = owner.ground.gateway.state(&name(0)).await?;
     ensure!(state == "down" && !why.is_empty(), "{state}: {why}");
     owner.hears(0, "down", &why).await
@@ -210,23 +217,42 @@ async fn by_the_service(owner: &mut Owner<'_>) -> Result<()> {
     owner.hears(5, "degraded", "WeChat's answers cannot be read; still trying").await
 }
 
+/// The next code; whoever is asked on the phone before that says no.
+async fn code(owner: &Owner<'_>, sign_in: &mut SignIn) -> Result<String> {
+    loop {
+        let step = sign_in.step().await?;
+        if let Some((_, uuid)) = step["text"].as_str().and_then(|text| text.rsplit_once("/l/")) {
+            return Ok(uuid.to_owned());
+        }
+        ensure!(step["step"] != "failed", "it was given up: {step}");
+        if step["step"] == "confirm_on_phone" {
+            let uuid = owner.asked_phone().await?;
+            owner.ground.sim.order("cancel", &json!({"uuid": uuid})).await?;
+        }
+    }
+}
+
 /// Nobody scans; and somebody scans with another account's phone.
 async fn in_vain(owner: &mut Owner<'_>) -> Result<()> {
     let ground = owner.ground;
     let mut sign_in = ground.gateway.begin_sign_in(&name(2)).await?;
     for _ in 0..CODES {
-        let uuid = loop {
-            let step = sign_in.step().await?;
-            if let Some((_, uuid)) = step["text"].as_str().and_then(|text| text.rsplit_once("/l/")) {
-                break uuid.to_owned();
-            }
-        };
+        let uuid = code(owner, &mut sign_in).await?;
         ground.sim.order("expire", &json!({"uuid": uuid})).await?;
     }
     owner.hears(2, "needs_human", "nobody scanned the code in time").await?;
     // The seventh of the world is somebody else's.
-    let other = ground.gateway.sign_in(&ground.sim, &name(1), &name(6)).await;
-    ensure!(other.is_err(), "another account was let in");
+    let mut sign_in = ground.gateway.begin_sign_in(&name(1)).await?;
+    let uuid = code(owner, &mut sign_in).await?;
+    ground.sim.scan(&uuid, &name(6)).await?;
+    ground.sim.confirm(&uuid).await?;
+    loop {
+        let step = sign_in.step().await?;
+        ensure!(step["step"] != "done", "another account was let in");
+        if step["step"] == "failed" {
+            break;
+        }
+    }
     let words = "the phone belongs to another WeChat account than the one signed in here before";
     owner.hears(1, "down", words).await
 }
