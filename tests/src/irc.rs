@@ -316,7 +316,8 @@ async fn read_lines(
     loop {
         raw.clear();
         match reader.read_until(b'\n', &mut raw).await {
-            Ok(1..) => {}
+            // What the end of the connection cut off is no line. Source: RFC 1459, section 8.
+            Ok(1..) if raw.ends_with(b"\n") => {}
             _ => return,
         }
         let line = Line::parse(&String::from_utf8_lossy(&raw), now_us());
