@@ -27,11 +27,6 @@ use crate::transport::{CallError, Transport};
 const PICTURE_CHARS: usize = 96 << 10;
 const ENTRY_ORIGIN: &str = "https://wx.qq.com";
 
-/// Answers in a row that were not the last before an account rests between them. Chosen: what came in a night goes
-/// through at once.
-const AT_ONCE: u32 = 20;
-/// Longest rest between two of them.
-const LONGEST_REST: Duration = Duration::from_millis(100);
 /// For a sign-out that is under way when the end is announced. Chosen: within any grace period.
 const LAST_WORDS: Duration = Duration::from_secs(3);
 
@@ -58,10 +53,6 @@ pub(crate) struct Hands {
     prepared: Option<(Batch, Fresh, Keys, u64)>,
     /// When that sync was asked for.
     asked: Option<Instant>,
-    /// How long it took until what it brought was on disk.
-    took: Duration,
-    /// Syncs in a row that left something to fetch.
-    full: u32,
     on_synced: OnSynced,
     settler: Arc<Settler>,
     /// As of the last translation.
@@ -89,8 +80,6 @@ impl Hands {
             opened: None,
             prepared: None,
             asked: None,
-            took: Duration::ZERO,
-            full: 0,
             on_synced,
             settler,
             who: 0,
@@ -376,10 +365,6 @@ impl Hands {
 
     async fn fetch(&mut self, keys: Option<Keys>) -> Result<Fetched, Fault> {
         let keys = keys.ok_or(Fault::Garbled)?;
-        if self.full > AT_ONCE {
-            // A flood has half of the time, however long it lasts; the other half is everybody else's.
-            tokio::time::sleep(self.took.min(LONGEST_REST)).await;
-        }
         let asked = Instant::now();
         let changes = self.transport.ask(&self.live, &FetchChanges { key: &keys.sync }).await;
         let changes = changes.map_err(|error| self.fault(&error))?;
@@ -397,7 +382,6 @@ impl Hands {
         let (batch, fresh) = draft.split();
         self.prepared = Some((batch, fresh, next.clone(), who));
         self.asked = has_content.then_some(asked);
-        self.full = if more { self.full.saturating_add(1) } else { 0 };
         Ok(Fetched { keys: next, has_content, more })
     }
 
@@ -427,8 +411,7 @@ impl Hands {
             return Err(store_fault(&error));
         }
         if let Some(asked) = self.asked.take() {
-            self.took = asked.elapsed();
-            self.on_synced.tell(self.took);
+            self.on_synced.tell(asked.elapsed());
         }
         let lessons = std::mem::take(&mut fresh.lessons);
         self.inbound.committed(fresh);
