@@ -26,7 +26,7 @@ pub(crate) fn dump(url: &StoreUrl, schema: &str, to: &Path) -> Result<(), StoreE
 }
 
 /// Puts such a file into a database that has none of these tables, as a whole or not at all.
-pub(crate) fn put_back(url: &StoreUrl, from: &Path) -> Result<(), StoreError> {
+pub(crate) fn load_dump(url: &StoreUrl, from: &Path) -> Result<(), StoreError> {
     let mut command = client("pg_restore", url)?;
     command.args(["--no-owner", "--no-privileges", "--exit-on-error", "--single-transaction"]).arg(from);
     run(command, "pg_restore")

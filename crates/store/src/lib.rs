@@ -60,7 +60,7 @@ pub use report::{
 };
 pub use seal::SealKey;
 pub use size::Room;
-pub use snapshot::{DUMP, Snapshot, SnapshotFile, put_back};
+pub use snapshot::{DUMP, Snapshot, SnapshotFile, load_dump};
 pub use sole::HANDED_OVER;
 pub use store::{Store, StoreConfig};
 pub use tokens::{Opens, TokenRow};

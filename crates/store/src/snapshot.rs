@@ -156,8 +156,8 @@ impl Store {
 /// `Invalid` when the address is none of a PostgreSQL database or `pg_restore` is not there, `Unavailable` with its own
 /// words when it failed.
 #[cfg(feature = "postgres")]
-pub fn put_back(url: &StoreUrl, from: &Path) -> Result<(), StoreError> {
-    crate::dump::put_back(url, from)
+pub fn load_dump(url: &StoreUrl, from: &Path) -> Result<(), StoreError> {
+    crate::dump::load_dump(url, from)
 }
 
 /// There is no such store in this program.
@@ -165,7 +165,7 @@ pub fn put_back(url: &StoreUrl, from: &Path) -> Result<(), StoreError> {
 /// # Errors
 /// `Invalid`, with the feature that it lacks.
 #[cfg(not(feature = "postgres"))]
-pub fn put_back(_: &StoreUrl, _: &Path) -> Result<(), StoreError> {
+pub fn load_dump(_: &StoreUrl, _: &Path) -> Result<(), StoreError> {
     Err(StoreError::invalid(WITHOUT))
 }
 

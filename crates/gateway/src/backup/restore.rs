@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
 use ring::digest::{Context, SHA256};
-use wxgate_store::{DUMP, SealKey, StoreUrl, put_back};
+use wxgate_store::{DUMP, SealKey, StoreUrl, load_dump};
 
 use super::tar::{BLOCK, Header, padding};
 use super::{
@@ -129,7 +129,7 @@ impl Target {
         match &self.database {
             Database::File(path) => move_to(&aside.join(name), path)?,
             Database::Server(url) => {
-                if let Err(error) = put_back(url, &aside.join(name)) {
+                if let Err(error) = load_dump(url, &aside.join(name)) {
                     self.take_back(small, had_key);
                     return Err(store_failure(error).message);
                 }

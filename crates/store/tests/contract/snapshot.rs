@@ -38,9 +38,9 @@ async fn a_snapshot_is_one_moment_of_a_store_that_goes_on() {
             _ => {
                 let url = fresh_postgres().await.unwrap();
                 let (address, dump) = (url.parse().unwrap(), copy.join(DUMP));
-                put_back(&address, &dump).unwrap();
+                load_dump(&address, &dump).unwrap();
                 // Not over what is there, and not a part of it.
-                let twice = put_back(&address, &dump).unwrap_err();
+                let twice = load_dump(&address, &dump).unwrap_err();
                 assert!(twice.to_string().contains("already exists"), "{twice}");
                 url
             }
