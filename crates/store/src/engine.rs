@@ -48,12 +48,12 @@ pub(crate) struct Address {
 /// Readers of one process. SQLite readers never wait for the writer; four keep two cores busy.
 const READERS: u32 = 4;
 
-// FULL: a commit is on disk when it returns. The checkpoint threshold (16 MiB) keeps the copying
-// into the main file rare in a burst; the limit gives the space back afterwards. FAST: what is deleted or
-// moved is written over in pages that are written anyway; without it an account that is removed leaves
+// FULL: a commit is on disk when it returns. The log is copied beside the writer (`writer::checkpoint`); the
+// threshold (64 MiB) is for when that fails, and the limit gives the space back afterwards. FAST: what is deleted
+// or moved is written over in pages that are written anyway; without it an account that is removed leaves
 // pieces of its messages between those of others.
 const WRITER_PRAGMAS: &str = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
-    PRAGMA wal_autocheckpoint = 4000; PRAGMA journal_size_limit = 33554432; \
+    PRAGMA wal_autocheckpoint = 16000; PRAGMA journal_size_limit = 33554432; \
     PRAGMA cache_size = -2048; PRAGMA temp_store = MEMORY; PRAGMA secure_delete = FAST";
 // Readers look up single rows; what they need again is in the system's cache.
 const READER_PRAGMAS: &str = "PRAGMA query_only = 1; PRAGMA cache_size = -512";

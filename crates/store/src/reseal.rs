@@ -5,11 +5,12 @@
 //! goes on with it.
 
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 use sqlx::any::AnyRow;
-use sqlx::{AnyConnection, Executor as _};
+use sqlx::{AnyConnection, Executor as _, Row as _};
 use wxgate_contract::BoxFuture;
 
 use crate::engine::Engine;
@@ -186,6 +187,24 @@ impl Store {
     }
 }
 
+/// How long the log is tried to be emptied while another connection copies it (the writer's threshold of 64 MiB on
+/// a slow disk), and the pause between two tries.
+const PATIENCE: Duration = Duration::from_secs(2);
+const BETWEEN: Duration = Duration::from_millis(20);
+
+/// A checkpoint beside it keeps it from its work at once, without waiting. Source: sqlite3_wal_checkpoint_v2.
+async fn empty_log(conn: &mut AnyConnection) -> Result<(), sqlx::Error> {
+    let begun = Instant::now();
+    loop {
+        let row = conn.fetch_one(sqlx::raw_sql("PRAGMA wal_checkpoint(TRUNCATE)")).await?;
+        let was_kept_from_it = row.try_get::<i64, _>(0)? != 0;
+        if !was_kept_from_it || begun.elapsed() >= PATIENCE {
+            return Ok(());
+        }
+        tokio::time::sleep(BETWEEN).await;
+    }
+}
+
 /// Copies the log into the main file and cuts it to nothing. What readers still need stays, and goes with the
 /// next one.
 struct EmptyLog {
@@ -195,9 +214,9 @@ struct EmptyLog {
 impl Step for EmptyLog {
     fn run<'a>(self: Box<Self>, conn: &'a mut AnyConnection) -> BoxFuture<'a, bool> {
         Box::pin(async move {
-            let done = conn.execute(sqlx::raw_sql("PRAGMA wal_checkpoint(TRUNCATE)")).await;
+            let done = empty_log(conn).await.sql(DOING);
             // An error means that nobody waits for the answer any more.
-            let _ = self.answer.send(done.map(drop).sql(DOING));
+            let _ = self.answer.send(done);
             true
         })
     }

@@ -3,6 +3,7 @@
 //! It never waits for more work to come: a lonely commit costs what it would cost alone, and the
 //! more accounts are busy, the more of them share. See docs/decisions/0003.
 
+mod checkpoint;
 mod fanout;
 mod group;
 mod intake;
@@ -26,6 +27,7 @@ use crate::prepare::Ready;
 use crate::report::{CommitReport, Route, SettleReport};
 use crate::sole::{BEAT, Hold};
 use crate::tx;
+use checkpoint::Checkpoints;
 use numbers::Numbers;
 
 /// Requests that may wait. More than accounts that can be in one group, so that nobody is held
@@ -35,6 +37,9 @@ const WAITING: usize = 1024;
 /// nobody's commit waits behind an endless transaction.
 const GROUP_ROWS: usize = 4096;
 const GROUP_BYTES: usize = 8 << 20;
+
+/// What a step counts for, as its rows are not known: most write a few, a removal thousands.
+const ROWS_OF_A_STEP: usize = 64;
 
 /// Without work for this long, the writer gives its page cache back: the 2 MiB serve bursts, and a
 /// quiet instance need not carry them. The next burst reads its pages from the system's cache. Chosen.
@@ -240,6 +245,7 @@ impl Writer {
 
     async fn run(mut self, mut rx: mpsc::Receiver<Request>) {
         let mut was_shared = false;
+        let mut checkpoints = Checkpoints::start(&self.address);
         while let Some(first) = self.next(&mut rx).await {
             let (mut commits, mut settles, mut step) = (Vec::new(), Vec::new(), None);
             let (mut rows, mut bytes) = (0, 0);
@@ -271,8 +277,13 @@ impl Writer {
             }
             if let Some(step) = step {
                 self.step(step).await;
+                rows += ROWS_OF_A_STEP;
             }
+            // Everybody has an answer; whoever comes now waits for a few pages.
+            checkpoints.after(rows);
+            checkpoints.finish(self.conn.as_mut()).await;
         }
+        checkpoints.end().await;
         if let Some(conn) = self.conn.take() {
             // Copies the log into the main file. A failure here loses nothing: the log stays.
             let _ = conn.close().await;
