@@ -124,7 +124,7 @@ async fn many_rooms(options: &Options, report: &mut Report, encryption: &str) ->
     Ok(rate)
 }
 
-/// Everybody in a large group speaks, twice.
+/// Everybody in a large group speaks, one half after the other, and all of them once more.
 async fn one_group(options: &Options, report: &mut Report) -> Result<()> {
     let scratch = Scratch::under(&options.dir, "bench-encrypted")?;
     let ghosts = if options.is_quick { FEW_GHOSTS } else { GHOSTS };
@@ -139,25 +139,41 @@ async fn one_group(options: &Options, report: &mut Report) -> Result<()> {
     Sent::new(&ground, true).say("g0", &others[0], "open").await?;
     quiet(&ground).await?;
     let before = settled_soon(&mut ground.gateway).await?;
-    for round in ["first", "second"] {
+    // What all share (connections, caches) is there when the half of them has spoken: the other half shows what
+    // each costs.
+    let (some, rest) = others.split_at(others.len() / 2);
+    let mut memory = vec![before];
+    let rounds = [
+        ("half", some, "the first time"),
+        ("rest", rest, "the first time, too"),
+        ("all", others.as_slice(), "again"),
+    ];
+    for (mark, members, what) in rounds {
         let (asked, mut sent, begun) = (asked(&ground), Sent::new(&ground, true), Instant::now());
-        for (n, member) in others.iter().enumerate() {
-            ground.sim.say(ACCOUNT, "g0", member, &format!("{round} of {n}")).await?;
+        for (n, member) in members.iter().enumerate() {
+            ground.sim.say(ACCOUNT, "g0", member, &format!("{mark} {n}")).await?;
         }
-        sent.wait(others.len()).await?;
-        let each = begun.elapsed().as_secs_f64() * 1_000.0 / f64::from(ghosts);
-        let what = format!("{ghosts} ghosts speak in one room, the {round} time: each");
+        sent.wait(members.len()).await?;
+        let count = members.len() as f64;
+        let each = begun.elapsed().as_secs_f64() * 1_000.0 / count;
+        let what = format!("{count} ghosts speak in one room, {what}: each");
         report.add(SECTION, what.as_str(), each, "ms", Aim::None);
-        read(&ann, &format!("{round} of"), others.len()).await?;
-        let each = begun.elapsed().as_secs_f64() * 1_000.0 / f64::from(ghosts);
+        read(&ann, mark, members.len()).await?;
+        let each = begun.elapsed().as_secs_f64() * 1_000.0 / count;
         report.add(SECTION, format!("{what}, until all are read"), each, "ms", Aim::None);
         quiet(&ground).await?;
-        let each = (self::asked(&ground) - asked) as f64 / f64::from(ghosts);
+        let each = (self::asked(&ground) - asked) as f64 / count;
         report.add(SECTION, format!("{what}, pictures and all"), each, "requests", Aim::None);
+        memory.push(settled_soon(&mut ground.gateway).await?);
     }
-    let after = settled_soon(&mut ground.gateway).await?;
-    let each = after.saturating_sub(before) as f64 / 1024.0 / f64::from(ghosts - 1);
-    report.add(SECTION, "memory of each ghost that speaks", each, "KiB", Aim::AtMost(GHOST_KIB));
+    let grown = |from: usize, to: usize, ghosts: usize| {
+        let bytes = memory[to].saturating_sub(memory[from]);
+        bytes as f64 / 1024.0 / ghosts as f64
+    };
+    let what = "memory of each ghost that speaks, the second half of them";
+    report.add(SECTION, what, grown(1, 2, rest.len()), "KiB", Aim::AtMost(GHOST_KIB));
+    let what = "the same, with what all share";
+    report.add(SECTION, what, grown(0, 3, others.len() - 1), "KiB", Aim::None);
     let refused = ground.out.refused().len();
     report.add(SECTION, "requests that the homeserver refused", refused as f64, "requests", Aim::None);
     ground.end().await
