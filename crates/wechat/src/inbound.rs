@@ -214,7 +214,7 @@ impl Inbound {
             _ => Vec::new(),
         };
         let echo_of = if message.sender == Sender::Own {
-            self.unanswered.echo(&remote_id, (&message.chat, &message.body), &draft.echoes)
+            self.unanswered.echo(&remote_id, message, &draft.echoes)
         } else {
             None
         };

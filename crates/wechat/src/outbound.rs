@@ -222,6 +222,7 @@ impl Outbound {
         self.wait_for_turn().await?;
         let (open, mut is_repetition) = self.unanswered.open((errand.delivery.id, piece), &errand.to, what);
         loop {
+            self.unanswered.tried(open, self.live.now());
             let why = match self.transport.ask(&self.live, endpoint).await {
                 Ok(sent) if sent.base.ret.is_ok() => {
                     let id = RemoteId::from(sent.msg_id.as_str());

@@ -13,7 +13,7 @@ use wechat_proto::{Reaction, Secret};
 use wxgate_contract::{Attachment, AttachmentKind, MediaInfo, MediaReader, MediaState, Outcome, RemoteId};
 use wxgate_convert::Form;
 
-use super::unanswered::What;
+use super::unanswered::{self, What};
 use super::{Errand, Outbound, UPLOAD_LIMIT, client_msg_id, echo_type, verdict};
 use crate::transport::CallError;
 
@@ -75,7 +75,8 @@ impl Outbound {
 
         let id = client_msg_id(&self.network, errand.delivery, piece);
         let to = To { own: &errand.own, to: &errand.to, id: &id };
-        let what = (piece, What::File(echo_type(kind)));
+        let echo = unanswered::File { msg_type: echo_type(kind), bytes: file.bytes, md5: file.md5.clone() };
+        let what = (piece, What::File(echo));
         match kind {
             MediaKind::Picture => {
                 self.send(errand, what, &SendImage { to, image: ImageSource::Uploaded(&media_id) }).await

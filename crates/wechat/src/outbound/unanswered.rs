@@ -1,31 +1,58 @@
 //! Our own sends as they may come back: an echo can overtake its answer, and the commit of an echo
 //! can overtake the far end's record of an answer.
 //!
-//! The service gives an echo no id of ours. Until the answer it is recognised by chat and content,
+//! The service gives an echo no id of ours. Until the answer it is recognised by chat, content and time,
 //! then by the id of the answer.
 //! Source: the protocol sheet, section 6.4.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use ring::digest;
 use wechat_proto::UserName;
-use wechat_proto::message::{App, Body};
-use wxgate_contract::{DeliveryId, RemoteId};
+use wechat_proto::message::{App, Body, Message, msg_type};
+use wxgate_contract::{DeliveryId, RemoteId, Timestamp};
 
 /// Sends that are remembered: those in flight, the uncertain ones and the last answered. Chosen:
 /// an echo comes within seconds.
 const MAX_OPEN: usize = 32;
+/// An echo was made this near to a try, by a clock that goes before ours or after it. Chosen: a try that hangs is
+/// given up within a minute, and a photo that the owner takes on the phone comes later.
+const NEAR: Duration = Duration::from_secs(120);
+/// Tries of one send whose times are remembered, the last. Chosen: those of some minutes.
+const MAX_TRIES: usize = 8;
 
 /// What an echo is compared with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum What {
     /// Hash of the text: no message text is kept.
     Text([u8; 32]),
-    /// `MsgType` of a file of some kind.
-    File(i64),
+    /// A file of some kind.
+    File(File),
     /// Answered: the id it got.
     Answered(RemoteId),
+}
+
+/// What a message tells of its file; 0 and empty where it tells nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct File {
+    pub(crate) msg_type: i64,
+    pub(crate) bytes: u64,
+    /// Lower-case hex.
+    pub(crate) md5: String,
+}
+
+impl File {
+    /// Whether nothing that both tell says otherwise. What was said twice is seen twice; what is taken for an echo
+    /// and is none is never seen.
+    fn may_be(&self, other: &Self) -> bool {
+        let of_one_size = self.bytes == 0 || other.bytes == 0 || self.bytes == other.bytes;
+        let is_told = !self.md5.is_empty() && !other.md5.is_empty();
+        self.msg_type == other.msg_type
+            && of_one_size
+            && (!is_told || self.md5.eq_ignore_ascii_case(&other.md5))
+    }
 }
 
 impl What {
@@ -37,15 +64,24 @@ impl What {
     }
 
     fn of(body: &Body) -> Option<Self> {
-        use wechat_proto::message::msg_type;
+        let file = |msg_type, bytes, md5: &str| Self::File(File { msg_type, bytes, md5: md5.to_owned() });
         Some(match body {
             Body::Text { text, .. } => Self::text(text),
-            Body::Image(_) => Self::File(msg_type::IMAGE),
-            Body::Video(_) => Self::File(msg_type::VIDEO),
-            Body::Sticker(_) => Self::File(msg_type::STICKER),
-            Body::App(App::File(_)) => Self::File(msg_type::APP),
+            Body::Image(image) => file(msg_type::IMAGE, image.bytes, &image.md5),
+            Body::Video(video) => file(msg_type::VIDEO, video.bytes, ""),
+            Body::Sticker(sticker) => file(msg_type::STICKER, 0, &sticker.md5),
+            Body::App(App::File(made)) => file(msg_type::APP, made.bytes, ""),
             _ => return None,
         })
+    }
+
+    /// Whether a message with this content may be the echo of that send.
+    fn may_be(&self, said: &Self) -> bool {
+        match (self, said) {
+            (Self::File(sent), Self::File(said)) => sent.may_be(said),
+            (Self::Text(sent), Self::Text(said)) => sent == said,
+            _ => false,
+        }
     }
 }
 
@@ -56,11 +92,17 @@ struct Open {
     piece: usize,
     chat: UserName,
     what: What,
+    /// When it was tried, the last few times.
+    tries: VecDeque<Timestamp>,
     /// A try left us and got no answer: whatever becomes of later ones, it may have arrived.
     is_doubtful: bool,
 }
 
 impl Open {
+    fn was_tried_near(&self, at: Timestamp) -> bool {
+        self.tries.iter().any(|tried| at.since(*tried).max(tried.since(at)) <= NEAR)
+    }
+
     fn is_answered(&self) -> bool {
         matches!(self.what, What::Answered(_))
     }
@@ -97,8 +139,17 @@ impl Unanswered {
             open.remove(at);
         }
         let (ticket, chat) = (*next, chat.clone());
-        open.push_back(Open { ticket, delivery, piece, chat, what, is_doubtful: false });
+        let tries = VecDeque::new();
+        open.push_back(Open { ticket, delivery, piece, chat, what, tries, is_doubtful: false });
         (ticket, false)
+    }
+
+    /// A try begins.
+    pub(crate) fn tried(&self, ticket: u64, at: Timestamp) {
+        if let Some(open) = self.inner().1.iter_mut().find(|open| open.ticket == ticket) {
+            open.tries.truncate(MAX_TRIES - 1);
+            open.tries.push_front(at);
+        }
     }
 
     /// A try got no answer: it may have arrived.
@@ -134,17 +185,17 @@ impl Unanswered {
 
     /// The delivery that an own message in a sync is the echo of, and the ticket to take it by; those that are
     /// `found` already are not found again.
-    pub(crate) fn echo(
-        &self,
-        id: &RemoteId,
-        (chat, body): (&UserName, &Body),
-        found: &[u64],
-    ) -> Option<(u64, DeliveryId)> {
+    pub(crate) fn echo(&self, id: &RemoteId, said: &Message, found: &[u64]) -> Option<(u64, DeliveryId)> {
         let inner = self.inner();
         let open = || inner.1.iter().filter(|open| !found.contains(&open.ticket));
         let by_id = |open: &&Open| matches!(&open.what, What::Answered(answered) if answered == id);
-        let what = What::of(body);
-        let by_content = |open: &&Open| open.chat == *chat && what.as_ref() == Some(&open.what);
+        let what = What::of(&said.body);
+        let at = Timestamp(said.created_s.saturating_mul(1000));
+        let by_content = |open: &&Open| {
+            open.chat == said.chat
+                && what.as_ref().is_some_and(|what| open.what.may_be(what))
+                && open.was_tried_near(at)
+        };
         let echoed = open().find(by_id).or_else(|| open().find(by_content))?;
         Some((echoed.ticket, echoed.delivery))
     }
@@ -160,15 +211,44 @@ impl Unanswered {
 
 #[cfg(test)]
 mod tests {
+    use wechat_proto::MsgId;
+    use wechat_proto::message::{Image, Sender};
+
     use super::*;
 
-    fn text(text: &str) -> Body {
-        Body::Text { text: text.to_owned(), quote: None }
+    const NOW: Timestamp = Timestamp(1_700_000_000_000);
+
+    fn said(chat: &UserName, body: Body) -> Message {
+        Message {
+            id: MsgId::default(),
+            chat: chat.clone(),
+            sender: Sender::Own,
+            created_s: NOW.ms() / 1000,
+            body,
+            hints: Vec::new(),
+            msg_type: 1,
+            app_msg_type: 0,
+        }
+    }
+
+    fn text(chat: &UserName, text: &str) -> Message {
+        said(chat, Body::Text { text: text.to_owned(), quote: None })
+    }
+
+    fn picture(bytes: u64, md5: &str) -> File {
+        File { msg_type: msg_type::IMAGE, bytes, md5: md5.to_owned() }
+    }
+
+    /// A send that is under way.
+    fn opened(open: &Unanswered, delivery: i64, chat: &UserName, what: What) -> u64 {
+        let (ticket, _) = open.open((DeliveryId(delivery), 0), chat, what);
+        open.tried(ticket, NOW);
+        ticket
     }
 
     /// Finds an echo and takes it, as a batch that is committed at once does.
     fn taken(open: &Unanswered, id: &RemoteId, chat: &UserName, said: &str) -> Option<DeliveryId> {
-        let (ticket, delivery) = open.echo(id, (chat, &text(said)), &[])?;
+        let (ticket, delivery) = open.echo(id, &text(chat, said), &[])?;
         open.take(&[ticket]);
         Some(delivery)
     }
@@ -177,8 +257,8 @@ mod tests {
     fn item_72_an_echo_that_overtakes_its_answer_is_found_once() {
         let open = Unanswered::default();
         let (anna, bo, id) = (UserName::from("@anna"), UserName::from("@bo"), RemoteId::from("5"));
-        open.open((DeliveryId(1), 0), &anna, What::text("hi"));
-        let (second, _) = open.open((DeliveryId(2), 0), &anna, What::text("hi"));
+        opened(&open, 1, &anna, What::text("hi"));
+        let second = opened(&open, 2, &anna, What::text("hi"));
         assert_eq!(taken(&open, &id, &bo, "hi"), None);
         assert_eq!(taken(&open, &id, &anna, "ho"), None);
         open.answer(second, &id);
@@ -191,13 +271,13 @@ mod tests {
     fn two_messages_of_one_batch_are_the_echoes_of_two_sends_and_found_again_if_it_fails() {
         let open = Unanswered::default();
         let (anna, first, second) = (UserName::from("@anna"), RemoteId::from("5"), RemoteId::from("6"));
-        open.open((DeliveryId(1), 0), &anna, What::text("hi"));
-        open.open((DeliveryId(2), 0), &anna, What::text("hi"));
+        opened(&open, 1, &anna, What::text("hi"));
+        opened(&open, 2, &anna, What::text("hi"));
         for _ in 0..2 {
-            let (one, delivery) = open.echo(&first, (&anna, &text("hi")), &[]).unwrap();
-            let (other, another) = open.echo(&second, (&anna, &text("hi")), &[one]).unwrap();
+            let (one, delivery) = open.echo(&first, &text(&anna, "hi"), &[]).unwrap();
+            let (other, another) = open.echo(&second, &text(&anna, "hi"), &[one]).unwrap();
             assert_eq!([delivery, another], [DeliveryId(1), DeliveryId(2)]);
-            assert_eq!(open.echo(&first, (&anna, &text("hi")), &[one, other]), None);
+            assert_eq!(open.echo(&first, &text(&anna, "hi"), &[one, other]), None);
         }
     }
 
@@ -205,7 +285,7 @@ mod tests {
     fn what_was_refused_has_no_echo() {
         let open = Unanswered::default();
         let anna = UserName::from("@anna");
-        let (ticket, _) = open.open((DeliveryId(1), 0), &anna, What::text("hi"));
+        let ticket = opened(&open, 1, &anna, What::text("hi"));
         open.close(ticket);
         assert_eq!(taken(&open, &RemoteId::from("5"), &anna, "hi"), None);
     }
@@ -214,7 +294,7 @@ mod tests {
     fn what_may_have_arrived_stays_open_whatever_becomes_of_later_tries() {
         let open = Unanswered::default();
         let anna = UserName::from("@anna");
-        let (ticket, _) = open.open((DeliveryId(1), 0), &anna, What::text("hi"));
+        let ticket = opened(&open, 1, &anna, What::text("hi"));
         open.doubt(ticket);
         open.close(ticket);
         assert!(open.is_doubtful(DeliveryId(1)));
@@ -225,13 +305,56 @@ mod tests {
     }
 
     #[test]
+    fn what_the_owner_says_on_the_phone_later_is_no_echo_of_what_may_have_arrived() {
+        let (anna, id) = (UserName::from("@anna"), RemoteId::from("5"));
+        let open = Unanswered::default();
+        for (delivery, what) in [(1, What::text("ok")), (2, What::File(picture(0, "")))] {
+            let ticket = opened(&open, delivery, &anna, what);
+            open.doubt(ticket);
+        }
+        let after = |seconds: i64, body: &Message| {
+            let later = Message { created_s: body.created_s + seconds, ..body.clone() };
+            open.echo(&id, &later, &[]).is_some()
+        };
+        for body in [text(&anna, "ok"), said(&anna, Body::Image(Image::default()))] {
+            for (seconds, is_echo) in [(-600, false), (-60, true), (60, true), (600, false)] {
+                assert_eq!(after(seconds, &body), is_echo, "{seconds} s, {body:?}");
+            }
+        }
+        // Tried once more, at a later attempt: an echo of either try is one.
+        let (ticket, _) = open.open((DeliveryId(1), 0), &anna, What::text("ok"));
+        open.tried(ticket, NOW.after(Duration::from_secs(900)));
+        let found = |seconds: i64| after(seconds, &text(&anna, "ok"));
+        assert_eq!([0, 600, 900, 1500].map(found), [true, false, true, false]);
+    }
+
+    #[test]
+    fn another_picture_is_no_echo() {
+        let (anna, id) = (UserName::from("@anna"), RemoteId::from("5"));
+        let open = Unanswered::default();
+        opened(&open, 1, &anna, What::File(picture(3000, "0cc175b9c0f1b6a831c399e269772661")));
+        let is_echo = |bytes: u64, md5: &str| {
+            let image = Image { bytes, md5: md5.to_owned(), ..Image::default() };
+            open.echo(&id, &said(&anna, Body::Image(image)), &[]).is_some()
+        };
+        assert!(is_echo(3000, "0CC175B9C0F1B6A831C399E269772661"));
+        assert!(is_echo(0, ""), "what is not told contradicts nothing");
+        assert!(!is_echo(48_213, ""));
+        assert!(!is_echo(3000, "92eb5ffee6ae2fec3ad71c777531578f"));
+    }
+
+    #[test]
     fn it_is_bounded_and_what_was_answered_goes_first() {
         let open = Unanswered::default();
         let anna = UserName::from("@a");
-        let (doubtful, _) = open.open((DeliveryId(0), 0), &anna, What::File(3));
+        let doubtful = opened(&open, 0, &anna, What::File(picture(0, "")));
         open.doubt(doubtful);
+        for at in 0..1000 {
+            open.tried(doubtful, NOW.after(Duration::from_secs(at)));
+        }
+        assert_eq!(open.inner().1[0].tries.len(), MAX_TRIES);
         for id in 1..1000 {
-            let (ticket, _) = open.open((DeliveryId(id), 0), &anna, What::File(3));
+            let ticket = opened(&open, id, &anna, What::File(picture(0, "")));
             open.answer(ticket, &RemoteId::from("5"));
         }
         assert_eq!(open.inner().1.len(), MAX_OPEN);

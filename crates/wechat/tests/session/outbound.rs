@@ -4,7 +4,7 @@ use bytes::Bytes;
 use wxgate_contract::{
     Attachment, AttachmentKind, Body, Delivery, Health, Job, MediaId, Order, Outcome, PostFate, PostId,
 };
-use wxgate_simulator::{Fault, FaultRule, Who};
+use wxgate_simulator::{Fault, FaultRule, Kind, Who};
 
 use crate::stage::{ALICE, Stage};
 
@@ -266,6 +266,7 @@ async fn a_message_is_taken_back_within_two_minutes() {
 async fn item_72_an_echo_is_no_second_message() {
     let config = wxgate_simulator::WorldConfig { echo_before_answer: true, ..crate::stage::world_config() };
     let mut stage = Stage::of(config, &wxgate_simulator::AccountSpec::new(ALICE, 0, 5, 1)).await;
+    stage.at_the_worlds_time();
     stage.sign_in().await;
     let chat = stage.chat(Who::Contact(1));
     let outcome = stage.deliver(&stage.delivery(&chat, Body::text("echoed"))).await;
@@ -285,6 +286,7 @@ async fn item_72_an_echo_is_no_second_message() {
 async fn an_echo_that_could_not_be_stored_at_once_is_no_second_message_either() {
     let config = wxgate_simulator::WorldConfig { echo_before_answer: true, ..crate::stage::world_config() };
     let mut stage = Stage::of(config, &wxgate_simulator::AccountSpec::new(ALICE, 0, 5, 1)).await;
+    stage.at_the_worlds_time();
     stage.sign_in().await;
     let chat = stage.chat(Who::Contact(1));
     let delivery = stage.delivery(&chat, Body::text("echoed"));
@@ -302,6 +304,27 @@ async fn an_echo_that_could_not_be_stored_at_once_is_no_second_message_either() 
     let after = stage.say(anna, anna, "after");
     stage.post(after).await;
     assert_eq!(stage.texts(), ["after"], "the echo came as a message of its own");
+}
+
+#[tokio::test]
+async fn what_the_owner_says_on_the_phone_is_no_echo_of_what_may_have_arrived() {
+    let mut stage = Stage::new().await;
+    stage.at_the_worlds_time();
+    stage.sign_in().await;
+    let (who, media) = (Who::Contact(1), MediaId([7; 16]));
+    stage.double.put_media(media, "a.jpg", "image/jpeg", Bytes::from(vec![1; 3000]));
+    let image = attachment(media, AttachmentKind::Image, "a.jpg", "image/jpeg");
+    for (endpoint, body, on_the_phone) in
+        [("webwxsendmsgimg", image, Kind::Image), ("webwxsendmsg", Body::text("ok"), Kind::text("ok"))]
+    {
+        stage.world.add_fault(FaultRule::next(endpoint, Fault::DropAfterBody, 2));
+        let outcome = stage.deliver(&stage.delivery(&stage.chat(who), body)).await;
+        assert!(matches!(outcome, Outcome::Uncertain { .. }), "{outcome:?}");
+        // Another photo at once; the same words only when they were not tried within minutes.
+        let said = stage.said(who, Who::Own, on_the_phone);
+        assert_eq!(stage.post(said).await.echo_of, None, "{endpoint}: swallowed");
+        stage.advance(std::time::Duration::from_secs(600));
+    }
 }
 
 #[tokio::test]

@@ -8,8 +8,8 @@ use tokio::task::JoinHandle;
 use url::Url;
 use wxgate_contract::conformance::{Double, FixedClock, Running, State};
 use wxgate_contract::{
-    Adapter, Author, Body, ChatKey, ChatRef, Delivery, DeliveryId, Health, MediaId, MediaState, MediaVault,
-    NetworkId, Order, Outcome, Post, SignInStep, Timestamp,
+    Adapter, Author, Body, ChatKey, ChatRef, Clock, Delivery, DeliveryId, Health, MediaId, MediaState,
+    MediaVault, NetworkId, Order, Outcome, Post, SignInStep, Timestamp,
 };
 use wxgate_simulator::{AccountSpec, Kind, ServerHandle, Who, World, WorldConfig, serve};
 use wxgate_wechat::{Timings, Ways, WechatAdapter, WechatConfig};
@@ -342,6 +342,12 @@ impl Stage {
 
     pub(crate) fn advance(&self, by: Duration) {
         self.clock.advance(by);
+    }
+
+    /// Our clock shows what the world's does, and stands still from now on.
+    pub(crate) fn at_the_worlds_time(&self) {
+        let world = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+        self.advance(world - Duration::from_millis(self.clock.now().ms().try_into().unwrap()));
     }
 
     pub(crate) fn no_violation(&self) {
