@@ -7,6 +7,7 @@ mod doubts;
 mod media;
 pub(crate) mod pace;
 mod text;
+mod turn;
 pub(crate) mod unanswered;
 mod verdict;
 
@@ -232,11 +233,7 @@ impl Outbound {
                 }
                 Ok(sent) => {
                     self.unanswered.close(open);
-                    if sent.base.ret.reaction() == Reaction::SlowDown {
-                        let now_ms = self.elapsed_ms();
-                        self.pace().0.slow_down(now_ms);
-                    }
-                    return Err(verdict::of_ret(sent.base.ret, errand.delivery.attempt));
+                    return Err(self.said_no(sent.base.ret, errand));
                 }
                 Err(CallError::Network { sent: false, .. }) => {
                     self.unanswered.close(open);
@@ -257,24 +254,6 @@ impl Outbound {
         }
     }
 
-    /// Waits for this account's next place, unless the service wants to be left alone.
-    async fn wait_for_turn(&self) -> Result<(), Outcome> {
-        let now_ms = self.elapsed_ms();
-        let wait = {
-            let mut guard = self.pace();
-            let (pace, rng) = &mut *guard;
-            if let Some(after) = pace.paused_for(now_ms) {
-                let why = "WeChat says that this account sends too much".to_owned();
-                return Err(Outcome::TryLater { after, why });
-            }
-            pace.reserve(now_ms, rng)
-        };
-        if !wait.is_zero() {
-            tokio::time::sleep(wait).await;
-        }
-        Ok(())
-    }
-
     async fn recall(&self, errand: &Errand<'_>, remote_ids: &[RemoteId]) -> Result<Outcome, Outcome> {
         let refuse = |why: &str| Err(Outcome::Refused { why: why.to_owned() });
         if remote_ids.is_empty() {
@@ -288,17 +267,20 @@ impl Outbound {
         if is_late {
             return refuse("WeChat takes messages back for two minutes only");
         }
+        self.not_paused()?;
         for (piece, remote_id) in remote_ids.iter().enumerate() {
             let id = client_msg_id(&self.network, errand.delivery, piece);
             let msg_id = MsgId::new(remote_id.as_str());
             let revoke = RevokeMsg { msg_id: &msg_id, to: &errand.to, id: &id };
             match self.transport.ask(&self.live, &revoke).await {
                 Ok(done) if done.base.ret.is_ok() => {}
-                Ok(done) if !done.base.err_msg.is_empty() => {
+                Ok(done)
+                    if !done.base.err_msg.is_empty() && done.base.ret.reaction() != Reaction::SlowDown =>
+                {
                     let why = done.base.err_msg.chars().take(200).collect();
                     return Err(Outcome::Refused { why });
                 }
-                Ok(done) => return Err(verdict::of_ret(done.base.ret, errand.delivery.attempt)),
+                Ok(done) => return Err(self.said_no(done.base.ret, errand)),
                 // Taking back twice does no harm, so it is tried for as long as the service takes it.
                 Err(_) if errand.delivery.attempt >= RECALL_ATTEMPTS => {
                     let why = "WeChat did not say whether it took the message back".to_owned();

@@ -63,6 +63,7 @@ impl Outbound {
 
         // One at a time: a second upload waits here, texts of other chats do not.
         let _turn = self.uploads.acquire().await;
+        self.not_paused()?;
         let md5 = self
             .digest(attachment, info.size_bytes)
             .await
@@ -127,7 +128,12 @@ impl Outbound {
         attachment: &Attachment,
         file: &Upload,
     ) -> Result<(String, Option<Secret>), Outcome> {
-        let failed = |error: CallError| upload_failed(&error, errand.delivery.attempt);
+        let failed = |error: CallError| match &error {
+            CallError::Refused { ret, .. } if ret.reaction() == Reaction::SlowDown => {
+                self.said_no(*ret, errand)
+            }
+            error => upload_failed(error, errand.delivery.attempt),
+        };
         let mut checked = None;
         if upload::needs_check(file.bytes) {
             let (own, to) = (&errand.own, &errand.to);
@@ -135,8 +141,9 @@ impl Outbound {
             let reply = self.transport.ask(&self.live, &check).await.map_err(failed)?;
             if !reply.base.ret.is_ok() {
                 let words: String = reply.base.err_msg.chars().take(200).collect();
-                return Err(if words.is_empty() {
-                    verdict::of_ret(reply.base.ret, errand.delivery.attempt)
+                let is_too_much = reply.base.ret.reaction() == Reaction::SlowDown;
+                return Err(if words.is_empty() || is_too_much {
+                    self.said_no(reply.base.ret, errand)
                 } else {
                     Outcome::Refused { why: words }
                 });

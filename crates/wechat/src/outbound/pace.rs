@@ -46,8 +46,12 @@ impl Pace {
         self.paused_until_ms.checked_sub(now_ms).filter(|left| *left > 0).map(Duration::from_millis)
     }
 
-    /// The service said "too frequent": says how long to pause.
+    /// The service said "too frequent": says how long to pause. What was under way when it first said so is told the
+    /// same, and tells nothing new.
     pub(crate) fn slow_down(&mut self, now_ms: u64) -> Duration {
+        if let Some(left) = self.paused_for(now_ms) {
+            return left;
+        }
         let pause = self.pause;
         self.paused_until_ms = now_ms + u64::try_from(pause.as_millis()).unwrap_or(u64::MAX / 2);
         self.pause = (pause * 2).min(LONGEST_PAUSE);
@@ -85,11 +89,20 @@ mod tests {
         assert_eq!(pace.paused_for(1_000), Some(Duration::from_secs(59)));
         assert_eq!(pace.slow_down(60_000), Duration::from_secs(120));
         assert_eq!(pace.paused_for(180_000), None);
-        for _ in 0..20 {
-            assert!(pace.slow_down(200_000) <= LONGEST_PAUSE);
+        for at in 1..20 {
+            assert!(pace.slow_down(200_000 + at * 3_600_000) <= LONGEST_PAUSE);
         }
         pace.went_well();
-        assert_eq!(pace.slow_down(10_000_000), FIRST_PAUSE);
+        assert_eq!(pace.slow_down(1_000_000_000), FIRST_PAUSE);
+    }
+
+    #[test]
+    fn what_was_under_way_when_the_pause_began_does_not_lengthen_it() {
+        let mut pace = Pace::new(60);
+        pace.slow_down(0);
+        assert_eq!(pace.slow_down(20_000), Duration::from_secs(40));
+        assert_eq!(pace.paused_for(59_999), Some(Duration::from_millis(1)));
+        assert_eq!(pace.slow_down(60_000), Duration::from_secs(120));
     }
 
     proptest! {

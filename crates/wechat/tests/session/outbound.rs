@@ -247,6 +247,55 @@ async fn refusals_of_the_service_become_outcomes() {
 }
 
 #[tokio::test]
+async fn who_waits_for_a_turn_when_the_service_wants_to_be_left_alone_does_not_ask_it() {
+    let account = wxgate_simulator::AccountSpec::new(ALICE, 0, 17, 1);
+    let mut stage = Stage::tuned(crate::stage::world_config(), &account, |config| {
+        // Three at once, and the last of twelve after two seconds.
+        config.sends_per_minute = 300;
+    })
+    .await;
+    stage.sign_in().await;
+    let chats: Vec<wxgate_contract::ChatKey> = (4..16).map(|at| stage.chat(Who::Contact(at))).collect();
+    let too_much = FaultRule { count: None, ..FaultRule::next("webwxsendmsg", Fault::Ret(1205), 1) };
+    stage.world.add_fault(too_much);
+    let struck = stage.struck();
+    for chat in &chats {
+        stage.order(Order::Deliver(Box::new(stage.delivery(chat, Body::text("hello"))))).await;
+    }
+    let outcomes = stage.wait(|state| (state.outcomes.len() == 12).then(|| state.outcomes.clone())).await;
+    for (_, outcome) in outcomes {
+        let Outcome::TryLater { after, .. } = outcome else { panic!("{outcome:?}") };
+        assert!(after.as_secs() <= 60, "the pause grew to {after:?}");
+    }
+    assert!(stage.struck() - struck <= 6, "asked {} times", stage.struck() - struck);
+}
+
+#[tokio::test]
+async fn too_much_said_to_an_upload_or_a_recall_is_a_pause_for_all() {
+    let media = MediaId([8; 16]);
+    for endpoint in ["webwxuploadmedia", "webwxrevokemsg"] {
+        let stage = Stage::online().await;
+        stage.double.put_media(media, "a.jpg", "image/jpeg", Bytes::from(vec![1; 3000]));
+        let chat = stage.chat(Who::Contact(1));
+        let said = stage.deliver(&stage.delivery(&chat, Body::text("typo"))).await;
+        let Outcome::Sent { remote_ids } = said else { panic!("{said:?}") };
+        let image = attachment(media, AttachmentKind::Image, "a.jpg", "image/jpeg");
+        let mut delivery = stage.delivery(&chat, image);
+        if endpoint == "webwxrevokemsg" {
+            delivery.job = Job::Recall { post: PostId(1), remote_ids };
+        }
+        stage.world.add_fault(FaultRule::next(endpoint, Fault::Ret(1205), 1));
+        for delivery in [delivery.clone(), delivery, stage.delivery(&chat, Body::text("hello"))] {
+            let outcome = stage.deliver(&delivery).await;
+            assert!(
+                matches!(&outcome, Outcome::TryLater { after, .. } if after.as_secs() > 30),
+                "{endpoint}: {outcome:?}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_message_is_taken_back_within_two_minutes() {
     let stage = Stage::online().await;
     let chat = stage.chat(Who::Contact(1));
