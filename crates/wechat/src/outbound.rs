@@ -31,7 +31,6 @@ use wxgate_convert::Converter;
 use crate::config::WechatConfig;
 use crate::roster::{self, Roster};
 use crate::session::live::Live;
-use crate::session::machine::Standing;
 use crate::transport::{CallError, Transport};
 use doubts::Doubts;
 use pace::Pace;
@@ -78,6 +77,8 @@ pub(crate) struct Outbound {
 /// One delivery on its way.
 struct Errand<'a> {
     delivery: &'a Delivery,
+    /// The login that the names are of.
+    generation: u32,
     own: UserName,
     to: UserName,
     is_room: bool,
@@ -128,16 +129,7 @@ impl Outbound {
     }
 
     async fn errand<'a>(&self, delivery: &'a Delivery) -> Result<Errand<'a>, Outcome> {
-        match &*self.live.standing().borrow() {
-            Standing::Online => {}
-            Standing::Out { why } => return Err(Outcome::Refused { why: why.clone() }),
-            Standing::Away { why } => {
-                return Err(Outcome::TryLater {
-                    after: verdict::when_back(delivery.attempt),
-                    why: why.clone(),
-                });
-            }
-        }
+        self.stands(delivery)?;
         let generation = self.live.generation();
         let found = roster::lasting(&*self.far, &self.network, delivery.chat.as_str(), generation).await;
         let to = match found {
@@ -153,7 +145,7 @@ impl Outbound {
                 });
             }
         };
-        Ok(Errand { delivery, own: self.live.own().user_name, is_room: to.is_room(), to })
+        Ok(Errand { delivery, generation, own: self.live.own().user_name, is_room: to.is_room(), to })
     }
 
     async fn say(&self, errand: &Errand<'_>, say: &Say) -> Result<Outcome, Outcome> {
@@ -220,7 +212,7 @@ impl Outbound {
         (piece, what): (usize, What),
         endpoint: &E,
     ) -> Result<RemoteId, Outcome> {
-        self.wait_for_turn().await?;
+        self.wait_for_turn(errand).await?;
         let (open, mut is_repetition) = self.unanswered.open((errand.delivery.id, piece), &errand.to, what);
         loop {
             self.unanswered.tried(open, self.live.now());

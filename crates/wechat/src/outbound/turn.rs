@@ -1,11 +1,23 @@
 //! Whose turn it is to send: spaced, and not at all while the service wants to be left alone.
 
 use wechat_proto::{Reaction, RetCode};
-use wxgate_contract::Outcome;
+use wxgate_contract::{Delivery, Outcome};
 
 use super::{Errand, Outbound, verdict};
+use crate::session::machine::Standing;
 
 impl Outbound {
+    /// Whether the account can send at all.
+    pub(super) fn stands(&self, delivery: &Delivery) -> Result<(), Outcome> {
+        match &*self.live.standing().borrow() {
+            Standing::Online => Ok(()),
+            Standing::Out { why } => Err(Outcome::Refused { why: why.clone() }),
+            Standing::Away { why } => {
+                Err(Outcome::TryLater { after: verdict::when_back(delivery.attempt), why: why.clone() })
+            }
+        }
+    }
+
     /// What becomes of a delivery that the service refused; all of the account's pause when it says "too frequent".
     pub(super) fn said_no(&self, ret: RetCode, errand: &Errand<'_>) -> Outcome {
         if ret.reaction() == Reaction::SlowDown {
@@ -22,8 +34,9 @@ impl Outbound {
         paused.map_or(Ok(()), |after| Err(Outcome::TryLater { after, why: why() }))
     }
 
-    /// Waits for this account's next place, unless the service wants to be left alone, then or meanwhile.
-    pub(super) async fn wait_for_turn(&self) -> Result<(), Outcome> {
+    /// Waits for this account's next place, unless the service wants to be left alone, then or meanwhile. Whoever
+    /// waits has said nothing: a session that ends meanwhile leaves no doubt about that.
+    pub(super) async fn wait_for_turn(&self, errand: &Errand<'_>) -> Result<(), Outcome> {
         self.not_paused()?;
         let now_ms = self.elapsed_ms();
         let wait = {
@@ -32,7 +45,14 @@ impl Outbound {
             pace.reserve(now_ms, rng)
         };
         if !wait.is_zero() {
-            tokio::time::sleep(wait).await;
+            let mut standing = self.live.standing();
+            let signed_out = standing.wait_for(|standing| matches!(standing, Standing::Out { .. }));
+            let _ = tokio::time::timeout(wait, signed_out).await;
+        }
+        self.stands(errand.delivery)?;
+        if self.live.generation() != errand.generation {
+            let why = "the account signed in anew".to_owned();
+            return Err(Outcome::TryLater { after: verdict::when_back(errand.delivery.attempt), why });
         }
         self.not_paused()
     }

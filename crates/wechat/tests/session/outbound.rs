@@ -377,6 +377,25 @@ async fn what_the_owner_says_on_the_phone_is_no_echo_of_what_may_have_arrived() 
 }
 
 #[tokio::test]
+async fn what_waited_for_its_turn_when_the_session_ended_was_never_said_and_is_told_so() {
+    let account = wxgate_simulator::AccountSpec::new(ALICE, 0, 12, 1);
+    let mut stage =
+        Stage::tuned(crate::stage::world_config(), &account, |config| config.sends_per_minute = 1).await;
+    stage.sign_in().await;
+    // Three at once, the fourth after a minute.
+    let deliveries: Vec<Delivery> =
+        (4..8).map(|at| stage.delivery(&stage.chat(Who::Contact(at)), Body::text("x"))).collect();
+    for delivery in &deliveries {
+        stage.order(Order::Deliver(Box::new(delivery.clone()))).await;
+    }
+    stage.wait(|state| (state.outcomes.len() == 3).then_some(())).await;
+    stage.order(Order::SignOut).await;
+    let outcome = stage.outcome(deliveries[3].id, 3).await;
+    assert!(matches!(outcome, Outcome::Refused { .. }), "{outcome:?}");
+    assert_eq!(stage.heard().len(), 3);
+}
+
+#[tokio::test]
 async fn an_unknown_chat_is_refused() {
     let stage = Stage::online().await;
     let outcome = stage.deliver(&stage.delivery(&"p-nobody".into(), Body::text("x"))).await;
