@@ -196,12 +196,13 @@ impl RetCode {
         self == Self::Ok
     }
 
-    /// Whether a poll or a sync that says so ends the session: 1100, 1101 and 1102 alike, and 1103.
+    /// Whether a poll or a sync that says so ends the session, as the table has it: 1100, 1101 and 1102 alike, 1103,
+    /// and -14, after which only a new sign-in helps.
     ///
     /// Source: the protocol sheet, sections 5.4 and 2.1.8.
     #[must_use]
     pub fn ends_session(self) -> bool {
-        matches!(self, Self::NotLoggedIn | Self::SessionInvalid | Self::CookieInvalid | Self::Expired)
+        self.reaction() == Reaction::SessionOver
     }
 }
 
@@ -258,11 +259,11 @@ mod tests {
     }
 
     #[test]
-    fn item_19_only_the_110x_codes_end_a_session() {
-        for number in [-14, -2, -1, 0, 1, 2, 3, 1099, 1200, 1201, 1203, 1204, 1205, 9999] {
+    fn item_19_only_the_110x_codes_and_a_wrong_ticket_end_a_session() {
+        for number in [-2, -1, 0, 1, 2, 3, 1099, 1200, 1201, 1203, 1204, 1205, 9999] {
             assert!(!RetCode::from_number(number).ends_session(), "{number}");
         }
-        for number in [1100, 1101, 1102, 1103] {
+        for number in [-14, 1100, 1101, 1102, 1103] {
             assert!(RetCode::from_number(number).ends_session(), "{number}");
         }
     }

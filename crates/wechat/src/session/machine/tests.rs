@@ -108,7 +108,9 @@ fn news_that_were_read_under_old_names_are_read_anew_at_once_and_nobody_is_troub
 
 #[test]
 fn what_ends_a_session_is_confirmed_by_one_sync() {
-    for (code, ends_in) in [(1100, "ended"), (1101, "reviving"), (1102, "reviving"), (1103, "reviving")] {
+    for (code, ends_in) in
+        [(1100, "ended"), (1101, "reviving"), (1102, "reviving"), (1103, "reviving"), (-14, "reviving")]
+    {
         let mut machine = online();
         let wait = machine.step(checked(code, false), NOW);
         assert!(matches!(works(&wait)[..], [Work::Wait(_)]));
