@@ -106,6 +106,8 @@ pub(crate) struct Machine {
     faults: u32,
     /// The last of them, for people.
     trouble: Option<Fault>,
+    /// The session that is being opened was found at the start: nobody just signed in.
+    is_found: bool,
     /// Was online since the session was opened or found: a short interruption is nothing to look at.
     was_online: bool,
     /// Since when it is, or last was.
@@ -145,6 +147,7 @@ impl Machine {
             uin: None,
             faults: 0,
             trouble: None,
+            is_found: false,
             was_online: false,
             online_since: Timestamp(0),
             restless: 0,
@@ -219,6 +222,7 @@ impl Machine {
             self.state = State::Resuming { attempt: 0 };
             self.fetch(out);
         } else {
+            self.is_found = true;
             self.state = State::Opening { is_open: false, tries: 0 };
             self.run(Work::Open, out);
         }
@@ -244,7 +248,7 @@ impl Machine {
         self.store_trouble = None;
         self.roster_due = None;
         self.trouble = None;
-        self.was_online = false;
+        (self.is_found, self.was_online) = (false, false);
         (self.faults, self.strikes, self.empty, self.quick, self.rounds) = (0, 0, 0, 0, 0);
     }
 

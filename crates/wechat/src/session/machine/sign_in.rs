@@ -212,7 +212,7 @@ impl Machine {
                 }
                 self.faults = 0;
                 self.uin = Some(uin);
-                self.keys = None;
+                (self.keys, self.is_found) = (None, false);
                 self.state = State::Opening { is_open: false, tries: 0 };
                 self.run(Work::Open, out);
             }
@@ -300,7 +300,10 @@ impl Machine {
                     self.tell_waiting(LEFT_ALONE, out);
                     return self.slow_down(out);
                 }
-                Reaction::SessionOver | Reaction::Bug if is_open && tries >= REFUSED_OPENINGS => {
+                // A session that was found over asks the phone. Source: the protocol sheet, section 5.1 (R to P).
+                Reaction::SessionOver | Reaction::Bug
+                    if (is_open || self.is_found) && tries >= REFUSED_OPENINGS =>
+                {
                     return self.revive(ret, out);
                 }
                 Reaction::SessionOver | Reaction::Bug if tries >= REFUSED_OPENINGS => {

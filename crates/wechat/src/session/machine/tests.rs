@@ -593,6 +593,18 @@ fn who_asks_while_a_session_is_left_alone_is_told_so() {
 }
 
 #[test]
+fn a_session_that_is_found_over_before_its_contacts_were_loaded_asks_the_phone() {
+    for code in [1100, 1101, 1102, -14] {
+        let over = || Event::Opened(Err(Fault::Ret(RetCode::from_number(code), String::new())));
+        let mut machine = machine();
+        machine.step(Event::Found(Found { is_roster_loaded: false, ..resumed() }), NOW);
+        assert!(matches!(works(&machine.step(over(), NOW))[..], [Work::Wait(_)]));
+        assert_eq!(works(&machine.step(Event::Waited, NOW)), [&Work::Open]);
+        assert_eq!(works(&machine.step(over(), NOW)), [&Work::AskPhone], "{code}");
+    }
+}
+
+#[test]
 fn item_29_a_stored_key_is_older_than_a_new_opening_and_wins() {
     let mut machine = machine();
     machine.step(Event::Found(Found { is_roster_loaded: false, ..resumed() }), NOW);
