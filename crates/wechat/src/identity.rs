@@ -9,6 +9,7 @@ pub(crate) mod marks;
 pub(crate) mod refresh;
 pub(crate) mod settle;
 pub(crate) mod shelf;
+pub(crate) mod stand_in;
 
 /// Behind the title of a chat whose identity is open. It lives beside the chats that it may be.
 pub(crate) const UNCONFIRMED: &str = " (unconfirmed)";

@@ -294,14 +294,14 @@ impl Settler {
         Ok(value.and_then(|value| serde_json::from_slice(&value).ok()))
     }
 
-    async fn chat(&self, key: &str) -> Result<Option<ChatProfile>, FarError> {
+    pub(super) async fn chat(&self, key: &str) -> Result<Option<ChatProfile>, FarError> {
         let chat = ChatRef { network: self.network.clone(), chat: key.into() };
         self.directory.chat(&chat).await
     }
 
     /// Says again in `to` what was said in `from`, in order. Their ids follow from the first ones,
     /// so that what was moved already is not said twice.
-    async fn move_posts(&self, from: &str, to: &str) -> Result<(), FarError> {
+    pub(super) async fn move_posts(&self, from: &str, to: &str) -> Result<(), FarError> {
         let chat = ChatKey::from(from);
         let mut after = 0;
         loop {

@@ -12,6 +12,8 @@ use wxgate_identity::{Answer, Answers, Book, recognise};
 use super::bounds::Bounds;
 use super::record::{Keys, Login, Mark, owner, put_group, put_person};
 use super::{Draft, Kind, Named, PAGE, member_note, name_note, new_key, stranger_note};
+use crate::identity::settle::Settler;
+use crate::identity::stand_in::{self, StandIn};
 use crate::identity::{evidence, shelf};
 use crate::session::live::Live;
 use crate::transport::{CallError, Transport};
@@ -34,12 +36,11 @@ pub(crate) enum LoadError {
 /// already told.
 pub(crate) async fn load(
     transport: &Transport,
-    live: &Live,
-    far: &dyn FarEnd,
-    network: &NetworkId,
+    settler: &Settler,
     (recent, chats): (&[Contact], &[UserName]),
     key: &SyncKey,
 ) -> Result<u64, LoadError> {
+    let (live, far, network) = (&*settler.live, &*settler.far, &settler.network);
     let login = Login::of(network, live);
     let mut bounds = Bounds::default();
     let mut records = address_book(transport, live, &mut bounds).await?;
@@ -74,8 +75,12 @@ pub(crate) async fn load(
     let seen = evidence::of(&records, &login.own.user_name, login.uin, at_s, key);
     // An answer of the owner that comes now is given to what is known after this, and not overwritten by it.
     let _alone = live.deciding().lock().await;
-    let (book, answers) = decide(far, &login, seen).await?;
+    let (book, answers, stand_ins) = decide(far, &login, seen).await?;
     commit_all(far, &login, records, &answers).await?;
+    // Before what is known is: a load that is cut short finds them again.
+    for (stand_in, to) in &stand_ins {
+        settler.replace(stand_in, to).await?;
+    }
     keep(far, network, &book).await?;
     if bounds.left_out() > 0 {
         tracing::warn!(%network, left_out = bounds.left_out(), "more contacts and members than fit");
@@ -242,17 +247,19 @@ async fn decide(
     far: &dyn FarEnd,
     login: &Login<'_>,
     seen: wxgate_identity::Login,
-) -> Result<(Book, Answers), FarError> {
+) -> Result<(Book, Answers, Vec<(StandIn, String)>), FarError> {
     let mut book = shelf::load(far, login.network).await?;
     let (network, uin, generation) = (login.network.clone(), login.uin, login.generation);
     let work = move || {
-        let verdicts = recognise(&book, &seen);
         let mint = |name: &str| new_key(&network, uin, generation, &UserName::from(name));
+        let stand_ins = stand_in::take_out(&mut book, &seen, mint);
+        let verdicts = recognise(&book, &seen);
         let answers = book.apply(&seen, &verdicts, mint);
-        (book, answers, verdicts.kept)
+        let replaced = stand_in::replaced(&mut book, stand_ins, &answers);
+        (book, answers, replaced, verdicts.kept)
     };
     let done = tokio::task::spawn_blocking(work).await;
-    let (book, answers, kept) =
+    let (book, answers, replaced, kept) =
         done.map_err(|_| FarError::Unavailable("the contacts could not be matched".to_owned()))?;
     let open = answers.records.iter().filter(|answer| answer.is_open).count();
     tracing::info!(
@@ -264,7 +271,7 @@ async fn decide(
         kept_percent = evidence::shares(&kept),
         "matched with earlier logins"
     );
-    Ok((book, answers))
+    Ok((book, answers, replaced))
 }
 
 /// What is known from now on; the head last.

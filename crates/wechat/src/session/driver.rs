@@ -335,7 +335,7 @@ impl Hands {
             self.opened.as_ref().map_or((&[][..], &[][..]), |(recent, chats)| (recent, chats));
         let key = self.keys.as_ref().map(|keys| keys.sync.clone()).unwrap_or_default();
         let told = (recent, chats);
-        let loading = load::load(&self.transport, &self.live, &*self.far, &self.network, told, &key);
+        let loading = load::load(&self.transport, &self.settler, told, &key);
         let left_out = self.transport.seated(loading).await.map_err(|error| match error {
             load::LoadError::Call(error) => self.fault(&error),
             load::LoadError::Far(error) => Fault::Store(error.to_string()),

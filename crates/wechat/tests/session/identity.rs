@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use wxgate_contract::{Answer, Author, ChatKey, CommandError, Request, SignInStep};
-use wxgate_simulator::{Change, Who};
+use wxgate_simulator::{AccountSpec, Change, Fault, FaultRule, Who};
 
-use crate::stage::{ALICE, Stage};
+use crate::stage::{ALICE, Stage, world_config};
 
 pub(crate) async fn new_login(stage: &mut Stage) {
     stage.world.end_session(ALICE, 1100).unwrap();
@@ -248,6 +248,46 @@ async fn a_namesake_of_somebody_who_left_is_somebody_else() {
     let newcomer = Who::Contact(12);
     let post = stage.post(stage.say(newcomer, newcomer, "hello")).await;
     assert_ne!(post.chat.chat, old);
+}
+
+#[tokio::test]
+async fn who_speaks_before_the_contacts_can_be_read_is_who_they_were() {
+    let account = AccountSpec::new(ALICE, 0, 12, 3);
+    let mut stage = Stage::tuned(world_config(), &account, |config| {
+        config.timings.unasked_sync = Duration::from_millis(50);
+    })
+    .await;
+    stage.sign_in().await;
+    let (anna, group) = (Who::Contact(0), Who::Group(0));
+    let before = [stage.chat(anna), stage.chat(group)];
+    stage.world.end_session(ALICE, 1100).unwrap();
+    stage.health(|health| matches!(health, wxgate_contract::Health::NeedsHuman { .. })).await;
+    let unreadable = FaultRule::next("webwxgetcontact", Fault::Status(502), 1);
+    stage.world.add_fault(FaultRule { count: None, ..unreadable });
+    stage.enter().await;
+    let early = [stage.say(anna, anna, "early"), stage.say(group, Who::Stranger(0, 2), "early too")];
+    let mut stand_ins = Vec::new();
+    for (said, before) in early.into_iter().zip(&before) {
+        let chat = stage.post(said).await.chat.chat;
+        assert_ne!(chat, *before, "nobody can know yet");
+        stand_ins.push(chat);
+    }
+    stage.world.clear_faults();
+    stage.up().await;
+    assert_eq!(questions(&stage).await, []);
+    for (at, who) in [anna, group].into_iter().enumerate() {
+        let from = if who.is_group() { Who::Stranger(0, 2) } else { who };
+        assert_eq!(stage.post(stage.say(who, from, "later")).await.chat.chat, before[at], "{who}");
+        let state = stage.double.state();
+        let said = |chat: &ChatKey| {
+            let posts = state.posts.iter().filter(|(_, _, post)| post.chat.chat == *chat);
+            posts.map(|(_, _, post)| post.body.clone()).collect::<Vec<_>>()
+        };
+        assert_eq!(said(&before[at]).len(), 2, "what was said meanwhile is here");
+        let left = state.chats.values().find(|chat| chat.chat == stand_ins[at]).unwrap();
+        assert!(left.is_gone, "{who}: two chats");
+    }
+    stage.no_violation();
 }
 
 #[tokio::test]

@@ -96,6 +96,12 @@ impl Stage {
 
     /// Asks to sign in, confirms on the phone, which is asked or scans, waits until it stands.
     pub(crate) async fn sign_in(&mut self) {
+        self.enter().await;
+        self.up().await;
+    }
+
+    /// The same until messages cross, whether the contacts could be read or not.
+    pub(crate) async fn enter(&mut self) {
         let seen = self.double.state().steps.len();
         self.order(Order::SignIn).await;
         let uuid = match self.asked_after(seen).await {
@@ -112,7 +118,6 @@ impl Stage {
         };
         self.world.confirm(&uuid).unwrap();
         self.step_after(seen, |step| (*step == SignInStep::Done).then_some(())).await;
-        self.up().await;
     }
 
     /// What the owner is asked for first: a scan, or a tap on the phone.
