@@ -175,7 +175,9 @@ impl View<'_> {
     }
 
     fn members(&self, group: u32, how: Members) -> Vec<Member> {
-        if matches!(how, Members::Hidden | Members::Late) {
+        // Of a room that the account was removed from nothing is told. Source: the protocol sheet, section 2.10.
+        let is_in = self.people.members(group).contains(&Who::Own);
+        if !is_in || matches!(how, Members::Hidden | Members::Late) {
             return Vec::new();
         }
         let full = how == Members::Full;
@@ -200,7 +202,8 @@ impl View<'_> {
     }
 
     fn member_count(&self, group: u32, how: Members) -> usize {
-        if how == Members::Hidden { 0 } else { self.people.members(group).len() }
+        let members = self.people.members(group);
+        if how == Members::Hidden || !members.contains(&Who::Own) { 0 } else { members.len() }
     }
 
     pub(crate) fn contact(&self, who: Who, how: Members) -> Contact {
@@ -257,7 +260,8 @@ impl View<'_> {
         let (province, city) = people.place(who);
         let (member_count, member_list, owner) = match who {
             Who::Group(at) => {
-                (people.members(at).len(), self.members(at, Members::Full), self.name(people.room_owner(at)))
+                let members = self.members(at, Members::Full);
+                (members.len(), members, self.name(people.room_owner(at)))
             }
             _ => (0, Vec::new(), String::new()),
         };

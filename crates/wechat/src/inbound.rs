@@ -161,6 +161,10 @@ impl Inbound {
         for message in shown {
             let Sender::Member(sender) = &message.sender else { continue };
             let Some(room) = rooms.get(&name_note(login.generation, &message.chat)) else { continue };
+            if room.is_gone {
+                // Somebody speaks in it: we are in it again, and nobody said so.
+                unknown.push(message.chat.clone());
+            }
             members.push((member_note(login.generation, &room.key, sender), message.chat.clone()));
         }
         let known = self.roster.look_up(draft, members.iter().map(|(key, _)| key.clone()).collect()).await?;
@@ -275,17 +279,8 @@ impl Inbound {
         draft: &mut Draft,
     ) -> Result<Named, FarError> {
         if login.is_own(name) {
-            let (own_alias, room_id) = (String::new(), String::new());
-            let named = login.own.nickname.clone();
             people::put_self_chat(draft, login);
-            return Ok(Named {
-                key: OWNER.to_owned(),
-                kind: crate::roster::Kind::Person,
-                name: named,
-                own_alias,
-                room_id,
-                is_open: false,
-            });
+            return Ok(Named::new(OWNER, crate::roster::Kind::Person, login.own.nickname.clone()));
         }
         let key = name_note(login.generation, name);
         if let Some(named) = self.roster.look_up(draft, vec![key.clone()]).await?.remove(&key) {
@@ -306,14 +301,7 @@ impl Inbound {
             crate::roster::record::put_person(draft, login, (&lasting, Mark::Sure, None), &record);
         }
         let known = self.roster.look_up(draft, vec![key.clone()]).await?.remove(&key);
-        Ok(known.unwrap_or_else(|| Named {
-            key: lasting,
-            kind: crate::roster::record::kind_of(&record),
-            name: String::new(),
-            own_alias: String::new(),
-            room_id: String::new(),
-            is_open: false,
-        }))
+        Ok(known.unwrap_or_else(|| Named::new(lasting, crate::roster::record::kind_of(&record), "")))
     }
 }
 

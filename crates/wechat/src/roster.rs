@@ -73,6 +73,24 @@ pub(crate) struct Named {
     /// Who it is has to be said by the owner; until then the key is one for the time being.
     #[serde(rename = "q", default, skip_serializing_if = "is_false")]
     pub(crate) is_open: bool,
+    /// A group that we left or were removed from.
+    #[serde(rename = "x", default, skip_serializing_if = "is_false")]
+    pub(crate) is_gone: bool,
+}
+
+impl Named {
+    /// Somebody of whom nothing else is known.
+    pub(crate) fn new(key: impl Into<String>, kind: Kind, name: impl Into<String>) -> Self {
+        Self {
+            key: key.into(),
+            kind,
+            name: name.into(),
+            own_alias: String::new(),
+            room_id: String::new(),
+            is_open: false,
+            is_gone: false,
+        }
+    }
 }
 
 fn is_false(value: &bool) -> bool {

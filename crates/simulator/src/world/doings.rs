@@ -455,6 +455,10 @@ fn apply(state: &mut State, change: &Change, version: u64) -> Result<Event, Stri
             if let Some(added) = people.edits.members_added.get_mut(group) {
                 added.retain(|known| *known != who);
             }
+            if who == Who::Own {
+                // A room that was left. Source: the protocol sheet, section 3.4.
+                return Ok(Event::Deleted(chat));
+            }
             chat
         }
         Change::Twin { who, of } => {

@@ -228,7 +228,8 @@ async fn changes_arrive_as_records() {
     world.renew_skey("a").unwrap();
     let value = browser.sync().await;
     assert_eq!(value["ModContactList"][0]["NickName"], "新");
-    assert_eq!(value["DelContactCount"], 1);
+    // A contact, and a group that we were removed from.
+    assert_eq!(value["DelContactCount"], 2);
     assert_eq!(
         (&value["Profile"]["BitFlag"], &value["Profile"]["NickName"]["Buff"]),
         (&json!(190), &json!("林二"))
@@ -236,6 +237,11 @@ async fn changes_arrive_as_records() {
     let skey = value["SKey"].as_str().unwrap().to_owned();
     assert!(skey.starts_with("@crypt_") && skey != browser.skey);
     browser.skey = skey;
+    let group = json!([{"UserName": world.user_name("a", Who::Group(1)).unwrap(), "EncryChatRoomId": ""}]);
+    let body = json!({"Count": 1, "List": group});
+    let told = browser.call("webwxbatchgetcontact", "type=ex&r=1", body).await.json();
+    let told = &told["ContactList"][0];
+    assert_eq!((&told["MemberCount"], &told["MemberList"]), (&json!(0), &json!([])));
     assert_eq!(browser.sync().await["BaseResponse"]["Ret"], 0);
     assert!(world.change("a", &Change::Remove { who: "c99".to_owned() }).is_err());
     no_violations(&world);

@@ -87,7 +87,8 @@ pub enum SystemEvent {
 }
 
 impl SystemEvent {
-    /// Whether the members of the group or its topic may have changed.
+    /// Whether the members of the group or its topic may have changed, as its record tells. Not when we were removed:
+    /// the record tells nothing then. Source: the protocol sheet, section 2.10.
     #[must_use]
     pub fn changes_room(&self) -> bool {
         matches!(
@@ -96,7 +97,6 @@ impl SystemEvent {
                 | Self::JoinedByQr { .. }
                 | Self::WeWereInvited { .. }
                 | Self::Removed { .. }
-                | Self::WeWereRemoved { .. }
                 | Self::Renamed { .. }
         )
     }
@@ -312,5 +312,6 @@ mod tests {
     fn a_change_of_the_group_asks_for_fetching_it() {
         assert!(of("你将\"B\"移出了群聊").changes_room());
         assert!(!of("位置共享已经结束").changes_room());
+        assert!(!of("你被\"A\"移出群聊").changes_room());
     }
 }

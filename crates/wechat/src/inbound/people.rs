@@ -51,12 +51,11 @@ impl Inbound {
                 members: None,
                 is_gone: true,
             });
-            if named.kind != Kind::Group {
-                draft.batch.people.push(former_contact(&named.key, &named.name, named.kind));
+            if named.kind == Kind::Group {
+                // Whoever comes back to a group in the same login finds it under the same name.
+                draft.put(key, Named { is_gone: true, ..named });
             } else {
-                // A group that comes back is a new chat only if its members do not say otherwise;
-                // its evidence stays in the lasting note.
-                draft.remove(key);
+                draft.batch.people.push(former_contact(&named.key, &named.name, named.kind));
             }
         }
         Ok(())
@@ -135,6 +134,10 @@ impl Inbound {
             if !lasts {
                 draft.batch.notes.push(refresh::person(kept, &key, record, at_s));
             }
+            return Ok(());
+        }
+        if record.member_list.is_empty() && known.as_ref().is_some_and(|known| known.is_gone) {
+            // So answers the service for a group that we are not in. Source: the protocol sheet, section 2.10.
             return Ok(());
         }
         let mut record = record.clone();

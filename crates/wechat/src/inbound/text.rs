@@ -85,8 +85,7 @@ mod tests {
     use crate::roster::Kind;
 
     fn named(key: &str, name: &str) -> Named {
-        let (own_alias, room_id) = (String::new(), String::new());
-        Named { key: key.into(), kind: Kind::Person, name: name.into(), own_alias, room_id, is_open: false }
+        Named::new(key, Kind::Person, name)
     }
 
     #[test]

@@ -54,8 +54,7 @@ mod tests {
     use crate::roster::Kind;
 
     fn named(name: &str) -> Named {
-        let (own_alias, room_id) = (String::new(), String::new());
-        Named { key: name.into(), kind: Kind::Person, name: name.into(), own_alias, room_id, is_open: false }
+        Named::new(name, Kind::Person, name)
     }
 
     #[test]

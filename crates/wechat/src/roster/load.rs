@@ -226,15 +226,7 @@ async fn keep_strangers(far: &dyn FarEnd, login: &Login<'_>, keys: &Keys) -> Res
     for part in known.chunks(PAGE) {
         let mut draft = Draft::default();
         for (name, key) in part {
-            let (name_text, own_alias, room_id) = (String::new(), String::new(), String::new());
-            let named = Named {
-                key: (*key).clone(),
-                kind: Kind::Person,
-                name: name_text,
-                own_alias,
-                room_id,
-                is_open: false,
-            };
+            let named = Named::new((*key).clone(), Kind::Person, "");
             draft.put(stranger_note(login.generation, name), named);
         }
         far.commit(login.network, draft.batch).await?;

@@ -125,8 +125,7 @@ pub(crate) fn put_person(
         is_gone: false,
     });
     draft.batch.people.push(profile);
-    let (own_alias, room_id, is_open) = (String::new(), String::new(), mark == Mark::Open);
-    let named = Named { key: key.to_owned(), kind, name: title, own_alias, room_id, is_open };
+    let named = Named { is_open: mark == Mark::Open, ..Named::new(key, kind, title) };
     put_names(draft, login, key, contact, named);
 }
 
@@ -159,14 +158,7 @@ pub(crate) fn put_group(
         if !is_self && !is_contact {
             draft.batch.people.push(stranger(&person, member));
         }
-        let named = Named {
-            key: person.clone(),
-            kind: Kind::Person,
-            name: name.clone(),
-            own_alias: String::new(),
-            room_id: String::new(),
-            is_open: false,
-        };
+        let named = Named::new(person.clone(), Kind::Person, name.clone());
         draft.put(member_note(login.generation, key, &member.user_name), named);
         members.push(GroupMember { person: PersonKey::from(person), name, is_self, is_contact });
     }
@@ -185,7 +177,7 @@ pub(crate) fn put_group(
     });
     let room_id = room.encry_chat_room_id.clone();
     let is_open = mark == Mark::Open;
-    let named = Named { key: key.to_owned(), kind: Kind::Group, name: title, own_alias, room_id, is_open };
+    let named = Named { own_alias, room_id, is_open, ..Named::new(key, Kind::Group, title) };
     put_names(draft, login, key, room, named);
 }
 

@@ -2,7 +2,7 @@
 
 use tokio::sync::mpsc;
 use wxgate_contract::{Answer, Ask, Body, ChatKey, CommandError, Health, Order, Request, Subject, Verdict};
-use wxgate_simulator::{AccountSpec, Fault, FaultRule, Kind, Who};
+use wxgate_simulator::{AccountSpec, Change, Fault, FaultRule, Kind, Who};
 
 use crate::stage::{ALICE, PATIENCE, Stage, world_config};
 
@@ -109,6 +109,43 @@ async fn requests_of_an_earlier_login_are_forgotten() {
     stage.wait(|state| (!is_kept(state)).then_some(())).await;
     assert_eq!(ask(&stage, Request::FriendRequests).await, Ok(Answer::FriendRequests(Vec::new())));
     stage.stop().await;
+}
+
+#[tokio::test]
+async fn a_group_that_one_is_removed_from_and_comes_back_to_is_one_chat() {
+    for comes_at_once in [false, true] {
+        let mut stage = Stage::online().await;
+        let (group, member) = (Who::Group(0), Who::Stranger(0, 2));
+        let (network, chat) = (stage.network(), stage.chat(group));
+        let is_gone = |state: &wxgate_contract::conformance::State| {
+            state.chats[&(network.clone(), chat.clone())].is_gone
+        };
+        if comes_at_once {
+            stage.stop().await;
+        }
+        let removed = Change::RemoveMember { group: 0, who: "self".to_owned() };
+        stage.world.change(ALICE, &removed).unwrap();
+        if !comes_at_once {
+            stage.wait(|state| is_gone(state).then_some(())).await;
+        }
+        let told = stage.said(group, member, Kind::system("你被\"A\"移出群聊"));
+        if comes_at_once {
+            stage.start();
+        }
+        assert_eq!(stage.post(told).await.chat.chat, chat, "at once: {comes_at_once}");
+        assert!(is_gone(&stage.double.state()), "at once: {comes_at_once}");
+        // One that makes us ask for the group: of one that we are not in nothing is told.
+        let renamed = stage.said(group, member, Kind::system("\"A\"修改群名为“T”"));
+        assert_eq!(stage.post(renamed).await.chat.chat, chat);
+        assert!(is_gone(&stage.double.state()));
+
+        let back = Change::AddMember { group: 0, who: "self".to_owned() };
+        stage.world.change(ALICE, &back).unwrap();
+        stage.wait(|state| (!is_gone(state)).then_some(())).await;
+        assert_eq!(stage.post(stage.say(group, member, "welcome back")).await.chat.chat, chat);
+        stage.no_violation();
+        stage.stop().await;
+    }
 }
 
 #[tokio::test]
