@@ -188,7 +188,7 @@ impl View<'_> {
             .map(|who| Member {
                 uin: 0,
                 user_name: self.name(who),
-                nick_name: text(&|| self.people.nick(who)),
+                nick_name: text(&|| self.member_nick(who)),
                 attr_status: if full { self.people.attr_status(who) } else { 0 },
                 py_initial: "",
                 py_quan_pin: "",
@@ -199,6 +199,12 @@ impl View<'_> {
                 key_word: text(&|| self.people.key_word(who)),
             })
             .collect()
+    }
+
+    /// The owner's remark where there is one. Source: the paper on contact identity, traps.
+    fn member_nick(&self, who: Who) -> String {
+        let remark = self.people.remark(who);
+        if remark.is_empty() { self.people.nick(who) } else { remark }
     }
 
     fn member_count(&self, group: u32, how: Members) -> usize {

@@ -20,7 +20,8 @@ use wechat_proto::endpoint::Changes;
 use wechat_proto::message::{Body as Said, Message, Sender, Status};
 use wechat_proto::{UserName, message};
 use wxgate_contract::{
-    Author, Body, ChatKey, ChatRef, FarError, MediaId, NetworkId, PersonKey, Post, RemoteId, Timestamp,
+    Author, Body, ChatKey, ChatRef, Directory, FarError, MediaId, NetworkId, PersonKey, Post, RemoteId,
+    Timestamp,
 };
 
 use crate::asked::keep_request;
@@ -37,6 +38,7 @@ pub(crate) struct Inbound {
     live: Arc<Live>,
     network: NetworkId,
     unanswered: Arc<Unanswered>,
+    directory: Arc<dyn Directory>,
     max_media_bytes: u64,
 }
 
@@ -67,9 +69,9 @@ impl Inbound {
         live: Arc<Live>,
         network: NetworkId,
         unanswered: Arc<Unanswered>,
-        max_media_bytes: u64,
+        (directory, max_media_bytes): (Arc<dyn Directory>, u64),
     ) -> Self {
-        Self { roster, transport, live, network, unanswered, max_media_bytes }
+        Self { roster, transport, live, network, unanswered, directory, max_media_bytes }
     }
 
     /// The batch for a sync answer, without the notes of the session.

@@ -193,8 +193,10 @@ impl Outbound {
         let draft = roster::Draft::default();
         let members = roster.members(&draft, self.live.generation(), errand.delivery.chat.as_str()).await;
         let members = members.unwrap_or_default();
-        let name =
-            |key: &str| members.values().find(|named| named.key == key).map(|named| named.name.clone());
+        let name = |key: &str| {
+            let named = members.values().find(|named| named.key == key && !named.name.is_empty());
+            named.map(|named| named.name.clone())
+        };
         say.mentions.iter().map(|(person, _)| name(person.as_str())).collect()
     }
 

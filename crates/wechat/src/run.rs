@@ -141,7 +141,7 @@ fn account(
         Arc::clone(&live),
         network.clone(),
         Arc::clone(&unanswered),
-        config.max_media_bytes,
+        (Arc::clone(&ctx.directory), config.max_media_bytes),
     );
     let settler = Arc::new(Settler {
         far: Arc::clone(&ctx.far),

@@ -31,8 +31,13 @@ impl Asked {
             members.push(self.known(person.as_str(), "one of the people").await?);
         }
         let room = self.create(&CreateChatroom { members: &members, topic: title }).await?;
-        let keys = members.into_iter().zip(people.iter().map(|person| person.as_str().to_owned())).collect();
-        let keys = Keys { contacts: keys, ..Keys::default() };
+        let known = self.settler.directory.people(&self.network, people).await.map_err(failed)?;
+        let own_name = |key: &PersonKey| known.iter().find(|known| known.person == *key);
+        let mut keys = Keys::default();
+        for (name, person) in members.into_iter().zip(people) {
+            keys.own_names.extend(own_name(person).map(|known| (name.clone(), known.nickname.clone())));
+            keys.contacts.insert(name, person.as_str().to_owned());
+        }
         self.write_down(&room, title, &keys).await.map(|key| Answer::Chat(ChatKey::from(key))).map_err(failed)
     }
 

@@ -14,6 +14,9 @@ use crate::roster::record::{Keys, Login, Mark, owner, put_group, put_person};
 use crate::roster::{Draft, Kind, Named, OWNER, lasting_note, load, member_note, name_note, stranger_note};
 use crate::session::live::Own;
 
+/// People asked for at once. Chosen: a page of a large group.
+const PAGE: usize = 500;
+
 impl Inbound {
     pub(super) fn apply_profile(&mut self, changes: &Changes, draft: &mut Draft) {
         if !changes.profile.is_change() {
@@ -188,7 +191,26 @@ impl Inbound {
             let known = known.or_else(|| found.get(&stranger_note(login.generation, name)));
             keys.strangers.extend(known.map(|named| (name.clone(), named.key.clone())));
         }
+        keys.own_names = self.own_names(&keys.contacts, draft).await?;
         Ok(keys)
+    }
+
+    /// What these people call themselves, as drafted, else as known.
+    async fn own_names(
+        &self,
+        people: &HashMap<UserName, String>,
+        draft: &Draft,
+    ) -> Result<HashMap<UserName, String>, FarError> {
+        let keys: Vec<PersonKey> = people.values().map(|key| PersonKey::from(key.as_str())).collect();
+        let mut names = HashMap::with_capacity(keys.len());
+        for part in keys.chunks(PAGE) {
+            let known = self.directory.people(&self.network, part).await?;
+            names.extend(known.into_iter().map(|person| (person.person, person.nickname)));
+        }
+        let drafted = draft.batch.people.iter();
+        names.extend(drafted.map(|person| (person.person.clone(), person.nickname.clone())));
+        let of = |key: &str| names.get(&PersonKey::from(key)).cloned();
+        Ok(people.iter().filter_map(|(name, key)| Some((name.clone(), of(key)?))).collect())
     }
 }
 

@@ -182,9 +182,10 @@ async fn commit_all(
             |known| (known.id.clone(), Mark::of(known.is_open), known.marked),
         )
     };
-    let contacts = records.iter().filter(|record| !record.is_room() && record.is_in_address_book());
+    let contacts = || records.iter().filter(|record| !record.is_room() && record.is_in_address_book());
     let keys = Keys {
-        contacts: contacts.map(|record| (record.user_name.clone(), key(record).0)).collect(),
+        contacts: contacts().map(|record| (record.user_name.clone(), key(record).0)).collect(),
+        own_names: contacts().map(|record| (record.user_name.clone(), record.nick_name.decoded())).collect(),
         strangers: answers
             .strangers
             .iter()

@@ -77,6 +77,8 @@ pub(crate) struct Keys {
     pub(crate) contacts: HashMap<UserName, String>,
     /// In groups only.
     pub(crate) strangers: HashMap<UserName, String>,
+    /// What those in the address book call themselves.
+    pub(crate) own_names: HashMap<UserName, String>,
 }
 
 impl Keys {
@@ -145,12 +147,16 @@ pub(crate) fn put_group(
     let mut own_alias = String::new();
     for member in room.member_list.iter().take(MAX_MEMBERS) {
         let is_self = login.is_own(&member.user_name);
-        let (person, name) = (key_of(&member.user_name), member.shown_name());
+        let person = key_of(&member.user_name);
+        // A contact's `NickName` is the owner's remark here, which is nobody else's business.
+        // Source: the paper on contact identity, traps.
+        let own_name = keys.own_names.get(&member.user_name).filter(|_| member.display_name.is_empty());
+        let name = own_name.cloned().unwrap_or_else(|| member.shown_name());
         if is_self {
             own_alias = member.display_name.decoded();
         }
         let is_contact = keys.contacts.contains_key(&member.user_name);
-        // Contacts stand here under the owner's remark. Source: the paper on contact identity, traps.
+        // One whose own name is not known still stands here under the remark.
         let name = match Marker::part(&name) {
             Some((part, _)) if is_contact && !part.is_empty() => part.to_owned(),
             _ => name,

@@ -2,9 +2,10 @@
 
 use bytes::Bytes;
 use wxgate_contract::{
-    Attachment, AttachmentKind, Body, Delivery, Health, Job, MediaId, Order, Outcome, PostFate, PostId,
+    Attachment, AttachmentKind, Author, Body, Delivery, Health, Job, MediaId, Order, Outcome, PostFate,
+    PostId,
 };
-use wxgate_simulator::{Fault, FaultRule, Kind, Who};
+use wxgate_simulator::{Change, Fault, FaultRule, Kind, Who};
 
 use crate::stage::{ALICE, Stage};
 
@@ -39,6 +40,37 @@ async fn texts_are_said_as_they_are() {
         let outcome = stage.deliver(&stage.delivery(&chat, Body::text(text))).await;
         assert_eq!(ids(&outcome).len(), 1);
         assert_eq!(stage.heard().last().unwrap().1, text);
+    }
+    stage.no_violation();
+}
+
+#[tokio::test]
+async fn the_owners_remark_about_a_contact_is_never_said_in_a_group() {
+    let stage = Stage::online().await;
+    let (group, who) = (Who::Group(1), Who::Contact(2));
+    let nick = wechat_proto::names::decode_name(&stage.world.nick(ALICE, who).unwrap());
+    let remark = wechat_proto::names::decode_name(&stage.world.remark(ALICE, who).unwrap());
+    assert!(!remark.is_empty() && remark != nick);
+    let renamed = Change::Rename { who: "g1".to_owned(), name: "renamed".to_owned() };
+    // As the list of a sign-in tells of the group, then as a sync does.
+    for change in [None, Some(renamed)] {
+        if let Some(change) = change {
+            stage.world.change(ALICE, &change).unwrap();
+            stage.wait(|state| state.chats.values().find(|chat| chat.title == "renamed").map(drop)).await;
+        }
+        let post = stage.post(stage.say(group, who, "hello")).await;
+        let Author::Person { person, name } = &post.author else { panic!("{post:?}") };
+        assert_eq!(*name, nick, "the author's name crosses into linked channels");
+        let mut delivery = stage.delivery(&post.chat.chat, Body::text("you: hello"));
+        let Job::Say(say) = &mut delivery.job else { panic!() };
+        say.mentions = vec![(person.clone(), (0, 3))];
+        assert!(matches!(stage.deliver(&delivery).await, Outcome::Sent { .. }));
+        assert_eq!(stage.heard().last().unwrap().1, format!("@{nick} hello"));
+        // And who is named by it in the group is known.
+        let other =
+            stage.world.members(ALICE, 1).unwrap().into_iter().find(|m| matches!(m, Who::Stranger(..)));
+        let post = stage.post(stage.say(group, other.unwrap(), &format!("@{nick}\u{2005}hi"))).await;
+        assert_eq!(post.mentions.first().and_then(|mention| mention.person.clone()).as_ref(), Some(person));
     }
     stage.no_violation();
 }
