@@ -1,8 +1,8 @@
 //! What a sync brought → one batch: contacts first, then messages, in the service's order.
 //!
 //! Between the poll's wake-up and the commit there is nothing but the sync itself, unless somebody
-//! speaks whom nobody knows yet; then names are fetched, and when that fails the message is
-//! delivered with what is at hand.
+//! speaks whom nobody knows yet; then names are fetched for a few seconds, and when that fails the
+//! message is delivered with what is at hand.
 
 mod app;
 pub(crate) mod fetch;
@@ -11,11 +11,13 @@ mod people;
 mod permanent;
 mod system;
 mod text;
+mod unnamed;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use ring::digest;
+use tokio::time::Instant;
 use wechat_proto::endpoint::Changes;
 use wechat_proto::message::{Body as Said, Message, Sender, Status};
 use wechat_proto::{UserName, message};
@@ -30,6 +32,7 @@ use crate::roster::record::{Keys, Login, Mark};
 use crate::roster::{Draft, Fresh, Named, OWNER, Roster, member_note, name_note, stranger_note};
 use crate::session::live::Live;
 use crate::transport::Transport;
+use unnamed::Unnamed;
 
 /// Turns sync answers into batches.
 pub(crate) struct Inbound {
@@ -39,6 +42,7 @@ pub(crate) struct Inbound {
     network: NetworkId,
     unanswered: Arc<Unanswered>,
     directory: Arc<dyn Directory>,
+    unnamed: Unnamed,
     max_media_bytes: u64,
 }
 
@@ -71,7 +75,16 @@ impl Inbound {
         unanswered: Arc<Unanswered>,
         (directory, max_media_bytes): (Arc<dyn Directory>, u64),
     ) -> Self {
-        Self { roster, transport, live, network, unanswered, directory, max_media_bytes }
+        Self {
+            roster,
+            transport,
+            live,
+            network,
+            unanswered,
+            directory,
+            unnamed: Unnamed::default(),
+            max_media_bytes,
+        }
     }
 
     /// The batch for a sync answer, without the notes of the session.
@@ -108,7 +121,14 @@ impl Inbound {
         self.apply_deleted(&changes, &login, &mut draft).await?;
         self.apply_modified(&changes, &login, &mut draft, &mut stale).await?;
         stale.extend(self.strangers(&draft, &login, &decoded).await?);
-        self.fetch_names(stale, &login, &mut draft).await?;
+        if let Some(asked) = self.fetch_names(stale, &login, &mut draft).await? {
+            // A group that came without whoever spoke in it is as good as none.
+            let still = self.strangers(&draft, &login, &decoded).await?;
+            let is_named = |(name, came): &(UserName, bool)| *came && !still.contains(name);
+            let (named, unnamed): (Vec<_>, Vec<_>) = asked.into_iter().partition(is_named);
+            self.unnamed.named(named.iter().map(|(name, _)| name));
+            self.unnamed.rest(unnamed.iter().map(|(name, _)| name), Instant::now());
+        }
 
         for message in &decoded {
             self.learn_names(message, &login, &mut draft).await?;

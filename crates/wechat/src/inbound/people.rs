@@ -1,7 +1,9 @@
 //! Contact changes of a sync, and names that had to be fetched.
 
 use std::collections::{BTreeSet, HashMap};
+use std::time::Duration;
 
+use tokio::time::Instant;
 use wechat_proto::endpoint::{Changes, Wanted};
 use wechat_proto::{Contact, SelfUser, UserName, contact};
 use wxgate_contract::{ChatKey, ChatKind, ChatProfile, FarError, PersonKey, PersonKind, PersonProfile};
@@ -14,6 +16,8 @@ use crate::roster::record::{Keys, Login, Mark, owner, put_group, put_person};
 use crate::roster::{Draft, Kind, Named, OWNER, lasting_note, load, member_note, name_note, stranger_note};
 use crate::session::live::Own;
 
+/// Messages wait so long for the names of whoever speaks. Source: the protocol sheet, section 5.3.
+const NAMES_LIMIT: Duration = Duration::from_secs(3);
 /// People asked for at once. Chosen: a page of a large group.
 const PAGE: usize = 500;
 
@@ -88,28 +92,39 @@ impl Inbound {
         Ok(())
     }
 
-    /// Fetches names that nobody knows, groups first. Failing is no reason to hold messages back.
+    /// Fetches names that nobody knows, groups first, and says of those that were asked for which came; `None` when
+    /// nobody had to be asked for. Failing is no reason to hold messages back for longer than a few seconds.
     pub(super) async fn fetch_names(
         &mut self,
         names: BTreeSet<UserName>,
         login: &Login<'_>,
         draft: &mut Draft,
-    ) -> Result<(), FarError> {
+    ) -> Result<Option<Vec<(UserName, bool)>>, FarError> {
+        let names = self.unnamed.due(names, login.generation, Instant::now());
         if names.is_empty() {
-            return Ok(());
+            return Ok(None);
         }
-        let wanted = names.into_iter().map(Wanted::plain).collect();
-        let records = match load::fetch_wanted(&self.transport, &self.live, wanted).await {
-            Ok(records) => records,
-            Err(error) => {
+        let wanted = names.iter().cloned().map(Wanted::plain).collect();
+        let fetched = load::fetch_wanted(&self.transport, &self.live, wanted);
+        let records = match tokio::time::timeout(NAMES_LIMIT, fetched).await {
+            Ok(Ok(records)) => records,
+            Ok(Err(error)) => {
                 tracing::warn!(network = %self.network, %error, "names could not be fetched; messages go on without");
-                return Ok(());
+                HashMap::new()
+            }
+            Err(_) => {
+                tracing::warn!(network = %self.network, "names take too long; messages go on without");
+                HashMap::new()
             }
         };
         for record in records.values() {
             self.put_record(record, None, login, draft).await?;
         }
-        Ok(())
+        let came = names.into_iter().map(|name| {
+            let has_come = records.contains_key(&name);
+            (name, has_come)
+        });
+        Ok(Some(came.collect()))
     }
 
     async fn put_record(

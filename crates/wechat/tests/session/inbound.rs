@@ -1,12 +1,14 @@
 //! What people say reaches the far end.
 
+use std::time::Duration;
+
 use tokio::sync::mpsc;
 use wxgate_contract::conformance::stories::PATIENCE;
 use wxgate_contract::{
     Answer, Ask, AttachmentKind, Author, Body, Directory, FeedEvent, MediaState, MediaVault, Order, Request,
     Timestamp,
 };
-use wxgate_simulator::{AccountSpec, Kind, Who};
+use wxgate_simulator::{AccountSpec, Fault, FaultRule, Kind, Who};
 
 use crate::stage::{ALICE, Stage, world_config};
 
@@ -178,6 +180,23 @@ async fn item_24_a_burst_arrives_once_and_in_order() {
     stage.post(last).await;
     assert_eq!(stage.texts(), texts);
     stage.no_violation();
+}
+
+#[tokio::test]
+async fn names_that_do_not_come_hold_nothing_up_for_long_and_are_not_asked_for_each_time() {
+    let mut stage = Stage::of(world_config(), &AccountSpec::new(ALICE, 0, 12, 8)).await;
+    stage.sign_in().await;
+    // Of this group nothing is known before somebody speaks in it.
+    let (group, first, second) = (Who::Group(7), Who::Stranger(7, 2), Who::Stranger(7, 3));
+    let hang = FaultRule::next("webwxbatchgetcontact", Fault::Hang, 1);
+    stage.world.add_fault(FaultRule { count: None, ..hang });
+    let struck = stage.struck();
+    for (at, who) in [first, second, first].into_iter().enumerate() {
+        let said = stage.say(group, who, "hello");
+        let came = tokio::time::timeout(Duration::from_secs(12), stage.post(said)).await;
+        assert!(came.is_ok(), "message {at} waits for names");
+    }
+    assert!(stage.struck() - struck <= 2, "asked {} times", stage.struck() - struck);
 }
 
 #[tokio::test]
