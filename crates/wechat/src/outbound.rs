@@ -29,6 +29,7 @@ use wxgate_contract::{
 use wxgate_convert::Converter;
 
 use crate::config::WechatConfig;
+use crate::identity::settle::service_id;
 use crate::roster::{self, Roster};
 use crate::session::live::Live;
 use crate::transport::{CallError, Transport};
@@ -250,22 +251,22 @@ impl Outbound {
 
     async fn recall(&self, errand: &Errand<'_>, remote_ids: &[RemoteId]) -> Result<Outcome, Outcome> {
         let refuse = |why: &str| Err(Outcome::Refused { why: why.to_owned() });
-        if remote_ids.is_empty() {
+        let known: Option<Vec<MsgId>> = remote_ids.iter().map(service_id).collect();
+        let Some(known) = known.filter(|known| !known.is_empty()) else {
             return refuse("WeChat never confirmed the message, so it cannot be taken back");
-        }
+        };
         if errand.to.as_str() == "filehelper" {
             return refuse("WeChat does not take messages back in this chat");
         }
         let now = self.live.now();
-        let is_late = self.sent_at(remote_ids).is_some_and(|at| now.since(at) > revoke_msg::REVOKE_WINDOW);
+        let is_late = self.sent_at(&known).is_some_and(|at| now.since(at) > revoke_msg::REVOKE_WINDOW);
         if is_late {
             return refuse("WeChat takes messages back for two minutes only");
         }
         self.not_paused()?;
-        for (piece, remote_id) in remote_ids.iter().enumerate() {
+        for (piece, msg_id) in known.iter().enumerate() {
             let id = client_msg_id(&self.network, errand.delivery, piece);
-            let msg_id = MsgId::new(remote_id.as_str());
-            let revoke = RevokeMsg { msg_id: &msg_id, to: &errand.to, id: &id };
+            let revoke = RevokeMsg { msg_id, to: &errand.to, id: &id };
             match self.transport.ask(&self.live, &revoke).await {
                 Ok(done) if done.base.ret.is_ok() => {}
                 Ok(done)
@@ -320,9 +321,14 @@ impl Outbound {
         spoken.push_back(Spoken { delivery, pieces: vec![id.clone()], at });
     }
 
-    fn sent_at(&self, ids: &[RemoteId]) -> Option<Timestamp> {
+    fn sent_at(&self, ids: &[MsgId]) -> Option<Timestamp> {
         let spoken = self.spoken.lock().unwrap_or_else(PoisonError::into_inner);
-        spoken.iter().find(|spoken| spoken.pieces.iter().any(|id| ids.contains(id))).map(|spoken| spoken.at)
+        spoken
+            .iter()
+            .find(|spoken| {
+                spoken.pieces.iter().any(|id| ids.iter().any(|known| known.as_str() == id.as_str()))
+            })
+            .map(|spoken| spoken.at)
     }
 
     /// The same for all pieces of a file, and for no other file.

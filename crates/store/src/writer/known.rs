@@ -14,44 +14,67 @@ use crate::sql::{Columns, Many, row};
 
 const DOING: &str = "looking up earlier posts";
 
+/// Stands before the id of a post that its network says again in another chat: a question who somebody is was
+/// answered. The network goes on calling it by the first id.
+const MOVED: &str = "moved-";
+/// So often one post may have been said again. Chosen: for the time being, and then by an answer.
+const MOVES: usize = 2;
+
 /// The posts with these ids; unknown ones are left out.
 pub(super) async fn posts(
     tx: &mut AnyConnection,
     places: impl Iterator<Item = RemotePlace<'_>>,
 ) -> Result<HashMap<(i64, String), i64>, StoreError> {
+    let found = placed(tx, places).await?;
+    Ok(found.into_iter().map(|(place, (post, _))| (place, post)).collect())
+}
+
+/// The same with their chats.
+async fn placed(
+    tx: &mut AnyConnection,
+    places: impl Iterator<Item = RemotePlace<'_>>,
+) -> Result<HashMap<(i64, String), (i64, String)>, StoreError> {
     let mut many = Many::new(
         "WITH w (network, remote_id) AS (VALUES ",
-        ") SELECT r.network, r.remote_id, r.post FROM w \
+        ") SELECT r.network, r.remote_id, r.post, r.chat FROM w \
          JOIN remote_id r ON r.network = w.network AND r.remote_id = w.remote_id",
     );
     for (network, id) in places {
         many.push(row![network, id.as_str()]);
     }
     let rows = many.fetch(tx, DOING).await?;
-    rows.iter().map(|row| Ok(((row.at(0)?, row.at(1)?), row.at(2)?))).collect()
+    rows.iter().map(|row| Ok(((row.at(0)?, row.at(1)?), (row.at(2)?, row.at(3)?)))).collect()
+}
+
+/// The ids that a post may have by now, the first one first.
+fn names(id: &RemoteId) -> impl Iterator<Item = RemoteId> {
+    (0..=MOVES).map(move |moves| RemoteId::new(format!("{}{id}", MOVED.repeat(moves))))
 }
 
 /// Finds what posts quote or recall. The id is looked for on the network that handed the post
 /// over, then on the chat's own network, because a face may name a line by the id it has there.
+/// Of a post that was said again in another chat the one in the same chat is meant, else the last.
 pub(super) async fn targets(tx: &mut AnyConnection, items: &mut [Item<'_>]) -> Result<(), StoreError> {
     let wanted =
         items.iter().filter_map(|item| Some((item.origin, item.ready.chat_network, item.ready.target()?)));
-    let mut places: Vec<(i64, &RemoteId)> = Vec::new();
+    let mut places: Vec<(i64, RemoteId)> = Vec::new();
     for (origin, home, id) in wanted {
-        places.push((origin, id));
-        if home != origin {
-            places.push((home, id));
-        }
+        places.push((origin, id.clone()));
+        places.extend(names(id).map(|id| (home, id)));
     }
     if places.is_empty() {
         return Ok(());
     }
     places.sort_unstable();
     places.dedup();
-    let found = posts(tx, places.into_iter()).await?;
+    let found = placed(tx, places.iter().map(|(network, id)| (*network, id))).await?;
     for item in items {
         if let Some(id) = item.ready.target() {
-            let at = |network: i64| found.get(&(network, id.as_str().to_owned())).copied();
+            let chat = item.ready.post.chat.chat.as_str();
+            let at = |network: i64| {
+                let known = || names(id).filter_map(|id| found.get(&(network, id.as_str().to_owned())));
+                known().find(|(_, place)| place == chat).or_else(|| known().last()).map(|(post, _)| *post)
+            };
             let target = at(item.origin).or_else(|| at(item.ready.chat_network));
             // A post that quotes itself quotes nothing.
             item.target = target.filter(|target| *target != item.id);

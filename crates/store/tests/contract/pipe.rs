@@ -260,6 +260,38 @@ async fn quotes_and_recalls_find_the_ids_of_each_target() {
 }
 
 #[tokio::test]
+async fn what_was_said_again_in_another_chat_is_quoted_and_recalled_there() {
+    each_engine(|bench| async move {
+        bench.link(&["w:a/old", "m/r"]).await;
+        let said = vec![post("72", "w:a/open", "one"), post("73", "w:a/open", "two")];
+        let moved = vec![post("moved-72", "w:a/old", "one"), post("moved-moved-73", "w:a/old", "two")];
+        bench.commit("w:a", said).await;
+        let report = bench.commit("w:a", moved).await;
+        let [PostFate::Kept(one), PostFate::Kept(two)] = report.committed.posts[..] else {
+            panic!("{report:?}")
+        };
+        bench.settle("m", bench.next("m/r").await.unwrap().id, sent(&["e1"])).await;
+        bench.settle("m", bench.next("m/r").await.unwrap().id, sent(&["e2"])).await;
+        // The network goes on calling them by their first ids.
+        let answer = Post { quote: quote("73"), ..post("80", "w:a/old", "answer") };
+        let report = bench.commit("w:a", vec![recall("79", "w:a/old", "72"), answer]).await;
+        let targets: Vec<_> = report.shown.iter().map(|item| item.target).collect();
+        assert_eq!(targets, [Some(one), Some(two)]);
+        let Job::Recall { remote_ids, .. } = bench.next("m/r").await.unwrap().job else { panic!() };
+        assert_eq!(remote_ids, ["e1".into()]);
+        // Who is in the first chat again, because the answer was taken back, means what stands there.
+        let report = bench.commit("w:a", vec![recall("81", "w:a/open", "73")]).await;
+        assert_ne!(report.shown[0].target, Some(two));
+        let line = bench.history("w:a").await;
+        let recalled: Vec<&str> =
+            line.iter().filter(|item| item.is_recalled).map(|item| item.post.remote_id.as_str()).collect();
+        assert_eq!(recalled, ["73", "moved-72"]);
+        bench
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_batch_may_quote_and_recall_its_own_posts() {
     each_engine(|bench| async move {
         let answer = Post { quote: quote("1"), ..post("2", "w:a/c", "two") };

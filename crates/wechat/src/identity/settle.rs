@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use wechat_proto::UserName;
+use wechat_proto::{MsgId, UserName};
 use wxgate_contract::{
     Author, Batch, Body, Candidate, ChatKey, ChatProfile, ChatRef, CommandError, Directory, FarEnd, FarError,
     HistoryRange, NetworkId, PersonKey, Post, Question, RemoteId,
@@ -317,14 +317,25 @@ impl Settler {
     }
 }
 
+/// Before the id of a post that is said again in another chat; whoever looks for what a recall or a quotation names
+/// looks for it under this one too.
+const MOVED: &str = "moved-";
+
+/// The id by which the service knows what we know by this one, if it knows it at all.
+pub(crate) fn service_id(id: &RemoteId) -> Option<MsgId> {
+    let first = id.as_str().trim_start_matches(MOVED);
+    let is_one = !first.is_empty() && first.bytes().all(|byte| byte.is_ascii_digit());
+    is_one.then(|| MsgId::new(first))
+}
+
 /// The same post in another chat.
 fn moved(post: &Post, origin: &NetworkId, network: &NetworkId, (from, to): (&str, &str)) -> Post {
-    let again = |id: &RemoteId| RemoteId::from(format!("moved-{id}"));
+    let again = |id: &RemoteId| RemoteId::from(format!("{MOVED}{id}"));
     let mut post = post.clone();
     post.remote_id = if origin == network {
         again(&post.remote_id)
     } else {
-        RemoteId::from(format!("moved-{origin}-{}", post.remote_id))
+        RemoteId::from(format!("{MOVED}{origin}-{}", post.remote_id))
     };
     post.chat = ChatRef { network: network.clone(), chat: to.into() };
     post.echo_of = None;

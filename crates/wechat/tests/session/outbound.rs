@@ -334,9 +334,17 @@ async fn a_message_is_taken_back_within_two_minutes() {
     let said = stage.deliver(&stage.delivery(&chat, Body::text("typo"))).await;
     let Outcome::Sent { remote_ids } = said else { panic!("{said:?}") };
     let mut recall = stage.delivery(&chat, Body::text(""));
-    recall.job = Job::Recall { post: PostId(1), remote_ids };
+    // A face's words that are known here only since their chat was answered for.
+    let elsewhere = vec!["moved-matrix:local-$event".into()];
+    recall.job = Job::Recall { post: PostId(1), remote_ids: elsewhere };
+    let outcome = stage.deliver(&recall).await;
+    assert!(matches!(&outcome, Outcome::Refused { why } if why.contains("never confirmed")), "{outcome:?}");
+    // What was moved into another chat is at the service under its first id.
+    let moved = remote_ids.iter().map(|id| format!("moved-{id}").as_str().into()).collect();
+    recall.job = Job::Recall { post: PostId(1), remote_ids: moved };
     let outcome = stage.deliver(&recall).await;
     assert!(matches!(outcome, Outcome::Sent { .. }), "{outcome:?}");
+    assert_eq!(stage.heard().last().unwrap(), &("recall".to_owned(), remote_ids[0].to_string()));
     stage.advance(std::time::Duration::from_secs(300));
     let outcome = stage.deliver(&recall).await;
     assert!(matches!(&outcome, Outcome::Refused { why } if why.contains("two minutes")), "{outcome:?}");
