@@ -11,7 +11,7 @@ use std::time::Duration;
 use wechat_proto::{MsgId, UserName};
 use wxgate_contract::{
     Author, Batch, Body, Candidate, ChatKey, ChatProfile, ChatRef, CommandError, Directory, FarEnd, FarError,
-    HistoryRange, NetworkId, PersonKey, Post, Question, RemoteId,
+    HistoryRange, NetworkId, PersonKey, PersonProfile, Post, Question, RemoteId,
 };
 use wxgate_identity::{Book, Lesson, Why};
 
@@ -250,10 +250,12 @@ impl Settler {
             }
         }
         let people = self.directory.people(&self.network, &[PersonKey::from(from)]).await?;
-        batch.people.extend(people.into_iter().map(|mut person| {
-            person.person = to.into();
-            person
-        }));
+        for person in people {
+            batch.people.push(PersonProfile { person: to.into(), ..person.clone() });
+            if was_open {
+                batch.people.push(PersonProfile { is_contact: false, ..person });
+            }
+        }
         self.rename_member(batch, book, (from, to), name).await
     }
 

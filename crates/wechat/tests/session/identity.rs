@@ -130,6 +130,11 @@ async fn a_chat_of_which_nobody_knows_who_it_is_stands_apart_until_the_owner_say
         .cloned()
         .collect();
     assert_eq!(moved.len(), 1, "what was said meanwhile moved on");
+    let contacts = |key: &ChatKey| {
+        let state = stage.double.state();
+        state.people.values().filter(|p| p.person.as_str() == key.as_str() && p.is_contact).count()
+    };
+    assert_eq!([contacts(&old), contacts(&open)], [1, 0], "two contacts");
     let who = Who::Contact(5);
     let post = stage.post(stage.say(who, who, "again")).await;
     assert_eq!(post.chat.chat, old);
