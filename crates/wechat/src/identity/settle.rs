@@ -11,7 +11,7 @@ use std::time::Duration;
 use wechat_proto::{MsgId, UserName};
 use wxgate_contract::{
     Author, Batch, Body, Candidate, ChatKey, ChatProfile, ChatRef, CommandError, Directory, FarEnd, FarError,
-    HistoryRange, NetworkId, PersonKey, PersonProfile, Post, Question, RemoteId,
+    HistoryRange, NetworkId, PersonKey, PersonProfile, Post, Question, RemoteId, TimelineItem,
 };
 use wxgate_identity::{Book, Lesson, Why};
 
@@ -313,7 +313,7 @@ impl Settler {
             after = last.seq;
             let own = &self.network;
             let said = page.iter().filter(|item| matches!(item.fate, wxgate_contract::Fate::Said));
-            let posts = said.map(|item| moved(&item.post, &item.origin, own, (from, to))).collect();
+            let posts = said.map(|item| moved(item, own, (from, to))).collect();
             self.far.commit(&self.network, Batch { posts, ..Batch::default() }).await?;
         }
     }
@@ -331,13 +331,14 @@ pub(crate) fn service_id(id: &RemoteId) -> Option<MsgId> {
 }
 
 /// The same post in another chat.
-fn moved(post: &Post, origin: &NetworkId, network: &NetworkId, (from, to): (&str, &str)) -> Post {
+fn moved(item: &TimelineItem, network: &NetworkId, (from, to): (&str, &str)) -> Post {
     let again = |id: &RemoteId| RemoteId::from(format!("{MOVED}{id}"));
-    let mut post = post.clone();
-    post.remote_id = if origin == network {
-        again(&post.remote_id)
-    } else {
-        RemoteId::from(format!("{MOVED}{origin}-{}", post.remote_id))
+    let mut post = item.post.clone();
+    post.remote_id = match &item.native_id {
+        _ if item.origin == *network => again(&post.remote_id),
+        // The service knows what was said through us by its own id.
+        Some(native) => again(native),
+        None => RemoteId::from(format!("{MOVED}{}-{}", item.origin, post.remote_id)),
     };
     post.chat = ChatRef { network: network.clone(), chat: to.into() };
     post.echo_of = None;
