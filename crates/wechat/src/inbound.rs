@@ -224,7 +224,10 @@ impl Inbound {
         let remote_id = remote_id(message, raw);
         let media = media_id(&self.network, &remote_id);
         let place = Place { login, media, max_media_bytes: self.max_media_bytes };
-        let Some(Content { body, quote }) = content(message, &place, draft) else { return Ok(None) };
+        let Some(Content { mut body, quote }) = content(message, &place, draft) else { return Ok(None) };
+        if let Body::Recall { target: target @ None, .. } = &mut body {
+            *target = self.last_own(&chat.key, draft).await?;
+        }
         if let Said::FriendRequest(request) = &message.body {
             let at = Timestamp(message.created_s.saturating_mul(1000));
             let place = (self.roster.far(), &self.network, login.generation);

@@ -1,9 +1,16 @@
 //! What the service itself says: events of a group, recalls, and what the web cannot show.
 
 use wechat_proto::message::{Actor, Revoke, SystemEvent, SystemText, body::Unsupported};
-use wxgate_contract::{Body, Card, CardKind, GroupEvent, RemoteId};
+use wxgate_contract::{
+    Author, Body, Card, CardKind, ChatKey, FarError, Fate, GroupEvent, HistoryRange, Post, RemoteId,
+};
 
+use super::Inbound;
+use crate::roster::Draft;
 use crate::session::live::Own;
+
+/// Posts of a chat that are looked through for our last one. Chosen: it was said within two minutes.
+const LOOKED_AT: usize = 50;
 
 pub(super) fn content(said: &SystemText, own: &Own) -> Body {
     let name = |actor: &Actor| match actor {
@@ -46,6 +53,29 @@ pub(super) fn recall(revoke: &Revoke) -> Body {
     Body::Recall {
         target: revoke.target.as_ref().map(|id| RemoteId::from(id.as_str())),
         notice: revoke.replacement.clone(),
+    }
+}
+
+impl Inbound {
+    /// What is taken back where the service does not name it: our last message in the chat.
+    /// Source: the protocol sheet, section 4.14 (`msgid` 0).
+    pub(super) async fn last_own(&self, chat: &str, draft: &Draft) -> Result<Option<RemoteId>, FarError> {
+        let chat = ChatKey::from(chat);
+        let is_own = |post: &Post| post.author == Author::Owner && !matches!(post.body, Body::Recall { .. });
+        let mut drafted = draft.batch.posts.iter().rev();
+        if let Some(post) = drafted.find(|post| post.chat.chat == chat && is_own(post)) {
+            return Ok(Some(post.remote_id.clone()));
+        }
+        let range = HistoryRange::Before(i64::MAX);
+        let said = self.directory.history(&self.network, Some(&chat), range, LOOKED_AT).await?;
+        let last = said
+            .into_iter()
+            .rev()
+            .find(|item| matches!(item.fate, Fate::Said) && !item.is_recalled && is_own(&item.post));
+        Ok(last.and_then(|item| match item.origin == self.network {
+            true => Some(item.post.remote_id),
+            false => item.native_id,
+        }))
     }
 }
 

@@ -55,6 +55,19 @@ async fn a_recall_names_what_it_takes_back() {
 }
 
 #[tokio::test]
+async fn a_recall_that_names_nothing_takes_our_last_message_back() {
+    let stage = Stage::online().await;
+    let (anna, bo) = (Who::Contact(0), Who::Contact(1));
+    stage.say(anna, Who::Own, "stays");
+    let oops = stage.say(anna, Who::Own, "oops");
+    stage.say(anna, anna, "what?");
+    stage.post(stage.say(bo, Who::Own, "elsewhere")).await;
+    let recall = stage.post(stage.said(anna, Who::Own, Kind::Recall { msg_id: 0 })).await;
+    let Body::Recall { target, .. } = recall.body else { panic!("{:?}", recall.body) };
+    assert_eq!(target.unwrap().as_str(), oops.to_string());
+}
+
+#[tokio::test]
 async fn media_bytes_arrive_in_the_vault() {
     let stage = Stage::online().await;
     let anna = Who::Contact(0);
