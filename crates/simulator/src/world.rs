@@ -61,6 +61,8 @@ pub struct WorldConfig {
     pub keeps_remarks: bool,
     /// One contact of each account has a name that is not UTF-8.
     pub invalid_utf8: bool,
+    /// From how many members on a group invites people instead of adding them.
+    pub invite_start: usize,
     /// Ledger entries kept per account.
     pub ledger_limit: usize,
 }
@@ -81,6 +83,7 @@ impl Default for WorldConfig {
             permanent_ids: true,
             keeps_remarks: true,
             invalid_utf8: true,
+            invite_start: 40,
             ledger_limit: 200_000,
         }
     }

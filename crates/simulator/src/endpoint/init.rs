@@ -74,7 +74,7 @@ pub(super) fn init(call: &Call<'_>) -> Answer {
         value["ClientVersion"] = json!(369_297_683);
         value["SystemTime"] = json!(now_s);
         value["GrayScale"] = json!(1);
-        value["InviteStartCount"] = json!(40);
+        value["InviteStartCount"] = json!(call.world.0.config.invite_start);
         value["MPSubscribeMsgCount"] = json!(articles.iter().len());
         value["MPSubscribeMsgList"] = json!(articles.into_iter().collect::<Vec<_>>());
         value["ClickReportInterval"] = json!(600_000);

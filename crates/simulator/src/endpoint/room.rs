@@ -104,8 +104,9 @@ pub(super) fn update(call: &Call<'_>) -> Answer {
             "addmember" | "invitemember" => {
                 let field = if fun == "addmember" { "AddMemberList" } else { "InviteMemberList" };
                 let fresh = listed(state, field)?;
-                if (size + fresh.len() >= 40) != (fun == "invitemember") {
-                    call.tolerate("invitation threshold of 40 counted otherwise");
+                let start = call.world.0.config.invite_start;
+                if (size + fresh.len() >= start) != (fun == "invitemember") {
+                    call.tolerate("invitation threshold counted otherwise");
                 }
                 let edits = &mut state.people.edits;
                 edits.members_added.entry(group).or_default().extend(fresh);

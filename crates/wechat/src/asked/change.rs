@@ -140,7 +140,9 @@ impl Asked {
         for person in people {
             names.push(self.known(person.as_str(), "the person").await?);
         }
-        let change = RoomChange::bring_in(&names, present, INVITE_START_COUNT);
+        let told = usize::try_from(self.live.rest().invite_start).unwrap_or(INVITE_START_COUNT);
+        let threshold = if told == 0 { INVITE_START_COUNT } else { told };
+        let change = RoomChange::bring_in(&names, present, threshold);
         self.change(&UpdateChatroom { room: &room, change }).await?;
         // Source: the protocol sheet, section 2.24: a large group invites, and people have to agree.
         Ok(if matches!(change, RoomChange::Invite(_)) { Answer::Invited } else { Answer::Done })

@@ -318,6 +318,8 @@ impl Hands {
         let own =
             Own { user_name: initial.user.user_name.clone(), nickname: initial.user.nick_name.decoded() };
         self.live.set_own(own.clone());
+        let invite_start = u32::try_from(initial.invite_start_count).unwrap_or(0);
+        self.live.set_rest(|rest| rest.invite_start = invite_start);
         let began = StatusNotify { own: &own.user_name, notify: Told::Began };
         // Only the phone's "logged in" banner and its list of chats depend on it.
         // Source: the protocol sheet, section 5.1 (F).

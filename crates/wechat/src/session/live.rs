@@ -33,6 +33,8 @@ pub(crate) struct Rest {
     pub(crate) oldest_generation: u32,
     /// Contacts and members that did not fit when the roster was loaded.
     pub(crate) left_out: u64,
+    /// From how many members on a group invites people, as the service told; 0: not told.
+    pub(crate) invite_start: u32,
 }
 
 struct Inner {

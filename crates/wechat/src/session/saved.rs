@@ -38,6 +38,8 @@ struct Session {
     /// Contacts and members that did not fit when the roster was loaded.
     #[serde(default)]
     left_out: u64,
+    #[serde(default)]
+    invite_start: u32,
 }
 
 /// The note of the session, if there is something new to store or `always`.
@@ -54,6 +56,7 @@ pub(crate) fn session_note(live: &Live, always: bool) -> Option<Note> {
         is_roster_loaded: rest.is_roster_loaded,
         oldest_generation: rest.oldest_generation,
         left_out: rest.left_out,
+        invite_start: rest.invite_start,
     };
     // Plain data: writing it as JSON cannot fail.
     let value = serde_json::to_vec(&session).unwrap_or_default();
@@ -81,6 +84,7 @@ pub(crate) async fn restore(far: &dyn FarEnd, network: &NetworkId, live: &Live) 
         is_roster_loaded: session.is_roster_loaded,
         oldest_generation: session.oldest_generation,
         left_out: session.left_out,
+        invite_start: session.invite_start,
     };
     let found = Found {
         uin: session.uin,

@@ -149,6 +149,23 @@ async fn a_group_that_one_is_removed_from_and_comes_back_to_is_one_chat() {
 }
 
 #[tokio::test]
+async fn from_how_many_members_on_people_are_invited_is_what_the_service_says() {
+    let config = wxgate_simulator::WorldConfig { invite_start: 9, ..world_config() };
+    let mut stage = Stage::of(config, &AccountSpec::new(ALICE, 0, 12, 3)).await;
+    stage.sign_in().await;
+    // Also after a restart.
+    for group in [0, 1] {
+        let (who, group) = (Who::Contact(9), stage.chat(Who::Group(group)));
+        let people = vec![stage.chat(who).as_str().into()];
+        let answer = ask(&stage, Request::Bring { group, people, present: 8 }).await;
+        assert_eq!(answer, Ok(Answer::Invited));
+        stage.restart().await;
+        stage.up().await;
+    }
+    stage.no_violation();
+}
+
+#[tokio::test]
 async fn a_new_group_can_be_spoken_in_at_once() {
     let mut stage = Stage::online().await;
     let network = stage.network();
