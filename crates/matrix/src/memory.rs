@@ -3,27 +3,25 @@
 //! Ten thousand ghosts and two thousand rooms stay in the store; here is only what was in use
 //! lately. A note is written before the thing is taken for remembered, never the other way round.
 
-use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+mod room;
+mod shelf;
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use wxgate_contract::{Batch, ChatRef, FarEnd, FarError, NetworkId, Note, PersonKey, PersonRef};
 
 use crate::choices::Choices;
 use crate::inbound::versions::{self, Versions};
 use crate::management::requests::Pending;
-use crate::names::hex;
 use crate::share::{Sharing, Told, Voice};
+pub(crate) use room::Room;
+pub(crate) use shelf::{Recent, Shelf};
 
-/// Things of one kind at hand, at most twice this many. Chosen: an entry is a few hundred bytes,
-/// and a read from the store costs less than a call to the homeserver.
-const AT_HAND: usize = 2048;
 /// Notes read at once.
 const PAGE: usize = 500;
-/// Longest key of a note that is written as it is; the contract allows 512 bytes.
-const KEY_BYTES: usize = 400;
 
 /// A ghost that exists on the homeserver; where people have no ids, what is known of their pictures.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,224 +44,10 @@ pub(crate) struct Ghost {
     pub(crate) has_device: bool,
 }
 
-/// A room that mirrors a chat.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Room {
-    pub(crate) room_id: String,
-    pub(crate) chat: ChatRef,
-    pub(crate) is_direct: bool,
-    /// Name and topic as last set.
-    #[serde(default)]
-    pub(crate) name: String,
-    #[serde(default)]
-    pub(crate) topic: String,
-    /// People without an account of their own may speak here through the account.
-    #[serde(default)]
-    pub(crate) relay: bool,
-    /// Somebody made it and handed it over: its name, picture and powers are their affair.
-    #[serde(default)]
-    pub(crate) is_handed_over: bool,
-    /// The owner left by hand; what is said next invites them again.
-    #[serde(default)]
-    pub(crate) owner_left: bool,
-    /// The owner was brought in as a puppet.
-    #[serde(default)]
-    pub(crate) puppet_in: bool,
-    /// It stands in the owner's list of direct chats.
-    #[serde(default)]
-    pub(crate) listed: bool,
-    /// The space that it was put into.
-    #[serde(default)]
-    pub(crate) space: String,
-    /// When it began to mirror the chat, in milliseconds; 0 for a room that never did anything else.
-    #[serde(default)]
-    pub(crate) since: i64,
-    /// Hashes of power levels, members and picture as last set.
-    #[serde(default)]
-    pub(crate) powers: String,
-    #[serde(default)]
-    pub(crate) members: String,
-    #[serde(default)]
-    pub(crate) avatar: String,
-    /// Which sharing it belongs to; empty for a room of one account alone.
-    #[serde(default)]
-    pub(crate) shared: String,
-    /// Another chat leads the sharing.
-    #[serde(default)]
-    pub(crate) is_guest: bool,
-}
-
-impl Room {
-    /// A room as it was just made.
-    pub(crate) fn new(room_id: String, chat: ChatRef, is_direct: bool, name: String, topic: String) -> Self {
-        let nothing = String::new;
-        Self {
-            room_id,
-            chat,
-            is_direct,
-            name,
-            topic,
-            relay: false,
-            is_handed_over: false,
-            owner_left: false,
-            puppet_in: false,
-            listed: false,
-            space: nothing(),
-            since: 0,
-            powers: nothing(),
-            members: nothing(),
-            avatar: nothing(),
-            shared: nothing(),
-            is_guest: false,
-        }
-    }
-}
-
-impl Room {
-    /// The same chat in another room, in which nothing was done yet.
-    pub(crate) fn moved_to(&self, room_id: &str) -> Self {
-        let (name, topic) = (String::new(), String::new());
-        let new = Self::new(room_id.to_owned(), self.chat.clone(), self.is_direct, name, topic);
-        let since = if self.is_guest { self.since } else { 0 };
-        Self { relay: self.relay, shared: self.shared.clone(), is_guest: self.is_guest, since, ..new }
-    }
-}
-
 /// The space of an account.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Space {
     pub(crate) room_id: String,
-}
-
-/// Notes of one kind.
-pub(crate) struct Shelf<T> {
-    prefix: &'static str,
-    // Locked for the length of a lookup; many deliveries read side by side.
-    recent: Mutex<Recent<T>>,
-}
-
-/// Two generations: what is asked for moves to the young one; when that is full, the old one goes.
-pub(crate) struct Recent<T> {
-    young: HashMap<String, Arc<T>>,
-    old: HashMap<String, Arc<T>>,
-    /// Counts what was forgotten: what was read before may be of that.
-    forgotten: u64,
-}
-
-impl<T> Default for Recent<T> {
-    fn default() -> Self {
-        Self { young: HashMap::new(), old: HashMap::new(), forgotten: 0 }
-    }
-}
-
-impl<T> Recent<T> {
-    pub(crate) fn get(&mut self, key: &str) -> Option<Arc<T>> {
-        if let Some(found) = self.young.get(key) {
-            return Some(Arc::clone(found));
-        }
-        let (key, found) = self.old.remove_entry(key)?;
-        self.put(key, Arc::clone(&found));
-        Some(found)
-    }
-
-    pub(crate) fn put(&mut self, key: String, value: Arc<T>) {
-        if self.young.len() >= AT_HAND {
-            self.old = std::mem::take(&mut self.young);
-        }
-        self.young.insert(key, value);
-    }
-
-    /// Has at hand what was read; gives it, or what somebody wrote since. `forgotten` is the count from before.
-    fn put_read(&mut self, key: &str, value: Arc<T>, forgotten: u64) -> Arc<T> {
-        match self.get(key) {
-            Some(newer) => newer,
-            None => {
-                if self.forgotten == forgotten {
-                    self.put(key.to_owned(), Arc::clone(&value));
-                }
-                value
-            }
-        }
-    }
-
-    pub(crate) fn remove(&mut self, key: &str) {
-        self.young.remove(key);
-        self.old.remove(key);
-        self.forgotten += 1;
-    }
-
-    fn clear(&mut self) {
-        self.young.clear();
-        self.old.clear();
-        self.forgotten += 1;
-    }
-}
-
-impl<T: Serialize + DeserializeOwned> Shelf<T> {
-    fn new(prefix: &'static str) -> Self {
-        Self { prefix, recent: Mutex::new(Recent::default()) }
-    }
-
-    fn recent(&self) -> MutexGuard<'_, Recent<T>> {
-        self.recent.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn key(&self, key: &str) -> String {
-        match key.len() <= KEY_BYTES {
-            true => format!("{}/{key}", self.prefix),
-            false => format!("{}/#{}", self.prefix, hex(key.as_bytes())),
-        }
-    }
-
-    /// The thing of that name; `None` when there is none or its note cannot be read any more.
-    pub(crate) async fn get(&self, memory: &Memory, key: &str) -> Result<Option<Arc<T>>, FarError> {
-        let (found, forgotten) = {
-            let mut recent = self.recent();
-            (recent.get(key), recent.forgotten)
-        };
-        if found.is_some() {
-            return Ok(found);
-        }
-        let Some(bytes) = memory.far.note(&memory.network, &self.key(key)).await? else { return Ok(None) };
-        match serde_json::from_slice::<T>(&bytes) {
-            Ok(value) => Ok(Some(self.recent().put_read(key, Arc::new(value), forgotten))),
-            Err(error) => {
-                tracing::warn!(%error, kind = self.prefix, "a note cannot be read and is made anew");
-                Ok(None)
-            }
-        }
-    }
-
-    /// The note that makes the thing lasting.
-    pub(crate) fn note(&self, key: &str, value: &T) -> Note {
-        // Our own types always have a JSON form.
-        let value = serde_json::to_vec(value).unwrap_or_default();
-        Note { key: self.key(key), value: Some(Bytes::from(value)), is_secret: false }
-    }
-
-    /// Writes one thing, then has it at hand.
-    pub(crate) async fn put(&self, memory: &Memory, key: &str, value: T) -> Result<Arc<T>, FarError> {
-        memory.save(vec![self.note(key, &value)]).await?;
-        Ok(self.keep(key, value))
-    }
-
-    /// Has at hand what was just written.
-    pub(crate) fn keep(&self, key: &str, value: T) -> Arc<T> {
-        let value = Arc::new(value);
-        self.recent().put(key.to_owned(), Arc::clone(&value));
-        value
-    }
-
-    fn look_again(&self) {
-        self.recent().clear();
-    }
-
-    /// Forgets one thing for good.
-    pub(crate) async fn forget(&self, memory: &Memory, key: &str) -> Result<(), FarError> {
-        memory.save(vec![Note { key: self.key(key), value: None, is_secret: false }]).await?;
-        self.recent().remove(key);
-        Ok(())
-    }
 }
 
 /// All that is remembered.
@@ -417,25 +201,6 @@ impl Memory {
         self.checked.lock().unwrap_or_else(PoisonError::into_inner).put(room_id.to_owned(), Arc::new(()));
     }
 
-    /// Changes what is remembered of a room, unless the chat has another one by now.
-    pub(crate) async fn update_room(
-        &self,
-        chat: &ChatRef,
-        room_id: &str,
-        change: impl FnOnce(&mut Room),
-    ) -> Result<(), FarError> {
-        let _turn = self.room_notes.lock().await;
-        let Some(room) = self.room_of(chat).await?.filter(|room| room.room_id == room_id) else {
-            return Ok(());
-        };
-        let mut new = (*room).clone();
-        change(&mut new);
-        if new != *room {
-            self.opened(new).await?;
-        }
-        Ok(())
-    }
-
     /// Where a file was uploaded to.
     pub(crate) fn uploaded(&self, media: &str) -> Option<String> {
         let mut uploads = self.uploads.lock().unwrap_or_else(PoisonError::into_inner);
@@ -464,130 +229,5 @@ impl Memory {
     /// A single note.
     pub(crate) async fn read(&self, key: &str) -> Result<Option<Bytes>, FarError> {
         self.far.note(&self.network, key).await
-    }
-
-    /// A chat got a room: both directions in one commit.
-    pub(crate) async fn opened(&self, room: Room) -> Result<Arc<Room>, FarError> {
-        let lane = room.chat.mirrored_on(&self.network).chat;
-        let mut notes = vec![self.rooms.note(lane.as_str(), &room)];
-        // The room leads to the chat that leads.
-        if !room.is_guest {
-            notes.push(self.chats.note(&room.room_id, &room.chat));
-        }
-        self.save(notes).await?;
-        if !room.is_guest {
-            self.chats.keep(&room.room_id, room.chat.clone());
-        }
-        Ok(self.rooms.keep(lane.as_str(), room))
-    }
-
-    /// A guest's chat shares a room from now on: all in one commit. False when the room is another one by now.
-    pub(crate) async fn begin_sharing(
-        &self,
-        lead: &Room,
-        sharing: &Sharing,
-        guest: Room,
-        mut notes: Vec<Note>,
-    ) -> Result<bool, FarError> {
-        let _turn = self.room_notes.lock().await;
-        let Some(room) = self.room_of(&lead.chat).await?.filter(|room| room.room_id == lead.room_id) else {
-            return Ok(false);
-        };
-        let room = Room { shared: sharing.key.clone(), ..(*room).clone() };
-        let lane = |room: &Room| room.chat.mirrored_on(&self.network).chat;
-        let (leads, guests) = (lane(&room), lane(&guest));
-        notes.push(self.sharings.note(&sharing.key, sharing));
-        notes.push(self.leads.note(leads.as_str(), &sharing.key));
-        notes.push(self.rooms.note(leads.as_str(), &room));
-        notes.push(self.rooms.note(guests.as_str(), &guest));
-        self.save(notes).await?;
-        self.sharings.keep(&sharing.key, sharing.clone());
-        self.leads.keep(leads.as_str(), sharing.key.clone());
-        self.rooms.keep(leads.as_str(), room);
-        self.rooms.keep(guests.as_str(), guest);
-        Ok(true)
-    }
-
-    /// A chat shares its room no longer; when it led, `next` leads: all in one commit.
-    pub(crate) async fn end_sharing(
-        &self,
-        room: &Room,
-        rest: Sharing,
-        next: Option<&ChatRef>,
-    ) -> Result<(), FarError> {
-        let _turn = self.room_notes.lock().await;
-        let lane = room.chat.mirrored_on(&self.network).chat;
-        let gone = |key| Note { key, value: None, is_secret: false };
-        let mut notes = vec![self.sharings.note(&rest.key, &rest), gone(self.rooms.key(lane.as_str()))];
-        let heir = match next {
-            Some(next) => self.room_of(next).await?,
-            None => None,
-        };
-        // Powers as nobody has them, so that they are set anew.
-        let heir = heir.map(|heir| Room { is_guest: false, powers: "-".to_owned(), ..(*heir).clone() });
-        if let Some(heir) = &heir {
-            let heirs = heir.chat.mirrored_on(&self.network).chat;
-            notes.push(gone(self.leads.key(lane.as_str())));
-            notes.push(self.leads.note(heirs.as_str(), &rest.key));
-            notes.push(self.rooms.note(heirs.as_str(), heir));
-            notes.push(self.chats.note(&heir.room_id, &heir.chat));
-        }
-        self.save(notes).await?;
-        self.rooms.recent().remove(lane.as_str());
-        if let Some(heir) = heir {
-            let heirs = heir.chat.mirrored_on(&self.network).chat;
-            self.leads.recent().remove(lane.as_str());
-            self.leads.keep(heirs.as_str(), rest.key.clone());
-            self.chats.keep(&heir.room_id, heir.chat.clone());
-            self.rooms.keep(heirs.as_str(), heir);
-        }
-        self.sharings.keep(&rest.key.clone(), rest);
-        Ok(())
-    }
-
-    /// A room mirrors its chat no longer: both directions in one commit.
-    pub(crate) async fn closed(&self, chat: &ChatRef, room_id: &str) -> Result<(), FarError> {
-        let lane = chat.mirrored_on(&self.network).chat;
-        let gone = |key| Note { key, value: None, is_secret: false };
-        let keys = [self.rooms.key(lane.as_str()), self.chats.key(room_id)];
-        self.save(keys.map(gone).into()).await?;
-        self.rooms.recent().remove(lane.as_str());
-        self.chats.recent().remove(room_id);
-        Ok(())
-    }
-
-    /// The room of a chat.
-    pub(crate) async fn room_of(&self, chat: &ChatRef) -> Result<Option<Arc<Room>>, FarError> {
-        self.rooms.get(self, chat.mirrored_on(&self.network).chat.as_str()).await
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_at_hand_is_bounded_and_what_is_used_stays() {
-        let mut recent = Recent::default();
-        recent.put("kept".to_owned(), Arc::new(0));
-        for n in 0..10 * AT_HAND {
-            recent.put(n.to_string(), Arc::new(n));
-            recent.get("kept");
-        }
-        assert!(recent.young.len() + recent.old.len() <= 2 * AT_HAND);
-        assert_eq!(recent.get("kept").as_deref(), Some(&0));
-        assert_eq!(recent.get("0"), None);
-    }
-
-    #[test]
-    fn what_was_read_takes_the_place_of_nothing_that_was_written_since() {
-        let mut recent = Recent::default();
-        assert_eq!(*recent.put_read("a", Arc::new("read"), 0), "read");
-        recent.put("b".to_owned(), Arc::new("written"));
-        assert_eq!(*recent.put_read("b", Arc::new("read before"), 0), "written");
-        // It was forgotten between the read and now.
-        recent.remove("c");
-        assert_eq!(*recent.put_read("c", Arc::new("read before"), 0), "read before");
-        assert_eq!((recent.get("c"), recent.get("b").as_deref()), (None, Some(&"written")));
     }
 }
