@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use wxgate_contract::{ChatKind, ChatProfile, ChatRef, PersonRef};
 
 use crate::api::membership::{Invite, Join, JoinedMembers};
-use crate::api::room::{CreateRoom, DeleteAlias, GetStateEvent, ResolveAlias, StateEvent};
+use crate::api::room::{CreateRoom, DeleteAlias, FullState, GetStateEvent, ResolveAlias, StateEvent};
 use crate::chores::Chore;
 use crate::client::CallError;
 use crate::memory::{Ghost, Room};
@@ -231,6 +231,10 @@ impl Shared {
         alias: &str,
     ) -> Result<CreateRoom, Trouble> {
         let owner = self.owners.id_of_owner(&chat.network).await?;
+        let above = match creator_is_listed(&self.facts().room_version) {
+            true => Vec::new(),
+            false => vec![self.names.bot().to_owned()],
+        };
         let name = room_name(profile);
         // One that is over the limit would make the whole request fail, and not as one of those.
         // Source: Synapse 1.163, handlers/room.py, create_room.
@@ -263,7 +267,7 @@ impl Shared {
             invite,
             creation_content: json!({ MIRRORS: chat }),
             initial_state,
-            power_level_content_override: self.power_levels(profile, owner.as_deref(), &chat.network),
+            power_level_content_override: self.power_levels(profile, owner.as_deref(), &chat.network, &above),
         })
     }
 
@@ -293,24 +297,27 @@ impl Shared {
         }
     }
 
-    /// Everybody may speak; what the chat itself cannot undo is left to the bot.
+    /// Everybody may speak; what the chat itself cannot undo is left to the bot. Those who stand `above` the levels
+    /// of the room are not listed in them.
     pub(crate) fn power_levels(
         &self,
         profile: &ChatProfile,
         owner: Option<&str>,
         account: &wxgate_contract::NetworkId,
+        above: &[String],
     ) -> Value {
+        let is_listed = |user_id: &str| above.iter().all(|above| above != user_id);
         let mut users = serde_json::Map::new();
-        if creator_is_listed(&self.facts().room_version) {
+        if is_listed(self.names.bot()) {
             users.insert(self.names.bot().to_owned(), json!(100));
         }
-        if let (true, Some(owner)) = (profile.is_owned, owner) {
-            users.insert(owner.to_owned(), json!(50));
+        if let (true, Some(owner)) = (profile.is_owned, owner.filter(|owner| is_listed(owner))) {
+            users.insert(owner.to_owned(), json!(OWNS_GROUP));
         }
         let by_ghost = self.names.has_ghosts() && !profile.is_owned && !is_direct(profile.kind);
         if let Some(person) = profile.owner.clone().filter(|_| by_ghost) {
             let ghost = self.names.ghost(&PersonRef { network: account.clone(), person });
-            users.insert(self.names.user_id(&ghost), json!(50));
+            users.insert(self.names.user_id(&ghost), json!(OWNS_GROUP));
         }
         json!({
             "users": users,
@@ -341,6 +348,19 @@ pub(crate) fn encryption() -> Value {
 pub(crate) fn creator_is_listed(version: &str) -> bool {
     // Versions that are no numbers belong to experiments, which follow the newest rules.
     version.parse::<u32>().is_ok_and(|version| version < CREATOR_RULES)
+}
+
+/// Who stands above the power levels of a room, by its own version. Source: room version 12,
+/// <https://spec.matrix.org/v1.16/rooms/v12/>; client-server API, `m.room.create`: a room without a version is of the
+/// first.
+pub(crate) fn above_levels(created: &FullState) -> Vec<String> {
+    let version = created.content.get("room_version").and_then(Value::as_str).unwrap_or("1");
+    if creator_is_listed(version) {
+        return Vec::new();
+    }
+    let also = created.content.get("additional_creators").and_then(Value::as_array);
+    let also = also.into_iter().flatten().filter_map(Value::as_str).map(str::to_owned);
+    std::iter::once(created.sender.clone()).chain(also).collect()
 }
 
 fn is_direct(kind: ChatKind) -> bool {

@@ -16,7 +16,7 @@ use crate::client::{Actor, CallError};
 use crate::config::Level;
 use crate::memory::Room;
 use crate::names::Who;
-use crate::rooms::{creator_is_listed, room_name};
+use crate::rooms::{above_levels, room_name};
 use crate::shared::Shared;
 
 /// What somebody needs to hand a room of theirs over. Source: client-server API, `m.room.power_levels`:
@@ -142,11 +142,7 @@ impl Shared {
 
     async fn power_of(&self, room_id: &str, user_id: &str) -> Result<i64, CallError> {
         let created = self.client.call(self.bot(), &GetStateEvent { room_id, kind: "m.room.create" }).await?;
-        // Up to room version 11 the creator stands in the levels like everybody else.
-        let also = created.content.get("additional_creators").and_then(Value::as_array);
-        let is_creator =
-            created.sender == user_id || also.is_some_and(|also| also.iter().any(|id| id == user_id));
-        if is_creator && !creator_is_listed(version(&created.content)) {
+        if above_levels(&created).iter().any(|above| above == user_id) {
             return Ok(i64::MAX);
         }
         let levels = GetState { room_id, kind: "m.room.power_levels", state_key: "" };
@@ -225,9 +221,4 @@ fn other_bridge<'a>(event: &'a Value, own: &str) -> Option<&'a str> {
     let protocol = content.get("protocol")?.get("id")?.as_str()?;
     let bot = content.get("bridgebot")?.as_str()?;
     (protocol.eq_ignore_ascii_case("wechat") && bot != own).then_some(bot)
-}
-
-/// Source: client-server API, `m.room.create`: a room without a version is of the first.
-fn version(created: &Value) -> &str {
-    created.get("room_version").and_then(Value::as_str).unwrap_or("1")
 }

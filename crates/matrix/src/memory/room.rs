@@ -37,6 +37,10 @@ pub(crate) struct Room {
     /// The space that it was put into.
     #[serde(default)]
     pub(crate) space: String,
+    /// Who stands above all power levels here and must not be listed in them: its creators, where the room's own
+    /// version has it so. `None` until that was asked for.
+    #[serde(default)]
+    pub(crate) above: Option<Vec<String>>,
     /// When it began to mirror the chat, in milliseconds; 0 for a room that never did anything else.
     #[serde(default)]
     pub(crate) since: i64,
@@ -71,6 +75,7 @@ impl Room {
             puppet_in: false,
             listed: false,
             space: nothing(),
+            above: None,
             since: 0,
             powers: nothing(),
             members: nothing(),
@@ -82,6 +87,11 @@ impl Room {
 }
 
 impl Room {
+    /// True for those who stand above its power levels.
+    pub(crate) fn is_above(&self, user_id: &str) -> bool {
+        self.above.iter().flatten().any(|above| above == user_id)
+    }
+
     /// The same chat in another room, in which nothing was done yet.
     pub(crate) fn moved_to(&self, room_id: &str) -> Self {
         let (name, topic) = (String::new(), String::new());

@@ -19,7 +19,7 @@ fn state_of(world: &World, room_id: &str, kind: &str, key: &str) -> Option<serde
 
 impl Scene {
     /// The account tells that a chat changed.
-    fn change(&self, chat: wxgate_contract::ChatProfile) {
+    pub(crate) fn change(&self, chat: wxgate_contract::ChatProfile) {
         let key = chat.chat.clone();
         self.double.state().chats.insert((ACCOUNT.into(), key.clone()), chat);
         self.double.tell(FeedEvent::Chats(NetworkId::from(ACCOUNT), Arc::from([key])));

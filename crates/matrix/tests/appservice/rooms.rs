@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use serde_json::json;
 use wxgate_contract::conformance::State;
-use wxgate_contract::{Author, Body, Outcome};
+use wxgate_contract::{Author, Body, ChatProfile, Outcome};
 use wxgate_matrix::Secret;
 
-use super::scene::{ALICE, Scene, by, post};
+use super::scene::{ALICE, Scene, by, group, post};
 use super::stub::{Fault, PATIENCE, PUPPET_TOKEN, Room};
 
 #[tokio::test]
@@ -35,7 +35,7 @@ async fn a_private_chat_is_a_direct_room_with_the_other_side_in_it() {
 
 #[tokio::test]
 async fn the_rules_of_the_room_version_are_kept() {
-    for (version, listed) in [("12", false), ("11", true)] {
+    for (version, listed, later) in [("12", false, "11"), ("11", true, "12")] {
         let scene = Scene::start().await;
         let pinged = |times| {
             move |world: &mut super::stub::World| (world.count("POST", "/ping") >= times).then_some(())
@@ -45,9 +45,23 @@ async fn the_rules_of_the_room_version_are_kept() {
         let scene = scene.restart().await;
         scene.stub().wait_for(pinged(2)).await;
         let room_id = scene.open_group().await;
-        let key = ("m.room.power_levels".to_owned(), String::new());
-        let levels = scene.stub().world().rooms[&room_id].state[&key].clone();
-        assert_eq!(levels["content"]["users"].get("@wechatbot:test").is_some(), listed, "version {version}");
+        let levels = |world: &super::stub::World| {
+            let key = ("m.room.power_levels".to_owned(), String::new());
+            world.rooms[&room_id].state[&key]["content"]["users"].clone()
+        };
+        let users = levels(&scene.stub().world());
+        assert_eq!(users.get("@wechatbot:test").is_some(), listed, "version {version}");
+        // Rooms that are made from now on have another version, and this one keeps its own.
+        scene.stub().world().version = later.to_owned();
+        let scene = scene.restart().await;
+        scene.stub().wait_for(pinged(3)).await;
+        scene.change(ChatProfile { is_owned: true, ..group("g1", "Family", &["p-bob", "p-eve"]) });
+        let owns = |world: &mut super::stub::World| {
+            let users = levels(world);
+            (users[ALICE] == 50).then_some(users)
+        };
+        let users = scene.stub().wait_for(owns).await;
+        assert_eq!(users.get("@wechatbot:test").is_some(), listed, "version {version}, later {later}");
         scene.end().await;
     }
 }

@@ -7,6 +7,8 @@
 mod answer;
 #[path = "stub/endpoints.rs"]
 mod endpoints;
+#[path = "stub/powers.rs"]
+mod powers;
 #[path = "stub/push.rs"]
 mod push;
 #[path = "stub/stream.rs"]

@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 
 use super::DOMAIN;
 use super::answer::{Answer, no};
-use super::stream;
 use super::world::{Room, World};
+use super::{powers, stream};
 
 pub(super) struct Question<'a> {
     pub(super) method: &'a str,
@@ -241,6 +241,12 @@ fn in_room(world: &mut World, q: &Question<'_>, method: &str, room_id: &str, res
             if world.is_in(room_id, &user) {
                 return no(403, "M_FORBIDDEN", &format!("{user} is already in the room."));
             }
+            if world.membership(room_id, &user) == Some("ban") {
+                return no(403, "M_FORBIDDEN", &format!("{user} is banned from the room"));
+            }
+            if let Some(no) = powers::invites(world, room_id, q.user) {
+                return no;
+            }
             world.set_member(q.user, &user, room_id, "invite");
             (200, json!({}))
         }
@@ -276,6 +282,11 @@ fn in_room(world: &mut World, q: &Question<'_>, method: &str, room_id: &str, res
         ("PUT", ["state", kind, key]) => {
             // Oneself, or somebody whom the bot removes.
             let membership = body["membership"].as_str().unwrap_or_default().to_owned();
+            if *kind != "m.room.member"
+                && let Some(no) = powers::changes(world, room_id, q.user, kind, &body)
+            {
+                return no;
+            }
             if *kind == "m.room.member" && (*key == q.user || membership == "leave") {
                 world.rooms.get_mut(room_id).unwrap().members.insert((*key).to_owned(), membership);
             }
@@ -291,6 +302,9 @@ fn in_room(world: &mut World, q: &Question<'_>, method: &str, room_id: &str, res
             (200, json!({ "event_id": event_id }))
         }
         ("PUT", ["redact", event, _txn]) => {
+            if let Some(no) = powers::redacts(world, room_id, q.user, event) {
+                return no;
+            }
             let content = json!({ "redacts": event });
             let event_id = world.put_event(q.user, room_id, "m.room.redaction", None, content, None);
             q.remember(world, &event_id);
