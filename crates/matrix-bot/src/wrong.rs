@@ -20,7 +20,7 @@ pub(crate) fn call(endpoint: &'static str, error: &Error) -> CallError {
         // Our own store, or words of a homeserver that make no sense.
         other => {
             tracing::warn!(endpoint, error = %other, "the SDK could not do something");
-            CallError::Failed { endpoint, status: 0 }
+            CallError::Failed { endpoint, status: 0, by_homeserver: false }
         }
     }
 }
@@ -40,14 +40,14 @@ pub(crate) fn http(endpoint: &'static str, error: &HttpError) -> CallError {
             HttpError::Reqwest(error) if error.is_timeout() => CallError::TimedOut { endpoint },
             HttpError::Reqwest(_) => CallError::Network { endpoint },
             HttpError::Cached(error) => http(endpoint, error),
-            _ => CallError::Failed { endpoint, status: 0 },
+            _ => CallError::Failed { endpoint, status: 0, by_homeserver: false },
         };
     };
     let status = told.status_code.as_u16();
     let (kind, message) = match &told.body {
         ErrorBody::Standard(body) => (&body.kind, body.message.as_str()),
         // What is no Matrix answer comes from something between us and the homeserver.
-        _ => return CallError::Failed { endpoint, status },
+        _ => return CallError::Failed { endpoint, status, by_homeserver: false },
     };
     if let ErrorKind::LimitExceeded(limit) = kind {
         let asked = match limit.retry_after {
@@ -57,7 +57,7 @@ pub(crate) fn http(endpoint: &'static str, error: &HttpError) -> CallError {
         return CallError::Limited { endpoint, after: asked.min(LONGEST_RETRY) };
     }
     if status >= 500 {
-        return CallError::Failed { endpoint, status };
+        return CallError::Failed { endpoint, status, by_homeserver: true };
     }
     let (code, message) = (kind.errcode().to_string(), message.to_owned());
     CallError::Refused { endpoint, status, code, message }

@@ -84,6 +84,8 @@ pub enum CallError {
         endpoint: &'static str,
         /// The status of the answer.
         status: u16,
+        /// The homeserver itself said so, in the words of the protocol: it is there, and something behind it is not.
+        by_homeserver: bool,
     },
     /// What was to be said could not be encrypted now, and was not sent.
     #[error("it could not be encrypted yet: {why}")]
@@ -376,7 +378,8 @@ impl Client {
             }
             // What is no Matrix answer comes from something between us and the homeserver.
             status if status.is_server_error() || refusal.errcode.is_empty() => {
-                CallError::Failed { endpoint, status: status.as_u16() }
+                let by_homeserver = !refusal.errcode.is_empty();
+                CallError::Failed { endpoint, status: status.as_u16(), by_homeserver }
             }
             status => CallError::Refused {
                 endpoint,
@@ -396,7 +399,8 @@ impl Client {
         let mut body = BytesMut::new();
         while let Some(piece) = reply.chunk().await.map_err(|_| CallError::Network { endpoint })? {
             if body.len() + piece.len() > limit {
-                return Err(CallError::Failed { endpoint, status: reply.status().as_u16() });
+                let status = reply.status().as_u16();
+                return Err(CallError::Failed { endpoint, status, by_homeserver: false });
             }
             body.extend_from_slice(&piece);
         }
@@ -407,7 +411,10 @@ impl Client {
     pub(crate) fn noted<T>(&self, answer: Result<T, CallError>) -> Result<T, CallError> {
         let is_away = match &answer {
             Err(CallError::Network { .. } | CallError::TimedOut { .. }) => true,
-            Err(CallError::Failed { status, .. }) => matches!(status, ..500 | 502..=504),
+            // Synapse answers 502 for another homeserver that is away, and that is no news about itself.
+            Err(CallError::Failed { status, by_homeserver: false, .. }) => {
+                matches!(status, ..500 | 502..=504)
+            }
             // The session was ended elsewhere: the next greeting makes another one.
             Err(CallError::Refused { code, .. }) => self.is_ordinary && code == "M_UNKNOWN_TOKEN",
             _ => false,
@@ -426,9 +433,14 @@ impl Client {
     }
 }
 
-/// An answer in the words that were expected. A page of a proxy is none, whatever its status.
+/// An answer in the words that were expected. A page of a proxy is none, whatever its status; other words than were
+/// expected are the homeserver's all the same.
 fn read<T: serde::de::DeserializeOwned>(endpoint: &'static str, body: &[u8]) -> Result<T, CallError> {
-    serde_json::from_slice(body).map_err(|_| CallError::Failed { endpoint, status: 200 })
+    serde_json::from_slice(body).map_err(|error| CallError::Failed {
+        endpoint,
+        status: 200,
+        by_homeserver: error.is_data(),
+    })
 }
 
 fn with_query(mut url: Url, query: &[(&'static str, String)]) -> Url {

@@ -8,6 +8,7 @@
 //! said to the bot, invitations, refusals) is an [`Effect`], done after the commit by a task of its
 //! own ([`todo`]), so that the homeserver is not kept waiting for our own calls to it.
 
+pub(crate) mod called;
 mod changes;
 pub(crate) mod effects;
 pub(crate) mod event;
@@ -281,6 +282,7 @@ impl Inbound {
         if event.room_id.is_empty() {
             event.room_id = room_id.to_owned();
         }
+        self.shared.called.follow(&event);
         if let Some(key) = &event.state_key {
             self.shared.follow_encryption(&event.room_id, &event.kind, key, &event.content).await;
         }

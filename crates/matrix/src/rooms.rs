@@ -68,7 +68,9 @@ impl Shared {
             ) => {
                 return Err(error.into());
             }
-            Err(error @ CallError::Failed { status: 502..=504, .. }) => return Err(error.into()),
+            Err(error @ CallError::Failed { status: 502..=504, by_homeserver: false, .. }) => {
+                return Err(error.into());
+            }
             // A room that the homeserver itself cannot read must not hold up all the others.
             Err(CallError::Failed { .. }) => return Ok(None),
             // The bot is not in it: it made no room that it left.

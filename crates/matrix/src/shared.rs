@@ -9,6 +9,7 @@ use crate::chores::Chores;
 use crate::client::{Actor, Client};
 use crate::config::MatrixConfig;
 use crate::crypto::Crypto;
+use crate::inbound::called::Called;
 use crate::inbound::relay::Relayed;
 use crate::making::Making;
 use crate::management::identity::Shown;
@@ -50,6 +51,7 @@ pub(crate) struct Shared {
     pub(crate) states: States,
     pub(crate) shown: Shown,
     pub(crate) relayed: Relayed,
+    pub(crate) called: Called,
     pub(crate) turns: Turns,
     pub(crate) crypto: Crypto,
     pub(crate) far: Arc<dyn FarEnd>,
@@ -89,6 +91,7 @@ impl Shared {
             states: States::default(),
             shown: Shown::default(),
             relayed: Relayed::default(),
+            called: Called::default(),
             turns: Turns::default(),
             crypto: Crypto::new(&config),
             network: ctx.network,

@@ -81,26 +81,6 @@ impl Endpoint for SetProfile<'_> {
     }
 }
 
-/// `GET /v3/profile/{user}`.
-pub(crate) struct GetProfile<'a> {
-    pub(crate) user_id: &'a str,
-}
-
-#[derive(Debug, Default, Deserialize)]
-pub(crate) struct Profile {
-    #[serde(default)]
-    pub(crate) displayname: Option<String>,
-}
-
-impl Endpoint for GetProfile<'_> {
-    const NAME: &'static str = "get profile";
-    type Reply = Profile;
-
-    fn call(&self) -> Call {
-        Call::get("/_matrix/client/v3/profile", &[self.user_id])
-    }
-}
-
 /// `GET /v3/user/{user}/account_data/{type}`; `M_NOT_FOUND` when it was never set.
 pub(crate) struct GetAccountData<'a> {
     pub(crate) user_id: &'a str,

@@ -121,7 +121,7 @@ impl Shared {
             draft.effects.push(refusal(&event, &why));
             return Ok(());
         }
-        let Some(author) = self.author(&event.sender, chat).await? else {
+        let Some(author) = self.author(&event.room_id, &event.sender, chat).await? else {
             draft.effects.push(refusal(&event, "only the owner of the account can speak here"));
             return Ok(());
         };

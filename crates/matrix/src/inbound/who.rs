@@ -4,14 +4,18 @@ use wxgate_contract::{Author, ChatRef, Mention, PersonKey, PersonRef, Quote, Rem
 
 use super::message;
 use super::relay::relayed_name;
-use crate::api::account::GetProfile;
 use crate::outbound::voice;
 use crate::shared::Shared;
 use crate::trouble::Trouble;
 
 impl Shared {
-    /// The author of what `sender` says in a chat; `None` when they may not speak in it.
-    pub(super) async fn author(&self, sender: &str, chat: &ChatRef) -> Result<Option<Author>, Trouble> {
+    /// The author of what `sender` says in a room of a chat; `None` when they may not speak in it.
+    pub(super) async fn author(
+        &self,
+        room_id: &str,
+        sender: &str,
+        chat: &ChatRef,
+    ) -> Result<Option<Author>, Trouble> {
         if self.owners.owns(sender, &chat.network).await? {
             return Ok(Some(Author::Owner));
         }
@@ -19,14 +23,9 @@ impl Shared {
         if !relays {
             return Ok(None);
         }
-        let name = self.name_of_user(sender).await;
+        let told = self.name_in(room_id, sender).await;
+        let name = relayed_name(&self.config.relay_name_template, sender, &told);
         Ok(Some(Author::Person { person: PersonKey::new(sender), name }))
-    }
-
-    /// How a Matrix user is called in front of what they say.
-    async fn name_of_user(&self, user_id: &str) -> String {
-        let told = self.client.call(self.bot(), &GetProfile { user_id }).await.unwrap_or_default();
-        relayed_name(&self.config.relay_name_template, user_id, told.displayname.as_deref().unwrap_or(""))
     }
 
     /// Who is named, as the chat's own network knows them; others stay words.

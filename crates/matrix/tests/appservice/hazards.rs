@@ -414,7 +414,7 @@ async fn a_homeserver_that_answers_greetings_alone_is_not_greeted_without_a_paus
     let (before, began) = (pings(), tokio::time::Instant::now());
     for n in 1..=4 {
         let delivery = scene.delivery(post("g1", &format!("x{n}"), by("p-bob", "Bob"), Body::text("x")));
-        scene.stub().fault("/send/", Fault::Status(502));
+        scene.stub().fault("/send/", Fault::ByProxy(502));
         scene.hand(&delivery).await;
         assert!(matches!(scene.outcome(delivery.id, 0).await, Outcome::TryLater { .. }));
         scene

@@ -58,7 +58,7 @@ impl Plain {
                 let after = Duration::from_millis(body["retry_after_ms"].as_u64().unwrap());
                 Err(CallError::Limited { endpoint, after })
             }
-            500.. => Err(CallError::Failed { endpoint, status }),
+            500.. => Err(CallError::Failed { endpoint, status, by_homeserver: false }),
             _ => Err(CallError::Refused { endpoint, status, code: word("errcode"), message: word("error") }),
         }
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::json;
 use wxgate_contract::conformance::State;
-use wxgate_contract::{Author, Body, ChatProfile, Outcome};
+use wxgate_contract::{Author, Body, ChatProfile, Health, Outcome};
 use wxgate_matrix::Secret;
 
 use super::scene::{ALICE, Scene, by, group, post};
@@ -272,6 +272,56 @@ async fn people_who_are_relayed_are_named_as_the_operator_has_it() {
         scene.double.wait_for(PATIENCE, |state| state.posts.first().cloned().map(|(.., post)| post)).await;
     let Author::Person { name, .. } = posts.author else { panic!("{posts:?}") };
     assert_eq!(name, "Mallory Alice [mallory]");
+    scene.end().await;
+}
+
+/// Their own homeserver may be far away or gone, and what ours cannot tell is no reason to ask it nothing more.
+#[tokio::test]
+async fn people_who_are_relayed_are_called_as_in_the_room_whatever_their_homeserver_says() {
+    let scene = Scene::start().await;
+    let room_id = relaying(&scene, "Mallory").await;
+    let profile = "/profile/%40mallory%3Atest";
+    for fault in [Fault::Hangs, Fault::Status(502), Fault::Hangs] {
+        scene.stub().fault(profile, fault);
+    }
+    let began = tokio::time::Instant::now();
+    let named = |text: &'static str| {
+        move |state: &mut State| {
+            let post = state.posts.iter().find(|(.., post)| post.body == Body::text(text))?;
+            match &post.2.author {
+                Author::Person { name, .. } => Some(name.clone()),
+                other => panic!("{other:?}"),
+            }
+        }
+    };
+    // The homeserver says itself that it does not know now.
+    scene.stub().fault("/state/m.room.member/%40mallory%3Atest", Fault::Status(502));
+    scene.stub().say("@mallory:test", &room_id, "one");
+    assert_eq!(scene.double.wait_for(PATIENCE, named("one")).await, "mallory");
+    for text in ["two", "three"] {
+        scene.stub().say("@mallory:test", &room_id, text);
+        assert_eq!(scene.double.wait_for(PATIENCE, named(text)).await, "Mallory");
+    }
+    let asked = |world: &super::stub::World| {
+        let all =
+            world.asked.iter().filter(|asked| asked.path.ends_with("/state/m.room.member/@mallory:test"));
+        all.count()
+    };
+    assert_eq!(asked(&scene.stub().world()), 2, "a name that is known is not asked for again");
+    let called = |name: serde_json::Value| {
+        let mut world = scene.stub().world();
+        let content = json!({ "membership": "join", "displayname": name });
+        world.put_event("@mallory:test", &room_id, "m.room.member", Some("@mallory:test"), content, None);
+    };
+    called(json!("Mal"));
+    scene.stub().say("@mallory:test", &room_id, "four");
+    assert_eq!(scene.double.wait_for(PATIENCE, named("four")).await, "Mal");
+    called(json!(5));
+    scene.stub().say("@mallory:test", &room_id, "five");
+    assert_eq!(scene.double.wait_for(PATIENCE, named("five")).await, "mallory");
+    scene.deliver(post("g1", "2", by("p-bob", "Bob"), Body::text("goes on"))).await;
+    assert!(began.elapsed() < Duration::from_secs(5), "nobody was waited for: {:?}", began.elapsed());
+    assert_eq!(scene.double.state().health[&"matrix".into()], Health::Up);
     scene.end().await;
 }
 

@@ -123,7 +123,10 @@ impl World {
         if let Some(room) = self.rooms.get_mut(room_id) {
             room.members.insert(user_id.to_owned(), membership.to_owned());
         }
-        let content = json!({ "membership": membership });
+        let mut content = json!({ "membership": membership });
+        if let Some(name) = self.users.get(user_id).map(|user| &user.name).filter(|name| !name.is_empty()) {
+            content["displayname"] = json!(name);
+        }
         self.put_event(sender, room_id, "m.room.member", Some(user_id), content, None);
     }
 
