@@ -287,7 +287,10 @@ impl Inbound {
             self.shared.follow_encryption(&event.room_id, &event.kind, key, &event.content).await;
         }
         // Our own ghosts' events come back to us, and what was said through puppets as well.
-        let is_ours = self.shared.names.who(&event.sender) != Who::Human || puppet::is_marked(&event.content);
+        let memory = &self.shared.memory;
+        let is_ours = self.shared.names.who(&event.sender) != Who::Human
+            || puppet::is_marked(&event.content)
+            || message::redacted(&event).is_some_and(|target| memory.has_taken_back(target));
         let is_known = self.handled.knows(&event.event_id) || self.parked.knows(&event.event_id);
         let is_given_twice = draft.silent.contains(&event.event_id)
             || draft.parked.iter().any(|waiting| waiting.event_id == event.event_id);

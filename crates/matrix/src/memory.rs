@@ -83,6 +83,8 @@ pub(crate) struct Memory {
     pub(crate) behind: Shelf<PersonKey>,
     /// Marks that are known on both sides, as room and event.
     marks: Mutex<Recent<()>>,
+    /// Events that were taken back in the name of whoever said them.
+    taken_back: Mutex<Recent<()>>,
     /// Rooms that were seen to be well in this run.
     checked: Mutex<Recent<()>>,
     // Held over a read and a write of one room's note: two parts of the run change different
@@ -117,6 +119,7 @@ impl Memory {
             same: Shelf::new("same"),
             behind: Shelf::new("behind"),
             marks: Mutex::new(Recent::default()),
+            taken_back: Mutex::new(Recent::default()),
             checked: Mutex::new(Recent::default()),
             room_notes: tokio::sync::Mutex::new(()),
             foreign: Mutex::new(Recent::default()),
@@ -191,6 +194,16 @@ impl Memory {
         let is_new = marks.get(&key).is_none();
         marks.put(key, Arc::new(()));
         is_new
+    }
+
+    /// An event is taken back in somebody's own name, and will come back to us as if they had done it.
+    pub(crate) fn note_taken_back(&self, event_id: &str) {
+        let mut taken_back = self.taken_back.lock().unwrap_or_else(PoisonError::into_inner);
+        taken_back.put(event_id.to_owned(), Arc::new(()));
+    }
+
+    pub(crate) fn has_taken_back(&self, event_id: &str) -> bool {
+        self.taken_back.lock().unwrap_or_else(PoisonError::into_inner).get(event_id).is_some()
     }
 
     pub(crate) fn is_checked(&self, room_id: &str) -> bool {

@@ -1,5 +1,6 @@
 //! Deliveries → events. One outcome each; the lane repeats what did not work.
 
+mod recall;
 mod render;
 mod split;
 pub(crate) mod voice;
@@ -11,18 +12,15 @@ use serde_json::Value;
 use wxgate_contract::{Author, Body, ChatRef, Delivery, Job, Outcome, PersonRef, RemoteId, Say};
 
 use crate::account::may_be_sealed;
-use crate::api::event::{Newest, Redact};
+use crate::api::event::Newest;
 use crate::api::membership::Invite;
-use crate::choices::Recalls;
 use crate::chores::Chore;
 use crate::media::Showing;
 use crate::memory::Room;
 use crate::names::Who;
 use crate::puppet::is_marked;
-use crate::share::event_of;
 use crate::shared::Shared;
-use crate::speak::{Speaker, Utterance, derived_txn_id, txn_id};
-use crate::status::reply;
+use crate::speak::{Speaker, Utterance, txn_id};
 use crate::trouble::Trouble;
 use render::Rendered;
 
@@ -45,11 +43,7 @@ impl Shared {
         }
         let done = match &delivery.job {
             Job::Say(say) => self.deliver(&chat, say, delivery.attempt).await,
-            Job::Recall { remote_ids, .. } => match self.keeps_recalled(&chat).await {
-                Ok(true) => self.mark_recalled(&chat, remote_ids).await,
-                Ok(false) => self.recall(&chat, remote_ids).await,
-                Err(trouble) => Err(trouble),
-            },
+            Job::Recall { remote_ids, .. } => self.recall(&chat, remote_ids).await,
             Job::Report(report) => self.report(&chat, report).await.map(|()| Vec::new()),
         };
         match done {
@@ -190,46 +184,5 @@ impl Shared {
                 Speaker::Ghost(self.ghost(&person, name).await?)
             }
         })
-    }
-
-    async fn keeps_recalled(&self, chat: &ChatRef) -> Result<bool, Trouble> {
-        // In a shared room it is for the one who leads.
-        let lead = match self.memory.room_of(chat).await? {
-            Some(room) => self.sharing(&room).await?.and_then(|sharing| sharing.lead().cloned()),
-            None => None,
-        };
-        let network = lead.map_or_else(|| chat.network.clone(), |lead| lead.network);
-        Ok(self.choices_of_owner(&network).await?.recalls == Recalls::Keep)
-    }
-
-    /// Says of something that it was recalled.
-    async fn mark_recalled(&self, chat: &ChatRef, remote_ids: &[RemoteId]) -> Result<Vec<RemoteId>, Trouble> {
-        let (Some(room), Some(first)) = (self.memory.room_of(chat).await?, remote_ids.first()) else {
-            return Ok(Vec::new());
-        };
-        let what = reply(event_of(first), "This message was recalled.", "recalled");
-        let (event_id, _) = self.say(room, &Speaker::Bot, &what).await?;
-        Ok(vec![RemoteId::new(event_id)])
-    }
-
-    /// The bot takes back what was said: it may in each of its rooms.
-    async fn recall(&self, chat: &ChatRef, remote_ids: &[RemoteId]) -> Result<Vec<RemoteId>, Trouble> {
-        let Some(room) = self.memory.room_of(chat).await? else { return Ok(Vec::new()) };
-        let mut redactions = Vec::with_capacity(remote_ids.len());
-        for remote_id in remote_ids {
-            redactions.extend(self.redact(&room, event_of(remote_id)).await?);
-        }
-        Ok(redactions)
-    }
-
-    async fn redact(&self, room: &Arc<Room>, event_id: &str) -> Result<Option<RemoteId>, Trouble> {
-        let txn_id = derived_txn_id(&["redact", &room.room_id, event_id]);
-        let redaction = Redact { room_id: &room.room_id, event_id, txn_id: &txn_id, reason: "" };
-        match self.client.call(self.bot(), &redaction).await {
-            Ok(redaction) => Ok(Some(RemoteId::new(redaction.event_id))),
-            // It is not there any more, or stands in a room that was lost: nothing is left to take back.
-            Err(error) if matches!(error.code(), "M_NOT_FOUND" | "M_FORBIDDEN") => Ok(None),
-            Err(error) => Err(error.into()),
-        }
     }
 }

@@ -11,6 +11,8 @@ mod desk;
 mod ends;
 #[path = "appservice/furnish.rs"]
 mod furnish;
+#[path = "appservice/handed_over.rs"]
+mod handed_over;
 #[path = "appservice/hazards.rs"]
 mod hazards;
 #[path = "appservice/managers.rs"]

@@ -101,7 +101,14 @@ impl Shared {
             ));
         }
         self.hand_over(asked.room_id.clone(), found.chat.clone()).await?;
-        Ok(Answer::of("This room mirrors ").strong(&found.name).text(" from now on."))
+        let answer = Answer::of("This room mirrors ").strong(&found.name).text(" from now on.");
+        let lacking = self.lacking(&asked.room_id).await?;
+        if lacking.is_empty() {
+            return Ok(answer);
+        }
+        let what =
+            format!(" Here I lack the power to {}; a moderator can give it to me.", lacking.join(", to "));
+        Ok(answer.text(&what))
     }
 
     /// Two bridges to the same network in one room would repeat each other's people for ever.
@@ -138,6 +145,23 @@ impl Shared {
     /// Whether somebody may hand a room over, and the bot is in it.
     pub(crate) async fn may_hand_over(&self, room_id: &str, user_id: &str) -> Result<bool, CallError> {
         Ok(self.power_of(room_id, user_id).await? >= MAY_CHANGE_STATE)
+    }
+
+    /// What the bot, or people of the chat, may not do in a room that somebody hands over.
+    /// Source: client-server API, `m.room.power_levels`, for the defaults.
+    async fn lacking(&self, room_id: &str) -> Result<Vec<&'static str>, CallError> {
+        let power = self.power_of(room_id, self.names.bot()).await?;
+        let levels = GetState { room_id, kind: "m.room.power_levels", state_key: "" };
+        let levels = self.client.call(self.bot(), &levels).await?;
+        let level = |name: &str, otherwise| levels.get(name).and_then(Value::as_i64).unwrap_or(otherwise);
+        let of_event = |kind: &str| levels.get("events")?.get(kind)?.as_i64();
+        let to_speak = of_event("m.room.message").unwrap_or_else(|| level("events_default", 0));
+        let needs = [
+            (power < level("invite", 0), "bring people of the chat here"),
+            (level("users_default", 0) < to_speak, "let them speak"),
+            (power < level("redact", 50), "take back what was recalled"),
+        ];
+        Ok(needs.into_iter().filter(|(lacks, _)| *lacks).map(|(_, what)| what).collect())
     }
 
     async fn power_of(&self, room_id: &str, user_id: &str) -> Result<i64, CallError> {
