@@ -207,6 +207,7 @@ impl Shared {
     /// Everything that is remembered, as chores. What is up to date costs no call.
     async fn look_through(&self) -> Result<(), Trouble> {
         self.memory.forget_old_versions(self.clock.now()).await?;
+        self.try_moves().await?;
         self.chores.add(Chore::ForgetTold);
         self.chores.add(Chore::Removed);
         self.each_note("room/", |room: Room| self.chores.add(Chore::Room(room.chat))).await?;

@@ -14,6 +14,7 @@ pub(crate) mod effects;
 pub(crate) mod event;
 mod handled;
 mod message;
+pub(crate) mod moves;
 mod parked;
 pub(crate) mod relay;
 mod retry;

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use wxgate_contract::{Batch, ChatRef, FarEnd, FarError, NetworkId, Note, PersonKey, PersonRef};
 
 use crate::choices::Choices;
+use crate::inbound::moves::{self, Move};
 use crate::inbound::versions::{self, Versions};
 use crate::management::requests::Pending;
 use crate::share::{Sharing, Told, Voice};
@@ -72,6 +73,8 @@ pub(crate) struct Memory {
     pub(crate) pictures: Shelf<String>,
     /// Edits that took a message's place, by the event that said it first.
     pub(crate) versions: Shelf<Versions>,
+    /// Rooms whose chats have not followed them to their replacements yet, by room id.
+    pub(crate) moves: Shelf<Move>,
     /// Chats that share a room, by the name of the sharing.
     pub(crate) sharings: Shelf<Sharing>,
     /// The sharing that a chat leads, by lane.
@@ -113,6 +116,7 @@ impl Memory {
             choices: Shelf::new("choices"),
             pictures: Shelf::new("picture"),
             versions: Shelf::new(versions::SHELF),
+            moves: Shelf::new(moves::SHELF),
             sharings: Shelf::new("sharing"),
             leads: Shelf::new("leads"),
             told: Shelf::new("shown"),

@@ -19,6 +19,8 @@ mod hazards;
 mod managers;
 #[path = "appservice/messages.rs"]
 mod messages;
+#[path = "appservice/moves.rs"]
+mod moves;
 #[path = "appservice/ordinary.rs"]
 mod ordinary;
 #[path = "appservice/rooms.rs"]

@@ -35,6 +35,27 @@ impl Endpoint for Join<'_> {
     }
 }
 
+/// The same for a room that our homeserver may not know: another one that does is named, under the present name of the
+/// parameter and the one from before. Source: client-server API v1.12, `POST /v3/join/{room}`.
+pub(crate) struct JoinVia<'a> {
+    pub(crate) room_id: &'a str,
+    /// Empty for none.
+    pub(crate) via: &'a str,
+}
+
+impl Endpoint for JoinVia<'_> {
+    const NAME: &'static str = "join";
+    type Reply = RoomId;
+
+    fn call(&self) -> Call {
+        let call = Join { room_id: self.room_id }.call();
+        match self.via {
+            "" => call,
+            via => call.with_query("via", via).with_query("server_name", via),
+        }
+    }
+}
+
 /// `POST /v3/rooms/{room}/leave`.
 pub(crate) struct Leave<'a> {
     pub(crate) room_id: &'a str,

@@ -4,16 +4,14 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
 use tokio::sync::mpsc;
-use wxgate_contract::{ChatRef, Timestamp};
+use wxgate_contract::Timestamp;
 
 use super::changes::Change;
 use super::event::Event;
 use crate::api::membership::{Join, Leave};
-use crate::api::room::GetStateEvent;
 use crate::chores::Chore;
 use crate::client::Actor;
 use crate::config::Level;
-use crate::memory::Room;
 use crate::names::Who;
 use crate::shared::Shared;
 use crate::status;
@@ -59,6 +57,9 @@ pub(crate) enum Effect {
         event_id: String,
         room_id: String,
         to: String,
+        /// Who said so; their homeserver knows the other room.
+        #[serde(default)]
+        sender: String,
     },
     /// Something that was said cannot be read yet.
     Waiting {
@@ -94,7 +95,7 @@ impl Effect {
             }
             ("m.room.tombstone", _) => {
                 let to = word("replacement_room")?.to_owned();
-                Some(Self::Moved { event_id, room_id, to })
+                Some(Self::Moved { event_id, room_id, to, sender: event.sender.clone() })
             }
             _ => Change::of_state(shared, event),
         }
@@ -149,7 +150,7 @@ impl Shared {
             Effect::Invited { room_id, sender, .. } => self.invited(room_id, sender).await,
             Effect::Changed(change) => self.changed_by_hand(change).await,
             Effect::Left { room_id, user_id, .. } => self.left(room_id, user_id).await,
-            Effect::Moved { room_id, to, .. } => self.moved(room_id, to).await,
+            Effect::Moved { room_id, to, sender, .. } => self.moved(room_id, to, sender).await,
             Effect::Waiting { room_id, event_id } => {
                 let text =
                     "The key to read this message has not come yet. It is delivered as soon as it comes.";
@@ -163,11 +164,13 @@ impl Shared {
     /// The bot goes where people with permission want it.
     async fn invited(&self, room_id: &str, sender: &str) -> Result<(), Trouble> {
         let bot = Actor::As { user_id: self.names.bot(), device_id: None };
-        match self.config.permissions.of(sender) >= Level::User {
-            true => self.client.call(bot, &Join { room_id }).await.map(drop)?,
-            false => self.client.call(bot, &Leave { room_id }).await.map(drop)?,
+        if self.config.permissions.of(sender) < Level::User {
+            self.client.call(bot, &Leave { room_id }).await.map(drop)?;
+            return Ok(());
         }
-        Ok(())
+        self.client.call(bot, &Join { room_id }).await.map(drop)?;
+        // It may be the one that a chat waits to follow its room to.
+        self.follow_into(room_id).await
     }
 
     /// An owner who leaves a chat's room, or is sent away by others in it, is invited again when the chat says
@@ -180,41 +183,6 @@ impl Shared {
                 .await?;
         }
         Ok(())
-    }
-
-    /// A chat follows its room to the replacement, if the bot is let in there.
-    async fn moved(&self, room_id: &str, to: &str) -> Result<(), Trouble> {
-        let Some(chat) = self.chat_of(room_id).await? else { return Ok(()) };
-        if let Err(error) = self.client.call(self.bot(), &Join { room_id: to }).await {
-            tracing::warn!(%error, "the replacement of a room is closed to the bot; the old room stays in use");
-            return Ok(());
-        }
-        if !self.is_replacement(&chat, room_id, to).await? {
-            tracing::warn!(room_id, to, "a room names another one that does not follow it; it stays in use");
-            return Ok(());
-        }
-        let sharing = self.sharing_in(&chat, room_id).await?;
-        // Whoever handed the first one over made the second one as well.
-        let moved = |room: &Room| Room { is_handed_over: room.is_handed_over, ..room.moved_to(to) };
-        self.memory.update_room(&chat, room_id, |room| *room = moved(room)).await?;
-        if let Some(sharing) = sharing {
-            self.move_guests(&sharing, to).await?;
-        }
-        self.chores.add(Chore::Room((*chat).clone()));
-        Ok(())
-    }
-
-    /// Whoever may close a room writes down what replaces it, and could write down somebody else's room. So that
-    /// one has to say the same in its creation, which nobody can change, and must mirror no other chat.
-    /// Source: client-server API, "m.room.create" (`predecessor`).
-    async fn is_replacement(&self, chat: &ChatRef, room_id: &str, to: &str) -> Result<bool, Trouble> {
-        if self.chat_of(to).await?.is_some_and(|mirrored| *mirrored != *chat) {
-            return Ok(false);
-        }
-        let question = GetStateEvent { room_id: to, kind: "m.room.create" };
-        let created = self.client.call(self.bot(), &question).await?;
-        let predecessor = created.content.pointer("/predecessor/room_id").and_then(Value::as_str);
-        Ok(predecessor == Some(room_id))
     }
 
     /// Says that something does not cross.

@@ -83,6 +83,7 @@ pub(super) async fn answer(
         world.asked.push(Asked {
             method: method.as_str().to_owned(),
             path: percent_decode_str(&path).decode_utf8().unwrap().into_owned(),
+            query: query.clone(),
             user: user.unwrap_or_default(),
             body: serde_json::from_slice(&body).unwrap_or(Value::Null),
             status: answer.0,
@@ -167,7 +168,8 @@ async fn ping(stub: &Stub, path: &str) -> Response {
     let bridge = {
         let mut world = stub.world();
         let (method, path) = ("POST".to_owned(), path.to_owned());
-        world.asked.push(Asked { method, path, user: String::new(), body: Value::Null, status: 200 });
+        let query = HashMap::new();
+        world.asked.push(Asked { method, path, query, user: String::new(), body: Value::Null, status: 200 });
         world.bridge
     };
     stub.changed();

@@ -12,6 +12,7 @@ use super::DOMAIN;
 pub(crate) struct Asked {
     pub(crate) method: String,
     pub(crate) path: String,
+    pub(crate) query: HashMap<String, String>,
     pub(crate) user: String,
     pub(crate) body: Value,
     pub(crate) status: u16,
