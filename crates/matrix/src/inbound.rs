@@ -5,8 +5,8 @@
 //! prove nothing: Synapse on SQLite counts them from 1 again when it starts (1.163, seen).
 //!
 //! What is said in a room of ours is durable and goes through the pipe. Everything else (what is
-//! said to the bot, invitations, refusals) is an [`Effect`], done after the commit by a task of its
-//! own ([`todo`]), so that the homeserver is not kept waiting for our own calls to it.
+//! said to the bot, invitations, refusals) is a question to its desk or an [`Effect`], done after the commit
+//! by a task of its own ([`todo`]), so that the homeserver is not kept waiting for our own calls to it.
 
 pub(crate) mod called;
 mod changes;
@@ -37,7 +37,7 @@ use crate::names::Who;
 use crate::puppet;
 use crate::shared::Shared;
 use crate::trouble::Trouble;
-use effects::Effect;
+use effects::{Addressed, Effect};
 use event::Event;
 use handled::Handled;
 pub(crate) use message::PREFIX;
@@ -115,6 +115,8 @@ struct Draft {
     effects: Vec<Effect>,
     /// The same, as it was committed.
     tasks: Vec<Task>,
+    /// What the bot was asked.
+    questions: Vec<Addressed>,
     /// Messages that are edited here, by the event that said them first.
     edited: BTreeMap<String, Versions>,
     /// Notes about what was typed in shared rooms.
@@ -133,6 +135,7 @@ struct Draft {
 pub(crate) struct Inbound {
     shared: Arc<Shared>,
     tasks: mpsc::Sender<Task>,
+    questions: mpsc::Sender<Addressed>,
     todo: Todo,
     /// Rung when files were announced.
     files: Arc<Notify>,
@@ -141,9 +144,14 @@ pub(crate) struct Inbound {
 }
 
 impl Inbound {
-    pub(crate) fn new(shared: Arc<Shared>, tasks: mpsc::Sender<Task>, files: Arc<Notify>) -> Self {
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        tasks: mpsc::Sender<Task>,
+        questions: mpsc::Sender<Addressed>,
+        files: Arc<Notify>,
+    ) -> Self {
         let (todo, handled, parked) = (Todo::default(), Handled::default(), Parked::default());
-        Self { shared, tasks, todo, files, handled, parked }
+        Self { shared, tasks, questions, todo, files, handled, parked }
     }
 
     /// Takes transactions, and what was missed, until the end. `begin` tells where the notes of what is
@@ -259,6 +267,12 @@ impl Inbound {
         self.parked.settle(&draft.taken_out, Vec::new());
         for (original, versions) in draft.edited {
             self.shared.memory.versions.keep(&original, versions);
+        }
+        for question in draft.questions {
+            // Never waited for: the desk may wait for accounts, and nobody else's words may wait for those.
+            if let Err(error) = self.questions.try_send(question) {
+                tracing::warn!(%error, "the bot is asked more than it can answer; a question is dropped");
+            }
         }
         for task in draft.tasks {
             if self.tasks.send(task).await.is_err() {

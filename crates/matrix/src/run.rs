@@ -106,12 +106,12 @@ async fn run(
         None => Some(router),
     };
     let files = Arc::new(Notify::new());
-    let taking = Inbound::new(Arc::clone(&shared), task, Arc::clone(&files));
+    let taking = Inbound::new(Arc::clone(&shared), task, addressed, Arc::clone(&files));
     crew.spawn("the taking of events", taking.run(begun, transactions, asked_for, stop.clone()));
     crew.spawn("catching up", catch_up::run(Arc::clone(&shared), missed, stop.clone()));
     let fetcher = Fetcher { shared: Arc::clone(&shared), bell: files };
     crew.spawn("the fetching of files", fetcher.run(stop.clone()));
-    let following = todo::run(Arc::clone(&shared), (tasks_to_do, begin), addressed, stop.clone());
+    let following = todo::run(Arc::clone(&shared), (tasks_to_do, begin), stop.clone());
     crew.spawn("what follows from events", following);
     crew.spawn("the management room", crate::management::run(Arc::clone(&shared), questions, stop.clone()));
     crew.spawn("the devices", crypto::run(Arc::clone(&shared), stop.clone()));

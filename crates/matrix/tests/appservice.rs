@@ -3,6 +3,8 @@
 
 #[path = "appservice/catch_up.rs"]
 mod catch_up;
+#[path = "appservice/changes.rs"]
+mod changes;
 #[path = "appservice/conformance.rs"]
 mod conformance;
 #[path = "appservice/desk.rs"]

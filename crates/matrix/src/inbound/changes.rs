@@ -1,10 +1,12 @@
 //! What the owner of an account changes about the room of a group: its name, who is in it. It is asked
 //! of the account, and what the account refuses is put right again in the room.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use wxgate_contract::{
-    Answer, ChatKind, ChatProfile, ChatRef, Command, CommandError, PersonKey, Reply, Request,
+    Answer, ChatKind, ChatProfile, ChatRef, Command, CommandError, NetworkId, PersonKey, Reply, Request,
 };
 
 use super::effects::Effect;
@@ -39,6 +41,16 @@ pub(crate) enum What {
     Removed(String),
 }
 
+/// What an account said to a change.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Told {
+    Done,
+    /// Somebody has to agree first.
+    Invited,
+    /// Why not, as a clause for people.
+    Refused(String),
+}
+
 impl Change {
     /// The change that a piece of state means, if any.
     pub(super) fn of_state(shared: &Shared, event: &Event) -> Option<Effect> {
@@ -58,15 +70,14 @@ impl Change {
 }
 
 impl Shared {
-    /// Asks a change of the account, and says in the room when it was refused.
-    pub(super) async fn changed_by_hand(&self, change: &Change) -> Result<(), Trouble> {
-        let room = match self.chat_for(&change.room_id, &change.sender).await? {
-            Some(chat) => self.memory.room_of(&chat).await?.filter(|room| room.room_id == change.room_id),
-            None => None,
+    /// Asks a change of the account; what it said is still to be told. `None` where there is nothing to ask.
+    pub(super) async fn ask_for_change(&self, change: &Change) -> Result<Option<Effect>, Trouble> {
+        let Some(room) = self.room_changed(change).await? else {
+            self.decline(change).await?;
+            return Ok(None);
         };
-        let Some(room) = room else { return self.decline(change).await };
         if room.is_handed_over && matches!(change.what, What::Name(_) | What::Topic(_)) {
-            return Ok(());
+            return Ok(None);
         }
         let profile = self.directory.chat(&room.chat).await?;
         let is_owner = self.owners.owns(&change.sender, &room.chat.network).await?;
@@ -75,11 +86,23 @@ impl Shared {
             None => Err("this chat is no group".to_owned()),
             Some(profile) => self.request(&room.chat, &profile, &change.what).await?,
         };
-        let refused = match asked {
+        let told = match asked {
             Ok(request) => self.ask_for(&room, request).await,
-            Err(why) => Err(why),
+            Err(why) => Told::Refused(why),
         };
-        self.settle_change(&room, change, refused).await
+        Ok(Some(Effect::Answered { change: change.clone(), told }))
+    }
+
+    /// The room in which something was changed, while it mirrors a chat.
+    async fn room_changed(&self, change: &Change) -> Result<Option<Arc<Room>>, Trouble> {
+        let Some(chat) = self.chat_for(&change.room_id, &change.sender).await? else { return Ok(None) };
+        Ok(self.memory.room_of(&chat).await?.filter(|room| room.room_id == change.room_id))
+    }
+
+    /// The account that a change is to be asked of.
+    pub(super) async fn account_of(&self, change: &Change) -> Option<NetworkId> {
+        let chat = self.chat_for(&change.room_id, &change.sender).await.ok().flatten()?;
+        Some(chat.network.clone())
     }
 
     /// What the account is to be asked, or why it cannot be.
@@ -112,36 +135,36 @@ impl Shared {
         self.person_here(user_id, chat).await
     }
 
-    /// Why it was refused; in answer `Invited`, somebody has to agree first.
-    async fn ask_for(&self, room: &Room, request: Request) -> Result<Answer, String> {
+    async fn ask_for(&self, room: &Room, request: Request) -> Told {
         let command = Command::Ask { account: room.chat.network.clone(), request };
         match self.control.run(None, command).await {
-            Ok(Reply::Answer(answer)) => Ok(answer),
-            Ok(_) => Err("the account gave no answer".to_owned()),
-            Err(CommandError::NoSuchAccount(_)) => Err("the account is not there any more".to_owned()),
-            Err(error) => Err(error.to_string()),
+            Ok(Reply::Answer(Answer::Invited)) => Told::Invited,
+            Ok(Reply::Answer(_)) => Told::Done,
+            Ok(_) => Told::Refused("the account gave no answer".to_owned()),
+            Err(CommandError::NoSuchAccount(_)) => {
+                Told::Refused("the account is not there any more".to_owned())
+            }
+            Err(error) => Told::Refused(error.to_string()),
         }
     }
 
-    async fn settle_change(
-        &self,
-        room: &Room,
-        change: &Change,
-        done: Result<Answer, String>,
-    ) -> Result<(), Trouble> {
+    /// Says in the room what the account said to a change, and puts right what it refused.
+    pub(super) async fn settle_change(&self, change: &Change, told: &Told) -> Result<(), Trouble> {
+        let Some(room) = self.room_changed(change).await? else { return self.decline(change).await };
+        let is_refused = matches!(told, Told::Refused(_));
         // What the room shows now; where the chat differs, furnishing puts it right.
         self.memory
             .update_room(&room.chat, &room.room_id, |room| match &change.what {
                 What::Name(name) => room.name.clone_from(name),
                 What::Topic(topic) => room.topic.clone_from(topic),
-                What::Brought(_) | What::Removed(_) if done.is_err() => room.members.clear(),
+                What::Brought(_) | What::Removed(_) if is_refused => room.members.clear(),
                 What::Brought(_) | What::Removed(_) => {}
             })
             .await?;
-        let text = match done {
-            Ok(Answer::Invited) => "They were invited, and have to agree first.".to_owned(),
-            Ok(_) => return Ok(()),
-            Err(why) => {
+        let text = match told {
+            Told::Invited => "They were invited, and have to agree first.".to_owned(),
+            Told::Done => return Ok(()),
+            Told::Refused(why) => {
                 self.decline(change).await?;
                 self.chores.add(Chore::Room(room.chat.clone()));
                 format!("The group was not changed, because {why}.")

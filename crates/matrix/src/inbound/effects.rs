@@ -3,10 +3,9 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
-use tokio::sync::mpsc;
 use wxgate_contract::Timestamp;
 
-use super::changes::Change;
+use super::changes::{Change, Told};
 use super::event::Event;
 use crate::api::membership::{Join, Leave};
 use crate::chores::Chore;
@@ -17,10 +16,13 @@ use crate::shared::Shared;
 use crate::status;
 use crate::trouble::Trouble;
 
-/// Effects that may wait. Full means that the homeserver waits for its answer, which is right.
+/// Effects that may wait, and questions to the bot. Full means that the homeserver waits for its answer to a
+/// transaction, which is right.
 pub(crate) const EFFECTS: usize = 256;
 
-/// Text that somebody addressed to the bot: in a room that mirrors nothing, or with the prefix.
+/// Text that somebody addressed to the bot: in a room that mirrors nothing, or with the prefix. A crash may lose it:
+/// whoever asked sees that there is no answer, and a command that was half carried out must not be carried out again by
+/// itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Addressed {
     pub(crate) room_id: String,
@@ -34,24 +36,17 @@ pub(crate) struct Addressed {
     pub(crate) reply_to: Option<String>,
 }
 
-/// Something to do after the commit.
+/// Something to do after the commit, which a crash must not lose.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Effect {
-    Addressed(Addressed),
     /// Somebody changed something about a room.
     Changed(Change),
+    /// What its account said to a change: it is not asked again, whatever becomes of the telling.
+    Answered { change: Change, told: Told },
     /// Somebody invited the bot.
-    Invited {
-        event_id: String,
-        room_id: String,
-        sender: String,
-    },
+    Invited { event_id: String, room_id: String, sender: String },
     /// Somebody left a room by hand, or was sent away.
-    Left {
-        event_id: String,
-        room_id: String,
-        user_id: String,
-    },
+    Left { event_id: String, room_id: String, user_id: String },
     /// A room was replaced by another one.
     Moved {
         event_id: String,
@@ -62,25 +57,12 @@ pub(crate) enum Effect {
         sender: String,
     },
     /// Something that was said cannot be read yet.
-    Waiting {
-        room_id: String,
-        event_id: String,
-    },
+    Waiting { room_id: String, event_id: String },
     /// Something that was said does not cross.
-    Refusal {
-        room_id: String,
-        event_id: String,
-        why: String,
-    },
+    Refusal { room_id: String, event_id: String, why: String },
 }
 
 impl Effect {
-    /// What a crash must not lose. A question to the bot is none: whoever asked sees that there is no
-    /// answer, and a command that was half carried out must not be carried out again by itself.
-    pub(super) fn is_lasting(&self) -> bool {
-        !matches!(self, Self::Addressed(_))
-    }
-
     /// What follows from a piece of state that a person changed.
     pub(super) fn of_state(shared: &Shared, event: &Event) -> Option<Self> {
         let (event_id, room_id) = (event.event_id.clone(), event.room_id.clone());
@@ -135,30 +117,22 @@ impl Shared {
         }
     }
 
-    /// Does what follows from an event. Doing it again changes nothing.
-    pub(super) async fn follow_up(
-        &self,
-        effect: &Effect,
-        addressed: &mpsc::Sender<Addressed>,
-    ) -> Result<(), Trouble> {
+    /// Does what follows from an event; gives what is left to do then. Doing it again changes nothing.
+    pub(super) async fn follow_up(&self, effect: &Effect) -> Result<Option<Effect>, Trouble> {
         match effect {
-            Effect::Addressed(text) => {
-                // The desk is gone only at the end of the run.
-                let _ = addressed.send(text.clone()).await;
-                Ok(())
-            }
-            Effect::Invited { room_id, sender, .. } => self.invited(room_id, sender).await,
-            Effect::Changed(change) => self.changed_by_hand(change).await,
-            Effect::Left { room_id, user_id, .. } => self.left(room_id, user_id).await,
-            Effect::Moved { room_id, to, sender, .. } => self.moved(room_id, to, sender).await,
+            Effect::Changed(change) => return self.ask_for_change(change).await,
+            Effect::Answered { change, told } => self.settle_change(change, told).await?,
+            Effect::Invited { room_id, sender, .. } => self.invited(room_id, sender).await?,
+            Effect::Left { room_id, user_id, .. } => self.left(room_id, user_id).await?,
+            Effect::Moved { room_id, to, sender, .. } => self.moved(room_id, to, sender).await?,
             Effect::Waiting { room_id, event_id } => {
                 let text =
                     "The key to read this message has not come yet. It is delivered as soon as it comes.";
                 self.say_as_bot(room_id, &status::reply(event_id, text, "waiting")).await.map(drop)?;
-                Ok(())
             }
-            Effect::Refusal { room_id, event_id, why } => self.refuse(room_id, event_id, why).await,
+            Effect::Refusal { room_id, event_id, why } => self.refuse(room_id, event_id, why).await?,
         }
+        Ok(None)
     }
 
     /// The bot goes where people with permission want it.

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use wxgate_contract::{Author, Body, ChatRef, PendingMedia, Post, RemoteId, Timestamp};
 
-use super::effects::Effect;
+use super::effects::{Addressed, Effect};
 use super::message::{self, EditForm, FileHeard, Heard, Sentence};
 use super::relay::Echo;
 use super::retry;
@@ -63,7 +63,7 @@ impl Shared {
             Some(chat) if draft.is_asked_for && self.is_before(&event, &chat).await? => Ok(()),
             Some(chat) => self.read_said(event, &chat, draft).await,
             None => {
-                draft.effects.extend(addressed(&event));
+                draft.questions.extend(addressed(&event));
                 Ok(())
             }
         }
@@ -87,7 +87,7 @@ impl Shared {
                 }
             },
             Some(_) => {
-                draft.effects.extend(addressed(&event));
+                draft.questions.extend(addressed(&event));
                 return Ok(());
             }
         };
@@ -230,15 +230,15 @@ fn refusal(event: &Event, why: &str) -> Effect {
 }
 
 /// Text that is meant for the bot.
-fn addressed(event: &Event) -> Option<Effect> {
+fn addressed(event: &Event) -> Option<Addressed> {
     let command = message::command(event);
     let text = command.or_else(|| message::plain_text(event))?.to_owned();
-    Some(Effect::Addressed(super::effects::Addressed {
+    Some(Addressed {
         room_id: event.room_id.clone(),
         event_id: event.event_id.clone(),
         sender: event.sender.clone(),
         text,
         has_prefix: command.is_some(),
         reply_to: message::reply_to(&event.content).map(str::to_owned),
-    }))
+    })
 }

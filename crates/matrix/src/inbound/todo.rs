@@ -1,14 +1,21 @@
 //! What follows from events and must not be lost: a change of a room, a refusal that its sender has to
 //! hear. It is a note in the commit that takes the event, and the note goes when it was done. What is
 //! done twice after a crash is the same the second time.
+//!
+//! It is done in the order of the events, but for what is asked of accounts: each has a lane of its own, so that one
+//! that does not answer keeps nobody else waiting.
 
+use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use tokio::sync::{mpsc, oneshot};
-use wxgate_contract::{Note, Stop};
+use wxgate_contract::{BoxFuture, NetworkId, Note, Stop};
 
-use super::effects::{Addressed, Effect};
+use super::changes::Told;
+use super::effects::{EFFECTS, Effect};
 use crate::client::CallError;
 use crate::shared::Shared;
 use crate::trouble::Trouble;
@@ -24,9 +31,15 @@ const TRIES: u32 = 3;
 const PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
-/// Something to do, and the note that keeps it until it is done.
+/// Changes that may wait for one account. Chosen: what somebody changes by hand while the account thinks; what comes on
+/// top is refused, and put right in the room.
+const CHANGES: usize = 16;
+/// Accounts that are asked at once. Chosen: as many as may be slow together; the others are refused as well.
+const ACCOUNTS: usize = 64;
+
+/// Something to do, and the key of the note that keeps it until it is done.
 pub(crate) struct Task {
-    note: Option<String>,
+    note: String,
     effect: Effect,
 }
 
@@ -46,19 +59,19 @@ impl Todo {
     pub(super) fn write(&mut self, effects: &mut Vec<Effect>, tasks: &mut Vec<Task>) -> Vec<Note> {
         let mut notes = Vec::new();
         for effect in effects.drain(..) {
-            let note = effect.is_lasting().then(|| {
-                self.next += 1;
-                key(self.next)
-            });
-            if let Some(key) = &note {
-                // Our own types always have a JSON form.
-                let value = serde_json::to_vec(&effect).unwrap_or_default();
-                notes.push(Note { key: key.clone(), value: Some(Bytes::from(value)), is_secret: false });
-            }
-            tasks.push(Task { note, effect });
+            self.next += 1;
+            let key = key(self.next);
+            notes.push(note(&key, &effect));
+            tasks.push(Task { note: key, effect });
         }
         notes
     }
+}
+
+fn note(key: &str, effect: &Effect) -> Note {
+    // Our own types always have a JSON form.
+    let value = serde_json::to_vec(effect).unwrap_or_default();
+    Note { key: key.to_owned(), value: Some(Bytes::from(value)), is_secret: false }
 }
 
 /// In the order of their numbers, as far as anybody counts.
@@ -66,28 +79,109 @@ fn key(number: u64) -> String {
     format!("{PREFIX}{number:020}")
 }
 
-/// Does first what an earlier run left, then what comes, in order, until the end. `begin` hears where
-/// counting goes on.
+/// Does first what an earlier run left, then what comes, until the end. `begin` hears where counting goes on.
 pub(crate) async fn run(
     shared: std::sync::Arc<Shared>,
     (mut tasks, begin): (mpsc::Receiver<Task>, oneshot::Sender<u64>),
-    addressed: mpsc::Sender<Addressed>,
     stop: Stop,
 ) {
     let work = async {
         let (left, last) = shared.left_to_do().await;
         // Whoever waits for it ends only with the run.
         let _ = begin.send(last);
+        let mut lanes = Lanes { shared: &shared, waiting: HashMap::new(), busy: FuturesUnordered::new() };
         for task in left {
-            shared.see_through(task, &addressed).await;
+            lanes.has_room().await;
+            lanes.add(task).await;
         }
-        while let Some(task) = tasks.recv().await {
-            shared.see_through(task, &addressed).await;
+        loop {
+            lanes.has_room().await;
+            tokio::select! {
+                task = tasks.recv() => match task {
+                    Some(task) => lanes.add(task).await,
+                    None => return,
+                },
+                Some(lane) = lanes.busy.next(), if !lanes.busy.is_empty() => lanes.go_on(lane),
+            }
         }
     };
     tokio::select! {
         () = stop.stopping() => {}
         () = work => {}
+    }
+}
+
+/// Where something waits: with the account that it is asked of, or `None` for everything else.
+type Lane = Option<NetworkId>;
+
+/// What is to be done, in lanes; in each of them one thing after the other.
+struct Lanes<'a> {
+    shared: &'a Shared,
+    /// What waits behind the one that is being done.
+    waiting: HashMap<Lane, VecDeque<Task>>,
+    /// The lanes in which something is done.
+    busy: FuturesUnordered<BoxFuture<'a, Lane>>,
+}
+
+impl Lanes<'_> {
+    /// Waits until the lane of everything that is asked of nobody has room.
+    async fn has_room(&mut self) {
+        while self.waiting.get(&None).is_some_and(|waiting| waiting.len() >= EFFECTS) {
+            let Some(lane) = self.busy.next().await else { return };
+            self.go_on(lane);
+        }
+    }
+
+    async fn add(&mut self, mut task: Task) {
+        let mut lane = self.lane_of(&task.effect).await;
+        let is_full = match self.waiting.get(&lane) {
+            Some(waiting) => waiting.len() >= CHANGES,
+            None => self.waiting.len() > ACCOUNTS,
+        };
+        if let Effect::Changed(change) = &task.effect
+            && lane.is_some()
+            && is_full
+        {
+            let why = "too much is being changed while the account does not answer";
+            let told = Told::Refused(why.to_owned());
+            (task.effect, lane) = (Effect::Answered { change: change.clone(), told }, None);
+        }
+        match self.waiting.get_mut(&lane) {
+            Some(waiting) => waiting.push_back(task),
+            None => {
+                self.waiting.insert(lane.clone(), VecDeque::new());
+                self.begin(lane, task);
+            }
+        }
+    }
+
+    /// Where something waits. What is being done goes on meanwhile: it may hold what the lookup needs.
+    async fn lane_of(&mut self, effect: &Effect) -> Lane {
+        let Effect::Changed(change) = effect else { return None };
+        let account = self.shared.account_of(change);
+        tokio::pin!(account);
+        loop {
+            tokio::select! {
+                account = &mut account => return account,
+                Some(lane) = self.busy.next(), if !self.busy.is_empty() => self.go_on(lane),
+            }
+        }
+    }
+
+    fn begin(&mut self, lane: Lane, task: Task) {
+        let shared = self.shared;
+        self.busy.push(Box::pin(async move {
+            shared.see_through(task).await;
+            lane
+        }));
+    }
+
+    /// The next one of a lane.
+    fn go_on(&mut self, lane: Lane) {
+        match self.waiting.get_mut(&lane).and_then(VecDeque::pop_front) {
+            Some(next) => self.begin(lane, next),
+            None => drop(self.waiting.remove(&lane)),
+        }
     }
 }
 
@@ -114,7 +208,7 @@ impl Shared {
             after = Some(newest.clone());
             for (key, bytes) in page {
                 match serde_json::from_slice(&bytes) {
-                    Ok(effect) => left.push(Task { note: Some(key), effect }),
+                    Ok(effect) => left.push(Task { note: key, effect }),
                     Err(error) => {
                         tracing::warn!(%error, "something that was left to do cannot be read any more");
                         self.memory.save(vec![Note { key, value: None, is_secret: false }]).await?;
@@ -125,24 +219,31 @@ impl Shared {
     }
 
     /// Does one thing, and forgets it then.
-    async fn see_through(&self, task: Task, addressed: &mpsc::Sender<Addressed>) {
-        let Task { note, effect } = task;
+    async fn see_through(&self, task: Task) {
+        let Task { note: key, mut effect } = task;
         let mut reach = self.client.reach();
         let (mut pause, mut tries) = (PAUSE, 0);
         loop {
-            if note.is_some() {
-                // An error means that the client is gone, which is the end of the run.
-                let _ = reach.wait_for(|is_there| *is_there).await;
-            }
-            let done = self.follow_up(&effect, addressed).await;
-            let Err(error) = done else { break };
+            // An error means that the client is gone, which is the end of the run.
+            let _ = reach.wait_for(|is_there| *is_there).await;
+            let error = match self.follow_up(&effect).await {
+                Ok(None) => break,
+                Ok(Some(rest)) => {
+                    effect = rest;
+                    if let Err(error) = self.memory.save(vec![note(&key, &effect)]).await {
+                        tracing::warn!(%error, "what was done of something cannot be written down yet");
+                    }
+                    continue;
+                }
+                Err(error) => error,
+            };
             if let Trouble::Call(CallError::Limited { after, .. }) = error {
                 tracing::info!(after_ms = after.as_millis(), "what follows from an event waits: slow down");
                 tokio::time::sleep(after).await;
                 continue;
             }
             tries += 1;
-            if note.is_none() || tries >= TRIES || !error.is_passing() {
+            if tries >= TRIES || !error.is_passing() {
                 tracing::warn!(%error, "something that follows from an event could not be done");
                 break;
             }
@@ -150,7 +251,6 @@ impl Shared {
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
-        let Some(key) = note else { return };
         if let Err(error) = self.memory.save(vec![Note { key, value: None, is_secret: false }]).await {
             tracing::warn!(%error, "what was done cannot be forgotten yet; it is done again at the next start");
         }
