@@ -82,7 +82,7 @@ impl Shared {
             Some(command) if retry::is_meant(command) => match self.said_again(&event).await {
                 Ok(again) => again,
                 Err(why) => {
-                    draft.effects.push(refusal(&event, why));
+                    draft.effects.push(refusal(&event, &why));
                     return Ok(());
                 }
             },

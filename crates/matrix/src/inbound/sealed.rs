@@ -13,9 +13,9 @@ use crate::shared::Shared;
 use crate::trouble::Trouble;
 
 /// Told when the key of something did not come.
-const NO_KEY: &str = "the key to read it did not come: send it again";
+pub(super) const NO_KEY: &str = "the key to read it did not come: send it again";
 /// Told where everything has to be encrypted.
-const IN_CLEAR: &str = "this gateway takes encrypted messages only, and it was sent in clear";
+pub(super) const IN_CLEAR: &str = "this gateway takes encrypted messages only, and it was sent in clear";
 
 /// Why it is worth looking at what waits.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -33,7 +33,7 @@ enum Look {
 }
 
 /// How an event can be read.
-enum Reading {
+pub(super) enum Reading {
     /// It says what it says.
     Clear,
     /// It says something that is nothing when it was encrypted.
@@ -104,7 +104,7 @@ impl Inbound {
             draft.silent.push(event.event_id);
             return Ok(());
         }
-        if self.shared.config.encryption_required && !event.is_sealed && message::has_words(&event) {
+        if self.shared.must_be_sealed(&event) {
             return self.give_up(event, IN_CLEAR, draft).await;
         }
         let (event_id, before) = (event.event_id.clone(), draft.said.len());
@@ -193,8 +193,13 @@ impl Inbound {
 }
 
 impl Shared {
+    /// True for words in clear where everything has to be encrypted.
+    pub(super) fn must_be_sealed(&self, event: &Event) -> bool {
+        self.config.encryption_required && !event.is_sealed && message::has_words(event)
+    }
+
     /// Puts what an encrypted event says in its place.
-    async fn decrypted(&self, event: &mut Event, raw: &RawValue) -> Result<Reading, Trouble> {
+    pub(super) async fn decrypted(&self, event: &mut Event, raw: &RawValue) -> Result<Reading, Trouble> {
         // What was redacted has nothing left to read.
         let is_sealed = event.kind == "m.room.encrypted" && event.content.get("algorithm").is_some();
         if !is_sealed || event.state_key.is_some() {

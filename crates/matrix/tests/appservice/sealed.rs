@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use serde_json::{Value, json};
 use wxgate_contract::conformance::State;
 use wxgate_contract::{Body, Health};
+use wxgate_matrix::MatrixConfig;
 
 use super::ordinary::{self, NETWORK, Plain};
 use super::scene::{ALICE, Scene, by, post};
@@ -15,11 +16,17 @@ const MALLORY: &str = "@mallory:test";
 
 /// The group's room of an ordinary account, with the account that has the keys.
 async fn scene() -> (Scene, Arc<Plain>, String) {
+    scene_with(|_| {}).await
+}
+
+async fn scene_with(change: impl FnOnce(&mut MatrixConfig)) -> (Scene, Arc<Plain>, String) {
     let mut kept = None;
     let config = |served: &_| {
         let account = ordinary::account(served);
         kept = Some(Arc::clone(&account));
-        ordinary::config(served, account)
+        let mut config = ordinary::config(served, account);
+        change(&mut config);
+        config
     };
     let scene = Scene::start_as(NETWORK, ordinary::furnish, config).await;
     let is_up = |state: &mut State| (state.health.get(&NETWORK.into()) == Some(&Health::Up)).then_some(());
@@ -115,5 +122,31 @@ async fn what_is_taken_back_while_it_waits_for_its_key_is_never_said() {
     let scene = scene.restart().await;
     scene.stub().say(ALICE, &room_id, "still well");
     assert_eq!(said_until(&scene, "still well").await, ["after it", "still well"].map(Body::text));
+    scene.end().await;
+}
+
+/// An answer that is encrypted does not carry in what was refused for being in clear.
+#[tokio::test]
+async fn what_may_not_be_said_in_clear_may_not_be_sent_again_either() {
+    let (scene, _, room_id) = scene_with(|config| config.encryption_required = true).await;
+    let refusals = |world: &mut World| {
+        let texts = world.texts(&room_id).into_iter();
+        Some(texts.filter(|(_, text)| text.contains("it was sent in clear")).count())
+    };
+    let mine = scene.stub().say(ALICE, &room_id, "in clear");
+    scene.stub().wait_for(|world| refusals(world).filter(|told| *told == 1)).await;
+    let retry = |target: &str| {
+        let mut content = text("!wx retry");
+        content["m.relates_to"] = json!({ "m.in_reply_to": { "event_id": target } });
+        seal(&scene, ALICE, &room_id, "m.room.message", &content);
+    };
+    retry(&mine);
+    scene.stub().wait_for(|world| refusals(world).filter(|told| *told == 2)).await;
+    // What was encrypted is sent again.
+    let sealed = seal(&scene, ALICE, &room_id, "m.room.message", &text("encrypted"));
+    said_until(&scene, "encrypted").await;
+    retry(&sealed);
+    seal(&scene, ALICE, &room_id, "m.room.message", &text("after it"));
+    assert_eq!(said_until(&scene, "after it").await, ["encrypted", "encrypted", "after it"].map(Body::text));
     scene.end().await;
 }
