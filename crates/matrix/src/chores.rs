@@ -18,6 +18,8 @@ use crate::trouble::Trouble;
 
 /// Chores that may wait; beyond it everything is looked through instead. Chosen: an address book.
 const WAITING: usize = 4096;
+/// Of those, the ones that a look through everything does not find again. Chosen: half leaves room for what it finds.
+const KEPT: usize = WAITING / 2;
 /// Pause after a chore that did not work; doubles up to the cap.
 const PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
@@ -51,6 +53,19 @@ pub(crate) enum Chore {
 }
 
 impl Chore {
+    /// A look through everything finds it again.
+    fn is_found_again(&self) -> bool {
+        match self {
+            Self::Room(_) | Self::Ghost(_) | Self::Account(_) | Self::Removed | Self::ForgetTold => true,
+            Self::Picture(_) | Self::ReadElsewhere(..) | Self::ReadHere { .. } | Self::Replaced(_) => false,
+        }
+    }
+
+    /// It is made good by the next of its kind, when a chat is read or a picture changed again.
+    fn is_made_good(&self) -> bool {
+        matches!(self, Self::Picture(_) | Self::ReadElsewhere(..) | Self::ReadHere { .. })
+    }
+
     /// Whether one must not be done beside the other: both would read and write the same thing.
     fn is_about_the_same_as(&self, other: &Self) -> bool {
         match (self, other) {
@@ -89,7 +104,10 @@ impl Chores {
         {
             let mut waiting = self.waiting();
             if waiting.chores.len() >= WAITING {
-                waiting.chores.clear();
+                waiting.chores.retain(|chore| !chore.is_found_again());
+                if waiting.chores.len() > KEPT {
+                    waiting.chores.retain(|chore| !chore.is_made_good());
+                }
                 waiting.everything = true;
             }
             waiting.chores.insert(chore);
@@ -210,6 +228,10 @@ impl Shared {
         self.try_moves().await?;
         self.chores.add(Chore::ForgetTold);
         self.chores.add(Chore::Removed);
+        for view in self.directory.all_accounts().await? {
+            self.chores.add(Chore::Account(view.network));
+            self.make_room().await?;
+        }
         self.each_note("room/", |room: Room| self.chores.add(Chore::Room(room.chat))).await?;
         self.each_note("ghost/", |ghost: Ghost| {
             ghost.person.into_iter().for_each(|person| self.chores.add(Chore::Ghost(person)));
@@ -246,14 +268,19 @@ impl Shared {
                     with(value);
                 }
             }
-            // Room for what is added while this goes on; a look through must not set off another.
-            while self.chores.waiting().chores.len() > WAITING / 2 {
-                let Some(chore) = self.chores.take() else { break };
-                if self.see_to(chore).await.is_err() {
-                    return Err(Trouble::NotYet("the homeserver is not well".to_owned()));
-                }
+            self.make_room().await?;
+        }
+    }
+
+    /// Room for what is added while everything is looked through, which must not set off another look.
+    async fn make_room(&self) -> Result<(), Trouble> {
+        while self.chores.waiting().chores.len() > WAITING / 2 {
+            let Some(chore) = self.chores.take() else { break };
+            if self.see_to(chore).await.is_err() {
+                return Err(Trouble::NotYet("the homeserver is not well".to_owned()));
             }
         }
+        Ok(())
     }
 }
 
@@ -295,5 +322,24 @@ mod tests {
         (0..=WAITING).for_each(|n| chores.add(person(n)));
         assert!(chores.waiting().chores.len() <= WAITING);
         assert!(chores.takes_everything() && !chores.takes_everything());
+    }
+
+    #[test]
+    fn what_a_look_through_does_not_find_is_kept_as_long_as_it_is_not_too_much() {
+        let chores = Chores::default();
+        let Chore::Ghost(first) = person(1) else { unreachable!() };
+        let kept = [Chore::Picture(first), Chore::Replaced("DEVICE".to_owned())];
+        kept.iter().for_each(|chore| chores.add(chore.clone()));
+        (0..=WAITING).for_each(|n| chores.add(person(n)));
+        assert!(kept.iter().all(|chore| chores.waiting().chores.contains(chore)));
+        let read = |n: usize| {
+            Chore::ReadElsewhere(
+                ChatRef { network: "wechat:a".into(), chat: n.to_string().into() },
+                Timestamp(0),
+            )
+        };
+        (0..=2 * WAITING).for_each(|n| chores.add(read(n)));
+        assert!(chores.waiting().chores.len() <= WAITING);
+        assert!(!chores.waiting().chores.contains(&kept[0]) && chores.waiting().chores.contains(&kept[1]));
     }
 }

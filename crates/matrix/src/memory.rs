@@ -49,6 +49,9 @@ pub(crate) struct Ghost {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Space {
     pub(crate) room_id: String,
+    /// How the account is doing, as last told there.
+    #[serde(default)]
+    pub(crate) told: String,
 }
 
 /// All that is remembered.

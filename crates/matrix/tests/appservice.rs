@@ -35,3 +35,5 @@ mod sealed;
 mod share;
 #[path = "appservice/stub.rs"]
 mod stub;
+#[path = "appservice/tidings.rs"]
+mod tidings;

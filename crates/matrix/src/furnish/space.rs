@@ -64,8 +64,10 @@ impl Shared {
         {
             self.puppet_joins(&room_id, &puppet).await?;
         }
-        let space = Space { room_id };
-        Ok(self.memory.spaces.put(&self.memory, account.as_str(), space).await?)
+        let space = Space { room_id, told: String::new() };
+        let space = self.memory.spaces.put(&self.memory, account.as_str(), space).await?;
+        self.tell_state(account).await?;
+        Ok(space)
     }
 
     /// Looked at once per run: a space is lost rarely, and rooms work without it.
@@ -93,6 +95,10 @@ impl Shared {
             Health::NeedsHuman { .. } => "BAD_CREDENTIALS",
             Health::Down { .. } => "UNKNOWN_ERROR",
         };
+        let told = format!("{word} {}", view.health.detail());
+        if told == space.told {
+            return Ok(());
+        }
         let mut content = json!({
             "state_event": word,
             "remote_id": account.name(),
@@ -102,6 +108,8 @@ impl Shared {
             content["message"] = json!(view.health.detail());
         }
         self.set_state(&space.room_id, STATE, account.name(), content).await?;
+        let space = Space { told, ..(*space).clone() };
+        self.memory.spaces.put(&self.memory, account.as_str(), space).await?;
         Ok(())
     }
 }

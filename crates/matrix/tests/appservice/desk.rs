@@ -14,7 +14,7 @@ const BOT: &str = "@wechatbot:test";
 const DESK: &str = "!desk";
 
 /// A private chat of somebody with the bot, who has said something in it.
-async fn desk(scene: &Scene, user_id: &str, room_id: &str) {
+pub(crate) async fn desk(scene: &Scene, user_id: &str, room_id: &str) {
     scene.stub().human(user_id);
     scene.stub().wait_for(|world| world.users.contains_key(BOT).then_some(())).await;
     scene.stub().invite(user_id, room_id, BOT);
