@@ -165,10 +165,7 @@ impl Turns {
 impl Shared {
     /// With whom a room is shared.
     pub(crate) async fn sharing(&self, room: &Room) -> Result<Option<std::sync::Arc<Sharing>>, Trouble> {
-        if room.shared.is_empty() {
-            return Ok(None);
-        }
-        Ok(self.memory.sharings.get(&self.memory, &room.shared).await?)
+        Ok(self.memory.sharing_of(room).await?)
     }
 
     /// The same for the room of a chat, if it is this one.

@@ -136,11 +136,20 @@ impl Memory {
         Ok(self.rooms.keep(lane.as_str(), room))
     }
 
-    /// A guest's chat shares a room from now on: all in one commit. False when the room is another one by now.
+    /// With whom a room is shared.
+    pub(crate) async fn sharing_of(&self, room: &Room) -> Result<Option<Arc<Sharing>>, FarError> {
+        match room.shared.as_str() {
+            "" => Ok(None),
+            key => self.sharings.get(self, key).await,
+        }
+    }
+
+    /// A guest's chat shares a room from now on: all in one commit. False when by now the room is another one, or is
+    /// shared with others than `before`.
     pub(crate) async fn begin_sharing(
         &self,
         lead: &Room,
-        sharing: &Sharing,
+        (before, sharing): (Option<&Sharing>, &Sharing),
         guest: Room,
         mut notes: Vec<Note>,
     ) -> Result<bool, FarError> {
@@ -148,6 +157,9 @@ impl Memory {
         let Some(room) = self.room_of(&lead.chat).await?.filter(|room| room.room_id == lead.room_id) else {
             return Ok(false);
         };
+        if self.sharing_of(&room).await?.as_deref() != before || room.is_guest {
+            return Ok(false);
+        }
         let room = Room { shared: sharing.key.clone(), ..(*room).clone() };
         let lane = |room: &Room| room.chat.mirrored_on(&self.network).chat;
         let (leads, guests) = (lane(&room), lane(&guest));
@@ -163,21 +175,21 @@ impl Memory {
         Ok(true)
     }
 
-    /// A chat shares its room no longer; when it led, `next` leads: all in one commit.
-    pub(crate) async fn end_sharing(
-        &self,
-        room: &Room,
-        rest: Sharing,
-        next: Option<&ChatRef>,
-    ) -> Result<(), FarError> {
+    /// A chat shares its room no longer; when it led, the next one leads: all in one commit. Gives the room that it had
+    /// and who leads now; `None` when it shares none, or nobody else is left in it.
+    pub(crate) async fn end_sharing(&self, chat: &ChatRef) -> Result<Option<(Arc<Room>, ChatRef)>, FarError> {
         let _turn = self.room_notes.lock().await;
+        let Some(room) = self.room_of(chat).await? else { return Ok(None) };
+        let Some(sharing) = self.sharing_of(&room).await? else { return Ok(None) };
+        let rest = Sharing {
+            key: sharing.key.clone(),
+            chats: sharing.chats.iter().filter(|other| *other != chat).cloned().collect(),
+        };
+        let Some(next) = rest.chats.first().cloned() else { return Ok(None) };
         let lane = room.chat.mirrored_on(&self.network).chat;
         let gone = |key| Note { key, value: None, is_secret: false };
         let mut notes = vec![self.sharings.note(&rest.key, &rest), gone(self.rooms.key(lane.as_str()))];
-        let heir = match next {
-            Some(next) => self.room_of(next).await?,
-            None => None,
-        };
+        let heir = if room.is_guest { None } else { self.room_of(&next).await? };
         // Powers as nobody has them, so that they are set anew.
         let heir = heir.map(|heir| Room { is_guest: false, powers: "-".to_owned(), ..(*heir).clone() });
         if let Some(heir) = &heir {
@@ -197,7 +209,7 @@ impl Memory {
             self.rooms.keep(heirs.as_str(), heir);
         }
         self.sharings.keep(&rest.key.clone(), rest);
-        Ok(())
+        Ok(Some((room, next)))
     }
 
     /// A room mirrors its chat no longer: both directions in one commit.

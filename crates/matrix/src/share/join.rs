@@ -61,8 +61,9 @@ impl Shared {
     /// From now on another account speaks and hears in a room as well.
     pub(crate) async fn join_sharing(&self, room: &Room, evidence: Evidence) -> Result<bool, Trouble> {
         let now = self.clock.now().ms();
-        let mut sharing = match self.sharing(room).await? {
-            Some(sharing) => (*sharing).clone(),
+        let shared = self.sharing(room).await?;
+        let mut sharing = match &shared {
+            Some(sharing) => (**sharing).clone(),
             None => {
                 let parts =
                     ["sharing", room.chat.network.as_str(), room.chat.chat.as_str(), &now.to_string()];
@@ -85,7 +86,7 @@ impl Shared {
             same.iter().flat_map(|(who, shown)| self.same_notes(&sharing, who, shown)).collect();
         notes.extend(told.iter().map(|(key, told)| memory.told.note(key, told)));
         let before = memory.room_of(&evidence.chat).await?;
-        if !memory.begin_sharing(room, &sharing, guest, notes).await? {
+        if !memory.begin_sharing(room, (shared.as_deref(), &sharing), guest, notes).await? {
             return Ok(false);
         }
         for (who, shown) in same {

@@ -21,12 +21,7 @@ impl Shared {
     /// A chat leaves the room that it shares, and gets one of its own when it next speaks. When it led, the next
     /// one leads. False when it shares none, or nobody else is left in it.
     pub(crate) async fn leave_sharing(&self, chat: &ChatRef) -> Result<bool, Trouble> {
-        let Some(room) = self.memory.room_of(chat).await? else { return Ok(false) };
-        let Some(sharing) = self.sharing(&room).await? else { return Ok(false) };
-        let rest: Vec<ChatRef> = sharing.chats.iter().filter(|other| *other != chat).cloned().collect();
-        let Some(next) = rest.first().cloned() else { return Ok(false) };
-        let rest = Sharing { key: sharing.key.clone(), chats: rest };
-        self.memory.end_sharing(&room, rest, (!room.is_guest).then_some(&next)).await?;
+        let Some((room, next)) = self.memory.end_sharing(chat).await? else { return Ok(false) };
         if !room.is_guest {
             let alias = self.names.full_alias(&self.names.alias(chat));
             passing(self.client.call(self.bot(), &DeleteAlias { alias: &alias }).await)?;

@@ -10,7 +10,7 @@ use wxgate_contract::{
 use wxgate_matrix::Secret;
 
 use super::scene::{ALICE, SAID_AT, Scene, by, group, person, post};
-use super::stub::{PATIENCE, PUPPET_TOKEN};
+use super::stub::{Fault, PATIENCE, PUPPET_TOKEN};
 
 const BOB: &str = "@bob:test";
 const BOBS: &str = "wechat:bob";
@@ -171,6 +171,42 @@ async fn nobody_shares_a_room_whose_group_they_have_not_heard() {
     scene.end().await;
 }
 
+/// Both find that nobody shares the room yet.
+#[tokio::test]
+async fn of_two_who_begin_to_share_a_room_at_once_neither_is_lost() {
+    let (scene, room_id) = scene().await;
+    let carls = NetworkId::from("wechat:carl");
+    let carl = "@carl:test";
+    scene.stub().human(carl);
+    scene.double.add_account("carl", "pw", carls.as_str());
+    {
+        let mut state = scene.double.state();
+        state.persons.insert(PersonRef { network: "matrix".into(), person: carl.into() }, "carl".into());
+        let chat = group("c1", "Family", &["r-eve"]);
+        state.chats.insert((carls.clone(), chat.chat.clone()), chat);
+        state.people.insert((carls.clone(), "r-eve".into()), person("r-eve", "E."));
+    }
+    scene.stub().join(carl, &room_id);
+    hear(&scene).await;
+    let mut line = post("c1", "100", by("r-eve", "E."), Body::text("both hear me"));
+    line.chat.network = carls;
+    scene.double.show(line);
+    for _ in 0..2 {
+        scene.stub().fault("/messages", Fault::Slow(500));
+    }
+    let share = |who: &'static str| says(&scene, who, &room_id, "!wx share");
+    let answers = tokio::join!(share(BOB), share(carl));
+    let began = |answer: &String| answer.contains("through your own account");
+    let (bob, carls) = (began(&answers.0), began(&answers.1));
+    assert!(bob != carls, "one of them was first: {answers:?}");
+    let later = if bob { carl } else { BOB };
+    let answer = says(&scene, later, &room_id, "!wx share").await;
+    assert!(began(&answer), "{answer}");
+    let all = says(&scene, ALICE, &room_id, "!wx share").await;
+    assert!([ALICE, BOB, carl].iter().all(|who| all.contains(who)), "{all}");
+    scene.end().await;
+}
+
 #[tokio::test]
 async fn everybody_speaks_through_their_own_account_and_hears_it_once() {
     let (scene, room_id) = shared().await;
@@ -250,7 +286,7 @@ async fn somebody_unknown_is_waited_for_a_minute_and_then_shown_as_one_account_k
 async fn a_crash_between_saying_and_noting_makes_no_double_whoever_goes_on() {
     for fast in [true, false] {
         let (scene, room_id) = shared().await;
-        scene.stub().fault("/send/m.room.message", super::stub::Fault::LoseAnswer);
+        scene.stub().fault("/send/m.room.message", Fault::LoseAnswer);
         let line = scene.delivery(at_bobs("3", by(EVE_TO_BOB, "Evie"), "once"));
         scene.hand(&line).await;
         assert!(matches!(scene.outcome(line.id, 0).await, Outcome::TryLater { .. }));

@@ -94,6 +94,9 @@ pub(super) async fn answer(
     if matches!(fault, Some(Fault::Hangs)) {
         return std::future::pending().await;
     }
+    if let Some(Fault::Slow(ms)) = fault {
+        tokio::time::sleep(std::time::Duration::from_millis(ms)).await;
+    }
     if matches!(fault, Some(Fault::LoseAnswer)) {
         // Promises more than it sends: the connection breaks in the middle of the answer.
         let broken = futures_util::stream::once(async { Err::<Bytes, _>(std::io::Error::other("lost")) });

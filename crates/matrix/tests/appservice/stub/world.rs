@@ -29,6 +29,8 @@ pub(crate) enum Fault {
     Limited(u64),
     /// Never answers.
     Hangs,
+    /// Does it and answers after so many milliseconds.
+    Slow(u64),
     /// Does it and drops the answer.
     LoseAnswer,
 }
