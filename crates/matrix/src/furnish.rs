@@ -11,12 +11,11 @@ use serde_json::{Value, json};
 use wxgate_contract::{ChatProfile, ChatRef};
 
 use crate::api::account::{GetAccountData, SetAccountData};
-use crate::api::room::{GetStateEvent, SetState};
+use crate::api::room::SetState;
 use crate::client::CallError;
 use crate::memory::Room;
-use crate::names::hex;
 use crate::puppet::Puppet;
-use crate::rooms::{above_levels, room_name};
+use crate::rooms::room_name;
 use crate::shared::Shared;
 use crate::trouble::Trouble;
 
@@ -141,54 +140,6 @@ impl Shared {
         if profile.topic != room.topic {
             self.set_state(&room.room_id, "m.room.topic", "", json!({ "topic": profile.topic })).await?;
             room.topic.clone_from(&profile.topic);
-        }
-        Ok(())
-    }
-
-    /// Whoever owns the group may rename it and remove people here as well.
-    async fn set_powers(
-        &self,
-        room: &mut Room,
-        profile: &ChatProfile,
-        owner: Option<&str>,
-    ) -> Result<(), Trouble> {
-        let Some(above) = self.above_levels(room).await? else { return Ok(()) };
-        let mut levels = self.power_levels(profile, owner, &room.chat.network, &above);
-        self.raise_sharers(room, &mut levels).await?;
-        let powers = hex(levels.to_string().as_bytes());
-        // A room that was just made has them already.
-        if room.powers.is_empty() {
-            room.powers = powers;
-        } else if powers != room.powers {
-            self.set_state(&room.room_id, "m.room.power_levels", "", levels).await?;
-            room.powers = powers;
-        }
-        Ok(())
-    }
-
-    /// Who stands above the levels of a room, by the room's own version: that of rooms which are made now may be
-    /// another one. `None` for a room that the bot cannot look at.
-    async fn above_levels(&self, room: &mut Room) -> Result<Option<Vec<String>>, Trouble> {
-        if room.above.is_none() {
-            let question = GetStateEvent { room_id: &room.room_id, kind: "m.room.create" };
-            room.above = match self.client.call(self.bot(), &question).await {
-                Ok(created) => Some(above_levels(&created)),
-                Err(error) if error.is_passing() => return Err(error.into()),
-                Err(_) => None,
-            };
-        }
-        Ok(room.above.clone())
-    }
-
-    /// In a shared room whoever owns the group may have another account than the one that leads.
-    async fn raise_sharers(&self, room: &Room, levels: &mut Value) -> Result<(), Trouble> {
-        let Some(sharing) = self.sharing(room).await? else { return Ok(()) };
-        for chat in sharing.chats.iter().filter(|chat| **chat != room.chat) {
-            let owns = self.directory.chat(chat).await?.is_some_and(|profile| profile.is_owned);
-            let owner = if owns { self.owners.id_of_owner(&chat.network).await? } else { None };
-            if let Some(owner) = owner.filter(|owner| !room.is_above(owner)) {
-                levels["users"][owner] = json!(crate::rooms::OWNS_GROUP);
-            }
         }
         Ok(())
     }

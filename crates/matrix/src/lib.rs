@@ -32,6 +32,7 @@ mod names;
 mod newcomers;
 mod outbound;
 mod owners;
+mod powers;
 mod probe;
 mod provisioning;
 mod puppet;

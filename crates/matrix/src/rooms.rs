@@ -10,21 +10,16 @@ use serde_json::{Value, json};
 use wxgate_contract::{ChatKind, ChatProfile, ChatRef, PersonRef};
 
 use crate::api::membership::{Invite, Join, JoinedMembers};
-use crate::api::room::{CreateRoom, DeleteAlias, FullState, GetStateEvent, ResolveAlias, StateEvent};
+use crate::api::room::{CreateRoom, DeleteAlias, GetStateEvent, ResolveAlias, StateEvent};
 use crate::chores::Chore;
 use crate::client::CallError;
 use crate::memory::{Ghost, Room};
+use crate::powers::digest_of_powers;
 use crate::shared::Shared;
 use crate::trouble::Trouble;
 
 /// What a room mirrors, in its creation content.
 const MIRRORS: &str = "wxgate.chat";
-/// What the owner of the group may do in its room: change it. Source: client-server API, defaults of
-/// `m.room.power_levels`.
-pub(crate) const OWNS_GROUP: i64 = 50;
-/// From this version on the creator stands above all power levels and must not be listed in them.
-/// Source: room version 12, <https://spec.matrix.org/v1.16/rooms/v12/>
-const CREATOR_RULES: u32 = 12;
 /// The state that makes a room encrypted.
 pub(crate) const ENCRYPTION: &str = "m.room.encryption";
 
@@ -142,8 +137,12 @@ impl Shared {
         let leads = self.memory.leads.get(&self.memory, lane.as_str()).await?;
         let shared = leads.map_or_else(String::new, |leads| (*leads).clone());
         let room = Room::new(room_id, chat.clone(), is_direct, room_name(profile), profile.topic.clone());
+        let owner = self.owners.id_of_owner(&chat.network).await?;
+        let above = self.above_in_new_rooms();
+        let levels = self.power_levels(profile, owner.as_deref(), &chat.network, &above);
+        let powers = digest_of_powers(&levels);
         // An ordinary account may invite a few times an hour; what is said waits for it in its lane.
-        let room = Room { owner_left: !self.names.has_ghosts(), shared, ..room };
+        let room = Room { owner_left: !self.names.has_ghosts(), shared, powers, ..room };
         let room = self.memory.opened(room).await?;
         self.chores.add(Chore::Room(chat.clone()));
         Ok(room)
@@ -233,10 +232,7 @@ impl Shared {
         alias: &str,
     ) -> Result<CreateRoom, Trouble> {
         let owner = self.owners.id_of_owner(&chat.network).await?;
-        let above = match creator_is_listed(&self.facts().room_version) {
-            true => Vec::new(),
-            false => vec![self.names.bot().to_owned()],
-        };
+        let above = self.above_in_new_rooms();
         let name = room_name(profile);
         // One that is over the limit would make the whole request fail, and not as one of those.
         // Source: Synapse 1.163, handlers/room.py, create_room.
@@ -288,57 +284,6 @@ impl Shared {
             "com.beeper.room_type.v2": if is_direct(profile.kind) { "dm" } else { "group_dm" },
         })
     }
-
-    /// Encryption cannot be switched off again. In a private chat its owner may switch it on; in a group it
-    /// takes the power of an owner of the group, or the bot, which knows who owns the account.
-    fn power_to_encrypt(&self, profile: &ChatProfile) -> u8 {
-        match self.config.encrypts_on_demand() {
-            false => 100,
-            true if is_direct(profile.kind) => 0,
-            true => 50,
-        }
-    }
-
-    /// Everybody may speak; what the chat itself cannot undo is left to the bot. Those who stand `above` the levels
-    /// of the room are not listed in them.
-    pub(crate) fn power_levels(
-        &self,
-        profile: &ChatProfile,
-        owner: Option<&str>,
-        account: &wxgate_contract::NetworkId,
-        above: &[String],
-    ) -> Value {
-        let is_listed = |user_id: &str| above.iter().all(|above| above != user_id);
-        let mut users = serde_json::Map::new();
-        if is_listed(self.names.bot()) {
-            users.insert(self.names.bot().to_owned(), json!(100));
-        }
-        if let (true, Some(owner)) = (profile.is_owned, owner.filter(|owner| is_listed(owner))) {
-            users.insert(owner.to_owned(), json!(OWNS_GROUP));
-        }
-        let by_ghost = self.names.has_ghosts() && !profile.is_owned && !is_direct(profile.kind);
-        if let Some(person) = profile.owner.clone().filter(|_| by_ghost) {
-            let ghost = self.names.ghost(&PersonRef { network: account.clone(), person });
-            users.insert(self.names.user_id(&ghost), json!(OWNS_GROUP));
-        }
-        json!({
-            "users": users,
-            "users_default": 0,
-            "events_default": 0,
-            "state_default": 50,
-            "invite": 50,
-            "kick": 50,
-            "ban": 50,
-            "redact": 50,
-            "events": {
-                ENCRYPTION: self.power_to_encrypt(profile),
-                "m.room.tombstone": 100,
-                "m.room.server_acl": 100,
-                "m.room.history_visibility": 100,
-                "m.room.power_levels": 100,
-            },
-        })
-    }
 }
 
 /// Its content. When keys are changed is left to what clients take for granted.
@@ -347,25 +292,7 @@ pub(crate) fn encryption() -> Value {
     json!({ "algorithm": "m.megolm.v1.aes-sha2" })
 }
 
-pub(crate) fn creator_is_listed(version: &str) -> bool {
-    // Versions that are no numbers belong to experiments, which follow the newest rules.
-    version.parse::<u32>().is_ok_and(|version| version < CREATOR_RULES)
-}
-
-/// Who stands above the power levels of a room, by its own version. Source: room version 12,
-/// <https://spec.matrix.org/v1.16/rooms/v12/>; client-server API, `m.room.create`: a room without a version is of the
-/// first.
-pub(crate) fn above_levels(created: &FullState) -> Vec<String> {
-    let version = created.content.get("room_version").and_then(Value::as_str).unwrap_or("1");
-    if creator_is_listed(version) {
-        return Vec::new();
-    }
-    let also = created.content.get("additional_creators").and_then(Value::as_array);
-    let also = also.into_iter().flatten().filter_map(Value::as_str).map(str::to_owned);
-    std::iter::once(created.sender.clone()).chain(also).collect()
-}
-
-fn is_direct(kind: ChatKind) -> bool {
+pub(crate) fn is_direct(kind: ChatKind) -> bool {
     match kind {
         ChatKind::Private | ChatKind::Official | ChatKind::System => true,
         ChatKind::Group => false,
@@ -382,15 +309,4 @@ pub(crate) fn room_name(profile: &ChatProfile) -> String {
         profile.members.iter().flatten().filter(|member| !member.is_self && !member.name.is_empty());
     let names: Vec<&str> = members.take(SOME).map(|member| member.name.as_str()).collect();
     names.join(", ")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_creator_is_listed_up_to_room_version_11() {
-        assert!(creator_is_listed("11") && creator_is_listed("1"));
-        assert!(!creator_is_listed("12") && !creator_is_listed("org.matrix.hydra.11"));
-    }
 }

@@ -7,7 +7,7 @@ use wxgate_contract::{Health, NetworkId};
 
 use crate::api::room::CreateRoom;
 use crate::memory::{Room, Space};
-use crate::rooms::creator_is_listed;
+use crate::powers::creator_is_listed;
 use crate::shared::Shared;
 use crate::trouble::Trouble;
 

@@ -16,7 +16,8 @@ use crate::client::{Actor, CallError};
 use crate::config::Level;
 use crate::memory::Room;
 use crate::names::Who;
-use crate::rooms::{above_levels, room_name};
+use crate::powers::above_levels;
+use crate::rooms::room_name;
 use crate::shared::Shared;
 
 /// What somebody needs to hand a room of theirs over. Source: client-server API, `m.room.power_levels`:
