@@ -18,7 +18,7 @@ use crate::inbound::moves::{self, Move};
 use crate::inbound::versions::{self, Versions};
 use crate::management::requests::Pending;
 use crate::share::{Sharing, Told, Voice};
-pub(crate) use room::Room;
+pub(crate) use room::{Room, Taken};
 pub(crate) use shelf::{Recent, Shelf};
 
 /// Notes read at once.

@@ -143,7 +143,7 @@ impl Shared {
         let powers = digest_of_powers(&levels);
         // An ordinary account may invite a few times an hour; what is said waits for it in its lane.
         let room = Room { owner_left: !self.names.has_ghosts(), shared, powers, ..room };
-        let room = self.memory.opened(room).await?;
+        let room = self.memory.made(room).await?;
         self.chores.add(Chore::Room(chat.clone()));
         Ok(room)
     }

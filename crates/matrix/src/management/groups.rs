@@ -65,12 +65,15 @@ impl Shared {
         room_id: Option<String>,
     ) -> Result<std::sync::Arc<Room>, No> {
         let Planned { account, people, title } = planned;
+        let name = title.clone();
         let chat = match self.ask(user, &account, Request::Gather { people, title }).await? {
             Told::Chat(chat) => ChatRef { network: account, chat },
             _ => return no("The account gave no answer."),
         };
         match room_id {
-            Some(room_id) => Ok(self.hand_over(room_id, chat).await?),
+            Some(room_id) => {
+                self.hand_over(room_id, chat, if name.is_empty() { "the group" } else { &name }).await
+            }
             None => Ok(self.room(&chat).await?),
         }
     }

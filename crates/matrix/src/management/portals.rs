@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use serde_json::Value;
-use wxgate_contract::{ChatRef, FarError};
+use wxgate_contract::ChatRef;
 
 use super::answer::Answer;
 use super::words::Wish;
@@ -14,7 +14,7 @@ use crate::api::room::{DeleteAlias, GetState, GetStateEvent};
 use crate::chores::Chore;
 use crate::client::{Actor, CallError};
 use crate::config::Level;
-use crate::memory::Room;
+use crate::memory::{Room, Taken};
 use crate::names::Who;
 use crate::powers::above_levels;
 use crate::rooms::room_name;
@@ -23,6 +23,9 @@ use crate::shared::Shared;
 /// What somebody needs to hand a room of theirs over. Source: client-server API, `m.room.power_levels`:
 /// the default for changing a room's state.
 const MAY_CHANGE_STATE: i64 = 50;
+
+/// Told where a second chat would go into a room.
+const MIRRORS_ALREADY: &str = "This room mirrors a chat already; only one fits in.";
 
 /// What bridges wrote into a room that is looked at. Chosen: each writes two, and again when it is renamed.
 const BRIDGES: u32 = 50;
@@ -84,7 +87,7 @@ impl Shared {
     pub(super) async fn bridge(&self, question: &Question, wish: &Wish) -> Result<Answer, No> {
         let asked = &question.addressed;
         if question.chat.is_some() {
-            return no("This room mirrors a chat already; only one fits in.");
+            return no(MIRRORS_ALREADY);
         }
         if self.is_private(&asked.room_id).await? {
             return no("Say that in the room that is to mirror the chat, after inviting me there.");
@@ -95,13 +98,7 @@ impl Shared {
         self.refuse_beside_another(&asked.room_id).await?;
         let (_, accounts) = self.accounts_of(&asked.sender).await?;
         let found = self.pick(&accounts, &wish.rest, "bridge").await?;
-        if let Some(room) = self.memory.room_of(&found.chat).await? {
-            let answer = Answer::of("That chat has a room: ").link(&room.room_id, &found.name).text("; say ");
-            return Err(No::Because(
-                answer.code(&format!("{} delete-portal", crate::inbound::PREFIX)).text(" there first."),
-            ));
-        }
-        self.hand_over(asked.room_id.clone(), found.chat.clone()).await?;
+        self.hand_over(asked.room_id.clone(), found.chat.clone(), &found.name).await?;
         let answer = Answer::of("This room mirrors ").strong(&found.name).text(" from now on.");
         let lacking = self.lacking(&asked.room_id).await?;
         if lacking.is_empty() {
@@ -133,14 +130,28 @@ impl Shared {
         }
     }
 
-    /// From now on the room mirrors the chat.
-    pub(crate) async fn hand_over(&self, room_id: String, chat: ChatRef) -> Result<Arc<Room>, FarError> {
+    /// From now on the room mirrors the chat, which is called `name`, unless one of them got another one meanwhile.
+    pub(crate) async fn hand_over(
+        &self,
+        room_id: String,
+        chat: ChatRef,
+        name: &str,
+    ) -> Result<Arc<Room>, No> {
         let nothing = String::new;
         let room = Room::new(room_id, chat.clone(), false, nothing(), nothing());
         let room = Room { is_handed_over: true, since: self.clock.now().ms(), ..room };
-        let room = self.memory.opened(room).await?;
-        self.chores.add(Chore::Room(chat));
-        Ok(room)
+        match self.memory.handed_over(room).await? {
+            Ok(room) => {
+                self.chores.add(Chore::Room(chat));
+                Ok(room)
+            }
+            Err(Taken::RoomHas) => no(MIRRORS_ALREADY),
+            Err(Taken::ChatHas(room)) => {
+                let answer = Answer::of("That chat has a room: ").link(&room.room_id, name).text("; say ");
+                let how = format!("{} delete-portal", crate::inbound::PREFIX);
+                Err(No::Because(answer.code(&how).text(" there first.")))
+            }
+        }
     }
 
     /// Whether somebody may hand a room over, and the bot is in it.

@@ -101,6 +101,14 @@ impl Room {
     }
 }
 
+/// Why a room and a chat cannot be each other's.
+pub(crate) enum Taken {
+    /// The chat has this room.
+    ChatHas(Arc<Room>),
+    /// The room mirrors a chat.
+    RoomHas,
+}
+
 impl Memory {
     /// Changes what is remembered of a room, unless the chat has another one by now.
     pub(crate) async fn update_room(
@@ -121,8 +129,29 @@ impl Memory {
         Ok(())
     }
 
+    /// A room was made for a chat; gives the one that the chat has, which is another one if it got that meanwhile.
+    pub(crate) async fn made(&self, room: Room) -> Result<Arc<Room>, FarError> {
+        let _turn = self.room_notes.lock().await;
+        match self.room_of(&room.chat).await? {
+            Some(known) if known.room_id != room.room_id => Ok(known),
+            _ => self.opened(room).await,
+        }
+    }
+
+    /// Somebody hands a room over to a chat; what keeps them from being each other's when something does.
+    pub(crate) async fn handed_over(&self, room: Room) -> Result<Result<Arc<Room>, Taken>, FarError> {
+        let _turn = self.room_notes.lock().await;
+        if let Some(known) = self.room_of(&room.chat).await? {
+            return Ok(Err(Taken::ChatHas(known)));
+        }
+        if self.chats.get(self, &room.room_id).await?.is_some() {
+            return Ok(Err(Taken::RoomHas));
+        }
+        Ok(Ok(self.opened(room).await?))
+    }
+
     /// A chat got a room: both directions in one commit.
-    pub(crate) async fn opened(&self, room: Room) -> Result<Arc<Room>, FarError> {
+    async fn opened(&self, room: Room) -> Result<Arc<Room>, FarError> {
         let lane = room.chat.mirrored_on(&self.network).chat;
         let mut notes = vec![self.rooms.note(lane.as_str(), &room)];
         // The room leads to the chat that leads.

@@ -97,25 +97,64 @@ async fn a_group_is_made_with_a_topic_and_a_picture_that_stay() {
     scene.end().await;
 }
 
+/// A room with Alice and the bot in it, in which she has this power.
+async fn open(scene: &Scene, room_id: &str, level: i64) {
+    let stub = scene.stub();
+    stub.invite(ALICE, room_id, BOT);
+    stub.set_state(ALICE, room_id, "m.room.create", "", json!({ "room_version": "11" }));
+    let levels = json!({ "users": { ALICE: level } });
+    stub.set_state(ALICE, room_id, "m.room.power_levels", "", levels);
+    stub.set_state(ALICE, room_id, "m.room.name", "", json!({ "name": "Ours" }));
+    stub.wait_for(|world| world.is_in(room_id, BOT).then_some(())).await;
+}
+
+fn wished(room_id: &str) -> Value {
+    json!({ "participants": ["p-bob", "p-eve"], "room_id": room_id })
+}
+
+/// The account takes its time with the group.
+#[tokio::test]
+async fn a_room_that_got_a_chat_meanwhile_is_not_handed_over_to_another() {
+    let scene = Scene::start().await;
+    scene.stub().wait_for(|world| world.users.contains_key(BOT).then_some(())).await;
+    expects_a_group(&scene);
+    open(&scene, "!hers", 100).await;
+    scene.stub().human("@other:test");
+    scene.stub().join("@other:test", "!hers");
+    scene.double.state().is_silent = true;
+    let (token, body) = (alice(), Some(wished("!hers")));
+    let making = call(&scene, &token, "create_group/group", body);
+    let bridged = async {
+        let asked = |world: &mut World| {
+            let levels = |path: &str| path.ends_with("/rooms/!hers/state/m.room.power_levels/");
+            world.asked.iter().any(|asked| levels(&asked.path)).then_some(())
+        };
+        scene.stub().wait_for(asked).await;
+        scene.stub().say(ALICE, "!hers", "!wx bridge Family");
+        let told = |world: &mut World| {
+            world.texts("!hers").into_iter().find(|(_, text)| text.starts_with("This room mirrors"))
+        };
+        scene.stub().wait_for(told).await;
+        scene.double.state().is_silent = false;
+        scene.double.changed();
+    };
+    let ((status, refusal), ()) = tokio::join!(making, bridged);
+    assert_eq!((status, &refusal["errcode"]), (StatusCode::FORBIDDEN, &json!("M_FORBIDDEN")), "{refusal}");
+    scene.stub().say(ALICE, "!hers", "hello family");
+    let said =
+        scene.double.wait_for(PATIENCE, |state| state.posts.first().map(|(_, _, post)| post.chat.clone()));
+    assert_eq!(said.await.chat, ChatKey::from("g1"));
+    scene.end().await;
+}
+
 #[tokio::test]
 async fn a_group_is_made_in_a_room_that_its_moderator_hands_over() {
     let scene = Scene::start().await;
     scene.stub().wait_for(|world| world.users.contains_key(BOT).then_some(())).await;
     expects_a_group(&scene);
     let stub = scene.stub();
-    let open = |room_id: &str, level: i64| {
-        stub.invite(ALICE, room_id, BOT);
-        stub.set_state(ALICE, room_id, "m.room.create", "", json!({ "room_version": "11" }));
-        let levels = json!({ "users": { ALICE: level } });
-        stub.set_state(ALICE, room_id, "m.room.power_levels", "", levels);
-        stub.set_state(ALICE, room_id, "m.room.name", "", json!({ "name": "Ours" }));
-    };
-    open("!hers", 100);
-    open("!not-hers", 0);
-    for room_id in ["!hers", "!not-hers"] {
-        stub.wait_for(|world| world.is_in(room_id, BOT).then_some(())).await;
-    }
-    let wished = |room_id: &str| json!({ "participants": ["p-bob", "p-eve"], "room_id": room_id });
+    open(&scene, "!hers", 100).await;
+    open(&scene, "!not-hers", 0).await;
     for room_id in ["!not-hers", "!nowhere"] {
         let (status, refusal) = call(&scene, &alice(), "create_group/group", Some(wished(room_id))).await;
         assert_eq!(
