@@ -11,7 +11,7 @@ use axum::extract::{Request, State};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post, put};
-use http::{StatusCode, header};
+use http::{HeaderValue, StatusCode, header};
 use http_body_util::{BodyExt, Limited};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -58,6 +58,15 @@ pub(crate) fn router(token: Secret, transactions: mpsc::Sender<Transaction>) -> 
         .fallback(unknown)
         .layer(middleware::from_fn_with_state(Arc::clone(&door), check))
         .with_state(door)
+}
+
+/// Routes whose callers come once: each of their connections ends with its answer, so that none waits idle in the place
+/// of the homeserver's.
+pub(crate) fn once(router: Router) -> Router {
+    router.layer(middleware::map_response(async |mut response: Response| {
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        response
+    }))
 }
 
 /// Serves until told to stop.
@@ -111,7 +120,9 @@ async fn connection(stream: tokio::net::TcpStream, router: Router, stop: Stop) {
 /// The token, as a bearer token or, from older homeservers, in the query.
 async fn check(State(door): State<Arc<Door>>, request: Request, next: Next) -> Response {
     let bearer = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let bearer = bearer.and_then(|value| value.strip_prefix("Bearer "));
+    let bearer = bearer.and_then(|value| value.split_once(' '));
+    // Source: RFC 9110, section 11.1: the name of a scheme has no case.
+    let bearer = bearer.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer")).map(|(_, token)| token);
     let in_query = || {
         let pairs = url::form_urlencoded::parse(request.uri().query().unwrap_or("").as_bytes());
         pairs.into_iter().find(|(key, _)| key == "access_token").map(|(_, token)| token.into_owned())

@@ -96,7 +96,7 @@ async fn run(
     let _open = listener.is_some().then(|| managers.open(Arc::clone(&shared)));
     // An ordinary account gets no transactions; their end is held until the run is over.
     let router = listen::router(shared.config.hs_token.clone(), transaction)
-        .merge(provisioning::router(Arc::clone(managers)));
+        .merge(listen::once(provisioning::router(Arc::clone(managers))));
     let mut crew = Crew::new(stop.clone());
     let _unused = match listener {
         Some(listener) => {

@@ -1,6 +1,8 @@
 //! The application service against a homeserver that behaves like Synapse where it matters.
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests")]
 
+#[path = "appservice/busy.rs"]
+mod busy;
 #[path = "appservice/catch_up.rs"]
 mod catch_up;
 #[path = "appservice/changes.rs"]

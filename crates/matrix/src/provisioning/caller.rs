@@ -106,7 +106,11 @@ struct Presented {
 impl Presented {
     fn read(request: &Request) -> Self {
         let bearer = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-        let token = bearer.and_then(|value| value.strip_prefix("Bearer ")).map(str::trim);
+        // Source: RFC 9110, section 11.1: the name of a scheme has no case.
+        let token = bearer
+            .and_then(|value| value.split_once(' '))
+            .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
+            .map(|(_, token)| token.trim());
         let token = token.filter(|token| !token.is_empty() && token.len() <= TOKEN_BYTES);
         let said = Query::<Said>::try_from_uri(request.uri()).map(|Query(said)| said.user_id);
         Self { token: token.map(str::to_owned), said: said.unwrap_or_default() }

@@ -10,6 +10,7 @@ use std::time::Duration;
 use axum::http::StatusCode;
 use ring::rand::{SecureRandom, SystemRandom};
 use serde_json::{Value, json};
+use tokio::sync::watch;
 use wxgate_contract::{
     AccountView, Command, Health, NetworkId, Reply, SignInStep, SignInWatch, Timestamp, UserName,
 };
@@ -41,6 +42,8 @@ struct Process {
     asked: Timestamp,
     /// What is shown now, and what that came from.
     shown: Shown,
+    /// Told when a request begins to wait for the next step: an earlier one that waits ends then.
+    turn: watch::Sender<()>,
 }
 
 /// A step as it was given out.
@@ -140,7 +143,8 @@ pub(super) async fn start(
     let (id, owner) = (token()?, caller.user_id.clone());
     let answer = shown.answer(&id, &account);
     let asked = shared.clock.now();
-    let process = Process { owner, user, account, is_new, steps, asked, shown };
+    let turn = watch::Sender::new(());
+    let process = Process { owner, user, account, is_new, steps, asked, shown, turn };
     match (&answer, &process.shown.step) {
         (Ok(_), SignInStep::Done) => {}
         (Ok(_), _) => api.logins().put(id, process),
@@ -255,7 +259,7 @@ pub(super) async fn step(
     submitted: &Submitted<'_>,
 ) -> Result<Value, Refusal> {
     let now = caller.shared.clock.now();
-    let (mut steps, shown) = {
+    let (mut steps, shown, mut turn) = {
         let mut logins = api.logins();
         let process = logins.of(id, &caller.user_id)?;
         process.asked = now;
@@ -265,13 +269,18 @@ pub(super) async fn step(
             return shown.answer(id, &process.account);
         }
         shown.check(submitted)?;
-        (process.steps.clone(), shown)
+        process.turn.send_replace(());
+        (process.steps.clone(), shown, process.turn.subscribe())
     };
-    let next = match tokio::time::timeout(HANG, steps.wait_for(|step| *step != shown.step)).await {
-        Ok(Ok(step)) => step.clone(),
-        Ok(Err(_)) => SignInStep::Failed { why: "the account has stopped".to_owned() },
-        // Nothing happened yet: the same step again, with the same ids.
-        Err(_) => shown.step.clone(),
+    let next = tokio::select! {
+        waited = tokio::time::timeout(HANG, steps.wait_for(|step| *step != shown.step)) => match waited {
+            Ok(Ok(step)) => step.clone(),
+            Ok(Err(_)) => SignInStep::Failed { why: "the account has stopped".to_owned() },
+            // Nothing happened yet: the same step again, with the same ids.
+            Err(_) => shown.step.clone(),
+        },
+        // The same, because it is asked for anew.
+        _ = turn.changed() => shown.step.clone(),
     };
     let (answer, failed) = {
         let mut logins = api.logins();

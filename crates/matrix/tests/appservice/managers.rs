@@ -10,7 +10,7 @@ use super::stub::{PATIENCE, World};
 const BOT: &str = "@wechatbot:test";
 
 /// A request in somebody's name; `path` stands behind the version.
-async fn call(scene: &Scene, token: &str, path: &str, body: Option<Value>) -> (StatusCode, Value) {
+pub(crate) async fn call(scene: &Scene, token: &str, path: &str, body: Option<Value>) -> (StatusCode, Value) {
     let address = scene.stub().wait_for(|world| world.bridge).await;
     let http = reqwest::Client::builder().no_proxy().build().unwrap();
     let url = format!("http://{address}/_matrix/provision/v3/{path}");
@@ -23,7 +23,7 @@ async fn call(scene: &Scene, token: &str, path: &str, body: Option<Value>) -> (S
     (status, serde_json::from_slice(&reply.bytes().await.unwrap()).unwrap())
 }
 
-fn alice() -> String {
+pub(crate) fn alice() -> String {
     format!("token of {ALICE}")
 }
 
@@ -186,7 +186,7 @@ fn code() -> SignInStep {
 }
 
 /// Begins a sign-in; the path of its first step, and its process.
-async fn begun(scene: &Scene, query: &str) -> (String, String) {
+pub(crate) async fn begun(scene: &Scene, query: &str) -> (String, String) {
     scene.double.set_sign_in(code());
     let (status, step) = call(scene, &alice(), &format!("login/start/qr{query}"), Some(json!({}))).await;
     assert_eq!(status, StatusCode::OK, "{step}");

@@ -15,6 +15,7 @@ fn process(owner: &str, account: &str) -> (Process, tokio::sync::watch::Sender<S
         steps,
         asked: Timestamp(0),
         shown: shown(SignInStep::Starting),
+        turn: watch::Sender::new(()),
     };
     (process, tell)
 }
