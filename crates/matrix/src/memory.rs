@@ -87,7 +87,7 @@ pub(crate) struct Memory {
     /// Whom shared rooms show for somebody, and the other way round.
     pub(crate) same: Shelf<Voice>,
     pub(crate) behind: Shelf<PersonKey>,
-    /// Marks that are known on both sides, as room and event.
+    /// Marks that are known on both sides, as room, user and event.
     marks: Mutex<Recent<()>>,
     /// Events that were taken back in the name of whoever said them.
     taken_back: Mutex<Recent<()>>,
@@ -195,8 +195,8 @@ impl Memory {
     }
 
     /// False when the mark was known.
-    pub(crate) fn note_mark(&self, room_id: &str, event_id: &str) -> bool {
-        let key = format!("{room_id} {event_id}");
+    pub(crate) fn note_mark(&self, room_id: &str, user_id: &str, event_id: &str) -> bool {
+        let key = format!("{room_id} {user_id} {event_id}");
         let mut marks = self.marks.lock().unwrap_or_else(PoisonError::into_inner);
         let is_new = marks.get(&key).is_none();
         marks.put(key, Arc::new(()));

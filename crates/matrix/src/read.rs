@@ -25,7 +25,7 @@ impl Shared {
         let read = events.iter().find(is_read).and_then(|event| event.get("event_id")?.as_str());
         let Some(event_id) = read else { return Ok(()) };
         // Before the call: its echo may be here before its answer.
-        if !self.memory.note_mark(&room.room_id, event_id) {
+        if !self.memory.note_mark(&room.room_id, puppet.user_id(), event_id) {
             return Ok(());
         }
         let markers = ReadMarkers { room_id: &room.room_id, event_id };
@@ -46,7 +46,7 @@ impl Shared {
             return Ok(());
         }
         // Marks of our own come back to us.
-        if !self.memory.note_mark(room_id, event_id) {
+        if !self.memory.note_mark(room_id, user_id, event_id) {
             return Ok(());
         }
         let request = Request::Read { chat: chat.chat.clone(), at };

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use wxgate_contract::{
-    Author, Body, Delivery, Fate, FeedEvent, Health, Job, NetworkId, Outcome, PersonRef, Post, PostId,
-    RemoteId, Report, Timestamp,
+    Author, Body, ChatRef, Command, Delivery, Fate, FeedEvent, Health, Job, NetworkId, Outcome, PersonRef,
+    Post, PostId, RemoteId, Report, Request, Timestamp,
 };
 use wxgate_matrix::Secret;
 
@@ -358,6 +358,46 @@ async fn recalls_and_answers_reach_the_event_from_every_account() {
     }
     let redactions = scene.stub().world().events(&room_id, "m.room.redaction");
     assert_eq!(redactions.len(), 1, "{redactions:?}");
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn what_one_of_them_has_read_is_read_for_that_one_alone() {
+    let (scene, room_id) = shared().await;
+    let ids = scene.deliver(at_alices("1", by("p-eve", "Eve"), "read me")).await;
+    scene.deliver(at_bobs("1", by(EVE_TO_BOB, "Evie"), "read me")).await;
+    let at = Timestamp(SAID_AT + 60_000);
+    for who in [ALICE, BOB] {
+        scene.stub().receipt(who, &room_id, &ids[0], at.ms());
+    }
+    let reads = |state: &mut wxgate_contract::conformance::State| {
+        let read = |command: &Command| match command {
+            Command::Ask { account, request: Request::Read { .. } } => Some(account.to_string()),
+            _ => None,
+        };
+        let mut all: Vec<String> = state.commands.iter().filter_map(read).collect();
+        all.sort();
+        (all.len() == 2).then_some(all)
+    };
+    assert_eq!(scene.double.wait_for(PATIENCE, reads).await, ["wechat:alice", BOBS]);
+    // The other way round: each has read it on their own phone.
+    let ids = scene.deliver(at_alices("2", by("p-eve", "Eve"), "and me")).await;
+    scene.deliver(at_bobs("2", by(EVE_TO_BOB, "Evie"), "and me")).await;
+    for (account, chat) in [("wechat:alice", "g1"), (BOBS, "h1")] {
+        let chat = ChatRef { network: account.into(), chat: chat.into() };
+        scene.double.tell(FeedEvent::Read(chat, at));
+    }
+    let read = |world: &mut super::stub::World| {
+        let mut by: Vec<String> = world.rooms[&room_id]
+            .receipts
+            .iter()
+            .filter(|(_, event)| *event == ids[0])
+            .map(|(who, _)| who.clone())
+            .collect();
+        by.sort();
+        (by.len() == 2).then_some(by)
+    };
+    assert_eq!(scene.stub().wait_for(read).await, [ALICE, BOB]);
     scene.end().await;
 }
 
