@@ -313,7 +313,10 @@ impl Session<'_> {
             return;
         };
         let nick = nick_of(source);
-        if self.is_me(nick) {
+        // What our connections take back was recalled elsewhere.
+        let account = message.tags.get("account");
+        let is_our_account = account.is_some() && account.as_deref() == self.me.account.as_deref();
+        if self.is_me(nick) || self.is_puppet(nick) || is_our_account {
             return;
         }
         let Some(room) = self.relay.rooms.0.get(&self.support.fold(target)) else { return };

@@ -186,6 +186,11 @@ async fn who_said_something_takes_it_back() {
     guest.running.orders.send(Order::Deliver(Box::new(recall))).await.unwrap();
     assert!(matches!(guest.outcome(id).await, Outcome::Sent { .. }));
     assert_eq!(network.by(&line), ["Ming[wx]"], "nobody else may");
+    // The network tells everybody in the channel, the relay too: it is no recall of somebody's.
+    network.line_to("relay", &format!(":Ming[wx]!u1@h {line}"));
+    network.line_to("relay", ":bob!b@h PRIVMSG #c :after it");
+    let posts = guest.posts(1).await;
+    assert_eq!(posts.iter().map(text_of).collect::<Vec<_>>(), ["after it"]);
 }
 
 #[tokio::test]
