@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use wxgate_contract::{Batch, ChatRef, FarEnd, FarError, NetworkId, Note, PersonKey, PersonRef};
+use wxgate_contract::{Batch, ChatRef, FarEnd, FarError, NetworkId, Note, PersonKey, PersonRef, Timestamp};
 
 use crate::choices::Choices;
 use crate::inbound::moves::{self, Move};
@@ -89,6 +89,8 @@ pub(crate) struct Memory {
     pub(crate) behind: Shelf<PersonKey>,
     /// Marks that are known on both sides, as room, user and event.
     marks: Mutex<Recent<()>>,
+    /// When somebody was last invited in vain, as room and user.
+    in_vain: Mutex<Recent<Timestamp>>,
     /// Events that were taken back in the name of whoever said them.
     taken_back: Mutex<Recent<()>>,
     /// Rooms that were seen to be well in this run.
@@ -126,6 +128,7 @@ impl Memory {
             same: Shelf::new("same"),
             behind: Shelf::new("behind"),
             marks: Mutex::new(Recent::default()),
+            in_vain: Mutex::new(Recent::default()),
             taken_back: Mutex::new(Recent::default()),
             checked: Mutex::new(Recent::default()),
             room_notes: tokio::sync::Mutex::new(()),
@@ -211,6 +214,22 @@ impl Memory {
 
     pub(crate) fn has_taken_back(&self, event_id: &str) -> bool {
         self.taken_back.lock().unwrap_or_else(PoisonError::into_inner).get(event_id).is_some()
+    }
+
+    /// When somebody was last invited to a room in vain, in this run.
+    pub(crate) fn asked_in_vain(&self, room_id: &str, user_id: &str) -> Option<Timestamp> {
+        let mut in_vain = self.in_vain.lock().unwrap_or_else(PoisonError::into_inner);
+        in_vain.get(&format!("{room_id} {user_id}")).map(|at| *at)
+    }
+
+    pub(crate) fn note_asked_in_vain(&self, room_id: &str, user_id: &str, at: Timestamp) {
+        let mut in_vain = self.in_vain.lock().unwrap_or_else(PoisonError::into_inner);
+        in_vain.put(format!("{room_id} {user_id}"), Arc::new(at));
+    }
+
+    pub(crate) fn forget_asked_in_vain(&self, room_id: &str, user_id: &str) {
+        let mut in_vain = self.in_vain.lock().unwrap_or_else(PoisonError::into_inner);
+        in_vain.remove(&format!("{room_id} {user_id}"));
     }
 
     pub(crate) fn is_checked(&self, room_id: &str) -> bool {

@@ -1,5 +1,6 @@
 //! Deliveries → events. One outcome each; the lane repeats what did not work.
 
+mod ask_back;
 mod recall;
 mod render;
 mod split;
@@ -13,8 +14,6 @@ use wxgate_contract::{Author, Body, ChatRef, Delivery, Job, Outcome, PersonRef, 
 
 use crate::account::may_be_sealed;
 use crate::api::event::Newest;
-use crate::api::membership::Invite;
-use crate::chores::Chore;
 use crate::media::Showing;
 use crate::memory::Room;
 use crate::names::Who;
@@ -149,28 +148,6 @@ impl Shared {
         let is_ours = self.names.who(event.get("sender")?.as_str()?) != Who::Human || is_marked(content);
         let (mark, event_id) = (content.get(MARK).and_then(word)?, event.get("event_id").and_then(word)?);
         is_ours.then_some((mark, event_id))
-    }
-
-    /// Invites an owner who left.
-    async fn ask_back(&self, room: &Room) -> Result<(), Trouble> {
-        let room_id = room.room_id.as_str();
-        let owner = self.owners.id_of_owner(&room.chat.network).await?;
-        if let Some(owner) = &owner {
-            match self.client.call(self.bot(), &Invite { room_id, user_id: owner }).await {
-                Err(error) if error.is_passing() => return Err(error.into()),
-                // They are back, or the room is lost, which the send itself will see.
-                _ => {}
-            }
-        }
-        if let (Some(account), Some(owner)) = (&self.config.account, &owner)
-            && !account.knows_member(room_id, owner).await
-        {
-            // What is encrypted before the invitation is known could not be read by them.
-            return Err(Trouble::Soon("the owner's invitation is on its way".to_owned()));
-        }
-        self.memory.update_room(&room.chat, room_id, |room| room.owner_left = false).await?;
-        self.chores.add(Chore::Room(room.chat.clone()));
-        Ok(())
     }
 
     /// Who says it in the room.

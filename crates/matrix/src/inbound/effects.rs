@@ -72,7 +72,7 @@ impl Effect {
             ("m.room.member", Some("invite")) if shared.names.who(key) == Who::Bot => {
                 Some(Self::Invited { event_id, room_id, sender: event.sender.clone() })
             }
-            ("m.room.member", Some("leave")) if shared.names.who(key) == Who::Human => {
+            ("m.room.member", Some("leave" | "ban")) if shared.names.who(key) == Who::Human => {
                 Some(Self::Left { event_id, room_id, user_id: key.to_owned() })
             }
             ("m.room.tombstone", _) => {
@@ -152,6 +152,8 @@ impl Shared {
     async fn left(&self, room_id: &str, user_id: &str) -> Result<(), Trouble> {
         let Some(chat) = self.chat_for(room_id, user_id).await? else { return Ok(()) };
         if self.owners.owns(user_id, &chat.network).await? {
+            // Also whoever may come in again from now on.
+            self.memory.forget_asked_in_vain(room_id, user_id);
             self.memory
                 .update_room(&chat, room_id, |room| (room.owner_left, room.puppet_in) = (true, false))
                 .await?;

@@ -157,17 +157,46 @@ async fn an_owner_who_left_or_was_sent_away_is_asked_back_when_the_chat_speaks()
     }
 }
 
+/// Alice's membership becomes another one, and the bot has heard of it.
+async fn becomes(scene: &Scene, sender: &str, room_id: &str, membership: &str) {
+    let refusals = |world: &World| {
+        world.texts(room_id).iter().filter(|(_, text)| text.contains("not delivered")).count()
+    };
+    let before = refusals(&scene.stub().world());
+    scene.stub().world().set_member(sender, ALICE, room_id, membership);
+    // What comes after it in the same queue was taken: so was the leaving.
+    scene.stub().say("@other:test", room_id, "?");
+    scene.stub().wait_for(|world| (refusals(world) > before).then_some(())).await;
+}
+
+#[tokio::test]
+async fn an_owner_who_is_banned_is_asked_back_when_they_may_come() {
+    let scene = Scene::start().await;
+    let room_id = scene.open_group().await;
+    scene.stub().human("@other:test");
+    becomes(&scene, "@other:test", &room_id, "ban").await;
+    let invited = |world: &World| {
+        let of_alice =
+            |asked: &&super::stub::Asked| asked.path.ends_with("/invite") && asked.body["user_id"] == ALICE;
+        world.asked.iter().filter(of_alice).count()
+    };
+    let before = invited(&scene.stub().world());
+    for id in ["2", "3"] {
+        scene.deliver(post("g1", id, by("p-bob", "Bob"), Body::text("said without her"))).await;
+    }
+    assert_eq!(invited(&scene.stub().world()), before + 1, "once, and then not for a while");
+    assert_eq!(scene.stub().world().membership(&room_id, ALICE), Some("ban"));
+    becomes(&scene, "@other:test", &room_id, "leave").await;
+    scene.deliver(post("g1", "4", by("p-bob", "Bob"), Body::text("are you there?"))).await;
+    assert_eq!(scene.stub().world().membership(&room_id, ALICE), Some("invite"));
+    scene.end().await;
+}
+
 async fn asked_back(sender: &str) {
     let scene = Scene::start().await;
     let room_id = scene.open_group().await;
     scene.stub().human("@other:test");
-    scene.stub().world().set_member(sender, ALICE, &room_id, "leave");
-    // What comes after it in the same queue was taken: so was the leaving.
-    scene.stub().say("@other:test", &room_id, "?");
-    let answered = |world: &mut World| {
-        world.texts(&room_id).iter().any(|(_, text)| text.contains("not delivered")).then_some(())
-    };
-    scene.stub().wait_for(answered).await;
+    becomes(&scene, sender, &room_id, "leave").await;
     scene.deliver(post("g1", "2", by("p-bob", "Bob"), Body::text("are you there?"))).await;
     assert_eq!(scene.stub().world().membership(&room_id, ALICE), Some("invite"));
     scene.end().await;
