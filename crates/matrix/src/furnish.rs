@@ -27,6 +27,7 @@ fn merged(kept: &Room, before: &Room, new: Room) -> Room {
         topic: pick(&kept.topic, &before.topic, &new.topic),
         space: pick(&kept.space, &before.space, &new.space),
         powers: pick(&kept.powers, &before.powers, &new.powers),
+        bridged: if new.bridged == before.bridged { &kept.bridged } else { &new.bridged }.clone(),
         above: new.above.clone().or_else(|| kept.above.clone()),
         members: pick(&kept.members, &before.members, &new.members),
         avatar: if kept.has_chosen_picture() {
@@ -72,6 +73,10 @@ impl Shared {
             self.set_powers(room, profile, owner.as_deref()).await?;
         }
         // Every event of an ordinary account counts against what it may say: it says what was said.
+        let is_new = room.is_handed_over && room.bridged.as_deref().is_none_or(str::is_empty);
+        if self.names.has_ghosts() || is_new {
+            self.tell_bridge(room, profile).await?;
+        }
         if !self.names.has_ghosts() {
             return Ok(());
         }

@@ -7,6 +7,7 @@
 
 mod account;
 mod api;
+mod bridged;
 mod catch_up;
 mod choices;
 mod chores;

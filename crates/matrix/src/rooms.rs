@@ -11,6 +11,7 @@ use wxgate_contract::{ChatKind, ChatProfile, ChatRef, PersonRef};
 
 use crate::api::membership::{Invite, Join, JoinedMembers};
 use crate::api::room::{CreateRoom, DeleteAlias, GetStateEvent, ResolveAlias, StateEvent};
+use crate::bridged;
 use crate::chores::Chore;
 use crate::client::CallError;
 use crate::memory::{Ghost, Room};
@@ -141,8 +142,9 @@ impl Shared {
         let above = self.above_in_new_rooms();
         let levels = self.power_levels(profile, owner.as_deref(), &chat.network, &above);
         let powers = digest_of_powers(&levels);
+        let bridged = Some(bridged::digest(&self.bridge_info(profile, chat)));
         // An ordinary account may invite a few times an hour; what is said waits for it in its lane.
-        let room = Room { owner_left: !self.names.has_ghosts(), shared, powers, ..room };
+        let room = Room { owner_left: !self.names.has_ghosts(), shared, powers, bridged, ..room };
         let room = self.memory.made(room).await?;
         self.chores.add(Chore::Room(chat.clone()));
         Ok(room)
@@ -240,11 +242,11 @@ impl Shared {
         let invite = first.chain(partner.map(|ghost| ghost.user_id.clone())).collect();
         let state =
             |kind, state_key: &str, content| StateEvent { kind, state_key: state_key.to_owned(), content };
-        let bridge = self.bridge_info(profile, chat, &name);
-        let key = format!("wxgate://{}/{}", chat.network, chat.chat);
+        let bridge = self.bridge_info(profile, chat);
+        let key = bridged::key(chat);
         let mut initial_state = vec![
-            state("m.bridge", &key, bridge.clone()),
-            state("uk.half-shot.bridge", &key, bridge),
+            state(bridged::KINDS[0], &key, bridge.clone()),
+            state(bridged::KINDS[1], &key, bridge),
             state("m.room.guest_access", "", json!({ "guest_access": "forbidden" })),
         ];
         if self.config.encrypts_from_the_start() {
@@ -266,22 +268,6 @@ impl Shared {
             creation_content: json!({ MIRRORS: chat }),
             initial_state,
             power_level_content_override: self.power_levels(profile, owner.as_deref(), &chat.network, &above),
-        })
-    }
-
-    /// Source: MSC2346, <https://github.com/matrix-org/matrix-spec-proposals/pull/2346>
-    fn bridge_info(&self, profile: &ChatProfile, chat: &ChatRef, name: &str) -> Value {
-        let mut channel = json!({ "id": chat.chat.as_str() });
-        if !name.is_empty() {
-            channel["displayname"] = json!(name);
-        }
-        json!({
-            "bridgebot": self.names.bot(),
-            "creator": self.names.bot(),
-            "protocol": { "id": "wechat", "displayname": "WeChat", "external_url": "https://www.wechat.com" },
-            "network": { "id": chat.network.name(), "displayname": chat.network.name() },
-            "channel": channel,
-            "com.beeper.room_type.v2": if is_direct(profile.kind) { "dm" } else { "group_dm" },
         })
     }
 }

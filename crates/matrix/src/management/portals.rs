@@ -1,5 +1,6 @@
 //! Rooms of chats: what their owner can change about them.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -11,6 +12,7 @@ use super::{No, Question, no};
 use crate::api::event::NewestOf;
 use crate::api::membership::{JoinedMembers, Leave};
 use crate::api::room::{DeleteAlias, GetState, GetStateEvent};
+use crate::bridged::KINDS;
 use crate::chores::Chore;
 use crate::client::{Actor, CallError};
 use crate::config::Level;
@@ -111,14 +113,18 @@ impl Shared {
 
     /// Two bridges to the same network in one room would repeat each other's people for ever.
     async fn refuse_beside_another(&self, room_id: &str) -> Result<(), No> {
-        let question = NewestOf { room_id, kinds: &["m.bridge", "uk.half-shot.bridge"], limit: BRIDGES };
+        let question = NewestOf { room_id, kinds: &KINDS, limit: BRIDGES };
         let told = match self.client.call(self.bot(), &question).await {
             Ok(told) => told.chunk,
             Err(error) if error.is_passing() => return Err(error.into()),
             // What cannot be looked at cannot be judged; the echo guard is still there.
             Err(_) => return Ok(()),
         };
-        let others = told.iter().filter_map(|event| other_bridge(event, self.names.bot()));
+        // What was said before something else was said in its place does not hold any more.
+        let mut known = BTreeSet::new();
+        let place = |event: &Value| (event.get("type").cloned(), event.get("state_key").cloned());
+        let now = told.iter().filter(|event| known.insert(format!("{:?}", place(event))));
+        let others: Vec<&str> = now.filter_map(|event| other_bridge(event, self.names.bot())).collect();
         let members = self.client.call(self.bot(), &JoinedMembers { room_id }).await?;
         match others.into_iter().find(|bot| members.joined.contains_key(*bot)) {
             Some(bot) => Err(No::Because(
@@ -200,6 +206,7 @@ impl Shared {
             ));
         }
         self.forget_room(&chat, room_id).await?;
+        self.clear_bridge(room_id, &chat).await?;
         self.ghosts_leave(room_id).await?;
         Ok(Answer::of(
             "This room mirrors nothing any more. The chat gets another one when something is said in it.",

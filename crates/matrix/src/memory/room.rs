@@ -41,6 +41,9 @@ pub(crate) struct Room {
     /// version has it so. `None` until that was asked for.
     #[serde(default)]
     pub(crate) above: Option<Vec<String>>,
+    /// Hash of what its state says about the chat, as last set; `None` for rooms from before that was remembered.
+    #[serde(default)]
+    pub(crate) bridged: Option<String>,
     /// When it began to mirror the chat, in milliseconds; 0 for a room that never did anything else.
     #[serde(default)]
     pub(crate) since: i64,
@@ -76,6 +79,7 @@ impl Room {
             listed: false,
             space: nothing(),
             above: None,
+            bridged: Some(nothing()),
             since: 0,
             powers: nothing(),
             members: nothing(),

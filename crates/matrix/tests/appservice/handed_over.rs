@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use wxgate_contract::{Author, Body, Job, Outcome, PostId};
 use wxgate_matrix::Secret;
 
-use super::scene::{ALICE, Scene, by, post};
+use super::scene::{ALICE, Scene, by, group, post};
 use super::stub::{PATIENCE, PUPPET_TOKEN, World};
 
 const BOT: &str = "@wechatbot:test";
@@ -75,5 +75,70 @@ async fn what_the_bot_may_not_take_back_goes_by_its_own_sender_or_is_marked() {
         bodies.contains(&Body::text("goes on")).then_some(bodies)
     };
     assert_eq!(scene.double.wait_for(PATIENCE, said).await, ["typed", "goes on"].map(Body::text));
+    scene.end().await;
+}
+
+fn bridges(world: &World) -> Vec<Value> {
+    let key = "wxgate://wechat:alice/g1".to_owned();
+    let state = |kind: &str| world.rooms[OURS].state.get(&(kind.to_owned(), key.clone()));
+    let told = ["m.bridge", "uk.half-shot.bridge"].into_iter().filter_map(state);
+    told.map(|event| event["content"].clone()).collect()
+}
+
+#[tokio::test]
+async fn a_room_says_who_bridges_it_as_long_as_somebody_does() {
+    let scene = Scene::start().await;
+    let told = hand_over(&scene, json!({ "users": { ALICE: 100, BOT: 50 } })).await;
+    assert!(!told.contains("I lack"), "{told}");
+    let shows = |name: &'static str| {
+        move |world: &mut World| {
+            let told = bridges(world);
+            let is = |told: &Value| told["bridgebot"] == BOT && told["channel"]["displayname"] == name;
+            (told.len() == 2 && told.iter().all(is)).then_some(())
+        }
+    };
+    scene.stub().wait_for(shows("Family")).await;
+    scene.change(group("g1", "Relatives", &["p-bob", "p-eve"]));
+    scene.stub().wait_for(shows("Relatives")).await;
+    scene.stub().say(ALICE, OURS, "!wx unbridge");
+    let cleared = |world: &mut World| (bridges(world) == [json!({}), json!({})]).then_some(());
+    scene.stub().wait_for(cleared).await;
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn a_room_is_bridged_also_where_the_bot_may_not_say_so() {
+    let scene = Scene::start().await;
+    hand_over(&scene, json!({ "users": { ALICE: 100 } })).await;
+    scene.waits_for_member(OURS, "@wechat_alice_p-eve:test", "join").await;
+    assert_eq!(bridges(&scene.stub().world()), Vec::<Value>::new());
+    let tries = scene.stub().world().count("PUT", "/state/m.bridge/");
+    scene.change(group("g1", "Family", &["p-bob"]));
+    scene.waits_for_member(OURS, "@wechat_alice_p-eve:test", "leave").await;
+    assert_eq!((tries, scene.stub().world().count("PUT", "/state/m.bridge/")), (1, 1), "nor asks again");
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn a_bridge_that_has_ended_is_none_though_its_bot_stays() {
+    const OTHER: &str = "@otherbot:test";
+    let scene = Scene::start().await;
+    let stub = scene.stub();
+    stub.human(OTHER);
+    stub.invite(ALICE, OURS, BOT);
+    stub.join(OTHER, OURS);
+    let info = json!({ "bridgebot": OTHER, "protocol": { "id": "wechat" } });
+    stub.set_state(OTHER, OURS, "m.bridge", "wxgate://wechat:alice/g7", info);
+    stub.set_state(ALICE, OURS, "m.room.create", "", json!({ "room_version": "11" }));
+    stub.set_state(ALICE, OURS, "m.room.power_levels", "", json!({ "users": { ALICE: 100 } }));
+    stub.wait_for(|world| world.is_in(OURS, BOT).then_some(())).await;
+    let says = |words: &'static str| {
+        move |world: &mut World| world.texts(OURS).iter().any(|(_, text)| text.contains(words)).then_some(())
+    };
+    stub.say(ALICE, OURS, "!wx bridge Family");
+    stub.wait_for(says("Another bridge to WeChat is in this room")).await;
+    stub.set_state(OTHER, OURS, "m.bridge", "wxgate://wechat:alice/g7", json!({}));
+    stub.say(ALICE, OURS, "!wx bridge Family");
+    stub.wait_for(says("This room mirrors")).await;
     scene.end().await;
 }

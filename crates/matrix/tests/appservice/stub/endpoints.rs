@@ -316,7 +316,9 @@ fn in_room(world: &mut World, q: &Question<'_>, method: &str, room_id: &str, res
         ("GET", ["messages"]) => {
             let events = &world.rooms[room_id].events;
             let limit = q.query.get("limit").and_then(|limit| limit.parse().ok()).unwrap_or(10);
-            let newest: Vec<Value> = events.iter().rev().take(limit).cloned().collect();
+            let filter = stream::filter(q);
+            let passing = events.iter().rev().filter(|event| stream::passes(&filter, event));
+            let newest: Vec<Value> = passing.take(limit).cloned().collect();
             (200, json!({ "chunk": newest }))
         }
         ("POST", ["read_markers"]) => {

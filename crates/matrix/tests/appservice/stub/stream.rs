@@ -19,11 +19,11 @@ fn position(q: &Question<'_>, name: &str) -> Option<Result<u64, Answer>> {
     Some(parsed.ok_or_else(|| no(400, "M_UNKNOWN", "Invalid stream token")))
 }
 
-fn filter(q: &Question<'_>) -> Value {
+pub(super) fn filter(q: &Question<'_>) -> Value {
     q.query.get("filter").and_then(|filter| serde_json::from_str(filter).ok()).unwrap_or_default()
 }
 
-fn passes(filter: &Value, event: &Value) -> bool {
+pub(super) fn passes(filter: &Value, event: &Value) -> bool {
     let has = |list: &Value, what: &Value| list.as_array().is_some_and(|list| list.contains(what));
     (filter["types"].is_null() || has(&filter["types"], &event["type"]))
         && !has(&filter["not_senders"], &event["sender"])
