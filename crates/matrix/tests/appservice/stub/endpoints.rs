@@ -233,38 +233,12 @@ fn in_room(world: &mut World, q: &Question<'_>, method: &str, room_id: &str, res
     if !declines && !looks_back && !world.is_in(room_id, q.user) {
         return no(403, "M_FORBIDDEN", &format!("User {} not in room {room_id}", q.user));
     }
+    if let Some(answer) = membership(world, q, method, room_id, rest) {
+        return answer;
+    }
     let ts = q.query.get("ts").and_then(|ts| ts.parse().ok());
     let body = q.json();
     match (method, rest) {
-        ("POST", ["invite"]) => {
-            let user = body["user_id"].as_str().unwrap_or_default().to_owned();
-            if world.is_in(room_id, &user) {
-                return no(403, "M_FORBIDDEN", &format!("{user} is already in the room."));
-            }
-            if world.membership(room_id, &user) == Some("ban") {
-                return no(403, "M_FORBIDDEN", &format!("{user} is banned from the room"));
-            }
-            if let Some(no) = powers::invites(world, room_id, q.user) {
-                return no;
-            }
-            world.set_member(q.user, &user, room_id, "invite");
-            (200, json!({}))
-        }
-        ("POST", ["leave"]) => {
-            world.set_member(q.user, q.user, room_id, "leave");
-            (200, json!({}))
-        }
-        ("POST", ["kick"]) => {
-            let user = body["user_id"].as_str().unwrap_or_default().to_owned();
-            world.set_member(q.user, &user, room_id, "leave");
-            (200, json!({}))
-        }
-        ("GET", ["joined_members"]) => {
-            let room = &world.rooms[room_id];
-            let joined = room.members.iter().filter(|(_, m)| *m == "join");
-            let joined: serde_json::Map<_, _> = joined.map(|(user, _)| (user.clone(), json!({}))).collect();
-            (200, json!({ "joined": joined }))
-        }
         ("GET", ["event", event_id]) => {
             let found = world.rooms[room_id].events.iter().find(|event| event["event_id"] == *event_id);
             match found {
@@ -332,5 +306,48 @@ fn in_room(world: &mut World, q: &Question<'_>, method: &str, room_id: &str, res
             (200, json!({}))
         }
         _ => no(404, "M_UNRECOGNIZED", "Unrecognized request"),
+    }
+}
+
+/// Who comes, goes and is there.
+fn membership(
+    world: &mut World,
+    q: &Question<'_>,
+    method: &str,
+    room_id: &str,
+    rest: &[&str],
+) -> Option<Answer> {
+    let body = q.json();
+    match (method, rest) {
+        ("POST", ["invite"]) => {
+            let user = body["user_id"].as_str().unwrap_or_default().to_owned();
+            if world.is_in(room_id, &user) {
+                return Some(no(403, "M_FORBIDDEN", &format!("{user} is already in the room.")));
+            }
+            if world.membership(room_id, &user) == Some("ban") {
+                return Some(no(403, "M_FORBIDDEN", &format!("{user} is banned from the room")));
+            }
+            if let Some(no) = powers::invites(world, room_id, q.user) {
+                return Some(no);
+            }
+            world.set_member(q.user, &user, room_id, "invite");
+            Some((200, json!({})))
+        }
+        ("POST", ["leave"]) => {
+            world.set_member(q.user, q.user, room_id, "leave");
+            Some((200, json!({})))
+        }
+        ("POST", ["kick"]) => {
+            let user = body["user_id"].as_str().unwrap_or_default().to_owned();
+            world.set_member(q.user, &user, room_id, "leave");
+            Some((200, json!({})))
+        }
+        ("GET", ["joined_members"]) => {
+            let room = &world.rooms[room_id];
+            let joined = room.members.iter().filter(|(_, m)| *m == "join");
+            let joined: serde_json::Map<_, _> = joined.map(|(user, _)| (user.clone(), json!({}))).collect();
+            Some((200, json!({ "joined": joined })))
+        }
+        _ => None,
     }
 }
