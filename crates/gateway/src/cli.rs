@@ -30,8 +30,8 @@ use crate::config::{self, Loaded};
 use crate::demo;
 use crate::failure::Failure;
 
-pub(crate) use print::{is_terminal, out};
-pub(crate) use run::Signals;
+pub(crate) use print::{err, is_terminal, out};
+pub(crate) use run::{Hangup, Signals};
 
 /// Brings WeChat chats into Matrix rooms and IRC channels.
 #[derive(Debug, Parser)]

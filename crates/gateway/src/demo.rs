@@ -13,7 +13,7 @@ use tokio::net::TcpListener;
 use wxgate_contract::{Command, UserName};
 use wxgate_simulator::{AccountSpec, ServerHandle, World, WorldConfig, scenario, serve};
 
-use crate::cli::Signals;
+use crate::cli::{Hangup, Signals};
 use crate::config::{self, LogFormat, Settings};
 use crate::failure::Failure;
 use crate::wiring::{self, Gateway};
@@ -88,7 +88,7 @@ pub(crate) async fn run(options: Options) -> Result<(), Failure> {
         ));
     }
     telemetry::start(LogFormat::Pretty, "error", None);
-    let mut signals = Signals::new()?;
+    let mut signals = Signals::new(Hangup::Ends)?;
     let scratch = Scratch::new()?;
     let screen = Screen::new(options.plain);
     let started = tokio::select! {

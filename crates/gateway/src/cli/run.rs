@@ -22,7 +22,7 @@ async fn until_a_signal(loaded: &Loaded) -> Result<(), Failure> {
     let file =
         loaded.file.as_ref().map_or("none, built-in defaults".to_owned(), |file| file.display().to_string());
     tracing::info!(version = env!("CARGO_PKG_VERSION"), config = %file, "starting");
-    let mut signals = Signals::new()?;
+    let mut signals = Signals::new(Hangup::IsTold)?;
     let gateway = tokio::select! {
         started = wiring::start(settings) => started?,
         () = signals.next() => return Ok(()),
@@ -39,24 +39,47 @@ async fn until_a_signal(loaded: &Loaded) -> Result<(), Failure> {
     }
 }
 
-/// SIGTERM and SIGINT.
+/// What SIGHUP means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Hangup {
+    /// The terminal is gone, and with it whoever looked.
+    Ends,
+    /// Somebody asks for changes to be read. A gateway goes on: certificates are read by themselves, all else at a
+    /// start.
+    IsTold,
+}
+
+/// SIGTERM and SIGINT, and SIGHUP.
 pub(crate) struct Signals {
     term: Signal,
     int: Signal,
+    hup: Signal,
+    hangup: Hangup,
 }
 
 impl Signals {
-    pub(crate) fn new() -> Result<Self, Failure> {
+    pub(crate) fn new(hangup: Hangup) -> Result<Self, Failure> {
         let on =
             |kind| signal(kind).map_err(|e| Failure::environment(format!("cannot listen to signals: {e}")));
-        Ok(Self { term: on(SignalKind::terminate())?, int: on(SignalKind::interrupt())? })
+        let (term, int) = (on(SignalKind::terminate())?, on(SignalKind::interrupt())?);
+        Ok(Self { term, int, hup: on(SignalKind::hangup())?, hangup })
     }
 
-    /// Waits for one of them.
+    /// Waits for one that ends the program.
     pub(crate) async fn next(&mut self) {
-        tokio::select! {
-            _ = self.term.recv() => {}
-            _ = self.int.recv() => {}
+        loop {
+            tokio::select! {
+                _ = self.term.recv() => return,
+                _ = self.int.recv() => return,
+                _ = self.hup.recv() => {}
+            }
+            match self.hangup {
+                Hangup::Ends => return,
+                Hangup::IsTold => tracing::info!(
+                    "SIGHUP: certificates are read again by themselves when their files change; the rest of the \
+                     configuration is read at a start"
+                ),
+            }
         }
     }
 }
