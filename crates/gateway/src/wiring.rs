@@ -369,7 +369,7 @@ fn certificate(settings: &Settings) -> Result<Option<Certificate>, Failure> {
 }
 
 fn links(settings: &Settings, web: SocketAddr) -> Result<Arc<Links>, Failure> {
-    let key = secret_key(&settings.data_dir.join("links.key"))?;
+    let key = secret_key(&settings.data_dir.join("links.key"), &settings.data_dir)?;
     let base = match settings.web.public_url.is_empty() {
         // With port 0 the configured address would lead nowhere.
         true => format!("{}://{web}", settings.web.scheme()),

@@ -17,6 +17,7 @@ mod dump;
 mod engine;
 mod error;
 mod faces;
+pub mod files;
 mod history_prune;
 mod inspect;
 mod landmark;

@@ -1,9 +1,9 @@
 //! Secrets at rest: sealed with a key that is not in the database.
 
 use std::fs;
-use std::io::{self, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
-use std::path::{Path, PathBuf};
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use base64::Engine;
@@ -12,6 +12,7 @@ use ring::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, NONCE_LEN, Nonce, UnboundK
 use ring::rand::{SecureRandom, SystemRandom};
 
 use crate::error::{Doing, StoreError};
+use crate::files;
 
 /// Keys that one key file may hold: the present one, and the one before while it is being replaced.
 const MAX_KEYS: usize = 2;
@@ -90,7 +91,10 @@ impl SealKey {
         Ok(())
     }
 
-    /// Reads the key file, or makes one (mode 0600) when there is none.
+    /// Reads the key file, or makes one (mode 0600, for whoever has its directory) when there is none.
+    ///
+    /// # Errors
+    /// `Invalid` when everybody can read the file or it holds no key, `Unavailable` when it cannot be read or made.
     pub fn load_or_create(path: &Path) -> Result<Self, StoreError> {
         match fs::File::open(path) {
             Ok(file) => Self::load(path, file),
@@ -108,18 +112,17 @@ impl SealKey {
         const DOING: &str = "creating the seal key file";
         let mut bytes = [0_u8; 32];
         random(&mut bytes)?;
-        if let Some(dir) = path.parent() {
-            fs::create_dir_all(dir).doing(DOING)?;
-        }
+        files::make_dir(files::dir_of(path), files::dir_of(path)).doing(DOING)?;
         // Written aside and linked into place: a crash leaves no half key, and of two processes
         // that start at once one wins and the other reads the winner's key.
-        let aside = write_aside(path, &[bytes]).doing(DOING)?;
+        let aside =
+            files::write_aside(path, text_of(&[bytes]).as_bytes(), files::dir_of(path)).doing(DOING)?;
         let placed = match fs::hard_link(&aside, path) {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
             other => other,
         };
         let _ = fs::remove_file(&aside);
-        placed.and_then(|()| sync_dir(path)).doing(DOING)?;
+        placed.and_then(|()| files::sync_dir(path)).doing(DOING)?;
         Self::load(path, fs::File::open(path).doing(DOING)?)
     }
 
@@ -188,14 +191,14 @@ fn open_file(path: &Path) -> Result<fs::File, StoreError> {
     fs::File::open(path).doing("reading the seal key file")
 }
 
-/// The keys in a file, one a line, the present one first. A file that others may read is refused: whoever
-/// reads it can open every stored session.
+/// The keys in a file, one a line, the present one first. A file that everybody may read is refused: whoever
+/// reads it can open every stored session. The group may: that is how system services are given keys.
 fn lines_of(path: &Path, file: fs::File) -> Result<Vec<[u8; 32]>, StoreError> {
     let mode = file.metadata().doing("reading the seal key file")?.permissions().mode();
-    if mode & 0o077 != 0 {
+    if mode & 0o007 != 0 {
         let path = path.display();
         return Err(StoreError::invalid(format!(
-            "the seal key file {path} can be read by others (mode {:03o}); run chmod 600 on it",
+            "the seal key file {path} can be read by everybody (mode {:03o}); run chmod 600 on it",
             mode & 0o777
         )));
     }
@@ -213,31 +216,26 @@ fn lines_of(path: &Path, file: fs::File) -> Result<Vec<[u8; 32]>, StoreError> {
 
 /// Replaces a file of keys whole or not at all.
 fn write_file(path: &Path, lines: &[[u8; 32]]) -> Result<(), StoreError> {
-    const DOING: &str = "writing the seal key file";
-    let aside = write_aside(path, lines).doing(DOING)?;
-    let placed = fs::rename(&aside, path).and_then(|()| sync_dir(path));
-    if placed.is_err() {
-        let _ = fs::remove_file(&aside);
-    }
-    placed.doing(DOING)
+    let written = files::write_whole(path, text_of(lines).as_bytes(), files::dir_of(path));
+    written.map_err(|error| match error.kind() {
+        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => unwritable(path, &error),
+        _ => StoreError::unavailable("writing the seal key file", error),
+    })
 }
 
-/// A file of keys (mode 0600) beside its place; a crash leaves no half key there.
-fn write_aside(path: &Path, lines: &[[u8; 32]]) -> io::Result<PathBuf> {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let aside = path.with_file_name(format!(".{name}.{}", std::process::id()));
-    let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&aside)?;
-    let text: String = lines.iter().map(|bytes| format!("{}\n", STANDARD.encode(bytes))).collect();
-    file.write_all(text.as_bytes())?;
-    file.sync_all()?;
-    Ok(aside)
+/// The gateway may read the file and not replace it, as where a service manager keeps the system read-only.
+fn unwritable(path: &Path, error: &io::Error) -> StoreError {
+    let why = format!(
+        "nothing can be written to {} ({error}); stop the gateway and run `wxgate key rotate` as root, or move {} to a \
+         directory of the gateway's own and name it in store.seal_key_file",
+        files::dir_of(path).display(),
+        path.display()
+    );
+    StoreError::unavailable("replacing the seal key file", why)
 }
 
-fn sync_dir(path: &Path) -> io::Result<()> {
-    match path.parent().filter(|dir| !dir.as_os_str().is_empty()) {
-        Some(dir) => fs::File::open(dir)?.sync_all(),
-        None => Ok(()),
-    }
+fn text_of(lines: &[[u8; 32]]) -> String {
+    lines.iter().map(|bytes| format!("{}\n", STANDARD.encode(bytes))).collect()
 }
 
 /// Where a secret belongs, bound into the seal so that rows cannot be swapped.

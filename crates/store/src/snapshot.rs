@@ -15,6 +15,7 @@ use tokio::sync::OwnedMutexGuard;
 
 use crate::engine::{Address, Engine};
 use crate::error::{Doing, Sql, StoreError};
+use crate::files;
 use crate::seal::{Place, SealKey};
 #[cfg(feature = "postgres")]
 use crate::sql::Columns as _;
@@ -128,8 +129,11 @@ impl Store {
     }
 
     async fn link_media(&self, aside: &Aside) -> Result<Vec<SnapshotFile>, StoreError> {
-        let (from, to) = (self.media_dir(), aside.0.join(MEDIA));
-        tokio::task::spawn_blocking(move || link_media(&from, &to)).await.doing(DOING)?.doing(DOING)
+        let (from, to, data_dir) = (self.media_dir(), aside.0.join(MEDIA), self.0.data_dir.clone());
+        tokio::task::spawn_blocking(move || link_media(&from, &to, &data_dir))
+            .await
+            .doing(DOING)?
+            .doing(DOING)
     }
 
     fn aside(&self) -> Result<Aside, StoreError> {
@@ -138,7 +142,13 @@ impl Store {
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {
                 Err(StoreError::conflict("a backup is being made already"))
             }
-            made => made.map(|()| Aside(path)).doing(DOING),
+            made => {
+                made.doing(DOING)?;
+                let aside = Aside(path);
+                // Or what is left of it after a kill could not be removed by the gateway's user.
+                files::hand_over(&aside.0, &self.0.data_dir).doing(DOING)?;
+                Ok(aside)
+            }
         }
     }
 
@@ -180,10 +190,10 @@ async fn copy_database(from: &Path, to: &Path) -> Result<(), StoreError> {
 }
 
 /// Gives every attachment a second name below `to`, and lists all that have one.
-fn link_media(from: &Path, to: &Path) -> io::Result<Vec<SnapshotFile>> {
+fn link_media(from: &Path, to: &Path, data_dir: &Path) -> io::Result<Vec<SnapshotFile>> {
     let mut files = Vec::new();
     for shelf in entries(from)?.into_iter().filter(|name| is_hex(name) && name.len() == 2) {
-        fs::create_dir_all(to.join(&shelf))?;
+        files::make_dir(&to.join(&shelf), data_dir)?;
         for rest in entries(&from.join(&shelf))?.into_iter().filter(|name| is_hex(name)) {
             let (source, target) = (from.join(&shelf).join(&rest), to.join(&shelf).join(&rest));
             match fs::hard_link(&source, &target) {

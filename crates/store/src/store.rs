@@ -10,6 +10,7 @@ use wxgate_contract::{Batch, Clock, DeliveryId, NetworkId, Outcome, Timestamp};
 
 use crate::engine::{Address, Engine, lock};
 use crate::error::{Doing, Sql, StoreError};
+use crate::files;
 use crate::migrate::{HEAD, migrate};
 use crate::names::Names;
 use crate::prepare;
@@ -92,8 +93,9 @@ impl Store {
     /// Opens with an older schema; for tests of migrations.
     #[doc(hidden)]
     pub async fn open_at(config: StoreConfig, clock: Arc<dyn Clock>, head: i64) -> Result<Self, StoreError> {
-        std::fs::create_dir_all(&config.data_dir).doing("creating the data directory")?;
+        files::make_dir(&config.data_dir, &config.data_dir).doing("creating the data directory")?;
         let address = Address::new(&config.url, &config.data_dir)?;
+        files::make_for_lock(&address.engine, &config.data_dir).doing("opening the database")?;
         let lock = lock(&address.engine, &config.data_dir)?;
         Self::sweep_snapshot(&config.data_dir);
         let mut hold = Hold::new();

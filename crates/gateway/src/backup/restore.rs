@@ -4,14 +4,13 @@
 //! place, the database last. So a restore that was cut short leaves no gateway that could start with a part.
 
 use std::collections::HashMap;
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
 use ring::digest::{Context, SHA256};
-use wxgate_store::{DUMP, SealKey, StoreUrl, load_dump};
+use wxgate_store::{DUMP, SealKey, StoreUrl, files, load_dump};
 
 use super::tar::{BLOCK, Header, padding};
 use super::{
@@ -57,9 +56,9 @@ pub(crate) fn restore(
     let aside = target.data_dir.join(ASIDE);
     // Left over from a restore that was cut short.
     let _ = fs::remove_dir_all(&aside);
-    let made = DirBuilder::new().recursive(true).mode(0o700).create(&aside);
-    made.map_err(|e| cannot("make", &aside, &e))?;
-    let done = unpack(file, &aside, &mut progress).and_then(|small| target.put(&aside, &small));
+    files::make_dir(&aside, &target.data_dir).map_err(|e| cannot("make", &aside, &e))?;
+    let done =
+        unpack(file, &aside, &target.data_dir, &mut progress).and_then(|small| target.put(&aside, &small));
     let _ = fs::remove_dir_all(&aside);
     done.map_err(|why| Failure::asked(format!("{} was not restored: {why}", archive.display())))
 }
@@ -110,24 +109,25 @@ impl Target {
             let plain = bytes.and_then(|bytes| key.open_file(name, &bytes)).ok_or_else(|| {
                 format!("the seal key {} is not the one of this backup", self.seal_key_file.display())
             })?;
-            secret(&self.data_dir.join(name), &plain)?;
+            self.secret(&self.data_dir.join(name), &plain)?;
         }
         let media = aside.join(MEDIA.trim_end_matches('/'));
         if media.is_dir() {
             restored.attachments = count(&media).map_err(|e| e.to_string())?;
-            move_to(&media, &self.data_dir.join(MEDIA.trim_end_matches('/')))?;
+            move_to(&media, &self.data_dir.join(MEDIA.trim_end_matches('/')), &self.data_dir)?;
         }
         if let Database::File(path) = &self.database
             && let Some(dir) = path.parent()
         {
-            fs::create_dir_all(dir).map_err(|e| format!("cannot make {}: {e}", dir.display()))?;
+            files::make_dir(dir, &self.data_dir)
+                .map_err(|e| format!("cannot make {}: {e}", dir.display()))?;
         }
         // What was said since the backup is gone: nothing may go on as if it had not been said.
         let word = crate::clock::random::<8>().map_err(|failure| failure.message)?;
-        secret(&self.data_dir.join(RESTORED), hex(&word).as_bytes())?;
+        self.secret(&self.data_dir.join(RESTORED), hex(&word).as_bytes())?;
         sync_dir(&self.data_dir)?;
         match &self.database {
-            Database::File(path) => move_to(&aside.join(name), path)?,
+            Database::File(path) => move_to(&aside.join(name), path, &self.data_dir)?,
             Database::Server(url) => {
                 if let Err(error) = load_dump(url, &aside.join(name)) {
                     self.take_back(small, had_key);
@@ -156,9 +156,15 @@ impl Target {
     fn put_key(&self, inside: Option<&Vec<u8>>) -> Result<Option<SealKey>, String> {
         if !self.seal_key_file.exists() {
             let Some(text) = inside else { return Ok(None) };
-            secret(&self.seal_key_file, text)?;
+            self.secret(&self.seal_key_file, text)?;
         }
         SealKey::load_or_create(&self.seal_key_file).map(Some).map_err(|e| store_failure(e).message)
+    }
+
+    fn secret(&self, path: &Path, bytes: &[u8]) -> Result<(), String> {
+        let mut file = create(path, &self.data_dir)?;
+        let written = file.write_all(bytes).and_then(|()| file.sync_all());
+        written.map_err(|e| format!("cannot write {}: {e}", path.display()))
     }
 }
 
@@ -171,6 +177,7 @@ fn is_same(one: &Path, other: &Path) -> bool {
 fn unpack(
     mut archive: File,
     aside: &Path,
+    data_dir: &Path,
     progress: &mut impl FnMut(u64),
 ) -> Result<HashMap<String, Vec<u8>>, String> {
     let (mut small, mut sums, mut read) = (HashMap::new(), HashMap::new(), 0_u64);
@@ -195,7 +202,7 @@ fn unpack(
                 small.insert(header.name.clone(), bytes);
             }
             Place::File(path) => {
-                let mut file = create(&aside.join(path))?;
+                let mut file = create(&aside.join(path), data_dir)?;
                 let before = read;
                 copy(&mut archive, &mut file, header.size_bytes, &mut hash, &mut |n| progress(before + n))?;
                 file.sync_all().map_err(|e| format!("cannot write {}: {e}", header.name))?;
@@ -283,27 +290,26 @@ fn copy(
     Ok(())
 }
 
-fn create(path: &Path) -> Result<File, String> {
-    let failed = |e: io::Error| format!("cannot write {}: {e}", path.display());
-    if let Some(dir) = path.parent() {
-        fs::create_dir_all(dir).map_err(failed)?;
-    }
-    OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(failed)
-}
-
-fn secret(path: &Path, bytes: &[u8]) -> Result<(), String> {
-    let mut file = create(path)?;
-    let written = file.write_all(bytes).and_then(|()| file.sync_all());
-    written.map_err(|e| format!("cannot write {}: {e}", path.display()))
+/// A file that was not there, for whoever has `data_dir`.
+fn create(path: &Path, data_dir: &Path) -> Result<File, String> {
+    let dir = path.parent().map_or(Ok(()), |dir| files::make_dir(dir, data_dir));
+    dir.and_then(|()| files::make(path, data_dir))
+        .map_err(|e| format!("cannot write {}: {e}", path.display()))
 }
 
 /// Into place, over the border of file systems too.
-fn move_to(from: &Path, to: &Path) -> Result<(), String> {
+fn move_to(from: &Path, to: &Path, data_dir: &Path) -> Result<(), String> {
     let failed = |e: io::Error| format!("cannot write {}: {e}", to.display());
     match fs::rename(from, to) {
         Err(error) if error.kind() == io::ErrorKind::CrossesDevices && from.is_file() => {
             let aside = to.with_extension("restoring");
-            fs::copy(from, &aside).and_then(|_| File::open(&aside)?.sync_all()).map_err(failed)?;
+            // Left over from a restore that was cut short.
+            let _ = fs::remove_file(&aside);
+            let mut copy = files::make(&aside, data_dir).map_err(failed)?;
+            File::open(from)
+                .and_then(|mut whole| io::copy(&mut whole, &mut copy))
+                .and_then(|_| copy.sync_all())
+                .map_err(failed)?;
             fs::rename(&aside, to).map_err(failed)
         }
         moved => moved.map_err(failed),

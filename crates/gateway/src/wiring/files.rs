@@ -1,13 +1,14 @@
 //! The data directory and what the gateway itself keeps there.
 
-use std::fs::{self, DirBuilder, OpenOptions, Permissions};
-use std::io::{ErrorKind, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::fs::{self, DirBuilder, Permissions};
+use std::io::ErrorKind;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::Path;
 
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use tokio::net::UnixListener;
+use wxgate_store::files;
 
 use crate::clock;
 use crate::config::{Settings, secret_fault};
@@ -15,12 +16,12 @@ use crate::failure::Failure;
 
 /// Makes the directory with mode 0700 when it is missing.
 pub(super) fn data_dir(path: &Path) -> Result<(), Failure> {
-    let made = DirBuilder::new().recursive(true).mode(0o700).create(path);
-    made.map_err(|e| Failure::environment(format!("data_dir: cannot make {}: {e}", path.display())))
+    files::make_dir(path, path)
+        .map_err(|e| Failure::environment(format!("data_dir: cannot make {}: {e}", path.display())))
 }
 
-/// 32 random bytes that are made once and kept with mode 0600.
-pub(crate) fn secret_key(path: &Path) -> Result<[u8; 32], Failure> {
+/// 32 random bytes that are made once and kept with mode 0600, for whoever has `data_dir`.
+pub(crate) fn secret_key(path: &Path, data_dir: &Path) -> Result<[u8; 32], Failure> {
     let failed = |e: std::io::Error| Failure::environment(format!("{}: {e}", path.display()));
     if let Some(fault) = secret_fault(path) {
         return Err(Failure::config(fault));
@@ -36,7 +37,7 @@ pub(crate) fn secret_key(path: &Path) -> Result<[u8; 32], Failure> {
         }
         Err(e) if e.kind() == ErrorKind::NotFound => {
             let key = clock::random::<32>()?;
-            write_secret(path, &STANDARD.encode(key)).map_err(failed)?;
+            write_secret(path, &STANDARD.encode(key), data_dir).map_err(failed)?;
             Ok(key)
         }
         Err(e) => Err(failed(e)),
@@ -57,8 +58,8 @@ pub(super) fn secret(path: &Path) -> Result<String, Failure> {
     }
 }
 
-/// A token that is made once and kept with mode 0600.
-pub(super) fn token(path: &Path) -> Result<String, Failure> {
+/// A token that is made once and kept with mode 0600, for whoever has `data_dir`.
+pub(super) fn token(path: &Path, data_dir: &Path) -> Result<String, Failure> {
     let failed = |e: std::io::Error| Failure::environment(format!("{}: {e}", path.display()));
     if let Some(fault) = secret_fault(path) {
         return Err(Failure::config(fault));
@@ -70,20 +71,15 @@ pub(super) fn token(path: &Path) -> Result<String, Failure> {
         },
         Err(e) if e.kind() == ErrorKind::NotFound => {
             let token = URL_SAFE_NO_PAD.encode(clock::random::<32>()?);
-            write_secret(path, &token).map_err(failed)?;
+            write_secret(path, &token, data_dir).map_err(failed)?;
             Ok(token)
         }
         Err(e) => Err(failed(e)),
     }
 }
 
-/// Written aside and moved into place: a crash leaves no half secret.
-fn write_secret(path: &Path, text: &str) -> std::io::Result<()> {
-    let aside = path.with_extension("new");
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&aside)?;
-    file.write_all(format!("{text}\n").as_bytes())?;
-    file.sync_all()?;
-    fs::rename(&aside, path)
+fn write_secret(path: &Path, text: &str, data_dir: &Path) -> std::io::Result<()> {
+    files::write_whole(path, format!("{text}\n").as_bytes(), data_dir)
 }
 
 /// Listens on the control socket. It appears with mode 0600: it is made in a directory of its own

@@ -1,7 +1,7 @@
 //! The Matrix application service: its settings, its tokens, and waiting until it listens.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tokio::sync::watch;
@@ -88,15 +88,16 @@ fn complete(settings: &Settings) -> Result<MatrixConfig, Failure> {
     let section = &settings.matrix.appservice;
     let place =
         |path: &PathBuf, name: &str| set(path).map_or(settings.data_dir.join(name), ToOwned::to_owned);
+    let token = |path: &Path| files::token(path, &settings.data_dir);
     let tokens = [
-        files::token(&place(&section.as_token_file, "matrix-as.token"))?,
-        files::token(&place(&section.hs_token_file, "matrix-hs.token"))?,
+        token(&place(&section.as_token_file, "matrix-as.token"))?,
+        token(&place(&section.hs_token_file, "matrix-hs.token"))?,
         match section.double_puppets {
-            true => files::token(&place(&section.puppet_token_file, "matrix-puppet.token"))?,
+            true => token(&place(&section.puppet_token_file, "matrix-puppet.token"))?,
             false => String::new(),
         },
     ];
-    let secret = set(&section.provisioning_secret_file).map(files::token).transpose()?;
+    let secret = set(&section.provisioning_secret_file).map(token).transpose()?;
     let config = config(settings, tokens).map_err(|(key, what)| Failure::config(format!("{key}: {what}")))?;
     let restored = crate::backup::restored_word(&settings.data_dir)?;
     Ok(MatrixConfig { provisioning_secret: Secret::new(secret.unwrap_or_default()), restored, ..config })

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
 mod doctor;
+mod files;
 mod told;
 
 use std::io::{BufRead, BufReader, Read, Write};

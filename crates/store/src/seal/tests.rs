@@ -34,16 +34,27 @@ fn a_key_file_is_made_once_and_read_again() {
 }
 
 #[test]
-fn a_key_file_that_others_can_read_or_that_is_damaged_is_refused() {
+fn a_key_file_that_everybody_can_read_or_that_is_damaged_is_refused() {
     let dir = dir("bad");
     let path = dir.join("seal.key");
     SealKey::load_or_create(&path).unwrap();
+    // Of a system service's group.
     fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
+    SealKey::load_or_create(&path).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
     let error = SealKey::load_or_create(&path).unwrap_err().to_string();
-    assert!(error.contains("chmod 600") && error.contains("640"), "{error}");
+    assert!(error.contains("chmod 600") && error.contains("644"), "{error}");
     fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
     fs::write(&path, "c2hvcnQ=").unwrap();
     let error = SealKey::load_or_create(&path).unwrap_err().to_string();
     assert!(error.contains("32 bytes"), "{error}");
     fs::remove_dir_all(&dir).unwrap();
+}
+
+#[test]
+fn a_key_in_a_directory_that_cannot_be_written_is_not_replaced_and_says_what_to_do() {
+    // Nobody writes there, root neither.
+    let error = write_file(Path::new("/sys/seal.key"), &[[1; 32]]).unwrap_err().to_string();
+    assert!(error.contains("stop the gateway and run `wxgate key rotate` as root"), "{error}");
+    assert!(error.contains("nothing can be written to /sys ("), "{error}");
 }
