@@ -47,7 +47,7 @@ fn tell_of_bugs() {
         let place = info.location().map(ToString::to_string).unwrap_or_default();
         let what = info.payload_as_str().unwrap_or("no words");
         metrics::came_upon_a_bug();
-        eprintln!(
+        cli::err(&format!(
             "wxgate: bug at {place}: {what}\nPlease report this line; nothing that was committed is lost."
         );
     }));
@@ -64,9 +64,11 @@ fn code(is_json: bool, command: impl FnOnce() -> Result<(), Failure>) -> u8 {
                 match is_json {
                     true => {
                         let code = failure.fault as u8;
-                        eprintln!("{}", serde_json::json!({ "error": failure.message, "exit_code": code }));
+                        cli::err(
+                            &serde_json::json!({ "error": failure.message, "exit_code": code }).to_string(),
+                        );
                     }
-                    false => eprintln!("wxgate: {failure}"),
+                    false => cli::err(&format!("wxgate: {failure}")),
                 }
             }
             failure.fault as u8

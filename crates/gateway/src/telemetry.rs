@@ -37,7 +37,10 @@ pub(crate) fn start(format: LogFormat, filter: &str, other: Option<Listener>) {
             let colours = stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
             Box::new(fmt::layer().with_writer(stderr).with_ansi(colours).with_target(false))
         }
-        LogFormat::Json => Box::new(fmt::layer().json().with_writer(stderr).with_ansi(false)),
+        LogFormat::Json => {
+            let layer = fmt::layer().json().log_internal_errors(false);
+            Box::new(layer.with_writer(stderr).with_ansi(false))
+        }
     };
     // An error means that a log is there already, which is what is wanted.
     let mut all = vec![log.with_filter(targets).boxed()];

@@ -1,6 +1,6 @@
-//! Standard output. A reader that went away (`| head`) is no error.
+//! Standard output and standard error. A reader that went away (`| head`) is no error.
 
-use std::io::{IsTerminal, Write, stdout};
+use std::io::{IsTerminal, Write, stderr, stdout};
 
 use serde::Serialize;
 
@@ -10,6 +10,11 @@ pub(crate) fn out(text: &str) {
     // A closed pipe: nobody reads on, and there is nobody to tell.
     let _ = writeln!(stdout, "{text}");
     let _ = stdout.flush();
+}
+
+/// Prints text and a line break on standard error. Where that cannot be written nobody is there to be told.
+pub(crate) fn err(text: &str) {
+    let _ = writeln!(stderr(), "{text}");
 }
 
 /// Prints a value as JSON.
