@@ -133,14 +133,14 @@ pub(crate) fn execute(cli: Cli) -> Result<(), Failure> {
             let loaded = globals.load()?;
             in_threads(run::run(loaded))
         }
-        Command::User(command) => in_place(user::run(&globals, command)),
+        Command::User(command) => in_place(unless_ended(user::run(&globals, command))),
         Command::Account(command) => in_place(account::run(&globals, command)),
         Command::Chat(command) => in_place(chat::run(&globals, command)),
         Command::Link(command) => in_place(link::run(&globals, command)),
         Command::Network(command) => in_place(network::run(&globals, command)),
         Command::Matrix(command) => matrix::run(&globals, &command),
         Command::Config(command) => configuration::run(&globals, &command),
-        Command::Backup(options) => in_place(backup::run(&globals, options)),
+        Command::Backup(options) => in_place(unless_ended(backup::run(&globals, options))),
         Command::Restore(options) => restore::run(&globals, &options),
         Command::Key(command) => in_place(key::run(&globals, command)),
         Command::Audit(options) => in_place(audit::run(&globals, options)),
@@ -176,6 +176,15 @@ fn in_place(work: impl Future<Output = Result<(), Failure>>) -> Result<(), Failu
 #[cfg(test)]
 mod tests {
     use super::*;
+
+/// Work that puts away what it has begun when somebody ends it.
+async fn unless_ended(work: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+    let mut signals = Signals::new(Hangup::Ends)?;
+    tokio::select! {
+        done = work => done,
+        () = signals.next() => Err(Failure::asked("ended before it was done, as asked")),
+    }
+}
 
     #[test]
     fn every_command_is_in_the_book() {

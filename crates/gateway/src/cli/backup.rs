@@ -1,9 +1,10 @@
 //! `wxgate backup FILE`
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{ErrorKind, Write};
+use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::process;
 
 use clap::Args;
 use futures_util::StreamExt as _;
@@ -16,6 +17,9 @@ use super::{Globals, print};
 use crate::backup::write::{Archive, Secrets, WithKey};
 use crate::failure::Failure;
 use crate::{clock, wiring};
+
+/// Names that are tried for what is being written. Chosen: nobody leaves so many behind.
+const PARTS: u32 = 100;
 
 #[derive(Debug, Args)]
 pub(super) struct Options {
@@ -88,18 +92,7 @@ impl Output {
             let path = path.display();
             return Err(Failure::asked(format!("{path} exists already; name another file, or remove it")));
         }
-        let mut aside = path.as_os_str().to_owned();
-        aside.push(".part");
-        let aside = PathBuf::from(aside);
-        let open = || OpenOptions::new().write(true).create_new(true).mode(0o600).open(&aside);
-        let file = match open() {
-            Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-                // Left over from a backup that was cut short.
-                fs::remove_file(&aside).and_then(|()| open())
-            }
-            opened => opened,
-        };
-        let file = file.map_err(|e| failed(&aside, &e))?;
+        let (aside, file) = part(path)?;
         let progress = Progress::new(what, None);
         Ok(Self { path: path.to_owned(), aside, file, written: 0, all_bytes: None, what, progress })
     }
@@ -122,19 +115,77 @@ impl Output {
             let written = self.written;
             return Err(Failure::asked(format!("the backup broke off: {written} of {all} bytes came")));
         }
-        let moved = self.file.sync_all().and_then(|()| fs::rename(&self.aside, &self.path));
-        moved.map_err(|e| failed(&self.path, &e))?;
+        self.file.sync_all().and_then(|()| place(&self.aside, &self.path)).map_err(|e| match e.kind() {
+            ErrorKind::AlreadyExists => {
+                let path = self.path.display();
+                Failure::asked(format!("{path} was made by somebody else meanwhile, and is left as it is"))
+            }
+            _ => failed(&self.path, &e),
+        })?;
         Ok(self.written)
     }
 }
 
 impl Drop for Output {
     fn drop(&mut self) {
-        // Gone already when it was put into place.
+        // Gone already when it was moved into place.
         let _ = fs::remove_file(&self.aside);
+    }
+}
+
+/// What is to be the file, under a name that nobody else writes to.
+fn part(path: &Path) -> Result<(PathBuf, File), Failure> {
+    for number in 0..PARTS {
+        let mut aside = path.as_os_str().to_owned();
+        aside.push(format!(".{}-{number}.part", process::id()));
+        let aside = PathBuf::from(aside);
+        match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&aside) {
+            // Of a process with our number, that was killed or runs on another machine.
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(failed(&aside, &error)),
+            Ok(file) => return Ok((aside, file)),
+        }
+    }
+    let path = path.display();
+    Err(Failure::asked(format!("too many files {path}….part are left over; remove those that nobody writes")))
+}
+
+/// Gives the whole file its name, unless somebody has it.
+fn place(aside: &Path, path: &Path) -> io::Result<()> {
+    match fs::hard_link(aside, path) {
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => {
+            // A file system without second names: the name is taken first, and then ours to replace.
+            OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+            fs::rename(aside, path)
+        }
+        linked => linked,
     }
 }
 
 fn failed(path: &Path, error: &std::io::Error) -> Failure {
     Failure::environment(format!("cannot write {}: {error}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_two_that_write_to_one_file_the_first_to_end_has_it_and_neither_harms_the_other() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("all.tar");
+        let mut outputs = [(); 3].map(|()| Output::create(&path, "Backup").unwrap());
+        for (output, bytes) in outputs.iter_mut().zip([b"one", b"two", b"six"]) {
+            output.write(bytes).unwrap();
+        }
+        let [one, two, given_up] = outputs;
+        drop(given_up);
+        assert_eq!(two.finish().unwrap(), 3);
+        let refused = one.finish().unwrap_err();
+        assert!(refused.message.contains("was made by somebody else meanwhile"), "{refused}");
+        assert_eq!(fs::read(&path).unwrap(), b"two");
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "a part is left over");
+        let refused = Output::create(&path, "Backup").err().unwrap();
+        assert!(refused.message.contains("exists already"), "{refused}");
+    }
 }

@@ -76,3 +76,16 @@ fn what_root_runs_leaves_files_of_the_gateways_user() {
     assert_ne!(std::fs::read(&key).unwrap(), before);
     strangers("key rotate with a key elsewhere");
 }
+
+#[test]
+fn of_two_backups_into_one_file_one_is_whole() {
+    let home = Home::with_a_store("twice", "");
+    let both = [(); 2].map(|()| home.start(&["backup", "all.tar"]));
+    let codes = both.map(|mut backup| backup.code());
+    assert!(codes.contains(&0), "{codes:?}");
+    std::fs::rename(home.0.join("data"), home.0.join("old")).unwrap();
+    let done = home.run(&["restore", "all.tar"]);
+    assert_eq!(done.code, 0, "{}", done.err);
+    let left = below(&home.0).into_iter().filter(|path| path.extension().is_some_and(|end| end == "part"));
+    assert_eq!(left.count(), 0);
+}
