@@ -13,6 +13,7 @@ mod webp;
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -58,7 +59,7 @@ impl Converter {
     pub fn new(program: PathBuf, scratch: PathBuf) -> io::Result<Self> {
         match std::fs::remove_dir_all(&scratch) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => std::fs::create_dir_all(&scratch)?,
+            _ => std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&scratch)?,
         }
         let (turns, jobs) = (Semaphore::new(AT_ONCE), AtomicU64::new(0));
         Ok(Self { program, scratch, turns, jobs, failed: Mutex::default(), wanted: Mutex::default() })

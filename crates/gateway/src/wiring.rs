@@ -20,7 +20,7 @@ use wxgate_bridge::{AdapterFactory, Bridge, BridgeConfig};
 use wxgate_contract::{Adapter, Clock, Health, MediaVault, NetworkId, Stop, StopHandle};
 use wxgate_convert::Converter;
 use wxgate_irc::{Filehost, Guests, Ident, IrcServerAdapter, IrcServerConfig, Listening, LocalChannels};
-use wxgate_store::{AccountRow, SealKey, Store, StoreConfig, StoreError};
+use wxgate_store::{AccountRow, SealKey, Store, StoreConfig, StoreError, StoreUrl};
 use wxgate_tls::{Certificate, Use};
 use wxgate_wechat::{OnSynced, Ways, WechatAdapter, WechatConfig};
 
@@ -326,7 +326,25 @@ fn is_on_server(settings: &Settings) -> bool {
     settings.store.url.starts_with("postgres")
 }
 
-pub(crate) async fn open_store(settings: &Settings) -> Result<Store, Failure> {
+/// Opens the store of a gateway that does not run, for a command that is to do `what` with it. Nothing is made where
+/// there is none.
+pub(crate) async fn open_store(settings: &Settings, what: &str) -> Result<Store, Failure> {
+    let url: StoreUrl = settings.store.url.parse().map_err(store_failure)?;
+    let found = wxgate_store::inspect(&url, &settings.data_dir).await.map_err(store_failure)?;
+    if found.schema == 0 {
+        let place = url.sqlite_path(&settings.data_dir).unwrap_or_else(|| settings.data_dir.clone());
+        return Err(Failure::asked(format!(
+            "there is nothing to {what} at {}: no gateway has run with this data_dir and store.url",
+            place.display()
+        )));
+    }
+    let key = settings.seal_key_file();
+    if !key.exists() {
+        return Err(Failure::asked(format!(
+            "the seal key {} is not there, or this user may not see it; put it back first",
+            key.display()
+        )));
+    }
     try_open(settings).await?.map_err(store_failure)
 }
 

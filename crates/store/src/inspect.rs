@@ -5,7 +5,8 @@ use std::path::Path;
 use sqlx::Executor as _;
 
 use crate::engine::{Address, Engine, lock};
-use crate::error::{Sql, StoreError};
+use crate::error::{Doing, Sql, StoreError};
+use crate::files;
 use crate::migrate;
 use crate::sql::{self, Columns};
 use crate::url::StoreUrl;
@@ -24,14 +25,24 @@ pub struct Inspection {
 }
 
 /// Looks at a database that no gateway of this data directory has open; nothing is changed, brought up to date or
-/// taken over.
+/// taken over, and where there is no database none is made.
 ///
 /// # Errors
 /// `Conflict` when another process has the SQLite file or the data directory, `Schema` when the database is of a
 /// program that is none of ours or newer, `Unavailable` for the rest.
 pub async fn inspect(url: &StoreUrl, data_dir: &Path) -> Result<Inspection, StoreError> {
     let address = Address::new(url, data_dir)?;
-    let _lock = lock(&address.engine, data_dir)?;
+    let known = migrate::known();
+    let nothing = Inspection { schema: 0, known, accounts: 0 };
+    let _lock = match &address.engine {
+        Engine::Sqlite { path } if !path.exists() => return Ok(nothing),
+        // No gateway runs on a directory that is not there.
+        Engine::Postgres if !data_dir.is_dir() => None,
+        engine => {
+            files::make_for_lock(engine, data_dir).doing(DOING)?;
+            Some(lock(engine, data_dir)?)
+        }
+    };
     let mut conn = address.plain().await?;
     let (guard, table) = match address.engine {
         Engine::Sqlite { .. } => {
@@ -44,13 +55,12 @@ pub async fn inspect(url: &StoreUrl, data_dir: &Path) -> Result<Inspection, Stor
         ),
     };
     conn.execute(sqlx::raw_sql(guard)).await.sql(DOING)?;
-    let known = migrate::known();
     let count = async |conn: &mut sqlx::AnyConnection, text: &'static str| {
         let rows = sql::fetch(conn, DOING, text, []).await?;
         rows.first().map_or(Ok(0), |row| row.at::<i64>(0))
     };
     if count(&mut conn, table).await? == 0 {
-        return Ok(Inspection { schema: 0, known, accounts: 0 });
+        return Ok(nothing);
     }
     let schema = migrate::applied(&mut conn, &address.engine).await?;
     let accounts = count(&mut conn, "SELECT COUNT(*) FROM account").await?;

@@ -41,7 +41,7 @@ pub(super) async fn run(globals: &Globals, options: Options) -> Result<(), Failu
             output.write(&piece)?;
         }
     } else {
-        let store = wiring::open_store(&settings).await?;
+        let store = wiring::open_store(&settings, "back up").await?;
         let snapshot = store.snapshot().await.map_err(wiring::store_failure)?;
         let secrets = Secrets {
             data_dir: &settings.data_dir,

@@ -397,13 +397,13 @@ fn check_secrets(settings: &Settings) -> Vec<Finding> {
 
 async fn check_store(settings: &Settings) -> Finding {
     const CHECK: &str = "store";
-    if settings.store.url == "sqlite" && !settings.data_dir.join("wxgate.db").exists() {
-        return ok(CHECK, "there is none yet; wxgate run makes it");
-    }
     let url = match settings.store.url.parse::<StoreUrl>() {
         Ok(url) => url,
         Err(error) => return wrong(CHECK, error.to_string(), "correct store.url"),
     };
+    if url.sqlite_path(&settings.data_dir).is_some_and(|path| !path.exists()) {
+        return ok(CHECK, "there is none yet; wxgate run makes it");
+    }
     match wxgate_store::inspect(&url, &settings.data_dir).await {
         Ok(Inspection { schema: 0, .. }) => ok(CHECK, "is empty; wxgate run fills it"),
         Ok(Inspection { schema, known, accounts }) if schema == known => {

@@ -29,7 +29,7 @@ pub(super) async fn run(globals: &Globals, command: Command) -> Result<(), Failu
     let done = if answers(&settings.socket()).await {
         Client::new(globals)?.call(Method::POST, "/api/v1/seal-key/rotate", None).await?
     } else {
-        let store = wiring::open_store(&settings).await?;
+        let store = wiring::open_store(&settings, "seal anew").await?;
         let replaced = store.replace_seal_key(&file).await.map_err(wiring::store_failure)?;
         store.close().await;
         Rotated { resealed: replaced.resealed, unreadable: replaced.unreadable }

@@ -78,6 +78,55 @@ fn what_root_runs_leaves_files_of_the_gateways_user() {
 }
 
 #[test]
+fn what_needs_a_store_makes_none() {
+    let home = Home::new("nothing");
+    for (more, place) in [("", "data/wxgate.db"), ("[store]\nurl = \"sqlite:deep/wx.db\"\n", "deep/wx.db")] {
+        home.configure(more);
+        for (args, what) in [(&["backup", "all.tar"][..], "back up"), (&["key", "rotate"], "seal anew")] {
+            let done = home.run(args);
+            let told = format!("wxgate: there is nothing to {what} at {place}: ");
+            assert!(done.code == 1 && done.err.starts_with(&told), "{args:?}: {} {}", done.code, done.err);
+            let doctor = home.run(&["doctor"]);
+            assert!(doctor.out.contains("store: there is none yet"), "{}", doctor.out);
+            assert_eq!(below(&home.0), [home.0.clone(), home.0.join("wxgate.toml")], "{args:?}");
+        }
+    }
+}
+
+#[test]
+fn without_its_seal_key_a_store_is_left_alone() {
+    let home = Home::with_a_store("keyless", "");
+    std::fs::rename(home.0.join("data/seal.key"), home.0.join("away")).unwrap();
+    for args in [&["backup", "all.tar"][..], &["key", "rotate"]] {
+        let done = home.run(args);
+        assert!(
+            done.code == 1 && done.err.contains("the seal key data/seal.key is not there"),
+            "{}",
+            done.err
+        );
+    }
+    assert!(!home.0.join("data/seal.key").exists() && !home.0.join("all.tar").exists());
+}
+
+#[test]
+fn what_the_gateway_makes_is_for_nobody_else_whatever_the_umask() {
+    let home = Home::new("umask");
+    home.configure("[store]\nurl = \"sqlite:deep/er/wx.db\"\n");
+    let program = env!("CARGO_BIN_EXE_wxgate");
+    let mut command = Command::new("sh");
+    command.args(["-c", &format!("umask 0; exec {program} run")]).current_dir(&home.0).stdin(Stdio::null());
+    let mut gateway = Running(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
+    wait_for_gateway(&home);
+    gateway.signal("-TERM");
+    assert_eq!(gateway.code(), 0);
+    let made = below(&home.0).into_iter().filter(|path| *path != home.0 && !path.ends_with("wxgate.toml"));
+    let made: Vec<(PathBuf, u32)> =
+        made.map(|path| (path.clone(), path.metadata().unwrap().mode() & 0o077)).collect();
+    assert!(made.len() > 5, "{made:?}");
+    assert!(made.iter().all(|(_, others)| *others == 0), "{made:?}");
+}
+
+#[test]
 fn of_two_backups_into_one_file_one_is_whole() {
     let home = Home::with_a_store("twice", "");
     let both = [(); 2].map(|()| home.start(&["backup", "all.tar"]));

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use ring::digest::{Context, SHA256};
-use tokio::fs::{self, File};
+use tokio::fs::{self, DirBuilder, File, OpenOptions};
 use tokio::io::{AsyncReadExt, AsyncSeekExt, AsyncWriteExt, SeekFrom};
 use wxgate_contract::{BoxFuture, MediaError, MediaId, MediaInfo, MediaReader, MediaState, MediaWriter};
 
@@ -56,10 +56,11 @@ impl Writer {
         mime: String,
     ) -> Result<Self, MediaError> {
         let dir = store.media_dir().join(ASIDE);
-        fs::create_dir_all(&dir).await.map_err(|e| broken("making the media directory", &e))?;
+        make_dirs(&dir).await.map_err(|e| broken("making the media directory", &e))?;
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let path = dir.join(format!("{media}-{}-{number}", std::process::id()));
-        let file = File::create(&path).await.map_err(|e| broken("creating a media file", &e))?;
+        let made = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&path).await;
+        let file = made.map_err(|e| broken("creating a media file", &e))?;
         let (aside, hash) = (Aside(Some(path)), Context::new(&SHA256));
         Ok(Self { store, media, name, mime, file, aside, hash, head: Vec::new(), size_bytes: 0 })
     }
@@ -87,7 +88,7 @@ impl Writer {
         let hash = hex(self.hash.clone().finish().as_ref());
         let place = self.store.media_path(&hash);
         let shelf = place.parent().map_or_else(|| self.store.media_dir(), Path::to_path_buf);
-        fs::create_dir_all(&shelf).await.map_err(|e| broken(DOING, &e))?;
+        make_dirs(&shelf).await.map_err(|e| broken(DOING, &e))?;
         let store = self.store.clone();
         let _gate = store.0.media_gate.lock().await;
         if let Some(path) = &self.aside.0 {
@@ -127,6 +128,11 @@ impl Writer {
             })
             .await
     }
+}
+
+/// For nobody else to look into.
+async fn make_dirs(path: &Path) -> std::io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(path).await
 }
 
 impl MediaWriter for Writer {

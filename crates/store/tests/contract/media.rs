@@ -46,6 +46,27 @@ fn files(dir: &Path) -> Vec<PathBuf> {
 }
 
 #[tokio::test]
+async fn nobody_else_can_look_at_an_attachment() {
+    use std::os::unix::fs::PermissionsExt as _;
+    each_engine(|bench| async move {
+        let vault = vault(&bench);
+        // One that is whole, and one that is on its way.
+        put(&*vault, id(1), b"mine").await.unwrap();
+        let _writer = vault.writer(id(2), "photo.png", "image/png").await.unwrap();
+        let media = bench.dir.join("media");
+        let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        let found = files(&media);
+        assert_eq!(found.len(), 2);
+        for path in found {
+            assert_eq!((mode(&path), mode(path.parent().unwrap())), (0o600, 0o700), "{}", path.display());
+        }
+        assert_eq!(mode(&media), 0o700);
+        bench
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn bytes_come_back_whole_and_from_any_offset() {
     each_engine(|bench| async move {
         let vault = vault(&bench);
