@@ -44,6 +44,16 @@ fn client(program: &str, url: &StoreUrl) -> Result<Command, StoreError> {
         address.set_password(None).map_err(|()| unclear())?;
         command.env("PGPASSWORD", password);
     }
+    // The driver takes it from there as well.
+    let told =
+        address.query_pairs().find(|(key, _)| key == "password").map(|(_, password)| password.into_owned());
+    if let Some(password) = told {
+        let query = address.query().unwrap_or_default();
+        let others: Vec<&str> = query.split('&').filter(|pair| !pair.starts_with("password=")).collect();
+        let others = others.join("&");
+        address.set_query((!others.is_empty()).then_some(&others));
+        command.env("PGPASSWORD", password);
+    }
     // In words that we understand when we show them.
     command.env("LC_MESSAGES", "C").arg("--no-password").arg("--dbname").arg(address.as_str());
     Ok(command)
@@ -82,6 +92,11 @@ mod tests {
         let password =
             command.get_envs().find(|(name, _)| *name == "PGPASSWORD").and_then(|(_, value)| value);
         assert_eq!(password.and_then(|value| value.to_str()), Some("p@ss word"));
+        let url = "postgres://me@db.example/wx?sslmode=require&password=p%40ss".parse().unwrap();
+        let command = client("pg_dump", &url).unwrap();
+        assert!(command.get_args().all(|arg| !arg.to_str().unwrap().contains("p%40ss")));
+        assert!(command.get_args().any(|arg| arg.to_str().unwrap().ends_with("?sslmode=require")));
+        assert!(command.get_envs().any(|(name, value)| name == "PGPASSWORD" && value.unwrap() == "p@ss"));
         assert!(client("pg_dump", &StoreUrl::Sqlite(None)).is_err());
     }
 }

@@ -62,18 +62,46 @@ fn toml(value: &ValueKind) -> String {
     }
 }
 
-/// Hides the password of an address (`postgres://user:…@host`, a proxy).
+/// Hides who somebody is to the far side of an address, and with which password: `postgres://user:…@host`,
+/// `http://token@proxy`, `postgres://host/db?password=…`.
 fn mask(value: &str) -> String {
     let Some(text) = value.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) else {
         return value.to_owned();
     };
     match Url::parse(text) {
-        Ok(mut url) if url.password().is_some() => match url.set_password(Some("masked")) {
-            Ok(()) => quoted(url.as_str()),
-            Err(()) => quoted("masked"),
-        },
+        Ok(url) if has_secret(&url) => quoted(masked(url).as_ref().map_or("masked", Url::as_str)),
         // An address that cannot be parsed may still hold a password.
-        Err(_) if text.contains("://") && text.contains('@') => quoted("masked"),
+        Err(_) if text.contains("://") && text.contains(['@', '?']) => quoted("masked"),
         _ => value.to_owned(),
     }
+}
+
+fn has_secret(url: &Url) -> bool {
+    is_known(url) || url.query().is_some_and(|query| query.split('&').any(|pair| is_secret(pair)))
+}
+
+/// Somebody goes there as somebody.
+fn is_known(url: &Url) -> bool {
+    !url.username().is_empty() || url.password().is_some()
+}
+
+fn is_secret(key: &str) -> bool {
+    key.to_ascii_lowercase().contains("password")
+}
+
+/// The address without secrets; `None` when it cannot be written without.
+fn masked(mut url: Url) -> Option<Url> {
+    if is_known(&url) {
+        url.set_username("masked").ok()?;
+        url.set_password(None).ok()?;
+    }
+    if let Some(query) = url.query() {
+        let told = |pair: &str| match pair.split_once('=') {
+            Some((key, _)) if is_secret(key) => format!("{key}=masked"),
+            _ => pair.to_owned(),
+        };
+        let told: Vec<String> = query.split('&').map(told).collect();
+        url.set_query(Some(&told.join("&")));
+    }
+    Some(url)
 }

@@ -234,12 +234,52 @@ fn a_secret_that_everybody_can_read_is_refused() {
 
 #[test]
 fn shown_values_hide_passwords() {
-    let text = "[wechat]\nproxy = 'socks5://me:hunter2@127.0.0.1:1080'\n";
-    let all = shown(&loaded(text, &[]));
-    let proxy = all.iter().find(|key| key.key == "wechat.proxy").unwrap();
-    assert_eq!(proxy.value, "\"socks5://me:masked@127.0.0.1:1080\"");
-    assert_eq!(proxy.origin, "wx.toml:2");
-    assert!(!format!("{all:?}").contains("hunter2"));
+    for (section, key, set, masked) in [
+        ("wechat", "proxy", "socks5://hunter2:hunter2@127.0.0.1:1080", "socks5://masked@127.0.0.1:1080"),
+        ("wechat", "proxy", "http://hunter2@proxy", "http://masked@proxy/"),
+        ("wechat", "proxy", "http://127.0.0.1:1080", "http://127.0.0.1:1080"),
+        (
+            "store",
+            "url",
+            "postgres://db/wx?sslmode=require&password=hunter2",
+            "postgres://db/wx?sslmode=require&password=masked",
+        ),
+        ("store", "url", "postgres://hunter2:hunter2@:not a host/wx", "masked"),
+    ] {
+        // A build without PostgreSQL refuses the address; it is shown the same.
+        let text = format!("[{section}]\n{key} = '{set}'\n");
+        let all = match layer("wx.toml", &text, &[]) {
+            Ok(loaded) => shown(&loaded),
+            Err(_) if cfg!(not(feature = "postgres")) && section == "store" => continue,
+            Err(problems) => panic!("{problems}"),
+        };
+        let found = all.iter().find(|found| found.key == format!("{section}.{key}")).unwrap();
+        assert_eq!(found.value, format!("\"{masked}\""));
+        assert_eq!(found.origin, "wx.toml:2");
+        assert!(!format!("{all:?}").contains("hunter2"));
+    }
+}
+
+#[test]
+fn what_may_be_a_password_is_not_repeated() {
+    for (section, key, value) in [
+        ("wechat", "proxy", "'socks5://u:hunter2@h:99999'"),
+        ("wechat", "proxy", "'u:hunter2@h:1080'"),
+        ("web", "listen", "'u:hunter2@h'"),
+        ("irc.server", "websocket_origins", "['https://u:hunter2@h']"),
+        ("web", "proxy_from", "['u:hunter2@h']"),
+        ("store", "url", "'mysql://u:hunter2@h'"),
+        ("matrix.appservice", "homeserver", "'u:hunter2@h'"),
+    ] {
+        let told_of = told(&format!("[{section}]\n{key} = {value}\n"), &[]);
+        assert!(told_of.len() == 1 && !told_of[0].contains("hunter2"), "{told_of:?}");
+        let variable = format!("WXGATE__{}__{}", section.replace('.', "__"), key).to_uppercase();
+        let value = value.trim_matches(['[', ']']).trim_matches('\'');
+        let told_of = told("", &[(&variable, value)]);
+        assert!(told_of.len() == 1 && !told_of[0].contains("hunter2"), "{told_of:?}");
+    }
+    let told_of = told("", &[("WXGATE__WECHAT__MAX_MEDIA_BYTES", "u:hunter2@h")]);
+    assert!(told_of.len() == 1 && !told_of[0].contains("hunter2"), "{told_of:?}");
 }
 
 #[test]

@@ -8,6 +8,11 @@ use url::Url;
 
 use super::keys::Kind;
 
+/// A text as complaints repeat it; not where it may hold a password.
+pub(super) fn repeated(text: &str) -> String {
+    if text.contains('@') { "what is written there".to_owned() } else { format!("{text:?}") }
+}
+
 /// Why `value` does not fit `kind`, if it does not. Keys inside records are judged by the caller.
 pub(super) fn misfit(value: &DeValue<'_>, kind: Kind) -> Option<String> {
     let found = value.type_str();
@@ -36,16 +41,16 @@ pub(super) fn misfit(value: &DeValue<'_>, kind: Kind) -> Option<String> {
         Kind::Origins => match value.as_array() {
             Some(items) => items.iter().find_map(|item| match item.get_ref().as_str() {
                 Some(text) => (!is_origin(text))
-                    .then(|| format!("{text:?} is no origin such as \"https://chat.example.org\"")),
+                    .then(|| format!("{} is no origin such as \"https://chat.example.org\"", repeated(text))),
                 None => wanted("a list of texts such as \"https://chat.example.org\""),
             }),
             None => wanted("a list of texts such as \"https://chat.example.org\""),
         },
         Kind::Networks => match value.as_array() {
             Some(items) => items.iter().find_map(|item| match item.get_ref().as_str() {
-                Some(text) => parse_network(text)
-                    .is_none()
-                    .then(|| format!("{text:?} is neither an address nor a network such as 10.0.0.0/8")),
+                Some(text) => parse_network(text).is_none().then(|| {
+                    format!("{} is neither an address nor a network such as 10.0.0.0/8", repeated(text))
+                }),
                 None => wanted("a list of texts such as \"10.0.0.0/8\""),
             }),
             None => wanted("a list of texts such as \"10.0.0.0/8\""),
@@ -89,7 +94,7 @@ fn bad_url(text: &str, schemes: &[&str]) -> Option<String> {
     match Url::parse(text) {
         Ok(url) if schemes.contains(&url.scheme()) && url.has_host() => None,
         Ok(url) if url.has_host() => Some(format!("must begin with {}", schemes.join(":// or ") + "://")),
-        _ => Some(format!("{text:?} is not an address such as {}://host:port", schemes.first()?)),
+        _ => Some(format!("{} is not an address such as {}://host:port", repeated(text), schemes.first()?)),
     }
 }
 
@@ -100,16 +105,17 @@ pub(crate) fn parse_network(text: &str) -> Option<IpNet> {
 
 /// `127.0.0.1:6667`, `[::1]:6667`, `localhost:6667`.
 fn bad_address(text: &str) -> Option<String> {
-    let complaint = || Some(format!("{text:?} is not HOST:PORT"));
+    let told = repeated(text);
+    let complaint = || Some(format!("{told} is not HOST:PORT"));
     if text.parse::<SocketAddr>().is_ok() {
         return None;
     }
     let Some((host, port)) = text.rsplit_once(':') else { return complaint() };
     if port.parse::<u16>().is_err() {
-        return Some(format!("{text:?} has no port between 0 and 65535"));
+        return Some(format!("{told} has no port between 0 and 65535"));
     }
     if host.parse::<Ipv6Addr>().is_ok() || host.contains(':') {
-        return Some(format!("{text:?} must be written [ADDRESS]:PORT, as for every IPv6 address"));
+        return Some(format!("{told} must be written [ADDRESS]:PORT, as for every IPv6 address"));
     }
     let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_');
     if host.is_empty() || !host.chars().all(fits) {

@@ -35,7 +35,8 @@ pub(super) async fn reach_url(check: &'static str, url: &str) -> Finding {
         Some((host, port)) => reach(check, &format!("{host}:{port}")).await,
         None => wrong(
             check,
-            format!("{url} names no host and port"),
+            // Not repeated: it may hold a password.
+            "the address names no host and port".to_owned(),
             format!("write a whole address into {check}"),
         ),
     }
