@@ -17,7 +17,7 @@ mod value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use config::{Config, File, FileFormat};
+use config::{Config, ConfigError, File, FileFormat, Map, Source, Value, ValueKind};
 
 pub(crate) use check::secret_fault;
 pub(crate) use problem::{Origin, Problem};
@@ -97,50 +97,96 @@ fn read_file(path: &Path) -> Result<String, String> {
 /// Lays file and environment over the defaults and judges the whole.
 fn layer(name: &str, text: &str, vars: &[(String, String)]) -> Result<Loaded, Problems> {
     let found = file::read(&file::Source { name, text });
-    let (set, env_problems) = env::read(vars);
+    let (set, of_env) = env::read(vars);
     let mut problems = found.problems;
     // After a syntax error the rest would be guessed at.
     let is_readable = problems.iter().all(|problem| !problem.key.is_empty());
-    problems.extend(env_problems);
+    problems.extend(of_env.problems);
     if !is_readable {
         return Err(Problems(problems));
     }
+    // What the environment sets stands in the place of what the file says: a table too, of which a part that stayed
+    // would let people in whom nobody named.
     let mut origins = found.origins;
-    let mut overrides = String::new();
+    origins.retain(|key, _| !set.iter().any(|setting| keys::leads_into(key, &setting.path)));
+    let mut over: BTreeMap<String, String> = BTreeMap::new();
     for setting in set {
-        overrides.push_str(&format!("{} = {}\n", setting.path, setting.toml));
-        origins.insert(setting.path, Origin::Env { variable: setting.variable });
+        let is_its = |(key, _): &(&String, &Origin)| keys::leads_into(key, &setting.path);
+        let of_its = of_env.origins.iter().filter(is_its);
+        origins.extend(of_its.map(|(key, origin)| (key.clone(), origin.clone())));
+        over.insert(setting.path, setting.toml);
     }
     // What is wrong by itself is left out, so that the whole is judged all the same: every problem at once.
     let misfits = problems.iter().filter(|problem| problem.nearest.is_none());
     let wrong: BTreeSet<String> = misfits.filter_map(|problem| keys::known_part(&problem.key)).collect();
     for path in &wrong {
-        overrides.push_str(&format!("{path} = {}\n", keys::default_of(path)));
+        over.entry(path.clone()).or_insert_with(|| keys::default_of(path).to_owned());
     }
     let toml = |text: &str| File::from_str(text, FileFormat::Toml);
-    let layered = Config::builder()
-        .add_source(toml(&keys::defaults()))
-        .add_source(toml(text))
-        .add_source(toml(&overrides))
-        .build();
-    // The layers were judged before, so what fails here is a disagreement between the table and
-    // the types, which the tests look for.
-    let failed = |e: config::ConfigError| {
-        let origin = Origin::File { file: name.to_owned(), line: 1 };
-        Problems(vec![Problem::new(origin, "", e.to_string())])
-    };
+    let mut layers = Config::builder().add_source(toml(&keys::defaults()));
+    match Rest::of(&toml(text), over.keys()) {
+        Ok(rest) => layers = layers.add_source(rest),
+        Err(_) if !problems.is_empty() => return Err(Problems(problems)),
+        Err(error) => return Err(disagreement(name, &error)),
+    }
+    for (path, value) in &over {
+        layers = layers.add_source(toml(&format!("{path} = {value}\n")));
+    }
+    let layered = layers.build();
     let typed = layered.and_then(|layered| Ok((layered.clone().try_deserialize::<Settings>()?, layered)));
     let (settings, layered) = match typed {
         Ok(typed) => typed,
         // Sections that are no sections: what was found is all that can be said.
         Err(_) if !problems.is_empty() => return Err(Problems(problems)),
-        Err(error) => return Err(failed(error)),
+        Err(error) => return Err(disagreement(name, &error)),
     };
     let is_new = |problem: &Problem| keys::known_part(&problem.key).is_none_or(|path| !wrong.contains(&path));
     let loaded = Loaded { settings, file: None, layered, origins };
     let of_the_whole: Vec<Problem> = check::check(&loaded).into_iter().filter(is_new).collect();
     problems.extend(of_the_whole);
     if problems.is_empty() { Ok(loaded) } else { Err(Problems(problems)) }
+}
+
+/// The layers were judged before, so what fails then is a disagreement between the table and the types, which the
+/// tests look for.
+fn disagreement(name: &str, error: &ConfigError) -> Problems {
+    let origin = Origin::File { file: name.to_owned(), line: 1 };
+    Problems(vec![Problem::new(origin, "", error.to_string())])
+}
+
+/// A layer without the keys that others set.
+#[derive(Clone, Debug)]
+struct Rest(Map<String, Value>);
+
+impl Rest {
+    fn of<'a>(layer: &dyn Source, without: impl Iterator<Item = &'a String>) -> Result<Self, ConfigError> {
+        let mut all = layer.collect()?;
+        without.for_each(|path| remove(&mut all, path));
+        Ok(Self(all))
+    }
+}
+
+fn remove(all: &mut Map<String, Value>, path: &str) {
+    match path.split_once('.') {
+        None => {
+            all.remove(path);
+        }
+        Some((first, rest)) => {
+            if let Some(Value { kind: ValueKind::Table(inner), .. }) = all.get_mut(first) {
+                remove(inner, rest);
+            }
+        }
+    }
+}
+
+impl Source for Rest {
+    fn clone_into_box(&self) -> Box<dyn Source + Send + Sync> {
+        Box::new(self.clone())
+    }
+
+    fn collect(&self) -> Result<Map<String, Value>, ConfigError> {
+        Ok(self.0.clone())
+    }
 }
 
 impl Loaded {

@@ -2,6 +2,7 @@
 
 use toml::de::DeValue;
 
+use super::file::{self, Findings};
 use super::keys::{self, Kind};
 use super::problem::{Origin, Problem};
 use super::value;
@@ -18,41 +19,48 @@ pub(super) struct Setting {
     pub(super) toml: String,
 }
 
-/// Reads and judges the variables; `all` is the whole environment.
-pub(super) fn read(all: &[(String, String)]) -> (Vec<Setting>, Vec<Problem>) {
-    let mut settings = Vec::new();
-    let mut problems = Vec::new();
+/// Reads and judges the variables; `all` is the whole environment. Gives the keys that are set, and what was found
+/// out about them.
+pub(super) fn read(all: &[(String, String)]) -> (Vec<Setting>, Findings) {
+    let mut settings: Vec<Setting> = Vec::new();
+    let mut findings = Findings::default();
     for (variable, text) in all {
         let Some(rest) = variable.strip_prefix(PREFIX) else { continue };
-        match read_one(variable, rest, text) {
-            Ok(setting) => settings.push(setting),
-            Err(problem) => problems.push(problem),
+        let path = rest.split("__").map(str::to_ascii_lowercase).collect::<Vec<_>>().join(".");
+        // Names of variables tell small letters from capital ones, keys do not.
+        if let Some(other) = settings.iter().find(|other| other.path == path) {
+            let origin = Origin::Env { variable: variable.clone() };
+            let message = format!("is set by {} already; keep one of the two", other.variable);
+            findings.problems.push(Problem::new(origin, path, message));
+            continue;
         }
+        settings.extend(read_one(variable, path, text, &mut findings));
     }
-    (settings, problems)
+    (settings, findings)
 }
 
-fn read_one(variable: &str, rest: &str, text: &str) -> Result<Setting, Problem> {
+/// The key that a variable sets, unless it is none or its value does not fit.
+fn read_one(variable: &str, path: String, text: &str, findings: &mut Findings) -> Option<Setting> {
     let origin = Origin::Env { variable: variable.to_owned() };
-    let path = rest.split("__").map(str::to_ascii_lowercase).collect::<Vec<_>>().join(".");
     let Some((section, key)) = keys::find(&path) else {
-        return Err(Problem::unknown(origin, &path));
+        findings.problems.push(Problem::unknown(origin, &path));
+        return None;
     };
     if section.is_list {
         let message = format!("[[{}]] can only be written in the file", section.path);
-        return Err(Problem::new(origin, path, message));
+        findings.problems.push(Problem::new(origin, path, message));
+        return None;
     }
     let toml = as_toml(text, key.kind);
     // The same judgement as for the file, on the same text that will be layered.
-    let parsed = DeValue::parse(&toml);
-    let message = match &parsed {
-        Ok(value) => value::misfit(value.get_ref(), key.kind),
-        Err(_) => Some(format!("{text:?} cannot be read as a value of this key")),
+    let Ok(value) = DeValue::parse(&toml) else {
+        let message = format!("{} cannot be read as a value of this key", value::repeated(text));
+        findings.problems.push(Problem::new(origin, path, message));
+        return None;
     };
-    match message {
-        Some(message) => Err(Problem::new(origin, path, message)),
-        None => Ok(Setting { path, variable: variable.to_owned(), toml }),
-    }
+    let before = findings.problems.len();
+    file::take_key(&|_| origin.clone(), &path, key, &value, origin.clone(), findings);
+    (findings.problems.len() == before).then(|| Setting { path, variable: variable.to_owned(), toml })
 }
 
 /// The variable's text as TOML: numbers, flags and tables as they stand, lists also parted by

@@ -16,7 +16,7 @@ pub(super) struct Source<'a> {
     pub(super) text: &'a str,
 }
 
-/// What a file says, as positions: dotted key to its origin.
+/// What a layer says, as positions: dotted key to its origin.
 #[derive(Default)]
 pub(super) struct Findings {
     pub(super) origins: BTreeMap<String, Origin>,
@@ -63,7 +63,7 @@ fn walk(source: &Source<'_>, path: &str, table: &DeTable<'_>, findings: &mut Fin
         let key = keys::find(&full);
         match (section, key) {
             (Some(section), _) => walk_section(source, section, item, origin, findings),
-            (None, Some((_, key))) => take_key(source, &full, key, item, origin, findings),
+            (None, Some((_, key))) => take_key(&|span| source.at(span), &full, key, item, origin, findings),
             (None, None) => match item.get_ref() {
                 DeValue::Table(inner) if is_group(&full) => walk(source, &full, inner, findings),
                 DeValue::Table(_) if !full.contains('.') || is_group(path) => {
@@ -112,8 +112,9 @@ fn walk_section(
     }
 }
 
-fn take_key(
-    source: &Source<'_>,
+/// Judges the value of a key; `at` says where its parts stand.
+pub(super) fn take_key(
+    at: &dyn Fn(&Range<usize>) -> Origin,
     path: &str,
     key: &Key,
     item: &Spanned<DeValue<'_>>,
@@ -127,16 +128,17 @@ fn take_key(
     }
     let Some(inner) = item.get_ref().as_table() else { return };
     for (name, value) in inner {
-        let origin = source.at(&name.span());
+        let origin = at(&name.span());
         let full = format!("{path}.{}", name.get_ref());
         match key.kind {
             Kind::Words(words) => {
+                findings.origins.insert(full.clone(), origin.clone());
                 if let Some(message) = value::bad_word(value.get_ref(), words) {
                     findings.problems.push(Problem::new(origin, full, message));
                 }
             }
             Kind::Record(known) => match known.iter().find(|key| key.name == name.get_ref().as_ref()) {
-                Some(key) => take_key(source, &full, key, value, origin, findings),
+                Some(key) => take_key(at, &full, key, value, origin, findings),
                 None => findings.problems.push(Problem {
                     nearest: known.first().map(|key| format!("{path}.{}", key.name)),
                     ..Problem::new(origin, full, "there is no such key")

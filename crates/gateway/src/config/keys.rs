@@ -630,10 +630,13 @@ pub(crate) fn find(path: &str) -> Option<(&'static Section, &'static Key)> {
 
 /// The key or the list of sections that a dotted path is or leads into.
 pub(crate) fn known_part(path: &str) -> Option<String> {
-    let leads_into =
-        |known: &str| path.strip_prefix(known).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
-    let list = SECTIONS.iter().find(|section| section.is_list && leads_into(section.path));
-    list.map(|section| section.path.to_owned()).or_else(|| paths().find(|known| leads_into(known)))
+    let list = SECTIONS.iter().find(|section| section.is_list && leads_into(path, section.path));
+    list.map(|section| section.path.to_owned()).or_else(|| paths().find(|known| leads_into(path, known)))
+}
+
+/// True when `path` is `known` or something inside it.
+pub(crate) fn leads_into(path: &str, known: &str) -> bool {
+    path.strip_prefix(known).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }
 
 /// The default of what [`known_part`] gives, as TOML.

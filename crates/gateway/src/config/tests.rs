@@ -283,6 +283,55 @@ fn what_may_be_a_password_is_not_repeated() {
 }
 
 #[test]
+fn a_table_of_the_environment_stands_in_the_place_of_the_files() {
+    let text = "[matrix.appservice]\npermissions = { 'old.example' = 'admin', '@Me:old.example' = 'user' }\n\
+                [[irc.network]]\nname = 'oftc'\n[irc.server]\nname = 'a.b'\n";
+    let set = |value: &'static str| [("WXGATE__MATRIX__APPSERVICE__PERMISSIONS", value)];
+    let narrowed = loaded(text, &set("{ 'new.example' = 'user' }"));
+    let permissions: Vec<_> = narrowed.settings.matrix.appservice.permissions.clone().into_iter().collect();
+    assert_eq!(permissions, [("new.example".to_owned(), "user".to_owned())]);
+    assert!(loaded(text, &set("{}")).settings.matrix.appservice.permissions.is_empty());
+    // What else the file says stays.
+    assert_eq!(narrowed.settings.irc.network[0].name, "oftc");
+    assert_eq!(narrowed.settings.irc.server.name, "a.b");
+    let variable = "WXGATE__MATRIX__APPSERVICE__PERMISSIONS";
+    assert_eq!(narrowed.origin("matrix.appservice.permissions").to_string(), variable);
+    assert_eq!(narrowed.origin("matrix.appservice.permissions.new.example").to_string(), variable);
+    assert_eq!(narrowed.origin("matrix.appservice.permissions.old.example"), Origin::Default);
+    // Its words are judged like those of the file.
+    let told = told(text, &set("{ 'new.example' = 'owner', 'bob' = 7 }"));
+    assert_eq!(told.len(), 2, "{told:#?}");
+    assert!(
+        told.iter().all(|line| line.starts_with(&format!("{variable}: matrix.appservice.permissions."))),
+        "{told:#?}"
+    );
+}
+
+#[test]
+fn the_environment_hides_no_problem_of_the_file_and_of_the_whole() {
+    let text = "[web]\nlisten = 7\n[limits]\nsends_per_minute = 0\n";
+    let vars = [
+        ("WXGATE__WEB__LISTEN", "0.0.0.0:80"),
+        ("WXGATE__LOG__FILTER", "a=b=c"),
+        ("WXGATE__WECHAT__DEVICE_NAME", "hunter2"),
+        ("WXGATE__wechat__device_name", "hunter3"),
+    ];
+    let told = told(text, &vars);
+    for wanted in [
+        "wx.toml:2: web.listen: must be ",
+        "wx.toml:4: limits.sends_per_minute: ",
+        "WXGATE__wechat__device_name: wechat.device_name: is set by WXGATE__WECHAT__DEVICE_NAME already",
+        "WXGATE__LOG__FILTER: log.filter: ",
+    ] {
+        assert_eq!(told.iter().filter(|line| line.starts_with(wanted)).count(), 1, "{wanted}: {told:#?}");
+    }
+    // The address that would be in force is judged, and nobody wrote where the pages are then.
+    assert!(told.iter().any(|line| line.contains("web.public_url: is needed")), "{told:#?}");
+    assert_eq!(told.len(), 5, "{told:#?}");
+    assert!(!told.concat().contains("hunter"), "{told:#?}");
+}
+
+#[test]
 fn the_reference_is_a_configuration_that_sets_the_defaults() {
     let text = reference();
     let from_reference = loaded(&text, &[]);
