@@ -86,7 +86,12 @@ fn as_toml(keys: &[ShownKey]) -> String {
     for key in keys {
         let (path, name) = key.key.rsplit_once('.').unwrap_or(("", &key.key));
         if path != section {
-            out.push_str(&format!("\n[{path}]\n"));
+            // An entry of a list is shown as `irc.network[0]` and written [[irc.network]].
+            let heading = match path.split_once('[') {
+                Some((list, _)) => format!("[[{list}]]"),
+                None => format!("[{path}]"),
+            };
+            out.push_str(&format!("\n{heading}\n"));
             section = path;
         }
         let line = format!("{name} = {}", key.value);
@@ -96,4 +101,30 @@ fn as_toml(keys: &[ShownKey]) -> String {
         }
     }
     out.trim_end().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_shown_sets_the_same() {
+        let text = "data_dir = 'a\"b'\n[matrix.appservice.permissions]\n'@Me:example.org' = 'admin'\n\
+                    [[irc.network]]\nname = 'oftc'\naddress = 'irc.oftc.net:6697'\n\
+                    sasl = { user = '', password_file = '' }\n\
+                    [[irc.network]]\nname = 'quake'\nnick = 'me'\npuppets = true\nmax_puppets = 3\n";
+        let loaded = config::built_in("wx.toml", text).unwrap();
+        let all = config::shown(&loaded);
+        let shown = as_toml(&all);
+        assert_eq!(shown.matches("[[irc.network]]").count(), 2, "{shown}");
+        let again = config::built_in("shown.toml", &shown).unwrap();
+        assert_eq!(format!("{:?}", again.settings), format!("{:?}", loaded.settings), "{shown}");
+        // For programs: each entry by its number, with its defaults, and where each key was set.
+        let of = |key: &str| {
+            all.iter().find(|shown| shown.key == key).map(|shown| (&*shown.value, &*shown.origin))
+        };
+        assert_eq!(of("irc.network[0].name"), Some(("\"oftc\"", "wx.toml:5")));
+        assert_eq!(of("irc.network[1].nick"), Some(("\"me\"", "wx.toml:10")));
+        assert_eq!(of("irc.network[1].charset"), Some(("\"windows-1252\"", "default")));
+    }
 }

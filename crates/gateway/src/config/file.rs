@@ -19,6 +19,8 @@ pub(super) struct Source<'a> {
 /// What a layer says, as positions: dotted key to its origin.
 #[derive(Default)]
 pub(super) struct Findings {
+    /// Keys of lists of sections stand there twice: as they are written, for the last entry, and with the number of
+    /// each entry (see [`entry`]).
     pub(super) origins: BTreeMap<String, Origin>,
     pub(super) problems: Vec<Problem>,
 }
@@ -48,6 +50,11 @@ pub(super) fn read(source: &Source<'_>) -> Findings {
         Origin::Default | Origin::Env { .. } => usize::MAX,
     });
     findings
+}
+
+/// The path of an entry of a list of sections: `irc.network[0]`.
+pub(super) fn entry(list: &str, number: usize) -> String {
+    format!("{list}[{number}]")
 }
 
 /// True for a path such as `irc`, which only groups sections.
@@ -91,9 +98,18 @@ fn walk_section(
         (false, DeValue::Table(inner)) => walk(source, path, inner, findings),
         (true, DeValue::Array(entries)) => {
             findings.origins.insert(path.to_owned(), origin.clone());
-            for entry in entries.iter() {
-                match entry.get_ref() {
-                    DeValue::Table(inner) => walk(source, path, inner, findings),
+            for (number, item) in entries.iter().enumerate() {
+                match item.get_ref() {
+                    DeValue::Table(inner) => {
+                        let mut found = Findings::default();
+                        walk(source, path, inner, &mut found);
+                        findings.problems.extend(found.problems);
+                        for (key, origin) in found.origins {
+                            let name = key.strip_prefix(path).unwrap_or_default();
+                            findings.origins.insert(entry(path, number) + name, origin.clone());
+                            findings.origins.insert(key, origin);
+                        }
+                    }
                     _ => {
                         let message = format!("every entry must be a table, written [[{path}]]");
                         findings.problems.push(Problem::new(origin.clone(), path, message));

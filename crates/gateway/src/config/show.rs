@@ -1,12 +1,12 @@
 //! The effective configuration, with secrets masked.
 
-use config::ValueKind;
+use config::{Value, ValueKind};
 use serde::Serialize;
 use url::Url;
 
 use super::env::quoted;
-use super::keys::{self, SECTIONS};
-use super::{Loaded, Origin};
+use super::keys::{self, Key, SECTIONS};
+use super::{Loaded, Origin, file};
 
 /// One key as it is in force.
 #[derive(Debug, Serialize)]
@@ -19,22 +19,35 @@ pub(crate) struct ShownKey {
     pub(crate) origin: String,
 }
 
-/// Every key in the order of the reference. Lists of sections are shown by their names only.
+/// Every key in the order of the reference; those of lists of sections for each entry, as `irc.network[0].name`.
 pub(crate) fn shown(loaded: &Loaded) -> Vec<ShownKey> {
     let mut all = Vec::new();
-    for section in SECTIONS.iter().filter(|section| !section.is_list) {
-        for key in section.keys {
-            let path = keys::join(section.path, key.name);
-            let value = loaded.layered.get::<config::Value>(&path);
-            let value = value.map_or_else(|_| key.default.to_owned(), |value| toml(&value.kind));
-            let origin = match loaded.origin(&path) {
-                Origin::Default => "default".to_owned(),
-                other => other.to_string(),
-            };
-            all.push(ShownKey { key: path, value: mask(&value), origin });
+    for section in SECTIONS {
+        if section.is_list {
+            let entries = loaded.layered.get_array(section.path).unwrap_or_default();
+            for (number, values) in entries.into_iter().enumerate() {
+                let values = values.into_table().unwrap_or_default();
+                let path = file::entry(section.path, number);
+                all.extend(section.keys.iter().map(|key| one(loaded, &path, key, values.get(key.name))));
+            }
+        } else {
+            all.extend(section.keys.iter().map(|key| {
+                let value = loaded.layered.get::<Value>(&keys::join(section.path, key.name));
+                one(loaded, section.path, key, value.ok().as_ref())
+            }));
         }
     }
     all
+}
+
+fn one(loaded: &Loaded, section: &str, key: &Key, value: Option<&Value>) -> ShownKey {
+    let path = keys::join(section, key.name);
+    let value = value.map_or_else(|| key.default.to_owned(), |value| toml(&value.kind));
+    let origin = match loaded.origin(&path) {
+        Origin::Default => "default".to_owned(),
+        other => other.to_string(),
+    };
+    ShownKey { key: path, value: mask(&value), origin }
 }
 
 fn toml(value: &ValueKind) -> String {
