@@ -16,7 +16,7 @@ use crate::web::places::Place;
 use crate::wiring::Parts;
 
 /// Between two looks. Chosen: quick for a person, and reading an account costs microseconds.
-const EVERY: Duration = Duration::from_secs(1);
+pub(super) const EVERY: Duration = Duration::from_secs(1);
 /// A comment that keeps proxies from closing a quiet stream.
 const BEAT: Duration = Duration::from_secs(20);
 
@@ -60,7 +60,7 @@ where
 }
 
 /// Whether a session goes on: nobody signed out, and what it began with still opens something.
-async fn goes_on(parts: &Parts, token: &str) -> bool {
+pub(super) async fn goes_on(parts: &Parts, token: &str) -> bool {
     let Some((user, credential)) = parts.sessions.look(token) else { return false };
     // A store that does not answer for a moment changes nothing.
     !matches!(parts.bridge.store().still_opens(&user, &credential).await, Ok(None))

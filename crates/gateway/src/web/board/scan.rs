@@ -7,7 +7,7 @@ use axum::extract::{Path, Query, State};
 use axum::response::sse::Event;
 use futures_util::{Stream, stream};
 use maud::{Markup, html};
-use wxgate_contract::{Command, Reply, SignInStep, SignInWatch, Stop};
+use wxgate_contract::{BoxFuture, Command, Reply, SignInStep, SignInWatch, Stop};
 
 use super::account::own;
 use super::gate::{Answer, Key, Person};
@@ -48,13 +48,21 @@ pub(super) async fn events(
     let place = live::place(&parts, &person)?;
     match person.desk(&parts).run(Some(person.user.clone()), Command::SignIn { account }).await {
         Ok(Reply::SignIn(watch)) => {
-            let at = At { watch, name, words: person.words(), stop: parts.stop.clone(), place };
+            let (stop, token) = (parts.stop.clone(), person.token.clone());
+            let stands: Stands = Box::new(move || {
+                let (parts, token) = (Arc::clone(&parts), token.clone());
+                Box::pin(async move { live::goes_on(&parts, &token).await })
+            });
+            let at = At { watch, name, words: person.words(), stop, place, stands };
             Ok(live::answer(steps(at)))
         }
         Ok(_) => Ok(live::answer(stream::iter([Ok(live::end())]))),
         Err(error) => Err(person.refused(&error)),
     }
 }
+
+/// Whether the session that follows still stands.
+type Stands = Box<dyn Fn() -> BoxFuture<'static, bool> + Send + Sync>;
 
 struct At {
     watch: SignInWatch,
@@ -63,6 +71,29 @@ struct At {
     stop: Stop,
     /// Taken until the stream ends.
     place: Place,
+    stands: Stands,
+}
+
+impl At {
+    /// Waits for the next step; `None` when the session ended meanwhile, or the program does: whoever signed out of
+    /// the pages sees no code any more.
+    async fn next(&mut self) -> Option<SignInStep> {
+        loop {
+            let changed = tokio::select! {
+                changed = self.watch.changed() => Some(changed.is_ok()),
+                () = self.stop.stopping() => return None,
+                () = tokio::time::sleep(live::EVERY) => None,
+            };
+            if !(self.stands)().await {
+                return None;
+            }
+            match changed {
+                None => {}
+                Some(true) => return Some(self.watch.borrow_and_update().clone()),
+                Some(false) => return Some(SignInStep::Failed { why: "the gateway gave it up".to_owned() }),
+            }
+        }
+    }
 }
 
 enum Following {
@@ -83,18 +114,11 @@ fn steps(at: At) -> impl Stream<Item = Result<Event, Infallible>> + Send + 'stat
             }
             Following::Over => return None,
         };
-        if !is_first {
-            let changed = tokio::select! {
-                changed = at.watch.changed() => changed,
-                () = at.stop.stopping() => return None,
-            };
-            if changed.is_err() {
-                let step = SignInStep::Failed { why: "the gateway gave it up".to_owned() };
-                let event = live::fragment(&shown(&step, &at.name, at.words));
-                return Some((Ok(event), Following::Ending(at.place)));
-            }
-        }
-        let step = at.watch.borrow_and_update().clone();
+        let step = match is_first {
+            true => Some(at.watch.borrow_and_update().clone()),
+            false => at.next().await,
+        };
+        let Some(step) = step else { return Some((Ok(live::end()), Following::Over)) };
         let event = live::fragment(&shown(&step, &at.name, at.words));
         let is_over = matches!(step, SignInStep::Done | SignInStep::Failed { .. });
         let next = if is_over { Following::Ending(at.place) } else { Following::Next(at) };
@@ -142,5 +166,59 @@ fn code(text: &str, words: &Words) -> Markup {
             }
             None => { pre { (text) } }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use http_body_util::BodyExt as _;
+    use tokio::sync::watch;
+    use wxgate_contract::StopHandle;
+
+    use super::super::words::Language;
+    use super::*;
+    use crate::web::places::Places;
+
+    /// What the page hears when somebody's session ends between two codes.
+    #[tokio::test(start_paused = true)]
+    async fn a_session_that_has_ended_sees_no_further_code() {
+        let code = |number| SignInStep::ShowQr { text: "https://login.example/l/x".to_owned(), number };
+        for (ends, codes) in [(false, 2), (true, 1)] {
+            let (step, watch) = watch::channel(code(1));
+            let (_handle, stop) = StopHandle::new();
+            let goes_on = Arc::new(AtomicBool::new(true));
+            let (places, session) = (Arc::new(Places::new(1, 1)), Arc::clone(&goes_on));
+            let stands: Stands = Box::new(move || {
+                let goes_on = session.load(Ordering::Relaxed);
+                Box::pin(async move { goes_on })
+            });
+            let place = places.take(&"ann".into()).unwrap();
+            let words = Language::English.words();
+            let at = At { watch, name: "a".to_owned(), words, stop, place, stands };
+            let mut body = live::answer(steps(at)).into_body();
+            let mut heard = vec![body.frame().await.unwrap().unwrap().into_data().unwrap()];
+            goes_on.store(!ends, Ordering::Relaxed);
+            step.send_replace(code(2));
+            heard.extend(body.frame().await.and_then(|frame| frame.unwrap().into_data().ok()));
+            drop(step);
+            heard.push(body.collect().await.unwrap().to_bytes());
+            let heard = String::from_utf8(heard.concat()).unwrap();
+            assert_eq!(heard.matches("<svg").count(), codes, "{heard}");
+            assert!(heard.trim_end().ends_with("event: end"), "{heard}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_session_that_ends_while_nothing_happens_is_let_go() {
+        let (_step, watch) = watch::channel(SignInStep::Starting);
+        let (_handle, stop) = StopHandle::new();
+        let place = Arc::new(Places::new(1, 1)).take(&"ann".into()).unwrap();
+        let stands: Stands = Box::new(|| Box::pin(async { false }));
+        let words = Language::English.words();
+        let at = At { watch, name: "a".to_owned(), words, stop, place, stands };
+        let heard = live::answer(steps(at)).into_body().collect().await.unwrap().to_bytes();
+        assert_eq!(String::from_utf8_lossy(&heard).matches("event: ").count(), 2, "{heard:?}");
     }
 }
