@@ -59,6 +59,14 @@ const TAKE_OVER: Duration = Duration::from_secs(20);
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// How long a face may take to listen.
 const BIND_PATIENCE: Duration = Duration::from_secs(15);
+/// Streams at once: half of what the listener takes, so that pages always come through.
+const STREAMS: usize = 256;
+/// Streams of one person. Chosen: a page on each of their devices, and a few forgotten ones.
+const STREAMS_EACH: usize = 16;
+/// Uploads at once; more are told to come back. Chosen: each holds a file open and a piece in memory.
+const UPLOADS: usize = 8;
+/// Uploads of one person. Chosen: clients hand over one after the other, and somebody may have two.
+const UPLOADS_EACH: usize = 2;
 /// Between two looks at what is in memory. Chosen: two looks after a burst what it left is given back.
 const GIVE_BACK_EVERY: Duration = Duration::from_secs(10);
 
@@ -84,6 +92,8 @@ pub(crate) struct Parts {
     pub(crate) metrics_from: Vec<IpNet>,
     /// Places for pages that follow what happens.
     pub(crate) streams: Arc<Places>,
+    /// Places for files that are handed over.
+    pub(crate) uploads: Arc<Places>,
     /// The data directory, for backups.
     pub(crate) data_dir: PathBuf,
     /// The seal key's file, for backups.
@@ -194,7 +204,8 @@ pub(crate) async fn start(settings: &Settings) -> Result<Gateway, Failure> {
         sessions: Sessions::new(&clock::random()?, Arc::new(clock::now)),
         invitations,
         metrics_from: networks(&settings.web.metrics_from),
-        streams: Arc::default(),
+        streams: Arc::new(Places::new(STREAMS, STREAMS_EACH)),
+        uploads: Arc::new(Places::new(UPLOADS, UPLOADS_EACH)),
         data_dir: settings.data_dir.clone(),
         seal_key_file: settings.seal_key_file(),
         limits: Limits {

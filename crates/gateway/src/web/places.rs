@@ -1,20 +1,22 @@
-//! Places for streams that follow what happens: bounded for all, and for each person, so that nobody takes all.
+//! Places for what takes long, such as streams that follow what happens: bounded for all, and for each person, so that
+//! nobody takes all.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use wxgate_contract::UserName;
 
-/// Streams at once: half of what the listener takes, so that pages always come through.
-const ALL: usize = 256;
-/// Streams of one person. Chosen: a page on each of their devices, and a few forgotten ones.
-const EACH: usize = 16;
+/// Who has some.
+#[derive(Debug)]
+pub(crate) struct Places {
+    taken: Mutex<HashMap<UserName, usize>>,
+    /// For everybody together.
+    all: usize,
+    /// For one person.
+    each: usize,
+}
 
-/// Who follows.
-#[derive(Debug, Default)]
-pub(crate) struct Places(Mutex<HashMap<UserName, usize>>);
-
-/// One stream's place; free again when it is dropped.
+/// One place; free again when it is dropped.
 #[derive(Debug)]
 pub(crate) struct Place {
     places: Arc<Places>,
@@ -22,11 +24,16 @@ pub(crate) struct Place {
 }
 
 impl Places {
-    /// A place for one more stream of somebody; `None` when they or all together have as many as there are.
+    /// So many places for all together, and of these so many for each person.
+    pub(crate) fn new(all: usize, each: usize) -> Self {
+        Self { taken: Mutex::default(), all, each }
+    }
+
+    /// One more place for somebody; `None` when they or all together have as many as there are.
     pub(crate) fn take(self: &Arc<Self>, user: &UserName) -> Option<Place> {
-        let mut taken = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
         let theirs = taken.get(user).copied().unwrap_or_default();
-        if theirs >= EACH || taken.values().sum::<usize>() >= ALL {
+        if theirs >= self.each || taken.values().sum::<usize>() >= self.all {
             return None;
         }
         taken.insert(user.clone(), theirs + 1);
@@ -36,7 +43,7 @@ impl Places {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let mut taken = self.places.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut taken = self.places.taken.lock().unwrap_or_else(PoisonError::into_inner);
         match taken.get_mut(&self.user) {
             Some(count) if *count > 1 => *count -= 1,
             _ => drop(taken.remove(&self.user)),
@@ -50,7 +57,9 @@ mod tests {
 
     #[test]
     fn nobody_takes_the_places_of_all() {
-        let places = Arc::<Places>::default();
+        const ALL: usize = 40;
+        const EACH: usize = 16;
+        let places = Arc::new(Places::new(ALL, EACH));
         let ann: Vec<Place> = std::iter::from_fn(|| places.take(&"ann".into())).collect();
         assert_eq!(ann.len(), EACH);
         let bob = places.take(&"bob".into());
@@ -62,6 +71,6 @@ mod tests {
         assert_eq!(all.len(), ALL - 1, "one is taken");
         assert!(places.take(&"late".into()).is_none());
         drop((all, bob));
-        assert!(places.0.lock().unwrap().is_empty(), "who left is forgotten");
+        assert!(places.taken.lock().unwrap().is_empty(), "who left is forgotten");
     }
 }

@@ -11,26 +11,25 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use futures_util::StreamExt as _;
-use tokio::sync::Semaphore;
-use wxgate_contract::{Command, CommandError, MediaError, MediaId};
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt as _};
+use tokio::time::Instant;
+use wxgate_contract::{Command, CommandError, MediaError, MediaId, MediaWriter, Reply, UserName};
 
 use super::links::cleaned;
 use super::serve::Peer;
 use crate::clock;
 use crate::wiring::Parts;
 
-/// Uploads at once; more are told to come back. Chosen: each holds a file open and a piece in memory.
-const AT_ONCE: usize = 8;
 /// Where it is.
 pub(super) const PATH: &str = "/upload";
 /// How long a whole upload may take. Chosen: the largest file over a slow line of a phone.
 const PATIENCE: Duration = Duration::from_secs(15 * 60);
-/// How long the next piece may take.
-const PIECE_PATIENCE: Duration = Duration::from_secs(60);
-
-/// Places for uploads.
-static PLACES: Semaphore = Semaphore::const_new(AT_ONCE);
+/// How often it is looked how fast a file comes.
+const LOOK: Duration = Duration::from_secs(60);
+/// Bytes that have to come between two looks. Chosen: a kilobyte a second, half of what the oldest phones sent; what
+/// comes slower only holds a place.
+const LEAST_BYTES: usize = 64 << 10;
 
 /// What is allowed, for clients in browsers too: they say who they are in a header of their own, so that
 /// another site's page gains nothing here.
@@ -105,33 +104,45 @@ async fn take(
     from: Option<IpAddr>,
     body: Body,
 ) -> Result<String, Refusal> {
-    authenticate(parts, headers, from).await?;
-    let busy = |_| Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "too many files are being handed over");
-    let _place = PLACES.try_acquire().map_err(busy)?;
+    let user = authenticate(parts, headers, from).await?;
+    let busy = || Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "too many files are being handed over");
+    let _place = parts.uploads.take(&user).ok_or_else(busy)?;
     let bytes = clock::random::<16>()
         .map_err(|_| Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "no randomness"))?;
     let (media, name, mime) = (MediaId(bytes), name_of(headers), mime_of(headers));
     let mut writer = parts.vault.writer(media, &name, &mime).await.map_err(unstored)?;
-    let mut pieces = body.into_data_stream();
-    let mut is_empty = true;
-    loop {
-        match tokio::time::timeout(PIECE_PATIENCE, pieces.next()).await {
-            Ok(Some(Ok(piece))) => {
-                is_empty &= piece.is_empty();
-                writer.write(piece).await.map_err(unstored)?;
-            }
-            Ok(None) => break,
-            Ok(Some(Err(_))) | Err(_) => {
-                return Err(Refusal::new(StatusCode::BAD_REQUEST, "the file broke off"));
-            }
-        }
-    }
-    if is_empty {
+    if store(body.into_data_stream(), &mut *writer).await? == 0 {
         return Err(Refusal::new(StatusCode::BAD_REQUEST, "the file is empty"));
     }
     writer.finish().await.map_err(unstored)?;
     let nowhere = || Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "links are not served");
     parts.vault.link(media, &name).ok_or_else(nowhere)
+}
+
+/// Writes all pieces, as long as they come fast enough. Gives their bytes.
+async fn store<E>(
+    mut pieces: impl Stream<Item = Result<Bytes, E>> + Unpin,
+    writer: &mut dyn MediaWriter,
+) -> Result<usize, Refusal> {
+    let (mut all, mut seen) = (0_usize, 0);
+    let mut look = Instant::now() + LOOK;
+    loop {
+        match tokio::time::timeout_at(look, pieces.next()).await {
+            Ok(Some(Ok(piece))) => {
+                all = all.saturating_add(piece.len());
+                writer.write(piece).await.map_err(unstored)?;
+            }
+            Ok(None) => return Ok(all),
+            Ok(Some(Err(_))) => return Err(Refusal::new(StatusCode::BAD_REQUEST, "the file broke off")),
+            Err(_) if all - seen < LEAST_BYTES => {
+                return Err(Refusal::new(StatusCode::REQUEST_TIMEOUT, "the file came too slowly"));
+            }
+            Err(_) => {
+                seen = all;
+                look = Instant::now() + LOOK;
+            }
+        }
+    }
 }
 
 fn unstored(error: MediaError) -> Refusal {
@@ -145,7 +156,7 @@ fn unstored(error: MediaError) -> Refusal {
 }
 
 /// The login and password of the IRC connection (`user/account@client` is fine), or a token.
-async fn authenticate(parts: &Parts, headers: &HeaderMap, from: Option<IpAddr>) -> Result<(), Refusal> {
+async fn authenticate(parts: &Parts, headers: &HeaderMap, from: Option<IpAddr>) -> Result<UserName, Refusal> {
     let denied = || Refusal::new(StatusCode::UNAUTHORIZED, "log in with the name and password of IRC");
     let given =
         headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()).ok_or_else(denied)?;
@@ -159,12 +170,12 @@ async fn authenticate(parts: &Parts, headers: &HeaderMap, from: Option<IpAddr>) 
     let user = login.split(['/', '@']).next().unwrap_or_default();
     let command = Command::Authenticate { names: vec![user.into()], password: password.to_owned(), from };
     match parts.bridge.control("upload", None).run(None, command).await {
-        Ok(_) => Ok(()),
+        Ok(Reply::Opened(user, _)) => Ok(user),
         Err(CommandError::TooOften) => {
             Err(Refusal::new(StatusCode::TOO_MANY_REQUESTS, CommandError::TooOften.to_string()))
         }
         Err(CommandError::Failed(why)) => Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, why)),
-        Err(_) => Err(denied()),
+        Ok(_) | Err(_) => Err(denied()),
     }
 }
 
@@ -211,7 +222,44 @@ fn mime_of(headers: &HeaderMap) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::convert::Infallible;
+
+    use futures_util::stream;
+    use wxgate_contract::{BoxFuture, MediaInfo};
+
     use super::*;
+
+    /// Takes everything.
+    struct Anything;
+
+    impl MediaWriter for Anything {
+        fn write(&mut self, _: Bytes) -> BoxFuture<'_, Result<(), MediaError>> {
+            Box::pin(async { Ok(()) })
+        }
+
+        fn finish(self: Box<Self>) -> BoxFuture<'static, Result<MediaInfo, MediaError>> {
+            Box::pin(async { Err(MediaError::TooLarge { limit_bytes: 0 }) })
+        }
+    }
+
+    /// A file of `pieces` pieces, one every `seconds`.
+    async fn handed_over(pieces: u32, bytes: usize, seconds: u64) -> Result<usize, (StatusCode, String)> {
+        let all = stream::iter(0..pieces).then(|_| async move {
+            tokio::time::sleep(Duration::from_secs(seconds)).await;
+            Ok::<_, Infallible>(Bytes::from(vec![0; bytes]))
+        });
+        store(Box::pin(all), &mut Anything).await.map_err(|refusal| (refusal.status, refusal.why))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_file_that_comes_by_drops_gives_its_place_away() {
+        assert_eq!(handed_over(1_000, 2_000, 1).await, Ok(2_000_000), "a slow line refused");
+        assert_eq!(handed_over(100, LEAST_BYTES, 59).await, Ok(100 * LEAST_BYTES));
+        assert_eq!(handed_over(5, 10, 10).await, Ok(50), "short and over before it is looked");
+        let slow = (StatusCode::REQUEST_TIMEOUT, "the file came too slowly".to_owned());
+        assert_eq!(handed_over(1_000, 1, 59).await, Err(slow.clone()));
+        assert_eq!(handed_over(1, 1_000_000, 61).await, Err(slow));
+    }
 
     #[test]
     fn names_come_without_directories() {
