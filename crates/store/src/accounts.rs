@@ -13,9 +13,13 @@ impl Store {
     /// Adds an account for a person of this instance.
     ///
     /// # Errors
-    /// `Conflict` when there is such an account, `Invalid` when there is no such person.
+    /// `Conflict` when there is such an account, or one that is called so but for small and capital letters; `Invalid`
+    /// for a name that addresses cannot carry, and when there is no such person.
     pub async fn add_account(&self, network: &NetworkId, owner: &UserName) -> Result<AccountRow, StoreError> {
         const DOING: &str = "adding an account";
+        if matches!(network.name(), "." | "..") {
+            return Err(StoreError::invalid("an account is not called '.' or '..': addresses walk up there"));
+        }
         let number = self.number(network).await?;
         let now = self.0.clock.now().ms();
         let (name, who) = (network.clone(), owner.clone());
@@ -25,6 +29,14 @@ impl Store {
                     let text = "SELECT 1 FROM gateway_user WHERE name = $1";
                     if sql::fetch(tx, DOING, text, row![who.as_str()]).await?.is_empty() {
                         return Err(StoreError::invalid(format!("there is no person called {who}")));
+                    }
+                    let text = "SELECT n.name FROM account a JOIN network n ON n.id = a.network";
+                    for row in sql::fetch(tx, DOING, text, []).await? {
+                        let known: String = row.at(0)?;
+                        if known != name.as_str() && known.to_lowercase() == name.as_str().to_lowercase() {
+                            let message = format!("{name} differs from {known} only by its case");
+                            return Err(StoreError::conflict(message));
+                        }
                     }
                     let text = "INSERT INTO account (network, owner, own_name, wants_online, is_leaving, created_ms) \
                                 VALUES ($1, $2, '', 0, 0, $3) ON CONFLICT (network) DO NOTHING";

@@ -277,14 +277,17 @@ pub(crate) fn check_name(name: &UserName) -> Result<(), StoreError> {
 /// Longest name of a new person in bytes. Chosen: it becomes a part of logins and lines of a table.
 const NEW_NAME_BYTES: usize = 64;
 
-/// A name that every login can carry: IRC's `USER/ACCOUNT@CLIENT:PASSWORD` is split at these signs.
+/// A name that every login can carry: IRC's `USER/ACCOUNT@CLIENT:PASSWORD` is split at these signs; and every address:
+/// browsers walk up at `..`.
 fn check_new_name(name: &UserName) -> Result<(), StoreError> {
     let text = name.as_str();
     let fits = |c: char| c.is_alphanumeric() || matches!(c, '-' | '_' | '.');
-    if text.is_empty() || text.len() > NEW_NAME_BYTES || text.starts_with('-') || !text.chars().all(fits) {
+    let is_dots = matches!(text, "." | "..");
+    let is_long = text.len() > NEW_NAME_BYTES;
+    if text.is_empty() || is_long || is_dots || text.starts_with('-') || !text.chars().all(fits) {
         return Err(StoreError::invalid(format!(
-            "the name of a person is 1 to {NEW_NAME_BYTES} bytes of letters, digits, '-', '_' and '.', and does not \
-             begin with '-'"
+            "the name of a person is 1 to {NEW_NAME_BYTES} bytes of letters, digits, '-', '_' and '.', does not begin \
+             with '-' and is neither '.' nor '..'"
         )));
     }
     Ok(())

@@ -10,6 +10,41 @@ fn name(text: &str) -> UserName {
 }
 
 #[tokio::test]
+async fn names_that_addresses_cannot_carry_or_tell_apart_are_refused() {
+    each_engine(|bench| async move {
+        let store = &bench.store;
+        store.add_user(&name("ann"), None, false).await.unwrap();
+        let account =
+            async |text: &str| store.add_account(&text.into(), &name("ann")).await.map(|row| row.network);
+        for dots in [".", ".."] {
+            let refused = store.add_user(&name(dots), None, false).await.unwrap_err();
+            assert!(matches!(refused, StoreError::Invalid { .. }), "{refused}");
+            let refused = account(&format!("wechat:{dots}")).await.unwrap_err();
+            assert!(matches!(refused, StoreError::Invalid { .. }), "{refused}");
+        }
+        store.add_user(&name("a.b"), None, false).await.unwrap();
+        account("wechat:...").await.unwrap();
+        account("wechat:Paula").await.unwrap();
+        let refused = account("wechat:paula").await.unwrap_err();
+        assert!(matches!(refused, StoreError::Conflict { .. }), "{refused}");
+        assert!(refused.to_string().contains("differs from wechat:Paula only by its case"), "{refused}");
+        let refused = account("wechat:Paula").await.unwrap_err();
+        assert!(refused.to_string().contains("there is an account wechat:Paula already"), "{refused}");
+        // What an earlier version let in stays what it is.
+        let text = "INSERT INTO network (id, name) VALUES (901, 'wechat:PAULA'), (902, 'wechat:..')";
+        bench.change(text).await;
+        let text = "INSERT INTO account (network, owner, own_name, wants_online, is_leaving, created_ms) \
+                    SELECT id, 'ann', '', 0, 0, 1 FROM network WHERE id > 900";
+        bench.change(text).await;
+        let bench = bench.reopen().await;
+        let all = bench.store.accounts().await.unwrap();
+        assert_eq!(all.len(), 4, "{all:?}");
+        bench
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn passwords_and_tokens_open_the_door_to_their_owner_only() {
     each_engine(|bench| async move {
         let store = &bench.store;

@@ -124,13 +124,25 @@ impl Bench {
         self.batch(network, Batch { notes, ..Batch::default() }).await;
     }
 
-    /// A number straight from the database.
-    pub(crate) async fn count(&self, text: &'static str) -> i64 {
+    /// A connection of its own, past the store.
+    async fn beside(&self) -> sqlx::AnyConnection {
         let address = match self.url.as_str() {
             "sqlite" => format!("sqlite://{}", self.dir.join("wxgate.db").display()),
             url => url.to_owned(),
         };
-        let mut conn = sqlx::AnyConnection::connect(&address).await.unwrap();
+        sqlx::AnyConnection::connect(&address).await.unwrap()
+    }
+
+    /// Changes the database past the store.
+    pub(crate) async fn change(&self, text: &'static str) {
+        let mut conn = self.beside().await;
+        conn.execute(sqlx::raw_sql(text)).await.unwrap();
+        conn.close().await.unwrap();
+    }
+
+    /// A number straight from the database.
+    pub(crate) async fn count(&self, text: &'static str) -> i64 {
+        let mut conn = self.beside().await;
         let count = sqlx::query_scalar(text).fetch_one(&mut conn).await.unwrap();
         conn.close().await.unwrap();
         count
