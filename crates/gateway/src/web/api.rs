@@ -211,7 +211,9 @@ struct NewAccount {
 async fn add_account(State(parts): Shared, caller: Caller, body: Bytes) -> Answer {
     let NewAccount { name, owner } = read(&body)?;
     let owner = match (owner.or_else(|| caller.user()), caller.user()) {
-        (Some(owner), Some(user)) if owner != user => return Err(CommandError::Denied.into()),
+        (Some(owner), Some(user)) if owner != user => {
+            return Err(Refusal(StatusCode::FORBIDDEN, "you can only add accounts of your own".to_owned()));
+        }
         (Some(owner), _) => known_owner(&parts, &caller, owner).await?,
         (None, _) => {
             let message = "the request is not understood: missing field `owner`".to_owned();

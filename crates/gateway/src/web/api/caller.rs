@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts as Head;
 use axum::http::{StatusCode, header};
-use wxgate_contract::{CommandError, Control, UserName};
+use wxgate_contract::{Control, UserName};
 use wxgate_store::Opens;
 
 use super::Refusal;
@@ -91,7 +91,10 @@ impl Caller {
     pub(in crate::web) fn administers(&self) -> Result<(), Refusal> {
         match self {
             Self::Operator | Self::Person { is_admin: true, .. } => Ok(()),
-            Self::Person { .. } => Err(CommandError::Denied.into()),
+            Self::Person { .. } => {
+                let why = "this is for administrators, with a token that opens admin";
+                Err(Refusal(StatusCode::FORBIDDEN, why.to_owned()))
+            }
         }
     }
 
@@ -101,7 +104,10 @@ impl Caller {
         match self {
             Self::Operator => Ok(()),
             Self::Person { user, .. } if user.as_str() == name => Ok(()),
-            Self::Person { .. } => Err(CommandError::Denied.into()),
+            Self::Person { user, .. } => Err(Refusal(
+                StatusCode::FORBIDDEN,
+                format!("this is for {name} to do, and the token is one of {user}"),
+            )),
         }
     }
 
@@ -145,5 +151,29 @@ impl FromRequestParts<Arc<Parts>> for Caller {
         // Source: RFC 9110, 9.2.1: only safe methods change nothing.
         caller.opens(if head.method.is_safe() { Opens::READ } else { Opens::WRITE })?;
         Ok(caller)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_may_not_do_something_is_not_told_of_a_wrong_password() {
+        let caller = |is_admin| Caller::Person {
+            user: "ann".into(),
+            is_admin,
+            token: String::new(),
+            opens: Opens::ALL,
+            door: "api",
+        };
+        let told =
+            |refused: Result<(), Refusal>| refused.map_err(|Refusal(status, why)| (status.as_u16(), why));
+        let admins = "this is for administrators, with a token that opens admin";
+        assert_eq!(told(caller(false).administers()), Err((403, admins.to_owned())));
+        assert_eq!(told(caller(true).administers()), Ok(()));
+        let theirs = "this is for bob to do, and the token is one of ann";
+        assert_eq!(told(caller(true).is("bob")), Err((403, theirs.to_owned())));
+        assert_eq!(told(caller(false).is("ann")), Ok(()));
     }
 }
