@@ -21,6 +21,7 @@ mod restore;
 mod run;
 mod user;
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -121,6 +122,15 @@ impl Cli {
     }
 }
 
+/// What is wrong with the command line, for programs; `None` for people, and where help or the version was asked for.
+pub(crate) fn usage(error: &clap::Error, mut typed: impl Iterator<Item = OsString>) -> Option<Failure> {
+    if !error.use_stderr() || !typed.by_ref().take_while(|word| word != "--").any(|word| word == "--json") {
+        return None;
+    }
+    let told = error.render().to_string();
+    Some(Failure::usage(told.trim().trim_start_matches("error: ")))
+}
+
 /// How long threads that wait for the disk may take to end. Chosen: all that counts is on disk or is done again.
 const LAST_THREADS: Duration = Duration::from_secs(5);
 
@@ -128,7 +138,7 @@ const LAST_THREADS: Duration = Duration::from_secs(5);
 pub(crate) fn execute(cli: Cli) -> Result<(), Failure> {
     let globals = cli.globals;
     match cli.command {
-        Command::Demo(options) => in_threads(demo::run(options)),
+        Command::Demo(options) => in_threads(demo::run(options, globals.json)),
         Command::Run => {
             let loaded = globals.load()?;
             in_threads(run::run(loaded))
@@ -167,6 +177,15 @@ fn in_threads(work: impl Future<Output = Result<(), Failure>>) -> Result<(), Fai
     done
 }
 
+/// Work that puts away what it has begun when somebody ends it.
+async fn unless_ended(work: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+    let mut signals = Signals::new(Hangup::Ends)?;
+    tokio::select! {
+        done = work => done,
+        () = signals.next() => Err(Failure::asked("ended before it was done, as asked")),
+    }
+}
+
 fn in_place(work: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let work = Box::pin(work);
@@ -176,15 +195,6 @@ fn in_place(work: impl Future<Output = Result<(), Failure>>) -> Result<(), Failu
 #[cfg(test)]
 mod tests {
     use super::*;
-
-/// Work that puts away what it has begun when somebody ends it.
-async fn unless_ended(work: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
-    let mut signals = Signals::new(Hangup::Ends)?;
-    tokio::select! {
-        done = work => done,
-        () = signals.next() => Err(Failure::asked("ended before it was done, as asked")),
-    }
-}
 
     #[test]
     fn every_command_is_in_the_book() {

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
+use serde_json::json;
 use tokio::net::TcpListener;
 use wxgate_contract::{Command, UserName};
 use wxgate_simulator::{AccountSpec, ServerHandle, World, WorldConfig, scenario, serve};
@@ -81,7 +82,7 @@ impl Scratch {
 }
 
 /// Runs until Ctrl-C, or for as long as was asked.
-pub(crate) async fn run(options: Options) -> Result<(), Failure> {
+pub(crate) async fn run(options: Options, is_json: bool) -> Result<(), Failure> {
     if !options.irc.ip().is_loopback() || !options.web.ip().is_loopback() {
         return Err(Failure::usage(
             "the demo has a password that everybody knows; it listens on loopback only",
@@ -90,7 +91,7 @@ pub(crate) async fn run(options: Options) -> Result<(), Failure> {
     telemetry::start(LogFormat::Pretty, "error", None);
     let mut signals = Signals::new(Hangup::Ends)?;
     let scratch = Scratch::new()?;
-    let screen = Screen::new(options.plain);
+    let screen = Screen::new(options.plain, is_json);
     let started = tokio::select! {
         started = start(&options, &scratch.0, &screen) => started,
         () = signals.next() => return Ok(()),
@@ -121,7 +122,7 @@ pub(crate) async fn run(options: Options) -> Result<(), Failure> {
         () = signals.next() => Ok(()),
         failure = gateway.failed() => return Err(failure),
     };
-    screen.line("Ending the demo …");
+    screen.tell("Ending the demo …", json!({ "event": "ending" }));
     let stopping = async {
         gateway.stop().await;
         service.stop().await;
@@ -142,10 +143,11 @@ struct Stage {
 }
 
 async fn start(options: &Options, scratch: &Path, screen: &Screen) -> Result<Stage, Failure> {
-    screen.line(&format!(
-        "wxgate {} demo: everything here is invented and on this machine.",
-        env!("CARGO_PKG_VERSION")
-    ));
+    let version = env!("CARGO_PKG_VERSION");
+    screen.tell(
+        &format!("wxgate {version} demo: everything here is invented and on this machine."),
+        json!({ "event": "starting", "version": version }),
+    );
     let world = World::new(WorldConfig::default());
     let names: Vec<String> = (0..options.accounts).map(name).collect();
     let (contacts, groups) = if options.accounts <= FULL_CAST { (50, 8) } else { (20, 4) };

@@ -35,9 +35,14 @@ use crate::failure::{Failure, Fault};
 fn main() -> ExitCode {
     tell_of_bugs();
     wxgate_heap::keep_large_apart();
-    let cli = cli::Cli::parse();
-    let is_json = cli.is_json();
-    ExitCode::from(code(is_json, || cli::execute(cli)))
+    match cli::Cli::try_parse() {
+        Ok(cli) => ExitCode::from(code(cli.is_json(), || cli::execute(cli))),
+        Err(error) => match cli::usage(&error, std::env::args_os()) {
+            Some(failure) => ExitCode::from(code(true, || Err(failure))),
+            // Help and version as well: what was asked for, and no error.
+            None => error.exit(),
+        },
+    }
 }
 
 /// Tells of each bug where it shows itself, whoever contains it then, and counts it.
@@ -49,7 +54,7 @@ fn tell_of_bugs() {
         metrics::came_upon_a_bug();
         cli::err(&format!(
             "wxgate: bug at {place}: {what}\nPlease report this line; nothing that was committed is lost."
-        );
+        ));
     }));
 }
 

@@ -4,22 +4,30 @@ use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
 use std::io::{Write, stdout};
 
+use serde_json::{Value, json};
+
 use crate::cli::{is_terminal, out};
 use crate::qr::{self, Ink};
 use crate::wiring::Gateway;
 
-/// Standard output, with or without colours.
+/// Standard output, with or without colours; for programs a line of JSON for each thing that happens.
 pub(super) struct Screen {
     is_rich: bool,
+    is_json: bool,
 }
 
 impl Screen {
-    pub(super) fn new(plain: bool) -> Self {
-        Self { is_rich: !plain && is_terminal() && std::env::var_os("NO_COLOR").is_none() }
+    pub(super) fn new(plain: bool, is_json: bool) -> Self {
+        let is_rich = !plain && !is_json && is_terminal() && std::env::var_os("NO_COLOR").is_none();
+        Self { is_rich, is_json }
     }
 
-    pub(super) fn line(&self, text: &str) {
-        out(text);
+    /// Says what happened: `text` to people, `event` to programs.
+    pub(super) fn tell(&self, text: &str, event: Value) {
+        match self.is_json {
+            true => out(&event.to_string()),
+            false => out(text),
+        }
     }
 
     fn bold(&self, text: &str) -> String {
@@ -50,7 +58,8 @@ impl Screen {
         if !self.is_rich {
             let step = all.div_ceil(10);
             if done.is_multiple_of(step) || done == all {
-                out(&format!("{what}: {done} of {all}"));
+                let event = json!({ "event": "progress", "what": what, "done": done, "all": all });
+                self.tell(&format!("{what}: {done} of {all}"), event);
             }
             return;
         }
@@ -65,6 +74,10 @@ impl Screen {
 
     /// The code of the first account.
     pub(super) fn qr(&self, account: &str, text: &str) {
+        if self.is_json {
+            let event = json!({ "event": "sign_in", "account": account, "step": "show_qr", "text": text });
+            return self.tell("", event);
+        }
         let ink = if self.is_rich { Ink::Ansi } else { Ink::Plain };
         out(&format!("\nTo sign {account} in, WeChat asks for a scan of this code ({text}):\n"));
         out(qr::draw(text, ink).unwrap_or_default().trim_end_matches('\n'));
@@ -76,6 +89,12 @@ impl Screen {
         let Some(irc) = gateway.parts.irc.plain.first() else { return };
         let (host, port) = (irc.ip(), irc.port());
         let first = names.first().map_or("", String::as_str);
+        if self.is_json {
+            let irc = json!({ "host": host, "port": port, "password": format!("{user}/{first}:{password}") });
+            let web = format!("http://{}/", gateway.web);
+            let event = json!({ "event": "ready", "irc": irc, "web": web, "user": user, "accounts": names });
+            return self.tell("", event);
+        }
         let shown: Vec<&str> = names.iter().take(8).map(String::as_str).collect();
         let more = if names.len() > shown.len() {
             format!(" and {} more", names.len() - shown.len())

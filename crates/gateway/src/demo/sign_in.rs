@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream;
+use serde_json::json;
 use wxgate_contract::{Command, NetworkId, Reply, SignInStep, SignInWatch};
 use wxgate_simulator::World;
 
@@ -59,9 +60,9 @@ async fn follow(
     name: &str,
     screen: Option<&Screen>,
 ) -> Result<(), Failure> {
-    let say = |text: &str| {
+    let say = |step: &str, text: &str| {
         if let Some(screen) = screen {
-            screen.line(text);
+            screen.tell(text, json!({ "event": "sign_in", "account": name, "step": step }));
         }
     };
     loop {
@@ -81,10 +82,12 @@ async fn follow(
                 }
                 let _ = world.confirm(&uuid);
             }
-            SignInStep::ConfirmOnPhone { .. } => say("Scanned; confirmed on the phone."),
-            SignInStep::Loading => say("Loading contacts …"),
+            SignInStep::ConfirmOnPhone { .. } => {
+                say("confirm_on_phone", "Scanned; confirmed on the phone.");
+            }
+            SignInStep::Loading => say("loading", "Loading contacts …"),
             SignInStep::Done => {
-                say(&format!("{name} is online."));
+                say("done", &format!("{name} is online."));
                 return Ok(());
             }
             SignInStep::Failed { why } => {

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use serde_json::{Value, json};
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
 use wxgate_contract::{
@@ -32,14 +33,16 @@ pub(super) async fn show(parts: &Arc<Parts>, mut feed: broadcast::Receiver<FeedE
     loop {
         match feed.recv().await {
             Ok(FeedEvent::Shown(item)) => {
-                let line = line(parts, &mut names, screen, &item).await;
-                screen.line(&line);
+                let (line, event) = message(parts, &mut names, screen, &item).await;
+                screen.tell(&line, event);
             }
             Ok(FeedEvent::Chats(network, _) | FeedEvent::People(network, _)) => names.forget(&network),
             Ok(FeedEvent::Health(network, health) | FeedEvent::Face(network, health))
                 if !health.detail().is_empty() =>
             {
-                screen.line(&screen.soft(&format!("{network} is {}: {}", health.word(), health.detail())));
+                let (state, detail) = (health.word(), health.detail());
+                let event = json!({ "event": "state", "network": network, "state": state, "detail": detail });
+                screen.tell(&screen.soft(&format!("{network} is {state}: {detail}")), event);
             }
             Ok(
                 FeedEvent::Health(..)
@@ -50,8 +53,8 @@ pub(super) async fn show(parts: &Arc<Parts>, mut feed: broadcast::Receiver<FeedE
                 | FeedEvent::Doors(_),
             ) => {}
             Err(RecvError::Lagged(count)) => {
-                screen
-                    .line(&screen.soft(&format!("… {count} more crossed faster than this terminal shows …")));
+                let text = format!("… {count} more crossed faster than this terminal shows …");
+                screen.tell(&screen.soft(&text), json!({ "event": "missed", "count": count }));
             }
             Err(RecvError::Closed) => return,
         }
@@ -99,7 +102,8 @@ impl Names {
     }
 }
 
-async fn line(parts: &Parts, names: &mut Names, screen: &Screen, item: &TimelineItem) -> String {
+/// What was said, as a line for people and as an event for programs.
+async fn message(parts: &Parts, names: &mut Names, screen: &Screen, item: &TimelineItem) -> (String, Value) {
     let post = &item.post;
     let network = &post.chat.network;
     let chat = names.chat(parts, &post.chat).await;
@@ -116,13 +120,20 @@ async fn line(parts: &Parts, names: &mut Names, screen: &Screen, item: &Timeline
         Fate::MaybeDelivered { why } => format!(" [may not have been delivered: {why}]"),
     };
     let account = network.name();
-    format!(
+    let words = words(parts, &post.body);
+    let (outcome, at_ms) = (&item.fate, post.at.ms());
+    let event = json!({
+        "event": "message", "at_ms": at_ms, "account": account, "chat": chat, "author": author, "text": words,
+        "outcome": outcome,
+    });
+    let line = format!(
         "{time}  {account:<6}  {chat}  {author}: {text}{fate}",
         time = screen.soft(&clock::time_of_day(post.at)),
         author = screen.name(&tame(&author)),
         chat = tame(&chat),
-        text = tame(&words(parts, &post.body)),
-    )
+        text = tame(&words),
+    );
+    (line, event)
 }
 
 /// A body in a few words.

@@ -2,6 +2,8 @@
 
 use std::fs::File;
 
+use serde_json::Value;
+
 use super::*;
 
 impl Home {
@@ -19,6 +21,7 @@ fn a_full_standard_error_changes_no_exit_code() {
     assert_eq!(home.mute(&["user", "list"]), 1);
     assert_eq!(home.mute(&["user", "list", "--json"]), 1);
     assert_eq!(home.mute(&["frobnicate"]), 2);
+    assert_eq!(home.mute(&["frobnicate", "--json"]), 2);
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     home.configure_on((0, taken.local_addr().unwrap().port()), "");
     assert_eq!(home.mute(&["run"]), 4);
@@ -48,4 +51,59 @@ fn a_hangup_does_not_end_the_gateway() {
     log.read_to_string(&mut rest).unwrap();
     assert_eq!(gateway.code(), 0);
     assert!(rest.contains("the gateway has stopped"), "{rest}");
+}
+
+#[test]
+fn a_wrong_command_line_is_told_to_programs_in_json() {
+    let home = Home::new("json");
+    for (args, word) in [
+        (&["frobnicate", "--json"][..], "unrecognized subcommand 'frobnicate'"),
+        (&["--json"], "'wxgate' requires a subcommand"),
+        (&["--json", "demo", "--accounts", "0"], "invalid value '0' for '--accounts"),
+    ] {
+        let done = home.run(args);
+        let told: Value = serde_json::from_str(&done.err).unwrap_or_else(|_| panic!("{}", done.err));
+        assert_eq!((done.code, &told["exit_code"]), (2, &2.into()), "{args:?}");
+        assert!(told["error"].as_str().unwrap().starts_with(word), "{told}");
+    }
+    let help = home.run(&["--json", "--help"]);
+    assert!(help.code == 0 && help.out.contains("Exit codes"), "{}", help.err);
+}
+
+#[test]
+fn the_demo_tells_programs_a_line_of_json_for_each_thing() {
+    let home = Home::new("lines");
+    let (irc, site) = (format!("127.0.0.1:{}", free_port()), format!("127.0.0.1:{}", free_port()));
+    let mut demo = home.start(&[
+        "demo",
+        "--json",
+        "--accounts",
+        "10",
+        "--rate",
+        "50",
+        "--seconds",
+        "15",
+        "--irc",
+        &irc,
+        "--web",
+        &site,
+    ]);
+    let mut out = String::new();
+    demo.0.stdout.take().unwrap().read_to_string(&mut out).unwrap();
+    assert_eq!(demo.code(), 0, "{out}");
+    let line = |line| serde_json::from_str(line).unwrap_or_else(|_| panic!("no JSON: {line}"));
+    let events: Vec<Value> = out.lines().map(line).collect();
+    let first = |name: &str| {
+        events.iter().find(|event| event["event"] == name).unwrap_or_else(|| panic!("{name}: {out}"))
+    };
+    assert_eq!(first("starting")["version"], env!("CARGO_PKG_VERSION"));
+    assert_eq!((&first("progress")["all"], &first("sign_in")["step"]), (&10.into(), &"show_qr".into()));
+    let ready = first("ready");
+    assert_eq!(format!("127.0.0.1:{}", ready["irc"]["port"]), irc);
+    assert_eq!(
+        (&ready["web"], ready["accounts"].as_array().unwrap().len()),
+        (&format!("http://{site}/").into(), 10)
+    );
+    assert!(first("message")["text"].is_string() && first("message")["account"].is_string());
+    assert_eq!(events.last().unwrap()["event"], "ending");
 }
