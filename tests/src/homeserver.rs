@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
 
-use crate::http::{self, Place};
+use crate::http::{self, Answer, Place};
 use crate::people::People;
 use crate::ports;
 use crate::program::Program;
@@ -51,6 +51,63 @@ pub fn root() -> PathBuf {
     tree.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join(".."))
 }
 
+/// Where people of a homeserver sign in, on pages of its own.
+#[derive(Debug)]
+pub struct SignInService {
+    place: Place,
+    _program: Program,
+}
+
+/// What it and the homeserver know each other by.
+const SERVICE_SECRET: &str = "between-the-two";
+
+impl SignInService {
+    /// Starts it and has the homeserver leave sign-ins to it, from its next [`Homeserver::start`] on.
+    pub async fn start(homeserver: &mut Homeserver, life: Duration) -> Result<Self> {
+        let port = ports::free()?.to_string();
+        let path = homeserver.dir.join("sign_in_service.py");
+        std::fs::write(&path, include_str!("homeserver/sign_in_service.py"))
+            .with_context(|| format!("write {}", path.display()))?;
+        let (path, database) = (path.display().to_string(), homeserver.database().display().to_string());
+        let (url, life) = (homeserver.url(), life.as_secs().to_string());
+        let args = [path.as_str(), &port, &url, &database, SERVICE_SECRET, &life];
+        let program = Program::start_other(
+            "the sign-in service",
+            &homeserver.python,
+            &args,
+            &homeserver.dir,
+            &homeserver.log,
+        )?;
+        homeserver.set(format!(
+            "enable_registration: false\nenable_registration_without_verification: false\n\
+             password_config: {{enabled: false}}\nmatrix_authentication_service: {{enabled: true, \
+             endpoint: \"http://127.0.0.1:{port}/\", secret: {SERVICE_SECRET:?}}}\n"
+        ));
+        let service = Self { place: Place::Tcp(format!("127.0.0.1:{port}")), _program: program };
+        until("the sign-in service to answer", UP, async || service.counts().await.map(Some)).await?;
+        Ok(service)
+    }
+
+    /// How often it did what.
+    pub async fn counts(&self) -> Result<serde_json::Value> {
+        http::json(&self.place, "GET", "/counts", &serde_json::Value::Null, DOWN).await
+    }
+
+    /// Ends all sessions that it gave.
+    pub async fn end_sessions(&self) -> Result<()> {
+        http::ask(&self.place, "POST", "/end", &[], "{}", DOWN).await?.good("end sessions").map(drop)
+    }
+
+    /// Somebody's browser opens a link and says yes; where it is sent to. Nobody is `nobody`, who says no.
+    pub async fn say_yes(&self, link: &str, who: &str) -> Result<String> {
+        let path = link.splitn(4, '/').nth(3).context("a link without a path")?;
+        let path = format!("/{path}&as={who}");
+        let answer: Answer = http::ask(&self.place, "GET", &path, &[], "", DOWN).await?;
+        ensure!(answer.status == 302, "the page answers {}: {}", answer.status, answer.text());
+        Ok(answer.header("location").to_owned())
+    }
+}
+
 /// A homeserver, running or not.
 #[derive(Debug)]
 pub struct Homeserver {
@@ -62,7 +119,7 @@ pub struct Homeserver {
     /// Whether everybody may do as much as Synapse lets them by default.
     is_limited: bool,
     /// Further settings.
-    settings: &'static str,
+    settings: String,
     /// Where it says that it is.
     public: String,
     program: Option<Program>,
@@ -84,7 +141,7 @@ impl Homeserver {
             dir,
             log: scratch.join("homeserver.log"),
             is_limited: false,
-            settings: "",
+            settings: String::new(),
             program: None,
         })
     }
@@ -97,8 +154,8 @@ impl Homeserver {
     }
 
     /// Has it have further settings, lines of YAML, from its next [`Self::start`] on.
-    pub fn set(&mut self, settings: &'static str) {
-        self.settings = settings;
+    pub fn set(&mut self, settings: impl Into<String>) {
+        self.settings = settings.into();
     }
 
     /// Has it say that it is there.
@@ -191,7 +248,7 @@ impl Homeserver {
         let registrations = format!("[{}]", names.join(", "));
         let port = self.address.rsplit(':').next().unwrap_or_default();
         let limits = if self.is_limited { "" } else { include_str!("homeserver/no_limits.yaml") };
-        let homeserver = [include_str!("homeserver/homeserver.yaml"), limits, self.settings]
+        let homeserver = [include_str!("homeserver/homeserver.yaml"), limits, &self.settings]
             .concat()
             .replace("$PUBLIC", &self.public)
             .replace("$PORT", port)

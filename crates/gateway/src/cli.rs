@@ -148,7 +148,7 @@ pub(crate) fn execute(cli: Cli) -> Result<(), Failure> {
         Command::Chat(command) => in_place(chat::run(&globals, command)),
         Command::Link(command) => in_place(link::run(&globals, command)),
         Command::Network(command) => in_place(network::run(&globals, command)),
-        Command::Matrix(command) => matrix::run(&globals, &command),
+        Command::Matrix(command) => in_place(matrix::run(&globals, command)),
         Command::Config(command) => configuration::run(&globals, &command),
         Command::Backup(options) => in_place(unless_ended(backup::run(&globals, options))),
         Command::Restore(options) => restore::run(&globals, &options),

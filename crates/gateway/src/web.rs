@@ -3,6 +3,7 @@
 pub(crate) mod api;
 mod backup_api;
 pub(crate) mod board;
+mod bot_api;
 mod forwarded;
 mod identity;
 pub(crate) mod invitations;

@@ -20,6 +20,7 @@ use wxgate_bridge::{AdapterFactory, Bridge, BridgeConfig};
 use wxgate_contract::{Adapter, Clock, Health, MediaVault, NetworkId, Stop, StopHandle};
 use wxgate_convert::Converter;
 use wxgate_irc::{Filehost, Guests, Ident, IrcServerAdapter, IrcServerConfig, Listening, LocalChannels};
+use wxgate_matrix::WebSignIn;
 use wxgate_store::{AccountRow, SealKey, Store, StoreConfig, StoreError, StoreUrl};
 use wxgate_tls::{Certificate, Use};
 use wxgate_wechat::{OnSynced, Ways, WechatAdapter, WechatConfig};
@@ -84,6 +85,8 @@ pub(crate) struct Parts {
     pub(crate) matrix: Option<SocketAddr>,
     /// What bridge managers ask, when the application service runs.
     pub(crate) managers: Option<axum::Router>,
+    /// Where the Matrix bot is signed in, when that is done on a page of its homeserver's.
+    pub(crate) web_sign_in: Option<Arc<WebSignIn>>,
     /// Who is signed in to the web pages.
     pub(crate) sessions: Sessions,
     /// Who was given a link to come in by.
@@ -173,10 +176,10 @@ pub(crate) async fn start(settings: &Settings) -> Result<Gateway, Failure> {
     let faces = async {
         let irc = add_irc(settings, &bridge, &links).await?;
         let mirror = matrix::add(settings, &bridge, converter.clone()).await?;
-        matrix_bot::add(settings, &bridge, converter)?;
-        Ok::<_, Failure>((irc, mirror))
+        let web_sign_in = matrix_bot::add(settings, &bridge, converter, links.base())?;
+        Ok::<_, Failure>((irc, mirror, web_sign_in))
     };
-    let (irc, mirror) = match faces.await {
+    let (irc, mirror, web_sign_in) = match faces.await {
         Ok(bound) => bound,
         Err(failure) => {
             bridge.shutdown().await;
@@ -201,6 +204,7 @@ pub(crate) async fn start(settings: &Settings) -> Result<Gateway, Failure> {
         irc,
         matrix,
         managers,
+        web_sign_in,
         sessions: Sessions::new(&clock::random()?, Arc::new(clock::now)),
         invitations,
         metrics_from: networks(&settings.web.metrics_from),

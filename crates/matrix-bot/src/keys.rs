@@ -67,9 +67,16 @@ impl SdkAccount {
         let Some(asked) = error.as_uiaa_response() else {
             return Err(wrong::call("sign device", &error).into());
         };
-        let Entrance::Password(password) = &self.config.entrance else {
-            let what = "the homeserver asks for a password to set up signing; set it up in a client, or use password_file";
-            return Err(AccountError::Human(what.to_owned()));
+        let password = match &self.config.entrance {
+            Entrance::Password(password) => password,
+            Entrance::Token(_) => {
+                let what = "the homeserver asks for a password to set up signing; set it up in a client, or use password_file";
+                return Err(AccountError::Human(what.to_owned()));
+            }
+            Entrance::Page(_) => {
+                let what = "the homeserver does not let this program set up signing; set it up in a client";
+                return Err(AccountError::Human(what.to_owned()));
+            }
         };
         let user = UserIdentifier::Matrix(MatrixUserIdentifier::new(self.config.user.clone()));
         let mut auth = Password::new(user, password.reveal().to_owned());

@@ -10,6 +10,7 @@
 
 mod follow;
 mod keys;
+mod page;
 mod probe;
 mod recovery_file;
 mod rooms;
@@ -18,6 +19,7 @@ mod tokens;
 mod verify;
 mod wrong;
 
+pub use page::PageEntrance;
 pub use probe::probe;
 
 use std::path::PathBuf;
@@ -40,6 +42,8 @@ pub enum Entrance {
     Password(Secret),
     /// With the token of a device that somebody made for us.
     Token(Secret),
+    /// On a page of the homeserver's, as a device of our own.
+    Page(PageEntrance),
 }
 
 /// The account as configured.
@@ -77,6 +81,8 @@ pub struct SdkAccount {
     // Locked for the length of a copy.
     open: Mutex<Option<Open>>,
     refused: Mutex<Option<Refused>>,
+    /// A sign-in on a page that somebody may come back from. Locked for the length of a move.
+    begun: Mutex<Option<page::Begun>>,
 }
 
 impl std::fmt::Debug for SdkAccount {
@@ -89,7 +95,7 @@ impl SdkAccount {
     /// The account; nothing is asked before it is opened.
     #[must_use]
     pub fn new(config: AccountConfig) -> Self {
-        Self { config, open: Mutex::default(), refused: Mutex::default() }
+        Self { config, open: Mutex::default(), refused: Mutex::default(), begun: Mutex::default() }
     }
 
     fn open_now(&self) -> Option<Open> {
@@ -113,6 +119,13 @@ impl SdkAccount {
 impl Account for SdkAccount {
     fn open<'a>(&'a self, kept: Option<Bytes>, keep: Keep) -> BoxFuture<'a, Result<Opened, AccountError>> {
         Box::pin(self.open_session(kept, keep))
+    }
+
+    fn stirred(&self) -> BoxFuture<'_, ()> {
+        match &self.config.entrance {
+            Entrance::Page(entrance) => Box::pin(entrance.page.answered()),
+            Entrance::Password(_) | Entrance::Token(_) => Box::pin(std::future::pending()),
+        }
     }
 
     fn sync<'a>(&'a self, since: Option<&'a str>) -> BoxFuture<'a, Result<Happened, CallError>> {

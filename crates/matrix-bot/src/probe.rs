@@ -1,6 +1,7 @@
 //! A look by somebody who searches for mistakes: does the homeserver let the account in?
 
 use matrix_sdk::authentication::matrix::MatrixSession;
+use matrix_sdk::authentication::oauth::error::OAuthDiscoveryError;
 use matrix_sdk::config::RequestConfig;
 use matrix_sdk::{Client, SessionMeta, SessionTokens};
 use wxgate_matrix::CallError;
@@ -28,6 +29,13 @@ pub async fn probe(config: &AccountConfig) -> Result<String, String> {
             out.map_err(|error| judged(&wrong::http("logout", &error)))?;
             Ok(format!("lets {} in", config.user))
         }
+        Entrance::Page(_) => match client.oauth().server_metadata().await {
+            Ok(service) => Ok(format!("signs in on the pages of {}", service.issuer)),
+            Err(OAuthDiscoveryError::NotSupported) => {
+                Err("the homeserver signs nobody in on a page".to_owned())
+            }
+            Err(error) => Err(error.to_string()),
+        },
         Entrance::Token(token) => {
             let user_id = config.user.as_str().try_into().map_err(|_| "the user is no id".to_owned())?;
             let meta = SessionMeta { user_id, device_id: DEVICE.into() };

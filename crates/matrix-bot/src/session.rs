@@ -6,7 +6,9 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use matrix_sdk::authentication::AuthSession;
 use matrix_sdk::authentication::matrix::MatrixSession;
+use matrix_sdk::authentication::oauth::{ClientId, OAuthSession, UserSession};
 use matrix_sdk::config::RequestConfig;
 use matrix_sdk::encryption::{BackupDownloadStrategy, EncryptionSettings};
 use matrix_sdk::{Client, SessionMeta, SessionTokens, SqliteStoreConfig};
@@ -47,6 +49,9 @@ pub(crate) struct Kept {
     /// For how long a token is good, in milliseconds, as the sign-in told.
     #[serde(default)]
     life_ms: Option<u64>,
+    /// As what the sign-in service knows this program, where a page of it was signed in on.
+    #[serde(default)]
+    client_id: Option<String>,
     /// It took the place of a session that somebody ended.
     #[serde(default)]
     has_replaced: bool,
@@ -66,6 +71,7 @@ impl Kept {
             token: String::new(),
             refresh: String::new(),
             life_ms: None,
+            client_id: None,
             has_replaced,
         })
     }
@@ -74,6 +80,23 @@ impl Kept {
     pub(crate) fn with(&self, tokens: SessionTokens) -> Self {
         let SessionTokens { access_token: token, refresh_token } = tokens;
         Self { token, refresh: refresh_token.unwrap_or_default(), ..self.clone() }
+    }
+
+    /// The same as a session of the sign-in service's.
+    pub(crate) fn with_client(self, client_id: &str, life_ms: u64) -> Self {
+        Self { client_id: Some(client_id.to_owned()), life_ms: Some(life_ms), ..self }
+    }
+
+    pub(crate) fn device(&self) -> &str {
+        &self.device
+    }
+
+    pub(crate) fn is_device_of(&self, other: &Self) -> bool {
+        self.device == other.device && self.key == other.key
+    }
+
+    pub(crate) fn has_replaced(&self) -> bool {
+        self.has_replaced
     }
 
     pub(crate) fn has_tokens_of(&self, other: &Self) -> bool {
@@ -95,18 +118,25 @@ impl Kept {
         Bytes::from(serde_json::to_vec(self).unwrap_or_default())
     }
 
-    fn session(&self) -> Option<MatrixSession> {
+    fn session(&self) -> Option<AuthSession> {
         let meta = SessionMeta {
             user_id: self.user.as_str().try_into().ok()?,
             device_id: self.device.as_str().into(),
         };
         let refresh_token = self.can_be_renewed().then(|| self.refresh.clone());
         let tokens = SessionTokens { access_token: self.token.clone(), refresh_token };
-        (!self.token.is_empty()).then_some(MatrixSession { meta, tokens })
+        let session = match &self.client_id {
+            None => AuthSession::Matrix(MatrixSession { meta, tokens }),
+            Some(client_id) => AuthSession::OAuth(Box::new(OAuthSession {
+                client_id: ClientId::new(client_id.clone()),
+                user: UserSession { meta, tokens },
+            })),
+        };
+        (!self.token.is_empty()).then_some(session)
     }
 }
 
-async fn save(keep: &Keep, kept: &Kept) -> Result<(), AccountError> {
+pub(crate) async fn save(keep: &Keep, kept: &Kept) -> Result<(), AccountError> {
     Ok(keep(kept.bytes(), Secret::new(&kept.token)).await?)
 }
 
@@ -197,7 +227,7 @@ impl SdkAccount {
     }
 
     /// A client without a store, for one question.
-    async fn probe(&self, session: MatrixSession) -> Result<Client, AccountError> {
+    async fn probe(&self, session: AuthSession) -> Result<Client, AccountError> {
         let probe = Client::builder().homeserver_url(&self.config.homeserver).request_config(patience());
         let probe = probe.build().await.map_err(|error| AccountError::Human(error.to_string()))?;
         let restored = probe.restore_session(session).await;
@@ -212,7 +242,7 @@ impl SdkAccount {
     }
 
     /// A device that nobody has seen, and an empty store for it.
-    async fn fresh(&self, has_replaced: bool) -> Result<Kept, AccountError> {
+    pub(crate) async fn fresh(&self, has_replaced: bool) -> Result<Kept, AccountError> {
         let store = &self.config.store;
         match tokio::fs::remove_dir_all(store).await {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
@@ -236,11 +266,16 @@ impl SdkAccount {
                     login.send().await.map_err(|error| self.no_entrance(wrong::call("login", &error)))?;
                 let (refresh, life) = (answer.refresh_token.unwrap_or_default(), answer.expires_in);
                 let life_ms = life.and_then(|life| u64::try_from(life.as_millis()).ok());
-                (client, Kept { token: answer.access_token, refresh, life_ms, ..kept })
+                (client, Kept { token: answer.access_token, refresh, life_ms, client_id: None, ..kept })
             }
             Entrance::Token(token) => self.take_token(kept, token).await?,
+            Entrance::Page(entrance) => self.sign_in_by_page(entrance, kept, keep).await?,
         };
-        save(keep, &kept).await?;
+        let saved = save(keep, &kept).await;
+        if let Entrance::Page(entrance) = &self.config.entrance {
+            entrance.page.went(saved.as_ref().map(drop).map_err(ToString::to_string));
+        }
+        saved?;
         let tokens = Tokens::of(&client, kept.clone(), keep, Some(Instant::now()))?;
         let open = Open { client, tokens };
         self.set_open(Some(open.clone()));
@@ -250,8 +285,8 @@ impl SdkAccount {
 
     /// The device that a token belongs to.
     async fn take_token(&self, kept: Kept, token: &Secret) -> Result<(Client, Kept), AccountError> {
-        let mut kept =
-            Kept { token: token.reveal().to_owned(), refresh: String::new(), life_ms: None, ..kept };
+        let token = token.reveal().to_owned();
+        let mut kept = Kept { token, refresh: String::new(), life_ms: None, client_id: None, ..kept };
         let client = self.build(&kept).await?;
         let session =
             kept.session().ok_or_else(|| AccountError::Human("the access token is empty".to_owned()))?;
@@ -270,7 +305,7 @@ impl SdkAccount {
         Ok((client, kept))
     }
 
-    async fn build(&self, kept: &Kept) -> Result<Client, AccountError> {
+    pub(crate) async fn build(&self, kept: &Kept) -> Result<Client, AccountError> {
         // Fails when the program installed a provider already, which is what is wanted.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let store = SqliteStoreConfig::new(&self.config.store).key(Some(&kept.key));

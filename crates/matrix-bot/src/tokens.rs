@@ -92,7 +92,7 @@ impl Tokens {
     /// Writes down what could not be when it came, and asks for new tokens before the old ones are over.
     pub(crate) async fn see_to(&self, client: &Client) -> Result<(), CallError> {
         if self.is_due()
-            && let Err(error) = client.matrix_auth().refresh_access_token().await
+            && let Err(error) = client.refresh_access_token().await
         {
             // The old ones may be good for a while, and are asked with; then it is known what to do.
             let error = wrong::refresh("refresh", &error);

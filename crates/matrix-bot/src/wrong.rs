@@ -2,6 +2,10 @@
 
 use std::time::Duration;
 
+use matrix_sdk::authentication::oauth::OAuthError;
+use matrix_sdk::authentication::oauth::error::{
+    BasicErrorResponseType, OAuthDiscoveryError, RequestTokenError,
+};
 use matrix_sdk::ruma::api::error::{ErrorBody, ErrorKind, RetryAfter};
 use matrix_sdk::{Error, HttpError, RefreshTokenError};
 use wxgate_matrix::CallError;
@@ -37,6 +41,7 @@ pub(crate) fn http(endpoint: &'static str, error: &HttpError) -> CallError {
                 }
                 error => error,
             },
+            HttpError::RefreshToken(RefreshTokenError::OAuth(error)) => oauth(endpoint, error),
             HttpError::Reqwest(error) if error.is_timeout() => CallError::TimedOut { endpoint },
             HttpError::Reqwest(_) => CallError::Network { endpoint },
             HttpError::Cached(error) => http(endpoint, error),
@@ -63,11 +68,31 @@ pub(crate) fn http(endpoint: &'static str, error: &HttpError) -> CallError {
     CallError::Refused { endpoint, status, code, message }
 }
 
+/// What went wrong when a sign-in service was asked for new tokens. Source: RFC 6749, 5.2.
+fn oauth(endpoint: &'static str, error: &OAuthError) -> CallError {
+    match error {
+        OAuthError::RefreshToken(RequestTokenError::ServerResponse(told)) => match told.error() {
+            BasicErrorResponseType::InvalidGrant
+            | BasicErrorResponseType::InvalidClient
+            | BasicErrorResponseType::UnauthorizedClient => CallError::Refused {
+                endpoint,
+                status: 401,
+                code: "M_UNKNOWN_TOKEN".to_owned(),
+                message: told.to_string(),
+            },
+            _ => CallError::Failed { endpoint, status: 0, by_homeserver: false },
+        },
+        OAuthError::Discovery(OAuthDiscoveryError::Http(error)) => http(endpoint, error),
+        _ => CallError::Network { endpoint },
+    }
+}
+
 /// What went wrong when new tokens were asked for; `None` when nobody was asked.
 pub(crate) fn refresh(endpoint: &'static str, error: &RefreshTokenError) -> Option<CallError> {
     match error {
         RefreshTokenError::MatrixAuth(error) => Some(http(endpoint, error)),
-        _ => None,
+        RefreshTokenError::OAuth(error) => Some(oauth(endpoint, error)),
+        RefreshTokenError::RefreshTokenRequired => None,
     }
 }
 

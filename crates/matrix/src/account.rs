@@ -111,6 +111,11 @@ pub trait Account: Send + Sync + std::fmt::Debug {
     /// when the homeserver does not know the token any more. What `keep` is given later takes the token's place.
     fn open<'a>(&'a self, kept: Option<Bytes>, keep: Keep) -> BoxFuture<'a, Result<Opened, AccountError>>;
 
+    /// Returns when something came that [`Account::open`] waits for, after it said that somebody has to do something.
+    fn stirred(&self) -> BoxFuture<'_, ()> {
+        Box::pin(std::future::pending())
+    }
+
     /// Waits for what happens after `since`, and gives it. Asking again for what follows an earlier
     /// position gives it again.
     fn sync<'a>(&'a self, since: Option<&'a str>) -> BoxFuture<'a, Result<Happened, CallError>>;

@@ -88,6 +88,7 @@ pub(crate) async fn run(shared: Arc<Shared>, seed: [u8; 32], stop: Stop) {
         let wait = wait.mul_f64(dice.random_range(0.5..1.0));
         tokio::select! {
             () = stop.stopping() => return,
+            () = shared.stirred() => {}
             () = tokio::time::sleep(wait) => {}
         }
     }
@@ -96,6 +97,14 @@ pub(crate) async fn run(shared: Arc<Shared>, seed: [u8; 32], stop: Stop) {
 impl Shared {
     fn health(&self, health: Health) {
         self.far.health(&self.network, health);
+    }
+
+    /// Somebody did what an account waits for.
+    async fn stirred(&self) {
+        match &self.config.account {
+            Some(account) => account.stirred().await,
+            None => std::future::pending().await,
+        }
     }
 
     async fn greet(&self, dice: &mut SmallRng) -> Greeting {

@@ -50,6 +50,7 @@ mod speak;
 mod states;
 mod status;
 mod trouble;
+mod web_sign_in;
 
 pub use account::{Account, AccountError, Happened, InRoom, Keep, Opened, Verification, may_be_sealed};
 pub use client::CallError;
@@ -60,3 +61,4 @@ pub use probe::{ProbeError, probe};
 pub use registration::Registration;
 pub use run::MatrixAdapter;
 pub use secret::Secret;
+pub use web_sign_in::WebSignIn;

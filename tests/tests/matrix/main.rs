@@ -3,6 +3,7 @@
 
 mod bot;
 mod bot_entrance;
+mod bot_page;
 mod bot_tokens;
 mod browser;
 mod client;

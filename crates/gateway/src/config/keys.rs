@@ -562,6 +562,13 @@ const BOT: Section = Section {
              nothing else.",
         ),
         key(
+            "oauth",
+            Kind::Flag,
+            "false",
+            "Sign it in on a page of its homeserver's, where that is the way in (OAuth 2.0): an administrator opens\n\
+             /matrix/sign-in of this gateway, or see wxgate matrix sign-in. In the place of the two files.",
+        ),
+        key(
             "recovery_key_file",
             Kind::SecretFile,
             "\"\"",

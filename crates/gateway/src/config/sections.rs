@@ -213,6 +213,7 @@ pub(crate) struct BotSection {
     pub(crate) user: String,
     pub(crate) password_file: PathBuf,
     pub(crate) access_token_file: PathBuf,
+    pub(crate) oauth: bool,
     pub(crate) recovery_key_file: PathBuf,
     pub(crate) permissions: BTreeMap<String, String>,
 }

@@ -6,6 +6,7 @@
 mod account;
 mod admin;
 mod audit;
+mod bot;
 mod door;
 mod face;
 mod frame;
@@ -30,6 +31,7 @@ use axum::extract::DefaultBodyLimit;
 use axum::routing::{get, post};
 
 use crate::wiring::Parts;
+use crate::wiring::matrix_bot::{SIGN_IN_PAGE, SIGNED_IN_PAGE};
 
 /// Largest form.
 const FORM_BYTES: usize = 16 << 10;
@@ -70,6 +72,8 @@ pub(super) fn routes() -> Router<Arc<Parts>> {
         .route("/admin/links", get(links::page).post(links::add))
         .route("/admin/links/remove", post(links::remove))
         .route("/admin/audit", get(audit::page))
+        .route(SIGN_IN_PAGE, get(bot::page))
+        .route(SIGNED_IN_PAGE, get(bot::back))
         .route("/style.css", get(frame::style))
         .route("/board.js", get(frame::script))
         .fallback(frame::nothing_here)

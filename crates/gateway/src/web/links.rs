@@ -43,9 +43,14 @@ impl Links {
         Self { base, key: hmac::Key::new(hmac::HMAC_SHA256, key), ttl, clock }
     }
 
+    /// How links begin, without a slash at the end.
+    pub(crate) fn base(&self) -> &str {
+        &self.base
+    }
+
     /// Whether browsers reach this gateway through TLS, as far as `web.public_url` tells.
     pub(crate) fn is_https(&self) -> bool {
-        self.base.starts_with("https://")
+        self.base().starts_with("https://")
     }
 
     /// The address of an attachment.

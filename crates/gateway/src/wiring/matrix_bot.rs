@@ -4,10 +4,15 @@ use std::sync::Arc;
 
 use wxgate_bridge::Bridge;
 use wxgate_convert::Converter;
+use wxgate_matrix::WebSignIn;
 
 use crate::config::{BotSection, Settings};
 use crate::failure::Failure;
 
+/// Our page that leads to the homeserver's.
+pub(crate) const SIGN_IN_PAGE: &str = "/matrix/sign-in";
+/// Our page that people come back to from it.
+pub(crate) const SIGNED_IN_PAGE: &str = "/matrix/signed-in";
 /// The network of the account.
 pub(crate) const NETWORK: &str = "matrix:bot";
 
@@ -31,43 +36,60 @@ pub(crate) fn faults(section: &BotSection) -> Vec<(String, String)> {
     if parts.is_none_or(|(name, domain)| name.is_empty() || domain.is_empty()) {
         say("user", "must be the whole id of the account: @name:example.org");
     }
-    let ways = [&section.password_file, &section.access_token_file];
-    match ways.into_iter().filter(|path| crate::config::set(path).is_some()).count() {
-        0 => say("password_file", "names no file; the account needs a password, or an access_token_file"),
+    let has = |path| crate::config::set(path).is_some();
+    let ways = [has(&section.password_file), has(&section.access_token_file), section.oauth];
+    match ways.into_iter().filter(|is_set| *is_set).count() {
+        0 => say(
+            "password_file",
+            "names no file; the account needs a password, or an access_token_file, or oauth = true",
+        ),
         1 => {}
-        _ => say("access_token_file", "is one way in and password_file another; set one of them"),
+        _ => say(
+            if section.oauth { "oauth" } else { "access_token_file" },
+            "is one way in of three (password_file, access_token_file, oauth); set one of them",
+        ),
     }
     wrong
 }
 
 #[cfg(not(feature = "matrix-bot"))]
-pub(super) fn add(settings: &Settings, _: &Arc<Bridge>, _: Option<Arc<Converter>>) -> Result<(), Failure> {
+pub(super) fn add(
+    settings: &Settings,
+    _: &Arc<Bridge>,
+    _: Option<Arc<Converter>>,
+    _: &str,
+) -> Result<Option<Arc<WebSignIn>>, Failure> {
     // The settings were checked before: it is not enabled.
     match settings.matrix.bot.enabled {
         true => Err(Failure::config("matrix.bot.enabled: this build has no Matrix bot".to_owned())),
-        false => Ok(()),
+        false => Ok(None),
     }
 }
 
+/// Adds the account; gives where it is signed in, when that is done on a page. `base` is how addresses of our own
+/// pages begin.
 #[cfg(feature = "matrix-bot")]
 pub(super) fn add(
     settings: &Settings,
     bridge: &Arc<Bridge>,
     converter: Option<Arc<Converter>>,
-) -> Result<(), Failure> {
+    base: &str,
+) -> Result<Option<Arc<WebSignIn>>, Failure> {
     if !settings.matrix.bot.enabled {
-        return Ok(());
+        return Ok(None);
     }
-    let config = joined::config(settings)?;
+    let page = Arc::new(WebSignIn::default());
+    let config = joined::config(settings, base, &page)?;
     let config = wxgate_matrix::MatrixConfig { converter, ..config };
     bridge.add_network(Arc::new(wxgate_matrix::MatrixAdapter::new(config)), None);
-    Ok(())
+    Ok(settings.matrix.bot.oauth.then_some(page))
 }
 
 /// Whether the homeserver lets the account in; what is there or what is wrong, as clauses for people.
 #[cfg(feature = "matrix-bot")]
 pub(crate) async fn probe(settings: &Settings) -> Result<String, String> {
-    let account = joined::account(settings).map_err(|failure| failure.message)?;
+    let account = joined::account(settings, &settings.link_base(), &Arc::default());
+    let account = account.map_err(|failure| failure.message)?;
     wxgate_matrix_bot::probe(&account).await
 }
 
@@ -78,10 +100,11 @@ mod joined {
     use std::sync::Arc;
 
     use wxgate_contract::NetworkId;
-    use wxgate_matrix::{Level, MatrixConfig, Permissions, Secret};
-    use wxgate_matrix_bot::{AccountConfig, Entrance, SdkAccount};
+    use wxgate_matrix::{Level, MatrixConfig, Permissions, Secret, WebSignIn};
+    use wxgate_matrix_bot::{AccountConfig, Entrance, PageEntrance, SdkAccount};
 
     use super::super::files;
+    use super::{SIGN_IN_PAGE, SIGNED_IN_PAGE};
     use crate::config::{BotSection, Settings, set};
     use crate::failure::Failure;
 
@@ -94,21 +117,29 @@ mod joined {
         Failure::config(format!("matrix.bot.{key}: {what}"))
     }
 
-    pub(super) fn account(settings: &Settings) -> Result<AccountConfig, Failure> {
+    pub(super) fn account(
+        settings: &Settings,
+        base: &str,
+        page: &Arc<WebSignIn>,
+    ) -> Result<AccountConfig, Failure> {
         let section = &settings.matrix.bot;
         let recovery = set(&section.recovery_key_file);
         Ok(AccountConfig {
             homeserver: section.homeserver.parse().map_err(|_| fault("homeserver", "is no address"))?,
             user: section.user.clone(),
-            entrance: entrance(section)?,
+            entrance: entrance(section, base, page)?,
             recovery_key_file: recovery.map_or(settings.data_dir.join(RECOVERY), Path::to_path_buf),
             store: settings.data_dir.join(STORE),
         })
     }
 
-    pub(super) fn config(settings: &Settings) -> Result<MatrixConfig, Failure> {
+    pub(super) fn config(
+        settings: &Settings,
+        base: &str,
+        page: &Arc<WebSignIn>,
+    ) -> Result<MatrixConfig, Failure> {
         let section = &settings.matrix.bot;
-        let account = account(settings)?;
+        let account = account(settings, base, page)?;
         let homeserver = account.homeserver.clone();
         let account = SdkAccount::new(account);
         let network = NetworkId::from(super::NETWORK);
@@ -123,7 +154,15 @@ mod joined {
         Ok(MatrixConfig { permissions, max_media_bytes: settings.wechat.max_media_bytes, ..config })
     }
 
-    fn entrance(section: &BotSection) -> Result<Entrance, Failure> {
+    fn entrance(section: &BotSection, base: &str, page: &Arc<WebSignIn>) -> Result<Entrance, Failure> {
+        if section.oauth {
+            let at = |path: &str| {
+                let url = format!("{base}{path}").parse();
+                url.map_err(|_| Failure::config("web.public_url: is no address to come back to".to_owned()))
+            };
+            let (begin, back) = (at(SIGN_IN_PAGE)?, at(SIGNED_IN_PAGE)?);
+            return Ok(Entrance::Page(PageEntrance { begin, back, page: Arc::clone(page) }));
+        }
         Ok(match (set(&section.password_file), set(&section.access_token_file)) {
             (Some(path), _) => Entrance::Password(Secret::new(files::secret(path)?)),
             (None, Some(path)) => Entrance::Token(Secret::new(files::secret(path)?)),

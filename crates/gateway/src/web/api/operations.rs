@@ -13,7 +13,7 @@ use serde_json::{Map, Value, json};
 use wxgate_store::PASSWORD_BYTES;
 
 use super::{BODY_BYTES, answer, audit, certificates, events, tokens, users};
-use crate::web::{backup_api, identity, key_api, link_api, markers, network_api, own_api};
+use crate::web::{backup_api, bot_api, identity, key_api, link_api, markers, network_api, own_api};
 use crate::wiring::Parts;
 
 /// Where the document is.
@@ -148,6 +148,8 @@ static OPERATIONS: &[Operation] = &[
     row("post", "/api/v1/networks/{network}/retry", || post(network_api::retry), (Administrator, "Try a network again that rests after a ban or an error that somebody has mended, or the channels that a running one was thrown out of: 'again' names them"), Json(|| object(&[("again", text())]))),
     row("get", "/api/v1/audit", || get(audit::acts), (Administrator, "What was done to the instance, the newest first, before the act 'before'; 'who' null is the operator"), Json(|| list(act()))).asks(&[("before", number), ("limit", count)]),
     row("post", "/api/v1/backup", || post(backup_api::backup), (Who::Operator, "A backup"), Stream(TAR)).asks(&[("with_key", flag)]),
+    row("get", "/api/v1/matrix/sign-in", || get(bot_api::link), (Who::Operator, "Where the Matrix account is signed in, when that is done on a page of its homeserver's"), Json(|| object(&[("link", or_null("string"))]))),
+    row("post", "/api/v1/matrix/sign-in", || post(bot_api::finish), (Who::Operator, "Sign the Matrix account in with the address that the browser was sent to"), Json(nothing)).takes(|| object(&[("address", text())])),
     row("post", "/api/v1/seal-key/rotate", || post(key_api::rotate), (Who::Operator, "Replace the seal key"), Json(nothing)),
 ];
 

@@ -197,6 +197,11 @@ words! {
     enter_as: "Sign in as {}", "以 {} 的身份登录";
     enter_gone: "This link was used already, or more than ten minutes passed. Ask for another, or sign in.", "链接已用过或已超过十分钟。请重新获取，或直接登录。";
     new_password: "New password", "新密码";
+    bot: "The Matrix account of this gateway", "本网关的 Matrix 账号";
+    bot_begin: "It is signed in on a page of {}.", "需要在 {} 的页面上登录。";
+    bot_go: "Go there", "前往";
+    bot_nothing: "There is nothing to sign in now.", "现在没有需要登录的账号。";
+    bot_done: "The account is signed in.", "账号已登录。";
     way_out: "Way to WeChat", "连接微信的方式";
     way_out_rule: "http://HOST:PORT or socks5://HOST:PORT, “direct”, or “default” for what the configuration says.", "http://主机:端口 或 socks5://主机:端口，direct 表示直连，default 表示按配置。";
     send_rate: "Messages a minute", "每分钟消息数";
