@@ -15,6 +15,7 @@ use super::frame::{Page, form_key, query_value};
 use super::gate::{Answer, Person, Visitor};
 use super::live::{self, Look};
 use super::words::{Words, fill};
+use super::{links, plots};
 use crate::clock;
 use crate::wiring::Parts;
 
@@ -97,6 +98,7 @@ pub(super) async fn page(
     let words = person.words();
     let (table, all) = accounts(&parts, &person.user, &view, words).await;
     let some = all.first().map(|account| account.network.name());
+    let links = links::of_accounts(&parts, &all, words).await;
     person.page(words.accounts).show(&html! {
         h1 { (words.accounts) }
         @if all.len() > SHOWN {
@@ -106,6 +108,12 @@ pub(super) async fn page(
             }
         }
         div data-live={ "/live" (view.query(view.page)) } aria-live="polite" { (table) }
+        @if !all.is_empty() {
+            h2 { (words.last_day) }
+            (plots::messages(&parts.day.messages_of(all.iter().map(|account| &account.network)), words))
+            h2 { (words.links) }
+            (links)
+        }
         h2 { (words.add_account) }
         form.row method="post" action="/accounts" {
             (form_key(&person))

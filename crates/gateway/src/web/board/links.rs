@@ -1,4 +1,4 @@
-//! Links between chats: for administrators.
+//! Links between chats: of a person's accounts for them to see, all of the host for administrators to make.
 
 use std::sync::Arc;
 
@@ -6,14 +6,15 @@ use axum::extract::{Form, State};
 use axum::response::{IntoResponse, Redirect};
 use maud::{Markup, html};
 use serde::Deserialize;
+use wxgate_contract::{AccountView, ChatRef};
 use wxgate_store::Link;
 
 use super::frame::{form_key, trouble_of};
 use super::gate::{Answer, Person, Turned};
-use super::words::fill;
+use super::words::{Words, fill};
 use crate::chat_name::{self, written};
 use crate::web::link_api;
-use crate::wiring::Parts;
+use crate::wiring::{ACCOUNT_KIND, Parts};
 
 pub(super) async fn page(State(parts): State<Arc<Parts>>, person: Person) -> Answer {
     person.must_be_admin()?;
@@ -49,14 +50,53 @@ pub(super) async fn page(State(parts): State<Arc<Parts>>, person: Person) -> Ans
     }))
 }
 
+/// Links on one page of a person's.
+const SHOWN: usize = 50;
+
+/// The links of these accounts' chats. Which chats somebody else has in them is not told.
+pub(super) async fn of_accounts(parts: &Parts, own: &[AccountView], words: &Words) -> Markup {
+    let all = match parts.bridge.links().await {
+        Ok(all) => all,
+        Err(error) => return html! { p.alarm { (error) } },
+    };
+    let is_own = |member: &ChatRef| own.iter().any(|account| account.network == member.network);
+    let theirs: Vec<&Link> =
+        all.iter().filter(|link| link.members.iter().any(is_own)).take(SHOWN + 1).collect();
+    let mut rows = Vec::with_capacity(theirs.len());
+    for link in theirs.iter().take(SHOWN) {
+        let mut members = Vec::with_capacity(link.members.len());
+        for member in &link.members {
+            let is_hidden = member.network.kind() == ACCOUNT_KIND && !is_own(member);
+            members.push(match is_hidden {
+                true => (String::new(), words.somebody_elses.to_owned()),
+                false => (written(member), chat_name::title(parts, member).await),
+            });
+        }
+        rows.push(members);
+    }
+    html! {
+        @if rows.is_empty() { p.soft { (words.no_links) } } @else { p.soft { (words.links_why) } }
+        @for row in &rows { section.card { (list(row)) } }
+        @if theirs.len() > SHOWN { p.soft { "…" } }
+    }
+}
+
 async fn members(parts: &Parts, link: &Link) -> Markup {
     let mut rows = Vec::with_capacity(link.members.len());
     for member in &link.members {
         rows.push((written(member), chat_name::title(parts, member).await));
     }
+    list(&rows)
+}
+
+/// Chats, each by its name, where it is told, and its title.
+fn list(chats: &[(String, String)]) -> Markup {
     html! {
-        ul { @for (name, title) in &rows {
-            li { code { (name) } @if !title.is_empty() && !name.ends_with(title.as_str()) { " " (title) } }
+        ul { @for (name, title) in chats {
+            li {
+                @if !name.is_empty() { code { (name) } " " }
+                @if name.is_empty() || !name.ends_with(title.as_str()) { (title) }
+            }
         } }
     }
 }

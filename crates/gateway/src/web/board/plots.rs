@@ -9,22 +9,34 @@ use crate::history::{Day, Point};
 const WIDTH: f64 = 240.0;
 const HEIGHT: f64 = 48.0;
 
-/// Messages, commits and memory over the last day.
+/// Messages of one person's accounts over the last day.
+pub(super) fn messages(values: &[f64], words: &Words) -> Markup {
+    html! {
+        @if values.len() < 2 { p.soft { (words.no_plots) } } @else {
+            (plot(words.messages_per_hour, "", values, words))
+        }
+    }
+}
+
+fn plot(title: &str, unit: &str, values: &[f64], words: &Words) -> Markup {
+    let most = values.iter().copied().fold(0.0, f64::max);
+    let now = values.last().copied().unwrap_or_default();
+    let about = format!("{title}: {} {unit}, {}", shown(now), fill(words.at_most, shown(most)));
+    html! {
+        figure.plot {
+            figcaption { (title) " " span.soft { (shown(now)) " " (unit) ", " (fill(words.at_most, shown(most))) } }
+            svg viewBox={ "0 0 " (WIDTH) " " (HEIGHT) } role="img" aria-label=(about) preserveAspectRatio="none" {
+                path d=(area(values, most)) {}
+            }
+        }
+    }
+}
+
+/// Messages, commits and memory of the whole gateway over the last day.
 pub(super) fn plots(day: &Day, words: &Words) -> Markup {
     let points = day.points();
     let plot = |title: &str, unit: &str, of: &dyn Fn(&Point) -> f64| {
-        let values: Vec<f64> = points.iter().map(of).collect();
-        let most = values.iter().copied().fold(0.0, f64::max);
-        let now = values.last().copied().unwrap_or_default();
-        let about = format!("{title}: {} {unit}, {}", shown(now), fill(words.at_most, shown(most)));
-        html! {
-            figure.plot {
-                figcaption { (title) " " span.soft { (shown(now)) " " (unit) ", " (fill(words.at_most, shown(most))) } }
-                svg viewBox={ "0 0 " (WIDTH) " " (HEIGHT) } role="img" aria-label=(about) preserveAspectRatio="none" {
-                    path d=(area(&values, most)) {}
-                }
-            }
-        }
+        plot(title, unit, &points.iter().map(of).collect::<Vec<f64>>(), words)
     };
     html! {
         @if points.len() < 2 { p.soft { (words.no_plots) } } @else {

@@ -237,6 +237,8 @@ words! {
     hide_on_matrix: "Do not show it on Matrix any more", "不再在 Matrix 上显示";
     links: "Links", "链接";
     links_why: "What is said in one chat of a link appears in all others of it.", "链接中任一会话的消息会出现在其他会话中。";
+    no_links: "None of your chats is linked with others. Administrators make links.", "你的会话尚未与其他会话链接。链接由管理员建立。";
+    somebody_elses: "a chat of somebody else", "他人的会话";
     add_link: "Make a link", "添加链接";
     first_chat: "One chat", "会话一";
     second_chat: "The other chat", "会话二";
