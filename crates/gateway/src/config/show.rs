@@ -90,7 +90,7 @@ fn mask(value: &str) -> String {
 }
 
 fn has_secret(url: &Url) -> bool {
-    is_known(url) || url.query().is_some_and(|query| query.split('&').any(|pair| is_secret(pair)))
+    is_known(url) || url.query().is_some_and(|query| query.split('&').any(is_secret))
 }
 
 /// Somebody goes there as somebody.
