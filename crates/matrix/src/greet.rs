@@ -88,7 +88,7 @@ pub(crate) async fn run(shared: Arc<Shared>, seed: [u8; 32], stop: Stop) {
         let wait = wait.mul_f64(dice.random_range(0.5..1.0));
         tokio::select! {
             () = stop.stopping() => return,
-            () = shared.stirred() => {}
+            () = shared.stirred(timings.first_pause) => {}
             () = tokio::time::sleep(wait) => {}
         }
     }
@@ -99,8 +99,10 @@ impl Shared {
         self.far.health(&self.network, health);
     }
 
-    /// Somebody did what an account waits for.
-    async fn stirred(&self) {
+    /// Somebody did what an account waits for. Not before `pause` is over: what cannot be taken up now, because the
+    /// homeserver or the store is away, still waits at the next greeting.
+    async fn stirred(&self, pause: Duration) {
+        tokio::time::sleep(pause).await;
         match &self.config.account {
             Some(account) => account.stirred().await,
             None => std::future::pending().await,

@@ -46,7 +46,7 @@ impl WebSignIn {
     }
 
     /// Nobody is to sign in any more.
-    pub fn close(&self) {
+    fn close(&self) {
         self.phase.send_replace(Phase::Closed);
     }
 

@@ -1,6 +1,6 @@
 //! An ordinary account on the stub, in rooms that are not encrypted: the adapter without the SDK.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -35,6 +35,10 @@ pub(crate) struct Plain {
     again: AtomicBool,
     /// Whether it has the keys to what is encrypted.
     pub(crate) has_keys: AtomicBool,
+    /// Somebody did what it waits for, and it cannot be taken up yet.
+    is_stuck: AtomicBool,
+    /// How often it was asked to open.
+    opens: AtomicUsize,
 }
 
 impl Plain {
@@ -103,11 +107,22 @@ fn happened(told: &Value) -> Happened {
 impl Account for Plain {
     fn open<'a>(&'a self, kept: Option<Bytes>, keep: Keep) -> BoxFuture<'a, Result<Opened, AccountError>> {
         Box::pin(async move {
+            self.opens.fetch_add(1, Ordering::SeqCst);
+            if self.is_stuck.load(Ordering::SeqCst) {
+                return Err(AccountError::Call(CallError::Network { endpoint: "authorize" }));
+            }
             if kept.is_none() {
                 keep(Bytes::from_static(b"session"), Secret::default()).await?;
             }
             Ok(Opened { token: Secret::new(format!("token of {BOT}")), wants: None, replaced: None })
         })
+    }
+
+    fn stirred(&self) -> BoxFuture<'_, ()> {
+        match self.is_stuck.load(Ordering::SeqCst) {
+            true => Box::pin(std::future::ready(())),
+            false => Box::pin(std::future::pending()),
+        }
     }
 
     fn sync<'a>(&'a self, since: Option<&'a str>) -> BoxFuture<'a, Result<Happened, CallError>> {
@@ -185,6 +200,8 @@ pub(crate) fn account(served: &Served) -> Arc<Plain> {
         before: Mutex::default(),
         again: AtomicBool::new(false),
         has_keys: AtomicBool::new(true),
+        is_stuck: AtomicBool::new(false),
+        opens: AtomicUsize::new(0),
     })
 }
 
@@ -423,4 +440,26 @@ async fn somebody_is_named_by_typing_and_shown_with_their_picture() {
         .await;
     assert_eq!(mentions, [Mention { person: Some("p-eve".into()), is_owner: false, range: (4, 13) }]);
     scene.end().await;
+}
+
+/// Somebody came back from the homeserver's page, and the homeserver is gone at that moment.
+#[tokio::test]
+async fn what_cannot_be_taken_up_yet_is_not_tried_without_a_pause() {
+    let mut stuck = None;
+    let make = |served: &Served| {
+        let account = account(served);
+        account.is_stuck.store(true, Ordering::SeqCst);
+        stuck = Some(Arc::clone(&account));
+        config(served, account)
+    };
+    let begun = tokio::time::Instant::now();
+    let scene = Scene::start_as(NETWORK, furnish, make).await;
+    let account = stuck.unwrap();
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let opens = account.opens.load(Ordering::SeqCst);
+    let pauses = begun.elapsed().as_millis() / scene.config.timings.first_pause.as_millis();
+    assert!(opens > 1 && opens as u128 <= pauses + 1, "{opens} tries in {pauses} pauses");
+    account.is_stuck.store(false, Ordering::SeqCst);
+    let is_up = |up: Option<&Health>| (up == Some(&Health::Up)).then_some(());
+    scene.double.wait_for(PATIENCE, |state| is_up(state.health.get(&NETWORK.into()))).await;
 }
