@@ -30,13 +30,14 @@ impl Store {
                     if sql::fetch(tx, DOING, text, row![who.as_str()]).await?.is_empty() {
                         return Err(StoreError::invalid(format!("there is no person called {who}")));
                     }
-                    let text = "SELECT n.name FROM account a JOIN network n ON n.id = a.network";
-                    for row in sql::fetch(tx, DOING, text, []).await? {
+                    // Names of accounts are ASCII, so both engines and we agree on their case.
+                    let text = "SELECT n.name FROM account a JOIN network n ON n.id = a.network \
+                                WHERE LOWER(n.name) = $1 AND n.name <> $2 LIMIT 1";
+                    let wanted = row![name.as_str().to_ascii_lowercase(), name.as_str()];
+                    if let Some(row) = sql::fetch(tx, DOING, text, wanted).await?.first() {
                         let known: String = row.at(0)?;
-                        if known != name.as_str() && known.to_lowercase() == name.as_str().to_lowercase() {
-                            let message = format!("{name} differs from {known} only by its case");
-                            return Err(StoreError::conflict(message));
-                        }
+                        let message = format!("{name} differs from {known} only by its case");
+                        return Err(StoreError::conflict(message));
                     }
                     let text = "INSERT INTO account (network, owner, own_name, wants_online, is_leaving, created_ms) \
                                 VALUES ($1, $2, '', 0, 0, $3) ON CONFLICT (network) DO NOTHING";
