@@ -245,7 +245,7 @@ async fn check_bot(settings: &Settings) -> Option<Finding> {
         Err(why) => wrong(
             CHECK,
             why,
-            "look at matrix.bot.user, and at what is in its password_file or access_token_file",
+            "look at matrix.bot.user, and at its way in: password_file, access_token_file or oauth",
         ),
     })
 }

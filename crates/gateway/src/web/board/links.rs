@@ -1,12 +1,13 @@
 //! Links between chats: of a person's accounts for them to see, all of the host for administrators to make.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use axum::extract::{Form, State};
 use axum::response::{IntoResponse, Redirect};
 use maud::{Markup, html};
 use serde::Deserialize;
-use wxgate_contract::{AccountView, ChatRef};
+use wxgate_contract::{AccountView, ChatRef, NetworkId};
 use wxgate_store::Link;
 
 use super::frame::{form_key, trouble_of};
@@ -59,7 +60,8 @@ pub(super) async fn of_accounts(parts: &Parts, own: &[AccountView], words: &Word
         Ok(all) => all,
         Err(error) => return html! { p.alarm { (error) } },
     };
-    let is_own = |member: &ChatRef| own.iter().any(|account| account.network == member.network);
+    let own: HashSet<&NetworkId> = own.iter().map(|account| &account.network).collect();
+    let is_own = |member: &ChatRef| own.contains(&member.network);
     let theirs: Vec<&Link> =
         all.iter().filter(|link| link.members.iter().any(is_own)).take(SHOWN + 1).collect();
     let mut rows = Vec::with_capacity(theirs.len());

@@ -20,12 +20,13 @@ pub(super) fn messages(values: &[f64], words: &Words) -> Markup {
 
 fn plot(title: &str, unit: &str, values: &[f64], words: &Words) -> Markup {
     let most = values.iter().copied().fold(0.0, f64::max);
-    let now = values.last().copied().unwrap_or_default();
-    let about = format!("{title}: {} {unit}, {}", shown(now), fill(words.at_most, shown(most)));
+    let now = shown(values.last().copied().unwrap_or_default());
+    let now = if unit.is_empty() { now } else { format!("{now} {unit}") };
+    let told = format!("{now}, {}", fill(words.at_most, shown(most)));
     html! {
         figure.plot {
-            figcaption { (title) " " span.soft { (shown(now)) " " (unit) ", " (fill(words.at_most, shown(most))) } }
-            svg viewBox={ "0 0 " (WIDTH) " " (HEIGHT) } role="img" aria-label=(about) preserveAspectRatio="none" {
+            figcaption { (title) " " span.soft { (told) } }
+            svg viewBox={ "0 0 " (WIDTH) " " (HEIGHT) } role="img" aria-label={ (title) ": " (told) } preserveAspectRatio="none" {
                 path d=(area(values, most)) {}
             }
         }
