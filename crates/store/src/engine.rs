@@ -2,7 +2,6 @@
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
@@ -11,6 +10,7 @@ use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
 use sqlx::{AnyConnection, AnyPool, ConnectOptions, Connection, Executor};
 
 use crate::error::{Doing, Sql, StoreError};
+use crate::files;
 use crate::sole::Hold;
 use crate::url::{StoreUrl, sqlite_address};
 
@@ -140,28 +140,20 @@ pub(crate) fn lock(engine: &Engine, data_dir: &Path) -> Result<Lock, StoreError>
     const DOING: &str = "opening the database";
     let (what, name) = match engine {
         Engine::Sqlite { path } => {
-            if let Some(dir) = path.parent().filter(|dir| !dir.as_os_str().is_empty()) {
-                std::fs::create_dir_all(dir).doing(DOING)?;
-            }
+            files::make_dir(files::dir_of(path), data_dir).doing(DOING)?;
             let mut name = path.as_os_str().to_owned();
             name.push(".lock");
             (path.as_path(), PathBuf::from(name))
         }
         Engine::Postgres => (data_dir, data_dir.join("wxgate.lock")),
     };
-    let mut file = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .open(&name)
-        .doing(DOING)?;
+    files::make_missing(&name, data_dir).doing(DOING)?;
+    let mut file = OpenOptions::new().read(true).write(true).open(&name).doing(DOING)?;
     match file.try_lock() {
         Ok(()) => {
             if let Engine::Sqlite { path } = engine {
                 // Made here, because SQLite would let others read it; its other files take its mode.
-                OpenOptions::new().append(true).create(true).mode(0o600).open(path).doing(DOING)?;
+                files::make_missing(path, data_dir).doing(DOING)?;
             }
             // For whoever looks at the file; the lock itself is what counts. A full disk must not
             // keep the gateway from starting, so a failure here changes nothing.

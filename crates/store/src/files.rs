@@ -10,8 +10,6 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsE
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::engine::Engine;
-
 /// Tells apart what one process writes aside at the same time.
 static NUMBER: AtomicU64 = AtomicU64::new(0);
 
@@ -43,25 +41,12 @@ pub fn make(path: &Path, data_dir: &Path) -> io::Result<File> {
     Ok(file)
 }
 
-/// Makes what [`lock`](crate::engine::lock) opens, where it is not there yet, for whoever has `data_dir`: the file of the
-/// lock, and the database.
-pub(crate) fn make_for_lock(engine: &Engine, data_dir: &Path) -> io::Result<()> {
-    let lock = |path: &Path| {
-        let mut name = path.as_os_str().to_owned();
-        name.push(".lock");
-        PathBuf::from(name)
-    };
-    let missing = match engine {
-        Engine::Sqlite { path } => {
-            make_dir(dir_of(path), data_dir)?;
-            vec![lock(path), path.clone()]
-        }
-        Engine::Postgres => vec![lock(&data_dir.join("wxgate"))],
-    };
-    missing.iter().try_for_each(|path| match make(path, data_dir) {
+/// The same, unless there is one.
+pub(crate) fn make_missing(path: &Path, data_dir: &Path) -> io::Result<()> {
+    match make(path, data_dir) {
         Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
-        made => made.map(|_| ()),
-    })
+        made => made.map(drop),
+    }
 }
 
 /// Writes a file whole or not at all. One that was there keeps its owner and mode; a new one has mode 0600 and belongs
@@ -161,7 +146,7 @@ pub(crate) fn dir_of(path: &Path) -> &Path {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::lock;
+    use crate::engine::{Engine, lock};
 
     fn owner(path: &Path) -> (u32, u32, u32) {
         let found = fs::symlink_metadata(path).unwrap();
@@ -206,7 +191,6 @@ mod tests {
             return;
         }
         for engine in [Engine::Postgres, Engine::Sqlite { path: data.join("deep/wx.db") }] {
-            make_for_lock(&engine, &data).unwrap();
             let _lock = lock(&engine, &data).unwrap();
         }
         for name in ["wxgate.lock", "deep/wx.db", "deep/wx.db.lock"] {

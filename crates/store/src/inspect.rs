@@ -5,8 +5,7 @@ use std::path::Path;
 use sqlx::Executor as _;
 
 use crate::engine::{Address, Engine, lock};
-use crate::error::{Doing, Sql, StoreError};
-use crate::files;
+use crate::error::{Sql, StoreError};
 use crate::migrate;
 use crate::sql::{self, Columns};
 use crate::url::StoreUrl;
@@ -38,10 +37,7 @@ pub async fn inspect(url: &StoreUrl, data_dir: &Path) -> Result<Inspection, Stor
         Engine::Sqlite { path } if !path.exists() => return Ok(nothing),
         // No gateway runs on a directory that is not there.
         Engine::Postgres if !data_dir.is_dir() => None,
-        engine => {
-            files::make_for_lock(engine, data_dir).doing(DOING)?;
-            Some(lock(engine, data_dir)?)
-        }
+        engine => Some(lock(engine, data_dir)?),
     };
     let mut conn = address.plain().await?;
     let (guard, table) = match address.engine {

@@ -95,7 +95,6 @@ impl Store {
     pub async fn open_at(config: StoreConfig, clock: Arc<dyn Clock>, head: i64) -> Result<Self, StoreError> {
         files::make_dir(&config.data_dir, &config.data_dir).doing("creating the data directory")?;
         let address = Address::new(&config.url, &config.data_dir)?;
-        files::make_for_lock(&address.engine, &config.data_dir).doing("opening the database")?;
         let lock = lock(&address.engine, &config.data_dir)?;
         Self::sweep_snapshot(&config.data_dir);
         let mut hold = Hold::new();
