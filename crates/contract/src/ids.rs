@@ -67,6 +67,24 @@ text_id! {
     /// The id of one post on its network, unique within the network for ever.
     RemoteId
 }
+
+/// Stands before the id of a post that its network says again in another chat.
+const SAID_AGAIN: &str = "moved-";
+
+impl RemoteId {
+    /// The id under which a network says a post again in another chat, as when it is settled who somebody is. The
+    /// network itself goes on calling it by the first one.
+    #[must_use]
+    pub fn said_again(&self) -> Self {
+        Self::new(format!("{SAID_AGAIN}{self}"))
+    }
+
+    /// The id that the network knows, however often the post was said again.
+    #[must_use]
+    pub fn first(&self) -> &str {
+        self.as_str().trim_start_matches(SAID_AGAIN)
+    }
+}
 text_id! {
     /// A person of this instance, the owner of accounts.
     UserName

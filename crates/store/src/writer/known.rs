@@ -14,9 +14,6 @@ use crate::sql::{Columns, Many, row};
 
 const DOING: &str = "looking up earlier posts";
 
-/// Stands before the id of a post that its network says again in another chat: a question who somebody is was
-/// answered. The network goes on calling it by the first id.
-const MOVED: &str = "moved-";
 /// So often one post may have been said again. Chosen: for the time being, and then by an answer.
 const MOVES: usize = 2;
 
@@ -48,7 +45,7 @@ async fn placed(
 
 /// The ids that a post may have by now, the first one first.
 fn names(id: &RemoteId) -> impl Iterator<Item = RemoteId> {
-    (0..=MOVES).map(move |moves| RemoteId::new(format!("{}{id}", MOVED.repeat(moves))))
+    std::iter::successors(Some(id.clone()), |id| Some(id.said_again())).take(MOVES + 1)
 }
 
 /// Finds what posts quote or recall. The id is looked for on the network that handed the post

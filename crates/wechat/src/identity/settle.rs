@@ -319,26 +319,21 @@ impl Settler {
     }
 }
 
-/// Before the id of a post that is said again in another chat; whoever looks for what a recall or a quotation names
-/// looks for it under this one too.
-const MOVED: &str = "moved-";
-
 /// The id by which the service knows what we know by this one, if it knows it at all.
 pub(crate) fn service_id(id: &RemoteId) -> Option<MsgId> {
-    let first = id.as_str().trim_start_matches(MOVED);
+    let first = id.first();
     let is_one = !first.is_empty() && first.bytes().all(|byte| byte.is_ascii_digit());
     is_one.then(|| MsgId::new(first))
 }
 
 /// The same post in another chat.
 fn moved(item: &TimelineItem, network: &NetworkId, (from, to): (&str, &str)) -> Post {
-    let again = |id: &RemoteId| RemoteId::from(format!("{MOVED}{id}"));
     let mut post = item.post.clone();
     post.remote_id = match &item.native_id {
-        _ if item.origin == *network => again(&post.remote_id),
+        _ if item.origin == *network => post.remote_id.said_again(),
         // The service knows what was said through us by its own id.
-        Some(native) => again(native),
-        None => RemoteId::from(format!("{MOVED}{}-{}", item.origin, post.remote_id)),
+        Some(native) => native.said_again(),
+        None => RemoteId::from(format!("{}-{}", item.origin, post.remote_id)).said_again(),
     };
     post.chat = ChatRef { network: network.clone(), chat: to.into() };
     post.echo_of = None;
@@ -348,10 +343,10 @@ fn moved(item: &TimelineItem, network: &NetworkId, (from, to): (&str, &str)) -> 
         *person = to.into();
     }
     if let Body::Recall { target: Some(target), .. } = &mut post.body {
-        *target = again(target);
+        *target = target.said_again();
     }
     if let Some(target) = post.quote.as_mut().and_then(|quote| quote.target.as_mut()) {
-        *target = again(target);
+        *target = target.said_again();
     }
     post
 }
