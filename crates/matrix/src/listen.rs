@@ -117,12 +117,15 @@ async fn connection(stream: tokio::net::TcpStream, router: Router, stop: Stop) {
     let _ = connection.await;
 }
 
+/// The bearer token of a request. Source: RFC 9110, section 11.1: the name of a scheme has no case.
+pub(crate) fn bearer(request: &Request) -> Option<&str> {
+    let told = request.headers().get(header::AUTHORIZATION)?.to_str().ok()?;
+    told.split_once(' ').filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer")).map(|(_, token)| token)
+}
+
 /// The token, as a bearer token or, from older homeservers, in the query.
 async fn check(State(door): State<Arc<Door>>, request: Request, next: Next) -> Response {
-    let bearer = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let bearer = bearer.and_then(|value| value.split_once(' '));
-    // Source: RFC 9110, section 11.1: the name of a scheme has no case.
-    let bearer = bearer.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer")).map(|(_, token)| token);
+    let bearer = bearer(&request);
     let in_query = || {
         let pairs = url::form_urlencoded::parse(request.uri().query().unwrap_or("").as_bytes());
         pairs.into_iter().find(|(key, _)| key == "access_token").map(|(_, token)| token.into_owned())

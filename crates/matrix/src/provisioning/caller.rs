@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use axum::extract::{FromRequestParts, Query, Request, State};
+use axum::http::StatusCode;
 use axum::http::request::Parts;
-use axum::http::{StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use ring::digest;
@@ -19,6 +19,7 @@ use crate::api::account::WhoAmI;
 use crate::api::server::OpenIdUser;
 use crate::client::{Actor, CallError};
 use crate::config::Level;
+use crate::listen::bearer;
 use crate::secret::Secret;
 use crate::shared::Shared;
 
@@ -105,12 +106,7 @@ struct Presented {
 
 impl Presented {
     fn read(request: &Request) -> Self {
-        let bearer = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-        // Source: RFC 9110, section 11.1: the name of a scheme has no case.
-        let token = bearer
-            .and_then(|value| value.split_once(' '))
-            .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
-            .map(|(_, token)| token.trim());
+        let token = bearer(request).map(str::trim);
         let token = token.filter(|token| !token.is_empty() && token.len() <= TOKEN_BYTES);
         let said = Query::<Said>::try_from_uri(request.uri()).map(|Query(said)| said.user_id);
         Self { token: token.map(str::to_owned), said: said.unwrap_or_default() }
