@@ -1,5 +1,7 @@
 //! Pictures, voices, videos, stickers: announced in the batch, fetched after its commit.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use wechat_proto::UserName;
@@ -86,7 +88,7 @@ pub(super) fn app_emoji(message: &Message, place: &Place<'_>, draft: &mut Draft)
 }
 
 pub(super) fn file(message: &Message, file: &File, place: &Place<'_>, draft: &mut Draft) -> Body {
-    let name = wechat_proto::upload::base_name(&file.name);
+    let name = &*fitting(wechat_proto::upload::base_name(&file.name));
     if !file.is_downloadable {
         let summary = format!("the file \"{name}\", which is too large for the web: open it on the phone");
         return Body::Unsupported { summary };
@@ -117,6 +119,21 @@ pub(super) fn file(message: &Message, file: &File, place: &Place<'_>, draft: &mu
         return Body::Unsupported { summary };
     }
     Body::Attachment(attachment)
+}
+
+/// Longest name of a file in bytes: what a store keeps of an attachment's name, and two bytes for each sign that
+/// Windows allows. A sender may write a longer one, and it must not cost the message.
+const NAME_BYTES: usize = 510;
+
+/// The name, cut in the middle where it is too long: the extension stays, which says what the file is.
+fn fitting(name: &str) -> Cow<'_, str> {
+    const ELLIPSIS: &str = "…";
+    if name.len() <= NAME_BYTES {
+        return Cow::Borrowed(name);
+    }
+    let extension = name.rfind('.').and_then(|at| name.get(at..)).filter(|end| end.len() <= 32).unwrap_or("");
+    let stem = name.floor_char_boundary(NAME_BYTES - ELLIPSIS.len() - extension.len());
+    Cow::Owned(format!("{}{ELLIPSIS}{extension}", name.get(..stem).unwrap_or_default()))
 }
 
 fn announce(
@@ -170,5 +187,22 @@ fn announce_as(place: &Place<'_>, draft: &mut Draft, source: Source, name: &str,
         duration_ms: 0,
         caption: String::new(),
         poster: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_that_is_too_long_keeps_its_extension() {
+        let fitted = fitting("年.pdf");
+        assert_eq!(&*fitted, "年.pdf");
+        let long = format!("{}.pdf", "年".repeat(200));
+        let fitted = fitting(&long);
+        assert!(fitted.len() <= NAME_BYTES && fitted.len() > NAME_BYTES - 4, "{}", fitted.len());
+        assert!(fitted.ends_with("年….pdf"), "{fitted}");
+        let dots = ".".repeat(600);
+        assert!(fitting(&dots).len() <= NAME_BYTES);
     }
 }

@@ -11,7 +11,9 @@ use wechat_proto::endpoint::{
     Notify as Told, PushLogin, Scanned, StatusNotify, SyncCheck, new_login_page::Shell,
 };
 use wechat_proto::{Contact, ProtoError, RetCode, UserName};
-use wxgate_contract::{Batch, Body, BoxFuture, FarEnd, FarError, Health, NetworkId, Stop, Timestamp};
+use wxgate_contract::{
+    Batch, Body, BoxFuture, FarEnd, FarError, Health, NetworkId, PendingMedia, Stop, Timestamp,
+};
 
 use super::live::{Live, Own};
 use super::machine::{Action, Checked, Entry, Event, Fault, Fetched, Keys, Machine, Phone, Work};
@@ -449,7 +451,11 @@ impl Hands {
             stand_in.body =
                 Body::Unsupported { summary: "a message that the gateway could not store".to_owned() };
             (stand_in.mentions, stand_in.quote) = (Vec::new(), None);
-            let own_media = media.clone();
+            let is_named = |pending: &&PendingMedia| match &post.body {
+                Body::Attachment(file) => file.media == pending.media || file.poster == Some(pending.media),
+                _ => false,
+            };
+            let own_media = media.iter().filter(is_named).cloned().collect();
             let whole = Batch { posts: vec![post], media: own_media, ..Batch::default() };
             match self.far.commit(&self.network, whole).await {
                 Err(FarError::Invalid(_)) => {

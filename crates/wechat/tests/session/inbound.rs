@@ -107,6 +107,20 @@ async fn a_file_in_a_group_is_fetched_as_the_groups() {
 }
 
 #[tokio::test]
+async fn a_file_with_an_endless_name_comes_and_harms_nobody_elses_message() {
+    let stage = Stage::online().await;
+    let anna = Who::Contact(0);
+    let name = format!("{}.txt", "年".repeat(400));
+    let file = stage.said(anna, anna, Kind::File { name: name.into() });
+    let words = stage.say(Who::Contact(1), Who::Contact(1), "on the same day");
+    let Body::Attachment(attachment) = stage.post(file).await.body else { panic!() };
+    assert!(attachment.name.ends_with("年….txt"), "{}", attachment.name);
+    assert_eq!(stage.ready(attachment.media).await, stage.world.media(ALICE, file).unwrap());
+    assert_eq!(stage.post(words).await.body, Body::text("on the same day"));
+    stage.no_violation();
+}
+
+#[tokio::test]
 async fn what_was_announced_before_a_crash_is_fetched_after_it() {
     let mut stage = Stage::online().await;
     stage.world.add_fault(wxgate_simulator::FaultRule {
