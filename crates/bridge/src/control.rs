@@ -206,7 +206,8 @@ async fn add(
     let _alone = bridge.alone().await?;
     let own = bridge.store.user(&owner).await.map_err(failed)?.and_then(|row| row.accounts_max);
     let limit = own.map_or(bridge.accounts_per_user, |own| usize::try_from(own).unwrap_or(usize::MAX));
-    let count = bridge.networks.iter().filter(|slot| slot.owner.as_ref() == Some(&owner)).count();
+    // As stored: while the program starts, not all of them run yet.
+    let count = bridge.store.accounts_of(&owner).await.map_err(failed)?.len();
     if count >= limit {
         return Err(CommandError::Refused(format!(
             "{owner} has {count} accounts already; the limit for them is {limit}"

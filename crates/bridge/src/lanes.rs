@@ -43,6 +43,8 @@ enum Signal {
     Wake(ChatRef),
     /// This delivery of the lane is closed, or put off until then.
     Settled(ChatRef, DeliveryId, Option<Timestamp>),
+    /// The network is done with a delivery that the store does not know any more.
+    Gone(NetworkId, DeliveryId),
     Up(NetworkId),
     /// Answered when it is done.
     Down(NetworkId, oneshot::Sender<()>),
@@ -128,6 +130,10 @@ impl Lanes {
 
     pub(crate) async fn settled(&self, lane: ChatRef, delivery: DeliveryId, retry_at: Option<Timestamp>) {
         self.send(Signal::Settled(lane, delivery, retry_at)).await;
+    }
+
+    pub(crate) async fn gone(&self, network: &NetworkId, delivery: DeliveryId) {
+        self.send(Signal::Gone(network.clone(), delivery)).await;
     }
 
     pub(crate) async fn up(&self, network: &NetworkId) {
@@ -253,6 +259,15 @@ impl<D: Depot> Board<D> {
                 Some(Mark::Ready | Mark::InHand(_) | Mark::Closing(_) | Mark::Waiting) => {}
             },
             Signal::Settled(lane, delivery, retry_at) => self.settled(lane, delivery, retry_at),
+            Signal::Gone(network, delivery) => {
+                // Rare enough to look through all of them.
+                let holds = |(lane, mark): (&ChatRef, &Mark)| {
+                    (lane.network == network && *mark == Mark::InHand(delivery)).then(|| lane.clone())
+                };
+                if let Some(lane) = self.marks.iter().find_map(holds) {
+                    self.settled(lane, delivery, None);
+                }
+            }
             Signal::Up(network) => {
                 self.lines.entry(network.clone()).or_default().is_up = true;
                 self.stirred.insert(network);

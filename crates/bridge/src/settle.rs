@@ -37,8 +37,10 @@ impl Bridge {
         for lane in report.lanes {
             self.lanes.wake(lane).await;
         }
-        if let Some(lane) = report.lane {
-            self.lanes.settled(lane, delivery, report.retry_at).await;
+        match report.lane {
+            Some(lane) => self.lanes.settled(lane, delivery, report.retry_at).await,
+            // Removed while it was in hand, with its account or its post.
+            None => self.lanes.gone(network, delivery).await,
         }
         Ok(())
     }

@@ -214,3 +214,50 @@ async fn what_a_face_keeps_about_an_account_or_a_person_goes_with_them() {
     assert_eq!(kept, ["alone", "nick/net:ab/p-1", "nick0", "seen/net:b/p"]);
     pipe.bridge.shutdown().await;
 }
+
+#[tokio::test]
+async fn what_was_in_hand_of_a_removed_account_leaves_room_for_others() {
+    let (pipe, mut runs) = with_accounts(&["net:a", "net:b"]).await;
+    let mut face = pipe.add("face:x", false).recv().await.unwrap();
+    let (life, other) = (runs.recv().await.unwrap(), runs.recv().await.unwrap());
+    let (life, other) = if life.ctx.network.as_str() == "net:a" { (life, other) } else { (other, life) };
+    let account = NetworkId::from("net:a");
+    // As many as a network may have in hand.
+    let mut in_hand = Vec::new();
+    for n in 0..64 {
+        let home = chat("net:a", &format!("c{n}"));
+        pipe.bridge.add_link(&[home.clone(), chat("face:x", &format!("a{n}"))]).await.unwrap();
+        life.ctx.far.commit(&account, said(&home, &format!("a{n}"), Author::Owner)).await.unwrap();
+        in_hand.push(delivery(&mut face).await);
+    }
+    let home = chat("net:b", "c");
+    pipe.bridge.add_link(&[home.clone(), chat("face:x", "b")]).await.unwrap();
+    other.ctx.far.commit(&"net:b".into(), said(&home, "b", Author::Owner)).await.unwrap();
+
+    let control = pipe.bridge.control("pages", None);
+    let order = control.run(Some("ann".into()), Command::RemoveAccount { account: account.clone() });
+    assert!(order.now_or_never().is_none());
+    sign_out(life).await;
+    gone(&pipe, &account).await;
+    for delivery in in_hand {
+        settle(&face, &delivery, sent("late")).await;
+    }
+    assert_eq!(text(&delivery(&mut face).await), "b");
+    pipe.bridge.shutdown().await;
+}
+
+#[tokio::test]
+async fn accounts_that_do_not_run_yet_count_for_the_limit() {
+    let pipe =
+        pipe_with(tempfile::tempdir().unwrap(), Arc::new(|row| panic!("beyond the limit: {row:?}"))).await;
+    let store = pipe.bridge.store();
+    store.add_user(&"ann".into(), None, false).await.unwrap();
+    for name in ["net:a", "net:b", "net:c"] {
+        store.add_account(&NetworkId::from(name), &"ann".into()).await.unwrap();
+    }
+    let control = pipe.bridge.control("pages", None);
+    let more = Command::AddAccount { owner: "ann".into(), name: "d".to_owned() };
+    let refused = control.run(Some("ann".into()), more).await;
+    assert!(matches!(refused, Err(CommandError::Refused(why)) if why.contains("3 accounts already")));
+    pipe.bridge.shutdown().await;
+}
