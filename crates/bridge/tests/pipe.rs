@@ -284,6 +284,35 @@ async fn a_lane_is_one_at_a_time_and_holds_up_no_other() {
 }
 
 #[tokio::test]
+async fn a_long_batch_is_committed_in_pieces_and_its_notes_with_the_last() {
+    let pipe = pipe().await;
+    let life = pipe.add("net:a", false).recv().await.unwrap();
+    let (network, home) = (life.ctx.network.clone(), chat("net:a", "c"));
+    let mut feed = pipe.bridge.subscribe();
+    let mut batch = Batch::default();
+    for n in 0..100 {
+        batch.posts.extend(said(&home, &format!("p{n}"), Author::Owner).posts);
+    }
+    let value = Some(Bytes::from_static(b"all of it"));
+    batch.notes.push(Note { key: "cursor".to_owned(), value: value.clone(), is_secret: false });
+    // The last piece can never be stored: what is before it is, and the cursor stays.
+    let mut spoilt = batch.clone();
+    spoilt.posts.last_mut().unwrap().remote_id = "x".repeat(600).as_str().into();
+    let refused = life.ctx.far.commit(&network, spoilt).await;
+    assert!(matches!(refused, Err(FarError::Invalid(_))), "{refused:?}");
+    assert!(life.ctx.far.note(&network, "cursor").await.unwrap().is_none());
+    let fates = life.ctx.far.commit(&network, batch).await.unwrap().posts;
+    let kept = fates.iter().map(|fate| matches!(fate, PostFate::Kept(_))).collect::<Vec<_>>();
+    assert_eq!(kept.len(), 100);
+    assert_eq!(kept.iter().position(|kept| *kept), Some(96), "three pieces of 32 were known");
+    assert!(life.ctx.far.note(&network, "cursor").await.unwrap().is_some());
+    for n in 0..100 {
+        assert_eq!(shown(&mut feed).await.post.remote_id.as_str(), format!("p{n}"));
+    }
+    pipe.bridge.shutdown().await;
+}
+
+#[tokio::test]
 async fn a_panic_ends_one_run_and_the_open_delivery_comes_again() {
     let pipe = pipe().await;
     let mut lives = pipe.add("net:a", false);
