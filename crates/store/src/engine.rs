@@ -141,7 +141,9 @@ pub(crate) fn lock(engine: &Engine, data_dir: &Path) -> Result<Lock, StoreError>
     let (what, name) = match engine {
         Engine::Sqlite { path } => {
             files::make_dir(files::dir_of(path), data_dir).doing(DOING)?;
-            let mut name = path.as_os_str().to_owned();
+            // SQLite follows a link, and so must the lock: one database has one, whatever it is called.
+            let real = path.canonicalize().unwrap_or_else(|_| path.clone());
+            let mut name = real.into_os_string();
             name.push(".lock");
             (path.as_path(), PathBuf::from(name))
         }
@@ -192,5 +194,15 @@ mod tests {
         drop(first);
         assert!(lock(&Engine::Postgres, dir.path()).is_ok());
         drop(duplicate);
+    }
+
+    #[test]
+    fn a_database_is_locked_by_whatever_name() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, link) = (dir.path().join("wx.db"), dir.path().join("other.db"));
+        let held = lock(&Engine::Sqlite { path: path.clone() }, dir.path()).unwrap();
+        std::os::unix::fs::symlink(&path, &link).unwrap();
+        assert!(lock(&Engine::Sqlite { path: link }, dir.path()).is_err(), "it is the same database");
+        drop(held);
     }
 }

@@ -63,6 +63,17 @@ pub(crate) fn restore(
     done.map_err(|why| Failure::asked(format!("{} was not restored: {why}", archive.display())))
 }
 
+/// A database file and what SQLite keeps beside it. An old log would be played into whatever file lies there next:
+/// it does not say which one it belongs to. Source: sqlite.org/howtocorrupt.html, "Unlinking or renaming a database
+/// file while in use".
+fn beside(database: &Path) -> [PathBuf; 4] {
+    ["", "-wal", "-shm", "-journal"].map(|end| {
+        let mut name = database.as_os_str().to_owned();
+        name.push(end);
+        PathBuf::from(name)
+    })
+}
+
 impl Target {
     /// A gateway may live here already; it is not ours to overwrite.
     fn assert_empty(&self) -> Result<(), Failure> {
@@ -72,20 +83,23 @@ impl Target {
                 path.display()
             )))
         };
-        let entries = match fs::read_dir(&self.data_dir) {
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
-            entries => entries.map_err(|e| cannot("read", &self.data_dir, &e))?,
-        };
-        for entry in entries {
-            let path = entry.map_err(|e| cannot("read", &self.data_dir, &e))?.path();
-            if !is_same(&path, &self.seal_key_file) && path != self.data_dir.join(ASIDE) {
-                return refuse(&path);
+        match fs::read_dir(&self.data_dir) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+            entries => {
+                for entry in entries.map_err(|e| cannot("read", &self.data_dir, &e))? {
+                    let path = entry.map_err(|e| cannot("read", &self.data_dir, &e))?.path();
+                    if !is_same(&path, &self.seal_key_file) && path != self.data_dir.join(ASIDE) {
+                        return refuse(&path);
+                    }
+                }
             }
         }
         match &self.database {
-            Database::File(path) if path.exists() => refuse(path),
+            Database::File(path) => {
+                beside(path).iter().find(|path| path.exists()).map_or(Ok(()), |path| refuse(path))
+            }
             // The server's program says what is in the way, before anything is changed.
-            Database::File(_) | Database::Server(_) => Ok(()),
+            Database::Server(_) => Ok(()),
         }
     }
 

@@ -147,6 +147,19 @@ async fn a_directory_in_use_is_left_alone() {
 }
 
 #[tokio::test]
+async fn an_old_log_beside_a_database_elsewhere_is_not_played_into_it() {
+    let dir = Dir::new();
+    let archive = backed_up(&dir, WithKey::No).await;
+    let mut target = dir.target("elsewhere");
+    let database = target.data_dir.with_extension("db");
+    target.database = Database::File(database.clone());
+    let log = database.with_extension("db-wal");
+    fs::write(&log, "of the database that was here").unwrap();
+    assert!(refused(&archive, &target).contains("db-wal exists already"));
+    assert!(!database.exists() && log.exists());
+}
+
+#[tokio::test]
 async fn a_backup_that_is_cut_short_or_damaged_is_refused_whole() {
     let dir = Dir::new();
     let archive = backed_up(&dir, WithKey::No).await;
