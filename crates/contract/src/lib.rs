@@ -43,6 +43,8 @@ pub use ids::{
     ChatKey, ChatRef, DeliveryId, MediaId, NetworkId, PersonKey, PersonRef, PostId, RemoteId, UserName,
 };
 pub use journey::JOURNEY;
-pub use media::{MediaError, MediaInfo, MediaReader, MediaState, MediaVault, MediaWriter, PendingMedia};
+pub use media::{
+    MediaError, MediaInfo, MediaOwner, MediaReader, MediaState, MediaVault, MediaWriter, PendingMedia,
+};
 pub use profile::{ChatKind, ChatProfile, Member, PersonKind, PersonProfile};
 pub use time::{Civil, Clock, Timestamp};

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::context::BoxFuture;
-use crate::ids::{MediaId, NetworkId};
+use crate::ids::{MediaId, NetworkId, PostId};
 
 /// An attachment that was announced and whose bytes the adapter still has to fetch. Committed
 /// with its post, so that a crash before the download loses nothing.
@@ -57,6 +57,19 @@ pub struct MediaInfo {
     pub size_bytes: u64,
 }
 
+/// With what a stored attachment goes when an account is removed or a message is forgotten.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MediaOwner {
+    /// With the network that announced it, or else with the posts that show it.
+    Posts,
+    /// With all that is kept of this network; no post shows it (a picture of one of its people).
+    Network(NetworkId),
+    /// With this attachment, of which it is another form.
+    Media(MediaId),
+    /// With this post, whose words it holds.
+    Post(PostId),
+}
+
 /// Why bytes could not be stored or read.
 #[derive(Debug, thiserror::Error)]
 pub enum MediaError {
@@ -90,12 +103,15 @@ pub trait MediaReader: Send {
 
 /// The vault.
 pub trait MediaVault: Send + Sync {
-    /// Opens an attachment for writing. It need not have been announced.
+    /// Opens an attachment for writing. It need not have been announced. Where what it goes with is not there any
+    /// more, `finish` fails and leaves no trace: `Unknown` with the attachment that it is another form of, `Vault` for
+    /// a post.
     fn writer(
         &self,
         media: MediaId,
         name: &str,
         mime: &str,
+        owner: MediaOwner,
     ) -> BoxFuture<'_, Result<Box<dyn MediaWriter>, MediaError>>;
     /// Opens a ready attachment from byte `offset` on.
     fn reader(&self, media: MediaId, offset: u64) -> BoxFuture<'_, Result<Box<dyn MediaReader>, MediaError>>;

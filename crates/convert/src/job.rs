@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use tokio::fs::File;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use wxgate_contract::{MediaId, MediaInfo, MediaVault};
+use wxgate_contract::{MediaId, MediaInfo, MediaOwner, MediaVault};
 
 use crate::ffmpeg;
 use crate::form::{Form, Recipe, demuxer};
@@ -142,7 +142,8 @@ impl Job {
         let mut file = File::open(self.dir.join(OUTPUT)).await.map_err(stuck)?;
         let name = renamed(&source.name, recipe.extension);
         let failed = |error: wxgate_contract::MediaError| error.to_string();
-        let mut writer = vault.writer(target, &name, recipe.mime).await.map_err(failed)?;
+        let owner = MediaOwner::Media(source.media);
+        let mut writer = vault.writer(target, &name, recipe.mime, owner).await.map_err(failed)?;
         loop {
             let mut piece = vec![0; PIECE_BYTES];
             let read = file.read(&mut piece).await.map_err(stuck)?;

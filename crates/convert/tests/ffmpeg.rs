@@ -4,7 +4,7 @@
 use std::process::Command;
 
 use wxgate_contract::conformance::Double;
-use wxgate_contract::{MediaId, MediaInfo, MediaState};
+use wxgate_contract::{MediaId, MediaInfo, MediaOwner, MediaState};
 use wxgate_convert::{Converter, Form, find};
 
 /// A converter, and the program for making what is to be converted.
@@ -73,6 +73,7 @@ async fn every_form_is_made_of_what_people_send() {
         let info = put(&vault, sample(&dir, name, arguments), name, mime);
         let made = converter.convert(&vault, &info, form).await.unwrap_or_else(|| panic!("{name}"));
         let bytes = vault.media_bytes(made.media).unwrap();
+        assert_eq!(vault.media_owner(made.media), Some(MediaOwner::Media(info.media)));
         assert!(bytes.starts_with(start), "{name} begins with {:?}", &bytes[..8]);
         assert_eq!(made.name, as_name);
         // The second time it is there already, and is the same.

@@ -8,8 +8,10 @@ use wxgate_contract::{NetworkId, Timestamp};
 
 use crate::error::StoreError;
 use crate::limits;
+use crate::media;
+use crate::removal::remove_post_rows;
 use crate::report::Pruned;
-use crate::sql::{self, Columns, Many, Value, row};
+use crate::sql::{self, Columns, row};
 use crate::store::Store;
 
 const DOING: &str = "pruning history";
@@ -64,11 +66,13 @@ impl Store {
             let writer = self.writer()?;
             let limit = if surplus > 0 { surplus.min(STEP_ROWS) } else { STEP_ROWS };
             let is_surplus = surplus > 0;
+            let _gate = self.0.media_gate.lock().await;
             let step = writer.transaction(DOING, move |tx| {
                 let before = if is_surplus { Some(i64::MAX) } else { before };
                 Box::pin(async move { forget(tx, number, before, limit).await })
             });
-            let gone = step.await?;
+            let (gone, hashes) = step.await?;
+            self.remove_contents(&hashes, &mut pruned).await?;
             pruned.messages += gone;
             surplus = surplus.saturating_sub(i64::try_from(gone).unwrap_or(i64::MAX));
             if gone == 0 {
@@ -84,14 +88,15 @@ impl Store {
     }
 }
 
-/// Forgets the oldest messages as long as they are older than `before`; says how many.
+/// Forgets the oldest messages as long as they are older than `before`; says how many, and which content nothing names
+/// any more.
 async fn forget(
     tx: &mut AnyConnection,
     number: i64,
     before: Option<i64>,
     limit: i64,
-) -> Result<u64, StoreError> {
-    let Some(before) = before else { return Ok(0) };
+) -> Result<(u64, Vec<String>), StoreError> {
+    let Some(before) = before else { return Ok((0, Vec::new())) };
     let text = "SELECT p.id, p.post, CASE WHEN p.id IN (SELECT post FROM delivery WHERE closed_ms IS NULL) \
                 THEN CAST(1 AS BIGINT) ELSE CAST(0 AS BIGINT) END FROM post p \
                 WHERE p.network = $1 AND p.shown_seq IS NOT NULL ORDER BY p.shown_seq LIMIT $2";
@@ -104,14 +109,8 @@ async fn forget(
         }
         ids.push(row.at::<i64>(0)?);
     }
-    for text in [
-        "DELETE FROM remote_id WHERE post IN (VALUES ",
-        "DELETE FROM relayed WHERE post IN (VALUES ",
-        "DELETE FROM post WHERE id IN (VALUES ",
-    ] {
-        let mut many = Many::new(text, ")");
-        ids.iter().for_each(|id| many.push([Value::Int(*id)]));
-        many.run(tx, DOING).await?;
-    }
-    Ok(u64::try_from(ids.len()).unwrap_or(u64::MAX))
+    let hashes = media::forget_words(tx, DOING, &ids).await?;
+    let shown = remove_post_rows(tx, DOING, &ids).await?;
+    media::hand_over(tx, DOING, number, shown).await?;
+    Ok((u64::try_from(ids.len()).unwrap_or(u64::MAX), hashes))
 }

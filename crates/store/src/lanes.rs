@@ -72,8 +72,7 @@ impl Store {
     pub async fn discard(&self, delivery: DeliveryId, why: &'static str) -> Result<(), StoreError> {
         const DOING: &str = "closing a damaged delivery";
         // 2: refused, as `settle` writes it.
-        let text =
-            "UPDATE delivery SET state = 2, why = $1, closed_ms = $2 WHERE id = $3 AND closed_ms IS NULL";
+        let text = "UPDATE delivery SET state = 2, why = $1, closed_ms = $2, job = '' WHERE id = $3 AND closed_ms IS NULL";
         let values = row![why, self.0.clock.now().ms(), delivery.0];
         self.writer()?
             .transaction(DOING, move |tx| Box::pin(async move { sql::run(tx, DOING, text, values).await }))

@@ -4,6 +4,7 @@
 //! crash in between leaves a file that no row names; `prune_media` finds and removes it.
 
 mod file;
+mod forget;
 mod prune;
 mod sniff;
 
@@ -13,8 +14,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use sqlx::any::AnyRow;
 use wxgate_contract::{
-    BoxFuture, MediaError, MediaId, MediaInfo, MediaReader, MediaState, MediaVault, MediaWriter, NetworkId,
-    PendingMedia,
+    BoxFuture, MediaError, MediaId, MediaInfo, MediaOwner, MediaReader, MediaState, MediaVault, MediaWriter,
+    NetworkId, PendingMedia,
 };
 
 use crate::error::StoreError;
@@ -22,6 +23,8 @@ use crate::limits;
 use crate::seal::Place;
 use crate::sql::{self, Columns, row};
 use crate::store::Store;
+
+pub(crate) use forget::{forget, forget_words, hand_over};
 
 /// Writes the signed address of an attachment; the second argument is its file name.
 pub type LinkMedia = Arc<dyn Fn(MediaId, &str) -> Option<String> + Send + Sync>;
@@ -93,11 +96,13 @@ impl Vault {
         media: MediaId,
         name: &str,
         mime: &str,
+        owner: MediaOwner,
     ) -> Result<Box<dyn MediaWriter>, MediaError> {
         for (what, text) in [("the name of an attachment", name), ("the media type of an attachment", mime)] {
             limits::check_id(what, text).map_err(failed)?;
         }
-        let writer = file::Writer::open(self.store.clone(), media, name.to_owned(), mime.to_owned()).await?;
+        let writer =
+            file::Writer::open(self.store.clone(), media, name.to_owned(), mime.to_owned(), owner).await?;
         Ok(Box::new(writer))
     }
 
@@ -172,9 +177,10 @@ impl MediaVault for Vault {
         media: MediaId,
         name: &str,
         mime: &str,
+        owner: MediaOwner,
     ) -> BoxFuture<'_, Result<Box<dyn MediaWriter>, MediaError>> {
         let (name, mime) = (name.to_owned(), mime.to_owned());
-        Box::pin(async move { self.open_writer(media, &name, &mime).await })
+        Box::pin(async move { self.open_writer(media, &name, &mime, owner).await })
     }
 
     fn reader(&self, media: MediaId, offset: u64) -> BoxFuture<'_, Result<Box<dyn MediaReader>, MediaError>> {

@@ -54,6 +54,11 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
         sqlite: include_str!("../migrations/sqlite/0008_quota.sql"),
         postgres: include_str!("../migrations/postgres/0008_quota.sql"),
     },
+    Migration {
+        version: 9,
+        sqlite: include_str!("../migrations/sqlite/0009_attached.sql"),
+        postgres: include_str!("../migrations/postgres/0009_attached.sql"),
+    },
 ];
 
 impl Migration {

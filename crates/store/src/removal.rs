@@ -2,9 +2,10 @@
 //! over, so that the files do not hold it any longer.
 
 use sqlx::AnyConnection;
-use wxgate_contract::{Body, BoxFuture, NetworkId, Post};
+use wxgate_contract::{BoxFuture, NetworkId};
 
 use crate::error::StoreError;
+use crate::media;
 use crate::report::Pruned;
 use crate::sql::{self, Columns, Many, Value, row};
 use crate::store::Store;
@@ -101,11 +102,16 @@ impl Store {
     }
 
     async fn remove_rows(&self, network: &NetworkId, number: i64) -> Result<(), StoreError> {
-        // What networks were still to show of it: their lanes begin with its name, and the sign
-        // after the slash ends the range.
+        // What networks were still to show of it, those too that mirror it no longer: their lanes begin with its
+        // name, and the sign after the slash ends the range.
         let (from, to) = (format!("{network}/"), format!("{network}0"));
-        let mirrored: [Value; 4] = row![from, to, number, STEP_ROWS];
-        while self.step(MIRRORED, mirrored.to_vec()).await? > 0 {}
+        let mut conn = self.reader(DOING).await?;
+        let faces = sql::fetch(&mut conn, DOING, SHOWING, row![&*from, &*to]).await?;
+        drop(conn);
+        for face in faces {
+            let values: [Value; 4] = row![face.at::<i64>(0)?, &*from, &*to, STEP_ROWS];
+            while self.step(TO_SHOW, values.to_vec()).await? > 0 {}
+        }
         for text in REMOVALS {
             while self.step(text, row![number, STEP_ROWS].to_vec()).await? > 0 {}
         }
@@ -120,10 +126,7 @@ impl Store {
     }
 
     async fn remove_files(&self, gone: Gone) -> Result<u64, StoreError> {
-        let mut pruned = Pruned::default();
-        for hash in gone.hashes {
-            self.remove_file(&self.media_path(&hash), &mut pruned).await?;
-        }
+        self.remove_contents(&gone.hashes, &mut Pruned::default()).await?;
         Ok(gone.rows)
     }
 
@@ -156,8 +159,12 @@ impl Store {
 const NOTES_ABOUT: &str = "DELETE FROM note WHERE network = $1 AND key IN (SELECT key FROM note WHERE network = $1 \
      AND key >= $2 AND key < $3 LIMIT $4)";
 
-const MIRRORED: &str = "DELETE FROM delivery WHERE id IN (SELECT id FROM delivery WHERE closed_ms IS NULL \
-     AND chat >= $1 AND chat < $2 AND network IN (SELECT face FROM mirror WHERE account = $3) LIMIT $4)";
+/// Networks with lanes between `$1` and `$2`.
+const SHOWING: &str = "SELECT n.id FROM network n WHERE EXISTS (SELECT 1 FROM delivery d WHERE d.network = n.id \
+     AND d.closed_ms IS NULL AND d.chat >= $1 AND d.chat < $2)";
+
+const TO_SHOW: &str = "DELETE FROM delivery WHERE id IN (SELECT id FROM delivery WHERE network = $1 \
+     AND closed_ms IS NULL AND chat >= $2 AND chat < $3 LIMIT $4)";
 
 /// Everything but posts and attachments that has the number of the network; each deletes at most `$2` rows.
 const REMOVALS: [&str; 7] = [
@@ -172,57 +179,52 @@ const REMOVALS: [&str; 7] = [
      (SELECT shown_seq FROM relayed WHERE network = $1 LIMIT $2)",
 ];
 
-/// Posts go with the ids that other networks gave them, and with what hangs on them: an attachment that came
-/// through a face belongs to no network.
+/// Posts go with what is still to be delivered of them, with the ids that other networks gave them, and with what hangs
+/// on them: an attachment that came through a face is named by nothing else.
 async fn remove_posts(tx: &mut AnyConnection, number: i64) -> Result<Gone, StoreError> {
-    const SHOWN: &str = "SELECT id, post FROM post WHERE network = $1 AND shown_seq IS NOT NULL LIMIT $2";
-    const UNSHOWN: &str = "SELECT id, post FROM post WHERE network = $1 AND shown_seq IS NULL LIMIT $2";
+    const SHOWN: &str = "SELECT id FROM post WHERE network = $1 AND shown_seq IS NOT NULL LIMIT $2";
+    const UNSHOWN: &str = "SELECT id FROM post WHERE network = $1 AND shown_seq IS NULL LIMIT $2";
     let mut rows = sql::fetch(tx, DOING, SHOWN, row![number, STEP_ROWS]).await?;
     if rows.is_empty() {
         rows = sql::fetch(tx, DOING, UNSHOWN, row![number, STEP_ROWS]).await?;
     }
-    let mut ids = Many::new("DELETE FROM remote_id WHERE post IN (VALUES ", ")");
-    let mut relayed = Many::new("DELETE FROM relayed WHERE post IN (VALUES ", ")");
-    let mut posts = Many::new("DELETE FROM post WHERE id IN (VALUES ", ")");
-    let mut media = Vec::new();
-    for row in &rows {
-        let id: i64 = row.at(0)?;
-        ids.push([Value::Int(id)]);
-        relayed.push([Value::Int(id)]);
-        posts.push([Value::Int(id)]);
-        // A post that cannot be read goes all the same.
-        if let Ok(Post { body: Body::Attachment(file), .. }) = serde_json::from_str(&row.at::<String>(1)?) {
-            media.extend([Some(file.media), file.poster].into_iter().flatten().map(|id| id.to_string()));
-        }
+    let ids = rows.iter().map(|row| row.at(0)).collect::<Result<Vec<i64>, _>>()?;
+    let mut open = Many::new("DELETE FROM delivery WHERE closed_ms IS NULL AND post IN (VALUES ", ")");
+    ids.iter().for_each(|id| open.push(row![*id]));
+    open.run(tx, DOING).await?;
+    let media = remove_post_rows(tx, DOING, &ids).await?;
+    let hashes = media::forget(tx, DOING, &media).await?;
+    Ok(Gone { rows: u64::try_from(ids.len()).unwrap_or(u64::MAX), hashes })
+}
+
+/// Deletes posts with their ids and places; gives the attachments that they showed.
+pub(crate) async fn remove_post_rows(
+    tx: &mut AnyConnection,
+    doing: &'static str,
+    ids: &[i64],
+) -> Result<Vec<String>, StoreError> {
+    for text in [
+        "DELETE FROM remote_id WHERE post IN (VALUES ",
+        "DELETE FROM relayed WHERE post IN (VALUES ",
+        "DELETE FROM post WHERE id IN (VALUES ",
+    ] {
+        let mut many = Many::new(text, ")");
+        ids.iter().for_each(|id| many.push(row![*id]));
+        many.run(tx, doing).await?;
     }
-    ids.run(tx, DOING).await?;
-    relayed.run(tx, DOING).await?;
-    posts.run(tx, DOING).await?;
-    let hashes = forget_media(tx, media).await?;
-    Ok(Gone { rows: u64::try_from(rows.len()).unwrap_or(u64::MAX), hashes })
+    let mut shown = Many::new("DELETE FROM attached WHERE post IN (VALUES ", ") RETURNING media");
+    ids.iter().for_each(|id| shown.push(row![*id]));
+    let rows = shown.fetch(tx, doing).await?;
+    let mut media = rows.iter().map(|row| row.at(0)).collect::<Result<Vec<String>, _>>()?;
+    media.sort_unstable();
+    media.dedup();
+    Ok(media)
 }
 
 async fn remove_media(tx: &mut AnyConnection, number: i64) -> Result<Gone, StoreError> {
     const TEXT: &str = "SELECT id FROM media WHERE network = $1 LIMIT $2";
     let rows = sql::fetch(tx, DOING, TEXT, row![number, STEP_ROWS]).await?;
     let ids = rows.iter().map(|row| row.at(0)).collect::<Result<Vec<String>, _>>()?;
-    let hashes = forget_media(tx, ids).await?;
+    let hashes = media::forget(tx, DOING, &ids).await?;
     Ok(Gone { rows: u64::try_from(rows.len()).unwrap_or(u64::MAX), hashes })
-}
-
-/// Deletes rows of attachments; gives the content that no other row names.
-async fn forget_media(tx: &mut AnyConnection, ids: Vec<String>) -> Result<Vec<String>, StoreError> {
-    let mut hashes = Vec::new();
-    for id in ids {
-        let text = "DELETE FROM media WHERE id = $1 RETURNING hash";
-        let gone = sql::fetch(tx, DOING, text, row![id]).await?;
-        let Some(hash) = gone.first().map(|row| row.at::<Option<String>>(0)).transpose()?.flatten() else {
-            continue;
-        };
-        let text = "SELECT 1 FROM media WHERE hash = $1 LIMIT 1";
-        if sql::fetch(tx, DOING, text, row![&*hash]).await?.is_empty() {
-            hashes.push(hash);
-        }
-    }
-    Ok(hashes)
 }

@@ -6,7 +6,8 @@ use ring::digest::{SHA256, digest};
 use wechat_proto::Endpoint;
 use wechat_proto::endpoint::{GetHeadImg, GetIcon, MEDIA_TIMEOUT, Notify, StatusNotify};
 use wxgate_contract::{
-    Answer, Ask, ChatKey, CommandError, FarEnd, MediaId, MediaState, MediaVault, NetworkId, Request, Subject,
+    Answer, Ask, ChatKey, CommandError, FarEnd, MediaId, MediaOwner, MediaState, MediaVault, NetworkId,
+    Request, Subject,
 };
 
 mod change;
@@ -134,7 +135,9 @@ impl Asked {
             vault: &*self.vault,
             max_bytes: AVATAR_BYTES,
         };
-        match tokio::time::timeout(MEDIA_TIMEOUT, way.bring(request, media, ("avatar", ""))).await {
+        let owner = MediaOwner::Network(self.network.clone());
+        let brought = way.bring(request, media, ("avatar", ""), owner);
+        match tokio::time::timeout(MEDIA_TIMEOUT, brought).await {
             Ok(Ok(())) => Ok(Some(media)),
             Ok(Err(Trouble::Never(why) | Trouble::Later(why) | Trouble::Nothing(why))) => Err(failed(why)),
             Err(_) => Err(failed("the download took too long".to_owned())),

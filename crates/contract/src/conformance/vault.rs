@@ -8,7 +8,9 @@ use bytes::{Bytes, BytesMut};
 use super::Double;
 use crate::context::BoxFuture;
 use crate::ids::{MediaId, NetworkId};
-use crate::media::{MediaError, MediaInfo, MediaReader, MediaState, MediaVault, MediaWriter, PendingMedia};
+use crate::media::{
+    MediaError, MediaInfo, MediaOwner, MediaReader, MediaState, MediaVault, MediaWriter, PendingMedia,
+};
 
 /// Largest file the double takes, so that tests can show what happens at the limit.
 const LIMIT_BYTES: usize = 8 << 20;
@@ -18,6 +20,7 @@ const PIECE_BYTES: usize = 64 << 10;
 struct Held {
     info: MediaInfo,
     bytes: Bytes,
+    owner: MediaOwner,
     pending: Option<(NetworkId, PendingMedia)>,
 }
 
@@ -41,7 +44,9 @@ impl Vault {
                 mime: pending.mime.clone(),
                 size_bytes: 0,
             };
-            let held = Held { info, bytes: Bytes::new(), pending: Some((network.clone(), pending.clone())) };
+            let owner = MediaOwner::Posts;
+            let pending_of = Some((network.clone(), pending.clone()));
+            let held = Held { info, bytes: Bytes::new(), owner, pending: pending_of };
             shelf.entry(pending.media).or_insert(held);
         }
     }
@@ -50,6 +55,7 @@ impl Vault {
 struct Writer {
     double: Double,
     info: MediaInfo,
+    owner: MediaOwner,
     bytes: BytesMut,
 }
 
@@ -66,10 +72,10 @@ impl MediaWriter for Writer {
 
     fn finish(self: Box<Self>) -> BoxFuture<'static, Result<MediaInfo, MediaError>> {
         Box::pin(async move {
-            let Self { double, mut info, bytes } = *self;
+            let Self { double, mut info, owner, bytes } = *self;
             info.state = MediaState::Ready;
             info.size_bytes = bytes.len() as u64;
-            let held = Held { info: info.clone(), bytes: bytes.freeze(), pending: None };
+            let held = Held { info: info.clone(), bytes: bytes.freeze(), owner, pending: None };
             double.0.vault.shelf().insert(info.media, held);
             double.changed();
             Ok(info)
@@ -99,8 +105,14 @@ impl Double {
             mime: mime.to_owned(),
             size_bytes: bytes.len() as u64,
         };
-        self.0.vault.shelf().insert(media, Held { info, bytes, pending: None });
+        let owner = MediaOwner::Posts;
+        self.0.vault.shelf().insert(media, Held { info, bytes, owner, pending: None });
         self.changed();
+    }
+
+    /// With what a file goes; `None` when there is no such file.
+    pub fn media_owner(&self, media: MediaId) -> Option<MediaOwner> {
+        self.0.vault.shelf().get(&media).map(|held| held.owner.clone())
     }
 
     /// The bytes of a ready file.
@@ -116,6 +128,7 @@ impl MediaVault for Double {
         media: MediaId,
         name: &str,
         mime: &str,
+        owner: MediaOwner,
     ) -> BoxFuture<'_, Result<Box<dyn MediaWriter>, MediaError>> {
         let info = MediaInfo {
             media,
@@ -124,7 +137,7 @@ impl MediaVault for Double {
             mime: mime.to_owned(),
             size_bytes: 0,
         };
-        let writer = Writer { double: self.clone(), info, bytes: BytesMut::new() };
+        let writer = Writer { double: self.clone(), info, owner, bytes: BytesMut::new() };
         Box::pin(async move { Ok(Box::new(writer) as Box<dyn MediaWriter>) })
     }
 

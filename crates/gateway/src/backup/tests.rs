@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use futures_util::StreamExt as _;
-use wxgate_contract::{MediaId, Timestamp, UserName};
+use wxgate_contract::{MediaId, MediaOwner, Timestamp, UserName};
 use wxgate_store::{SealKey, Store, StoreConfig};
 
 use super::restore::{Database, Restored, Target, restore};
@@ -62,7 +62,7 @@ async fn backed_up(dir: &Dir, with_key: WithKey) -> PathBuf {
     let store = open(&data_dir).await;
     store.add_user(&UserName::from("ann"), Some("secret of ann"), false).await.unwrap();
     let vault = store.vault(Arc::new(|_, _| None));
-    let mut writer = vault.writer(MediaId([7; 16]), "a.png", "image/png").await.unwrap();
+    let mut writer = vault.writer(MediaId([7; 16]), "a.png", "image/png", MediaOwner::Posts).await.unwrap();
     writer.write(vec![9; 100_000].into()).await.unwrap();
     writer.finish().await.unwrap();
     fs::write(data_dir.join("links.key"), "the key of links").unwrap();

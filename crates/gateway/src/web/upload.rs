@@ -14,7 +14,7 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _};
 use tokio::time::Instant;
-use wxgate_contract::{Command, CommandError, MediaError, MediaId, MediaWriter, Reply, UserName};
+use wxgate_contract::{Command, CommandError, MediaError, MediaId, MediaOwner, MediaWriter, Reply, UserName};
 
 use super::links::cleaned;
 use super::serve::Peer;
@@ -110,7 +110,7 @@ async fn take(
     let bytes = clock::random::<16>()
         .map_err(|_| Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "no randomness"))?;
     let (media, name, mime) = (MediaId(bytes), name_of(headers), mime_of(headers));
-    let mut writer = parts.vault.writer(media, &name, &mime).await.map_err(unstored)?;
+    let mut writer = parts.vault.writer(media, &name, &mime, MediaOwner::Posts).await.map_err(unstored)?;
     if store(body.into_data_stream(), &mut *writer).await? == 0 {
         return Err(Refusal::new(StatusCode::BAD_REQUEST, "the file is empty"));
     }

@@ -130,6 +130,7 @@ impl Session<'_> {
                 let nick_of = |word: &str| members?.get(&self.support.fold(word)).cloned();
                 let text = words::addressed(text, nick_of);
                 let budget = self.budget(say, chat.as_str());
+                let post = say.post_id;
                 let lines: Vec<String> =
                     split::split(&text, budget).into_iter().map(std::borrow::Cow::into_owned).collect();
                 if lines.len() <= MOST_LINES {
@@ -140,7 +141,7 @@ impl Session<'_> {
                     flight.pieces = lines;
                     flight.step = Step::Storing;
                 }
-                self.relay.store(id, text);
+                self.relay.store(id, post, text);
             }
         }
     }

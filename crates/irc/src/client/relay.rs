@@ -10,8 +10,8 @@ use ring::digest;
 use tokio::sync::mpsc;
 use wxgate_contract::{
     Batch, BoxFuture, ChatKey, ChatProfile, Clock, DeliveryId, FarEnd, FarError, Health, LinkedChats,
-    MediaError, MediaId, MediaVault, NetworkId, Note, Order, Outcome, PersonKey, Post, RemoteId, Stop,
-    Timestamp,
+    MediaError, MediaId, MediaOwner, MediaVault, NetworkId, Note, Order, Outcome, PersonKey, Post, PostId,
+    RemoteId, Stop, Timestamp,
 };
 
 use super::catchup::NOTE as SEEN;
@@ -302,13 +302,14 @@ impl Relay {
     }
 
     /// Puts a long text where a link leads to it.
-    pub(super) fn store(&mut self, id: DeliveryId, text: String) {
+    pub(super) fn store(&mut self, id: DeliveryId, post: PostId, text: String) {
         let media = Arc::clone(&self.media);
         let name = "message.txt";
         let place = MediaId(first_half(format!("long text/{}/{id}", self.network).as_bytes()));
         self.work.push(Box::pin(async move {
             let stored = async {
-                let mut writer = media.writer(place, name, "text/plain; charset=utf-8").await?;
+                let mut writer =
+                    media.writer(place, name, "text/plain; charset=utf-8", MediaOwner::Post(post)).await?;
                 writer.write(text.into()).await?;
                 writer.finish().await
             };

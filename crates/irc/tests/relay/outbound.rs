@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use wxgate_contract::conformance::Double;
-use wxgate_contract::{Body, Health, Job, Order, Outcome};
+use wxgate_contract::{Body, Health, Job, MediaOwner, Order, Outcome, PostId};
 
 use crate::network::{Guest, MODERN, NETWORK, Network, OLD, config, post};
 
@@ -217,6 +217,10 @@ async fn a_long_message_is_three_lines_and_a_link() {
     assert_eq!(said[..3], ["<Ming> line 1", "<Ming> line 2", "<Ming> line 3"]);
     assert!(said[3].starts_with("<Ming> … all 9 lines: http"), "{said:?}");
     assert_eq!(said.len(), 4);
+    // The whole of it goes with the message that it is.
+    let media = said[3].rsplit('/').nth(1).unwrap().parse().unwrap();
+    // The double's numbers: the delivery's, then the post's.
+    assert_eq!(guest.double.media_owner(media), Some(MediaOwner::Post(PostId(id.0 + 1))));
 }
 
 #[tokio::test]

@@ -1,8 +1,8 @@
 use std::time::Duration;
 
 use wxgate_contract::{
-    Attachment, AttachmentKind, Author, Body, Card, CardKind, Fate, FeedEvent, GroupEvent, MediaId, Mention,
-    Quote,
+    Attachment, AttachmentKind, Author, Body, Card, CardKind, Fate, FeedEvent, GroupEvent, MediaId,
+    MediaOwner, Mention, Quote,
 };
 
 use crate::client::{ACCOUNT, Client, PATIENCE, add_group, add_person, chat, config, said, serve, world};
@@ -330,7 +330,7 @@ async fn a_media_link_is_sent_as_the_file() {
     let mut client = Client::login(&served, "", "").await;
     let media = MediaId([7; 16]);
     let vault: &dyn wxgate_contract::MediaVault = &served.double;
-    let mut writer = vault.writer(media, "a.jpg", "image/jpeg").await.unwrap();
+    let mut writer = vault.writer(media, "a.jpg", "image/jpeg", MediaOwner::Posts).await.unwrap();
     writer.write(bytes::Bytes::from_static(b"jpeg")).await.unwrap();
     writer.finish().await.unwrap();
     let attachment = Attachment {

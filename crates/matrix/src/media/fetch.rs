@@ -8,7 +8,7 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
-use wxgate_contract::{MediaError, MediaId, PendingMedia, Stop};
+use wxgate_contract::{MediaError, MediaId, MediaOwner, PendingMedia, Stop};
 
 use crate::api::media::parts;
 use crate::client::CallError;
@@ -181,7 +181,8 @@ impl Fetcher {
         }
         let told = stream.mime().split(';').next().unwrap_or("").trim().to_owned();
         let mime = if pending.mime.is_empty() { &told } else { &pending.mime };
-        let mut writer = shared.media.writer(pending.media, &pending.name, mime).await.map_err(vault)?;
+        let opened = shared.media.writer(pending.media, &pending.name, mime, MediaOwner::Posts).await;
+        let mut writer = opened.map_err(vault)?;
         let mut total = 0_u64;
         while let Some(piece) = stream.next().await.map_err(call)? {
             total += piece.len() as u64;

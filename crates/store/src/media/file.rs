@@ -6,8 +6,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use ring::digest::{Context, SHA256};
 use tokio::fs::{self, DirBuilder, File, OpenOptions};
 use tokio::io::{AsyncReadExt, AsyncSeekExt, AsyncWriteExt, SeekFrom};
-use wxgate_contract::{BoxFuture, MediaError, MediaId, MediaInfo, MediaReader, MediaState, MediaWriter};
+use wxgate_contract::{
+    BoxFuture, MediaError, MediaId, MediaInfo, MediaOwner, MediaReader, MediaState, MediaWriter,
+};
 
+use super::forget::Bonds;
 use super::sniff::{HEAD_BYTES, best};
 use super::{Piece, READY, broken, failed};
 use crate::error::StoreError;
@@ -22,6 +25,15 @@ static NUMBER: AtomicU64 = AtomicU64::new(0);
 
 /// Where files are while they are written.
 pub(super) const ASIDE: &str = "incoming";
+
+/// An announced name stays when the writer brings none, and so does whose it is.
+const RECORD: &str = "INSERT INTO media (id, state, name, mime, size_bytes, hash, created_ms, last_used_ms, \
+     network, made_of, words_of) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) \
+     ON CONFLICT (id) DO UPDATE SET state = excluded.state, mime = excluded.mime, hash = excluded.hash, \
+     name = CASE WHEN excluded.name = '' THEN media.name ELSE excluded.name END, \
+     size_bytes = excluded.size_bytes, source = NULL, why = NULL, last_used_ms = excluded.last_used_ms, \
+     network = COALESCE(media.network, excluded.network), made_of = COALESCE(media.made_of, excluded.made_of), \
+     words_of = COALESCE(media.words_of, excluded.words_of) RETURNING name";
 
 /// A file that goes away unless it was put into place.
 struct Aside(Option<PathBuf>);
@@ -41,6 +53,7 @@ pub(super) struct Writer {
     media: MediaId,
     name: String,
     mime: String,
+    owner: MediaOwner,
     file: File,
     aside: Aside,
     hash: Context,
@@ -54,6 +67,7 @@ impl Writer {
         media: MediaId,
         name: String,
         mime: String,
+        owner: MediaOwner,
     ) -> Result<Self, MediaError> {
         let dir = store.media_dir().join(ASIDE);
         make_dirs(&dir).await.map_err(|e| broken("making the media directory", &e))?;
@@ -62,7 +76,7 @@ impl Writer {
         let made = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&path).await;
         let file = made.map_err(|e| broken("creating a media file", &e))?;
         let (aside, hash) = (Aside(Some(path)), Context::new(&SHA256));
-        Ok(Self { store, media, name, mime, file, aside, hash, head: Vec::new(), size_bytes: 0 })
+        Ok(Self { store, media, name, mime, owner, file, aside, hash, head: Vec::new(), size_bytes: 0 })
     }
 
     async fn append(&mut self, piece: Piece) -> Result<(), MediaError> {
@@ -101,11 +115,24 @@ impl Writer {
             dir.sync_all().await.map_err(|e| broken(DOING, &e))?;
         }
         let mime = best(&self.head, &self.mime);
-        self.record(hash, mime).await.map_err(failed)
+        if let Some(info) = self.record(hash.clone(), mime).await.map_err(failed)? {
+            return Ok(info);
+        }
+        store.drop_unnamed(DOING, vec![hash]).await.map_err(failed)?;
+        Err(match self.owner {
+            MediaOwner::Media(source) => MediaError::Unknown(source),
+            _ => MediaError::Vault("what it belongs to was removed".to_owned()),
+        })
     }
 
-    async fn record(&self, hash: String, mime: String) -> Result<MediaInfo, StoreError> {
+    /// `None` when what it goes with is not there any more.
+    async fn record(&self, hash: String, mime: String) -> Result<Option<MediaInfo>, StoreError> {
         const DOING: &str = "recording an attachment";
+        let number = match &self.owner {
+            MediaOwner::Network(network) => Some(self.store.number(network).await?),
+            _ => None,
+        };
+        let owner = self.owner.clone();
         let (media, name, now) = (self.media, self.name.clone(), self.store.0.clock.now().ms());
         let size_bytes = self.size_bytes;
         let size = i64::try_from(size_bytes).unwrap_or(i64::MAX);
@@ -113,17 +140,12 @@ impl Writer {
             .writer()?
             .transaction(DOING, move |tx| {
                 Box::pin(async move {
-                    // An announced name stays when the writer brings none.
-                    let text = "INSERT INTO media (id, state, name, mime, size_bytes, hash, created_ms, last_used_ms) \
-                                VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (id) DO UPDATE SET \
-                                state = excluded.state, mime = excluded.mime, hash = excluded.hash, \
-                                name = CASE WHEN excluded.name = '' THEN media.name ELSE excluded.name END, \
-                                size_bytes = excluded.size_bytes, source = NULL, why = NULL, \
-                                last_used_ms = excluded.last_used_ms RETURNING name";
-                    let values = row![media.to_string(), READY, name, &*mime, size, hash, now, now];
-                    let rows = sql::fetch(tx, DOING, text, values).await?;
+                    let Some(bonds) = Bonds::of(tx, &owner, number).await? else { return Ok(None) };
+                    let file = row![media.to_string(), READY, name, &*mime, size, hash, now, now];
+                    let values = file.into_iter().chain(bonds.values());
+                    let rows = sql::fetch(tx, DOING, RECORD, values).await?;
                     let name = rows.first().map_or(Ok(String::new()), |row| row.at(0))?;
-                    Ok(MediaInfo { media, state: MediaState::Ready, name, mime, size_bytes })
+                    Ok(Some(MediaInfo { media, state: MediaState::Ready, name, mime, size_bytes }))
                 })
             })
             .await

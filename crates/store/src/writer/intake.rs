@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use sqlx::any::AnyRow;
-use wxgate_contract::{ChatRef, Fate, PostFate, PostId, RemoteId};
+use wxgate_contract::{Body, ChatRef, Fate, PostFate, PostId, RemoteId};
 
 use super::CommitRequest;
 use super::fanout::{self, Heard};
@@ -148,8 +148,14 @@ fn write_posts(tx: &mut Tx<'_>, items: &[Item<'_>], at_home: &HashSet<i64>, deci
         "INSERT INTO post (id, origin, network, chat, shown_seq, fate, why, target, is_recalled, post) VALUES ",
         "",
     );
+    let mut attached =
+        Many::new("INSERT INTO attached (post, media) VALUES ", " ON CONFLICT (post, media) DO NOTHING");
     let mut recalled = Vec::new();
     for item in items {
+        if let Body::Attachment(file) = &item.ready.post.body {
+            let shown = [Some(file.media), file.poster].into_iter().flatten();
+            shown.for_each(|media| attached.push(row![item.id, media.to_string()]));
+        }
         let is_from_face = item.ready.is_from_face(item.origin);
         let fate = match is_from_face {
             false => Some(Fate::Said),
@@ -184,6 +190,7 @@ fn write_posts(tx: &mut Tx<'_>, items: &[Item<'_>], at_home: &HashSet<i64>, deci
         }
     }
     tx.later(many);
+    tx.later(attached);
     tx.later(recalls(recalled));
 }
 

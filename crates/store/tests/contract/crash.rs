@@ -175,7 +175,7 @@ async fn a_full_disk_changes_nothing_and_passes() {
     assert_eq!(sync, (kept - 1).to_string());
     let vault = bench.store.vault(Arc::new(|_, _| None));
     let full = async {
-        let mut writer = vault.writer(MediaId([1; 16]), "", "").await?;
+        let mut writer = vault.writer(MediaId([1; 16]), "", "", MediaOwner::Posts).await?;
         for _ in 0..100 {
             writer.write(bytes::Bytes::from(vec![1; 10_000])).await?;
         }

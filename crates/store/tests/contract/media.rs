@@ -18,7 +18,7 @@ fn id(n: u8) -> MediaId {
 }
 
 async fn put(vault: &dyn MediaVault, media: MediaId, bytes: &[u8]) -> Result<MediaInfo, MediaError> {
-    let mut writer = vault.writer(media, "photo.png", "image/png").await?;
+    let mut writer = vault.writer(media, "photo.png", "image/png", MediaOwner::Posts).await?;
     for piece in bytes.chunks(1000) {
         writer.write(Bytes::copy_from_slice(piece)).await?;
     }
@@ -52,7 +52,7 @@ async fn nobody_else_can_look_at_an_attachment() {
         let vault = vault(&bench);
         // One that is whole, and one that is on its way.
         put(&*vault, id(1), b"mine").await.unwrap();
-        let _writer = vault.writer(id(2), "photo.png", "image/png").await.unwrap();
+        let _writer = vault.writer(id(2), "photo.png", "image/png", MediaOwner::Posts).await.unwrap();
         let media = bench.dir.join("media");
         let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
         let found = files(&media);
@@ -95,12 +95,12 @@ async fn bytes_come_back_whole_and_from_any_offset() {
 async fn too_many_bytes_are_refused_and_leave_no_trace() {
     each_engine(|bench| async move {
         let vault = vault(&bench);
-        let mut writer = vault.writer(id(1), "", "").await.unwrap();
+        let mut writer = vault.writer(id(1), "", "", MediaOwner::Posts).await.unwrap();
         writer.write(Bytes::from(vec![0; 1 << 20])).await.unwrap();
         let error = writer.write(Bytes::from_static(b"x")).await.unwrap_err();
         assert!(matches!(error, MediaError::TooLarge { limit_bytes: 1_048_576 }), "{error}");
         assert!(matches!(writer.finish().await, Err(MediaError::TooLarge { .. })));
-        let mut dropped = vault.writer(id(2), "", "").await.unwrap();
+        let mut dropped = vault.writer(id(2), "", "", MediaOwner::Posts).await.unwrap();
         dropped.write(Bytes::from_static(b"x")).await.unwrap();
         drop(dropped);
         assert_eq!(files(&bench.dir.join("media")), Vec::<PathBuf>::new());

@@ -103,12 +103,40 @@ async fn fill(old: &Store, version: i64) {
     }
 }
 
-/// Gives somebody a token in the form that a schema had.
-async fn add_token_as_then(dir: &std::path::Path, url: &str, version: i64) {
-    let url = match url {
+/// A database past the store.
+fn address(dir: &std::path::Path, url: &str) -> String {
+    match url {
         "sqlite" => format!("sqlite://{}", dir.join("wxgate.db").display()),
         server => server.to_owned(),
+    }
+}
+
+/// Shows a video with its cover, as posts were stored before what they show was noted.
+async fn show_as_then(dir: &std::path::Path, url: &str) {
+    let url = address(dir, url);
+    let film = Attachment {
+        media: MediaId([2; 16]),
+        kind: AttachmentKind::Video,
+        name: "\"media\":\"none\"".to_owned(),
+        mime: String::new(),
+        size_bytes: 0,
+        width_px: 0,
+        height_px: 0,
+        duration_ms: 0,
+        caption: String::new(),
+        poster: Some(MediaId([3; 16])),
     };
+    let film = Post { body: Body::Attachment(film), ..post("film", "w:a/c", "") };
+    let mut conn = sqlx::AnyConnection::connect(&url).await.unwrap();
+    let text = "INSERT INTO post (id, origin, network, chat, fate, is_recalled, post) \
+                SELECT -7, origin, network, chat, 0, 0, $1 FROM post WHERE id = (SELECT MIN(id) FROM post)";
+    sqlx::query(text).bind(serde_json::to_string(&film).unwrap()).execute(&mut conn).await.unwrap();
+    conn.close().await.unwrap();
+}
+
+/// Gives somebody a token in the form that a schema had.
+async fn add_token_as_then(dir: &std::path::Path, url: &str, version: i64) {
+    let url = address(dir, url);
     let hash = ring::digest::digest(&ring::digest::SHA256, b"old token");
     let hash: String = hash.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
     let text = if version <= 5 {
@@ -129,7 +157,7 @@ async fn add_token_as_then(dir: &std::path::Path, url: &str, version: i64) {
 
 #[tokio::test]
 async fn a_database_of_every_earlier_version_comes_to_the_head_with_its_data() {
-    for version in 1..=7 {
+    for version in 1..=8 {
         let sqlite = Some("sqlite".to_owned());
         for url in [sqlite, fresh_postgres().await].into_iter().flatten() {
             let label = format!("schema {version} on {}", url.split(':').next().unwrap_or_default());
@@ -138,6 +166,7 @@ async fn a_database_of_every_earlier_version_comes_to_the_head_with_its_data() {
             fill(&old, version).await;
             old.close().await;
             add_token_as_then(&dir, &url, version).await;
+            show_as_then(&dir, &url).await;
 
             let bench = Bench::open(dir, &url).await;
             let history = texts(&bench.history("w:a").await);
@@ -154,6 +183,10 @@ async fn a_database_of_every_earlier_version_comes_to_the_head_with_its_data() {
             if version >= 4 {
                 assert_eq!(said(&bench.next("i:x/c").await.unwrap()).post.body, Body::text("to be carried"));
             }
+            let shown = "SELECT COUNT(*) FROM attached WHERE post = -7 AND media IN \
+                         ('02020202020202020202020202020202', '03030303030303030303030303030303')";
+            let all = bench.count("SELECT COUNT(*) FROM attached").await;
+            assert_eq!((bench.count(shown).await, all), (2, 2), "{label}");
             let known = bench.store.verify_token("old token").await.unwrap();
             assert_eq!(known, Some(("eve".into(), Opens::ALL)), "{label}");
             // And what came later works on what was there before.
@@ -320,6 +353,10 @@ async fn hot_statements_use_their_indexes() {
         "SELECT network, MIN(id) FROM delivery WHERE closed_ms IS NULL GROUP BY network, chat",
         "SELECT id FROM media WHERE network = 1 AND state = 0 ORDER BY created_ms, id LIMIT 5",
         "SELECT id FROM media WHERE state = 1 ORDER BY last_used_ms, id LIMIT 5",
+        "DELETE FROM delivery WHERE closed_ms IS NULL AND post IN (VALUES (1), (2))",
+        "DELETE FROM attached WHERE post IN (VALUES (1), (2)) RETURNING media",
+        "DELETE FROM media WHERE made_of IN (VALUES ('a'), ('b')) RETURNING hash",
+        "DELETE FROM media WHERE words_of IN (VALUES (1), (2)) RETURNING hash",
     ];
     let file = bench.dir.join("wxgate.db");
     let mut conn = sqlx::AnyConnection::connect(&format!("sqlite://{}", file.display())).await.unwrap();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use wxgate_contract::*;
-use wxgate_store::Keep;
+use wxgate_store::{CommitReport, Keep, Route, RouteInput};
 
 use crate::setup::*;
 
@@ -47,11 +47,38 @@ async fn show(bench: &Bench, network: &str, n: u8, is_announced: bool, bytes: &s
         let pending = PendingMedia { media, source: "".into(), name: String::new(), mime: String::new() };
         bench.batch(network, Batch { media: vec![pending], ..Batch::default() }).await;
     }
-    let vault = bench.store.vault(Arc::new(|_, _| None));
-    let mut writer = vault.writer(media, "", "").await.unwrap();
-    writer.write(Bytes::copy_from_slice(bytes.as_bytes())).await.unwrap();
-    writer.finish().await.unwrap();
+    keep(bench, n, MediaOwner::Posts, bytes).await.unwrap();
     bench.commit(network, vec![picture(&format!("p{n}"), &format!("{network}/c"), media)]).await;
+}
+
+/// Puts a file into the vault.
+async fn keep(bench: &Bench, n: u8, owner: MediaOwner, bytes: &str) -> Result<MediaInfo, MediaError> {
+    let vault = bench.store.vault(Arc::new(|_, _| None));
+    let mut writer = vault.writer(MediaId([n; 16]), "", "", owner).await?;
+    writer.write(Bytes::copy_from_slice(bytes.as_bytes())).await?;
+    writer.finish().await
+}
+
+/// Our ids of what a commit brought.
+fn kept(report: &CommitReport) -> Vec<PostId> {
+    let ids = report.committed.posts.iter().map(|fate| match fate {
+        PostFate::Kept(id) => *id,
+        PostFate::Known(id) => panic!("{id} was there"),
+    });
+    ids.collect()
+}
+
+/// `w:a` is shown on `m:x`.
+struct Shown;
+
+impl Route for Shown {
+    fn route(&self, input: &RouteInput<'_>) -> Vec<(ChatRef, Job)> {
+        Mirror.route(input)
+    }
+
+    fn mirrors(&self, network: &NetworkId) -> Vec<NetworkId> {
+        if network.as_str() == "w:a" { vec!["m:x".into()] } else { Vec::new() }
+    }
 }
 
 #[tokio::test]
@@ -85,6 +112,74 @@ async fn an_account_that_is_removed_leaves_no_row_no_file_and_no_byte() {
         bench.store.remove_user(&"ann".into()).await.unwrap_err();
         bench.store.remove_account(&"w:b".into()).await.unwrap();
         bench.store.remove_user(&"ann".into()).await.unwrap();
+        assert!(files(&bench.dir.join("media")).is_empty());
+        bench
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_was_made_of_an_account_and_what_still_waits_for_others_goes_with_it() {
+    each_engine(|bench| async move {
+        let (a, face) = (NetworkId::from("w:a"), NetworkId::from("m:x"));
+        bench.store.add_user(&"ann".into(), None, false).await.unwrap();
+        for network in ["w:a", "w:b"] {
+            bench.store.add_account(&network.into(), &"ann".into()).await.unwrap();
+        }
+        // A voice message in another form, the face of a contact, the whole of a long message.
+        show(&bench, "w:a", 1, true, "PRIVATE WORDS as they were recorded").await;
+        keep(&bench, 2, MediaOwner::Media(MediaId([1; 16])), "PRIVATE WORDS as MP3").await.unwrap();
+        keep(&bench, 3, MediaOwner::Network(a.clone()), "PRIVATE WORDS in a face").await.unwrap();
+        let long = bench.commit("w:a", vec![post("long", "w:a/c", "PRIVATE WORDS and more")]).await;
+        let long = MediaOwner::Post(kept(&long)[0]);
+        keep(&bench, 4, long.clone(), "PRIVATE WORDS and more, in full").await.unwrap();
+        // What came through a face, and the same in another form.
+        show(&bench, "w:a", 5, false, "PRIVATE WORDS in an upload").await;
+        keep(&bench, 6, MediaOwner::Media(MediaId([5; 16])), "PRIVATE WORDS as JPEG").await.unwrap();
+        // What waits for a network that shows the account no longer, and for a member of a link.
+        bench.store.add_mirror(&a, &face).await.unwrap();
+        let report =
+            bench.commit_by("w:a", vec![post("shown", "w:a/c", "PRIVATE WORDS")], Arc::new(Shown)).await;
+        assert_eq!(report.lanes, [chat("m:x/w:a/c")]);
+        bench.store.remove_mirror(&a, &face).await.unwrap();
+        bench.link(&["w:a/c", "irc:far/#c"]).await;
+        let report = bench.commit("w:a", vec![post("linked", "w:a/c", "PRIVATE WORDS")]).await;
+        assert_eq!(report.lanes, [chat("irc:far/#c")]);
+        bench.link(&["w:b/c", "irc:far/#d"]).await;
+        bench.commit("w:b", vec![post("other", "w:b/c", "the words of the other")]).await;
+
+        bench.store.remove_account(&a).await.unwrap();
+        assert!(!holds(&bench.dir, "PRIVATE WORDS"));
+        assert!(files(&bench.dir.join("media")).is_empty());
+        assert_eq!(bench.count("SELECT COUNT(*) FROM media").await, 0);
+        assert_eq!(bench.count("SELECT COUNT(*) FROM attached").await, 0);
+        assert_eq!(bench.count("SELECT COUNT(*) FROM delivery").await, 1, "what is left is the other's");
+        assert!(bench.next("irc:far/#d").await.is_some());
+        // Whoever was still at it comes too late, and leaves nothing either.
+        let late = keep(&bench, 2, MediaOwner::Media(MediaId([1; 16])), "PRIVATE WORDS as MP3").await;
+        assert!(matches!(late, Err(MediaError::Unknown(MediaId([1, ..])))), "{late:?}");
+        assert!(keep(&bench, 4, long, "PRIVATE WORDS in full").await.is_err());
+        assert!(files(&bench.dir.join("media")).is_empty());
+        bench
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_message_that_is_forgotten_takes_its_words_along_and_leaves_its_files_to_its_account() {
+    each_engine(|bench| async move {
+        bench.store.add_user(&"ann".into(), None, false).await.unwrap();
+        bench.store.add_account(&"w:a".into(), &"ann".into()).await.unwrap();
+        let long = bench.commit("w:a", vec![post("long", "w:a/c", "the beginning")]).await;
+        keep(&bench, 1, MediaOwner::Post(kept(&long)[0]), "PRIVATE WORDS in full").await.unwrap();
+        show(&bench, "w:a", 2, false, "an upload").await;
+        show(&bench, "w:a", 3, true, "a picture").await;
+        let everything = Keep { age: None, messages: Some(0) };
+        let pruned = bench.store.prune_history(&"w:a".into(), everything).await.unwrap();
+        assert_eq!((pruned.messages, pruned.files), (3, 1));
+        assert!(!holds(&bench.dir.join("media"), "PRIVATE WORDS"));
+        assert_eq!(files(&bench.dir.join("media")).len(), 2, "files have a time of their own");
+        bench.store.remove_account(&"w:a".into()).await.unwrap();
         assert!(files(&bench.dir.join("media")).is_empty());
         bench
     })

@@ -12,7 +12,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 use wechat_proto::endpoint::{Endpoint, GetMedia, GetMsgImg, GetVideo, GetVoice, ImageSize, media};
 use wechat_proto::{Call as Circumstances, MsgId, ProtoError};
-use wxgate_contract::{BoxFuture, MediaError, MediaId, MediaVault, NetworkId, PendingMedia};
+use wxgate_contract::{BoxFuture, MediaError, MediaId, MediaOwner, MediaVault, NetworkId, PendingMedia};
 
 use super::media::{Call, Source};
 use crate::session::live::Live;
@@ -168,7 +168,7 @@ impl Fetcher {
             vault: &*self.vault,
             max_bytes: self.max_bytes,
         };
-        way.bring(request, pending.media, (&pending.name, &pending.mime)).await
+        way.bring(request, pending.media, (&pending.name, &pending.mime), MediaOwner::Posts).await
     }
 }
 
@@ -224,6 +224,7 @@ impl Way<'_> {
         request: Request<Bytes>,
         media: MediaId,
         (name, mime): (&str, &str),
+        owner: MediaOwner,
     ) -> Result<(), Trouble> {
         let nothing = || Trouble::Nothing("WeChat gave nothing".to_owned());
         let failed = |error: CallError| match error {
@@ -237,7 +238,7 @@ impl Way<'_> {
         }
         media::check_head("media", status, stream.headers()).map_err(|_| nothing())?;
         let Some(first) = stream.next().await.map_err(failed)? else { return Err(nothing()) };
-        let opened = self.vault.writer(media, name, mime).await;
+        let opened = self.vault.writer(media, name, mime, owner).await;
         let mut writer = opened.map_err(vault)?;
         let mut total = 0_u64;
         let mut piece = Some(first);

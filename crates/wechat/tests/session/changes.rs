@@ -1,7 +1,9 @@
 //! What people ask of the account: groups, friend requests, pictures.
 
 use tokio::sync::mpsc;
-use wxgate_contract::{Answer, Ask, Body, ChatKey, CommandError, Health, Order, Request, Subject, Verdict};
+use wxgate_contract::{
+    Answer, Ask, Body, ChatKey, CommandError, Health, MediaOwner, Order, Request, Subject, Verdict,
+};
 use wxgate_simulator::{AccountSpec, Change, Fault, FaultRule, Kind, Who};
 
 use crate::stage::{ALICE, PATIENCE, Stage, world_config};
@@ -203,6 +205,7 @@ async fn a_picture_is_fetched_once_over_all_sign_ins_until_it_changes() {
     let avatar = || Request::Avatar(Subject::Person(person.as_str().into()));
     let Ok(Answer::Media(Some(first))) = ask(&stage, avatar()).await else { panic!("no picture") };
     assert!(!stage.ready(first).await.is_empty());
+    assert_eq!(stage.double.media_owner(first), Some(MediaOwner::Network(stage.network())));
     // From now on the service gives none any more.
     stage
         .world
