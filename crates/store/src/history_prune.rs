@@ -1,9 +1,11 @@
 //! Forgetting what was said long ago, or what is more than somebody wants to keep. Oldest first, in small steps.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use serde::Deserialize;
 use sqlx::AnyConnection;
+use sqlx::any::AnyRow;
 use wxgate_contract::{NetworkId, Timestamp};
 
 use crate::error::StoreError;
@@ -11,7 +13,7 @@ use crate::limits;
 use crate::media;
 use crate::removal::remove_post_rows;
 use crate::report::Pruned;
-use crate::sql::{self, Columns, row};
+use crate::sql::{self, Columns, Many, row};
 use crate::store::Store;
 
 const DOING: &str = "pruning history";
@@ -31,6 +33,12 @@ pub struct Keep {
 #[derive(Deserialize)]
 struct Said {
     at: Timestamp,
+}
+
+/// A message that may go.
+struct Message {
+    id: i64,
+    at_ms: i64,
 }
 
 impl Store {
@@ -54,31 +62,68 @@ impl Store {
     pub async fn prune_history(&self, network: &NetworkId, keep: Keep) -> Result<Pruned, StoreError> {
         let mut pruned = Pruned::default();
         let Some(number) = self.find(network).await? else { return Ok(pruned) };
-        let before = keep.age.map(|age| {
-            let age_ms = i64::try_from(age.as_millis()).unwrap_or(i64::MAX);
-            self.0.clock.now().ms().saturating_sub(age_ms)
-        });
+        let age_ms = keep.age.map(|age| i64::try_from(age.as_millis()).unwrap_or(i64::MAX));
+        let before = age_ms.map_or(i64::MIN, |age_ms| self.0.clock.now().ms().saturating_sub(age_ms));
         let mut surplus = match keep.messages {
             Some(most) => self.messages(number).await?.saturating_sub(limits::count(most)),
             None => 0,
         };
+        // Mostly there is nothing to do, and one message tells.
+        let mut limit = 1;
         loop {
-            let writer = self.writer()?;
-            let limit = if surplus > 0 { surplus.min(STEP_ROWS) } else { STEP_ROWS };
-            let is_surplus = surplus > 0;
-            let _gate = self.0.media_gate.lock().await;
-            let step = writer.transaction(DOING, move |tx| {
-                let before = if is_surplus { Some(i64::MAX) } else { before };
-                Box::pin(async move { forget(tx, number, before, limit).await })
+            let oldest = self.oldest(number, limit).await?;
+            limit = STEP_ROWS;
+            let old = oldest.iter().take_while(|message| {
+                surplus -= 1;
+                surplus >= 0 || message.at_ms < before
             });
-            let (gone, hashes) = step.await?;
-            self.remove_contents(&hashes, &mut pruned).await?;
-            pruned.messages += gone;
-            surplus = surplus.saturating_sub(i64::try_from(gone).unwrap_or(i64::MAX));
-            if gone == 0 {
+            let old: Vec<i64> = old.map(|message| message.id).collect();
+            let asked = old.len();
+            let gone = self.forget(number, old, &mut pruned).await?;
+            if gone == 0 || gone < asked || asked < oldest.len() {
                 return Ok(pruned);
             }
         }
+    }
+
+    async fn oldest(&self, number: i64, limit: i64) -> Result<Vec<Message>, StoreError> {
+        let mut conn = self.reader(DOING).await?;
+        let text = "SELECT id, post FROM post WHERE network = $1 AND shown_seq IS NOT NULL \
+                    ORDER BY shown_seq LIMIT $2";
+        let rows = sql::fetch(&mut conn, DOING, text, row![number, limit]).await?;
+        let message = |row: &AnyRow| {
+            // One that cannot be read is old.
+            let at_ms =
+                serde_json::from_str::<Said>(&row.at::<String>(1)?).map_or(i64::MIN, |said| said.at.ms());
+            Ok(Message { id: row.at(0)?, at_ms })
+        };
+        rows.iter().map(message).collect()
+    }
+
+    /// Forgets these messages up to the first that is still to be delivered; says how many.
+    async fn forget(&self, number: i64, ids: Vec<i64>, pruned: &mut Pruned) -> Result<usize, StoreError> {
+        let mut conn = self.reader(DOING).await?;
+        let ids = at_rest(&mut conn, ids).await?;
+        drop(conn);
+        if ids.is_empty() {
+            return Ok(0);
+        }
+        let _gate = self.0.media_gate.lock().await;
+        let writer = self.writer()?;
+        let step = writer.transaction(DOING, move |tx| {
+            Box::pin(async move {
+                // What became of one may have been ordered to be told meanwhile.
+                let ids = at_rest(tx, ids).await?;
+                let hashes = media::forget_words(tx, DOING, &ids).await?;
+                let shown = remove_post_rows(tx, DOING, &ids).await?;
+                media::hand_over(tx, DOING, number, shown).await?;
+                Ok((ids.len(), hashes))
+            })
+        });
+        let (gone, hashes) = step.await?;
+        self.remove_contents(&hashes, pruned).await?;
+        pruned.messages += u64::try_from(gone).unwrap_or(u64::MAX);
+        Ok(gone)
     }
 
     async fn messages(&self, number: i64) -> Result<i64, StoreError> {
@@ -88,29 +133,17 @@ impl Store {
     }
 }
 
-/// Forgets the oldest messages as long as they are older than `before`; says how many, and which content nothing names
-/// any more.
-async fn forget(
-    tx: &mut AnyConnection,
-    number: i64,
-    before: Option<i64>,
-    limit: i64,
-) -> Result<(u64, Vec<String>), StoreError> {
-    let Some(before) = before else { return Ok((0, Vec::new())) };
-    let text = "SELECT p.id, p.post, CASE WHEN p.id IN (SELECT post FROM delivery WHERE closed_ms IS NULL) \
-                THEN CAST(1 AS BIGINT) ELSE CAST(0 AS BIGINT) END FROM post p \
-                WHERE p.network = $1 AND p.shown_seq IS NOT NULL ORDER BY p.shown_seq LIMIT $2";
-    let rows = sql::fetch(tx, DOING, text, row![number, limit]).await?;
-    let mut ids = Vec::new();
-    for row in &rows {
-        let at = serde_json::from_str::<Said>(&row.at::<String>(1)?).map_or(0, |said| said.at.ms());
-        if at >= before || row.at::<i64>(2)? != 0 {
-            break;
-        }
-        ids.push(row.at::<i64>(0)?);
-    }
-    let hashes = media::forget_words(tx, DOING, &ids).await?;
-    let shown = remove_post_rows(tx, DOING, &ids).await?;
-    media::hand_over(tx, DOING, number, shown).await?;
-    Ok((u64::try_from(ids.len()).unwrap_or(u64::MAX), hashes))
+/// Those before the first that is still to be delivered somewhere.
+async fn at_rest(conn: &mut AnyConnection, mut ids: Vec<i64>) -> Result<Vec<i64>, StoreError> {
+    let mut many = Many::new(
+        "WITH w (post) AS (VALUES ",
+        ") SELECT w.post FROM w WHERE EXISTS \
+         (SELECT 1 FROM delivery d WHERE d.post = w.post AND d.closed_ms IS NULL)",
+    );
+    ids.iter().for_each(|id| many.push(row![*id]));
+    let rows = many.fetch(conn, DOING).await?;
+    let waiting: HashSet<i64> = rows.iter().map(|row| row.at(0)).collect::<Result<_, _>>()?;
+    let end = ids.iter().position(|id| waiting.contains(id)).unwrap_or(ids.len());
+    ids.truncate(end);
+    Ok(ids)
 }

@@ -354,6 +354,8 @@ async fn hot_statements_use_their_indexes() {
         "SELECT id FROM media WHERE network = 1 AND state = 0 ORDER BY created_ms, id LIMIT 5",
         "SELECT id FROM media WHERE state = 1 ORDER BY last_used_ms, id LIMIT 5",
         "DELETE FROM delivery WHERE closed_ms IS NULL AND post IN (VALUES (1), (2))",
+        "WITH w (post) AS (VALUES (1), (2)) SELECT w.post FROM w WHERE EXISTS \
+         (SELECT 1 FROM delivery d WHERE d.post = w.post AND d.closed_ms IS NULL)",
         "DELETE FROM attached WHERE post IN (VALUES (1), (2)) RETURNING media",
         "DELETE FROM media WHERE made_of IN (VALUES ('a'), ('b')) RETURNING hash",
         "DELETE FROM media WHERE words_of IN (VALUES (1), (2)) RETURNING hash",
@@ -368,7 +370,10 @@ async fn hot_statements_use_their_indexes() {
         for row in plan {
             let step: String = row.try_get("detail").unwrap();
             let is_list = step.contains("ROW") || step == "SCAN w";
-            assert!(!step.starts_with("SCAN") || is_list || step.contains("USING"), "{question}\n  {step}");
+            // The first look at the lanes reads all of an index, a page the beginning of one.
+            let reads_index = ["GROUP BY", "LIMIT"].iter().any(|word| question.contains(word));
+            let may_scan = is_list || reads_index && step.contains("USING");
+            assert!(!step.starts_with("SCAN") || may_scan, "{question}\n  {step}");
         }
     }
     conn.close().await.unwrap();

@@ -2,10 +2,12 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
+use sqlx::{Connection, Executor};
 use wxgate_contract::*;
-use wxgate_store::{CommitReport, Keep, Route, RouteInput};
+use wxgate_store::{CommitReport, Keep, Pruned, Route, RouteInput};
 
 use crate::setup::*;
 
@@ -186,6 +188,28 @@ async fn a_message_that_is_forgotten_takes_its_words_along_and_leaves_its_files_
     .await;
 }
 
+/// SQLite alone: there whoever writes waits for whoever else does.
+#[tokio::test]
+async fn where_nothing_is_to_be_forgotten_nobody_waits_for_the_look() {
+    let bench = Bench::open(fresh_dir(), "sqlite").await;
+    bench.link(&["w:b/c", "m/r"]).await;
+    bench.commit("w:a", vec![post("1", "w:a/c", "young")]).await;
+    bench.commit("w:b", vec![post("1", "w:b/c", "waits")]).await;
+    let mut writing = bench.beside().await;
+    writing.execute(sqlx::raw_sql("BEGIN IMMEDIATE")).await.unwrap();
+    for (network, seconds) in [("w:a", 3600), ("w:b", 1)] {
+        let keep = Keep { age: Some(Duration::from_secs(seconds)), messages: Some(1) };
+        let network = network.into();
+        let pruned =
+            tokio::time::timeout(Duration::from_secs(2), bench.store.prune_history(&network, keep)).await;
+        assert_eq!(pruned.expect("it waits for the writer").unwrap(), Pruned::default(), "{network}");
+    }
+    writing.execute(sqlx::raw_sql("ROLLBACK")).await.unwrap();
+    writing.close().await.unwrap();
+    bench.store.close().await;
+    std::fs::remove_dir_all(&bench.dir).unwrap();
+}
+
 #[tokio::test]
 async fn what_is_too_old_or_too_much_is_forgotten_and_what_is_still_to_be_delivered_is_not() {
     each_engine(|bench| async move {
@@ -207,7 +231,7 @@ async fn what_is_too_old_or_too_much_is_forgotten_and_what_is_still_to_be_delive
 
         let everything = bench.store.prune_history(&network, Keep::default()).await.unwrap();
         assert_eq!(everything.messages, 0, "nothing was asked for");
-        let keep = Keep { age: Some(std::time::Duration::from_secs(300 * 86_400)), messages: None };
+        let keep = Keep { age: Some(Duration::from_secs(300 * 86_400)), messages: None };
         assert_eq!(bench.store.prune_history(&network, keep).await.unwrap().messages, 1_000);
         let left = bench.store.history(&network, None, HistoryRange::After(0), 2_000).await.unwrap();
         assert_eq!((left.len(), texts(&left)[0].as_str()), (203, "day 1000"));

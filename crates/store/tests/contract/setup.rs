@@ -125,7 +125,7 @@ impl Bench {
     }
 
     /// A connection of its own, past the store.
-    async fn beside(&self) -> sqlx::AnyConnection {
+    pub(crate) async fn beside(&self) -> sqlx::AnyConnection {
         let address = match self.url.as_str() {
             "sqlite" => format!("sqlite://{}", self.dir.join("wxgate.db").display()),
             url => url.to_owned(),
