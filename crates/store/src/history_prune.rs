@@ -38,6 +38,7 @@ struct Said {
 /// A message that may go.
 struct Message {
     id: i64,
+    seq: i64,
     at_ms: i64,
 }
 
@@ -54,8 +55,8 @@ impl Store {
         rows.iter().map(|row| Ok(NetworkId::new(row.at::<String>(0)?))).collect()
     }
 
-    /// Forgets messages of a network beyond what is to be kept. What is still to be delivered somewhere stays,
-    /// and what is behind it goes another time.
+    /// Forgets messages of a network beyond what is to be kept. What is still to be delivered somewhere stays, counts
+    /// among what is too much, and goes another time.
     ///
     /// # Errors
     /// `Unavailable` when the database failed; what was removed stays removed.
@@ -69,44 +70,46 @@ impl Store {
             None => 0,
         };
         // Mostly there is nothing to do, and one message tells.
-        let mut limit = 1;
+        let (mut after, mut limit) = (i64::MIN, 1);
         loop {
-            let oldest = self.oldest(number, limit).await?;
-            limit = STEP_ROWS;
+            let oldest = self.oldest(number, after, limit).await?;
+            let Some(last) = oldest.last() else { return Ok(pruned) };
+            (after, limit) = (last.seq, STEP_ROWS);
             let old = oldest.iter().take_while(|message| {
                 surplus -= 1;
                 surplus >= 0 || message.at_ms < before
             });
             let old: Vec<i64> = old.map(|message| message.id).collect();
-            let asked = old.len();
-            let gone = self.forget(number, old, &mut pruned).await?;
-            if gone == 0 || gone < asked || asked < oldest.len() {
+            let is_over = old.len() < oldest.len();
+            self.forget(number, old, &mut pruned).await?;
+            if is_over {
                 return Ok(pruned);
             }
         }
     }
 
-    async fn oldest(&self, number: i64, limit: i64) -> Result<Vec<Message>, StoreError> {
+    /// The oldest messages behind a place of the timeline.
+    async fn oldest(&self, number: i64, after: i64, limit: i64) -> Result<Vec<Message>, StoreError> {
         let mut conn = self.reader(DOING).await?;
-        let text = "SELECT id, post FROM post WHERE network = $1 AND shown_seq IS NOT NULL \
-                    ORDER BY shown_seq LIMIT $2";
-        let rows = sql::fetch(&mut conn, DOING, text, row![number, limit]).await?;
+        let text = "SELECT id, shown_seq, post FROM post WHERE network = $1 AND shown_seq IS NOT NULL \
+                    AND shown_seq > $2 ORDER BY shown_seq LIMIT $3";
+        let rows = sql::fetch(&mut conn, DOING, text, row![number, after, limit]).await?;
         let message = |row: &AnyRow| {
             // One that cannot be read is old.
             let at_ms =
-                serde_json::from_str::<Said>(&row.at::<String>(1)?).map_or(i64::MIN, |said| said.at.ms());
-            Ok(Message { id: row.at(0)?, at_ms })
+                serde_json::from_str::<Said>(&row.at::<String>(2)?).map_or(i64::MIN, |said| said.at.ms());
+            Ok(Message { id: row.at(0)?, seq: row.at(1)?, at_ms })
         };
         rows.iter().map(message).collect()
     }
 
-    /// Forgets these messages up to the first that is still to be delivered; says how many.
-    async fn forget(&self, number: i64, ids: Vec<i64>, pruned: &mut Pruned) -> Result<usize, StoreError> {
+    /// Forgets those of these messages that are not still to be delivered.
+    async fn forget(&self, number: i64, ids: Vec<i64>, pruned: &mut Pruned) -> Result<(), StoreError> {
         let mut conn = self.reader(DOING).await?;
         let ids = at_rest(&mut conn, ids).await?;
         drop(conn);
         if ids.is_empty() {
-            return Ok(0);
+            return Ok(());
         }
         let _gate = self.0.media_gate.lock().await;
         let writer = self.writer()?;
@@ -123,7 +126,7 @@ impl Store {
         let (gone, hashes) = step.await?;
         self.remove_contents(&hashes, pruned).await?;
         pruned.messages += u64::try_from(gone).unwrap_or(u64::MAX);
-        Ok(gone)
+        Ok(())
     }
 
     async fn messages(&self, number: i64) -> Result<i64, StoreError> {
@@ -133,7 +136,7 @@ impl Store {
     }
 }
 
-/// Those before the first that is still to be delivered somewhere.
+/// Those that are not still to be delivered somewhere.
 async fn at_rest(conn: &mut AnyConnection, mut ids: Vec<i64>) -> Result<Vec<i64>, StoreError> {
     let mut many = Many::new(
         "WITH w (post) AS (VALUES ",
@@ -143,7 +146,6 @@ async fn at_rest(conn: &mut AnyConnection, mut ids: Vec<i64>) -> Result<Vec<i64>
     ids.iter().for_each(|id| many.push(row![*id]));
     let rows = many.fetch(conn, DOING).await?;
     let waiting: HashSet<i64> = rows.iter().map(|row| row.at(0)).collect::<Result<_, _>>()?;
-    let end = ids.iter().position(|id| waiting.contains(id)).unwrap_or(ids.len());
-    ids.truncate(end);
+    ids.retain(|id| !waiting.contains(id));
     Ok(ids)
 }

@@ -239,13 +239,23 @@ async fn what_is_too_old_or_too_much_is_forgotten_and_what_is_still_to_be_delive
         let keep = Keep { age: None, messages: Some(10) };
         assert_eq!(bench.store.prune_history(&network, keep).await.unwrap().messages, 193);
         assert_eq!(bench.store.prune_history(&network, keep).await.unwrap().messages, 0);
-        // The one that waits holds those behind it, until it has arrived.
-        let keep = Keep { age: None, messages: Some(0) };
+        // The one that waits is one too much, and stays until it has arrived; what is behind it goes in its time.
+        let keep = Keep { age: None, messages: Some(1) };
         assert_eq!(bench.store.prune_history(&network, keep).await.unwrap().messages, 8);
         assert_eq!(texts(&bench.history("w:a").await), ["waits", "behind it"]);
+        let keep = Keep { age: None, messages: Some(0) };
+        assert_eq!(bench.store.prune_history(&network, keep).await.unwrap().messages, 1);
+        assert_eq!(texts(&bench.history("w:a").await), ["waits"]);
+        bench.commit("w:a", (1..=600).map(|n| post(&format!("n{n}"), "w:a/c", "again")).collect()).await;
+        let keep = Keep { age: Some(Duration::from_secs(1)), messages: None };
+        assert_eq!(
+            bench.store.prune_history(&network, keep).await.unwrap().messages,
+            600,
+            "over more than one step"
+        );
         let delivery = bench.next("m/r").await.unwrap();
         bench.settle("m", delivery.id, sent(&[])).await;
-        assert_eq!(bench.store.prune_history(&network, keep).await.unwrap().messages, 2);
+        assert_eq!(bench.store.prune_history(&network, keep).await.unwrap().messages, 1);
         assert_eq!(bench.history("w:b").await.len(), 1, "the neighbour's stay");
         assert_eq!(bench.count("SELECT COUNT(*) FROM remote_id").await, 1);
         bench.commit("irc:far", vec![post("said there", "irc:far/#c", "in somebody else's channel")]).await;
