@@ -133,7 +133,7 @@ pub(crate) const SECTIONS: &[Section] = &[
     Section {
         path: "media",
         is_list: false,
-        doc: "Attachments.",
+        doc: "Attachments. What is still to be delivered somewhere is never deleted.",
         keys: &[
             key(
                 "keep_days",

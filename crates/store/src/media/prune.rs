@@ -1,6 +1,6 @@
 //! Making room: attachments that nobody used for long, and files that no row names.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -22,7 +22,8 @@ const ORPHAN_AGE: Duration = Duration::from_secs(24 * 3600);
 impl Store {
     /// Removes attachments that nobody used for `keep_days`, then the least recently used ones
     /// until the rest fits into `max_store_bytes`, those that never came and are as old, and files that no
-    /// attachment names. A file stays as long as any attachment names it.
+    /// attachment names. A file stays as long as any attachment names it, and what a post shows that is still to be
+    /// delivered stays and counts.
     ///
     /// # Errors
     /// `Unavailable` when the database or the file system failed; what was removed stays removed.
@@ -30,14 +31,22 @@ impl Store {
         let mut pruned = Pruned::default();
         let now = self.0.clock.now().ms();
         let oldest = now.saturating_sub(i64::from(keep_days).saturating_mul(DAY_MS));
+        let mut after = Some((i64::MIN, String::new()));
+        let mut surplus = self.media_bytes().await?.saturating_sub(max_store_bytes);
         loop {
-            let surplus = self.media_bytes().await?.saturating_sub(max_store_bytes);
             let _gate = self.0.media_gate.lock().await;
             let mut conn = self.reader(DOING).await?;
-            let mut going = unused(&mut conn, oldest, surplus).await?;
+            let mut going = match after.take() {
+                Some(place) => unused(&mut conn, place, oldest, surplus).await?,
+                None => Going::default(),
+            };
+            after = going.last.take();
             going.ids.extend(never_came(&mut conn, oldest.min(now.saturating_sub(DAY_MS))).await?);
             drop(conn);
             if going.ids.is_empty() {
+                if after.is_some() {
+                    continue;
+                }
                 break;
             }
             // Files first: on a full disk they make the room that the note of their end needs. A row that is left
@@ -50,6 +59,7 @@ impl Store {
             self.writer()?
                 .transaction(DOING, move |tx| Box::pin(async move { remove_rows(tx, &ids).await }))
                 .await?;
+            surplus = self.media_bytes().await?.saturating_sub(max_store_bytes);
         }
         self.sweep(&mut pruned).await?;
         Ok(pruned)
@@ -87,8 +97,7 @@ impl Store {
             let _gate = self.0.media_gate.lock().await;
             let mut conn = self.reader(DOING).await?;
             let named = many.fetch(&mut conn, DOING).await?;
-            let named: std::collections::HashSet<String> =
-                named.iter().map(|row| row.at(0)).collect::<Result<_, _>>()?;
+            let named: HashSet<String> = named.iter().map(|row| row.at(0)).collect::<Result<_, _>>()?;
             drop(conn);
             for (hash, path) in shelf {
                 if !named.contains(hash) {
@@ -106,23 +115,42 @@ struct Going {
     ids: Vec<String>,
     /// Content that no other attachment names.
     hashes: Vec<String>,
+    /// Where to look on for what was used least recently; `None` when there is no more to find.
+    last: Option<Place>,
 }
 
-/// The next that go: those not used since `oldest`, else as many as `surplus` bytes need.
-async fn unused(conn: &mut AnyConnection, oldest: i64, surplus: u64) -> Result<Going, StoreError> {
+/// When something was last used, and what.
+type Place = (i64, String);
+
+/// The next that go behind a place: those not used since `oldest`, else as many as `surplus` bytes need.
+async fn unused(
+    conn: &mut AnyConnection,
+    after: Place,
+    oldest: i64,
+    surplus: u64,
+) -> Result<Going, StoreError> {
     // The number is written out because the index on the last use is one on that state.
     let text = "SELECT id, hash, size_bytes, last_used_ms FROM media WHERE state = 1 \
-                ORDER BY last_used_ms, id LIMIT $1";
-    let rows = sql::fetch(conn, DOING, text, row![STEP_ROWS]).await?;
+                AND (last_used_ms, id) > ($1, $2) ORDER BY last_used_ms, id LIMIT $3";
+    let rows = sql::fetch(conn, DOING, text, row![after.0, after.1, STEP_ROWS]).await?;
+    let ids = rows.iter().map(|row| row.at(0)).collect::<Result<Vec<String>, _>>()?;
+    let waiting = waiting(conn, &ids).await?;
     let mut going = Going::default();
+    if let (Some(row), Some(id)) = (rows.last(), ids.last()) {
+        going.last = Some((row.at(3)?, id.clone()));
+    }
     let mut chosen: HashMap<String, i64> = HashMap::new();
     let mut freed = 0_u64;
     for row in rows {
         let is_old = row.at::<i64>(3)? < oldest;
         if !is_old && freed >= surplus {
+            going.last = None;
             break;
         }
         let (id, hash): (String, Option<String>) = (row.at(0)?, row.at(1)?);
+        if waiting.contains(&id) {
+            continue;
+        }
         going.ids.push(id);
         let Some(hash) = hash else { continue };
         let text = "SELECT COUNT(*) FROM media WHERE hash = $1";
@@ -136,6 +164,17 @@ async fn unused(conn: &mut AnyConnection, oldest: i64, surplus: u64) -> Result<G
         }
     }
     Ok(going)
+}
+
+/// Those that a post shows which is still to be delivered somewhere.
+async fn waiting(conn: &mut AnyConnection, ids: &[String]) -> Result<HashSet<String>, StoreError> {
+    let mut many = Many::new(
+        "WITH w (id) AS (VALUES ",
+        ") SELECT w.id FROM w WHERE EXISTS (SELECT 1 FROM attached a JOIN delivery d ON d.post = a.post \
+         WHERE a.media = w.id AND d.closed_ms IS NULL)",
+    );
+    ids.iter().for_each(|id| many.push(row![id.as_str()]));
+    many.fetch(conn, DOING).await?.iter().map(|row| row.at(0)).collect()
 }
 
 /// Attachments that were announced or given up before `oldest`: nobody has their bytes, and WeChat has them no more.

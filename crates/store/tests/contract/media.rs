@@ -147,6 +147,55 @@ async fn announced_attachments_wait_until_they_are_fetched_or_given_up() {
     .await;
 }
 
+fn picture(id: &str, media: MediaId, poster: Option<MediaId>) -> Post {
+    let file = Attachment {
+        media,
+        kind: AttachmentKind::Video,
+        name: String::new(),
+        mime: String::new(),
+        size_bytes: 0,
+        width_px: 0,
+        height_px: 0,
+        duration_ms: 0,
+        caption: String::new(),
+        poster,
+    };
+    Post { body: Body::Attachment(file), ..post(id, "w:a/c", "") }
+}
+
+#[tokio::test]
+async fn what_is_still_to_be_delivered_is_there_when_it_is() {
+    each_engine(|bench| async move {
+        let vault = vault(&bench);
+        bench.link(&["w:a/c", "m/r"]).await;
+        // More than one step looks at: they wait, each with its cover.
+        let media =
+            |n: u16, part: u8| MediaId(std::array::from_fn(|at| [(n >> 8) as u8, n as u8, part][at % 3]));
+        for n in 0..120_u16 {
+            put(&*vault, media(n, 0), format!("film {n}").as_bytes()).await.unwrap();
+            put(&*vault, media(n, 1), format!("cover {n}").as_bytes()).await.unwrap();
+        }
+        let posts = (0..120).map(|n| picture(&n.to_string(), media(n, 0), Some(media(n, 1))));
+        bench.commit("w:a", posts.collect()).await;
+        bench.clock.set(40 * 86_400_000);
+        put(&*vault, id(255), b"nobody waits for it").await.unwrap();
+        let pruned = bench.store.prune_media(30, 100).await.unwrap();
+        assert_eq!((pruned.media, pruned.files), (1, 1), "behind all that wait");
+        for n in 0..119 {
+            let delivery = bench.next("m/r").await.unwrap();
+            let Body::Attachment(file) = &said(&delivery).post.body else { panic!("no film") };
+            assert_eq!(get(&*vault, file.media, 0).await.unwrap(), format!("film {n}").as_bytes());
+            bench.settle("m", delivery.id, sent(&[])).await;
+        }
+        bench.clock.set(80 * 86_400_000);
+        let pruned = bench.store.prune_media(30, 1 << 30).await.unwrap();
+        assert_eq!((pruned.media, pruned.files), (238, 238), "all but those of the one that waits");
+        assert_eq!(get(&*vault, media(119, 1), 0).await.unwrap(), b"cover 119");
+        bench
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn unused_attachments_make_room_and_shared_files_stay() {
     each_engine(|bench| async move {

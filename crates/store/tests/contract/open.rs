@@ -356,6 +356,9 @@ async fn hot_statements_use_their_indexes() {
         "DELETE FROM delivery WHERE closed_ms IS NULL AND post IN (VALUES (1), (2))",
         "WITH w (post) AS (VALUES (1), (2)) SELECT w.post FROM w WHERE EXISTS \
          (SELECT 1 FROM delivery d WHERE d.post = w.post AND d.closed_ms IS NULL)",
+        "WITH w (id) AS (VALUES ('a'), ('b')) SELECT w.id FROM w WHERE EXISTS (SELECT 1 FROM attached a \
+         JOIN delivery d ON d.post = a.post WHERE a.media = w.id AND d.closed_ms IS NULL)",
+        "SELECT id FROM media WHERE state = 1 AND (last_used_ms, id) > (1, 'a') ORDER BY last_used_ms, id LIMIT 5",
         "DELETE FROM attached WHERE post IN (VALUES (1), (2)) RETURNING media",
         "DELETE FROM media WHERE made_of IN (VALUES ('a'), ('b')) RETURNING hash",
         "DELETE FROM media WHERE words_of IN (VALUES (1), (2)) RETURNING hash",
