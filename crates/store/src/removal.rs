@@ -193,7 +193,7 @@ async fn remove_posts(tx: &mut AnyConnection, number: i64) -> Result<Gone, Store
     ids.iter().for_each(|id| open.push(row![*id]));
     open.run(tx, DOING).await?;
     let media = remove_post_rows(tx, DOING, &ids).await?;
-    let hashes = media::forget(tx, DOING, &media).await?;
+    let hashes = media::forget(tx, DOING, number, media).await?;
     Ok(Gone { rows: u64::try_from(ids.len()).unwrap_or(u64::MAX), hashes })
 }
 
@@ -225,6 +225,6 @@ async fn remove_media(tx: &mut AnyConnection, number: i64) -> Result<Gone, Store
     const TEXT: &str = "SELECT id FROM media WHERE network = $1 LIMIT $2";
     let rows = sql::fetch(tx, DOING, TEXT, row![number, STEP_ROWS]).await?;
     let ids = rows.iter().map(|row| row.at(0)).collect::<Result<Vec<String>, _>>()?;
-    let hashes = media::forget(tx, DOING, &ids).await?;
+    let hashes = media::forget(tx, DOING, number, ids).await?;
     Ok(Gone { rows: u64::try_from(rows.len()).unwrap_or(u64::MAX), hashes })
 }

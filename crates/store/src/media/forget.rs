@@ -50,19 +50,45 @@ impl Bonds {
     }
 }
 
-/// Deletes attachments, and what was made of them; gives the content that nothing names any more.
+/// Those of `w` that stay when everything of the network goes: what belongs to another account, and what is here and
+/// somebody else's posts show as well.
+const KEPT: &str = ") SELECT w.id FROM w JOIN media m ON m.id = w.id \
+     WHERE m.network <> w.network AND m.network IN (SELECT network FROM account) \
+     OR m.state = 1 AND EXISTS (SELECT 1 FROM attached a JOIN post p ON p.id = a.post \
+     WHERE a.media = w.id AND p.network <> w.network)";
+
+/// Deletes attachments with all of a network, and what was made of them; gives the content that nothing names any
+/// more. What has to stay is the network's no longer.
 pub(crate) async fn forget(
     tx: &mut AnyConnection,
     doing: &'static str,
-    ids: &[String],
+    number: i64,
+    ids: Vec<String>,
 ) -> Result<Vec<String>, StoreError> {
-    let mut hashes = Vec::new();
-    for text in ["DELETE FROM media WHERE id IN (VALUES ", "DELETE FROM media WHERE made_of IN (VALUES "] {
-        let mut many = Many::new(text, ") RETURNING hash");
-        ids.iter().for_each(|id| many.push(row![id.as_str()]));
-        for row in many.fetch(tx, doing).await? {
-            hashes.extend(row.at::<Option<String>>(0)?);
+    let mut kept = Many::new("WITH w (id, network) AS (VALUES ", KEPT);
+    ids.iter().for_each(|id| kept.push(row![id.as_str(), number]));
+    let kept = kept.fetch(tx, doing).await?;
+    let kept: HashSet<String> = kept.iter().map(|row| row.at(0)).collect::<Result<_, _>>()?;
+    let mut left = Many::new(
+        "WITH w (id, network) AS (VALUES ",
+        ") UPDATE media SET network = NULL FROM w WHERE media.id = w.id AND media.network = w.network",
+    );
+    let mut gone = Many::new("DELETE FROM media WHERE id IN (VALUES ", ") RETURNING hash");
+    let mut made = Many::new("DELETE FROM media WHERE made_of IN (VALUES ", ") RETURNING hash");
+    for id in ids {
+        if kept.contains(&id) {
+            left.push(row![id, number]);
+        } else {
+            gone.push(row![&*id]);
+            made.push(row![id]);
         }
+    }
+    left.run(tx, doing).await?;
+    let mut rows = gone.fetch(tx, doing).await?;
+    rows.extend(made.fetch(tx, doing).await?);
+    let mut hashes = Vec::new();
+    for row in rows {
+        hashes.extend(row.at::<Option<String>>(0)?);
     }
     unnamed(tx, doing, hashes).await
 }

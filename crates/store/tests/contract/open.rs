@@ -362,6 +362,12 @@ async fn hot_statements_use_their_indexes() {
         "DELETE FROM attached WHERE post IN (VALUES (1), (2)) RETURNING media",
         "DELETE FROM media WHERE made_of IN (VALUES ('a'), ('b')) RETURNING hash",
         "DELETE FROM media WHERE words_of IN (VALUES (1), (2)) RETURNING hash",
+        "WITH w (id, network) AS (VALUES ('a', 1), ('b', 1)) SELECT w.id FROM w JOIN media m ON m.id = w.id \
+         WHERE m.network <> w.network AND m.network IN (SELECT network FROM account) \
+         OR m.state = 1 AND EXISTS (SELECT 1 FROM attached a JOIN post p ON p.id = a.post \
+         WHERE a.media = w.id AND p.network <> w.network)",
+        "WITH w (id, network) AS (VALUES ('a', 1), ('b', 1)) UPDATE media SET network = NULL FROM w \
+         WHERE media.id = w.id AND media.network = w.network",
     ];
     let file = bench.dir.join("wxgate.db");
     let mut conn = sqlx::AnyConnection::connect(&format!("sqlite://{}", file.display())).await.unwrap();

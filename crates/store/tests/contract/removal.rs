@@ -168,6 +168,40 @@ async fn what_was_made_of_an_account_and_what_still_waits_for_others_goes_with_i
 }
 
 #[tokio::test]
+async fn what_another_account_shows_as_well_stays_there() {
+    each_engine(|bench| async move {
+        bench.store.add_user(&"ann".into(), None, false).await.unwrap();
+        for network in ["w:a", "w:b"] {
+            bench.store.add_account(&network.into(), &"ann".into()).await.unwrap();
+        }
+        let file = |n: u8| MediaId([n; 16]);
+        show(&bench, "w:a", 1, true, "a picture of the first").await;
+        show(&bench, "w:b", 2, true, "a picture of the second").await;
+        show(&bench, "w:b", 3, false, "an upload").await;
+        show(&bench, "w:b", 4, true, "nobody else's").await;
+        // Each was said in a chat of the other by its link; the first still waits there.
+        bench.link(&["w:a/c", "m/r"]).await;
+        bench.commit("w:b", vec![picture("again 1", "w:b/c", file(1))]).await;
+        bench
+            .commit("w:a", vec![picture("again 2", "w:a/c", file(2)), picture("again 3", "w:a/c", file(3))])
+            .await;
+
+        bench.store.remove_account(&"w:b".into()).await.unwrap();
+        let vault = bench.store.vault(Arc::new(|_, _| None));
+        for n in [1, 2, 3] {
+            assert!(vault.reader(file(n), 0).await.is_ok(), "{n} is still shown");
+        }
+        assert!(vault.reader(file(4), 0).await.is_err());
+        assert_eq!(files(&bench.dir.join("media")).len(), 3);
+        bench.store.remove_account(&"w:a".into()).await.unwrap();
+        assert!(files(&bench.dir.join("media")).is_empty());
+        assert_eq!(bench.count("SELECT COUNT(*) FROM media").await, 0);
+        bench
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_message_that_is_forgotten_takes_its_words_along_and_leaves_its_files_to_its_account() {
     each_engine(|bench| async move {
         bench.store.add_user(&"ann".into(), None, false).await.unwrap();
