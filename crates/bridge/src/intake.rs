@@ -19,6 +19,7 @@ use crate::{Bridge, journey};
 pub(crate) fn far_error(error: StoreError) -> FarError {
     match error {
         StoreError::Invalid { .. } => FarError::Invalid(error.to_string()),
+        StoreError::Sealed { key, .. } => FarError::Sealed { key },
         other => FarError::Unavailable(other.to_string()),
     }
 }

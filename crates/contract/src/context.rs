@@ -30,6 +30,13 @@ pub enum FarError {
     /// The batch itself cannot be stored, now or later.
     #[error("the batch cannot be stored: {0}")]
     Invalid(String),
+    /// A stored note does not open: it is sealed with another key, and stays so until that key is back or the note is
+    /// written anew.
+    #[error("the note {key} does not open: it is sealed with another key")]
+    Sealed {
+        /// The key of the first such note.
+        key: String,
+    },
     /// The gateway is stopping.
     #[error("the gateway is stopping")]
     Stopping,

@@ -345,7 +345,7 @@ fn is_on_server(settings: &Settings) -> bool {
 /// there is none.
 pub(crate) async fn open_store(settings: &Settings, what: &str) -> Result<Store, Failure> {
     let url: StoreUrl = settings.store.url.parse().map_err(store_failure)?;
-    let found = wxgate_store::inspect(&url, &settings.data_dir).await.map_err(store_failure)?;
+    let found = wxgate_store::inspect(&url, &settings.data_dir, None).await.map_err(store_failure)?;
     if found.schema == 0 {
         let place = url.sqlite_path(&settings.data_dir).unwrap_or_else(|| settings.data_dir.clone());
         return Err(Failure::asked(format!(

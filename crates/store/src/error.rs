@@ -26,6 +26,14 @@ pub enum StoreError {
         /// Which row.
         row: String,
     },
+    /// A note is sealed with another key than the one in use; what is stored is left as it is.
+    #[error("the note {key} of {network} does not open: it is sealed with another key")]
+    Sealed {
+        /// Whose note.
+        network: String,
+        /// Its key.
+        key: String,
+    },
     /// The database is not one that this version can work with.
     #[error("{what}")]
     Schema {

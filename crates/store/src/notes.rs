@@ -16,7 +16,7 @@ impl Store {
     /// One note.
     ///
     /// # Errors
-    /// `Unavailable` when the database cannot be read, `Corrupt` when a seal does not open.
+    /// `Unavailable` when the database cannot be read, `Sealed` when a note does not open with the seal key.
     pub async fn note(&self, network: &NetworkId, key: &str) -> Result<Option<Bytes>, StoreError> {
         Ok(self.notes_of(network, &[key.to_owned()]).await?.pop().map(|(_, value)| value))
     }
@@ -87,7 +87,7 @@ impl Store {
         let place = Place::Note { network: network.as_str(), key: &key };
         match self.0.key.open(&place, &value) {
             Some(plain) => Ok((key, plain.into())),
-            None => Err(StoreError::corrupt("note", format!("{network} {key} (sealed with another key?)"))),
+            None => Err(StoreError::Sealed { network: network.as_str().to_owned(), key }),
         }
     }
 }

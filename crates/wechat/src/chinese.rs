@@ -2,7 +2,7 @@
 //! What WeChat itself says is in the language of the account already.
 
 /// Clauses as they are said.
-const CLAUSES: [(&str, &str); 27] = [
+const CLAUSES: [(&str, &str); 29] = [
     ("sign the account in", "请登录此账号"),
     ("scan the code with the phone", "请用手机扫描二维码"),
     ("confirm the sign-in on the phone", "请在手机上确认登录"),
@@ -18,6 +18,8 @@ const CLAUSES: [(&str, &str); 27] = [
     ("messages come up to a minute late", "消息最多延迟一分钟"),
     ("the phone cannot be asked yet", "暂时无法询问手机"),
     ("the phone cannot be asked yet, still trying", "暂时无法询问手机，仍在重试"),
+    ("the stored session is sealed with another key", "保存的会话是用另一个密钥加密的"),
+    ("or put that seal key back and start the gateway anew", "或放回该密钥并重新启动网关"),
     ("the phone signed this account out", "手机已将此账号退出登录"),
     (
         "WeChat ended the session: the account was opened on another computer, or signed out on the phone",
@@ -108,6 +110,11 @@ mod tests {
             (
                 "12 contacts or members of groups are left out: there are more than fit; messages are not affected",
                 "12 个联系人或群成员未载入：数量超出上限；消息不受影响",
+            ),
+            (
+                "sign the account in again: the stored session is sealed with another key; or put that seal key back \
+                 and start the gateway anew",
+                "请重新登录此账号：保存的会话是用另一个密钥加密的；或放回该密钥并重新启动网关",
             ),
             ("nothing can be stored: the disk is full", "无法保存数据：the disk is full"),
         ] {

@@ -78,10 +78,14 @@ impl WayOut {
     /// # Errors
     /// `Far` when the store cannot be read now, `Unreadable` when somebody has to set it anew.
     pub async fn of(far: &dyn FarEnd, account: &NetworkId) -> Result<Self, OwnError> {
-        let Some(value) = far.note(account, NOTE).await? else { return Ok(Self::AsAll) };
-        let text = String::from_utf8_lossy(&value);
-        let unreadable = |_| OwnError::Unreadable { account: account.name().to_owned(), what: "proxy" };
-        Self::parse(&text).map_err(unreadable)
+        let unreadable = || OwnError::Unreadable { account: account.name().to_owned(), what: "proxy" };
+        let value = match far.note(account, NOTE).await {
+            // Without its own way the account would be seen at another address.
+            Err(FarError::Sealed { .. }) => return Err(unreadable()),
+            other => other?,
+        };
+        let Some(value) = value else { return Ok(Self::AsAll) };
+        Self::parse(&String::from_utf8_lossy(&value)).map_err(|_| unreadable())
     }
 
     /// The proxy of an account where all others take `all`.

@@ -296,8 +296,16 @@ pub(crate) async fn lasting(
     Ok(lasting.filter(|lasting| lasting.generation == generation).map(|lasting| lasting.user_name))
 }
 
+/// Where the notes of contacts and groups begin.
+pub(crate) const NAMES: &str = "u/";
+
 pub(crate) fn name_note(generation: u32, user_name: &UserName) -> String {
-    format!("u/{generation:08x}/{user_name}")
+    format!("{NAMES}{generation:08x}/{user_name}")
+}
+
+/// The generation of a note that [`name_note`] named.
+pub(crate) fn generation_of(key: &str) -> Option<u32> {
+    u32::from_str_radix(key.strip_prefix(NAMES)?.split('/').next()?, 16).ok()
 }
 
 pub(crate) fn member_note(generation: u32, group: &str, user_name: &UserName) -> String {

@@ -100,6 +100,8 @@ pub struct State {
     pub store_is_down: bool,
     /// While set, notes cannot be read.
     pub cannot_be_read: bool,
+    /// The note of this key does not open until it is written anew.
+    pub sealed: Option<String>,
     /// While set, nobody may try to log in.
     pub is_tired: bool,
     /// Whoever comes upon it panics, once.
@@ -421,6 +423,9 @@ impl FarEnd for Double {
                     state.people.insert((network.clone(), person.person.clone()), person);
                 }
                 for note in batch.notes {
+                    if state.sealed.as_ref() == Some(&note.key) {
+                        state.sealed = None;
+                    }
                     match note.value {
                         Some(value) => state.notes.insert((network.clone(), note.key), value),
                         None => state.notes.remove(&(network.clone(), note.key)),
@@ -459,6 +464,9 @@ impl FarEnd for Double {
             let state = self.state();
             match state.cannot_be_read {
                 true => Err(FarError::Unavailable("the disk is away".to_owned())),
+                false if state.sealed.as_deref() == Some(key) => {
+                    Err(FarError::Sealed { key: key.to_owned() })
+                }
                 false => Ok(state.notes.get(&(network.clone(), key.to_owned())).cloned()),
             }
         })
@@ -487,6 +495,9 @@ impl FarEnd for Double {
         Box::pin(async move {
             let state = self.state();
             let wanted = |key: &str| key.starts_with(prefix) && after.is_none_or(|after| key > after);
+            if let Some(key) = state.sealed.clone().filter(|key| wanted(key)) {
+                return Err(FarError::Sealed { key });
+            }
             let hits = state.notes.iter().filter(|((owner, key), _)| owner == network && wanted(key));
             Ok(hits.take(limit).map(|((_, key), value)| (key.clone(), value.clone())).collect())
         })

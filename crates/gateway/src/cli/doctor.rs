@@ -2,6 +2,7 @@
 
 mod certificate;
 mod far;
+mod store;
 
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -11,7 +12,6 @@ use serde::Serialize;
 use serde_json::Value;
 use tokio::net::TcpListener;
 use wxgate_matrix::ProbeError;
-use wxgate_store::{Inspection, StoreError, StoreUrl};
 
 use super::{Globals, client, print};
 use crate::backup;
@@ -129,8 +129,10 @@ async fn examine(globals: &Globals, settings: &Settings, findings: &mut Vec<Find
         true => ok("gateway", format!("runs and answers at {}", socket.display())),
         false => warning("gateway", "does not run on this data directory", "start it with: wxgate run"),
     });
-    if !is_running {
-        findings.push(check_store(settings).await);
+    if is_running {
+        findings.extend(check_accounts(globals).await);
+    } else {
+        findings.push(store::check(settings).await);
     }
     let mut addresses = vec![("web.listen", settings.web.listen.clone())];
     if settings.irc.server.enabled {
@@ -395,36 +397,24 @@ fn check_secrets(settings: &Settings) -> Vec<Finding> {
     findings
 }
 
-async fn check_store(settings: &Settings) -> Finding {
-    const CHECK: &str = "store";
-    let url = match settings.store.url.parse::<StoreUrl>() {
-        Ok(url) => url,
-        Err(error) => return wrong(CHECK, error.to_string(), "correct store.url"),
-    };
-    if url.sqlite_path(&settings.data_dir).is_some_and(|path| !path.exists()) {
-        return ok(CHECK, "there is none yet; wxgate run makes it");
-    }
-    match wxgate_store::inspect(&url, &settings.data_dir).await {
-        Ok(Inspection { schema: 0, .. }) => ok(CHECK, "is empty; wxgate run fills it"),
-        Ok(Inspection { schema, known, accounts }) if schema == known => {
-            ok(CHECK, format!("opens; {accounts} accounts"))
-        }
-        Ok(Inspection { schema, known, accounts }) => warning(
-            CHECK,
-            format!(
-                "opens; {accounts} accounts; its schema is {schema}, and the next start brings it to {known}"
-            ),
-            "back it up first if you may want to go back: older programs do not open it afterwards",
-        ),
-        Err(StoreError::Schema { what }) => wrong(
-            CHECK,
-            what,
-            "run the program that wrote it, or restore a backup from before it did; nothing was changed",
-        ),
-        Err(error) => {
-            wrong(CHECK, wiring::store_failure(error).message, "see what it says; nothing was changed")
-        }
-    }
+/// The accounts of the running gateway that do not work until somebody does something.
+async fn check_accounts(globals: &Globals) -> Option<Finding> {
+    const CHECK: &str = "accounts";
+    let client = client::Client::new(globals).ok()?;
+    let all: Value = client.call(Method::GET, "/api/v1/accounts", None).await.ok()?;
+    let all = all.as_array()?;
+    let is_out = |row: &&Value| matches!(row["state"].as_str(), Some("needs_human" | "down"));
+    let mut out = all.iter().filter(is_out);
+    let Some(first) = out.next() else { return Some(ok(CHECK, format!("{} work or begin", all.len()))) };
+    let text = |key: &str| first[key].as_str().unwrap_or_default();
+    let found = format!(
+        "{} of {} do not work until somebody does something; {}: {}",
+        out.count() + 1,
+        all.len(),
+        text("name"),
+        text("detail")
+    );
+    Some(warning(CHECK, found, "wxgate account list names them all, and what each needs"))
 }
 
 async fn check_port(key: &'static str, address: &str, is_running: bool) -> Finding {

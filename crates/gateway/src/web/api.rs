@@ -98,7 +98,9 @@ impl From<StoreError> for Refusal {
             StoreError::Conflict { .. } => StatusCode::CONFLICT,
             StoreError::Invalid { .. } => StatusCode::BAD_REQUEST,
             StoreError::Unavailable { .. } => StatusCode::SERVICE_UNAVAILABLE,
-            StoreError::Corrupt { .. } | StoreError::Schema { .. } => StatusCode::INTERNAL_SERVER_ERROR,
+            StoreError::Corrupt { .. } | StoreError::Sealed { .. } | StoreError::Schema { .. } => {
+                StatusCode::INTERNAL_SERVER_ERROR
+            }
         };
         Self(status, error.to_string())
     }

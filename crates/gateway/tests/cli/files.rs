@@ -109,6 +109,49 @@ fn without_its_seal_key_a_store_is_left_alone() {
 }
 
 #[test]
+fn with_another_seal_key_the_doctor_says_what_does_not_open() {
+    let home = Home::new("otherkey");
+    home.configure("");
+    let mut gateway = home.start(&["run"]);
+    wait_for_gateway(&home);
+    for args in [
+        &["user", "add", "ann"][..],
+        &["account", "add", "a1", "--owner", "ann"],
+        &["account", "proxy", "a1", "socks5://127.0.0.1:9"],
+    ] {
+        let done = home.run(args);
+        assert_eq!(done.code, 0, "{args:?}: {}", done.err);
+    }
+    let doctor = home.run(&["doctor"]);
+    assert!(doctor.out.contains("1 of 1 do not work until somebody does something; a1: "), "{}", doctor.out);
+    gateway.signal("-TERM");
+    assert_eq!(gateway.code(), 0);
+    let key = home.0.join("data/seal.key");
+    std::fs::rename(&key, home.0.join("away")).unwrap();
+    let doctor = home.run(&["doctor"]);
+    assert!(
+        doctor.out.contains("holds accounts, and there is no seal key at data/seal.key"),
+        "{}",
+        doctor.out
+    );
+    let mut gateway = home.start(&["run"]);
+    wait_for_gateway(&home);
+    let list = home.run(&["account", "list"]);
+    assert!(list.out.contains("the proxy that is stored for a1 cannot be read"), "{}", list.out);
+    gateway.signal("-TERM");
+    assert_eq!(gateway.code(), 0);
+    let doctor = home.run(&["doctor"]);
+    assert!(
+        doctor.out.contains("1 secrets in it do not open with the seal key data/seal.key"),
+        "{}",
+        doctor.out
+    );
+    std::fs::rename(home.0.join("away"), &key).unwrap();
+    let doctor = home.run(&["doctor"]);
+    assert!(doctor.out.contains("opens; 1 accounts"), "{}", doctor.out);
+}
+
+#[test]
 fn what_the_gateway_makes_is_for_nobody_else_whatever_the_umask() {
     let home = Home::new("umask");
     home.configure("[store]\nurl = \"sqlite:deep/er/wx.db\"\n");

@@ -264,7 +264,8 @@ impl Relay {
         match result {
             Ok(()) => self.flights.written(&batch.notes),
             // The gateway is stopping: the next run begins where the notes stand.
-            Err(FarError::Stopping) => return,
+            // (A commit opens no seals.)
+            Err(FarError::Stopping | FarError::Sealed { .. }) => return,
             Err(FarError::Unavailable(_)) => return self.hand_over(batch, STORE_PAUSE),
             Err(FarError::Invalid(why)) => {
                 let count = batch.posts.len() + batch.chats.len() + batch.notes.len();

@@ -109,6 +109,7 @@ async fn notes(parts: &Parts, prefix: &str) -> Result<Vec<(String, Bytes)>, Adap
         let page = parts.far.notes(&parts.network, prefix, after.as_deref(), NOTES).await;
         let page = page.map_err(|error| match error {
             FarError::Unavailable(why) | FarError::Invalid(why) => AdapterError::Restart(why),
+            error @ FarError::Sealed { .. } => AdapterError::Restart(error.to_string()),
             FarError::Stopping => AdapterError::Restart("the gateway is stopping".to_owned()),
         })?;
         if page.is_empty() {

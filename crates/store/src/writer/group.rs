@@ -297,6 +297,9 @@ fn again(error: &StoreError) -> StoreError {
         StoreError::Unavailable { doing, source } => StoreError::unavailable(doing, source.to_string()),
         StoreError::Conflict { what } => StoreError::Conflict { what: what.clone() },
         StoreError::Corrupt { table, row } => StoreError::Corrupt { table, row: row.clone() },
+        StoreError::Sealed { network, key } => {
+            StoreError::Sealed { network: network.clone(), key: key.clone() }
+        }
         StoreError::Schema { what } => StoreError::Schema { what: what.clone() },
         StoreError::Invalid { what } => StoreError::Invalid { what: what.clone() },
     }

@@ -265,12 +265,18 @@ async fn secrets_are_not_in_the_files_and_open_with_their_key_only() {
     let has = |text: &str| all.windows(text.len()).any(|window| window == text.as_bytes());
     assert!(has("PLAINVALUE"), "the files that were searched are the right ones");
     assert!(!has("VERYSECRET") && !has(&token) && !has("wxsid"));
+    let url = "sqlite".parse().unwrap();
+    for (key, unreadable) in [(7, 0), (8, 1)] {
+        let key = SealKey::from_bytes(&[key; 32]).unwrap();
+        assert_eq!(inspect(&url, &bench.dir, Some(&key)).await.unwrap().unreadable, unreadable);
+    }
     let other_key =
         StoreConfig { seal_key: SealKey::from_bytes(&[8; 32]).unwrap(), ..config(&bench.dir, "sqlite") };
     let store = Store::open(other_key, clock()).await.unwrap();
     let error = store.note(&"w:a".into(), "session").await.unwrap_err();
     assert!(
-        matches!(error, StoreError::Corrupt { .. }) && !error.to_string().contains("VERYSECRET"),
+        matches!(&error, StoreError::Sealed { key, .. } if key == "session")
+            && !error.to_string().contains("VERYSECRET"),
         "{error}"
     );
     assert_eq!(store.note(&"w:a".into(), "plain").await.unwrap().unwrap(), "PLAINVALUE");

@@ -113,7 +113,7 @@ async fn a_new_seal_key_opens_everything_and_the_old_one_nothing() {
         std::fs::write(&path, &before[0]).unwrap();
         let store = open(&dir, &url).await;
         let error = store.note(&"w:a".into(), "secret/7").await.unwrap_err();
-        assert!(matches!(error, StoreError::Corrupt { .. }), "{error}");
+        assert!(matches!(error, StoreError::Sealed { .. }), "{error}");
         // Nobody is told apart by that, and the next login with the password mends it.
         assert!(store.scram(&"ann".into()).await.unwrap().is_none());
         assert!(store.verify_password(&"ann".into(), "s3cret").await.unwrap().is_some());

@@ -284,6 +284,10 @@ async fn keep(far: &dyn FarEnd, network: &NetworkId, book: &Book) -> Result<(), 
     Ok(())
 }
 
+/// Earlier logins whose notes are looked for: more are left only by crashes in a row, and a broken note must not make
+/// the search long. Chosen.
+pub(crate) const SWEPT: u32 = 16;
+
 /// Removes what belongs to earlier logins, in slices: names, and requests that only those could answer.
 pub(crate) async fn sweep(
     far: &dyn FarEnd,
@@ -292,9 +296,7 @@ pub(crate) async fn sweep(
     present: u32,
 ) -> Result<(), FarError> {
     let nobody = UserName::default();
-    // More than a few generations are left only by crashes in a row; a broken note must not make
-    // this loop long.
-    for generation in oldest.max(present.saturating_sub(16))..present {
+    for generation in oldest.max(present.saturating_sub(SWEPT))..present {
         let names = name_note(generation, &nobody);
         let members = member_note(generation, "", &nobody);
         let strangers = stranger_note(generation, &nobody);

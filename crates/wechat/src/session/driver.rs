@@ -473,8 +473,9 @@ impl Hands {
     }
 
     async fn commit_session(&mut self) -> Result<(), Fault> {
-        let mut notes = vec![saved::keys_note(self.keys.as_ref())];
-        notes.extend(saved::session_note(&self.live, true));
+        // None while one that does not open stays: neither does its place in the news change.
+        let Some(session) = saved::session_note(&self.live, true) else { return Ok(()) };
+        let notes = vec![saved::keys_note(self.keys.as_ref()), session];
         let committed = self.far.commit(&self.network, Batch { notes, ..Batch::default() }).await;
         committed.map(drop).map_err(|error| {
             self.live.not_saved();

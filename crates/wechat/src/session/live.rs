@@ -49,6 +49,8 @@ struct Inner {
     rest: Rest,
     /// Being signed out: what is stored has no session any more, though the service still has.
     is_leaving: bool,
+    /// What is stored cannot be read and stays, until a new login or a sign-out takes its place.
+    keeps_stored: bool,
     /// The jar or the credentials differ from what is stored.
     is_dirty: bool,
 }
@@ -105,6 +107,7 @@ impl Live {
                 generation: 0,
                 rest: Rest::default(),
                 is_leaving: false,
+                keeps_stored: false,
                 poll_counter_ms: clock.now().ms(),
                 rng,
                 is_dirty: false,
@@ -187,6 +190,7 @@ impl Live {
         inner.rest.uin = inner.credentials.as_ref().map(|credentials| credentials.uin);
         inner.rest.is_roster_loaded = false;
         inner.is_leaving = false;
+        inner.keeps_stored = false;
         inner.is_dirty = true;
     }
 
@@ -195,6 +199,11 @@ impl Live {
         let Snapshot { family, credentials, jar, own, generation, rest } = stored;
         (inner.family, inner.credentials, inner.jar, inner.own, inner.generation, inner.rest) =
             (family, credentials, jar, own, generation, rest);
+    }
+
+    /// Nothing is stored over what could not be read, until there is a new session or the account is signed out.
+    pub(crate) fn keep_stored(&self) {
+        self.inner().keeps_stored = true;
     }
 
     pub(crate) fn rest(&self) -> Rest {
@@ -245,6 +254,7 @@ impl Live {
     pub(crate) fn begin_leave(&self) {
         let mut inner = self.inner();
         inner.is_leaving = true;
+        inner.keeps_stored = false;
         inner.is_dirty = true;
     }
 
@@ -272,9 +282,12 @@ impl Live {
         self.inner().credentials.is_some()
     }
 
-    /// What is to be stored, if it differs from what is stored, or `always`.
+    /// What is to be stored, if it differs from what is stored, or `always`; nothing while what is stored stays.
     pub(crate) fn to_save(&self, always: bool) -> Option<Snapshot> {
         let mut inner = self.inner();
+        if inner.keeps_stored {
+            return None;
+        }
         if !std::mem::take(&mut inner.is_dirty) && !always {
             return None;
         }

@@ -37,6 +37,9 @@ const STEADY: Duration = Duration::from_secs(600);
 /// Each interruption that was told doubles what the next one may last untold, so often. Chosen: five seconds, most of a
 /// minute, some minutes; longer ones are told however often they come.
 const MAX_RESTLESS: u32 = 2;
+/// Why a session is none that is sealed with another key.
+const SEALED: &str =
+    "the stored session is sealed with another key; or put that seal key back and start the gateway anew";
 
 /// Where the account is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -214,6 +217,9 @@ impl Machine {
 
     fn found(&mut self, found: Found, out: &mut Vec<Action>) {
         self.uin = found.uin;
+        if found.is_sealed {
+            self.state = State::Ended { why: SEALED.to_owned() };
+        }
         if !found.has_session {
             return;
         }

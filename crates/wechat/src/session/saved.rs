@@ -11,6 +11,7 @@ use wxgate_contract::{FarEnd, FarError, NetworkId, Note};
 use super::live::{Live, Own, Rest, Snapshot};
 use super::machine::{Found, Keys};
 use crate::jar::Jar;
+use crate::roster::{NAMES, generation_of, load::SWEPT};
 
 const SESSION: &str = "session";
 const SYNC: &str = "sync";
@@ -70,7 +71,11 @@ pub(crate) fn keys_note(keys: Option<&Keys>) -> Note {
 
 /// Reads what the last run left. A note that cannot be read counts as none, and is told.
 pub(crate) async fn restore(far: &dyn FarEnd, network: &NetworkId, live: &Live) -> Result<Found, FarError> {
-    let Some(value) = far.note(network, SESSION).await? else { return Ok(Default::default()) };
+    let value = match far.note(network, SESSION).await {
+        Err(FarError::Sealed { .. }) => return sealed(far, network, live).await,
+        other => other?,
+    };
+    let Some(value) = value else { return Ok(Default::default()) };
     let session: Session = match serde_json::from_slice(&value) {
         Ok(session) => session,
         Err(_) => {
@@ -91,6 +96,7 @@ pub(crate) async fn restore(far: &dyn FarEnd, network: &NetworkId, live: &Live) 
         has_session: session.credentials.is_some(),
         keys: keys.filter(|keys| keys.sync.is_usable()),
         is_roster_loaded: session.is_roster_loaded,
+        is_sealed: false,
     };
     let own = Own { user_name: session.own_user_name.into(), nickname: session.own_nickname };
     live.restore(Snapshot {
@@ -102,4 +108,22 @@ pub(crate) async fn restore(far: &dyn FarEnd, network: &NetworkId, live: &Live) 
         rest,
     });
     Ok(found)
+}
+
+/// The session is sealed with another key. What is stored stays until there is something in its place, for whoever
+/// puts that key back. The next login counts on from what the notes of the roster say, so that it takes no name of
+/// an earlier one for its own.
+async fn sealed(far: &dyn FarEnd, network: &NetworkId, live: &Live) -> Result<Found, FarError> {
+    tracing::error!(%network, "the stored session is sealed with another key; the account has to sign in again");
+    let first = far.notes(network, NAMES, None, 1).await?;
+    let oldest_generation = first.first().and_then(|(key, _)| generation_of(key)).unwrap_or(0);
+    // The last of those that are swept, so that all are that may be there.
+    let generation = oldest_generation.saturating_add(SWEPT - 1);
+    live.restore(Snapshot {
+        generation,
+        rest: Rest { oldest_generation, ..Rest::default() },
+        ..Snapshot::default()
+    });
+    live.keep_stored();
+    Ok(Found { is_sealed: true, ..Found::default() })
 }

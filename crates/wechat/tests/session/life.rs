@@ -70,6 +70,46 @@ async fn a_store_that_is_away_at_a_start_is_waited_for() {
 }
 
 #[tokio::test]
+async fn a_session_that_is_sealed_with_another_key_stays_until_the_account_signs_in_again() {
+    let mut stage = Stage::online().await;
+    let anna = Who::Contact(0);
+    let first = stage.say(anna, anna, "before");
+    stage.post(first).await;
+    stage.stop().await;
+    let stored = |stage: &Stage| {
+        let state = stage.double.state();
+        ["session", "sync"].map(|key| state.notes.get(&(stage.network(), key.to_owned())).cloned())
+    };
+    let (before, logins) = (stored(&stage), generations(&stage));
+    assert!(before.iter().all(Option::is_some) && logins.len() == 1, "{logins:?}");
+    stage.double.state().sealed = Some("session".to_owned());
+    stage.start();
+    let told = stage.health(|health| health.why_signed_out().is_some()).await;
+    assert!(told.detail().contains("sealed with another key"), "{told:?}");
+    // A sign-in that comes to nothing leaves it as it is: the key may be put back.
+    let seen = stage.double.state().steps.len();
+    stage.order(Order::SignIn).await;
+    let SignInStep::ShowQr { .. } = stage.asked_after(seen).await else { panic!("no code") };
+    stage.stop().await;
+    assert_eq!(stored(&stage), before);
+    stage.start();
+    stage.sign_in().await;
+    let second = stage.say(anna, anna, "after");
+    stage.post(second).await;
+    assert_ne!(stored(&stage), before);
+    let now = generations(&stage);
+    assert!(now.len() == 1 && now != logins, "names of the login before: {now:?} after {logins:?}");
+    stage.no_violation();
+}
+
+/// Of the logins whose names of contacts and groups are kept.
+fn generations(stage: &Stage) -> std::collections::BTreeSet<String> {
+    let state = stage.double.state();
+    let names = state.notes.keys().filter_map(|(_, key)| key.strip_prefix("u/"));
+    names.map(|rest| rest.split('/').next().unwrap().to_owned()).collect()
+}
+
+#[tokio::test]
 async fn a_restart_costs_no_scan_and_loses_nothing() {
     let mut stage = Stage::online().await;
     let anna = Who::Contact(0);

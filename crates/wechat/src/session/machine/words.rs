@@ -58,6 +58,8 @@ pub(crate) struct Found {
     pub(crate) has_session: bool,
     pub(crate) keys: Option<Keys>,
     pub(crate) is_roster_loaded: bool,
+    /// There is a session, and it does not open: it is sealed with another key.
+    pub(crate) is_sealed: bool,
 }
 
 /// An answer of the phone through the login poll.
