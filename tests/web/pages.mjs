@@ -1,5 +1,5 @@
 // Leads a browser through the pages as a person with a keyboard would, and takes pictures on the way.
-// Usage: node pages.mjs PLAN.json, where the plan says: web, control, user, admin, password, twin, link, door, pictures.
+// Usage: node pages.mjs PLAN.json, where the plan says: web, control, user, admin, password, twin, link, sound, door, pictures.
 // Prints what it saw as JSON. Chromium is found as WXGATE_CHROMIUM or on the PATH.
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
@@ -227,6 +227,8 @@ async function attachment() {
   await open(plan.link);
   const size = await evaluate("document.images[0] && document.images[0].complete && document.images[0].naturalWidth");
   assert(size > 0, "the picture behind the link is not shown");
+  await open(plan.sound);
+  await until("the sound behind the link", "(document.querySelector('video, audio')?.readyState ?? 0) > 0");
 }
 
 async function administration() {

@@ -6,6 +6,8 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use tokio::process::Command;
 use wxgate_tests::fleet::USER;
@@ -53,7 +55,7 @@ async fn pages_in_a_browser() -> Result<()> {
         let pictures = root().join(".wxgate/pictures");
         let plan = json!({
             "web": format!("http://{}", stage.gateway().web), "control": stage.sim.control_url(), "user": USER,
-            "admin": "root", "password": PASSWORD, "twin": ACCOUNT, "link": link, "door": door, "pictures": pictures,
+            "admin": "root", "password": PASSWORD, "twin": ACCOUNT, "link": link, "sound": sound(&stage).await?, "door": door, "pictures": pictures,
         });
         let file = scratch.join("plan.json");
         std::fs::write(&file, plan.to_string()).context("write the plan")?;
@@ -81,6 +83,25 @@ async fn attachment(stage: &Stage) -> Result<String> {
     let line = client.expect("a link to the picture", is_link).await?;
     let link = line.last().split_whitespace().find(|word| word.starts_with("http://"));
     Ok(link.context("no link")?.to_owned())
+}
+
+/// The link to a moment of silence that somebody handed over: 8 bits, 8,000 times a second, one channel.
+///
+/// Source: Multimedia Programming Interface 1.0, the WAVE form.
+async fn sound(stage: &Stage) -> Result<String> {
+    let mut wav =
+        b"RIFF\x64\x1f\0\0WAVEfmt \x10\0\0\0\x01\0\x01\0\x40\x1f\0\0\x40\x1f\0\0\x01\0\x08\0".to_vec();
+    wav.extend_from_slice(b"data\x40\x1f\0\0");
+    wav.resize(wav.len() + 8_000, 0x80);
+    let login = format!("Basic {}", STANDARD.encode(format!("{USER}:{PASSWORD}")));
+    let heads = [
+        ("authorization", login.as_str()),
+        ("content-type", "audio/wav"),
+        ("content-disposition", "attachment; filename=\"silence.wav\""),
+    ];
+    let answer = stage.gateway().post("/upload", &heads, wav).await?;
+    ensure!(answer.status == 201, "{answer:?}");
+    Ok(answer.header("location").to_owned())
 }
 
 /// The link that lets a browser in once.
