@@ -212,6 +212,7 @@ async fn scopes(other: &Asker, root: &Asker) -> Result<()> {
     writes.refused(400, "POST", path, &json!({"label": "more", "opens": ["all"]})).await?;
     let plain = made(root, "root", "no admin", &["read", "write"]).await?;
     plain.refused(403, "GET", "/api/v1/users", &Value::Null).await?;
+    no_more_than_they_have(&made(root, "root", "people", &["write", "admin"]).await?).await?;
     let tokens = other.get("/api/v1/users/mallory/tokens").await?;
     let labels: Vec<_> = tokens.as_array().context("tokens")?.iter().map(|row| &row["label"]).collect();
     ensure!(labels.len() == 4 && labels.contains(&&json!("phone")), "{tokens}");
@@ -219,6 +220,19 @@ async fn scopes(other: &Asker, root: &Asker) -> Result<()> {
     writes.refused(401, "GET", "/api/v1/me", &Value::Null).await?;
     ensure!(looks.get("/api/v1/me").await?["name"] == "mallory", "the others go on");
     Ok(())
+}
+
+/// A token that opens administration and not everything helps others back in, and makes no way to everything.
+async fn no_more_than_they_have(people: &Asker) -> Result<()> {
+    let password = json!({"password": "another one"});
+    let identity = json!({"matrix": "@root:x.example"});
+    people.refused(403, "PUT", "/api/v1/users/root/password", &password).await?;
+    people.refused(403, "PUT", "/api/v1/users/root/identity", &identity).await?;
+    let admin = |is_admin| json!({"name": "second", "password": PASSWORD, "is_admin": is_admin});
+    people.refused(403, "POST", "/api/v1/users", &admin(true)).await?;
+    people.ask("POST", "/api/v1/users", &admin(false)).await?.good("somebody new")?;
+    people.ask("PUT", "/api/v1/users/second/password", &password).await?.good("helping somebody")?;
+    people.ask("DELETE", "/api/v1/users/second", &Value::Null).await?.good("and removing them").map(drop)
 }
 
 /// What was done is told to administrators, in pages, and what was refused is not there.

@@ -344,6 +344,9 @@ async fn administrators_add_people_help_them_back_in_and_remove_them() -> Result
         ensure!(first != second && Browser::at(&gateway.web).sign_in("lina", &first).await?.status == 401);
         Browser::at(&gateway.web).sign_in("lina", &second).await?.good("the new password")?;
 
+        let own = root.send_only("/admin/people/password", &[("key", key), ("name", "root")]).await?;
+        ensure!(own.status == 409 && own.text().contains("Yours"), "{own:?}");
+
         let other = |most| [("key", key), ("name", "lina"), ("accounts", most)];
         let page = root.send("/admin/people/quota", &other("3")).await?.good("another number")?.text();
         ensure!(page.contains("0 / 3"), "{page}");

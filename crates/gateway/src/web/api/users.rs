@@ -12,7 +12,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use wxgate_bridge::Leaving;
 use wxgate_contract::{Command, PersonRef, UserName};
-use wxgate_store::PASSWORD_BYTES;
+use wxgate_store::{Opens, PASSWORD_BYTES};
 
 use super::caller::Caller;
 use super::{Answer, Refusal, Shared, ok, read};
@@ -64,10 +64,27 @@ pub(in crate::web) async fn add(
 ) -> Result<(), Refusal> {
     caller.administers()?;
     check_password(password)?;
+    if is_admin {
+        caller.opens(Opens::ALL)?;
+    }
     parts.bridge.store().add_user(name, Some(password), is_admin).await?;
     caller.record(parts, if is_admin { "administrator-added" } else { "person-added" }, name).await;
     tracing::info!(user = %name, is_admin, "a person was added");
     Ok(())
+}
+
+/// A way in that is made for this person is one to all that they may do. For themselves, and for whoever
+/// administers, nobody makes one that opens more than what they came in with.
+///
+/// # Errors
+/// What the caller came in with does not open everything, and there is no such person.
+async fn may_let_in(parts: &Parts, caller: &Caller, name: String) -> Result<UserName, Refusal> {
+    let name = known(parts, name).await?;
+    let row = parts.bridge.store().user(&name).await?;
+    if caller.user().as_ref() == Some(&name) || row.is_some_and(|row| row.is_admin) {
+        caller.opens(Opens::ALL)?;
+    }
+    Ok(name)
 }
 
 fn check_password(password: &str) -> Result<(), Refusal> {
@@ -107,7 +124,7 @@ pub(in crate::web) async fn change_password(
 ) -> Result<(), Refusal> {
     caller.administers()?;
     check_password(password)?;
-    let name = known(parts, name).await?;
+    let name = may_let_in(parts, caller, name).await?;
     parts.bridge.store().set_password(&name, Some(password)).await?;
     parts.bridge.shut(&name);
     caller.record(parts, "password-changed", &name).await;
@@ -174,7 +191,7 @@ pub(super) async fn identify(
         let message = format!("{id:?} is no Matrix id; it is written @name:domain");
         return Err(Refusal(StatusCode::BAD_REQUEST, message));
     }
-    let user = known(&parts, name).await?;
+    let user = may_let_in(&parts, &caller, name).await?;
     for network in matrix::NETWORKS {
         let person = PersonRef { network: network.into(), person: id.as_str().into() };
         caller.desk(&parts).run(None, Command::Identify { person, user: user.clone() }).await?;

@@ -104,7 +104,7 @@ async fn table(parts: &Parts, person: &Person, view: &View, words: &Words) -> Ma
                             (other_quota(person, user, words, limit))
                         }
                         td.word { (keys(user, words)) }
-                        td { (new_password(person, user, words)) }
+                        td { @if user.name == person.user { a href="/me" { (words.yours) } } @else { (new_password(person, user, words)) } }
                     }
                 } }
             } }
@@ -184,6 +184,10 @@ pub(super) async fn password(
 ) -> Answer {
     person.sent_this(&parts, &key)?;
     person.must_be_admin()?;
+    if name == person.user.as_str() {
+        // There the present one is asked for: whoever took a session takes no more with it.
+        return Err(trouble_of(&person, StatusCode::CONFLICT, person.words().password_there).into());
+    }
     let password = made(&person)?;
     let changed = users::change_password(&parts, &person.caller(), name.clone(), &password).await;
     changed.map_err(|why| refused(&person, &why))?;
@@ -247,5 +251,7 @@ fn made(person: &Person) -> Result<String, Turned> {
 }
 
 fn refused(person: &Person, refusal: &Refusal) -> Turned {
-    trouble_of(person, refusal.0, &refusal.1).into()
+    // They administer: what is forbidden to them is what they came in with too little for.
+    let too_little = (refusal.0 == StatusCode::FORBIDDEN).then_some(person.words().opens_too_little);
+    trouble_of(person, refusal.0, too_little.unwrap_or(&refusal.1)).into()
 }

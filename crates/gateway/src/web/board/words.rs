@@ -213,6 +213,7 @@ words! {
     password_now: "Present password", "当前密码";
     password_rule: "At least eight characters. Everywhere else you are signed out of these pages, and of IRC where you logged in with the old one.", "至少八个字符。其他地方的网页登录都会退出，用旧密码登录的 IRC 连接也会断开。";
     opens_too_little: "What you signed in with does not open that. Sign in with your password, or with a token that does.", "你登录时所用的凭据没有这个权限。请用密码或有此权限的令牌登录。";
+    password_there: "Your own password is changed on the page “Yours”.", "自己的密码请在“我的”页面修改。";
     wrong_password: "That is not your present password.", "当前密码不正确。";
     change: "Change it", "修改";
     tokens: "Tokens", "令牌";
