@@ -72,6 +72,20 @@ async fn a_token_opens_what_is_its_owners_and_no_more() -> Result<()> {
         root.refused(404, "GET", &format!("{account}/chats"), &Value::Null).await?;
         let link = json!({"members": [format!("wechat:{theirs}/x"), "irc:local/#x"]});
         root.refused(404, "POST", "/api/v1/links", &link).await?;
+        // Neither a title that several chats begin with, nor one that is nobody's, tells anything.
+        for title in ["x", "c"] {
+            let (path, gone) = (
+                format!("/api/v1/links/wechat:{theirs}%2F{title}"),
+                format!("/api/v1/links/wechat:nosuch%2F{title}"),
+            );
+            let (told, none) = (
+                root.ask("DELETE", &path, &Value::Null).await?,
+                root.ask("DELETE", &gone, &Value::Null).await?,
+            );
+            ensure!(told.status == 404 && none.status == 404, "{told:?} {none:?}");
+            let (told, none) = (told.text(), none.text());
+            ensure!(told.replace(&format!("wechat:{theirs}"), "wechat:nosuch") == none, "{told} {none}");
+        }
         follow(&other).await?;
         scopes(&other, &root).await?;
         audit(&other, &root).await?;

@@ -33,6 +33,17 @@ async fn are_theirs(parts: &Parts, caller: &Caller, chats: &[ChatRef]) -> Result
     Ok(true)
 }
 
+/// Whether the chats of this network may be looked up by their titles, which tells what chats there are: not those of
+/// somebody else's account.
+async fn is_theirs(parts: &Parts, caller: &Caller, network: &str) -> Result<bool, Refusal> {
+    are_theirs(parts, caller, &[ChatRef { network: network.into(), chat: String::new().into() }]).await
+}
+
+/// The network of a chat as it is written.
+fn network_of(written: &str) -> &str {
+    written.split_once('/').map_or(written, |(network, _)| network)
+}
+
 impl From<NameError> for Refusal {
     fn from(error: NameError) -> Self {
         match error {
@@ -93,10 +104,8 @@ pub(super) async fn make(parts: &Parts, caller: &Caller, members: &[String]) -> 
     }
     let mut chats: Vec<ChatRef> = Vec::with_capacity(members.len());
     for member in members {
-        // Before its title is looked up, which could tell what chats somebody else has.
-        let network = member.split_once('/').map_or(member.as_str(), |(network, _)| network);
-        let asked = ChatRef { network: network.into(), chat: String::new().into() };
-        if !are_theirs(parts, caller, &[asked]).await? {
+        let network = network_of(member);
+        if !is_theirs(parts, caller, network).await? {
             return Err(CommandError::NoSuchAccount(network.to_owned()).into());
         }
         chats.push(chat_name::resolve(parts, member).await?);
@@ -130,7 +139,13 @@ pub(super) async fn take_apart(parts: &Parts, caller: &Caller, which: &str) -> R
     let id = match which.parse::<i64>() {
         Ok(number) => LinkId(number),
         Err(_) => {
-            let chat = match chat_name::resolve(parts, which).await {
+            // A chat of somebody else's account is looked up no more than one of an account that is gone.
+            let is_looked_up = !which.contains('/') || is_theirs(parts, caller, network_of(which)).await?;
+            let found = match is_looked_up {
+                true => chat_name::resolve(parts, which).await,
+                false => Err(NameError::Unknown(format!("{which} is not looked up"))),
+            };
+            let chat = match found {
                 Ok(chat) => chat,
                 // A member whose network is gone is still a member.
                 Err(NameError::Unknown(message)) => literal(which).ok_or(NameError::Unknown(message))?,
@@ -138,6 +153,7 @@ pub(super) async fn take_apart(parts: &Parts, caller: &Caller, which: &str) -> R
             };
             let links = parts.bridge.links().await?;
             let found = links.iter().find(|link| link.members.contains(&chat));
+            let found = found.filter(|_| is_looked_up);
             let message = || format!("{} is in no link; see: wxgate link list", written(&chat));
             found.ok_or_else(|| Refusal(StatusCode::NOT_FOUND, message()))?.id
         }
