@@ -64,8 +64,7 @@ pub(crate) fn load(named: Option<&Path>) -> Result<Loaded, Problems> {
     let vars: Vec<(String, String)> = std::env::vars_os()
         .map(|(name, value)| (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned()))
         .collect();
-    let usual = PLACES.iter().map(Path::new).find(|path| path.exists());
-    match named.or(usual) {
+    match named.or_else(|| usual(PLACES.map(Path::new))) {
         Some(path) => {
             let name = path.display().to_string();
             let text = read_file(path).map_err(|message| {
@@ -80,18 +79,34 @@ pub(crate) fn load(named: Option<&Path>) -> Result<Loaded, Problems> {
     }
 }
 
+/// The first place with a file, or where only this user cannot tell: the defaults would be another gateway's
+/// configuration. What is around the present directory is not for every user to see, and says nothing.
+fn usual<'a>(places: impl IntoIterator<Item = &'a Path>) -> Option<&'a Path> {
+    let may_be = |path: &&Path| path.try_exists().unwrap_or(path.is_absolute());
+    places.into_iter().find(may_be)
+}
+
 /// A configuration that the program itself wrote: defaults under `text`, no environment.
 pub(crate) fn built_in(name: &str, text: &str) -> Result<Loaded, Problems> {
     layer(name, text, &[])
 }
 
 fn read_file(path: &Path) -> Result<String, String> {
-    let size = std::fs::metadata(path).map_err(|e| format!("cannot be read: {e}"))?.len();
+    let size = std::fs::metadata(path).map_err(|e| unreadable(&e))?.len();
     if size > MOST_BYTES {
         return Err(format!("is larger than {MOST_BYTES} bytes"));
     }
-    let bytes = std::fs::read(path).map_err(|e| format!("cannot be read: {e}"))?;
+    let bytes = std::fs::read(path).map_err(|e| unreadable(&e))?;
     String::from_utf8(bytes).map_err(|_| "is not UTF-8 text".to_owned())
+}
+
+fn unreadable(error: &std::io::Error) -> String {
+    match error.kind() {
+        std::io::ErrorKind::PermissionDenied => format!(
+            "cannot be read: {error}; run this as root or as the user of the gateway: sudo -u wxgate wxgate …"
+        ),
+        _ => format!("cannot be read: {error}"),
+    }
 }
 
 /// Lays file and environment over the defaults and judges the whole.

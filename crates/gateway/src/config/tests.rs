@@ -16,6 +16,22 @@ fn loaded(text: &str, vars: &[(&str, &str)]) -> Loaded {
 }
 
 #[test]
+fn a_place_that_cannot_be_looked_at_is_not_passed_over() {
+    let file = std::env::current_exe().unwrap();
+    // Something else than "not there": no directory. (To root nothing is denied.)
+    let (odd, gone) = (file.join("wxgate.toml"), file.with_file_name("no-such-wxgate.toml"));
+    assert_eq!(usual([&*gone, &*odd]), Some(&*odd));
+    assert_eq!(
+        usual([Path::new("Cargo.toml/wxgate.toml"), &*gone]),
+        None,
+        "the present directory is somebody else's"
+    );
+    assert_eq!(usual([Path::new("Cargo.toml"), &*odd]), Some(Path::new("Cargo.toml")));
+    let denied = unreadable(&std::io::ErrorKind::PermissionDenied.into());
+    assert!(denied.contains("permission denied") && denied.contains("sudo -u wxgate"), "{denied}");
+}
+
+#[test]
 fn nothing_set_gives_the_documented_defaults() {
     let settings = loaded("", &[]).settings;
     assert_eq!(settings.data_dir, Path::new("wxgate-data"));
