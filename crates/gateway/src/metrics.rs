@@ -12,6 +12,8 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use wxgate_bridge::COMMIT_BOUNDS_US;
+use wxgate_contract::{Health, NetworkId, Timestamp};
+use wxgate_store::LaneStats;
 
 use crate::clock;
 use crate::wiring::Parts;
@@ -222,23 +224,64 @@ fn histogram(
 async fn lanes(out: &mut String, parts: &Parts) {
     // Without the store there is nothing to tell, and /readyz says why.
     let Ok(stats) = parts.bridge.store().lane_stats().await else { return };
-    let now = clock::now();
-    let mut kinds: BTreeMap<String, (u64, f64)> = BTreeMap::new();
-    for row in stats {
-        let entry = kinds.entry(row.network.kind().to_owned()).or_default();
-        entry.0 += row.open;
-        entry.1 = entry.1.max(now.since(row.oldest).as_secs_f64());
-    }
     let mut open = Family::new(out, LANE_OPEN, "gauge", "Deliveries that wait or are under way.");
-    for (kind, (count, _)) in &kinds {
+    let mut kinds: BTreeMap<&str, u64> = BTreeMap::new();
+    for row in &stats {
+        *kinds.entry(row.network.kind()).or_default() += row.open;
+    }
+    for (kind, count) in kinds {
         open.value(&[("network", kind)], count);
     }
     let mut age = Family::new(out, LANE_AGE, "gauge", "Age of the oldest delivery that is open.");
-    for (kind, (_, seconds)) in &kinds {
-        age.value(&[("network", kind)], seconds);
+    let waits_for_owner = |network: &NetworkId| {
+        parts.bridge.health_of(network).is_some_and(|(owner, health)| owner.is_some() && is_owners(&health))
+    };
+    for ((kind, waits_for), seconds) in ages(&stats, clock::now(), waits_for_owner) {
+        age.value(&[("network", kind), ("waits_for", waits_for)], seconds);
     }
+}
+
+/// Whether an account works only when its owner did something: nobody else can, and no work of others waits for it.
+fn is_owners(health: &Health) -> bool {
+    matches!(health, Health::NeedsHuman { .. } | Health::Down { .. })
+}
+
+/// The age in seconds of the oldest delivery of each kind of network, apart by what it waits for.
+fn ages(
+    stats: &[LaneStats],
+    now: Timestamp,
+    waits_for_owner: impl Fn(&NetworkId) -> bool,
+) -> BTreeMap<(&str, &'static str), f64> {
+    let mut ages = BTreeMap::new();
+    for row in stats {
+        let waits_for = if waits_for_owner(&row.network) { "owner" } else { "network" };
+        let age: &mut f64 = ages.entry((row.network.kind(), waits_for)).or_default();
+        *age = age.max(now.since(row.oldest).as_secs_f64());
+    }
+    ages
 }
 
 fn seconds(us: u64) -> f64 {
     std::time::Duration::from_micros(us).as_secs_f64()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_does_not_sign_in_hides_no_delivery_that_waits_for_the_network() {
+        let row = |network: &str, oldest_s: i64| LaneStats {
+            network: network.into(),
+            open: 1,
+            oldest: Timestamp(oldest_s * 1_000),
+        };
+        let stats =
+            [row("wechat:gone", 0), row("wechat:a", 400), row("wechat:b", 700), row("irc:libera", 900)];
+        let of = ages(&stats, Timestamp(1_000_000), |network| network.name() == "gone");
+        let wanted =
+            [(("irc", "network"), 100.0), (("wechat", "network"), 600.0), (("wechat", "owner"), 1000.0)];
+        assert_eq!(of.into_iter().collect::<Vec<_>>(), wanted);
+        assert!(is_owners(&Health::signed_out(None)) && !is_owners(&Health::Degraded { why: String::new() }));
+    }
 }
