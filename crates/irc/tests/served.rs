@@ -14,6 +14,8 @@ mod commands;
 mod conformance;
 #[path = "served/doors.rs"]
 mod doors;
+#[path = "served/far_behind.rs"]
+mod far_behind;
 #[path = "served/history.rs"]
 mod history;
 #[path = "served/ircv3.rs"]

@@ -45,6 +45,8 @@ pub(super) enum Piece {
     Older {
         chat: ChatKey,
         count: usize,
+        /// It may be more than that.
+        is_more: bool,
     },
     Item(Arc<TimelineItem>, Option<String>),
     BatchEnd(String),

@@ -329,7 +329,7 @@ impl Session {
     }
 
     /// A group that was left with PART keeps out of the way.
-    fn is_shown(&self, chat: &ChatKey) -> bool {
+    pub(super) fn is_shown(&self, chat: &ChatKey) -> bool {
         let channel = self.roster.by_chat(chat).and_then(|ix| self.roster.channel(ix));
         channel.is_none_or(|channel| channel.is_joined)
     }

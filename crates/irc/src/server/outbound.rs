@@ -300,7 +300,7 @@ impl Session {
     }
 
     /// True when lines of this window are shown; joins a group that speaks.
-    async fn is_open(&mut self, window: Window) -> bool {
+    pub(super) async fn is_open(&mut self, window: Window) -> bool {
         let Window::Channel(ix) = window else { return true };
         let Some(channel) = self.roster.channel(ix) else { return false };
         if !channel.is_joined && !channel.is_hidden && channel.is_real && self.choices.join != Join::Manual {

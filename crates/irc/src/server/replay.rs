@@ -1,9 +1,6 @@
 //! What a client name has missed, and feeding it no faster than it reads.
 //! Source: the IRC notes, section 6.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::sync::Arc;
-
 use tokio::time::Instant;
 use wxgate_contract::{ChatKey, HistoryRange, TimelineItem};
 
@@ -13,92 +10,14 @@ use super::outbound::{Giving, MAX_AHEAD_BYTES, Replay, Window};
 use super::registry::ClientId;
 use super::session::Session;
 
+mod gather;
+
+pub(in crate::server) use gather::Gathered;
+
 /// Items read at once.
 const PAGE: usize = 500;
-/// Items looked at for one arrival. More than this behind, the counts of older lines are lower
-/// bounds; the lines themselves are limited per chat anyway.
-const MAX_SCANNED: usize = 10_000;
-/// Items looked at for a client name that was never seen.
-const MAX_SCANNED_FIRST: usize = 2_000;
-
-/// What an arriving client gets.
-pub(in crate::server) struct Gathered {
-    pub(in crate::server) pieces: VecDeque<Piece>,
-    /// Chats that spoke.
-    pub(super) active: Vec<ChatKey>,
-    pub(in crate::server) top_seq: i64,
-}
-
-#[derive(Default)]
-struct Missed {
-    /// Newest first.
-    items: Vec<Arc<TimelineItem>>,
-    older: usize,
-}
 
 impl Session {
-    /// Collects what a client at `cursor` has not been given, per chat, oldest first.
-    pub(super) async fn gather(&self, cursor: Option<i64>, with_batches: bool) -> Gathered {
-        let mut gathered =
-            Gathered { pieces: VecDeque::new(), active: Vec::new(), top_seq: cursor.unwrap_or(0) };
-        let Some(account) = self.account() else { return gathered };
-        let limits = &self.shared.config.limits;
-        let (per_chat, max_scanned) = match cursor {
-            Some(_) => (limits.replay_per_chat, MAX_SCANNED),
-            None => (limits.first_replay_per_chat, MAX_SCANNED_FIRST),
-        };
-        let mut chats: HashMap<ChatKey, Missed> = HashMap::new();
-        let mut before = i64::MAX;
-        let mut scanned = 0;
-        'pages: while scanned < max_scanned {
-            let range = HistoryRange::Before(before);
-            let page = match self.shared.directory.history(account, None, range, PAGE).await {
-                Ok(page) => page,
-                Err(error) => {
-                    tracing::warn!(%error, "missed lines could not be read");
-                    break;
-                }
-            };
-            let count = page.len();
-            scanned += count;
-            before = page.first().map_or(before, |item| item.seq);
-            for item in page.into_iter().rev() {
-                gathered.top_seq = gathered.top_seq.max(item.seq);
-                if cursor.is_some_and(|cursor| item.seq <= cursor) {
-                    break 'pages;
-                }
-                let missed = chats.entry(item.post.chat.chat.clone()).or_default();
-                if missed.items.len() < per_chat {
-                    missed.items.push(Arc::new(item));
-                } else {
-                    missed.older += 1;
-                }
-            }
-            if count < PAGE {
-                break;
-            }
-        }
-        gathered.active = chats.keys().cloned().collect();
-        // The chat that spoke last comes last, as in a list of open windows.
-        let ordered: BTreeMap<i64, (ChatKey, Missed)> = chats
-            .into_iter()
-            .filter_map(|(chat, missed)| Some((missed.items.first()?.seq, (chat, missed))))
-            .collect();
-        for (chat, missed) in ordered.into_values() {
-            let reference = with_batches.then(|| format!("h{}", self.shared.next_number()));
-            if missed.older > 0 && cursor.is_some() {
-                gathered.pieces.push_back(Piece::Older { chat: chat.clone(), count: missed.older });
-            }
-            if let Some(reference) = &reference {
-                gathered.pieces.push_back(Piece::BatchStart { reference: reference.clone(), chat });
-            }
-            let items = missed.items.into_iter().rev();
-            gathered.pieces.extend(items.map(|item| Piece::Item(item, reference.clone())));
-            gathered.pieces.extend(reference.map(Piece::BatchEnd));
-        }
-        gathered
-    }
-
     /// Gives a client more of what it has not got, up to what may wait for it.
     pub(super) async fn pump(&mut self, id: ClientId) {
         loop {
@@ -136,21 +55,30 @@ impl Session {
                 self.to(id, &format!(":{server} BATCH +{reference} chathistory {target}"));
             }
             Piece::BatchEnd(reference) => self.to(id, &format!(":{server} BATCH -{reference}")),
-            Piece::Older { chat, count } => {
-                let target = self.window_name(&chat);
-                let where_to =
-                    if target.starts_with(['#', '&']) { target.clone() } else { self.nick.clone() };
-                let source = match self.roster.by_private_chat(&chat).and_then(|ix| self.roster.person(ix)) {
-                    Some(person) if !target.starts_with(['#', '&']) => person.prefix(),
-                    _ => self.service_prefix(),
-                };
-                let text = format!("{count} older messages not shown, \"more {target}\"");
-                self.to(id, &format!(":{source} NOTICE {where_to} :{text}"));
-            }
+            Piece::Older { chat, count, is_more } => self.tell_older(id, &chat, count, is_more),
             Piece::Item(item, reference) => {
                 self.give_missed(id, &item, reference.as_deref()).await;
             }
         }
+    }
+
+    /// How many older lines of a chat are not shown; of one that is out of the way nothing is said.
+    fn tell_older(&mut self, id: ClientId, chat: &ChatKey, count: usize, is_more: bool) {
+        if !self.is_shown(chat) {
+            return;
+        }
+        let target = self.window_name(chat);
+        let is_group = target.starts_with(['#', '&']);
+        let person = self.roster.by_private_chat(chat).and_then(|ix| self.roster.person(ix));
+        let source = match person.filter(|_| !is_group) {
+            Some(person) => person.prefix(),
+            None => self.service_prefix(),
+        };
+        let where_to = if is_group { &target } else { &self.nick };
+        let least = if is_more { "at least " } else { "" };
+        let text = format!("{least}{count} older messages not shown, \"more {target}\"");
+        let line = format!(":{source} NOTICE {where_to} :{text}");
+        self.to(id, &line);
     }
 
     /// The name of the window of a chat.
@@ -205,6 +133,10 @@ impl Session {
             return Page::Last;
         }
         for item in page {
+            // Where its arrival could not be prepared, a group may speak here first.
+            if let Some(window) = self.window(&item).await {
+                self.is_open(window).await;
+            }
             if self.typed_by(&item) == Some(id) {
                 self.tell_reader(&item).await;
             } else {

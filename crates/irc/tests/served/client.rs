@@ -11,8 +11,8 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use wxgate_contract::conformance::{Double, FixedClock, Running};
 use wxgate_contract::{
-    Adapter as _, AdapterError, Author, Body, ChatKind, ChatProfile, ChatRef, Member, PersonKind,
-    PersonProfile, Post, Stopped, Timestamp,
+    Adapter as _, AdapterContext, AdapterError, Author, Body, ChatKind, ChatProfile, ChatRef, Member,
+    PersonKind, PersonProfile, Post, Stopped, Timestamp,
 };
 use wxgate_irc::{IrcServerAdapter, IrcServerConfig};
 
@@ -39,13 +39,23 @@ pub(crate) fn config() -> IrcServerConfig {
     config
 }
 
-pub(crate) async fn serve(double: Double, mut config: IrcServerConfig) -> Served {
+pub(crate) async fn serve(double: Double, config: IrcServerConfig) -> Served {
+    serve_with(double, config, |_| {}).await
+}
+
+/// The same with something else in the place of a part of the far end.
+pub(crate) async fn serve_with(
+    double: Double,
+    mut config: IrcServerConfig,
+    change: impl FnOnce(&mut AdapterContext),
+) -> Served {
     let bound: Arc<Mutex<Vec<SocketAddr>>> = Arc::default();
     let seen = Arc::clone(&bound);
     config.on_bound = Some(Arc::new(move |bound| seen.lock().unwrap().extend(&bound.plain)));
     let clock = FixedClock::at(NOW_MS);
     let network = config.network.clone();
-    let (context, running) = double.context(&network, clock);
+    let (mut context, running) = double.context(&network, clock);
+    change(&mut context);
     let adapter = IrcServerAdapter::new(config);
     let task = tokio::spawn(async move { adapter.run(context).await });
     let up = network.clone();

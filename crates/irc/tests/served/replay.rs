@@ -4,13 +4,13 @@ use wxgate_contract::Body;
 
 use crate::client::{Client, PATIENCE, add_group, config, said, serve, world};
 
-fn texts(lines: &[String]) -> Vec<String> {
+pub(crate) fn texts(lines: &[String]) -> Vec<String> {
     let said = lines.iter().filter(|line| line.contains(" PRIVMSG "));
     said.map(|line| line.rsplit_once(" :").unwrap().1.to_owned()).collect()
 }
 
 /// Waits until the position of a client name is on disk.
-async fn confirmed(served: &crate::client::Served, name: &str) -> i64 {
+pub(crate) async fn confirmed(served: &crate::client::Served, name: &str) -> i64 {
     let top = served.double.state().timeline.last().map_or(0, |item| item.seq);
     let key = ("irc:local".into(), format!("cursor/wechat:work/{name}"));
     served
@@ -22,7 +22,7 @@ async fn confirmed(served: &crate::client::Served, name: &str) -> i64 {
         .await
 }
 
-async fn arrive(served: &crate::client::Served, name: &str, caps: &str) -> (Client, Vec<String>) {
+pub(crate) async fn arrive(served: &crate::client::Served, name: &str, caps: &str) -> (Client, Vec<String>) {
     let mut client = Client::begin(served, name, caps).await;
     client.until(" 221 ").await;
     let lines = client.sync().await;
