@@ -12,6 +12,7 @@ use wxgate_contract::Timestamp;
 use super::caps::Caps;
 use super::queue::SendQueue;
 use super::registry::ClientId;
+use super::roster::Nicks;
 use crate::wire::casemap::fold;
 use crate::wire::numeric as n;
 
@@ -91,6 +92,8 @@ pub(super) struct User {
     /// Folded names of the channels they were invited to.
     invites: BTreeSet<String>,
     metadata: Values,
+    /// Nicks that lead to somebody of their WeChat account: nobody in here is called so to them.
+    contacts: Arc<Nicks>,
 }
 
 impl User {
@@ -153,7 +156,13 @@ impl Hall {
     }
 
     /// Somebody new; `None` when the nick is taken.
-    pub(super) fn enter(&self, id: Identity, server: &str, now: Timestamp) -> Option<UserId> {
+    pub(super) fn enter(
+        &self,
+        id: Identity,
+        contacts: Arc<Nicks>,
+        server: &str,
+        now: Timestamp,
+    ) -> Option<UserId> {
         let mut state = self.lock();
         let folded = fold(&id.nick);
         if state.by_nick.contains_key(&folded) {
@@ -180,6 +189,7 @@ impl Hall {
             channels,
             invites,
             metadata,
+            contacts,
         };
         state.users.insert(user, new);
         state.tell_watchers(server, &folded, n::RPL_MONONLINE, &prefix, user);
@@ -221,6 +231,11 @@ impl Hall {
 
     pub(super) fn is_taken(&self, nick: &str) -> bool {
         self.lock().by_nick.contains_key(&fold(nick))
+    }
+
+    /// The user is in the channel with this folded name.
+    pub(super) fn is_in(&self, user: UserId, folded: &str) -> bool {
+        self.lock().user(user).is_some_and(|user| user.channels.contains(folded))
     }
 
     /// As whom the user with this nick is logged in.
@@ -330,6 +345,13 @@ impl Floor<'_> {
         let mut audience = self.state.neighbours(self.act.me);
         audience.insert(self.act.me);
         audience
+    }
+
+    /// Somebody whom the acting user may write to: not who has a contact of that nick, and would take the one
+    /// for the other.
+    fn reachable(&self, nick: &str) -> Option<(UserId, &User)> {
+        let (mine, now) = (self.nick(), self.act.now);
+        self.state.find(nick).filter(|(_, user)| !user.contacts.has(&mine, now))
     }
 
     fn status(&self, folded: &str, user: UserId) -> Option<Status> {

@@ -65,7 +65,9 @@ impl Session {
         if visible + invisible >= shared.config.limits.users_in_hall {
             return false;
         }
-        self.local = hall.enter(id, &shared.config.server_name, shared.clock.now());
+        let contacts = Arc::clone(self.roster.nicks());
+        self.local = hall.enter(id, contacts, &shared.config.server_name, shared.clock.now());
+        self.roster.set_place(self.local.map(|me| (Arc::clone(hall), me)));
         for (key, value) in self.metadata.clone() {
             self.on_floor(ClientId(0), |floor| floor.set_own_value(&key, Some(&value)));
         }
@@ -95,6 +97,7 @@ impl Session {
         self.note_local_channels();
         self.on_floor(id, |floor| floor.quit(reason));
         self.local = None;
+        self.roster.set_place(None);
     }
 
     pub(super) fn local_caps(&self, id: ClientId, caps: Caps) {

@@ -2,17 +2,22 @@
 //! attached; the names themselves are notes.
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use wxgate_contract::{ChatKey, NetworkId, Note, PersonKey, PersonKind, PostId, Timestamp};
 
+use super::hall::{Hall, UserId};
 use super::names::{self, Style};
 use crate::wire::casemap::fold;
 
 mod channels;
+mod nicks;
 mod people;
 mod style;
+
+pub(super) use nicks::Nicks;
 
 /// How long a name that somebody had before a rename still reaches them. Source: the IRC notes, section 3.
 const RETIRED_FOR: Duration = Duration::from_secs(24 * 3600);
@@ -155,14 +160,16 @@ pub(super) struct Roster {
     people: Vec<Person>,
     channels: Vec<Channel>,
     by_key: HashMap<PersonKey, PersonIx>,
-    by_nick: HashMap<String, PersonIx>,
+    nicks: Arc<Nicks>,
     by_chat: HashMap<ChatKey, ChannelIx>,
     by_name: HashMap<String, ChannelIx>,
     by_private_chat: HashMap<ChatKey, PersonIx>,
-    retired_nicks: HashMap<String, Retired<PersonIx>>,
     retired_channels: HashMap<String, Retired<ChannelIx>>,
     /// Folded nicks that nobody in here may have: the service, the user.
     reserved: Vec<String>,
+    /// Oneself among the users of the gateway, while one is there: names that are new here do not collide with
+    /// what one's clients see of them.
+    place: Option<(Arc<Hall>, UserId)>,
     pub(super) was: VecDeque<Was>,
     /// Notes that wait to be committed.
     pub(super) unsaved: Vec<Note>,
@@ -176,13 +183,13 @@ impl Roster {
             people: Vec::new(),
             channels: Vec::new(),
             by_key: HashMap::new(),
-            by_nick: HashMap::new(),
+            nicks: Arc::default(),
             by_chat: HashMap::new(),
             by_name: HashMap::new(),
             by_private_chat: HashMap::new(),
-            retired_nicks: HashMap::new(),
             retired_channels: HashMap::new(),
             reserved: Vec::new(),
+            place: None,
             was: VecDeque::new(),
             unsaved: Vec::new(),
         }
@@ -191,6 +198,16 @@ impl Roster {
     /// Keeps these nicks free of people: the service's and the user's own.
     pub(super) fn reserve(&mut self, nicks: &[&str]) {
         self.reserved = nicks.iter().map(|nick| fold(nick)).collect();
+    }
+
+    /// One has a place among the users of the gateway, or none any more.
+    pub(super) fn set_place(&mut self, place: Option<(Arc<Hall>, UserId)>) {
+        self.place = place;
+    }
+
+    /// The nicks of people, for the hall.
+    pub(super) fn nicks(&self) -> &Arc<Nicks> {
+        &self.nicks
     }
 
     pub(super) fn person(&self, ix: PersonIx) -> Option<&Person> {
@@ -227,12 +244,7 @@ impl Roster {
 
     /// Somebody by nick; a retired nick still finds its person, and says so.
     pub(super) fn by_nick(&self, nick: &str, now: Timestamp) -> Option<(PersonIx, IsRetired)> {
-        let folded = fold(nick);
-        if let Some(ix) = self.by_nick.get(&folded) {
-            return Some((*ix, IsRetired(false)));
-        }
-        let retired = self.retired_nicks.get(&folded).filter(|retired| retired.until > now)?;
-        Some((retired.to, IsRetired(true)))
+        self.nicks.find(nick, now)
     }
 
     pub(super) fn by_chat(&self, chat: &ChatKey) -> Option<ChannelIx> {

@@ -28,7 +28,7 @@ pub(super) struct Shared {
     pub(super) started: Timestamp,
     pub(super) registry: Registry,
     /// Where users see each other; `None` when they do not.
-    pub(super) hall: Option<Hall>,
+    pub(super) hall: Option<Arc<Hall>>,
     /// Read marks on their way to the accounts.
     pub(super) marks: mpsc::Sender<ReadMark>,
     run_id: String,
@@ -68,7 +68,7 @@ impl Shared {
         let run_id = seed.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
         let run_id = format!("{run_id}{:x}", started.ms());
         Self {
-            hall: parts.config.has_hall().then(|| Hall::new(&run_id)),
+            hall: parts.config.has_hall().then(|| Arc::new(Hall::new(&run_id))),
             run_id,
             secret,
             config: parts.config,

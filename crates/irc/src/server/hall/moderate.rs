@@ -39,7 +39,7 @@ impl Floor<'_> {
     }
 
     pub(in crate::server) fn invite(&mut self, nick: &str, name: &str) {
-        let Some((user, nick)) = self.state.find(nick).map(|(id, user)| (id, user.id.nick.clone())) else {
+        let Some((user, nick)) = self.reachable(nick).map(|(id, user)| (id, user.id.nick.clone())) else {
             return self.numeric(n::ERR_NOSUCHNICK, &format!("{} :No such nick/channel", shown(nick)));
         };
         let Some(folded) = self.channel(name) else { return };

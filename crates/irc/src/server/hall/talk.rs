@@ -213,7 +213,7 @@ impl Floor<'_> {
             }
             return Ok(Receiver::Channel(folded, channel.name.clone()));
         }
-        match self.state.find(target) {
+        match self.reachable(target) {
             Some((user, found)) => Ok(Receiver::User(user, found.id.nick.clone())),
             None => Err((n::ERR_NOSUCHNICK, format!("{} :No such nick/channel", shown(target)))),
         }

@@ -9,9 +9,9 @@ fn hall() -> (Hall, UserId, UserId, Arc<SendQueue>) {
         account: None,
     };
     let now = Timestamp(1_000);
-    let ann = hall.enter(id("ann"), "wx.test", now).unwrap();
-    let bob = hall.enter(id("bob"), "wx.test", now).unwrap();
-    assert!(hall.enter(id("ANN"), "wx.test", now).is_none(), "a nick is one person's");
+    let ann = hall.enter(id("ann"), Arc::default(), "wx.test", now).unwrap();
+    let bob = hall.enter(id("bob"), Arc::default(), "wx.test", now).unwrap();
+    assert!(hall.enter(id("ANN"), Arc::default(), "wx.test", now).is_none(), "a nick is one person's");
     let queue = Arc::new(SendQueue::new(10_000));
     hall.sit(bob, ClientId(2), Caps::NONE, Arc::clone(&queue));
     (hall, ann, bob, queue)

@@ -131,6 +131,7 @@ impl Roster {
         let retired = self.retired_channels.get(folded);
         self.by_name.contains_key(folded)
             || retired.is_some_and(|retired| retired.until > now && Some(retired.to) != by)
+            || self.place.as_ref().is_some_and(|(hall, me)| hall.is_in(*me, folded))
     }
 
     fn push_channel(&mut self, chat: ChatKey, name: String, base: String) -> ChannelIx {

@@ -2,9 +2,8 @@
 
 use wxgate_contract::{ChatKey, Note, PersonKey, PersonKind, PersonProfile, Timestamp};
 
-use super::{MAX_WHOWAS, Person, PersonIx, RETIRED_FOR, Renamed, Retired, Roster, Stored, Was};
+use super::{MAX_WHOWAS, Person, PersonIx, Renamed, Roster, Stored, Was};
 use crate::server::names;
-use crate::wire::casemap::fold;
 
 impl Roster {
     pub(in crate::server) fn set_private_chat(&mut self, ix: PersonIx, chat: &ChatKey) {
@@ -27,7 +26,7 @@ impl Roster {
         }
         let ix = self.push_person(key, stored.name, stored.base);
         if let Some((old, until)) = stored.retired {
-            self.retired_nicks.insert(fold(&old), Retired { to: ix, until });
+            self.nicks.load_retired(&old, ix, until);
         }
     }
 
@@ -88,11 +87,10 @@ impl Roster {
             realname: person.realname.clone(),
             now: String::new(),
         };
-        self.by_nick.remove(&fold(&old));
+        self.nicks.take(&old);
         let is_taken = |folded: &str| self.is_nick_taken(folded, Some(ix), now);
         let new = names::free_name(&base, names::NICK_BYTES, is_taken);
-        self.retired_nicks.remove(&fold(&new));
-        self.by_nick.insert(fold(&new), ix);
+        self.nicks.give(&new, ix);
         if let Some(person) = self.people.get_mut(ix.0) {
             person.nick.clone_from(&new);
             person.base = base;
@@ -101,26 +99,24 @@ impl Roster {
             self.save_nick(ix, None);
             return None;
         }
-        let until = now.after(RETIRED_FOR);
-        self.retired_nicks.retain(|_, retired| retired.until > now);
-        self.retired_nicks.insert(fold(&old), Retired { to: ix, until });
+        let until = self.nicks.retire(&old, ix, now);
         self.save_nick(ix, Some((&old, until)));
         self.was.push_front(Was { now: new.clone(), ..was });
         self.was.truncate(MAX_WHOWAS);
         Some(Renamed { old, old_prefix, new })
     }
 
-    /// Whether a name is not to be had by `by`; what they had themselves before they may have again.
+    /// Whether a name is not to be had by `by`: people's, one's own, and those of users of the gateway whom one
+    /// can see now.
     fn is_nick_taken(&self, folded: &str, by: Option<PersonIx>, now: Timestamp) -> bool {
-        let retired = self.retired_nicks.get(folded);
-        self.by_nick.contains_key(folded)
+        self.nicks.is_taken(folded, by, now)
             || self.reserved.iter().any(|reserved| reserved == folded)
-            || retired.is_some_and(|retired| retired.until > now && Some(retired.to) != by)
+            || self.place.as_ref().is_some_and(|(hall, _)| hall.is_taken(folded))
     }
 
     fn push_person(&mut self, key: PersonKey, nick: String, base: String) -> PersonIx {
         let ix = PersonIx(self.people.len());
-        self.by_nick.insert(fold(&nick), ix);
+        self.nicks.give(&nick, ix);
         self.by_key.insert(key.clone(), ix);
         self.people.push(Person {
             user: names::user_part(key.as_str()),

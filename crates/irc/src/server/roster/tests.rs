@@ -129,3 +129,34 @@ fn a_group_without_a_title_is_named_after_its_members() {
     let (ix, _) = roster.update_channel(&chat, Timestamp(0));
     assert_eq!(roster.channel(ix).unwrap().name, "#甲_乙_丙");
 }
+
+#[test]
+fn new_names_do_not_collide_with_users_of_the_gateway() {
+    use crate::server::caps::Caps;
+    use crate::server::hall::{Act, Identity};
+    use crate::server::registry::ClientId;
+
+    let now = Timestamp(0);
+    let mut roster = Roster::new("wechat:a".into());
+    let hall = Arc::new(Hall::new("run"));
+    let enter = |nick: &str, contacts| {
+        let id = Identity { nick: nick.into(), user: nick.into(), realname: nick.into(), account: None };
+        hall.enter(id, contacts, "wx.test", now).unwrap()
+    };
+    let me = enter("me", Arc::clone(roster.nicks()));
+    enter("bob", Arc::default());
+    let act = Act { me, client: ClientId(1), caps: Caps::NONE, server: "wx.test", now };
+    assert!(hall.floor(act).join("#Work", None));
+    let known = roster.name_person(&"p-1".into(), "bob", now);
+    assert_eq!(roster.person(known).unwrap().nick, "bob", "whoever is not there sees nobody");
+    roster.set_place(Some((Arc::clone(&hall), me)));
+    let stranger = roster.name_person(&"p-2".into(), "Bob", now);
+    assert_eq!(roster.person(stranger).unwrap().nick, "Bob_2");
+    let renamed = roster.update_person(&profile("p-1", "me"), now).1.unwrap();
+    assert_eq!(renamed.new, "me_2");
+    let (group_ix, _) = roster.update_channel(&group("g", "work"), now);
+    assert_eq!(roster.channel(group_ix).unwrap().name, "#work_2");
+    let (other, _) = roster.update_channel(&group("h", "home"), now);
+    assert_eq!(roster.channel(other).unwrap().name, "#home", "what one is not in is in nobody's way");
+    assert_eq!(roster.update_channel(&group("h", "WORK"), now).1.unwrap().new, "#WORK_3");
+}
