@@ -1,7 +1,7 @@
 //! One socket: reads lines, writes what the queue holds, sees silence.
 
 use std::net::SocketAddr;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
@@ -131,6 +131,21 @@ impl Drop for Place<'_> {
     }
 }
 
+/// The session that a connection was sent to, where it is told that the connection is gone.
+#[derive(Default)]
+pub(super) struct Inside(Mutex<Option<mpsc::Sender<Incoming>>>);
+
+impl Inside {
+    /// It is this one from now on.
+    pub(super) fn set(&self, session: &mpsc::Sender<Incoming>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(session.clone());
+    }
+
+    fn take(&self) -> Option<mpsc::Sender<Incoming>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
 async fn converse<S>(shared: &Arc<Shared>, stream: S, mut place: Place<'_>, is_secure: bool)
 where
     S: AsyncRead + AsyncWrite + Send + Unpin,
@@ -148,9 +163,9 @@ where
         turn: Arc::new(Semaphore::new(1)),
     };
     // Where to say that the connection is gone, however it ends.
-    let inside: OnceLock<mpsc::Sender<Incoming>> = OnceLock::new();
+    let inside = Inside::default();
     let reading = async {
-        let registering = registration::register(shared, &mut reader, id, &mut place, is_secure);
+        let registering = registration::register(shared, &mut reader, id, &mut place, (is_secure, &inside));
         let registered = tokio::select! {
             registered = timeout(shared.config.limits.registration_timeout, registering) => registered,
             () = shared.stop.stopping() => {
@@ -160,7 +175,7 @@ where
         };
         match registered {
             Ok(Some(Registered { session })) => {
-                reader.forward(id, inside.get_or_init(|| session)).await;
+                reader.forward(id, &session).await;
             }
             Ok(None) => {}
             Err(_) => reader.queue.close(b"ERROR :Closing link: registration timed out\r\n"),
@@ -178,7 +193,7 @@ where
             }
         }
     }
-    if let Some(session) = inside.get() {
+    if let Some(session) = inside.take() {
         // A session that is gone needs no farewell.
         let _ = session.send(Incoming::Gone(id)).await;
     }

@@ -11,7 +11,7 @@ use wxgate_contract::Credential;
 
 use super::caps::{CapEffect, Caps, Negotiation};
 use super::commands;
-use super::connection::{Place, Read, Reader};
+use super::connection::{Inside, Place, Read, Reader};
 use super::metadata::{Early, Hearer};
 use super::names;
 use super::registry::{ClientId, Incoming};
@@ -34,7 +34,7 @@ pub(super) async fn register<S: AsyncRead + AsyncWrite + Send + Unpin>(
     reader: &mut Reader<'_, S>,
     id: ClientId,
     place: &mut Place<'_>,
-    is_secure: bool,
+    (is_secure, inside): (bool, &Inside),
 ) -> Option<Registered> {
     let mut desk = Desk {
         shared,
@@ -82,7 +82,7 @@ pub(super) async fn register<S: AsyncRead + AsyncWrite + Send + Unpin>(
             return None;
         }
         if desk.is_ready() {
-            match desk.enter(id, place, is_secure).await {
+            match desk.enter(id, place, (is_secure, inside)).await {
                 Entered::Inside(registered) => return Some(registered),
                 Entered::Ended => return None,
                 // Somebody has the nick: the client may try another one.

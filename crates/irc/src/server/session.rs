@@ -34,6 +34,8 @@ mod due;
 mod elsewhere;
 mod feed;
 mod load;
+#[cfg(test)]
+mod tests;
 mod tidings;
 mod updates;
 mod voice;
@@ -93,7 +95,7 @@ pub(super) struct Session {
     pub(super) key: SessionKey,
     pub(super) own: mpsc::WeakSender<Incoming>,
     pub(super) nick: String,
-    /// Its first client was turned away: there is nobody to wait for.
+    /// Its last client is gone, or its first one was not taken: there is nobody to wait for.
     is_over: bool,
     /// The user part of the own prefix.
     user: String,
@@ -236,7 +238,6 @@ impl Session {
     async fn serve(&mut self, inputs: &mut Inputs) {
         let (mut lines, mut events) = (Vec::new(), Vec::new());
         let stop = self.shared.stop.clone();
-        let mut had_clients = false;
         loop {
             let deadline = self.next_deadline();
             tokio::select! {
@@ -270,8 +271,7 @@ impl Session {
             self.save_names().await;
             self.keep_local_channels().await;
             self.wake_writers();
-            had_clients |= !self.clients.is_empty();
-            if self.clients.is_empty() && (had_clients || self.is_over) {
+            if self.clients.is_empty() && self.is_over {
                 return;
             }
         }

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use ring::hmac;
 use tokio::sync::mpsc;
+use tokio::sync::mpsc::error::TrySendError;
 use wxgate_contract::{
     ChatKey, Clock, Control, Directory, FarEnd, MediaVault, NetworkId, RemoteId, Stop, Timestamp,
 };
@@ -115,7 +116,12 @@ impl Shared {
         arrival: Arrival,
     ) -> Option<mpsc::Sender<Incoming>> {
         let lines = self.registry.session(self, key);
-        let sent = lines.send(Incoming::Attach(Box::new(arrival))).await;
-        sent.is_ok().then_some(lines)
+        // A session that was just started has room, and gets its client without a pause in which the connection
+        // could end and leave it waiting.
+        match lines.try_send(Incoming::Attach(Box::new(arrival))) {
+            Ok(()) => Some(lines),
+            Err(TrySendError::Full(arrival)) => lines.send(arrival).await.is_ok().then_some(lines),
+            Err(TrySendError::Closed(_)) => None,
+        }
     }
 }

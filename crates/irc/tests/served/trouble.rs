@@ -284,3 +284,27 @@ async fn a_part_of_the_server_that_fails_takes_the_run_with_it() {
     assert!(ended.unwrap_err().is_panic(), "the supervisor counts it");
     client.rest().await;
 }
+
+#[tokio::test]
+async fn guests_that_vanish_while_they_come_in_leave_nothing_behind() {
+    let served = serve(world(), crate::local::open()).await;
+    for at in 0..200 {
+        let mut client = Client::connect(served.address).await;
+        client.bytes(format!("CAP LS 302\r\nNICK g{at}\r\nUSER g 0 * :g\r\nCAP END\r\n").as_bytes()).await;
+        if at % 3 == 0 {
+            tokio::task::yield_now().await;
+        }
+        // With what it was told unread this resets the connection.
+        drop(client);
+    }
+    let mut stays = crate::local::guest(&served, "stays", "").await;
+    let until = tokio::time::Instant::now() + PATIENCE;
+    loop {
+        let lines = stays.ask("LUSERS").await;
+        if lines[0].contains(" 1 users and 0 invisible ") {
+            return;
+        }
+        assert!(tokio::time::Instant::now() < until, "{lines:#?}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}

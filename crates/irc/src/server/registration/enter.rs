@@ -8,7 +8,7 @@ use wxgate_contract::{Credential, UserName};
 use super::{Desk, Entered, Registered};
 use crate::server::caps::Caps;
 use crate::server::config::Guests;
-use crate::server::connection::Place;
+use crate::server::connection::{Inside, Place};
 use crate::server::registry::{Arrival, ClientId, Refusal, SessionKey};
 use crate::server::sasl::{self, Denial, Login};
 use crate::wire::numeric as n;
@@ -40,7 +40,12 @@ impl Desk<'_> {
         may && self.login.is_none() && self.password.is_none()
     }
 
-    pub(super) async fn enter(&mut self, id: ClientId, place: &mut Place<'_>, is_secure: bool) -> Entered {
+    pub(super) async fn enter(
+        &mut self,
+        id: ClientId,
+        place: &mut Place<'_>,
+        (is_secure, inside): (bool, &Inside),
+    ) -> Entered {
         let (key, client_name) = if self.is_guest(place) {
             (SessionKey { user: UserName::from("guest"), account: None, guest: Some(id) }, String::new())
         } else {
@@ -89,6 +94,8 @@ impl Desk<'_> {
             };
             let negotiation = arrival.negotiation.clone();
             if let Some(session) = self.shared.attach(&key, arrival).await {
+                // From here on it may be taken, whether or not the connection lives to hear of it.
+                inside.set(&session);
                 match answer.await {
                     Ok(Ok(())) => {
                         place.enter();

@@ -47,10 +47,10 @@ impl Session {
             // A connection that is gone needs no answer.
             let why = format!("more than {limit} connections to this account");
             let _ = arrival.taken.send(Err(Refusal::Why(why)));
-            return;
+            return self.end_if_alone();
         }
         if arrival.taken.is_closed() {
-            return;
+            return self.end_if_alone();
         }
         if self.clients.is_empty() {
             self.nick = arrival.nick.clone();
@@ -74,8 +74,7 @@ impl Session {
             if !self.enter_hall() {
                 // A connection that is gone needs no answer.
                 let _ = arrival.taken.send(Err(Refusal::NickInUse));
-                self.is_over = true;
-                return;
+                return self.end_if_alone();
             }
             self.enter_local_channels();
         }
@@ -111,7 +110,7 @@ impl Session {
         if arrival.taken.send(Ok(())).is_err() {
             self.clients.remove(&id);
             self.stand_up(id, "connection closed");
-            return;
+            return self.end_if_alone();
         }
         // What it came in with may have been taken away on its way here, when this session heard of it for nobody.
         self.look_at_doors(Some(id)).await;
@@ -126,6 +125,12 @@ impl Session {
             client.queue.close(b"");
             self.stand_up(id, "connection closed");
             self.save_cursors().await;
+            self.end_if_alone();
         }
+    }
+
+    /// A session ends with its last client, also where that one is gone before it was taken.
+    fn end_if_alone(&mut self) {
+        self.is_over = self.clients.is_empty();
     }
 }
