@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use url::Url;
-use wxgate_contract::{FarEnd, NetworkId, Note};
+use wxgate_contract::{FarEnd, FarError, NetworkId, Note};
 
 use crate::own::OwnError;
 

@@ -24,7 +24,7 @@ fn redirect() -> url::Url {
 }
 
 fn resumed() -> Found {
-    Found { uin: Some(1), has_session: true, keys: Some(keys(1)), is_roster_loaded: true }
+    Found { uin: Some(1), has_session: true, keys: Some(keys(1)), is_roster_loaded: true, is_sealed: false }
 }
 
 fn fetched(at: i64, has_content: bool) -> Event {

@@ -121,6 +121,7 @@ impl World {
 
     pub(super) fn found(&self) -> Found {
         Found {
+            is_sealed: false,
             uin: self.uin,
             has_session: self.stored.is_some(),
             keys: self.stored_keys.clone(),
