@@ -1,5 +1,7 @@
 //! Towards rooms: from the first words of a chat that has no room yet to everybody in it who should be.
 
+use std::collections::BTreeSet;
+
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 use wxgate_tests::cut::Hold;
@@ -16,7 +18,7 @@ use super::{ARRIVE, Case, Ends, HOLDS, Point, extent, sync, texts};
 /// Ends of an everyday run.
 const EVERYDAY: usize = 10;
 /// Contacts and groups: each round takes one that said nothing yet.
-const CHATS: u32 = 130;
+const CHATS: u32 = 260;
 const GROUPS: u32 = 40;
 const MEMBERS: u32 = 4;
 /// Rooms that say which chat they mirror.
@@ -109,7 +111,7 @@ async fn what_wechat_says_stands_once_in_one_room_wherever_the_gateway_ends() ->
         let people = ends.ground.homeserver.people()?;
         let ann = people.register("ann").await?;
         ends.ground.at_home(&ann, "account0").await?;
-        let mut told = Told { ann, rooms: Vec::new(), contacts: 0, groups: 0 };
+        let mut told = Told { ann, rooms: Vec::new(), contacts: 0, groups: 0, in_groups: BTreeSet::new() };
         let all = cases(&mut ends);
         let chosen = ends.choose(all, count)?;
         for (n, (story, points)) in chosen.into_iter().enumerate() {
@@ -137,6 +139,8 @@ struct Told<'a> {
     rooms: Vec<Room>,
     contacts: u32,
     groups: u32,
+    /// Members of groups that were told of: they have a ghost already.
+    in_groups: BTreeSet<String>,
 }
 
 impl Told<'_> {
@@ -147,10 +151,17 @@ impl Told<'_> {
             self.groups += 1;
             let info = ground.sim.person("account0", &chat).await?;
             let speaker = info.members.iter().find(|who| *who != "self").context("an empty group")?;
-            return Ok((chat, speaker.clone()));
+            let speaker = speaker.clone();
+            self.in_groups.extend(info.members);
+            return Ok((chat, speaker));
         }
-        self.contacts += 1;
-        let chat = format!("c{}", self.contacts);
+        let chat = loop {
+            self.contacts += 1;
+            let chat = format!("c{}", self.contacts);
+            if !self.in_groups.contains(&chat) {
+                break chat;
+            }
+        };
         let speaker = if story == Story::Phone { "self".to_owned() } else { chat.clone() };
         Ok((chat, speaker))
     }
