@@ -13,6 +13,8 @@ use wxgate_tests::program;
 use wxgate_tests::scratch::tell;
 use wxgate_tests::stage::Stage;
 
+/// Who may do all.
+const ADMINISTRATOR: &str = "root";
 const LIMIT: Duration = Duration::from_secs(120);
 const SOON: Duration = Duration::from_secs(30);
 
@@ -53,11 +55,11 @@ async fn a_token_opens_what_is_its_owners_and_no_more() -> Result<()> {
         let stage = Stage::set(scratch, 1).await?;
         let gateway = stage.gateway();
         gateway.add_user("mallory").await?;
-        let body = json!({"name": "root", "is_admin": true, "password": PASSWORD});
+        let body = json!({"name": ADMINISTRATOR, "is_admin": true, "password": PASSWORD});
         gateway.api("POST", "/api/v1/users", &body).await?;
         let owner = Asker::new(gateway, USER).await?;
         let other = Asker::new(gateway, "mallory").await?;
-        let root = Asker::new(gateway, "root").await?;
+        let root = Asker::new(gateway, ADMINISTRATOR).await?;
         documented(&owner).await?;
         let theirs = name(0);
         let account = format!("/api/v1/accounts/{theirs}");
@@ -111,9 +113,9 @@ async fn the_api_is_as_its_document_says() -> Result<()> {
     tell("fuzz", Duration::from_secs(600), async |scratch| {
         let stage = Stage::set(scratch, 1).await?;
         let gateway = stage.gateway();
-        let body = json!({"name": "root", "is_admin": true, "password": PASSWORD});
+        let body = json!({"name": ADMINISTRATOR, "is_admin": true, "password": PASSWORD});
         gateway.api("POST", "/api/v1/users", &body).await?;
-        let root = Asker::new(gateway, "root").await?;
+        let root = Asker::new(gateway, ADMINISTRATOR).await?;
         let mut fuzzer = Command::new(python);
         fuzzer.args(["-m", "schemathesis.cli", "run"]);
         fuzzer.arg(format!("http://{}/api/v1/openapi.json", gateway.web));
@@ -224,9 +226,9 @@ async fn scopes(other: &Asker, root: &Asker) -> Result<()> {
     let certificate = format!("/api/v1/users/mallory/certificates/{}", "a".repeat(64));
     writes.refused(403, "PUT", &certificate, &Value::Null).await?;
     writes.refused(400, "POST", path, &json!({"label": "more", "opens": ["all"]})).await?;
-    let plain = made(root, "root", "no admin", &["read", "write"]).await?;
+    let plain = made(root, ADMINISTRATOR, "no admin", &["read", "write"]).await?;
     plain.refused(403, "GET", "/api/v1/users", &Value::Null).await?;
-    no_more_than_they_have(&made(root, "root", "people", &["write", "admin"]).await?).await?;
+    no_more_than_they_have(&made(root, ADMINISTRATOR, "people", &["write", "admin"]).await?).await?;
     let tokens = other.get("/api/v1/users/mallory/tokens").await?;
     let labels: Vec<_> = tokens.as_array().context("tokens")?.iter().map(|row| &row["label"]).collect();
     ensure!(labels.len() == 4 && labels.contains(&&json!("phone")), "{tokens}");
@@ -240,8 +242,9 @@ async fn scopes(other: &Asker, root: &Asker) -> Result<()> {
 async fn no_more_than_they_have(people: &Asker) -> Result<()> {
     let password = json!({"password": "another one"});
     let identity = json!({"matrix": "@root:x.example"});
-    people.refused(403, "PUT", "/api/v1/users/root/password", &password).await?;
-    people.refused(403, "PUT", "/api/v1/users/root/identity", &identity).await?;
+    for (what, body) in [("password", &password), ("identity", &identity)] {
+        people.refused(403, "PUT", &format!("/api/v1/users/{ADMINISTRATOR}/{what}"), body).await?;
+    }
     let admin = |is_admin| json!({"name": "second", "password": PASSWORD, "is_admin": is_admin});
     people.refused(403, "POST", "/api/v1/users", &admin(true)).await?;
     people.ask("POST", "/api/v1/users", &admin(false)).await?.good("somebody new")?;
