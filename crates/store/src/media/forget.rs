@@ -127,7 +127,7 @@ pub(crate) async fn hand_over(
 }
 
 /// Those contents that no attachment names.
-async fn unnamed(
+pub(super) async fn unnamed(
     conn: &mut AnyConnection,
     doing: &'static str,
     mut hashes: Vec<String>,

@@ -7,6 +7,7 @@ use std::time::Duration;
 use sqlx::AnyConnection;
 
 use super::file::ASIDE;
+use super::forget::unnamed;
 use crate::error::{Doing, StoreError};
 use crate::report::Pruned;
 use crate::sql::{self, Columns, Many, row};
@@ -89,18 +90,13 @@ impl Store {
         let now = Duration::from_millis(u64::try_from(self.0.clock.now().ms()).unwrap_or(0));
         let old = tokio::task::spawn_blocking(move || old_files(&dir, now)).await.doing(DOING)?;
         for shelf in old.doing(DOING)?.chunks(500) {
-            let mut many = Many::new(
-                "WITH w (hash) AS (VALUES ",
-                ") SELECT DISTINCT m.hash FROM w JOIN media m ON m.hash = w.hash",
-            );
-            shelf.iter().for_each(|(hash, _)| many.push(row![&**hash]));
+            let hashes = shelf.iter().map(|(hash, _)| hash.clone()).collect();
             let _gate = self.0.media_gate.lock().await;
             let mut conn = self.reader(DOING).await?;
-            let named = many.fetch(&mut conn, DOING).await?;
-            let named: HashSet<String> = named.iter().map(|row| row.at(0)).collect::<Result<_, _>>()?;
+            let unnamed: HashSet<String> = unnamed(&mut conn, DOING, hashes).await?.into_iter().collect();
             drop(conn);
             for (hash, path) in shelf {
-                if !named.contains(hash) {
+                if unnamed.contains(hash) {
                     self.remove_file(path, pruned).await?;
                 }
             }
