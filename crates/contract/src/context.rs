@@ -44,8 +44,10 @@ pub enum FarError {
 
 /// The bridge, as an adapter sees it. In tests the conformance double stands here.
 pub trait FarEnd: Send + Sync {
-    /// Makes a batch durable. Cancel safe in one direction only: a dropped call may still commit,
-    /// so the adapter acknowledges after `Ok` and hands the same posts over again otherwise.
+    /// Makes a batch durable. A long one is committed in several pieces, in order, the notes with the last: after an
+    /// error the first posts may be on disk and told. Cancel safe in one direction only: a dropped call may still
+    /// commit, so the adapter acknowledges after `Ok` and hands the same posts over again otherwise; those that are
+    /// on disk are known then.
     fn commit<'a>(
         &'a self,
         network: &'a NetworkId,
