@@ -31,8 +31,8 @@ fn own_name(batch: &Batch) -> Option<String> {
 }
 
 /// Posts of one adapter in one commit. A flood of one account would else hold up everybody else's commits for as
-/// long as its whole answer takes (8 to 11 ms for some 120 posts on a busy machine, measured). Chosen and not measured:
-/// a quarter of that, and the fsync that each piece costs (1 ms) is still shared by enough posts.
+/// long as its whole answer takes (8 to 11 ms for some 120 posts on a busy machine). With 32 the others' p99 beside a
+/// flood fell from 10 to 8 ms; 16 and 8 only slow the flood down (docs/performance.md).
 const PIECE_POSTS: usize = 32;
 
 /// A batch as it is committed, in the same order. What posts may refer to comes with the first piece; the notes come
