@@ -39,6 +39,7 @@ mod registration;
 mod registry;
 mod rejoin;
 mod replay;
+mod room;
 mod roster;
 mod run;
 mod sasl;

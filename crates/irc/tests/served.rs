@@ -2,6 +2,8 @@
 #![expect(clippy::unwrap_used, reason = "a test may fail by panicking")]
 #![expect(clippy::disallowed_methods, reason = "the runtime of a test ends with the test and its tasks")]
 
+#[path = "served/answers.rs"]
+mod answers;
 #[path = "served/apart.rs"]
 mod apart;
 #[path = "served/bench.rs"]

@@ -199,6 +199,14 @@ pub struct Flood {
     pub per_second: u32,
 }
 
+impl Limits {
+    /// Bytes of one part of an answer about what was said. It has two parts at most, and comes on top of a quarter
+    /// of the queue.
+    pub(super) fn answer_bytes(&self) -> usize {
+        self.sendq_bytes / 3
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self {

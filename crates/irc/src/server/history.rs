@@ -230,8 +230,7 @@ impl Session {
         limit: usize,
     ) -> Result<Vec<Rendered>, Fault> {
         let mut found: Vec<Rendered> = Vec::new();
-        // An answer has two parts at most and comes on top of a quarter of the queue.
-        let max_bytes = self.shared.config.limits.sendq_bytes / 3;
+        let max_bytes = self.shared.config.limits.answer_bytes();
         let (mut lines, mut bytes, mut scanned) = (0, 0, 0);
         let mut at = if part.is_backwards { part.below } else { part.above };
         'pages: while lines < limit && scanned < MAX_SCANNED {

@@ -13,6 +13,7 @@ use super::history::Wanted;
 use super::inbound::Typed;
 use super::names;
 use super::registry::ClientId;
+use super::room::Room;
 use super::session::{Session, one_line};
 use crate::server::hall::talk_of;
 use crate::wire::casemap::is_same;
@@ -203,8 +204,9 @@ impl Session {
         limit: usize,
     ) {
         let id = turn.client;
+        let room = Room { count: limit, bytes: self.shared.config.limits.answer_bytes() };
         let found = self.on_floor(id, |floor| match floor.may_read(name) {
-            true => floor.history(name, wanted, limit),
+            true => floor.history(name, wanted, room),
             false => Err(("INVALID_TARGET", "Messages could not be retrieved".to_owned())),
         });
         let entries = match found {

@@ -27,8 +27,8 @@ pub(super) use text::excerpt;
 pub(super) const MAX_AHEAD_BYTES: usize = 256 * 1024;
 /// What `[MM-DD HH:MM] ` takes.
 const SHORT_STAMP_BYTES: usize = 14;
-/// About what the tags of a line take, and its verb.
-const TAG_BYTES: usize = 160;
+/// About what the gateway's own tags of a line take, and its verb.
+pub(super) const TAG_BYTES: usize = 160;
 /// What marks an own line in front of clients that cannot see own lines in queries.
 const OWN_MARK: &str = "→ ";
 

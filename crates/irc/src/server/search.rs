@@ -1,5 +1,6 @@
 //! SEARCH in what was said, and the same in plain words through the service. Source: soju.im/search.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -10,6 +11,7 @@ use super::history::Fault;
 use super::inbound::Target;
 use super::outbound::Rendered;
 use super::registry::ClientId;
+use super::room::Room;
 use super::roster::PersonIx;
 use super::session::Session;
 use super::stamp;
@@ -38,13 +40,15 @@ pub(super) struct Sought {
     pub(super) before: Option<Timestamp>,
     /// Folded; empty fits everything.
     pub(super) text: String,
-    pub(super) limit: usize,
+    /// How much of it is wanted.
+    pub(super) room: Room,
 }
 
 impl Sought {
-    /// `from=nick;in=#chat;after=time;before=time;text=words;limit=n`; what is not understood otherwise.
-    fn parse(attributes: &str) -> Result<Self, String> {
-        let mut sought = Self { limit: MESSAGES, ..Self::default() };
+    /// `from=nick;in=#chat;after=time;before=time;text=words;limit=n`; what is not understood otherwise. The answer
+    /// is bounded by bytes besides.
+    fn parse(attributes: &str, max_bytes: usize) -> Result<Self, String> {
+        let mut sought = Self { room: Room { count: MESSAGES, bytes: max_bytes }, ..Self::default() };
         let tags = Tags::parse(attributes);
         for (key, raw) in tags.iter() {
             let value = crate::wire::tags::unescape(raw);
@@ -55,11 +59,11 @@ impl Sought {
                 "after" => sought.after = Some(stamp::parse(&value).ok_or_else(odd)?),
                 "before" => sought.before = Some(stamp::parse(&value).ok_or_else(odd)?),
                 "text" => sought.text = fold(&value),
-                "limit" => sought.limit = value.parse().map_err(|_| odd())?,
+                "limit" => sought.room.count = value.parse().map_err(|_| odd())?,
                 _ => return Err(odd()),
             }
         }
-        sought.limit = sought.limit.clamp(1, MAX_MESSAGES);
+        sought.room.count = sought.room.count.clamp(1, MAX_MESSAGES);
         Ok(sought)
     }
 
@@ -71,13 +75,19 @@ impl Sought {
         self.text.is_empty() || texts.any(|text| fold(text).contains(&self.text))
     }
 
-    /// From a time on the first, else the last ones.
-    pub(super) fn trim<T>(&self, mut found: Vec<T>) -> Vec<T> {
+    /// Keeps as many as there is room for, from a time on the first, else the last ones; true when there is room for
+    /// no more.
+    pub(super) fn trim<T>(&self, found: &mut VecDeque<T>, bytes: impl Fn(&T) -> usize) -> bool {
+        let all = found.len();
+        let held = match self.after {
+            Some(_) => self.room.holds(found.iter().map(bytes)),
+            None => self.room.holds(found.iter().rev().map(bytes)),
+        };
         match self.after {
-            Some(_) => found.truncate(self.limit),
-            None => drop(found.drain(..found.len().saturating_sub(self.limit))),
+            Some(_) => found.truncate(held),
+            None => drop(found.drain(..all - held)),
         }
-        found
+        held < all || held >= self.room.count
     }
 }
 
@@ -93,7 +103,7 @@ impl Session {
     /// `SEARCH attributes`.
     pub(super) async fn search(&mut self, turn: &Turn<'_>) {
         let id = turn.client;
-        let sought = match Sought::parse(turn.param(0)) {
+        let sought = match Sought::parse(turn.param(0), self.shared.config.limits.answer_bytes()) {
             Ok(sought) => sought,
             Err(odd) => {
                 return self.fails(
@@ -109,7 +119,9 @@ impl Session {
             Ok(found) => found,
             Err((code, text)) => return self.fails(id, "SEARCH", code, &[], &text),
         };
-        let local = self.on_floor(id, |floor| floor.search(&sought)).unwrap_or_default();
+        let room = sought.room.behind(found.iter().map(|(_, rendered)| rendered.bytes()));
+        let rest = Sought { room, ..sought };
+        let local = self.on_floor(id, |floor| floor.search(&rest)).unwrap_or_default();
         let server = self.shared.config.server_name.clone();
         let with_batch = self.clients.get(&id).is_some_and(|client| client.has(super::caps::Caps::BATCH));
         let reference = with_batch.then(|| format!("s{}", self.shared.next_number()));
@@ -122,8 +134,7 @@ impl Session {
         let extra = reference.as_ref().map(|reference| format!("batch={reference}")).unwrap_or_default();
         if let Some(client) = self.clients.get_mut(&id) {
             let caps = client.caps();
-            let room = sought.limit.saturating_sub(found.len());
-            let lines = local.iter().take(room).flat_map(|entry| entry.lines(caps, &extra));
+            let lines = local.iter().flat_map(|entry| entry.lines(caps, &extra));
             lines.for_each(|line| client.line(&line));
         }
         if let Some(reference) = reference {
@@ -132,18 +143,23 @@ impl Session {
     }
 
     /// What fits of the account's timeline, oldest first.
-    async fn find(&mut self, id: ClientId, sought: &Sought) -> Result<Vec<(TimelineItem, Rendered)>, Fault> {
-        let Some(account) = self.account().cloned() else { return Ok(Vec::new()) };
+    async fn find(
+        &mut self,
+        id: ClientId,
+        sought: &Sought,
+    ) -> Result<VecDeque<(TimelineItem, Rendered)>, Fault> {
+        let mut found = VecDeque::new();
+        let Some(account) = self.account().cloned() else { return Ok(found) };
         let chat: Option<ChatKey> = match &sought.place {
             None => None,
             Some(name) => match self.target(name).and_then(|target| self.chat_of(target)) {
                 Some(chat) => Some(chat),
-                None => return Ok(Vec::new()),
+                None => return Ok(found),
             },
         };
         let speaker = self.speaker(sought.from.as_deref());
         let until = Instant::now() + PATIENCE;
-        let (mut found, mut scanned, mut before) = (Vec::new(), 0, i64::MAX);
+        let (mut scanned, mut before) = (0, i64::MAX);
         while scanned < MAX_SCANNED && Instant::now() < until {
             let range = HistoryRange::Before(before);
             let read = self.shared.directory.history(&account, chat.as_ref(), range, PAGE).await;
@@ -154,15 +170,16 @@ impl Session {
             scanned += page.len();
             for item in page.into_iter().rev() {
                 if let Some(rendered) = self.fitting_item(id, &item, sought, &speaker).await {
-                    found.push((item, rendered));
+                    found.push_front((item, rendered));
                 }
             }
-            if is_last || (sought.after.is_none() && found.len() >= sought.limit) {
+            let is_full = sought.trim(&mut found, |(_, rendered)| rendered.bytes());
+            // From a time on it is the oldest ones that are wanted, which are still to be read.
+            if is_last || (is_full && sought.after.is_none()) {
                 break;
             }
         }
-        found.reverse();
-        Ok(sought.trim(found))
+        Ok(found)
     }
 
     fn speaker(&self, nick: Option<&str>) -> Speaker {
@@ -205,8 +222,9 @@ impl Session {
         if words.is_empty() {
             return self.service_says(id, "say: find [#group or nick] <words>");
         }
-        let (text, limit) = (fold(&words.join(" ")), SERVICE_LINES);
-        let sought = Sought { place: place.map(str::to_owned), text, limit, ..Sought::default() };
+        let room = Room { count: SERVICE_LINES, bytes: self.shared.config.limits.answer_bytes() };
+        let (place, text) = (place.map(str::to_owned), fold(&words.join(" ")));
+        let sought = Sought { place, text, room, ..Sought::default() };
         let found = match self.find(id, &sought).await {
             Ok(found) => found,
             Err((_, text)) => return self.service_says(id, &text),
@@ -229,13 +247,13 @@ mod tests {
 
     #[test]
     fn attributes_are_read() {
-        let sought = Sought::parse("from=张三;in=#a;text=Two\\sWords;limit=5").unwrap();
+        let sought = Sought::parse("from=张三;in=#a;text=Two\\sWords;limit=5", 9).unwrap();
         assert_eq!((sought.from.as_deref(), sought.place.as_deref()), (Some("张三"), Some("#a")));
-        assert_eq!((sought.text.as_str(), sought.limit), ("two words", 5));
-        assert_eq!(Sought::parse("").unwrap().limit, MESSAGES);
-        assert_eq!(Sought::parse("limit=0").unwrap().limit, 1);
+        assert_eq!((sought.text.as_str(), sought.room), ("two words", Room { count: 5, bytes: 9 }));
+        assert_eq!(Sought::parse("", 9).unwrap().room.count, MESSAGES);
+        assert_eq!(Sought::parse("limit=0", 9).unwrap().room.count, 1);
         for odd in ["after=yesterday", "limit=x", "colour=red", "in="] {
-            assert_eq!(Sought::parse(odd).unwrap_err(), odd.to_owned(), "{odd}");
+            assert_eq!(Sought::parse(odd, 9).unwrap_err(), odd.to_owned(), "{odd}");
         }
     }
 }

@@ -3,6 +3,7 @@
 use wxgate_contract::Timestamp;
 
 use crate::server::caps::Caps;
+use crate::server::outbound::TAG_BYTES;
 use crate::server::stamp;
 use crate::wire::tags::escape_into;
 
@@ -22,6 +23,11 @@ pub(in crate::server) struct Event {
 }
 
 impl Event {
+    /// About the bytes of its line with all tags.
+    pub(super) fn bytes(&self) -> usize {
+        self.prefix.len() + self.tags.len() + self.body.len() + TAG_BYTES
+    }
+
     /// The line for a client; `extra` tags stand first.
     pub(in crate::server) fn line(&self, caps: Caps, extra: &str) -> String {
         let mut line = String::with_capacity(self.body.len() + 128);

@@ -8,11 +8,13 @@ use super::talk::Spoken;
 use super::{Event, Floor, UserId};
 use crate::server::caps::Caps;
 use crate::server::history::{Fault, Reference, Wanted};
+use crate::server::room::Room;
 use crate::server::search::Sought;
 use crate::wire::casemap::{fold, is_same};
 
-/// Entries of one channel or query. Chosen: a megabyte at worst.
+/// Entries of one channel or query, and about the bytes of their lines. Chosen.
 const MAX_ENTRIES: usize = 1000;
+const MAX_BYTES: usize = 512 * 1024;
 /// Queries that are remembered; the one that was silent for longest goes first. Chosen.
 const MAX_QUERIES: usize = 500;
 
@@ -27,6 +29,11 @@ pub(in crate::server) struct Entry {
 }
 
 impl Entry {
+    /// About the bytes of its lines with all tags; it takes no more than that here.
+    fn bytes(&self) -> usize {
+        self.said.as_ref().map_or_else(|| self.event.bytes(), |said| said.bytes(&self.event))
+    }
+
     fn fits(&self, sought: &Sought) -> bool {
         let nick = self.event.prefix.split('!').next().unwrap_or_default();
         let is_theirs = sought.from.as_deref().is_none_or(|from| is_same(from, nick));
@@ -57,14 +64,18 @@ pub(super) enum Owner {
 #[derive(Debug, Default)]
 pub(super) struct Log {
     entries: VecDeque<Entry>,
+    /// Of all entries.
+    bytes: usize,
 }
 
 impl Log {
     fn push(&mut self, entry: Entry) {
-        if self.entries.len() >= MAX_ENTRIES {
-            self.entries.pop_front();
-        }
+        self.bytes += entry.bytes();
         self.entries.push_back(entry);
+        while self.entries.len() > MAX_ENTRIES || self.bytes > MAX_BYTES {
+            let Some(oldest) = self.entries.pop_front() else { return };
+            self.bytes = self.bytes.saturating_sub(oldest.bytes());
+        }
     }
 
     pub(super) fn find(&mut self, msgid: &str) -> Option<&mut Entry> {
@@ -95,36 +106,41 @@ impl Log {
         }
     }
 
-    fn select(&self, wanted: Wanted<'_>, limit: usize, with_events: bool) -> Result<Vec<Entry>, Fault> {
+    fn select(&self, wanted: Wanted<'_>, room: Room, with_events: bool) -> Result<Vec<Entry>, Fault> {
         let is_wanted = |entry: &&Entry| !entry.is_redacted && (with_events || entry.said.is_some());
-        let first = |from: usize, to: usize, limit: usize| -> Vec<Entry> {
-            let range = self.entries.iter().take(to).skip(from);
-            range.filter(is_wanted).take(limit).cloned().collect()
+        let range = |from: usize, to: usize| -> Vec<&Entry> {
+            self.entries.iter().take(to).skip(from).filter(is_wanted).collect()
         };
-        let last = |from: usize, to: usize, limit: usize| -> Vec<Entry> {
-            let range: Vec<&Entry> = self.entries.iter().take(to).skip(from).filter(is_wanted).collect();
-            let from = range.len().saturating_sub(limit);
+        let first = |from: usize, to: usize, room: Room| -> Vec<Entry> {
+            let range = range(from, to);
+            let held = room.holds(range.iter().map(|entry| entry.bytes()));
+            range.into_iter().take(held).cloned().collect()
+        };
+        let last = |from: usize, to: usize, room: Room| -> Vec<Entry> {
+            let range = range(from, to);
+            let held = room.holds(range.iter().rev().map(|entry| entry.bytes()));
+            let from = range.len().saturating_sub(held);
             range.into_iter().skip(from).cloned().collect()
         };
         let end = self.entries.len();
         Ok(match wanted {
-            Wanted::Latest(None) => last(0, end, limit),
-            Wanted::Latest(Some(from)) => last(self.behind(from)?, end, limit),
-            Wanted::Before(to) => last(0, self.place(to)?, limit),
-            Wanted::After(from) => first(self.behind(from)?, end, limit),
+            Wanted::Latest(None) => last(0, end, room),
+            Wanted::Latest(Some(from)) => last(self.behind(from)?, end, room),
+            Wanted::Before(to) => last(0, self.place(to)?, room),
+            Wanted::After(from) => first(self.behind(from)?, end, room),
             Wanted::Around(at) => {
                 let at = self.place(at)?;
-                let mut found = last(0, at, limit / 2);
-                let rest = first(at, end, limit - found.len());
+                let mut found = last(0, at, Room { count: room.count / 2, ..room });
+                let rest = first(at, end, Room { count: room.count - found.len(), ..room });
                 found.extend(rest);
                 found
             }
             Wanted::Between(from, to) => {
                 let (from_at, to_at) = (self.place(from)?, self.place(to)?);
                 if from_at <= to_at {
-                    first(self.behind(from)?, to_at, limit)
+                    first(self.behind(from)?, to_at, room)
                 } else {
-                    last(self.behind(to)?, from_at, limit)
+                    last(self.behind(to)?, from_at, room)
                 }
             }
         })
@@ -221,10 +237,10 @@ impl Floor<'_> {
         &mut self,
         name: &str,
         wanted: Wanted<'_>,
-        limit: usize,
+        room: Room,
     ) -> Result<Vec<Entry>, Fault> {
         let with_events = self.act.caps.has(Caps::EVENT_PLAYBACK);
-        self.log_of(name).map_or_else(|| Ok(Vec::new()), |log| log.select(wanted, limit, with_events))
+        self.log_of(name).map_or_else(|| Ok(Vec::new()), |log| log.select(wanted, room, with_events))
     }
 
     /// What fits of the channels that the acting user is in and of their queries, oldest first.
@@ -242,15 +258,16 @@ impl Floor<'_> {
             Some((user.1.id.nick.clone(), log))
         });
         let is_there = |name: &str| sought.place.as_deref().is_none_or(|place| is_same(place, name));
-        let mut found: Vec<Entry> = channels
+        let mut found: Vec<&Entry> = channels
             .chain(queries)
             .filter(|(name, _)| is_there(name))
             .flat_map(|(_, log)| log.entries.iter())
             .filter(|entry| !entry.is_redacted && entry.fits(sought))
-            .cloned()
             .collect();
         found.sort_by_key(|entry| entry.event.at);
-        sought.trim(found)
+        let mut found = VecDeque::from(found);
+        sought.trim(&mut found, |entry| entry.bytes());
+        found.into_iter().cloned().collect()
     }
 
     /// Where something was said, with the time of the last message.

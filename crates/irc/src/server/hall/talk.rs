@@ -5,10 +5,15 @@ use super::{Event, Floor, UserId, shown};
 use crate::server::caps::Caps;
 use crate::server::multiline::{BATCH_TYPE, CONCAT_TAG, Part};
 use crate::server::names::cut_text;
+use crate::server::outbound::TAG_BYTES;
 use crate::server::queue::whole;
 use crate::wire::casemap::fold;
 use crate::wire::numeric as n;
 use crate::wire::split;
+
+/// The sender's tags are repeated on each line of a message up to this many bytes; longer ones stand on the first
+/// line only, because two hundred times four kilobytes are more than may wait for somebody. Chosen.
+const REPEATED_TAG_BYTES: usize = 256;
 
 /// Words of a message.
 #[derive(Clone, Debug)]
@@ -43,6 +48,16 @@ impl Spoken {
         self.parts.iter().map(|part| part.text.as_str())
     }
 
+    /// About the bytes of its lines with all tags.
+    pub(super) fn bytes(&self, event: &Event) -> usize {
+        // A piece ends in the last quarter of what fits.
+        let piece = self.budget(event).max(split::MIN_BUDGET_BYTES) * 3 / 4;
+        let lines: usize = self.parts.iter().map(|part| part.text.len() / piece + 1).sum();
+        let repeated = event.tags.len().min(REPEATED_TAG_BYTES);
+        let around = event.prefix.len() + self.target.len() + repeated + TAG_BYTES;
+        event.tags.len() + lines * around + self.texts().map(str::len).sum::<usize>()
+    }
+
     /// How much of a line fits behind the sender's prefix.
     fn budget(&self, event: &Event) -> usize {
         split::budget(&event.prefix, self.verb, &self.target)
@@ -55,8 +70,8 @@ impl Spoken {
         matches!(self.parts.as_slice(), [only] if only.text.len() > self.budget(event))
     }
 
-    /// The lines for a client. Only the first of several messages carries the id; tags of the sender's belong to
-    /// each of them, because each may be all that somebody sees. Source: IRCv3 draft/multiline, "Fallback".
+    /// The lines for a client. Only the first of several messages carries the id; tags of the sender's, unless they
+    /// are long, belong to each of them, because each may be all that somebody sees. Source: IRCv3 draft/multiline, "Fallback".
     pub(super) fn lines(&self, event: &Event, caps: Caps, extra: &str) -> Vec<String> {
         let budget = self.budget(event);
         let (prefix, verb, target) = (&event.prefix, self.verb, &self.target);
@@ -84,6 +99,9 @@ impl Spoken {
                 let mut event = Event { body: format!("{verb} {target} :{text}"), ..event.clone() };
                 if at > 0 {
                     event.msgid.clear();
+                    if event.tags.len() > REPEATED_TAG_BYTES {
+                        event.tags.clear();
+                    }
                 }
                 event.line(caps, extra)
             })

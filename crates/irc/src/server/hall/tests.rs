@@ -1,4 +1,8 @@
 use super::*;
+use crate::server::history::{Reference, Wanted};
+use crate::server::multiline::Part;
+use crate::server::room::Room;
+use crate::server::search::Sought;
 
 fn hall() -> (Hall, UserId, UserId, Arc<SendQueue>) {
     let hall = Hall::new("run");
@@ -30,8 +34,7 @@ async fn what_one_does_the_others_of_the_channel_see() {
     act(&hall, ann, |floor| assert!(floor.join("&room", None)));
     act(&hall, bob, |floor| assert!(floor.join("&ROOM", None)));
     act(&hall, ann, |floor| {
-        let parts = [crate::server::multiline::Part { text: "hi".to_owned(), is_concat: false }];
-        floor.say(talk_of("PRIVMSG", "&room", &parts, ""));
+        floor.say(talk_of("PRIVMSG", "&room", &parts(["hi".to_owned()]), ""));
     });
     let mut bytes = Vec::new();
     queue.take(&mut bytes).await;
@@ -49,4 +52,61 @@ fn who_leaves_frees_the_nick() {
     act(&hall, ann, |floor| floor.quit("bye"));
     assert!(!hall.is_taken("Ann"));
     assert_eq!(hall.counts().0, 1);
+}
+
+fn parts(texts: impl IntoIterator<Item = String>) -> Vec<Part> {
+    texts.into_iter().map(|text| Part { text, is_concat: false }).collect()
+}
+
+/// The bytes of what an answer shows to a client that takes tags.
+fn bytes(entries: &[log::Entry]) -> usize {
+    let lines = entries.iter().flat_map(|entry| entry.lines(Caps::MESSAGE_TAGS, ""));
+    lines.map(|line| line.len() + 2).sum()
+}
+
+#[test]
+fn what_is_kept_and_what_is_shown_of_it_are_bounded_by_bytes() {
+    let (hall, ann, _, _) = hall();
+    act(&hall, ann, |floor| {
+        floor.join("&room", None);
+        let tags = format!("+x={}", "y".repeat(4000));
+        for at in 0..300 {
+            floor.say(talk_of("PRIVMSG", "&room", &parts([format!("line {at}")]), &tags));
+        }
+        let mut history = |wanted, bytes| floor.history("&room", wanted, Room { count: 500, bytes }).unwrap();
+        let all = history(Wanted::Latest(None), usize::MAX);
+        assert!(bytes(&all) <= 512 * 1024, "{}", bytes(&all));
+        let shows = |entry: &log::Entry, text: &str| entry.lines(Caps::NONE, "")[0].ends_with(text);
+        let last = history(Wanted::Latest(None), 50_000);
+        assert!((8..=11).contains(&last.len()), "{}", last.len());
+        assert!(bytes(&last) <= 50_000 && shows(last.last().unwrap(), " :line 299"));
+        let first = history(Wanted::After(Reference::Time(Timestamp(0))), 50_000);
+        assert!(bytes(&first) <= 50_000 && first[0].lines(Caps::NONE, "") == all[0].lines(Caps::NONE, ""));
+        assert_eq!(
+            history(Wanted::Latest(None), 10).len(),
+            1,
+            "nothing would come behind a message too large"
+        );
+        let sought = |bytes| Sought { room: Room { count: 500, bytes }, ..Sought::default() };
+        let found = floor.search(&sought(50_000));
+        assert!(bytes(&found) <= 50_000 && shows(found.last().unwrap(), " :line 299"));
+    });
+}
+
+#[test]
+fn long_tags_are_not_repeated_on_each_line_of_a_message() {
+    let (hall, ann, _, _) = hall();
+    act(&hall, ann, |floor| {
+        floor.join("&room", None);
+        let lines = parts((0..200).map(|at| format!("line {at}")));
+        for (tags, is_repeated) in [(format!("+x={}", "y".repeat(4000)), false), ("+x=y".to_owned(), true)] {
+            floor.say(talk_of("PRIVMSG", "&room", &lines, &tags));
+            let room = Room { count: 1, bytes: usize::MAX };
+            let said = floor.history("&room", Wanted::Latest(None), room).unwrap();
+            assert!(bytes(&said) < 100_000, "{}", bytes(&said));
+            let shown = said[0].lines(Caps::MESSAGE_TAGS, "");
+            assert!(shown[0].contains("+x=y") && shown.len() == 200);
+            assert_eq!(shown[1].contains("+x=y"), is_repeated);
+        }
+    });
 }
