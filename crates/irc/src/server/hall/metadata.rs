@@ -74,13 +74,16 @@ impl Floor<'_> {
         }
     }
 
-    /// What the acting connection is to know of a channel and its members, of these keys.
+    /// What the acting connection is to know of a channel and its members, of these keys. Who is invisible is so to
+    /// those outside, as in NAMES and WHO.
     pub(in crate::server) fn values_around(&self, name: &str, keys: &BTreeSet<String>) -> Vec<String> {
         let folded = fold(name);
         let Some(channel) = self.state.channels.get(&folded) else { return Vec::new() };
         let nick = self.nick();
         let hearer = Hearer::new(self.act.caps, self.act.server, &nick);
+        let is_member = channel.members.contains_key(&self.act.me);
         let members = channel.members.keys().filter_map(|id| self.state.user(*id));
+        let members = members.filter(|user| is_member || !user.is_invisible);
         let all = std::iter::once((&channel.name, &channel.metadata));
         all.chain(members.map(|user| (&user.id.nick, &user.metadata)))
             .flat_map(|(target, values)| lines_of(&hearer, target, values, keys))

@@ -170,15 +170,15 @@ impl Made {
 }
 
 impl Floor<'_> {
-    /// `MODE #channel [modes [params…]]`.
+    /// `MODE #channel [modes [params…]]`; of a secret channel nothing is told or changed from outside.
     pub(in crate::server) fn mode(&mut self, folded: &str, params: &[&str]) {
         let Some(channel) = self.state.channels.get(folded) else { return };
         let (name, is_secret, created) = (channel.name.clone(), channel.modes.secret, channel.created);
         let status = self.my_status(folded);
+        if is_secret && status.is_none() {
+            return self.numeric(n::ERR_NOTONCHANNEL, &format!("{name} :You're not on that channel"));
+        }
         let Some(modes) = params.first().copied().filter(|modes| !modes.is_empty()) else {
-            if is_secret && status.is_none() {
-                return self.numeric(n::ERR_NOTONCHANNEL, &format!("{name} :You're not on that channel"));
-            }
             let text = channel.modes.written(status.is_some());
             self.numeric(n::RPL_CHANNELMODEIS, &format!("{name} {text}"));
             return self.numeric(n::RPL_CREATIONTIME, &format!("{name} {}", created.seconds()));

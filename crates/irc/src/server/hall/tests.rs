@@ -47,6 +47,32 @@ async fn what_one_does_the_others_of_the_channel_see() {
 }
 
 #[test]
+fn from_outside_nothing_is_seen_of_who_hides() {
+    let (hall, ann, bob, _) = hall();
+    act(&hall, ann, |floor| {
+        floor.join("&room", None);
+        floor.mode("&room", &["+b", "eve"]);
+        floor.set_own_value("pronouns", Some("she"));
+    });
+    let shown = |what: fn(&mut Floor<'_>)| act(&hall, bob, what);
+    let bans = |floor: &mut Floor<'_>| floor.mode("&room", &["b"]);
+    let values =
+        |floor: &mut Floor<'_>| floor.out = floor.values_around("&room", &["pronouns".to_owned()].into());
+    assert_eq!(shown(bans).len(), 2, "an open channel has no secrets");
+    assert_eq!(shown(values).len(), 1);
+    act(&hall, ann, |floor| floor.user_mode(Some("+i")));
+    assert!(shown(values).is_empty(), "the member is invisible");
+    act(&hall, ann, |floor| floor.mode("&room", &["+s"]));
+    for modes in [&["b"][..], &[], &["-s"]] {
+        let answer = act(&hall, bob, |floor| floor.mode("&room", modes));
+        assert_eq!(answer, [":wx.test 442 bob &room :You're not on that channel"], "{modes:?}");
+    }
+    act(&hall, ann, |floor| floor.mode("&room", &["-s"]));
+    act(&hall, bob, |floor| assert!(floor.join("&room", None)));
+    assert_eq!(shown(values).len(), 1, "who is in it sees the others");
+}
+
+#[test]
 fn who_leaves_frees_the_nick() {
     let (hall, ann, _, _) = hall();
     act(&hall, ann, |floor| floor.quit("bye"));
