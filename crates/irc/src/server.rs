@@ -17,6 +17,7 @@ mod config;
 mod connection;
 mod errands;
 mod faces;
+mod flood;
 mod hall;
 mod held;
 mod history;

@@ -7,10 +7,10 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
-use tokio::time::{Instant, sleep_until, timeout, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 use tokio_rustls::TlsAcceptor;
 
-use super::config::Flood;
+use super::flood::Bucket;
 use super::proxy;
 use super::queue::{SendQueue, Taken};
 use super::registration::{self, Registered};
@@ -158,7 +158,8 @@ where
         stream: read,
         lines: LineBuffer::default(),
         queue: Arc::clone(&queue),
-        bucket: shared.config.limits.flood.map(Bucket::new),
+        bucket: Bucket::new(shared.config.limits.flood),
+        pongs: Bucket::new(shared.config.limits.flood),
         asked: false,
         turn: Arc::new(Semaphore::new(1)),
     };
@@ -223,7 +224,9 @@ pub(super) struct Reader<'a, S> {
     stream: tokio::io::ReadHalf<S>,
     lines: LineBuffer,
     pub(super) queue: Arc<SendQueue>,
-    bucket: Option<Bucket>,
+    bucket: Bucket,
+    /// For PONG: what a client answers by itself costs nothing of what its user types.
+    pongs: Bucket,
     /// A PING of ours is open.
     asked: bool,
     /// Free while no line of this client waits for its answer.
@@ -238,6 +241,11 @@ pub(super) enum Read {
     TooLong,
     /// The connection is over; why.
     End(&'static str),
+}
+
+/// The answer to a question of ours.
+fn is_pong(line: &str) -> bool {
+    line.split(' ').next().is_some_and(|word| word.eq_ignore_ascii_case("PONG"))
 }
 
 impl<S: AsyncRead + AsyncWrite + Send + Unpin> Reader<'_, S> {
@@ -268,9 +276,40 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> Reader<'_, S> {
         }
     }
 
-    /// Waits until the line before was answered and its answer is read, or nearly: what a client asks for
-    /// is given no faster than it reads. `None` when it does not read at all.
-    async fn turn(&self, id: ClientId, session: &mpsc::Sender<Incoming>) -> Option<OwnedSemaphorePermit> {
+    /// What was read, once it may pass; why the connection is over otherwise. Lines that are refused wait for their
+    /// turn as others do.
+    async fn admit(
+        &mut self,
+        id: ClientId,
+        session: &mpsc::Sender<Incoming>,
+        read: Read,
+    ) -> Result<Incoming, &'static str> {
+        Ok(match read {
+            Read::End(why) => return Err(why),
+            Read::Line(line) if is_pong(&line) => {
+                self.pongs.take().await;
+                Incoming::Line(id, line, None)
+            }
+            Read::Line(line) => Incoming::Line(id, line, Some(self.turn(id, session).await?)),
+            Read::BadText(line) => {
+                drop(self.turn(id, session).await?);
+                Incoming::BadText(id, line)
+            }
+            Read::TooLong => {
+                drop(self.turn(id, session).await?);
+                Incoming::TooLong(id)
+            }
+        })
+    }
+
+    /// Waits until another line may pass and the line before was answered and its answer is read, or nearly: what a
+    /// client asks for is given no faster than it reads. One that does not read at all is ended.
+    async fn turn(
+        &mut self,
+        id: ClientId,
+        session: &mpsc::Sender<Incoming>,
+    ) -> Result<OwnedSemaphorePermit, &'static str> {
+        self.bucket.take().await;
         let free = async {
             let mut waiting = std::pin::pin!(Arc::clone(&self.turn).acquire_owned());
             loop {
@@ -281,9 +320,15 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> Reader<'_, S> {
                 }
             }
         };
-        let turn = self.while_it_reads(free).await??;
-        self.while_it_reads(self.queue.room()).await?;
-        Some(turn)
+        let turn = async {
+            let turn = self.while_it_reads(free).await??;
+            self.while_it_reads(self.queue.room()).await?;
+            Some(turn)
+        };
+        turn.await.ok_or_else(|| {
+            self.queue.close(b"ERROR :SendQ exceeded\r\n");
+            "it asks and does not read"
+        })
     }
 
     /// Waits for something that comes of a client's reading; `None` when it has stopped to.
@@ -333,22 +378,10 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> Reader<'_, S> {
                     self.queue.wake();
                     continue;
                 }
-                Ok(Read::End(why)) => break why,
-                Ok(Read::Line(line)) => {
-                    // A PONG is our own doing and costs nothing.
-                    let is_free = line.get(..4).is_some_and(|word| word.eq_ignore_ascii_case("PONG"));
-                    if let Some(bucket) = self.bucket.as_mut().filter(|_| !is_free) {
-                        bucket.take().await;
-                    }
-                    let turn = if is_free { None } else { self.turn(id, session).await };
-                    if turn.is_none() && !is_free {
-                        self.queue.close(b"ERROR :SendQ exceeded\r\n");
-                        break "it asks and does not read";
-                    }
-                    Incoming::Line(id, line, turn)
-                }
-                Ok(Read::BadText(line)) => Incoming::BadText(id, line),
-                Ok(Read::TooLong) => Incoming::TooLong(id),
+                Ok(read) => match self.admit(id, session, read).await {
+                    Ok(incoming) => incoming,
+                    Err(why) => break why,
+                },
             };
             self.asked = false;
             deadline = Instant::now() + limits.ping_after;
@@ -358,30 +391,5 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> Reader<'_, S> {
             }
         };
         tracing::debug!(reason, "an IRC client is gone");
-    }
-}
-
-/// Lines that may pass; more have to wait. Nothing is dropped and nobody is killed for it.
-struct Bucket {
-    flood: Flood,
-    tokens: f64,
-    filled: Instant,
-}
-
-impl Bucket {
-    fn new(flood: Flood) -> Self {
-        Self { flood, tokens: f64::from(flood.burst), filled: Instant::now() }
-    }
-
-    async fn take(&mut self) {
-        let rate = f64::from(self.flood.per_second.max(1));
-        let now = Instant::now();
-        let gained = now.duration_since(self.filled).as_secs_f64() * rate;
-        self.tokens = (self.tokens + gained).min(f64::from(self.flood.burst));
-        self.filled = now;
-        self.tokens -= 1.0;
-        if self.tokens < 0.0 {
-            sleep_until(now + Duration::from_secs_f64(-self.tokens / rate)).await;
-        }
     }
 }

@@ -129,6 +129,21 @@ async fn floods_are_slowed_and_nothing_is_dropped() {
 }
 
 #[tokio::test]
+async fn lines_that_are_refused_are_slowed_as_well() {
+    let mut config = config();
+    config.limits.flood = Some(Flood { burst: 5, per_second: 50 });
+    let served = serve(world(), config).await;
+    let long = vec![b'x'; 600];
+    for line in [&b"PONGX"[..], b"PRIVMSG #x :\xff", &long, b"PONG x"] {
+        let mut client = Client::login(&served, "", "").await;
+        let start = tokio::time::Instant::now();
+        client.bytes(&[line, b"\r\n"].concat().repeat(25)).await;
+        client.sync().await;
+        assert!(start.elapsed() >= Duration::from_millis(300), "{:?}", String::from_utf8_lossy(line));
+    }
+}
+
+#[tokio::test]
 async fn a_client_that_never_reads_is_closed_not_waited_for() {
     let mut config = config();
     config.limits.sendq_bytes = 64 * 1024;
