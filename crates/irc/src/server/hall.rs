@@ -35,7 +35,7 @@ pub(super) use metadata::{Values, lines_of};
 pub(super) use moderate::KICK_BYTES;
 pub(super) use modes::{KEY_BYTES, MAX_BANS, MAX_CHANGES};
 use modes::{Modes, Status};
-pub(super) use talk::{saying as talk_of, status_target};
+pub(super) use talk::{Spoken, saying as talk_of, status_target};
 
 /// The host of everybody who is connected here: where somebody sits is nobody's business.
 pub(super) const HOST: &str = "wxgate";

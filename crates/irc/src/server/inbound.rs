@@ -36,6 +36,12 @@ pub(super) struct Typed {
     pub(super) is_notice: bool,
 }
 
+impl Typed {
+    pub(super) fn verb(&self) -> &'static str {
+        if self.is_notice { "NOTICE" } else { "PRIVMSG" }
+    }
+}
+
 /// A note of the post may be on disk.
 #[derive(Clone, Copy, Debug)]
 struct Noted;

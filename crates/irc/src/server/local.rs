@@ -31,7 +31,7 @@ impl Session {
         let result = act(&mut floor);
         let out = floor.finish();
         if let Some(client) = self.clients.get_mut(&id) {
-            out.iter().for_each(|line| client.line(super::session::fitting(line)));
+            out.iter().for_each(|line| client.line(line));
         }
         Some(result)
     }
@@ -187,11 +187,11 @@ impl Session {
         }
     }
 
-    pub(super) fn say_local(&mut self, id: ClientId, verb: &'static str, typed: &Typed) {
+    pub(super) fn say_local(&mut self, id: ClientId, typed: &Typed) {
         // Tags go to those who take them, from those who may send them.
         let may_tag = self.clients.get(&id).is_some_and(|client| client.has(Caps::MESSAGE_TAGS));
         let tags = if may_tag { typed.tags.as_str() } else { "" };
-        let saying = talk_of(verb, &typed.target, &typed.parts, tags);
+        let saying = talk_of(typed.verb(), &typed.target, &typed.parts, tags);
         self.on_floor(id, |floor| floor.say(saying));
     }
 

@@ -4,6 +4,9 @@ use std::sync::{Mutex, PoisonError};
 
 use tokio::sync::Notify;
 
+use super::names::cut_text;
+use crate::wire::framing::MAX_BODY_BYTES;
+
 /// The bytes between the session that says and the writer that writes.
 ///
 /// A lock and not a channel: thousands of lines a second would each cost an allocation and a
@@ -30,8 +33,15 @@ struct State {
     is_closed: bool,
 }
 
-/// A line with its end. Whatever went into it: one line is one line.
+/// What fits a line; tags have room of their own. Only descriptions are ever longer; messages are split.
+fn fitting(line: &str) -> &str {
+    let tags = if line.starts_with('@') { line.find(' ').map_or(0, |at| at + 1) } else { 0 };
+    cut_text(line, tags + MAX_BODY_BYTES - 2)
+}
+
+/// A line with its end. Whatever went into it: one line is one line, and no longer than lines may be.
 pub(super) fn whole(line: &str) -> Vec<u8> {
+    let line = fitting(line);
     let is_odd = |byte: &u8| matches!(byte, 0 | b'\r' | b'\n');
     let mut bytes = Vec::with_capacity(line.len() + 2);
     bytes.extend_from_slice(line.as_bytes());
@@ -227,6 +237,12 @@ mod tests {
     fn a_line_stays_one() {
         assert_eq!(whole("PING :a"), b"PING :a\r\n");
         assert_eq!(whole("a\r\nb\0c\n"), b"abc\r\n");
+        let tags = format!("@+x={} ", "y".repeat(4000));
+        let body = format!(":a!b@c QUIT :{}", "x".repeat(600));
+        assert_eq!(whole(&body).len(), 512);
+        assert_eq!(whole(&format!("{tags}{body}")).len(), tags.len() + 512, "tags have room of their own");
+        let body = format!(":a!b@c QUIT :{}", "字".repeat(200));
+        assert_eq!(whole(&body).len(), 510, "cut between characters");
     }
 
     #[tokio::test]

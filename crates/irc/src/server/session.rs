@@ -41,7 +41,6 @@ mod updates;
 mod voice;
 
 pub(super) use updates::{one_line, state_word};
-pub(super) use voice::fitting;
 
 /// Lines and events taken at once, so that writers are woken once for all of them.
 const LINES_AT_ONCE: usize = 64;

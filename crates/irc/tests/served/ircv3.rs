@@ -328,6 +328,27 @@ async fn tags_of_the_sender_are_on_every_line_of_the_fallback() {
 }
 
 #[tokio::test]
+async fn what_is_said_to_the_service_is_echoed_in_lines_that_fit() {
+    let served = serve(world(), config()).await;
+    let mut plain = Client::login(&served, "plain", "echo-message").await;
+    let lines = plain.ask(&format!("PRIVMSG wechat :find {}", "x".repeat(485))).await;
+    assert!(lines[0].starts_with(":ann!") && lines[0].contains(" PRIVMSG wechat :find xxx"), "{lines:#?}");
+    let caps = "echo-message batch message-tags draft/multiline labeled-response";
+    let mut client = Client::login(&served, "", caps).await;
+    let words: Vec<String> = (0..20).map(|at| format!("{at} {}", "y".repeat(400))).collect();
+    client.send("@label=m BATCH +1 draft/multiline wechat").await;
+    client.send("@batch=1 PRIVMSG wechat :find").await;
+    for text in &words {
+        client.send(&format!("@batch=1 PRIVMSG wechat :{text}")).await;
+    }
+    let lines = client.ask("BATCH -1").await;
+    let echoed = lines.iter().filter_map(|line| body(line).split_once(" PRIVMSG wechat :"));
+    let echoed: Vec<&str> = echoed.map(|(_, text)| text).collect();
+    assert_eq!(echoed[0], "find");
+    assert_eq!(echoed[1..], words, "nothing of it is lost");
+}
+
+#[tokio::test]
 async fn numerics_name_their_receiver_first() {
     let served = serve(world(), open()).await;
     let (mut ann, _bob) = two(&served, "").await;

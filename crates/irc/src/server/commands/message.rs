@@ -1,10 +1,12 @@
 //! PRIVMSG, NOTICE, TAGMSG.
 
 use crate::server::caps::Caps;
+use crate::server::client::Client;
 use crate::server::commands::Turn;
-use crate::server::hall::Event;
+use crate::server::hall::{Event, Spoken, talk_of};
 use crate::server::inbound::{Target, Typed};
 use crate::server::multiline::Part;
+use crate::server::registry::ClientId;
 use crate::server::roster::IsRetired;
 use crate::server::session::Session;
 use crate::wire::casemap::is_same;
@@ -65,7 +67,7 @@ async fn say(session: &mut Session, turn: &Turn<'_>, errors: Errors) {
     for name in targets {
         if session.is_local(name) {
             session.flush_held(id).await;
-            session.say_local(id, verb(turn), &Typed { target: name.to_owned(), ..words.clone() });
+            session.say_local(id, &Typed { target: name.to_owned(), ..words.clone() });
             continue;
         }
         let shown = Line::new().command("").param(name).build();
@@ -90,10 +92,10 @@ async fn say(session: &mut Session, turn: &Turn<'_>, errors: Errors) {
             }
             continue;
         } else if session.is_service(name) {
-            to_service(session, turn, text, errors).await;
+            to_service(session, id, &words).await;
             continue;
         } else if is_same(name, &session.nick) {
-            to_oneself(session, turn, text);
+            to_oneself(session, id, &words);
             continue;
         } else if session.target(name).is_none() {
             fail(session, n::ERR_NOSUCHNICK, &format!("{shown} :No such nick/channel"));
@@ -105,10 +107,6 @@ async fn say(session: &mut Session, turn: &Turn<'_>, errors: Errors) {
         let labels = label.take().into_iter().collect();
         session.typed(id, Typed { target: name.to_owned(), labels, ..words.clone() }).await;
     }
-}
-
-fn verb(turn: &Turn<'_>) -> &'static str {
-    if turn.message.command.eq_ignore_ascii_case("NOTICE") { "NOTICE" } else { "PRIVMSG" }
 }
 
 impl Session {
@@ -124,11 +122,10 @@ impl Session {
         };
         self.flush_held(turn.client).await;
         if self.is_local(&name) {
-            let verb = if errors == Errors::Silent { "NOTICE" } else { "PRIVMSG" };
-            return self.say_local(turn.client, verb, &typed);
+            return self.say_local(turn.client, &typed);
         }
         if self.is_service(&name) {
-            return to_service(self, turn, &typed.text.replace('\n', " "), errors).await;
+            return to_service(self, turn.client, &typed).await;
         }
         match self.target(&name) {
             None if name.starts_with(['#', '&']) => fail(self, n::ERR_NOSUCHCHANNEL, "No such channel"),
@@ -157,38 +154,48 @@ fn is_ctcp(text: &str) -> bool {
     ctcp(text).is_some()
 }
 
-async fn to_service(session: &mut Session, turn: &Turn<'_>, text: &str, errors: Errors) {
-    let said = said(session, turn, &session.shared.config.service_nick, text);
-    echo(session, turn, &said);
+async fn to_service(session: &mut Session, id: ClientId, typed: &Typed) {
+    let aside = Aside::new(session, &session.shared.config.service_nick, typed);
+    echo(session, id, &aside);
     // A client's automatic NOTICE must not start a conversation of machines.
-    if errors == Errors::Told {
-        session.service(turn.client, text).await;
+    if !typed.is_notice {
+        session.service(id, &typed.text.replace('\n', " ")).await;
     }
 }
 
 /// A note to oneself goes to all of one's clients and nowhere else.
-fn to_oneself(session: &mut Session, turn: &Turn<'_>, text: &str) {
-    let said = said(session, turn, &session.nick, text);
+fn to_oneself(session: &mut Session, id: ClientId, typed: &Typed) {
+    let aside = Aside::new(session, &session.nick, typed);
     // Delivered; an echo is another line, and the answer to a label.
     for client in session.clients.values_mut() {
-        let line = said.line(client.caps(), "");
-        client.raw_line(&line);
+        aside.lines(client).iter().for_each(|line| client.raw_line(line));
     }
-    echo(session, turn, &said);
+    echo(session, id, &aside);
 }
 
-/// What the client says to a window of which nothing is kept.
-fn said(session: &Session, turn: &Turn<'_>, target: &str, text: &str) -> Event {
-    let deed = session.own_deed(Line::new().command(verb(turn)).param(target).last(text).build());
-    Event { tags: turn.client_tags(), ..session.spoken(deed) }
+/// What is said to a window of which nothing is kept.
+struct Aside {
+    event: Event,
+    words: Spoken,
 }
 
-fn echo(session: &mut Session, turn: &Turn<'_>, said: &Event) {
-    if let Some(client) = session.clients.get_mut(&turn.client)
+impl Aside {
+    fn new(session: &Session, target: &str, typed: &Typed) -> Self {
+        let event = session.spoken(session.own_deed(String::new()));
+        let words = talk_of(typed.verb(), target, &typed.parts, &typed.tags).spoken(target.to_owned());
+        Self { event: Event { tags: typed.tags.clone(), ..event }, words }
+    }
+
+    fn lines(&self, client: &Client) -> Vec<String> {
+        self.words.lines(&self.event, client.caps(), "")
+    }
+}
+
+fn echo(session: &mut Session, id: ClientId, aside: &Aside) {
+    if let Some(client) = session.clients.get_mut(&id)
         && client.has(Caps::ECHO_MESSAGE)
     {
-        let line = said.line(client.caps(), "");
-        client.line(&line);
+        aside.lines(client).iter().for_each(|line| client.line(line));
     }
 }
 

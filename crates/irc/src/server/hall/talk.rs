@@ -17,7 +17,7 @@ const REPEATED_TAG_BYTES: usize = 256;
 
 /// Words of a message.
 #[derive(Clone, Debug)]
-pub(super) struct Spoken {
+pub(in crate::server) struct Spoken {
     verb: &'static str,
     target: String,
     parts: Vec<Part>,
@@ -41,6 +41,13 @@ pub(in crate::server) fn saying<'a>(
     tags: &'a str,
 ) -> Saying<'a> {
     Saying { verb, target, parts, tags }
+}
+
+impl Saying<'_> {
+    /// Its words, to the target as that spells itself.
+    pub(in crate::server) fn spoken(self, target: String) -> Spoken {
+        Spoken { verb: self.verb, target, parts: self.parts.to_vec() }
+    }
 }
 
 impl Spoken {
@@ -72,7 +79,7 @@ impl Spoken {
 
     /// The lines for a client. Only the first of several messages carries the id; tags of the sender's, unless they
     /// are long, belong to each of them, because each may be all that somebody sees. Source: IRCv3 draft/multiline, "Fallback".
-    pub(super) fn lines(&self, event: &Event, caps: Caps, extra: &str) -> Vec<String> {
+    pub(in crate::server) fn lines(&self, event: &Event, caps: Caps, extra: &str) -> Vec<String> {
         let budget = self.budget(event);
         let (prefix, verb, target) = (&event.prefix, self.verb, &self.target);
         let is_cut = self.is_cut(event);
@@ -122,19 +129,19 @@ impl Floor<'_> {
         self.touch();
         match self.receiver(saying.target) {
             Ok(Receiver::Channel(folded, name)) => {
-                let said = Spoken { verb: saying.verb, target: name, parts: saying.parts.to_vec() };
+                let said = saying.spoken(name);
                 let event = Event { tags: saying.tags.to_owned(), ..self.event(String::new()) };
                 self.log_said(&folded, &event, &said);
                 let members = self.members(&folded);
                 self.tell_said(&members, &event, &said);
             }
             Ok(Receiver::Few(users, name)) => {
-                let said = Spoken { verb: saying.verb, target: name, parts: saying.parts.to_vec() };
+                let said = saying.spoken(name);
                 let event = Event { tags: saying.tags.to_owned(), ..self.event(String::new()) };
                 self.tell_said(&users, &event, &said);
             }
             Ok(Receiver::User(user, nick)) => {
-                let said = Spoken { verb: saying.verb, target: nick.clone(), parts: saying.parts.to_vec() };
+                let said = saying.spoken(nick.clone());
                 let event = Event { tags: saying.tags.to_owned(), ..self.event(String::new()) };
                 self.log_private(user, &event, Some(&said));
                 self.tell_said(&[user], &event, &said);

@@ -46,6 +46,30 @@ async fn what_one_does_the_others_of_the_channel_see() {
     assert_eq!(hall.counts(), (2, 0, 0), "an empty channel is gone");
 }
 
+#[tokio::test]
+async fn what_others_are_told_fits_a_line() {
+    let (hall, ann, bob, queue) = hall();
+    for user in [ann, bob] {
+        act(&hall, user, |floor| assert!(floor.join("&room", None)));
+    }
+    hall.set_caps(bob, ClientId(2), Caps::AWAY_NOTIFY);
+    let long = "字".repeat(165);
+    act(&hall, ann, |floor| {
+        floor.away(Some(long.clone()));
+        floor.topic("&room", Some(&long));
+        floor.part("&room", &long);
+        floor.join("&room", None);
+        floor.quit(&long);
+    });
+    queue.close(b"");
+    let mut bytes = Vec::new();
+    queue.take(&mut bytes).await;
+    let told = String::from_utf8(bytes).unwrap();
+    let verbs: Vec<&str> = told.lines().filter_map(|line| line.split(' ').nth(1)).collect();
+    assert_eq!(verbs, ["AWAY", "TOPIC", "PART", "JOIN", "AWAY", "QUIT"]);
+    assert!(told.lines().all(|line| line.len() <= 510), "{told}");
+}
+
 #[test]
 fn from_outside_nothing_is_seen_of_who_hides() {
     let (hall, ann, bob, _) = hall();

@@ -2,7 +2,7 @@
 //!
 //! Source: IRCv3 account-tag ("to all commands sent by a user"), bot-mode, server-time.
 
-use super::{Session, fitting};
+use super::Session;
 use crate::server::client::Client;
 use crate::server::hall::Event;
 use crate::server::roster::PersonIx;
@@ -42,7 +42,7 @@ impl Session {
         for client in self.clients.values_mut() {
             if is_told(client) {
                 let line = deed.line(client.caps(), "");
-                client.line(fitting(&line));
+                client.line(&line);
             }
         }
     }

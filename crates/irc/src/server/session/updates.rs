@@ -275,7 +275,7 @@ impl Session {
 
     pub(in crate::server) fn tell_all(&mut self, line: &str) {
         for client in self.clients.values_mut() {
-            client.line(super::fitting(line));
+            client.line(line);
         }
     }
 

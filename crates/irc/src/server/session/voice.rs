@@ -3,7 +3,6 @@
 use wxgate_contract::{ChatKey, NetworkId, UserName};
 
 use super::Session;
-use crate::server::names;
 use crate::server::registry::ClientId;
 
 impl Session {
@@ -42,7 +41,7 @@ impl Session {
     /// Sends one line without tags.
     pub(in crate::server) fn to(&mut self, id: ClientId, line: &str) {
         if let Some(client) = self.clients.get_mut(&id) {
-            client.line(fitting(line));
+            client.line(line);
         }
     }
 
@@ -50,11 +49,4 @@ impl Session {
         let network = self.account()?.clone();
         Some(wxgate_contract::ChatRef { network, chat: chat.clone() })
     }
-}
-
-/// What fits a line; tags have room of their own. Only descriptions are ever that long; messages are split.
-pub(in crate::server) fn fitting(line: &str) -> &str {
-    const MAX_BYTES: usize = 510;
-    let tags = if line.starts_with('@') { line.find(' ').map_or(0, |at| at + 1) } else { 0 };
-    names::cut_text(line, tags + MAX_BYTES)
 }
