@@ -12,7 +12,7 @@ use wxgate_contract::Timestamp;
 use super::caps::Caps;
 use super::queue::SendQueue;
 use super::registry::ClientId;
-use super::roster::Nicks;
+use super::roster::Known;
 use crate::wire::casemap::fold;
 use crate::wire::numeric as n;
 
@@ -92,8 +92,8 @@ pub(super) struct User {
     /// Folded names of the channels they were invited to.
     invites: BTreeSet<String>,
     metadata: Values,
-    /// Nicks that lead to somebody of their WeChat account: nobody in here is called so to them.
-    contacts: Arc<Nicks>,
+    /// What their WeChat account knows by name: nobody in here is called so to them, and no channel.
+    known: Arc<Known>,
 }
 
 impl User {
@@ -159,7 +159,7 @@ impl Hall {
     pub(super) fn enter(
         &self,
         id: Identity,
-        contacts: Arc<Nicks>,
+        known: Arc<Known>,
         server: &str,
         now: Timestamp,
     ) -> Option<UserId> {
@@ -189,7 +189,7 @@ impl Hall {
             channels,
             invites,
             metadata,
-            contacts,
+            known,
         };
         state.users.insert(user, new);
         state.tell_watchers(server, &folded, n::RPL_MONONLINE, &prefix, user);
@@ -351,7 +351,7 @@ impl Floor<'_> {
     /// for the other.
     fn reachable(&self, nick: &str) -> Option<(UserId, &User)> {
         let (mine, now) = (self.nick(), self.act.now);
-        self.state.find(nick).filter(|(_, user)| !user.contacts.has(&mine, now))
+        self.state.find(nick).filter(|(_, user)| !user.known.people.has(&mine, now))
     }
 
     fn status(&self, folded: &str, user: UserId) -> Option<Status> {

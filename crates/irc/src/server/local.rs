@@ -66,8 +66,8 @@ impl Session {
         if visible + invisible >= shared.config.limits.users_in_hall {
             return false;
         }
-        let contacts = Arc::clone(self.roster.nicks());
-        self.local = hall.enter(id, contacts, &shared.config.server_name, shared.clock.now());
+        let known = Arc::clone(self.roster.known());
+        self.local = hall.enter(id, known, &shared.config.server_name, shared.clock.now());
         self.roster.set_place(self.local.map(|me| (Arc::clone(hall), me)));
         for (key, value) in self.metadata.clone() {
             self.on_floor(ClientId(0), |floor| floor.set_own_value(&key, Some(&value)));

@@ -13,11 +13,11 @@ use super::names::{self, Style};
 use crate::wire::casemap::fold;
 
 mod channels;
-mod nicks;
+mod known;
 mod people;
 mod style;
 
-pub(super) use nicks::Nicks;
+pub(super) use known::Known;
 
 /// How long a name that somebody had before a rename still reaches them. Source: the IRC notes, section 3.
 const RETIRED_FOR: Duration = Duration::from_secs(24 * 3600);
@@ -160,11 +160,9 @@ pub(super) struct Roster {
     people: Vec<Person>,
     channels: Vec<Channel>,
     by_key: HashMap<PersonKey, PersonIx>,
-    nicks: Arc<Nicks>,
+    known: Arc<Known>,
     by_chat: HashMap<ChatKey, ChannelIx>,
-    by_name: HashMap<String, ChannelIx>,
     by_private_chat: HashMap<ChatKey, PersonIx>,
-    retired_channels: HashMap<String, Retired<ChannelIx>>,
     /// Folded nicks that nobody in here may have: the service, the user.
     reserved: Vec<String>,
     /// Oneself among the users of the gateway, while one is there: names that are new here do not collide with
@@ -183,11 +181,9 @@ impl Roster {
             people: Vec::new(),
             channels: Vec::new(),
             by_key: HashMap::new(),
-            nicks: Arc::default(),
+            known: Arc::default(),
             by_chat: HashMap::new(),
-            by_name: HashMap::new(),
             by_private_chat: HashMap::new(),
-            retired_channels: HashMap::new(),
             reserved: Vec::new(),
             place: None,
             was: VecDeque::new(),
@@ -205,9 +201,9 @@ impl Roster {
         self.place = place;
     }
 
-    /// The nicks of people, for the hall.
-    pub(super) fn nicks(&self) -> &Arc<Nicks> {
-        &self.nicks
+    /// The names of people and groups, for the hall.
+    pub(super) fn known(&self) -> &Arc<Known> {
+        &self.known
     }
 
     pub(super) fn person(&self, ix: PersonIx) -> Option<&Person> {
@@ -244,7 +240,7 @@ impl Roster {
 
     /// Somebody by nick; a retired nick still finds its person, and says so.
     pub(super) fn by_nick(&self, nick: &str, now: Timestamp) -> Option<(PersonIx, IsRetired)> {
-        self.nicks.find(nick, now)
+        self.known.people.find(nick, now)
     }
 
     pub(super) fn by_chat(&self, chat: &ChatKey) -> Option<ChannelIx> {
@@ -253,9 +249,7 @@ impl Roster {
 
     /// A channel that exists, by name; a retired name still finds it.
     pub(super) fn by_name(&self, name: &str, now: Timestamp) -> Option<ChannelIx> {
-        let folded = fold(name);
-        let retired = || self.retired_channels.get(&folded).filter(|r| r.until > now).map(|r| r.to);
-        let ix = self.by_name.get(&folded).copied().or_else(retired)?;
+        let (ix, _) = self.known.groups.find(name, now)?;
         self.channel(ix).filter(|channel| channel.is_real).map(|_| ix)
     }
 

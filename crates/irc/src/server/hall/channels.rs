@@ -186,8 +186,9 @@ impl Floor<'_> {
         if !is_name(new) {
             return Err(Some(("CANNOT_RENAME", "This is no name of a channel")));
         }
-        if target != folded && self.state.channels.contains_key(&target) {
-            return Err(Some(("CHANNEL_NAME_IN_USE", "This channel exists already")));
+        if target != folded && (self.state.channels.contains_key(&target) || self.is_a_group(&folded, new)) {
+            // The same words for both: what groups the members have is nobody's business.
+            return Err(Some(("CHANNEL_NAME_IN_USE", "This name is taken")));
         }
         let Some(mut channel) = self.state.channels.remove(&folded) else { return Err(None) };
         new.clone_into(&mut channel.name);
@@ -201,6 +202,13 @@ impl Floor<'_> {
         }
         self.tell_renamed(&target, &old, new, reason);
         Ok(())
+    }
+
+    /// Some member of a channel has a WeChat group of this name: what they typed for the one would go to the other.
+    fn is_a_group(&self, folded: &str, name: &str) -> bool {
+        let members = self.state.channels.get(folded).map(|channel| channel.members.keys());
+        let mut members = members.into_iter().flatten().filter_map(|id| self.state.user(*id));
+        members.any(|member| member.known.groups.has(name, self.act.now))
     }
 
     /// Who does not know the command sees the channel left and entered under its new name; of another

@@ -1,7 +1,10 @@
+use wxgate_contract::{ChatKind, ChatProfile};
+
 use super::*;
 use crate::server::history::{Reference, Wanted};
 use crate::server::multiline::Part;
 use crate::server::room::Room;
+use crate::server::roster::Roster;
 use crate::server::search::Sought;
 
 fn hall() -> (Hall, UserId, UserId, Arc<SendQueue>) {
@@ -94,6 +97,37 @@ fn from_outside_nothing_is_seen_of_who_hides() {
     act(&hall, ann, |floor| floor.mode("&room", &["-s"]));
     act(&hall, bob, |floor| assert!(floor.join("&room", None)));
     assert_eq!(shown(values).len(), 1, "who is in it sees the others");
+}
+
+#[test]
+fn a_channel_takes_no_name_of_a_members_group() {
+    let (hall, ann, bob, _) = hall();
+    let now = Timestamp(1_000);
+    let mut roster = Roster::new("wechat:cat".into());
+    let group = ChatProfile {
+        chat: "g".into(),
+        kind: ChatKind::Group,
+        title: "Work".to_owned(),
+        topic: String::new(),
+        is_owned: false,
+        owner: None,
+        members: None,
+        is_gone: false,
+    };
+    roster.update_channel(&group, now);
+    let id = Identity { nick: "cat".into(), user: "cat".into(), realname: "cat".into(), account: None };
+    let cat = hall.enter(id, Arc::clone(roster.known()), "wx.test", now).unwrap();
+    act(&hall, ann, |floor| assert!(floor.join("#room", None)));
+    for user in [bob, cat] {
+        act(&hall, user, |floor| assert!(floor.join("#room", None)));
+    }
+    act(&hall, ann, |floor| {
+        let taken = floor.rename_channel("#room", "#WORK", "");
+        assert!(matches!(taken, Err(Some(("CHANNEL_NAME_IN_USE", _)))), "{taken:?}");
+        assert_eq!(floor.rename_channel("#room", "#ROOM", ""), Ok(()));
+    });
+    act(&hall, cat, |floor| floor.part("#room", ""));
+    act(&hall, ann, |floor| assert_eq!(floor.rename_channel("#room", "#work", ""), Ok(())));
 }
 
 #[test]

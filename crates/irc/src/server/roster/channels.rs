@@ -2,9 +2,8 @@
 
 use wxgate_contract::{ChatKey, ChatKind, ChatProfile, Member, Note, PersonKey, Timestamp};
 
-use super::{Channel, ChannelIx, Membership, PersonIx, RETIRED_FOR, Rank, Renamed, Retired, Roster, Stored};
+use super::{Channel, ChannelIx, Membership, PersonIx, Rank, Renamed, Roster, Stored};
 use crate::server::names;
-use crate::wire::casemap::fold;
 
 impl Roster {
     /// A channel name as it was stored.
@@ -16,7 +15,7 @@ impl Roster {
         }
         let ix = self.push_channel(chat, stored.name, stored.base);
         if let Some((old, until)) = stored.retired {
-            self.retired_channels.insert(fold(&old), Retired { to: ix, until });
+            self.known.groups.load_retired(&old, ix, until);
         }
     }
 
@@ -64,11 +63,10 @@ impl Roster {
             return None;
         }
         let old = channel.name.clone();
-        self.by_name.remove(&fold(&old));
+        self.known.groups.take(&old);
         let is_taken = |folded: &str| self.is_channel_taken(folded, Some(ix), now);
         let new = names::free_name(&base, names::CHANNEL_BYTES, is_taken);
-        self.retired_channels.remove(&fold(&new));
-        self.by_name.insert(fold(&new), ix);
+        self.known.groups.give(&new, ix);
         if let Some(channel) = self.channels.get_mut(ix.0) {
             channel.name.clone_from(&new);
             channel.base = base;
@@ -78,9 +76,7 @@ impl Roster {
             self.save_channel(ix, None);
             return None;
         }
-        let until = now.after(RETIRED_FOR);
-        self.retired_channels.retain(|_, retired| retired.until > now);
-        self.retired_channels.insert(fold(&old), Retired { to: ix, until });
+        let until = self.known.groups.retire(&old, ix, now);
         self.save_channel(ix, Some((&old, until)));
         Some(Renamed { old_prefix: old.clone(), old, new })
     }
@@ -128,15 +124,13 @@ impl Roster {
     }
 
     fn is_channel_taken(&self, folded: &str, by: Option<ChannelIx>, now: Timestamp) -> bool {
-        let retired = self.retired_channels.get(folded);
-        self.by_name.contains_key(folded)
-            || retired.is_some_and(|retired| retired.until > now && Some(retired.to) != by)
+        self.known.groups.is_taken(folded, by, now)
             || self.place.as_ref().is_some_and(|(hall, me)| hall.is_in(*me, folded))
     }
 
     fn push_channel(&mut self, chat: ChatKey, name: String, base: String) -> ChannelIx {
         let ix = ChannelIx(self.channels.len());
-        self.by_name.insert(fold(&name), ix);
+        self.known.groups.give(&name, ix);
         self.by_chat.insert(chat.clone(), ix);
         self.channels.push(Channel {
             chat,

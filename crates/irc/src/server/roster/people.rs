@@ -26,7 +26,7 @@ impl Roster {
         }
         let ix = self.push_person(key, stored.name, stored.base);
         if let Some((old, until)) = stored.retired {
-            self.nicks.load_retired(&old, ix, until);
+            self.known.people.load_retired(&old, ix, until);
         }
     }
 
@@ -87,10 +87,10 @@ impl Roster {
             realname: person.realname.clone(),
             now: String::new(),
         };
-        self.nicks.take(&old);
+        self.known.people.take(&old);
         let is_taken = |folded: &str| self.is_nick_taken(folded, Some(ix), now);
         let new = names::free_name(&base, names::NICK_BYTES, is_taken);
-        self.nicks.give(&new, ix);
+        self.known.people.give(&new, ix);
         if let Some(person) = self.people.get_mut(ix.0) {
             person.nick.clone_from(&new);
             person.base = base;
@@ -99,7 +99,7 @@ impl Roster {
             self.save_nick(ix, None);
             return None;
         }
-        let until = self.nicks.retire(&old, ix, now);
+        let until = self.known.people.retire(&old, ix, now);
         self.save_nick(ix, Some((&old, until)));
         self.was.push_front(Was { now: new.clone(), ..was });
         self.was.truncate(MAX_WHOWAS);
@@ -109,14 +109,14 @@ impl Roster {
     /// Whether a name is not to be had by `by`: people's, one's own, and those of users of the gateway whom one
     /// can see now.
     fn is_nick_taken(&self, folded: &str, by: Option<PersonIx>, now: Timestamp) -> bool {
-        self.nicks.is_taken(folded, by, now)
+        self.known.people.is_taken(folded, by, now)
             || self.reserved.iter().any(|reserved| reserved == folded)
             || self.place.as_ref().is_some_and(|(hall, _)| hall.is_taken(folded))
     }
 
     fn push_person(&mut self, key: PersonKey, nick: String, base: String) -> PersonIx {
         let ix = PersonIx(self.people.len());
-        self.nicks.give(&nick, ix);
+        self.known.people.give(&nick, ix);
         self.by_key.insert(key.clone(), ix);
         self.people.push(Person {
             user: names::user_part(key.as_str()),

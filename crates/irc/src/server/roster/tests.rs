@@ -139,11 +139,11 @@ fn new_names_do_not_collide_with_users_of_the_gateway() {
     let now = Timestamp(0);
     let mut roster = Roster::new("wechat:a".into());
     let hall = Arc::new(Hall::new("run"));
-    let enter = |nick: &str, contacts| {
+    let enter = |nick: &str, known| {
         let id = Identity { nick: nick.into(), user: nick.into(), realname: nick.into(), account: None };
-        hall.enter(id, contacts, "wx.test", now).unwrap()
+        hall.enter(id, known, "wx.test", now).unwrap()
     };
-    let me = enter("me", Arc::clone(roster.nicks()));
+    let me = enter("me", Arc::clone(roster.known()));
     enter("bob", Arc::default());
     let act = Act { me, client: ClientId(1), caps: Caps::NONE, server: "wx.test", now };
     assert!(hall.floor(act).join("#Work", None));
