@@ -25,6 +25,7 @@ mod modes;
 mod operators;
 mod people;
 mod query;
+mod rename;
 mod table;
 mod talk;
 

@@ -1,5 +1,6 @@
 //! What local users do about themselves.
 
+use super::modes::Made;
 use super::{Event, Floor, MAX_WAS, Was};
 use crate::server::caps::Caps;
 use crate::wire::casemap::fold;
@@ -81,6 +82,52 @@ impl Floor<'_> {
         }
         let body = text.map_or_else(|| "AWAY".to_owned(), |text| format!("AWAY :{text}"));
         self.tell_neighbours(body, Caps::AWAY_NOTIFY);
+    }
+
+    /// Modes of the acting user: bot, invisible, operator, and whether they hear operators.
+    pub(in crate::server) fn user_mode(&mut self, modes: Option<&str>) {
+        let Some(modes) = modes else {
+            let flags = self.me().map(|me| {
+                [(me.is_bot, 'B'), (me.is_invisible, 'i'), (me.is_oper, 'o'), (me.hears_wallops, 'w')]
+            });
+            let set = flags.into_iter().flatten().filter(|(is_set, _)| *is_set);
+            let text: String = std::iter::once('+').chain(set.map(|(_, mode)| mode)).collect();
+            return self.numeric(n::RPL_UMODEIS, &text);
+        };
+        let (mut is_plus, mut is_unknown) = (true, false);
+        let mut made = Made::default();
+        for mode in modes.chars() {
+            let me = self.act.me;
+            let Some(user) = self.state.users.get_mut(&me) else { return };
+            let flag = match mode {
+                '+' | '-' => {
+                    is_plus = mode == '+';
+                    continue;
+                }
+                'B' => &mut user.is_bot,
+                'i' => &mut user.is_invisible,
+                'w' => &mut user.hears_wallops,
+                'o' if !is_plus => &mut user.is_oper,
+                // Source: Modern IRC, "MODE message": to be had with OPER only, and asking for it is no error.
+                'o' => continue,
+                _ => {
+                    is_unknown = true;
+                    continue;
+                }
+            };
+            if *flag != is_plus {
+                *flag = is_plus;
+                made.add(is_plus, mode, None);
+            }
+        }
+        if !made.modes.is_empty() {
+            let nick = self.nick();
+            let event = Event { msgid: String::new(), ..self.event(format!("MODE {nick} :{}", made.modes)) };
+            self.tell([self.act.me], &|caps| Some(event.line(caps, "")));
+        }
+        if is_unknown {
+            self.numeric(n::ERR_UMODEUNKNOWNFLAG, ":Unknown MODE flag");
+        }
     }
 
     /// Source: IRCv3 setname. The acting user's own connections see it too.
