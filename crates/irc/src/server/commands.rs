@@ -5,7 +5,7 @@ use wxgate_contract::BoxFuture;
 
 use super::caps::Caps;
 use super::client::Capture;
-use super::registration::bad_control;
+use super::registration::{bad_control, bad_text};
 use super::registry::ClientId;
 use super::session::Session;
 use crate::wire::message::{BadLine, Line, Message};
@@ -159,11 +159,8 @@ impl Session {
             Err(BadLine::NoCommand) => return self.odd_word(id, line),
             Err(BadLine::Empty) => return,
         };
+        let label = self.label_of(id, message.tags);
         let Some(client) = self.clients.get_mut(&id) else { return };
-        let label = message.tags.get("label").filter(|label| {
-            client.has(Caps::LABELED_RESPONSE) && !label.is_empty() && label.len() <= MAX_LABEL_BYTES
-        });
-        let label = label.map(std::borrow::Cow::into_owned);
         if label.is_some() {
             client.capture = Some(Capture::default());
         }
@@ -208,6 +205,13 @@ impl Session {
         }
     }
 
+    /// The label of a line, where the client negotiated labels.
+    fn label_of(&self, id: ClientId, tags: Tags<'_>) -> Option<String> {
+        let has_labels = self.clients.get(&id).is_some_and(|client| client.has(Caps::LABELED_RESPONSE));
+        let is_label = |label: &str| !label.is_empty() && label.len() <= MAX_LABEL_BYTES;
+        tags.get("label").filter(|label| has_labels && is_label(label)).map(std::borrow::Cow::into_owned)
+    }
+
     /// A word that cannot be a command is an unknown one, and no line is dropped without a word.
     fn odd_word(&mut self, id: ClientId, line: &str) {
         let (tags, rest) =
@@ -215,24 +219,38 @@ impl Session {
         let mut words = rest.split(' ').filter(|word| !word.is_empty());
         let Some(word) = words.find(|word| !word.starts_with([':', '@'])) else { return };
         let shown = Line::new().command("").param(word).build();
-        let labels = self.clients.get(&id).is_some_and(|client| client.has(Caps::LABELED_RESPONSE));
-        let label = Tags::parse(tags).get("label").filter(|label| labels && label.len() <= MAX_LABEL_BYTES);
-        let tag =
-            label.filter(|label| !label.is_empty()).map(|label| Line::new().tag("label", &label).build());
+        let label = self.label_of(id, Tags::parse(tags));
+        let tag = label.map(|label| Line::new().tag("label", &label).build());
         let server = &self.shared.config.server_name;
         let answer =
             format!(":{server} {} {} {} :Unknown command", n::ERR_UNKNOWNCOMMAND, self.nick, shown.trim());
         self.to(id, &tag.map_or_else(|| answer.clone(), |tag| format!("{tag} {answer}")));
+        self.leaves_hole(id, Some(Tags::parse(tags)));
     }
 
+    /// A line with NUL or CR in it.
     fn control_line(&mut self, id: ClientId, line: &str) {
         let readable = line.replace(['\0', '\r'], "\u{FFFD}");
-        let labels = self.clients.get(&id).is_some_and(|client| client.has(Caps::LABELED_RESPONSE));
-        let tags = Message::parse(&readable).map(|message| message.tags).unwrap_or_default();
-        let label = tags.get("label").filter(|label| labels && label.len() <= MAX_LABEL_BYTES);
+        let tags = Message::parse(&readable).ok().map(|message| message.tags);
+        let label = self.label_of(id, tags.unwrap_or_default());
         if let Some(answer) = bad_control(&self.shared.config.server_name, line, label.as_deref()) {
             self.to(id, &answer);
         }
+        self.leaves_hole(id, tags);
+    }
+
+    /// A line that is not UTF-8; `line` is what can be read of it.
+    pub(super) fn unreadable_line(&mut self, id: ClientId, line: &str) {
+        let tags = Message::parse(line).ok().map(|message| message.tags);
+        let label = self.label_of(id, tags.unwrap_or_default());
+        self.to(id, &bad_text(&self.shared.config.server_name, line, label.as_deref()));
+        self.leaves_hole(id, tags);
+    }
+
+    /// A line of which nothing was kept.
+    pub(super) fn long_line(&mut self, id: ClientId) {
+        self.numeric(id, n::ERR_INPUTTOOLONG, ":Input line was too long");
+        self.leaves_hole(id, None);
     }
 
     /// The collected answers: none is an ACK, one carries the label, more are a batch.

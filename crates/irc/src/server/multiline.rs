@@ -4,10 +4,12 @@ use super::caps::{Caps, MULTILINE_BYTES, MULTILINE_LINES};
 use super::client::Capture;
 use super::commands::Turn;
 use super::inbound::Typed;
+use super::registry::ClientId;
 use super::session::Session;
 use crate::wire::casemap::is_same;
 use crate::wire::message::Line;
 use crate::wire::split;
+use crate::wire::tags::Tags;
 
 /// The type of the batch.
 pub(super) const BATCH_TYPE: &str = "draft/multiline";
@@ -78,8 +80,25 @@ impl Session {
 
     /// Says so, and ignores what still comes of that batch and of the open one. Source: IRCv3 client-batch, "Errors".
     fn batch_fails(&mut self, turn: &Turn<'_>, reference: Option<&str>, what: &str) {
+        self.batch_is_nothing(turn.client, turn.label.is_some(), reference, what);
+    }
+
+    /// A line that was refused may have been one of the message that the client is sending: with a hole in it the
+    /// message would say something else, so nothing of it is said. `tags` are those of the line, `None` where they are
+    /// not known.
+    pub(super) fn leaves_hole(&mut self, id: ClientId, tags: Option<Tags<'_>>) {
+        let open = self.clients.get(&id).and_then(|client| client.open_batch.as_ref());
+        let is_part = |open: &OpenBatch| {
+            tags.is_none_or(|tags| tags.get("batch").is_some_and(|batch| batch == open.reference))
+        };
+        if open.is_some_and(is_part) {
+            self.batch_is_nothing(id, false, None, "MULTILINE_INVALID :A line of the message was refused");
+        }
+    }
+
+    fn batch_is_nothing(&mut self, id: ClientId, is_labelled: bool, reference: Option<&str>, what: &str) {
         let server = self.shared.config.server_name.clone();
-        if let Some(client) = self.clients.get_mut(&turn.client) {
+        if let Some(client) = self.clients.get_mut(&id) {
             let open = client.open_batch.take();
             let failed = open.as_ref().map(|open| open.reference.clone()).into_iter();
             client.failed_batches.extend(failed.chain(reference.map(str::to_owned)));
@@ -88,7 +107,7 @@ impl Session {
             let label = open.and_then(|open| open.label);
             let mut line = Line::new();
             // The answer to the command that opened the batch, if it is not that one's turn.
-            if let Some(label) = label.filter(|_| turn.label.is_none()) {
+            if let Some(label) = label.filter(|_| !is_labelled) {
                 line = line.tag("label", &label);
             }
             let line = line.source(&server).command("FAIL").build();

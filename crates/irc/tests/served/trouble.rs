@@ -30,6 +30,39 @@ async fn garbage_does_no_harm() {
 }
 
 #[tokio::test]
+async fn a_message_with_a_line_that_was_refused_is_not_said_with_a_hole() {
+    let served = serve(world(), config()).await;
+    let caps = "batch message-tags draft/multiline labeled-response";
+    let mut client = Client::login(&served, "", caps).await;
+    let long = format!("@batch=1 PRIVMSG #家 :{}", "b".repeat(600));
+    let refused: [(&[u8], &str); 4] = [
+        (long.as_bytes(), ":wx.test 417 ann :"),
+        (b"@label=l;batch=1 PRIVMSG x :\xff", "@label=l :wx.test FAIL PRIVMSG INVALID_UTF8 :"),
+        (b"@batch=1 PRIVMSG x :nul\0", ":wx.test FAIL PRIVMSG INVALID_PARAMS :"),
+        (b"@batch=1 PRIV_MSG x :b", ":wx.test 421 ann PRIV_MSG :"),
+    ];
+    for (line, answer) in refused {
+        client.send("@label=m BATCH +1 draft/multiline #家").await;
+        client.send("@batch=1 PRIVMSG #家 :a").await;
+        client.bytes(line).await;
+        client.send("\r\n@batch=1 PRIVMSG #家 :c").await;
+        let lines = client.ask("BATCH -1").await;
+        let [own, whole] = lines.as_slice() else { panic!("{answer}: {lines:#?}") };
+        assert!(own.starts_with(answer), "{own}");
+        assert!(whole.starts_with("@label=m :wx.test FAIL BATCH MULTILINE_INVALID :"), "{whole}");
+    }
+    assert!(served.double.state().posts.is_empty());
+    for line in ["BATCH +2 draft/multiline #家", "@batch=2 PRIVMSG #家 :a"] {
+        client.send(line).await;
+    }
+    client.bytes(b"AWAY :\xff\r\n").await;
+    client.send("@batch=2 PRIVMSG #家 :c").await;
+    client.ask("BATCH -2").await;
+    let said: Vec<Body> = served.double.state().posts.iter().map(|post| post.2.body.clone()).collect();
+    assert_eq!(said, [Body::text("a\nc")], "what is not of the message does it no harm");
+}
+
+#[tokio::test]
 async fn an_endless_line_ends_the_connection() {
     let served = serve(world(), config()).await;
     let mut client = Client::login(&served, "", "").await;

@@ -3,31 +3,19 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Session;
-use crate::server::caps::Caps;
 use crate::server::client::{Client, Mode};
 use crate::server::names;
-use crate::server::registration::bad_text;
 use crate::server::registry::{Arrival, ClientId, Incoming, Refusal};
 use crate::server::sasl::Sasl;
 use crate::wire::casemap::is_same;
-use crate::wire::message::Message;
 
 impl Session {
     pub(super) async fn incoming(&mut self, incoming: Incoming) {
         match incoming {
             Incoming::Attach(arrival) => self.arrived(*arrival).await,
             Incoming::Line(client, line, turn) => self.line(client, &line, turn).await,
-            Incoming::BadText(client, line) => {
-                let server = self.shared.config.server_name.clone();
-                if let Some(client) = self.clients.get_mut(&client) {
-                    let tags = Message::parse(&line).map(|message| message.tags).unwrap_or_default();
-                    let label = tags.get("label").filter(|_| client.has(Caps::LABELED_RESPONSE));
-                    client.line(&bad_text(&server, &line, label.as_deref()));
-                }
-            }
-            Incoming::TooLong(client) => {
-                self.numeric(client, crate::wire::numeric::ERR_INPUTTOOLONG, ":Input line was too long");
-            }
+            Incoming::BadText(client, line) => self.unreadable_line(client, &line),
+            Incoming::TooLong(client) => self.long_line(client),
             Incoming::Drained(client) => {
                 self.go_on(client);
                 self.pump(client).await;
