@@ -141,9 +141,6 @@ impl Session {
         let now = Instant::now();
         let is_known_failure =
             own.is_some_and(|id| self.clients.contains_key(&id)) && item.fate != Fate::Said;
-        // Who is behind finds it in the timeline, and is told what became of it there.
-        let is_behind = |client: &Client| !client.is_live() && item.seq > client.sent_seq;
-        let is_told = own.is_some_and(|id| !self.clients.get(&id).is_some_and(is_behind));
         let mut buffer = String::new();
         let mut behind = Vec::new();
         for client in self.clients.values_mut() {
@@ -165,6 +162,9 @@ impl Session {
             }
             client.gave(item.seq, now);
         }
+        // Who is behind, and be it since this very item, finds it in the timeline and is told there what became of it.
+        let is_behind = |client: &Client| !client.is_live() && item.seq > client.sent_seq;
+        let is_told = own.is_some_and(|id| !self.clients.get(&id).is_some_and(is_behind));
         if is_told && let Some(pending) = self.pending.remove(&item.post.remote_id) {
             self.tell_sender(&pending, &item, rendered.as_ref());
         }

@@ -3,11 +3,13 @@
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 use wxgate_contract::conformance::{Double, FixedClock, Running};
+use wxgate_contract::{Fate, PersonKind, PersonProfile, TimelineItem};
 
 use super::*;
 use crate::server::caps::{Negotiation, Sts};
 use crate::server::config::{Guests, IrcServerConfig};
 use crate::server::metadata::Early;
+use crate::server::outbound::MAX_AHEAD_BYTES;
 use crate::server::queue::SendQueue;
 use crate::server::registry::Arrival;
 use crate::server::shared::Parts;
@@ -96,4 +98,99 @@ async fn a_client_that_comes_and_goes_at_once_leaves_no_session() {
 async fn a_client_that_stays_keeps_its_session() {
     let (arrival, _answer) = arrival(1);
     assert!(!ends(vec![Incoming::Attach(Box::new(arrival))]).await);
+}
+
+/// The session of ann's account, where `bob` is a contact, and one client that came.
+struct Bench {
+    double: Double,
+    session: Session,
+    queue: Arc<SendQueue>,
+    /// What the session would miss.
+    _kept: (Running, mpsc::Sender<Incoming>, mpsc::Receiver<Incoming>),
+}
+
+const ACCOUNT: &str = "wechat:work";
+
+impl Bench {
+    /// The client negotiated these capabilities and has read its welcome.
+    async fn with(caps: &str) -> Self {
+        let double = Double::new();
+        double.add_account("ann", "secret", ACCOUNT);
+        let bob = PersonProfile {
+            person: "p-bob".into(),
+            kind: PersonKind::Human,
+            nickname: "bob".to_owned(),
+            remark: String::new(),
+            public_id: String::new(),
+            signature: String::new(),
+            region: String::new(),
+            is_contact: true,
+        };
+        double.state().people.insert((ACCOUNT.into(), "p-bob".into()), bob);
+        let (shared, running) = shared(&double, config());
+        let (lines, waiting) = mpsc::channel(8);
+        let key = SessionKey { user: "ann".into(), account: Some(ACCOUNT.into()), guest: None };
+        let mut session = Session::new(shared, key, lines.downgrade());
+        session.load().await.unwrap();
+        let (mut arrival, _answer) = arrival(1);
+        arrival.negotiation.command(&["REQ", caps], &mut Vec::new());
+        let queue = Arc::clone(&arrival.queue);
+        session.arrived(arrival).await;
+        let mut bench = Self { double, session, queue, _kept: (running, lines, waiting) };
+        bench.read().await;
+        assert!(bench.client().is_live());
+        bench
+    }
+
+    fn client(&self) -> &Client {
+        &self.session.clients[&ClientId(1)]
+    }
+
+    /// The client reads what waits for it; the session hears of it where it asked to.
+    async fn read(&mut self) -> Vec<String> {
+        let mut lines = Vec::new();
+        while self.queue.len_bytes() > 0 {
+            let mut bytes = Vec::new();
+            self.queue.take(&mut bytes).await;
+            self.queue.wrote(bytes.len());
+            lines.extend(String::from_utf8(bytes).unwrap().lines().map(str::to_owned));
+            self.session.incoming(Incoming::Drained(ClientId(1))).await;
+        }
+        lines
+    }
+
+    /// So much waits for the client that it is given no more for now.
+    fn fill(&self) {
+        self.queue.push(format!("{}\r\n", "x".repeat(MAX_AHEAD_BYTES)).as_bytes());
+    }
+
+    async fn show(&mut self, item: Arc<TimelineItem>) {
+        self.session.event(FeedEvent::Shown(item)).await;
+    }
+
+    async fn types(&mut self, line: &str) {
+        self.session.line(ClientId(1), line, None).await;
+    }
+
+    /// What the client typed last, as its fate is known.
+    fn decided(&self) -> Arc<TimelineItem> {
+        let post = self.double.state().posts.last().unwrap().0;
+        self.double.decide(post, Fate::Said)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_falls_behind_as_the_own_line_is_said_gets_its_echo_once() {
+    for caps in ["echo-message", "message-tags"] {
+        let mut bench = Bench::with(caps).await;
+        bench.types("PRIVMSG bob :typed").await;
+        bench.fill();
+        let item = bench.decided();
+        bench.show(item).await;
+        assert!(!bench.client().is_live());
+        let lines = bench.read().await;
+        let echoes = lines.iter().filter(|line| line.contains("typed")).count();
+        assert_eq!(echoes, usize::from(caps == "echo-message"), "{caps}: {:#?}", lines.get(1..));
+        assert!(bench.client().is_live() && bench.session.pending.is_empty());
+    }
 }
