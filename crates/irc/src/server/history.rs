@@ -269,29 +269,13 @@ impl Session {
 
     /// One item of a history; `None` when it shows nothing (any more) to this client.
     pub(super) async fn of_history(&mut self, id: ClientId, item: &TimelineItem) -> Option<Rendered> {
-        let keeps = self.keeps_recalled();
-        if item.is_recalled && !keeps {
-            return None;
-        }
         let client = self.clients.get(&id)?;
         let is_event = matches!(item.post.body, Body::Recall { .. } | Body::Event { .. });
         if is_event && !client.has(Caps::EVENT_PLAYBACK) {
             return None;
         }
         let window = self.window(item).await?;
-        let told = self.told_in_full(item).await;
-        let item = told.as_ref().unwrap_or(item);
-        let redacted = match (&item.post.body, item.target) {
-            (Body::Recall { .. }, Some(target)) if !keeps => {
-                Some(self.redacted(&item.post.chat.chat, target).await)
-            }
-            _ => None,
-        };
-        let mut rendered = self.render(item, window, Replay(true))?;
-        if let Some(redacted) = redacted {
-            rendered.take_back(item, redacted);
-        }
-        Some(rendered)
+        self.render_whole(item, window, Replay(true)).await
     }
 
     /// Which chats spoke between two times.

@@ -104,10 +104,13 @@ impl Rendered {
     }
 
     /// Makes it the recall of a message.
-    pub(super) fn take_back(&mut self, item: &TimelineItem, redacted: Redacted) {
-        if matches!(item.post.body, Body::Recall { .. }) && item.fate == Fate::Said {
-            self.redacted = Some(redacted);
-        }
+    pub(super) fn take_back(&mut self, redacted: Redacted) {
+        self.redacted = Some(redacted);
+    }
+
+    /// True when a client with these capabilities is given a redaction and no message.
+    pub(super) fn is_redaction_for(&self, caps: Caps) -> bool {
+        self.redacted.is_some() && caps.has(Caps::REDACTION)
     }
 }
 
@@ -115,24 +118,17 @@ impl Session {
     /// Shows something that became visible just now.
     pub(super) async fn show(&mut self, item: Arc<TimelineItem>) {
         self.last_seq = self.last_seq.max(item.seq);
-        let item = self.told_in_full(&item).await.map_or(item, Arc::new);
         if let Author::Person { person, .. } = &item.post.author {
             self.want_face_of_speaker(person);
         }
         let own = self.typed_by(&item);
         let window = self.window(&item).await;
-        let mut rendered = match window {
-            Some(window) if self.is_open(window).await => self.render(&item, window, Replay(false)),
+        let rendered = match window {
+            Some(window) if self.is_open(window).await => {
+                self.render_whole(&item, window, Replay(false)).await
+            }
             _ => None,
         };
-        if let (Some(rendered), Body::Recall { .. }, Some(target)) =
-            (&mut rendered, &item.post.body, item.target)
-            && !self.keeps_recalled()
-            && self.clients.values().any(|client| client.has(Caps::REDACTION))
-        {
-            let redacted = self.redacted(&item.post.chat.chat, target).await;
-            rendered.take_back(&item, redacted);
-        }
         if let (Some(Window::Channel(ix)), Fate::Said) = (window, &item.fate)
             && let Some(channel) = self.roster.channel_mut(ix)
         {
@@ -309,7 +305,7 @@ impl Session {
         self.roster.channel(ix).is_some_and(|channel| channel.is_joined)
     }
 
-    /// The lines of an item; `None` when it shows nothing.
+    /// The lines of an item; `None` when it shows nothing, or nothing any more.
     pub(super) fn render(&mut self, item: &TimelineItem, window: Window, replay: Replay) -> Option<Rendered> {
         let is_own = item.post.author == Author::Owner;
         let author = match &item.post.author {

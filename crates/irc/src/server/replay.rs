@@ -97,10 +97,11 @@ impl Session {
         {
             return;
         }
-        let told = self.told_in_full(item).await;
-        if let Some(rendered) = self.render(told.as_ref().unwrap_or(item), window, Replay(true)) {
-            self.give_item(id, &rendered, Giving { batch, is_replay: true, label: None });
-        }
+        let Some(rendered) = self.render_whole(item, window, Replay(true)).await else { return };
+        // Without event-playback there are messages only in such a batch. Source: IRCv3 draft/chathistory.
+        let caps = self.clients.get(&id).map(|client| client.caps()).unwrap_or_default();
+        let batch = batch.filter(|_| !rendered.is_redaction_for(caps) || caps.has(Caps::EVENT_PLAYBACK));
+        self.give_item(id, &rendered, Giving { batch, is_replay: true, label: None });
         if let Window::Channel(ix) = window
             && let Some(channel) = self.roster.channel_mut(ix)
         {
@@ -151,8 +152,10 @@ impl Session {
 
     /// What became of a line, to the client that typed it and comes to it in the timeline now.
     async fn tell_reader(&mut self, item: &TimelineItem) {
-        let window = self.window(item).await;
-        let rendered = window.and_then(|window| self.render(item, window, Replay(true)));
+        let rendered = match self.window(item).await {
+            Some(window) => self.render_whole(item, window, Replay(true)).await,
+            None => None,
+        };
         if let Some(pending) = self.pending.remove(&item.post.remote_id) {
             self.tell_sender(&pending, item, rendered.as_ref());
         }

@@ -111,7 +111,7 @@ fn one_line(text: &str, budget: usize) -> String {
 }
 
 impl Session {
-    /// What an item says, and who says it.
+    /// What an item says, and who says it. What was recalled says nothing any more; its recall stands behind it.
     pub(super) fn content(&mut self, item: &TimelineItem, window: Window) -> Option<Content> {
         let failed = match &item.fate {
             Fate::Said => None,
@@ -126,7 +126,7 @@ impl Session {
             return Some(Content::notice(format!("[gateway] \"{words}\" {failed}")));
         }
         if item.is_recalled && !self.keeps_recalled() {
-            return Some(Content::notice(self.recalled(item, "")));
+            return None;
         }
         let mut content = match &item.post.body {
             Body::Text { text } => {

@@ -3,7 +3,7 @@
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 use wxgate_contract::conformance::{Double, FixedClock, Running};
-use wxgate_contract::{Fate, PersonKind, PersonProfile, TimelineItem};
+use wxgate_contract::{Author, Body, Fate, PersonKind, PersonProfile, Post, PostId, TimelineItem};
 
 use super::*;
 use crate::server::caps::{Negotiation, Sts};
@@ -164,6 +164,28 @@ impl Bench {
         self.queue.push(format!("{}\r\n", "x".repeat(MAX_AHEAD_BYTES)).as_bytes());
     }
 
+    /// bob says something, and the session hears of it.
+    async fn says(&mut self, id: &str, body: Body) -> PostId {
+        let item = self.double.show(Post {
+            remote_id: id.into(),
+            chat: wxgate_contract::ChatRef { network: ACCOUNT.into(), chat: "p-bob".into() },
+            author: Author::Person { person: "p-bob".into(), name: "bob".to_owned() },
+            at: Timestamp(1_700_000_000_000),
+            body,
+            quote: None,
+            mentions: Vec::new(),
+            echo_of: None,
+        });
+        let post = item.post_id;
+        self.show(item).await;
+        post
+    }
+
+    async fn recalls(&mut self, id: &str) {
+        let body = Body::Recall { target: Some(id.into()), notice: String::new() };
+        self.says(&format!("recall-{id}"), body).await;
+    }
+
     async fn show(&mut self, item: Arc<TimelineItem>) {
         self.session.event(FeedEvent::Shown(item)).await;
     }
@@ -192,5 +214,50 @@ async fn who_falls_behind_as_the_own_line_is_said_gets_its_echo_once() {
         let echoes = lines.iter().filter(|line| line.contains("typed")).count();
         assert_eq!(echoes, usize::from(caps == "echo-message"), "{caps}: {:#?}", lines.get(1..));
         assert!(bench.client().is_live() && bench.session.pending.is_empty());
+    }
+}
+
+/// What a client with these capabilities is given of a message that it has seen and one that it has not, which were
+/// both taken back while it was behind; and when it asks for all of it again.
+async fn taken_back_behind_its_back(caps: &str) -> (PostId, PostId, Vec<String>, Vec<String>) {
+    let mut bench = Bench::with(caps).await;
+    let seen = bench.says("1", Body::text("it was seen")).await;
+    assert!(bench.read().await.iter().any(|line| line.ends_with(" PRIVMSG ann :it was seen")));
+    bench.fill();
+    let missed = bench.says("2", Body::text("it was missed")).await;
+    assert!(!bench.client().is_live());
+    bench.recalls("1").await;
+    bench.recalls("2").await;
+    let mut lines = bench.read().await;
+    lines.retain(|line| !line.starts_with("xx"));
+    bench.types("PRIVMSG wechat :more bob").await;
+    (seen, missed, lines, bench.read().await)
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_taken_back_while_a_client_was_behind_is_a_redaction() {
+    let caps = "batch server-time draft/message-redaction";
+    let (seen, missed, lines, again) = taken_back_behind_its_back(caps).await;
+    let redactions = |lines: &[String]| -> Vec<String> {
+        // Outside of the batch, which holds messages alone.
+        let parts = lines
+            .iter()
+            .filter_map(|line| line.split_once(" :bob!"))
+            .filter(|(tags, _)| !tags.contains("batch="));
+        parts.filter_map(|(_, line)| line.split_once(" REDACT ").map(|(_, what)| what.to_owned())).collect()
+    };
+    let expected = [format!("ann wx{seen}"), format!("ann wx{missed}")];
+    assert_eq!((redactions(&lines), lines.len()), (expected.to_vec(), 2), "{lines:#?}");
+    let (begin, end) = (&again[0], &again[again.len() - 1]);
+    assert!(begin.contains(" BATCH +h") && end.contains(" BATCH -h"), "{again:#?}");
+    assert_eq!((redactions(&again), again.len()), (expected.to_vec(), 4), "{again:#?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_taken_back_is_told_once_to_who_knows_no_redactions() {
+    let (.., lines, again) = taken_back_behind_its_back("server-time").await;
+    for lines in [lines, again] {
+        assert_eq!(lines.len(), 2, "{lines:#?}");
+        assert!(lines.iter().all(|line| line.ends_with(" NOTICE ann :bob recalled a message")), "{lines:#?}");
     }
 }
