@@ -136,8 +136,8 @@ impl Client {
     pub(super) fn batched_line(&mut self, batch: Option<&str>, line: &str) {
         let Some(batch) = batch else { return self.raw_line(line) };
         match line.strip_prefix('@') {
-            // What became of a line says itself which one it was; a batch within stays one.
-            Some(rest) if rest.starts_with("label=") || line.contains("batch=") => self.raw_line(line),
+            // A batch within stays one.
+            Some(_) if line.contains("batch=") => self.raw_line(line),
             Some(rest) => self.raw_line(&format!("@batch={batch};{rest}")),
             None => self.raw_line(&format!("@batch={batch} {line}")),
         }

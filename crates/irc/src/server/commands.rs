@@ -167,11 +167,7 @@ impl Session {
         let word = message.command.to_ascii_uppercase();
         // Whatever is typed after a held line comes after it; only the rest of the same text joins it.
         if !matches!(word.as_str(), "PRIVMSG" | "NOTICE" | "PONG" | "TAGMSG") {
-            let capture = self.clients.get_mut(&id).and_then(|client| client.capture.take());
             self.flush_held(id).await;
-            if let Some(client) = self.clients.get_mut(&id) {
-                client.capture = capture;
-            }
         }
         self.is_deferred = false;
         let turn = Turn { client: id, message: &message, label: label.clone() };
@@ -253,7 +249,8 @@ impl Session {
         self.leaves_hole(id, None);
     }
 
-    /// The collected answers: none is an ACK, one carries the label, more are a batch.
+    /// The collected answers: none is an ACK, one carries the label, more are a batch. With them the label is answered:
+    /// what becomes of the line later has none.
     pub(super) fn answer_labelled(&mut self, id: ClientId, label: &str) {
         let server = self.shared.config.server_name.clone();
         let reference = format!("l{}", self.shared.next_number());
@@ -262,9 +259,11 @@ impl Session {
         let lines = client.capture.take().map(|capture| capture.lines).unwrap_or_default();
         let mut tag = String::from("label=");
         escape_into(&mut tag, label);
+        if is_deferred && !lines.is_empty() {
+            let pending = self.pending.values_mut().filter(|pending| pending.client == id);
+            pending.for_each(|pending| pending.labels.retain(|later| later != label));
+        }
         let with = |tag: &str, line: &str| match line.strip_prefix('@') {
-            // What became of a line says itself which one it was.
-            Some(rest) if rest.starts_with("label=") => line.to_owned(),
             Some(rest) => format!("@{tag};{rest}"),
             None => format!("@{tag} {line}"),
         };

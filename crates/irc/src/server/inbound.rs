@@ -98,12 +98,15 @@ impl Session {
         }
     }
 
-    /// Says what waits.
+    /// Says what waits. What is to be told of it answers no command that is being carried out.
     pub(super) async fn flush_held(&mut self, id: ClientId) {
-        let held = self.clients.get_mut(&id).and_then(|client| client.held.take());
-        if let Some(Held { target, text, remote_id, is_noted, .. }) = held {
-            let typed = Typed { target, text, ..Typed::default() };
-            self.say_as(id, typed, remote_id, is_noted.then_some(Noted)).await;
+        let Some(client) = self.clients.get_mut(&id) else { return };
+        let Some(Held { target, text, remote_id, is_noted, .. }) = client.held.take() else { return };
+        let capture = client.capture.take();
+        let typed = Typed { target, text, ..Typed::default() };
+        self.say_as(id, typed, remote_id, is_noted.then_some(Noted)).await;
+        if let Some(client) = self.clients.get_mut(&id) {
+            client.capture = capture;
         }
     }
 
@@ -136,7 +139,7 @@ impl Session {
             Ok(Some(post)) => post,
             Ok(None) => {
                 self.forget(&remote_id, noted).await;
-                return self.acknowledge(id, pending.labels);
+                return;
             }
             Err(why) => {
                 let verdict = self.forget(&remote_id, noted).await;
@@ -188,16 +191,6 @@ impl Session {
         let Some((body, mentions)) = self.body(target, text).await else { return Ok(None) };
         let (author, at) = (Author::Owner, self.shared.clock.now());
         Ok(Some(Post { remote_id, chat, author, at, body, quote, mentions, echo_of: None }))
-    }
-
-    fn acknowledge(&mut self, id: ClientId, labels: Vec<String>) {
-        let server = self.shared.config.server_name.clone();
-        let Some(client) = self.clients.get_mut(&id) else { return };
-        for label in labels {
-            let mut line = String::from("@label=");
-            crate::wire::tags::escape_into(&mut line, &label);
-            client.line(&format!("{line} :{server} ACK"));
-        }
     }
 
     /// What a text means; `None` when nothing is left of it.

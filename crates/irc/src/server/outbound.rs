@@ -232,7 +232,8 @@ impl Session {
         };
         let Some(client) = self.clients.get_mut(&pending.client) else { return };
         let mut tags = String::new();
-        if let Some(label) = pending.labels.first() {
+        // Where answers are collected they get the label together.
+        if let Some(label) = pending.labels.first().filter(|_| client.capture.is_none()) {
             tags.push_str("@label=");
             escape_into(&mut tags, label);
             tags.push(' ');

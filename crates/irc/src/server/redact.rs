@@ -75,7 +75,6 @@ impl Session {
             excerpt: String::new(),
             redacts: Some(msgid),
         };
-        self.is_deferred = true;
         let remote_id = post.remote_id.clone();
         match self.commit(Batch { posts: vec![post], ..Batch::default() }).await {
             Ok(()) => self.expect_fate(remote_id, pending),

@@ -300,8 +300,9 @@ impl Session {
         }
     }
 
-    /// Remembers a line whose fate is to be told.
+    /// Remembers a line whose fate is to be told, and with it its label is answered.
     pub(super) fn expect_fate(&mut self, id: RemoteId, pending: Pending) {
+        self.is_deferred |= !pending.labels.is_empty();
         self.pending_order.push_back(id.clone());
         self.pending.insert(id, pending);
         while self.pending_order.len() > MAX_PENDING {

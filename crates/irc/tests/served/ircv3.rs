@@ -1,6 +1,10 @@
 //! Promises of IRCv3 that hold for every command: labels, tags, batches.
 
-use crate::client::{Client, config, numerics, serve, world};
+use std::time::Duration;
+
+use wxgate_contract::{FeedEvent, Health};
+
+use crate::client::{ACCOUNT, Client, PATIENCE, config, numerics, serve, world};
 use crate::local::{guest, open, two};
 
 /// Everything that is offered, without the older draft of METADATA and what needs a WeChat account.
@@ -237,6 +241,50 @@ async fn every_command_of_an_account_answers_its_label_once() {
         let mut lines = ann.until(&format!("label={label}")).await;
         lines.extend(ann.sync().await);
         assert_labelled(&lines, &label, &line);
+    }
+}
+
+#[tokio::test]
+async fn what_is_answered_at_once_and_later_answers_its_label_once() {
+    let served = serve(world(), open()).await;
+    let mut ann = Client::login(&served, "", CAPS).await;
+    ann.ask("JOIN #room").await;
+    for targets in ["nobody,李四", "李四,nobody", "#room,李四", "李四,#room", "#nowhere,李四,nobody"]
+    {
+        ann.send(&format!("@label=x PRIVMSG {targets} :hi")).await;
+        let mut lines = ann.until(" PRIVMSG 李四 :hi").await;
+        let echo = lines.pop().unwrap();
+        assert_eq!(tag(&echo, "label"), None, "{targets}: {lines:#?}");
+        lines.extend(ann.sync().await);
+        assert_labelled(&lines, "x", targets);
+    }
+    served.double.tell(FeedEvent::Health(ACCOUNT.into(), Health::signed_out(None).into()));
+    ann.until(" is signed out").await;
+    for targets in ["李四,张三", "nobody,李四", "李四"] {
+        let lines = ann.ask(&format!("@label=x PRIVMSG {targets} :hi")).await;
+        assert_labelled(&lines, "x", targets);
+    }
+}
+
+#[tokio::test]
+async fn what_becomes_of_a_line_before_it_is_no_answer_to_a_label() {
+    let mut config = config();
+    config.limits.hold = Duration::from_secs(60);
+    let served = serve(world(), config).await;
+    let mut ann = Client::login(&served, "", "labeled-response batch message-tags standard-replies").await;
+    for target in ["李四", "张三"] {
+        ann.send("PRIVMSG 李四 :it waits").await;
+        let waits = |key: &(_, String)| key.1.starts_with("held/");
+        served.double.wait_for(PATIENCE, |state| state.notes.keys().any(waits).then_some(())).await;
+        served.double.tell(FeedEvent::Health(ACCOUNT.into(), Health::signed_out(None).into()));
+        ann.until(" is signed out").await;
+        let lines = ann.ask(&format!("@label=x PRIVMSG {target} :at once")).await;
+        assert_labelled(&lines, "x", target);
+        let [waited, answer] = lines.as_slice() else { panic!("{target}: {lines:#?}") };
+        assert!(waited.starts_with(":wx.test FAIL ") && waited.contains("it waits"), "{waited}");
+        assert!(answer.starts_with("@label=x :wx.test "), "{answer}");
+        served.double.tell(FeedEvent::Health(ACCOUNT.into(), Health::Up.into()));
+        ann.until(" is online").await;
     }
 }
 

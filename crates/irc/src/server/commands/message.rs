@@ -102,8 +102,6 @@ async fn say(session: &mut Session, turn: &Turn<'_>, errors: Errors) {
             continue;
         }
         hint_at_rename(session, turn, name);
-        // The answer comes with the fate: one label is answered once.
-        session.is_deferred = true;
         let labels = label.take().into_iter().collect();
         session.typed(id, Typed { target: name.to_owned(), labels, ..words.clone() }).await;
     }
@@ -135,10 +133,7 @@ impl Session {
             {
                 fail(self, n::ERR_CANNOTSENDTOCHAN, "Cannot send to channel");
             }
-            Some(_) => {
-                self.is_deferred = true;
-                self.say(turn.client, typed).await;
-            }
+            Some(_) => self.say(turn.client, typed).await,
         }
     }
 }
