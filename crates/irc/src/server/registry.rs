@@ -37,6 +37,13 @@ pub(super) struct SessionKey {
     pub(super) guest: Option<ClientId>,
 }
 
+impl SessionKey {
+    /// True for a session of this person. Whoever has the name that stands for guests is none of them.
+    fn is_of(&self, user: &UserName) -> bool {
+        self.guest.is_none() && self.user == *user
+    }
+}
+
 /// Why a session does not take a client.
 #[derive(Debug)]
 pub(super) enum Refusal {
@@ -205,12 +212,12 @@ impl Registry {
                 }
                 FeedEvent::Read(chat, _) => state.give(&chat.network, event),
                 FeedEvent::Accounts(user) => {
-                    let theirs = state.sessions.iter().filter(|(key, _)| key.user == *user);
+                    let theirs = state.sessions.iter().filter(|(key, _)| key.is_of(user));
                     theirs.for_each(|(_, handle)| handle.give(event));
                 }
                 FeedEvent::Doors(user) => {
                     // A guest may have said later who they are.
-                    let may_be = |key: &SessionKey| key.user == *user || key.guest.is_some();
+                    let may_be = |key: &SessionKey| key.is_of(user) || key.guest.is_some();
                     let theirs = state.sessions.iter().filter(|(key, _)| may_be(key));
                     theirs.for_each(|(_, handle)| handle.give(event));
                 }
@@ -297,6 +304,25 @@ impl Handle {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn guests_hear_nothing_of_somebody_whose_name_is_guest() {
+        let registry = Registry::default();
+        let (lines, _lines) = mpsc::channel(1);
+        let add = |guest: Option<ClientId>| {
+            let (feed, waiting) = mpsc::channel(8);
+            let key = SessionKey { user: "guest".into(), account: None, guest };
+            registry.lock().sessions.insert(key, Handle { lines: lines.clone(), feed, lag: Arc::default() });
+            waiting
+        };
+        let (mut person, mut guest) = (add(None), add(Some(ClientId(1))));
+        registry.feed(&[FeedEvent::Accounts("guest".into()), FeedEvent::Accounts("ann".into())]);
+        assert!(matches!(person.try_recv(), Ok(FeedEvent::Accounts(user)) if user.as_str() == "guest"));
+        assert!(person.try_recv().is_err() && guest.try_recv().is_err());
+        registry.feed(&[FeedEvent::Doors("ann".into())]);
+        assert!(matches!(guest.try_recv(), Ok(FeedEvent::Doors(_))), "a guest may be known as ann by now");
+        assert!(person.try_recv().is_err());
+    }
 
     #[test]
     fn nothing_overtakes_an_event_that_found_no_room() {
