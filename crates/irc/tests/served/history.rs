@@ -297,6 +297,32 @@ async fn several_lines_are_one_message_both_ways() {
 }
 
 #[tokio::test]
+async fn several_lines_to_oneself_are_one_note() {
+    let served = serve(world(), config()).await;
+    let mut client = Client::login(&served, "one", CAPS).await;
+    let mut plain = Client::login(&served, "two", "").await;
+    for line in [
+        "@label=m;+mine=x BATCH +1 draft/multiline ann",
+        "@batch=1 NOTICE ann :milk",
+        "@batch=1 NOTICE ann :bre",
+        "@batch=1;draft/multiline-concat NOTICE ann ad",
+    ] {
+        client.send(line).await;
+    }
+    let got = client.ask("BATCH -1").await;
+    // Delivered, and behind it the echo, which answers the label.
+    assert_eq!(got.len(), 10, "{got:#?}");
+    let (note, echo) = got.split_at(5);
+    assert!(note[0].contains(" BATCH +m") && note[0].contains(";+mine=x ") && !note[0].contains("label="));
+    assert!(echo[0].starts_with("@label=m;") && echo[0].ends_with(" draft/multiline ann"), "{echo:#?}");
+    assert!(echo[2].ends_with(" NOTICE ann :bre") && echo[3].contains(";draft/multiline-concat :ann!"));
+    let got = plain.sync().await;
+    let expected = ["milk", "bre", "ad"].map(|text| format!(":ann!ann@wxgate NOTICE ann :{text}"));
+    assert_eq!(got, expected);
+    assert!(served.double.state().posts.is_empty());
+}
+
+#[tokio::test]
 async fn quotes_go_both_ways() {
     let served = serve(world(), config()).await;
     let mut client = Client::login(&served, "", CAPS).await;

@@ -125,6 +125,9 @@ impl Session {
         if self.is_service(&name) {
             return to_service(self, turn.client, &typed).await;
         }
+        if is_same(&name, &self.nick) {
+            return to_oneself(self, turn.client, &typed);
+        }
         match self.target(&name) {
             None if name.starts_with(['#', '&']) => fail(self, n::ERR_NOSUCHCHANNEL, "No such channel"),
             None => fail(self, n::ERR_NOSUCHNICK, "No such nick/channel"),
