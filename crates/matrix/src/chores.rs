@@ -4,23 +4,22 @@
 //! A chore is done when its turn comes, on what is true then, so ten changes of a chat are one
 //! chore. What is lost in a crash is found by looking through all rooms at the start.
 
-use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+mod waiting;
+
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use tokio::sync::Notify;
 use wxgate_contract::{ChatRef, NetworkId, PersonRef, Stop, Timestamp};
 
 use crate::memory::{Ghost, Room};
 use crate::shared::Shared;
 use crate::trouble::Trouble;
 
-/// Chores that may wait; beyond it everything is looked through instead. Chosen: an address book.
-const WAITING: usize = 4096;
-/// Of those, the ones that a look through everything does not find again. Chosen: half leaves room for what it finds.
-const KEPT: usize = WAITING / 2;
-/// Pause after a chore that did not work; doubles up to the cap.
+pub(crate) use waiting::Chores;
+
+/// Pause of a worker after a chore that did not work because the homeserver or the store is not well; doubles up to the
+/// cap.
 const PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 /// Chores under way at once. Chosen: a first sign-in makes hundreds of people and rooms, and Synapse does
@@ -29,17 +28,17 @@ const AT_ONCE: usize = 4;
 /// Notes read at once when everything is looked through.
 const PAGE: usize = 200;
 
-/// One thing to see to.
+/// One thing to see to. They are taken in this order: an owner hears of their account before pictures are looked at.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Chore {
+    /// How an account is doing.
+    Account(NetworkId),
     /// The room of a chat: name, members, place in the space.
     Room(ChatRef),
     /// A ghost: its name, and its first picture.
     Ghost(PersonRef),
     /// A ghost: its picture, because something about its person changed.
     Picture(PersonRef),
-    /// How an account is doing.
-    Account(NetworkId),
     /// The owner has read a chat elsewhere. The later of two comes later.
     ReadElsewhere(ChatRef, Timestamp),
     /// The owner has read a room up to an event.
@@ -48,6 +47,8 @@ pub(crate) enum Chore {
     Removed,
     /// What shared rooms have shown long ago is forgotten.
     ForgetTold,
+    /// Those of an account that have no picture: it was slow to give one, and is asked again.
+    Pictures(NetworkId),
     /// The session of this device took the place of one that somebody ended.
     Replaced(String),
 }
@@ -56,7 +57,12 @@ impl Chore {
     /// A look through everything finds it again.
     fn is_found_again(&self) -> bool {
         match self {
-            Self::Room(_) | Self::Ghost(_) | Self::Account(_) | Self::Removed | Self::ForgetTold => true,
+            Self::Room(_)
+            | Self::Ghost(_)
+            | Self::Account(_)
+            | Self::Removed
+            | Self::ForgetTold
+            | Self::Pictures(_) => true,
             Self::Picture(_) | Self::ReadElsewhere(..) | Self::ReadHere { .. } | Self::Replaced(_) => false,
         }
     }
@@ -66,80 +72,43 @@ impl Chore {
         matches!(self, Self::Picture(_) | Self::ReadElsewhere(..) | Self::ReadHere { .. })
     }
 
-    /// Whether one must not be done beside the other: both would read and write the same thing.
-    fn is_about_the_same_as(&self, other: &Self) -> bool {
-        match (self, other) {
-            (Self::Ghost(one) | Self::Picture(one), Self::Ghost(two) | Self::Picture(two)) => one == two,
-            (Self::Room(one), Self::Room(two)) => one == two,
-            (Self::Account(one), Self::Account(two)) => one == two,
-            (Self::ReadElsewhere(one, _), Self::ReadElsewhere(two, _)) => one == two,
-            (Self::ReadHere { room_id: one, .. }, Self::ReadHere { room_id: two, .. }) => one == two,
-            (one, two) => one == two,
+    /// Two about the same are not done at once: both would read and write the same thing.
+    fn about(&self) -> About {
+        match self {
+            Self::Ghost(person) | Self::Picture(person) => About::Person(person.clone()),
+            Self::Room(chat) => About::Room(chat.clone()),
+            Self::Account(account) => About::Account(account.clone()),
+            Self::ReadElsewhere(chat, _) => About::Read(chat.clone()),
+            Self::ReadHere { room_id, .. } => About::ReadHere(room_id.clone()),
+            Self::Removed => About::Removed,
+            Self::ForgetTold => About::ForgetTold,
+            Self::Pictures(account) => About::Pictures(account.clone()),
+            Self::Replaced(device) => About::Replaced(device.clone()),
+        }
+    }
+
+    /// The account that may have to answer for it to be done.
+    fn account(&self) -> Option<&NetworkId> {
+        match self {
+            Self::Ghost(person) | Self::Picture(person) => Some(&person.network),
+            Self::Room(chat) => Some(&chat.network),
+            _ => None,
         }
     }
 }
 
-#[derive(Default)]
-struct Waiting {
-    chores: BTreeSet<Chore>,
-    /// Those under way.
-    busy: Vec<Chore>,
-    everything: bool,
-}
-
-/// What waits.
-#[derive(Default)]
-pub(crate) struct Chores {
-    // Added to by every part of the run, for the length of an insertion.
-    waiting: Mutex<Waiting>,
-    bell: Notify,
-}
-
-impl Chores {
-    fn waiting(&self) -> MutexGuard<'_, Waiting> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(crate) fn add(&self, chore: Chore) {
-        {
-            let mut waiting = self.waiting();
-            if waiting.chores.len() >= WAITING {
-                waiting.chores.retain(|chore| !chore.is_found_again());
-                if waiting.chores.len() > KEPT {
-                    waiting.chores.retain(|chore| !chore.is_made_good());
-                }
-                waiting.everything = true;
-            }
-            waiting.chores.insert(chore);
-        }
-        self.bell.notify_one();
-    }
-
-    /// Something may have been missed.
-    pub(crate) fn look_through_everything(&self) {
-        self.waiting().everything = true;
-        self.bell.notify_one();
-    }
-
-    /// The next one that nobody is at; it is under way until it is [`Self::finish`]ed.
-    fn take(&self) -> Option<Chore> {
-        let mut waiting = self.waiting();
-        let free = |chore: &&Chore| !waiting.busy.iter().any(|busy| busy.is_about_the_same_as(chore));
-        let chore = waiting.chores.iter().find(free).cloned()?;
-        waiting.chores.remove(&chore);
-        waiting.busy.push(chore.clone());
-        Some(chore)
-    }
-
-    fn finish(&self, chore: &Chore) {
-        self.waiting().busy.retain(|busy| busy != chore);
-        // Another one may have waited for it.
-        self.bell.notify_one();
-    }
-
-    fn takes_everything(&self) -> bool {
-        std::mem::take(&mut self.waiting().everything)
-    }
+/// What a chore is about.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum About {
+    Person(PersonRef),
+    Room(ChatRef),
+    Account(NetworkId),
+    Read(ChatRef),
+    ReadHere(String),
+    Removed,
+    ForgetTold,
+    Pictures(NetworkId),
+    Replaced(String),
 }
 
 /// Does chores, a few side by side, while the homeserver is there.
@@ -178,9 +147,9 @@ impl Shared {
             return Err(());
         }
         match self.chores.take() {
-            Some(chore) => self.see_to(chore).await,
-            None => {
-                self.chores.bell.notified().await;
+            Ok(chore) => self.see_to(chore).await,
+            Err(next) => {
+                self.chores.rung(next).await;
                 Ok(())
             }
         }
@@ -198,22 +167,25 @@ impl Shared {
             }
             Chore::Removed => Box::pin(self.forget_those_removed()).await,
             Chore::ForgetTold => Box::pin(self.memory.forget_old_told(self.clock.now())).await,
+            Chore::Pictures(account) => Box::pin(self.ask_for_pictures(account)).await,
             Chore::Replaced(device) => Box::pin(self.tell_replaced(device)).await,
             Chore::Account(account) => Box::pin(self.account_changed(account)).await,
         };
-        self.chores.finish(&chore);
-        match done {
-            Ok(()) => Ok(()),
-            Err(Trouble::Call(error)) if !error.is_passing() => {
-                tracing::warn!(%error, ?chore, "something could not be brought up to date");
-                Ok(())
+        let error = match done {
+            Ok(()) => {
+                self.chores.finish(&chore);
+                return Ok(());
             }
-            Err(error) => {
-                tracing::info!(%error, ?chore, "something is brought up to date later");
-                self.chores.add(chore);
-                Err(())
-            }
+            Err(error) => error,
+        };
+        if matches!(&error, Trouble::Call(error) if !error.is_passing()) {
+            tracing::warn!(%error, ?chore, "something could not be brought up to date");
+            self.chores.finish(&chore);
+            return Ok(());
         }
+        tracing::info!(%error, ?chore, "something is brought up to date later");
+        self.chores.put_off(chore);
+        Err(())
     }
 
     async fn account_changed(&self, account: &NetworkId) -> Result<(), Trouble> {
@@ -241,105 +213,76 @@ impl Shared {
 
     /// The rooms of some accounts, as chores; what does not fit becomes a look through everything.
     pub(crate) async fn refurnish(&self, of: impl Fn(&NetworkId) -> bool) -> Result<(), Trouble> {
-        let mut after: Option<String> = None;
-        loop {
-            let page = self.memory.page("room/", after.as_deref(), PAGE).await?;
-            let Some((last, _)) = page.last() else { return Ok(()) };
-            after = Some(last.clone());
-            let rooms = page.iter().filter_map(|(_, bytes)| serde_json::from_slice::<Room>(bytes).ok());
-            rooms
-                .filter(|room| of(&room.chat.network))
-                .for_each(|room| self.chores.add(Chore::Room(room.chat)));
-        }
+        let add = |room: Room| {
+            if of(&room.chat.network) {
+                self.chores.add(Chore::Room(room.chat))
+            }
+        };
+        self.each_noted("room/", add).await
     }
 
+    /// Whoever has no picture of those an account knows, as chores; what does not fit becomes a look through everything.
+    async fn ask_for_pictures(&self, account: &NetworkId) -> Result<(), Trouble> {
+        let lacks = |network: &NetworkId, avatar: &str| network == account && avatar.is_empty();
+        let add = |room: Room| {
+            if lacks(&room.chat.network, &room.avatar) {
+                self.chores.add(Chore::Room(room.chat))
+            }
+        };
+        self.each_noted("room/", add).await?;
+        self.each_noted("ghost/", |ghost: Ghost| {
+            let person = ghost.person.filter(|person| lacks(&person.network, &ghost.avatar));
+            person.into_iter().for_each(|person| self.chores.add(Chore::Ghost(person)));
+        })
+        .await
+    }
+
+    async fn each_noted<T: serde::de::DeserializeOwned>(
+        &self,
+        prefix: &str,
+        mut with: impl FnMut(T),
+    ) -> Result<(), Trouble> {
+        let mut after: Option<String> = None;
+        while let Some(last) = self.page_of(prefix, after.as_deref(), &mut with).await? {
+            after = Some(last);
+        }
+        Ok(())
+    }
+
+    /// The same with [`Self::make_room`] between pages.
     async fn each_note<T: serde::de::DeserializeOwned>(
         &self,
         prefix: &str,
         mut with: impl FnMut(T),
     ) -> Result<(), Trouble> {
         let mut after: Option<String> = None;
-        loop {
-            let page = self.far.notes(&self.network, prefix, after.as_deref(), PAGE).await?;
-            let Some((last, _)) = page.last() else { return Ok(()) };
-            after = Some(last.clone());
-            for (_, bytes) in page {
-                if let Ok(value) = serde_json::from_slice(&bytes) {
-                    with(value);
-                }
-            }
+        while let Some(last) = self.page_of(prefix, after.as_deref(), &mut with).await? {
+            after = Some(last);
             self.make_room().await?;
         }
+        Ok(())
+    }
+
+    /// Some notes, and the key of the last one; `None` at the end.
+    async fn page_of<T: serde::de::DeserializeOwned>(
+        &self,
+        prefix: &str,
+        after: Option<&str>,
+        with: &mut impl FnMut(T),
+    ) -> Result<Option<String>, Trouble> {
+        let page = self.far.notes(&self.network, prefix, after, PAGE).await?;
+        let last = page.last().map(|(key, _)| key.clone());
+        page.iter().filter_map(|(_, bytes)| serde_json::from_slice(bytes).ok()).for_each(with);
+        Ok(last)
     }
 
     /// Room for what is added while everything is looked through, which must not set off another look.
     async fn make_room(&self) -> Result<(), Trouble> {
-        while self.chores.waiting().chores.len() > WAITING / 2 {
-            let Some(chore) = self.chores.take() else { break };
-            if self.see_to(chore).await.is_err() {
-                return Err(Trouble::NotYet("the homeserver is not well".to_owned()));
-            }
+        while self.chores.are_many() {
+            let not_well = || Trouble::NotYet("what waits does not get less".to_owned());
+            let chore = self.chores.take().map_err(|_| not_well())?;
+            self.see_to(chore).await.map_err(|()| not_well())?;
         }
         Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn person(n: usize) -> Chore {
-        Chore::Ghost(PersonRef { network: "wechat:a".into(), person: n.to_string().into() })
-    }
-
-    #[test]
-    fn ten_changes_are_one_chore() {
-        let chores = Chores::default();
-        (0..10).for_each(|_| chores.add(person(1)));
-        assert_eq!(chores.take(), Some(person(1)));
-        assert_eq!(chores.take(), None);
-    }
-
-    #[test]
-    fn nobody_is_at_the_same_thing_twice() {
-        let chores = Chores::default();
-        let Chore::Ghost(first) = person(1) else { unreachable!() };
-        chores.add(person(1));
-        assert_eq!(chores.take(), Some(person(1)));
-        chores.add(person(1));
-        chores.add(Chore::Picture(first.clone()));
-        chores.add(person(2));
-        assert_eq!((chores.take(), chores.take()), (Some(person(2)), None));
-        chores.finish(&person(1));
-        assert_eq!((chores.take(), chores.take()), (Some(person(1)), None));
-        chores.finish(&person(1));
-        assert_eq!(chores.take(), Some(Chore::Picture(first)));
-    }
-
-    #[test]
-    fn too_many_chores_become_a_look_through() {
-        let chores = Chores::default();
-        (0..=WAITING).for_each(|n| chores.add(person(n)));
-        assert!(chores.waiting().chores.len() <= WAITING);
-        assert!(chores.takes_everything() && !chores.takes_everything());
-    }
-
-    #[test]
-    fn what_a_look_through_does_not_find_is_kept_as_long_as_it_is_not_too_much() {
-        let chores = Chores::default();
-        let Chore::Ghost(first) = person(1) else { unreachable!() };
-        let kept = [Chore::Picture(first), Chore::Replaced("DEVICE".to_owned())];
-        kept.iter().for_each(|chore| chores.add(chore.clone()));
-        (0..=WAITING).for_each(|n| chores.add(person(n)));
-        assert!(kept.iter().all(|chore| chores.waiting().chores.contains(chore)));
-        let read = |n: usize| {
-            Chore::ReadElsewhere(
-                ChatRef { network: "wechat:a".into(), chat: n.to_string().into() },
-                Timestamp(0),
-            )
-        };
-        (0..=2 * WAITING).for_each(|n| chores.add(read(n)));
-        assert!(chores.waiting().chores.len() <= WAITING);
-        assert!(!chores.waiting().chores.contains(&kept[0]) && chores.waiting().chores.contains(&kept[1]));
     }
 }

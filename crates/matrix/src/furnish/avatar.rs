@@ -1,5 +1,7 @@
 //! Names and pictures of ghosts and rooms. The same picture is uploaded once, whoever shows it.
 
+use std::time::Duration;
+
 use ring::digest;
 use serde_json::json;
 use wxgate_contract::{Answer, Attachment, Command, MediaId, NetworkId, PersonRef, Reply, Request, Subject};
@@ -14,6 +16,9 @@ use crate::trouble::Trouble;
 const NONE: &str = "-";
 /// What stands in the note of a room whose picture somebody chose.
 const CHOSEN: &str = "chosen";
+/// How long an account may take to give a picture. Chosen: a small file over a slow line; a worker that is everybody's
+/// waits for it.
+const PATIENCE: Duration = Duration::from_secs(15);
 
 impl Room {
     /// Somebody chose its picture, which takes the place of the account's.
@@ -99,8 +104,16 @@ impl Shared {
 
     /// The hash of a picture that is in the vault now; `None` when the account cannot tell.
     async fn picture(&self, account: &NetworkId, subject: Subject) -> Result<Option<String>, Trouble> {
+        if !self.chores.may_be_asked(account) {
+            return Ok(None);
+        }
         let command = Command::Ask { account: account.clone(), request: Request::Avatar(subject) };
-        let Ok(Reply::Answer(Answer::Media(media))) = self.control.run(None, command).await else {
+        let Ok(answer) = tokio::time::timeout(PATIENCE, self.control.run(None, command)).await else {
+            tracing::info!(%account, "is slow to give pictures; asked again later");
+            self.chores.is_slow(account);
+            return Ok(None);
+        };
+        let Ok(Reply::Answer(Answer::Media(media))) = answer else {
             // It is not online, or does not know: the next change of the profile asks again.
             return Ok(None);
         };
