@@ -21,7 +21,7 @@ use wxgate_contract::{Adapter, Clock, Health, MediaVault, NetworkId, Stop, StopH
 use wxgate_convert::Converter;
 use wxgate_irc::{Filehost, Guests, Ident, IrcServerAdapter, IrcServerConfig, Listening, LocalChannels};
 use wxgate_matrix::WebSignIn;
-use wxgate_store::{AccountRow, SealKey, Store, StoreConfig, StoreError, StoreUrl};
+use wxgate_store::{AccountRow, SealKey, Snapshot, Store, StoreConfig, StoreError, StoreUrl};
 use wxgate_tls::{Certificate, Use};
 use wxgate_wechat::{OnSynced, Ways, WechatAdapter, WechatConfig};
 
@@ -344,6 +344,19 @@ fn is_on_server(settings: &Settings) -> bool {
 /// Opens the store of a gateway that does not run, for a command that is to do `what` with it. Nothing is made where
 /// there is none.
 pub(crate) async fn open_store(settings: &Settings, what: &str) -> Result<Store, Failure> {
+    find_store(settings, what).await?;
+    try_open(settings).await?.map_err(store_failure)
+}
+
+/// Copies the store of a gateway that does not run, as its last program left it.
+pub(crate) async fn copy_store(settings: &Settings) -> Result<Snapshot, Failure> {
+    let url = find_store(settings, "back up").await?;
+    let key = SealKey::load_or_create(&settings.seal_key_file()).map_err(store_failure)?;
+    wxgate_store::snapshot_of(&url, &settings.data_dir, key).await.map_err(store_failure)
+}
+
+/// The store of a gateway that does not run, unless there is none or its seal key is missing.
+async fn find_store(settings: &Settings, what: &str) -> Result<StoreUrl, Failure> {
     let url: StoreUrl = settings.store.url.parse().map_err(store_failure)?;
     let found = wxgate_store::inspect(&url, &settings.data_dir, None).await.map_err(store_failure)?;
     if found.schema == 0 {
@@ -360,7 +373,7 @@ pub(crate) async fn open_store(settings: &Settings, what: &str) -> Result<Store,
             key.display()
         )));
     }
-    try_open(settings).await?.map_err(store_failure)
+    Ok(url)
 }
 
 async fn try_open(settings: &Settings) -> Result<Result<Store, StoreError>, Failure> {

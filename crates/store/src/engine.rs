@@ -123,6 +123,7 @@ impl Address {
 }
 
 /// The lock of [`lock`], given back when it is dropped.
+#[derive(Debug)]
 pub(crate) struct Lock(File);
 
 impl Drop for Lock {

@@ -13,10 +13,11 @@ use std::sync::Arc;
 use sqlx::{AnyConnection, Connection};
 use tokio::sync::OwnedMutexGuard;
 
-use crate::engine::{Address, Engine};
+use crate::engine::{Address, Engine, Lock, lock};
 use crate::error::{Doing, Sql, StoreError};
 use crate::files;
 use crate::seal::{Place, SealKey};
+use crate::sole::Hold;
 #[cfg(feature = "postgres")]
 use crate::sql::Columns as _;
 use crate::sql::{self, row};
@@ -42,6 +43,8 @@ pub struct Snapshot {
     /// While it is there the seal key is not replaced.
     steady: Option<OwnedMutexGuard<()>>,
     _aside: Aside,
+    /// Of a gateway that does not run: nobody starts one meanwhile, which would sweep the copy away.
+    _lock: Option<Lock>,
 }
 
 /// A file of a snapshot.
@@ -80,11 +83,35 @@ impl Snapshot {
 #[derive(Debug)]
 struct Aside(PathBuf);
 
+impl Aside {
+    fn make(data_dir: &Path) -> Result<Self, StoreError> {
+        let path = data_dir.join(ASIDE);
+        match fs::DirBuilder::new().mode(0o700).create(&path) {
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+                Err(StoreError::conflict("a backup is being made already"))
+            }
+            made => {
+                made.doing(DOING)?;
+                let aside = Self(path);
+                // Or what is left of it after a kill could not be removed by the gateway's user.
+                files::hand_over(&aside.0, data_dir).doing(DOING)?;
+                Ok(aside)
+            }
+        }
+    }
+}
+
 impl Drop for Aside {
     fn drop(&mut self) {
         // What could not be removed is removed by the next snapshot.
         let _ = fs::remove_dir_all(&self.0);
     }
+}
+
+/// Removes what a snapshot left behind when the program was killed. Whoever calls this holds the store's lock, so
+/// nobody reads it.
+pub(crate) fn sweep(data_dir: &Path) {
+    drop(Aside(data_dir.join(ASIDE)));
 }
 
 impl Store {
@@ -95,68 +122,68 @@ impl Store {
     /// the disk or the database does not let us.
     pub async fn snapshot(&self) -> Result<Snapshot, StoreError> {
         // What the key of the moment opens: a replacement is waited for, and the next one waits.
-        let aside = self.aside()?;
+        let aside = Aside::make(&self.0.data_dir)?;
         let steady = Arc::clone(&self.0.replacing).lock_owned().await;
-        self.link_media(&aside).await?;
-        let name = match &self.0.engine {
-            Engine::Sqlite { .. } => DATABASE,
-            Engine::Postgres => DUMP,
+        link_all_media(&self.0.data_dir, &aside).await?;
+        let database = match &self.0.engine {
+            Engine::Sqlite { path } => copy_database(path, &aside).await?,
+            Engine::Postgres => {
+                let mut conn = self.reader(DOING).await?;
+                dump(&mut conn, &self.0.url, &aside).await?
+            }
         };
-        let database = aside.0.join(name);
-        match &self.0.engine {
-            Engine::Sqlite { path } => copy_database(path, &database).await?,
-            Engine::Postgres => self.dump(database.clone()).await?,
+        let mut files = link_all_media(&self.0.data_dir, &aside).await?;
+        files.push(database);
+        Ok(Snapshot { files, key: self.0.key.clone(), steady: Some(steady), _aside: aside, _lock: None })
+    }
+}
+
+/// Copies everything durable of a gateway that does not run. Nothing of it is brought up to date: a database of an older
+/// program is copied as that left it. Whether there is a database is for [`inspect`](crate::inspect) to say.
+///
+/// # Errors
+/// `Conflict` when another process has the SQLite file or the data directory, or another gateway the PostgreSQL
+/// database; otherwise as [`Store::snapshot`].
+pub async fn snapshot_of(url: &StoreUrl, data_dir: &Path, key: SealKey) -> Result<Snapshot, StoreError> {
+    let address = Address::new(url, data_dir)?;
+    files::make_dir(data_dir, data_dir).doing(DOING)?;
+    let lock = lock(&address.engine, data_dir)?;
+    sweep(data_dir);
+    let aside = Aside::make(data_dir)?;
+    let database = match &address.engine {
+        Engine::Sqlite { path } => copy_database(path, &aside).await?,
+        Engine::Postgres => {
+            // Kept until it is copied: a gateway of another machine that starts now might bring it up to date.
+            let mut hold = Hold::new();
+            let mut conn = address.writer(&mut hold).await?;
+            dump(&mut conn, url, &aside).await?
         }
-        let mut files = self.link_media(&aside).await?;
-        files.push(file(name.to_owned(), database).doing(DOING)?);
-        Ok(Snapshot { files, key: self.0.key.clone(), steady: Some(steady), _aside: aside })
-    }
+    };
+    let mut files = link_all_media(data_dir, &aside).await?;
+    files.push(database);
+    Ok(Snapshot { files, key, steady: None, _aside: aside, _lock: Some(lock) })
+}
 
-    /// The server's own program writes the database, in a transaction of its own.
-    #[cfg(feature = "postgres")]
-    async fn dump(&self, to: PathBuf) -> Result<(), StoreError> {
-        let mut conn = self.reader(DOING).await?;
-        let rows = sql::fetch(&mut conn, DOING, "SELECT CAST(current_schema() AS TEXT)", []).await?;
-        let schema: String = rows.first().map_or_else(|| Ok("public".to_owned()), |row| row.at(0))?;
-        drop(conn);
-        let url = self.0.url.clone();
-        tokio::task::spawn_blocking(move || crate::dump::dump(&url, &schema, &to)).await.doing(DOING)?
-    }
+/// The server's own program writes the database, in a transaction of its own.
+#[cfg(feature = "postgres")]
+async fn dump(conn: &mut AnyConnection, url: &StoreUrl, aside: &Aside) -> Result<SnapshotFile, StoreError> {
+    let rows = sql::fetch(conn, DOING, "SELECT CAST(current_schema() AS TEXT)", []).await?;
+    let schema: String = rows.first().map_or_else(|| Ok("public".to_owned()), |row| row.at(0))?;
+    let (url, path) = (url.clone(), aside.0.join(DUMP));
+    let to = path.clone();
+    tokio::task::spawn_blocking(move || crate::dump::dump(&url, &schema, &to)).await.doing(DOING)??;
+    file(DUMP.to_owned(), path).doing(DOING)
+}
 
-    #[cfg(not(feature = "postgres"))]
-    async fn dump(&self, _: PathBuf) -> Result<(), StoreError> {
-        Err(StoreError::invalid(WITHOUT))
-    }
+#[cfg(not(feature = "postgres"))]
+#[expect(clippy::unused_async, reason = "it waits in builds with PostgreSQL")]
+async fn dump(_: &mut AnyConnection, _: &StoreUrl, _: &Aside) -> Result<SnapshotFile, StoreError> {
+    Err(StoreError::invalid(WITHOUT))
+}
 
-    async fn link_media(&self, aside: &Aside) -> Result<Vec<SnapshotFile>, StoreError> {
-        let (from, to, data_dir) = (self.media_dir(), aside.0.join(MEDIA), self.0.data_dir.clone());
-        tokio::task::spawn_blocking(move || link_media(&from, &to, &data_dir))
-            .await
-            .doing(DOING)?
-            .doing(DOING)
-    }
-
-    fn aside(&self) -> Result<Aside, StoreError> {
-        let path = self.0.data_dir.join(ASIDE);
-        match fs::DirBuilder::new().mode(0o700).create(&path) {
-            Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-                Err(StoreError::conflict("a backup is being made already"))
-            }
-            made => {
-                made.doing(DOING)?;
-                let aside = Aside(path);
-                // Or what is left of it after a kill could not be removed by the gateway's user.
-                files::hand_over(&aside.0, &self.0.data_dir).doing(DOING)?;
-                Ok(aside)
-            }
-        }
-    }
-
-    /// Removes what a snapshot left behind when the program was killed. Whoever calls this holds the
-    /// store's lock, so nobody reads it.
-    pub(crate) fn sweep_snapshot(data_dir: &Path) {
-        drop(Aside(data_dir.join(ASIDE)));
-    }
+async fn link_all_media(data_dir: &Path, aside: &Aside) -> Result<Vec<SnapshotFile>, StoreError> {
+    let (from, to, data_dir) = (data_dir.join(MEDIA), aside.0.join(MEDIA), data_dir.to_owned());
+    tokio::task::spawn_blocking(move || link_media(&from, &to, &data_dir)).await.doing(DOING)?.doing(DOING)
 }
 
 /// Puts the dump of a snapshot into a PostgreSQL database that has none of its tables, as a whole or not at all. Works
@@ -179,14 +206,17 @@ pub fn load_dump(_: &StoreUrl, _: &Path) -> Result<(), StoreError> {
     Err(StoreError::invalid(WITHOUT))
 }
 
-async fn copy_database(from: &Path, to: &Path) -> Result<(), StoreError> {
-    let Some(to) = to.to_str() else {
-        return Err(StoreError::invalid(format!("the path {} is not UTF-8", to.display())));
+/// The engine itself copies a database file.
+async fn copy_database(from: &Path, aside: &Aside) -> Result<SnapshotFile, StoreError> {
+    let path = aside.0.join(DATABASE);
+    let Some(to) = path.to_str() else {
+        return Err(StoreError::invalid(format!("the path {} is not UTF-8", path.display())));
     };
     let address = Address::new(&StoreUrl::Sqlite(Some(from.to_path_buf())), Path::new(""))?;
     let mut conn: AnyConnection = address.plain().await?;
     sql::run(&mut conn, DOING, "VACUUM INTO $1", row![to]).await?;
-    conn.close().await.sql(DOING)
+    conn.close().await.sql(DOING)?;
+    file(DATABASE.to_owned(), path).doing(DOING)
 }
 
 /// Gives every attachment a second name below `to`, and lists all that have one.

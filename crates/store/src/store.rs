@@ -17,6 +17,7 @@ use crate::prepare;
 use crate::put_back;
 use crate::report::{CommitReport, Route, SettleReport};
 use crate::seal::SealKey;
+use crate::snapshot;
 use crate::sole::{Held, Hold};
 use crate::url::StoreUrl;
 use crate::users::HASHING;
@@ -54,7 +55,6 @@ pub(crate) struct Inner {
     pub(crate) key: SealKey,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) engine: Engine,
-    #[cfg(feature = "postgres")]
     pub(crate) url: StoreUrl,
     held: watch::Receiver<Held>,
     pub(crate) data_dir: PathBuf,
@@ -96,7 +96,7 @@ impl Store {
         files::make_dir(&config.data_dir, &config.data_dir).doing("creating the data directory")?;
         let address = Address::new(&config.url, &config.data_dir)?;
         let lock = lock(&address.engine, &config.data_dir)?;
-        Self::sweep_snapshot(&config.data_dir);
+        snapshot::sweep(&config.data_dir);
         let mut hold = Hold::new();
         let mut conn = address.writer(&mut hold).await?;
         migrate(&mut conn, &address.engine, head, clock.now().ms()).await?;
@@ -131,7 +131,6 @@ impl Store {
             key: config.seal_key,
             clock,
             engine,
-            #[cfg(feature = "postgres")]
             url: config.url,
             held,
             data_dir: config.data_dir,

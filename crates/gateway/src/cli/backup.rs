@@ -41,8 +41,7 @@ pub(super) async fn run(globals: &Globals, options: Options) -> Result<(), Failu
             output.write(&piece)?;
         }
     } else {
-        let store = wiring::open_store(&settings, "back up").await?;
-        let snapshot = store.snapshot().await.map_err(wiring::store_failure)?;
+        let snapshot = wiring::copy_store(&settings).await?;
         let secrets = Secrets {
             data_dir: &settings.data_dir,
             seal_key_file: &settings.seal_key_file(),
@@ -55,7 +54,6 @@ pub(super) async fn run(globals: &Globals, options: Options) -> Result<(), Failu
             output
                 .write(&piece.map_err(|e| Failure::environment(format!("cannot read the snapshot: {e}")))?)?;
         }
-        store.close().await;
     }
     let size_bytes = output.finish()?;
     if globals.json {

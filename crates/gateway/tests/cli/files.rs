@@ -170,6 +170,35 @@ fn what_the_gateway_makes_is_for_nobody_else_whatever_the_umask() {
 }
 
 #[test]
+fn a_backup_leaves_the_database_of_an_older_program_as_it_is() {
+    use wxgate_store::{SealKey, Store, StoreConfig, StoreUrl};
+    let home = Home::new("older");
+    home.configure("");
+    let data_dir = home.0.join("data");
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let url = StoreUrl::Sqlite(None);
+    runtime.block_on(async {
+        std::fs::create_dir(&data_dir).unwrap();
+        let seal_key = SealKey::load_or_create(&data_dir.join("seal.key")).unwrap();
+        let (url, data_dir) = (url.clone(), data_dir.clone());
+        let config =
+            StoreConfig { url, data_dir, seal_key, max_media_bytes: 1 << 20, restored: String::new() };
+        let now = std::sync::Arc::new(|| wxgate_contract::Timestamp(1_700_000_000_000));
+        Store::open_at(config, now, 8).await.unwrap().close().await;
+    });
+    let schema = |dir: &Path| runtime.block_on(wxgate_store::inspect(&url, dir, None)).unwrap().schema;
+    let done = home.run(&["backup", "all.tar"]);
+    assert_eq!(done.code, 0, "{}", done.err);
+    assert_eq!(schema(&data_dir), 8, "the program that wrote it does not open it any more");
+    std::fs::rename(&data_dir, home.0.join("old")).unwrap();
+    std::fs::create_dir(&data_dir).unwrap();
+    std::fs::copy(home.0.join("old/seal.key"), data_dir.join("seal.key")).unwrap();
+    let done = home.run(&["restore", "all.tar"]);
+    assert_eq!(done.code, 0, "{}", done.err);
+    assert_eq!(schema(&data_dir), 8, "it goes back to the program that wrote it");
+}
+
+#[test]
 fn of_two_backups_into_one_file_one_is_whole() {
     let home = Home::with_a_store("twice", "");
     let both = [(); 2].map(|()| home.start(&["backup", "all.tar"]));

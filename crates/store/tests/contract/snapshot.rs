@@ -84,3 +84,46 @@ async fn what_a_killed_backup_left_behind_is_swept_at_the_next_start() {
     drop(bench.store.snapshot().await.unwrap());
     std::fs::remove_dir_all(&bench.dir).unwrap();
 }
+
+#[tokio::test]
+async fn a_copy_of_a_database_of_an_older_program_changes_neither() {
+    let sqlite = Some("sqlite".to_owned());
+    for url in [sqlite, fresh_postgres().await].into_iter().flatten() {
+        let (dir, old) = (fresh_dir(), 6);
+        let address: StoreUrl = url.parse().unwrap();
+        let config = config(&dir, &url);
+        let key = config.seal_key.clone();
+        let store = Store::open_at(config, Arc::new(TestClock::default()), old).await.unwrap();
+        let batch = Batch { posts: vec![post("1", "w:a/c", "said then")], ..Batch::default() };
+        store.commit_batch(&"w:a".into(), batch, Arc::new(Mirror)).await.unwrap();
+        let refused = snapshot_of(&address, &dir, key.clone()).await.unwrap_err();
+        assert!(matches!(refused, StoreError::Conflict { .. }), "a gateway runs on it: {refused}");
+        store.close().await;
+        let snapshot = snapshot_of(&address, &dir, key).await.unwrap();
+        let meanwhile = inspect(&address, &dir, None).await.unwrap_err();
+        assert!(matches!(meanwhile, StoreError::Conflict { .. }), "{meanwhile}");
+        let (copy, database) = (fresh_dir(), snapshot.files().last().unwrap());
+        std::fs::copy(&database.path, copy.join(&database.name)).unwrap();
+        let copied_to = match url.as_str() {
+            "sqlite" => url.clone(),
+            _ => {
+                let server = fresh_postgres().await.unwrap();
+                load_dump(&server.parse().unwrap(), &copy.join(DUMP)).unwrap();
+                server
+            }
+        };
+        drop(snapshot);
+        assert_eq!(inspect(&address, &dir, None).await.unwrap().schema, old, "what is copied");
+        let found = inspect(&copied_to.parse().unwrap(), &copy, None).await.unwrap();
+        assert_eq!(found.schema, old, "the copy");
+        let bench = Bench::open(copy.clone(), &copied_to).await;
+        assert_eq!(texts(&bench.history("w:a").await), ["said then"]);
+        bench.store.close().await;
+        for (dir, url) in [(dir, url), (copy, copied_to)] {
+            if url != "sqlite" {
+                drop_postgres(&url).await;
+            }
+            std::fs::remove_dir_all(dir).unwrap();
+        }
+    }
+}
