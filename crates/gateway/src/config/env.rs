@@ -3,7 +3,7 @@
 use toml::de::DeValue;
 
 use super::file::{self, Findings};
-use super::keys::{self, Kind};
+use super::keys::{self, Kind, Section};
 use super::problem::{Origin, Problem};
 use super::value;
 
@@ -42,12 +42,21 @@ pub(super) fn read(all: &[(String, String)]) -> (Vec<Setting>, Findings) {
 /// The key that a variable sets, unless it is none or its value does not fit.
 fn read_one(variable: &str, path: String, text: &str, findings: &mut Findings) -> Option<Setting> {
     let origin = Origin::Env { variable: variable.to_owned() };
+    if let Some(list) = keys::section(&path).filter(|section| section.is_list) {
+        return read_list(variable, list, text, findings);
+    }
     let Some((section, key)) = keys::find(&path) else {
         findings.problems.push(Problem::unknown(origin, &path));
         return None;
     };
     if section.is_list {
-        let message = format!("[[{}]] can only be written in the file", section.path);
+        let whole = format!("{PREFIX}{}", section.path.replace('.', "__").to_ascii_uppercase());
+        let message = format!(
+            "nothing tells which entry of [[{}]] this is for; set all of them, {whole}='{}', or write them in the \
+             file",
+            section.path,
+            example(section)
+        );
         findings.problems.push(Problem::new(origin, path, message));
         return None;
     }
@@ -61,6 +70,30 @@ fn read_one(variable: &str, path: String, text: &str, findings: &mut Findings) -
     let before = findings.problems.len();
     file::take_key(&|_| origin.clone(), &path, key, &value, origin.clone(), findings);
     (findings.problems.len() == before).then(|| Setting { path, variable: variable.to_owned(), toml })
+}
+
+/// All entries of a list of sections: an array of tables.
+fn read_list(variable: &str, section: &Section, text: &str, findings: &mut Findings) -> Option<Setting> {
+    let origin = Origin::Env { variable: variable.to_owned() };
+    let toml = text.trim().to_owned();
+    let value = DeValue::parse(&toml).ok().filter(|value| value.get_ref().is_array());
+    let Some(value) = value else {
+        let message =
+            format!("{} is no array of tables, such as {}", value::repeated(text), example(section));
+        findings.problems.push(Problem::new(origin, section.path, message));
+        return None;
+    };
+    let before = findings.problems.len();
+    file::walk_section(&|_| origin.clone(), section, &value, origin.clone(), findings);
+    let setting =
+        Setting { path: section.path.to_owned(), variable: variable.to_owned(), toml: toml.clone() };
+    (findings.problems.len() == before).then_some(setting)
+}
+
+/// One entry of a list, as the reference has its first keys.
+fn example(section: &Section) -> String {
+    let pairs = section.keys.iter().take(2).map(|key| format!("{} = {}", key.name, key.default));
+    format!("[{{ {}, … }}]", pairs.collect::<Vec<_>>().join(", "))
 }
 
 /// The variable's text as TOML: numbers, flags and tables as they stand, lists also parted by

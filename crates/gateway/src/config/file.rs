@@ -43,7 +43,7 @@ pub(super) fn read(source: &Source<'_>) -> Findings {
     }
     // After a syntax error the rest was guessed at; complaints about it would mislead.
     if findings.problems.is_empty() {
-        walk(source, "", document.get_ref(), &mut findings);
+        walk(&|span| source.at(span), "", document.get_ref(), &mut findings);
     }
     findings.problems.sort_by_key(|problem| match &problem.origin {
         Origin::File { line, .. } => *line,
@@ -62,17 +62,20 @@ fn is_group(path: &str) -> bool {
     keys::SECTIONS.iter().any(|s| s.path.strip_prefix(path).is_some_and(|rest| rest.starts_with('.')))
 }
 
-fn walk(source: &Source<'_>, path: &str, table: &DeTable<'_>, findings: &mut Findings) {
+/// Where a part of a layer stands.
+type At<'a> = dyn Fn(&Range<usize>) -> Origin + 'a;
+
+fn walk(at: &At<'_>, path: &str, table: &DeTable<'_>, findings: &mut Findings) {
     for (name, item) in table {
         let full = keys::join(path, name.get_ref());
-        let origin = source.at(&name.span());
+        let origin = at(&name.span());
         let section = keys::section(&full);
         let key = keys::find(&full);
         match (section, key) {
-            (Some(section), _) => walk_section(source, section, item, origin, findings),
-            (None, Some((_, key))) => take_key(&|span| source.at(span), &full, key, item, origin, findings),
+            (Some(section), _) => walk_section(at, section, item, origin, findings),
+            (None, Some((_, key))) => take_key(at, &full, key, item, origin, findings),
             (None, None) => match item.get_ref() {
-                DeValue::Table(inner) if is_group(&full) => walk(source, &full, inner, findings),
+                DeValue::Table(inner) if is_group(&full) => walk(at, &full, inner, findings),
                 DeValue::Table(_) if !full.contains('.') || is_group(path) => {
                     findings.problems.push(Problem::unknown_section(origin, &full));
                 }
@@ -86,8 +89,9 @@ fn walk(source: &Source<'_>, path: &str, table: &DeTable<'_>, findings: &mut Fin
     }
 }
 
-fn walk_section(
-    source: &Source<'_>,
+/// Judges what stands for a section.
+pub(super) fn walk_section(
+    at: &At<'_>,
     section: &Section,
     item: &Spanned<DeValue<'_>>,
     origin: Origin,
@@ -95,14 +99,14 @@ fn walk_section(
 ) {
     let path = section.path;
     match (section.is_list, item.get_ref()) {
-        (false, DeValue::Table(inner)) => walk(source, path, inner, findings),
+        (false, DeValue::Table(inner)) => walk(at, path, inner, findings),
         (true, DeValue::Array(entries)) => {
             findings.origins.insert(path.to_owned(), origin.clone());
             for (number, item) in entries.iter().enumerate() {
                 match item.get_ref() {
                     DeValue::Table(inner) => {
                         let mut found = Findings::default();
-                        walk(source, path, inner, &mut found);
+                        walk(at, path, inner, &mut found);
                         findings.problems.extend(found.problems);
                         for (key, origin) in found.origins {
                             let name = key.strip_prefix(path).unwrap_or_default();
@@ -130,7 +134,7 @@ fn walk_section(
 
 /// Judges the value of a key; `at` says where its parts stand.
 pub(super) fn take_key(
-    at: &dyn Fn(&Range<usize>) -> Origin,
+    at: &At<'_>,
     path: &str,
     key: &Key,
     item: &Spanned<DeValue<'_>>,

@@ -641,9 +641,9 @@ pub(crate) fn known_part(path: &str) -> Option<String> {
     list.map(|section| section.path.to_owned()).or_else(|| paths().find(|known| leads_into(path, known)))
 }
 
-/// True when `path` is `known` or something inside it.
+/// True when `path` is `known` or something inside it: a key, or an entry of a list.
 pub(crate) fn leads_into(path: &str, known: &str) -> bool {
-    path.strip_prefix(known).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+    path.strip_prefix(known).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
 }
 
 /// The default of what [`known_part`] gives, as TOML.

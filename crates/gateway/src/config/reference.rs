@@ -9,7 +9,9 @@ pub(crate) fn reference() -> String {
     let mut out = String::from(
         "# Every key of wxgate with its default. A file needs only what differs.\n\
          # Each key can also be set by the environment: WXGATE__SECTION__KEY, for example\n\
-         # WXGATE__WEB__LISTEN=127.0.0.1:8080 (lists: parted by commas). The environment wins.\n\
+         # WXGATE__WEB__LISTEN=127.0.0.1:8080 (lists parted by commas, tables as they are written here). All\n\
+         # entries of a list of sections are set at once: WXGATE__IRC__NETWORK='[{ name = \"libera\", nick = \"me\" }]'.\n\
+         # The environment wins.\n\
          # Looked for: the file after -c, then ./wxgate.toml, then /etc/wxgate/wxgate.toml.\n",
     );
     for section in SECTIONS {
