@@ -6,6 +6,7 @@ mod irc;
 pub(crate) mod matrix;
 pub(crate) mod matrix_bot;
 mod ports;
+mod store;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -21,7 +22,7 @@ use wxgate_contract::{Adapter, Clock, Health, MediaVault, NetworkId, Stop, StopH
 use wxgate_convert::Converter;
 use wxgate_irc::{Filehost, Guests, Ident, IrcServerAdapter, IrcServerConfig, Listening, LocalChannels};
 use wxgate_matrix::WebSignIn;
-use wxgate_store::{AccountRow, SealKey, Snapshot, Store, StoreConfig, StoreError, StoreUrl};
+use wxgate_store::AccountRow;
 use wxgate_tls::{Certificate, Use};
 use wxgate_wechat::{OnSynced, Ways, WechatAdapter, WechatConfig};
 
@@ -39,6 +40,7 @@ use crate::{clean, clock};
 use crew::Crew;
 pub(crate) use files::secret_key;
 pub(crate) use ports::taken;
+pub(crate) use store::{copy_store, open_store, store_failure, unopened};
 
 /// Prefix of an account's network.
 pub(crate) const ACCOUNT_KIND: &str = "wechat";
@@ -53,11 +55,6 @@ pub(crate) fn is_guest(network: &NetworkId) -> bool {
 
 /// How long adapters may take to report what is in flight when the program stops.
 const GRACE: Duration = Duration::from_secs(10);
-/// How long a start waits for a database that another gateway has. Chosen: longer than a server needs to notice
-/// that a machine is gone (14 seconds); whoever started a second one by mistake still learns it at once.
-const TAKE_OVER: Duration = Duration::from_secs(20);
-/// Between two looks at whether it is free.
-const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// How long a face may take to listen.
 const BIND_PATIENCE: Duration = Duration::from_secs(15);
 /// Streams at once: half of what the listener takes, so that pages always come through.
@@ -131,7 +128,7 @@ pub(crate) struct Gateway {
 pub(crate) async fn start(settings: &Settings) -> Result<Gateway, Failure> {
     files::data_dir(&settings.data_dir)?;
     // First: a second gateway on the same data is told so, and not that a port is taken.
-    let store = take_over_store(settings).await?;
+    let store = store::take_over(settings).await?;
     let bound = async {
         let certificate = certificate(settings)?;
         let listener = ports::bind(&settings.web.listen, "web.listen").await?;
@@ -301,107 +298,6 @@ async fn give_back(stop: Stop) {
         let after = wxgate_heap::resident_bytes().unwrap_or(before);
         watch.gave(after);
         tracing::debug!(gave, before_bytes = before, after_bytes = after, "memory given back");
-    }
-}
-
-/// Opens the store. What another gateway still has on a server is waited for: it may be ending, or its machine
-/// may be gone without a word, which the server notices after a while.
-async fn take_over_store(settings: &Settings) -> Result<Store, Failure> {
-    let until = tokio::time::Instant::now() + TAKE_OVER;
-    let mut has_waited = false;
-    loop {
-        match try_open(settings).await? {
-            Ok(store) => {
-                if has_waited {
-                    tracing::info!("the database is free; starting when the other wxgate has surely noticed");
-                    tokio::time::sleep(wxgate_store::HANDED_OVER).await;
-                }
-                return Ok(store);
-            }
-            Err(StoreError::Conflict { what }) if is_on_server(settings) => {
-                if tokio::time::Instant::now() >= until {
-                    return Err(store_failure(StoreError::Conflict { what }));
-                }
-                if !has_waited {
-                    tracing::warn!(
-                        why = what,
-                        patience_seconds = TAKE_OVER.as_secs(),
-                        "waiting for the database"
-                    );
-                }
-                has_waited = true;
-                tokio::time::sleep(LOOK_AGAIN).await;
-            }
-            Err(error) => return Err(store_failure(error)),
-        }
-    }
-}
-
-fn is_on_server(settings: &Settings) -> bool {
-    settings.store.url.starts_with("postgres")
-}
-
-/// Opens the store of a gateway that does not run, for a command that is to do `what` with it. Nothing is made where
-/// there is none.
-pub(crate) async fn open_store(settings: &Settings, what: &str) -> Result<Store, Failure> {
-    find_store(settings, what).await?;
-    try_open(settings).await?.map_err(store_failure)
-}
-
-/// Copies the store of a gateway that does not run, as its last program left it.
-pub(crate) async fn copy_store(settings: &Settings) -> Result<Snapshot, Failure> {
-    let url = find_store(settings, "back up").await?;
-    let key = SealKey::load_or_create(&settings.seal_key_file()).map_err(store_failure)?;
-    wxgate_store::snapshot_of(&url, &settings.data_dir, key).await.map_err(store_failure)
-}
-
-/// The store of a gateway that does not run, unless there is none or its seal key is missing.
-async fn find_store(settings: &Settings, what: &str) -> Result<StoreUrl, Failure> {
-    let url: StoreUrl = settings.store.url.parse().map_err(store_failure)?;
-    let found = wxgate_store::inspect(&url, &settings.data_dir, None).await.map_err(store_failure)?;
-    if found.schema == 0 {
-        let place = url.sqlite_path(&settings.data_dir).unwrap_or_else(|| settings.data_dir.clone());
-        return Err(Failure::asked(format!(
-            "there is nothing to {what} at {}: no gateway has run with this data_dir and store.url",
-            place.display()
-        )));
-    }
-    let key = settings.seal_key_file();
-    if !key.exists() {
-        return Err(Failure::asked(format!(
-            "the seal key {} is not there, or this user may not see it; put it back first",
-            key.display()
-        )));
-    }
-    Ok(url)
-}
-
-async fn try_open(settings: &Settings) -> Result<Result<Store, StoreError>, Failure> {
-    let seal_key = SealKey::load_or_create(&settings.seal_key_file()).map_err(store_failure)?;
-    let config = StoreConfig {
-        url: settings.store.url.parse().map_err(store_failure)?,
-        data_dir: settings.data_dir.clone(),
-        seal_key,
-        max_media_bytes: settings.wechat.max_media_bytes,
-        restored: crate::backup::restored_word(&settings.data_dir)?,
-    };
-    Ok(Store::open(config, Arc::new(clock::now)).await)
-}
-
-/// Whose fault it is when the store does not open.
-pub(crate) fn store_failure(error: StoreError) -> Failure {
-    let mut message = error.to_string();
-    let mut cause = std::error::Error::source(&error);
-    while let Some(next) = cause {
-        let text = next.to_string();
-        if !message.contains(&text) {
-            message = format!("{message}: {text}");
-        }
-        cause = next.source();
-    }
-    match error {
-        StoreError::Invalid { .. } => Failure::config(message),
-        _ => Failure::environment(message),
     }
 }
 

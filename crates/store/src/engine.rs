@@ -34,6 +34,7 @@ impl Engine {
     }
 }
 
+const OPENING: &str = "opening the database";
 /// How long a connection may take to come up.
 const CONNECT: Duration = Duration::from_secs(10);
 
@@ -85,11 +86,10 @@ impl Address {
 
     /// The one connection that writes. On a server it has the database for this gateway alone.
     pub(crate) async fn writer(&self, hold: &mut Hold) -> Result<AnyConnection, StoreError> {
-        let conn = tokio::time::timeout(CONNECT, AnyConnection::connect_with(&self.write)).await;
-        let mut conn = conn.doing("opening the database")?.sql("opening the database")?;
+        let mut conn = connect(&self.write).await?;
         match self.engine {
             Engine::Sqlite { .. } => {
-                conn.execute(sqlx::raw_sql(WRITER_PRAGMAS)).await.sql("opening the database")?;
+                conn.execute(sqlx::raw_sql(WRITER_PRAGMAS)).await.sql(OPENING)?;
             }
             Engine::Postgres => hold.claim(&mut conn).await?,
         }
@@ -98,8 +98,7 @@ impl Address {
 
     /// A connection with nothing set.
     pub(crate) async fn plain(&self) -> Result<AnyConnection, StoreError> {
-        let conn = tokio::time::timeout(CONNECT, AnyConnection::connect_with(&self.read)).await;
-        conn.doing("opening the database")?.sql("opening the database")
+        connect(&self.read).await
     }
 
     /// Connections that only read.
@@ -122,6 +121,12 @@ impl Address {
     }
 }
 
+async fn connect(options: &AnyConnectOptions) -> Result<AnyConnection, StoreError> {
+    let conn = tokio::time::timeout(CONNECT, AnyConnection::connect_with(options)).await;
+    let silent = |_| StoreError::unavailable(OPENING, format!("no answer in {} seconds", CONNECT.as_secs()));
+    conn.map_err(silent)?.sql(OPENING)
+}
+
 /// The lock of [`lock`], given back when it is dropped.
 #[derive(Debug)]
 pub(crate) struct Lock(File);
@@ -138,10 +143,9 @@ impl Drop for Lock {
 /// Held as long as the store is open. SQLite itself would let a second process in, and both would then deliver
 /// the same lanes; with a server elsewhere it keeps the attachments and the sockets of the data directory apart.
 pub(crate) fn lock(engine: &Engine, data_dir: &Path) -> Result<Lock, StoreError> {
-    const DOING: &str = "opening the database";
     let (what, name) = match engine {
         Engine::Sqlite { path } => {
-            files::make_dir(files::dir_of(path), data_dir).doing(DOING)?;
+            files::make_dir(files::dir_of(path), data_dir).doing(OPENING)?;
             // SQLite follows a link, and so must the lock: one database has one, whatever it is called.
             let real = path.canonicalize().unwrap_or_else(|_| path.clone());
             let mut name = real.into_os_string();
@@ -150,13 +154,13 @@ pub(crate) fn lock(engine: &Engine, data_dir: &Path) -> Result<Lock, StoreError>
         }
         Engine::Postgres => (data_dir, data_dir.join("wxgate.lock")),
     };
-    files::make_missing(&name, data_dir).doing(DOING)?;
-    let mut file = OpenOptions::new().read(true).write(true).open(&name).doing(DOING)?;
+    files::make_missing(&name, data_dir).doing(OPENING)?;
+    let mut file = OpenOptions::new().read(true).write(true).open(&name).doing(OPENING)?;
     match file.try_lock() {
         Ok(()) => {
             if let Engine::Sqlite { path } = engine {
                 // Made here, because SQLite would let others read it; its other files take its mode.
-                files::make_missing(path, data_dir).doing(DOING)?;
+                files::make_missing(path, data_dir).doing(OPENING)?;
             }
             // For whoever looks at the file; the lock itself is what counts. A full disk must not
             // keep the gateway from starting, so a failure here changes nothing.

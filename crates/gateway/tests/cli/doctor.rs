@@ -69,6 +69,21 @@ fn assert_wrong(home: &Home, check: &str, found: &str, cure: &str) {
     assert_ne!(home.run(&["doctor"]).code, 0, "something is wrong and the code is 0");
 }
 
+#[cfg(feature = "postgres")]
+#[test]
+fn a_database_server_that_is_away_is_named_without_its_password() {
+    let home = Home::new("away");
+    let port = free_port();
+    home.configure(&format!("[store]\nurl = \"postgres://me:hunter2@127.0.0.1:{port}/wx\"\n"));
+    let named = format!("store.url (postgres://127.0.0.1:{port}/wx): opening the database failed: ");
+    assert_wrong(&home, "store", &named, "is the server up, and reachable from here?");
+    for args in [&["run"][..], &["backup", "all.tar"], &["key", "rotate"]] {
+        let done = home.run(args);
+        assert!(done.code == 4 && done.err.contains(&named), "{args:?}: {} {}", done.code, done.err);
+        assert!(!done.err.contains("hunter2"), "{args:?}: {}", done.err);
+    }
+}
+
 #[test]
 fn a_port_that_is_taken_and_a_service_that_nobody_offers() {
     let home = Home::new("doctor");

@@ -49,6 +49,16 @@ pub(super) async fn check(settings: &Settings) -> Finding {
             what,
             "run the program that wrote it, or restore a backup from before it did; nothing was changed",
         ),
+        Err(error @ StoreError::Unavailable { .. }) => {
+            let cure = match url {
+                StoreUrl::Sqlite(_) => "let this user read and write the file and its directory",
+                StoreUrl::Postgres(_) => {
+                    "is the server up, and reachable from here? see whether host, port, database, name and password \
+                     in store.url are its own"
+                }
+            };
+            wrong(CHECK, wiring::unopened(settings, error).message, cure)
+        }
         Err(error) => {
             wrong(CHECK, wiring::store_failure(error).message, "see what it says; nothing was changed")
         }
