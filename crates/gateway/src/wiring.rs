@@ -78,6 +78,8 @@ pub(crate) struct Parts {
     pub(crate) day: Day,
     /// Where IRC clients connect.
     pub(crate) irc: Listening,
+    /// By what name they reach this machine from elsewhere, when that is known.
+    pub(crate) client_host: Option<String>,
     /// Where the homeserver delivers events.
     pub(crate) matrix: Option<SocketAddr>,
     /// What bridge managers ask, when the application service runs.
@@ -199,6 +201,7 @@ pub(crate) async fn start(settings: &Settings) -> Result<Gateway, Failure> {
         counters,
         day: Day::default(),
         irc,
+        client_host: settings.client_host(),
         matrix,
         managers,
         web_sign_in,

@@ -276,7 +276,8 @@ const IRC_SERVER: Section = Section {
             "name",
             Kind::Text,
             "\"wxgate.local\"",
-            "The server's name in what it says; a host name with a dot.",
+            "The server's name in what it says; a host name with a dot. Another one than this is where the pages\n\
+             tell people to connect; otherwise that is the host of web.public_url.",
         ),
         key(
             "listen",

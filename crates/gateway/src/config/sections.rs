@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::Deserialize;
+use url::{Host, Url};
 use wxgate_store::Keep;
 
 /// Everything.
@@ -290,6 +291,9 @@ pub(crate) struct LogSection {
     pub(crate) filter: String,
 }
 
+/// The name of an IRC server that was given none; it leads nowhere.
+const UNNAMED: &str = "wxgate.local";
+
 impl Settings {
     /// The control socket.
     pub(crate) fn socket(&self) -> PathBuf {
@@ -299,6 +303,19 @@ impl Settings {
     /// Where the seal key is, or will be made.
     pub(crate) fn seal_key_file(&self) -> PathBuf {
         set(&self.store.seal_key_file).map_or_else(|| self.data_dir.join("seal.key"), Path::to_path_buf)
+    }
+
+    /// By what name or address clients reach this machine from elsewhere: the IRC server's name, else where the pages
+    /// are; `None` when neither was set.
+    pub(crate) fn client_host(&self) -> Option<String> {
+        if self.irc.server.name != UNNAMED {
+            return Some(self.irc.server.name.clone());
+        }
+        match Url::parse(&self.web.public_url).ok()?.host()? {
+            Host::Domain(name) => Some(name.to_owned()),
+            Host::Ipv4(address) => Some(address.to_string()),
+            Host::Ipv6(address) => Some(address.to_string()),
+        }
     }
 
     /// How links begin, without a slash at the end.

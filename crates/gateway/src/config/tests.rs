@@ -34,6 +34,22 @@ fn a_place_that_cannot_be_looked_at_is_not_passed_over() {
 }
 
 #[test]
+fn clients_reach_the_named_server_or_else_where_the_pages_are() {
+    let pages = |url: &str| format!("[web]\npublic_url = '{url}'\n");
+    let named = |more: &str| format!("[irc.server]\nname = 'irc.example.org'\n{more}");
+    for (text, wanted) in [
+        (String::new(), None),
+        (named(""), Some("irc.example.org")),
+        (named(&pages("https://wx.example.org")), Some("irc.example.org")),
+        (pages("https://wx.example.org:8443/"), Some("wx.example.org")),
+        (pages("http://192.0.2.7:8480"), Some("192.0.2.7")),
+        (pages("http://[2001:db8::7]"), Some("2001:db8::7")),
+    ] {
+        assert_eq!(loaded(&text, &[]).settings.client_host().as_deref(), wanted, "{text}");
+    }
+}
+
+#[test]
 fn nothing_set_gives_the_documented_defaults() {
     let settings = loaded("", &[]).settings;
     assert_eq!(settings.data_dir, Path::new("wxgate-data"));

@@ -7,6 +7,7 @@ mod account;
 mod admin;
 mod audit;
 mod bot;
+mod connect;
 mod door;
 mod face;
 mod frame;

@@ -9,13 +9,12 @@ use axum::response::{IntoResponse, Redirect, Response};
 use maud::{Markup, html};
 use serde::Deserialize;
 use wxgate_contract::{AccountView, Command, Directory, Health, NetworkId, UserName};
-use wxgate_irc::Listening;
 
 use super::frame::{Page, form_key, query_value};
 use super::gate::{Answer, Person, Visitor};
 use super::live::{self, Look};
 use super::words::{Words, fill};
-use super::{links, plots};
+use super::{connect, links, plots};
 use crate::clock;
 use crate::wiring::Parts;
 
@@ -43,32 +42,8 @@ pub(super) fn entrance(parts: &Parts, visitor: &Visitor, wrong: Option<(StatusCo
             button { (words.sign_in) }
         }
         h2 { (words.connect) }
-        (connect(&parts.irc, "USER", "ACCOUNT", words))
+        (connect::section(parts, "USER", "ACCOUNT", words))
     })
-}
-
-/// How IRC clients connect.
-fn connect(irc: &Listening, user: &str, account: &str, words: &Words) -> Markup {
-    let Listening { plain, tls, websocket } = irc;
-    let first = plain.first().or(tls.first());
-    html! {
-        @if plain.is_empty() && tls.is_empty() && websocket.is_empty() {
-            p { (words.irc_off) }
-        } @else {
-            p {
-                "IRC: "
-                @for (list, how) in [(plain, ""), (tls, " TLS"), (websocket, " WebSocket")] {
-                    @for address in list { code { (address) } (how) " " }
-                }
-            }
-        }
-        @if let Some(address) = first {
-            @let (host, port) = (address.ip(), address.port());
-            @let (irssi_tls, weechat_tls) = if plain.is_empty() { (" --tls", "") } else { ("", " -notls") };
-            pre { "irssi -c " (host) " -p " (port) (irssi_tls) " -n " (user) " -w " (user) "/" (account) ":PASSWORD" }
-            pre { "/server add wx " (host) "/" (port) (weechat_tls) " -password=" (user) "/" (account) ":PASSWORD\n/connect wx" }
-        }
-    }
 }
 
 /// Accounts on one page.
@@ -122,7 +97,7 @@ pub(super) async fn page(
         }
         p.soft #rule { (words.account_rule) }
         h2 { (words.connect) }
-        (connect(&parts.irc, person.user.as_str(), some.unwrap_or("ACCOUNT"), words))
+        (connect::section(&parts, person.user.as_str(), some.unwrap_or("ACCOUNT"), words))
     })
 }
 
