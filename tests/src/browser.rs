@@ -118,7 +118,8 @@ impl Fragments {
                 Some(("event", value)) => event = value.trim().to_owned(),
                 Some(("data", value)) => data.push_str(value.trim_start()),
                 _ if line.is_empty() && event == "fragment" => return Ok(Some(data)),
-                _ if line.is_empty() && event == "end" => return Ok(None),
+                // Without data no browser would hear of it.
+                _ if line.is_empty() && event == "end" && !data.is_empty() => return Ok(None),
                 _ => {}
             }
         }

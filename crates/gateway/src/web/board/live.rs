@@ -43,9 +43,11 @@ pub(super) fn fragment(markup: &Markup) -> Event {
     Event::default().event("fragment").data(markup.0.replace(['\r', '\n'], " "))
 }
 
-/// The event after which nothing comes.
+/// The event after which nothing comes. It says something, because browsers pass over events without data.
+///
+/// Source: HTML, 9.2.6, "dispatch the event".
 pub(super) fn end() -> Event {
-    Event::default().event("end").data("")
+    Event::default().event("end").data("done")
 }
 
 /// Answers with a stream of events.
