@@ -223,6 +223,29 @@ async function yours() {
   await go("nav form button");
 }
 
+// A page that is not followed any more says so, and what it says leads on.
+async function lose() {
+  await signIn(plan.user, plan.password);
+  await words(plan.twin);
+  await client.Fetch.enable({ patterns: [{ urlPattern: "*/live*" }] });
+  const refusing = client.Fetch.requestPaused(({ requestId }) => client.Fetch.fulfillRequest({ requestId, responseCode: 401 }));
+  await open("/");
+  await words("may be out of date");
+  await look("not-followed");
+  await open(`/accounts/${plan.twin}`);
+  await words("may be out of date");
+  refusing();
+  await client.Fetch.disable();
+  await go("[role=status] a");
+  await words("Chats");
+  assert(!(await evaluate("document.body.innerText")).includes("may be out of date"), "what is followed is called old");
+  // As from another window.
+  await evaluate("fetch('/sign-out', { method: 'POST', body: new URLSearchParams(new FormData(document.querySelector('nav form'))) }).then(() => true)");
+  await words("may be out of date");
+  await go("[role=status] a");
+  await until("the entrance", "!!document.querySelector('input[type=password]')");
+}
+
 async function attachment() {
   await open(plan.link);
   const size = await evaluate("document.images[0] && document.images[0].complete && document.images[0].naturalWidth");
@@ -288,6 +311,7 @@ try {
   await follow();
   await settle();
   await yours();
+  await lose();
   await attachment();
   await administration();
   console.log(JSON.stringify(seen));

@@ -73,6 +73,7 @@ pub(super) async fn page(
     Ok(person.page(&name).show(&html! {
         h1 { (name) }
         p data-live={ "/accounts/" (name) "/live" } aria-live="polite" { (state(&health, words)) }
+        (live::note(words))
         @if !is_up { p { a.button href={ "/accounts/" (name) "/sign-in" } { (words.sign_in_wechat) } } }
         @if let Some(chat) = &view.answered {
             div.note role="status" {

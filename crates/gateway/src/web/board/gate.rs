@@ -188,14 +188,19 @@ impl Person {
 
     /// Why something was not done.
     pub(super) fn refused(&self, error: &CommandError) -> Turned {
-        let (status, sentence) = match error {
+        let (status, sentence) = self.why(error);
+        frame::trouble_of(self, status, &sentence).into()
+    }
+
+    /// The same, in words.
+    pub(super) fn why(&self, error: &CommandError) -> (StatusCode, String) {
+        match error {
             CommandError::NoSuchAccount(_) => (StatusCode::NOT_FOUND, self.words().no_account.to_owned()),
             CommandError::Denied => (StatusCode::FORBIDDEN, error.to_string()),
             CommandError::TooOften => (StatusCode::TOO_MANY_REQUESTS, self.words().too_often.to_owned()),
             CommandError::Refused(_) => (StatusCode::CONFLICT, error.to_string()),
             CommandError::Failed(_) => (StatusCode::SERVICE_UNAVAILABLE, error.to_string()),
-        };
-        frame::trouble_of(self, status, &sentence).into()
+        }
     }
 }
 

@@ -83,6 +83,7 @@ pub(super) async fn page(
             }
         }
         div data-live={ "/live" (view.query(view.page)) } aria-live="polite" { (table) }
+        (live::note(words))
         @if !all.is_empty() {
             h2 { (words.last_day) }
             (plots::messages(&parts.day.messages_of(all.iter().map(|account| &account.network)), words))

@@ -8,10 +8,11 @@ use axum::http::StatusCode;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream;
-use maud::Markup;
+use maud::{Markup, html};
 use wxgate_contract::BoxFuture;
 
 use super::gate::{Answer, Person, Turned};
+use super::words::Words;
 use crate::web::places::Place;
 use crate::wiring::Parts;
 
@@ -23,7 +24,7 @@ const BEAT: Duration = Duration::from_secs(20);
 /// A place for one more stream of somebody.
 ///
 /// # Errors
-/// The answer when all are taken; the page then stays as it was when it was opened.
+/// The answer when all are taken; the page then says that it follows nothing.
 pub(super) fn place(parts: &Parts, person: &Person) -> Result<Place, Turned> {
     let full = (StatusCode::SERVICE_UNAVAILABLE, "too many pages follow this gateway\n");
     parts.streams.take(&person.user).ok_or_else(|| full.into_response().into())
@@ -48,6 +49,18 @@ pub(super) fn fragment(markup: &Markup) -> Event {
 /// Source: HTML, 9.2.6, "dispatch the event".
 pub(super) fn end() -> Event {
     Event::default().event("end").data("done")
+}
+
+/// The same, where what is shown may go on changing.
+pub(super) fn lost() -> Event {
+    Event::default().event("end").data("lost")
+}
+
+/// What stands behind a fragment that follows something, and says so when it does that no longer.
+pub(super) fn note(words: &Words) -> Markup {
+    html! {
+        div role="status" { template { p.note { (words.not_followed) " " a href="" { (words.load_again) } } } }
+    }
 }
 
 /// Answers with a stream of events.
@@ -88,10 +101,10 @@ where
                     }
                 }
                 if !goes_on(&parts, &token).await {
-                    return Some((Ok(end()), None));
+                    return Some((Ok(lost()), None));
                 }
                 match look(Arc::clone(&parts)).await {
-                    Look::Over => return Some((Ok(end()), None)),
+                    Look::Over => return Some((Ok(lost()), None)),
                     Look::Is(markup) if markup.0 == shown => {}
                     Look::Is(markup) => {
                         let event = fragment(&markup);

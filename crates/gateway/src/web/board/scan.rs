@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use axum::extract::{Path, Query, State};
+use axum::response::Response;
 use axum::response::sse::Event;
 use futures_util::{Stream, stream};
 use maud::{Markup, html};
@@ -31,6 +32,7 @@ pub(super) async fn page(
         div.card data-live={ "/accounts/" (name) "/sign-in/events?key=" (person.form_key) } aria-live="polite" {
             p { (words.scan_starting) }
         }
+        (live::note(words))
         noscript { p.alarm { (fill(words.scan_script, &name)) } }
         p { a href={ "/accounts/" (name) } { (words.back) } }
     }))
@@ -56,9 +58,16 @@ pub(super) async fn events(
             let at = At { watch, name, words: person.words(), stop, place, stands };
             Ok(live::answer(steps(at)))
         }
-        Ok(_) => Ok(live::answer(stream::iter([Ok(live::end())]))),
-        Err(error) => Err(person.refused(&error)),
+        Ok(_) => Ok(live::answer(stream::iter([Ok(live::lost())]))),
+        Err(error) => Ok(refused(person.why(&error).1, &name, person.words())),
     }
+}
+
+/// Why a sign-in does not begin. A page has no other way to hear it: of a stream that is refused its browser tells it
+/// only that there is none.
+fn refused(why: String, name: &str, words: &Words) -> Response {
+    let told = live::fragment(&shown(&SignInStep::Failed { why }, name, words));
+    live::answer(stream::iter([Ok(told), Ok(live::end())]))
 }
 
 /// Whether the session that follows still stands.
@@ -118,7 +127,7 @@ fn steps(at: At) -> impl Stream<Item = Result<Event, Infallible>> + Send + 'stat
             true => Some(at.watch.borrow_and_update().clone()),
             false => at.next().await,
         };
-        let Some(step) = step else { return Some((Ok(live::end()), Following::Over)) };
+        let Some(step) = step else { return Some((Ok(live::lost()), Following::Over)) };
         let event = live::fragment(&shown(&step, &at.name, at.words));
         let is_over = matches!(step, SignInStep::Done | SignInStep::Failed { .. });
         let next = if is_over { Following::Ending(at.place) } else { Following::Next(at) };
@@ -206,8 +215,19 @@ mod tests {
             heard.push(body.collect().await.unwrap().to_bytes());
             let heard = String::from_utf8(heard.concat()).unwrap();
             assert_eq!(heard.matches("<svg").count(), codes, "{heard}");
-            assert!(heard.ends_with("event: end\ndata: done\n\n"), "without data no browser hears it: {heard}");
+            let last = if ends { "lost" } else { "done" };
+            assert!(heard.ends_with(&format!("event: end\ndata: {last}\n\n")), "{heard}");
         }
+    }
+
+    #[tokio::test]
+    async fn why_a_sign_in_does_not_begin_is_its_only_step() {
+        let answer = refused("it is busy".to_owned(), "phone", Language::English.words());
+        assert_eq!(answer.status(), 200, "of others a browser tells no more than that they failed");
+        let heard = answer.into_body().collect().await.unwrap().to_bytes();
+        let heard = String::from_utf8_lossy(&heard);
+        assert!(heard.contains("This did not work: it is busy"), "{heard}");
+        assert!(heard.ends_with("event: end\ndata: done\n\n"), "{heard}");
     }
 
     #[tokio::test(start_paused = true)]

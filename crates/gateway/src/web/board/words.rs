@@ -160,6 +160,8 @@ words! {
     answered: "Noted. What was waiting goes on in its place.", "已记录，等待的消息已归位。";
     undo: "Undo", "撤销";
     undone: "Undone: whoever writes now has a chat of their own.", "已撤销：之后的消息会进入单独的会话。";
+    not_followed: "What you see here may be out of date: this page does not follow it any more.", "以上内容可能已过时：此页不再自动更新。";
+    load_again: "Load it again", "重新加载";
     connect: "Connect a client", "连接客户端";
     admin: "Administration", "管理";
     people: "People", "用户";
