@@ -10,6 +10,7 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ring::hmac;
+use url::Url;
 use wxgate_contract::{Clock, MediaId};
 
 const ID_BYTES: usize = 16;
@@ -51,6 +52,11 @@ impl Links {
     /// Whether browsers reach this gateway through TLS, as far as `web.public_url` tells.
     pub(crate) fn is_https(&self) -> bool {
         self.base().starts_with("https://")
+    }
+
+    /// The port at which browsers reach this gateway.
+    pub(crate) fn port(&self) -> u16 {
+        Url::parse(&self.base).ok().and_then(|base| base.port_or_known_default()).unwrap_or_default()
     }
 
     /// The address of an attachment.

@@ -15,6 +15,7 @@ use super::frame::{self, Page};
 use super::home;
 use super::words::{Language, Words};
 use crate::web::api::Caller;
+use crate::web::links::Links;
 use crate::web::serve::Peer;
 use crate::wiring::Parts;
 
@@ -24,11 +25,12 @@ const LANGUAGE_SECONDS: u32 = 365 * 86_400;
 /// How long a browser keeps the session's cookie; the session itself may end earlier.
 const COOKIE_SECONDS: u32 = 30 * 86_400;
 
-/// Name of the session's cookie. With TLS browsers bind it to this host and to TLS.
+/// Name of the session's cookie. With TLS browsers bind it to this host and to TLS. Without, the port is in the name:
+/// cookies themselves go to every port of a host, and two gateways there would end each other's sessions.
 ///
-/// Source: RFC 6265bis, 4.1.3.2.
-fn cookie_name(is_https: bool) -> &'static str {
-    if is_https { "__Host-wxgate" } else { "wxgate" }
+/// Source: RFC 6265bis, 4.1.3.2 and 8.5.
+fn cookie_name(links: &Links) -> String {
+    if links.is_https() { "__Host-wxgate".to_owned() } else { format!("wxgate-{}", links.port()) }
 }
 
 /// A cookie of a request.
@@ -117,7 +119,7 @@ impl Person {
     /// The answer to somebody who is not signed in.
     async fn of(head: &mut Head, parts: &Arc<Parts>) -> Result<Self, Turned> {
         let Ok(visitor) = Visitor::from_request_parts(head, parts).await;
-        let token = cookie(&head.headers, cookie_name(parts.links.is_https())).map(str::to_owned);
+        let token = cookie(&head.headers, &cookie_name(&parts.links)).map(str::to_owned);
         let who = token.and_then(|token| Some((parts.sessions.whose(&token)?, token)));
         let Some(((user, credential), token)) = who else {
             return Err(home::entrance(parts, &visitor, None).into());
@@ -271,9 +273,9 @@ pub(super) async fn begin(
     headers: &HeaderMap,
     (user, credential, back): (UserName, Credential, &str),
 ) -> Response {
-    let is_https = parts.links.is_https();
+    let name = cookie_name(&parts.links);
     // Whatever session the browser had is over: its token may be known to somebody else.
-    if let Some(old) = cookie(headers, cookie_name(is_https)) {
+    if let Some(old) = cookie(headers, &name) {
         parts.sessions.end(old);
     }
     let Some(token) = parts.sessions.begin(user.clone(), credential) else {
@@ -282,7 +284,7 @@ pub(super) async fn begin(
     };
     tracing::info!(%user, "somebody signed in to the web pages");
     parts.bridge.record(Some(user.clone()), "pages", "signed-in", user.to_string()).await;
-    with_cookie(way_back(back), &format!("{}={token}", cookie_name(is_https)), COOKIE_SECONDS, is_https)
+    with_cookie(way_back(back), &format!("{name}={token}"), COOKIE_SECONDS, parts.links.is_https())
 }
 
 #[derive(Deserialize)]
@@ -298,8 +300,7 @@ pub(super) async fn sign_out(
 ) -> Answer {
     person.sent_this(&parts, &key)?;
     parts.sessions.end(&person.token);
-    let is_https = parts.links.is_https();
-    Ok(with_cookie("/", &format!("{}=", cookie_name(is_https)), 0, is_https))
+    Ok(with_cookie("/", &format!("{}=", cookie_name(&parts.links)), 0, parts.links.is_https()))
 }
 
 #[derive(Deserialize)]
@@ -344,6 +345,23 @@ mod tests {
             ("/\u{85}/evil.example", "/"),
         ] {
             assert_eq!(way_back(given), wanted, "{given:?}");
+        }
+    }
+
+    /// A browser that is signed in to one gateway of a machine keeps that session when it signs in to another.
+    #[test]
+    fn two_gateways_of_one_host_have_a_cookie_each() {
+        let name = |base: &str| {
+            let clock = Arc::new(|| wxgate_contract::Timestamp(0));
+            cookie_name(&Links::new(base.to_owned(), &[7; 32], std::time::Duration::from_secs(1), clock))
+        };
+        for (base, wanted) in [
+            ("http://127.0.0.1:8480", "wxgate-8480"),
+            ("http://[::1]:8481", "wxgate-8481"),
+            ("http://wx.example.org", "wxgate-80"),
+            ("https://wx.example.org:8443", "__Host-wxgate"),
+        ] {
+            assert_eq!(name(base), wanted);
         }
     }
 
