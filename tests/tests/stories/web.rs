@@ -82,6 +82,8 @@ async fn chats(browser: &mut Browser) -> Result<()> {
     browser.language = "zh-CN,zh;q=0.9";
     let none = browser.open("/accounts/phone?q=%3Cscript%3E").await?.good("a search in vain")?.text();
     ensure!(none.contains("没有标题匹配的会话") && !none.contains("<script>"), "{none}");
+    let nothing = browser.open("/media/AAAA/a.jpg").await?;
+    ensure!(nothing.status == 404 && nothing.text().contains("这个地址没有内容"), "{}", nothing.text());
     browser.language = "en";
     Ok(())
 }

@@ -82,3 +82,5 @@ pub(super) fn routes() -> Router<Arc<Parts>> {
 }
 
 pub(super) use frame::words;
+pub(super) use gate::Visitor;
+pub(super) use words::fill;

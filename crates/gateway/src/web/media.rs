@@ -11,7 +11,7 @@ use bytes::Bytes;
 use futures_util::stream;
 use wxgate_contract::{MediaError, MediaId, MediaInfo, MediaReader, MediaState, MediaVault, Stop};
 
-use super::board;
+use super::board::{self, Visitor, fill};
 use super::links::{Opened, cleaned};
 use super::range::{self, Wanted};
 use crate::wiring::Parts;
@@ -45,74 +45,84 @@ const INLINE: [&str; 17] = [
 ];
 
 /// Without a name in the address.
-pub(crate) async fn fetch_bare(
+pub(in crate::web) async fn fetch_bare(
     State(parts): State<Arc<Parts>>,
     Path(token): Path<String>,
+    visitor: Visitor,
     headers: HeaderMap,
 ) -> Response {
-    answer(&parts, &token, &headers).await
+    answer(&parts, &token, &visitor, &headers).await
 }
 
 /// The name in the address is for people; the token alone decides.
-pub(crate) async fn fetch(
+pub(in crate::web) async fn fetch(
     State(parts): State<Arc<Parts>>,
     Path((token, _name)): Path<(String, String)>,
+    visitor: Visitor,
     headers: HeaderMap,
 ) -> Response {
-    answer(&parts, &token, &headers).await
+    answer(&parts, &token, &visitor, &headers).await
 }
 
-async fn answer(parts: &Parts, token: &str, headers: &HeaderMap) -> Response {
+async fn answer(parts: &Parts, token: &str, visitor: &Visitor, headers: &HeaderMap) -> Response {
+    let words = visitor.words();
     let (media, left_s) = match parts.links.open(token) {
         Opened::Media(media, left_s) => (media, left_s),
         Opened::Expired => {
-            let words = "This link has expired. Ask for the message again in your client to get a new one.";
-            return board::words(StatusCode::GONE, "Expired", words);
+            return board::words(visitor, StatusCode::GONE, words.media_expired, words.media_expired_why);
         }
         Opened::Forged => {
-            let words = "There is nothing at this address. Was the whole link copied?";
-            return board::words(StatusCode::NOT_FOUND, "Not found", words);
+            return board::words(visitor, StatusCode::NOT_FOUND, words.not_found, words.media_nothing);
         }
     };
     match arrived(&*parts.vault, &parts.stop, media).await {
         Ok(Some(info)) => match &info.state {
-            MediaState::Ready => send(parts, &info, left_s, headers).await,
+            MediaState::Ready => send(parts, &info, left_s, visitor, headers).await,
             MediaState::Failed { why } => {
-                let words = format!("This attachment could not be had from WeChat: {why}.");
-                board::words(StatusCode::NOT_FOUND, "Not available", &words)
+                let why = fill(words.media_failed_why, words.told(why));
+                board::words(visitor, StatusCode::NOT_FOUND, words.media_failed, &why)
             }
-            MediaState::Pending => not_yet(),
+            MediaState::Pending => not_yet(visitor),
         },
-        Ok(None) => gone(),
-        Err(error) => failed(&error),
+        Ok(None) => gone(visitor),
+        Err(error) => failed(visitor, &error),
     }
 }
 
 /// An attachment that is here, for whoever may see it without a link; browsers keep it for so many seconds.
-pub(super) async fn show(parts: &Parts, media: MediaId, kept_s: u64, headers: &HeaderMap) -> Response {
+pub(super) async fn show(
+    parts: &Parts,
+    media: MediaId,
+    kept_s: u64,
+    visitor: &Visitor,
+    headers: &HeaderMap,
+) -> Response {
     match parts.vault.info(media).await {
-        Ok(Some(info)) if info.state == MediaState::Ready => send(parts, &info, kept_s, headers).await,
-        Ok(Some(_)) => not_yet(),
-        Ok(None) => gone(),
-        Err(error) => failed(&error),
+        Ok(Some(info)) if info.state == MediaState::Ready => {
+            send(parts, &info, kept_s, visitor, headers).await
+        }
+        Ok(Some(_)) => not_yet(visitor),
+        Ok(None) => gone(visitor),
+        Err(error) => failed(visitor, &error),
     }
 }
 
-fn not_yet() -> Response {
-    let words = "This attachment is still on its way from WeChat. Try again in a few seconds.";
-    let mut response = board::words(StatusCode::SERVICE_UNAVAILABLE, "Not here yet", words);
+fn not_yet(visitor: &Visitor) -> Response {
+    let (status, words) = (StatusCode::SERVICE_UNAVAILABLE, visitor.words());
+    let mut response = board::words(visitor, status, words.media_pending, words.media_pending_why);
     response.headers_mut().insert(header::RETRY_AFTER, header::HeaderValue::from_static(RETRY_AFTER));
     response
 }
 
-fn gone() -> Response {
-    board::words(StatusCode::GONE, "No longer kept", "This attachment is no longer kept here.")
+fn gone(visitor: &Visitor) -> Response {
+    let words = visitor.words();
+    board::words(visitor, StatusCode::GONE, words.media_gone, words.media_gone_why)
 }
 
-fn failed(error: &MediaError) -> Response {
+fn failed(visitor: &Visitor, error: &MediaError) -> Response {
     tracing::warn!(%error, "an attachment could not be read");
-    let words = "The gateway cannot read this attachment now. Try again later.";
-    board::words(StatusCode::SERVICE_UNAVAILABLE, "Not readable", words)
+    let (status, words) = (StatusCode::SERVICE_UNAVAILABLE, visitor.words());
+    board::words(visitor, status, words.media_unreadable, words.media_unreadable_why)
 }
 
 /// What is known once the bytes are here, or when waiting is over.
@@ -132,12 +142,19 @@ async fn arrived(
     }
 }
 
-async fn send(parts: &Parts, info: &MediaInfo, left_s: u64, headers: &HeaderMap) -> Response {
+async fn send(
+    parts: &Parts,
+    info: &MediaInfo,
+    left_s: u64,
+    visitor: &Visitor,
+    headers: &HeaderMap,
+) -> Response {
     let size = info.size_bytes;
     let etag = format!("\"{}\"", info.media);
     let text = |name: header::HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
     if text(header::IF_NONE_MATCH).is_some_and(|tags| tags.contains(&etag)) {
         return finish(
+            visitor,
             Response::builder().status(StatusCode::NOT_MODIFIED).header(header::ETAG, etag),
             Body::empty(),
         );
@@ -152,13 +169,13 @@ async fn send(parts: &Parts, info: &MediaInfo, left_s: u64, headers: &HeaderMap)
             let builder = Response::builder()
                 .status(StatusCode::RANGE_NOT_SATISFIABLE)
                 .header(header::CONTENT_RANGE, format!("bytes */{size}"));
-            return finish(builder, Body::empty());
+            return finish(visitor, builder, Body::empty());
         }
     };
     let reader = match parts.vault.reader(info.media, first).await {
         Ok(reader) => reader,
-        Err(MediaError::Unknown(_)) => return gone(),
-        Err(error) => return failed(&error),
+        Err(MediaError::Unknown(_)) => return gone(visitor),
+        Err(error) => return failed(visitor, &error),
     };
     let (kind, disposition) = presentation(info);
     let policy = policy(kind);
@@ -174,7 +191,8 @@ async fn send(parts: &Parts, info: &MediaInfo, left_s: u64, headers: &HeaderMap)
         builder = builder.header(header::CONTENT_RANGE, format!("bytes {first}-{last}/{size}"));
     }
     parts.counters.media_sent(length);
-    finish(builder.header(header::CONTENT_SECURITY_POLICY, policy), Body::from_stream(pieces(reader, length)))
+    let builder = builder.header(header::CONTENT_SECURITY_POLICY, policy);
+    finish(visitor, builder, Body::from_stream(pieces(reader, length)))
 }
 
 /// What the page may do that a browser makes around a file of this type: nothing, and of sound and films play the file
@@ -189,15 +207,15 @@ fn policy(kind: &str) -> &'static str {
 }
 
 /// Whatever the type says, the answer runs nothing and belongs to no other page.
-fn finish(builder: axum::http::response::Builder, body: Body) -> Response {
+fn finish(visitor: &Visitor, builder: axum::http::response::Builder, body: Body) -> Response {
     let response = builder
         .header(header::X_CONTENT_TYPE_OPTIONS, "nosniff")
         .header("cross-origin-resource-policy", "same-origin")
         .header(header::REFERRER_POLICY, "no-referrer")
         .body(body);
     response.unwrap_or_else(|_| {
-        let words = "The gateway cannot describe this attachment.";
-        board::words(StatusCode::INTERNAL_SERVER_ERROR, "Not readable", words)
+        let (status, words) = (StatusCode::INTERNAL_SERVER_ERROR, visitor.words());
+        board::words(visitor, status, words.media_unreadable, words.media_odd)
     })
 }
 
@@ -243,6 +261,8 @@ fn pieces(
 mod tests {
     use std::sync::Arc;
 
+    use axum::extract::FromRequestParts as _;
+    use http_body_util::BodyExt as _;
     use wxgate_contract::conformance::Double;
     use wxgate_contract::{Batch, FarEnd, PendingMedia, StopHandle};
 
@@ -283,9 +303,36 @@ mod tests {
         assert_eq!(info.state, MediaState::Pending);
         let waited = begin.elapsed();
         assert!(waited >= PATIENCE && waited < PATIENCE + 2 * LOOK_EVERY, "{waited:?}");
-        let response = not_yet();
+        let response = not_yet(&visitor("en").await);
         assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
         assert_eq!(response.headers()[header::RETRY_AFTER], RETRY_AFTER);
+    }
+
+    /// Somebody whose browser asks for this language.
+    async fn visitor(language: &str) -> Visitor {
+        let request = axum::http::Request::builder().header(header::ACCEPT_LANGUAGE, language);
+        let (mut head, ()) = request.body(()).unwrap().into_parts();
+        let Ok(visitor) = Visitor::from_request_parts(&mut head, &()).await;
+        visitor
+    }
+
+    #[tokio::test]
+    async fn what_is_not_shown_is_told_in_the_visitors_language() {
+        let unknown = || MediaError::Unknown(MEDIA);
+        for (language, wanted) in
+            [("en", ["on its way", "no longer kept", "cannot read"]), ("zh-CN", ["途中", "保留", "无法读取"])]
+        {
+            let visitor = visitor(language).await;
+            let answers = [not_yet(&visitor), gone(&visitor), failed(&visitor, &unknown())];
+            for (answer, wanted) in answers.into_iter().zip(wanted) {
+                let page = answer.into_body().collect().await.unwrap().to_bytes();
+                let page = String::from_utf8_lossy(&page);
+                assert!(
+                    page.contains(wanted) && page.contains(&format!("lang=\"{}\"", &language[..2])),
+                    "{page}"
+                );
+            }
+        }
     }
 
     #[tokio::test(start_paused = true)]

@@ -42,7 +42,9 @@ pub(super) async fn picture(
     let request = Request::Avatar(Subject::Chat(ChatKey::from(chat)));
     let asked = account::ask(&parts, &person, network, request);
     match tokio::time::timeout(PATIENCE, asked).await {
-        Ok(Ok(Told::Media(Some(picture)))) => Ok(media::show(&parts, picture, KEPT_S, &headers).await),
+        Ok(Ok(Told::Media(Some(picture)))) => {
+            Ok(media::show(&parts, picture, KEPT_S, &person.visitor, &headers).await)
+        }
         _ => Ok(frame::asset("image/svg+xml", NOBODY)),
     }
 }

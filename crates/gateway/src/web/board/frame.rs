@@ -113,9 +113,8 @@ pub(super) async fn script() -> Response {
 }
 
 /// A page of one sentence, for whoever asks.
-pub(in crate::web) fn words(status: StatusCode, title: &str, sentence: &str) -> Response {
-    let visitor = Visitor { language: Language::English, page: None };
-    let page = Page { title, visitor: &visitor, person: None, status };
+pub(in crate::web) fn words(visitor: &Visitor, status: StatusCode, title: &str, sentence: &str) -> Response {
+    let page = Page { title, visitor, person: None, status };
     page.show(&html! { h1 { (title) } p { (sentence) } })
 }
 

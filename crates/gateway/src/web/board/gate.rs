@@ -62,7 +62,7 @@ impl IntoResponse for Turned {
 pub(super) type Answer = Result<Response, Turned>;
 
 /// A visitor, signed in or not.
-pub(super) struct Visitor {
+pub(in crate::web) struct Visitor {
     /// The language of the answer.
     pub(super) language: Language,
     /// The path and query to come back to: the page that was asked for. `None` after a form.
@@ -70,7 +70,7 @@ pub(super) struct Visitor {
 }
 
 impl Visitor {
-    pub(super) fn words(&self) -> &'static Words {
+    pub(in crate::web) fn words(&self) -> &'static Words {
         self.language.words()
     }
 

@@ -282,6 +282,18 @@ words! {
     days: "{} days", "{} 天";
     quota_accounts: "Each person may have {} accounts.", "每人最多 {} 个账号。";
     quota_sends: "Each account sends at most {} messages a minute to WeChat.", "每个账号每分钟最多向微信发送 {} 条消息。";
+    media_expired: "Expired", "链接已过期";
+    media_expired_why: "This link has expired. Ask for the message again in your client to get a new one.", "此链接已过期。请在客户端中重新查看该消息，以获得新的链接。";
+    media_nothing: "There is nothing at this address. Was the whole link copied?", "这个地址没有内容。链接复制完整了吗？";
+    media_failed: "Not available", "无法取得";
+    media_failed_why: "This attachment could not be had from WeChat: {}.", "无法从微信取得此附件：{}。";
+    media_pending: "Not here yet", "尚未到达";
+    media_pending_why: "This attachment is still on its way from WeChat. Try again in a few seconds.", "附件还在从微信传来的途中，请几秒后重试。";
+    media_gone: "No longer kept", "已不再保留";
+    media_gone_why: "This attachment is no longer kept here.", "此附件已不在这里保留。";
+    media_unreadable: "Not readable", "无法读取";
+    media_unreadable_why: "The gateway cannot read this attachment now. Try again later.", "网关现在无法读取此附件，请稍后再试。";
+    media_odd: "The gateway cannot describe this attachment.", "网关无法描述此附件。";
     signed_in_as: "Signed in as {}", "当前用户：{}";
 }
 
