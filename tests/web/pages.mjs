@@ -223,6 +223,39 @@ async function yours() {
   await go("nav form button");
 }
 
+// Whoever is at a link stays there while the page changes around it.
+async function stay() {
+  await signIn(plan.user, plan.password);
+  await words(plan.twin);
+  const table = await evaluate("document.querySelector('[data-live]').innerHTML");
+  const row = name => `<tr><td><a href="/accounts/${name}">${name}</a></td><td></td><td>there</td></tr>`;
+  const changed = table.replace("</td></tr>", " since long</td></tr>");
+  const moved = changed.replace("<tbody>", `<tbody>${row("early")}`);
+  assert(changed !== table && moved !== changed, table);
+  let told = table;
+  await client.Fetch.enable({ patterns: [{ urlPattern: "*/live*" }] });
+  const telling = client.Fetch.requestPaused(({ requestId }) => client.Fetch.fulfillRequest({
+    requestId, responseCode: 200, responseHeaders: [{ name: "content-type", value: "text/event-stream" }],
+    body: Buffer.from(`retry: 200\nevent: fragment\ndata: ${told}\n\n`).toString("base64"),
+  }));
+  await open("/");
+  const link = `[data-live] a[href='/accounts/${plan.twin}']`;
+  await focus(link);
+  await evaluate(`window.was = document.querySelector(${JSON.stringify(link)}), true`);
+  told = changed;
+  await words("since long");
+  assert(await evaluate("document.activeElement === window.was"), "a state that changes takes the keyboard away");
+  assert(await evaluate("!!document.querySelector('tr[aria-live]') && !document.querySelector('[data-live][aria-live]')"));
+  told = moved;
+  await words("early");
+  assert.equal(await evaluate("document.activeElement.getAttribute('href')"), `/accounts/${plan.twin}`);
+  await look("stays");
+  telling();
+  await client.Fetch.disable();
+  await open("/");
+  await go("nav form button");
+}
+
 // A page that is not followed any more says so, and what it says leads on.
 async function lose() {
   await signIn(plan.user, plan.password);
@@ -311,6 +344,7 @@ try {
   await follow();
   await settle();
   await yours();
+  await stay();
   await lose();
   await attachment();
   await administration();

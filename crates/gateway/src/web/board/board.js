@@ -3,6 +3,37 @@
 "use strict";
 // How long a browser may ask again before a page says that it follows nothing. Chosen: a restart is over by then.
 const PATIENCE_MS = 10_000;
+
+// Makes an element what another one is and leaves alone what is alike: what has the keyboard stays, and of what is read
+// out as it changes only that is.
+function renew(old, fresh) {
+  if (old.isEqualNode(fresh)) return;
+  if (old.nodeType !== Node.ELEMENT_NODE || old.nodeName !== fresh.nodeName) {
+    old.replaceWith(fresh);
+    return;
+  }
+  for (const { name } of [...old.attributes]) if (!fresh.hasAttribute(name)) old.removeAttribute(name);
+  for (const { name, value } of fresh.attributes) old.setAttribute(name, value);
+  renewInside(old, fresh);
+}
+
+function renewInside(old, fresh) {
+  const were = [...old.childNodes];
+  const are = [...fresh.childNodes];
+  for (const node of were.slice(are.length)) node.remove();
+  are.forEach((node, at) => (at < were.length ? renew(were[at], node) : old.append(node)));
+}
+
+// The same with a link that has the keyboard: where it led, it leads on, wherever in the fragment it is now.
+function put(place, html) {
+  const template = document.createElement("template");
+  template.innerHTML = html;
+  const href = place.contains(document.activeElement) ? document.activeElement.getAttribute("href") : null;
+  renewInside(place, template.content);
+  if (href === null || document.activeElement.getAttribute("href") === href) return;
+  [...place.querySelectorAll("a")].find((link) => link.getAttribute("href") === href)?.focus();
+}
+
 for (const place of document.querySelectorAll("[data-live]")) {
   const source = new EventSource(place.dataset.live);
   const status = place.nextElementSibling;
@@ -17,7 +48,7 @@ for (const place of document.querySelectorAll("[data-live]")) {
   };
   source.addEventListener("open", found);
   source.addEventListener("fragment", (event) => {
-    place.innerHTML = event.data;
+    put(place, event.data);
   });
   // Nothing comes after it; without closing, the browser would ask again.
   source.addEventListener("end", (event) => {

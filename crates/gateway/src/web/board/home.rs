@@ -82,7 +82,7 @@ pub(super) async fn page(
                 button.quiet { (words.search) }
             }
         }
-        div data-live={ "/live" (view.query(view.page)) } aria-live="polite" { (table) }
+        div data-live={ "/live" (view.query(view.page)) } { (table) }
         (live::note(words))
         @if !all.is_empty() {
             h2 { (words.last_day) }
@@ -142,7 +142,8 @@ async fn accounts(parts: &Parts, user: &UserName, view: &View, words: &Words) ->
                     } }
                     tbody {
                         @for view in rows.iter().take(SHOWN) {
-                            tr {
+                            // Of many accounts the one that changes is read out, with its name.
+                            tr aria-live="polite" aria-atomic="true" {
                                 td { a href={ "/accounts/" (view.network.name()) } { (view.network.name()) } }
                                 td { (view.own_name) }
                                 td { (state(&view.health, words)) }
