@@ -324,6 +324,12 @@ async function administration() {
   await words("管理");
   assert.equal(await evaluate("document.documentElement.lang"), "zh");
   await look("administration-zh");
+  await open("/admin/links");
+  await type("input[name=one]", "irc:nowhere/#a");
+  await type("input[name=two]", "irc:local/&b");
+  await go("form[action='/admin/links'] > button");
+  await words("没有网络 irc:nowhere");
+  await look("link-refused-zh");
   await open("/");
   await look("empty-zh");
   await go("nav form button");

@@ -18,6 +18,7 @@ mod live;
 mod mirror;
 mod people;
 mod plots;
+mod refusals;
 mod requests;
 mod scan;
 mod settings;

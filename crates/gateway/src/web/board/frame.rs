@@ -135,7 +135,7 @@ fn said(visitor: &Visitor, sentence: &str) -> Markup {
     let words = visitor.words();
     html! {
         h1 { (words.not_done) }
-        p.alarm role="alert" { (sentence) }
+        p.alarm role="alert" { (words.told(sentence)) }
         p { a href="/" { (words.back) } }
     }
 }

@@ -1,10 +1,12 @@
 //! The words of the pages, in English and Chinese. A field that one language lacks does not compile.
-//! What an account says about its state is in both; what else adapters say about trouble is English: it is the same
-//! sentence that other faces show.
+//! What an account says about its state is in both, and why something was refused; what else adapters say about trouble is
+//! English: it is the same sentence that other faces show.
 
 use std::borrow::Cow;
 
 use wxgate_wechat::in_chinese;
+
+use super::refusals;
 
 /// A language of the pages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,12 +79,13 @@ macro_rules! words {
 }
 
 impl Words {
-    /// What an account says about its state.
+    /// What an account says about its state, or a command about what it did not do.
     pub(crate) fn told<'a>(&self, sentence: &'a str) -> Cow<'a, str> {
-        match std::ptr::eq(self, &CHINESE) {
-            true => in_chinese(sentence).map_or(Cow::Borrowed(sentence), Cow::Owned),
-            false => Cow::Borrowed(sentence),
-        }
+        let chinese = match std::ptr::eq(self, &CHINESE) {
+            true => in_chinese(sentence).or_else(|| refusals::in_chinese(sentence)),
+            false => None,
+        };
+        chinese.map_or(Cow::Borrowed(sentence), Cow::Owned)
     }
 }
 
