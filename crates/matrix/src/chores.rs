@@ -18,13 +18,16 @@ use crate::trouble::Trouble;
 
 pub(crate) use waiting::Chores;
 
-/// Pause of a worker after a chore that did not work because the homeserver or the store is not well; doubles up to the
-/// cap.
+/// Pause of a worker after a chore that did not work; doubles up to the cap. The chore itself is put off for longer:
+/// this only keeps a homeserver that is not well from being asked for everything that waits at once.
 const PAUSE: Duration = Duration::from_millis(500);
-const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// Chores under way at once. Chosen: a first sign-in makes hundreds of people and rooms, and Synapse does
 /// several requests side by side; what is said goes beside them and must not wait behind many.
 const AT_ONCE: usize = 4;
+/// How long an account may take to answer a chore. Chosen: a small file over a slow line; a worker that is everybody's
+/// waits for it.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(15);
 /// Notes read at once when everything is looked through.
 const PAGE: usize = 200;
 
@@ -221,20 +224,31 @@ impl Shared {
         self.each_noted("room/", add).await
     }
 
-    /// Whoever has no picture of those an account knows, as chores; what does not fit becomes a look through everything.
+    /// Whoever has no picture of those an account knows, as chores.
     async fn ask_for_pictures(&self, account: &NetworkId) -> Result<(), Trouble> {
-        let lacks = |network: &NetworkId, avatar: &str| network == account && avatar.is_empty();
-        let add = |room: Room| {
-            if lacks(&room.chat.network, &room.avatar) {
-                self.chores.add(Chore::Room(room.chat))
+        let mut all_fit = true;
+        let mut add = |network: &NetworkId, avatar: &str, chore: Chore| {
+            if network == account && avatar.is_empty() {
+                match self.chores.are_many() {
+                    true => all_fit = false,
+                    false => self.chores.add(chore),
+                }
             }
         };
-        self.each_noted("room/", add).await?;
-        self.each_noted("ghost/", |ghost: Ghost| {
-            let person = ghost.person.filter(|person| lacks(&person.network, &ghost.avatar));
-            person.into_iter().for_each(|person| self.chores.add(Chore::Ghost(person)));
+        self.each_noted("room/", |room: Room| {
+            add(&room.chat.network, &room.avatar, Chore::Room(room.chat.clone()))
         })
-        .await
+        .await?;
+        self.each_noted("ghost/", |ghost: Ghost| {
+            if let Some(person) = ghost.person {
+                add(&person.network, &ghost.avatar, Chore::Ghost(person.clone()));
+            }
+        })
+        .await?;
+        match all_fit {
+            true => Ok(()),
+            false => Err(Trouble::Soon("others wait for their pictures".to_owned())),
+        }
     }
 
     async fn each_noted<T: serde::de::DeserializeOwned>(
@@ -270,7 +284,7 @@ impl Shared {
         after: Option<&str>,
         with: &mut impl FnMut(T),
     ) -> Result<Option<String>, Trouble> {
-        let page = self.far.notes(&self.network, prefix, after, PAGE).await?;
+        let page = self.memory.page(prefix, after, PAGE).await?;
         let last = page.last().map(|(key, _)| key.clone());
         page.iter().filter_map(|(_, bytes)| serde_json::from_slice(bytes).ok()).for_each(with);
         Ok(last)
@@ -279,9 +293,10 @@ impl Shared {
     /// Room for what is added while everything is looked through, which must not set off another look.
     async fn make_room(&self) -> Result<(), Trouble> {
         while self.chores.are_many() {
-            let not_well = || Trouble::NotYet("what waits does not get less".to_owned());
-            let chore = self.chores.take().map_err(|_| not_well())?;
-            self.see_to(chore).await.map_err(|()| not_well())?;
+            let all_put_off = |_| Trouble::NotYet("what waits does not get less".to_owned());
+            let chore = self.chores.take().map_err(all_put_off)?;
+            // What does not work is put off, and the look goes on.
+            let _ = self.see_to(chore).await;
         }
         Ok(())
     }

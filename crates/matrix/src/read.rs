@@ -4,6 +4,7 @@ use serde_json::Value;
 use wxgate_contract::{ChatRef, Command, Request, Timestamp};
 
 use crate::api::event::{Newest, ReadMarkers};
+use crate::chores::PATIENCE;
 use crate::shared::Shared;
 use crate::trouble::Trouble;
 
@@ -51,8 +52,10 @@ impl Shared {
         }
         let request = Request::Read { chat: chat.chat.clone(), at };
         let command = Command::Ask { account: chat.network.clone(), request };
-        if let Err(error) = self.control.run(None, command).await {
-            tracing::debug!(%error, "an account was not told what was read");
+        match tokio::time::timeout(PATIENCE, self.control.run(None, command)).await {
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => tracing::debug!(%error, "an account was not told what was read"),
+            Err(_) => tracing::debug!(account = %chat.network, "is slow to hear what was read"),
         }
         Ok(())
     }

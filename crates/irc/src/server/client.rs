@@ -18,6 +18,7 @@ use super::queue::SendQueue;
 use super::registry::ClientId;
 use super::roster::ChannelIx;
 use super::sasl::Sasl;
+use crate::wire::tags::Tags;
 
 /// A client in a steady stream has no pause: it is asked this long after the first line.
 const CONFIRM_LATEST: Duration = Duration::from_secs(1);
@@ -137,7 +138,11 @@ impl Client {
         let Some(batch) = batch else { return self.raw_line(line) };
         match line.strip_prefix('@') {
             // A batch within stays one.
-            Some(_) if line.contains("batch=") => self.raw_line(line),
+            Some(rest)
+                if rest.split(' ').next().is_some_and(|tags| Tags::parse(tags).get("batch").is_some()) =>
+            {
+                self.raw_line(line);
+            }
             Some(rest) => self.raw_line(&format!("@batch={batch};{rest}")),
             None => self.raw_line(&format!("@batch={batch} {line}")),
         }

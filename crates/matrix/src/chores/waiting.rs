@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::time::Instant;
-use wxgate_contract::NetworkId;
+use wxgate_contract::{ChatRef, NetworkId, PersonRef, Subject};
 
 use super::{About, Chore};
 
@@ -20,6 +20,8 @@ const PUT_OFF: Duration = Duration::from_millis(500);
 const LONGEST_PUT_OFF: Duration = Duration::from_secs(60);
 /// After how long an account that was slow to give a picture is asked for pictures again.
 const SLOW: Duration = Duration::from_secs(600);
+/// The same for the picture it was slow with: all others have their turn before.
+const SLOW_PICTURE: Duration = Duration::from_secs(1800);
 /// Of those under way, how many may need answers of one account while others wait: it may be slow to answer.
 const OF_ONE_ACCOUNT: usize = 2;
 
@@ -28,7 +30,8 @@ struct Waiting {
     chores: BTreeSet<Chore>,
     /// Those under way.
     busy: Vec<Chore>,
-    /// About what the last try did not work. Bounded: each belongs to a chore that waits or is under way.
+    /// About what the last try did not work. Bounded: each belongs to a chore that waits or is under way, or to one of
+    /// the few pictures of the last half hour that were slow.
     put_off: HashMap<About, PutOff>,
     everything: bool,
 }
@@ -36,6 +39,8 @@ struct Waiting {
 struct PutOff {
     until: Instant,
     pause: Duration,
+    /// Somebody was slow, whatever else became of the chore.
+    is_slow: bool,
 }
 
 impl Waiting {
@@ -107,6 +112,10 @@ impl Chores {
         let mut waiting = self.waiting();
         let chore = waiting.next(Instant::now())?;
         waiting.chores.remove(&chore);
+        let about = chore.about();
+        if waiting.put_off.get(&about).is_some_and(|put_off| put_off.is_slow) {
+            waiting.put_off.remove(&about);
+        }
         waiting.busy.push(chore.clone());
         Ok(chore)
     }
@@ -115,7 +124,10 @@ impl Chores {
     pub(super) fn finish(&self, chore: &Chore) {
         let mut waiting = self.waiting();
         waiting.busy.retain(|busy| busy != chore);
-        waiting.put_off.remove(&chore.about());
+        let about = chore.about();
+        if waiting.put_off.get(&about).is_some_and(|put_off| !put_off.is_slow) {
+            waiting.put_off.remove(&about);
+        }
         drop(waiting);
         // Another one may have waited for it.
         self.bell.notify_one();
@@ -131,17 +143,25 @@ impl Chores {
             None => PUT_OFF,
         };
         waiting.insert(chore);
-        waiting.put_off.insert(about, PutOff { until: Instant::now() + pause, pause });
+        waiting.put_off.insert(about, PutOff { until: Instant::now() + pause, pause, is_slow: false });
         drop(waiting);
         self.bell.notify_one();
     }
 
-    /// This account was slow to give a picture: none is asked for until [`SLOW`] is over.
-    pub(crate) fn is_slow(&self, account: &NetworkId) {
+    /// An account was slow to give this picture: none of its pictures is asked for until [`SLOW`] is over.
+    pub(crate) fn is_slow(&self, account: &NetworkId, subject: &Subject) {
+        let network = account.clone();
+        let picture = match subject.clone() {
+            Subject::Person(person) => About::Person(PersonRef { network, person }),
+            Subject::Chat(chat) => About::Room(ChatRef { network, chat }),
+        };
         let mut waiting = self.waiting();
-        let until = Instant::now() + SLOW;
+        let now = Instant::now();
+        waiting.put_off.retain(|_, put_off| !put_off.is_slow || put_off.until > now);
         waiting.insert(Chore::Pictures(account.clone()));
-        waiting.put_off.insert(About::Pictures(account.clone()), PutOff { until, pause: SLOW });
+        for (about, pause) in [(About::Pictures(account.clone()), SLOW), (picture, SLOW_PICTURE)] {
+            waiting.put_off.insert(about, PutOff { until: now + pause, pause, is_slow: true });
+        }
     }
 
     /// Whether an account may be asked for a picture.
@@ -171,7 +191,7 @@ impl Chores {
 
 #[cfg(test)]
 mod tests {
-    use wxgate_contract::{ChatRef, PersonRef, Timestamp};
+    use wxgate_contract::Timestamp;
 
     use super::*;
 
@@ -278,13 +298,28 @@ mod tests {
     async fn a_slow_account_is_left_alone_for_a_while() {
         let (chores, slow) = (Chores::default(), NetworkId::from("wechat:a"));
         assert!(chores.may_be_asked(&slow));
-        chores.is_slow(&slow);
+        chores.add(person(1));
+        assert_eq!(chores.take(), Ok(person(1)));
+        chores.is_slow(&slow, &Subject::Person("1".into()));
+        chores.finish(&person(1));
         assert!(!chores.may_be_asked(&slow) && chores.may_be_asked(&"wechat:b".into()));
         assert_eq!(chores.take(), Err(Some(Instant::now() + SLOW)));
         tokio::time::sleep(SLOW).await;
         assert!(chores.may_be_asked(&slow));
-        assert_eq!(chores.take(), Ok(Chore::Pictures(slow.clone())));
-        chores.finish(&Chore::Pictures(slow.clone()));
-        assert_eq!(chores.take(), Err(None));
+        let pictures = Chore::Pictures(slow.clone());
+        assert_eq!(chores.take(), Ok(pictures.clone()));
+        // The slow one has its turn long after the others.
+        (1..=2).for_each(|n| chores.add(person(n)));
+        assert_eq!(chores.take(), Ok(person(2)));
+        chores.is_slow(&slow, &Subject::Person("2".into()));
+        chores.finish(&person(2));
+        chores.finish(&pictures);
+        assert!(!chores.may_be_asked(&slow), "it was slow again while they were looked for");
+        tokio::time::sleep(SLOW).await;
+        assert_eq!(chores.take(), Ok(pictures.clone()));
+        chores.finish(&pictures);
+        assert_eq!(chores.take(), Err(Some(Instant::now() + SLOW_PICTURE - 2 * SLOW)));
+        tokio::time::sleep(SLOW_PICTURE).await;
+        assert_eq!(chores.take(), Ok(person(1)));
     }
 }

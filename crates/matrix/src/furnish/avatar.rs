@@ -1,12 +1,11 @@
 //! Names and pictures of ghosts and rooms. The same picture is uploaded once, whoever shows it.
 
-use std::time::Duration;
-
 use ring::digest;
 use serde_json::json;
 use wxgate_contract::{Answer, Attachment, Command, MediaId, NetworkId, PersonRef, Reply, Request, Subject};
 
 use crate::api::account::{ProfileField, SetProfile};
+use crate::chores::PATIENCE;
 use crate::media::{Place, picture_of};
 use crate::memory::{Ghost, Room};
 use crate::shared::Shared;
@@ -16,9 +15,15 @@ use crate::trouble::Trouble;
 const NONE: &str = "-";
 /// What stands in the note of a room whose picture somebody chose.
 const CHOSEN: &str = "chosen";
-/// How long an account may take to give a picture. Chosen: a small file over a slow line; a worker that is everybody's
-/// waits for it.
-const PATIENCE: Duration = Duration::from_secs(15);
+
+/// What came of asking an account for a picture.
+enum Asked {
+    /// Its hash, or [`NONE`].
+    Picture(String),
+    CannotTell,
+    /// It was slow, now or lately: whatever stands in the note as "none yet" is asked for again.
+    Later,
+}
 
 impl Room {
     /// Somebody chose its picture, which takes the place of the account's.
@@ -51,12 +56,18 @@ impl Shared {
     pub(crate) async fn picture_ghost(&self, person: &PersonRef) -> Result<(), Trouble> {
         let localpart = self.names.ghost(person);
         let Some(ghost) = self.memory.ghosts.get(&self.memory, &localpart).await? else { return Ok(()) };
-        let Some(picture) = self.picture(&person.network, Subject::Person(person.person.clone())).await?
-        else {
-            return Ok(());
+        let picture = match self.picture(&person.network, Subject::Person(person.person.clone())).await? {
+            Asked::Picture(picture) => picture,
+            Asked::CannotTell => return Ok(()),
+            Asked::Later => {
+                let ghost = Ghost { avatar: String::new(), ..(*ghost).clone() };
+                self.memory.ghosts.put(&self.memory, &localpart, ghost).await?;
+                return Ok(());
+            }
         };
         // An account that has none to give may only not know it yet.
-        if picture == ghost.avatar || picture == NONE && !ghost.avatar.is_empty() {
+        let has_one = !ghost.avatar.is_empty() || !ghost.avatar_url.is_empty();
+        if picture == ghost.avatar || picture == NONE && has_one {
             return Ok(());
         }
         let avatar_url = self.url_of(&picture).await?;
@@ -72,7 +83,15 @@ impl Shared {
     /// Gives a group the picture that the account shows for it: a mosaic of its members, mostly.
     pub(super) async fn hang_picture(&self, room: &mut Room) -> Result<(), Trouble> {
         let subject = Subject::Chat(room.chat.chat.clone());
-        let Some(picture) = self.picture(&room.chat.network, subject).await? else { return Ok(()) };
+        let picture = match self.picture(&room.chat.network, subject).await? {
+            Asked::Picture(picture) => picture,
+            Asked::CannotTell => return Ok(()),
+            Asked::Later if room.has_chosen_picture() => return Ok(()),
+            Asked::Later => {
+                room.avatar.clear();
+                return Ok(());
+            }
+        };
         if picture == room.avatar || picture == NONE && !room.avatar.is_empty() {
             return Ok(());
         }
@@ -102,28 +121,28 @@ impl Shared {
         Ok(())
     }
 
-    /// The hash of a picture that is in the vault now; `None` when the account cannot tell.
-    async fn picture(&self, account: &NetworkId, subject: Subject) -> Result<Option<String>, Trouble> {
+    /// Asks an account for a picture, which is in the vault then.
+    async fn picture(&self, account: &NetworkId, subject: Subject) -> Result<Asked, Trouble> {
         if !self.chores.may_be_asked(account) {
-            return Ok(None);
+            return Ok(Asked::Later);
         }
-        let command = Command::Ask { account: account.clone(), request: Request::Avatar(subject) };
+        let command = Command::Ask { account: account.clone(), request: Request::Avatar(subject.clone()) };
         let Ok(answer) = tokio::time::timeout(PATIENCE, self.control.run(None, command)).await else {
             tracing::info!(%account, "is slow to give pictures; asked again later");
-            self.chores.is_slow(account);
-            return Ok(None);
+            self.chores.is_slow(account, &subject);
+            return Ok(Asked::Later);
         };
         let Ok(Reply::Answer(Answer::Media(media))) = answer else {
             // It is not online, or does not know: the next change of the profile asks again.
-            return Ok(None);
+            return Ok(Asked::CannotTell);
         };
-        let Some(media) = media else { return Ok(Some(NONE.to_owned())) };
-        let Some(hash) = self.hash_of(media).await else { return Ok(None) };
+        let Some(media) = media else { return Ok(Asked::Picture(NONE.to_owned())) };
+        let Some(hash) = self.hash_of(media).await else { return Ok(Asked::CannotTell) };
         if self.memory.pictures.get(&self.memory, &hash).await?.is_none() {
             let url = self.upload_picture(media).await?;
             self.memory.pictures.put(&self.memory, &hash, url).await?;
         }
-        Ok(Some(hash))
+        Ok(Asked::Picture(hash))
     }
 
     async fn url_of(&self, picture: &str) -> Result<String, Trouble> {

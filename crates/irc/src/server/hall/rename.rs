@@ -35,7 +35,7 @@ impl Floor<'_> {
             return Err(Some(("CANNOT_RENAME", "This is no name of a channel")));
         }
         if target != folded && (self.state.channels.contains_key(&target) || self.is_a_group(&folded, new)) {
-            // The same words for both: what groups the members have is nobody's business.
+            // The same words for both: what groups the members have is not told.
             return Err(Some(("CHANNEL_NAME_IN_USE", "This name is taken")));
         }
         let Some(mut channel) = self.state.channels.remove(&folded) else { return Err(None) };
