@@ -14,6 +14,23 @@ pub struct Lesson {
     pub reopened: Vec<String>,
 }
 
+impl Lesson {
+    /// Where each record goes in the end, by the id it had before: one that was displaced and recognised in the same
+    /// lesson goes straight to who it is.
+    #[must_use]
+    pub fn ends(&self) -> Vec<(&str, &str)> {
+        let mut ends: Vec<(&str, &str)> = Vec::with_capacity(self.moved.len());
+        for (from, to) in &self.moved {
+            match ends.iter_mut().rev().find(|(_, end)| *end == from) {
+                Some((_, end)) => *end = to,
+                None => ends.push((from, to)),
+            }
+        }
+        ends.retain(|(from, to)| from != to);
+        ends
+    }
+}
+
 /// What people and groups have in common here.
 trait Known {
     type Record: Clone;
@@ -115,8 +132,14 @@ impl Known for GroupProfile {
 }
 
 impl Book {
-    /// The owner says who an id is: somebody known, or (`None`) somebody new. Final until withdrawn.
-    pub fn resolve(&mut self, id: &str, same_as: Option<&str>, mut mint: impl FnMut() -> String) -> Lesson {
+    /// The owner says who an id is: somebody known, or (`None`) somebody new. Final until withdrawn. `mint` says under
+    /// which id the present record of an id goes as somebody new.
+    pub fn resolve(
+        &mut self,
+        id: &str,
+        same_as: Option<&str>,
+        mut mint: impl FnMut(&str) -> String,
+    ) -> Lesson {
         let login = self.login;
         let mut lesson = Lesson::default();
         if self.people.iter().any(|known| known.id == id) {
@@ -128,8 +151,8 @@ impl Book {
         lesson
     }
 
-    /// A message showed the permanent name of a chat.
-    pub fn learn(&mut self, id: &str, permanent: u64, mut mint: impl FnMut() -> String) -> Lesson {
+    /// A message showed the permanent name of a chat. `mint` as for [`Book::resolve`].
+    pub fn learn(&mut self, id: &str, permanent: u64, mut mint: impl FnMut(&str) -> String) -> Lesson {
         let login = self.login;
         let mut lesson = Lesson::default();
         if permanent == 0 {
@@ -146,8 +169,8 @@ impl Book {
     }
 
     /// Takes what was decided in this login back: that it is somebody new, and the question is open again; or a link,
-    /// and the record goes by a new id, the profile gets its previous one.
-    pub fn undo(&mut self, id: &str, mut mint: impl FnMut() -> String) -> Lesson {
+    /// and the record goes by a new id, the profile gets its previous one. `mint` as for [`Book::resolve`].
+    pub fn undo(&mut self, id: &str, mut mint: impl FnMut(&str) -> String) -> Lesson {
         let login = self.login;
         let mut lesson = Lesson::default();
         if self.people.iter().any(|known| known.id == id) {
@@ -176,7 +199,7 @@ fn resolve<K: Known>(
     all: &mut Vec<K>,
     (id, same_as): (&str, Option<&str>),
     login: u32,
-    mint: &mut impl FnMut() -> String,
+    mint: &mut impl FnMut(&str) -> String,
     lesson: &mut Lesson,
 ) {
     match same_as.filter(|to| *to != id) {
@@ -196,7 +219,7 @@ fn undo<K: Known>(
     all: &mut Vec<K>,
     id: &str,
     login: u32,
-    mint: &mut impl FnMut() -> String,
+    mint: &mut impl FnMut(&str) -> String,
     lesson: &mut Lesson,
 ) {
     let Some(known) = all.iter_mut().find(|known| known.id() == id) else { return };
@@ -216,7 +239,7 @@ fn learn<K: Known>(
     all: &mut Vec<K>,
     (id, permanent): (&str, u64),
     login: u32,
-    mint: &mut impl FnMut() -> String,
+    mint: &mut impl FnMut(&str) -> String,
     lesson: &mut Lesson,
 ) {
     let Some(known) = all.iter_mut().find(|known| known.id() == id) else { return };
@@ -257,7 +280,7 @@ fn hand_over<K: Known>(
     from: &str,
     to: &str,
     login: u32,
-    mint: &mut impl FnMut() -> String,
+    mint: &mut impl FnMut(&str) -> String,
     lesson: &mut Lesson,
 ) {
     // Whoever holds the profile at this login was taken for it wrongly.
@@ -291,12 +314,25 @@ fn hand_over<K: Known>(
     }
 }
 
+/// This id, or the first one after it that is nobody's: the id that a record would have as somebody new can be a
+/// profile already, and that is somebody else then.
+fn unused<K: Known>(all: &[K], wanted: String) -> String {
+    let is_taken = |id: &str| all.iter().any(|known| known.id() == id);
+    let mut id = wanted.clone();
+    let mut number = 2;
+    while is_taken(&id) {
+        id = format!("{wanted}-{number}");
+        number += 1;
+    }
+    id
+}
+
 /// The present record leaves the profile and goes by a new id.
 fn displace<K: Known>(
     all: &mut Vec<K>,
     id: &str,
     login: u32,
-    mint: &mut impl FnMut() -> String,
+    mint: &mut impl FnMut(&str) -> String,
     lesson: &mut Lesson,
 ) {
     let Some(known) = all.iter_mut().find(|known| known.id() == id) else { return };
@@ -309,7 +345,7 @@ fn displace<K: Known>(
         known.put(record.clone(), before);
         known.proven();
     }
-    let fresh = mint();
+    let fresh = unused(all, mint(id));
     lesson.moved.push((id.to_owned(), fresh.clone()));
     all.push(K::fresh(fresh, record, seen));
 }

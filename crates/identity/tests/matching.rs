@@ -2,8 +2,8 @@
 
 use proptest::prelude::*;
 use wxgate_identity::{
-    Book, Codes, Field, Group, GroupMember, GroupSight, Kind, Login, MarkState, MemberSight, Person, Sight,
-    Verdict, recognise, text_code,
+    Book, Codes, Field, Group, GroupMember, GroupSight, Kind, Login, MarkState, MemberSight, Person, Profile,
+    Sight, Verdict, recognise, text_code,
 };
 
 const WEEK_S: i64 = 604_800;
@@ -216,7 +216,7 @@ fn thin_evidence_is_a_question_and_the_answer_is_final() {
     let mut later = book.clone();
     assert_eq!(see(&mut later, &login(2, &people), 2)[6], (open.clone(), true));
 
-    let lesson = book.resolve(&open, Some(&ids[6].0), || unreachable!("nobody is displaced"));
+    let lesson = book.resolve(&open, Some(&ids[6].0), |_| unreachable!("nobody is displaced"));
     assert_eq!(lesson.moved, [(open.clone(), ids[6].0.clone())]);
     assert_eq!(see(&mut book, &login(2, &people), 2), ids);
 }
@@ -225,7 +225,7 @@ fn thin_evidence_is_a_question_and_the_answer_is_final() {
 fn somebody_new_is_an_answer_too_and_the_old_profile_stays() {
     let (mut book, ids, people) = unclear();
     let open = see(&mut book, &login(1, &people), 1)[6].0.clone();
-    let lesson = book.resolve(&open, None, || unreachable!("nobody is displaced"));
+    let lesson = book.resolve(&open, None, |_| unreachable!("nobody is displaced"));
     assert_eq!(lesson.settled, std::slice::from_ref(&open));
     assert_eq!(see(&mut book, &login(2, &people), 2)[6], (open, false));
     assert!(book.people.iter().any(|profile| profile.id == ids[6].0));
@@ -234,20 +234,20 @@ fn somebody_new_is_an_answer_too_and_the_old_profile_stays() {
 #[test]
 fn a_permanent_name_answers_the_question_by_itself() {
     let (mut book, ids, people) = unclear();
-    book.learn(&ids[6].0, text_code("wxid_fixture6"), || unreachable!());
+    book.learn(&ids[6].0, text_code("wxid_fixture6"), |_| unreachable!());
     let open = see(&mut book, &login(1, &people), 1)[6].0.clone();
-    let lesson = book.learn(&open, text_code("wxid_fixture6"), || unreachable!());
+    let lesson = book.learn(&open, text_code("wxid_fixture6"), |_| unreachable!());
     assert_eq!(lesson.moved, [(open, ids[6].0.clone())]);
 }
 
 #[test]
 fn a_permanent_name_that_contradicts_gives_the_old_profile_its_record_back() {
     let (mut book, ids) = started();
-    book.learn(&ids[2].0, text_code("wxid_fixture2"), || unreachable!());
+    book.learn(&ids[2].0, text_code("wxid_fixture2"), |_| unreachable!());
     let mut people = world();
     set(&mut people[2], Field::Nick, text_code("renamed"));
     assert_eq!(see(&mut book, &login(1, &people), 1), ids);
-    let lesson = book.learn(&ids[2].0, text_code("wxid_other"), || "fresh".to_owned());
+    let lesson = book.learn(&ids[2].0, text_code("wxid_other"), |_| "fresh".to_owned());
     assert_eq!(lesson.moved, [(ids[2].0.clone(), "fresh".to_owned())]);
     let find = |id: &str| book.people.iter().find(|profile| profile.id == id).unwrap();
     assert_eq!(find(&ids[2].0).sight, world()[2], "the record from before");
@@ -256,12 +256,37 @@ fn a_permanent_name_that_contradicts_gives_the_old_profile_its_record_back() {
 }
 
 #[test]
+fn of_two_records_that_change_places_each_has_an_id_of_its_own() {
+    let (mut book, ids) = started();
+    let (anna, bo) = (ids[2].0.clone(), ids[3].0.clone());
+    book.learn(&anna, 1, |_| unreachable!());
+    book.learn(&bo, 2, |_| unreachable!());
+    // Linked crosswise: the record of each stands under the other's id.
+    let lesson = book.learn(&bo, 1, |id| format!("new-{id}"));
+    let (new_anna, new_bo) = (format!("new-{anna}"), format!("new-{bo}"));
+    let moved = [(bo.clone(), new_bo.clone()), (anna.clone(), new_anna.clone()), (new_bo, anna.clone())];
+    assert_eq!(lesson.moved, moved);
+    assert_eq!(lesson.ends(), [(bo.as_str(), anna.as_str()), (anna.as_str(), new_anna.as_str())]);
+}
+
+#[test]
+fn an_id_that_is_somebody_is_given_to_nobody_else() {
+    let (mut book, ids) = started();
+    book.learn(&ids[2].0, 1, |_| unreachable!());
+    let lesson = book.learn(&ids[2].0, 2, |id| id.to_owned());
+    let fresh = format!("{}-2", ids[2].0);
+    assert_eq!(lesson.moved, [(ids[2].0.clone(), fresh.clone())]);
+    let count = |id: &str| book.people.iter().filter(|known| known.id == *id).count();
+    assert_eq!([count(&ids[2].0), count(&fresh)], [1, 1]);
+}
+
+#[test]
 fn a_link_can_be_taken_back() {
     let (mut book, ids) = started();
     let mut people = world();
     set(&mut people[2], Field::Nick, text_code("renamed"));
     see(&mut book, &login(1, &people), 1);
-    let lesson = book.undo(&ids[2].0, || "fresh".to_owned());
+    let lesson = book.undo(&ids[2].0, |_| "fresh".to_owned());
     assert_eq!(lesson.moved, [(ids[2].0.clone(), "fresh".to_owned())]);
     assert_eq!(see(&mut book, &login(2, &people), 2)[2].0, "fresh", "the mistake is not made again");
 }
@@ -273,12 +298,12 @@ fn that_somebody_is_new_can_be_taken_back_and_the_question_is_open_again() {
     let asked = |book: &Book| book.people.iter().find(|known| known.id == open).unwrap().open.clone();
     let candidates = asked(&book);
     assert!(candidates.contains(&ids[6].0));
-    book.resolve(&open, None, || unreachable!("nobody is displaced"));
+    book.resolve(&open, None, |_| unreachable!("nobody is displaced"));
     assert!(asked(&book).is_empty());
-    let lesson = book.undo(&open, || unreachable!("nobody is displaced"));
+    let lesson = book.undo(&open, |_| unreachable!("nobody is displaced"));
     assert_eq!((&lesson.reopened, lesson.moved.len()), (&vec![open.clone()], 0));
     assert_eq!(asked(&book), candidates);
-    let lesson = book.resolve(&open, Some(&ids[6].0), || unreachable!("nobody is displaced"));
+    let lesson = book.resolve(&open, Some(&ids[6].0), |_| unreachable!("nobody is displaced"));
     assert_eq!(lesson.moved, [(open, ids[6].0.clone())]);
 }
 
@@ -286,9 +311,9 @@ fn that_somebody_is_new_can_be_taken_back_and_the_question_is_open_again() {
 fn the_answer_of_an_earlier_login_is_a_link_by_now_and_is_taken_back_as_one() {
     let (mut book, _, people) = unclear();
     let open = see(&mut book, &login(1, &people), 1)[6].0.clone();
-    book.resolve(&open, None, || unreachable!("nobody is displaced"));
+    book.resolve(&open, None, |_| unreachable!("nobody is displaced"));
     see(&mut book, &login(2, &people), 2);
-    let lesson = book.undo(&open, || "fresh".to_owned());
+    let lesson = book.undo(&open, |_| "fresh".to_owned());
     assert_eq!((lesson.reopened.len(), lesson.moved), (0, vec![(open, "fresh".to_owned())]));
 }
 
@@ -399,10 +424,10 @@ proptest! {
             for (at, answer) in answers.records.iter().enumerate() {
                 let (id, other) = (answer.id.as_str(), answers.records.get(at / 2).map(|other| other.id.as_str()));
                 match at % 4 {
-                    0 => drop(book.resolve(id, None, || { minted += 1; minted.to_string() })),
-                    1 => drop(book.learn(id, at as u64 % 3, || { minted += 1; minted.to_string() })),
-                    2 => drop(book.resolve(id, other, || { minted += 1; minted.to_string() })),
-                    _ => drop(book.undo(id, || { minted += 1; minted.to_string() })),
+                    0 => drop(book.resolve(id, None, |_| { minted += 1; minted.to_string() })),
+                    1 => drop(book.learn(id, at as u64 % 3, |_| { minted += 1; minted.to_string() })),
+                    2 => drop(book.resolve(id, other, |_| { minted += 1; minted.to_string() })),
+                    _ => drop(book.undo(id, |_| { minted += 1; minted.to_string() })),
                 }
             }
             let json = serde_json::to_string(&book).unwrap();
@@ -503,7 +528,7 @@ fn a_marker_whose_link_the_owner_takes_back_leads_nowhere_any_more() {
     people[4] = Sight { marker: Some(marked.marker), ..made_over(&people[4]) };
     set(&mut people[4], Field::Signature, world()[4].codes[Field::Signature as usize]);
     see(&mut book, &login(1, &people), 1);
-    let lesson = book.undo(&ids[4].0, || "somebody else".to_owned());
+    let lesson = book.undo(&ids[4].0, |_| "somebody else".to_owned());
     assert_eq!(lesson.moved, [(ids[4].0.clone(), "somebody else".to_owned())]);
     let seen = see(&mut book, &login(2, &people), 2);
     assert_eq!(seen[4].0, "somebody else");

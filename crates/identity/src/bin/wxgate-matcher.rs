@@ -133,7 +133,7 @@ impl Matcher {
         for reply in replies {
             let Some(id) = self.ids.get(&reply.name).cloned() else { continue };
             let minted = &mut self.minted;
-            let lesson = self.book.resolve(&id, reply.same_as.as_deref(), || mint(minted));
+            let lesson = self.book.resolve(&id, reply.same_as.as_deref(), |_| mint(minted));
             self.take(&lesson);
         }
         let out: Vec<Value> = replies
@@ -154,7 +154,7 @@ impl Matcher {
                 continue;
             };
             let minted = &mut self.minted;
-            let lesson = self.book.learn(&id, text_code(session), || mint(minted));
+            let lesson = self.book.learn(&id, text_code(session), |_| mint(minted));
             self.take(&lesson);
         }
     }

@@ -4,16 +4,17 @@
 //! committed, and a batch that was translated before is translated again (`Live::who_changed`). One at a time decides
 //! (`Live::deciding`), a relogin too.
 
+mod questions;
+
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use wechat_proto::{MsgId, UserName};
 use wxgate_contract::{
-    Author, Batch, Body, Candidate, ChatKey, ChatProfile, ChatRef, CommandError, Directory, FarEnd, FarError,
-    HistoryRange, NetworkId, PersonKey, PersonProfile, Post, Question, RemoteId, TimelineItem,
+    Author, Batch, Body, ChatKey, ChatProfile, ChatRef, CommandError, Directory, FarEnd, FarError,
+    HistoryRange, NetworkId, PersonKey, PersonProfile, Post, RemoteId, TimelineItem,
 };
-use wxgate_identity::{Book, Lesson, Why};
+use wxgate_identity::{Book, Lesson};
 
 use super::{UNCONFIRMED, shelf};
 use crate::roster::{Lasting, Named, lasting_note, member_note, name_note, new_key, note, stranger_note};
@@ -21,8 +22,6 @@ use crate::session::live::Live;
 
 /// Posts moved at once. Chosen: a page of history.
 const PAGE: usize = 200;
-/// Chats that are looked through for those that spoke. Chosen: far more than a person reads.
-const SPOKEN: usize = 1000;
 
 /// Decides again after the login.
 pub(crate) struct Settler {
@@ -30,6 +29,67 @@ pub(crate) struct Settler {
     pub(crate) directory: Arc<dyn Directory>,
     pub(crate) live: Arc<Live>,
     pub(crate) network: NetworkId,
+}
+
+/// What is decided after a login.
+#[derive(Debug, Clone, Copy)]
+enum Step<'a> {
+    Resolve { chat: &'a str, same_as: Option<&'a str> },
+    Undo { chat: &'a str },
+    Learn { chat: &'a str, permanent: u64 },
+}
+
+impl<'a> Step<'a> {
+    /// Whose present record may have to go by another key: nobody else's does.
+    fn may_leave(self, book: &Book) -> Vec<String> {
+        let owner_of = |permanent: u64| {
+            let person = book.people.iter().find(|known| known.permanent == permanent);
+            let group = book.groups.iter().find(|known| known.permanent == permanent);
+            person.map(|known| known.id.clone()).or_else(|| group.map(|known| known.id.clone()))
+        };
+        let (chat, other) = match self {
+            Self::Resolve { chat, same_as } => (chat, same_as.map(str::to_owned)),
+            Self::Undo { chat } => (chat, None),
+            Self::Learn { chat, permanent } => (chat, owner_of(permanent)),
+        };
+        std::iter::once(chat.to_owned()).chain(other).collect()
+    }
+
+    /// Takes the step; `fresh` are the keys that records have as somebody new, by those they have now.
+    fn take(self, book: &mut Book, fresh: &HashMap<String, String>) -> Result<Lesson, CommandError> {
+        let mint = |id: &str| fresh.get(id).map_or_else(|| id.to_owned(), Clone::clone);
+        match self {
+            Self::Resolve { chat, same_as } => {
+                let open = open_of(book, chat);
+                if open.is_empty() {
+                    return Err(CommandError::Refused(
+                        "there is no open question about that chat".to_owned(),
+                    ));
+                }
+                if let Some(to) = same_as.filter(|to| !open.iter().any(|id| id == to)) {
+                    return Err(CommandError::Refused(format!("{to} is none of those that the chat may be")));
+                }
+                Ok(book.resolve(chat, same_as, mint))
+            }
+            Self::Undo { chat } => {
+                let person =
+                    book.people.iter().any(|known| known.id == chat && known.seen.login == book.login);
+                let group =
+                    book.groups.iter().any(|known| known.id == chat && known.seen.login == book.login);
+                if !person && !group {
+                    return Err(CommandError::Refused("that chat is not in the present login".to_owned()));
+                }
+                let lesson = book.undo(chat, mint);
+                if lesson.reopened.is_empty() && mint(chat) == chat {
+                    return Err(CommandError::Refused(
+                        "that chat is new in this login: there is nothing to take back".to_owned(),
+                    ));
+                }
+                Ok(lesson)
+            }
+            Self::Learn { chat, permanent } => Ok(book.learn(chat, permanent, mint)),
+        }
+    }
 }
 
 /// A lesson, and what was known before and after it.
@@ -41,9 +101,18 @@ struct Taught {
 
 impl Taught {
     /// The chats that stood for somebody for the time being: what was said there is theirs.
-    fn moves(&self) -> impl Iterator<Item = &(String, String)> {
-        self.lesson.moved.iter().filter(|(from, _)| !open_of(&self.before, from).is_empty())
+    fn moves(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.lesson.ends().into_iter().filter(|(from, _)| !open_of(&self.before, from).is_empty())
     }
+}
+
+/// What a record leaves behind when it goes by another key.
+#[derive(Debug, Clone, Copy)]
+struct Left {
+    /// Somebody for the time being.
+    was_open: bool,
+    /// Somebody else goes by that key from now on.
+    is_taken: bool,
 }
 
 fn failed(error: FarError) -> CommandError {
@@ -51,116 +120,30 @@ fn failed(error: FarError) -> CommandError {
 }
 
 impl Settler {
-    /// The open questions about chats that spoke, the latest first; nothing is asked about the rest.
-    pub(crate) async fn questions(&self) -> Result<Vec<Question>, CommandError> {
-        let book = shelf::load(&*self.far, &self.network).await.map_err(failed)?;
-        let spoken = self.directory.spoken(&self.network, SPOKEN).await.map_err(failed)?;
-        let mut questions = Vec::new();
-        for chat in &spoken {
-            let open = open_of(&book, chat.chat.as_str());
-            if open.is_empty() {
-                continue;
-            }
-            let mut candidates = Vec::with_capacity(open.len());
-            for id in open {
-                let title = self.title(id).await?;
-                let mut words = evidence(&book, id, chat.chat.as_str());
-                // Of two with one name, people know which they spoke to last.
-                if let Some(last) = spoken.iter().find(|known| known.chat.as_str() == id) {
-                    words.push_str(&format!("; last message {}", ago(self.live.now().since(last.at))));
-                }
-                candidates.push(Candidate { chat: id.as_str().into(), title, evidence: words });
-            }
-            let title = self.title(chat.chat.as_str()).await?;
-            questions.push(Question { title, chat: chat.chat.clone(), candidates });
-        }
-        Ok(questions)
-    }
-
-    async fn title(&self, key: &str) -> Result<String, CommandError> {
-        let chat = ChatRef { network: self.network.clone(), chat: key.into() };
-        let profile = self.directory.chat(&chat).await.map_err(failed)?;
-        Ok(profile.map(|profile| profile.title).unwrap_or_default())
-    }
-
-    /// Why a chat is taken for who it is, in words.
-    pub(crate) async fn why(&self, chat: &str) -> Result<String, CommandError> {
-        let book = shelf::load(&*self.far, &self.network).await.map_err(failed)?;
-        let person = book.people.iter().find(|known| known.id == chat);
-        let group = book.groups.iter().find(|known| known.id == chat);
-        let (why, open, permanent, seen) = match (person, group) {
-            (Some(known), _) => (known.why, known.open.len(), known.permanent, known.seen.login),
-            (None, Some(known)) => (known.why, known.open.len(), known.permanent, known.seen.login),
-            (None, None) => {
-                return Err(CommandError::Refused("nothing is kept about that chat".to_owned()));
-            }
-        };
-        if open > 0 {
-            return Ok(format!("it is not settled who this is; {open} known before may be"));
-        }
-        let mut words = match why {
-            None => "seen for the first time, or as you said".to_owned(),
-            Some(why) if group.is_some() => group_words(&why),
-            Some(why) => why.words(),
-        };
-        if permanent != 0 {
-            words.push_str("; a message showed the permanent name");
-        }
-        if seen < book.login {
-            words.push_str("; not in the present login's list");
-        }
-        Ok(words)
-    }
-
     /// The owner says who an open chat is; `None`: somebody new. Final until withdrawn.
     pub(crate) async fn resolve(&self, chat: &str, same_as: Option<&str>) -> Result<(), CommandError> {
-        let _alone = self.live.deciding().lock().await;
-        let fresh = self.fresh(chat).await?;
-        self.apply(|book| {
-            let open = open_of(book, chat);
-            if open.is_empty() {
-                return Err(CommandError::Refused("there is no open question about that chat".to_owned()));
-            }
-            if let Some(to) = same_as.filter(|to| !open.iter().any(|id| id == to)) {
-                return Err(CommandError::Refused(format!("{to} is none of those that the chat may be")));
-            }
-            Ok(book.resolve(chat, same_as, || fresh.clone()))
-        })
-        .await
+        self.decide(Step::Resolve { chat, same_as }).await
     }
 
     /// Takes the last decision about a chat back: it is asked again whether they are somebody new, or who is there now
     /// goes by a new chat.
     pub(crate) async fn undo(&self, chat: &str) -> Result<(), CommandError> {
-        let _alone = self.live.deciding().lock().await;
-        let fresh = self.fresh(chat).await?;
-        self.apply(|book| {
-            let person = book.people.iter().any(|known| known.id == chat && known.seen.login == book.login);
-            let group = book.groups.iter().any(|known| known.id == chat && known.seen.login == book.login);
-            if !person && !group {
-                return Err(CommandError::Refused("that chat is not in the present login".to_owned()));
-            }
-            let lesson = book.undo(chat, || fresh.clone());
-            if lesson.reopened.is_empty() && fresh == chat {
-                return Err(CommandError::Refused(
-                    "that chat is new in this login: there is nothing to take back".to_owned(),
-                ));
-            }
-            Ok(lesson)
-        })
-        .await
+        self.decide(Step::Undo { chat }).await
     }
 
     /// A message showed the permanent name of a chat: it proves who that is, or that it is not.
     pub(crate) async fn learn(&self, chat: &str, permanent: u64) -> Result<(), CommandError> {
+        self.decide(Step::Learn { chat, permanent }).await
+    }
+
+    async fn decide(&self, step: Step<'_>) -> Result<(), CommandError> {
         let _alone = self.live.deciding().lock().await;
-        let fresh = self.fresh(chat).await?;
-        self.apply(|book| Ok(book.learn(chat, permanent, || fresh.clone()))).await
+        self.apply(step).await
     }
 
     /// The key that whoever holds this one now would have had as somebody new.
-    async fn fresh(&self, chat: &str) -> Result<String, CommandError> {
-        let name = self.name_of(chat).await.map_err(failed)?;
+    async fn fresh(&self, chat: &str) -> Result<String, FarError> {
+        let name = self.name_of(chat).await?;
         let (uin, generation) = (self.live.uin().or(self.live.rest().uin), self.live.generation());
         Ok(name.map_or_else(
             || format!("{chat}-{generation}"),
@@ -175,42 +158,50 @@ impl Settler {
     /// Carries a lesson out: the posts said meanwhile first, then, with no batch under way, whoever
     /// goes by another key and what is kept. Whoever calls it decides alone. What is known is read again when no
     /// batch is under way: a sync may have seen something newer of somebody while posts were moved.
-    async fn apply(
-        &self,
-        change: impl Fn(&mut Book) -> Result<Lesson, CommandError>,
-    ) -> Result<(), CommandError> {
-        for (from, to) in self.taught(&change).await?.moves() {
+    async fn apply(&self, step: Step<'_>) -> Result<(), CommandError> {
+        for (from, to) in self.taught(step).await?.moves() {
             self.move_posts(from, to).await.map_err(failed)?;
         }
         let _alone = self.live.settling().lock().await;
-        let taught = self.taught(&change).await?;
+        let taught = self.taught(step).await?;
         for (from, to) in taught.moves() {
             self.move_posts(from, to).await.map_err(failed)?;
         }
-        let Taught { before, book, lesson } = &taught;
-        let mut batch = Batch { notes: shelf::changes(before, book), ..Batch::default() };
-        for (from, to) in &lesson.moved {
-            let was_open = !open_of(before, from).is_empty();
-            self.rename(&mut batch, book, (from, to), was_open).await.map_err(failed)?;
-        }
-        for (ids, is_open) in [(&lesson.settled, false), (&lesson.reopened, true)] {
-            for id in ids {
-                self.mark(&mut batch, id, is_open).await.map_err(failed)?;
-            }
-        }
+        let batch = self.carried_out(&taught).await.map_err(failed)?;
         self.far.commit(&self.network, batch).await.map_err(failed)?;
         self.live.who_changed();
         Ok(())
     }
 
-    /// What would be known after a lesson, or why it cannot be given.
-    async fn taught(
-        &self,
-        change: &impl Fn(&mut Book) -> Result<Lesson, CommandError>,
-    ) -> Result<Taught, CommandError> {
+    /// All that a lesson changes. Everything is read as it was before: a note that is written for one record is never
+    /// what is read of another.
+    async fn carried_out(&self, taught: &Taught) -> Result<Batch, FarError> {
+        let Taught { before, book, lesson } = taught;
+        let mut batch = Batch { notes: shelf::changes(before, book), ..Batch::default() };
+        let ends = lesson.ends();
+        let is_taken = |key: &str| ends.iter().any(|(_, to)| *to == key);
+        for (from, to) in &ends {
+            let left = Left { was_open: !open_of(before, from).is_empty(), is_taken: is_taken(from) };
+            self.rename(&mut batch, book, (from, to), left).await?;
+        }
+        for (ids, is_open) in [(&lesson.settled, false), (&lesson.reopened, true)] {
+            for id in ids {
+                self.mark(&mut batch, id, is_open).await?;
+            }
+        }
+        Ok(batch)
+    }
+
+    /// What would be known after a step, or why it cannot be taken.
+    async fn taught(&self, step: Step<'_>) -> Result<Taught, CommandError> {
         let before = shelf::load(&*self.far, &self.network).await.map_err(failed)?;
+        let mut fresh = HashMap::new();
+        for id in step.may_leave(&before) {
+            let key = self.fresh(&id).await.map_err(failed)?;
+            fresh.insert(id, key);
+        }
         let mut book = before.clone();
-        let lesson = change(&mut book)?;
+        let lesson = step.take(&mut book, &fresh)?;
         Ok(Taught { before, book, lesson })
     }
 
@@ -220,7 +211,7 @@ impl Settler {
         batch: &mut Batch,
         book: &Book,
         (from, to): (&str, &str),
-        was_open: bool,
+        left: Left,
     ) -> Result<(), FarError> {
         let generation = self.live.generation();
         let value = self.far.note(&self.network, &lasting_note(from)).await?;
@@ -236,7 +227,10 @@ impl Settler {
             }
         }
         batch.notes.push(note(lasting_note(to), &lasting));
-        batch.notes.push(shelf::gone(lasting_note(from)));
+        if !left.is_taken {
+            batch.notes.push(shelf::gone(lasting_note(from)));
+        }
+        let is_over = left.was_open && !left.is_taken;
         if let Some(profile) = profile {
             let moved = ChatProfile {
                 chat: to.into(),
@@ -245,14 +239,14 @@ impl Settler {
                 ..profile.clone()
             };
             batch.chats.push(moved);
-            if was_open {
+            if is_over {
                 batch.chats.push(ChatProfile { is_gone: true, members: None, ..profile });
             }
         }
         let people = self.directory.people(&self.network, &[PersonKey::from(from)]).await?;
         for person in people {
             batch.people.push(PersonProfile { person: to.into(), ..person.clone() });
-            if was_open {
+            if is_over {
                 batch.people.push(PersonProfile { is_contact: false, ..person });
             }
         }
@@ -357,174 +351,5 @@ fn open_of<'a>(book: &'a Book, id: &str) -> &'a [String] {
     person.or_else(group).unwrap_or_default()
 }
 
-/// How long ago something was, as people say it.
-fn ago(past: Duration) -> String {
-    const MINUTE: u64 = 60;
-    const HOUR: u64 = 60 * MINUTE;
-    const DAY: u64 = 24 * HOUR;
-    let (count, unit) = match past.as_secs() {
-        0..MINUTE => return "just now".to_owned(),
-        seconds @ MINUTE..HOUR => (seconds / MINUTE, "minute"),
-        seconds @ HOUR..DAY => (seconds / HOUR, "hour"),
-        seconds => (seconds / DAY, "day"),
-    };
-    let plural = if count == 1 { "" } else { "s" };
-    format!("{count} {unit}{plural} ago")
-}
-
-/// What speaks for and against `was` being `now`.
-fn evidence(book: &Book, was: &str, now: &str) -> String {
-    let person = |id: &str| book.people.iter().find(|known| known.id == id);
-    let group = |id: &str| book.groups.iter().find(|known| known.id == id);
-    match (person(was), person(now), group(was), group(now)) {
-        (Some(was), Some(now), ..) => Why::between(&was.sight, &now.sight).words(),
-        (.., Some(was), Some(now)) => {
-            let ids: HashMap<&str, ()> = was.members.iter().map(|member| (member.id.as_str(), ())).collect();
-            let both = now.members.iter().filter(|member| ids.contains_key(member.id.as_str())).count();
-            let title = if was.sight.title == now.sight.title { "the same name" } else { "another name" };
-            format!("{title}, {both} of {} members", was.members.len())
-        }
-        _ => "nothing is kept to compare".to_owned(),
-    }
-}
-
-fn group_words(why: &Why) -> String {
-    let version = if why.version { "the record is untouched; " } else { "" };
-    format!("{version}{} members in both lists", why.shared)
-}
-
 #[cfg(test)]
-mod tests {
-    use bytes::Bytes;
-    use wechat_proto::Contact;
-    use wxgate_contract::conformance::{Double, FixedClock};
-    use wxgate_contract::{BoxFuture, Committed, DeliveryId, Health, Outcome, SignInStep};
-    use wxgate_identity::{Profile, Seen, Sight};
-
-    use super::*;
-
-    /// A far end that lets others go on at each call, as a store does.
-    struct Yielding(Double);
-
-    impl FarEnd for Yielding {
-        fn commit<'a>(
-            &'a self,
-            network: &'a NetworkId,
-            batch: Batch,
-        ) -> BoxFuture<'a, Result<Committed, FarError>> {
-            Box::pin(async move {
-                tokio::task::yield_now().await;
-                self.0.commit(network, batch).await
-            })
-        }
-
-        fn settle<'a>(
-            &'a self,
-            network: &'a NetworkId,
-            delivery: DeliveryId,
-            outcome: Outcome,
-        ) -> BoxFuture<'a, Result<(), FarError>> {
-            self.0.settle(network, delivery, outcome)
-        }
-
-        fn note<'a>(
-            &'a self,
-            network: &'a NetworkId,
-            key: &'a str,
-        ) -> BoxFuture<'a, Result<Option<Bytes>, FarError>> {
-            Box::pin(async move {
-                tokio::task::yield_now().await;
-                self.0.note(network, key).await
-            })
-        }
-
-        fn notes_of<'a>(
-            &'a self,
-            network: &'a NetworkId,
-            keys: &'a [String],
-        ) -> BoxFuture<'a, Result<Vec<(String, Bytes)>, FarError>> {
-            self.0.notes_of(network, keys)
-        }
-
-        fn notes<'a>(
-            &'a self,
-            network: &'a NetworkId,
-            prefix: &'a str,
-            after: Option<&'a str>,
-            limit: usize,
-        ) -> BoxFuture<'a, Result<Vec<(String, Bytes)>, FarError>> {
-            Box::pin(async move {
-                tokio::task::yield_now().await;
-                self.0.notes(network, prefix, after, limit).await
-            })
-        }
-
-        fn health(&self, network: &NetworkId, health: Health) {
-            self.0.health(network, health);
-        }
-
-        fn sign_in(&self, network: &NetworkId, step: SignInStep) {
-            self.0.sign_in(network, step);
-        }
-    }
-
-    #[tokio::test]
-    async fn of_two_answers_at_once_that_name_the_same_person_one_counts() {
-        let (double, network) = (Double::new(), NetworkId::from("wechat:a"));
-        let profile = |id: &str, login: u32, open: &[&str]| Profile {
-            open: open.iter().map(|id| (*id).to_owned()).collect(),
-            ..Profile::new(
-                id.to_owned(),
-                Sight::of(&Contact::default(), 0),
-                Seen { login, ..Seen::default() },
-            )
-        };
-        let book = Book {
-            uin: 1,
-            login: 2,
-            people: vec![
-                profile("p-old", 1, &[]),
-                profile("p-one", 2, &["p-old"]),
-                profile("p-two", 2, &["p-old"]),
-            ],
-            ..Book::default()
-        };
-        let mut notes = shelf::changes(&Book::default(), &book);
-        notes.push(shelf::head_note(&book));
-        double.commit(&network, Batch { notes, ..Batch::default() }).await.unwrap();
-        let clock = FixedClock::at(1_700_000_000_000);
-        let rng = rand::SeedableRng::seed_from_u64(1);
-        let settler = Settler {
-            far: Arc::new(Yielding(double.clone())),
-            directory: Arc::new(double.clone()),
-            live: Arc::new(Live::new(clock, wechat_proto::Profile::Desktop, "en_US", rng)),
-            network: network.clone(),
-        };
-        let answer = |chat: &'static str| settler.resolve(chat, Some("p-old"));
-        let both: [Result<(), CommandError>; 2] = tokio::join!(answer("p-one"), answer("p-two")).into();
-        let refused = |answer: &&Result<(), CommandError>| matches!(answer, Err(CommandError::Refused(_)));
-        assert!(both[0].is_ok(), "{both:?}");
-        assert_eq!(both.iter().filter(refused).count(), 1, "two people on one chat: {both:?}");
-        let known = shelf::load(&double, &network).await.unwrap();
-        let mut ids: Vec<&str> = known.people.iter().map(|known| known.id.as_str()).collect();
-        ids.sort_unstable();
-        assert_eq!(ids, ["p-old", "p-two"]);
-    }
-
-    #[test]
-    fn times_are_told_as_people_say_them() {
-        let seconds = [0, 59, 60, 3_599, 3_600, 7_200, 86_400, 40 * 86_400];
-        let words = seconds.map(|seconds| ago(Duration::from_secs(seconds)));
-        let expected = [
-            "just now",
-            "just now",
-            "1 minute ago",
-            "59 minutes ago",
-            "1 hour ago",
-            "2 hours ago",
-            "1 day ago",
-            "40 days ago",
-        ];
-        assert_eq!(words, expected);
-    }
-}
+mod tests;

@@ -1,0 +1,173 @@
+use bytes::Bytes;
+use wechat_proto::Contact;
+use wxgate_contract::conformance::{Double, FixedClock};
+use wxgate_contract::{BoxFuture, Committed, DeliveryId, Health, Outcome, SignInStep};
+use wxgate_identity::{Profile, Seen, Sight};
+
+use super::*;
+use crate::roster::Kind;
+
+/// A far end that lets others go on at each call, as a store does.
+struct Yielding(Double);
+
+impl FarEnd for Yielding {
+    fn commit<'a>(
+        &'a self,
+        network: &'a NetworkId,
+        batch: Batch,
+    ) -> BoxFuture<'a, Result<Committed, FarError>> {
+        Box::pin(async move {
+            tokio::task::yield_now().await;
+            self.0.commit(network, batch).await
+        })
+    }
+
+    fn settle<'a>(
+        &'a self,
+        network: &'a NetworkId,
+        delivery: DeliveryId,
+        outcome: Outcome,
+    ) -> BoxFuture<'a, Result<(), FarError>> {
+        self.0.settle(network, delivery, outcome)
+    }
+
+    fn note<'a>(
+        &'a self,
+        network: &'a NetworkId,
+        key: &'a str,
+    ) -> BoxFuture<'a, Result<Option<Bytes>, FarError>> {
+        Box::pin(async move {
+            tokio::task::yield_now().await;
+            self.0.note(network, key).await
+        })
+    }
+
+    fn notes_of<'a>(
+        &'a self,
+        network: &'a NetworkId,
+        keys: &'a [String],
+    ) -> BoxFuture<'a, Result<Vec<(String, Bytes)>, FarError>> {
+        self.0.notes_of(network, keys)
+    }
+
+    fn notes<'a>(
+        &'a self,
+        network: &'a NetworkId,
+        prefix: &'a str,
+        after: Option<&'a str>,
+        limit: usize,
+    ) -> BoxFuture<'a, Result<Vec<(String, Bytes)>, FarError>> {
+        Box::pin(async move {
+            tokio::task::yield_now().await;
+            self.0.notes(network, prefix, after, limit).await
+        })
+    }
+
+    fn health(&self, network: &NetworkId, health: Health) {
+        self.0.health(network, health);
+    }
+
+    fn sign_in(&self, network: &NetworkId, step: SignInStep) {
+        self.0.sign_in(network, step);
+    }
+}
+
+fn settler(far: Arc<dyn FarEnd>, double: &Double, network: &NetworkId) -> Settler {
+    let clock = FixedClock::at(1_700_000_000_000);
+    let rng = rand::SeedableRng::seed_from_u64(1);
+    Settler {
+        far,
+        directory: Arc::new(double.clone()),
+        live: Arc::new(Live::new(clock, wechat_proto::Profile::Desktop, "en_US", rng)),
+        network: network.clone(),
+    }
+}
+
+fn profile(id: &str, login: u32, open: &[&str]) -> Profile {
+    Profile {
+        open: open.iter().map(|id| (*id).to_owned()).collect(),
+        ..Profile::new(id.to_owned(), Sight::of(&Contact::default(), 0), Seen { login, ..Seen::default() })
+    }
+}
+
+/// A login in which those of `present`, by id, go by these names.
+async fn login_of(double: &Double, network: &NetworkId, people: Vec<Profile>, present: &[(&str, &str)]) {
+    let book = Book { uin: 1, login: 2, people, ..Book::default() };
+    let mut batch = Batch { notes: shelf::changes(&Book::default(), &book), ..Batch::default() };
+    batch.notes.push(shelf::head_note(&book));
+    for (id, name) in present {
+        let name = UserName::from(*name);
+        let lasting = Lasting { user_name: name.clone(), generation: 0, seq: 0 };
+        batch.notes.push(note(lasting_note(id), &lasting));
+        batch.notes.push(note(name_note(0, &name), &Named::new(*id, Kind::Person, *id)));
+    }
+    double.commit(network, batch).await.unwrap();
+}
+
+/// Whom a session name stands for, and whether an answer to that chat reaches the name.
+async fn whose(double: &Double, network: &NetworkId, name: &str) -> (String, bool) {
+    let name = UserName::from(name);
+    let value = double.note(network, &name_note(0, &name)).await.unwrap().unwrap();
+    let named: Named = serde_json::from_slice(&value).unwrap();
+    let reached = crate::roster::lasting(double, network, &named.key, 0).await.unwrap();
+    (named.key, reached == Some(name))
+}
+
+fn new(network: &NetworkId, name: &str) -> String {
+    new_key(network, 0, 0, &UserName::from(name))
+}
+
+#[tokio::test]
+async fn two_who_were_taken_for_each_other_are_never_in_one_chat() {
+    let (double, network) = (Double::new(), NetworkId::from("wechat:a"));
+    let known = |id: &str, permanent: u64| Profile { permanent, ..profile(id, 2, &[]) };
+    let people = vec![known("p-anna", 1), known("p-bo", 2)];
+    login_of(&double, &network, people, &[("p-anna", "@bo"), ("p-bo", "@anna")]).await;
+    let settler = settler(Arc::new(double.clone()), &double, &network);
+    settler.learn("p-anna", 2).await.unwrap();
+    assert_eq!(whose(&double, &network, "@bo").await, ("p-bo".to_owned(), true));
+    assert_eq!(whose(&double, &network, "@anna").await, (new(&network, "@anna"), true));
+    assert_eq!(double.note(&network, &lasting_note("p-anna")).await.unwrap(), None);
+    settler.learn(&new(&network, "@anna"), 1).await.unwrap();
+    assert_eq!(whose(&double, &network, "@anna").await, ("p-anna".to_owned(), true));
+}
+
+#[tokio::test]
+async fn whoever_is_proven_to_be_somebody_absent_is_them_at_once() {
+    let (double, network) = (Double::new(), NetworkId::from("wechat:a"));
+    let known = |id: &str, login: u32, permanent: u64| Profile { permanent, ..profile(id, login, &[]) };
+    let people = vec![known("p-anna", 2, 1), known("p-bo", 1, 2)];
+    login_of(&double, &network, people, &[("p-anna", "@bo")]).await;
+    settler(Arc::new(double.clone()), &double, &network).learn("p-anna", 2).await.unwrap();
+    assert_eq!(whose(&double, &network, "@bo").await, ("p-bo".to_owned(), true));
+    assert_eq!(double.note(&network, &lasting_note(&new(&network, "@bo"))).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn an_impostor_gets_no_chat_in_which_somebody_else_spoke() {
+    let (double, network) = (Double::new(), NetworkId::from("wechat:a"));
+    let real = new(&network, "@anna");
+    let people = vec![Profile { permanent: 1, ..profile("p-anna", 2, &[]) }, profile(&real, 2, &["p-anna"])];
+    login_of(&double, &network, people, &[("p-anna", "@impostor"), (&real, "@anna")]).await;
+    settler(Arc::new(double.clone()), &double, &network).learn(&real, 1).await.unwrap();
+    assert_eq!(whose(&double, &network, "@anna").await, ("p-anna".to_owned(), true));
+    assert_eq!(whose(&double, &network, "@impostor").await, (new(&network, "@impostor"), true));
+}
+
+#[tokio::test]
+async fn of_two_answers_at_once_that_name_the_same_person_one_counts() {
+    let (double, network) = (Double::new(), NetworkId::from("wechat:a"));
+    let people =
+        vec![profile("p-old", 1, &[]), profile("p-one", 2, &["p-old"]), profile("p-two", 2, &["p-old"])];
+    login_of(&double, &network, people, &[]).await;
+    let settler = settler(Arc::new(Yielding(double.clone())), &double, &network);
+    let answer = |chat: &'static str| settler.resolve(chat, Some("p-old"));
+    let both: [Result<(), CommandError>; 2] = tokio::join!(answer("p-one"), answer("p-two")).into();
+    let refused = |answer: &&Result<(), CommandError>| matches!(answer, Err(CommandError::Refused(_)));
+    assert!(both[0].is_ok(), "{both:?}");
+    assert_eq!(both.iter().filter(refused).count(), 1, "two people on one chat: {both:?}");
+    let known = shelf::load(&double, &network).await.unwrap();
+    let mut ids: Vec<&str> = known.people.iter().map(|known| known.id.as_str()).collect();
+    ids.sort_unstable();
+    assert_eq!(ids, ["p-old", "p-two"]);
+}
