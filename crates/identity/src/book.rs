@@ -35,8 +35,9 @@ pub struct Profile {
     /// Ids of those it could have been before the owner said, in this login, that it is somebody new: to take that back.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ruled_out: Vec<String>,
-    /// Code of the permanent account name, 0 until some message showed it.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    /// Code of the permanent account name, 0 until the service named it. Stored as `proof`: what was stored as
+    /// `permanent` came from inside of media too, and is not believed.
+    #[serde(rename = "proof", default, skip_serializing_if = "is_zero")]
     pub permanent: u64,
     /// Why the last record was taken for this person; `None`: it was new, or the owner said so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -66,8 +67,8 @@ pub struct GroupProfile {
     /// Ids of those it could have been before the owner said, in this login, that it is somebody new: to take that back.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ruled_out: Vec<String>,
-    /// Code of the permanent name, 0 until some message showed it.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    /// Code of the permanent name, as for [`Profile::permanent`].
+    #[serde(rename = "proof", default, skip_serializing_if = "is_zero")]
     pub permanent: u64,
     /// Why the last record was taken for this group.
     #[serde(default, skip_serializing_if = "Option::is_none")]

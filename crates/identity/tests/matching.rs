@@ -281,6 +281,17 @@ fn an_id_that_is_somebody_is_given_to_nobody_else() {
 }
 
 #[test]
+fn a_permanent_name_stored_from_inside_of_media_is_not_believed() {
+    let (book, ids) = started();
+    let mut stored = serde_json::to_value(book.people.iter().find(|known| known.id == ids[2].0)).unwrap();
+    stored["permanent"] = 7.into();
+    let read: Profile = serde_json::from_value(stored).unwrap();
+    assert_eq!(read.permanent, 0);
+    let stored = serde_json::to_vec(&Profile { permanent: 7, ..read }).unwrap();
+    assert_eq!(serde_json::from_slice::<Profile>(&stored).unwrap().permanent, 7);
+}
+
+#[test]
 fn a_link_can_be_taken_back() {
     let (mut book, ids) = started();
     let mut people = world();

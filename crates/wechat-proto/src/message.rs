@@ -35,7 +35,9 @@ pub struct Message {
     pub created_s: i64,
     /// What it is.
     pub body: Body,
-    /// Permanent ids that its XML gives away.
+    /// Permanent ids that the service itself names: in recalls, notes of the phone and friend requests. The names inside
+    /// of media, stickers, cards and app messages are those of whoever made them, which is not always who sends them.
+    /// Source: the protocol sheet, sections 4.11, 4.13, 4.14.
     pub hints: Vec<IdHint>,
     /// `MsgType` as it came.
     pub msg_type: i64,
@@ -96,21 +98,6 @@ impl Parts<'_> {
     /// Source: the protocol sheet, section 4.2 ("decoding order for XML contents").
     pub(crate) fn xml_text(&self) -> String {
         xml_text(self.content, self.corrections)
-    }
-
-    /// The name of the sender in this session, if there is one.
-    pub(crate) fn sender_name(&self) -> Option<UserName> {
-        match &self.sender {
-            Sender::Own => Some(self.own.clone()),
-            Sender::Peer => Some(self.chat.clone()),
-            Sender::Member(name) => Some(name.clone()),
-            Sender::Unknown => None,
-        }
-    }
-
-    /// A hint that the sender has this permanent id.
-    pub(crate) fn sender_hint(&self, permanent: &str) -> Option<IdHint> {
-        hint(self.sender_name()?, permanent)
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Source: the protocol sheet, section 4.9.
 
-use super::{IdHint, Parts, body, body::Body, msg_type::app as kind, prompt};
+use super::{Parts, body, body::Body, msg_type::app as kind, prompt};
 use crate::{
     MsgId, text,
     xml::{self, Node},
@@ -173,7 +173,7 @@ impl std::fmt::Debug for App {
     }
 }
 
-pub(super) fn decode(parts: &Parts<'_>, hints: &mut Vec<IdHint>) -> Body {
+pub(super) fn decode(parts: &Parts<'_>) -> Body {
     let Some(root) = xml::parse(&parts.xml_text()) else {
         // The service put a prompt or nothing in place of the XML.
         return match parts.raw.app_msg_type {
@@ -186,7 +186,6 @@ pub(super) fn decode(parts: &Parts<'_>, hints: &mut Vec<IdHint>) -> Body {
     };
     let appmsg = root.find("appmsg").cloned().unwrap_or_default();
     let msg = root.child("msg").unwrap_or(&root);
-    hints.extend(parts.sender_hint(msg.text_at(&["fromusername"])));
 
     let number = match parts.raw.app_msg_type {
         kind::REPLACED => appmsg.text_at(&["type"]).parse().unwrap_or(kind::REPLACED),

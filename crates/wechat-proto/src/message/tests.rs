@@ -256,7 +256,7 @@ fn files_quotes_and_transfers_are_read() {
 }
 
 #[test]
-fn voices_videos_and_stickers_give_away_permanent_ids() {
+fn names_inside_of_media_say_nothing_about_who_sends_them() {
     for (number, xml) in [
         (34, "<msg><voicemsg voicelength=\"1580\" fromusername=\"wxid_fixture000001\" /></msg>"),
         (43, "<msg><videomsg playlength=\"30\" fromusername=\"wxid_fixture000001\" /></msg>"),
@@ -267,9 +267,7 @@ fn voices_videos_and_stickers_give_away_permanent_ids() {
         (49, "<msg><appmsg><title>t</title></appmsg><fromusername>wxid_fixture000001</fromusername></msg>"),
     ] {
         let message = read(&raw(number, "@@r", OWN, &format!("@bo:<br/>{}", wire(xml))));
-        let hint =
-            IdHint { user_name: "@bo".into(), permanent: PermanentId::parse("wxid_fixture000001").unwrap() };
-        assert_eq!(message.hints, [hint], "{number}");
+        assert!(message.hints.is_empty(), "{number}");
         match message.body {
             Body::Voice(voice) => assert_eq!(voice.duration_ms, 1580),
             Body::Video(video) => assert_eq!(video.duration_s, 30),
@@ -277,8 +275,9 @@ fn voices_videos_and_stickers_give_away_permanent_ids() {
             _ => assert_eq!(number, 49),
         }
     }
-    let blank = read(&raw(34, "@a", OWN, &wire("<msg><voicemsg fromusername=\"\"/></msg>")));
-    assert!(blank.hints.is_empty());
+    let passed_on =
+        "<msg><emoji fromusername=\"wxid_fixture000001\" tousername=\"wxid_fixture000002\" md5=\"x\"/></msg>";
+    assert!(read(&raw(47, OWN, "@a", &wire(passed_on))).hints.is_empty());
 }
 
 #[test]
@@ -313,11 +312,11 @@ fn cards_and_requests_name_the_person_and_the_ticket() {
 
     let card = read(&RawMessage {
         recommend_info: info,
-        ..raw(42, "@a", OWN, &wire("<msg username=\"v1_0@stranger\" alias=\"bo_fixture\"/>"))
+        ..raw(42, "@a", OWN, &wire("<msg username=\"wxid_fixture000003\" alias=\"bo_fixture\"/>"))
     });
     let Body::Card(shown) = &card.body else { panic!() };
     assert_eq!(shown.alias, "bo_fixture");
-    assert!(card.hints.is_empty(), "a stranger's code is no permanent id");
+    assert!(card.hints.is_empty(), "whoever sends a card writes what is in it");
 }
 
 #[test]

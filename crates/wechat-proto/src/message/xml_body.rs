@@ -129,10 +129,6 @@ fn pixels(first: i64, second: i64) -> u32 {
     u32::try_from(if first > 0 { first } else { second }).unwrap_or(0)
 }
 
-fn from_user(parts: &Parts<'_>, node: &Node, hints: &mut Vec<IdHint>) {
-    hints.extend(parts.sender_hint(node.attribute("fromusername")));
-}
-
 pub(super) fn image(parts: &Parts<'_>) -> Image {
     let img = element(parts, "img").unwrap_or_default();
     Image {
@@ -143,17 +139,15 @@ pub(super) fn image(parts: &Parts<'_>) -> Image {
     }
 }
 
-pub(super) fn voice(parts: &Parts<'_>, hints: &mut Vec<IdHint>) -> Voice {
+pub(super) fn voice(parts: &Parts<'_>) -> Voice {
     let voice = element(parts, "voicemsg").unwrap_or_default();
-    from_user(parts, &voice, hints);
     let duration =
         if parts.raw.voice_length > 0 { parts.raw.voice_length } else { voice.number("voicelength") };
     Voice { duration_ms: unsigned(duration) }
 }
 
-pub(super) fn video(parts: &Parts<'_>, hints: &mut Vec<IdHint>) -> Video {
+pub(super) fn video(parts: &Parts<'_>) -> Video {
     let video = element(parts, "videomsg").or_else(|| element(parts, "img")).unwrap_or_default();
-    from_user(parts, &video, hints);
     let duration = if parts.raw.play_length > 0 { parts.raw.play_length } else { video.number("playlength") };
     Video {
         duration_s: unsigned(duration),
@@ -164,17 +158,10 @@ pub(super) fn video(parts: &Parts<'_>, hints: &mut Vec<IdHint>) -> Video {
     }
 }
 
-pub(super) fn sticker(parts: &Parts<'_>, hints: &mut Vec<IdHint>) -> Sticker {
+pub(super) fn sticker(parts: &Parts<'_>) -> Sticker {
     let Some(emoji) = element(parts, "emoji") else {
         return Sticker { is_store: true, ..Sticker::default() };
     };
-    from_user(parts, &emoji, hints);
-    // The other side of a private chat, if we are the sender; else ourselves.
-    if !parts.chat.is_room() {
-        let receiver =
-            if parts.sender == super::Sender::Own { parts.chat.clone() } else { parts.own.clone() };
-        hints.extend(hint(receiver, emoji.attribute("tousername")));
-    }
     let is_store = parts.raw.has_product_id != 0;
     Sticker {
         md5: if is_store { String::new() } else { emoji.attribute("md5").to_owned() },
@@ -225,10 +212,9 @@ fn coordinates(node: &Node, raw: &RawMessage) -> (String, String) {
     }
 }
 
-pub(super) fn card(parts: &Parts<'_>, hints: &mut Vec<IdHint>) -> Card {
+pub(super) fn card(parts: &Parts<'_>) -> Card {
     let msg = element(parts, "msg").unwrap_or_default();
     let info = &parts.raw.recommend_info;
-    hints.extend(hint(info.user_name.clone(), msg.attribute("username")));
     let or = |own: &str, attribute: &str| {
         if own.is_empty() { msg.attribute(attribute).to_owned() } else { own.to_owned() }
     };
@@ -248,7 +234,7 @@ pub(super) fn friend_request(parts: &Parts<'_>, hints: &mut Vec<IdHint>) -> Frie
     let msg = element(parts, "msg").unwrap_or_default();
     let info = &parts.raw.recommend_info;
     hints.extend(hint(info.user_name.clone(), msg.attribute("fromusername")));
-    let mut card = card(parts, &mut Vec::new());
+    let mut card = card(parts);
     if card.nick_name.is_empty() {
         card.nick_name = names::decode_name(msg.attribute("fromnickname"));
     }

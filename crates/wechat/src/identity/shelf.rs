@@ -6,7 +6,7 @@
 //! | `who/head` | whose profiles these are, and how many logins were matched |
 //! | `who/p/<lasting key>` | a person or an official account, as last seen |
 //! | `who/g/<lasting key>` | a group with its members, as last seen |
-//! | `who/n/<code>` | the lasting key of whoever has this permanent name |
+//! | `who/proof/<code>` | the lasting key of whoever has this permanent name |
 //!
 //! The head is written last: profiles of a login that was cut short are matched once more, with
 //! the same result.
@@ -21,6 +21,9 @@ use crate::roster::note;
 const HEAD: &str = "who/head";
 const PEOPLE: &str = "who/p/";
 const GROUPS: &str = "who/g/";
+const PROOFS: &str = "who/proof/";
+/// Where permanent names stood when those inside of media counted too: none of them proves anything.
+pub(crate) const UNPROVEN: &str = "who/n/";
 /// Notes read at once. Chosen: some hundred kilobytes.
 const PAGE: usize = 500;
 
@@ -49,7 +52,7 @@ pub(crate) fn group_key(key: &str) -> String {
 
 /// Where the key of whoever has a permanent name is written.
 pub(crate) fn permanent_key(code: u64) -> String {
-    format!("who/n/{code:016x}")
+    format!("{PROOFS}{code:016x}")
 }
 
 pub(crate) fn head_note(book: &Book) -> Note {

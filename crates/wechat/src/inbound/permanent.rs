@@ -1,6 +1,6 @@
 //! Permanent names that messages give away: proof of who somebody is, where there is any.
 
-use wechat_proto::message::{Body as Said, Message};
+use wechat_proto::message::Message;
 use wxgate_contract::FarError;
 use wxgate_identity::{GroupProfile, Profile, text_code};
 
@@ -12,16 +12,12 @@ use crate::roster::{Draft, Kind, name_note, note};
 impl Inbound {
     /// Writes down a name that nothing contradicts; one that decides something is left for after
     /// the commit.
-    ///
-    /// Only a recall and what the phone says of its chats decide: the names inside of media and
-    /// app messages are those of whoever made them. Source: the protocol sheet, sections 4.13, 4.14.
     pub(super) async fn learn_names(
         &mut self,
         message: &Message,
         login: &Login<'_>,
         draft: &mut Draft,
     ) -> Result<(), FarError> {
-        let decides = matches!(message.body, Said::Revoke(_) | Said::Status(_));
         for hint in &message.hints {
             if login.is_own(&hint.user_name) {
                 continue;
@@ -57,8 +53,7 @@ impl Inbound {
                     draft.batch.notes.push(written);
                     draft.batch.notes.push(note(shelf::permanent_key(code), &named.key));
                 }
-                None if decides => draft.lessons.push((named.key, code)),
-                None => {}
+                None => draft.lessons.push((named.key, code)),
             }
         }
         Ok(())

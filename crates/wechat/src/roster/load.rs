@@ -301,16 +301,21 @@ pub(crate) async fn sweep(
         let members = member_note(generation, "", &nobody);
         let strangers = stranger_note(generation, &nobody);
         for prefix in [names.as_str(), members.trim_end_matches('/'), strangers.as_str()] {
-            loop {
-                let page = far.notes(network, prefix, None, PAGE).await?;
-                if page.is_empty() {
-                    break;
-                }
-                let notes =
-                    page.into_iter().map(|(key, _)| Note { key, value: None, is_secret: false }).collect();
-                far.commit(network, wxgate_contract::Batch { notes, ..Default::default() }).await?;
-            }
+            remove_all(far, network, prefix).await?;
         }
     }
+    remove_all(far, network, shelf::UNPROVEN).await?;
     crate::asked::sweep_requests(far, network, present).await
+}
+
+/// Removes the notes that begin so.
+async fn remove_all(far: &dyn FarEnd, network: &NetworkId, prefix: &str) -> Result<(), FarError> {
+    loop {
+        let page = far.notes(network, prefix, None, PAGE).await?;
+        if page.is_empty() {
+            return Ok(());
+        }
+        let notes = page.into_iter().map(|(key, _)| shelf::gone(key)).collect();
+        far.commit(network, wxgate_contract::Batch { notes, ..Default::default() }).await?;
+    }
 }

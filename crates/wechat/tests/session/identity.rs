@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use wxgate_contract::{Answer, Author, ChatKey, CommandError, Request, SignInStep};
+use wxgate_contract::{Answer, Author, Batch, ChatKey, CommandError, FarEnd, Note, Request, SignInStep};
 use wxgate_simulator::{AccountSpec, Change, Fault, FaultRule, Who};
 
 use crate::stage::{ALICE, Stage, world_config};
@@ -37,11 +37,16 @@ async fn item_32_chats_keep_their_keys_over_a_new_login() {
 #[tokio::test]
 async fn names_of_an_earlier_login_are_swept() {
     let mut stage = Stage::online().await;
-    new_login(&mut stage).await;
     let network = stage.network();
+    // Where earlier versions kept names from inside of media.
+    let unproven =
+        Note { key: "who/n/0000000000000007".to_owned(), value: Some("x".into()), is_secret: false };
+    stage.double.commit(&network, Batch { notes: vec![unproven], ..Batch::default() }).await.unwrap();
+    new_login(&mut stage).await;
     stage
         .wait(|state| {
-            let old = |key: &str| key.starts_with("u/00000001") || key.starts_with("m/00000001");
+            let old =
+                |key: &str| ["u/00000001", "m/00000001", "who/n/"].iter().any(|old| key.starts_with(old));
             (!state.notes.keys().any(|(n, key)| *n == network && old(key))).then_some(())
         })
         .await;
