@@ -73,7 +73,7 @@ pub(crate) struct Named {
     /// Who it is has to be said by the owner; until then the key is one for the time being.
     #[serde(rename = "q", default, skip_serializing_if = "is_false")]
     pub(crate) is_open: bool,
-    /// A group that we left or were removed from.
+    /// A group that we left or were removed from, a contact who was deleted.
     #[serde(rename = "x", default, skip_serializing_if = "is_false")]
     pub(crate) is_gone: bool,
 }

@@ -480,6 +480,8 @@ fn apply(state: &mut State, change: &Change, version: u64) -> Result<Event, Stri
         Change::Remove { who } => {
             let who = known(people, who)?;
             people.edits.gone.insert(who);
+            // What the owner called somebody goes with them.
+            people.edits.remarks.insert(who, String::new());
             return Ok(Event::Deleted(who));
         }
         Change::OwnName { name } => {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use wechat_proto::endpoint::{Changes, Wanted};
 use wechat_proto::{Contact, SelfUser, UserName, contact};
-use wxgate_contract::{ChatKey, ChatKind, ChatProfile, FarError, PersonKey, PersonKind, PersonProfile};
+use wxgate_contract::{ChatKey, ChatKind, ChatProfile, FarError, PersonKey, PersonProfile};
 
 use wxgate_identity::Profile;
 
@@ -58,12 +58,12 @@ impl Inbound {
                 members: None,
                 is_gone: true,
             });
-            if named.kind == Kind::Group {
-                // Whoever comes back to a group in the same login finds it under the same name.
-                draft.put(key, Named { is_gone: true, ..named });
-            } else {
-                draft.batch.people.push(former_contact(&named.key, &named.name, named.kind));
+            if named.kind != Kind::Group {
+                let former = self.profile(&named.key, draft).await?.map(former_contact);
+                draft.batch.people.extend(former);
             }
+            // Whoever comes back in the same login has the same name, and is no contact in groups until then.
+            draft.put(key, Named { is_gone: true, ..named });
         }
         Ok(())
     }
@@ -198,16 +198,26 @@ impl Inbound {
             if names.is_empty() { HashMap::new() } else { self.roster.look_up_all(draft, names).await? };
         let mut keys = Keys::default();
         for name in members {
-            if let Some(named) = found.get(&name_note(login.generation, name)) {
+            let named = found.get(&name_note(login.generation, name));
+            if let Some(named) = named.filter(|named| !named.is_gone) {
                 keys.contacts.insert(name.clone(), named.key.clone());
                 continue;
             }
             let known = before.get(&member_note(login.generation, key, name));
-            let known = known.or_else(|| found.get(&stranger_note(login.generation, name)));
+            let known = named.or(known).or_else(|| found.get(&stranger_note(login.generation, name)));
             keys.strangers.extend(known.map(|named| (name.clone(), named.key.clone())));
         }
         keys.own_names = self.own_names(&keys.contacts, draft).await?;
         Ok(keys)
+    }
+
+    /// Somebody as drafted, else as known.
+    async fn profile(&self, key: &str, draft: &Draft) -> Result<Option<PersonProfile>, FarError> {
+        let drafted = draft.batch.people.iter().rev().find(|person| person.person.as_str() == key).cloned();
+        match drafted {
+            None => Ok(self.directory.people(&self.network, &[PersonKey::from(key)]).await?.pop()),
+            drafted => Ok(drafted),
+        }
     }
 
     /// What these people call themselves, as drafted, else as known.
@@ -229,17 +239,9 @@ impl Inbound {
     }
 }
 
-fn former_contact(key: &str, name: &str, kind: Kind) -> PersonProfile {
-    PersonProfile {
-        person: PersonKey::from(key),
-        kind: if kind == Kind::Official { PersonKind::Official } else { PersonKind::Human },
-        nickname: name.to_owned(),
-        remark: String::new(),
-        public_id: String::new(),
-        signature: String::new(),
-        region: String::new(),
-        is_contact: false,
-    }
+/// What the owner called somebody is nobody else's business, and less so once they are no contact.
+fn former_contact(known: PersonProfile) -> PersonProfile {
+    PersonProfile { remark: String::new(), is_contact: false, ..known }
 }
 
 /// The chat with oneself exists only once something was said in it.

@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use tokio::sync::mpsc;
+use wxgate_contract::conformance::State;
 use wxgate_contract::conformance::stories::PATIENCE;
 use wxgate_contract::{
     Answer, Ask, AttachmentKind, Author, Body, Directory, FeedEvent, MediaState, MediaVault, Order, Request,
     Timestamp,
 };
-use wxgate_simulator::{AccountSpec, Fault, FaultRule, Kind, Who};
+use wxgate_simulator::{AccountSpec, Change, Fault, FaultRule, Kind, Who};
 
 use crate::stage::{ALICE, Stage, world_config};
 
@@ -282,5 +283,34 @@ async fn a_chat_that_is_read_here_is_read_on_the_phone() {
     assert_eq!(answers.recv().await, Some(Ok(Answer::Done)));
     let entries = stage.world.ledger(ALICE, 0, 1000).unwrap();
     assert!(entries.iter().any(|entry| entry.kind == "read" && entry.chat == anna));
+    stage.no_violation();
+}
+
+#[tokio::test]
+async fn what_the_owner_called_a_contact_who_is_deleted_stays_theirs() {
+    let stage = Stage::online().await;
+    let boss = Who::Contact(1);
+    let own = wechat_proto::names::decode_name(&stage.world.nick(ALICE, boss).unwrap());
+    let change = |change: Change| stage.world.change(ALICE, &change).unwrap();
+    change(Change::Remark { who: boss.to_string(), name: "annoying boss".to_owned() });
+    let is_named = |state: &mut State| {
+        let found = state.people.values().find(|person| person.remark == "annoying boss")?;
+        Some(found.person.clone())
+    };
+    let person = stage.wait(is_named).await;
+    change(Change::Remove { who: boss.to_string() });
+    let known = |state: &State| state.people.values().find(|known| known.person == person).cloned().unwrap();
+    let left = stage.wait(|state| Some(known(state)).filter(|known| !known.is_contact)).await;
+    assert_eq!((left.nickname, left.remark.as_str()), (own.clone(), ""));
+    let group = stage.chat(Who::Group(0));
+    change(Change::AddMember { group: 0, who: Who::Contact(9).to_string() });
+    let member = stage
+        .wait(|state| {
+            let members = state.chats.values().find(|chat| chat.chat == group)?.members.clone()?;
+            members.into_iter().find(|member| member.person == person && !member.is_contact)
+        })
+        .await;
+    assert_eq!(member.name, own);
+    assert_eq!(known(&stage.double.state()).nickname, own);
     stage.no_violation();
 }
