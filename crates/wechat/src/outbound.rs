@@ -135,6 +135,12 @@ impl Outbound {
         let found = roster::lasting(&*self.far, &self.network, delivery.chat.as_str(), generation).await;
         let to = match found {
             Ok(Some(to)) => to,
+            // The list of contacts may still say who it is.
+            Ok(None) if !self.live.rest().is_roster_loaded => {
+                let after = verdict::when_back(delivery.attempt);
+                let why = "WeChat's list of contacts is not there yet".to_owned();
+                return Err(Outcome::TryLater { after, why });
+            }
             Ok(None) => {
                 let why = "this chat is not known since the last sign-in to WeChat".to_owned();
                 return Err(Outcome::Refused { why });

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use wxgate_contract::{Answer, Author, Batch, ChatKey, CommandError, FarEnd, Note, Request, SignInStep};
+use wxgate_contract::{
+    Answer, Author, Batch, Body, ChatKey, CommandError, FarEnd, Note, Outcome, Request, SignInStep,
+};
 use wxgate_simulator::{AccountSpec, Change, Fault, FaultRule, Who};
 
 use crate::stage::{ALICE, Stage, world_config};
@@ -311,4 +313,27 @@ async fn a_member_who_is_no_contact_keeps_the_key_over_a_new_login() {
     let before = author(stage.post(say(&stage)).await);
     new_login(&mut stage).await;
     assert_eq!(author(stage.post(say(&stage)).await), before);
+}
+
+#[tokio::test]
+async fn what_is_sent_while_the_contacts_cannot_be_read_waits_for_them() {
+    let account = AccountSpec::new(ALICE, 0, 12, 3);
+    let mut stage = Stage::tuned(world_config(), &account, |config| {
+        config.timings.unasked_sync = Duration::from_millis(50);
+    })
+    .await;
+    stage.sign_in().await;
+    let chat = stage.chat(Who::Contact(0));
+    stage.world.end_session(ALICE, 1100).unwrap();
+    stage.health(|health| matches!(health, wxgate_contract::Health::NeedsHuman { .. })).await;
+    let unreadable = FaultRule::next("webwxgetcontact", Fault::Status(502), 1);
+    stage.world.add_fault(FaultRule { count: None, ..unreadable });
+    stage.enter().await;
+    let delivery = stage.delivery(&chat, Body::text("answer"));
+    let outcome = stage.deliver(&delivery).await;
+    assert!(matches!(outcome, Outcome::TryLater { .. }), "{outcome:?}");
+    stage.world.clear_faults();
+    stage.up().await;
+    assert!(matches!(stage.deliver(&delivery).await, Outcome::Sent { .. }));
+    stage.no_violation();
 }
