@@ -41,19 +41,21 @@ impl Book {
             *self = Self::default();
         }
         self.uin = if login.uin == 0 { self.uin } else { login.uin };
-        self.login = self.login.saturating_add(1);
+        if login.known.is_empty() {
+            self.login = self.login.saturating_add(1);
+        }
         if !verdicts.kept.versions {
             self.versions_since = self.login;
         }
         let seen = Seen { at_s: login.at_s, login: self.login, bound: login.bound };
         let mut answers = Answers::default();
-        let known: HashMap<&str, &str> =
-            verdicts.strangers.iter().map(|found| (found.name.as_str(), found.id.as_str())).collect();
+        let known = known_names(login, verdicts);
         for (person, verdict) in login.people.iter().zip(&verdicts.people) {
             let place = match verdict {
                 Verdict::Known { old, .. } | Verdict::Open { of: Some(old), .. } => *old,
                 Verdict::New | Verdict::Open { of: None, .. } => {
                     let id = known.get(person.name.as_str()).map(|id| (*id).to_owned());
+                    let id = id.filter(|id| self.people.iter().all(|was| was.id != *id));
                     let id = id.unwrap_or_else(|| mint(&person.name));
                     self.people.push(Profile::new(id, person.sight.clone(), seen));
                     self.people.len() - 1
@@ -62,11 +64,15 @@ impl Book {
             let open = open_ids(verdict, |at| self.people.get(at).map(|was| was.id.clone()));
             let Some(profile) = self.people.get_mut(place) else { continue };
             profile.open = open;
-            profile.ruled_out.clear();
-            if let Verdict::Known { why, .. } = verdict {
-                profile.why = Some(*why);
+            if login.known.get(&person.name) == Some(&profile.id) {
+                profile.renew(&person.sight, seen, verdicts.kept.dark);
+            } else {
+                profile.ruled_out.clear();
+                if let Verdict::Known { why, .. } = verdict {
+                    profile.why = Some(*why);
+                }
+                profile.see(&person.sight, seen, verdicts.kept.dark);
             }
-            profile.see(&person.sight, seen, verdicts.kept.dark);
             answers.records.push(Answer {
                 name: person.name.clone(),
                 id: profile.id.clone(),
@@ -96,7 +102,8 @@ impl Book {
                 KnownMember { id, sight: member.sight.clone() }
             });
             let members = members.collect();
-            let answer = self.apply_group(group, members, verdict, seen, &mut mint);
+            let settled = login.known.get(&group.name).map(String::as_str);
+            let answer = self.apply_group((group, settled), members, verdict, seen, &mut mint);
             answers.records.extend(answer);
         }
         answers
@@ -104,7 +111,7 @@ impl Book {
 
     fn apply_group(
         &mut self,
-        group: &Group,
+        (group, settled): (&Group, Option<&str>),
         members: Vec<KnownMember>,
         verdict: &Verdict,
         seen: Seen,
@@ -130,11 +137,14 @@ impl Book {
         let open = open_ids(verdict, |at| self.groups.get(at).map(|was| was.id.clone()));
         let profile = self.groups.get_mut(place)?;
         profile.open = open;
-        profile.ruled_out.clear();
-        if let Verdict::Known { why, .. } = verdict {
-            profile.why = Some(*why);
+        let is_settled = settled == Some(profile.id.as_str());
+        if !is_settled {
+            profile.ruled_out.clear();
+            if let Verdict::Known { why, .. } = verdict {
+                profile.why = Some(*why);
+            }
         }
-        if profile.seen.login != seen.login {
+        if profile.seen.login != seen.login && !is_settled {
             let before = (profile.sight.clone(), std::mem::take(&mut profile.members), profile.seen);
             if members.is_empty() {
                 profile.members.clone_from(&before.1);
@@ -156,6 +166,15 @@ impl Book {
     }
 }
 
+/// Lasting ids by names that are settled or were recognised as members; nobody is recognised as somebody who is
+/// settled under another name.
+fn known_names<'a>(login: &'a Login, verdicts: &'a Verdicts) -> HashMap<&'a str, &'a str> {
+    let taken: HashSet<&str> = login.known.values().map(String::as_str).collect();
+    let found = verdicts.strangers.iter().map(|found| (found.name.as_str(), found.id.as_str()));
+    let settled = login.known.iter().map(|(name, id)| (name.as_str(), id.as_str()));
+    found.filter(|(_, id)| !taken.contains(id)).chain(settled).collect()
+}
+
 fn open_ids(verdict: &Verdict, id: impl Fn(usize) -> Option<String>) -> Vec<String> {
     match verdict {
         Verdict::Open { candidates, .. } => candidates.iter().filter_map(|(old, _)| id(*old)).collect(),
@@ -171,11 +190,18 @@ impl Profile {
         Self { id, sight, seen, open, ruled_out, permanent: 0, why: None, before: None, marked: None }
     }
 
-    /// Takes a new record over; what it does not tell stays.
+    /// Takes the record of another login over; that link can be taken back.
     fn see(&mut self, sight: &Sight, seen: Seen, dark: u16) {
         if self.seen.login == seen.login {
             return;
         }
+        let was = (self.sight.clone(), self.seen);
+        self.renew(sight, seen, dark);
+        self.before = (was.0 != self.sight).then(|| Box::new(was));
+    }
+
+    /// Takes a newer record over; what it does not tell stays.
+    fn renew(&mut self, sight: &Sight, seen: Seen, dark: u16) {
         let mut next = sight.clone();
         for field in Field::ALL {
             let at = field as usize;
@@ -187,9 +213,7 @@ impl Profile {
                 *code = was;
             }
         }
-        let is_same = next == self.sight;
-        let was = std::mem::replace(&mut self.sight, next);
-        self.before = (!is_same).then(|| Box::new((was, self.seen)));
+        self.sight = next;
         self.seen = seen;
     }
 }

@@ -1,5 +1,7 @@
 //! What is known from earlier logins.
 
+use std::collections::HashMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::marker::Marked;
@@ -122,6 +124,9 @@ pub struct Login {
     pub people: Vec<Person>,
     /// Groups.
     pub groups: Vec<Group>,
+    /// When the list is looked at once more in one login: lasting ids by the names that are settled already. Empty
+    /// the first time.
+    pub known: HashMap<String, String>,
 }
 
 /// One record of a login.

@@ -1,6 +1,6 @@
 //! One login against everything known: exact versions, then people and groups by turns.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use crate::assign::{NEWCOMER, Pair, Standing, settle, standings};
 use crate::book::{Book, Login};
@@ -118,6 +118,7 @@ impl<'a> Work<'a> {
         let (book, login) = (self.book, self.login);
         let trust = self.trust.clone();
         let people = People::new(book, login, &trust);
+        self.settled();
         self.exact();
         let doubted = self.marked();
         let mut group_pairs = Vec::new();
@@ -155,6 +156,41 @@ impl<'a> Work<'a> {
         self.finish(own, open, open_groups)
     }
 
+    /// What an earlier look at the same login has settled: a name says more than any evidence. Whoever had a name then
+    /// and is not in this list has it still, and is nobody else.
+    fn settled(&mut self) {
+        let (book, login) = (self.book, self.login);
+        if login.known.is_empty() {
+            return;
+        }
+        let people: HashMap<&str, usize> =
+            book.people.iter().enumerate().map(|(at, was)| (was.id.as_str(), at)).collect();
+        for (new, now) in login.people.iter().enumerate() {
+            let known = login.known.get(&now.name).and_then(|id| people.get(id.as_str()));
+            if let Some(&old) = known.filter(|old| self.free_old.get(**old) == Some(&true)) {
+                self.link_person(new, old, Why::default());
+            }
+        }
+        let groups: HashMap<&str, usize> =
+            book.groups.iter().enumerate().map(|(at, was)| (was.id.as_str(), at)).collect();
+        for (new, now) in login.groups.iter().enumerate() {
+            let known = login.known.get(&now.name).and_then(|id| groups.get(id.as_str()));
+            if let Some(&old) = known.filter(|old| self.free_old_groups.get(**old) == Some(&true)) {
+                self.link_group(new, old, Why::default());
+            }
+        }
+        for (free, was) in self.free_old.iter_mut().zip(&book.people) {
+            *free &= was.seen.login != book.login;
+        }
+        for (free, was) in self.free_old_groups.iter_mut().zip(&book.groups) {
+            *free &= was.seen.login != book.login;
+        }
+    }
+
+    fn are_free(&self, new: usize, old: usize) -> bool {
+        self.free_new.get(new) == Some(&true) && self.free_old.get(old) == Some(&true)
+    }
+
     /// The same version of the same record, nothing else changed.
     fn exact(&mut self) {
         if !self.trust.versions {
@@ -173,7 +209,7 @@ impl<'a> Work<'a> {
             let faces = count(&[Field::Nick, Field::Avatar]);
             let changed =
                 faces + count(&[Field::Remark, Field::Signature, Field::Region, Field::Sex, Field::Attr]);
-            if never == 0 && changed <= 1 && was.open.is_empty() {
+            if never == 0 && changed <= 1 && was.open.is_empty() && self.are_free(new, old) {
                 self.link_person(new, old, why);
             }
         }
@@ -187,7 +223,7 @@ impl<'a> Work<'a> {
             let (Some(was), Some(now)) = (self.book.people.get(old), self.login.people.get(new)) else {
                 continue;
             };
-            let are_free = self.free_old.get(old) == Some(&true) && self.free_new.get(new) == Some(&true);
+            let are_free = self.are_free(new, old);
             let why = Why::between(&was.sight, &now.sight);
             // First letters and lengths never change. Source: the paper on contact identity, evidence.
             let never = [Field::KeyWord, Field::NameLen].into_iter().any(|field| {
@@ -214,7 +250,7 @@ impl<'a> Work<'a> {
     /// A marker that nothing else speaks for is a question, whatever the rest says.
     fn doubt(&self, doubted: Vec<(usize, usize)>, open: &mut Vec<Standing>) {
         for (new, old) in doubted {
-            if self.free_new.get(new) != Some(&true) || self.free_old.get(old) != Some(&true) {
+            if !self.are_free(new, old) {
                 continue;
             }
             let at = open.iter().position(|standing| standing.new == new);
@@ -309,7 +345,10 @@ impl<'a> Work<'a> {
             };
             let lists = ties.overlap(old, new);
             let moved = lists.left + lists.joined;
-            if was.sight.title == now.sight.title && moved * 3 <= lists.both.len() && was.open.is_empty() {
+            let are_free =
+                self.free_new_groups.get(new) == Some(&true) && self.free_old_groups.get(old) == Some(&true);
+            let is_same = was.sight.title == now.sight.title && moved * 3 <= lists.both.len();
+            if are_free && is_same && was.open.is_empty() {
                 self.link_group(new, old, Why::default().with(lists.both.len(), 0.0));
             }
         }

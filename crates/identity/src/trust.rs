@@ -75,7 +75,10 @@ impl Trust {
             .filter(|was| was.seen.login == book.login && was.sight.seq != 0)
             .count()
             .min(login.people.iter().filter(|new| new.sight.seq != 0).count());
-        let versions = kept > 0 && share(kept, could.max(1)) >= KEPT && share(sound, kept) >= SOUND;
+        // Within one login all versions are equal, which says nothing about earlier ones.
+        let were_believed = login.known.is_empty() || book.versions_since != book.login;
+        let versions =
+            were_believed && kept > 0 && share(kept, could.max(1)) >= KEPT && share(sound, kept) >= SOUND;
         let mut trust =
             Self { versions, weight: [1.0; Field::COUNT], rate: RATES, kept: [(0, 0); Field::COUNT] };
         let joins = joins(book, login);

@@ -43,7 +43,7 @@ fn login(at: u32, people: &[Sight]) -> Login {
         .collect();
     let half = people.len() / 2;
     people.rotate_left(if at.is_multiple_of(2) { 0 } else { half });
-    Login { uin: 7, at_s: 1_700_000_000 + i64::from(at) * WEEK_S, bound: 0, people, groups: Vec::new() }
+    Login { uin: 7, at_s: 1_700_000_000 + i64::from(at) * WEEK_S, bound: 0, people, ..Login::default() }
 }
 
 /// Matches and applies; the ids by the number of the person.
@@ -412,7 +412,7 @@ prop_compose! {
                 sight: MemberSight { nick, ..MemberSight::default() },
             }).collect(),
         }).collect();
-        Login { uin, at_s, bound, people, groups }
+        Login { uin, at_s, bound, people, groups, ..Login::default() }
     }
 }
 
@@ -560,4 +560,41 @@ fn a_marker_goes_when_it_was_taken_away_and_no_two_are_alike() {
     see(&mut book, &login(2, &world()), 2);
     assert!(book.people.iter().find(|known| known.id == ids[4].0).unwrap().marked.is_none());
     assert_eq!(book.unmark(&ids[4].0), None);
+}
+
+#[test]
+fn a_second_look_at_a_login_keeps_who_is_settled_and_finds_who_was_not_listed() {
+    let (mut book, ids) = started();
+    // Nobody but the last is in the first list of the second login, and everybody's evidence has moved since.
+    let all = world();
+    let listed = |people: &[Sight]| {
+        let mut seen = login(1, people);
+        seen.people.retain(|person| person.name != named(1, 5));
+        seen
+    };
+    see(&mut book, &listed(&all), 1);
+    let before = book.people.iter().find(|known| known.id == ids[2].0).unwrap().before.clone();
+    let mut people = all;
+    people.swap(2, 3);
+    let mut again = login(1, &people);
+    let settled = (0..60).filter(|n| *n != 5).map(|n| (named(1, n), ids[n].0.clone()));
+    again.known = settled.collect();
+    assert_eq!(see(&mut book, &again, 1), ids, "names decide where they are known, and evidence where not");
+    let known = book.people.iter().find(|known| known.id == ids[2].0).unwrap();
+    assert_eq!((&known.sight, known.seen.login, book.login), (&people[2], 2, 2));
+    assert_eq!(known.before, before, "what a link can be taken back to stays");
+}
+
+#[test]
+fn at_a_second_look_nobody_is_somebody_with_another_name_in_the_same_login() {
+    let (mut book, ids) = started();
+    see(&mut book, &login(1, &world()), 1);
+    let mut again = login(1, &world());
+    again.people.retain(|person| person.name != named(1, 5));
+    again.known = (0..60).filter(|n| *n != 5).map(|n| (named(1, n), ids[n].0.clone())).collect();
+    again.people.push(Person { name: "@another".to_owned(), sight: somebody(5) });
+    let verdicts = recognise(&book, &again);
+    assert_eq!(verdicts.people.last(), Some(&Verdict::New));
+    let answers = book.apply(&again, &verdicts, |name| format!("id of {name}"));
+    assert_eq!(answers.records.last().unwrap().id, "id of @another");
 }

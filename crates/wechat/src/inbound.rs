@@ -27,8 +27,9 @@ use wxgate_contract::{
 };
 
 use crate::asked::keep_request;
+use crate::identity::refresh;
 use crate::outbound::unanswered::Unanswered;
-use crate::roster::record::{Keys, Login, Mark};
+use crate::roster::record::{Keys, Login, Mark, put_group, put_person};
 use crate::roster::{Draft, Fresh, Named, OWNER, Roster, member_note, name_note, stranger_note};
 use crate::session::live::Live;
 use crate::transport::Transport;
@@ -296,7 +297,7 @@ impl Inbound {
     }
 
     /// The chat of a message; somebody whom even fetching did not make known gets a record of
-    /// their own, so that the chat can be answered.
+    /// their own, so that the chat can be answered, and is looked at again with the list of contacts.
     async fn chat_of(
         &mut self,
         name: &UserName,
@@ -313,17 +314,17 @@ impl Inbound {
         }
         let record = wechat_proto::Contact { user_name: name.clone(), ..Default::default() };
         let lasting = login.key_for(name);
+        draft.has_unlisted |= !name.survives_login();
+        let at_s = self.live.now().ms() / 1000;
         if name.is_room() {
-            crate::roster::record::put_group(
-                draft,
-                login,
-                (&lasting, Mark::Sure),
-                &record,
-                None,
-                &Keys::default(),
-            );
+            put_group(draft, login, (&lasting, Mark::Sure), &record, None, &Keys::default());
+            let place = (lasting.as_str(), &login.own.user_name);
+            draft.batch.notes.push(refresh::group(None, place, &record, |_| String::new(), at_s));
         } else {
-            crate::roster::record::put_person(draft, login, (&lasting, Mark::Sure, None), &record);
+            put_person(draft, login, (&lasting, Mark::Sure, None), &record);
+            if !name.survives_login() {
+                draft.batch.notes.push(refresh::person(None, &lasting, &record, at_s));
+            }
         }
         let known = self.roster.look_up(draft, vec![key.clone()]).await?.remove(&key);
         Ok(known.unwrap_or_else(|| Named::new(lasting, crate::roster::record::kind_of(&record), "")))

@@ -119,6 +119,8 @@ pub(crate) struct Draft {
     pub(crate) lessons: Vec<(String, u64)>,
     /// Tickets of own sends that its posts are the echoes of.
     pub(crate) echoes: Vec<u64>,
+    /// It makes a key for somebody whom the list of contacts did not show.
+    pub(crate) has_unlisted: bool,
 }
 
 /// What has to be remembered once a draft is committed.
@@ -133,7 +135,7 @@ pub(crate) struct Fresh {
 impl Draft {
     /// The batch, and what it will mean once it is committed.
     pub(crate) fn split(self) -> (Batch, Fresh) {
-        let Self { batch, fresh: names, removed, lessons, echoes } = self;
+        let Self { batch, fresh: names, removed, lessons, echoes, has_unlisted: _ } = self;
         (batch, Fresh { names, removed, lessons, echoes })
     }
 

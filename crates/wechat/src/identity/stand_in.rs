@@ -1,16 +1,22 @@
-//! Who spoke before the list of contacts could be read: somebody for the time being, until the list says who it is.
+//! Who spoke before the list of contacts could be read, or is not in it: somebody for the time being, until it is decided
+//! who that is with all that the list shows.
 //!
 //! A profile that a sync made in this login looks like its own record more than any older one does. It is left out
 //! when the login is matched; what was said to it goes to whoever its record is.
 
 use std::collections::HashMap;
 
-use wxgate_contract::{Batch, ChatProfile, FarError, PersonKey, PersonProfile};
+use wechat_proto::UserName;
+use wxgate_contract::{Batch, ChatProfile, FarEnd, FarError, PersonKey, PersonProfile};
 use wxgate_identity::{Answers, Book, Login};
 
 use super::settle::Settler;
 use super::shelf;
-use crate::roster::{lasting_note, note};
+use crate::roster::record::Login as Place;
+use crate::roster::{Lasting, lasting_note, note};
+
+/// Notes read at once. Chosen: some hundred kilobytes.
+const PAGE: usize = 500;
 
 /// A profile that was made for a name of this login before the login was matched.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,6 +27,26 @@ pub(crate) struct StandIn {
     is_group: bool,
     /// Code of the permanent name that a message showed meanwhile, or 0.
     permanent: u64,
+}
+
+/// The names of this login for which a sync made profiles.
+pub(crate) async fn unlisted(far: &dyn FarEnd, place: &Place<'_>) -> Result<Vec<UserName>, FarError> {
+    let book = shelf::load(far, place.network).await?;
+    let people = book.people.iter().map(|known| (&known.id, known.seen.login));
+    let groups = book.groups.iter().map(|known| (&known.id, known.seen.login));
+    let made = people.chain(groups).filter(|(_, login)| *login == 0);
+    let keys: Vec<String> = made.map(|(id, _)| lasting_note(id)).collect();
+    let mut names = Vec::new();
+    for part in keys.chunks(PAGE) {
+        for (key, value) in far.notes_of(place.network, part).await? {
+            let Ok(lasting) = serde_json::from_slice::<Lasting>(&value) else { continue };
+            let is_made = lasting_note(&place.key_for(&lasting.user_name)) == key;
+            if lasting.generation == place.generation && is_made {
+                names.push(lasting.user_name);
+            }
+        }
+    }
+    Ok(names)
 }
 
 /// Takes the stand-ins out of what is known. `mint` gives the lasting id that a name of this login has while nobody

@@ -140,6 +140,7 @@ impl Inbound {
         let mut found = self.roster.look_up(draft, vec![note_key.clone(), stranger.clone()]).await?;
         let known = found.remove(&note_key);
         let key = known.as_ref().or_else(|| found.get(&stranger)).map(|named| named.key.clone());
+        draft.has_unlisted |= key.is_none() && !record.user_name.survives_login();
         let key = key.unwrap_or_else(|| login.key_for(&record.user_name));
         let mark = Mark::of(known.as_ref().is_some_and(|named| named.is_open));
         let at_s = self.live.now().ms() / 1000;

@@ -3,6 +3,7 @@
 //! Parsed lists are large and live only here; nothing of them stays when this is done.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use wechat_proto::endpoint::{BatchGetContact, GetContact, Wanted, batch_get_contact};
 use wechat_proto::{Contact, SelfUser, SyncKey, UserName, contact};
@@ -11,7 +12,7 @@ use wxgate_identity::{Answer, Answers, Book, recognise};
 
 use super::bounds::Bounds;
 use super::record::{Keys, Login, Mark, owner, put_group, put_person};
-use super::{Draft, Kind, Named, PAGE, member_note, name_note, new_key, stranger_note};
+use super::{Draft, Kind, NAMES, Named, PAGE, Roster, member_note, name_note, new_key, stranger_note};
 use crate::identity::settle::Settler;
 use crate::identity::stand_in::{self, StandIn};
 use crate::identity::{evidence, shelf};
@@ -50,16 +51,19 @@ pub(crate) async fn load(
     records.retain(|record| !record.user_name.is_hidden() && !login.is_own(&record.user_name));
 
     // Recent chats that are in no list are groups nobody saved. Source: the protocol sheet, 2.9.
-    let mut rooms: Vec<UserName> =
+    let mut wanted: Vec<UserName> =
         records.iter().filter(|r| r.is_room()).map(|r| r.user_name.clone()).collect();
-    rooms.extend(chats.iter().filter(|name| name.is_room()).cloned());
-    rooms.sort_unstable();
-    rooms.dedup();
-    let mut details = fetch_within(transport, live, plain(&rooms), &mut bounds).await?;
+    wanted.extend(chats.iter().filter(|name| name.is_room()).cloned());
+    // Nor are those who spoke meanwhile and are in no list: who they are is decided with the rest.
+    let unlisted = stand_in::unlisted(far, &login).await?;
+    wanted.extend(unlisted.into_iter().filter(|name| !known.contains(name)));
+    wanted.sort_unstable();
+    wanted.dedup();
+    let mut details = fetch_within(transport, live, plain(&wanted), &mut bounds).await?;
     let empty: Vec<UserName> = details
         .values()
-        .filter(|room| room.member_list.is_empty())
-        .map(|room| room.user_name.clone())
+        .filter(|record| record.is_room() && record.member_list.is_empty())
+        .map(|record| record.user_name.clone())
         .collect();
     if !empty.is_empty() {
         // The first answer for a large group may come without its members. Source: sheet, 2.10.
@@ -75,7 +79,7 @@ pub(crate) async fn load(
     let seen = evidence::of(&records, &login.own.user_name, login.uin, at_s, key);
     // An answer of the owner that comes now is given to what is known after this, and not overwritten by it.
     let _alone = live.deciding().lock().await;
-    let (book, answers, stand_ins) = decide(far, &login, seen).await?;
+    let (book, answers, stand_ins) = decide(settler, &login, seen).await?;
     commit_all(far, &login, records, &answers).await?;
     // Before what is known is: a load that is cut short finds them again.
     for (stand_in, to) in &stand_ins {
@@ -237,11 +241,14 @@ async fn keep_strangers(far: &dyn FarEnd, login: &Login<'_>, keys: &Keys) -> Res
 
 /// Who is who. The matcher may compute for a second: it does so beside the runtime's threads.
 async fn decide(
-    far: &dyn FarEnd,
+    settler: &Settler,
     login: &Login<'_>,
-    seen: wxgate_identity::Login,
+    mut seen: wxgate_identity::Login,
 ) -> Result<(Book, Answers, Vec<(StandIn, String)>), FarError> {
-    let mut book = shelf::load(far, login.network).await?;
+    let mut book = shelf::load(&*settler.far, login.network).await?;
+    if settler.live.rest().is_roster_loaded {
+        seen.known = settled(settler, login, &seen, &book).await?;
+    }
     let (network, uin, generation) = (login.network.clone(), login.uin, login.generation);
     let work = move || {
         let mint = |name: &str| new_key(&network, uin, generation, &UserName::from(name));
@@ -265,6 +272,44 @@ async fn decide(
         "matched with earlier logins"
     );
     Ok((book, answers, replaced))
+}
+
+/// Whom the names of this login stand for since its list was read: contacts and groups that have a profile, except
+/// those for the time being, and members who were recognised.
+async fn settled(
+    settler: &Settler,
+    login: &Login<'_>,
+    seen: &wxgate_identity::Login,
+    book: &Book,
+) -> Result<HashMap<String, String>, FarError> {
+    let people = book.people.iter().map(|known| (known.id.as_str(), known.seen.login));
+    let groups = book.groups.iter().map(|known| (known.id.as_str(), known.seen.login));
+    let logins: HashMap<&str, u32> = people.chain(groups).collect();
+    let records = seen.people.iter().map(|person| &person.name);
+    let records = records.chain(seen.groups.iter().map(|group| &group.name));
+    let members = seen.groups.iter().flat_map(|group| &group.members).map(|member| &member.name);
+    let notes = |names: Vec<&String>, note: fn(u32, &UserName) -> String| -> HashMap<String, String> {
+        let note = |name: &String| note(login.generation, &UserName::from(name.as_str()));
+        names.into_iter().map(|name| (note(name), name.clone())).collect()
+    };
+    let mut names = notes(members.collect(), stranger_note);
+    names.extend(notes(records.collect(), name_note));
+    let roster = Roster::new(Arc::clone(&settler.far), login.network.clone());
+    let found = roster.look_up_all(&Draft::default(), names.keys().cloned().collect()).await?;
+    let is_settled = |name: &str, key: &str| match logins.get(key) {
+        Some(0) => login.key_for(&UserName::from(name)) != key,
+        known => known.is_some(),
+    };
+    let (records, members): (Vec<_>, Vec<_>) =
+        found.into_iter().partition(|(note, _)| note.starts_with(NAMES));
+    let of = |(note, named): (String, Named)| Some((names.get(&note)?.clone(), named.key));
+    let mut known: HashMap<String, String> = members.into_iter().filter_map(of).collect();
+    for (name, key) in records.into_iter().filter_map(of) {
+        if is_settled(&name, &key) {
+            known.insert(name, key);
+        }
+    }
+    Ok(known)
 }
 
 /// What is known from now on; the head last.

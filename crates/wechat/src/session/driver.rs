@@ -383,10 +383,11 @@ impl Hands {
             self.inbound.roster.forget();
         }
         let draft = self.inbound.translate(changes).await.map_err(|error| store_fault(&error))?;
+        let has_unlisted = draft.has_unlisted;
         let (batch, fresh) = draft.split();
         self.prepared = Some((batch, fresh, next.clone(), who));
         self.asked = has_content.then_some(asked);
-        Ok(Fetched { keys: next, has_content, more })
+        Ok(Fetched { keys: next, has_content, more, has_unlisted })
     }
 
     async fn commit(&mut self) -> Result<(), Fault> {

@@ -129,8 +129,12 @@ pub(crate) struct Machine {
     asked_by_poll: bool,
     store_trouble: Option<String>,
     last_fetch: Timestamp,
-    /// When the roster, which did not load when the session was opened, is tried again.
+    /// When the roster is read again: because it did not load, or because somebody is not in it.
     roster_due: Option<Timestamp>,
+    /// It did not load yet.
+    lacks_roster: bool,
+    /// When it was read last while online.
+    reread_at: Option<Timestamp>,
     /// What those who follow the sign-in see; `None` when none is under way.
     step: Option<SignInStep>,
 }
@@ -165,6 +169,8 @@ impl Machine {
             store_trouble: None,
             last_fetch: Timestamp(0),
             roster_due: None,
+            lacks_roster: false,
+            reread_at: None,
             step: None,
         }
     }
@@ -252,7 +258,7 @@ impl Machine {
         self.next_keys = None;
         self.doubt = None;
         self.store_trouble = None;
-        self.roster_due = None;
+        (self.roster_due, self.lacks_roster, self.reread_at) = (None, false, None);
         self.trouble = None;
         (self.is_found, self.was_online) = (false, false);
         (self.faults, self.strikes, self.empty, self.quick, self.rounds) = (0, 0, 0, 0, 0);

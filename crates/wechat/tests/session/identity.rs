@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use wxgate_contract::conformance::State;
 use wxgate_contract::{
-    Answer, Author, Batch, Body, ChatKey, CommandError, FarEnd, Note, Outcome, Request, SignInStep,
+    Answer, Author, Batch, Body, ChatKey, CommandError, FarEnd, Note, Outcome, Post, Request, SignInStep,
 };
 use wxgate_simulator::{AccountSpec, Change, Fault, FaultRule, Who};
 
@@ -313,6 +314,38 @@ async fn a_member_who_is_no_contact_keeps_the_key_over_a_new_login() {
     let before = author(stage.post(say(&stage)).await);
     new_login(&mut stage).await;
     assert_eq!(author(stage.post(say(&stage)).await), before);
+}
+
+#[tokio::test]
+async fn a_group_that_is_in_no_list_is_the_one_it_was_once_it_speaks_after_a_new_login() {
+    let mut stage = Stage::of(world_config(), &AccountSpec::new(ALICE, 0, 12, 4)).await;
+    stage.sign_in().await;
+    let unlisted = Who::Group(3);
+    let say = |stage: &Stage, text: &str| stage.say(unlisted, Who::Stranger(3, 2), text);
+    let before = stage.post(say(&stage, "first")).await.chat.chat;
+    let others = [Who::Contact(0), Who::Group(0)].map(|who| stage.chat(who));
+    for login in 1..=2 {
+        new_login(&mut stage).await;
+        let text = format!("after login {login}");
+        let early = stage.post(say(&stage, &text)).await.chat.chat;
+        assert_ne!(early, before, "nobody can know yet");
+        let moved = |state: &mut State| {
+            let is_it =
+                |(_, _, post): &&(_, _, Post)| post.chat.chat == before && post.body == Body::text(&text);
+            let gone = state.chats.values().any(|chat| chat.chat == early && chat.is_gone);
+            state.posts.iter().find(is_it).filter(|_| gone).map(|_| ())
+        };
+        stage.wait(moved).await;
+        assert_eq!(stage.post(say(&stage, "later")).await.chat.chat, before);
+        let delivery = stage.delivery(&before, Body::text("answer"));
+        assert!(matches!(stage.deliver(&delivery).await, Outcome::Sent { .. }));
+        for (who, chat) in [Who::Contact(0), Who::Group(0)].into_iter().zip(&others) {
+            let from = if who.is_group() { Who::Stranger(0, 2) } else { who };
+            assert_eq!(stage.post(stage.say(who, from, "still me")).await.chat.chat, *chat, "{who}");
+        }
+        assert_eq!(questions(&stage).await, []);
+    }
+    stage.no_violation();
 }
 
 #[tokio::test]

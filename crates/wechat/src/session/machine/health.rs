@@ -37,7 +37,7 @@ impl Machine {
             }
             State::Online => match &self.store_trouble {
                 Some(why) => degraded(&format!("nothing can be stored: {why}")),
-                None if self.roster_due.is_some() => degraded(
+                None if self.lacks_roster => degraded(
                     "WeChat's list of contacts cannot be read, names may be missing; messages are not affected; \
                      still trying",
                 ),

@@ -56,6 +56,8 @@ impl Machine {
             Event::Committed(Ok(())) => self.committed(out),
             Event::Committed(Err(fault)) => self.commit_failed(fault, out),
             Event::RosterLoaded(done) => {
+                self.lacks_roster &= done.is_err();
+                self.reread_at = Some(now);
                 self.roster_due = done.err().map(|_| now.after(self.timings.unasked_sync));
                 self.run(Work::Check, out);
             }
@@ -146,8 +148,18 @@ impl Machine {
         }
     }
 
+    /// Whoever is not in the list as it was read may be somebody known: it is read again in the next quiet moment, and
+    /// then not for a while.
+    fn look_again(&mut self, now: Timestamp) {
+        let due = self.reread_at.map_or(now, |at| at.after(self.timings.unasked_sync).max(now));
+        self.roster_due = Some(self.roster_due.map_or(due, |other| other.min(due)));
+    }
+
     fn fetched(&mut self, fetched: Fetched, now: Timestamp, out: &mut Vec<Action>) {
         self.last_fetch = now;
+        if fetched.has_unlisted && !self.lacks_roster {
+            self.look_again(now);
+        }
         if let Some(ret) = self.doubt.take() {
             // The poll said it is over and the sync did not: the sync is right, up to a point.
             self.strikes = self.strikes.saturating_add(1);

@@ -250,7 +250,7 @@ impl Machine {
                 self.run(Work::LoadRoster, out);
             }
             Event::RosterLoaded(Ok(())) => {
-                self.roster_due = None;
+                (self.roster_due, self.lacks_roster) = (None, false);
                 self.open_for_news(now, out);
             }
             Event::Opened(Err(fault)) | Event::RosterLoaded(Err(fault)) => {
@@ -263,7 +263,7 @@ impl Machine {
     /// Names are fetched as they turn up, and the roster is tried again now and then: news must not
     /// wait for it.
     fn open_without_roster(&mut self, now: Timestamp, out: &mut Vec<Action>) {
-        self.roster_due = Some(now.after(self.timings.unasked_sync));
+        (self.roster_due, self.lacks_roster) = (Some(now.after(self.timings.unasked_sync)), true);
         self.open_for_news(now, out);
     }
 

@@ -28,7 +28,7 @@ fn resumed() -> Found {
 }
 
 fn fetched(at: i64, has_content: bool) -> Event {
-    Event::Fetched(Ok(Fetched { keys: keys(at), has_content, more: false }))
+    Event::Fetched(Ok(Fetched { keys: keys(at), has_content, more: false, has_unlisted: false }))
 }
 
 fn checked(number: i64, has_news: bool) -> Event {
@@ -579,6 +579,32 @@ fn a_session_that_wechat_does_not_open_yet_is_kept_and_whoever_waits_is_told() {
 }
 
 #[test]
+fn whoever_is_not_listed_has_the_list_read_again_in_a_quiet_moment_and_not_at_once_again() {
+    let mut machine = online();
+    let unlisted = || {
+        let fetched = Fetched { keys: keys(2), has_content: true, more: false, has_unlisted: true };
+        Event::Fetched(Ok(fetched))
+    };
+    let speak = |machine: &mut Machine, at: Timestamp| {
+        assert_eq!(works(&machine.step(checked(0, true), at)), [&Work::Fetch]);
+        machine.step(unlisted(), at);
+        machine.step(Event::Committed(Ok(())), at);
+    };
+    speak(&mut machine, NOW);
+    assert_eq!(machine.health(), Health::Up, "nothing is missing");
+    assert_eq!(works(&machine.step(checked(0, true), NOW)), [&Work::Fetch], "news come first");
+    machine.step(fetched(2, false), NOW);
+    assert_eq!(works(&machine.step(checked(0, false), NOW)), [&Work::LoadRoster]);
+    machine.step(Event::RosterLoaded(Ok(())), NOW);
+    speak(&mut machine, NOW);
+    assert_eq!(works(&machine.step(checked(0, false), NOW)), [&Work::Check], "one was just read");
+    let later = NOW.after(Timings::default().unasked_sync);
+    assert_eq!(works(&machine.step(checked(0, false), later)), [&Work::LoadRoster]);
+    machine.step(Event::RosterLoaded(Err(Fault::TimedOut)), later);
+    assert_eq!(machine.health(), Health::Up, "the list that was read stands");
+}
+
+#[test]
 fn who_asks_while_a_session_is_left_alone_is_told_so() {
     let mut machine = opening();
     let too_much = || Event::Opened(Err(Fault::Ret(RetCode::TooFrequent, String::new())));
@@ -651,11 +677,9 @@ fn any_event() -> impl Strategy<Value = Event> {
                 has_news,
                 took: Duration::from_secs(secs),
             });
-    let fetch = (1_i64..9, any::<bool>(), any::<bool>()).prop_map(|(at, has_content, more)| Fetched {
-        keys: keys(at),
-        has_content,
-        more,
-    });
+    let fetch = (1_i64..9, any::<bool>(), any::<bool>(), any::<bool>()).prop_map(
+        |(at, has_content, more, has_unlisted)| Fetched { keys: keys(at), has_content, more, has_unlisted },
+    );
     prop_oneof![
         1 => Just(Event::SignIn),
         1 => prop::bool::weighted(0.2).prop_map(|out| if out { Event::SignOut } else { Event::Waited }),

@@ -101,6 +101,8 @@ pub(crate) struct Fetched {
     pub(crate) keys: Keys,
     pub(crate) has_content: bool,
     pub(crate) more: bool,
+    /// Somebody turned up who is not in the list of contacts as it was read.
+    pub(crate) has_unlisted: bool,
 }
 
 /// What happened.

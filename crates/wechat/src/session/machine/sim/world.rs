@@ -388,7 +388,8 @@ impl World {
             self.useless()?;
         }
         self.prepared = Some((from, to, key(to)));
-        let fetched = Fetched { keys: key(to), has_content: to > from, more: to < self.log };
+        let fetched =
+            Fetched { keys: key(to), has_content: to > from, more: to < self.log, has_unlisted: false };
         Ok(Event::Fetched(Ok(fetched)))
     }
 
