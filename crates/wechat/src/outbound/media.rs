@@ -55,15 +55,13 @@ impl Outbound {
             }
             MediaState::Pending => return Err(later("the attachment is still on its way")),
         }
+        // One at a time: a second file waits here, to be brought into another form too, texts of other chats do not.
+        let _turn = self.uploads.acquire().await;
         let info = self.as_wechat_takes_it(attachment, info).await;
         let attachment = &Attachment { media: info.media, ..attachment.clone() };
         let mime = if info.mime.is_empty() { &attachment.mime } else { &info.mime };
         let name = with_extension(upload::base_name(&info.name), mime);
         let kind = kind_of(&name, info.size_bytes);
-
-        // One at a time: a second upload waits here, texts of other chats do not.
-        let _turn = self.uploads.acquire().await;
-        self.not_paused()?;
         let md5 = self
             .digest(attachment, info.size_bytes)
             .await

@@ -1,13 +1,16 @@
 //! What the far end wants said reaches people.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use wxgate_contract::{
     Attachment, AttachmentKind, Author, Body, Delivery, Health, Job, MediaId, Order, Outcome, PostFate,
     PostId,
 };
-use wxgate_simulator::{Change, Fault, FaultRule, Kind, Who};
+use wxgate_convert::Converter;
+use wxgate_simulator::{AccountSpec, Change, Fault, FaultRule, Kind, Who};
 
-use crate::stage::{ALICE, Stage};
+use crate::stage::{ALICE, Stage, world_config};
 
 fn ids(outcome: &Outcome) -> Vec<String> {
     match outcome {
@@ -440,4 +443,42 @@ async fn an_unknown_chat_is_refused() {
     let stage = Stage::online().await;
     let outcome = stage.deliver(&stage.delivery(&"p-nobody".into(), Body::text("x"))).await;
     assert!(matches!(outcome, Outcome::Refused { .. }), "{outcome:?}");
+}
+
+#[tokio::test]
+async fn an_account_has_one_file_converted_at_a_time() {
+    let dir = std::path::PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("one_at_a_time");
+    let _ = std::fs::remove_dir_all(&dir);
+    std::fs::create_dir_all(&dir).unwrap();
+    let program = dir.join("program");
+    // Says so when it runs beside another one of its kind.
+    let script = format!(
+        "#!/bin/sh\nmkdir {0}/busy || : > {0}/two\nsleep 0.2\nrmdir {0}/busy\nprintf sound > out\n",
+        dir.display()
+    );
+    std::fs::write(&program, script).unwrap();
+    std::fs::set_permissions(&program, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let converter = Converter::new(program, dir.join("scratch")).unwrap();
+    let account = AccountSpec::new(ALICE, 0, 12, 3);
+    let mut stage = Stage::tuned(world_config(), &account, |config| {
+        config.converter = Some(Arc::new(converter));
+    })
+    .await;
+    stage.sign_in().await;
+    let before = stage.double.state().outcomes.len();
+    let mut ids = Vec::new();
+    for at in [1, 2, 5_u8] {
+        let media = MediaId([at; 16]);
+        stage.double.put_media(media, "a.ogg", "audio/ogg", Bytes::from(vec![at; 3000]));
+        let voice = attachment(media, AttachmentKind::Voice, "a.ogg", "audio/ogg");
+        let delivery = stage.delivery(&stage.chat(Who::Contact(u32::from(at))), voice);
+        ids.push(delivery.id);
+        stage.order(Order::Deliver(Box::new(delivery))).await;
+    }
+    for id in ids {
+        let outcome = stage.outcome(id, before).await;
+        assert!(matches!(outcome, Outcome::Sent { .. }), "{outcome:?}");
+    }
+    assert!(std::fs::read_dir(dir.join("scratch")).unwrap().next().is_none(), "all is done");
+    assert!(!dir.join("two").exists(), "two at once");
 }
