@@ -38,11 +38,11 @@ use pace::Pace;
 pub(crate) use text::MAX_CHARS as MAX_TEXT_CHARS;
 use unanswered::{Unanswered, What};
 
-/// Deliveries whose pieces are remembered, so that a repetition says nothing twice even where the
+/// Deliveries whose pieces and failures are remembered, so that a repetition says nothing twice even where the
 /// service would not notice. Chosen: more than can be open at once.
 const REMEMBERED: usize = 64;
 
-/// Attempts of a recall that gets no answer, before the chat goes on without one. Chosen: with the
+/// Failures of a recall that gets no answer, before the chat goes on without one. Chosen: with the
 /// pauses of [`verdict::soon`] the two minutes in which the service takes messages back.
 const RECALL_ATTEMPTS: u32 = 7;
 
@@ -52,6 +52,15 @@ struct Spoken {
     delivery: DeliveryId,
     pieces: Vec<RemoteId>,
     at: Timestamp,
+}
+
+/// In which way an attempt failed; those that only waited for the account have not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Miss {
+    /// The bytes of the attachment were not there yet.
+    Bytes,
+    /// The service was asked, and did not do it.
+    Call,
 }
 
 /// The sending side of one account.
@@ -68,6 +77,7 @@ pub(crate) struct Outbound {
     /// these for microseconds, never across an await.
     pace: Mutex<(Pace, SmallRng)>,
     spoken: Mutex<VecDeque<Spoken>>,
+    failures: Mutex<VecDeque<((DeliveryId, Miss), u32)>>,
     /// One upload at a time. Source: the protocol sheet, section 6.3.
     uploads: Semaphore,
     files: AtomicU64,
@@ -106,6 +116,7 @@ impl Outbound {
             doubts,
             pace: Mutex::new((Pace::new(sends_per_minute), SmallRng::seed_from_u64(seed))),
             spoken: Mutex::default(),
+            failures: Mutex::default(),
             uploads: Semaphore::new(1),
             files: AtomicU64::new(0),
             last_media_id: AtomicI64::new(0),
@@ -283,13 +294,13 @@ impl Outbound {
                 }
                 Ok(done) => return Err(self.said_no(done.base.ret, errand)),
                 // Taking back twice does no harm, so it is tried for as long as the service takes it.
-                Err(_) if errand.delivery.attempt >= RECALL_ATTEMPTS => {
-                    let why = "WeChat did not say whether it took the message back".to_owned();
-                    return Err(Outcome::Uncertain { why });
-                }
                 Err(error) => {
-                    let after = verdict::soon(errand.delivery.attempt);
-                    return Err(Outcome::TryLater { after, why: error.to_string() });
+                    let failed = self.failed(errand.delivery.id, Miss::Call);
+                    if failed >= RECALL_ATTEMPTS {
+                        let why = "WeChat did not say whether it took the message back".to_owned();
+                        return Err(Outcome::Uncertain { why });
+                    }
+                    return Err(Outcome::TryLater { after: verdict::soon(failed), why: error.to_string() });
                 }
             }
         }
@@ -325,6 +336,19 @@ impl Outbound {
             spoken.pop_front();
         }
         spoken.push_back(Spoken { delivery, pieces: vec![id.clone()], at });
+    }
+
+    /// Counts one more failure of a delivery, and says how many of that kind there were.
+    fn failed(&self, delivery: DeliveryId, miss: Miss) -> u32 {
+        let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
+        let at = failures.iter().position(|(known, _)| *known == (delivery, miss));
+        let before = at.and_then(|at| failures.remove(at)).map_or(0, |(_, count)| count);
+        if failures.len() >= REMEMBERED {
+            failures.pop_front();
+        }
+        let count = before.saturating_add(1);
+        failures.push_back(((delivery, miss), count));
+        count
     }
 
     fn sent_at(&self, ids: &[MsgId]) -> Option<Timestamp> {

@@ -14,12 +14,12 @@ use wxgate_contract::{Attachment, AttachmentKind, MediaInfo, MediaReader, MediaS
 use wxgate_convert::Form;
 
 use super::unanswered::{self, What};
-use super::{Errand, Outbound, UPLOAD_LIMIT, client_msg_id, echo_type, verdict};
+use super::{Errand, Miss, Outbound, UPLOAD_LIMIT, client_msg_id, echo_type, verdict};
 use crate::transport::CallError;
 
-/// Attempts after which an upload that keeps failing is given up. Chosen.
+/// Failures after which an upload is given up. Chosen.
 const UPLOAD_ATTEMPTS: u32 = 5;
-/// Attempts while the bytes are still on their way into the vault. Chosen: some five minutes.
+/// Looks while the bytes are still on their way into the vault. Chosen: some five minutes.
 const PENDING_ATTEMPTS: u32 = 12;
 
 /// A file that is ready to be uploaded.
@@ -50,7 +50,7 @@ impl Outbound {
             MediaState::Ready if info.size_bytes == 0 => return Err(refused("WeChat takes no empty files")),
             MediaState::Ready => {}
             MediaState::Failed { why } => return Err(Outcome::Refused { why }),
-            MediaState::Pending if errand.delivery.attempt >= PENDING_ATTEMPTS => {
+            MediaState::Pending if self.failed(errand.delivery.id, Miss::Bytes) >= PENDING_ATTEMPTS => {
                 return Err(refused("the attachment never arrived"));
             }
             MediaState::Pending => return Err(later("the attachment is still on its way")),
@@ -58,6 +58,7 @@ impl Outbound {
         // One at a time: a second file waits here, to be brought into another form too, texts of other chats do not.
         let _turn = self.uploads.acquire().await;
         let info = self.as_wechat_takes_it(attachment, info).await;
+        self.not_paused()?;
         let attachment = &Attachment { media: info.media, ..attachment.clone() };
         let mime = if info.mime.is_empty() { &attachment.mime } else { &info.mime };
         let name = with_extension(upload::base_name(&info.name), mime);
@@ -130,7 +131,7 @@ impl Outbound {
             CallError::Refused { ret, .. } if ret.reaction() == Reaction::SlowDown => {
                 self.said_no(*ret, errand)
             }
-            error => upload_failed(error, errand.delivery.attempt),
+            error => upload_failed(error, self.failed(errand.delivery.id, Miss::Call)),
         };
         let mut checked = None;
         if upload::needs_check(file.bytes) {
@@ -193,17 +194,17 @@ async fn next_piece(reader: &mut dyn MediaReader, rest: &mut BytesMut, wanted: u
 }
 
 /// An upload says nothing to anybody, so repeating it is always safe.
-fn upload_failed(error: &CallError, attempt: u32) -> Outcome {
+fn upload_failed(error: &CallError, failures: u32) -> Outcome {
     if let CallError::Refused { ret, .. } = error
         && ret.reaction() != Reaction::Bug
     {
-        return verdict::of_ret(*ret, attempt);
+        return verdict::of_ret(*ret, failures);
     }
     let why = "the file could not be uploaded to WeChat".to_owned();
-    if attempt >= UPLOAD_ATTEMPTS {
+    if failures >= UPLOAD_ATTEMPTS {
         return Outcome::Refused { why };
     }
-    Outcome::TryLater { after: verdict::soon(attempt).max(Duration::from_secs(2)), why }
+    Outcome::TryLater { after: verdict::soon(failures).max(Duration::from_secs(2)), why }
 }
 
 /// In which other form a file has to go so that WeChat shows it as what it is. What is sent as a file

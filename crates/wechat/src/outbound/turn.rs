@@ -3,7 +3,7 @@
 use wechat_proto::{Reaction, RetCode};
 use wxgate_contract::{Delivery, Outcome};
 
-use super::{Errand, Outbound, verdict};
+use super::{Errand, Miss, Outbound, verdict};
 use crate::session::machine::Standing;
 
 impl Outbound {
@@ -23,8 +23,10 @@ impl Outbound {
         if ret.reaction() == Reaction::SlowDown {
             let now_ms = self.elapsed_ms();
             self.pace().0.slow_down(now_ms);
+            // It waits with all others, and has not failed.
+            return verdict::of_ret(ret, 1);
         }
-        verdict::of_ret(ret, errand.delivery.attempt)
+        verdict::of_ret(ret, self.failed(errand.delivery.id, Miss::Call))
     }
 
     /// Whether the service wants to be left alone.

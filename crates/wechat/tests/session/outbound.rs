@@ -261,12 +261,15 @@ async fn a_send_that_a_stop_cuts_short_may_have_arrived() {
 async fn refusals_of_the_service_become_outcomes() {
     let stage = Stage::online().await;
     let chat = stage.chat(Who::Contact(1));
-    for (ret, attempt, is_later) in
+    for (ret, times, is_later) in
         [(1204, 1, true), (1204, 2, false), (3, 1, true), (1, 1, false), (1101, 1, true)]
     {
-        stage.world.add_fault(FaultRule::next("webwxsendmsg", Fault::Ret(ret), 1));
-        let delivery = Delivery { attempt, ..stage.delivery(&chat, Body::text("x")) };
-        let outcome = stage.deliver(&delivery).await;
+        let delivery = stage.delivery(&chat, Body::text("x"));
+        let mut outcome = Outcome::Sent { remote_ids: Vec::new() };
+        for attempt in 1..=times {
+            stage.world.add_fault(FaultRule::next("webwxsendmsg", Fault::Ret(ret), 1));
+            outcome = stage.deliver(&Delivery { attempt, ..delivery.clone() }).await;
+        }
         assert_eq!(matches!(outcome, Outcome::TryLater { .. }), is_later, "{ret}: {outcome:?}");
         assert_eq!(matches!(outcome, Outcome::Refused { .. }), !is_later, "{ret}: {outcome:?}");
     }
@@ -443,6 +446,28 @@ async fn an_unknown_chat_is_refused() {
     let stage = Stage::online().await;
     let outcome = stage.deliver(&stage.delivery(&"p-nobody".into(), Body::text("x"))).await;
     assert!(matches!(outcome, Outcome::Refused { .. }), "{outcome:?}");
+}
+
+#[tokio::test]
+async fn a_long_wait_for_the_account_counts_for_no_failure() {
+    let stage = Stage::online().await;
+    let chat = stage.chat(Who::Contact(1));
+    let late = |delivery: Delivery| Delivery { attempt: 30, ..delivery };
+    let media = MediaId([9; 16]);
+    stage.double.put_media(media, "a.jpg", "image/jpeg", Bytes::from(vec![1; 3000]));
+    let image = attachment(media, AttachmentKind::Image, "a.jpg", "image/jpeg");
+    let upload = late(stage.delivery(&chat, image));
+    let said = stage.deliver(&stage.delivery(&chat, Body::text("typo"))).await;
+    let Outcome::Sent { remote_ids } = said else { panic!("{said:?}") };
+    let mut recall = late(stage.delivery(&chat, Body::text("")));
+    recall.job = Job::Recall { post: PostId(1), remote_ids };
+    for (endpoint, delivery) in [("webwxuploadmedia", upload), ("webwxrevokemsg", recall)] {
+        stage.world.add_fault(FaultRule::next(endpoint, Fault::Status(502), 1));
+        let outcome = stage.deliver(&delivery).await;
+        assert!(matches!(outcome, Outcome::TryLater { .. }), "{endpoint}: {outcome:?}");
+        let outcome = stage.deliver(&delivery).await;
+        assert!(matches!(outcome, Outcome::Sent { .. }), "{endpoint}: {outcome:?}");
+    }
 }
 
 #[tokio::test]
