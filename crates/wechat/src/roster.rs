@@ -250,12 +250,16 @@ impl Roster {
         }
     }
 
-    /// What is kept of somebody to know them again, read as `T`.
+    /// What is kept of somebody to know them again, as drafted, else as committed, read as `T`.
     pub(crate) async fn kept<T: serde::de::DeserializeOwned>(
         &self,
+        draft: &Draft,
         key: &str,
     ) -> Result<Option<T>, FarError> {
-        let value = self.far.note(&self.network, key).await?;
+        let value = match draft.batch.notes.iter().rev().find(|note| note.key == key) {
+            Some(drafted) => drafted.value.clone(),
+            None => self.far.note(&self.network, key).await?,
+        };
         Ok(value.and_then(|value| serde_json::from_slice(&value).ok()))
     }
 

@@ -147,7 +147,7 @@ impl Inbound {
         if !record.is_room() {
             let lasts = record.user_name.survives_login();
             let kept: Option<Profile> =
-                if lasts { None } else { self.roster.kept(&shelf::person_key(&key)).await? };
+                if lasts { None } else { self.roster.kept(draft, &shelf::person_key(&key)).await? };
             let marked = kept.as_ref().and_then(|kept| kept.marked);
             put_person(draft, login, (&key, mark, marked), record);
             if !lasts {
@@ -168,7 +168,7 @@ impl Inbound {
         let own = SelfUser { uin: login.uin, user_name: login.own.user_name.clone(), ..SelfUser::default() };
         let owner = contact::room_owner(&record, owner, &own);
         put_group(draft, login, (&key, mark), &record, owner.as_ref(), &keys);
-        let kept = self.roster.kept(&shelf::group_key(&key)).await?;
+        let kept = self.roster.kept(draft, &shelf::group_key(&key)).await?;
         let id_of = |name: &str| keys.of(login, &UserName::from(name));
         let own_name = &login.own.user_name;
         draft.batch.notes.push(refresh::group(kept, (&key, own_name), &record, id_of, at_s));

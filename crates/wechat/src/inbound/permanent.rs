@@ -27,20 +27,22 @@ impl Inbound {
                 continue;
             };
             let code = text_code(hint.permanent.as_str());
-            let owner: Option<String> = self.roster.kept(&shelf::permanent_key(code)).await?;
+            let owner: Option<String> = self.roster.kept(draft, &shelf::permanent_key(code)).await?;
             if owner.as_ref().is_some_and(|owner| *owner == named.key) {
                 continue;
             }
             let written = match named.kind {
                 Kind::Group => {
-                    let kept: Option<GroupProfile> = self.roster.kept(&shelf::group_key(&named.key)).await?;
+                    let kept: Option<GroupProfile> =
+                        self.roster.kept(draft, &shelf::group_key(&named.key)).await?;
                     kept.filter(|kept| kept.permanent == 0 && kept.open.is_empty()).map(|mut kept| {
                         kept.permanent = code;
                         shelf::group_note(&kept)
                     })
                 }
                 Kind::Person | Kind::Official => {
-                    let kept: Option<Profile> = self.roster.kept(&shelf::person_key(&named.key)).await?;
+                    let kept: Option<Profile> =
+                        self.roster.kept(draft, &shelf::person_key(&named.key)).await?;
                     kept.filter(|kept| kept.permanent == 0 && kept.open.is_empty()).map(|mut kept| {
                         kept.permanent = code;
                         shelf::person_note(&kept)

@@ -6,7 +6,7 @@ use wxgate_contract::conformance::State;
 use wxgate_contract::{
     Answer, Author, Batch, Body, ChatKey, CommandError, FarEnd, Note, Outcome, Post, Request, SignInStep,
 };
-use wxgate_simulator::{AccountSpec, Change, Fault, FaultRule, Who};
+use wxgate_simulator::{AccountSpec, Change, Fault, FaultRule, Kind, Who, WorldConfig};
 
 use crate::stage::{ALICE, Stage, world_config};
 
@@ -369,4 +369,29 @@ async fn what_is_sent_while_the_contacts_cannot_be_read_waits_for_them() {
     stage.up().await;
     assert!(matches!(stage.deliver(&delivery).await, Outcome::Sent { .. }));
     stage.no_violation();
+}
+
+#[tokio::test]
+async fn what_one_answer_says_twice_of_somebody_is_kept_as_a_whole() {
+    let config = WorldConfig { permanent_ids: false, ..world_config() };
+    let mut stage = Stage::of(config, &AccountSpec::new(ALICE, 0, 12, 3)).await;
+    stage.sign_in().await;
+    let anna = Who::Contact(0);
+    let said = stage.say(anna, anna, "oops");
+    let key = stage.post(said).await.chat.chat;
+    let kept = |stage: &Stage| -> serde_json::Value {
+        let note = (stage.network(), format!("who/p/{key}"));
+        serde_json::from_slice(stage.double.state().notes.get(&note).unwrap()).unwrap()
+    };
+    let before = kept(&stage);
+    let away = FaultRule::next("webwxsync", Fault::Status(502), 1);
+    stage.world.add_fault(FaultRule { count: None, ..away });
+    let change = Change::Rename { who: anna.to_string(), name: "Anna anew".to_owned() };
+    stage.world.change(ALICE, &change).unwrap();
+    let recall = stage.said(anna, anna, Kind::Recall { msg_id: said });
+    stage.world.clear_faults();
+    stage.post(recall).await;
+    let after = kept(&stage);
+    assert_ne!(after["sight"], before["sight"], "the new name");
+    assert!(before.get("proof").is_none() && after["proof"].is_u64(), "what the recall showed: {after}");
 }
