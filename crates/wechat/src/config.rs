@@ -95,6 +95,10 @@ pub struct Timings {
     pub empty_cap: Duration,
     /// A sync without being told to, for polls that are stuck. Source: the protocol sheet, 2.11.
     pub unasked_sync: Duration,
+    /// The list of contacts is read again after so long, or half of it: it alone tells the versions by which most are
+    /// known after the next sign-in. Chosen: a large list is some twenty requests.
+    /// Source: the paper on contact identity, method, step 9 ("now and then").
+    pub reread_roster: Duration,
     /// A poll that comes back faster than this with nothing is not a long poll; after a few of
     /// them the next ones are spaced by it. Chosen.
     pub shortest_hold: Duration,
@@ -124,6 +128,7 @@ impl Default for Timings {
             confirm_after: Duration::from_secs(1),
             empty_cap: Duration::from_secs(30),
             unasked_sync: Duration::from_secs(600),
+            reread_roster: Duration::from_secs(3 * 24 * 3600),
             shortest_hold: Duration::from_secs(1),
             push_patience: Duration::from_secs(300),
             asked_patience: Duration::from_secs(40),

@@ -129,7 +129,7 @@ pub(crate) struct Machine {
     asked_by_poll: bool,
     store_trouble: Option<String>,
     last_fetch: Timestamp,
-    /// When the roster is read again: because it did not load, or because somebody is not in it.
+    /// When the roster is read again: because it did not load, because somebody is not in it, or because it is old.
     roster_due: Option<Timestamp>,
     /// It did not load yet.
     lacks_roster: bool,

@@ -26,6 +26,9 @@ impl Machine {
         self.was_online = true;
         self.trouble = None;
         self.last_fetch = now;
+        if self.roster_due.is_none() {
+            self.read_again_some_day(now);
+        }
     }
 
     pub(super) fn online(&mut self, answer: Event, now: Timestamp, out: &mut Vec<Action>) {
@@ -58,7 +61,10 @@ impl Machine {
             Event::RosterLoaded(done) => {
                 self.lacks_roster &= done.is_err();
                 self.reread_at = Some(now);
-                self.roster_due = done.err().map(|_| now.after(self.timings.unasked_sync));
+                match done {
+                    Ok(()) => self.read_again_some_day(now),
+                    Err(_) => self.roster_due = Some(now.after(self.timings.unasked_sync)),
+                }
                 self.run(Work::Check, out);
             }
             _ => {}
@@ -146,6 +152,12 @@ impl Machine {
         } else {
             self.run(Work::Check, out);
         }
+    }
+
+    /// Changes come without the version that the list has, so it is read now and then.
+    fn read_again_some_day(&mut self, now: Timestamp) {
+        let wait = self.jittered(self.timings.reread_roster);
+        self.roster_due = Some(now.after(wait));
     }
 
     /// Whoever is not in the list as it was read may be somebody known: it is read again in the next quiet moment, and

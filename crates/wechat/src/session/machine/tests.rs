@@ -579,6 +579,26 @@ fn a_session_that_wechat_does_not_open_yet_is_kept_and_whoever_waits_is_told() {
 }
 
 #[test]
+fn the_list_of_contacts_is_read_again_after_some_days_of_a_session() {
+    let mut machine = online();
+    let (half, whole) = (Timings::default().reread_roster / 2, Timings::default().reread_roster);
+    let quiet = |machine: &mut Machine, at: Timestamp| {
+        let next = works(&machine.step(checked(0, false), at)).into_iter().cloned().collect::<Vec<_>>();
+        if next == [Work::Fetch] {
+            machine.step(fetched(1, false), at);
+        }
+        next
+    };
+    let just_before = NOW.after(half - Duration::from_secs(1));
+    assert_ne!(quiet(&mut machine, just_before), [Work::LoadRoster]);
+    assert_eq!(quiet(&mut machine, NOW.after(whole)), [Work::LoadRoster]);
+    let read = NOW.after(whole);
+    assert_eq!(works(&machine.step(Event::RosterLoaded(Ok(())), read)), [&Work::Check]);
+    assert_ne!(quiet(&mut machine, read.after(half - Duration::from_secs(1))), [Work::LoadRoster]);
+    assert_eq!(quiet(&mut machine, read.after(whole)), [Work::LoadRoster]);
+}
+
+#[test]
 fn whoever_is_not_listed_has_the_list_read_again_in_a_quiet_moment_and_not_at_once_again() {
     let mut machine = online();
     let unlisted = || {
