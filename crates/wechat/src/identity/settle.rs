@@ -5,6 +5,7 @@
 //! (`Live::deciding`), a relogin too.
 
 mod questions;
+mod told;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -102,7 +103,11 @@ struct Taught {
 impl Taught {
     /// The chats that stood for somebody for the time being: what was said there is theirs.
     fn moves(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.lesson.ends().into_iter().filter(|(from, _)| !open_of(&self.before, from).is_empty())
+        self.lesson.ends().into_iter().filter(|(from, _)| self.was_open(from))
+    }
+
+    fn was_open(&self, id: &str) -> bool {
+        !open_of(&self.before, id).is_empty()
     }
 }
 
@@ -159,7 +164,8 @@ impl Settler {
     /// goes by another key and what is kept. Whoever calls it decides alone. What is known is read again when no
     /// batch is under way: a sync may have seen something newer of somebody while posts were moved.
     async fn apply(&self, step: Step<'_>) -> Result<(), CommandError> {
-        for (from, to) in self.taught(step).await?.moves() {
+        let taught = self.taught(step).await?;
+        for (from, to) in taught.moves() {
             self.move_posts(from, to).await.map_err(failed)?;
         }
         let _alone = self.live.settling().lock().await;
@@ -167,7 +173,10 @@ impl Settler {
         for (from, to) in taught.moves() {
             self.move_posts(from, to).await.map_err(failed)?;
         }
-        let batch = self.carried_out(&taught).await.map_err(failed)?;
+        let mut batch = self.carried_out(&taught).await.map_err(failed)?;
+        if matches!(step, Step::Learn { .. }) {
+            batch.posts = self.notices(&taught).await.map_err(failed)?;
+        }
         self.far.commit(&self.network, batch).await.map_err(failed)?;
         self.live.who_changed();
         Ok(())
@@ -181,7 +190,7 @@ impl Settler {
         let ends = lesson.ends();
         let is_taken = |key: &str| ends.iter().any(|(_, to)| *to == key);
         for (from, to) in &ends {
-            let left = Left { was_open: !open_of(before, from).is_empty(), is_taken: is_taken(from) };
+            let left = Left { was_open: taught.was_open(from), is_taken: is_taken(from) };
             self.rename(&mut batch, book, (from, to), left).await?;
         }
         for (ids, is_open) in [(&lesson.settled, false), (&lesson.reopened, true)] {
@@ -293,6 +302,10 @@ impl Settler {
     pub(super) async fn chat(&self, key: &str) -> Result<Option<ChatProfile>, FarError> {
         let chat = ChatRef { network: self.network.clone(), chat: key.into() };
         self.directory.chat(&chat).await
+    }
+
+    async fn title_of(&self, key: &str) -> Result<String, FarError> {
+        Ok(self.chat(key).await?.map(|profile| profile.title).unwrap_or_default())
     }
 
     /// Says again in `to` what was said in `from`, in order. Their ids follow from the first ones,

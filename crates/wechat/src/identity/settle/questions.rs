@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use wxgate_contract::{Candidate, ChatRef, CommandError, Question};
+use wxgate_contract::{Candidate, CommandError, Question};
 use wxgate_identity::{Book, Why};
 
 use super::{Settler, failed, open_of};
@@ -40,9 +40,7 @@ impl Settler {
     }
 
     async fn title(&self, key: &str) -> Result<String, CommandError> {
-        let chat = ChatRef { network: self.network.clone(), chat: key.into() };
-        let profile = self.directory.chat(&chat).await.map_err(failed)?;
-        Ok(profile.map(|profile| profile.title).unwrap_or_default())
+        self.title_of(key).await.map_err(failed)
     }
 
     /// Why a chat is taken for who it is, in words.

@@ -128,6 +128,13 @@ async fn two_who_were_taken_for_each_other_are_never_in_one_chat() {
     assert_eq!(whose(&double, &network, "@bo").await, ("p-bo".to_owned(), true));
     assert_eq!(whose(&double, &network, "@anna").await, (new(&network, "@anna"), true));
     assert_eq!(double.note(&network, &lasting_note("p-anna")).await.unwrap(), None);
+    let told = double.state().posts.iter().map(|(_, _, post)| post.chat.chat.to_string()).collect::<Vec<_>>();
+    let new_anna = new(&network, "@anna");
+    let mut expected = ["p-anna", "p-bo", "p-bo", &new_anna];
+    let mut told: Vec<&str> = told.iter().map(String::as_str).collect();
+    told.sort_unstable();
+    expected.sort_unstable();
+    assert_eq!(told, expected, "the owner hears of it where it happened");
     settler.learn(&new(&network, "@anna"), 1).await.unwrap();
     assert_eq!(whose(&double, &network, "@anna").await, ("p-anna".to_owned(), true));
 }
@@ -152,6 +159,12 @@ async fn an_impostor_gets_no_chat_in_which_somebody_else_spoke() {
     settler(Arc::new(double.clone()), &double, &network).learn(&real, 1).await.unwrap();
     assert_eq!(whose(&double, &network, "@anna").await, ("p-anna".to_owned(), true));
     assert_eq!(whose(&double, &network, "@impostor").await, (new(&network, "@impostor"), true));
+    let told = double.state().posts.iter().map(|(_, _, post)| post.chat.chat.to_string()).collect::<Vec<_>>();
+    assert_eq!(
+        told,
+        ["p-anna".to_owned(), new(&network, "@impostor")],
+        "whoever stood apart is where they belong"
+    );
 }
 
 #[tokio::test]

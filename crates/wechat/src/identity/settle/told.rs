@@ -1,0 +1,50 @@
+//! What is said in the chats of a link that a permanent name has shown to be wrong: what was said there went to, or came
+//! from, somebody else, and only the owner can put that right.
+
+use wxgate_contract::{Author, Body, ChatRef, FarError, GroupEvent, Post, RemoteId};
+
+use super::{Settler, Taught};
+
+impl Settler {
+    /// One notice in each chat that somebody leaves and in the one where they go on; none where they stood apart until
+    /// now, because nothing was said in a wrong place.
+    /// Source: the paper on contact identity, method, step 9.
+    pub(super) async fn notices(&self, taught: &Taught) -> Result<Vec<Post>, FarError> {
+        let mut posts = Vec::new();
+        for (from, to) in taught.lesson.ends() {
+            if taught.was_open(from) {
+                continue;
+            }
+            let left = self.title_of(from).await?;
+            let stays = taught.book.people.iter().any(|known| known.id == from)
+                || taught.book.groups.iter().any(|known| known.id == from);
+            let old = if stays {
+                "A recalled message proves that whoever wrote here since the last sign-in is somebody else than before. \
+                 They go on in another chat; what was said here since then was said to them."
+            } else {
+                "A recalled message proves who this is: it goes on in the chat of that name from before."
+            };
+            let new = format!(
+                "A recalled message proves that this goes on here. What was said since the last sign-in stands in \
+                 another chat, \"{left}\"."
+            );
+            posts.push(self.notice(posts.len(), from, old.to_owned()));
+            posts.push(self.notice(posts.len(), to, new));
+        }
+        Ok(posts)
+    }
+
+    fn notice(&self, number: usize, chat: &str, text: String) -> Post {
+        let at = self.live.now();
+        Post {
+            remote_id: RemoteId::from(format!("identity-{}-{number}-{chat}", at.ms())),
+            chat: ChatRef { network: self.network.clone(), chat: chat.into() },
+            author: Author::Network,
+            at,
+            body: Body::Event { event: GroupEvent::Notice, text },
+            quote: None,
+            mentions: Vec::new(),
+            echo_of: None,
+        }
+    }
+}
