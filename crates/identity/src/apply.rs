@@ -68,6 +68,7 @@ impl Book {
                 profile.renew(&person.sight, seen, verdicts.kept.dark);
             } else {
                 profile.ruled_out.clear();
+                (profile.answered, profile.taken_back) = (Vec::new(), 0);
                 if let Verdict::Known { why, .. } = verdict {
                     profile.why = Some(*why);
                 }
@@ -127,6 +128,8 @@ impl Book {
                     seen,
                     open: Vec::new(),
                     ruled_out: Vec::new(),
+                    answered: Vec::new(),
+                    taken_back: 0,
                     permanent: 0,
                     why: None,
                     before: None,
@@ -140,6 +143,7 @@ impl Book {
         let is_settled = settled == Some(profile.id.as_str());
         if !is_settled {
             profile.ruled_out.clear();
+            (profile.answered, profile.taken_back) = (Vec::new(), 0);
             if let Verdict::Known { why, .. } = verdict {
                 profile.why = Some(*why);
             }
@@ -186,8 +190,19 @@ impl Profile {
     /// Somebody seen for the first time.
     #[must_use]
     pub fn new(id: String, sight: Sight, seen: Seen) -> Self {
-        let (open, ruled_out) = (Vec::new(), Vec::new());
-        Self { id, sight, seen, open, ruled_out, permanent: 0, why: None, before: None, marked: None }
+        Self {
+            id,
+            sight,
+            seen,
+            open: Vec::new(),
+            ruled_out: Vec::new(),
+            answered: Vec::new(),
+            taken_back: 0,
+            permanent: 0,
+            why: None,
+            before: None,
+            marked: None,
+        }
     }
 
     /// Takes the record of another login over; that link can be taken back.

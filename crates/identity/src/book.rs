@@ -37,6 +37,13 @@ pub struct Profile {
     /// Ids of those it could have been before the owner said, in this login, that it is somebody new: to take that back.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ruled_out: Vec<String>,
+    /// Ids of those the last record could have been before it was answered, in this login, that it is this one: to ask
+    /// again when that is taken back.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub answered: Vec<String>,
+    /// How often an answer about the last record was taken back in this login.
+    #[serde(default, skip_serializing_if = "is_none_yet")]
+    pub taken_back: u32,
     /// Code of the permanent account name, 0 until the service named it. Stored as `proof`: what was stored as
     /// `permanent` came from inside of media too, and is not believed.
     #[serde(rename = "proof", default, skip_serializing_if = "is_zero")]
@@ -69,6 +76,13 @@ pub struct GroupProfile {
     /// Ids of those it could have been before the owner said, in this login, that it is somebody new: to take that back.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ruled_out: Vec<String>,
+    /// Ids of those the last record could have been before it was answered, in this login, that it is this one: to ask
+    /// again when that is taken back.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub answered: Vec<String>,
+    /// How often an answer about the last record was taken back in this login.
+    #[serde(default, skip_serializing_if = "is_none_yet")]
+    pub taken_back: u32,
     /// Code of the permanent name, as for [`Profile::permanent`].
     #[serde(rename = "proof", default, skip_serializing_if = "is_zero")]
     pub permanent: u64,
@@ -78,6 +92,10 @@ pub struct GroupProfile {
     /// What was known before the last link, until the link is proven.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub before: Option<Box<(GroupSight, Vec<KnownMember>, Seen)>>,
+}
+
+fn is_none_yet(count: &u32) -> bool {
+    *count == 0
 }
 
 fn is_zero(code: &u64) -> bool {

@@ -39,6 +39,8 @@ trait Known {
     fn permanent(&mut self) -> &mut u64;
     fn open(&mut self) -> &mut Vec<String>;
     fn ruled_out(&mut self) -> &mut Vec<String>;
+    fn answered(&mut self) -> &mut Vec<String>;
+    fn taken_back(&mut self) -> &mut u32;
     /// The present record.
     fn record(&self) -> Self::Record;
     /// Puts a record on top; what was there can be had back.
@@ -65,6 +67,12 @@ impl Known for Profile {
     }
     fn ruled_out(&mut self) -> &mut Vec<String> {
         &mut self.ruled_out
+    }
+    fn answered(&mut self) -> &mut Vec<String> {
+        &mut self.answered
+    }
+    fn taken_back(&mut self) -> &mut u32 {
+        &mut self.taken_back
     }
     fn record(&self) -> Sight {
         self.sight.clone()
@@ -106,6 +114,12 @@ impl Known for GroupProfile {
     fn ruled_out(&mut self) -> &mut Vec<String> {
         &mut self.ruled_out
     }
+    fn answered(&mut self) -> &mut Vec<String> {
+        &mut self.answered
+    }
+    fn taken_back(&mut self) -> &mut u32 {
+        &mut self.taken_back
+    }
     fn record(&self) -> Self::Record {
         (self.sight.clone(), self.members.clone())
     }
@@ -126,8 +140,19 @@ impl Known for GroupProfile {
         self.before = None;
     }
     fn fresh(id: String, (sight, members): Self::Record, seen: Seen) -> Self {
-        let (open, ruled_out) = (Vec::new(), Vec::new());
-        Self { id, sight, members, seen, open, ruled_out, permanent: 0, why: None, before: None }
+        Self {
+            id,
+            sight,
+            members,
+            seen,
+            open: Vec::new(),
+            ruled_out: Vec::new(),
+            answered: Vec::new(),
+            taken_back: 0,
+            permanent: 0,
+            why: None,
+            before: None,
+        }
     }
 }
 
@@ -224,15 +249,29 @@ fn undo<K: Known>(
 ) {
     let Some(known) = all.iter_mut().find(|known| known.id() == id) else { return };
     let mut candidates = std::mem::take(known.ruled_out());
-    // Whoever is somebody else's past by now cannot be asked about.
-    candidates.retain(|of| all.iter().any(|other| other.id() == of && other.seen().login != login));
+    let mut present = id.to_owned();
+    absent(all, &mut candidates, login);
     if candidates.is_empty() {
-        return displace(all, id, login, mint, lesson);
+        let known = all.iter_mut().find(|known| known.id() == id);
+        candidates = known.map(|known| std::mem::take(known.answered())).unwrap_or_default();
+        displace(all, id, login, mint, lesson);
+        // The profile that the answer named is absent again.
+        absent(all, &mut candidates, login);
+        let Some((_, to)) = lesson.moved.last() else { return };
+        present.clone_from(to);
     }
-    if let Some(known) = all.iter_mut().find(|known| known.id() == id) {
+    if candidates.is_empty() {
+        return;
+    }
+    if let Some(known) = all.iter_mut().find(|known| known.id() == present) {
         *known.open() = candidates;
-        lesson.reopened.push(id.to_owned());
+        lesson.reopened.push(present);
     }
+}
+
+/// Whoever is somebody else's past by now cannot be asked about.
+fn absent<K: Known>(all: &[K], candidates: &mut Vec<String>, login: u32) {
+    candidates.retain(|of| all.iter().any(|other| other.id() == of && other.seen().login != login));
 }
 
 fn learn<K: Known>(
@@ -290,7 +329,8 @@ fn hand_over<K: Known>(
     let Some(at) = all.iter().position(|known| known.id() == from) else { return };
     let Some(source) = all.get_mut(at) else { return };
     let (record, seen, permanent) = (source.record(), source.seen(), *source.permanent());
-    let was_open = !source.open().is_empty();
+    let (asked, taken_back) = (std::mem::take(source.open()), *source.taken_back());
+    let was_open = !asked.is_empty();
     // An id that only stood in for the answer is gone; one with a past of its own keeps that.
     if was_open || !source.restore() {
         all.remove(at);
@@ -299,6 +339,7 @@ fn hand_over<K: Known>(
         target.put(record, seen);
         target.open().clear();
         target.ruled_out().clear();
+        (*target.answered(), *target.taken_back()) = (asked, taken_back);
         if *target.permanent() == 0 {
             *target.permanent() = permanent;
         }
@@ -338,6 +379,8 @@ fn displace<K: Known>(
     let Some(known) = all.iter_mut().find(|known| known.id() == id) else { return };
     let (record, seen) = (known.record(), known.seen());
     known.ruled_out().clear();
+    known.answered().clear();
+    let taken_back = std::mem::take(known.taken_back()).saturating_add(1);
     if !known.restore() && seen.login == login {
         // Nothing is known from before: the profile keeps what it has, as seen before this login.
         let mut before = seen;
@@ -347,5 +390,7 @@ fn displace<K: Known>(
     }
     let fresh = unused(all, mint(id));
     lesson.moved.push((id.to_owned(), fresh.clone()));
-    all.push(K::fresh(fresh, record, seen));
+    let mut fresh = K::fresh(fresh, record, seen);
+    *fresh.taken_back() = taken_back;
+    all.push(fresh);
 }

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use wxgate_identity::{
     Book, Codes, Field, Group, GroupMember, GroupSight, Kind, Login, MarkState, MemberSight, Person, Profile,
-    Sight, Verdict, recognise, text_code,
+    Seen, Sight, Verdict, recognise, text_code,
 };
 
 const WEEK_S: i64 = 604_800;
@@ -316,6 +316,26 @@ fn that_somebody_is_new_can_be_taken_back_and_the_question_is_open_again() {
     assert_eq!(asked(&book), candidates);
     let lesson = book.resolve(&open, Some(&ids[6].0), |_| unreachable!("nobody is displaced"));
     assert_eq!(lesson.moved, [(open, ids[6].0.clone())]);
+}
+
+#[test]
+fn a_wrong_answer_can_be_taken_back_and_another_one_given() {
+    let (mut book, ids, people) = unclear();
+    let open = see(&mut book, &login(1, &people), 1)[6].0.clone();
+    let at = book.people.iter().position(|known| known.id == open).unwrap();
+    // Somebody who was there before and is not now.
+    book.people.push(Profile::new("absent".to_owned(), somebody(99), Seen::default()));
+    book.people[at].open.push("absent".to_owned());
+    let asked = book.people[at].open.clone();
+    book.resolve(&open, Some("absent"), |_| unreachable!("nobody is displaced"));
+    let lesson = book.undo("absent", |_| open.clone());
+    assert_eq!(lesson.moved, [("absent".to_owned(), open.clone())]);
+    assert_eq!(lesson.reopened, std::slice::from_ref(&open));
+    let again = book.people.iter().find(|known| known.id == open).unwrap();
+    assert_eq!((&again.open, again.taken_back), (&asked, 1));
+    let lesson = book.resolve(&open, Some(&ids[6].0), |_| unreachable!("nobody is displaced"));
+    assert_eq!(lesson.moved, [(open, ids[6].0.clone())]);
+    assert_eq!(see(&mut book, &login(2, &people), 2)[6].0, ids[6].0);
 }
 
 #[test]

@@ -48,7 +48,7 @@ pub(crate) fn group(
         .collect();
     let Some(mut profile) = known else {
         let seen = Seen { at_s, ..Seen::default() };
-        let (open, ruled_out, permanent) = (Vec::new(), Vec::new(), 0);
+        let (open, ruled_out, answered) = (Vec::new(), Vec::new(), Vec::new());
         let id = key.to_owned();
         return shelf::group_note(&GroupProfile {
             id,
@@ -57,7 +57,9 @@ pub(crate) fn group(
             seen,
             open,
             ruled_out,
-            permanent,
+            answered,
+            taken_back: 0,
+            permanent: 0,
             why: None,
             before: None,
         });

@@ -106,6 +106,13 @@ impl Taught {
         self.lesson.ends().into_iter().filter(|(from, _)| self.was_open(from))
     }
 
+    /// How often an answer about who stood there was taken back before.
+    fn taken_back(&self, id: &str) -> u32 {
+        let person = self.before.people.iter().find(|known| known.id == id).map(|known| known.taken_back);
+        let group = || self.before.groups.iter().find(|known| known.id == id).map(|known| known.taken_back);
+        person.or_else(group).unwrap_or_default()
+    }
+
     fn was_open(&self, id: &str) -> bool {
         !open_of(&self.before, id).is_empty()
     }
@@ -166,12 +173,12 @@ impl Settler {
     async fn apply(&self, step: Step<'_>) -> Result<(), CommandError> {
         let taught = self.taught(step).await?;
         for (from, to) in taught.moves() {
-            self.move_posts(from, to).await.map_err(failed)?;
+            self.move_posts((from, to), taught.taken_back(from)).await.map_err(failed)?;
         }
         let _alone = self.live.settling().lock().await;
         let taught = self.taught(step).await?;
         for (from, to) in taught.moves() {
-            self.move_posts(from, to).await.map_err(failed)?;
+            self.move_posts((from, to), taught.taken_back(from)).await.map_err(failed)?;
         }
         let mut batch = self.carried_out(&taught).await.map_err(failed)?;
         if matches!(step, Step::Learn { .. }) {
@@ -227,11 +234,15 @@ impl Settler {
         let lasting = value.and_then(|value| serde_json::from_slice::<Lasting>(&value).ok());
         let Some(lasting) = lasting.filter(|lasting| lasting.generation == generation) else { return Ok(()) };
         let profile = self.chat(from).await?;
-        let title = |title: &str| title.strip_suffix(UNCONFIRMED).unwrap_or(title).to_owned();
+        let is_open = !open_of(book, to).is_empty();
+        let title = |title: &str| {
+            let plain = title.strip_suffix(UNCONFIRMED).unwrap_or(title);
+            if is_open { format!("{plain}{UNCONFIRMED}") } else { plain.to_owned() }
+        };
         let name = &lasting.user_name;
         for key in [name_note(generation, name), stranger_note(generation, name)] {
             if let Some(named) = self.named(&key).await? {
-                let named = Named { key: to.to_owned(), is_open: false, name: title(&named.name), ..named };
+                let named = Named { key: to.to_owned(), is_open, name: title(&named.name), ..named };
                 batch.notes.push(note(key, &named));
             }
         }
@@ -309,8 +320,8 @@ impl Settler {
     }
 
     /// Says again in `to` what was said in `from`, in order. Their ids follow from the first ones,
-    /// so that what was moved already is not said twice.
-    pub(super) async fn move_posts(&self, from: &str, to: &str) -> Result<(), FarError> {
+    /// so that what was moved already is not said twice; after an answer that was taken back they are others.
+    pub(super) async fn move_posts(&self, (from, to): (&str, &str), taken_back: u32) -> Result<(), FarError> {
         let chat = ChatKey::from(from);
         let mut after = 0;
         loop {
@@ -320,7 +331,7 @@ impl Settler {
             after = last.seq;
             let own = &self.network;
             let said = page.iter().filter(|item| matches!(item.fate, wxgate_contract::Fate::Said));
-            let posts = said.map(|item| moved(item, own, (from, to))).collect();
+            let posts = said.map(|item| moved(item, own, (from, to), taken_back)).collect();
             self.far.commit(&self.network, Batch { posts, ..Batch::default() }).await?;
         }
     }
@@ -334,13 +345,14 @@ pub(crate) fn service_id(id: &RemoteId) -> Option<MsgId> {
 }
 
 /// The same post in another chat.
-fn moved(item: &TimelineItem, network: &NetworkId, (from, to): (&str, &str)) -> Post {
+fn moved(item: &TimelineItem, network: &NetworkId, (from, to): (&str, &str), taken_back: u32) -> Post {
+    let again = |id: &RemoteId| (0..taken_back).fold(id.said_again(), |id, _| id.said_again());
     let mut post = item.post.clone();
     post.remote_id = match &item.native_id {
-        _ if item.origin == *network => post.remote_id.said_again(),
+        _ if item.origin == *network => again(&post.remote_id),
         // The service knows what was said through us by its own id.
-        Some(native) => native.said_again(),
-        None => RemoteId::from(format!("{}-{}", item.origin, post.remote_id)).said_again(),
+        Some(native) => again(native),
+        None => again(&RemoteId::from(format!("{}-{}", item.origin, post.remote_id))),
     };
     post.chat = ChatRef { network: network.clone(), chat: to.into() };
     post.echo_of = None;
@@ -350,10 +362,10 @@ fn moved(item: &TimelineItem, network: &NetworkId, (from, to): (&str, &str)) -> 
         *person = to.into();
     }
     if let Body::Recall { target: Some(target), .. } = &mut post.body {
-        *target = target.said_again();
+        *target = again(target);
     }
     if let Some(target) = post.quote.as_mut().and_then(|quote| quote.target.as_mut()) {
-        *target = target.said_again();
+        *target = again(target);
     }
     post
 }
