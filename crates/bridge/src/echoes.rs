@@ -3,57 +3,98 @@
 //! Two accounts of one instance may be in the same group, which each of them shows as a chat of its own.
 //! Whatever the one says there for somebody else, the other hears as somebody's words. Linked with each
 //! other, or with the same channel, they would say it to each other for ever. What a chat hears is therefore
-//! compared with what was lately said, with a name in front, into the other members of its link; it stays in
-//! its own timeline and goes no further.
+//! compared with what was lately said, with a name in front, by other accounts of its link; it stays in its own
+//! timeline and goes no further. Each account hears once what was said once: the same words a second time are
+//! somebody's own.
 
 use std::collections::VecDeque;
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::time::Duration;
 
 use dashmap::DashMap;
+use tokio::time::Instant;
 use wxgate_contract::{Body, ChatRef, Say};
+use wxgate_store::RouteInput;
 
-use crate::route::By;
+use crate::route::{By, Noted};
+use crate::twins::may_be_one;
 
 /// Texts that are remembered per chat. Chosen: more than a lane has in hand while an account is busy; twice as
 /// many would only remember longer.
 const PER_CHAT: usize = 64;
 
+/// How long it is known again. Chosen: longer than words wait for an account that is busy, or a loop would begin;
+/// whoever says the same later says it themselves.
+const AGE: Duration = Duration::from_secs(3600);
+
 /// What was lately said for others, by the chat that it was said in. In memory: after a restart one round of an
 /// echo may pass before it is known again.
 #[derive(Debug, Default)]
-pub(crate) struct Echoes(DashMap<ChatRef, VecDeque<(u64, By)>>);
+pub(crate) struct Echoes(DashMap<ChatRef, VecDeque<Said>>);
+
+/// Words that were said once under somebody else's name.
+#[derive(Debug)]
+struct Said {
+    key: u64,
+    at: Instant,
+    by: By,
+    /// The posts that were them, heard again: one for each account that hears.
+    heard: Vec<By>,
+}
 
 impl Echoes {
-    /// Something is going to be said in a chat under somebody else's name.
+    /// Something is going to be said in a chat of an account under somebody else's name.
     pub(crate) fn said(&self, chat: &ChatRef, say: &Say, by: By) {
         let (name, Body::Text { text }) = (say.author_prefix.as_str(), &say.post.body) else { return };
         if name.is_empty() {
             return;
         }
         let mut recent = self.0.entry(chat.clone()).or_default();
-        let said = (key(&format!("{name}: {text}")), by);
-        if !recent.contains(&said) {
-            recent.push_back(said);
+        let key = key(&format!("{name}: {text}"));
+        if !recent.iter().any(|said| said.key == key && said.by == by) {
+            recent.push_back(Said { key, at: Instant::now(), by, heard: Vec::new() });
         }
         if recent.len() > PER_CHAT {
             recent.pop_front();
         }
     }
 
-    /// It is not going to be said: nothing came of the post.
+    /// Nothing came of a post: it is not going to be said, and what it was taken for is not heard yet.
     pub(crate) fn forget(&self, chat: &ChatRef, by: &By) {
         if let Some(mut recent) = self.0.get_mut(chat) {
-            recent.retain(|(_, known)| known != by);
+            recent.retain(|said| said.by != *by);
+            recent.iter_mut().for_each(|said| said.heard.retain(|known| known != by));
         }
     }
 
-    /// True when a text is what was lately said in one of these chats.
-    pub(crate) fn knows<'a>(&self, body: &Body, mut chats: impl Iterator<Item = &'a ChatRef>) -> bool {
-        let Body::Text { text } = body else { return false };
+    /// True when a post is what another account lately said in one of these chats. Asked again about the same post
+    /// it says the same.
+    pub(crate) fn knows<'a>(
+        &self,
+        input: &RouteInput<'_>,
+        linked: impl Iterator<Item = &'a ChatRef>,
+        noted: &mut Noted,
+    ) -> bool {
+        let Body::Text { text } = &input.post.body else { return false };
+        // What was typed in a face has no number: no account heard it.
+        if input.native_ids.is_empty() {
+            return false;
+        }
         let wanted = key(text);
-        chats.any(|chat| {
-            self.0.get(chat).is_some_and(|recent| recent.iter().any(|(known, _)| *known == wanted))
-        })
+        let mut others = linked.filter(|other| may_be_one(&input.post.chat, other));
+        others.any(|other| self.take(other, wanted, noted))
+    }
+
+    fn take(&self, chat: &ChatRef, wanted: u64, noted: &mut Noted) -> bool {
+        let Some(mut recent) = self.0.get_mut(chat) else { return false };
+        let by = noted.by(chat);
+        let is_free = |said: &Said| said.heard.iter().all(|known| known.origin != by.origin || *known == by);
+        let is_it = |said: &&mut Said| said.key == wanted && said.at.elapsed() <= AGE && is_free(said);
+        let Some(said) = recent.iter_mut().find(is_it) else { return false };
+        if !said.heard.contains(&by) {
+            said.heard.push(by);
+        }
+        true
     }
 }
 

@@ -5,7 +5,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use dashmap::DashMap;
+use dashmap::{DashMap, DashSet};
 use wxgate_contract::{
     Attachment, Author, Body, Capabilities, ChatRef, DeliveryId, Job, MediaVault, Mention, NetworkId, Post,
     RemoteId, Say, Timestamp,
@@ -21,6 +21,8 @@ pub(crate) struct Routes {
     capabilities: DashMap<NetworkId, Capabilities>,
     /// Which networks show an account; also those that do not run now.
     mirrors: DashMap<NetworkId, Vec<NetworkId>>,
+    /// Networks that are somebody's account: others there hear what it says.
+    accounts: DashSet<NetworkId>,
     echoes: Echoes,
     pub(crate) twins: Twins,
     vault: Arc<dyn MediaVault>,
@@ -31,6 +33,7 @@ impl Routes {
         Self {
             capabilities: DashMap::new(),
             mirrors: DashMap::new(),
+            accounts: DashSet::new(),
             echoes: Echoes::default(),
             twins: Twins::default(),
             vault,
@@ -70,8 +73,14 @@ impl Routes {
         self.capabilities.insert(network.clone(), capabilities);
     }
 
+    /// A network is somebody's account.
+    pub(crate) fn learn_account(&self, network: &NetworkId) {
+        self.accounts.insert(network.clone());
+    }
+
     pub(crate) fn forget(&self, network: &NetworkId) {
         self.capabilities.remove(network);
+        self.accounts.remove(network);
     }
 
     fn link(&self, file: &Attachment) -> String {
@@ -180,8 +189,8 @@ impl Routes {
             **target != input.post.chat
                 && ChatRef::mirrored_by(&target.chat).as_ref() != Some(&input.post.chat)
         };
-        let (home, body) = (&input.post.chat, &input.post.body);
-        let is_known = self.echoes.knows(body, input.targets.iter().filter(is_linked))
+        let home = &input.post.chat;
+        let is_known = self.echoes.knows(input, input.targets.iter().filter(is_linked), noted)
             || self.twins.knows(input, input.targets.iter().filter(is_linked), noted);
         let mut jobs: Vec<(ChatRef, Job)> = Vec::with_capacity(input.targets.len());
         for target in input.targets.iter().filter(|target| !(is_known && is_linked(target))) {
@@ -190,7 +199,10 @@ impl Routes {
                 continue;
             }
             let Some(job) = self.job(input, target) else { continue };
-            if let (Job::Say(say), true) = (&job, is_linked(&target)) {
+            if let Job::Say(say) = &job
+                && is_linked(&target)
+                && self.accounts.contains(&target.network)
+            {
                 self.echoes.said(target, say, noted.by(target));
             }
             jobs.push((target.clone(), job));

@@ -133,6 +133,9 @@ pub(crate) fn add(bridge: &Arc<Bridge>, adapter: Arc<dyn Adapter>, owner: Option
 fn add_later(bridge: &Arc<Bridge>, adapter: Arc<dyn Adapter>, owner: Option<UserName>, delay: Duration) {
     let network = adapter.network().clone();
     bridge.routes.learn(&network, adapter.capabilities());
+    if owner.is_some() {
+        bridge.routes.learn_account(&network);
+    }
     let (stop, token) = StopHandle::new();
     let (orders, _) = mpsc::channel(1);
     let (alive, ended) = watch::channel(());

@@ -28,6 +28,7 @@ fn routes() -> Routes {
     let plain = Capabilities { carries_files: false, can_recall: false, ..LEAST };
     routes.learn(&"plain:x".into(), plain);
     routes.learn(&"rich:x".into(), Capabilities { shows_authors: true, ..LEAST });
+    ["a:1", "a:2"].iter().for_each(|account| routes.learn_account(&NetworkId::new(*account)));
     routes
 }
 
@@ -163,35 +164,74 @@ fn a_target_that_is_not_running_still_gets_its_job() {
     assert_eq!(said(one(&post, "a:1", &chat("gone:x", "d"), None)).author_prefix, "Anna");
 }
 
+/// The other members of a link hear something that somebody says in `home`, under the number `id`; who is told.
+fn told(routes: &Routing, home: &ChatRef, others: &[&ChatRef], (id, name, text): (&str, &str, &str)) -> Vec<String> {
+    let author = Author::Person { person: "p".into(), name: name.to_owned() };
+    let post = Post { remote_id: id.into(), ..post(home, author, Body::text(text)) };
+    let mut targets: Vec<ChatRef> = others.iter().filter(|chat| **chat != home).map(|chat| (*chat).clone()).collect();
+    targets.push(home.mirrored_on(&"rich:x".into()));
+    let input = RouteInput {
+        origin: &home.network.clone(),
+        post_id: PostId(9),
+        post: &post,
+        targets: &targets,
+        target: None,
+        author_name: name,
+        native_ids: &[RemoteId::from(id)],
+    };
+    routes.route(&input).into_iter().map(|(to, _)| to.network.to_string()).collect()
+}
+
 #[test]
 fn two_accounts_in_one_group_do_not_answer_each_other_for_ever() {
     let routes = routing();
     let (first, second, channel) = (chat("a:1", "g"), chat("a:2", "g"), chat("plain:x", "c"));
-    let hear = |home: &ChatRef, name: &str, text: &str| {
-        let post = post(home, Author::Person { person: "p".into(), name: name.to_owned() }, Body::text(text));
-        let others = [&first, &second, &channel].into_iter().filter(|chat| *chat != home);
-        let mut targets: Vec<ChatRef> = others.cloned().collect();
-        targets.push(home.mirrored_on(&"rich:x".into()));
-        let (origin, target) = (home.network.clone(), None);
-        let input = RouteInput {
-            origin: &origin,
-            post_id: PostId(9),
-            post: &post,
-            targets: &targets,
-            target,
-            author_name: name,
-            native_ids: &[],
-        };
-        routes.route(&input).into_iter().map(|(to, _)| to.network.to_string()).collect::<Vec<_>>()
+    let hear = |home: &ChatRef, id: &str, name: &str, text: &str| {
+        told(&routes, home, &[&first, &second, &channel], (id, name, text))
     };
-    assert_eq!(hear(&channel, "bob", "hi"), ["a:1", "a:2", "rich:x"]);
+    assert_eq!(hear(&channel, "1", "bob", "hi"), ["a:1", "a:2", "rich:x"]);
     // Each account hears what the other one said for bob. Its own mirror shows it, nobody else.
-    assert_eq!(hear(&first, "the other account", "bob: hi"), ["rich:x"]);
-    assert_eq!(hear(&second, "the other account", "bob: hi "), ["rich:x"]);
+    assert_eq!(hear(&first, "2", "the other account", "bob: hi"), ["rich:x"]);
+    assert_eq!(hear(&first, "2", "the other account", "bob: hi"), ["rich:x"], "handed over again");
+    assert_eq!(hear(&second, "3", "the other account", "bob: hi "), ["rich:x"]);
     // What somebody says is said, and not what it becomes elsewhere.
-    assert_eq!(hear(&first, "Anna", "hello"), ["a:2", "plain:x", "rich:x"]);
-    assert_eq!(hear(&second, "me", "bob: something new"), ["a:1", "plain:x", "rich:x"]);
-    assert_eq!(hear(&first, "my account there", "Anna: hello"), ["rich:x"]);
+    assert_eq!(hear(&first, "4", "Anna", "hello"), ["a:2", "plain:x", "rich:x"]);
+    assert_eq!(hear(&second, "5", "me", "bob: something new"), ["a:1", "plain:x", "rich:x"]);
+    assert_eq!(hear(&first, "6", "my account there", "Anna: hello"), ["rich:x"]);
+}
+
+#[test]
+fn who_is_addressed_with_words_that_they_said_hears_them() {
+    let routes = routing();
+    let (account, channel, elsewhere) = (chat("a:1", "g"), chat("plain:x", "c"), chat("plain:y", "c"));
+    let hear = |home: &ChatRef, id: &str, name: &str, text: &str| {
+        told(&routes, home, &[&account, &channel, &elsewhere], (id, name, text))
+    };
+    assert_eq!(hear(&channel, "1", "bob", "hi"), ["a:1", "plain:y", "rich:x"]);
+    assert_eq!(hear(&channel, "2", "alice", "bob: hi"), ["a:1", "plain:y", "rich:x"]);
+    assert_eq!(hear(&account, "3", "Anna", "ok"), ["plain:x", "plain:y", "rich:x"]);
+    assert_eq!(hear(&account, "4", "Ming", "Anna: ok"), ["plain:x", "plain:y", "rich:x"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_an_account_said_once_is_heard_once_and_soon() {
+    let routes = routing();
+    let (first, second, channel) = (chat("a:1", "g"), chat("a:2", "g"), chat("plain:x", "c"));
+    let hear = |home: &ChatRef, id: &str, name: &str, text: &str| {
+        told(&routes, home, &[&first, &second, &channel], (id, name, text))
+    };
+    hear(&channel, "1", "bob", "hi");
+    assert_eq!(hear(&first, "2", "the other account", "bob: hi"), ["rich:x"]);
+    assert_eq!(hear(&first, "3", "Ming", "bob: hi"), ["a:2", "plain:x", "rich:x"]);
+    // A transaction that came to nothing took nothing.
+    hear(&channel, "4", "bob", "ok");
+    routes.over(End::Kept);
+    assert_eq!(hear(&first, "5", "the other account", "bob: ok"), ["rich:x"]);
+    routes.over(End::Undone);
+    assert_eq!(hear(&first, "6", "the other account", "bob: ok"), ["rich:x"]);
+    hear(&channel, "7", "bob", "thanks");
+    tokio::time::advance(std::time::Duration::from_secs(3601)).await;
+    assert_eq!(hear(&first, "8", "Ming", "bob: thanks"), ["a:2", "plain:x", "rich:x"]);
 }
 
 #[test]
