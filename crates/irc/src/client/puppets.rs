@@ -53,7 +53,7 @@ struct Puppet {
     words: mpsc::Sender<Word>,
     nick: String,
     is_ready: bool,
-    /// Folded names of channels it is in, and of those it is not let into.
+    /// Folded names of channels it is in, and of those it is not let into; of people too whom it does not reach.
     inside: HashSet<String>,
     barred: HashSet<String>,
     /// Channels it has been told to enter.
@@ -180,7 +180,7 @@ impl Session<'_> {
             self.engage(say, chat, now);
             return None;
         };
-        let folded = channel.as_ref().map(|channel| self.support.fold(channel));
+        let folded = self.support.fold(channel.as_deref().unwrap_or(chat.as_str()));
         let puppet = self.puppets.all.get_mut(at)?;
         puppet.spoke = now;
         if puppet.words.capacity() < 2 || puppet.words.is_closed() {
@@ -194,13 +194,16 @@ impl Session<'_> {
             self.rename(at, say);
         }
         let puppet = self.puppets.all.get_mut(at)?;
-        match (folded, channel) {
-            _ if !puppet.is_ready => None,
+        // What it was refused the relay says, in a query too.
+        if !puppet.is_ready || puppet.barred.contains(&folded) {
+            return None;
+        }
+        match channel {
             // A query: nothing has to be entered.
-            (None, _) | (_, None) => Some(puppet.id),
-            (Some(folded), _) if puppet.inside.contains(&folded) => Some(puppet.id),
-            (Some(folded), Some(channel)) => {
-                if !puppet.barred.contains(&folded) && puppet.asked.insert(folded) {
+            None => Some(puppet.id),
+            Some(_) if puppet.inside.contains(&folded) => Some(puppet.id),
+            Some(channel) => {
+                if puppet.asked.insert(folded) {
                     let _ = puppet.words.try_send(Word::Join(channel));
                 }
                 None

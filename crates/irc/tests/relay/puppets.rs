@@ -249,6 +249,32 @@ async fn a_query_reaches_the_person_where_it_is_linked_and_else_gets_an_answer()
 }
 
 #[tokio::test]
+async fn a_query_that_reaches_nobody_is_tried_by_the_puppet_and_by_the_relay_once() {
+    for caps in [MODERN, OLD] {
+        let network = Network::start(caps).await;
+        let double = Double::new();
+        let guest = Guest::start(&double, with_puppets(&network, 10));
+        double.link(&NETWORK.into(), &["#c", "carol"]);
+        network.wait_line("MODE #c").await;
+        until_by(&guest, &network, "Ming", "Ming[wx]").await;
+        network.change(|manners| manners.refuses = Some(("401", "No such nick")));
+        let id = guest.say_to("carol", "Ming", "hi carol").await;
+        let outcome = guest.outcome(id).await;
+        assert!(matches!(&outcome, Outcome::Refused { why } if why.contains("No such nick")), "{outcome:?}");
+        let said = network.said_by("carol");
+        let said: Vec<(&str, &str)> = said.iter().map(|(by, text)| (by.as_str(), text.as_str())).collect();
+        assert_eq!(said, [("Ming[wx]", "hi carol"), ("relay", "<Ming> hi carol")]);
+        // Who writes is there again.
+        network.change(|manners| manners.refuses = None);
+        network.line_to("Ming[wx]", ":carol!c@h PRIVMSG Ming[wx] :hi Ming");
+        guest.posts(1).await;
+        let id = guest.say_to("carol", "Ming", "there you are").await;
+        guest.outcome(id).await;
+        assert_eq!(network.said_by("carol")[2], ("Ming[wx]".to_owned(), "there you are".to_owned()));
+    }
+}
+
+#[tokio::test]
 async fn a_network_that_bears_no_more_is_not_pressed() {
     let network = Network::start(OLD).await;
     let guest = Guest::ready(&network, with_puppets(&network, 10)).await;

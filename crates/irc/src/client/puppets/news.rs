@@ -144,6 +144,8 @@ impl Session<'_> {
             return;
         }
         let Some(puppet) = self.puppets.get(id) else { return };
+        // Who writes is there to be written to, whatever was before.
+        puppet.barred.remove(&folded);
         match chat.filter(|chat| puppet.chats.contains_key(chat)) {
             Some(chat) => self.heard_query(chat, query),
             None if query.is_notice || puppet.told.len() >= TOLD || !puppet.told.insert(folded) => {}
