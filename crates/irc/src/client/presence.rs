@@ -15,7 +15,9 @@ use crate::wire::message::{Line, Message};
 const JOIN_PAUSE: Duration = Duration::from_secs(1);
 /// Refusals that do not pass by themselves: no such channel, sent on to another, invited people only, banned, a key,
 /// no such name, known nicks only, TLS only. Source: "Numerics" in Modern IRC; 470: Solanum; 520 and 489: InspIRCd.
-const FINAL: [&str; 9] = ["403", "470", "473", "474", "475", "476", "477", "489", "520"];
+const FINAL: [&str; 9] = ["403", "470", "473", "474", "475", "476", NEEDS_ACCOUNT, "489", "520"];
+/// Known nicks only. Source: "ERR_NEEDREGGEDNICK" of Solanum, UnrealIRCd and InspIRCd.
+const NEEDS_ACCOUNT: &str = "477";
 
 impl Session<'_> {
     /// Takes part where there is a link, and nowhere else.
@@ -95,10 +97,13 @@ impl Session<'_> {
 
     pub(super) fn not_let_in(&mut self, numeric: &str, name: &str, why: &str) {
         let again_at = Instant::now() + self.relay.config.limits.rejoin;
+        // NickServ knows us in a moment, or when we have our nick again.
+        let may_pass = numeric == NEEDS_ACCOUNT && self.nickserv.is_some();
+        let is_final = FINAL.contains(&numeric) && !may_pass;
         if let Some(room) = self.relay.rooms.0.get_mut(&self.support.fold(name)) {
             let why = words::from_server(why);
             tracing::warn!(network = %self.relay.network, channel = %room.key, %why, "not let into a channel");
-            room.presence = Presence::Barred { why, is_final: FINAL.contains(&numeric), again_at };
+            room.presence = Presence::Barred { why, is_final, again_at };
         }
     }
 
@@ -217,7 +222,11 @@ impl Session<'_> {
         self.puppet_renamed(&from, new);
         if is_me {
             new.clone_into(&mut self.me.nick);
+            let has_wanted = to == self.support.fold(&self.relay.config.nick);
             self.relay.is_called(to);
+            if has_wanted {
+                self.identify();
+            }
         } else if from == self.support.fold(&self.relay.config.nick) && to != from {
             self.take_nick();
         }

@@ -33,6 +33,19 @@ impl Session<'_> {
         self.queue.push_back(line);
     }
 
+    /// Tells NickServ that the nick that we would rather have is ours. It is named where we have another one; by
+    /// itself the password is for the nick one has, which the oldest services know as well. Source: Anope and Atheme,
+    /// help of NickServ's IDENTIFY.
+    pub(super) fn identify(&mut self) {
+        let Some(password) = &self.nickserv else { return };
+        let wanted = &self.relay.config.nick;
+        let words = match self.is_me(wanted) {
+            true => format!("IDENTIFY {password}"),
+            false => format!("IDENTIFY {wanted} {password}"),
+        };
+        self.send(&Line::new().command("PRIVMSG").param("NickServ").last(&words).build());
+    }
+
     /// Asks now and then whether the wanted nick is free, where nobody tells us.
     pub(super) fn regain(&mut self, now: Instant) {
         let is_wanted = self.is_me(&self.relay.config.nick);

@@ -333,7 +333,7 @@ impl Session<'_> {
     /// The welcome is over.
     fn welcomed(&mut self) {
         let Some(registration) = self.registration() else { return };
-        let nickserv = registration.secrets.nickserv.clone().filter(|_| !registration.is_signed_in);
+        self.nickserv = registration.secrets.nickserv.clone().filter(|_| !registration.is_signed_in);
         let now = Instant::now();
         self.learn_rate();
         if let Some(bot) = self.support.bot {
@@ -341,9 +341,8 @@ impl Session<'_> {
             self.queue.push_back(line);
         }
         let mut not_before = now;
-        if let Some(password) = nickserv {
-            let words = format!("IDENTIFY {password}");
-            self.send(&Line::new().command("PRIVMSG").param("NickServ").last(&words).build());
+        if self.nickserv.is_some() {
+            self.identify();
             not_before += NICKSERV;
         }
         if self.support.has_monitor && self.me.nick != self.relay.config.nick {

@@ -85,6 +85,8 @@ pub(super) struct Session<'a> {
     pub(super) caps: Caps,
     pub(super) support: Isupport,
     pub(super) me: Me,
+    /// What NickServ wants to hear, where nothing else signs us in.
+    pub(super) nickserv: Option<String>,
     pub(super) pace: Pace,
     /// Commands that are paced with the rest, and take turns with it.
     pub(super) queue: VecDeque<String>,
@@ -142,6 +144,7 @@ impl<'a> Session<'a> {
             caps: Caps::default(),
             support: Isupport::default(),
             me,
+            nickserv: None,
             pace: Pace::new(rate, now),
             queue: VecDeque::new(),
             courtesies: VecDeque::new(),

@@ -60,6 +60,27 @@ async fn a_wrong_password_is_not_tried_twice() {
 }
 
 #[tokio::test]
+async fn nickserv_hears_whose_password_it_is_and_again_when_the_nick_is_back() {
+    let network = Network::start(OLD).await;
+    network.change(|manners| {
+        manners.taken = vec!["relay".to_owned()];
+        manners.bars = Some("477");
+    });
+    let secret = Secret::new("nickserv");
+    let mut config = config(&network);
+    config.nickserv_file = Some(secret.0.clone());
+    let guest = Guest::start(&Double::new(), config);
+    // The ghost of an earlier connection has the nick.
+    network.wait_line("PRIVMSG NickServ :IDENTIFY relay pencil").await;
+    guest.health(|health| matches!(health, Health::Degraded { why } if why.contains("not in #c"))).await;
+    network.change(|manners| manners.taken.clear());
+    network.wait_line("PRIVMSG NickServ :IDENTIFY pencil").await;
+    network.change(|manners| manners.bars = None);
+    guest.health(|health| *health == Health::Up).await;
+    assert_eq!(network.connections(), 1);
+}
+
+#[tokio::test]
 async fn a_ban_ends_it_and_a_throttle_does_not() {
     let network = Network::start(OLD).await;
     network.change(|manners| manners.farewell = Some("Closing Link: (K-Lined: go away)"));
