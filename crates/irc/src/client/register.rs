@@ -58,6 +58,8 @@ pub(super) struct Registration {
     mechanisms: Vec<&'static str>,
     exchange: Option<Exchange>,
     challenge: String,
+    /// We have said who we are.
+    has_answered: bool,
     is_signed_in: bool,
     has_ended: bool,
     tries: usize,
@@ -72,6 +74,7 @@ impl Registration {
             mechanisms: Vec::new(),
             exchange: None,
             challenge: String::new(),
+            has_answered: false,
             is_signed_in: false,
             has_ended: false,
             tries: 0,
@@ -91,6 +94,12 @@ impl Session<'_> {
             Phase::Registering(registration) => Some(registration),
             Phase::Joining { .. } | Phase::Ready => None,
         }
+    }
+
+    /// There is nobody to sign in with, which passes: networks offer SASL only while their services are linked.
+    /// Source: Solanum's and InspIRCd's `m_sasl`, where the capability comes and goes with the services.
+    fn no_services(&mut self, why: &str) {
+        self.finish(&format!("{why}; where it never has it, take sasl out, or use nickserv_password_file"));
     }
 
     pub(super) fn fatal(&mut self, why: impl Into<String>) {
@@ -120,7 +129,8 @@ impl Session<'_> {
             "AUTHENTICATE" => self.challenged(param(0)),
             "900" => self.me.account = message.param(2).map(str::to_owned),
             "903" | "907" => self.signed_in(),
-            "902" | "904" | "905" | "906" => self.sign_in_failed(message.params().last().unwrap_or(&"")),
+            "902" | "904" | "905" => self.sign_in_failed(message.params().last().unwrap_or(&"")),
+            "906" => self.no_services("the network broke the sign-in off (SASL)"),
             // Names the mechanisms that would have done; 904 follows.
             "908" => {}
             "001" => {
@@ -200,12 +210,11 @@ impl Session<'_> {
         if let Some(account) = &registration.secrets.sasl {
             let list = sasl.as_deref().filter(|list| !list.is_empty());
             registration.mechanisms = mechanisms(account.is_some(), list);
-            if sasl.is_none() || registration.mechanisms.is_empty() {
-                let why = match sasl {
-                    None => "the network offers no SASL; take sasl out, or use nickserv_password_file",
-                    Some(_) => "the network offers no way of signing in that fits what is configured",
-                };
-                return self.fatal(why);
+            if sasl.is_none() {
+                return self.no_services("the network offers no SASL now");
+            }
+            if registration.mechanisms.is_empty() {
+                return self.fatal("the network offers no way of signing in that fits what is configured");
             }
         }
         let is_wanted = |name: &str| WANTED.contains(&name) && (name != "sasl" || wants_sasl);
@@ -237,7 +246,7 @@ impl Session<'_> {
         }
         let Some(registration) = self.registration() else { return };
         match (is_answered, &registration.secrets.sasl, registration.exchange.is_some()) {
-            (true, Some(_), false) => self.fatal("the network did not let us sign in (SASL)"),
+            (true, Some(_), false) => self.no_services("the network did not let us sign in (SASL)"),
             (true, None, _) => self.end_negotiation(),
             _ => {}
         }
@@ -260,6 +269,7 @@ impl Session<'_> {
         let account = registration.secrets.sasl.clone().flatten();
         registration.exchange = Some(Exchange::new(mechanism, account, nonce));
         registration.challenge.clear();
+        registration.has_answered = false;
         self.send(&format!("AUTHENTICATE {mechanism}"));
     }
 
@@ -281,6 +291,7 @@ impl Session<'_> {
             .and_then(|c| exchange.answer(&c))
         {
             Ok(answer) => {
+                registration.has_answered = true;
                 for piece in pieces(&answer) {
                     self.send(&format!("AUTHENTICATE {piece}"));
                 }
@@ -302,12 +313,11 @@ impl Session<'_> {
     fn sign_in_failed(&mut self, why: &str) {
         let why = why.to_owned();
         let Some(registration) = self.registration() else { return };
-        let is_unknown = matches!(&registration.exchange, Some(Exchange::Scram(scram))
-            if matches!(**scram, super::sasl::Scram::First { .. }));
-        match is_unknown && !registration.mechanisms.is_empty() {
-            // The mechanism itself was refused before any secret was used.
-            true => self.begin_sign_in(),
-            false => self.fatal(format!("the network refuses the account: {why}")),
+        match (registration.has_answered, registration.mechanisms.is_empty()) {
+            (true, _) => self.fatal(format!("the network refuses the account: {why}")),
+            // The mechanism itself was refused, before any secret was used.
+            (false, false) => self.begin_sign_in(),
+            (false, true) => self.no_services("the network does not begin to sign us in (SASL)"),
         }
     }
 

@@ -42,6 +42,8 @@ pub(crate) struct Manners {
     pub(crate) farewell: Option<&'static str>,
     /// Answers AUTHENTICATE: true lets everybody in.
     pub(crate) lets_in: bool,
+    /// The services are away: what is said then to who begins to sign in, `NAK` or a numeric.
+    pub(crate) no_services: Option<&'static str>,
     /// People in every channel.
     pub(crate) people: Vec<String>,
     pub(crate) isupport: String,
@@ -277,7 +279,12 @@ impl Network {
             "CAP" if word(1) == "LS" => vec![format!(":irc.test CAP * LS :{}", manners.caps)],
             "CAP" if word(1) == "REQ" => {
                 let names = rest.split_once(" :").unwrap().1;
-                vec![format!(":irc.test CAP * ACK :{names}")]
+                let is_refused = names.contains("sasl") && manners.no_services == Some("NAK");
+                let answer = if is_refused { "NAK" } else { "ACK" };
+                vec![format!(":irc.test CAP * {answer} :{names}")]
+            }
+            "AUTHENTICATE" if manners.no_services.is_some() => {
+                vec![format!(":irc.test {} {nick} :SASL authentication aborted", manners.no_services.unwrap())]
             }
             "CAP" => {
                 session.has_ended = true;

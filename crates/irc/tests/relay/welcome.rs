@@ -51,12 +51,27 @@ async fn a_wrong_password_is_not_tried_twice() {
     let error = ended(Guest::start(&Double::new(), wrong)).await;
     assert!(matches!(&error, AdapterError::Fatal(why) if why.contains("refuses the account")), "{error}");
     assert_eq!(network.connections(), 1);
-    // And a network without accounts is not joined under a false name.
-    let network = Network::start(MODERN).await;
-    let mut nowhere = config(&network);
-    nowhere.sasl = Some(Sasl { user: "acc".to_owned(), password_file: Some(secret.0.clone()) });
-    let error = ended(Guest::start(&Double::new(), nowhere)).await;
-    assert!(matches!(&error, AdapterError::Fatal(why) if why.contains("no SASL")), "{error}");
+}
+
+#[tokio::test]
+async fn services_that_are_away_are_waited_for_and_nobody_comes_without_them() {
+    let secret = Secret::new("services");
+    for (caps, no_services) in
+        [(MODERN, None), ("sasl=PLAIN", Some("NAK")), ("sasl=PLAIN", Some("906")), ("sasl=PLAIN", Some("904"))]
+    {
+        let network = Network::start(caps).await;
+        network.change(|manners| (manners.lets_in, manners.no_services) = (true, no_services));
+        let mut config = config(&network);
+        config.sasl = Some(Sasl { user: "acc".to_owned(), password_file: Some(secret.0.clone()) });
+        let guest = Guest::start(&Double::new(), config);
+        guest.health(|health| matches!(health, Health::Degraded { why } if why.contains("SASL"))).await;
+        network.wait("a third try", |net| (net.connections() >= 3).then_some(())).await;
+        assert!(!network.lines().contains(&"CAP END".to_owned()), "it came under a false name");
+        network.change(|manners| {
+            (manners.caps, manners.no_services) = (format!("{MODERN} sasl=PLAIN"), None);
+        });
+        guest.health(|health| *health == Health::Up).await;
+    }
 }
 
 #[tokio::test]
