@@ -114,14 +114,18 @@ impl Session<'_> {
         let has = |words: &[&str]| words.iter().any(|word| lower.contains(word));
         let end = match () {
             () if has(&TOO_FAST) => End::Throttled(said),
-            () if has(&BANNED) => {
-                let how = format!("wxgate network retry {}", self.relay.network.name());
-                End::Barred(format!("{said}; it is tried again after hours, or at once with: {how}"))
-            }
+            () if has(&BANNED) => return self.banned(&said),
             () if has(&WRONG) => End::Fatal(said),
             () => return self.finish(&said),
         };
         self.end.get_or_insert(end);
+    }
+
+    /// We are not wanted there, with this sentence of the server's.
+    pub(super) fn banned(&mut self, said: &str) {
+        let how = format!("wxgate network retry {}", self.relay.network.name());
+        let why = format!("{said}; it is tried again after hours, or at once with: {how}");
+        self.end.get_or_insert(End::Barred(why));
     }
 
     pub(super) fn is_me(&self, nick: &str) -> bool {

@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use super::multiline::{self, Bounds};
 use super::sasl::{Account, Exchange, PIECE_BYTES, mechanisms, pieces};
 use super::session::{End, Phase, Session};
+use super::words;
 use crate::wire::message::{Line, Message};
 
 /// What we have a use for. Nothing is asked for that would only be ignored.
@@ -148,7 +149,8 @@ impl Session<'_> {
             }
             "433" | "436" | "437" => self.another_nick(),
             "464" => self.fatal("the server wants another password"),
-            "465" => self.fatal(format!("we are banned: {}", message.params().last().unwrap_or(&""))),
+            // ERROR follows, and says the same.
+            "465" => self.banned(&words::from_server(message.params().last().unwrap_or(&""))),
             "376" | "422" => self.welcomed(),
             _ => return false,
         }

@@ -455,7 +455,9 @@ impl Session {
             return Vec::new();
         }
         if let Some(farewell) = manners.farewell {
-            return vec![format!("ERROR :{farewell}")];
+            let is_ban = farewell.to_lowercase().contains("k-line");
+            let ban = is_ban.then(|| format!(":irc.test 465 {} :{farewell}", self.nick));
+            return ban.into_iter().chain([format!("ERROR :{farewell}")]).collect();
         }
         self.is_in = true;
         let nick = &self.nick;
