@@ -165,10 +165,16 @@ fn a_target_that_is_not_running_still_gets_its_job() {
 }
 
 /// The other members of a link hear something that somebody says in `home`, under the number `id`; who is told.
-fn told(routes: &Routing, home: &ChatRef, others: &[&ChatRef], (id, name, text): (&str, &str, &str)) -> Vec<String> {
+fn told(
+    routes: &Routing,
+    home: &ChatRef,
+    others: &[&ChatRef],
+    (id, name, text): (&str, &str, &str),
+) -> Vec<String> {
     let author = Author::Person { person: "p".into(), name: name.to_owned() };
     let post = Post { remote_id: id.into(), ..post(home, author, Body::text(text)) };
-    let mut targets: Vec<ChatRef> = others.iter().filter(|chat| **chat != home).map(|chat| (*chat).clone()).collect();
+    let mut targets: Vec<ChatRef> =
+        others.iter().filter(|chat| **chat != home).map(|chat| (*chat).clone()).collect();
     targets.push(home.mirrored_on(&"rich:x".into()));
     let input = RouteInput {
         origin: &home.network.clone(),

@@ -29,6 +29,8 @@ struct CatchUp {
     asked: Option<Instant>,
     limit: usize,
     pages: usize,
+    /// Up to where the channel was heard before.
+    since: Timestamp,
     /// Lines of the present answer, and the time of the newest.
     count: usize,
     newest: Timestamp,
@@ -64,7 +66,7 @@ impl Session<'_> {
     pub(super) fn catch_up(&mut self, folded: &str) {
         let Some(room) = self.relay.rooms.0.get(folded) else { return };
         let chat = room.key.clone();
-        if !(self.caps.history && self.caps.batch && self.caps.tags) {
+        if !(self.caps.batch && self.caps.tags) {
             return;
         }
         let Some(seen) = self.relay.seen(&chat) else {
@@ -72,10 +74,23 @@ impl Session<'_> {
             let now = self.relay.clock.now();
             return self.relay.saw(&chat, now);
         };
+        // Others tell by themselves, or not at all.
+        if !self.caps.history {
+            return;
+        }
         let limit = PAGE.min(self.support.history.unwrap_or(PAGE)).max(1);
         // What waited for the answer of an earlier stay waits for this one.
         let held = self.catch_ups.channels.remove(folded).map(|before| before.held).unwrap_or_default();
-        let waiting = CatchUp { asked: None, limit, pages: 1, count: 0, newest: seen, held, is_late: false };
+        let waiting = CatchUp {
+            asked: None,
+            limit,
+            pages: 1,
+            count: 0,
+            since: seen,
+            newest: seen,
+            held,
+            is_late: false,
+        };
         self.catch_ups.channels.insert(folded.to_owned(), waiting);
         self.catch_ups.ask(folded);
     }
@@ -121,14 +136,20 @@ impl Session<'_> {
         batch.is_some_and(|batch| self.catch_ups.batches.contains_key(&*batch))
     }
 
-    /// A line of an answer was looked at, whatever came of it.
-    pub(super) fn count_history(&mut self, message: &Message<'_>, at: Option<Timestamp>) {
+    /// A line of an answer is looked at. True when it was said after what we heard last, and is news: a server may
+    /// tell of more, asked or not, and of what was said before the link it tells nobody.
+    pub(super) fn count_history(&mut self, message: &Message<'_>, at: Option<Timestamp>) -> bool {
         let batch = message.tags.get("batch").unwrap_or_default();
-        let Some(folded) = self.catch_ups.batches.get(&*batch) else { return };
-        if let Some(waiting) = self.catch_ups.channels.get_mut(folded) {
-            waiting.count += 1;
-            waiting.newest = waiting.newest.max(at.unwrap_or(waiting.newest));
-        }
+        let Some(folded) = self.catch_ups.batches.get(&*batch) else { return false };
+        let since = match self.catch_ups.channels.get_mut(folded) {
+            Some(waiting) => {
+                waiting.count += 1;
+                waiting.newest = waiting.newest.max(at.unwrap_or(waiting.newest));
+                Some(waiting.since)
+            }
+            None => self.relay.rooms.0.get(folded).and_then(|room| self.relay.seen(&room.key)),
+        };
+        since.zip(at).is_some_and(|(since, at)| at > since)
     }
 
     /// Hands a line over in its place: at once, or behind the answer that is asked for.
@@ -147,7 +168,7 @@ impl Session<'_> {
     fn keep(&mut self, post: Post, at: Option<Timestamp>) {
         let chat = post.chat.chat.clone();
         self.relay.heard(post);
-        if let Some(at) = at.filter(|_| self.caps.history) {
+        if let Some(at) = at.filter(|_| self.caps.batch) {
             self.relay.saw(&chat, at);
         }
     }

@@ -146,11 +146,11 @@ impl Session<'_> {
         let is_history = self.is_history(message);
         let speaker = message.tags.get("draft/relaymsg").unwrap_or(nick.into());
         if is_history {
-            self.count_history(message, time);
+            let is_news = self.count_history(message, time);
             // Without an id nobody could tell whether it was heard; our own words need no telling, under whatever
             // nick they were said.
             let is_ours = self.is_me(&speaker) || self.relay.was_called(&self.support.fold(&speaker));
-            if msgid.is_none() || is_ours {
+            if msgid.is_none() || is_ours || !is_news {
                 return;
             }
         }

@@ -25,10 +25,9 @@ impl Session<'_> {
         if !matches!(self.phase, Phase::Ready) {
             return;
         }
-        let channels: Vec<(String, ChatKey)> = self
-            .relay
-            .linked
-            .now()
+        let linked = self.relay.linked.now();
+        self.relay.forget_unlinked(&linked);
+        let channels: Vec<(String, ChatKey)> = linked
             .into_iter()
             .filter(|chat| self.support.is_channel(chat.as_str()))
             .map(|chat| (self.support.fold(chat.as_str()), chat))

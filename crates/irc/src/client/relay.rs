@@ -1,6 +1,6 @@
 //! What outlives a connection: deliveries on their way, and what was heard and is not on disk yet.
 
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -104,7 +104,7 @@ pub(super) struct Relay {
     pub(super) flights: Flights,
     pub(super) rooms: Rooms,
     pub(super) work: FuturesUnordered<BoxFuture<'static, Done>>,
-    /// How far channels were heard, where the network can tell what came later.
+    /// How far channels were heard, where the network tells what came before or later.
     seen: HashMap<ChatKey, Timestamp>,
     /// Whom the people of a channel may mean by a name: shown name, and their key over there.
     named: HashMap<ChatKey, VecDeque<(String, PersonKey)>>,
@@ -185,6 +185,19 @@ impl Relay {
     /// When the last line of a chat was said that was heard.
     pub(super) fn seen(&self, chat: &ChatKey) -> Option<Timestamp> {
         self.seen.get(chat).copied()
+    }
+
+    /// What is said in a chat while it is not linked is nobody's beyond it: a later link begins anew.
+    pub(super) fn forget_unlinked(&mut self, linked: &BTreeSet<ChatKey>) {
+        let gone: Vec<ChatKey> = self.seen.keys().filter(|chat| !linked.contains(chat)).cloned().collect();
+        if gone.is_empty() {
+            return;
+        }
+        for chat in gone {
+            self.seen.remove(&chat);
+            self.outbox.notes.insert(format!("{SEEN}{chat}"), None);
+        }
+        self.commit();
     }
 
     /// A chat was heard up to here; on disk with what was heard.

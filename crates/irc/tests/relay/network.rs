@@ -284,7 +284,10 @@ impl Network {
                 vec![format!(":irc.test CAP * {answer} :{names}")]
             }
             "AUTHENTICATE" if manners.no_services.is_some() => {
-                vec![format!(":irc.test {} {nick} :SASL authentication aborted", manners.no_services.unwrap())]
+                vec![format!(
+                    ":irc.test {} {nick} :SASL authentication aborted",
+                    manners.no_services.unwrap()
+                )]
             }
             "CAP" => {
                 session.has_ended = true;

@@ -56,9 +56,12 @@ async fn a_wrong_password_is_not_tried_twice() {
 #[tokio::test]
 async fn services_that_are_away_are_waited_for_and_nobody_comes_without_them() {
     let secret = Secret::new("services");
-    for (caps, no_services) in
-        [(MODERN, None), ("sasl=PLAIN", Some("NAK")), ("sasl=PLAIN", Some("906")), ("sasl=PLAIN", Some("904"))]
-    {
+    for (caps, no_services) in [
+        (MODERN, None),
+        ("sasl=PLAIN", Some("NAK")),
+        ("sasl=PLAIN", Some("906")),
+        ("sasl=PLAIN", Some("904")),
+    ] {
         let network = Network::start(caps).await;
         network.change(|manners| (manners.lets_in, manners.no_services) = (true, no_services));
         let mut config = config(&network);

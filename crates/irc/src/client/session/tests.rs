@@ -17,7 +17,8 @@ fn relay(chats: &[&str]) -> (Relay, Running) {
 pub(in crate::client) fn relay_of(double: &Double, chats: &[&str]) -> (Relay, Running) {
     let network = NetworkId::new("irc:test");
     double.link(&network, chats);
-    let (context, running) = double.context(&network, FixedClock::at(0));
+    // Before all that is said in these tests.
+    let (context, running) = double.context(&network, FixedClock::at(1_700_000_000_000));
     let parts = Parts {
         config: IrcClientConfig::new(network.clone(), "127.0.0.1:1", "relay"),
         network,
@@ -265,6 +266,49 @@ async fn what_we_said_ourselves_is_no_news_of_the_past_under_whatever_nick() {
     hear(&mut session, "BATCH -b");
     assert_eq!(heard_in(&mut session, &double, "#c").await, ["bob"]);
     assert!(session.relay.flights.all[0].ids.is_empty(), "an old line is taken for the one on its way");
+}
+
+/// What the server plays by itself: lines of the evening before, and of now.
+fn play(session: &mut Session<'_>, channel: &str, ids: &[(&str, &str)]) {
+    hear(session, &format!("BATCH +b chathistory {channel}"));
+    for (time, id) in ids {
+        hear(session, &format!("@batch=b;time={time};msgid={id} :bob!u@h PRIVMSG {channel} :{id}"));
+    }
+    hear(session, "BATCH -b");
+}
+
+#[tokio::test]
+async fn what_was_said_before_the_link_or_between_two_of_them_is_not_told() {
+    for has_history in [true, false] {
+        let double = Double::new();
+        let (mut relay, _running) = relay_of(&double, &["#c"]);
+        let mut session = remembering(&mut relay);
+        session.caps.history = has_history;
+        let (before, later) = ("2023-11-13T20:00:00.000Z", "2023-11-14T22:14:30.000Z");
+        hear(&mut session, ":relay!r@h JOIN #c");
+        play(&mut session, "#c", &[(before, "old")]);
+        hear(&mut session, &line_of(9, "live", "bob", "#c"));
+        // The connection is lost, and comes back.
+        hear(&mut session, ":relay!r@h PART #c");
+        hear(&mut session, ":relay!r@h JOIN #c");
+        assert_eq!(session.next_question(Instant::now()).is_some(), has_history);
+        play(&mut session, "#c", &[(before, "old"), ("2023-11-14T22:14:09.000Z", "live"), (later, "missed")]);
+        assert_eq!(heard_in(&mut session, &double, "#c").await, ["live", "missed"], "{has_history}");
+        // Another link of the channel, after a while without one.
+        double.link(&NetworkId::new("irc:test"), &[]);
+        session.link();
+        double.link(&NetworkId::new("irc:test"), &["#c"]);
+        session.link();
+        session.queue.clear();
+        while let Some(done) = session.relay.work.next().await {
+            session.done(done);
+        }
+        assert!(!double.state().notes.keys().any(|(_, key)| key.starts_with("seen/")));
+        hear(&mut session, ":relay!r@h JOIN #c");
+        assert_eq!(session.next_question(Instant::now()), None, "it asks for what was said without a link");
+        play(&mut session, "#c", &[("2023-11-14T22:13:10.000Z", "between")]);
+        assert_eq!(heard_in(&mut session, &double, "#c").await, ["live", "missed"], "{has_history}");
+    }
 }
 
 /// What became of the last that was said, when all of the answer has come.
