@@ -173,7 +173,8 @@ fn is_emoji_part(c: char) -> bool {
     matches!(u32::from(c), 0x1f000..=0x1faff | 0x2190..=0x2bff | 0x3030 | 0x303d | 0x3297 | 0x3299 | 0xfe0f | 0x200d)
 }
 
-fn cut(text: &mut String, max_bytes: usize) {
+/// Cuts a name between what people take for characters.
+pub(crate) fn cut(text: &mut String, max_bytes: usize) {
     if text.len() > max_bytes {
         let end = text
             .grapheme_indices(true)

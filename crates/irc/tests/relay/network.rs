@@ -47,6 +47,8 @@ pub(crate) struct Manners {
     /// People in every channel.
     pub(crate) people: Vec<String>,
     pub(crate) isupport: String,
+    /// Nicks that are longer than NICKLEN are refused (432), and not cut.
+    pub(crate) refuses_long_nicks: bool,
     /// Nicks with these characters in them are refused (432).
     pub(crate) bad_nick: &'static str,
     /// What the network remembers of `#c`: seconds of a minute, id, nick, text.
@@ -59,6 +61,14 @@ pub(crate) struct Manners {
     pub(crate) bars_nick: Option<String>,
     /// Answers a message of several lines with a refusal.
     pub(crate) refuses_batches: bool,
+}
+
+impl Manners {
+    /// As much of a nick as NICKLEN lets.
+    fn cut_nick(&self, nick: &str) -> String {
+        let most = self.isupport.split(' ').find_map(|token| token.strip_prefix("NICKLEN=")?.parse().ok());
+        nick.chars().take(most.unwrap_or(9)).collect()
+    }
 }
 
 struct State {
@@ -297,13 +307,17 @@ impl Network {
             "NICK" if word(1).contains(|c: char| manners.bad_nick.contains(c)) => {
                 vec![format!(":irc.test 432 * {} :Erroneous nickname", word(1))]
             }
-            "NICK" if manners.taken.contains(&word(1)) => {
+            "NICK" if manners.refuses_long_nicks && manners.cut_nick(&word(1)) != word(1) => {
+                vec![format!(":irc.test 432 * {} :Nickname too long", word(1))]
+            }
+            "NICK" if manners.taken.contains(&manners.cut_nick(&word(1))) => {
                 vec![format!(":irc.test 433 * {} :Nickname is already in use", word(1))]
             }
             "NICK" => {
-                let old = std::mem::replace(&mut session.nick, word(1));
+                let new = manners.cut_nick(&word(1));
+                let old = std::mem::replace(&mut session.nick, new.clone());
                 match session.is_in {
-                    true => vec![format!(":{old}!~u@host.example NICK :{}", word(1))],
+                    true => vec![format!(":{old}!~u@host.example NICK :{new}")],
                     false => session.welcome(&manners),
                 }
             }

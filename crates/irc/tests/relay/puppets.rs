@@ -102,6 +102,42 @@ async fn where_a_puppet_is_not_let_in_the_relay_speaks_and_a_refused_nick_is_wri
 }
 
 #[tokio::test]
+async fn long_names_are_cut_to_what_the_network_bears_and_keep_their_signs() {
+    for refuses_long_nicks in [false, true] {
+        let network = Network::start(MODERN).await;
+        network.change(|manners| {
+            "CASEMAPPING=ascii NICKLEN=16".clone_into(&mut manners.isupport);
+            manners.refuses_long_nicks = refuses_long_nicks;
+            manners.taken = vec!["Maximiliane[wx]".to_owned()];
+        });
+        let guest = Guest::ready(&network, with_puppets(&network, 10)).await;
+        until_by(&guest, &network, "Christopher Johnson", "Christopher[wx]").await;
+        until_by(&guest, &network, "Maximiliane", "Maximiliane[wx_2").await;
+        until_by(&guest, &network, "Ming", "Ming[wx]").await;
+    }
+}
+
+#[tokio::test]
+async fn a_template_that_leaves_no_room_says_nothing_about_its_signs() {
+    let network = Network::start(MODERN).await;
+    network.change(|manners| {
+        "CASEMAPPING=ascii NICKLEN=8".clone_into(&mut manners.isupport);
+        manners.refuses_long_nicks = true;
+    });
+    let mut config = with_puppets(&network, 10);
+    config.puppets = config.puppets.map(|puppets| Puppets { nick: "{nick}[wechat]".to_owned(), ..puppets });
+    let guest = Guest::ready(&network, config).await;
+    for at in 0..40 {
+        let id = guest.say("Ming", &format!("{at}")).await;
+        guest.outcome(id).await;
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let tried: Vec<String> = network.lines().into_iter().filter(|line| line.starts_with("NICK M")).collect();
+    assert_eq!(tried, ["NICK M[wechat]"]);
+    assert!(!guest.double.state().notes.keys().any(|(_, key)| key.starts_with("puppets/")));
+}
+
+#[tokio::test]
 async fn nicks_that_the_network_refused_are_not_tried_again_with_the_next_connection_or_start() {
     let network = Network::start(MODERN).await;
     network.change(|manners| manners.bad_nick = "[]");

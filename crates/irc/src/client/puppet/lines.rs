@@ -7,9 +7,9 @@ use tokio::time::Instant;
 use super::{Gone, News, Phase, Puppet, Query};
 use crate::client::answers::Told;
 use crate::client::{charset, inbound, multiline, time, words};
+use crate::server::names;
 use crate::wire::framing::LineBuffer;
 use crate::wire::message::{Line, Message};
-use crate::wire::split;
 
 /// What confirms lines, gives them ids and takes them back, and puts names right, where the network has it.
 const WANTED: [&str; 8] = [
@@ -169,8 +169,9 @@ impl Puppet {
         }
         let suffix = format!("_{}", self.tries);
         let room = self.setup.nick_len.saturating_sub(suffix.len());
-        let head: String = split::split(&self.setup.nick, room.max(1)).remove(0).into_owned();
-        self.nick = format!("{head}{suffix}");
+        let mut head = self.setup.nick.clone();
+        names::cut(&mut head, room.max(1));
+        self.nick = head + &suffix;
         self.send(&Line::new().command("NICK").param(&self.nick.clone()).build());
     }
 

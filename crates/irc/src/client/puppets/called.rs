@@ -7,7 +7,6 @@ use crate::client::puppet::{PuppetId, Word};
 use crate::client::session::Session;
 use crate::client::words;
 use crate::server::names::{self, Style};
-use crate::wire::split;
 
 /// People without a nick who are remembered. Chosen: each cost a connection, and those follow slowly.
 const NAMELESS: usize = 1000;
@@ -68,7 +67,7 @@ impl Session<'_> {
             around.retain(is_letter);
         }
         let room = self.support.nick_len.saturating_sub(around.len()).max(1);
-        let name = split::split(&name, room).remove(0).into_owned();
+        names::cut(&mut name, room);
         match template.contains("{nick}") && !is_plain {
             true => template.replace("{nick}", &name),
             false => name + &around,
@@ -76,11 +75,14 @@ impl Session<'_> {
     }
 
     /// The network takes no such nick: from now on they are written in letters alone, with the next connection and
-    /// the next start too, until the template is another. Who is refused in letters stays without.
+    /// the next start too, until the template is another. Who is refused in letters stays without, and who has no
+    /// room under the template: that is not for the signs.
     pub(super) fn bad_nick(&mut self, id: PuppetId) {
         let template = self.puppets.settings.as_ref().map(|settings| settings.nick.clone());
+        let nick_len = self.support.nick_len;
         let (Some(puppet), Some(template)) = (self.puppets.get(id), template) else { return };
-        if !puppet.nick.chars().all(is_letter) {
+        let is_short = puppet.nick.len() <= nick_len;
+        if is_short && !puppet.nick.chars().all(is_letter) {
             self.relay.note((REFUSED.to_owned(), template.clone().into()));
             self.relay.refused = Some(template);
             return;
