@@ -54,6 +54,13 @@ impl CatchUps {
         !self.questions.is_empty()
     }
 
+    /// What was asked waits for its answer from here on.
+    pub(super) fn excuse(&mut self, now: Instant) {
+        for waiting in self.channels.values_mut() {
+            waiting.asked = waiting.asked.map(|_| now);
+        }
+    }
+
     fn ask(&mut self, folded: &str) {
         if !self.questions.iter().any(|waiting| waiting == folded) {
             self.questions.push_back(folded.to_owned());

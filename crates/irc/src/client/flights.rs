@@ -211,6 +211,15 @@ impl Flights {
         }
     }
 
+    /// What has gone waits for its proof from here on.
+    pub(super) fn excuse(&mut self, now: Instant) {
+        for flight in &mut self.all {
+            if let Step::Sent { since, .. } = &mut flight.step {
+                *since = now;
+            }
+        }
+    }
+
     /// Its outcome is on disk.
     pub(super) fn settled(&mut self, id: DeliveryId, outcome: Outcome) {
         let at = self.all.iter().position(|flight| flight.delivery.id == id);

@@ -162,17 +162,20 @@ enum Waited {
     Stopped,
 }
 
+/// Waits for the pause to be over, and for room: what a server says could not be read without.
 async fn wait(relay: &mut Relay, pause: Duration) -> Waited {
     let stop = relay.stop.clone();
     let deadline = tokio::time::sleep(pause);
     tokio::pin!(deadline);
-    loop {
+    let mut is_over = false;
+    while !(is_over && relay.has_room()) {
         tokio::select! {
             () = stop.stopping() => return Waited::Stopped,
             Some(done) = relay.work.next() => absorb(relay, done),
-            () = &mut deadline => return Waited::Over,
+            () = &mut deadline, if !is_over => is_over = true,
         }
     }
+    Waited::Over
 }
 
 /// What was heard is brought to disk before the run ends.

@@ -303,6 +303,9 @@ impl<'a> Session<'a> {
             }
             return;
         }
+        if !self.relay.has_room() {
+            self.excuse(now);
+        }
         if matches!(self.phase, Phase::Registering(_)) && now >= self.began + limits.registration {
             return self.finish("the server did not let us in in time");
         }
@@ -330,6 +333,14 @@ impl<'a> Session<'a> {
             let health = self.health();
             self.relay.tell_health(health);
         }
+    }
+
+    /// Nothing is read now, because of us: whoever is waited for has all its time from here on.
+    fn excuse(&mut self, now: Instant) {
+        self.heard = now;
+        self.asked = self.asked.map(|_| now);
+        self.relay.flights.excuse(now);
+        self.catch_ups.excuse(now);
     }
 
     /// True when there are commands whose turn has not come.

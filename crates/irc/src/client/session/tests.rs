@@ -153,9 +153,7 @@ pub(in crate::client) async fn heard_in(
     double: &Double,
     channel: &str,
 ) -> Vec<String> {
-    while let Some(done) = session.relay.work.next().await {
-        session.done(done);
-    }
+    store(session).await;
     let state = double.state();
     let posts = state.posts.iter().filter(|(_, _, post)| post.chat.chat.as_str() == channel);
     posts.map(|(_, _, post)| post.remote_id.to_string()).collect()
@@ -300,15 +298,51 @@ async fn what_was_said_before_the_link_or_between_two_of_them_is_not_told() {
         double.link(&NetworkId::new("irc:test"), &["#c"]);
         session.link();
         session.queue.clear();
-        while let Some(done) = session.relay.work.next().await {
-            session.done(done);
-        }
+        store(&mut session).await;
         assert!(!double.state().notes.keys().any(|(_, key)| key.starts_with("seen/")));
         hear(&mut session, ":relay!r@h JOIN #c");
         assert_eq!(session.next_question(Instant::now()), None, "it asks for what was said without a link");
         play(&mut session, "#c", &[("2023-11-14T22:13:10.000Z", "between")]);
         assert_eq!(heard_in(&mut session, &double, "#c").await, ["live", "missed"], "{has_history}");
     }
+}
+
+/// Everything that waits for the store is on disk.
+async fn store(session: &mut Session<'_>) {
+    while let Some(done) = session.relay.work.next().await {
+        session.done(done);
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_is_not_read_is_not_taken_for_silent() {
+    let (mut relay, _running) = relay(&["#c"]);
+    let mut session = session(&mut relay);
+    let mut now = Instant::now();
+    pass(&mut session, &mut now, 1);
+    hear(&mut session, ":relay!r@h JOIN #c");
+    clear(&mut session, "#c", "hi");
+    session.advance(now);
+    assert!(matches!(session.relay.flights.all[0].step, Step::Sent { .. }));
+    // The store does not answer, and people go on.
+    for at in 0..6000 {
+        hear(&mut session, &format!(":bob!u@h PRIVMSG #c :{at}"));
+    }
+    assert!(!session.relay.has_room());
+    let silence = |session: &mut Session<'_>, now: &mut Instant, seconds: u32| {
+        for _ in 0..seconds {
+            *now += Duration::from_secs(1);
+            session.advance(*now);
+        }
+    };
+    silence(&mut session, &mut now, 1000);
+    assert_eq!(session.end, None, "it was not listened to");
+    store(&mut session).await;
+    assert!(session.relay.has_room());
+    silence(&mut session, &mut now, 50);
+    assert_eq!(session.end, None, "what lay there is being read");
+    silence(&mut session, &mut now, 100);
+    assert!(matches!(session.end, Some(End::Lost(_))), "it really is silent: {:?}", session.end);
 }
 
 /// What became of the last that was said, when all of the answer has come.
