@@ -223,8 +223,9 @@ impl Session<'_> {
             new.clone_into(&mut self.me.nick);
             let has_wanted = to == self.support.fold(&self.relay.config.nick);
             self.relay.is_called(to);
-            if has_wanted {
-                self.identify();
+            match has_wanted {
+                true => self.identify(),
+                false => self.watch_nick(),
             }
         } else if from == self.support.fold(&self.relay.config.nick) && to != from {
             self.take_nick();

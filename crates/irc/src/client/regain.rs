@@ -46,6 +46,14 @@ impl Session<'_> {
         self.send(&Line::new().command("PRIVMSG").param("NickServ").last(&words).build());
     }
 
+    /// Has the network tell us when the nick that we would rather have is free, where it can.
+    pub(super) fn watch_nick(&mut self) {
+        if self.support.has_monitor && !self.is_me(&self.relay.config.nick) {
+            let line = Line::new().command("MONITOR").param("+").param(&self.relay.config.nick).build();
+            self.queue.push_back(line);
+        }
+    }
+
     /// Asks now and then whether the wanted nick is free, where nobody tells us.
     pub(super) fn regain(&mut self, now: Instant) {
         let is_wanted = self.is_me(&self.relay.config.nick);

@@ -357,10 +357,7 @@ impl Session<'_> {
             self.identify();
             not_before += NICKSERV;
         }
-        if self.support.has_monitor && self.me.nick != self.relay.config.nick {
-            let line = Line::new().command("MONITOR").param("+").param(&self.relay.config.nick).build();
-            self.queue.push_back(line);
-        }
+        self.watch_nick();
         self.relay.is_called(self.support.fold(&self.me.nick));
         tracing::info!(network = %self.relay.network, nick = %self.me.nick, "registered");
         self.phase = Phase::Joining { not_before };

@@ -142,6 +142,20 @@ async fn a_nick_in_use_is_taken_back_when_it_is_free() {
 }
 
 #[tokio::test]
+async fn a_nick_that_is_taken_away_later_is_taken_back_too() {
+    let network = Network::start(OLD).await;
+    network.change(|manners| "CASEMAPPING=ascii MONITOR=100".clone_into(&mut manners.isupport));
+    let _guest = Guest::ready(&network, config(&network)).await;
+    let tries = |net: &Network| net.lines().iter().filter(|line| *line == "NICK relay").count();
+    assert_eq!((tries(&network), network.lines().iter().any(|line| line.starts_with("MONITOR"))), (1, false));
+    network.line(":relay!~u@host.example NICK :Guest123");
+    network.wait_line("MONITOR + relay").await;
+    network.line(":irc.test 730 Guest123 :relay!services@services");
+    network.line(":irc.test 731 Guest123 :relay");
+    network.wait("the nick", |net| (tries(net) == 2).then_some(())).await;
+}
+
+#[tokio::test]
 async fn after_a_kick_the_channel_is_entered_once_more() {
     let network = Network::start(OLD).await;
     let guest = Guest::ready(&network, config(&network)).await;
