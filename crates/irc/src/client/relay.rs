@@ -1,6 +1,6 @@
 //! What outlives a connection: deliveries on their way, and what was heard and is not on disk yet.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,8 +28,11 @@ const BATCH_POSTS: usize = 500;
 const STORE_PAUSE: Duration = Duration::from_millis(500);
 /// People per chat whose names may be used to address them. Chosen.
 const NAMED: usize = 200;
-/// Nicks of ours that are remembered. Chosen: more than people speak in a run, an end all the same.
-const OUR_NICKS: usize = 4096;
+/// Nicks of ours that are remembered, the last ones. Chosen: more people than speak while a network remembers what
+/// they said.
+const OUR_NICKS: usize = 1000;
+/// The note that has them, with spaces between.
+pub(super) const CALLED: &str = "called";
 
 /// Something that ran beside the connection has ended.
 pub(super) enum Done {
@@ -110,8 +113,8 @@ pub(super) struct Relay {
     named: HashMap<ChatKey, VecDeque<(String, PersonKey)>>,
     /// The template of nicks whose signs the network refused.
     pub(super) refused: Option<String>,
-    /// Nicks that this run's connections have had, ours and those of people who speak, folded.
-    nicks: HashSet<String>,
+    /// Nicks that our connections have had, the relay's and those of people who speak, folded; in this run and before.
+    nicks: VecDeque<String>,
     outbox: Outbox,
     /// Distinguishes this run's own ids from every other's.
     run_id: String,
@@ -154,7 +157,7 @@ impl Relay {
             seen,
             named: HashMap::new(),
             refused: None,
-            nicks: HashSet::new(),
+            nicks: VecDeque::new(),
             outbox: Outbox::default(),
             run_id,
             heard: 0,
@@ -334,14 +337,27 @@ impl Relay {
 
     /// One of our connections has this nick, folded.
     pub(super) fn is_called(&mut self, folded: String) {
-        if self.nicks.len() < OUR_NICKS {
-            self.nicks.insert(folded);
+        let known = self.nicks.iter().position(|nick| *nick == folded).and_then(|at| self.nicks.remove(at));
+        let is_new = known.is_none();
+        self.nicks.push_back(folded);
+        if self.nicks.len() > OUR_NICKS {
+            self.nicks.pop_front();
         }
+        if is_new {
+            // On disk before anything is said under it: that has a note too, and comes later.
+            let list: Vec<&str> = self.nicks.iter().map(String::as_str).collect();
+            self.note((CALLED.to_owned(), list.join(" ").into()));
+        }
+    }
+
+    /// The nicks that earlier runs wrote down.
+    pub(super) fn was_called_before(&mut self, list: &str) {
+        self.nicks = list.split_whitespace().take(OUR_NICKS).map(str::to_owned).collect();
     }
 
     /// One of our connections has or had this nick, folded.
     pub(super) fn was_called(&self, folded: &str) -> bool {
-        self.nicks.contains(folded)
+        self.nicks.iter().any(|nick| nick == folded)
     }
 
     /// Remembers under which name somebody speaks in a channel.

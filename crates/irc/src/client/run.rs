@@ -17,7 +17,7 @@ use super::config::{IrcClientConfig, Limits};
 use super::flights::{Flights, NOTE};
 use super::puppets::{self, Puppets};
 use super::register::{Registration, Secrets, user_of};
-use super::relay::{Done, Parts, Relay};
+use super::relay::{self, Done, Parts, Relay};
 use super::sasl::Account;
 use super::session::{End, Session};
 use super::stream;
@@ -70,7 +70,11 @@ async fn run(config: IrcClientConfig, ctx: AdapterContext) -> Result<Stopped, Ad
     let flights = Flights::resume(notes(&parts, NOTE).await?);
     let seen = catchup::read(notes(&parts, catchup::NOTE).await?);
     let refused = notes(&parts, puppets::REFUSED).await?.pop();
+    let called = notes(&parts, relay::CALLED).await?.pop();
     let mut relay = Relay::new(parts, flights, seen);
+    if let Some((_, list)) = called {
+        relay.was_called_before(&String::from_utf8_lossy(&list));
+    }
     relay.refused = refused.and_then(|(_, template)| String::from_utf8(template.into()).ok());
     let mut pauses = Pauses::new(&relay.config.limits);
     loop {

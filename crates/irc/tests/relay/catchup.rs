@@ -3,6 +3,7 @@
 use wxgate_contract::conformance::Double;
 
 use crate::network::{Guest, MODERN, Network, at_second, config, text_of};
+use crate::puppets::{until_by, with_puppets};
 
 async fn network() -> Network {
     let network = Network::start(&format!("{MODERN} draft/chathistory")).await;
@@ -70,6 +71,21 @@ async fn the_position_outlives_a_restart() {
     });
     let guest = Guest::start(&double, config(&network));
     assert_eq!(texts(&guest.posts(2).await), ["one", "while it was off"]);
+}
+
+#[tokio::test]
+async fn what_people_said_through_us_before_a_crash_is_nobody_elses() {
+    let network = network().await;
+    let double = Double::new();
+    let guest = Guest::start(&double, with_puppets(&network, 10));
+    network.wait_line("MODE #c").await;
+    until_by(&guest, &network, "Ming", "Ming[wx]").await;
+    guest.task.abort();
+    network.change(|manners| {
+        manners.history = vec![(1, "m1", "Ming[wx]", "its last words"), (2, "m2", "bob", "while it was off")]
+    });
+    let guest = Guest::start(&double, config(&network));
+    assert_eq!(texts(&guest.posts(1).await), ["while it was off"]);
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use wxgate_irc::{Ident, IrcClientConfig, Puppets};
 
 use crate::network::{Guest, MODERN, NETWORK, Network, OLD, config, post, text_of};
 
-fn with_puppets(network: &Network, most: usize) -> IrcClientConfig {
+pub(crate) fn with_puppets(network: &Network, most: usize) -> IrcClientConfig {
     let mut config = config(network);
     let idle = Duration::from_secs(24 * 3600);
     config.puppets = Some(Puppets { most, nick: "{nick}[wx]".to_owned(), idle });
