@@ -149,7 +149,9 @@ impl Session<'_> {
         let folded = self.support.fold(channel);
         for puppet in &mut self.puppets.all {
             puppet.barred.remove(&folded);
-            if puppet.asked.remove(&folded) && puppet.inside.remove(&folded) {
+            puppet.inside.remove(&folded);
+            // Its JOIN may be under way still.
+            if puppet.asked.remove(&folded) {
                 let _ = puppet.words.try_send(Word::Part(channel.to_owned()));
             }
         }

@@ -344,6 +344,7 @@ impl Network {
                     format!(":irc.test 366 {nick} {} :End of /NAMES list.", word(1)),
                 ],
             },
+            "PART" => vec![format!(":{me} PART {}", word(1))],
             "RELAYMSG" => relayed(&mut state, &rest, label.as_deref(), &nick),
             "BATCH" | "PRIVMSG" | "REDACT" if manners.is_mute => Vec::new(),
             "BATCH" => session.batch(&mut state, (&words, label.as_deref()), &me),

@@ -261,6 +261,18 @@ async fn who_is_called_otherwise_from_now_on_is_so_on_the_network_too() {
 }
 
 #[tokio::test]
+async fn a_channel_that_is_linked_again_is_entered_again_by_people_too() {
+    let network = Network::start(MODERN).await;
+    let guest = Guest::ready(&network, with_puppets(&network, 10)).await;
+    until_by(&guest, &network, "Ming", "Ming[wx]").await;
+    guest.double.link(&NETWORK.into(), &["#d"]);
+    let has_left = |net: &Network| net.by("PART #c").contains(&"Ming[wx]".to_owned()).then_some(());
+    network.wait("Ming to leave", has_left).await;
+    guest.double.link(&NETWORK.into(), &["#c", "#d"]);
+    until_by(&guest, &network, "Ming", "Ming[wx]").await;
+}
+
+#[tokio::test]
 async fn a_query_reaches_the_person_where_it_is_linked_and_else_gets_an_answer() {
     let network = Network::start(MODERN).await;
     let double = Double::new();

@@ -20,6 +20,7 @@ impl Session<'_> {
                 let folded = self.support.fold(&channel);
                 if let Some(puppet) = self.puppets.get(id) {
                     puppet.prefix = Some(prefix);
+                    puppet.barred.remove(&folded);
                     puppet.inside.insert(folded);
                 }
             }
@@ -27,7 +28,10 @@ impl Session<'_> {
                 let folded = self.support.fold(&channel);
                 if let Some(puppet) = self.puppets.get(id) {
                     puppet.inside.remove(&folded);
-                    puppet.barred.insert(folded);
+                    // Out of one that is not linked any more it is because we said so.
+                    if puppet.asked.contains(&folded) {
+                        puppet.barred.insert(folded);
+                    }
                 }
             }
             News::Said { number, msgid } => {
