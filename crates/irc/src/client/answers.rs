@@ -16,8 +16,27 @@ pub(super) struct Answer {
     pub(super) label: String,
     /// The id of the echo.
     pub(super) msgid: Option<String>,
-    /// The sentence of a refusal.
-    pub(super) error: Option<String>,
+    pub(super) error: Option<Refusal>,
+}
+
+/// What the server does not want to do, and why.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Refusal {
+    pub(super) why: String,
+    /// We may not use the command there at all: it is not for what this line would say.
+    pub(super) is_of_command: bool,
+}
+
+impl Refusal {
+    /// Source: IRCv3 standard-replies; draft/relaymsg, "Errors"; "Numerics" in Modern IRC (421: unknown; 482: for
+    /// operators of the channel).
+    pub(super) fn of(message: &Message<'_>) -> Self {
+        let is_of_command = match message.command {
+            "FAIL" => message.param(0) == Some("RELAYMSG") && message.param(1) != Some("INVALID_NICK"),
+            numeric => matches!(numeric, "421" | "482"),
+        };
+        Self { why: message.params().last().copied().unwrap_or("").to_owned(), is_of_command }
+    }
 }
 
 /// What a line is.
@@ -45,8 +64,7 @@ impl Answers {
         }
         let is_error = message.command == "FAIL"
             || (message.command.starts_with(['4', '5']) && message.command.len() == 3);
-        let last = message.params().last().copied().unwrap_or("");
-        let error = is_error.then(|| last.to_owned());
+        let error = is_error.then(|| Refusal::of(message));
         let msgid = message.tags.get("msgid").map(Cow::into_owned);
         let batch = message.tags.get("batch");
         if let Some(answer) = batch.and_then(|batch| self.0.get_mut(&*batch)) {
@@ -73,11 +91,28 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_refusal_of_the_command_is_told_from_one_of_a_line() {
+        for (line, is_of_command) in [
+            (":irc.test FAIL RELAYMSG PRIVS_NEEDED :You need to be an operator", true),
+            (":irc.test FAIL RELAYMSG INVALID_NICK :Invalid nickname", false),
+            (":irc.test 421 me RELAYMSG :Unknown command", true),
+            (":irc.test 482 me #c :You are no channel operator", true),
+            (":irc.test 404 me #c :Cannot send to channel", false),
+            (":irc.test FAIL BATCH MULTILINE_MAX_LINES 3 :too long", false),
+        ] {
+            let refusal = Refusal::of(&Message::parse(line).unwrap());
+            assert_eq!(refusal.is_of_command, is_of_command, "{line}");
+            assert!(line.ends_with(&format!(" :{}", refusal.why)), "{line}");
+        }
+    }
+
+    #[test]
     fn an_answer_of_several_lines_is_read_to_its_end() {
         let mut answers = Answers::default();
         let mut read = |line: &str| answers.read(&Message::parse(line).unwrap());
         let whole = |msgid: Option<&str>, error: Option<&str>| {
-            let (msgid, error) = (msgid.map(str::to_owned), error.map(str::to_owned));
+            let error = error.map(|why| Refusal { why: why.to_owned(), is_of_command: false });
+            let msgid = msgid.map(str::to_owned);
             Told::Whole(Answer { label: "w1".to_owned(), msgid, error })
         };
         assert_eq!(read("@label=w1;msgid=m1 :me!u@h PRIVMSG #c :hi"), whole(Some("m1"), None));

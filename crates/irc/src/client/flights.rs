@@ -63,6 +63,10 @@ pub(super) struct Flight {
     pub(super) is_repeat: bool,
     /// What has gone is a message of several lines.
     pub(super) is_whole: bool,
+    /// It is a RELAYMSG.
+    pub(super) is_spoofed: bool,
+    /// The network refused it as a RELAYMSG.
+    pub(super) no_relaymsg: bool,
 }
 
 /// A flight as its note has it.
@@ -160,6 +164,8 @@ impl Flights {
             ids: Vec::new(),
             is_repeat: false,
             is_whole: false,
+            is_spoofed: false,
+            no_relaymsg: false,
         };
         // A note about another delivery is about one that was settled.
         if let Some(saved) = saved.filter(|saved| saved.d == flight.delivery.id.0 && saved.n < saved.p.len())

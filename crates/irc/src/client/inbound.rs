@@ -4,7 +4,7 @@ use wxgate_contract::{
     Author, Body, ChatKey, ChatKind, ChatProfile, ChatRef, Mention, PersonKey, Post, Quote, RemoteId,
 };
 
-use super::answers::Told;
+use super::answers::{Refusal, Told};
 use super::puppet::Query;
 use super::session::{End, Phase, Session};
 use super::{nicks, time, words};
@@ -73,7 +73,7 @@ impl Session<'_> {
             "401" | "403" | "404" | "407" | "408" | "412" | "415" | "417" | "437" | "439" | "442" | "477"
             | "480" | "482" | "486" | "489" | "492" | "531" | "716" => {
                 // Numerics name the target behind our own nick; 408 and others do so too.
-                self.cannot_say(param(1), last);
+                self.cannot_say(param(1), &Refusal::of(message));
             }
             "FAIL" if param(0) == "BATCH" => self.takes_lines_only(),
             "FAIL" if param(0) == "CHATHISTORY" => self.no_history(message),
@@ -81,7 +81,7 @@ impl Session<'_> {
             "FAIL" => {
                 let targets: Vec<String> = message.params().iter().skip(2).map(|p| (*p).to_owned()).collect();
                 for target in &targets {
-                    self.cannot_say(target, last);
+                    self.cannot_say(target, &Refusal::of(message));
                 }
             }
             "CAP" => self.cap_news(param(1), last),

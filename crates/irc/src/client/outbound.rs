@@ -189,6 +189,7 @@ impl Session<'_> {
         let (id, chat) = (flight.delivery.id, flight.chat().clone());
         let job = flight.delivery.job.clone();
         let (is_first, is_repeat) = (flight.at == 0, flight.is_repeat);
+        let (no_relaymsg, mut is_spoofed) = (flight.no_relaymsg, false);
         let mut line = Line::new();
         let label = (self.caps.labels && self.caps.echo).then(|| self.token());
         if let Some(label) = label {
@@ -233,7 +234,9 @@ impl Session<'_> {
                 let name = self.name_of(say, &chat);
                 let target =
                     self.relay.rooms.by_key(&chat).map_or(chat.to_string(), |room| room.name.clone());
-                line = match self.spoofed(say, &chat) {
+                let spoofed = self.spoofed(say, &chat).filter(|_| !no_relaymsg);
+                is_spoofed = spoofed.is_some();
+                line = match spoofed {
                     Some(nick) => {
                         let line = line.command("RELAYMSG").param(&target).param(&nick);
                         line.last(&format!("{mark}{piece}"))
@@ -250,6 +253,7 @@ impl Session<'_> {
         let proof = label.map_or(Proof::Unasked, Proof::Label);
         if let Some(flight) = self.relay.flights.all.first_mut() {
             (flight.step, flight.is_whole) = (Step::Sent { proof, since: now }, false);
+            flight.is_spoofed = is_spoofed;
         }
         if let Job::Say(say) = &job {
             self.remember(say, &chat);

@@ -53,8 +53,8 @@ pub(crate) struct Manners {
     pub(crate) bad_nick: &'static str,
     /// What the network remembers of `#c`: seconds of a minute, id, nick, text.
     pub(crate) history: Vec<(u8, &'static str, &'static str, &'static str)>,
-    /// Answers RELAYMSG with a refusal.
-    pub(crate) refuses_relaymsg: bool,
+    /// Answers RELAYMSG with this.
+    pub(crate) refuses_relaymsg: Option<&'static str>,
     /// Does not answer CHATHISTORY.
     pub(crate) forgets: bool,
     /// Whom alone this numeric meets on JOIN.
@@ -394,9 +394,9 @@ fn sign_in(manners: &Manners, data: &str, nick: &str) -> Vec<String> {
 
 /// RELAYMSG.
 fn relayed(state: &mut State, rest: &str, label: Option<&str>, nick: &str) -> Vec<String> {
-    if state.manners.refuses_relaymsg {
+    if let Some(refusal) = state.manners.refuses_relaymsg {
         let label = label.map(|label| format!("@label={label} ")).unwrap_or_default();
-        return vec![format!("{label}:irc.test FAIL RELAYMSG PRIVS_NEEDED :You need to be an operator")];
+        return vec![format!("{label}:irc.test {refusal}")];
     }
     state.ids += 1;
     let label = label.map(|label| format!("label={label};")).unwrap_or_default();

@@ -331,11 +331,22 @@ async fn where_it_may_the_relay_speaks_under_other_names_and_else_under_its_own(
     let line = network.wait("RELAYMSG", |net| net.lines().into_iter().find(|l| l.contains("RELAYMSG"))).await;
     assert!(line.ends_with(" RELAYMSG #c 张三/wx :in another name"), "{line}");
     assert_eq!(network.said("#c").len(), 0);
-    network.change(|manners| manners.refuses_relaymsg = true);
-    let id = guest.say("李四", "refused").await;
+    // A line that is refused says nothing about the next.
+    let invalid = "FAIL RELAYMSG INVALID_NICK :Invalid nickname";
+    network.change(|manners| manners.refuses_relaymsg = Some(invalid));
+    let id = guest.say("Quin", "a name that is not liked").await;
     assert_eq!(ids(&guest.outcome(id).await), ["own2"]);
-    assert_eq!(network.said("#c"), ["<李四> refused"], "said once, by itself");
+    assert_eq!(network.said("#c"), ["<Quin> a name that is not liked"], "said by itself");
+    network.change(|manners| manners.refuses_relaymsg = None);
+    let id = guest.say("李四", "in another name again").await;
+    assert_eq!(ids(&guest.outcome(id).await), ["own3"]);
+    assert_eq!(network.said("#c").len(), 1);
+    let privileged = "FAIL RELAYMSG PRIVS_NEEDED :You need to be an operator";
+    network.change(|manners| manners.refuses_relaymsg = Some(privileged));
+    let id = guest.say("李四", "refused").await;
+    assert_eq!(ids(&guest.outcome(id).await), ["own4"]);
+    assert_eq!(network.said("#c").split_off(1), ["<李四> refused"], "said once, by itself");
     let id = guest.say("李四", "and not tried again").await;
     guest.outcome(id).await;
-    assert_eq!(network.lines().iter().filter(|line| line.contains("RELAYMSG")).count(), 2);
+    assert_eq!(network.lines().iter().filter(|line| line.contains("RELAYMSG")).count(), 4);
 }

@@ -6,7 +6,7 @@ use tokio::time::Instant;
 use wxgate_contract::{DeliveryId, Job, Outcome, RemoteId};
 
 use super::BARRIER;
-use crate::client::answers::Answer;
+use crate::client::answers::{Answer, Refusal};
 use crate::client::flights::{Flight, Proof, Step};
 use crate::client::session::Session;
 use crate::client::words;
@@ -56,9 +56,9 @@ impl Session<'_> {
         let Some(flight) = self.relay.flights.all.iter_mut().find(|flight| is_meant(flight)) else {
             return false;
         };
-        if let Some(why) = answer.error {
+        if let Some(refusal) = answer.error {
             let id = flight.delivery.id;
-            self.refused(id, &why);
+            self.refused(id, &refusal);
             return true;
         }
         flight.ids.extend(answer.msgid.as_deref().map(RemoteId::from));
@@ -94,23 +94,22 @@ impl Session<'_> {
     }
 
     /// The server says that something could not be said to `target`.
-    pub(in crate::client) fn cannot_say(&mut self, target: &str, why: &str) {
+    pub(in crate::client) fn cannot_say(&mut self, target: &str, refusal: &Refusal) {
         let key = self.relay.rooms.0.get(&self.support.fold(target)).map(|room| room.key.clone());
         let key = key.unwrap_or_else(|| target.to_ascii_lowercase().into());
         if let Some(id) = self.relay.flights.gone_to(&key).map(|flight| flight.delivery.id) {
-            self.refused(id, why);
+            self.refused(id, refusal);
         }
     }
 
-    fn refused(&mut self, id: DeliveryId, why: &str) {
+    fn refused(&mut self, id: DeliveryId, refusal: &Refusal) {
+        let why = refusal.why.as_str();
         let Some(flight) = self.relay.flights.all.iter_mut().find(|f| f.delivery.id == id) else { return };
         let chat = flight.chat().clone();
-        let uses_relaymsg =
-            self.caps.relaymsg && self.relay.rooms.by_key(&chat).is_some_and(|room| !room.no_relaymsg);
-        if uses_relaymsg && matches!(flight.delivery.job, Job::Say(_)) {
+        if flight.is_spoofed {
             // Then the relay speaks for itself; nothing was said yet.
-            flight.step = Step::Clear;
-            if let Some(room) = self.relay.rooms.by_key_mut(&chat) {
+            (flight.step, flight.is_spoofed, flight.no_relaymsg) = (Step::Clear, false, true);
+            if let Some(room) = self.relay.rooms.by_key_mut(&chat).filter(|_| refusal.is_of_command) {
                 room.no_relaymsg = true;
             }
             return;

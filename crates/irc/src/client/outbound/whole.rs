@@ -61,6 +61,7 @@ impl Session<'_> {
         lines.iter().for_each(|line| self.send(line));
         if let Some(flight) = self.relay.flights.all.first_mut() {
             (flight.step, flight.is_whole) = (Step::Sent { proof: Proof::Label(label), since: now }, true);
+            flight.is_spoofed = false;
         }
         self.remember(say, &chat);
         true
