@@ -4,7 +4,7 @@
 //! Source: RFC 1413.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -30,7 +30,30 @@ type Ends = (SocketAddr, SocketAddr);
 /// A lock and not a channel: a connection is known before its first byte leaves, or the server might ask
 /// too early. It is held for one look into a table.
 #[derive(Clone, Debug, Default)]
-pub struct Ident(Arc<Mutex<HashMap<Ends, String>>>);
+pub struct Ident(Arc<Mutex<Table>>);
+
+#[derive(Debug, Default)]
+struct Table {
+    users: HashMap<Ends, String>,
+    /// Servers that are being connected to: they may ask before we know our own end.
+    called: Vec<IpAddr>,
+}
+
+/// Keeps a server in the table while it is being connected to.
+#[derive(Debug)]
+pub(super) struct Called {
+    ident: Ident,
+    server: IpAddr,
+}
+
+impl Drop for Called {
+    fn drop(&mut self) {
+        let mut table = self.ident.lock();
+        if let Some(at) = table.called.iter().position(|server| *server == self.server) {
+            table.called.swap_remove(at);
+        }
+    }
+}
 
 /// Keeps a connection in the table.
 #[derive(Debug)]
@@ -41,19 +64,32 @@ pub(super) struct Known {
 
 impl Drop for Known {
     fn drop(&mut self) {
-        self.ident.lock().remove(&self.ends);
+        self.ident.lock().users.remove(&self.ends);
     }
 }
 
 impl Ident {
-    fn lock(&self) -> MutexGuard<'_, HashMap<Ends, String>> {
+    fn lock(&self) -> MutexGuard<'_, Table> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A server is going to be connected to.
+    pub(super) fn call(&self, server: SocketAddr) -> Called {
+        let server = canonical(server).ip();
+        self.lock().called.push(server);
+        Called { ident: self.clone(), server }
+    }
+
+    /// True for servers that we have to do with.
+    fn knows(&self, server: SocketAddr) -> bool {
+        let (server, table) = (canonical(server).ip(), self.lock());
+        table.called.contains(&server) || table.users.keys().any(|(_, theirs)| theirs.ip() == server)
     }
 
     /// A connection is somebody's until the answer is dropped.
     pub(super) fn tell(&self, stream: &TcpStream, user: &str) -> Option<Known> {
         let ends = (canonical(stream.local_addr().ok()?), canonical(stream.peer_addr().ok()?));
-        self.lock().insert(ends, user.to_owned());
+        self.lock().users.insert(ends, user.to_owned());
         Some(Known { ident: self.clone(), ends })
     }
 
@@ -67,6 +103,8 @@ impl Ident {
                 accepted = listener.accept(), if tasks.len() < AT_ONCE => accepted,
             };
             match accepted {
+                // Nobody else has anything to ask, or may keep servers waiting.
+                Ok((_, peer)) if !self.knows(peer) => {}
                 Ok((stream, _)) => {
                     let ident = self.clone();
                     tasks.spawn(async move {
@@ -98,7 +136,7 @@ impl Ident {
         });
         let Some((our_port, their_port)) = ports else { return "0, 0 : ERROR : INVALID-PORT\r\n".to_owned() };
         let ends = (SocketAddr::new(ours.ip(), our_port), SocketAddr::new(theirs.ip(), their_port));
-        match self.lock().get(&ends) {
+        match self.lock().users.get(&ends) {
             Some(user) => format!("{our_port}, {their_port} : USERID : UNIX : {user}\r\n"),
             None => format!("{our_port}, {their_port} : ERROR : NO-USER\r\n"),
         }
@@ -132,5 +170,37 @@ mod tests {
         }
         drop(known);
         assert_eq!(asked_by([127, 0, 0, 1], &ports), format!("{ports} : ERROR : NO-USER\r\n"));
+    }
+
+    async fn from(ip: &str, to: SocketAddr) -> TcpStream {
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.bind(format!("{ip}:0").parse().unwrap()).unwrap();
+        socket.connect(to).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn strangers_who_say_nothing_keep_no_server_waiting() {
+        let irc = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let ident = Ident::default();
+        let called = ident.call(irc.local_addr().unwrap());
+        assert!(ident.knows("127.0.0.1:9".parse().unwrap()), "it may ask at once");
+        let stream = TcpStream::connect(irc.local_addr().unwrap()).await.unwrap();
+        let _known = ident.tell(&stream, "u0000002a").unwrap();
+        drop(called);
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (_handle, stop) = wxgate_contract::StopHandle::new();
+        tokio::spawn(ident.serve(listener, stop));
+        let mut silent = Vec::new();
+        for _ in 0..AT_ONCE * 2 {
+            silent.push(from("127.0.0.2", address).await);
+        }
+        let mut server = from("127.0.0.1", address).await;
+        let ports = format!("{}, {}", stream.local_addr().unwrap().port(), irc.local_addr().unwrap().port());
+        server.write_all(format!("{ports}\r\n").as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        let read = tokio::time::timeout(PATIENCE / 2, server.read_to_string(&mut answer)).await;
+        assert!(read.is_ok(), "strangers hold it up");
+        assert_eq!(answer, format!("{ports} : USERID : UNIX : u0000002a\r\n"));
     }
 }

@@ -54,6 +54,7 @@ async fn open(
     tls: Option<&Arc<ClientConfig>>,
     ident: Option<(&Ident, &str)>,
 ) -> io::Result<Connection> {
+    let _called = ident.map(|(ident, _)| ident.call(far));
     let tcp = TcpStream::connect(far).await?;
     tcp.set_nodelay(true)?;
     let ident = ident.and_then(|(ident, user)| ident.tell(&tcp, user));
