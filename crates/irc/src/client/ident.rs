@@ -190,7 +190,8 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (_handle, stop) = wxgate_contract::StopHandle::new();
-        tokio::spawn(ident.serve(listener, stop));
+        let mut tasks = tokio::task::JoinSet::new();
+        tasks.spawn(ident.serve(listener, stop));
         let mut silent = Vec::new();
         for _ in 0..AT_ONCE * 2 {
             silent.push(from("127.0.0.2", address).await);

@@ -304,23 +304,7 @@ impl Network {
                 session.welcome(&manners)
             }
             "AUTHENTICATE" => sign_in(&manners, &word(1), &nick),
-            "NICK" if word(1).contains(|c: char| manners.bad_nick.contains(c)) => {
-                vec![format!(":irc.test 432 * {} :Erroneous nickname", word(1))]
-            }
-            "NICK" if manners.refuses_long_nicks && manners.cut_nick(&word(1)) != word(1) => {
-                vec![format!(":irc.test 432 * {} :Nickname too long", word(1))]
-            }
-            "NICK" if manners.taken.contains(&manners.cut_nick(&word(1))) => {
-                vec![format!(":irc.test 433 * {} :Nickname is already in use", word(1))]
-            }
-            "NICK" => {
-                let new = manners.cut_nick(&word(1));
-                let old = std::mem::replace(&mut session.nick, new.clone());
-                match session.is_in {
-                    true => vec![format!(":{old}!~u@host.example NICK :{new}")],
-                    false => session.welcome(&manners),
-                }
-            }
+            "NICK" => renamed(session, &manners, &word(1)),
             "USER" => {
                 session.has_user = true;
                 session.has_ended |= manners.caps.is_empty();
@@ -375,6 +359,25 @@ impl Network {
             "QUIT" => vec!["ERROR :Closing link".to_owned()],
             _ => Vec::new(),
         }
+    }
+}
+
+/// NICK: what the network minds about a nick, or the new one.
+fn renamed(session: &mut Session, manners: &Manners, nick: &str) -> Vec<String> {
+    let new = manners.cut_nick(nick);
+    if nick.contains(|c: char| manners.bad_nick.contains(c)) {
+        return vec![format!(":irc.test 432 * {nick} :Erroneous nickname")];
+    }
+    if manners.refuses_long_nicks && new != nick {
+        return vec![format!(":irc.test 432 * {nick} :Nickname too long")];
+    }
+    if manners.taken.contains(&new) {
+        return vec![format!(":irc.test 433 * {nick} :Nickname is already in use")];
+    }
+    let old = std::mem::replace(&mut session.nick, new.clone());
+    match session.is_in {
+        true => vec![format!(":{old}!~u@host.example NICK :{new}")],
+        false => session.welcome(manners),
     }
 }
 

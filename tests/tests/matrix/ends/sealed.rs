@@ -80,7 +80,8 @@ fn cases(ends: &mut Ends) -> Vec<Case<Story>> {
         all.push((Story::Fresh, vec![at(Hold::Before), at(Hold::Answered)]));
     }
     let signs = Point::Asks("POST /keys/signatures/upload", 0, Hold::Answered);
-    all.push((Story::Fresh, vec![Point::Asks("POST /keys/upload", 0, Hold::Answered), signs]));
+    // Signatures go alone only where the keys that they are of are known to have arrived.
+    all.push((Story::Fresh, vec![Point::Asks("POST /keys/device_signing/upload", 0, Hold::Answered), signs]));
     let said = "m.room.encrypted \"sender\":\"@ann:localhost\"";
     for hold in HOLDS {
         all.push((Story::Known, vec![Point::Asks(SENDS, 0, hold)]));
