@@ -4,6 +4,7 @@ use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
+use std::time::Duration;
 
 use sqlx::{Connection, Executor};
 use wxgate_contract::*;
@@ -84,7 +85,17 @@ impl Bench {
     pub(crate) async fn open(dir: PathBuf, url: &str) -> Self {
         let clock = Arc::new(TestClock::default());
         clock.set(1_000_000);
-        let store = Store::open(config(&dir, url), Arc::clone(&clock) as Arc<dyn Clock>).await.unwrap();
+        let mut tries = 0;
+        let store = loop {
+            match Store::open(config(&dir, url), Arc::clone(&clock) as Arc<dyn Clock>).await {
+                // A server lets go of a lock a moment after the session that had it has ended.
+                Err(StoreError::Conflict { .. }) if url.starts_with("postgres") && tries < 100 => {
+                    tries += 1;
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                }
+                opened => break opened.unwrap(),
+            }
+        };
         Self { store, clock, dir, url: url.to_owned() }
     }
 
