@@ -336,7 +336,9 @@ fn hand_over<K: Known>(
         all.remove(at);
     }
     if let Some(target) = all.iter_mut().find(|known| known.id() == to) {
-        target.put(record, seen);
+        // Whoever a sync made is in this login, though no list has shown them yet.
+        let login = if seen.login == 0 { login } else { seen.login };
+        target.put(record, Seen { login, ..seen });
         target.open().clear();
         target.ruled_out().clear();
         (*target.answered(), *target.taken_back()) = (asked, taken_back);

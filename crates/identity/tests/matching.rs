@@ -618,3 +618,25 @@ fn at_a_second_look_nobody_is_somebody_with_another_name_in_the_same_login() {
     let answers = book.apply(&again, &verdicts, |name| format!("id of {name}"));
     assert_eq!(answers.records.last().unwrap().id, "id of @another");
 }
+
+#[test]
+fn whoever_a_proof_says_is_present_is_nobody_else_at_the_next_look() {
+    let (mut book, ids) = started();
+    book.learn(&ids[5].0, 9, |_| unreachable!());
+    let listed = |at: u32| {
+        let mut seen = login(at, &world());
+        seen.people.retain(|person| person.name != named(at, 5));
+        seen
+    };
+    see(&mut book, &listed(1), 1);
+    // A sync made a profile for a name that no list showed, and a recall says who it is.
+    book.people.push(Profile::new("made".to_owned(), somebody(5), Seen { at_s: 1, ..Seen::default() }));
+    let lesson = book.learn("made", 9, |_| unreachable!());
+    assert_eq!(lesson.moved, [("made".to_owned(), ids[5].0.clone())]);
+    let known = book.people.iter().find(|known| known.id == ids[5].0).unwrap();
+    assert_eq!((known.seen.login, known.before.is_some()), (book.login, true));
+    let mut again = listed(1);
+    again.known = (0..60).filter(|n| *n != 5).map(|n| (named(1, n), ids[n].0.clone())).collect();
+    again.people.push(Person { name: "@twin".to_owned(), sight: somebody(5) });
+    assert_eq!(recognise(&book, &again).people.last(), Some(&Verdict::New), "two names on one id");
+}
