@@ -145,6 +145,15 @@ pub struct Login {
     /// When the list is looked at once more in one login: lasting ids by the names that are settled already. Empty
     /// the first time.
     pub known: HashMap<String, String>,
+    /// Codes of the permanent names that messages of this login have shown already, by names of the session.
+    pub proven: HashMap<String, u64>,
+}
+
+impl Login {
+    /// Whether a record may be whoever has this permanent name (0: not known): two that differ are two people.
+    pub(crate) fn may_be(&self, name: &str, permanent: u64) -> bool {
+        permanent == 0 || self.proven.get(name).is_none_or(|proof| *proof == 0 || *proof == permanent)
+    }
 }
 
 /// One record of a login.

@@ -130,7 +130,7 @@ impl<'a> Groups<'a> {
     fn weigh(&self, new: usize, old: usize, ties: &Ties) -> Option<Pair> {
         let (now, was) = (self.login.groups.get(new)?, self.book.groups.get(old)?);
         let (a, b) = (&now.sight, &was.sight);
-        if a.name_len != b.name_len {
+        if a.name_len != b.name_len || !self.login.may_be(&now.name, was.permanent) {
             return None;
         }
         let weeks = weeks(was.seen, self.login.at_s);

@@ -1,6 +1,8 @@
 //! One login against everything known: exact versions, then people and groups by turns.
 
-use std::collections::{HashMap, HashSet};
+mod certain;
+
+use std::collections::HashSet;
 
 use crate::assign::{NEWCOMER, Pair, Standing, settle, standings};
 use crate::book::{Book, Login};
@@ -119,6 +121,7 @@ impl<'a> Work<'a> {
         let trust = self.trust.clone();
         let people = People::new(book, login, &trust);
         self.settled();
+        self.proven();
         self.exact();
         let doubted = self.marked();
         let mut group_pairs = Vec::new();
@@ -156,39 +159,15 @@ impl<'a> Work<'a> {
         self.finish(own, open, open_groups)
     }
 
-    /// What an earlier look at the same login has settled: a name says more than any evidence. Whoever had a name then
-    /// and is not in this list has it still, and is nobody else.
-    fn settled(&mut self) {
-        let (book, login) = (self.book, self.login);
-        if login.known.is_empty() {
-            return;
-        }
-        let people: HashMap<&str, usize> =
-            book.people.iter().enumerate().map(|(at, was)| (was.id.as_str(), at)).collect();
-        for (new, now) in login.people.iter().enumerate() {
-            let known = login.known.get(&now.name).and_then(|id| people.get(id.as_str()));
-            if let Some(&old) = known.filter(|old| self.free_old.get(**old) == Some(&true)) {
-                self.link_person(new, old, Why::default());
-            }
-        }
-        let groups: HashMap<&str, usize> =
-            book.groups.iter().enumerate().map(|(at, was)| (was.id.as_str(), at)).collect();
-        for (new, now) in login.groups.iter().enumerate() {
-            let known = login.known.get(&now.name).and_then(|id| groups.get(id.as_str()));
-            if let Some(&old) = known.filter(|old| self.free_old_groups.get(**old) == Some(&true)) {
-                self.link_group(new, old, Why::default());
-            }
-        }
-        for (free, was) in self.free_old.iter_mut().zip(&book.people) {
-            *free &= was.seen.login != book.login;
-        }
-        for (free, was) in self.free_old_groups.iter_mut().zip(&book.groups) {
-            *free &= was.seen.login != book.login;
-        }
-    }
-
     fn are_free(&self, new: usize, old: usize) -> bool {
         self.free_new.get(new) == Some(&true) && self.free_old.get(old) == Some(&true)
+    }
+
+    /// Both are free, and no permanent names say that they are two.
+    fn may_be(&self, new: usize, old: usize) -> bool {
+        let (now, was) = (self.login.people.get(new), self.book.people.get(old));
+        let is_allowed = now.zip(was).is_some_and(|(now, was)| self.login.may_be(&now.name, was.permanent));
+        is_allowed && self.are_free(new, old)
     }
 
     /// The same version of the same record, nothing else changed.
@@ -209,7 +188,7 @@ impl<'a> Work<'a> {
             let faces = count(&[Field::Nick, Field::Avatar]);
             let changed =
                 faces + count(&[Field::Remark, Field::Signature, Field::Region, Field::Sex, Field::Attr]);
-            if never == 0 && changed <= 1 && was.open.is_empty() && self.are_free(new, old) {
+            if never == 0 && changed <= 1 && was.open.is_empty() && self.may_be(new, old) {
                 self.link_person(new, old, why);
             }
         }
@@ -223,14 +202,14 @@ impl<'a> Work<'a> {
             let (Some(was), Some(now)) = (self.book.people.get(old), self.login.people.get(new)) else {
                 continue;
             };
-            let are_free = self.are_free(new, old);
+            let may_be = self.may_be(new, old);
             let why = Why::between(&was.sight, &now.sight);
             // First letters and lengths never change. Source: the paper on contact identity, evidence.
             let never = [Field::KeyWord, Field::NameLen].into_iter().any(|field| {
                 let are_told = was.sight.code(field) != 0 && now.sight.code(field) != 0;
                 are_told && why.differ & (1 << field as usize) != 0 && !self.trust.is_dark(field)
             });
-            if !are_free || never {
+            if !may_be || never {
                 continue;
             }
             let agree = |fields: &[Field]| {
@@ -348,7 +327,8 @@ impl<'a> Work<'a> {
             let are_free =
                 self.free_new_groups.get(new) == Some(&true) && self.free_old_groups.get(old) == Some(&true);
             let is_same = was.sight.title == now.sight.title && moved * 3 <= lists.both.len();
-            if are_free && is_same && was.open.is_empty() {
+            let is_allowed = self.login.may_be(&now.name, was.permanent);
+            if are_free && is_same && was.open.is_empty() && is_allowed {
                 self.link_group(new, old, Why::default().with(lists.both.len(), 0.0));
             }
         }

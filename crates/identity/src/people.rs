@@ -167,7 +167,7 @@ impl<'a> People<'a> {
 
     fn weigh(&self, new: usize, old: usize, bonds: &Bonds) -> Option<Pair> {
         let (now, was) = (self.login.people.get(new)?, self.book.people.get(old)?);
-        if now.sight.kind != was.sight.kind {
+        if now.sight.kind != was.sight.kind || !self.login.may_be(&now.name, was.permanent) {
             return None;
         }
         let (agree, differ) = (self.agree.get(new)?, self.differ.get(old)?);

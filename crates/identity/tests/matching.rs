@@ -620,6 +620,49 @@ fn at_a_second_look_nobody_is_somebody_with_another_name_in_the_same_login() {
 }
 
 #[test]
+fn who_is_proven_is_nobody_with_another_permanent_name_whatever_the_evidence_says() {
+    let (mut book, ids) = started();
+    book.learn(&ids[3].0, 8, |_| unreachable!());
+    book.learn(&ids[5].0, 9, |_| unreachable!());
+    let mut people = world();
+    people[5] = somebody(999);
+    let mut shown = login(1, &people);
+    assert_eq!(see(&mut book.clone(), &shown, 1)[3], ids[3], "by all evidence");
+    shown.proven = [(named(1, 3), 7), (named(1, 5), 9)].into();
+    let seen = see(&mut book, &shown, 1);
+    assert_eq!(seen[3], ("id of @1-3".to_owned(), false), "nor is it asked");
+    assert_eq!(seen[5], ids[5], "and a proof needs no evidence");
+    let others = |at: usize| at != 3 && at != 5;
+    assert!((0..60).filter(|at| others(*at)).all(|at| seen[at] == ids[at]), "nobody else is touched");
+}
+
+#[test]
+fn a_group_that_is_proven_is_no_group_with_another_permanent_name() {
+    let with = |at: u32, numbers: &[usize]| {
+        let mut login = login(at, &world());
+        let made = |n: &usize| group(at, *n, &format!("club {n}"), &[0, 1, 2, 3, 4, 5, 6], false);
+        login.groups = numbers.iter().map(made).collect();
+        login
+    };
+    let id = |book: &mut Book, login: &Login, name: &str| {
+        let verdicts = recognise(book, login);
+        let answers = book.apply(login, &verdicts, |name| format!("id of {name}"));
+        answers.records.into_iter().find(|answer| answer.name == name).unwrap().id
+    };
+    let mut book = Book::default();
+    let first = id(&mut book, &with(0, &[100]), &named(0, 100));
+    book.learn(&first, 8, |_| unreachable!());
+    let mut again = with(1, &[100]);
+    assert_eq!(id(&mut book.clone(), &again, &named(1, 100)), first, "by all evidence");
+    again.proven = [(named(1, 100), 7)].into();
+    assert_eq!(id(&mut book.clone(), &again, &named(1, 100)), "id of @1-100");
+    let mut changed = with(1, &[100]);
+    changed.groups = vec![group(1, 100, "another title", &[0, 20, 21, 22], true)];
+    changed.proven = [(named(1, 100), 8)].into();
+    assert_eq!(id(&mut book, &changed, &named(1, 100)), first);
+}
+
+#[test]
 fn whoever_a_proof_says_is_present_is_nobody_else_at_the_next_look() {
     let (mut book, ids) = started();
     book.learn(&ids[5].0, 9, |_| unreachable!());

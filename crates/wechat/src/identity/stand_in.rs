@@ -74,20 +74,30 @@ pub(crate) fn take_out(book: &mut Book, login: &Login, mint: impl Fn(&str) -> St
     found
 }
 
-/// Who the stand-ins are, as the matching came out; those that are somebody new stay who they are.
+/// What messages showed of the stand-ins meanwhile: codes of permanent names, by names of the login.
+pub(crate) fn proofs(found: &[StandIn]) -> HashMap<String, u64> {
+    let proven = found.iter().filter(|stand_in| stand_in.permanent != 0);
+    proven.map(|stand_in| (stand_in.name.clone(), stand_in.permanent)).collect()
+}
+
+/// Who the stand-ins are, as the matching came out; those that are somebody new stay who they are, and so does
+/// whoever has another permanent name than the one that their name stands for.
 pub(crate) fn replaced(book: &mut Book, found: Vec<StandIn>, answers: &Answers) -> Vec<(StandIn, String)> {
     let ids: HashMap<&str, &String> =
         answers.records.iter().map(|answer| (answer.name.as_str(), &answer.id)).collect();
     let mut replaced = Vec::new();
     for stand_in in found {
         let Some(id) = ids.get(stand_in.name.as_str()).map(|id| (*id).clone()) else { continue };
-        for known in book.people.iter_mut().filter(|known| known.id == id && known.permanent == 0) {
-            known.permanent = stand_in.permanent;
+        let people = book.people.iter_mut().filter(|known| known.id == id).map(|known| &mut known.permanent);
+        let groups = book.groups.iter_mut().filter(|known| known.id == id).map(|known| &mut known.permanent);
+        let mut is_other = false;
+        for permanent in people.chain(groups) {
+            match *permanent {
+                0 => *permanent = stand_in.permanent,
+                proof => is_other |= stand_in.permanent != 0 && proof != stand_in.permanent,
+            }
         }
-        for known in book.groups.iter_mut().filter(|known| known.id == id && known.permanent == 0) {
-            known.permanent = stand_in.permanent;
-        }
-        if id != stand_in.id {
+        if id != stand_in.id && !is_other {
             replaced.push((stand_in, id));
         }
     }
@@ -156,5 +166,22 @@ mod tests {
             replaced.iter().map(|(stand_in, to)| (stand_in.id.as_str(), to.as_str())).collect();
         assert_eq!(replaced, [("new-@anna", "p-anna")]);
         assert_eq!(book.people[0].permanent, 7, "what a message showed is not lost");
+    }
+
+    #[test]
+    fn who_has_another_permanent_name_is_not_replaced() {
+        let sight = || Sight::of(&Contact::default(), 0);
+        let seen = |login: u32| Seen { login, ..Seen::default() };
+        let known = Profile { permanent: 8, ..Profile::new("p-anna".to_owned(), sight(), seen(3)) };
+        let made = Profile { permanent: 7, ..Profile::new("new-@anna".to_owned(), sight(), seen(0)) };
+        let mut book = Book { login: 3, people: vec![known, made], ..Book::default() };
+        let people = vec![Person { name: "@anna".to_owned(), sight: sight() }];
+        let login = Login { people, ..Login::default() };
+        let found = take_out(&mut book, &login, |name| format!("new-{name}"));
+        assert_eq!(proofs(&found), HashMap::from([("@anna".to_owned(), 7)]));
+        let (name, id) = ("@anna".to_owned(), "p-anna".to_owned());
+        let records = vec![Answer { name, id, is_open: false, marked: None }];
+        let replaced = replaced(&mut book, found, &Answers { records, ..Answers::default() });
+        assert_eq!((replaced, book.people[0].permanent), (vec![], 8));
     }
 }

@@ -253,6 +253,7 @@ async fn decide(
     let work = move || {
         let mint = |name: &str| new_key(&network, uin, generation, &UserName::from(name));
         let stand_ins = stand_in::take_out(&mut book, &seen, mint);
+        seen.proven = stand_in::proofs(&stand_ins);
         let verdicts = recognise(&book, &seen);
         let answers = book.apply(&seen, &verdicts, mint);
         let replaced = stand_in::replaced(&mut book, stand_ins, &answers);
