@@ -96,6 +96,8 @@ impl<'a> Step<'a> {
 /// A lesson, and what was known before and after it.
 struct Taught {
     before: Book,
+    /// The keys that records have as somebody new, by those they had before.
+    fresh: HashMap<String, String>,
     book: Book,
     lesson: Lesson,
 }
@@ -103,7 +105,7 @@ struct Taught {
 impl Taught {
     /// The chats that stood for somebody for the time being: what was said there is theirs.
     fn moves(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.lesson.ends().into_iter().filter(|(from, _)| self.was_open(from))
+        self.lesson.ends().into_iter().filter(|(from, _)| self.stood_apart(from))
     }
 
     /// How often an answer about who stood there was taken back before.
@@ -113,8 +115,13 @@ impl Taught {
         person.or_else(group).unwrap_or_default()
     }
 
-    fn was_open(&self, id: &str) -> bool {
-        !open_of(&self.before, id).is_empty()
+    /// Nobody else was ever spoken to there: who it is was open, or it stood in for somebody until the list is read.
+    fn stood_apart(&self, id: &str) -> bool {
+        let people = self.before.people.iter().map(|known| (&known.id, known.seen.login, known.permanent));
+        let groups = self.before.groups.iter().map(|known| (&known.id, known.seen.login, known.permanent));
+        let is_fresh = self.fresh.get(id).is_some_and(|key| key == id);
+        let made = |(known, login, proof): (&String, u32, u64)| known == id && login == 0 && proof == 0;
+        !open_of(&self.before, id).is_empty() || (is_fresh && people.chain(groups).any(made))
     }
 }
 
@@ -122,12 +129,12 @@ impl Taught {
 #[derive(Debug, Clone, Copy)]
 struct Left {
     /// Somebody for the time being.
-    was_open: bool,
+    stood_apart: bool,
     /// Somebody else goes by that key from now on.
     is_taken: bool,
 }
 
-fn failed(error: FarError) -> CommandError {
+pub(super) fn failed(error: FarError) -> CommandError {
     CommandError::Failed(error.to_string())
 }
 
@@ -145,6 +152,9 @@ impl Settler {
 
     /// A message showed the permanent name of a chat: it proves who that is, or that it is not.
     pub(crate) async fn learn(&self, chat: &str, permanent: u64) -> Result<(), CommandError> {
+        if !self.live.rest().is_roster_loaded {
+            return self.prove(chat, permanent).await;
+        }
         self.decide(Step::Learn { chat, permanent }).await
     }
 
@@ -192,12 +202,12 @@ impl Settler {
     /// All that a lesson changes. Everything is read as it was before: a note that is written for one record is never
     /// what is read of another.
     async fn carried_out(&self, taught: &Taught) -> Result<Batch, FarError> {
-        let Taught { before, book, lesson } = taught;
+        let Taught { before, book, lesson, .. } = taught;
         let mut batch = Batch { notes: shelf::changes(before, book), ..Batch::default() };
         let ends = lesson.ends();
         let is_taken = |key: &str| ends.iter().any(|(_, to)| *to == key);
         for (from, to) in &ends {
-            let left = Left { was_open: taught.was_open(from), is_taken: is_taken(from) };
+            let left = Left { stood_apart: taught.stood_apart(from), is_taken: is_taken(from) };
             self.rename(&mut batch, book, (from, to), left).await?;
         }
         for (ids, is_open) in [(&lesson.settled, false), (&lesson.reopened, true)] {
@@ -218,7 +228,7 @@ impl Settler {
         }
         let mut book = before.clone();
         let lesson = step.take(&mut book, &fresh)?;
-        Ok(Taught { before, book, lesson })
+        Ok(Taught { before, fresh, book, lesson })
     }
 
     /// The session name behind `from` stands for `to` from now on.
@@ -250,7 +260,7 @@ impl Settler {
         if !left.is_taken {
             batch.notes.push(shelf::gone(lasting_note(from)));
         }
-        let is_over = left.was_open && !left.is_taken;
+        let is_over = left.stood_apart && !left.is_taken;
         if let Some(profile) = profile {
             let moved = ChatProfile {
                 chat: to.into(),

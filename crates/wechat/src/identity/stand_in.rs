@@ -7,10 +7,10 @@
 use std::collections::HashMap;
 
 use wechat_proto::UserName;
-use wxgate_contract::{Batch, ChatProfile, FarEnd, FarError, PersonKey, PersonProfile};
-use wxgate_identity::{Answers, Book, Login};
+use wxgate_contract::{Batch, ChatProfile, CommandError, FarEnd, FarError, Note, PersonKey, PersonProfile};
+use wxgate_identity::{Answers, Book, GroupProfile, Login, Profile};
 
-use super::settle::Settler;
+use super::settle::{Settler, failed};
 use super::shelf;
 use crate::roster::record::Login as Place;
 use crate::roster::{Lasting, lasting_note, note};
@@ -105,6 +105,22 @@ pub(crate) fn replaced(book: &mut Book, found: Vec<StandIn>, answers: &Answers) 
 }
 
 impl Settler {
+    /// A message showed the permanent name of a chat before the list was read: who is in this login is not known yet, so
+    /// it is kept with the stand-in and decides when the login is matched.
+    pub(super) async fn prove(&self, chat: &str, permanent: u64) -> Result<(), CommandError> {
+        let _deciding = self.live.deciding().lock().await;
+        let _alone = self.live.settling().lock().await;
+        let book = shelf::load(&*self.far, &self.network).await.map_err(failed)?;
+        let is_it = |id: &str, login: u32, proof: u64| id == chat && login == 0 && proof == 0;
+        let person =
+            book.people.into_iter().find(|known| is_it(&known.id, known.seen.login, known.permanent));
+        let group = book.groups.into_iter().find(|known| is_it(&known.id, known.seen.login, known.permanent));
+        let person = person.map(|known| shelf::person_note(&Profile { permanent, ..known }));
+        let group = group.map(|known| shelf::group_note(&GroupProfile { permanent, ..known }));
+        let notes: Vec<Note> = person.into_iter().chain(group).collect();
+        self.far.commit(&self.network, Batch { notes, ..Batch::default() }).await.map(drop).map_err(failed)
+    }
+
     /// What was said to a stand-in is said to whoever it is, and the stand-in goes. Whoever calls it decides alone.
     pub(crate) async fn replace(&self, stand_in: &StandIn, to: &str) -> Result<(), FarError> {
         let from = stand_in.id.as_str();

@@ -82,10 +82,8 @@ async fn another_persons_phone_is_refused_and_nothing_is_matched() {
     stage.no_violation();
 }
 
-/// Who was renamed and whose version moved while nobody looked, and little else is known of them.
-async fn unclear(stage: &mut Stage) -> (ChatKey, ChatKey) {
-    let who = Who::Contact(5);
-    let old = stage.chat(who);
+/// Somebody is renamed and their version moves while nobody looks, and little else is known of them.
+async fn away_and_made_over(stage: &mut Stage, who: Who) {
     stage.world.end_session(ALICE, 1100).unwrap();
     stage.health(|health| matches!(health, wxgate_contract::Health::NeedsHuman { .. })).await;
     stage.advance(Duration::from_secs(40 * 24 * 3600));
@@ -93,6 +91,13 @@ async fn unclear(stage: &mut Stage) -> (ChatKey, ChatKey) {
     let renamed = Change::Rename { who: who.to_string(), name: name.clone() };
     stage.world.change(ALICE, &renamed).unwrap();
     stage.world.change(ALICE, &Change::Signature { who: who.to_string(), text: name }).unwrap();
+}
+
+/// The chats of somebody who was made over, before and after.
+async fn unclear(stage: &mut Stage) -> (ChatKey, ChatKey) {
+    let who = Who::Contact(5);
+    let old = stage.chat(who);
+    away_and_made_over(stage, who).await;
     stage.sign_in().await;
     let post = stage.post(stage.say(who, who, "it is me")).await;
     (old, post.chat.chat)
@@ -300,6 +305,37 @@ async fn who_speaks_before_the_contacts_can_be_read_is_who_they_were() {
         let left = state.chats.values().find(|chat| chat.chat == stand_ins[at]).unwrap();
         assert!(left.is_gone, "{who}: two chats");
     }
+    stage.no_violation();
+}
+
+#[tokio::test]
+async fn a_recall_before_the_contacts_can_be_read_says_who_it_is_once_they_are() {
+    let account = AccountSpec::new(ALICE, 0, 12, 3);
+    let mut stage = Stage::tuned(world_config(), &account, |config| {
+        config.timings.unasked_sync = Duration::from_millis(50);
+    })
+    .await;
+    stage.sign_in().await;
+    let who = Who::Contact(5);
+    let msg_id = stage.say(who, who, "oops");
+    let before = stage.post(msg_id).await.chat.chat;
+    let recall = stage.said(who, who, Kind::Recall { msg_id });
+    stage.post(recall).await;
+    let unreadable = FaultRule::next("webwxgetcontact", Fault::Status(502), 1);
+    stage.world.add_fault(FaultRule { count: None, ..unreadable });
+    away_and_made_over(&mut stage, who).await;
+    stage.enter().await;
+    let msg_id = stage.say(who, who, "early");
+    let early = stage.post(msg_id).await.chat.chat;
+    assert_ne!(early, before, "nobody can know yet");
+    let recall = stage.said(who, who, Kind::Recall { msg_id });
+    stage.post(recall).await;
+    stage.world.clear_faults();
+    stage.up().await;
+    assert_eq!(questions(&stage).await, []);
+    assert_eq!(stage.post(stage.say(who, who, "later")).await.chat.chat, before);
+    let gone = stage.double.state().chats.values().any(|chat| chat.chat == early && chat.is_gone);
+    assert!(gone, "two chats");
     stage.no_violation();
 }
 

@@ -75,12 +75,9 @@ impl FarEnd for Yielding {
 fn settler(far: Arc<dyn FarEnd>, double: &Double, network: &NetworkId) -> Settler {
     let clock = FixedClock::at(1_700_000_000_000);
     let rng = rand::SeedableRng::seed_from_u64(1);
-    Settler {
-        far,
-        directory: Arc::new(double.clone()),
-        live: Arc::new(Live::new(clock, wechat_proto::Profile::Desktop, "en_US", rng)),
-        network: network.clone(),
-    }
+    let live = Arc::new(Live::new(clock, wechat_proto::Profile::Desktop, "en_US", rng));
+    live.set_rest(|rest| rest.is_roster_loaded = true);
+    Settler { far, directory: Arc::new(double.clone()), live, network: network.clone() }
 }
 
 fn profile(id: &str, login: u32, open: &[&str]) -> Profile {
@@ -183,4 +180,58 @@ async fn of_two_answers_at_once_that_name_the_same_person_one_counts() {
     let mut ids: Vec<&str> = known.people.iter().map(|known| known.id.as_str()).collect();
     ids.sort_unstable();
     assert_eq!(ids, ["p-old", "p-two"]);
+}
+
+/// Anna from earlier logins, of permanent name 1, and a stand-in that spoke under a name of this one.
+async fn stood_in(double: &Double, network: &NetworkId) -> String {
+    let made = new(network, "@anna");
+    let people = vec![Profile { permanent: 1, ..profile("p-anna", 1, &[]) }, profile(&made, 0, &[])];
+    login_of(double, network, people, &[(&made, "@anna")]).await;
+    let chat = ChatRef { network: network.clone(), chat: made.as_str().into() };
+    let said = Post {
+        remote_id: "m1".into(),
+        chat: chat.clone(),
+        author: Author::Network,
+        at: wxgate_contract::Timestamp(1_700_000_000_000),
+        body: Body::text("early"),
+        quote: None,
+        mentions: Vec::new(),
+        echo_of: None,
+    };
+    let batch = Batch { posts: vec![said], ..Batch::default() };
+    double.commit(network, batch).await.unwrap();
+    made
+}
+
+fn chats_and_words(double: &Double) -> Vec<(String, Body)> {
+    let state = double.state();
+    state.posts.iter().map(|(_, _, post)| (post.chat.chat.to_string(), post.body.clone())).collect()
+}
+
+#[tokio::test]
+async fn what_was_said_to_a_stand_in_that_is_proven_goes_to_whoever_it_is() {
+    let (double, network) = (Double::new(), NetworkId::from("wechat:a"));
+    let made = stood_in(&double, &network).await;
+    settler(Arc::new(double.clone()), &double, &network).learn(&made, 1).await.unwrap();
+    assert_eq!(whose(&double, &network, "@anna").await, ("p-anna".to_owned(), true));
+    let early = Body::text("early");
+    let said = [(made.clone(), early.clone()), ("p-anna".to_owned(), early)];
+    assert_eq!(chats_and_words(&double), said, "moved, and nobody was spoken to in a wrong place");
+    let book = shelf::load(&double, &network).await.unwrap();
+    let known: Vec<(&str, u32)> = book.people.iter().map(|known| (&*known.id, known.seen.login)).collect();
+    assert_eq!(known, [("p-anna", 2)], "in this login");
+}
+
+#[tokio::test]
+async fn a_proof_from_before_the_list_is_read_waits_with_the_stand_in() {
+    let (double, network) = (Double::new(), NetworkId::from("wechat:a"));
+    let made = stood_in(&double, &network).await;
+    let settler = settler(Arc::new(double.clone()), &double, &network);
+    settler.live.set_rest(|rest| rest.is_roster_loaded = false);
+    settler.learn(&made, 1).await.unwrap();
+    assert_eq!(whose(&double, &network, "@anna").await, (made.clone(), true));
+    let book = shelf::load(&double, &network).await.unwrap();
+    let proof = |id: &str| book.people.iter().find(|known| known.id == id).unwrap().permanent;
+    assert_eq!((book.people.len(), proof("p-anna"), proof(&made)), (2, 1, 1));
+    assert_eq!(chats_and_words(&double).len(), 1);
 }

@@ -12,7 +12,7 @@ impl Settler {
     pub(super) async fn notices(&self, taught: &Taught) -> Result<Vec<Post>, FarError> {
         let mut posts = Vec::new();
         for (from, to) in taught.lesson.ends() {
-            if taught.was_open(from) {
+            if taught.stood_apart(from) {
                 continue;
             }
             let left = self.title_of(from).await?;
