@@ -68,7 +68,7 @@ impl Book {
                 profile.renew(&person.sight, seen, verdicts.kept.dark);
             } else {
                 profile.ruled_out.clear();
-                (profile.answered, profile.taken_back) = (Vec::new(), 0);
+                (profile.answered, profile.taken_back) = (Vec::new(), Vec::new());
                 if let Verdict::Known { why, .. } = verdict {
                     profile.why = Some(*why);
                 }
@@ -129,7 +129,7 @@ impl Book {
                     open: Vec::new(),
                     ruled_out: Vec::new(),
                     answered: Vec::new(),
-                    taken_back: 0,
+                    taken_back: Vec::new(),
                     permanent: 0,
                     why: None,
                     before: None,
@@ -143,7 +143,7 @@ impl Book {
         let is_settled = settled == Some(profile.id.as_str());
         if !is_settled {
             profile.ruled_out.clear();
-            (profile.answered, profile.taken_back) = (Vec::new(), 0);
+            (profile.answered, profile.taken_back) = (Vec::new(), Vec::new());
             if let Verdict::Known { why, .. } = verdict {
                 profile.why = Some(*why);
             }
@@ -197,7 +197,7 @@ impl Profile {
             open: Vec::new(),
             ruled_out: Vec::new(),
             answered: Vec::new(),
-            taken_back: 0,
+            taken_back: Vec::new(),
             permanent: 0,
             why: None,
             before: None,

@@ -41,9 +41,9 @@ pub struct Profile {
     /// again when that is taken back.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub answered: Vec<String>,
-    /// How often an answer about the last record was taken back in this login.
-    #[serde(default, skip_serializing_if = "is_none_yet")]
-    pub taken_back: u32,
+    /// Ids of those the last record stood under in this login until that was taken back, in this order, each once.
+    #[serde(rename = "stood", default, skip_serializing_if = "Vec::is_empty")]
+    pub taken_back: Vec<String>,
     /// Code of the permanent account name, 0 until the service named it. Stored as `proof`: what was stored as
     /// `permanent` came from inside of media too, and is not believed.
     #[serde(rename = "proof", default, skip_serializing_if = "is_zero")]
@@ -80,9 +80,9 @@ pub struct GroupProfile {
     /// again when that is taken back.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub answered: Vec<String>,
-    /// How often an answer about the last record was taken back in this login.
-    #[serde(default, skip_serializing_if = "is_none_yet")]
-    pub taken_back: u32,
+    /// Ids of those the last record stood under in this login until that was taken back, in this order, each once.
+    #[serde(rename = "stood", default, skip_serializing_if = "Vec::is_empty")]
+    pub taken_back: Vec<String>,
     /// Code of the permanent name, as for [`Profile::permanent`].
     #[serde(rename = "proof", default, skip_serializing_if = "is_zero")]
     pub permanent: u64,
@@ -92,10 +92,6 @@ pub struct GroupProfile {
     /// What was known before the last link, until the link is proven.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub before: Option<Box<(GroupSight, Vec<KnownMember>, Seen)>>,
-}
-
-fn is_none_yet(count: &u32) -> bool {
-    *count == 0
 }
 
 fn is_zero(code: &u64) -> bool {

@@ -40,7 +40,7 @@ trait Known {
     fn open(&mut self) -> &mut Vec<String>;
     fn ruled_out(&mut self) -> &mut Vec<String>;
     fn answered(&mut self) -> &mut Vec<String>;
-    fn taken_back(&mut self) -> &mut u32;
+    fn taken_back(&mut self) -> &mut Vec<String>;
     /// The present record.
     fn record(&self) -> Self::Record;
     /// Puts a record on top; what was there can be had back.
@@ -71,7 +71,7 @@ impl Known for Profile {
     fn answered(&mut self) -> &mut Vec<String> {
         &mut self.answered
     }
-    fn taken_back(&mut self) -> &mut u32 {
+    fn taken_back(&mut self) -> &mut Vec<String> {
         &mut self.taken_back
     }
     fn record(&self) -> Sight {
@@ -117,7 +117,7 @@ impl Known for GroupProfile {
     fn answered(&mut self) -> &mut Vec<String> {
         &mut self.answered
     }
-    fn taken_back(&mut self) -> &mut u32 {
+    fn taken_back(&mut self) -> &mut Vec<String> {
         &mut self.taken_back
     }
     fn record(&self) -> Self::Record {
@@ -148,7 +148,7 @@ impl Known for GroupProfile {
             open: Vec::new(),
             ruled_out: Vec::new(),
             answered: Vec::new(),
-            taken_back: 0,
+            taken_back: Vec::new(),
             permanent: 0,
             why: None,
             before: None,
@@ -329,7 +329,7 @@ fn hand_over<K: Known>(
     let Some(at) = all.iter().position(|known| known.id() == from) else { return };
     let Some(source) = all.get_mut(at) else { return };
     let (record, seen, permanent) = (source.record(), source.seen(), *source.permanent());
-    let (asked, taken_back) = (std::mem::take(source.open()), *source.taken_back());
+    let (asked, taken_back) = (std::mem::take(source.open()), std::mem::take(source.taken_back()));
     let was_open = !asked.is_empty();
     // An id that only stood in for the answer is gone; one with a past of its own keeps that.
     if was_open || !source.restore() {
@@ -382,7 +382,10 @@ fn displace<K: Known>(
     let (record, seen) = (known.record(), known.seen());
     known.ruled_out().clear();
     known.answered().clear();
-    let taken_back = std::mem::take(known.taken_back()).saturating_add(1);
+    let mut taken_back = std::mem::take(known.taken_back());
+    if !taken_back.iter().any(|from| from == id) {
+        taken_back.push(id.to_owned());
+    }
     if !known.restore() && seen.login == login {
         // Nothing is known from before: the profile keeps what it has, as seen before this login.
         let mut before = seen;

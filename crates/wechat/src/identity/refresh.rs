@@ -48,7 +48,7 @@ pub(crate) fn group(
         .collect();
     let Some(mut profile) = known else {
         let seen = Seen { at_s, ..Seen::default() };
-        let (open, ruled_out, answered) = (Vec::new(), Vec::new(), Vec::new());
+        let (open, ruled_out, answered, taken_back) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         let id = key.to_owned();
         return shelf::group_note(&GroupProfile {
             id,
@@ -58,7 +58,7 @@ pub(crate) fn group(
             open,
             ruled_out,
             answered,
-            taken_back: 0,
+            taken_back,
             permanent: 0,
             why: None,
             before: None,

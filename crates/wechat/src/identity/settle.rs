@@ -108,11 +108,13 @@ impl Taught {
         self.lesson.ends().into_iter().filter(|(from, _)| self.stood_apart(from))
     }
 
-    /// How often an answer about who stood there was taken back before.
-    fn taken_back(&self, id: &str) -> u32 {
-        let person = self.before.people.iter().find(|known| known.id == id).map(|known| known.taken_back);
-        let group = || self.before.groups.iter().find(|known| known.id == id).map(|known| known.taken_back);
-        person.or_else(group).unwrap_or_default()
+    /// As whom, before this one, whoever stood there was moved and taken back: how many others, so that an answer that
+    /// is given again is the one it was, and another one is another.
+    fn others(&self, id: &str, to: &str) -> usize {
+        let person = self.before.people.iter().find(|known| known.id == id).map(|known| &known.taken_back);
+        let group = || self.before.groups.iter().find(|known| known.id == id).map(|known| &known.taken_back);
+        let others = person.or_else(group);
+        others.map_or(0, |others| others.iter().position(|of| of == to).unwrap_or(others.len()))
     }
 
     /// Nobody else was ever spoken to there: who it is was open, or it stood in for somebody until the list is read.
@@ -183,12 +185,12 @@ impl Settler {
     async fn apply(&self, step: Step<'_>) -> Result<(), CommandError> {
         let taught = self.taught(step).await?;
         for (from, to) in taught.moves() {
-            self.move_posts((from, to), taught.taken_back(from)).await.map_err(failed)?;
+            self.move_posts((from, to), taught.others(from, to)).await.map_err(failed)?;
         }
         let _alone = self.live.settling().lock().await;
         let taught = self.taught(step).await?;
         for (from, to) in taught.moves() {
-            self.move_posts((from, to), taught.taken_back(from)).await.map_err(failed)?;
+            self.move_posts((from, to), taught.others(from, to)).await.map_err(failed)?;
         }
         let mut batch = self.carried_out(&taught).await.map_err(failed)?;
         if matches!(step, Step::Learn { .. }) {
@@ -330,8 +332,8 @@ impl Settler {
     }
 
     /// Says again in `to` what was said in `from`, in order. Their ids follow from the first ones,
-    /// so that what was moved already is not said twice; after an answer that was taken back they are others.
-    pub(super) async fn move_posts(&self, (from, to): (&str, &str), taken_back: u32) -> Result<(), FarError> {
+    /// so that what was moved already is not said twice; each of several answers has its own.
+    pub(super) async fn move_posts(&self, (from, to): (&str, &str), others: usize) -> Result<(), FarError> {
         let chat = ChatKey::from(from);
         let mut after = 0;
         loop {
@@ -341,7 +343,7 @@ impl Settler {
             after = last.seq;
             let own = &self.network;
             let said = page.iter().filter(|item| matches!(item.fate, wxgate_contract::Fate::Said));
-            let posts = said.map(|item| moved(item, own, (from, to), taken_back)).collect();
+            let posts = said.map(|item| moved(item, own, (from, to), others)).collect();
             self.far.commit(&self.network, Batch { posts, ..Batch::default() }).await?;
         }
     }
@@ -355,8 +357,8 @@ pub(crate) fn service_id(id: &RemoteId) -> Option<MsgId> {
 }
 
 /// The same post in another chat.
-fn moved(item: &TimelineItem, network: &NetworkId, (from, to): (&str, &str), taken_back: u32) -> Post {
-    let again = |id: &RemoteId| (0..taken_back).fold(id.said_again(), |id, _| id.said_again());
+fn moved(item: &TimelineItem, network: &NetworkId, (from, to): (&str, &str), others: usize) -> Post {
+    let again = |id: &RemoteId| (0..others).fold(id.said_again(), |id, _| id.said_again());
     let mut post = item.post.clone();
     post.remote_id = match &item.native_id {
         _ if item.origin == *network => again(&post.remote_id),

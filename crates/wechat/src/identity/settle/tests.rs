@@ -235,3 +235,20 @@ async fn a_proof_from_before_the_list_is_read_waits_with_the_stand_in() {
     assert_eq!((book.people.len(), proof("p-anna"), proof(&made)), (2, 1, 1));
     assert_eq!(chats_and_words(&double).len(), 1);
 }
+
+#[tokio::test]
+async fn an_answer_that_is_given_again_says_nothing_twice_and_another_one_says_it_all() {
+    let (double, network) = (Double::new(), NetworkId::from("wechat:a"));
+    let made = stood_in(&double, &network).await;
+    let open = profile(&made, 2, &["p-anna", "p-bo"]);
+    let notes = vec![shelf::person_note(&open), shelf::person_note(&profile("p-bo", 1, &[]))];
+    double.commit(&network, Batch { notes, ..Batch::default() }).await.unwrap();
+    let settler = settler(Arc::new(double.clone()), &double, &network);
+    for to in ["p-anna", "p-anna", "p-bo", "p-anna", "p-bo"] {
+        settler.resolve(&made, Some(to)).await.unwrap();
+        settler.undo(to).await.unwrap();
+    }
+    let words = chats_and_words(&double);
+    let chats: Vec<&str> = words.iter().map(|(chat, _)| chat.as_str()).collect();
+    assert_eq!(chats, [&made, "p-anna", "p-bo"]);
+}
