@@ -2,8 +2,9 @@
 //!
 //! Parsed lists are large and live only here; nothing of them stays when this is done.
 
+mod settled;
+
 use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
 
 use wechat_proto::endpoint::{BatchGetContact, GetContact, Wanted, batch_get_contact};
 use wechat_proto::{Contact, SelfUser, SyncKey, UserName, contact};
@@ -12,7 +13,7 @@ use wxgate_identity::{Answer, Answers, Book, recognise};
 
 use super::bounds::Bounds;
 use super::record::{Keys, Login, Mark, owner, put_group, put_person};
-use super::{Draft, Kind, NAMES, Named, PAGE, Roster, member_note, name_note, new_key, stranger_note};
+use super::{Draft, Kind, Named, PAGE, member_note, name_note, new_key, stranger_note};
 use crate::identity::settle::Settler;
 use crate::identity::stand_in::{self, StandIn};
 use crate::identity::{evidence, shelf};
@@ -247,7 +248,7 @@ async fn decide(
 ) -> Result<(Book, Answers, Vec<(StandIn, String)>), FarError> {
     let mut book = shelf::load(&*settler.far, login.network).await?;
     if settler.live.rest().is_roster_loaded {
-        seen.known = settled(settler, login, &seen, &book).await?;
+        seen.known = settled::names(&*settler.far, login, &seen, &book).await?;
     }
     let (network, uin, generation) = (login.network.clone(), login.uin, login.generation);
     let work = move || {
@@ -273,44 +274,6 @@ async fn decide(
         "matched with earlier logins"
     );
     Ok((book, answers, replaced))
-}
-
-/// Whom the names of this login stand for since its list was read: contacts and groups that have a profile, except
-/// those for the time being, and members who were recognised.
-async fn settled(
-    settler: &Settler,
-    login: &Login<'_>,
-    seen: &wxgate_identity::Login,
-    book: &Book,
-) -> Result<HashMap<String, String>, FarError> {
-    let people = book.people.iter().map(|known| (known.id.as_str(), known.seen.login));
-    let groups = book.groups.iter().map(|known| (known.id.as_str(), known.seen.login));
-    let logins: HashMap<&str, u32> = people.chain(groups).collect();
-    let records = seen.people.iter().map(|person| &person.name);
-    let records = records.chain(seen.groups.iter().map(|group| &group.name));
-    let members = seen.groups.iter().flat_map(|group| &group.members).map(|member| &member.name);
-    let notes = |names: Vec<&String>, note: fn(u32, &UserName) -> String| -> HashMap<String, String> {
-        let note = |name: &String| note(login.generation, &UserName::from(name.as_str()));
-        names.into_iter().map(|name| (note(name), name.clone())).collect()
-    };
-    let mut names = notes(members.collect(), stranger_note);
-    names.extend(notes(records.collect(), name_note));
-    let roster = Roster::new(Arc::clone(&settler.far), login.network.clone());
-    let found = roster.look_up_all(&Draft::default(), names.keys().cloned().collect()).await?;
-    let is_settled = |name: &str, key: &str| match logins.get(key) {
-        Some(0) => login.key_for(&UserName::from(name)) != key,
-        known => known.is_some(),
-    };
-    let (records, members): (Vec<_>, Vec<_>) =
-        found.into_iter().partition(|(note, _)| note.starts_with(NAMES));
-    let of = |(note, named): (String, Named)| Some((names.get(&note)?.clone(), named.key));
-    let mut known: HashMap<String, String> = members.into_iter().filter_map(of).collect();
-    for (name, key) in records.into_iter().filter_map(of) {
-        if is_settled(&name, &key) {
-            known.insert(name, key);
-        }
-    }
-    Ok(known)
 }
 
 /// What is known from now on; the head last.
