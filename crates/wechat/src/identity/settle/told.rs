@@ -1,7 +1,7 @@
 //! What is said in the chats of a link that a permanent name has shown to be wrong: what was said there went to, or came
 //! from, somebody else, and only the owner can put that right.
 
-use wxgate_contract::{Author, Body, ChatRef, FarError, GroupEvent, Post, RemoteId};
+use wxgate_contract::{Author, Body, ChatKind, ChatProfile, ChatRef, FarError, GroupEvent, Post, RemoteId};
 
 use super::{Settler, Taught};
 
@@ -15,7 +15,7 @@ impl Settler {
             if taught.stood_apart(from) {
                 continue;
             }
-            let left = self.title_of(from).await?;
+            let left = self.chat(from).await?;
             let stays = taught.book.people.iter().any(|known| known.id == from)
                 || taught.book.groups.iter().any(|known| known.id == from);
             let old = if stays {
@@ -26,7 +26,8 @@ impl Settler {
             };
             let new = format!(
                 "A recalled message proves that this goes on here. What was said since the last sign-in stands in \
-                 another chat, \"{left}\"."
+                 another chat{}.",
+                named(left.as_ref())
             );
             posts.push(self.notice(posts.len(), from, old.to_owned()));
             posts.push(self.notice(posts.len(), to, new));
@@ -46,5 +47,34 @@ impl Settler {
             mentions: Vec::new(),
             echo_of: None,
         }
+    }
+}
+
+/// The title of a chat, where only the owner reads it: of a group it may be their remark, and others can be in its room.
+fn named(chat: Option<&ChatProfile>) -> String {
+    let chat = chat.filter(|chat| chat.kind != ChatKind::Group && !chat.title.is_empty());
+    chat.map(|chat| format!(", \"{}\"", chat.title)).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_owner_calls_a_group_is_not_told_to_its_members() {
+        let mut chat = ChatProfile {
+            chat: "g-a".into(),
+            kind: ChatKind::Group,
+            title: "those boring people".to_owned(),
+            topic: String::new(),
+            is_owned: false,
+            owner: None,
+            members: None,
+            is_gone: false,
+        };
+        assert_eq!(named(Some(&chat)), "");
+        chat.kind = ChatKind::Private;
+        assert_eq!(named(Some(&chat)), ", \"those boring people\"");
+        assert_eq!(named(None), "");
     }
 }
