@@ -98,26 +98,31 @@ impl Trust {
         pairs.sort_unstable();
         pairs.dedup();
         let prior = RATES.get(at).copied().unwrap_or(0.01);
-        let (mut seen, mut kept, mut expected) = (0_u32, 0_u32, 0.0);
+        let (mut seen, mut kept) = (0_u32, 0_u32);
+        let (mut changed, mut expected) = (0_u32, 0.0);
         for (was, new) in pairs {
             let (Some(was), Some(new)) = (book.people.get(was), login.people.get(new)) else { continue };
             if was.sight.code(field) == 0 {
                 continue;
             }
+            let is_kept = was.sight.code(field) == new.sight.code(field);
             seen += 1;
-            kept += u32::from(was.sight.code(field) == new.sight.code(field));
-            expected += change(prior, weeks(was.seen, login.at_s));
+            kept += u32::from(is_kept);
+            // Who was seen minutes ago changed nothing, which says nothing about those who were away.
+            if login.known.is_empty() || was.seen.login != book.login {
+                changed += u32::from(!is_kept);
+                expected += change(prior, weeks(was.seen, login.at_s));
+            }
         }
-        let changed = f64::from(seen - kept);
         if let Some(slot) = self.kept.get_mut(at) {
             *slot = (kept, seen);
         }
-        if seen as usize >= MIN_PAIRS && changed > DARK * f64::from(seen) {
+        if seen as usize >= MIN_PAIRS && f64::from(seen - kept) > DARK * f64::from(seen) {
             if let Some(weight) = self.weight.get_mut(at) {
                 *weight = 0.0;
             }
         } else if let Some(rate) = self.rate.get_mut(at) {
-            let scale = (changed + RATE_WEIGHT) / (expected + RATE_WEIGHT);
+            let scale = (f64::from(changed) + RATE_WEIGHT) / (expected + RATE_WEIGHT);
             *rate = prior * scale.clamp(0.3, 30.0);
         }
     }
@@ -193,4 +198,32 @@ fn joins(book: &Book, login: &Login) -> Vec<Join> {
         }
     }
     joins
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::book::{Person, Profile};
+    use crate::sight::Kind;
+
+    #[test]
+    fn who_was_seen_a_moment_ago_does_not_slow_the_changes_of_those_who_were_away() {
+        let sight = |n: u64| {
+            let codes = std::array::from_fn(|at| (n + 1) * 1000 + at as u64);
+            Sight { kind: Kind::Person, seq: 0, codes, marker: None }
+        };
+        let (mut book, mut login) = (Book { login: 1, ..Book::default() }, Login::default());
+        login.at_s = 1_700_000_000;
+        for n in 0..400 {
+            // Half a year ago: hundreds of changes should be seen, and none is.
+            let seen = Seen { login: 1, at_s: login.at_s - 26 * 604_800, bound: 0 };
+            book.people.push(Profile::new(format!("p-{n}"), sight(n), seen));
+            login.people.push(Person { name: format!("@{n}"), sight: sight(n) });
+        }
+        let rate = |login: &Login| Trust::of(&book, login).rate[Field::Nick as usize];
+        let prior = RATES[Field::Nick as usize];
+        assert!(rate(&login) < prior, "measured over the time away");
+        login.known = (0..400).map(|n| (format!("@{n}"), format!("p-{n}"))).collect();
+        assert!((rate(&login) - prior).abs() < 1e-12);
+    }
 }

@@ -250,6 +250,7 @@ async fn decide(
     if settler.live.rest().is_roster_loaded {
         seen.known = settled::names(&*settler.far, login, &seen, &book).await?;
     }
+    let is_first = seen.known.is_empty();
     let (network, uin, generation) = (login.network.clone(), login.uin, login.generation);
     let work = move || {
         let mint = |name: &str| new_key(&network, uin, generation, &UserName::from(name));
@@ -270,7 +271,8 @@ async fn decide(
         open,
         versions = kept.versions,
         order = kept.order,
-        kept_percent = evidence::shares(&kept),
+        // Once for each login: a second look finds what the first one left.
+        kept_percent = is_first.then(|| evidence::shares(&kept)),
         "matched with earlier logins"
     );
     Ok((book, answers, replaced))
