@@ -1,10 +1,10 @@
 //! Links are made and taken apart; networks are told which of their chats are members.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use wxgate_contract::{ChatKey, ChatRef, HistoryRange, LinkTable, NetworkId};
+use wxgate_contract::{ChatKey, ChatRef, HistoryRange, LinkTable, NetworkId, Timestamp};
 use wxgate_store::{Link, LinkId, Store, StoreError};
 
 use crate::Bridge;
@@ -19,9 +19,11 @@ const TELL_AGAIN: Duration = Duration::from_secs(2);
 
 /// The linked chats by network, as stored.
 pub(crate) async fn table(store: &Store) -> Result<LinkTable, StoreError> {
-    let mut table: HashMap<NetworkId, BTreeSet<ChatKey>> = HashMap::new();
-    for member in store.links().await?.into_iter().flat_map(|link| link.members) {
-        table.entry(member.network).or_default().insert(member.chat);
+    let mut table: HashMap<NetworkId, BTreeMap<ChatKey, Timestamp>> = HashMap::new();
+    for link in store.links().await? {
+        for member in link.members {
+            table.entry(member.network).or_default().insert(member.chat, link.since);
+        }
     }
     Ok(Arc::new(table))
 }

@@ -1,6 +1,6 @@
 //! All that an adapter may touch, and the other side of it.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use crate::directory::Directory;
 use crate::health::Health;
 use crate::ids::{ChatKey, DeliveryId, NetworkId};
 use crate::media::MediaVault;
-use crate::time::Clock;
+use crate::time::{Clock, Timestamp};
 
 /// A boxed future, so that the far end can be a trait object.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -132,8 +132,8 @@ pub struct AdapterContext {
     pub stop: Stop,
 }
 
-/// The chats that are members of a link, by network.
-pub type LinkTable = Arc<HashMap<NetworkId, BTreeSet<ChatKey>>>;
+/// The chats that are members of a link, by network, and since when each of them is.
+pub type LinkTable = Arc<HashMap<NetworkId, BTreeMap<ChatKey, Timestamp>>>;
 
 /// Which of a network's chats are members of a link: latest wins. A network that hears only where
 /// it takes part (IRC) takes part there.
@@ -151,7 +151,13 @@ impl LinkedChats {
 
     /// The chats as they are now.
     pub fn now(&self) -> BTreeSet<ChatKey> {
-        self.table.borrow().get(&self.network).cloned().unwrap_or_default()
+        let table = self.table.borrow();
+        table.get(&self.network).map(|chats| chats.keys().cloned().collect()).unwrap_or_default()
+    }
+
+    /// When the link was made that a chat is in now; `None` when it is in none.
+    pub fn since(&self, chat: &ChatKey) -> Option<Timestamp> {
+        self.table.borrow().get(&self.network)?.get(chat).copied()
     }
 
     /// Waits for a change of the table, of this network's part or another's. Cancel safe; never

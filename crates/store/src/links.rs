@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use sqlx::AnyConnection;
-use wxgate_contract::ChatRef;
+use wxgate_contract::{ChatRef, Timestamp};
 
 use crate::error::StoreError;
 use crate::limits;
@@ -65,17 +65,16 @@ impl Store {
     pub async fn links(&self) -> Result<Vec<Link>, StoreError> {
         const DOING: &str = "reading links";
         let mut conn = self.reader(DOING).await?;
-        let text = "SELECT link, network, chat FROM link_member";
-        let mut links: BTreeMap<LinkId, Vec<ChatRef>> = BTreeMap::new();
+        let text = "SELECT link, network, chat, created_ms FROM link_member JOIN link ON id = link";
+        let mut links: BTreeMap<LinkId, Link> = BTreeMap::new();
         for row in sql::fetch(&mut conn, DOING, text, []).await? {
             let network = self.0.names.name(&mut conn, row.at(1)?).await?;
-            links.entry(LinkId(row.at(0)?)).or_default().push(chat_ref(network, row.at(2)?));
+            let (id, since) = (LinkId(row.at(0)?), Timestamp(row.at(3)?));
+            let link = links.entry(id).or_insert_with(|| Link { id, since, members: Vec::new() });
+            link.members.push(chat_ref(network, row.at(2)?));
         }
-        let sorted = |(id, mut members): (LinkId, Vec<ChatRef>)| {
-            members.sort();
-            Link { id, members }
-        };
-        Ok(links.into_iter().map(sorted).collect())
+        links.values_mut().for_each(|link| link.members.sort());
+        Ok(links.into_values().collect())
     }
 
     /// Takes a link apart; false when there is no such link.

@@ -184,6 +184,8 @@ pub struct LinkId(pub i64);
 pub struct Link {
     /// Which.
     pub id: LinkId,
+    /// When it was made.
+    pub since: Timestamp,
     /// Its members.
     pub members: Vec<ChatRef>,
 }

@@ -1,6 +1,6 @@
 //! The double itself: state behind one lock, a wake-up at each change.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -286,7 +286,13 @@ impl Double {
 
     /// Says which chats of a network are members of a link.
     pub fn link(&self, network: &NetworkId, chats: &[&str]) {
-        let chats: BTreeSet<ChatKey> = chats.iter().map(|chat| ChatKey::from(*chat)).collect();
+        self.link_since(network, chats, Timestamp(0));
+    }
+
+    /// The same, in links that were made then.
+    pub fn link_since(&self, network: &NetworkId, chats: &[&str], at: Timestamp) {
+        let chats: BTreeMap<ChatKey, Timestamp> =
+            chats.iter().map(|chat| (ChatKey::from(*chat), at)).collect();
         self.0.links.send_modify(|table| {
             Arc::make_mut(table).insert(network.clone(), chats);
         });

@@ -54,20 +54,20 @@ impl From<NameError> for Refusal {
     }
 }
 
-async fn shown(parts: &Parts, link: &Link) -> Value {
-    let mut members = Vec::with_capacity(link.members.len());
-    for member in &link.members {
+async fn shown(parts: &Parts, id: LinkId, chats: &[ChatRef]) -> Value {
+    let mut members = Vec::with_capacity(chats.len());
+    for member in chats {
         let title = chat_name::title(parts, member).await;
         let (network, chat) = (&member.network, &member.chat);
         members.push(json!({ "name": written(member), "network": network, "chat": chat, "title": title }));
     }
-    json!({ "id": link.id, "members": members })
+    json!({ "id": id, "members": members })
 }
 
 pub(super) async fn links(State(parts): Shared, caller: Caller) -> Answer {
     let mut rows = Vec::new();
     for link in theirs(&parts, &caller).await? {
-        rows.push(shown(&parts, &link).await);
+        rows.push(shown(&parts, link.id, &link.members).await);
     }
     ok(&Value::from(rows))
 }
@@ -91,12 +91,16 @@ struct NewLink {
 
 pub(super) async fn add_link(State(parts): Shared, caller: Caller, body: Bytes) -> Answer {
     let NewLink { members } = read(&body)?;
-    let link = make(&parts, &caller, &members).await?;
-    ok(&shown(&parts, &link).await)
+    let (id, chats) = make(&parts, &caller, &members).await?;
+    ok(&shown(&parts, id, &chats).await)
 }
 
-/// Makes a link of chats, as they are written.
-pub(super) async fn make(parts: &Parts, caller: &Caller, members: &[String]) -> Result<Link, Refusal> {
+/// Makes a link of chats, as they are written; gives its number and its members.
+pub(super) async fn make(
+    parts: &Parts,
+    caller: &Caller,
+    members: &[String],
+) -> Result<(LinkId, Vec<ChatRef>), Refusal> {
     caller.administers()?;
     if members.len() > MOST_MEMBERS {
         let message = format!("a link has at most {MOST_MEMBERS} members");
@@ -125,7 +129,7 @@ pub(super) async fn make(parts: &Parts, caller: &Caller, members: &[String]) -> 
     let mut members = chats;
     members.sort();
     members.dedup();
-    Ok(Link { id, members })
+    Ok((id, members))
 }
 
 /// By its number, or by the name of one of its members.

@@ -185,9 +185,11 @@ impl Relay {
         self.commit();
     }
 
-    /// When the last line of a chat was said that was heard.
+    /// When the last line of a chat was said that was heard, or when its link was made, which may have been while
+    /// nobody here looked: what was said before that is nobody's beyond the channel.
     pub(super) fn seen(&self, chat: &ChatKey) -> Option<Timestamp> {
-        self.seen.get(chat).copied()
+        let seen = self.seen.get(chat).copied()?;
+        Some(self.linked.since(chat).map_or(seen, |since| since.max(seen)))
     }
 
     /// What is said in a chat while it is not linked is nobody's beyond it: a later link begins anew.

@@ -215,7 +215,10 @@ async fn a_chat_is_in_one_link_at_most() {
         let alone = bench.store.add_link(&[chat("w:b/c"), chat("w:b/c")]).await.unwrap_err();
         assert!(matches!(alone, StoreError::Invalid { .. }), "{alone}");
         let links = bench.store.links().await.unwrap();
-        assert_eq!(links, [Link { id: first, members: vec![chat("m/r"), chat("w:a/c")] }]);
+        assert_eq!(
+            links,
+            [Link { id: first, since: Timestamp(1_000_000), members: vec![chat("m/r"), chat("w:a/c")] }]
+        );
         assert!(bench.store.remove_link(first).await.unwrap());
         assert!(!bench.store.remove_link(first).await.unwrap());
         assert_eq!(bench.commit("w:a", vec![post("1", "w:a/c", "x")]).await.lanes, []);

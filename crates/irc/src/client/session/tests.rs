@@ -307,6 +307,25 @@ async fn what_was_said_before_the_link_or_between_two_of_them_is_not_told() {
     }
 }
 
+#[tokio::test]
+async fn what_was_said_between_two_links_that_changed_while_we_were_away_is_not_told() {
+    let double = Double::new();
+    let (mut relay, _running) = away_from(&double, &["#c"]);
+    // Now it is in another link, and nobody has seen it without one.
+    double.link_since(&NetworkId::new("irc:test"), &["#c"], Timestamp(1_700_000_050_000));
+    let mut session = remembering(&mut relay);
+    session.queue.clear();
+    hear(&mut session, ":relay!r@h JOIN #c");
+    let asked = session.next_question(Instant::now()).unwrap();
+    assert_eq!(asked, "CHATHISTORY AFTER #c timestamp=2023-11-14T22:14:10.000Z 100");
+    play(
+        &mut session,
+        "#c",
+        &[("2023-11-14T22:14:09.000Z", "between"), ("2023-11-14T22:14:11.000Z", "news")],
+    );
+    assert_eq!(heard_in(&mut session, &double, "#c").await, ["news"]);
+}
+
 /// Everything that waits for the store is on disk.
 async fn store(session: &mut Session<'_>) {
     while let Some(done) = session.relay.work.next().await {
