@@ -23,8 +23,8 @@ use crate::twins::may_be_one;
 /// many would only remember longer.
 const PER_CHAT: usize = 64;
 
-/// How long it is known again. Chosen: longer than words wait for an account that is busy, or a loop would begin;
-/// whoever says the same later says it themselves.
+/// How long it is known again, from when it last went to the account. Chosen: longer than an account that takes turns
+/// has it in hand, or a loop would begin; whoever says the same later says it themselves.
 const AGE: Duration = Duration::from_secs(3600);
 
 /// What was lately said for others, by the chat that it was said in. In memory: after a restart one round of an
@@ -45,18 +45,21 @@ struct Said {
 impl Echoes {
     /// Something is going to be said in a chat of an account under somebody else's name.
     pub(crate) fn said(&self, chat: &ChatRef, say: &Say, by: By) {
-        let (name, Body::Text { text }) = (say.author_prefix.as_str(), &say.post.body) else { return };
-        if name.is_empty() {
-            return;
-        }
+        let Some(key) = key_of(say) else { return };
         let mut recent = self.0.entry(chat.clone()).or_default();
-        let key = key(&format!("{name}: {text}"));
         if !recent.iter().any(|said| said.key == key && said.by == by) {
             recent.push_back(Said { key, at: Instant::now(), by, heard: Vec::new() });
         }
         if recent.len() > PER_CHAT {
             recent.pop_front();
         }
+    }
+
+    /// It goes to the account now: it may have waited for hours, and can be heard from here on.
+    pub(crate) fn goes(&self, chat: &ChatRef, say: &Say) {
+        let (Some(key), Some(mut recent)) = (key_of(say), self.0.get_mut(chat)) else { return };
+        let is_it = |said: &&mut Said| said.key == key && said.by.id == say.post.remote_id;
+        recent.iter_mut().filter(is_it).for_each(|said| said.at = Instant::now());
     }
 
     /// Nothing came of a post: it is not going to be said, and what it was taken for is not heard yet.
@@ -96,6 +99,12 @@ impl Echoes {
         }
         true
     }
+}
+
+/// The number of what is said under somebody else's name.
+fn key_of(say: &Say) -> Option<u64> {
+    let (name, Body::Text { text }) = (say.author_prefix.as_str(), &say.post.body) else { return None };
+    (!name.is_empty()).then(|| key(&format!("{name}: {text}")))
 }
 
 /// A number for a text, so that no text is kept.

@@ -78,6 +78,7 @@ impl Depot for Bridge {
         let Some(orders) = self.networks.get(network).map(|slot| slot.orders()) else { return false };
         let id = delivery.id;
         self.in_hand.begin(&delivery);
+        self.routes.goes(network, &delivery);
         let is_taken = orders.try_send(Order::Deliver(Box::new(delivery))).is_ok();
         if !is_taken {
             self.in_hand.end(network, id, None);

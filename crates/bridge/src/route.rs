@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use dashmap::{DashMap, DashSet};
 use wxgate_contract::{
-    Attachment, Author, Body, Capabilities, ChatRef, DeliveryId, Job, MediaVault, Mention, NetworkId, Post,
-    RemoteId, Say, Timestamp,
+    Attachment, Author, Body, Capabilities, ChatRef, Delivery, DeliveryId, Job, MediaVault, Mention,
+    NetworkId, Post, RemoteId, Say, Timestamp,
 };
 use wxgate_store::{End, FailedDelivery, KnownPost, Route, RouteInput};
 
@@ -81,6 +81,14 @@ impl Routes {
     pub(crate) fn forget(&self, network: &NetworkId) {
         self.capabilities.remove(network);
         self.accounts.remove(network);
+    }
+
+    /// A delivery goes to its network now.
+    pub(crate) fn goes(&self, network: &NetworkId, delivery: &Delivery) {
+        if let Job::Say(say) = &delivery.job {
+            let chat = ChatRef { network: network.clone(), chat: delivery.chat.clone() };
+            self.echoes.goes(&chat, say);
+        }
     }
 
     fn link(&self, file: &Attachment) -> String {

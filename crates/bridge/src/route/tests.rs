@@ -240,6 +240,23 @@ async fn what_an_account_said_once_is_heard_once_and_soon() {
     assert_eq!(hear(&first, "8", "Ming", "bob: thanks"), ["a:2", "plain:x", "rich:x"]);
 }
 
+#[tokio::test(start_paused = true)]
+async fn what_waited_for_hours_is_known_again_when_it_is_said_in_the_end() {
+    let group = Group::new();
+    let hear = |home: &ChatRef, id: &str, text: &str| group.hear(&group.transaction(), home, id, text);
+    assert_eq!(hear(&group.channel, "x-1", "hi"), ["a:1"]);
+    let author = Author::Person { person: "p".into(), name: "p".to_owned() };
+    let post = Post { remote_id: "x-1".into(), ..post(&group.channel, author, Body::text("hi")) };
+    let mut delivery = Double::new().delivery(&group.one.chat, post);
+    if let Job::Say(say) = &mut delivery.job {
+        "p".clone_into(&mut say.author_prefix);
+    }
+    tokio::time::advance(std::time::Duration::from_secs(2 * 3600)).await;
+    group.routes.goes(&group.one.network, &delivery);
+    tokio::time::advance(std::time::Duration::from_secs(60)).await;
+    assert_eq!(hear(&group.two, "2", "p: hi"), [""; 0], "our own words are told as news");
+}
+
 #[test]
 fn what_two_accounts_hear_in_one_group_is_told_once() {
     let routes = routing();
