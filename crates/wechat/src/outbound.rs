@@ -4,6 +4,7 @@
 //! different chats overlap; sends are paced per account, uploads go one at a time.
 
 mod doubts;
+mod failures;
 mod media;
 pub(crate) mod pace;
 mod text;
@@ -34,12 +35,13 @@ use crate::roster::{self, Roster};
 use crate::session::live::Live;
 use crate::transport::{CallError, Transport};
 use doubts::Doubts;
+use failures::{Failures, Miss};
 use pace::Pace;
 pub(crate) use text::MAX_CHARS as MAX_TEXT_CHARS;
 use unanswered::{Unanswered, What};
 
-/// Deliveries whose pieces and failures are remembered, so that a repetition says nothing twice even where the
-/// service would not notice. Chosen: more than can be open at once.
+/// Deliveries whose pieces are remembered, so that a repetition says nothing twice even where the service would not
+/// notice. Chosen: as many as are in hand at once; what is put off behind as many others has its ids for that.
 const REMEMBERED: usize = 64;
 
 /// Failures of a recall that gets no answer, before the chat goes on without one. Chosen: with the
@@ -52,15 +54,6 @@ struct Spoken {
     delivery: DeliveryId,
     pieces: Vec<RemoteId>,
     at: Timestamp,
-}
-
-/// In which way an attempt failed; those that only waited for the account have not.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Miss {
-    /// The bytes of the attachment were not there yet.
-    Bytes,
-    /// The service was asked, and did not do it.
-    Call,
 }
 
 /// The sending side of one account.
@@ -77,7 +70,7 @@ pub(crate) struct Outbound {
     /// these for microseconds, never across an await.
     pace: Mutex<(Pace, SmallRng)>,
     spoken: Mutex<VecDeque<Spoken>>,
-    failures: Mutex<VecDeque<((DeliveryId, Miss), u32)>>,
+    failures: Mutex<Failures>,
     /// One upload at a time. Source: the protocol sheet, section 6.3.
     uploads: Semaphore,
     files: AtomicU64,
@@ -137,7 +130,11 @@ impl Outbound {
             }
         };
         let outcome = done.await.unwrap_or_else(|outcome| outcome);
-        self.in_doubt(delivery, outcome).await
+        let outcome = self.in_doubt(delivery, outcome).await;
+        if !matches!(outcome, Outcome::TryLater { .. }) {
+            self.failures().forget(delivery.id);
+        }
+        outcome
     }
 
     async fn errand<'a>(&self, delivery: &'a Delivery) -> Result<Errand<'a>, Outcome> {
@@ -340,15 +337,11 @@ impl Outbound {
 
     /// Counts one more failure of a delivery, and says how many of that kind there were.
     fn failed(&self, delivery: DeliveryId, miss: Miss) -> u32 {
-        let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
-        let at = failures.iter().position(|(known, _)| *known == (delivery, miss));
-        let before = at.and_then(|at| failures.remove(at)).map_or(0, |(_, count)| count);
-        if failures.len() >= REMEMBERED {
-            failures.pop_front();
-        }
-        let count = before.saturating_add(1);
-        failures.push_back(((delivery, miss), count));
-        count
+        self.failures().count(delivery, miss)
+    }
+
+    fn failures(&self) -> std::sync::MutexGuard<'_, Failures> {
+        self.failures.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn sent_at(&self, ids: &[MsgId]) -> Option<Timestamp> {
