@@ -221,10 +221,17 @@ impl Session<'_> {
         self.puppet_renamed(&from, new);
         if is_me {
             new.clone_into(&mut self.me.nick);
-            let has_wanted = to == self.support.fold(&self.relay.config.nick);
+            let wanted = self.support.fold(&self.relay.config.nick);
+            let has_wanted = to == wanted;
+            if from == wanted && !has_wanted {
+                self.wanted_nick.taken(self.relay.config.limits.rejoin, Instant::now());
+            }
             self.relay.is_called(to);
             match has_wanted {
-                true => self.identify(),
+                true => {
+                    self.wanted_nick.got(Instant::now());
+                    self.identify();
+                }
                 false => self.watch_nick(),
             }
         } else if from == self.support.fold(&self.relay.config.nick) && to != from {

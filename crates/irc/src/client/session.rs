@@ -17,6 +17,7 @@ use super::multiline::{Bounds, Gathering};
 use super::pace::Pace;
 use super::puppet::{News, PuppetId};
 use super::puppets::Puppets;
+use super::regain::Wanted;
 use super::register::Registration;
 use super::relay::{Done, Relay};
 use super::stream::{Connection, Duplex};
@@ -96,7 +97,7 @@ pub(super) struct Session<'a> {
     pub(super) is_words_turn: bool,
     pub(super) next_token: u64,
     pub(super) next_join: Instant,
-    pub(super) next_regain: Instant,
+    pub(super) wanted_nick: Wanted,
     pub(super) puppets: Puppets,
     pub(super) catch_ups: CatchUps,
     pub(super) answers: Answers,
@@ -151,7 +152,7 @@ impl<'a> Session<'a> {
             is_words_turn: false,
             next_token: 0,
             next_join: now,
-            next_regain: now,
+            wanted_nick: Wanted::new(now),
             puppets,
             catch_ups: CatchUps::default(),
             answers: Answers::default(),

@@ -84,7 +84,7 @@ fn it_sleeps_while_what_is_to_be_said_waits_for_a_channel() {
 }
 
 /// What was written since the last look.
-fn written(session: &mut Session<'_>) -> Vec<String> {
+pub(in crate::client) fn written(session: &mut Session<'_>) -> Vec<String> {
     let written = String::from_utf8(std::mem::take(&mut session.out)).unwrap();
     written.lines().map(str::to_owned).collect()
 }
@@ -122,7 +122,7 @@ fn strangers_who_write_or_ask_for_as_long_as_they_like_hold_up_nothing_that_is_s
 }
 
 /// Time passes, a second at a time.
-fn pass(session: &mut Session<'_>, now: &mut Instant, seconds: u32) {
+pub(in crate::client) fn pass(session: &mut Session<'_>, now: &mut Instant, seconds: u32) {
     for _ in 0..seconds {
         *now += Duration::from_secs(1);
         session.heard = *now;
