@@ -18,6 +18,7 @@ mod isupport;
 mod multiline;
 mod nicks;
 mod outbound;
+mod own;
 mod pace;
 mod presence;
 mod puppet;

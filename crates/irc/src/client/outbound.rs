@@ -69,7 +69,10 @@ impl Session<'_> {
             match (step, may_go) {
                 (_, Gate::Never(outcome)) => self.relay.settle(id, outcome),
                 (Step::Fresh, Gate::Open) => self.prepare(),
-                (Step::Clear, Gate::Open) if self.say(now) => served.push(id),
+                (Step::Clear, Gate::Open) if self.say(now) => {
+                    self.spoke();
+                    served.push(id);
+                }
                 _ => {}
             }
             self.relay.flights.all.rotate_left(1);
@@ -78,6 +81,21 @@ impl Session<'_> {
         // Who was served stands behind who was not: fair between chats, whatever each has to say.
         self.relay.flights.all.sort_by_key(|flight| served.contains(&flight.delivery.id));
         self.ask_barrier(now);
+    }
+
+    /// The first flight said something: the nick under which it did is in use.
+    fn spoke(&mut self) {
+        let puppet = self.relay.flights.all.first().and_then(|flight| match flight.step {
+            Step::Sent { proof: Proof::Puppet(id, _), .. } => Some(id),
+            _ => None,
+        });
+        let nick = match puppet {
+            Some(id) => self.puppets.nick_of(id),
+            None => Some(self.me.nick.clone()),
+        };
+        if let Some(nick) = nick {
+            self.relay.is_called(self.support.fold(&nick));
+        }
     }
 
     /// Whether a flight may speak in its chat.

@@ -114,6 +114,11 @@ impl Puppets {
         }
     }
 
+    /// How one is called now.
+    pub(super) fn nick_of(&self, id: PuppetId) -> Option<String> {
+        self.all.iter().find(|puppet| puppet.id == id).map(|puppet| puppet.nick.clone())
+    }
+
     fn get(&mut self, id: PuppetId) -> Option<&mut Puppet> {
         self.all.iter_mut().find(|puppet| puppet.id == id)
     }

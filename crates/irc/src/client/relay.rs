@@ -17,6 +17,7 @@ use wxgate_contract::{
 use super::catchup::NOTE as SEEN;
 use super::config::IrcClientConfig;
 use super::flights::{Flights, Step};
+use super::own::OwnNicks;
 use super::rooms::Rooms;
 
 /// Posts that may wait for the store; beyond it the socket is not read, and the server keeps what
@@ -28,10 +29,7 @@ const BATCH_POSTS: usize = 500;
 const STORE_PAUSE: Duration = Duration::from_millis(500);
 /// People per chat whose names may be used to address them. Chosen.
 const NAMED: usize = 200;
-/// Nicks of ours that are remembered, the last ones. Chosen: more people than speak while a network remembers what
-/// they said.
-const OUR_NICKS: usize = 1000;
-/// The note that has them, with spaces between.
+/// The note that has the nicks of our connections.
 pub(super) const CALLED: &str = "called";
 
 /// Something that ran beside the connection has ended.
@@ -113,8 +111,8 @@ pub(super) struct Relay {
     named: HashMap<ChatKey, VecDeque<(String, PersonKey)>>,
     /// The template of nicks whose signs the network refused.
     pub(super) refused: Option<String>,
-    /// Nicks that our connections have had, the relay's and those of people who speak, folded; in this run and before.
-    nicks: VecDeque<String>,
+    /// Nicks that our connections have had, the relay's and those of people who speak; in this run and before.
+    nicks: OwnNicks,
     outbox: Outbox,
     /// Distinguishes this run's own ids from every other's.
     run_id: String,
@@ -157,7 +155,7 @@ impl Relay {
             seen,
             named: HashMap::new(),
             refused: None,
-            nicks: VecDeque::new(),
+            nicks: OwnNicks::default(),
             outbox: Outbox::default(),
             run_id,
             heard: 0,
@@ -337,29 +335,22 @@ impl Relay {
         }));
     }
 
-    /// One of our connections has this nick, folded.
+    /// One of our connections has this nick, folded, or says something under it.
     pub(super) fn is_called(&mut self, folded: String) {
-        let known = self.nicks.iter().position(|nick| *nick == folded).and_then(|at| self.nicks.remove(at));
-        let is_new = known.is_none();
-        self.nicks.push_back(folded);
-        if self.nicks.len() > OUR_NICKS {
-            self.nicks.pop_front();
-        }
-        if is_new {
-            // On disk before anything is said under it: that has a note too, and comes later.
-            let list: Vec<&str> = self.nicks.iter().map(String::as_str).collect();
-            self.note((CALLED.to_owned(), list.join(" ").into()));
+        if let Some(list) = self.nicks.in_use(folded, self.clock.now()) {
+            // A new one is on disk before anything is said under it: that has a note too, and comes later.
+            self.note((CALLED.to_owned(), list.into()));
         }
     }
 
     /// The nicks that earlier runs wrote down.
     pub(super) fn was_called_before(&mut self, list: &str) {
-        self.nicks = list.split_whitespace().take(OUR_NICKS).map(str::to_owned).collect();
+        self.nicks = OwnNicks::read(list, self.clock.now());
     }
 
-    /// One of our connections has or had this nick, folded.
+    /// One of our connections has this nick, folded, or had it lately.
     pub(super) fn was_called(&self, folded: &str) -> bool {
-        self.nicks.iter().any(|nick| nick == folded)
+        self.nicks.has(folded, self.clock.now())
     }
 
     /// Remembers under which name somebody speaks in a channel.

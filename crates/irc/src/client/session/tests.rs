@@ -266,6 +266,22 @@ async fn what_we_said_ourselves_is_no_news_of_the_past_under_whatever_nick() {
     assert!(session.relay.flights.all[0].ids.is_empty(), "an old line is taken for the one on its way");
 }
 
+#[tokio::test]
+async fn who_speaks_keeps_their_nick_ours() {
+    let double = Double::new();
+    let (mut relay, _running) = relay_of(&double, &["#c"]);
+    // Two days ago.
+    relay.was_called_before("relay@1699827200000");
+    let mut session = session(&mut relay);
+    clear(&mut session, "#c", "hi");
+    hear(&mut session, ":relay!r@h JOIN #c");
+    session.advance(Instant::now());
+    store(&mut session).await;
+    let state = double.state();
+    let note = state.notes.iter().find(|((_, key), _)| key == "called").map(|(_, value)| value.clone());
+    assert!(format!("{note:?}").contains("relay@1700000000000"), "{note:?}");
+}
+
 /// What the server plays by itself: lines of the evening before, and of now.
 fn play(session: &mut Session<'_>, channel: &str, ids: &[(&str, &str)]) {
     hear(session, &format!("BATCH +b chathistory {channel}"));
