@@ -48,7 +48,8 @@ pub(super) struct Setup {
     /// The server's own (`PASS`).
     pub(super) password: Option<String>,
     pub(super) nick: String,
-    pub(super) nick_len: usize,
+    /// What is tried where it is taken, in this order.
+    pub(super) other_nicks: VecDeque<String>,
     pub(super) user: String,
     pub(super) realname: String,
     pub(super) charset: &'static Encoding,
@@ -160,7 +161,6 @@ struct Puppet {
     setup: Setup,
     phase: Phase,
     nick: String,
-    tries: usize,
     is_held: bool,
     offered: Vec<String>,
     tags: bool,
@@ -253,7 +253,6 @@ impl Puppet {
         Self {
             phase: Phase::Registering,
             nick: setup.nick.clone(),
-            tries: 1,
             is_held: false,
             offered: Vec::new(),
             tags: false,

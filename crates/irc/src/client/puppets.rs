@@ -41,6 +41,8 @@ const NEWS: usize = 256;
 const LINGER: Duration = Duration::from_secs(120);
 /// So many of them are remembered. Chosen: as many as there can be at once.
 const FORMER: usize = 1000;
+/// How often another nick is tried.
+const NICK_TRIES: usize = 8;
 /// The note that says which template of nicks the network refused because of its signs.
 pub(super) const REFUSED: &str = "puppets/refused";
 
@@ -234,7 +236,8 @@ impl Session<'_> {
             return;
         }
         self.puppets.next_connect = now + self.relay.config.limits.puppet_pause;
-        let nick = self.puppet_nick(say);
+        let nick = self.puppet_nick(say, "");
+        let others = 2..=NICK_TRIES;
         let limits = self.relay.config.limits.clone();
         let own = if self.support.is_safe { SAFE } else { GENTLE };
         self.puppets.next_id += 1;
@@ -246,7 +249,7 @@ impl Session<'_> {
             tls: self.puppets.tls.clone(),
             password: self.puppets.password.clone(),
             nick: nick.clone(),
-            nick_len: self.support.nick_len,
+            other_nicks: others.map(|at| self.puppet_nick(say, &format!("_{at}"))).collect(),
             user: names::user_part(&person),
             realname: self.realname(say),
             charset: self.relay.config.charset,

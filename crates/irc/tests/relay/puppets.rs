@@ -112,7 +112,7 @@ async fn long_names_are_cut_to_what_the_network_bears_and_keep_their_signs() {
         });
         let guest = Guest::ready(&network, with_puppets(&network, 10)).await;
         until_by(&guest, &network, "Christopher Johnson", "Christopher[wx]").await;
-        until_by(&guest, &network, "Maximiliane", "Maximiliane[wx_2").await;
+        until_by(&guest, &network, "Maximiliane", "Maximilian_2[wx]").await;
         until_by(&guest, &network, "Ming", "Ming[wx]").await;
     }
 }

@@ -7,7 +7,6 @@ use tokio::time::Instant;
 use super::{Gone, News, Phase, Puppet, Query};
 use crate::client::answers::Told;
 use crate::client::{charset, inbound, multiline, time, words};
-use crate::server::names;
 use crate::wire::framing::LineBuffer;
 use crate::wire::message::{Line, Message};
 
@@ -22,8 +21,6 @@ const WANTED: [&str; 8] = [
     "setname",
     "draft/message-redaction",
 ];
-/// How often another nick is tried.
-const NICK_TRIES: usize = 8;
 
 impl Puppet {
     pub(super) fn read(&mut self, lines: &mut LineBuffer) {
@@ -163,15 +160,8 @@ impl Puppet {
     }
 
     fn another_nick(&mut self) {
-        self.tries += 1;
-        if self.tries > NICK_TRIES {
-            return self.lost("no nick is free");
-        }
-        let suffix = format!("_{}", self.tries);
-        let room = self.setup.nick_len.saturating_sub(suffix.len());
-        let mut head = self.setup.nick.clone();
-        names::cut(&mut head, room.max(1));
-        self.nick = head + &suffix;
+        let Some(nick) = self.setup.other_nicks.pop_front() else { return self.lost("no nick is free") };
+        self.nick = nick;
         self.send(&Line::new().command("NICK").param(&self.nick.clone()).build());
     }
 

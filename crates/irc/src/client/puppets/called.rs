@@ -34,7 +34,7 @@ impl Session<'_> {
 
     /// The person has another name: their connection takes it, where the network lets it.
     pub(super) fn rename(&mut self, at: usize, say: &Say) {
-        let word = Word::Rename { nick: self.puppet_nick(say), realname: self.realname(say) };
+        let word = Word::Rename { nick: self.puppet_nick(say, ""), realname: self.realname(say) };
         if let Some(puppet) = self.puppets.all.get(at) {
             // There is room, or nobody any more.
             let _ = puppet.words.try_send(word);
@@ -53,8 +53,8 @@ impl Session<'_> {
         }
     }
 
-    /// The nick by the template, as the network can bear it.
-    pub(super) fn puppet_nick(&self, say: &Say) -> String {
+    /// The nick by the template, as the network can bear it. `number` follows the name, where another one has it.
+    pub(super) fn puppet_nick(&self, say: &Say, number: &str) -> String {
         let template = self.puppets.settings.as_ref().map_or("{nick}", |settings| settings.nick.as_str());
         let is_plain = self.relay.refused.as_deref() == Some(template);
         let is_utf8 = self.support.takes_utf8_names() && !is_plain;
@@ -66,8 +66,9 @@ impl Session<'_> {
             name.retain(is_letter);
             around.retain(is_letter);
         }
-        let room = self.support.nick_len.saturating_sub(around.len()).max(1);
+        let room = self.support.nick_len.saturating_sub(around.len() + number.len()).max(1);
         names::cut(&mut name, room);
+        name += number;
         match template.contains("{nick}") && !is_plain {
             true => template.replace("{nick}", &name),
             false => name + &around,
