@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use crate::book::{Book, Group, GroupProfile, KnownMember, Login, Profile, Seen};
 use crate::marker::{Marked, Marker};
 use crate::matching::{Verdict, Verdicts};
-use crate::sight::{Field, Sight};
+use crate::sight::{Field, GroupSight, Sight};
 
 /// What a record of the login is called from now on.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -121,19 +121,7 @@ impl Book {
         let place = match verdict {
             Verdict::Known { old, .. } | Verdict::Open { of: Some(old), .. } => *old,
             Verdict::New | Verdict::Open { of: None, .. } => {
-                self.groups.push(GroupProfile {
-                    id: mint(&group.name),
-                    sight: group.sight.clone(),
-                    members: Vec::new(),
-                    seen,
-                    open: Vec::new(),
-                    ruled_out: Vec::new(),
-                    answered: Vec::new(),
-                    taken_back: Vec::new(),
-                    permanent: 0,
-                    why: None,
-                    before: None,
-                });
+                self.groups.push(GroupProfile::new(mint(&group.name), group.sight.clone(), seen));
                 self.groups.len() - 1
             }
         };
@@ -183,6 +171,26 @@ fn open_ids(verdict: &Verdict, id: impl Fn(usize) -> Option<String>) -> Vec<Stri
     match verdict {
         Verdict::Open { candidates, .. } => candidates.iter().filter_map(|(old, _)| id(*old)).collect(),
         Verdict::Known { .. } | Verdict::New => Vec::new(),
+    }
+}
+
+impl GroupProfile {
+    /// A group seen for the first time, of which no member is known yet.
+    #[must_use]
+    pub fn new(id: String, sight: GroupSight, seen: Seen) -> Self {
+        Self {
+            id,
+            sight,
+            members: Vec::new(),
+            seen,
+            open: Vec::new(),
+            ruled_out: Vec::new(),
+            answered: Vec::new(),
+            taken_back: Vec::new(),
+            permanent: 0,
+            why: None,
+            before: None,
+        }
     }
 }
 

@@ -140,19 +140,7 @@ impl Known for GroupProfile {
         self.before = None;
     }
     fn fresh(id: String, (sight, members): Self::Record, seen: Seen) -> Self {
-        Self {
-            id,
-            sight,
-            members,
-            seen,
-            open: Vec::new(),
-            ruled_out: Vec::new(),
-            answered: Vec::new(),
-            taken_back: Vec::new(),
-            permanent: 0,
-            why: None,
-            before: None,
-        }
+        Self { members, ..Self::new(id, sight, seen) }
     }
 }
 

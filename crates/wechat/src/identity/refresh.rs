@@ -48,20 +48,9 @@ pub(crate) fn group(
         .collect();
     let Some(mut profile) = known else {
         let seen = Seen { at_s, ..Seen::default() };
-        let (open, ruled_out, answered, taken_back) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        let id = key.to_owned();
         return shelf::group_note(&GroupProfile {
-            id,
-            sight,
             members,
-            seen,
-            open,
-            ruled_out,
-            answered,
-            taken_back,
-            permanent: 0,
-            why: None,
-            before: None,
+            ..GroupProfile::new(key.to_owned(), sight, seen)
         });
     };
     // Whose group it is stands in the list only. Source: the protocol sheet, section 3.4.
