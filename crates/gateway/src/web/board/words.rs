@@ -1,6 +1,6 @@
 //! The words of the pages, in English and Chinese. A field that one language lacks does not compile.
-//! What an account says about its state is in both, and why something was refused; what else adapters say about trouble is
-//! English: it is the same sentence that other faces show.
+//! What an account says about its state is in both, and why something was refused; what else adapters say about trouble
+//! is English: it is the same sentence that other faces show.
 
 use std::borrow::Cow;
 

@@ -19,14 +19,14 @@ impl Settler {
             let stays = taught.book.people.iter().any(|known| known.id == from)
                 || taught.book.groups.iter().any(|known| known.id == from);
             let old = if stays {
-                "A recalled message proves that whoever wrote here since the last sign-in is somebody else than before. \
-                 They go on in another chat; what was said here since then was said to them."
+                "WeChat has shown that whoever wrote here since the last sign-in is somebody else than before. They go \
+                 on in another chat; what was said here since then was said to them."
             } else {
-                "A recalled message proves who this is: it goes on in the chat of that name from before."
+                "WeChat has shown who this is: it goes on in the chat of that name from before."
             };
             let new = format!(
-                "A recalled message proves that this goes on here. What was said since the last sign-in stands in \
-                 another chat{}.",
+                "WeChat has shown that this goes on here. What was said since the last sign-in stands in another \
+                 chat{}.",
                 named(left.as_ref())
             );
             posts.push(self.notice(posts.len(), from, old.to_owned()));
