@@ -227,19 +227,26 @@ impl Session {
     /// A line with NUL or CR in it.
     fn control_line(&mut self, id: ClientId, line: &str) {
         let readable = line.replace(['\0', '\r'], "\u{FFFD}");
-        let tags = Message::parse(&readable).ok().map(|message| message.tags);
-        let label = self.label_of(id, tags.unwrap_or_default());
-        if let Some(answer) = bad_control(&self.shared.config.server_name, line, label.as_deref()) {
-            self.to(id, &answer);
-        }
-        self.leaves_hole(id, tags);
+        self.not_taken(id, &readable, |server, label| bad_control(server, line, label));
     }
 
     /// A line that is not UTF-8; `line` is what can be read of it.
     pub(super) fn unreadable_line(&mut self, id: ClientId, line: &str) {
-        let tags = Message::parse(line).ok().map(|message| message.tags);
+        self.not_taken(id, line, |server, label| Some(bad_text(server, line, label)));
+    }
+
+    /// A line that says nothing, with what is answered to it: the server's name and the line's label are given.
+    fn not_taken(
+        &mut self,
+        id: ClientId,
+        readable: &str,
+        answer: impl FnOnce(&str, Option<&str>) -> Option<String>,
+    ) {
+        let tags = Message::parse(readable).ok().map(|message| message.tags);
         let label = self.label_of(id, tags.unwrap_or_default());
-        self.to(id, &bad_text(&self.shared.config.server_name, line, label.as_deref()));
+        if let Some(answer) = answer(&self.shared.config.server_name, label.as_deref()) {
+            self.to(id, &answer);
+        }
         self.leaves_hole(id, tags);
     }
 
