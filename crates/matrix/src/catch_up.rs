@@ -7,6 +7,11 @@
 //! in order. The position moves on when all of it is on disk, in a commit of the same kind, and not
 //! before; an attempt that is cut off begins again where it began.
 //!
+//! One that comes back while somebody speaks can forget as well: what is said at the end of its retries is stored and
+//! not sent, until something fails again. So it is asked again soon after it was reached, until nothing is found.
+//! Source: Synapse 1.163, `appservice/scheduler.py`, where `send` reads "down" before the recoverer
+//! finds nothing left, and stores its transaction after that.
+//!
 //! Read marks that were set while we were away are in no transaction ever; they come along here.
 
 use std::collections::BTreeMap;
@@ -59,6 +64,8 @@ pub(crate) async fn run(shared: Arc<Shared>, missed: mpsc::Sender<Missed>, stop:
     let timings = shared.config.timings;
     let mut reach = shared.client.reach();
     let mut pause = timings.catch_up;
+    // It was away just now.
+    let mut is_settling = false;
     if shared.config.account.is_some() {
         return follow(&shared, &missed, stop).await;
     }
@@ -69,15 +76,16 @@ pub(crate) async fn run(shared: Arc<Shared>, missed: mpsc::Sender<Missed>, stop:
             let due = shared.catch_up.notified();
             // Neither a homeserver that comes and goes nor a busy room makes this a busy loop.
             tokio::time::sleep(timings.first_pause).await;
-            let _ = tokio::time::timeout(pause, due).await;
+            let is_due = tokio::time::timeout(pause, due).await.is_ok();
             let begun = Instant::now();
-            (shared.catch_up(&missed).await, begun.elapsed())
+            (shared.catch_up(&missed).await, is_due, begun.elapsed())
         };
-        let (done, took) = tokio::select! {
+        let (done, is_due, took) = tokio::select! {
             () = stop.stopping() => return,
             done = turn => done,
         };
-        pause = pause_after(took, &timings);
+        is_settling = is_due || is_settling && !matches!(done, Ok(0));
+        pause = if is_settling { timings.catch_up_soonest } else { pause_after(took, &timings) };
         match done {
             Ok(0) => {}
             Ok(posts) => tracing::warn!(posts, "the homeserver had not handed over all that was said"),

@@ -4,7 +4,7 @@ use wxgate_contract::conformance::State;
 use wxgate_contract::{Body, Health, NetworkId};
 
 use super::scene::{ALICE, Scene};
-use super::stub::PATIENCE;
+use super::stub::{Fault, PATIENCE};
 
 fn bodies(state: &State) -> Vec<String> {
     let text = |body: &Body| match body {
@@ -31,7 +31,10 @@ async fn caught_up(scene: &Scene) {
 
 /// A scene whose group has a room, with a position from before anything was said in it.
 async fn opened() -> (Scene, String) {
-    let scene = Scene::start().await;
+    opened_by(Scene::start().await).await
+}
+
+async fn opened_by(scene: Scene) -> (Scene, String) {
     let room_id = scene.open_group().await;
     scene.double.wait_for(PATIENCE, position).await;
     scene.stub().wait_for(|world| world.queue.is_empty().then_some(())).await;
@@ -81,6 +84,21 @@ async fn what_no_transaction_brought_is_asked_for_when_the_homeserver_is_back() 
     scene.stub().set_reachable(true);
     scene.double.wait_for(PATIENCE, |state| (state.posts.len() == 2).then_some(())).await;
     assert_eq!(bodies(&scene.double.state()), ["before", "lost"]);
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn a_homeserver_that_forgets_while_it_comes_back_is_asked_again_soon_though_it_is_slow() {
+    let soonest = std::time::Duration::from_millis(100);
+    let scene = Scene::start_with(|config| config.timings.catch_up_soonest = soonest).await;
+    let (scene, room_id) = opened_by(scene).await;
+    // A second of its time makes minutes between two looks, but not behind the first.
+    scene.stub().fault("/sync", Fault::Slow(1000));
+    let scene = scene.restart().await;
+    scene.stub().wait_for(|world| world.faults.is_empty().then_some(())).await;
+    lose(&scene, || drop(scene.stub().say(ALICE, &room_id, "stored and not sent"))).await;
+    scene.double.wait_for(PATIENCE, |state| (state.posts.len() == 1).then_some(())).await;
+    assert_eq!(bodies(&scene.double.state()), ["stored and not sent"]);
     scene.end().await;
 }
 
