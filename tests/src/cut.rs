@@ -22,6 +22,8 @@ use crate::http::{Answer, Connection, Place};
 
 /// "Too many requests". Source: client-server API, "Rate limiting".
 const TOO_MANY: u16 = 429;
+/// How much of what passed is told where nothing was caught. Chosen: what two chats ask.
+const LAST: usize = 80;
 /// What is said of one connection alone.
 const HOP_BY_HOP: [&str; 4] = ["host", "content-length", "connection", "transfer-encoding"];
 
@@ -258,9 +260,16 @@ impl Wire {
         self.shared.lost.notify_waiters();
     }
 
-    /// Waits until something is held; gives it, as method and path.
+    /// Waits until something is held; gives it, as method and path. The error tells what passed last.
     pub async fn caught(&self, limit: Duration) -> Result<String> {
-        self.until(|state| state.caught.take(), limit).await.context("nothing was sent that could be held")
+        self.until(|state| state.caught.take(), limit).await.with_context(|| {
+            let passed = self.passed();
+            let last = passed.get(passed.len().saturating_sub(LAST)..).unwrap_or_default().join("\n");
+            format!(
+                "nothing was sent that could be held; what passed last:\n{last}\nthe trap: {:?}",
+                self.shared.state().trap
+            )
+        })
     }
 
     /// Keeps the bodies of what fits from here on: a method, and parts of path and query.
