@@ -6,8 +6,8 @@ use std::sync::atomic::Ordering;
 use bytes::Bytes;
 use tokio::time::Instant;
 use wxgate_contract::{
-    Batch, BoxFuture, ChatRef, Committed, DeliveryId, FarEnd, FarError, FeedEvent, Health, NetworkId,
-    Outcome, PersonKind, PostFate, SignInStep, TimelineItem,
+    Batch, BoxFuture, ChatRef, Committed, Delivery, DeliveryId, FarEnd, FarError, FeedEvent, Health,
+    NetworkId, Outcome, PersonKind, PostFate, SignInStep, TimelineItem,
 };
 use wxgate_store::{AccountChange, CommitReport, Route, StoreError};
 
@@ -190,6 +190,16 @@ impl FarEnd for Bridge {
             let me = me.ok_or(FarError::Stopping)?;
             me.close(&network, delivery, outcome).await
         }))
+    }
+
+    fn behind<'a>(
+        &'a self,
+        network: &'a NetworkId,
+        delivery: &'a Delivery,
+        limit: usize,
+    ) -> BoxFuture<'a, Result<Vec<Delivery>, FarError>> {
+        let lane = ChatRef { network: network.clone(), chat: delivery.chat.clone() };
+        Box::pin(async move { self.store.behind(&lane, delivery.id, limit).await.map_err(far_error) })
     }
 
     fn note<'a>(

@@ -60,6 +60,14 @@ pub trait FarEnd: Send + Sync {
         delivery: DeliveryId,
         outcome: Outcome,
     ) -> BoxFuture<'a, Result<(), FarError>>;
+    /// What waits in a chat behind one of its deliveries, oldest first, at most `limit`. It is not handed out by this:
+    /// whoever carries out several at once settles each of them, that one last.
+    fn behind<'a>(
+        &'a self,
+        network: &'a NetworkId,
+        delivery: &'a Delivery,
+        limit: usize,
+    ) -> BoxFuture<'a, Result<Vec<Delivery>, FarError>>;
     /// One note, as last committed.
     fn note<'a>(
         &'a self,

@@ -3,6 +3,8 @@
 #![expect(clippy::unwrap_used, reason = "a test may fail by panicking")]
 #![expect(clippy::disallowed_methods, reason = "the runtime of a test ends with the test and its tasks")]
 
+#[path = "relay/backlog.rs"]
+mod backlog;
 #[path = "relay/catchup.rs"]
 mod catchup;
 #[path = "relay/conformance.rs"]

@@ -65,6 +65,36 @@ impl Store {
         read
     }
 
+    /// What waits in a lane behind a delivery of it, oldest first, at most `limit`, and only up to what cannot be read:
+    /// that has its turn when the lane comes to it.
+    ///
+    /// # Errors
+    /// `Unavailable` when the database cannot be read.
+    pub async fn behind(
+        &self,
+        lane: &ChatRef,
+        delivery: DeliveryId,
+        limit: usize,
+    ) -> Result<Vec<Delivery>, StoreError> {
+        self.check_held(DOING)?;
+        let Some(number) = self.find(&lane.network).await? else { return Ok(Vec::new()) };
+        let mut conn = self.reader(DOING).await?;
+        let text = "SELECT id, attempt, job FROM delivery \
+                    WHERE network = $1 AND chat = $2 AND closed_ms IS NULL AND id > $3 ORDER BY id LIMIT $4";
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let values = row![number, lane.chat.as_str(), delivery.0, limit];
+        let mut behind = Vec::new();
+        for row in sql::fetch(&mut conn, DOING, text, values).await? {
+            let found = read(&mut conn, (number, lane), (row.at(0)?, row.at(1)?, row.at(2)?)).await;
+            match found {
+                Ok(delivery) => behind.push(delivery),
+                Err(StoreError::Corrupt { .. }) => break,
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(behind)
+    }
+
     /// Closes a delivery of which nothing can be read, so that its lane goes on. What can be read is settled.
     ///
     /// # Errors
@@ -109,13 +139,20 @@ async fn next(conn: &mut AnyConnection, number: i64, lane: &ChatRef) -> Next {
                 WHERE network = $1 AND chat = $2 AND closed_ms IS NULL ORDER BY id LIMIT 1";
     let rows = sql::fetch(conn, DOING, text, row![number, lane.chat.as_str()]).await?;
     let Some(row) = rows.first() else { return Ok(None) };
-    let id: i64 = row.at(0)?;
-    let mut job: Job =
-        serde_json::from_str(&row.at::<String>(3)?).map_err(|_| StoreError::corrupt("delivery", id))?;
-    resolve(conn, (number, lane.chat.as_str()), &mut job).await?;
-    let attempt = u32::try_from(row.at::<i64>(1)?).unwrap_or(u32::MAX);
-    let delivery = Delivery { id: DeliveryId(id), attempt, chat: lane.chat.clone(), job };
+    let delivery = read(conn, (number, lane), (row.at(0)?, row.at(1)?, row.at(3)?)).await?;
     Ok(Some((delivery, Timestamp(row.at(2)?))))
+}
+
+/// A delivery of a lane, from its id, its attempt and its job.
+async fn read(
+    conn: &mut AnyConnection,
+    (number, lane): (i64, &ChatRef),
+    (id, attempt, job): (i64, i64, String),
+) -> Result<Delivery, StoreError> {
+    let mut job: Job = serde_json::from_str(&job).map_err(|_| StoreError::corrupt("delivery", id))?;
+    resolve(conn, (number, lane.chat.as_str()), &mut job).await?;
+    let attempt = u32::try_from(attempt).unwrap_or(u32::MAX);
+    Ok(Delivery { id: DeliveryId(id), attempt, chat: lane.chat.clone(), job })
 }
 
 /// Fills in what an earlier post is called in this lane. When the order was written, that post may

@@ -78,6 +78,8 @@ pub struct State {
     pub administrators: HashSet<UserName>,
     /// What became of deliveries, in the order they were settled.
     pub outcomes: Vec<(DeliveryId, Outcome)>,
+    /// Deliveries that wait; what stands behind one of a chat is told when it is asked for.
+    pub waiting: Vec<Delivery>,
     /// The last health each network told.
     pub health: HashMap<NetworkId, Health>,
     /// Every sign-in step told.
@@ -458,6 +460,20 @@ impl FarEnd for Double {
             self.state().outcomes.push((delivery, outcome));
             self.changed();
             Ok(())
+        })
+    }
+
+    fn behind<'a>(
+        &'a self,
+        _network: &'a NetworkId,
+        delivery: &'a Delivery,
+        limit: usize,
+    ) -> BoxFuture<'a, Result<Vec<Delivery>, FarError>> {
+        Box::pin(async move {
+            let state = self.state();
+            let is_behind = |other: &&Delivery| other.chat == delivery.chat && other.id > delivery.id;
+            let is_open = |other: &&Delivery| !state.outcomes.iter().any(|(id, _)| *id == other.id);
+            Ok(state.waiting.iter().filter(is_behind).filter(is_open).take(limit).cloned().collect())
         })
     }
 

@@ -110,6 +110,11 @@ pub struct Limits {
     pub rejoin: Duration,
     /// How long lines wait for the people of a channel that a netsplit emptied.
     pub company: Duration,
+    /// What was said longer ago is late.
+    pub late: Duration,
+    /// Where so many wait behind what is late, they go as one text. Source: the IRC notes, section 8, where 500 lines
+    /// are the end; chosen to be less, which is five minutes of one channel at the slower pace.
+    pub many: usize,
     /// Between the connections of two people. Source: the IRC notes, section 8.
     pub puppet_pause: Duration,
 }
@@ -127,6 +132,8 @@ impl Default for Limits {
             stable: Duration::from_secs(300),
             rejoin: Duration::from_secs(60),
             company: Duration::from_secs(60),
+            late: Duration::from_secs(60),
+            many: 100,
             puppet_pause: Duration::from_secs(5),
         }
     }

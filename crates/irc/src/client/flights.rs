@@ -24,6 +24,8 @@ pub(super) const NOTE: &str = "flight/";
 pub(super) enum Step {
     /// Not cut into lines yet.
     Fresh,
+    /// It is late, and what stands behind it is being read.
+    Looking,
     /// Its full text is being stored.
     Storing,
     /// The note about its next line is being written.
@@ -67,6 +69,10 @@ pub(super) struct Flight {
     pub(super) is_spoofed: bool,
     /// The network refused it as a RELAYMSG.
     pub(super) no_relaymsg: bool,
+    /// What stands behind it was read, and it goes by itself.
+    pub(super) goes_alone: bool,
+    /// What is said together with it, as one text; settled before it.
+    pub(super) behind: Vec<DeliveryId>,
 }
 
 /// A flight as its note has it.
@@ -76,6 +82,8 @@ struct Saved {
     p: Vec<String>,
     n: usize,
     i: Vec<RemoteId>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    b: Vec<i64>,
     /// The line was not said since. Only this run can know; of a line of another run nobody can tell.
     #[serde(skip)]
     is_unsaid: bool,
@@ -101,7 +109,13 @@ impl Flight {
 
     fn saved(&self) -> Saved {
         let (p, i) = (self.pieces.clone(), self.ids.clone());
-        Saved { d: self.delivery.id.0, p, n: self.at, i, is_unsaid: !self.is_repeat }
+        let b = self.behind.iter().map(|id| id.0).collect();
+        Saved { d: self.delivery.id.0, p, n: self.at, i, b, is_unsaid: !self.is_repeat }
+    }
+
+    /// It stands for what waits behind it as well.
+    pub(super) fn is_backlog(&self) -> bool {
+        !self.behind.is_empty()
     }
 
     /// Something of it was said, or may have been: it cannot begin anew.
@@ -166,11 +180,14 @@ impl Flights {
             is_whole: false,
             is_spoofed: false,
             no_relaymsg: false,
+            goes_alone: false,
+            behind: Vec::new(),
         };
         // A note about another delivery is about one that was settled.
         if let Some(saved) = saved.filter(|saved| saved.d == flight.delivery.id.0 && saved.n < saved.p.len())
         {
             (flight.pieces, flight.at, flight.ids) = (saved.p, saved.n, saved.i);
+            flight.behind = saved.b.into_iter().map(DeliveryId).collect();
             // The note is on disk already.
             (flight.step, flight.is_repeat) = (Step::Clear, !saved.is_unsaid);
         }
@@ -205,6 +222,7 @@ impl Flights {
     pub(super) fn restart(&mut self, id: DeliveryId) {
         if let Some(flight) = self.all.iter_mut().find(|flight| flight.delivery.id == id) {
             (flight.step, flight.pieces, flight.at) = (Step::Fresh, Vec::new(), 0);
+            flight.behind.clear();
         }
     }
 

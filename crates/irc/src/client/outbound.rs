@@ -16,6 +16,7 @@ use super::words;
 use crate::wire::message::Line;
 use crate::wire::split;
 
+mod backlog;
 mod confirm;
 mod whole;
 
@@ -139,6 +140,7 @@ impl Session<'_> {
             }
             // What people said here is said; there is nothing to be told about it.
             Job::Report(_) => self.relay.settle(id, Outcome::Sent { remote_ids: Vec::new() }),
+            Job::Say(say) if self.is_late(flight, say) => self.look_behind(),
             Job::Say(say) => {
                 let Some(text) = words::text(say) else {
                     let why = "this network cannot show it".to_owned();
@@ -159,7 +161,7 @@ impl Session<'_> {
                     flight.pieces = lines;
                     flight.step = Step::Storing;
                 }
-                self.relay.store(id, post, text);
+                self.relay.store(id, post, "message.txt", text);
             }
         }
     }
@@ -167,6 +169,9 @@ impl Session<'_> {
     /// The full text of a long message has a place.
     pub(super) fn stored(&mut self, id: DeliveryId, link: Result<Option<String>, MediaError>) {
         let Some(flight) = self.relay.flights.all.iter_mut().find(|f| f.delivery.id == id) else { return };
+        if flight.is_backlog() {
+            return self.stored_backlog(id, link);
+        }
         let lines = std::mem::take(&mut flight.pieces);
         let (job, chat) = (flight.delivery.job.clone(), flight.chat().clone());
         match link {
@@ -208,6 +213,8 @@ impl Session<'_> {
         let job = flight.delivery.job.clone();
         let (is_first, is_repeat) = (flight.at == 0, flight.is_repeat);
         let (no_relaymsg, mut is_spoofed) = (flight.no_relaymsg, false);
+        // Nobody's words in particular: the relay says itself what it has.
+        let is_backlog = flight.is_backlog();
         let mut line = Line::new();
         let label = (self.caps.labels && self.caps.echo).then(|| self.token());
         if let Some(label) = label {
@@ -221,7 +228,7 @@ impl Session<'_> {
                 line = line.command("REDACT").param(chat.as_str()).last(&piece);
             }
             Job::Say(say) => {
-                let puppet = self.puppet_for(say, &chat, now);
+                let puppet = if is_backlog { None } else { self.puppet_for(say, &chat, now) };
                 let budget = match puppet {
                     // Never less than what a text can be cut to, or it would be cut for ever.
                     Some(puppet) => {
@@ -231,7 +238,9 @@ impl Session<'_> {
                     None => self.budget(say, chat.as_str()),
                 };
                 if piece.len() > budget || piece.contains('\n') {
-                    let parts = self.parts(say, &chat, (&piece, is_repeat), budget, puppet.is_some());
+                    let whole = (!is_backlog).then_some((piece.as_str(), is_repeat));
+                    let parts =
+                        whole.and_then(|whole| self.parts(say, &chat, whole, budget, puppet.is_some()));
                     let Some(parts) = parts else { return self.cut_again(id, &piece, budget) };
                     return match puppet {
                         Some(puppet) => self.say_through(puppet, say, parts, now),
@@ -245,14 +254,15 @@ impl Session<'_> {
                 }
                 if let Some(quoted) = say.quoted_remote_id.as_ref().filter(|id| is_msgid(id))
                     && is_first
+                    && !is_backlog
                     && self.caps.tags
                 {
                     line = line.tag("+draft/reply", quoted.as_str());
                 }
-                let name = self.name_of(say, &chat);
+                let name = if is_backlog { String::new() } else { self.name_of(say, &chat) };
                 let target =
                     self.relay.rooms.by_key(&chat).map_or(chat.to_string(), |room| room.name.clone());
-                let spoofed = self.spoofed(say, &chat).filter(|_| !no_relaymsg);
+                let spoofed = self.spoofed(say, &chat).filter(|_| !no_relaymsg && !is_backlog);
                 is_spoofed = spoofed.is_some();
                 line = match spoofed {
                     Some(nick) => {
@@ -273,7 +283,9 @@ impl Session<'_> {
             (flight.step, flight.is_whole) = (Step::Sent { proof, since: now }, false);
             flight.is_spoofed = is_spoofed;
         }
-        if let Job::Say(say) = &job {
+        if let Job::Say(say) = &job
+            && !is_backlog
+        {
             self.remember(say, &chat);
         }
         true

@@ -5,13 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::future::join_all;
 use futures_util::stream::FuturesUnordered;
 use ring::digest;
 use tokio::sync::mpsc;
 use wxgate_contract::{
-    Batch, BoxFuture, ChatKey, ChatProfile, Clock, DeliveryId, FarEnd, FarError, Health, LinkedChats,
-    MediaError, MediaId, MediaOwner, MediaVault, NetworkId, Note, Order, Outcome, PersonKey, Post, PostId,
-    RemoteId, Stop, Timestamp,
+    Batch, BoxFuture, ChatKey, ChatProfile, Clock, Delivery, DeliveryId, FarEnd, FarError, Health,
+    LinkedChats, MediaError, MediaId, MediaOwner, MediaVault, NetworkId, Note, Order, Outcome, PersonKey,
+    Post, PostId, RemoteId, Stop, Timestamp,
 };
 
 use super::catchup::NOTE as SEEN;
@@ -27,6 +28,10 @@ const WAITING_POSTS: usize = 5000;
 const BATCH_POSTS: usize = 500;
 /// Pause after the store was unavailable.
 const STORE_PAUSE: Duration = Duration::from_millis(500);
+/// What one text holds of a backlog, in deliveries. Source: the IRC notes, section 8.
+const MOST_BEHIND: usize = 500;
+/// Deliveries that are settled at once. Chosen: what fits into one commit.
+const TOGETHER: usize = 64;
 /// People per chat whose names may be used to address them. Chosen.
 const NAMED: usize = 200;
 /// The note that has the nicks of our connections.
@@ -46,6 +51,11 @@ pub(super) enum Done {
     Stored {
         id: DeliveryId,
         link: Result<Option<String>, MediaError>,
+    },
+    /// What stands behind a delivery that is late.
+    Behind {
+        id: DeliveryId,
+        behind: Result<Vec<Delivery>, FarError>,
     },
 }
 
@@ -297,15 +307,35 @@ impl Relay {
 
     /// Records an outcome, again and again until it is on disk.
     pub(super) fn settle(&mut self, id: DeliveryId, outcome: Outcome) {
+        let mut behind = Vec::new();
         if let Some(flight) = self.flights.all.iter_mut().find(|flight| flight.delivery.id == id) {
             flight.step = Step::Settling;
+            if !matches!(outcome, Outcome::TryLater { .. }) {
+                behind.clone_from(&flight.behind);
+            }
         }
         let (far, network) = (Arc::clone(&self.far), self.network.clone());
         self.work.push(Box::pin(async move {
-            while let Err(FarError::Unavailable(_)) = far.settle(&network, id, outcome.clone()).await {
-                tokio::time::sleep(STORE_PAUSE).await;
+            let settle = async |id| {
+                while let Err(FarError::Unavailable(_)) = far.settle(&network, id, outcome.clone()).await {
+                    tokio::time::sleep(STORE_PAUSE).await;
+                }
+            };
+            // The lane goes on with the last of them; those that share a commit are told together.
+            for together in behind.chunks(TOGETHER) {
+                join_all(together.iter().copied().map(&settle)).await;
             }
+            settle(id).await;
             Done::Settled { id, outcome }
+        }));
+    }
+
+    /// Reads what stands behind a delivery of the first flight's.
+    pub(super) fn look_behind(&mut self, delivery: Delivery) {
+        let (far, network) = (Arc::clone(&self.far), self.network.clone());
+        self.work.push(Box::pin(async move {
+            let behind = far.behind(&network, &delivery, MOST_BEHIND).await;
+            Done::Behind { id: delivery.id, behind }
         }));
     }
 
@@ -319,10 +349,9 @@ impl Relay {
     }
 
     /// Puts a long text where a link leads to it.
-    pub(super) fn store(&mut self, id: DeliveryId, post: PostId, text: String) {
+    pub(super) fn store(&mut self, id: DeliveryId, post: PostId, name: &'static str, text: String) {
         let media = Arc::clone(&self.media);
-        let name = "message.txt";
-        let place = MediaId(first_half(format!("long text/{}/{id}", self.network).as_bytes()));
+        let place = MediaId(first_half(format!("{name}/{}/{id}", self.network).as_bytes()));
         self.work.push(Box::pin(async move {
             let stored = async {
                 let mut writer =

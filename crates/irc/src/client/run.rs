@@ -156,7 +156,7 @@ fn absorb(relay: &mut Relay, done: Done) {
         Done::Committed { batch, result } => relay.committed(batch, result),
         Done::Settled { id, outcome } => relay.settled(id, outcome),
         // It is looked at again with the next connection.
-        Done::Stored { id, .. } => relay.flights.restart(id),
+        Done::Stored { id, .. } | Done::Behind { id, .. } => relay.flights.restart(id),
     }
 }
 

@@ -383,6 +383,7 @@ impl<'a> Session<'a> {
             Done::Committed { batch, result } => self.relay.committed(batch, result),
             Done::Settled { id, outcome } => self.relay.settled(id, outcome),
             Done::Stored { id, link } => self.stored(id, link),
+            Done::Behind { id, behind } => self.found_behind(id, behind),
         }
     }
 

@@ -13,7 +13,8 @@ use tokio::sync::{Notify, Semaphore};
 use tokio::task::JoinSet;
 use wxgate_contract::conformance::{Double, FixedClock};
 use wxgate_contract::{
-    Batch, BoxFuture, Committed, DeliveryId, FarEnd, FarError, Health, NetworkId, Outcome, SignInStep,
+    Batch, BoxFuture, Committed, Delivery, DeliveryId, FarEnd, FarError, Health, NetworkId, Outcome,
+    SignInStep,
 };
 use wxgate_e2ee::{Leftover, Machine, Purpose};
 
@@ -95,6 +96,15 @@ impl FarEnd for Far {
         outcome: Outcome,
     ) -> BoxFuture<'a, Result<(), FarError>> {
         self.double.settle(network, delivery, outcome)
+    }
+
+    fn behind<'a>(
+        &'a self,
+        network: &'a NetworkId,
+        delivery: &'a Delivery,
+        limit: usize,
+    ) -> BoxFuture<'a, Result<Vec<Delivery>, FarError>> {
+        self.double.behind(network, delivery, limit)
     }
 
     fn note<'a>(

@@ -86,6 +86,35 @@ async fn a_lane_gives_its_oldest_delivery_until_it_is_settled() {
 }
 
 #[tokio::test]
+async fn what_stands_behind_a_delivery_is_read_in_order_and_each_of_it_can_be_settled() {
+    each_engine(|bench| async move {
+        bench.link(&["w:a/c", "m/r"]).await;
+        bench.link(&["w:a/d", "m/s"]).await;
+        bench.commit("w:a", (1..=5).map(|n| post(&n.to_string(), "w:a/c", "words")).collect()).await;
+        bench.commit("w:a", vec![post("6", "w:a/d", "elsewhere")]).await;
+        let head = bench.next("m/r").await.unwrap();
+        let behind = async |limit| {
+            let behind = bench.store.behind(&chat("m/r"), head.id, limit).await.unwrap();
+            behind.iter().map(|one| said(one).post.remote_id.to_string()).collect::<Vec<_>>()
+        };
+        assert_eq!(behind(9).await, ["2", "3", "4", "5"]);
+        assert_eq!(behind(2).await, ["2", "3"]);
+        let third = bench.store.behind(&chat("m/r"), head.id, 9).await.unwrap().remove(1);
+        bench.settle("m", third.id, sent(&[])).await;
+        assert_eq!(behind(9).await, ["2", "4", "5"]);
+        assert_eq!(bench.next("m/r").await.unwrap().id, head.id, "the lane stands where it stood");
+        // What cannot be read has its own turn.
+        let fourth = "UPDATE delivery SET job = 'x' WHERE id = \
+                      (SELECT id FROM delivery WHERE chat = 'r' ORDER BY id DESC LIMIT 1 OFFSET 1)";
+        bench.change(fourth).await;
+        assert_eq!(behind(9).await, ["2"]);
+        assert_eq!(bench.store.behind(&chat("m/nowhere"), head.id, 9).await.unwrap(), []);
+        bench
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn what_waits_after_a_failure_and_what_did_not_arrive_is_told_with_its_reason() {
     each_engine(|bench| async move {
         bench.link(&["w:a/c", "m/r"]).await;

@@ -84,8 +84,9 @@ impl Session<'_> {
                 flight.step = Step::Noting;
                 notes.push(flight.note());
             } else {
-                let is_say = matches!(flight.delivery.job, Job::Say(_));
-                let remote_ids = if is_say { flight.ids.clone() } else { Vec::new() };
+                // What stands for many is none of them, and is not taken back with one.
+                let is_it = matches!(flight.delivery.job, Job::Say(_)) && !flight.is_backlog();
+                let remote_ids = if is_it { flight.ids.clone() } else { Vec::new() };
                 done.push((flight.delivery.id, Outcome::Sent { remote_ids }));
             }
         }

@@ -1,7 +1,7 @@
 use bytes::Bytes;
 use wechat_proto::Contact;
 use wxgate_contract::conformance::{Double, FixedClock};
-use wxgate_contract::{BoxFuture, Committed, DeliveryId, Health, Outcome, SignInStep};
+use wxgate_contract::{BoxFuture, Committed, Delivery, DeliveryId, Health, Outcome, SignInStep};
 use wxgate_identity::{Profile, Seen, Sight};
 
 use super::*;
@@ -29,6 +29,15 @@ impl FarEnd for Yielding {
         outcome: Outcome,
     ) -> BoxFuture<'a, Result<(), FarError>> {
         self.0.settle(network, delivery, outcome)
+    }
+
+    fn behind<'a>(
+        &'a self,
+        network: &'a NetworkId,
+        delivery: &'a Delivery,
+        limit: usize,
+    ) -> BoxFuture<'a, Result<Vec<Delivery>, FarError>> {
+        self.0.behind(network, delivery, limit)
     }
 
     fn note<'a>(
