@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
-use wxgate_contract::{AccountView, ChatRef, Command, FeedEvent, PersonRef, Stop};
+use wxgate_contract::{AccountView, ChatRef, Command, CommandError, FeedEvent, PersonRef, Stop};
 
 use crate::chores::Chore;
 use crate::config::Level;
@@ -19,8 +19,13 @@ const RETRY: Duration = Duration::from_secs(5);
 /// Listens to the feed until told to stop.
 pub(crate) async fn run(shared: Arc<Shared>, mut feed: broadcast::Receiver<FeedEvent>, stop: Stop) {
     let all = async {
-        while let Err(error) = shared.mirror_all().await {
-            tracing::warn!(%error, "the accounts cannot be read yet");
+        loop {
+            match shared.mirror_all().await {
+                Ok(true) => break,
+                // They are added one after the other, and this began with the first.
+                Ok(false) => {}
+                Err(error) => tracing::warn!(%error, "the accounts cannot be read yet"),
+            }
             tokio::time::sleep(RETRY).await;
         }
     };
@@ -37,7 +42,7 @@ pub(crate) async fn run(shared: Arc<Shared>, mut feed: broadcast::Receiver<FeedE
             Ok(FeedEvent::Missed) | Err(RecvError::Lagged(_)) => {
                 shared.owners.changed();
                 shared.chores.look_through_everything();
-                shared.mirror_all().await
+                shared.mirror_all().await.map(drop)
             }
             Ok(event) => shared.changed(&event).await,
             Err(RecvError::Closed) => return,
@@ -49,11 +54,13 @@ pub(crate) async fn run(shared: Arc<Shared>, mut feed: broadcast::Receiver<FeedE
 }
 
 impl Shared {
-    async fn mirror_all(&self) -> Result<(), Trouble> {
+    /// Mirrors every account that may be; false when one of them is not running yet.
+    async fn mirror_all(&self) -> Result<bool, Trouble> {
+        let mut are_all_there = true;
         for view in self.directory.all_accounts().await? {
-            self.mirror(&view).await?;
+            are_all_there &= self.mirror(&view).await?;
         }
-        Ok(())
+        Ok(are_all_there)
     }
 
     async fn changed(&self, event: &FeedEvent) -> Result<(), Trouble> {
@@ -84,15 +91,17 @@ impl Shared {
         Ok(())
     }
 
-    /// Mirrors an account if its owner may have one here. Doing it again changes nothing.
-    async fn mirror(&self, view: &AccountView) -> Result<(), Trouble> {
-        let Some(id) = self.owners.id_of(&view.owner).await? else { return Ok(()) };
+    /// Mirrors an account if its owner may have one here; false when it is not running yet, or not any more. Doing it
+    /// again changes nothing.
+    async fn mirror(&self, view: &AccountView) -> Result<bool, Trouble> {
+        let Some(id) = self.owners.id_of(&view.owner).await? else { return Ok(true) };
         if self.config.permissions.of(&id) < Level::User {
-            return Ok(());
+            return Ok(true);
         }
         let command = Command::Mirror { account: view.network.clone(), face: self.network.clone() };
         match self.control.run(None, command).await {
-            Ok(_) => Ok(()),
+            Ok(_) => Ok(true),
+            Err(CommandError::NoSuchAccount(_)) => Ok(false),
             Err(error) => Err(Trouble::NotYet(error.to_string())),
         }
     }
