@@ -27,13 +27,22 @@ const ALWAYS: &str = "encryption = \"default\"\n";
 
 /// Tells a story where somebody encrypts; matrix-nio as it is installed for the others does not.
 pub(crate) async fn tell_sealed(name: &str, story: impl AsyncFnOnce(&Scratch) -> Result<()>) -> Result<()> {
+    tell_sealed_within(name, LIMIT, story).await
+}
+
+/// The same for one that may take so long.
+pub(crate) async fn tell_sealed_within(
+    name: &str,
+    limit: Duration,
+    story: impl AsyncFnOnce(&Scratch) -> Result<()>,
+) -> Result<()> {
     if !people::encrypts() {
         eprintln!(
             "story {name} was NOT told: nobody here encrypts; cargo xtask test matrix builds somebody who does"
         );
         return Ok(());
     }
-    tell(name, LIMIT, story).await
+    tell(name, limit, story).await
 }
 
 pub(crate) async fn ground(scratch: &Scratch, accounts: u32) -> Result<Ground> {

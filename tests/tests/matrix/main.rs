@@ -1,6 +1,7 @@
 //! Stories on Matrix: a real homeserver, people with a client that others wrote, the real program.
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test may fail by panicking"))]
 
+mod absence;
 mod bot;
 mod bot_entrance;
 mod bot_page;

@@ -16,7 +16,8 @@ use crate::tree::Root;
 const MANIFEST: &str = "tests/matrix-sdk/Cargo.toml";
 const PROGRAM: &str = "wxgate-sdk-people";
 /// What is told to it: what the client itself does, and what only a client that encrypts can do.
-const STORIES: [&str; 8] = [
+const STORIES: [&str; 9] = [
+    "absence::",
     "client::",
     "crowd::",
     "encrypted::",
