@@ -6,7 +6,9 @@ mod client;
 mod server;
 pub mod wire;
 
-pub use client::{ClientLimits, Ident, IrcClientAdapter, IrcClientConfig, Puppets, Rate, Sasl, Tls};
+pub use client::{
+    ClientLimits, Ident, IrcClientAdapter, IrcClientConfig, Puppets, Rate, Sasl, SourcePrefix, Tls,
+};
 pub use encoding_rs::Encoding;
 pub use server::{
     Bound, Filehost, Flood, Follow, Guests, IrcServerAdapter, IrcServerConfig, Limits, Listening,

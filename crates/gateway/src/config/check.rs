@@ -8,7 +8,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use tracing_subscriber::filter::Targets;
-use wxgate_irc::Encoding;
+use wxgate_irc::{Encoding, SourcePrefix};
 
 use super::keys;
 use super::sections::{
@@ -190,6 +190,11 @@ impl IrcNetworkEntry {
             "puppet_nick",
             "must be {nick} with up to 8 letters, digits or signs of nicks around it, such as {nick}[wx]",
         );
+        if !self.puppet_addresses.is_empty()
+            && let Err(why) = self.puppet_addresses.parse::<SourcePrefix>()
+        {
+            wrong(true, "puppet_addresses", why);
+        }
         let is_charset = Encoding::for_label(self.charset.as_bytes()).is_some();
         wrong(!is_charset, "charset", "is no charset that is known here, such as gb18030");
         complaints.file("irc.network.tls_cert", &self.tls_cert);

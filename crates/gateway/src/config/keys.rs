@@ -430,6 +430,13 @@ const IRC_NETWORK: Section = Section {
             "How they are called; {nick} stands for the person's name, in Latin letters where the network\n\
              does not say that it takes others.",
         ),
+        key(
+            "puppet_addresses",
+            Kind::Text,
+            "\"\"",
+            "Addresses of this machine, as \"2001:db8:1::/64\": each puppet connects from one of its own, so that the\n\
+             network can tell them apart. Linux has all of them after `ip -6 route add local PREFIX dev lo`.",
+        ),
     ],
 };
 

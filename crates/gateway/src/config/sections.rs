@@ -124,6 +124,7 @@ pub(crate) struct IrcNetworkEntry {
     pub(crate) puppets: bool,
     pub(crate) max_puppets: usize,
     pub(crate) puppet_nick: String,
+    pub(crate) puppet_addresses: String,
 }
 
 /// An account at a network's services.
@@ -156,6 +157,7 @@ impl Default for IrcNetworkEntry {
             puppets: false,
             max_puppets: 10,
             puppet_nick: "{nick}[wx]".to_owned(),
+            puppet_addresses: String::new(),
         }
     }
 }

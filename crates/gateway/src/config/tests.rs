@@ -161,7 +161,7 @@ fn an_application_service_is_judged_whole() {
 #[test]
 fn networks_to_join_are_judged_one_by_one() {
     let text = "[[irc.network]]\nname = 'oftc'\naddress = 'irc.oftc.net:6697'\n\
-                [[irc.network]]\nname = 'Bad Name'\ncharset = 'klingon'\nnick = '1x'\n\
+                [[irc.network]]\nname = 'Bad Name'\ncharset = 'klingon'\nnick = '1x'\npuppet_addresses = '10.0.0.1'\n\
                 [[irc.network]]\nname = 'local'\ntls_fingerprint = 'ab:cd'\nsasl = { user = 'me' }\n\
                 [[irc.network]]\nname = 'oftc'\n";
     let told = told(text, &[]);
@@ -169,6 +169,7 @@ fn networks_to_join_are_judged_one_by_one() {
         "irc.network.name: \"Bad Name\": must be 1 to 32",
         "irc.network.charset: \"Bad Name\": is no charset",
         "irc.network.nick: \"Bad Name\": is no nick",
+        "irc.network.puppet_addresses: \"Bad Name\": must be addresses as in \"2001:db8:1::/64\"",
         "irc.network.name: \"local\": is the built-in server",
         "irc.network.tls_fingerprint: \"local\": must be 64 hex digits",
         "irc.network.sasl: \"local\": names a user",
@@ -176,7 +177,7 @@ fn networks_to_join_are_judged_one_by_one() {
     ] {
         assert!(told.iter().any(|line| line.contains(part)), "{part}: {told:#?}");
     }
-    assert_eq!(told.len(), 7, "{told:#?}");
+    assert_eq!(told.len(), 8, "{told:#?}");
     let pinned = format!("[[irc.network]]\ntls_fingerprint = '{}'\n", "0a:".repeat(31) + "ff");
     let loaded = loaded(&pinned, &[]);
     let fingerprint = loaded.settings.irc.network[0].fingerprint().unwrap();

@@ -38,6 +38,8 @@ pub(super) fn guest(entry: &IrcNetworkEntry, ident: Option<Ident>) -> IrcClientA
         most: entry.max_puppets,
         nick: entry.puppet_nick.clone(),
         idle: PUPPET_IDLE,
+        // Empty where there is none; it was checked.
+        from: entry.puppet_addresses.parse().ok(),
     });
     config.ident = ident;
     if entry.lines_per_minute > 0 {

@@ -7,6 +7,7 @@ use encoding_rs::Encoding;
 use wxgate_contract::NetworkId;
 
 use super::ident::Ident;
+use super::source::SourcePrefix;
 
 /// A network that is joined as a guest.
 #[derive(Clone, Debug)]
@@ -68,6 +69,8 @@ pub struct Puppets {
     pub nick: String,
     /// Without having spoken for this long, one leaves.
     pub idle: Duration,
+    /// Each connects from an address of its own in it.
+    pub from: Option<SourcePrefix>,
 }
 
 /// How fast lines may follow each other.

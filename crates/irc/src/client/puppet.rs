@@ -4,6 +4,7 @@
 //! lists of who is where. Its queries go to the relay. Source: the IRC notes, section 8, "Puppets".
 
 use std::collections::VecDeque;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -56,6 +57,8 @@ pub(super) struct Setup {
     pub(super) rate: Rate,
     pub(super) limits: Limits,
     pub(super) ident: Option<Ident>,
+    /// The address that it connects from.
+    pub(super) from: Option<IpAddr>,
     pub(super) news: mpsc::Sender<(PuppetId, News)>,
 }
 
@@ -188,7 +191,7 @@ struct Puppet {
 pub(super) async fn run(setup: Setup, words: mpsc::Receiver<Word>) {
     let (id, news) = (setup.id, setup.news.clone());
     let ident = setup.ident.as_ref().map(|ident| (ident, setup.user.as_str()));
-    let gone = match stream::connect(&setup.address, setup.tls.as_ref(), ident).await {
+    let gone = match stream::connect(&setup.address, setup.tls.as_ref(), ident, setup.from).await {
         Ok(connection) => Box::pin(live(setup, connection, words)).await,
         Err(error) => Gone::Lost(format!("cannot connect: {error}")),
     };

@@ -256,6 +256,7 @@ impl Session<'_> {
             rate: limits.rate.unwrap_or(own),
             limits,
             ident: self.relay.config.ident.clone(),
+            from: self.puppets.settings.as_ref().and_then(|own| Some(own.from?.address_of(&person))),
             news: self.puppets.tell.clone(),
         };
         let key = match &say.post.author {
@@ -326,7 +327,7 @@ mod tests {
         let mut session = session(&mut relay);
         hear(&mut session, ":relay!r@h JOIN #c");
         let idle = Duration::from_secs(3600);
-        let settings = Settings { most: 3, nick: "{nick}[wx]".to_owned(), idle };
+        let settings = Settings { most: 3, nick: "{nick}[wx]".to_owned(), idle, from: None };
         session.puppets = Puppets::new(Some(settings), None, None, Instant::now());
         let delivery = words_of_ming("#c", "hi");
         let Job::Say(say) = &delivery.job else { panic!("nothing is said") };

@@ -130,7 +130,7 @@ async fn once(relay: &mut Relay, secrets: &Secrets, tls: &Tls) -> (End, bool) {
     let stop = relay.stop.clone();
     let (ident, user) = (relay.config.ident.clone(), user_of(&relay.config.nick));
     let ident = ident.as_ref().map(|ident| (ident, user.as_str()));
-    let connecting = stream::connect(&address, tls.own.as_ref(), ident);
+    let connecting = stream::connect(&address, tls.own.as_ref(), ident, None);
     tokio::pin!(connecting);
     let connected = loop {
         tokio::select! {

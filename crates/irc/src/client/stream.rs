@@ -1,7 +1,7 @@
 //! A connection: TCP, and TLS when it is wanted.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpStream, lookup_host};
+use tokio::net::{TcpSocket, TcpStream, lookup_host};
 use tokio_rustls::TlsConnector;
 
 use super::config::Tls;
@@ -31,15 +31,22 @@ pub(super) struct Connection {
     pub(super) ident: Option<Known>,
 }
 
-/// Connects to the first of the name's addresses that answers, as a user whom the ident server knows.
+/// Connects to the first of the name's addresses that answers, as a user whom the ident server knows, and from an
+/// address of ours where one is given.
 pub(super) async fn connect(
     address: &str,
     tls: Option<&Arc<ClientConfig>>,
     ident: Option<(&Ident, &str)>,
+    from: Option<IpAddr>,
 ) -> io::Result<Connection> {
-    let mut last = io::Error::new(io::ErrorKind::NotFound, format!("{address} has no address"));
-    for far in lookup_host(address).await? {
-        match tokio::time::timeout(CONNECT, open(address, far, tls, ident)).await {
+    let none = match from {
+        Some(from) => format!("{address} has no address that {from} can connect to"),
+        None => format!("{address} has no address"),
+    };
+    let mut last = io::Error::new(io::ErrorKind::NotFound, none);
+    let is_reached = |far: &SocketAddr| from.is_none_or(|from| from.is_ipv4() == far.is_ipv4());
+    for far in lookup_host(address).await?.filter(is_reached) {
+        match tokio::time::timeout(CONNECT, open(address, far, tls, ident, from)).await {
             Ok(Ok(connection)) => return Ok(connection),
             Ok(Err(error)) => last = error,
             Err(_) => last = io::Error::new(io::ErrorKind::TimedOut, format!("{far} does not answer")),
@@ -53,9 +60,18 @@ async fn open(
     far: SocketAddr,
     tls: Option<&Arc<ClientConfig>>,
     ident: Option<(&Ident, &str)>,
+    from: Option<IpAddr>,
 ) -> io::Result<Connection> {
     let _called = ident.map(|(ident, _)| ident.call(far));
-    let tcp = TcpStream::connect(far).await?;
+    let tcp = match from {
+        Some(from) => {
+            let socket = if far.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+            let why = |error: io::Error| io::Error::new(error.kind(), format!("not from {from}: {error}"));
+            socket.bind(SocketAddr::new(from, 0)).map_err(why)?;
+            socket.connect(far).await?
+        }
+        None => TcpStream::connect(far).await?,
+    };
     tcp.set_nodelay(true)?;
     let ident = ident.and_then(|(ident, user)| ident.tell(&tcp, user));
     let stream: Box<dyn Duplex> = match tls {

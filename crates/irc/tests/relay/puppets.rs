@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use wxgate_contract::conformance::Double;
 use wxgate_contract::{Author, Body, Job, Order, Outcome};
-use wxgate_irc::{Ident, IrcClientConfig, Puppets};
+use wxgate_irc::{Ident, IrcClientConfig, Puppets, SourcePrefix};
 
 use crate::network::{Guest, MODERN, NETWORK, Network, OLD, config, post, text_of};
 
 pub(crate) fn with_puppets(network: &Network, most: usize) -> IrcClientConfig {
     let mut config = config(network);
     let idle = Duration::from_secs(24 * 3600);
-    config.puppets = Some(Puppets { most, nick: "{nick}[wx]".to_owned(), idle });
+    config.puppets = Some(Puppets { most, nick: "{nick}[wx]".to_owned(), idle, from: None });
     config.limits.puppet_pause = Duration::ZERO;
     config
 }
@@ -32,6 +32,41 @@ pub(crate) async fn until_by(guest: &Guest, network: &Network, name: &str, nick:
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     panic!("{nick} never spoke: {:#?}", network.lines());
+}
+
+#[tokio::test]
+async fn each_connects_from_an_address_of_its_own() {
+    let network = Network::start(OLD).await;
+    let mut config = with_puppets(&network, 10);
+    let from: SourcePrefix = "127.7.0.0/16".parse().unwrap();
+    config.puppets = config.puppets.map(|puppets| Puppets { from: Some(from), ..puppets });
+    let guest = Guest::ready(&network, config).await;
+    until_by(&guest, &network, "Ming", "Ming[wx]").await;
+    until_by(&guest, &network, "Eve", "Eve[wx]").await;
+    let peers: Vec<String> = network.peers().iter().map(|peer| peer.ip().to_string()).collect();
+    assert_eq!(peers[0], "127.0.0.1", "the relay itself");
+    assert!(peers[1].starts_with("127.7.") && peers[2].starts_with("127.7."), "{peers:?}");
+    assert_ne!(peers[1], peers[2]);
+}
+
+#[tokio::test]
+async fn without_that_address_the_relay_speaks() {
+    let network = Network::start(OLD).await;
+    let mut config = with_puppets(&network, 10);
+    // Nobody has these (RFC 5737), and the network has no address of the other family.
+    for prefix in ["192.0.2.0/24", "2001:db8::/64"] {
+        let from: SourcePrefix = prefix.parse().unwrap();
+        config.puppets = config.puppets.map(|puppets| Puppets { from: Some(from), ..puppets });
+        let guest = Guest::ready(&network, config.clone()).await;
+        for _ in 0..3 {
+            let id = guest.say("Ming", prefix).await;
+            guest.outcome(id).await;
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        guest.stop().await.unwrap();
+    }
+    assert_eq!(network.said("#c").len(), 6);
+    assert!(network.said("#c").iter().all(|line| line.starts_with("<Ming> ")));
 }
 
 #[tokio::test]

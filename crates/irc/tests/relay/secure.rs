@@ -135,7 +135,7 @@ async fn a_certificate_signs_in_and_is_shown_by_nobody_else() {
     config.tls = Some(Tls { fingerprint: Some(server.fingerprint()), own: Some(own.files()) });
     config.sasl = Some(Sasl { user: String::new(), password_file: None });
     config.puppets =
-        Some(Puppets { most: 5, nick: "{nick}[wx]".to_owned(), idle: Duration::from_secs(3600) });
+        Some(Puppets { most: 5, nick: "{nick}[wx]".to_owned(), idle: Duration::from_secs(3600), from: None });
     config.limits.puppet_pause = Duration::ZERO;
     let guest = Guest::ready(&network, config).await;
     let lines = network.lines();

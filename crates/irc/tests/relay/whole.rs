@@ -76,7 +76,7 @@ async fn people_with_connections_of_their_own_say_long_lines_whole() {
     let network = network("max-bytes=4096").await;
     let mut config = config(&network);
     let idle = Duration::from_secs(24 * 3600);
-    config.puppets = Some(Puppets { most: 10, nick: "{nick}[wx]".to_owned(), idle });
+    config.puppets = Some(Puppets { most: 10, nick: "{nick}[wx]".to_owned(), idle, from: None });
     config.limits.puppet_pause = Duration::ZERO;
     let guest = Guest::ready(&network, config).await;
     crate::puppets::until_by(&guest, &network, "Ming", "Ming[wx]").await;
