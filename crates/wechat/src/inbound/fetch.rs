@@ -8,7 +8,7 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use http::{Request, StatusCode};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 use wechat_proto::endpoint::{Endpoint, GetMedia, GetMsgImg, GetVideo, GetVoice, ImageSize, media};
 use wechat_proto::{Call as Circumstances, MsgId, ProtoError};
@@ -32,6 +32,9 @@ const LATER_TRIES: u32 = 100;
 /// How long the whole of a download may take; one that stalls ends much sooner. Chosen: 100 MB at
 /// 200 KB/s, as for uploads.
 const DOWNLOAD_LIMIT: Duration = Duration::from_secs(600);
+/// A line that is away for no longer costs no download that is under way. Chosen: an interruption ends within seconds,
+/// and what is begun anew begins at its first byte.
+const INTERRUPTION: Duration = Duration::from_secs(60);
 /// How many waiting downloads are looked at together. Chosen.
 const PAGE: usize = 16;
 
@@ -71,7 +74,7 @@ impl Fetcher {
             let work: BoxFuture<'_, ()> = Box::pin(self.fetch_all(&mut kept));
             tokio::select! {
                 () = work => {}
-                _ = standing.wait_for(|standing| *standing != Standing::Online) => continue,
+                () = lost(&mut standing) => continue,
             }
             let due = kept.due();
             tokio::select! {
@@ -169,6 +172,25 @@ impl Fetcher {
             max_bytes: self.max_bytes,
         };
         way.bring(request, pending.media, (&pending.name, &pending.mime), MediaOwner::Posts).await
+    }
+}
+
+/// Returns when the session is over, or has been away for longer than an interruption.
+async fn lost(standing: &mut watch::Receiver<Standing>) {
+    let is_away = |standing: &Standing| matches!(standing, Standing::Away { .. });
+    loop {
+        match standing.wait_for(|standing| *standing != Standing::Online).await.map(|now| is_away(&now)) {
+            Ok(true) => {}
+            Ok(false) | Err(_) => return,
+        }
+        let back = standing.wait_for(|standing| !is_away(standing));
+        match tokio::time::timeout(INTERRUPTION, back)
+            .await
+            .map(|back| back.map(|now| *now == Standing::Online))
+        {
+            Ok(Ok(true)) => {}
+            _ => return,
+        }
     }
 }
 
@@ -290,6 +312,8 @@ fn request(
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt as _;
+
     use super::*;
 
     const RETRY: Duration = Duration::from_secs(2);
@@ -307,6 +331,28 @@ mod tests {
         }
         assert_eq!(pauses[..9], [4, 8, 16, 32, 64, 128, 256, 512, 900]);
         assert_eq!(pauses.len(), LATER_TRIES as usize - 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_interruption_ends_no_download_and_a_long_absence_or_a_sign_out_does() {
+        let away = || Standing::Away { why: "away".to_owned() };
+        let (standing, mut seen) = watch::channel(Standing::Online);
+        let mut after = seen.clone();
+        let mut ends = std::pin::pin!(lost(&mut seen));
+        for _ in 0..20 {
+            standing.send_replace(away());
+            assert!((&mut ends).now_or_never().is_none());
+            tokio::time::advance(INTERRUPTION / 2).await;
+            assert!((&mut ends).now_or_never().is_none());
+            standing.send_replace(Standing::Online);
+            assert!((&mut ends).now_or_never().is_none());
+        }
+        standing.send_replace(away());
+        let began = Instant::now();
+        ends.await;
+        assert_eq!(began.elapsed(), INTERRUPTION);
+        standing.send_replace(Standing::Out { why: "out".to_owned() });
+        assert!(lost(&mut after).now_or_never().is_some());
     }
 
     #[tokio::test(start_paused = true)]

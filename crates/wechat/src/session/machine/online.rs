@@ -40,16 +40,16 @@ impl Machine {
                 self.asked_by_poll = false;
                 self.fetch(out);
             }
-            // An answer that cannot be read may mean news; the first one costs no delay.
-            // Source: the protocol sheet, section 2.11 (anomalies).
-            Event::Checked(Err(Fault::Garbled)) if self.faults == 0 => {
+            // A poll that broke off or cannot be read may mean news, and says nothing of the line: that decides the sync.
+            // The first one costs no delay. Source: the protocol sheet, section 2.11 (anomalies).
+            Event::Checked(Err(Fault::Garbled | Fault::Network)) if self.faults == 0 => {
                 self.faults = 1;
                 self.asked_by_poll = false;
                 self.fetch(out);
             }
-            Event::Checked(Err(Fault::Garbled)) => {
+            Event::Checked(Err(fault @ (Fault::Garbled | Fault::Network))) => {
                 self.asked_by_poll = false;
-                self.trouble = Some(Fault::Garbled);
+                self.trouble = Some(fault);
                 let wait = self.back_off();
                 self.wait(wait, out);
             }

@@ -142,10 +142,8 @@ fn what_ends_a_session_is_confirmed_by_one_sync() {
 #[test]
 fn a_dropped_poll_is_nothing_to_look_at_and_news_that_are_never_announced_are() {
     let mut machine = online();
-    machine.step(Event::Checked(Err(Fault::Network)), NOW);
-    assert_eq!(machine.health(), Health::Up);
-    assert!(matches!(machine.standing(), Standing::Away { .. }));
-    machine.step(Event::Waited, NOW);
+    assert_eq!(works(&machine.step(Event::Checked(Err(Fault::Network)), NOW)), [&Work::Fetch]);
+    assert_eq!((machine.health(), machine.standing()), (Health::Up, Standing::Online));
     machine.step(fetched(1, false), NOW);
     for _ in 0..10 {
         assert_eq!(machine.health(), Health::Up);
@@ -174,16 +172,17 @@ fn a_poll_that_is_always_denied_is_believed_in_the_end() {
 
 #[test]
 fn item_19_other_answers_of_a_poll_never_end_a_session() {
-    for event in
-        [checked(-1, false), checked(3, false), checked(4711, false), Event::Checked(Err(Fault::Garbled))]
-    {
+    let broken = [Event::Checked(Err(Fault::Garbled)), Event::Checked(Err(Fault::Network))];
+    for event in [checked(-1, false), checked(3, false), checked(4711, false)].into_iter().chain(broken) {
         let mut machine = online();
         for _ in 0..100 {
             machine.step(event.clone(), NOW);
             machine.step(Event::Waited, NOW);
             machine.step(fetched(1, false), NOW);
-            assert_eq!(machine.state, State::Online);
+            assert_eq!((&machine.state, machine.standing()), (&State::Online, Standing::Online));
         }
+        let told = machine.health();
+        assert!(told.detail().contains("up to a minute late"), "{event:?}: {told:?}");
     }
 }
 

@@ -51,7 +51,9 @@ fn a_line_that_comes_and_goes_is_told_of_once_and_a_long_absence_all_the_same() 
     let away = || [Event::Fetched(Err(Fault::Network)), Event::Waited];
     let absence = |attempts: usize| {
         let away = (1..attempts).flat_map(|_| away());
-        [Event::Checked(Err(Fault::Network)), Event::Waited].into_iter().chain(away)
+        let begins =
+            [Event::Checked(Err(Fault::Network)), Event::Fetched(Err(Fault::Network)), Event::Waited];
+        begins.into_iter().chain(away)
     };
     let back = || [fetched(1, false), checked(0, false)];
     let (mut machine, mut now) = (online(), NOW);
