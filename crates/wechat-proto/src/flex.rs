@@ -8,9 +8,11 @@ use std::{fmt, marker::PhantomData};
 
 use serde::{
     Deserialize, Deserializer,
-    de::{DeserializeOwned, IgnoredAny, MapAccess, SeqAccess, Visitor},
+    de::{DeserializeOwned, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor},
 };
-use serde_json::value::RawValue;
+use serde_json::{Value, value::RawValue};
+
+use crate::json;
 
 /// Implements the visitor methods for containers that stand where a plain value should.
 macro_rules! containers_are {
@@ -90,9 +92,10 @@ impl<'de> Visitor<'de> for NumberVisitor {
     containers_are!(0);
 }
 
-struct ListVisitor<T>(PhantomData<T>);
+/// A list in which each element that is an object has to be read, if `ALL`; else what cannot be read is left out.
+struct ListVisitor<T, const ALL: bool>(PhantomData<T>);
 
-impl<'de, T: DeserializeOwned> Visitor<'de> for ListVisitor<T> {
+impl<'de, T: DeserializeOwned, const ALL: bool> Visitor<'de> for ListVisitor<T, ALL> {
     type Value = Vec<T>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -117,13 +120,26 @@ impl<'de, T: DeserializeOwned> Visitor<'de> for ListVisitor<T> {
         let mut list = Vec::new();
         // An element that is no object at all carries nothing that could be kept.
         while let Some(raw) = seq.next_element::<Box<RawValue>>()? {
-            if let Ok(item) = serde_json::from_str(raw.get()) {
-                list.push(item);
+            match read(&raw) {
+                Ok(item) => list.push(item),
+                Err(error) if ALL && raw.get().starts_with('{') => return Err(A::Error::custom(error)),
+                Err(_) => {}
             }
         }
         Ok(list)
     }
     containers_are!(Vec::new());
+}
+
+/// Reads what was skipped over. Whoever skips does not look into strings, so what a strict reader does not take is
+/// only seen here: half a surrogate pair, or the same name twice, of which the last one counts.
+/// Source: the protocol sheet, section 7 (item 44).
+fn read<T: DeserializeOwned>(raw: &RawValue) -> Result<T, serde_json::Error> {
+    serde_json::from_str(raw.get()).or_else(|_| {
+        let repaired = json::repaired(raw.get());
+        serde_json::from_str(&repaired)
+            .or_else(|_| serde_json::from_str::<Value>(&repaired).and_then(serde_json::from_value))
+    })
 }
 
 fn number(text: &str) -> i64 {
@@ -140,11 +156,21 @@ pub(crate) fn int<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i64, D::
     deserializer.deserialize_any(NumberVisitor)
 }
 
-/// A list; `null` and other things are the empty list.
+/// A list; `null` and other things are the empty list, and what cannot be read in it is left out.
 pub(crate) fn list<'de, D: Deserializer<'de>, T: DeserializeOwned>(
     deserializer: D,
 ) -> Result<Vec<T>, D::Error> {
-    deserializer.deserialize_any(ListVisitor(PhantomData))
+    deserializer.deserialize_any(ListVisitor::<T, false>(PhantomData))
+}
+
+/// The same, where nothing may be lost.
+///
+/// # Errors
+/// When an object in it cannot be read.
+pub(crate) fn whole_list<'de, D: Deserializer<'de>, T: DeserializeOwned>(
+    deserializer: D,
+) -> Result<Vec<T>, D::Error> {
+    deserializer.deserialize_any(ListVisitor::<T, true>(PhantomData))
 }
 
 /// An object that may be `null` or something else, which is the default.
@@ -152,7 +178,7 @@ pub(crate) fn object<'de, D: Deserializer<'de>, T: DeserializeOwned + Default>(
     deserializer: D,
 ) -> Result<T, D::Error> {
     let raw = Box::<RawValue>::deserialize(deserializer)?;
-    Ok(serde_json::from_str(raw.get()).unwrap_or_default())
+    Ok(read(&raw).unwrap_or_default())
 }
 
 #[cfg(test)]
@@ -168,6 +194,8 @@ mod tests {
         number: i64,
         #[serde(deserialize_with = "list")]
         list: Vec<Sample>,
+        #[serde(deserialize_with = "whole_list")]
+        whole: Vec<Sample>,
         #[serde(deserialize_with = "object")]
         object: Option<Box<Sample>>,
     }
@@ -193,6 +221,27 @@ mod tests {
     #[test]
     fn a_bad_element_does_not_cost_the_list() {
         assert_eq!(read(r#"{"list":[{"number":1},"x",null,{"number":2}]}"#).list.len(), 2);
+    }
+
+    #[test]
+    fn what_a_strict_reader_does_not_take_costs_nothing_that_stands_beside_it() {
+        let odd = r#"{"text":"a\ud83d","number":1,"object":{"text":"\ude00b"}}"#;
+        let twice = r#"{"text":"c","text":"d"}"#;
+        let sample = read(&format!(r#"{{"list":[{odd},{twice}],"whole":[{odd},{twice}],"object":{odd}}}"#));
+        let texts = |list: &[Sample]| list.iter().map(|sample| sample.text.clone()).collect::<Vec<_>>();
+        assert_eq!(texts(&sample.list), ["a\u{fffd}", "d"]);
+        assert_eq!(texts(&sample.whole), ["a\u{fffd}", "d"]);
+        assert_eq!(sample.list[0].object.as_ref().unwrap().text, "\u{fffd}b");
+        assert_eq!(sample.object.unwrap().text, "a\u{fffd}");
+    }
+
+    #[test]
+    fn where_nothing_may_be_lost_an_object_that_cannot_be_read_is_an_error() {
+        let broken = r#"{"number":1e999}"#;
+        assert_eq!(read(&format!(r#"{{"list":[{broken},{{}}]}}"#)).list.len(), 1);
+        let whole = format!(r#"{{"whole":[{{}},{broken}]}}"#);
+        assert!(serde_json::from_str::<Sample>(&whole).is_err());
+        assert_eq!(read(r#"{"whole":["x",null,{}]}"#).whole.len(), 1);
     }
 
     #[test]

@@ -35,7 +35,7 @@ pub(crate) fn parse<T: DeserializeOwned>(
 ///
 /// Such text fails a strict reader, and one bad nickname must not cost the whole contact list.
 /// Source: the protocol sheet, section 7 (item 44).
-fn repaired(text: &str) -> String {
+pub(crate) fn repaired(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + 16);
     let mut chars = text.chars();
     let mut inside = false;

@@ -99,5 +99,8 @@ mod tests {
     fn item_44_one_bad_nickname_does_not_cost_the_list() {
         let body = b"{\"BaseResponse\":{\"Ret\":0,\"ErrMsg\":\"\"},\"MemberList\":[{\"UserName\":\"@a\",\"NickName\":\"\xe5\xbe\"},{\"UserName\":\"@b\",\"NickName\":7}],\"Seq\":0}";
         assert_eq!(GetContact::default().parse(&answer(&body[..])).unwrap().member_list.len(), 2);
+        let half =
+            r#"{"BaseResponse":{"Ret":0},"MemberList":[{"UserName":"@a","NickName":"\ud83d"}],"Seq":0}"#;
+        assert_eq!(GetContact::default().parse(&answer(half)).unwrap().member_list.len(), 1);
     }
 }

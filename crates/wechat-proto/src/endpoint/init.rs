@@ -151,6 +151,13 @@ mod tests {
     }
 
     #[test]
+    fn item_44_an_own_name_that_is_cut_in_the_middle_of_a_character_costs_no_session() {
+        let body = r#"{"BaseResponse":{"Ret":0},"ContactList":[{"UserName":"@a","NickName":"\ud83d"}],"SyncKey":{"Count":1,"List":[{"Key":1,"Val":2}]},"User":{"UserName":"@s","NickName":"Lin \ud83d"}}"#;
+        let initial = Init.parse(&answer(body)).unwrap();
+        assert_eq!((initial.user.user_name.as_str(), initial.contact_list.len()), ("@s", 1));
+    }
+
+    #[test]
     fn success_without_a_self_or_a_key_is_no_success() {
         assert!(Init.parse(&answer(r#"{"BaseResponse":{"Ret":0,"ErrMsg":""}}"#)).is_err());
     }

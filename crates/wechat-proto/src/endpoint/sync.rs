@@ -41,8 +41,8 @@ pub struct Changes {
     /// Changed and new contacts; a new group's record comes with or before its first message.
     #[serde(default, rename = "ModContactList", deserialize_with = "flex::list")]
     pub modified: Vec<ModContact>,
-    /// New messages; drop those whose id is known.
-    #[serde(default, rename = "AddMsgList", deserialize_with = "flex::list")]
+    /// New messages; drop those whose id is known. An answer with one that cannot be read is none: its key would lose it.
+    #[serde(default, rename = "AddMsgList", deserialize_with = "flex::whole_list")]
     pub messages: Vec<RawMessage>,
     /// Not 0: perhaps more waits; see [`Changes::continues`].
     #[serde(default, deserialize_with = "flex::int")]
@@ -154,6 +154,15 @@ mod tests {
         let (mut sync, mut check) = (key("1_1"), key("1_5"));
         assert!(!reply.adopt_keys(&mut sync, &mut check));
         assert_eq!((sync.text().as_str(), check.text().as_str()), ("1_1", "1_5"));
+    }
+
+    #[test]
+    fn item_44_half_a_surrogate_pair_costs_no_message_and_no_contact() {
+        let reply = changes(
+            r#"{"BaseResponse":{"Ret":0},"AddMsgList":[{"MsgId":"1","MsgType":1,"Content":"hi \ud83d"}],"ModContactList":[{"UserName":"@b","NickName":"\udc00B"}]}"#,
+        );
+        assert_eq!(reply.messages[0].content, "hi \u{fffd}");
+        assert_eq!(reply.modified[0].nick_name.raw(), "\u{fffd}B");
     }
 
     #[test]
