@@ -9,8 +9,8 @@ use futures_util::stream::FuturesUnordered;
 use rand::{Rng, SeedableRng, rngs::SmallRng};
 use tokio::sync::{Notify, mpsc};
 use wxgate_contract::{
-    Adapter, AdapterContext, AdapterError, BoxFuture, Capabilities, CommandError, Delivery, FarEnd, FarError,
-    Health, NetworkId, Order, Stop, Stopped,
+    Adapter, AdapterContext, AdapterError, Body, BoxFuture, Capabilities, CommandError, Delivery, DeliveryId,
+    FarEnd, FarError, Health, Job, NetworkId, Order, Outcome, Stop, Stopped,
 };
 
 use crate::asked::Asked;
@@ -29,9 +29,17 @@ use crate::session::live::Live;
 use crate::session::machine::Machine;
 use crate::transport::{Transport, Ways};
 
-/// Deliveries under way at once; one open per chat is what the bridge promises. Chosen: far above what the pace lets
-/// through.
+/// Deliveries without a file under way at once; one open per chat is what the bridge promises. Chosen: far above what
+/// the pace lets through.
 const MAX_ERRANDS: usize = 16;
+/// Deliveries with a file under way at once: they wait for each other, and nobody else for them. Chosen: one that is
+/// uploaded, and one that is not there yet or waits to be.
+const FILES: usize = 2;
+/// Files that wait here for their turn; the next ones are told to come again, so that the bridge goes on handing over
+/// what else there is. Chosen: a quarter of what it hands over at once.
+const FILES_WAITING: usize = 16;
+/// When they come again. Chosen: a small file's upload.
+const FILE_LATER: Duration = Duration::from_secs(10);
 /// Deliveries that wait here for their turn, so that what people ask does not wait behind them. Chosen: all that the
 /// bridge hands over at once; beyond that nothing is taken.
 const WAITING: usize = 64;
@@ -215,7 +223,8 @@ async fn errands(
 ) {
     let mut running: FuturesUnordered<BoxFuture<'_, ()>> = FuturesUnordered::new();
     let mut answers: FuturesUnordered<BoxFuture<'_, ()>> = FuturesUnordered::new();
-    let (mut waiting, mut questions) = (VecDeque::new(), VecDeque::new());
+    let mut uploads: FuturesUnordered<BoxFuture<'_, ()>> = FuturesUnordered::new();
+    let (mut waiting, mut files, mut questions) = (VecDeque::new(), VecDeque::new(), VecDeque::new());
     if asked.marks.is_allowed {
         answers.push(Box::pin(asked.marks.go_on()));
     }
@@ -225,6 +234,11 @@ async fn errands(
         {
             running.push(Box::pin(errand(&outbound, &*far, &network, delivery)));
         }
+        while uploads.len() < FILES
+            && let Some(delivery) = files.pop_front()
+        {
+            uploads.push(Box::pin(errand(&outbound, &*far, &network, delivery)));
+        }
         while answers.len() < MAX_ASKED
             && let Some(ask) = questions.pop_front()
         {
@@ -233,10 +247,17 @@ async fn errands(
         tokio::select! {
             () = stop.stopping() => break,
             Some(()) = running.next(), if !running.is_empty() => {}
+            Some(()) = uploads.next(), if !uploads.is_empty() => {}
             Some(()) = answers.next(), if !answers.is_empty() => {}
             order = orders.recv(), if waiting.len() < WAITING => match order {
                 None => break,
-                Some(Order::Deliver(delivery)) => waiting.push_back(delivery),
+                Some(Order::Deliver(delivery)) if !has_file(&delivery) => waiting.push_back(delivery),
+                Some(Order::Deliver(delivery)) if files.len() < FILES_WAITING => files.push_back(delivery),
+                Some(Order::Deliver(delivery)) => {
+                    let why = "other files of this account go first".to_owned();
+                    let later = Outcome::TryLater { after: FILE_LATER, why };
+                    running.push(Box::pin(settle(&*far, &network, delivery.id, later)));
+                }
                 // A full queue already holds a wish; the same one twice does nothing more.
                 Some(Order::SignIn) => drop(wish.try_send(Wish::SignIn)),
                 Some(Order::SignOut) => drop(wish.send(Wish::SignOut).await),
@@ -250,6 +271,7 @@ async fn errands(
     }
     // What is under way may still report; what does not is delivered again with the same id.
     // What waits comes again as well.
+    running.extend(uploads);
     let last = async { while running.next().await.is_some() {} };
     if tokio::time::timeout(LAST_ERRANDS, last).await.is_err() {
         outbound.keep_open().await;
@@ -259,13 +281,22 @@ async fn errands(
 
 async fn errand(outbound: &Outbound, far: &dyn FarEnd, network: &NetworkId, delivery: Box<Delivery>) {
     let outcome = outbound.carry_out(&delivery).await;
+    settle(far, network, delivery.id, outcome).await;
+}
+
+/// Whether it says a file, which takes its time.
+fn has_file(delivery: &Delivery) -> bool {
+    matches!(&delivery.job, Job::Say(say) if matches!(say.post.body, Body::Attachment(_)))
+}
+
+async fn settle(far: &dyn FarEnd, network: &NetworkId, delivery: DeliveryId, outcome: Outcome) {
     let mut wait = Duration::from_millis(250);
     loop {
-        match far.settle(network, delivery.id, outcome.clone()).await {
+        match far.settle(network, delivery, outcome.clone()).await {
             Ok(()) => return,
             Err(FarError::Stopping) => return,
             Err(error) => {
-                tracing::warn!(%network, delivery = %delivery.id, %error, "an outcome could not be stored yet");
+                tracing::warn!(%network, %delivery, %error, "an outcome could not be stored yet");
             }
         }
         tokio::time::sleep(wait).await;

@@ -507,3 +507,24 @@ async fn an_account_has_one_file_converted_at_a_time() {
     assert!(std::fs::read_dir(dir.join("scratch")).unwrap().next().is_none(), "all is done");
     assert!(!dir.join("two").exists(), "two at once");
 }
+
+#[tokio::test]
+async fn files_that_wait_for_each_other_hold_up_no_text() {
+    let stage = Stage::online().await;
+    stage.world.add_fault(FaultRule { count: None, ..FaultRule::next("webwxuploadmedia", Fault::Hang, 1) });
+    let media = MediaId([9; 16]);
+    stage.double.put_media(media, "a.jpg", "image/jpeg", Bytes::from(vec![1; 3000]));
+    let image = attachment(media, AttachmentKind::Image, "a.jpg", "image/jpeg");
+    let chat = stage.chat(Who::Contact(1));
+    // More than wait here: the bridge gets some back.
+    let mut last = None;
+    for _ in 0..40 {
+        let delivery = stage.delivery(&chat, image.clone());
+        last = Some(delivery.id);
+        stage.order(Order::Deliver(Box::new(delivery))).await;
+    }
+    let outcome = stage.outcome(last.unwrap(), 0).await;
+    assert!(matches!(&outcome, Outcome::TryLater { why, .. } if why.contains("go first")), "{outcome:?}");
+    let outcome = stage.deliver(&stage.delivery(&stage.chat(Who::Contact(2)), Body::text("ok"))).await;
+    assert!(matches!(outcome, Outcome::Sent { .. }), "{outcome:?}");
+}
