@@ -15,7 +15,6 @@ mod verdict;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use rand::{Rng, SeedableRng, rngs::SmallRng};
 use ring::digest;
@@ -389,7 +388,3 @@ fn echo_type(kind: wechat_proto::upload::MediaKind) -> i64 {
         MediaKind::Document => msg_type::APP,
     }
 }
-
-/// How long the whole of an upload may take before the lane is told to come again. Chosen: 100 MB
-/// at 200 KB/s.
-const UPLOAD_LIMIT: Duration = Duration::from_secs(600);

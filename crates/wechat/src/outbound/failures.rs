@@ -13,6 +13,8 @@ const COUNTED: usize = 4096;
 pub(super) enum Miss {
     /// The bytes of the attachment were not there yet.
     Bytes,
+    /// They are there and could not be read, or not as many as they are said to be.
+    Read,
     /// The service was asked, and did not do it.
     Call,
 }
@@ -35,7 +37,7 @@ impl Failures {
 
     /// The delivery is done.
     pub(super) fn forget(&mut self, delivery: DeliveryId) {
-        for miss in [Miss::Bytes, Miss::Call] {
+        for miss in [Miss::Bytes, Miss::Read, Miss::Call] {
             self.0.remove(&(delivery, miss));
         }
     }

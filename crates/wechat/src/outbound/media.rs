@@ -10,17 +10,31 @@ use wechat_proto::endpoint::{
 };
 use wechat_proto::upload::{self, MediaKind, PIECE_BYTES, Plan};
 use wechat_proto::{Reaction, Secret};
-use wxgate_contract::{Attachment, AttachmentKind, MediaInfo, MediaReader, MediaState, Outcome, RemoteId};
+use wxgate_contract::{
+    Attachment, AttachmentKind, MediaError, MediaId, MediaInfo, MediaReader, MediaState, MediaVault, Outcome,
+    RemoteId,
+};
 use wxgate_convert::Form;
 
 use super::unanswered::{self, What};
-use super::{Errand, Miss, Outbound, UPLOAD_LIMIT, client_msg_id, echo_type, verdict};
+use super::{Errand, Miss, Outbound, client_msg_id, echo_type, verdict};
 use crate::transport::CallError;
 
 /// Failures after which an upload is given up. Chosen.
 const UPLOAD_ATTEMPTS: u32 = 5;
-/// Looks while the bytes are still on their way into the vault. Chosen: some five minutes.
-const PENDING_ATTEMPTS: u32 = 12;
+/// Looks while the bytes are still on their way into the vault. Chosen: an hour. Whoever fetches them says when they
+/// do not come, and may wait for a homeserver that is being upgraded, or behind other files.
+const PENDING_ATTEMPTS: u32 = 120;
+/// Readings of bytes that are there and do not come out as they went in. Chosen: some five minutes.
+const READ_ATTEMPTS: u32 = 12;
+/// Uploads that took too long before the file is given up. Chosen: a line that was too slow for one twice is.
+const SLOW_UPLOADS: u32 = 2;
+/// How long the whole of an upload may take at least. Chosen: a small file's pieces at their longest.
+const UPLOAD_LIMIT: Duration = Duration::from_secs(600);
+/// The slowest line that is waited for, in bytes a second. Chosen: 100 MB take half an hour.
+const SLOWEST: u64 = 64 << 10;
+
+const GONE: &str = "the attachment is not there any more";
 
 /// A file that is ready to be uploaded.
 struct Upload {
@@ -45,7 +59,7 @@ impl Outbound {
         };
         let info =
             self.vault.info(attachment.media).await.map_err(|_| later("the attachment cannot be read"))?;
-        let Some(info) = info else { return Err(refused("the attachment is not there any more")) };
+        let Some(info) = info else { return Err(refused(GONE)) };
         match info.state {
             MediaState::Ready if info.size_bytes == 0 => return Err(refused("WeChat takes no empty files")),
             MediaState::Ready => {}
@@ -61,17 +75,18 @@ impl Outbound {
         self.not_paused()?;
         let attachment = &Attachment { media: info.media, ..attachment.clone() };
         let mime = if info.mime.is_empty() { &attachment.mime } else { &info.mime };
-        let name = with_extension(upload::base_name(&info.name), mime);
+        let name = with_extension(upload::base_name(&info.name), attachment.kind, mime);
         let kind = kind_of(&name, info.size_bytes);
-        let md5 = self
-            .digest(attachment, info.size_bytes)
-            .await
-            .ok_or_else(|| later("the attachment cannot be read"))?;
+        let md5 = digest(&*self.vault, attachment.media, info.size_bytes).await.map_err(|error| {
+            tracing::warn!(network = %self.network, media = %attachment.media, %error, "an attachment cannot be read");
+            not_read(&error, self.failed(errand.delivery.id, Miss::Read))
+        })?;
         let mime = if mime.is_empty() { "application/octet-stream".to_owned() } else { mime.clone() };
         let file = Upload { name, mime, bytes: info.size_bytes, md5, kind };
-        let uploaded =
-            tokio::time::timeout(UPLOAD_LIMIT, Box::pin(self.upload(errand, attachment, &file))).await;
-        let (media_id, signature) = uploaded.map_err(|_| later("the upload took too long"))??;
+        let uploading = Box::pin(self.upload(errand, attachment, &file));
+        let uploaded = tokio::time::timeout(upload_limit(file.bytes), uploading).await;
+        let (media_id, signature) =
+            uploaded.map_err(|_| upload_too_slow(self.failed(errand.delivery.id, Miss::Call)))??;
 
         let id = client_msg_id(&self.network, errand.delivery, piece);
         let to = To { own: &errand.own, to: &errand.to, id: &id };
@@ -105,19 +120,6 @@ impl Outbound {
             }
             _ => info,
         }
-    }
-
-    /// The digest of the whole file, without holding it; `None` when the vault's bytes are not
-    /// what it said.
-    async fn digest(&self, attachment: &Attachment, bytes: u64) -> Option<String> {
-        let mut reader = self.vault.reader(attachment.media, 0).await.ok()?;
-        let (mut hash, mut read) = (Md5::new(), 0_u64);
-        while let Some(part) = reader.read().await.ok()? {
-            hash.update(&part);
-            read += part.len() as u64;
-        }
-        let text = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-        (read == bytes).then_some(text)
     }
 
     /// Uploads and gives the `MediaId`, and the signature that a large file's send needs.
@@ -207,6 +209,46 @@ fn upload_failed(error: &CallError, failures: u32) -> Outcome {
     Outcome::TryLater { after: verdict::soon(failures).max(Duration::from_secs(2)), why }
 }
 
+/// The digest of the whole file, without holding it.
+///
+/// # Errors
+/// `Unknown` when the file is gone, `Vault` when it cannot be read or has not as many bytes as the vault said.
+async fn digest(vault: &dyn MediaVault, media: MediaId, bytes: u64) -> Result<String, MediaError> {
+    let mut reader = vault.reader(media, 0).await?;
+    let (mut hash, mut read) = (Md5::new(), 0_u64);
+    while let Some(part) = reader.read().await? {
+        hash.update(&part);
+        read += part.len() as u64;
+    }
+    if read != bytes {
+        return Err(MediaError::Vault(format!("{read} bytes were read of {bytes}")));
+    }
+    Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// What is gone will not come back, and what is damaged is not read for ever: the chat waits behind it.
+fn not_read(error: &MediaError, failures: u32) -> Outcome {
+    let why = "the attachment cannot be read".to_owned();
+    match error {
+        MediaError::Unknown(_) => Outcome::Refused { why: GONE.to_owned() },
+        _ if failures >= READ_ATTEMPTS => Outcome::Refused { why },
+        _ => Outcome::TryLater { after: verdict::soon(failures), why },
+    }
+}
+
+/// How long the whole of an upload may take.
+fn upload_limit(bytes: u64) -> Duration {
+    UPLOAD_LIMIT.max(Duration::from_secs(bytes / SLOWEST))
+}
+
+/// An upload that took too long is tried once more, and not for ever: the chat waits behind it.
+fn upload_too_slow(failures: u32) -> Outcome {
+    if failures >= SLOW_UPLOADS {
+        return Outcome::Refused { why: "the upload to WeChat took too long".to_owned() };
+    }
+    Outcome::TryLater { after: verdict::soon(failures), why: "the upload took too long".to_owned() }
+}
+
 /// In which other form a file has to go so that WeChat shows it as what it is. What is sent as a file
 /// stays as it is, whatever is in it. Voice cannot be sent as voice: a sound that every phone plays is
 /// the nearest. Source: the protocol sheet, sections 2.18 and 2.20.
@@ -234,11 +276,10 @@ fn kind_of(name: &str, bytes: u64) -> MediaKind {
     }
 }
 
-/// The service goes by the extension, so a picture without one gets it from its media type.
-fn with_extension(name: &str, mime: &str) -> String {
-    if !upload::extension(name).is_empty() {
-        return name.to_owned();
-    }
+/// The service goes by the extension, so a file without one gets it from its media type. So does a picture, a film or a
+/// sticker whose name ends otherwise (`photo.jfif`, `12.30.15`, a PNG called `x.gif`): it would go as a file, or as
+/// something that it is not.
+fn with_extension(name: &str, kind: AttachmentKind, mime: &str) -> String {
     let extension = match mime {
         "image/jpeg" => "jpg",
         "image/png" => "png",
@@ -248,22 +289,61 @@ fn with_extension(name: &str, mime: &str) -> String {
         "audio/mpeg" => "mp3",
         _ => return name.to_owned(),
     };
-    format!("{name}.{extension}")
+    let longer = format!("{name}.{extension}");
+    let is_shown = matches!(kind, AttachmentKind::Image | AttachmentKind::Sticker | AttachmentKind::Video);
+    let fits = !upload::extension(name).is_empty()
+        && (!is_shown || MediaKind::of_name(name) == MediaKind::of_name(&longer));
+    if fits { name.to_owned() } else { longer }
 }
 
 #[cfg(test)]
 mod tests {
+    use wxgate_contract::conformance::Double;
+
     use super::*;
 
     #[test]
     fn the_kind_goes_by_extension_media_type_and_size() {
-        let kind = |name: &str, mime: &str, bytes: u64| kind_of(&with_extension(name, mime), bytes);
-        assert_eq!(kind("a.PNG", "", 5), MediaKind::Picture);
-        assert_eq!(kind("photo", "image/jpeg", 5), MediaKind::Picture);
-        assert_eq!(kind("a.gif", "", 5), MediaKind::Emoticon);
-        assert_eq!(kind("a.gif", "", 2 << 20), MediaKind::Document);
-        assert_eq!(kind("a.mp4", "", 21 << 20), MediaKind::Document);
-        assert_eq!(kind("notes.pdf", "image/png", 5), MediaKind::Document);
+        use AttachmentKind::{File, Image, Sticker, Video};
+        for (name, kind, mime, bytes, goes_as) in [
+            ("a.PNG", File, "", 5, ("a.PNG", MediaKind::Picture)),
+            ("photo", File, "image/jpeg", 5, ("photo.jpg", MediaKind::Picture)),
+            ("a.gif", File, "", 5, ("a.gif", MediaKind::Emoticon)),
+            ("a.gif", File, "", 2 << 20, ("a.gif", MediaKind::Document)),
+            ("a.mp4", File, "", 21 << 20, ("a.mp4", MediaKind::Document)),
+            ("notes.pdf", File, "image/png", 5, ("notes.pdf", MediaKind::Document)),
+            ("photo.jfif", Image, "image/jpeg", 5, ("photo.jfif.jpg", MediaKind::Picture)),
+            ("12.30.15", Image, "image/jpeg", 5, ("12.30.15.jpg", MediaKind::Picture)),
+            ("a.jpeg", Image, "image/jpeg", 5, ("a.jpeg", MediaKind::Picture)),
+            ("a.png", Image, "image/jpeg", 5, ("a.png", MediaKind::Picture)),
+            ("sticker.gif", Sticker, "image/png", 5, ("sticker.gif.png", MediaKind::Picture)),
+            ("sticker.gif", Sticker, "image/gif", 5, ("sticker.gif", MediaKind::Emoticon)),
+            ("film.m4v", Video, "video/mp4", 5, ("film.m4v.mp4", MediaKind::Video)),
+            ("film.webm", Video, "video/webm", 5, ("film.webm", MediaKind::Document)),
+        ] {
+            let named = with_extension(name, kind, mime);
+            assert_eq!((named.as_str(), kind_of(&named, bytes)), goes_as, "{name} {kind:?} {mime}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_gone_or_damaged_is_told_and_not_read_for_ever() {
+        let (vault, media) = (Double::new(), MediaId([1; 16]));
+        vault.put_media(media, "a.txt", "text/plain", "abc");
+        assert_eq!(digest(&vault, media, 3).await.unwrap(), "900150983cd24fb0d6963f7d28e17f72");
+        let short = digest(&vault, media, 4).await.unwrap_err();
+        let gone = digest(&vault, MediaId([2; 16]), 4).await.unwrap_err();
+        assert_eq!(not_read(&gone, 1), Outcome::Refused { why: GONE.to_owned() });
+        let words = [1, READ_ATTEMPTS - 1, READ_ATTEMPTS].map(|failures| not_read(&short, failures).word());
+        assert_eq!(words, ["later", "later", "refused"]);
+    }
+
+    #[test]
+    fn a_large_file_may_take_longer_and_none_is_uploaded_for_ever() {
+        assert_eq!(upload_limit(3000), UPLOAD_LIMIT);
+        assert_eq!(upload_limit(100 << 20), Duration::from_secs(1600));
+        let outcomes: Vec<&str> = (1..4).map(|failures| upload_too_slow(failures).word()).collect();
+        assert_eq!(outcomes, ["later", "refused", "refused"]);
     }
 
     #[test]
