@@ -76,10 +76,8 @@ impl Fetcher {
                 () = work => {}
                 () = lost(&mut standing) => continue,
             }
-            let due = kept.due();
             tokio::select! {
-                () = self.bell.notified() => {}
-                () = tokio::time::sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {}
+                () = self.more(kept.due()) => {}
                 _ = standing.wait_for(|standing| *standing != Standing::Online) => {}
             }
         }
@@ -109,11 +107,18 @@ impl Fetcher {
                     running.push(Box::pin(self.one(pending)));
                 }
             }
-            match running.next().await {
+            let due = kept.next(&seen);
+            let ended = tokio::select! {
+                ended = running.next() => ended,
+                // There is room: what comes meanwhile does not wait for what is under way.
+                () = self.more(due), if !running.is_empty() && running.len() < AT_ONCE => continue,
+            };
+            match ended {
                 None => return kept.forget_due(begun),
                 Some((media, None)) => kept.settled(media),
                 Some((media, Some(why))) => {
                     if kept.put_off(media, self.retry) {
+                        seen.remove(&media);
                         tracing::info!(network = %self.network, %media, why, "an attachment is tried again later");
                     } else {
                         kept.settled(media);
@@ -121,6 +126,14 @@ impl Fetcher {
                     }
                 }
             }
+        }
+    }
+
+    /// Returns when something was announced, or when what was put off is due.
+    async fn more(&self, due: Option<Instant>) {
+        tokio::select! {
+            () = self.bell.notified() => {}
+            () = tokio::time::sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {}
         }
     }
 
@@ -223,6 +236,13 @@ impl Kept {
     /// Nothing could be asked for now.
     fn not_before(&mut self, at: Instant) {
         self.0.values_mut().for_each(|(_, due)| *due = at.max(*due));
+    }
+
+    /// When the next one is due that is not under way. What is due and was not listed waits no more.
+    fn next(&self, under_way: &HashSet<MediaId>) -> Option<Instant> {
+        let now = Instant::now();
+        let waits = self.0.iter().filter(|(media, (_, due))| *due > now && !under_way.contains(media));
+        waits.map(|(_, (_, due))| *due).min()
     }
 
     /// When the first of them is due.

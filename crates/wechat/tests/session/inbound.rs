@@ -151,6 +151,23 @@ async fn an_attachment_waits_until_the_service_is_well_again() {
 }
 
 #[tokio::test]
+async fn what_is_announced_during_a_long_download_does_not_wait_for_its_end() {
+    let stage = Stage::online().await;
+    let hangs = wxgate_simulator::FaultRule::next("webwxgetvideo", wxgate_simulator::Fault::Hang, 1);
+    stage.world.add_fault(hangs);
+    let id = stage.said(Who::Contact(0), Who::Contact(0), Kind::Video);
+    let Body::Attachment(film) = stage.post(id).await.body else { panic!() };
+    // The film is alone once its cover is there.
+    stage.ready(film.poster.unwrap()).await;
+    stage.until(|| stage.struck() > 0).await;
+    for _ in 0..2 {
+        let id = stage.said(Who::Contact(1), Who::Contact(1), Kind::Image);
+        let Body::Attachment(picture) = stage.post(id).await.body else { panic!() };
+        assert_eq!(stage.ready(picture.media).await, stage.world.media(ALICE, id).unwrap());
+    }
+}
+
+#[tokio::test]
 async fn an_attachment_above_the_limit_is_given_up_with_a_reason() {
     let mut stage = Stage::new().await;
     stage.stop().await;
