@@ -12,6 +12,9 @@ use crate::roster::Draft;
 
 /// Longest detail of a card. Chosen: a screenful.
 const MAX_DETAIL_CHARS: usize = 1000;
+/// Longest list of articles, in bytes. Chosen: twice what eight of them have, which is as many as come together; an
+/// address alone has some 230.
+const MAX_ARTICLES_BYTES: usize = 6000;
 
 pub(super) fn content(message: &Message, app: &App, place: &Place<'_>, draft: &mut Draft) -> Content {
     match app {
@@ -50,26 +53,37 @@ fn of_link(kind: CardKind, link: &Link) -> Body {
     card(kind, &link.title, &link.description, &link.url, &link.source)
 }
 
-/// All articles: the first one is the card, the others are lines of its detail.
+/// All articles: the first one is the card, the others are lines of its detail. A line is whole or not there: half an
+/// address leads nowhere. Source: the protocol sheet, section 7 (item 59).
 pub(super) fn articles(list: &[Article]) -> Body {
     let Some((first, others)) = list.split_first() else {
         return Body::Unsupported { summary: "articles, to be seen on the phone".to_owned() };
     };
-    let mut detail = first.digest.clone();
-    for article in others {
+    let mut detail: String = first.digest.chars().take(MAX_DETAIL_CHARS).collect();
+    for (at, article) in others.iter().enumerate() {
+        let line = format!("{} {}", article.title.replace('\n', " "), article.url);
+        let is_full = detail.len() + line.len() > MAX_ARTICLES_BYTES;
         if !detail.is_empty() {
             detail.push('\n');
         }
-        detail += &format!("{} {}", article.title, article.url);
+        if is_full {
+            detail += &format!("and {} more on the phone", others.len() - at);
+            break;
+        }
+        detail += &line;
     }
-    card(CardKind::Link, &first.title, &detail, &first.url, "")
+    of_detail(CardKind::Link, &first.title, detail, &first.url, "")
 }
 
 fn card(kind: CardKind, title: &str, detail: &str, url: &str, source: &str) -> Body {
+    of_detail(kind, title, detail.chars().take(MAX_DETAIL_CHARS).collect(), url, source)
+}
+
+fn of_detail(kind: CardKind, title: &str, detail: String, url: &str, source: &str) -> Body {
     Body::Card(Card {
         kind,
         title: title.replace('\n', " "),
-        detail: detail.chars().take(MAX_DETAIL_CHARS).collect(),
+        detail,
         url: url.to_owned(),
         place: None,
         source: source.to_owned(),
@@ -99,4 +113,33 @@ pub(super) fn call(event: CallEvent) -> Body {
         CallEvent::Ended => "a call has ended",
     };
     card(CardKind::Call, title, "", "", "")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The detail of a card of so many articles, with the lines that it should have.
+    fn detail(count: usize) -> (String, Vec<String>) {
+        let article = |at: usize| Article {
+            title: format!("标题{at}"),
+            url: format!("https://mp.weixin.qq.com/s?__biz={}&idx={at}", "x".repeat(200)),
+            ..Article::default()
+        };
+        let list: Vec<Article> = (0..count).map(article).collect();
+        let lines = list.iter().skip(1).map(|article| format!("{} {}", article.title, article.url)).collect();
+        let Body::Card(card) = articles(&list) else { panic!() };
+        (card.detail, lines)
+    }
+
+    #[test]
+    fn item_59_all_articles_are_shown_and_none_in_part() {
+        let (shown, lines) = detail(8);
+        assert_eq!(shown, lines.join("\n"));
+        let (shown, lines) = detail(100);
+        let shown: Vec<&str> = shown.lines().collect();
+        let (last, whole) = shown.split_last().unwrap();
+        assert_eq!(whole, &lines[..whole.len()]);
+        assert_eq!(*last, format!("and {} more on the phone", 99 - whole.len()));
+    }
 }

@@ -125,8 +125,23 @@ pub(super) fn file(message: &Message, file: &File, place: &Place<'_>, draft: &mu
 /// Windows allows. A sender may write a longer one, and it must not cost the message.
 const NAME_BYTES: usize = 510;
 
-/// The name, cut in the middle where it is too long: the extension stays, which says what the file is.
+/// Whether a sign shows nothing and changes what stands beside it: control signs and those that turn the direction,
+/// with which `invoice_\u{202e}fdp.exe` reads as a PDF.
+fn is_hidden(sign: char) -> bool {
+    sign.is_control() || matches!(sign, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// The name without hidden signs, cut in the middle where it is too long: the extension stays, which says what the
+/// file is.
 fn fitting(name: &str) -> Cow<'_, str> {
+    if name.contains(is_hidden) {
+        let shown = name.replace(is_hidden, "");
+        return Cow::Owned(cut(if shown.trim().is_empty() { "file" } else { &shown }).into_owned());
+    }
+    cut(name)
+}
+
+fn cut(name: &str) -> Cow<'_, str> {
     const ELLIPSIS: &str = "…";
     if name.len() <= NAME_BYTES {
         return Cow::Borrowed(name);
@@ -195,13 +210,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_that_is_too_long_keeps_its_extension() {
+    fn a_name_is_shown_as_it_is_and_keeps_its_extension_where_it_is_cut() {
         let fitted = fitting("年.pdf");
         assert_eq!(&*fitted, "年.pdf");
         let long = format!("{}.pdf", "年".repeat(200));
         let fitted = fitting(&long);
         assert!(fitted.len() <= NAME_BYTES && fitted.len() > NAME_BYTES - 4, "{}", fitted.len());
         assert!(fitted.ends_with("年….pdf"), "{fitted}");
+        assert_eq!(&*fitting("invoice_\u{202e}fdp\n.exe"), "invoice_fdp.exe");
+        assert_eq!(&*fitting("\u{2066}\u{7}"), "file");
+        assert_eq!(&*fitting("👨‍👩‍👧 عربي.pdf"), "👨‍👩‍👧 عربي.pdf");
         let dots = ".".repeat(600);
         assert!(fitting(&dots).len() <= NAME_BYTES);
     }
