@@ -121,6 +121,8 @@ pub(crate) struct Draft {
     pub(crate) echoes: Vec<u64>,
     /// It makes a key for somebody whom the list of contacts did not show.
     pub(crate) has_unlisted: bool,
+    /// It changes what was known of contacts and groups: a list that was asked for before is older.
+    pub(crate) changes_known: bool,
 }
 
 /// What has to be remembered once a draft is committed.
@@ -130,13 +132,14 @@ pub(crate) struct Fresh {
     removed: Vec<String>,
     pub(crate) lessons: Vec<(String, u64)>,
     pub(crate) echoes: Vec<u64>,
+    pub(crate) changes_known: bool,
 }
 
 impl Draft {
     /// The batch, and what it will mean once it is committed.
     pub(crate) fn split(self) -> (Batch, Fresh) {
-        let Self { batch, fresh: names, removed, lessons, echoes, has_unlisted: _ } = self;
-        (batch, Fresh { names, removed, lessons, echoes })
+        let Self { batch, fresh: names, removed, lessons, echoes, has_unlisted: _, changes_known } = self;
+        (batch, Fresh { names, removed, lessons, echoes, changes_known })
     }
 
     pub(crate) fn put(&mut self, note_key: String, named: Named) {

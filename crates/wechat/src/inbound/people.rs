@@ -48,6 +48,7 @@ impl Inbound {
         let mut known = self.roster.look_up(draft, keys.clone()).await?;
         for key in keys {
             let Some(named) = known.remove(&key) else { continue };
+            draft.changes_known = true;
             draft.batch.chats.push(ChatProfile {
                 chat: ChatKey::from(named.key.as_str()),
                 kind: named.kind.chat(),
@@ -139,6 +140,7 @@ impl Inbound {
         let stranger = stranger_note(login.generation, &record.user_name);
         let mut found = self.roster.look_up(draft, vec![note_key.clone(), stranger.clone()]).await?;
         let known = found.remove(&note_key);
+        draft.changes_known |= known.is_some();
         let key = known.as_ref().or_else(|| found.get(&stranger)).map(|named| named.key.clone());
         draft.has_unlisted |= key.is_none() && !record.user_name.survives_login();
         let key = key.unwrap_or_else(|| login.key_for(&record.user_name));

@@ -32,54 +32,41 @@ pub(crate) enum LoadError {
     Call(#[from] CallError),
     #[error(transparent)]
     Far(#[from] FarError),
+    #[error("contacts changed while the list was read")]
+    Overtaken,
 }
 
-/// Loads and commits everything, and says how much did not fit. `recent` is what the opening of the session
-/// already told.
+/// What was known of somebody may have changed: batches that were translated before are translated again.
+struct Changed<'a>(&'a Live);
+
+impl Drop for Changed<'_> {
+    fn drop(&mut self) {
+        self.0.who_changed();
+    }
+}
+
+/// Loads and commits everything, and says how much did not fit. `told` is what the opening of the session already
+/// told. News may be fetched and committed beside it, except while it commits.
 pub(crate) async fn load(
     transport: &Transport,
     settler: &Settler,
-    (recent, chats): (&[Contact], &[UserName]),
+    told: (&[Contact], &[UserName]),
     key: &SyncKey,
 ) -> Result<u64, LoadError> {
     let (live, far, network) = (&*settler.live, &*settler.far, &settler.network);
-    let login = Login::of(network, live);
+    let (login, contacts) = (Login::of(network, live), live.contacts());
     let mut bounds = Bounds::default();
-    let mut records = address_book(transport, live, &mut bounds).await?;
-    let known: HashSet<UserName> = records.iter().map(|record| record.user_name.clone()).collect();
-    let recent = recent.iter().filter(|record| !known.contains(&record.user_name)).cloned();
-    records.extend(recent.filter_map(|record| bounds.admit(record)));
-    records.retain(|record| !record.user_name.is_hidden() && !login.is_own(&record.user_name));
-
-    // Recent chats that are in no list are groups nobody saved. Source: the protocol sheet, 2.9.
-    let mut wanted: Vec<UserName> =
-        records.iter().filter(|r| r.is_room()).map(|r| r.user_name.clone()).collect();
-    wanted.extend(chats.iter().filter(|name| name.is_room()).cloned());
-    // Nor are those who spoke meanwhile and are in no list: who they are is decided with the rest.
-    let unlisted = stand_in::unlisted(far, &login).await?;
-    wanted.extend(unlisted.into_iter().filter(|name| !known.contains(name)));
-    wanted.sort_unstable();
-    wanted.dedup();
-    let mut details = fetch_within(transport, live, plain(&wanted), &mut bounds).await?;
-    let empty: Vec<UserName> = details
-        .values()
-        .filter(|record| record.is_room() && record.member_list.is_empty())
-        .map(|record| record.user_name.clone())
-        .collect();
-    if !empty.is_empty() {
-        // The first answer for a large group may come without its members. Source: sheet, 2.10.
-        details.extend(fetch_within(transport, live, plain(&empty), &mut bounds).await?);
+    let records = gather((transport, live, far), &login, told, &mut bounds).await?;
+    // An answer of the owner that comes now is given to what is known after this, and not overwritten by it. Nor is a
+    // batch under way meanwhile.
+    let _deciding = live.deciding().lock().await;
+    let _alone = live.settling().lock().await;
+    if live.generation() != login.generation || live.contacts() != contacts {
+        return Err(LoadError::Overtaken);
     }
-    for record in &mut records {
-        if let Some(detail) = details.remove(&record.user_name) {
-            *record = detail;
-        }
-    }
-    records.extend(details.into_values());
+    let _changed = Changed(live);
     let at_s = live.now().ms() / 1000;
     let seen = evidence::of(&records, &login.own.user_name, login.uin, at_s, key);
-    // An answer of the owner that comes now is given to what is known after this, and not overwritten by it.
-    let _alone = live.deciding().lock().await;
     let (book, answers, stand_ins) = decide(settler, &login, seen).await?;
     commit_all(far, &login, records, &answers).await?;
     // Before what is known is: a load that is cut short finds them again.
@@ -91,6 +78,47 @@ pub(crate) async fn load(
         tracing::warn!(%network, left_out = bounds.left_out(), "more contacts and members than fit");
     }
     Ok(bounds.left_out())
+}
+
+/// Everything that the service lists, with the members of groups.
+async fn gather(
+    (transport, live, far): (&Transport, &Live, &dyn FarEnd),
+    login: &Login<'_>,
+    (recent, chats): (&[Contact], &[UserName]),
+    bounds: &mut Bounds,
+) -> Result<Vec<Contact>, LoadError> {
+    let mut records = address_book(transport, live, bounds).await?;
+    let known: HashSet<UserName> = records.iter().map(|record| record.user_name.clone()).collect();
+    let recent = recent.iter().filter(|record| !known.contains(&record.user_name)).cloned();
+    records.extend(recent.filter_map(|record| bounds.admit(record)));
+    records.retain(|record| !record.user_name.is_hidden() && !login.is_own(&record.user_name));
+
+    // Recent chats that are in no list are groups nobody saved. Source: the protocol sheet, 2.9.
+    let mut wanted: Vec<UserName> =
+        records.iter().filter(|r| r.is_room()).map(|r| r.user_name.clone()).collect();
+    wanted.extend(chats.iter().filter(|name| name.is_room()).cloned());
+    // Nor are those who spoke meanwhile and are in no list: who they are is decided with the rest.
+    let unlisted = stand_in::unlisted(far, login).await?;
+    wanted.extend(unlisted.into_iter().filter(|name| !known.contains(name)));
+    wanted.sort_unstable();
+    wanted.dedup();
+    let mut details = fetch_within(transport, live, plain(&wanted), bounds).await?;
+    let empty: Vec<UserName> = details
+        .values()
+        .filter(|record| record.is_room() && record.member_list.is_empty())
+        .map(|record| record.user_name.clone())
+        .collect();
+    if !empty.is_empty() {
+        // The first answer for a large group may come without its members. Source: sheet, 2.10.
+        details.extend(fetch_within(transport, live, plain(&empty), bounds).await?);
+    }
+    for record in &mut records {
+        if let Some(detail) = details.remove(&record.user_name) {
+            *record = detail;
+        }
+    }
+    records.extend(details.into_values());
+    Ok(records)
 }
 
 async fn address_book(

@@ -10,18 +10,19 @@ use wechat_proto::endpoint::{
     Endpoint, Exchange, FetchChanges, Init, JsLogin, LoginPoll, LoginStatus, Logout, NewLoginPage,
     Notify as Told, PushLogin, Scanned, StatusNotify, SyncCheck, new_login_page::Shell,
 };
-use wechat_proto::{Contact, ProtoError, RetCode, UserName};
+use wechat_proto::{ProtoError, RetCode};
 use wxgate_contract::{
     Batch, Body, BoxFuture, FarEnd, FarError, Health, NetworkId, PendingMedia, Stop, Timestamp,
 };
 
 use super::live::{Live, Own};
+use super::look::{Look, Opened};
 use super::machine::{Action, Checked, Entry, Event, Fault, Fetched, Keys, Machine, Phone, Work};
 use super::saved;
 use crate::config::OnSynced;
 use crate::identity::settle::Settler;
 use crate::inbound::Inbound;
-use crate::roster::{Fresh, load};
+use crate::roster::Fresh;
 use crate::transport::{CallError, Transport};
 
 /// The host that a login starts from while none is assigned, for URLs of a configured service.
@@ -31,6 +32,10 @@ const ENTRY_ORIGIN: &str = "https://wx.qq.com";
 
 /// For a sign-out that is under way when the end is announced. Chosen: within any grace period.
 const LAST_WORDS: Duration = Duration::from_secs(3);
+
+/// How long news wait for the list of contacts when a session opens. Chosen: most lists take a second or two, and a
+/// long one is read beside the news. Source: the protocol sheet, sections 5.1 (G) and 5.3.
+const FIRST_LOOK: Duration = Duration::from_secs(20);
 
 /// What somebody asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,7 +55,7 @@ pub(crate) struct Hands {
     /// As last committed.
     keys: Option<Keys>,
     /// What the opening of the session told, until the roster is loaded.
-    opened: Option<(Vec<Contact>, Vec<UserName>)>,
+    opened: Option<Arc<Opened>>,
     /// What the last sync brought, until it is committed.
     prepared: Option<(Batch, Fresh, Keys, u64)>,
     /// When that sync was asked for.
@@ -109,6 +114,7 @@ pub(crate) async fn run(
     let mut actions = machine.step(Event::Found(found), passing.read(live.now()));
     let mut save = tokio::time::interval_at(Instant::now() + save_every, save_every);
     save.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut looking: Option<BoxFuture<'static, Result<(), Fault>>> = None;
     loop {
         let (mut next, mut is_leaving) = (None, false);
         for action in actions {
@@ -123,6 +129,10 @@ pub(crate) async fn run(
             }
         }
         shown.update(&machine);
+        match machine.is_looking() {
+            true => looking = looking.or_else(|| Some(hands.look_beside(machine.keys()))),
+            false => looking = None,
+        }
         // Boxed: what a sync needs while it is read must not be part of an idle account.
         let mut doing: BoxFuture<'_, Event> = match next {
             Some(work) => hands.perform(work, machine.keys().cloned()),
@@ -131,6 +141,12 @@ pub(crate) async fn run(
         actions = loop {
             tokio::select! {
                 event = &mut doing => break machine.step(event, passing.read(live.now())),
+                done = beside(&mut looking) => {
+                    looking = None;
+                    // It asks for nothing: the work goes on.
+                    machine.step(Event::Looked(done), passing.read(live.now()));
+                    shown.update(&machine);
+                }
                 Some(wish) = wishes.recv() => {
                     let event = match wish { Wish::SignIn => Event::SignIn, Wish::SignOut => Event::SignOut };
                     let answer = machine.step(event, passing.read(live.now()));
@@ -155,6 +171,14 @@ pub(crate) async fn run(
                 }
             }
         };
+    }
+}
+
+/// What becomes of the look that is under way; never, when there is none.
+async fn beside(looking: &mut Option<BoxFuture<'static, Result<(), Fault>>>) -> Result<(), Fault> {
+    match looking {
+        Some(look) => look.await,
+        None => std::future::pending().await,
     }
 }
 
@@ -329,32 +353,42 @@ impl Hands {
             tracing::debug!(network = %self.network, %error, "the phone was not told about the session");
         }
         let keys = self.keys.get_or_insert_with(|| Keys::first(initial.sync_key.clone())).clone();
-        self.opened = Some((initial.contact_list.clone(), initial.chats().collect()));
+        self.opened = Some(Arc::new((initial.contact_list.clone(), initial.chats().collect())));
         self.commit_session().await?;
         Ok(keys)
     }
 
     async fn load_roster(&mut self) -> Result<(), Fault> {
-        let (recent, chats) =
-            self.opened.as_ref().map_or((&[][..], &[][..]), |(recent, chats)| (recent, chats));
-        let key = self.keys.as_ref().map(|keys| keys.sync.clone()).unwrap_or_default();
-        let told = (recent, chats);
-        let loading = load::load(&self.transport, &self.settler, told, &key);
-        let left_out = self.transport.seated(loading).await.map_err(|error| match error {
-            load::LoadError::Call(error) => self.fault(&error),
-            load::LoadError::Far(error) => Fault::Store(error.to_string()),
-        })?;
+        let look = self.look(self.keys.as_ref());
+        tokio::time::timeout(FIRST_LOOK, look.load()).await.map_err(|_| Fault::TimedOut)??;
         self.opened = None;
         self.inbound.roster.forget();
-        let (oldest, present) = (self.live.rest().oldest_generation, self.live.generation());
-        self.live.set_rest(|rest| (rest.is_roster_loaded, rest.left_out) = (true, left_out));
         self.commit_session().await?;
-        load::sweep(&*self.far, &self.network, oldest, present).await.map_err(|error| store_fault(&error))?;
-        self.live.set_rest(|rest| rest.oldest_generation = present);
-        Ok(())
+        look.sweep().await
+    }
+
+    fn look(&self, keys: Option<&Keys>) -> Look {
+        Look {
+            transport: Arc::clone(&self.transport),
+            settler: Arc::clone(&self.settler),
+            opened: self.opened.clone(),
+            key: keys.map(|keys| keys.sync.clone()).unwrap_or_default(),
+        }
+    }
+
+    /// What comes of it is stored with the next news, or when the session is.
+    fn look_beside(&self, keys: Option<&Keys>) -> BoxFuture<'static, Result<(), Fault>> {
+        let look = self.look(keys);
+        Box::pin(async move {
+            look.load().await?;
+            look.sweep().await
+        })
     }
 
     async fn check(&mut self, keys: Option<Keys>) -> Result<Checked, Fault> {
+        if self.live.rest().is_roster_loaded {
+            self.opened = None;
+        }
         let keys = keys.ok_or(Fault::Garbled)?;
         let began = Instant::now();
         let poll = self.transport.ask(&self.live, &SyncCheck { key: &keys.check }).await;
@@ -414,6 +448,9 @@ impl Hands {
             }
             self.inbound.roster.forget();
             return Err(store_fault(&error));
+        }
+        if fresh.changes_known {
+            live.contacts_changed();
         }
         if let Some(asked) = self.asked.take() {
             self.on_synced.tell(asked.elapsed());
@@ -513,17 +550,21 @@ impl Hands {
     }
 
     fn fault(&self, error: &CallError) -> Fault {
-        tracing::debug!(network = %self.network, %error, "call failed");
-        match error {
-            CallError::Network { .. } => Fault::Network,
-            CallError::TimedOut { .. } => Fault::TimedOut,
-            CallError::Refused { ret, .. } => Fault::Ret(*ret, String::new()),
-            CallError::Proto(_) => Fault::Garbled,
-        }
+        fault(&self.network, error)
     }
 }
 
-fn store_fault(error: &FarError) -> Fault {
+pub(super) fn fault(network: &NetworkId, error: &CallError) -> Fault {
+    tracing::debug!(%network, %error, "call failed");
+    match error {
+        CallError::Network { .. } => Fault::Network,
+        CallError::TimedOut { .. } => Fault::TimedOut,
+        CallError::Refused { ret, .. } => Fault::Ret(*ret, String::new()),
+        CallError::Proto(_) => Fault::Garbled,
+    }
+}
+
+pub(super) fn store_fault(error: &FarError) -> Fault {
     Fault::Store(error.to_string())
 }
 

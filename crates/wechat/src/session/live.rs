@@ -81,6 +81,7 @@ pub(crate) struct Live {
     /// before must not be committed after. Held across awaits, hence of tokio.
     settling: tokio::sync::Mutex<()>,
     who: AtomicU64,
+    contacts: AtomicU64,
 }
 
 impl std::fmt::Debug for Live {
@@ -120,6 +121,7 @@ impl Live {
             deciding: tokio::sync::Mutex::new(()),
             settling: tokio::sync::Mutex::new(()),
             who: AtomicU64::new(0),
+            contacts: AtomicU64::new(0),
         }
     }
 
@@ -142,6 +144,15 @@ impl Live {
 
     pub(crate) fn who_changed(&self) {
         self.who.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// Counts how often a sync changed what was known of contacts.
+    pub(crate) fn contacts(&self) -> u64 {
+        self.contacts.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn contacts_changed(&self) {
+        self.contacts.fetch_add(1, Ordering::AcqRel);
     }
 
     pub(crate) fn now(&self) -> Timestamp {

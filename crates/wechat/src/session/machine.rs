@@ -1,9 +1,9 @@
 //! What a session does next: pure, time and randomness are arguments.
 //!
 //! Events come from the driver, actions go to it. At any moment at most one piece of work runs
-//! (a request of the sync road, a commit, or a wait), so that two syncs can never overlap. Sends
-//! and downloads do not pass here; they need only to know whether the session stands
-//! ([`Machine::standing`]).
+//! (a request of the sync road, a commit, or a wait), so that two syncs can never overlap. Beside it
+//! the list of contacts is read again ([`Machine::is_looking`]). Sends and downloads do not pass here;
+//! they need only to know whether the session stands ([`Machine::standing`]).
 
 mod health;
 mod online;
@@ -135,6 +135,8 @@ pub(crate) struct Machine {
     lacks_roster: bool,
     /// When it was read last while online.
     reread_at: Option<Timestamp>,
+    /// It is being read, beside the work.
+    is_looking: bool,
     /// What those who follow the sign-in see; `None` when none is under way.
     step: Option<SignInStep>,
 }
@@ -171,6 +173,7 @@ impl Machine {
             roster_due: None,
             lacks_roster: false,
             reread_at: None,
+            is_looking: false,
             step: None,
         }
     }
@@ -180,6 +183,12 @@ impl Machine {
         self.keys.as_ref()
     }
 
+    /// Whether the list of contacts is to be read beside the work, until [`Event::Looked`] says what came of it. What is
+    /// under way ends where this does.
+    pub(crate) fn is_looking(&self) -> bool {
+        self.is_looking
+    }
+
     /// Takes one event and says what to do. Events that fit no running work are ignored.
     pub(crate) fn step(&mut self, event: Event, now: Timestamp) -> Vec<Action> {
         let mut out = Vec::new();
@@ -187,6 +196,7 @@ impl Machine {
             Event::Found(found) => self.found(found, &mut out),
             Event::SignIn => self.asked(now, &mut out),
             Event::SignOut => self.sign_out(&mut out),
+            Event::Looked(done) => self.looked(&done, now),
             answer if !self.is_busy => drop(answer),
             answer => {
                 self.is_busy = false;
@@ -258,7 +268,7 @@ impl Machine {
         self.next_keys = None;
         self.doubt = None;
         self.store_trouble = None;
-        (self.roster_due, self.lacks_roster, self.reread_at) = (None, false, None);
+        (self.roster_due, self.lacks_roster, self.reread_at, self.is_looking) = (None, false, None, false);
         self.trouble = None;
         (self.is_found, self.was_online) = (false, false);
         (self.faults, self.strikes, self.empty, self.quick, self.rounds) = (0, 0, 0, 0, 0);

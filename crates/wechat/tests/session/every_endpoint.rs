@@ -82,7 +82,7 @@ fn table() -> Vec<(&'static str, &'static str, Scene)> {
         ("new_login_page", "webwxnewloginpage", Scene::SignInFails(3)),
         ("init", "webwxinit", Scene::SignInWaits),
         ("status_notify", "webwxstatusnotify", Scene::SignInGoesOn(1)),
-        ("get_contact", "webwxgetcontact", Scene::SignInGoesOn(6)),
+        ("get_contact", "webwxgetcontact", Scene::SignInGoesOn(3)),
         ("batch_get_contact", "webwxbatchgetcontact", Scene::SignInGoesOn(6)),
         ("push_login", "webwxpushloginurl", Scene::Push),
         ("sync_check", "synccheck", Scene::Poll),

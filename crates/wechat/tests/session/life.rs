@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use wxgate_contract::conformance::State;
 use wxgate_contract::{Body, Health, Order, Outcome, SignInStep};
-use wxgate_simulator::{Admission, Who};
+use wxgate_simulator::{AccountSpec, Admission, Change, Fault, FaultRule, Who};
 
-use crate::stage::{ALICE, Stage};
+use crate::stage::{ALICE, Stage, world_config};
 
 #[tokio::test]
 async fn a_code_is_scanned_confirmed_and_the_roster_is_there() {
@@ -46,6 +47,46 @@ impl IsGroup for wxgate_contract::ChatProfile {
     fn key_is_group(&self) -> bool {
         self.kind == wxgate_contract::ChatKind::Group
     }
+}
+
+#[tokio::test]
+async fn while_the_list_of_contacts_is_read_again_messages_come() {
+    let mut stage = Stage::of(world_config(), &AccountSpec::new(ALICE, 0, 12, 4)).await;
+    stage.sign_in().await;
+    let hangs = FaultRule { count: None, ..FaultRule::next("webwxgetcontact", Fault::Hang, 1) };
+    stage.world.add_fault(hangs);
+    // A group that is in no list.
+    stage.post(stage.say(Who::Group(3), Who::Stranger(3, 2), "who is this")).await;
+    stage.until(|| stage.struck() > 0).await;
+    let anna = Who::Contact(0);
+    for text in ["one", "two"] {
+        stage.post(stage.say(anna, anna, text)).await;
+    }
+    let delivery = stage.delivery(&stage.chat(anna), Body::text("answer"));
+    assert!(matches!(stage.deliver(&delivery).await, Outcome::Sent { .. }));
+    stage.no_violation();
+}
+
+#[tokio::test]
+async fn what_changes_while_the_list_of_contacts_is_read_is_newer_than_the_list() {
+    let mut stage = Stage::of(world_config(), &AccountSpec::new(ALICE, 0, 12, 4)).await;
+    stage.sign_in().await;
+    let chat = stage.chat(Who::Contact(1));
+    let lists = FaultRule::next("webwxgetcontact", Fault::Delay(Duration::from_millis(1)), 1);
+    stage.world.add_fault(FaultRule { count: None, ..lists });
+    // The first request is for the name of the group, which is in no list.
+    let details = FaultRule::next("webwxbatchgetcontact", Fault::Delay(Duration::from_secs(4)), 1);
+    stage.world.add_fault(FaultRule { skip: 1, ..details });
+    stage.post(stage.say(Who::Group(3), Who::Stranger(3, 2), "who is this")).await;
+    stage.until(|| stage.struck() == 2).await;
+    let renamed = Change::Rename { who: "c1".to_owned(), name: "renamed".to_owned() };
+    stage.world.change(ALICE, &renamed).unwrap();
+    let titled = |state: &State| state.chats.values().find(|known| known.chat == chat).unwrap().title.clone();
+    stage.wait(|state| (titled(state) == "renamed").then_some(())).await;
+    // It is read once more.
+    stage.until(|| stage.struck() == 3).await;
+    assert_eq!(titled(&stage.double.state()), "renamed");
+    stage.stop().await;
 }
 
 #[tokio::test]

@@ -26,7 +26,7 @@ impl Machine {
         self.was_online = true;
         self.trouble = None;
         self.last_fetch = now;
-        if self.roster_due.is_none() {
+        if self.roster_due.is_none() && !self.is_looking {
             self.read_again_some_day(now);
         }
     }
@@ -58,15 +58,6 @@ impl Machine {
             Event::Fetched(Err(fault)) => self.fetch_failed(fault, out),
             Event::Committed(Ok(())) => self.committed(out),
             Event::Committed(Err(fault)) => self.commit_failed(fault, out),
-            Event::RosterLoaded(done) => {
-                self.lacks_roster &= done.is_err();
-                self.reread_at = Some(now);
-                match done {
-                    Ok(()) => self.read_again_some_day(now),
-                    Err(_) => self.roster_due = Some(now.after(self.timings.unasked_sync)),
-                }
-                self.run(Work::Check, out);
-            }
             _ => {}
         }
     }
@@ -138,8 +129,8 @@ impl Machine {
             return self.fetch(out);
         }
         self.empty = 0;
-        if self.roster_due.is_some_and(|due| now >= due) {
-            return self.run(Work::LoadRoster, out);
+        if !self.is_looking && self.roster_due.is_some_and(|due| now >= due) {
+            (self.roster_due, self.is_looking) = (None, true);
         }
         if now.since(self.last_fetch) >= self.timings.unasked_sync {
             self.asked_by_poll = false;
@@ -158,6 +149,21 @@ impl Machine {
     fn read_again_some_day(&mut self, now: Timestamp) {
         let wait = self.jittered(self.timings.reread_roster);
         self.roster_due = Some(now.after(wait));
+    }
+
+    /// What came of reading the list beside the work.
+    pub(super) fn looked(&mut self, done: &Result<(), Fault>, now: Timestamp) {
+        if !std::mem::take(&mut self.is_looking) {
+            return;
+        }
+        self.lacks_roster &= done.is_err();
+        self.reread_at = Some(now);
+        match done {
+            Ok(()) if self.roster_due.is_none() => self.read_again_some_day(now),
+            Err(Fault::Superseded) => self.roster_due = Some(now.after(self.timings.retry_cap)),
+            // It failed, or somebody turned up meanwhile.
+            _ => self.roster_due = Some(now.after(self.timings.unasked_sync)),
+        }
     }
 
     /// Whoever is not in the list as it was read may be somebody known: it is read again in the next quiet moment, and

@@ -9,8 +9,10 @@ use super::{Action, Entry, Event, Fault, MAX_CODES, MAX_SIGN_IN_FAULTS, Machine,
 const ENTRY_TRIES: u32 = 3;
 /// Tries of an opening that the service refuses. Source: the protocol sheet, section 5.1 (E).
 const REFUSED_OPENINGS: u32 = 2;
-/// Tries of an opening whose answers cannot be read, and of a roster that does not load. Chosen.
+/// Tries of an opening whose answers cannot be read. Chosen.
 const GARBLED_OPENINGS: u32 = 6;
+/// Tries of a roster that does not load before the news go first. Chosen: a fault of a moment costs nobody the names.
+const ROSTER_TRIES: u32 = 2;
 /// Unreadable answers to a push login before a code has to do. Chosen: a page under an error status
 /// is a matter of seconds, and a code costs somebody a walk to the phone.
 const GARBLED_PUSHES: u32 = 3;
@@ -260,10 +262,10 @@ impl Machine {
         }
     }
 
-    /// Names are fetched as they turn up, and the roster is tried again now and then: news must not
-    /// wait for it.
+    /// Names are fetched as they turn up, and the roster is read beside the news, in the first quiet moment and then now
+    /// and again: news must not wait for it. Source: the protocol sheet, sections 5.1 (G) and 5.3.
     fn open_without_roster(&mut self, now: Timestamp, out: &mut Vec<Action>) {
-        (self.roster_due, self.lacks_roster) = (Some(now.after(self.timings.unasked_sync)), true);
+        (self.roster_due, self.lacks_roster) = (Some(now), true);
         self.open_for_news(now, out);
     }
 
@@ -289,7 +291,7 @@ impl Machine {
         match fault {
             Fault::Ret(ret, message) => match ret.reaction() {
                 Reaction::Refused => return self.refuse(in_its_words(ret, &message), out),
-                Reaction::SlowDown if is_open && tries >= GARBLED_OPENINGS => {
+                Reaction::SlowDown if is_open && tries >= ROSTER_TRIES => {
                     return self.open_without_roster(now, out);
                 }
                 Reaction::SlowDown => {
@@ -310,14 +312,15 @@ impl Machine {
                     let why = format!("WeChat refused the session right after the sign-in: {ret}");
                     return self.end(why, out);
                 }
-                _ if is_open && tries >= GARBLED_OPENINGS => return self.open_without_roster(now, out),
+                _ if is_open && tries >= ROSTER_TRIES => return self.open_without_roster(now, out),
                 _ if tries == GARBLED_OPENINGS => {
                     self.tell_waiting(&format!("{}; still trying", in_its_words(ret, &message)), out);
                 }
                 _ => {}
             },
             // If it is the connection that fails, the poll will find out.
-            Fault::Garbled | Fault::TimedOut | Fault::Network if is_open && tries >= GARBLED_OPENINGS => {
+            Fault::TimedOut if is_open => return self.open_without_roster(now, out),
+            Fault::Garbled | Fault::Network if is_open && tries >= ROSTER_TRIES => {
                 return self.open_without_roster(now, out);
             }
             Fault::Network | Fault::TimedOut | Fault::Garbled | Fault::Store(_) | Fault::Superseded

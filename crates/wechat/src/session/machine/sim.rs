@@ -50,6 +50,11 @@ fn play(seed: u64) -> Result<Sum, String> {
             actions = machine.step(Event::Found(world.found()), world.now());
             continue;
         }
+        if let Some(event) = world.looks_beside(&machine)
+            && !machine.step(event, world.now()).is_empty()
+        {
+            return Err("reading the list of contacts came between".to_owned());
+        }
         let event = world.carry_out(work, machine.keys().cloned())?;
         let is_wish = matches!(event, Event::SignIn | Event::SignOut);
         let before = machine.state.clone();

@@ -222,20 +222,58 @@ fn the_clock_asks_for_a_sync_now_and_then() {
 fn the_list_of_contacts_is_read_again_after_some_days_of_a_session() {
     let mut machine = online();
     let (half, whole) = (Timings::default().reread_roster / 2, Timings::default().reread_roster);
-    let quiet = |machine: &mut Machine, at: Timestamp| {
-        let next = works(&machine.step(checked(0, false), at)).into_iter().cloned().collect::<Vec<_>>();
-        if next == [Work::Fetch] {
+    let looks = |machine: &mut Machine, at: Timestamp| {
+        if works(&machine.step(checked(0, false), at)) == [&Work::Fetch] {
             machine.step(fetched(1, false), at);
         }
-        next
+        machine.is_looking()
     };
     let just_before = NOW.after(half - Duration::from_secs(1));
-    assert_ne!(quiet(&mut machine, just_before), [Work::LoadRoster]);
-    assert_eq!(quiet(&mut machine, NOW.after(whole)), [Work::LoadRoster]);
+    assert!(!looks(&mut machine, just_before));
+    assert!(looks(&mut machine, NOW.after(whole)));
     let read = NOW.after(whole);
-    assert_eq!(works(&machine.step(Event::RosterLoaded(Ok(())), read)), [&Work::Check]);
-    assert_ne!(quiet(&mut machine, read.after(half - Duration::from_secs(1))), [Work::LoadRoster]);
-    assert_eq!(quiet(&mut machine, read.after(whole)), [Work::LoadRoster]);
+    machine.step(Event::Looked(Ok(())), read);
+    assert!(!looks(&mut machine, read.after(half - Duration::from_secs(1))));
+    assert!(looks(&mut machine, read.after(whole)));
+}
+
+#[test]
+fn while_the_list_of_contacts_is_read_news_come_as_ever() {
+    let mut machine = machine();
+    machine.step(Event::Found(Found { is_roster_loaded: false, keys: None, ..resumed() }), NOW);
+    assert_eq!(works(&machine.step(Event::Opened(Ok(keys(1))), NOW)), [&Work::LoadRoster]);
+    // The first reading may take a moment, and no longer.
+    assert_eq!(works(&machine.step(Event::RosterLoaded(Err(Fault::TimedOut)), NOW)), [&Work::Check]);
+    assert_eq!(works(&machine.step(checked(0, false), NOW)), [&Work::Check]);
+    assert!(machine.is_looking());
+    for at in 2..9 {
+        assert_eq!(works(&machine.step(checked(0, true), NOW)), [&Work::Fetch]);
+        assert_eq!(works(&machine.step(fetched(at, true), NOW)), [&Work::Commit]);
+        assert_eq!(works(&machine.step(Event::Committed(Ok(())), NOW)), [&Work::Check]);
+        assert!(machine.is_looking());
+    }
+    // What became of it interrupts nothing; a change that overtook it has it read again soon.
+    assert!(machine.step(Event::Looked(Err(Fault::Superseded)), NOW).is_empty());
+    let soon = NOW.after(Timings::default().retry_cap);
+    machine.step(checked(0, false), soon);
+    assert!(machine.is_looking() && matches!(machine.health(), Health::Degraded { .. }));
+    assert!(machine.step(Event::Looked(Ok(())), soon).is_empty());
+    assert_eq!((machine.is_looking(), machine.health()), (false, Health::Up));
+    machine.step(checked(0, false), soon);
+    assert!(!machine.is_looking(), "there is no hurry any more");
+}
+
+#[test]
+fn a_session_that_ends_while_the_list_is_read_takes_no_list() {
+    let mut machine = online();
+    let later = NOW.after(Timings::default().reread_roster);
+    machine.step(checked(0, false), later);
+    assert!(machine.is_looking());
+    machine.step(fetched(1, false), later);
+    over(1101).into_iter().for_each(|event| drop(machine.step(event, later)));
+    assert!(!machine.is_looking());
+    assert!(machine.step(Event::Looked(Ok(())), later).is_empty());
+    assert_eq!(machine.state, State::Reviving);
 }
 
 #[test]
@@ -254,13 +292,24 @@ fn whoever_is_not_listed_has_the_list_read_again_in_a_quiet_moment_and_not_at_on
     assert_eq!(machine.health(), Health::Up, "nothing is missing");
     assert_eq!(works(&machine.step(checked(0, true), NOW)), [&Work::Fetch], "news come first");
     machine.step(fetched(2, false), NOW);
-    assert_eq!(works(&machine.step(checked(0, false), NOW)), [&Work::LoadRoster]);
-    machine.step(Event::RosterLoaded(Ok(())), NOW);
+    let quiet = |machine: &mut Machine, at: Timestamp| {
+        machine.step(checked(0, false), at);
+        machine.is_looking()
+    };
+    assert!(quiet(&mut machine, NOW));
+    machine.step(Event::Looked(Ok(())), NOW);
     speak(&mut machine, NOW);
-    assert_eq!(works(&machine.step(checked(0, false), NOW)), [&Work::Check], "one was just read");
+    assert!(!quiet(&mut machine, NOW), "one was just read");
     let later = NOW.after(Timings::default().unasked_sync);
-    assert_eq!(works(&machine.step(checked(0, false), later)), [&Work::LoadRoster]);
-    machine.step(Event::RosterLoaded(Err(Fault::TimedOut)), later);
+    assert!(quiet(&mut machine, later));
+    machine.step(fetched(2, false), later);
+    // Who turns up while it is read may have come too late for it.
+    speak(&mut machine, later);
+    machine.step(Event::Looked(Ok(())), later);
+    assert!(!quiet(&mut machine, later));
+    let later = later.after(Timings::default().unasked_sync);
+    assert!(quiet(&mut machine, later));
+    machine.step(Event::Looked(Err(Fault::TimedOut)), later);
     assert_eq!(machine.health(), Health::Up, "the list that was read stands");
 }
 

@@ -45,7 +45,7 @@ pub(crate) enum Fault {
     Ret(RetCode, String),
     /// The far end could not store or read.
     Store(String),
-    /// Nothing failed: somebody got another key since the news were read, so they are read anew.
+    /// Nothing failed: who somebody is changed since it was read, so it is read anew.
     Superseded,
 }
 
@@ -122,6 +122,8 @@ pub(crate) enum Event {
     Entered(Result<Entry, Fault>),
     Opened(Result<Keys, Fault>),
     RosterLoaded(Result<(), Fault>),
+    /// The list of contacts was read beside the work, or not; no piece of work ends with it.
+    Looked(Result<(), Fault>),
     Checked(Result<Checked, Fault>),
     Fetched(Result<Fetched, Fault>),
     Committed(Result<(), Fault>),
@@ -142,6 +144,7 @@ pub(crate) enum Work {
         redirect: url::Url,
     },
     Open,
+    /// Reads the list of contacts before the news, for as long as they can wait.
     LoadRoster,
     Check,
     Fetch,

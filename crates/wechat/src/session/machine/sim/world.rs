@@ -174,6 +174,25 @@ impl World {
         Ok(())
     }
 
+    /// The list of contacts is read beside the work, at some time.
+    pub(super) fn looks_beside(&mut self, machine: &Machine) -> Option<Event> {
+        if !machine.is_looking() || !self.chance(0.3) {
+            return None;
+        }
+        self.requests += 1;
+        Some(Event::Looked(match self.mood {
+            _ if !self.valid() => Err(self.gone()),
+            Mood::Well if self.now < self.store_fails_until => {
+                Err(Fault::Store("the disk is full".to_owned()))
+            }
+            Mood::Well => {
+                self.is_roster_loaded = true;
+                Ok(())
+            }
+            _ => Err(Fault::Network),
+        }))
+    }
+
     /// The work that a wish did not touch.
     pub(super) fn goes_on(&mut self) -> Option<Action> {
         self.running.take().map(Action::Run)

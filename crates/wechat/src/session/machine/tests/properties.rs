@@ -56,6 +56,7 @@ fn any_event() -> impl Strategy<Value = Event> {
         3 => result(entry).prop_map(Event::Entered),
         3 => result((1_i64..9).prop_map(keys)).prop_map(Event::Opened),
         3 => result(Just(())).prop_map(Event::RosterLoaded),
+        2 => result(Just(())).prop_map(Event::Looked),
         6 => result(check).prop_map(Event::Checked),
         6 => result(fetch).prop_map(Event::Fetched),
         5 => result(Just(())).prop_map(Event::Committed),
@@ -102,6 +103,10 @@ fn play(events: Vec<Event>, start: Found, seed: u64) -> Result<(), TestCaseError
     let all = std::iter::once(Event::Found(start)).chain(events);
     for event in all {
         let is_wish = matches!(event, Event::SignIn | Event::SignOut | Event::Found(_));
+        if let Event::Looked(_) = event {
+            prop_assert!(machine.step(event, NOW).is_empty() && !machine.is_looking());
+            continue;
+        }
         if !is_wish && !running.as_ref().is_some_and(|work| answers(work, &event)) {
             continue;
         }
