@@ -56,7 +56,7 @@ pub(crate) async fn load(
     let (live, far, network) = (&*settler.live, &*settler.far, &settler.network);
     let (login, contacts) = (Login::of(network, live), live.contacts());
     let mut bounds = Bounds::default();
-    let records = gather((transport, live, far), &login, told, &mut bounds).await?;
+    let mut records = gather((transport, live, far), &login, told, &mut bounds).await?;
     // An answer of the owner that comes now is given to what is known after this, and not overwritten by it. Nor is a
     // batch under way meanwhile.
     let _deciding = live.deciding().lock().await;
@@ -65,6 +65,8 @@ pub(crate) async fn load(
         return Err(LoadError::Overtaken);
     }
     let _changed = Changed(live);
+    let gone = settled::gone(far, &login, &records).await?;
+    records.retain(|record| !gone.contains(&record.user_name));
     let at_s = live.now().ms() / 1000;
     let seen = evidence::of(&records, &login.own.user_name, login.uin, at_s, key);
     let (book, answers, stand_ins) = decide(settler, &login, seen).await?;

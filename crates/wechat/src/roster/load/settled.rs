@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use wechat_proto::UserName;
+use wechat_proto::{Contact, UserName};
 use wxgate_contract::{FarEnd, FarError};
 use wxgate_identity::{Book, Group};
 
@@ -51,6 +51,32 @@ pub(super) async fn names(
     Ok(known)
 }
 
+/// Groups that we are not in any more and contacts who were deleted in this login. They may be named by somebody who
+/// remembers them, and the service answers: with a group without members, with a record that is in no address book.
+/// Source: the protocol sheet, section 2.10.
+pub(super) async fn gone(
+    far: &dyn FarEnd,
+    login: &Login<'_>,
+    records: &[Contact],
+) -> Result<HashSet<UserName>, FarError> {
+    let may_be = |record: &&Contact| match record.is_room() {
+        true => record.member_list.is_empty(),
+        false => !record.is_in_address_book(),
+    };
+    let names = records.iter().filter(may_be).map(|record| &record.user_name);
+    let notes: HashMap<String, &UserName> =
+        names.map(|name| (name_note(login.generation, name), name)).collect();
+    let keys: Vec<String> = notes.keys().cloned().collect();
+    let mut gone = HashSet::new();
+    for part in keys.chunks(PAGE) {
+        for (note, value) in far.notes_of(login.network, part).await? {
+            let is_gone = serde_json::from_slice::<Named>(&value).is_ok_and(|named| named.is_gone);
+            gone.extend(notes.get(&note).filter(|_| is_gone).map(|name| (*name).clone()));
+        }
+    }
+    Ok(gone)
+}
+
 /// Names of the members but the owner of the account.
 fn others(group: &Group) -> impl Iterator<Item = &String> {
     group.members.iter().filter(|member| !member.is_self).map(|member| &member.name)
@@ -82,6 +108,25 @@ mod tests {
     use super::*;
     use crate::roster::{Kind, note};
     use crate::session::live::Own;
+
+    #[tokio::test]
+    async fn who_is_gone_does_not_come_back_because_somebody_remembers_the_name() {
+        let (double, network) = (Double::new(), NetworkId::from("wechat:a"));
+        let login = Login { network: &network, uin: 1, generation: 2, own: Own::default() };
+        let names = ["@@left", "@@back", "@@here", "@deleted", "@again", "@here"];
+        let named = |name: &str| {
+            let is_gone = !name.ends_with("here");
+            note(name_note(2, &name.into()), &Named { is_gone, ..Named::new(name, Kind::Group, "") })
+        };
+        let notes = names.map(named).into();
+        double.commit(&network, Batch { notes, ..Batch::default() }).await.unwrap();
+        let record = |name: &str| Contact { user_name: name.into(), ..Contact::default() };
+        let mut records: Vec<Contact> = names.map(record).into();
+        records[1].member_list = vec![wechat_proto::Member::default()];
+        records[4].contact_flag = 1;
+        let gone = gone(&double, &login, &records).await.unwrap();
+        assert_eq!(gone, ["@@left", "@deleted"].map(UserName::from).into());
+    }
 
     #[tokio::test]
     async fn members_who_were_here_before_are_who_they_were_and_stand_ins_are_left() {
