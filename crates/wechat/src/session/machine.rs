@@ -34,6 +34,9 @@ const EMPTY_ALLOWED: u32 = 2;
 const QUICK_ALLOWED: u32 = 5;
 /// Online for this long, a line counts as a steady one again. Chosen.
 const STEADY: Duration = Duration::from_secs(600);
+/// Away for less than this, a session has not expired by itself. Chosen: half of what its cookies live.
+/// Source: the protocol sheet, section 2.1.5.
+const EXPIRES: Duration = Duration::from_secs(6 * 3600);
 /// Each interruption that was told doubles what the next one may last untold, so often. Chosen: five seconds, most of a
 /// minute, some minutes; longer ones are told however often they come.
 const MAX_RESTLESS: u32 = 2;

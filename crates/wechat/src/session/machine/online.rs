@@ -6,8 +6,8 @@ use wechat_proto::{Reaction, RetCode};
 use wxgate_contract::{SignInStep, Timestamp};
 
 use super::{
-    Action, Checked, EMPTY_ALLOWED, Event, Fault, Fetched, MAX_RESTLESS, MAX_ROUNDS, MAX_STRIKES, Machine,
-    QUICK_ALLOWED, STEADY, State, Work, sign_in::in_its_words,
+    Action, Checked, EMPTY_ALLOWED, EXPIRES, Event, Fault, Fetched, MAX_RESTLESS, MAX_ROUNDS, MAX_STRIKES,
+    Machine, QUICK_ALLOWED, STEADY, State, Work, sign_in::in_its_words,
 };
 
 impl Machine {
@@ -74,6 +74,9 @@ impl Machine {
                 self.fetched(fetched, now, out);
             }
             Event::Fetched(Err(Fault::Ret(ret, _))) if ret.ends_session() => match self.doubt.replace(ret) {
+                Some(first) if self.was_online && now.since(self.last_fetch) < EXPIRES => {
+                    self.lost(first, out)
+                }
                 Some(first) => self.revive(first, out),
                 None => self.wait(self.timings.confirm_after, out),
             },
@@ -252,8 +255,8 @@ impl Machine {
 
     /// The session is over, and that was confirmed.
     ///
-    /// (A session that is *found* over at a start asks the phone whatever the code: while we were away it may have
-    /// expired, which looks the same. Source: the protocol sheet, section 5.1 (R to P).)
+    /// (A session that is *found* over at a start, or after a long absence, asks the phone whatever the code: while we
+    /// were away it may have expired, which looks the same. Source: the protocol sheet, section 5.1 (R to P).)
     ///
     /// 1100 is what the service says after "log out" on the phone: asking that phone at once to
     /// confirm a new sign-in would be rude. Any other end may be a glitch or an expiry, and one

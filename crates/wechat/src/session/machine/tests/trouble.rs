@@ -68,6 +68,25 @@ fn a_line_that_comes_and_goes_is_told_of_once_and_a_long_absence_all_the_same() 
 }
 
 #[test]
+fn a_phone_that_signed_us_out_is_not_asked_although_the_line_broke_before_that_was_confirmed() {
+    let gone = || Event::Fetched(Err(Fault::Ret(RetCode::NotLoggedIn, String::new())));
+    let broken = || Event::Fetched(Err(Fault::Network));
+    for away in [Duration::from_secs(60), Duration::from_secs(24 * 3600)] {
+        let mut machine = online();
+        for event in [checked(1100, false), Event::Waited, broken()] {
+            machine.step(event, NOW);
+        }
+        assert!(matches!(machine.state, State::Offline { .. }));
+        machine.step(Event::Waited, NOW.after(away));
+        machine.step(gone(), NOW.after(away));
+        // What is found over after a day may have expired.
+        let is_ended = matches!(machine.state, State::Ended { .. });
+        assert_eq!(is_ended, away < EXPIRES, "{:?}", machine.state);
+        assert_eq!(!is_ended, machine.state == State::Reviving);
+    }
+}
+
+#[test]
 fn a_long_pause_is_told_when_it_begins() {
     let mut machine = online();
     machine.step(checked(1205, false), NOW);
