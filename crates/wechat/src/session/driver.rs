@@ -315,12 +315,16 @@ impl Hands {
         let before = self.live.jar();
         let page = NewLoginPage { redirect, shell: Shell::default() };
         match self.transport.ask(&self.live, &page).await.map_err(|error| self.fault(&error))? {
-            Exchange::Accepted { credentials, .. }
+            Exchange::Accepted { family, credentials }
                 if self.live.rest().uin.is_some_and(|uin| uin != credentials.uin) =>
             {
-                // Somebody else's session: its cookies must not stay among ours.
+                // Somebody else's session: its cookies must not stay among ours, and their phone must not go on showing
+                // a session that nobody has.
+                let uin = credentials.uin;
+                let theirs = self.live.of_another(family, credentials);
                 self.live.set_jar(before);
-                Ok(Entry::Accepted { uin: credentials.uin })
+                self.log_out(&theirs).await;
+                Ok(Entry::Accepted { uin })
             }
             Exchange::Accepted { family, credentials } => {
                 let uin = credentials.uin;
@@ -539,14 +543,18 @@ impl Hands {
             tracing::warn!(network = %self.network, ?fault, "the sign-out could not be stored yet");
         }
         if self.live.has_credentials() {
-            let logout: Result<(), CallError> = self.transport.call(&self.live, &Logout::default()).await;
-            if let Err(error) = logout {
-                // The answer is no JSON and may be nothing at all. Source: the protocol sheet, 2.13.
-                tracing::debug!(network = %self.network, %error, "the service did not answer the sign-out");
-            }
+            self.log_out(&self.live).await;
         }
         self.live.leave();
         self.forget().await;
+    }
+
+    async fn log_out(&self, session: &Live) {
+        let logout: Result<(), CallError> = self.transport.call(session, &Logout::default()).await;
+        if let Err(error) = logout {
+            // The answer is no JSON and may be nothing at all. Source: the protocol sheet, 2.13.
+            tracing::debug!(network = %self.network, %error, "the service did not answer the sign-out");
+        }
     }
 
     fn fault(&self, error: &CallError) -> Fault {

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use http::{HeaderMap, HeaderValue};
-use rand::{Rng, rngs::SmallRng};
+use rand::{Rng, SeedableRng, rngs::SmallRng};
 use tokio::sync::watch;
 use wechat_proto::{Call, Credentials, Family, Profile, Secret, UserName};
 use wxgate_contract::{Clock, Timestamp};
@@ -235,6 +235,18 @@ impl Live {
     /// Takes back what a login that is refused has set.
     pub(crate) fn set_jar(&self, jar: Jar) {
         self.inner().jar = jar;
+    }
+
+    /// A session that was begun here and is somebody else's, apart from this one; the cookies are those of now.
+    pub(crate) fn of_another(&self, family: Family, credentials: Credentials) -> Self {
+        let (jar, rng) = {
+            let mut inner = self.inner();
+            (inner.jar.clone(), SmallRng::from_rng(&mut inner.rng))
+        };
+        let other = Self::new(Arc::clone(&self.clock), self.profile, &self.lang, rng);
+        other.set_jar(jar);
+        other.enter(family, credentials);
+        other
     }
 
     /// The session is over; the cookies stay for a push login.

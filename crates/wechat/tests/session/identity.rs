@@ -77,6 +77,7 @@ async fn another_persons_phone_is_refused_and_nothing_is_matched() {
         })
         .await;
     assert!(why.contains("another WeChat account"), "{why}");
+    assert_eq!(stage.world.stats().sessions, 0, "their phone shows that they are signed in");
     assert_eq!(stage.double.state().chats.len(), chats);
     stage.sign_in().await;
     stage.no_violation();
