@@ -52,6 +52,8 @@ pub enum Admission {
     Refused(i32, String),
     /// Answers with an HTML page: the service wants a browser.
     HtmlPage,
+    /// Names another host, which lets it in.
+    Elsewhere,
     /// Lets it in, but names `wxsid` and `wxuin` in cookies only.
     CookiesOnly,
 }

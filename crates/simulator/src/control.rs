@@ -221,6 +221,7 @@ fn obey(world: &World, verb: &str, body: Value) -> Result<Value, String> {
                 "refused" => Admission::Refused(admit.code, admit.message),
                 "html_page" => Admission::HtmlPage,
                 "cookies_only" => Admission::CookiesOnly,
+                "elsewhere" => Admission::Elsewhere,
                 other => return Err(format!("'{other}' is no admission")),
             };
             ok(world.set_admission(&admit.account, admission))

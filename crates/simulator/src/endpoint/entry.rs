@@ -242,7 +242,20 @@ pub(super) fn exchange(call: &Call<'_>) -> Answer {
                 "<!DOCTYPE html><html><head><title>WeChat</title></head><body>Open this page in a browser</body></html>",
             );
         }
-        Admission::Open => admit(call, &account, desktop, true),
+        Admission::Elsewhere if request.param("elsewhere").is_none() => {
+            let asked = ["ticket", "uuid", "lang", "scan"]
+                .map(|name| format!("{name}={}", request.param(name).unwrap_or_default()));
+            let host = match &world.0.config.redirect {
+                Redirect::Family(host) => host.as_str(),
+                Redirect::Listener => FAMILIES[0],
+            };
+            let page = format!("https://{host}/cgi-bin/mmwebwx-bin/webwxnewloginpage");
+            let url = format!("{page}?{}&amp;elsewhere=1", asked.join("&amp;"));
+            let body =
+                format!("<error><ret>0</ret><message></message><redirecturl>{url}</redirecturl></error>");
+            Answer::new(200, "text/plain", body)
+        }
+        Admission::Open | Admission::Elsewhere => admit(call, &account, desktop, true),
         Admission::CookiesOnly => admit(call, &account, desktop, false),
     };
     if !v2 {

@@ -56,6 +56,8 @@ pub enum Exchange {
         /// Its credentials.
         credentials: Credentials,
     },
+    /// No session yet: the ticket is to be taken there. Anything but a known host of the service is an error instead.
+    Elsewhere(Url),
     /// No session; the message is to be shown to the user word for word, and nothing retried.
     Refused {
         /// The service's code.
@@ -106,6 +108,9 @@ impl Endpoint for NewLoginPage<'_> {
             let message = element(&body, "message").map(|message| text::unescape(message).into_owned());
             return Ok(Exchange::Refused { ret, message: message.unwrap_or_default() });
         }
+        if let (None, Some(to)) = (element(&body, "skey"), element(&body, "redirecturl")) {
+            return Ok(Exchange::Elsewhere(hosts::check_redirect(&text::unescape(to))?));
+        }
         let missing = |what: &'static str| ProtoError::answer(Self::NAME, what, reply.body());
         let skey = element(&body, "skey").ok_or_else(|| missing("<skey>"))?;
         let pass_ticket = element(&body, "pass_ticket").ok_or_else(|| missing("<pass_ticket>"))?;
@@ -124,7 +129,7 @@ impl Endpoint for NewLoginPage<'_> {
 
     fn verdict(reply: &Exchange) -> RetCode {
         match reply {
-            Exchange::Accepted { .. } => RetCode::Ok,
+            Exchange::Accepted { .. } | Exchange::Elsewhere(_) => RetCode::Ok,
             Exchange::Refused { ret, .. } => *ret,
             Exchange::WantsBrowser => RetCode::LoginRefused,
         }
@@ -190,6 +195,20 @@ mod tests {
         let Exchange::Accepted { credentials, .. } = exchange(&reply).unwrap() else { panic!() };
         assert_eq!((credentials.uin, credentials.sid.reveal()), (77, "s+id"));
         assert!(exchange(&answer(body)).is_err());
+    }
+
+    #[test]
+    fn a_ticket_may_be_sent_to_another_host_of_the_service_and_to_no_other() {
+        let to = |url: &str| {
+            let elsewhere = "<error><ret>0</ret><message></message><redirecturl>";
+            exchange(&answer(format!("{elsewhere}{url}</redirecturl></error>")))
+        };
+        let page = "https://wx2.qq.com/cgi-bin/mmwebwx-bin/webwxnewloginpage?ticket=A&amp;uuid=g";
+        let expected = Url::parse(&page.replace("&amp;", "&")).unwrap();
+        assert_eq!(to(page).unwrap(), Exchange::Elsewhere(expected));
+        assert!(to("https://example.org/?ticket=A").is_err());
+        let both = XML.replace("<message>", "<redirecturl>https://wx8.qq.com/</redirecturl><message>");
+        assert!(matches!(exchange(&answer(both)).unwrap(), Exchange::Accepted { .. }));
     }
 
     #[test]

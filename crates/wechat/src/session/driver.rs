@@ -313,8 +313,12 @@ impl Hands {
 
     async fn enter(&mut self, redirect: &Url) -> Result<Entry, Fault> {
         let before = self.live.jar();
-        let page = NewLoginPage { redirect, shell: Shell::default() };
-        match self.transport.ask(&self.live, &page).await.map_err(|error| self.fault(&error))? {
+        let exchanged = match self.exchange(redirect).await? {
+            // Once: two hosts that send it to each other must not go on for ever.
+            Exchange::Elsewhere(other) => self.exchange(&other).await?,
+            exchanged => exchanged,
+        };
+        match exchanged {
             Exchange::Accepted { family, credentials }
                 if self.live.rest().uin.is_some_and(|uin| uin != credentials.uin) =>
             {
@@ -336,7 +340,13 @@ impl Hands {
             }
             Exchange::Refused { ret, message } => Ok(Entry::Refused { ret, message }),
             Exchange::WantsBrowser => Ok(Entry::WantsBrowser),
+            Exchange::Elsewhere(_) => Err(Fault::Garbled),
         }
+    }
+
+    async fn exchange(&self, redirect: &Url) -> Result<Exchange, Fault> {
+        let page = NewLoginPage { redirect, shell: Shell::default() };
+        self.transport.ask(&self.live, &page).await.map_err(|error| self.fault(&error))
     }
 
     async fn open(&mut self) -> Result<Keys, Fault> {

@@ -244,6 +244,14 @@ async fn who_signs_in_again_after_signing_out_confirms_on_the_phone_or_is_shown_
 }
 
 #[tokio::test]
+async fn a_ticket_that_is_sent_to_another_host_is_taken_there() {
+    let mut stage = Stage::new().await;
+    stage.world.set_admission(ALICE, Admission::Elsewhere).unwrap();
+    stage.sign_in().await;
+    stage.no_violation();
+}
+
+#[tokio::test]
 async fn codes_that_nobody_scans_run_out() {
     let stage = Stage::new().await;
     stage.order(Order::SignIn).await;
