@@ -30,7 +30,7 @@ use crate::asked::keep_request;
 use crate::identity::refresh;
 use crate::outbound::unanswered::Unanswered;
 use crate::roster::record::{Keys, Login, Mark, put_group, put_person};
-use crate::roster::{Draft, Fresh, Named, OWNER, Roster, member_note, name_note, stranger_note};
+use crate::roster::{Draft, Fresh, Kind, Named, OWNER, Roster, member_note, name_note, stranger_note};
 use crate::session::live::Live;
 use crate::transport::Transport;
 use unnamed::Unnamed;
@@ -226,6 +226,12 @@ impl Inbound {
         let media = media_id(&self.network, &remote_id);
         let place = Place { login, media, max_media_bytes: self.max_media_bytes };
         let Some(Content { mut body, quote }) = content(message, &place, draft) else { return Ok(None) };
+        if let Body::Text { text } = &mut body
+            && message.sender == Sender::Peer
+            && matches!(chat.kind, Kind::Official | Kind::System)
+        {
+            *text = text::with_links(text);
+        }
         if let Body::Recall { target: target @ None, .. } = &mut body {
             *target = self.last_own(&chat.key, draft).await?;
         }
@@ -306,7 +312,7 @@ impl Inbound {
     ) -> Result<Named, FarError> {
         if login.is_own(name) {
             people::put_self_chat(draft, login);
-            return Ok(Named::new(OWNER, crate::roster::Kind::Person, login.own.nickname.clone()));
+            return Ok(Named::new(OWNER, Kind::Person, login.own.nickname.clone()));
         }
         let key = name_note(login.generation, name);
         if let Some(named) = self.roster.look_up(draft, vec![key.clone()]).await?.remove(&key) {

@@ -38,6 +38,41 @@ pub(super) fn content(text: &str, quote: Option<&OldQuote>) -> Content {
     }
 }
 
+/// What an official account or a built-in one wrote: `<a href="https://…">label</a>` is its label with the address, and
+/// an address that only phones open is left out. People may type the same, and it is theirs.
+///
+/// Source: the protocol sheet, section 4.2 ("official accounts' texts").
+pub(super) fn with_links(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once("<a ") {
+        out.push_str(before);
+        let link = after.split_once('>').and_then(|(tag, after)| Some((tag, after.split_once("</a>")?)));
+        let Some((tag, (label, tail))) = link else {
+            out.push_str("<a ");
+            rest = after;
+            continue;
+        };
+        let url = address(tag).filter(|url| url.starts_with("https://") || url.starts_with("http://"));
+        out.push_str(label);
+        match url {
+            Some(url) if label.trim().is_empty() => out.push_str(url),
+            Some(url) if url != label => out.extend([" (", url, ")"]),
+            _ => {}
+        }
+        rest = tail;
+    }
+    out.push_str(rest);
+    out
+}
+
+/// The address in the attributes of a link.
+fn address(tag: &str) -> Option<&str> {
+    let value = tag.split_once("href=")?.1;
+    let quote = value.chars().next().filter(|sign| matches!(sign, '"' | '\''))?;
+    Some(value.strip_prefix(quote)?.split_once(quote)?.0.trim())
+}
+
 /// Who is named in a group's text: `@`, a whole name, then a space of some kind or the end.
 ///
 /// Names contain spaces, so at each `@` the longest name that fits wins.
@@ -86,6 +121,23 @@ mod tests {
 
     fn named(key: &str, name: &str) -> Named {
         Named::new(key, Kind::Person, name)
+    }
+
+    #[test]
+    fn links_of_official_accounts_are_labels_with_addresses() {
+        for (text, shown) in [
+            ("a <a href=\"https://e.org/?a=1&b=2\">click</a> b", "a click (https://e.org/?a=1&b=2) b"),
+            (
+                "<a href=\"weixin://bizmsgmenu?id=1\">1. menu</a>\n<a data-x='y' href='http://e.org'>2</a>",
+                "1. menu\n2 (http://e.org)",
+            ),
+            ("<a href=\"https://e.org\">https://e.org</a>", "https://e.org"),
+            ("<a href=\"https://e.org\"></a><a >x</a><a href=>y</a>", "https://e.orgxy"),
+            ("1 <a b, <a href=\"https://e.org\"", "1 <a b, <a href=\"https://e.org\""),
+            ("no links < > </a>", "no links < > </a>"),
+        ] {
+            assert_eq!(with_links(text), shown);
+        }
     }
 
     #[test]

@@ -271,6 +271,25 @@ async fn every_kind_of_message_is_shown_as_something() {
 }
 
 #[tokio::test]
+async fn links_are_markup_in_texts_of_official_accounts_only() {
+    let stage = Stage::online().await;
+    let link = "see <a href=\"https://e.org/\">this</a>";
+    let kind_of = |chat: &wxgate_contract::ChatKey| {
+        stage.double.state().chats.values().find(|known| known.chat == *chat).unwrap().kind
+    };
+    let mut seen = std::collections::HashSet::new();
+    for who in (0..12).map(Who::Contact) {
+        let post = stage.post(stage.say(who, who, link)).await;
+        let kind = kind_of(&post.chat.chat);
+        let is_official = kind == wxgate_contract::ChatKind::Official;
+        let shown = if is_official { "see this (https://e.org/)" } else { link };
+        assert_eq!(post.body, Body::text(shown), "{who}");
+        seen.insert(is_official);
+    }
+    assert_eq!(seen.len(), 2, "the world has both");
+}
+
+#[tokio::test]
 async fn a_chat_that_is_opened_on_the_phone_is_read_here() {
     let stage = Stage::online().await;
     let anna = Who::Contact(0);
