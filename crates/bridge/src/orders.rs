@@ -13,9 +13,9 @@ use futures_util::FutureExt as _;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{oneshot, watch};
 use wxgate_contract::{CommandError, FeedEvent, Health, NetworkId, Order, UserName};
-use wxgate_store::StoreError;
+use wxgate_store::{LeavingUser, StoreError};
 
-use crate::control::{failed, may, no_such, owned};
+use crate::control::{failed, may, no_such, owned, refused};
 use crate::{Bridge, supervisor};
 
 /// How long a session may take to end on the other side before its account is removed all the same. Chosen: a call
@@ -84,18 +84,22 @@ impl Bridge {
     }
 
     /// Goes on with the removals that the end of the program cut short, one after the other, while everybody else comes
-    /// online.
+    /// online. Accounts of people who are to go with everything are not to be added after it.
     ///
     /// # Errors
     /// `Unavailable` when it cannot be read which there are.
     pub async fn go_on_removing(self: &Arc<Self>) -> Result<(), StoreError> {
+        let people = self.store.leaving_users().await?;
+        for person in &people {
+            self.take_along(person).await?;
+        }
         let mut begun = Vec::new();
         for row in self.store.leaving_accounts().await? {
             let (tell, done) = watch::channel(None);
             self.leaving.insert(row.network.clone(), Going { owner: Some(row.owner), done });
             begun.push((row.network, tell));
         }
-        if begun.is_empty() {
+        if begun.is_empty() && people.is_empty() {
             return Ok(());
         }
         let (bridge, stop) = (Arc::clone(self), self.tasks.ending());
@@ -110,6 +114,11 @@ impl Bridge {
                     drop(listed);
                     tell.send_replace(Some(done));
                 }
+                for person in people {
+                    if let Err(error) = let_go_in_time(&bridge, &person).await {
+                        tracing::error!(user = %person.name, %error, "a removal that was begun cannot be finished");
+                    }
+                }
             };
             tokio::select! {
                 () = stop.stopping() => {}
@@ -119,7 +128,19 @@ impl Bridge {
         Ok(())
     }
 
-    /// Removes a person, for `who` at `door` as the audit trail has it.
+    /// Accounts of somebody who is being removed go too: those whose turn had not come yet.
+    async fn take_along(&self, person: &LeavingUser) -> Result<(), StoreError> {
+        for row in self.store.accounts_of(&person.name).await? {
+            self.store.leave_account(&row.network).await?;
+            self.routes.unmirror_all(&row.network);
+            let about = row.network.name().to_owned();
+            self.record(person.who.clone(), &person.door, "account-removed", about).await;
+        }
+        Ok(())
+    }
+
+    /// Removes a person, for `who` at `door` as the audit trail has it. What the end of the program cuts short goes on
+    /// at the next start.
     ///
     /// # Errors
     /// `Refused` when there is no such person, or they have accounts and were to leave alone.
@@ -129,29 +150,62 @@ impl Bridge {
         leaving: Leaving,
         (who, door): (Option<UserName>, &str),
     ) -> Result<(), CommandError> {
-        let (bridge, door) = (Arc::clone(self), door.to_owned());
+        let (bridge, person) = (Arc::clone(self), LeavingUser { name, who, door: door.to_owned() });
         self.see_through(async move {
-            if leaving == Leaving::WithEverything {
-                remove_accounts(&bridge, &name, (&who, &door)).await?;
+            let with_accounts = leaving == Leaving::WithEverything;
+            {
+                // Whoever is adding an account for them has come to the end of it.
+                let _alone = bridge.alone().await?;
+                bridge.store.leave_user(&person, with_accounts).await.map_err(refused)?;
             }
-            bridge.store.remove_user(&name).await.map_err(crate::control::refused)?;
-            bridge.shut(&name);
-            // Nobody who is called so later has their channels and marks.
-            forget_notes(&bridge, &format!("user:{name}")).await.map_err(failed)?;
-            bridge.record(who, &door, "person-removed", name.to_string()).await;
-            tracing::info!(user = %name, "a person was removed");
-            Ok(())
+            if with_accounts {
+                remove_accounts(&bridge, &person).await?;
+            }
+            let_go_in_time(&bridge, &person).await
         })
         .await
     }
 }
 
+/// Forgets a person whose accounts are gone, however often the store fails at it.
+async fn let_go_in_time(bridge: &Bridge, person: &LeavingUser) -> Result<(), CommandError> {
+    let mut pause = PAUSE;
+    loop {
+        let done = {
+            // Two who ordered it come here one after the other.
+            let _alone = bridge.alone().await?;
+            let_go(bridge, person).await
+        };
+        match done {
+            Err(error) if error.is_unavailable() => {
+                tracing::warn!(user = %person.name, %error, "the removal of a person waits for the store");
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(LONGEST_PAUSE);
+            }
+            done => return done.map_err(refused),
+        }
+    }
+}
+
+async fn let_go(bridge: &Bridge, person: &LeavingUser) -> Result<(), StoreError> {
+    let LeavingUser { name, who, door } = person;
+    if !bridge.store.is_leaving(name).await? {
+        return Ok(());
+    }
+    if bridge.store.user(name).await?.is_some() {
+        bridge.store.remove_user(name).await?;
+    }
+    bridge.shut(name);
+    // Nobody who is called so later has their channels and marks.
+    forget_notes(bridge, &format!("user:{name}")).await?;
+    bridge.record(who.clone(), door, "person-removed", name.to_string()).await;
+    tracing::info!(user = %name, "a person was removed");
+    bridge.store.has_left(name).await
+}
+
 /// All accounts of a person, those that are being removed already among them.
-async fn remove_accounts(
-    bridge: &Arc<Bridge>,
-    owner: &UserName,
-    (who, door): (&Option<UserName>, &str),
-) -> Result<(), CommandError> {
+async fn remove_accounts(bridge: &Arc<Bridge>, person: &LeavingUser) -> Result<(), CommandError> {
+    let LeavingUser { name: owner, who, door } = person;
     for row in bridge.store.accounts_of(owner).await.map_err(failed)? {
         remove_account(bridge, None, &row.network).await?;
         bridge.record(who.clone(), door, "account-removed", row.network.name().to_owned()).await;

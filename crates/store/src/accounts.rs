@@ -4,6 +4,7 @@ use sqlx::any::AnyRow;
 use wxgate_contract::{NetworkId, UserName};
 
 use crate::error::StoreError;
+use crate::leaving::is_leaving;
 use crate::limits;
 use crate::report::{AccountChange, AccountRow};
 use crate::sql::{self, Columns, row};
@@ -14,7 +15,7 @@ impl Store {
     ///
     /// # Errors
     /// `Conflict` when there is such an account, or one that is called so but for small and capital letters; `Invalid`
-    /// for a name that addresses cannot carry, and when there is no such person.
+    /// for a name that addresses cannot carry, and when there is no such person or they are being removed.
     pub async fn add_account(&self, network: &NetworkId, owner: &UserName) -> Result<AccountRow, StoreError> {
         const DOING: &str = "adding an account";
         if matches!(network.name(), "." | "..") {
@@ -29,6 +30,9 @@ impl Store {
                     let text = "SELECT 1 FROM gateway_user WHERE name = $1";
                     if sql::fetch(tx, DOING, text, row![who.as_str()]).await?.is_empty() {
                         return Err(StoreError::invalid(format!("there is no person called {who}")));
+                    }
+                    if is_leaving(tx, DOING, who.as_str()).await? {
+                        return Err(StoreError::invalid(format!("{who} is being removed")));
                     }
                     // Names of accounts are ASCII, so both engines and we agree on their case.
                     let text = "SELECT n.name FROM account a JOIN network n ON n.id = a.network \

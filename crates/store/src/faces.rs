@@ -3,6 +3,7 @@
 use wxgate_contract::{NetworkId, PersonKey, PersonRef, UserName};
 
 use crate::error::StoreError;
+use crate::leaving::is_leaving;
 use crate::limits;
 use crate::sql::{self, Columns, row};
 use crate::store::Store;
@@ -145,6 +146,10 @@ impl Store {
                             1 => wanted.to_string(),
                             more => format!("{wanted}_{more}"),
                         };
+                        // What is still kept of somebody of this name would become theirs.
+                        if is_leaving(tx, DOING, &name).await? {
+                            continue;
+                        }
                         if sql::run(tx, DOING, text, row![&*name, now]).await? == 1 {
                             let text =
                                 "INSERT INTO identity (network, person, gateway_user) VALUES ($1, $2, $3)";

@@ -22,6 +22,7 @@ mod history_prune;
 mod inspect;
 mod landmark;
 mod lanes;
+mod leaving;
 mod limits;
 mod links;
 mod media;
@@ -54,6 +55,7 @@ pub use credentials::token_credential;
 pub use error::StoreError;
 pub use history_prune::Keep;
 pub use inspect::{Inspection, inspect};
+pub use leaving::LeavingUser;
 pub use media::LinkMedia;
 pub use report::{
     AccountChange, AccountRow, CommitReport, End, FailedDelivery, KnownPost, LaneStats, Link, LinkId, Pruned,

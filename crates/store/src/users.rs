@@ -13,6 +13,7 @@ use crate::acts;
 use crate::credentials;
 use crate::doors;
 use crate::error::{Doing, StoreError};
+use crate::leaving::{is_leaving, must_have_no_accounts};
 use crate::limits;
 use crate::report::UserRow;
 use crate::seal::random;
@@ -44,7 +45,7 @@ impl Store {
     /// Adds a person. Without a password only tokens open the door.
     ///
     /// # Errors
-    /// `Conflict` when the name is taken, `Invalid` for a bad name or password.
+    /// `Conflict` when the name is taken or whoever has it is being removed, `Invalid` for a bad name or password.
     pub async fn add_user(
         &self,
         name: &UserName,
@@ -59,6 +60,9 @@ impl Store {
         self.writer()?
             .transaction(DOING, move |tx| {
                 Box::pin(async move {
+                    if is_leaving(tx, DOING, name.as_str()).await? {
+                        return Err(StoreError::conflict(format!("a person called {name} is being removed")));
+                    }
                     let rows = sql::fetch(tx, DOING, "SELECT name FROM gateway_user", []).await?;
                     for row in &rows {
                         let known: String = row.at(0)?;
@@ -157,14 +161,7 @@ impl Store {
         self.writer()?
             .transaction(DOING, move |tx| {
                 Box::pin(async move {
-                    let text = "SELECT COUNT(*) FROM account WHERE owner = $1";
-                    let rows = sql::fetch(tx, DOING, text, row![name.as_str()]).await?;
-                    let accounts: i64 = rows.first().map_or(Ok(0), |row| row.at(0))?;
-                    if accounts > 0 {
-                        return Err(StoreError::conflict(format!(
-                            "{name} still has {accounts} accounts; remove them first"
-                        )));
-                    }
+                    must_have_no_accounts(tx, &name).await?;
                     for text in [
                         "DELETE FROM identity WHERE gateway_user = $1",
                         "DELETE FROM certificate WHERE gateway_user = $1",

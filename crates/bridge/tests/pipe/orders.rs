@@ -3,6 +3,7 @@
 use futures_util::FutureExt as _;
 use wxgate_bridge::Leaving;
 use wxgate_contract::{Command, CommandError, Reply};
+use wxgate_store::LeavingUser;
 
 use super::*;
 
@@ -259,5 +260,65 @@ async fn accounts_that_do_not_run_yet_count_for_the_limit() {
     let more = Command::AddAccount { owner: "ann".into(), name: "d".to_owned() };
     let refused = control.run(Some("ann".into()), more).await;
     assert!(matches!(refused, Err(CommandError::Refused(why)) if why.contains("3 accounts already")));
+    pipe.bridge.shutdown().await;
+}
+
+/// ann with accounts that do not run, as a start finds them; the order of her removal, and a network that keeps notes
+/// about her.
+async fn cut_short(accounts: &[&str]) -> (Pipe, Life, LeavingUser) {
+    let factory: AdapterFactory = Arc::new(|row| panic!("it is to go: {row:?}"));
+    let pipe = pipe_with(tempfile::tempdir().unwrap(), factory).await;
+    let store = pipe.bridge.store();
+    store.add_user(&"ann".into(), None, false).await.unwrap();
+    for name in accounts {
+        store.add_account(&NetworkId::from(*name), &"ann".into()).await.unwrap();
+    }
+    let face = pipe.add("face:x", true).recv().await.unwrap();
+    let value = Some(Bytes::from_static(b"#c"));
+    let note = Note { key: "joined/user:ann/c".to_owned(), value, is_secret: false };
+    face.ctx.far.commit(&"face:x".into(), Batch { notes: vec![note], ..Batch::default() }).await.unwrap();
+    let order = LeavingUser { name: "ann".into(), who: Some("root".into()), door: "api".to_owned() };
+    (pipe, face, order)
+}
+
+/// Waits until a person is removed to the last note, and says what is kept about them then.
+async fn left(pipe: &Pipe) -> Vec<(String, Bytes)> {
+    let leaving = async {
+        while !pipe.bridge.store().leaving_users().await.unwrap().is_empty() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, leaving).await.expect("the removal came to no end");
+    assert!(pipe.bridge.store().user(&"ann".into()).await.unwrap().is_none());
+    pipe.bridge.store().notes(&"face:x".into(), "", None, 100).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_person_whose_removal_was_cut_short_goes_with_all_accounts() {
+    let (pipe, _face, order) = cut_short(&["net:a", "net:b"]).await;
+    let store = pipe.bridge.store();
+    // As a crash leaves it: the first account is marked, and the second one's turn had not come.
+    store.leave_user(&order, true).await.unwrap();
+    store.leave_account(&"net:a".into()).await.unwrap();
+    pipe.bridge.go_on_removing().await.unwrap();
+    assert_eq!(pipe.bridge.add_accounts().await.unwrap(), 0, "none of them comes online again");
+    assert_eq!(left(&pipe).await, []);
+    assert_eq!(store.accounts().await.unwrap(), []);
+    assert_eq!(acts(&pipe).await, ["person-removed ann", "account-removed b"]);
+    pipe.bridge.shutdown().await;
+}
+
+#[tokio::test]
+async fn what_was_kept_about_a_person_goes_after_a_crash_behind_their_own_row() {
+    let (pipe, _face, order) = cut_short(&[]).await;
+    let store = pipe.bridge.store();
+    store.leave_user(&order, false).await.unwrap();
+    store.remove_user(&"ann".into()).await.unwrap();
+    let namesake = store.add_user(&"ann".into(), None, false).await;
+    assert!(namesake.is_err_and(|why| why.to_string().contains("is being removed")));
+    pipe.bridge.go_on_removing().await.unwrap();
+    assert_eq!(left(&pipe).await, []);
+    assert_eq!(acts(&pipe).await, ["person-removed ann"]);
+    store.add_user(&"ann".into(), None, false).await.unwrap();
     pipe.bridge.shutdown().await;
 }

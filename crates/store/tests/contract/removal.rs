@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use sqlx::{Connection, Executor};
 use wxgate_contract::*;
-use wxgate_store::{CommitReport, Keep, Pruned, Route, RouteInput};
+use wxgate_store::{CommitReport, Keep, LeavingUser, Pruned, Route, RouteInput, StoreError};
 
 use crate::setup::*;
 
@@ -295,6 +295,48 @@ async fn what_is_too_old_or_too_much_is_forgotten_and_what_is_still_to_be_delive
         bench.commit("irc:far", vec![post("said there", "irc:far/#c", "in somebody else's channel")]).await;
         let kept = bench.store.networks_with_history().await.unwrap();
         assert_eq!(kept, ["w:b".into(), "irc:far".into()], "whoever prunes finds every network");
+        bench
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn whoever_is_being_removed_is_so_after_a_crash_too() {
+    each_engine(|bench| async move {
+        let name = |name: &str| UserName::from(name);
+        let leaving = |who: &str| LeavingUser {
+            name: name(who),
+            who: Some(name("root")).filter(|_| who == "ann"),
+            door: "api".to_owned(),
+        };
+        for who in ["ann", "bob"] {
+            bench.store.add_user(&name(who), None, false).await.unwrap();
+        }
+        bench.store.add_account(&"w:a".into(), &name("ann")).await.unwrap();
+        let alone = bench.store.leave_user(&leaving("ann"), false).await;
+        assert!(matches!(alone, Err(StoreError::Conflict { .. })), "{alone:?}");
+        let nobody = bench.store.leave_user(&leaving("eve"), true).await;
+        assert!(matches!(nobody, Err(StoreError::Invalid { .. })), "{nobody:?}");
+        assert_eq!(bench.store.leaving_users().await.unwrap(), []);
+        bench.store.leave_user(&leaving("bob"), false).await.unwrap();
+        bench.store.leave_user(&leaving("ann"), true).await.unwrap();
+        bench.store.leave_user(&leaving("ann"), true).await.unwrap();
+
+        let bench = bench.reopen().await;
+        assert_eq!(bench.store.leaving_users().await.unwrap(), [leaving("ann"), leaving("bob")]);
+        assert!(bench.store.is_leaving(&name("bob")).await.unwrap());
+        let account = bench.store.add_account(&"w:b".into(), &name("bob")).await;
+        assert!(matches!(account, Err(StoreError::Invalid { .. })), "{account:?}");
+        bench.store.remove_user(&name("bob")).await.unwrap();
+        let namesake = bench.store.add_user(&name("bob"), None, false).await;
+        assert!(matches!(namesake, Err(StoreError::Conflict { .. })), "{namesake:?}");
+        let person = PersonRef { network: "m".into(), person: "@bob:x".into() };
+        assert_eq!(bench.store.introduce(&person, &name("bob")).await.unwrap(), name("bob_2"));
+
+        bench.store.has_left(&name("bob")).await.unwrap();
+        assert!(!bench.store.is_leaving(&name("bob")).await.unwrap());
+        bench.store.add_user(&name("bob"), None, false).await.unwrap();
+        assert_eq!(bench.store.leaving_users().await.unwrap(), [leaving("ann")]);
         bench
     })
     .await;
