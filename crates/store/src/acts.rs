@@ -1,6 +1,9 @@
 //! The audit trail: what was done to the instance, by whom, and where it was asked. Never a message, never a
 //! secret.
 
+use std::collections::HashMap;
+
+use sqlx::AnyConnection;
 use wxgate_contract::{Timestamp, UserName};
 
 use crate::error::StoreError;
@@ -8,16 +11,40 @@ use crate::limits;
 use crate::sql::{self, Columns, row};
 use crate::store::Store;
 
-/// Acts that are kept; the oldest go. Chosen: years of a large host, in some ten megabytes.
+/// Acts that are kept. Chosen: years of a large host, in some ten megabytes.
 const KEPT: i64 = 100_000;
+/// It is looked once in so many acts whether there are more. Chosen: counting all of them takes some ten milliseconds.
+const LOOK: i64 = 256;
 /// Longest subject in characters; the rest is cut.
 const ABOUT_CHARS: usize = 256;
 
-/// Forgets what a person did and what was done about them. What is about an account, a chat or a network of the same
-/// name is not about them.
-pub(crate) const OF_PERSON: &str = "DELETE FROM act WHERE who = $1 OR (about = $1 AND what IN (\
-    'person-added', 'administrator-added', 'person-removed', 'signed-in', 'password-changed', 'token-made', \
-    'token-ended', 'certificate-added', 'certificate-removed', 'identity-set', 'quota-changed', 'data-exported'))";
+/// What is done about people; they are the subject.
+macro_rules! about_people {
+    () => {
+        "'person-added', 'administrator-added', 'person-removed', 'signed-in', 'password-changed', 'token-made', \
+         'token-ended', 'certificate-added', 'certificate-removed', 'identity-set', 'quota-changed', 'data-exported'"
+    };
+}
+
+/// What is done to the whole instance, by administrators.
+macro_rules! about_the_instance {
+    () => {
+        "'seal-key-replaced', 'backup-taken', 'backup-taken-with-key', 'matrix-account-signed-in', 'network-retried'"
+    };
+}
+
+/// Forgets what a person did with what is theirs, and what was done about them. What is about an account, a chat or a
+/// network of the same name is not about them; what they did to others and to the instance is told also when they are
+/// gone.
+pub(crate) const OF_PERSON: &str = concat!(
+    "DELETE FROM act WHERE (about = $1 AND what IN (",
+    about_people!(),
+    ")) OR (who = $1 AND what NOT IN (",
+    about_people!(),
+    ", ",
+    about_the_instance!(),
+    "))"
+);
 
 /// Something that was done.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,8 +87,10 @@ impl Store {
                     let who = act.who.as_ref().map(UserName::as_str);
                     let values = row![now, who, act.door.as_str(), act.what.as_str(), act.about.as_str()];
                     let rows = sql::fetch(tx, DOING, text, values).await?;
-                    let id = rows.first().map_or(Ok(0), |row| row.at::<i64>(0))?;
-                    sql::run(tx, DOING, "DELETE FROM act WHERE id <= $1", row![id - KEPT]).await.map(|_| ())
+                    match rows.first().map_or(Ok(0), |row| row.at::<i64>(0))? % LOOK {
+                        0 => thin(tx).await,
+                        _ => Ok(()),
+                    }
                 })
             })
             .await
@@ -90,4 +119,27 @@ impl Store {
             })
             .collect()
     }
+}
+
+/// Lets go what is too much: of whoever did most, of what they did most often, the oldest. Who repeats something pushes
+/// out what they repeated, and neither the acts of others nor what they did once.
+async fn thin(tx: &mut AnyConnection) -> Result<(), StoreError> {
+    const DOING: &str = "shortening the audit trail";
+    let text = "SELECT COALESCE(who, ''), what, COUNT(*) FROM act GROUP BY who, what";
+    let mut done: HashMap<String, Vec<(i64, String)>> = HashMap::new();
+    for row in sql::fetch(tx, DOING, text, []).await? {
+        done.entry(row.at(0)?).or_default().push((row.at(2)?, row.at(1)?));
+    }
+    let all = |acts: &[(i64, String)]| acts.iter().map(|(count, _)| count).sum::<i64>();
+    let mut excess = done.values().map(|acts| all(acts)).sum::<i64>() - KEPT;
+    while excess > 0 {
+        let Some((who, acts)) = done.iter_mut().max_by_key(|(_, acts)| all(acts)) else { break };
+        let Some((count, what)) = acts.iter_mut().max() else { break };
+        let going = excess.min(*count);
+        let text = "DELETE FROM act WHERE id IN \
+                    (SELECT id FROM act WHERE COALESCE(who, '') = $1 AND what = $2 ORDER BY id LIMIT $3)";
+        sql::run(tx, DOING, text, row![who.as_str(), what.as_str(), going]).await?;
+        (*count, excess) = (*count - going, excess - going);
+    }
+    Ok(())
 }

@@ -228,7 +228,7 @@ async fn scopes(other: &Asker, root: &Asker) -> Result<()> {
     writes.refused(400, "POST", path, &json!({"label": "more", "opens": ["all"]})).await?;
     let plain = made(root, ADMINISTRATOR, "no admin", &["read", "write"]).await?;
     plain.refused(403, "GET", "/api/v1/users", &Value::Null).await?;
-    no_more_than_they_have(&made(root, ADMINISTRATOR, "people", &["write", "admin"]).await?).await?;
+    no_more_than_they_have(&made(root, ADMINISTRATOR, "people", &["write", "admin"]).await?, root).await?;
     let tokens = other.get("/api/v1/users/mallory/tokens").await?;
     let labels: Vec<_> = tokens.as_array().context("tokens")?.iter().map(|row| &row["label"]).collect();
     ensure!(labels.len() == 4 && labels.contains(&&json!("phone")), "{tokens}");
@@ -239,7 +239,7 @@ async fn scopes(other: &Asker, root: &Asker) -> Result<()> {
 }
 
 /// A token that opens administration and not everything helps others back in, and makes no way to everything.
-async fn no_more_than_they_have(people: &Asker) -> Result<()> {
+async fn no_more_than_they_have(people: &Asker, root: &Asker) -> Result<()> {
     let password = json!({"password": "another one"});
     let identity = json!({"matrix": "@root:x.example"});
     for (what, body) in [("password", &password), ("identity", &identity)] {
@@ -249,7 +249,17 @@ async fn no_more_than_they_have(people: &Asker) -> Result<()> {
     people.refused(403, "POST", "/api/v1/users", &admin(true)).await?;
     people.ask("POST", "/api/v1/users", &admin(false)).await?.good("somebody new")?;
     people.ask("PUT", "/api/v1/users/second/password", &password).await?.good("helping somebody")?;
-    people.ask("DELETE", "/api/v1/users/second", &Value::Null).await?.good("and removing them").map(drop)
+    people.ask("DELETE", "/api/v1/users/second", &Value::Null).await?.good("and removing them")?;
+    // What one administrator did to others is not theirs to make forgotten.
+    root.ask("POST", "/api/v1/users", &admin(true)).await?.good("another administrator")?;
+    people.refused(403, "DELETE", "/api/v1/users/second", &Value::Null).await?;
+    for asker in [people, root] {
+        asker.refused(409, "DELETE", &format!("/api/v1/users/{ADMINISTRATOR}"), &Value::Null).await?;
+    }
+    root.ask("DELETE", "/api/v1/users/second", &Value::Null)
+        .await?
+        .good("removing an administrator")
+        .map(drop)
 }
 
 /// What was done is told to administrators, in pages, and what was refused is not there.

@@ -353,11 +353,14 @@ async fn what_was_done_is_written_down_newest_first_and_goes_with_the_person() {
             act(Some("bob"), "account-added", "x\0y"),
             act(Some("bob"), "account-added", "ann"),
             act(Some("bob"), "token-made", "ann"),
+            act(Some("ann"), "token-made", "ann"),
+            act(Some("ann"), "password-changed", "bob"),
+            act(Some("ann"), "backup-taken-with-key", ""),
         ];
         for one in done.clone() {
             store.record(one).await.unwrap();
         }
-        let rows = store.acts(None, 4).await.unwrap();
+        let rows = store.acts(Some(store.acts(None, 3).await.unwrap()[2].id), 4).await.unwrap();
         assert_eq!(rows.len(), 4);
         assert_eq!(rows[2].act, act(Some("bob"), "account-added", "xy"), "NUL is left out");
         assert_eq!(rows[3].act, done[1]);
@@ -367,8 +370,53 @@ async fn what_was_done_is_written_down_newest_first_and_goes_with_the_person() {
         store.remove_user(&name("ann")).await.unwrap();
         let left = store.acts(None, 10).await.unwrap();
         let left: Vec<_> = left.iter().map(|row| (&*row.act.what, &*row.act.about)).collect();
-        let wanted = [("account-added", "ann"), ("account-added", "xy")];
-        assert_eq!(left, wanted, "nothing of a person stays, and what has their name only does");
+        let wanted = [
+            ("backup-taken-with-key", ""),
+            ("password-changed", "bob"),
+            ("account-added", "ann"),
+            ("account-added", "xy"),
+        ];
+        assert_eq!(left, wanted, "of a person stays what they did to others, and what has their name only");
+        bench
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn whoever_repeats_something_pushes_out_what_they_repeated() {
+    each_engine(|bench| async move {
+        let store = &bench.store;
+        let act = |who: Option<&str>, what: &str, about: &str| Act {
+            who: who.map(name),
+            door: "api".to_owned(),
+            what: what.to_owned(),
+            about: about.to_owned(),
+        };
+        let early = [
+            act(None, "person-added", "ann"),
+            act(Some("bob"), "account-added", "work"),
+            act(Some("eve"), "password-changed", "ann"),
+        ];
+        for one in early.clone() {
+            store.record(one).await.unwrap();
+        }
+        bench
+            .change(
+                "INSERT INTO act (at_ms, who, door, what, about) \
+                 WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 100000) \
+                 SELECT i, 'eve', 'api', 'account-signed-out', 'x' FROM n",
+            )
+            .await;
+        for _ in 0..256 {
+            store.record(act(Some("eve"), "account-signed-out", "x")).await.unwrap();
+        }
+        let first = store.acts(Some(4), 10).await.unwrap();
+        let first: Vec<_> = first.into_iter().rev().map(|row| row.act).collect();
+        assert_eq!(first, early);
+        let count = bench.count("SELECT COUNT(*) FROM act").await;
+        assert!((100_000..100_256).contains(&count), "{count} are kept");
+        let oldest = bench.count("SELECT MIN(at_ms) FROM act WHERE what = 'account-signed-out'").await;
+        assert!((4..=259).contains(&oldest), "the oldest of them went, up to {oldest}");
         bench
     })
     .await;

@@ -74,7 +74,8 @@ pub(in crate::web) async fn add(
 }
 
 /// A way in that is made for this person is one to all that they may do. For themselves, and for whoever
-/// administers, nobody makes one that opens more than what they came in with.
+/// administers, nobody makes one that opens more than what they came in with; nor does less than all of them remove
+/// whoever administers.
 ///
 /// # Errors
 /// What the caller came in with does not open everything, and there is no such person.
@@ -254,7 +255,12 @@ pub(in crate::web) async fn remove(
     everything: bool,
 ) -> Result<(), Refusal> {
     caller.administers()?;
-    let name = known(parts, name).await?;
+    if caller.user().is_some_and(|user| user.as_str() == name) {
+        // What they did to others would be told by nobody.
+        let message = "nobody removes themselves: another administrator does, or `wxgate user remove`";
+        return Err(Refusal(StatusCode::CONFLICT, message.to_owned()));
+    }
+    let name = may_let_in(parts, caller, name).await?;
     let leaving = if everything { Leaving::WithEverything } else { Leaving::Alone };
     Ok(parts.bridge.remove_person(name, leaving, (caller.user(), caller.door())).await?)
 }

@@ -3,11 +3,17 @@
 
 /// Sentences with a `{}` for each thing that is named, in the same order in both languages. Of two that fit, the first
 /// counts.
-const SENTENCES: [(&str, &str); 27] = [
+const SENTENCES: [(&str, &str); 30] = [
     ("there is a person called {} already", "已经有名为 {} 的用户"),
     ("{} differs from {} only by its case", "{} 与已有的 {} 只有大小写不同"),
     ("there is no user {}", "没有用户 {}"),
     ("there is no person called {}", "没有用户 {}"),
+    ("a person called {} is being removed", "名为 {} 的用户正在删除"),
+    ("{} is being removed", "{} 正在删除"),
+    (
+        "nobody removes themselves: another administrator does, or `wxgate user remove`",
+        "不能删除自己，请由另一位管理员或用 wxgate user remove 删除",
+    ),
     ("{} still has {} accounts; remove them first", "{} 还有 {} 个账号，请先删除"),
     (
         "the name of a person is 1 to {} bytes of letters, digits, '-', '_' and '.', does not begin with '-' and is \
@@ -121,6 +127,7 @@ mod tests {
             include_str!("../../chat_name.rs"),
             include_str!("../../../../bridge/src/control.rs"),
             include_str!("../../../../contract/src/control.rs"),
+            include_str!("../../../../store/src/leaving.rs"),
             include_str!("../../../../store/src/users.rs"),
             include_str!("../../../../store/src/links.rs"),
         ];
