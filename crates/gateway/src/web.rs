@@ -82,7 +82,7 @@ async fn ready(State(parts): State<Arc<Parts>>) -> Response {
     if parts.stop.is_stopping() {
         reasons.push("the gateway is stopping".to_owned());
     }
-    if let Err(e) = parts.bridge.store().lane_stats().await {
+    if let Err(e) = parts.bridge.store().answers().await {
         reasons.push(format!("the store does not answer: {e}"));
     }
     if let Some((at, why)) = parts.bridge.store().last_failure()

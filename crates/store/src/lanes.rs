@@ -1,12 +1,13 @@
 //! Reading lanes: the deliveries themselves stay here until somebody carries them out.
 
 use sqlx::AnyConnection;
-use wxgate_contract::{ChatRef, Delivery, DeliveryId, Job, PostId, RemoteId, Timestamp};
+use sqlx::any::AnyRow;
+use wxgate_contract::{ChatRef, Delivery, DeliveryId, Job, NetworkId, PostId, RemoteId, Timestamp};
 
 use crate::error::StoreError;
 use crate::prepare::chat_ref;
 use crate::report::LaneStats;
-use crate::sql::{self, Columns, row};
+use crate::sql::{self, Columns, Many, row};
 use crate::store::Store;
 
 impl Store {
@@ -110,24 +111,72 @@ impl Store {
             .map(drop)
     }
 
-    /// Open deliveries by network, in name order.
+    /// Open deliveries by network, in name order; for people who look now and then: all that are open are counted.
     ///
     /// # Errors
     /// `Unavailable` when the database cannot be read.
     pub async fn lane_stats(&self) -> Result<Vec<LaneStats>, StoreError> {
-        const DOING: &str = "counting open deliveries";
-        let mut conn = self.reader(DOING).await?;
-        let text = "SELECT network, COUNT(*), MIN(created_ms) FROM delivery WHERE closed_ms IS NULL GROUP BY network";
-        let mut stats = Vec::new();
-        for row in sql::fetch(&mut conn, DOING, text, []).await? {
-            let network = self.0.names.name(&mut conn, row.at(0)?).await?;
+        let mut conn = self.reader(COUNTING).await?;
+        let rows = sql::fetch(&mut conn, COUNTING, ALL_OPEN, []).await?;
+        self.stats(&mut conn, &rows).await
+    }
+
+    /// The same of some networks, of which alone the open deliveries are counted.
+    ///
+    /// # Errors
+    /// As [`Store::lane_stats`].
+    pub async fn lane_stats_of(&self, networks: &[NetworkId]) -> Result<Vec<LaneStats>, StoreError> {
+        let mut many = Many::new(OPEN_OF.0, OPEN_OF.1);
+        for network in networks {
+            if let Some(number) = self.find(network).await? {
+                many.push(row![number]);
+            }
+        }
+        let mut conn = self.reader(COUNTING).await?;
+        let rows = many.fetch(&mut conn, COUNTING).await?;
+        self.stats(&mut conn, &rows).await
+    }
+
+    async fn stats(&self, conn: &mut AnyConnection, rows: &[AnyRow]) -> Result<Vec<LaneStats>, StoreError> {
+        let mut stats = Vec::with_capacity(rows.len());
+        for row in rows {
+            let network = self.0.names.name(conn, row.at(0)?).await?;
             let open = u64::try_from(row.at::<i64>(1)?).unwrap_or(0);
             stats.push(LaneStats { network, open, oldest: Timestamp(row.at(2)?) });
         }
         stats.sort_by(|a, b| a.network.cmp(&b.network));
         Ok(stats)
     }
+
+    /// Asks the database for nothing but an answer.
+    ///
+    /// # Errors
+    /// `Unavailable` when it gives none.
+    pub async fn answers(&self) -> Result<(), StoreError> {
+        const DOING: &str = "asking whether the database answers";
+        let mut conn = self.reader(DOING).await?;
+        sql::fetch(&mut conn, DOING, "SELECT 1", []).await.map(drop)
+    }
 }
+
+const COUNTING: &str = "counting open deliveries";
+
+/// Numbers grow with time, so the oldest has the least. The index of open deliveries has all of this, but for one row
+/// of each network.
+macro_rules! open {
+    ($from:literal) => {
+        concat!(
+            "SELECT o.network, o.open, d.created_ms FROM (SELECT d.network AS network, COUNT(*) AS open, ",
+            "MIN(d.id) AS first FROM ",
+            $from,
+            " WHERE d.closed_ms IS NULL GROUP BY d.network) o JOIN delivery d ON d.id = o.first"
+        )
+    };
+}
+
+const ALL_OPEN: &str = open!("delivery d");
+const OPEN_OF: (&str, &str) =
+    ("WITH w (network) AS (VALUES ", concat!(") ", open!("w JOIN delivery d ON d.network = w.network")));
 
 /// The oldest open delivery of a lane, when there is one, and when it is due.
 type Next = Result<Option<(Delivery, Timestamp)>, StoreError>;

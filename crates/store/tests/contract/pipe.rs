@@ -73,6 +73,11 @@ async fn a_lane_gives_its_oldest_delivery_until_it_is_settled() {
         assert_eq!(bench.store.open_lanes().await.unwrap(), [(chat("m/r"), Timestamp(1_030_000))]);
         let stats = bench.store.lane_stats().await.unwrap();
         assert_eq!(stats, [LaneStats { network: "m".into(), open: 2, oldest: Timestamp(1_000_000) }]);
+        let of =
+            async |names: [&str; 3]| bench.store.lane_stats_of(&names.map(NetworkId::from)).await.unwrap();
+        assert_eq!(of(["w:a", "m", "unknown"]).await, stats);
+        assert_eq!(of(["w:a", "w:b", "unknown"]).await, []);
+        bench.store.answers().await.unwrap();
         let report = bench.settle("m", first.id, sent(&["e1"])).await;
         assert_eq!(report, SettleReport { lane: Some(chat("m/r")), closed: true, ..SettleReport::default() });
         let second = bench.next("m/r").await.unwrap();

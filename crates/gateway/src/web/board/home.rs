@@ -1,6 +1,5 @@
 //! The first page: how to come in, or one's accounts.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
 use axum::extract::{Form, Query, State};
@@ -166,10 +165,9 @@ async fn accounts(parts: &Parts, user: &UserName, view: &View, words: &Words) ->
 
 /// What is on its way to WeChat from these accounts and for how long.
 async fn waiting(parts: &Parts, views: &[AccountView], words: &Words) -> Markup {
-    let Ok(stats) = parts.bridge.store().lane_stats().await else { return html! {} };
-    let own: HashSet<&NetworkId> = views.iter().map(|view| &view.network).collect();
-    let theirs = stats.iter().filter(|row| own.contains(&row.network));
-    let (open, oldest) = theirs.fold((0, None), |(open, oldest), row| {
+    let own: Vec<NetworkId> = views.iter().map(|view| view.network.clone()).collect();
+    let Ok(stats) = parts.bridge.store().lane_stats_of(&own).await else { return html! {} };
+    let (open, oldest) = stats.iter().fold((0, None), |(open, oldest), row| {
         (open + row.open, oldest.into_iter().chain([row.oldest]).min())
     });
     html! {
