@@ -24,6 +24,11 @@ pub(crate) fn check_id(what: &str, id: &str) -> Result<(), StoreError> {
     Ok(())
 }
 
+/// What nobody is asked for and nothing is found by is stored without them instead.
+pub(crate) fn without_nul(text: &str) -> String {
+    text.replace('\0', "")
+}
+
 pub(crate) fn check_network(network: &NetworkId) -> Result<(), StoreError> {
     if network.as_str().is_empty() {
         return Err(StoreError::invalid("the name of a network is empty"));

@@ -59,12 +59,14 @@ impl<'de> Deserialize<'de> for WireText {
     }
 }
 
-/// Decodes a name: emoji spans, then entities once.
+/// Decodes a name: emoji spans, then entities once. A NUL is no part of what anybody is called, and databases refuse it.
 ///
 /// Source: the protocol sheet, section 4.2 ("names … steps 3 and 4").
 #[must_use]
 pub fn decode_name(raw: &str) -> String {
-    text::decode_spans_and_entities(raw, Corrections::On)
+    let mut name = text::decode_spans_and_entities(raw, Corrections::On);
+    name.retain(|c| c != '\0');
+    name
 }
 
 #[cfg(test)]
@@ -77,6 +79,7 @@ mod tests {
         assert_eq!(decode_name("R&amp;D"), "R&D");
         assert_eq!(decode_name("&amp;lt;b&amp;gt;"), "&lt;b&gt;");
         assert_eq!(decode_name("plain"), "plain");
+        assert_eq!(decode_name("An\0na"), "Anna");
     }
 
     #[test]

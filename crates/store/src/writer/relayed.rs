@@ -7,6 +7,7 @@ use wxgate_contract::{Author, ChatRef, TimelineItem};
 use super::group::Scene;
 use super::settle::{fate_number, fate_why};
 use crate::error::StoreError;
+use crate::limits::without_nul;
 use crate::relayed::as_shown;
 use crate::sql::{self, Columns, row};
 
@@ -30,7 +31,7 @@ pub(super) async fn show(
     if sql::run(tx, DOING, text, values).await? > 0 {
         return Ok(None);
     }
-    let author = author_name(tx, home, &item).await?;
+    let author = without_nul(&author_name(tx, home, &item).await?);
     let seq = scene.numbers.take(tx, 1).await?;
     let text = "INSERT INTO relayed (post, network, chat, shown_seq, fate, why, native_id, author) \
                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";

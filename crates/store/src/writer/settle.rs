@@ -14,6 +14,7 @@ use super::fanout::{self, Heard};
 use super::group::Scene;
 use super::relayed;
 use crate::error::StoreError;
+use crate::limits::without_nul;
 use crate::prepare::{chat_ref, is_recall};
 use crate::report::{FailedDelivery, Route, SettleReport};
 use crate::sql::{Columns, Many, Value, row};
@@ -32,7 +33,13 @@ pub(super) struct Claim {
 
 impl Claim {
     pub(super) fn outcome(request: &SettleRequest) -> Self {
-        let outcome = request.outcome.clone();
+        let mut outcome = request.outcome.clone();
+        match &mut outcome {
+            Outcome::Sent { .. } => {}
+            Outcome::TryLater { why, .. } | Outcome::Refused { why } | Outcome::Uncertain { why } => {
+                *why = without_nul(why);
+            }
+        }
         let route = Arc::clone(&request.route);
         Self { number: request.number, delivery: request.delivery.0, outcome, route, is_proof: false }
     }

@@ -93,3 +93,34 @@ async fn the_owner_of_another_account_is_somebody_here() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn a_sign_that_no_database_takes_holds_up_no_chat() {
+    each_engine(|bench| async move {
+        linked(&bench).await;
+        let author = Author::Person { person: "p1".into(), name: "Mi\0ng".to_owned() };
+        let said = |id: &str| Post { author: author.clone(), ..post(id, "i:x/#c", id) };
+        bench.commit("i:x", ["m1", "m2", "m3"].map(said).to_vec()).await;
+        let why = || "over\0there".to_owned();
+        let (sent, after) = (sent(&["77"]), std::time::Duration::ZERO);
+        let outcomes = [
+            sent,
+            Outcome::TryLater { after, why: why() },
+            Outcome::Refused { why: why() },
+            Outcome::Uncertain { why: why() },
+        ];
+        let mut shown = Vec::new();
+        for outcome in outcomes {
+            let delivery = bench.next("w:a/g").await.unwrap();
+            shown.extend(bench.settle("w:a", delivery.id, outcome).await.shown);
+        }
+        assert_eq!(bench.next("w:a/g").await, None);
+        let [one, two] = &shown[..] else { panic!("{shown:?}") };
+        let author = Author::Person { person: "i:x/p1".into(), name: "Ming".to_owned() };
+        assert_eq!((&one.post.author, &two.post.author), (&author, &author));
+        assert_eq!(two.fate, Fate::MaybeDelivered { why: "overthere".to_owned() });
+        assert_eq!(bench.history("w:a").await, shown);
+        bench
+    })
+    .await;
+}
