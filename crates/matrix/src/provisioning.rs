@@ -9,6 +9,7 @@
 mod caller;
 mod contacts;
 mod login;
+mod places;
 mod shapes;
 
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -22,7 +23,6 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tokio::sync::Semaphore;
 use wxgate_contract::{AccountView, CommandError, FarError, UserName};
 
 use crate::client::CallError;
@@ -31,15 +31,13 @@ use crate::shared::Shared;
 use crate::trouble::Trouble;
 use caller::{Caller, Callers};
 use login::Logins;
+use places::Places;
 
 /// Largest body of a request. Chosen: a group of five hundred, named by ids of a hundred bytes.
 const BODY_BYTES: usize = 64 << 10;
 /// How long a request may hang that waits for a person, before its manager has to ask again. Chosen:
 /// below the minute after which proxies cut connections.
 const HANG: Duration = Duration::from_secs(50);
-/// Requests at once, over all listeners. Chosen: half of the connections of the application service's own listener, so
-/// that requests which hang never keep the homeserver out.
-const REQUESTS: usize = 32;
 
 /// The API of one adapter, over all its runs.
 pub(crate) struct Provisioning {
@@ -47,7 +45,7 @@ pub(crate) struct Provisioning {
     shared: RwLock<Option<Arc<Shared>>>,
     callers: Callers,
     logins: Mutex<Logins>,
-    requests: Semaphore,
+    places: Arc<Places>,
 }
 
 impl std::fmt::Debug for Provisioning {
@@ -72,7 +70,7 @@ impl Provisioning {
             shared: RwLock::default(),
             callers: Callers::default(),
             logins: Mutex::default(),
-            requests: Semaphore::new(REQUESTS),
+            places: Arc::default(),
         })
     }
 
@@ -109,7 +107,6 @@ pub(crate) fn router(provisioning: Arc<Provisioning>) -> Router {
         .route("/create_group/{type}", post(create_group))
         .fallback(unknown)
         .layer(middleware::from_fn_with_state(Arc::clone(&provisioning), caller::admit))
-        .layer(middleware::from_fn_with_state(Arc::clone(&provisioning), bounded))
         .layer(middleware::from_fn(cors))
         .layer(DefaultBodyLimit::max(BODY_BYTES))
         .with_state(provisioning);
@@ -198,17 +195,6 @@ fn reply(value: impl serde::Serialize) -> Reply {
     match serde_json::to_value(value) {
         Ok(value) => Ok(axum::Json(value)),
         Err(error) => Err(Refusal::away(error.to_string())),
-    }
-}
-
-/// Too many at once are turned away, and not kept waiting.
-async fn bounded(State(api): State<Arc<Provisioning>>, request: Request, next: Next) -> Response {
-    match api.requests.try_acquire() {
-        Ok(_place) => next.run(request).await,
-        Err(_) => {
-            let error = "too many requests are under way; try again";
-            Refusal::new(StatusCode::TOO_MANY_REQUESTS, "M_LIMIT_EXCEEDED", error).into_response()
-        }
     }
 }
 

@@ -53,10 +53,15 @@ impl Callers {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn get(&self, token: &str, now: Timestamp) -> Option<String> {
+    /// Whose it was when it was last checked, and whether that still holds.
+    fn get(&self, token: &str, now: Timestamp) -> Option<(String, bool)> {
         let known = self.known();
         let (at, user_id) = known.get(&hash(token))?;
-        (now.since(*at) < HOLDS).then(|| user_id.clone())
+        Some((user_id.clone(), now.since(*at) < HOLDS))
+    }
+
+    fn forget(&self, token: &str) {
+        self.known().remove(&hash(token));
     }
 
     fn put(&self, token: &str, user_id: &str, now: Timestamp) {
@@ -89,8 +94,12 @@ pub(super) async fn admit(
         return Refusal::away("the gateway is not connected to the homeserver now").into_response();
     };
     let presented = Presented::read(&request);
-    match caller(&api.callers, &shared, presented).await {
-        Ok(user_id) => {
+    let admitted = match caller(&api, &shared, presented).await {
+        Ok(user_id) => api.places.take(&user_id).map(|place| (user_id, place)),
+        Err(refusal) => Err(refusal),
+    };
+    match admitted {
+        Ok((user_id, _place)) => {
             request.extensions_mut().insert(Caller { user_id, shared });
             next.run(request).await
         }
@@ -113,7 +122,7 @@ impl Presented {
     }
 }
 
-async fn caller(callers: &Callers, shared: &Shared, presented: Presented) -> Result<String, Refusal> {
+async fn caller(api: &Provisioning, shared: &Shared, presented: Presented) -> Result<String, Refusal> {
     let Presented { token, said } = presented;
     let Some(token) = token else {
         let error = "the request carries no token";
@@ -127,7 +136,7 @@ async fn caller(callers: &Callers, shared: &Shared, presented: Presented) -> Res
             return Err(Refusal::new(StatusCode::BAD_REQUEST, "M_MISSING_PARAM", error));
         }
         (false, said) => {
-            let owner = owner(callers, shared, token, said.as_deref()).await?;
+            let owner = owner(api, shared, token, said.as_deref()).await?;
             if said.is_some_and(|said| said != owner) {
                 return Err(strange("the token belongs to somebody else"));
             }
@@ -143,15 +152,19 @@ async fn caller(callers: &Callers, shared: &Shared, presented: Presented) -> Res
 
 /// Whose token it is.
 async fn owner(
-    callers: &Callers,
+    api: &Provisioning,
     shared: &Shared,
     token: &str,
     said: Option<&str>,
 ) -> Result<String, Refusal> {
     let now = shared.clock.now();
-    if let Some(user_id) = callers.get(token, now) {
-        return Ok(user_id);
-    }
+    // Whose token was good a while ago is no stranger: they wait for the homeserver in a place of their own.
+    let known = api.callers.get(token, now);
+    let (_own, _strange) = match known {
+        Some((user_id, true)) => return Ok(user_id),
+        Some((user_id, false)) => (Some(api.places.take(&user_id)?), None),
+        None => (None, Some(api.places.stranger()?)),
+    };
     let found = match token.strip_prefix(OPENID) {
         Some(token) => {
             let domain =
@@ -172,10 +185,13 @@ async fn owner(
     };
     match found {
         Ok(user_id) => {
-            callers.put(token, &user_id, now);
+            api.callers.put(token, &user_id, now);
             Ok(user_id)
         }
-        Err(CallError::Refused { .. }) => Err(strange("the homeserver does not know the token")),
+        Err(CallError::Refused { .. }) => {
+            api.callers.forget(token);
+            Err(strange("the homeserver does not know the token"))
+        }
         Err(error) => Err(error.into()),
     }
 }
@@ -201,9 +217,12 @@ mod tests {
     fn a_checked_token_holds_for_a_minute() {
         let callers = Callers::default();
         callers.put("token", "@ann:x", Timestamp(0));
-        assert_eq!(callers.get("token", Timestamp(59_999)).as_deref(), Some("@ann:x"));
-        assert_eq!(callers.get("token", Timestamp(60_000)), None);
+        let ann = || "@ann:x".to_owned();
+        assert_eq!(callers.get("token", Timestamp(59_999)), Some((ann(), true)));
+        assert_eq!(callers.get("token", Timestamp(60_000)), Some((ann(), false)));
         assert_eq!(callers.get("other", Timestamp(0)), None);
+        callers.forget("token");
+        assert_eq!(callers.get("token", Timestamp(0)), None);
         for n in 0..TOKENS * 2 {
             callers.put(&n.to_string(), "@x:x", Timestamp(0));
         }

@@ -60,6 +60,28 @@ struct Shown {
 #[derive(Default)]
 pub(super) struct Logins {
     processes: HashMap<String, Process>,
+    /// Starts that wait for their first step, by who asked.
+    starting: HashMap<String, usize>,
+}
+
+/// A start under way; it counts until it is dropped.
+struct Starting<'a> {
+    api: &'a Provisioning,
+    owner: &'a str,
+}
+
+impl<'a> Starting<'a> {
+    /// An error when too many sign-ins are under way; a new one of the named login takes the place of an earlier one.
+    fn begin(api: &'a Provisioning, owner: &'a str, login: Option<&str>) -> Result<Self, Refusal> {
+        api.logins().make_room(owner, login)?;
+        Ok(Self { api, owner })
+    }
+}
+
+impl Drop for Starting<'_> {
+    fn drop(&mut self) {
+        self.api.logins().has_started(self.owner);
+    }
 }
 
 impl Logins {
@@ -79,17 +101,27 @@ impl Logins {
         self.processes.extract_if(is_old).map(|(_, process)| process).collect()
     }
 
-    /// An error when too many are under way, that of the named login aside: a new one takes its place.
-    fn make_room(&self, owner: &str, login: Option<&str>) -> Result<(), Refusal> {
+    /// Counts one more start, or an error when too many are under way, that of the named login aside: a new one takes
+    /// its place.
+    fn make_room(&mut self, owner: &str, login: Option<&str>) -> Result<(), Refusal> {
         let is_same = |process: &Process| process.owner == owner && Some(process.account.name()) == login;
         let others = self.processes.values().filter(|process| !process.is_over() && !is_same(process));
         let (own, all) =
             others.fold((0, 0), |(own, all), process| (own + usize::from(process.owner == owner), all + 1));
-        if own >= OF_ONE || all >= PROCESSES {
+        let starting = self.starting.get(owner).copied().unwrap_or_default();
+        if own + starting >= OF_ONE || all + self.starting.values().sum::<usize>() >= PROCESSES {
             let error = "too many sign-ins are under way; finish or cancel one first";
             return Err(Refusal::new(StatusCode::TOO_MANY_REQUESTS, "M_LIMIT_EXCEEDED", error));
         }
+        self.starting.insert(owner.to_owned(), starting + 1);
         Ok(())
+    }
+
+    fn has_started(&mut self, owner: &str) {
+        match self.starting.get_mut(owner) {
+            Some(count) if *count > 1 => *count -= 1,
+            _ => drop(self.starting.remove(owner)),
+        }
     }
 
     /// Puts one in the place of earlier ones of the same account.
@@ -125,7 +157,7 @@ pub(super) async fn start(
     for process in old {
         process.came_to_nothing(shared, 1).await;
     }
-    api.logins().make_room(&caller.user_id, of.login_id.as_deref())?;
+    let _starting = Starting::begin(api, &caller.user_id, of.login_id.as_deref())?;
     let (user, accounts) = caller.accounts().await?;
     let (account, is_new) = match &of.login_id {
         _ if flow == PUSH => (to_be_asked(caller, of, &accounts).await?, false),

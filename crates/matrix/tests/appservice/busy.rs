@@ -46,6 +46,8 @@ async fn sign_ins_that_hang_keep_no_transaction_out() {
     let transaction = client().put(url).bearer_auth(HS_TOKEN).body("{\"events\":[]}").send();
     let reply = tokio::time::timeout(Duration::from_secs(5), transaction).await;
     assert_eq!(reply.expect("the homeserver gets in").unwrap().status(), StatusCode::OK, "beside {begun}");
+    let (status, _) = call(&scene, &alice(), "whoami", None).await;
+    assert_eq!(status, StatusCode::OK, "and managers get answers beside {begun}");
     hanging.shutdown().await;
     scene.end().await;
 }

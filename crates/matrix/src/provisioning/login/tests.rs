@@ -20,6 +20,26 @@ fn process(owner: &str, account: &str) -> (Process, tokio::sync::watch::Sender<S
     (process, tell)
 }
 
+/// Begins a start, and ends it.
+fn has_room(logins: &mut Logins, owner: &str, login: Option<&str>) -> bool {
+    let is_room = logins.make_room(owner, login).is_ok();
+    if is_room {
+        logins.has_started(owner);
+    }
+    is_room
+}
+
+#[test]
+fn a_start_counts_from_its_beginning() {
+    let mut logins = Logins::default();
+    let begun = (0..10).filter(|_| logins.make_room("@ann:x", Some("0")).is_ok()).count();
+    assert_eq!(begun, OF_ONE, "also of one login");
+    assert!(has_room(&mut logins, "@bob:x", None));
+    (0..OF_ONE).for_each(|_| logins.has_started("@ann:x"));
+    assert!(logins.starting.is_empty());
+    assert!(has_room(&mut logins, "@ann:x", None));
+}
+
 #[test]
 fn what_is_over_does_not_count_as_under_way() {
     let mut logins = Logins::default();
@@ -31,16 +51,16 @@ fn what_is_over_does_not_count_as_under_way() {
     }
     let (other, _tell) = process("@bob:x", "wechat:bob");
     logins.put("bob".to_owned(), other);
-    assert!(logins.make_room("@bob:x", None).is_ok());
-    assert!(logins.make_room("@ann:x", None).is_err());
-    assert!(logins.make_room("@ann:x", Some("0")).is_ok(), "it takes the place of one");
+    assert!(has_room(&mut logins, "@bob:x", None));
+    assert!(!has_room(&mut logins, "@ann:x", None));
+    assert!(has_room(&mut logins, "@ann:x", Some("0")), "it takes the place of one");
     told[0].send_replace(SignInStep::Done);
-    assert!(logins.make_room("@ann:x", None).is_ok());
+    assert!(has_room(&mut logins, "@ann:x", None));
     let (again, _tell) = process("@ann:x", "wechat:0");
     logins.put("again".to_owned(), again);
-    assert!(logins.make_room("@ann:x", None).is_err());
+    assert!(!has_room(&mut logins, "@ann:x", None));
     told[1].send_replace(SignInStep::Failed { why: "declined".to_owned() });
-    assert!(logins.make_room("@ann:x", None).is_ok());
+    assert!(has_room(&mut logins, "@ann:x", None));
     assert_eq!(logins.processes.len(), OF_ONE + 1, "one of each account");
 }
 
