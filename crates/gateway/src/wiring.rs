@@ -420,6 +420,7 @@ async fn add_irc(
         on_bound: Some(Arc::new(move |bound: &Listening| {
             tell.send_replace(Some(bound.clone()));
         })),
+        in_chinese: wxgate_wechat::in_chinese,
         ..IrcServerConfig::new(network.clone(), section.name.clone())
     };
     if !section.flood_control {

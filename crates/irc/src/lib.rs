@@ -12,5 +12,5 @@ pub use client::{
 pub use encoding_rs::Encoding;
 pub use server::{
     Bound, Filehost, Flood, Follow, Guests, IrcServerAdapter, IrcServerConfig, Limits, Listening,
-    LocalChannels,
+    LocalChannels, Translate,
 };

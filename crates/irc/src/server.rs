@@ -53,5 +53,7 @@ pub(crate) mod stamp;
 mod style;
 mod websocket;
 
-pub use config::{Bound, Filehost, Flood, Follow, Guests, IrcServerConfig, Limits, Listening, LocalChannels};
+pub use config::{
+    Bound, Filehost, Flood, Follow, Guests, IrcServerConfig, Limits, Listening, LocalChannels, Translate,
+};
 pub use run::IrcServerAdapter;

@@ -1,8 +1,8 @@
-//! What this adapter says about an account's state, in Chinese: its owners are more often than not people who read that.
+//! What this adapter says about an account's state and its contacts, in Chinese: its owners are more often than not people who read that.
 //! What WeChat itself says is in the language of the account already.
 
 /// Clauses as they are said.
-const CLAUSES: [(&str, &str); 29] = [
+const CLAUSES: [(&str, &str); 33] = [
     ("sign the account in", "请登录此账号"),
     ("scan the code with the phone", "请用手机扫描二维码"),
     ("confirm the sign-in on the phone", "请在手机上确认登录"),
@@ -38,16 +38,34 @@ const CLAUSES: [(&str, &str); 29] = [
     ("the account was signed out", "此账号已退出登录"),
     ("it ended by itself and starts again", "意外结束，正在重新启动"),
     ("there are more than fit", "数量超出上限"),
+    (
+        "WeChat has shown that whoever wrote here since the last sign-in is somebody else than before. They go on in \
+         another chat",
+        "微信已表明：上次登录以来在这里发言的是另一个人，与之前不同，其消息将在另一个会话中继续",
+    ),
+    ("what was said here since then was said to them.", "此后在这里说的话是对那个人说的。"),
+    (
+        "WeChat has shown who this is: it goes on in the chat of that name from before.",
+        "微信已表明这是谁：将在之前的同名会话中继续。",
+    ),
+    (
+        "WeChat has shown that this goes on here. What was said since the last sign-in stands in another chat.",
+        "微信已表明会话在这里继续。上次登录以来的消息在另一个会话中。",
+    ),
 ];
 
 /// Clauses that something follows, or that follow something.
-const BEGINNINGS: [(&str, &str); 6] = [
+const BEGINNINGS: [(&str, &str); 7] = [
     ("sign the account in again: ", "请重新登录此账号："),
     ("nothing can be stored: ", "无法保存数据："),
     ("what is stored cannot be read: ", "无法读取已保存的数据："),
     ("WeChat answers with ", "微信返回代码 "),
     ("WeChat refused the session right after the sign-in: ", "登录后微信立即拒绝了会话，代码 "),
     ("WeChat refused: ", "微信拒绝，代码 "),
+    (
+        "WeChat has shown that this goes on here. What was said since the last sign-in stands in another chat, ",
+        "微信已表明会话在这里继续。上次登录以来的消息在另一个会话中：",
+    ),
 ];
 const ENDINGS: [(&str, &str); 3] = [
     (", and the phone did not confirm a new sign-in", "，手机也没有确认新的登录"),
@@ -115,6 +133,11 @@ mod tests {
                 "sign the account in again: the stored session is sealed with another key; or put that seal key back \
                  and start the gateway anew",
                 "请重新登录此账号：保存的会话是用另一个密钥加密的；或放回该密钥并重新启动网关",
+            ),
+            (
+                "WeChat has shown that this goes on here. What was said since the last sign-in stands in another chat, \
+                 \"Bo\".",
+                "微信已表明会话在这里继续。上次登录以来的消息在另一个会话中：\"Bo\".",
             ),
             ("nothing can be stored: the disk is full", "无法保存数据：the disk is full"),
         ] {

@@ -56,6 +56,8 @@ pub struct IrcServerConfig {
     pub local_channels: LocalChannels,
     /// Where clients hand files over, if somewhere. Source: soju.im/FILEHOST.
     pub filehost: Option<Filehost>,
+    /// Puts what accounts say about themselves into Chinese; `None` for what is not theirs, or WeChat's own words.
+    pub in_chinese: Translate,
     /// Bounds.
     pub limits: Limits,
     /// Called once everything listens.
@@ -107,11 +109,15 @@ impl IrcServerConfig {
             guests: Guests::Off,
             local_channels: LocalChannels::Off,
             filehost: None,
+            in_chinese: |_| None,
             limits: Limits::default(),
             on_bound: None,
         }
     }
 }
+
+/// A sentence in another language, where it is one of ours.
+pub type Translate = fn(&str) -> Option<String>;
 
 /// The attachment that a link leads to, where it is one of ours and still holds.
 pub type Follow = Arc<dyn Fn(&str) -> Option<MediaId> + Send + Sync>;

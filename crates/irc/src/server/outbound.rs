@@ -183,12 +183,7 @@ impl Session {
         item: &TimelineItem,
         rendered: Option<&Rendered>,
     ) {
-        let why = match &item.fate {
-            Fate::Said => None,
-            Fate::NotDelivered { why } => Some(format!("was not delivered, because {why}")),
-            Fate::MaybeDelivered { why } => Some(format!("may not have been delivered: {why}")),
-        };
-        if let Some(why) = why {
+        if let Some(why) = self.failure(&item.fate) {
             return self.tell_failure(pending, &why);
         }
         let nick = self.nick.clone();
@@ -230,6 +225,7 @@ impl Session {
             Some(person) => person.prefix(),
             None => self.service_prefix(),
         };
+        let gateway = self.word("gateway", "网关");
         let Some(client) = self.clients.get_mut(&pending.client) else { return };
         let mut tags = String::new();
         // Where answers are collected they get the label together.
@@ -248,7 +244,8 @@ impl Session {
         } else if target.starts_with('#') {
             client.line(&format!("{tags}:{source} NOTICE {target} :\"{}\" {why}", pending.excerpt));
         } else {
-            client.line(&format!("{tags}:{source} NOTICE {nick} :[gateway] \"{}\" {why}", pending.excerpt));
+            let excerpt = &pending.excerpt;
+            client.line(&format!("{tags}:{source} NOTICE {nick} :[{gateway}] \"{excerpt}\" {why}"));
         }
     }
 

@@ -25,7 +25,7 @@ const HELP: &[&str] = &[
     "find [#group|nick] <words>  what was said with these words",
     "names [pinyin|utf8]    how people and groups are written: 张伟 or zhangwei",
     "join [auto|all|manual]  which groups are joined for you",
-    "language [english|chinese]  of what I add to a line, such as [image]",
+    "language [english|chinese]  of what I add to a line, such as [image], and of what happens to the account",
     "recalls [remove|keep]  what becomes of messages that are recalled in WeChat",
     "more <#group|nick> [n] the last n lines of a chat",
     "identity               chats of which I do not know for certain who they are",

@@ -1,8 +1,9 @@
 use wxgate_contract::{
-    Answer, Body, Card, CardKind, Command, FeedEvent, Health, PersonRef, Request, SignInStep, Verdict,
+    Answer, Body, Card, CardKind, Command, Fate, FeedEvent, GroupEvent, Health, PersonRef, Request,
+    SignInStep, Verdict,
 };
 
-use crate::client::{Client, PATIENCE, config, said, serve, world};
+use crate::client::{ACCOUNT, Client, PATIENCE, config, said, serve, world};
 
 #[tokio::test]
 async fn the_service_signs_in_with_a_code_of_half_blocks() {
@@ -269,6 +270,38 @@ async fn groups_are_joined_and_words_added_as_their_owner_chooses() {
     assert!(lines.iter().any(|line| line.ends_with(" JOIN #家")), "{lines:#?}");
     served.double.show(card("3"));
     client.until("恭喜").await;
+}
+
+#[tokio::test]
+async fn what_happens_to_an_account_is_told_in_the_language_that_was_chosen_for_it() {
+    let mut config = config();
+    config.in_chinese = |sentence| match sentence {
+        "the phone signed this account out" => Some("手机已将此账号退出登录".to_owned()),
+        "it goes on elsewhere" => Some("在别处继续".to_owned()),
+        "not a member" => Some("不是成员".to_owned()),
+        _ => None,
+    };
+    let double = world();
+    double.state().says_at_once = false;
+    let served = serve(double, config).await;
+    let mut client = Client::login(&served, "", "").await;
+    let notice = |id: &str, text: &str| {
+        said("g-home", "p-li", id, Body::Event { event: GroupEvent::Notice, text: text.to_owned() })
+    };
+    served.double.show(notice("1", "it goes on elsewhere"));
+    client.until("it goes on elsewhere").await;
+    client.ask("PRIVMSG wechat :language chinese").await;
+    served.double.show(notice("2", "it goes on elsewhere"));
+    client.until("在别处继续").await;
+    served.double.show(notice("3", "李四 said so"));
+    client.until("李四 said so").await;
+    client.send("PRIVMSG 张三 :lost words").await;
+    let id = served.double.wait_for(PATIENCE, |state| state.posts.get(3).map(|post| post.0)).await;
+    served.double.decide(id, Fate::NotDelivered { why: "not a member".to_owned() });
+    client.until("[网关] \"lost words\" 未送达：不是成员").await;
+    let ended = Health::signed_out(Some("the phone signed this account out"));
+    served.double.tell(FeedEvent::Health(ACCOUNT.into(), ended.into()));
+    client.until("work 已退出登录：手机已将此账号退出登录；输入“login work”登录").await;
 }
 
 #[tokio::test]

@@ -1,5 +1,7 @@
 //! The words of an item. Source: the IRC notes, section 5.
 
+use std::borrow::Cow;
+
 use wxgate_contract::{
     Attachment, AttachmentKind, Author, Body, Card, CardKind, Fate, GroupEvent, Mention, TimelineItem,
 };
@@ -113,17 +115,13 @@ fn one_line(text: &str, budget: usize) -> String {
 impl Session {
     /// What an item says, and who says it. What was recalled says nothing any more; its recall stands behind it.
     pub(super) fn content(&mut self, item: &TimelineItem, window: Window) -> Option<Content> {
-        let failed = match &item.fate {
-            Fate::Said => None,
-            Fate::NotDelivered { why } => Some(format!("was not delivered, because {why}")),
-            Fate::MaybeDelivered { why } => Some(format!("may not have been delivered: {why}")),
-        };
-        if let Some(failed) = failed {
+        if let Some(failed) = self.failure(&item.fate) {
             let words = match &item.post.body {
                 Body::Text { text } | Body::Action { text } => excerpt(text),
-                _ => "a file".to_owned(),
+                _ => self.word("a file", "文件").to_owned(),
             };
-            return Some(Content::notice(format!("[gateway] \"{words}\" {failed}")));
+            let gateway = self.word("gateway", "网关");
+            return Some(Content::notice(format!("[{gateway}] \"{words}\" {failed}")));
         }
         if item.is_recalled && !self.keeps_recalled() {
             return None;
@@ -141,7 +139,7 @@ impl Session {
             Body::Attachment(attachment) => Content::said(self.attachment(attachment), Shape::OneLine),
             Body::Card(card) => Content::said(self.card(card), Shape::OneLine),
             Body::Recall { notice, .. } => Content::notice(self.recalled(item, notice)),
-            Body::Event { event, text } => Content::notice(event_text(event, text)),
+            Body::Event { event, text } => Content::notice(event_text(event, &self.in_language(text))),
             Body::FriendRequest { name, greeting } => {
                 let greeting = shorten(greeting, 200);
                 let said = if greeting.is_empty() { String::new() } else { format!(": {greeting}") };
@@ -249,6 +247,25 @@ impl Session {
             Lang::English => english,
             Lang::Chinese => chinese,
         }
+    }
+
+    /// What became of a post that did not get through, to stand behind its words.
+    pub(super) fn failure(&self, fate: &Fate) -> Option<String> {
+        let (became, why) = match fate {
+            Fate::Said => return None,
+            Fate::NotDelivered { why } => (self.word("was not delivered, because ", "未送达："), why),
+            Fate::MaybeDelivered { why } => (self.word("may not have been delivered: ", "可能未送达："), why),
+        };
+        Some(format!("{became}{}", self.in_language(why)))
+    }
+
+    /// What an account says about itself, in the language that was chosen.
+    pub(in crate::server) fn in_language<'a>(&self, sentence: &'a str) -> Cow<'a, str> {
+        let chinese = match self.choices.lang {
+            Lang::English => None,
+            Lang::Chinese => (self.shared.config.in_chinese)(sentence),
+        };
+        chinese.map_or(Cow::Borrowed(sentence), Cow::Owned)
     }
 
     /// `[image] link (1.2 MB)`.

@@ -288,7 +288,7 @@ impl Session {
         } else if !matches!(self.health, Health::Starting | Health::Up)
             && let Some(account) = self.account().cloned()
         {
-            let text = super::tidings::sentence(&account, &self.health);
+            let text = self.account_says(&account, &self.health);
             self.service_says(id, &text);
         }
     }

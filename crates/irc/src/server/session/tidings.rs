@@ -1,9 +1,12 @@
 //! What became of accounts: whoever is there hears of it once, and whoever comes hears how it stands.
 
+use std::borrow::Cow;
+
 use wxgate_contract::{AccountView, Health, NetworkId};
 
 use super::Session;
 use super::updates::state_word;
+use crate::server::choices::Lang;
 
 impl Session {
     /// What clients of this session know: they were greeted with it. An account that is not told of any more is
@@ -52,7 +55,7 @@ impl Session {
     fn tell_health(&mut self, network: &NetworkId, health: &Health) {
         let Some(told) = self.told.get_mut(network).filter(|told| health.is_news_after(told)) else { return };
         told.clone_from(health);
-        let text = sentence(network, health);
+        let text = self.account_says(network, health);
         for id in self.client_ids() {
             self.service_says(id, &text);
         }
@@ -67,9 +70,18 @@ fn as_known(health: &Health) -> Health {
     }
 }
 
-/// What happened, and what to do.
-pub(super) fn sentence(network: &NetworkId, health: &Health) -> String {
-    let (name, word) = (network.name(), state_word(health));
+impl Session {
+    /// What happened, and what to do.
+    pub(super) fn account_says(&self, network: &NetworkId, health: &Health) -> String {
+        match self.choices.lang {
+            Lang::English => in_english(network.name(), health),
+            Lang::Chinese => in_chinese(network.name(), health, |sentence| self.in_language(sentence)),
+        }
+    }
+}
+
+fn in_english(name: &str, health: &Health) -> String {
+    let word = state_word(health);
     match health {
         Health::Starting | Health::Up => format!("{name} is {word}"),
         Health::Degraded { why } => format!("{name} is {word}: {why}"),
@@ -84,6 +96,22 @@ pub(super) fn sentence(network: &NetworkId, health: &Health) -> String {
     }
 }
 
+fn in_chinese<'a>(name: &str, health: &'a Health, told: impl Fn(&'a str) -> Cow<'a, str>) -> String {
+    match health {
+        Health::Starting => format!("{name} 启动中"),
+        Health::Up => format!("{name} 在线"),
+        Health::Degraded { why } => format!("{name} 有故障：{}", told(why)),
+        Health::Down { why } => format!("{name} 不可用：{}；输入“login {name}”重试", told(why)),
+        Health::NeedsHuman { step } if !health.is_signed_out() => {
+            format!("{name} 已退出登录：{}", told(step))
+        }
+        Health::NeedsHuman { .. } => {
+            let why = health.why_signed_out().map(|why| format!("：{}", told(why))).unwrap_or_default();
+            format!("{name} 已退出登录{why}；输入“login {name}”登录，在此之前消息留在微信")
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -91,7 +119,7 @@ mod tests {
     #[test]
     fn what_happened_and_what_to_do_are_said_in_one_sentence() {
         let account = NetworkId::from("wechat:work");
-        let say = |health: &Health| sentence(&account, health);
+        let say = |health: &Health| in_english(account.name(), health);
         assert_eq!(
             say(&Health::signed_out(Some("the phone signed this account out"))),
             "work is signed out: the phone signed this account out; say \"login work\" to sign in, until then its \
@@ -109,6 +137,26 @@ mod tests {
         assert_eq!(
             say(&Health::Down { why: "WeChat refused: 1203".to_owned() }),
             "work is down: WeChat refused: 1203; say \"login work\" to try again"
+        );
+    }
+
+    #[test]
+    fn they_are_said_in_chinese_too() {
+        fn told(sentence: &str) -> Cow<'_, str> {
+            Cow::Borrowed(match sentence {
+                "the phone signed this account out" => "手机已将此账号退出登录",
+                other => other,
+            })
+        }
+        let say = |health: &Health| in_chinese("work", health, told);
+        assert_eq!(say(&Health::Up), "work 在线");
+        assert_eq!(
+            say(&Health::signed_out(Some("the phone signed this account out"))),
+            "work 已退出登录：手机已将此账号退出登录；输入“login work”登录，在此之前消息留在微信"
+        );
+        assert_eq!(
+            say(&Health::Down { why: "微信的原话".to_owned() }),
+            "work 不可用：微信的原话；输入“login work”重试"
         );
     }
 }
