@@ -32,8 +32,9 @@ const READY: &str = "ready";
 const READY_SINCE: u8 = 1;
 /// Random bytes of a device's id.
 const ID_BYTES: usize = 5;
-/// What stays when a device begins anew: the seeds of its signatures and the keys to what was said.
-const FORGETTING_KEEPS: [&str; 2] = [kind::IDENTITY, kind::INBOUND];
+/// What stays when a device begins anew: the seeds of its signatures, the keys to what was said, and what was read with
+/// them.
+const FORGETTING_KEEPS: [&str; 4] = [kind::IDENTITY, kind::INBOUND, kind::INBOUND_OF, kind::TAKEN];
 
 /// Why a machine could not do something.
 #[derive(Debug, thiserror::Error)]

@@ -2,7 +2,7 @@
 //!
 //! * A key to what somebody said in a room (an inbound group session): ninety days after a sweep saw it first, and
 //!   for as long as its sender has given no newer one there, because clients may go on using it. Those of rooms that
-//!   the bot is not in go with the next sweep but one.
+//!   the bot is not in go with the next sweep but one. What was read with a key goes with it.
 //! * Sessions between devices: the last six that were used of each device; all of a device that is not known, a month
 //!   after it was heard last.
 //! * What tells a message between devices from its repetition: one to two weeks.
@@ -34,6 +34,8 @@ const SILENT_MS: i64 = 30 * DAY_MS;
 const HASHES_MS: i64 = 7 * DAY_MS;
 /// Reasons why keys of one room were kept back. Chosen: an hour of a lively room of strict clients.
 const WITHHELD: usize = 200;
+/// Rows of keys that are written or deleted in one commit, and what goes with the last of them.
+const AT_ONCE: usize = 500;
 /// The mark of the last look at repetitions.
 const SWEPT: &str = "hashes-swept";
 
@@ -146,6 +148,16 @@ impl Leftover {
             if !is_inside || (has_newer && is_old) {
                 changed.remove(key.clone());
                 gone += 1;
+                let place = rows.behind(kind::INBOUND, key);
+                changed.remove(rows.key(kind::INBOUND_OF, &[&head.pickle.sender_key]) + "/" + place);
+                // In the same commit: what is said again could be read as long as its key is there.
+                for (key, _) in rows.all_of_group(kind::TAKEN, place).await? {
+                    changed.remove(key);
+                    gone += 1;
+                }
+            }
+            if changed.len() >= AT_ONCE {
+                rows.write(std::mem::take(&mut changed)).await?;
             }
         }
         rows.write(changed).await?;

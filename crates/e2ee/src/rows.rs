@@ -55,8 +55,20 @@ impl Rows {
         kind: &str,
         parts: &[&str],
     ) -> Result<Option<T>, CryptoStoreError> {
-        let key = self.key(kind, parts);
-        let found = self.far.note(&self.network, &key).await.map_err(CryptoStoreError::backend)?;
+        self.read_key(&self.key(kind, parts)).await
+    }
+
+    /// A thing by what [`Rows::behind`] gave of its key.
+    pub(crate) async fn read_at<T: DeserializeOwned>(
+        &self,
+        kind: &str,
+        place: &str,
+    ) -> Result<Option<T>, CryptoStoreError> {
+        self.read_key(&format!("{}/{place}", self.key(kind, &[]))).await
+    }
+
+    async fn read_key<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>, CryptoStoreError> {
+        let found = self.far.note(&self.network, key).await.map_err(CryptoStoreError::backend)?;
         found.map(|bytes| serde_json::from_slice(&bytes)).transpose().map_err(Into::into)
     }
 
@@ -106,7 +118,12 @@ impl Rows {
         }
     }
 
-    /// Everything of a kind whose keys begin with one part.
+    /// What tells a thing from others of its kind, of its key.
+    pub(crate) fn behind<'a>(&self, kind: &str, key: &'a str) -> &'a str {
+        key.strip_prefix(&format!("{}/", self.key(kind, &[]))).unwrap_or(key)
+    }
+
+    /// Everything of a kind whose keys begin with one part, or with several.
     pub(crate) async fn all_of_group(
         &self,
         kind: &str,

@@ -25,7 +25,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
 use zeroize::Zeroizing;
 
-use crate::rows::{Changed, Rows};
+use crate::rows::{Changed, Rows, part};
 
 type Result<T, E = CryptoStoreError> = std::result::Result<T, E>;
 
@@ -39,6 +39,10 @@ pub(crate) mod kind {
     pub(crate) const HASH: &str = "hash";
     /// Keys to what others and we said.
     pub(crate) const INBOUND: &str = "inbound";
+    /// Whose they are: by the sender's key, room and session.
+    pub(crate) const INBOUND_OF: &str = "inbound-of";
+    /// What was read with them: the event that was taken, by room, session and place.
+    pub(crate) const TAKEN: &str = "taken";
     pub(crate) const OUTBOUND: &str = "outbound";
     pub(crate) const DEVICE: &str = "device";
     pub(crate) const USER: &str = "user";
@@ -68,6 +72,22 @@ struct Inbound {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     since: Option<i64>,
 }
+
+/// What of an inbound group session decides whether it is looked for: most are not, and reading one costs an unpickling.
+#[derive(Serialize, Deserialize)]
+struct InboundOf {
+    session_id: String,
+    sender_data: SenderDataType,
+}
+
+impl InboundOf {
+    fn new(session: &InboundGroupSession) -> Self {
+        Self { session_id: session.session_id().to_owned(), sender_data: session.sender_data_type() }
+    }
+}
+
+/// The mark of a store in which every inbound group session can be found by its sender's key.
+const FOUND_BY_SENDER: &str = "inbound-found-by-sender";
 
 /// Held over a read and a write of one row: where something is added to what is there.
 pub(crate) type Turn = Arc<Mutex<()>>;
@@ -101,6 +121,28 @@ impl NoteStore {
 
     async fn all_inbound(&self) -> Result<Vec<Inbound>> {
         self.rows.list(kind::INBOUND, &[]).await
+    }
+
+    fn inbound_of_key(&self, session: &InboundGroupSession) -> String {
+        let parts = [&session.sender_key().to_base64(), session.room_id().as_str(), session.session_id()];
+        self.rows.key(kind::INBOUND_OF, &parts)
+    }
+
+    /// Has sessions from before they could be found by their sender's key be found. Once for each store.
+    async fn find_by_sender(&self) -> Result<()> {
+        if self.rows.has(kind::CUSTOM, &[FOUND_BY_SENDER]).await? {
+            return Ok(());
+        }
+        let _turn = self.turn.lock().await;
+        for room in self.rows.groups(kind::INBOUND).await? {
+            let mut changed = Changed::default();
+            for (_, bytes) in self.rows.all_of_group(kind::INBOUND, &room).await? {
+                let session = serde_json::from_slice::<Inbound>(&bytes)?.session()?;
+                changed.put(self.inbound_of_key(&session), &InboundOf::new(&session))?;
+            }
+            self.rows.write(changed).await?;
+        }
+        self.put(kind::CUSTOM, &[FOUND_BY_SENDER], &true).await
     }
 
     async fn put(&self, kind: &str, parts: &[&str], value: &impl Serialize) -> Result<()> {
@@ -216,14 +258,23 @@ impl CryptoStore for NoteStore {
         after_session_id: Option<String>,
         limit: usize,
     ) -> Result<Vec<InboundGroupSession>> {
-        let mut sessions = self.get_inbound_group_sessions().await?;
-        sessions.retain(|session| {
-            session.sender_key() == curve_key
-                && session.sender_data_type() == sender_data_type
-                && after_session_id.as_deref().is_none_or(|after| session.session_id() > after)
-        });
-        sessions.sort_by(|one, two| one.session_id().cmp(two.session_id()));
-        sessions.truncate(limit);
+        self.find_by_sender().await?;
+        let sender = part(&curve_key.to_base64());
+        let mut found: Vec<(String, String)> = Vec::new();
+        for (key, bytes) in self.rows.all_of_group(kind::INBOUND_OF, &sender).await? {
+            let of: InboundOf = serde_json::from_slice(&bytes)?;
+            let is_behind = after_session_id.as_deref().is_none_or(|after| of.session_id.as_str() > after);
+            if of.sender_data == sender_data_type && is_behind {
+                let place = self.rows.behind(kind::INBOUND_OF, &key).split_once('/');
+                found.extend(place.map(|(_, place)| (of.session_id, place.to_owned())));
+            }
+        }
+        found.sort_unstable();
+        let mut sessions = Vec::new();
+        for (_, place) in found.into_iter().take(limit) {
+            let session: Option<Inbound> = self.rows.read_at(kind::INBOUND, &place).await?;
+            sessions.extend(session.map(Inbound::session).transpose()?);
+        }
         Ok(sessions)
     }
 

@@ -3,7 +3,7 @@
 use matrix_sdk_crypto::olm::InboundGroupSession;
 use matrix_sdk_crypto::store::types::Changes;
 
-use super::{Inbound, NoteStore, Result, kind};
+use super::{Inbound, InboundOf, NoteStore, Result, kind};
 use crate::rows::Changed;
 
 impl NoteStore {
@@ -27,6 +27,7 @@ impl NoteStore {
         let pickle = session.pickle().await;
         let before = self.inbound(session.room_id(), session.session_id()).await?;
         let since = before.and_then(|before| before.since);
+        changed.put(self.inbound_of_key(session), &InboundOf::new(session))?;
         changed.put(key, &Inbound { pickle, backed_up_to: backed_up_to.map(str::to_owned), since })
     }
 
