@@ -10,6 +10,7 @@ mod attachment;
 mod claim;
 mod machine;
 mod prune;
+mod read;
 mod rows;
 mod store;
 mod verify;
@@ -17,7 +18,8 @@ mod wire;
 
 pub use attachment::{Decryptor, EncryptedFile, Encryptor, FileError};
 pub use claim::Claimed;
-pub use machine::{Decrypted, Fingerprint, Heard, Machine, MachineError, RoomRules, Standing, Unreadable};
+pub use machine::{Fingerprint, Heard, Machine, MachineError, RoomRules, Standing};
 pub use prune::{Leftover, Pruned};
+pub use read::{Decrypted, Origin, Place, Unreadable};
 pub use verify::{Flow, Stage, step_of};
 pub use wire::{Purpose, Request};

@@ -18,7 +18,6 @@ use ruma::events::room::history_visibility::HistoryVisibility;
 use ruma::serde::Raw;
 use ruma::{OneTimeKeyAlgorithm, OwnedUserId, RoomId, UInt, UserId};
 use serde_json::Value;
-use serde_json::value::RawValue;
 use wxgate_contract::{FarEnd, NetworkId};
 
 use crate::prune::{Leftover, Pruned};
@@ -73,35 +72,6 @@ impl From<CryptoStoreError> for MachineError {
     }
 }
 
-/// Why something that was said cannot be read.
-#[derive(Debug, thiserror::Error)]
-pub enum Unreadable {
-    /// Its key is not there; it may come.
-    #[error("its key has not come")]
-    NoKey,
-    /// Its sender's client keeps the key from this gateway; why, in the protocol's word.
-    #[error("the sender's client keeps its key back ({0})")]
-    Withheld(String),
-    /// Its sender's device is not signed by its owner, and that was asked for.
-    #[error("it was sent by a device that its owner has not signed")]
-    NotSigned,
-    /// It is no encrypted event, or was changed on its way.
-    #[error("it cannot be decrypted: {0}")]
-    Broken(String),
-    /// The state of the device cannot be read now.
-    #[error(transparent)]
-    Machine(MachineError),
-}
-
-/// Something that was decrypted.
-#[derive(Debug)]
-pub struct Decrypted {
-    /// The event's type.
-    pub kind: String,
-    /// Its content.
-    pub content: Value,
-}
-
 /// What a sync brought.
 #[derive(Debug, Default)]
 pub struct Heard {
@@ -154,7 +124,7 @@ impl RoomRules {
 #[derive(Debug)]
 pub struct Machine {
     pub(crate) olm: OlmMachine,
-    rows: Rows,
+    pub(crate) rows: Rows,
     purpose: Purpose,
     pub(crate) flows: Flows,
     /// The store's.
@@ -349,7 +319,7 @@ impl Machine {
             unused_fallback_keys: Some(&[]),
             next_batch_token: None,
         };
-        self.olm.receive_sync_changes(changes, &settings(false)).await.map_err(MachineError::of_olm)?;
+        self.olm.receive_sync_changes(changes, &settings()).await.map_err(MachineError::of_olm)?;
         Ok(())
     }
 
@@ -402,7 +372,7 @@ impl Machine {
             unused_fallback_keys: fallback.as_deref(),
             next_batch_token: None,
         };
-        let heard = self.olm.receive_sync_changes(changes, &settings(false)).await;
+        let heard = self.olm.receive_sync_changes(changes, &settings()).await;
         let (events, keys) = heard.map_err(MachineError::of_olm)?;
         let events =
             events.iter().filter_map(|event| event.to_raw().deserialize_as_unchecked::<Value>().ok());
@@ -431,7 +401,7 @@ impl Machine {
             unused_fallback_keys: None,
             next_batch_token: None,
         };
-        self.olm.receive_sync_changes(changes, &settings(false)).await.map_err(MachineError::of_olm)?;
+        self.olm.receive_sync_changes(changes, &settings()).await.map_err(MachineError::of_olm)?;
         Ok(())
     }
 
@@ -494,27 +464,6 @@ impl Machine {
         }
     }
 
-    /// Reads an encrypted event.
-    ///
-    /// # Errors
-    /// `NoKey` when it may become readable later.
-    pub async fn decrypt(
-        &self,
-        room_id: &str,
-        event: &RawValue,
-        only_signed: bool,
-    ) -> Result<Decrypted, Unreadable> {
-        let room_id = room(room_id).map_err(Unreadable::Machine)?;
-        let raw = Raw::from_json(event.to_owned());
-        let read = self.olm.decrypt_room_event(&raw, &room_id, &settings(only_signed)).await;
-        let event = read.map_err(unreadable)?.event;
-        let broken = |_| Unreadable::Broken("there is no event in it".to_owned());
-        let event: Value = event.deserialize_as_unchecked().map_err(broken)?;
-        let kind = event.get("type").and_then(Value::as_str).unwrap_or_default().to_owned();
-        let content = event.get("content").cloned().unwrap_or_default();
-        Ok(Decrypted { kind, content })
-    }
-
     /// The next thing said in a room gets a new key.
     ///
     /// # Errors
@@ -529,30 +478,16 @@ fn ready_in(epoch: &str) -> Vec<u8> {
     [&[READY_SINCE], epoch.as_bytes()].concat()
 }
 
-fn settings(only_signed: bool) -> DecryptionSettings {
-    let sender_device_trust_requirement =
-        if only_signed { TrustRequirement::CrossSigned } else { TrustRequirement::Untrusted };
-    DecryptionSettings { sender_device_trust_requirement }
-}
-
-fn unreadable(error: MegolmError) -> Unreadable {
-    use matrix_sdk_crypto::vodozemac::megolm::DecryptionError;
-    match error {
-        MegolmError::MissingRoomKey(None)
-        // A key that begins later than the event; one that begins earlier may come.
-        | MegolmError::Decryption(DecryptionError::UnknownMessageIndex(..)) => Unreadable::NoKey,
-        MegolmError::MissingRoomKey(Some(code)) => Unreadable::Withheld(code.to_string()),
-        MegolmError::SenderIdentityNotTrusted(_) => Unreadable::NotSigned,
-        MegolmError::Store(error) => Unreadable::Machine(error.into()),
-        error => Unreadable::Broken(error.to_string()),
-    }
+/// For what is sent to the device; whose words are taken for whose is judged where they are read.
+fn settings() -> DecryptionSettings {
+    DecryptionSettings { sender_device_trust_requirement: TrustRequirement::Untrusted }
 }
 
 pub(crate) fn user(id: &str) -> Result<OwnedUserId, MachineError> {
     UserId::parse(id).map_err(|error| MachineError::Words(format!("{id:?} is no id of a user: {error}")))
 }
 
-fn room(id: &str) -> Result<ruma::OwnedRoomId, MachineError> {
+pub(crate) fn room(id: &str) -> Result<ruma::OwnedRoomId, MachineError> {
     RoomId::parse(id).map_err(|error| MachineError::Words(format!("{id:?} is no id of a room: {error}")))
 }
 

@@ -33,7 +33,9 @@ use tokens::Tokens;
 use tokio::time::Instant;
 use url::Url;
 use wxgate_contract::BoxFuture;
-use wxgate_matrix::{Account, AccountError, CallError, Happened, Keep, Opened, Secret, Verification};
+use wxgate_matrix::{
+    Account, AccountError, CallError, Happened, Keep, Opened, Opening, Secret, Verification,
+};
 
 /// How to get in.
 #[derive(Clone, Debug)]
@@ -142,7 +144,7 @@ impl Account for SdkAccount {
         Box::pin(self.say(room_id, kind, txn_id, content))
     }
 
-    fn open_event<'a>(&'a self, room_id: &'a str, event: Box<RawValue>) -> BoxFuture<'a, Box<RawValue>> {
+    fn open_event<'a>(&'a self, room_id: &'a str, event: Box<RawValue>) -> BoxFuture<'a, Opening> {
         Box::pin(self.unseal(room_id, event))
     }
 

@@ -3,17 +3,18 @@
 use std::time::Duration;
 
 use matrix_sdk::config::RequestConfig;
-use matrix_sdk::deserialized_responses::{TimelineEvent, TimelineEventKind};
-use matrix_sdk::ruma::events::AnySyncTimelineEvent;
+use matrix_sdk::deserialized_responses::{
+    TimelineEvent, TimelineEventKind, UnableToDecryptReason, VerificationLevel, VerificationState,
+};
 use matrix_sdk::ruma::events::room::encrypted::OriginalSyncRoomEncryptedEvent;
 use matrix_sdk::ruma::events::room::member::MembershipState;
 use matrix_sdk::ruma::serde::Raw;
 use matrix_sdk::ruma::{RoomId, TransactionId, UserId};
 use matrix_sdk::{Client, Room};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
-use wxgate_matrix::CallError;
+use wxgate_matrix::{CallError, Opening};
 
 use crate::SdkAccount;
 use crate::wrong;
@@ -29,6 +30,26 @@ const SEND_TIMEOUT: Duration = Duration::from_secs(60);
 struct Head {
     #[serde(rename = "type")]
     kind: String,
+    #[serde(default)]
+    content: Marked,
+}
+
+/// The mark of what stands in for words that do not count.
+const REFUSED: &str = "wxgate.refused";
+
+#[derive(Default, Deserialize)]
+struct Marked {
+    #[serde(default, rename = "wxgate.refused")]
+    refused: Option<Refused>,
+}
+
+/// Why words do not count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+enum Refused {
+    /// Somebody else's device encrypted them.
+    NotTheirs,
+    /// Their sender was verified once, and has other keys since then.
+    OtherKeys,
 }
 
 impl SdkAccount {
@@ -54,23 +75,25 @@ impl SdkAccount {
         }
     }
 
-    /// An event as it was meant; as it is where it is not encrypted or its key is not there.
-    pub(crate) async fn unseal(&self, room_id: &str, event: Box<RawValue>) -> Box<RawValue> {
-        let is_sealed =
-            serde_json::from_str::<Head>(event.get()).is_ok_and(|head| head.kind == "m.room.encrypted");
-        let room = self.client().zip(RoomId::parse(room_id).ok());
-        let Some(room) = room.and_then(|(client, id)| client.get_room(&id)).filter(|_| is_sealed) else {
-            return event;
+    /// Reads an event.
+    pub(crate) async fn unseal(&self, room_id: &str, event: Box<RawValue>) -> Opening {
+        let head = serde_json::from_str::<Head>(event.get()).ok();
+        let Some(head) = head.filter(|head| head.kind == "m.room.encrypted") else {
+            return Opening::Read(event);
         };
-        let raw = Raw::<OriginalSyncRoomEncryptedEvent>::from_json(event.clone());
+        match head.content.refused {
+            Some(Refused::NotTheirs) => return Opening::NotTheirs,
+            Some(Refused::OtherKeys) => return Opening::OtherKeys,
+            None => {}
+        }
+        let room = self.client().zip(RoomId::parse(room_id).ok());
+        let Some(room) = room.and_then(|(client, id)| client.get_room(&id)) else { return Opening::NoKey };
+        let raw = Raw::<OriginalSyncRoomEncryptedEvent>::from_json(event);
         match room.decrypt_event(&raw, None).await {
-            Ok(opened) => match opened.kind {
-                TimelineEventKind::Decrypted(_) => json_of(opened.into_raw()),
-                _ => event,
-            },
+            Ok(opened) => opening(opened.kind),
             Err(error) => {
                 tracing::warn!(room_id, error = %error, "an event could not be decrypted");
-                event
+                Opening::NoKey
             }
         }
     }
@@ -107,11 +130,162 @@ async fn known_room(client: &Client, room_id: &str) -> Result<Room, CallError> {
 
 /// An event of the SDK as the adapter takes it; `None` for one that nobody can say in a ciphertext.
 pub(crate) fn as_meant(event: TimelineEvent) -> Option<Box<RawValue>> {
-    let was_sealed = matches!(event.kind, TimelineEventKind::Decrypted(_));
-    let raw = json_of(event.into_raw());
-    (!was_sealed || wxgate_matrix::may_be_sealed(&raw)).then_some(raw)
+    let TimelineEventKind::Decrypted(read) = &event.kind else { return Some(event.into_raw().into_json()) };
+    let raw = event.raw().json();
+    if !wxgate_matrix::may_be_sealed(raw) {
+        return None;
+    }
+    match refused(&read.encryption_info.verification_state, raw) {
+        Some(why) => stand_in(raw, why),
+        None => Some(event.into_raw().into_json()),
+    }
 }
 
-fn json_of(raw: Raw<AnySyncTimelineEvent>) -> Box<RawValue> {
-    raw.into_json()
+/// What an event that was asked about is.
+fn opening(kind: TimelineEventKind) -> Opening {
+    match kind {
+        TimelineEventKind::Decrypted(read) => {
+            let raw = read.event.json();
+            match refused(&read.encryption_info.verification_state, raw) {
+                Some(Refused::NotTheirs) => Opening::NotTheirs,
+                Some(Refused::OtherKeys) => Opening::OtherKeys,
+                None => Opening::Read(raw.to_owned()),
+            }
+        }
+        TimelineEventKind::UnableToDecrypt { utd_info, .. } => match utd_info.reason {
+            UnableToDecryptReason::MissingMegolmSession { withheld_code: Some(code) } => {
+                Opening::Withheld(code.as_str().to_owned())
+            }
+            UnableToDecryptReason::MissingMegolmSession { withheld_code: None }
+            // Its key begins later; one that begins earlier may come.
+            | UnableToDecryptReason::UnknownMegolmMessageIndex
+            | UnableToDecryptReason::Unknown => Opening::NoKey,
+            reason => Opening::Broken(format!("{reason:?}")),
+        },
+        TimelineEventKind::PlainText { event } => Opening::Read(event.into_json()),
+    }
+}
+
+/// Why something that was read is not taken for its sender's words.
+fn refused(state: &VerificationState, event: &RawValue) -> Option<Refused> {
+    match state {
+        VerificationState::Unverified(VerificationLevel::MismatchedSender) => Some(Refused::NotTheirs),
+        // Whoever has other keys may have those verified.
+        VerificationState::Unverified(VerificationLevel::VerificationViolation) => {
+            (!wxgate_matrix::is_step(event)).then_some(Refused::OtherKeys)
+        }
+        _ => None,
+    }
+}
+
+/// What the adapter hears instead: that something encrypted was sent, and nothing of it. When it asks for the words, it
+/// is told why it does not get them.
+fn stand_in(event: &RawValue, why: Refused) -> Option<Box<RawValue>> {
+    let mut event: Value = serde_json::from_str(event.get()).ok()?;
+    event["type"] = "m.room.encrypted".into();
+    event["content"] = serde_json::json!({ "algorithm": "m.megolm.v1.aes-sha2", REFUSED: why });
+    serde_json::value::to_raw_value(&event).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use matrix_sdk::deserialized_responses::{
+        AlgorithmInfo, DecryptedRoomEvent, EncryptionInfo, UnableToDecryptInfo, WithheldCode,
+    };
+    use serde_json::json;
+
+    use super::*;
+
+    fn raw<T>(event: &Value) -> Raw<T> {
+        Raw::from_json(serde_json::value::to_raw_value(event).unwrap())
+    }
+
+    fn decrypted(content: Value, level: VerificationLevel) -> TimelineEvent {
+        let event = json!({
+            "type": "m.room.message", "event_id": "$1", "sender": "@ann:test", "room_id": "!r:test",
+            "origin_server_ts": 1, "content": content,
+        });
+        let info = EncryptionInfo {
+            sender: "@ann:test".try_into().unwrap(),
+            sender_device: None,
+            forwarder: None,
+            algorithm_info: AlgorithmInfo::MegolmV1AesSha2 {
+                curve25519_key: "k".to_owned(),
+                sender_claimed_keys: std::collections::BTreeMap::new(),
+                session_id: None,
+            },
+            verification_state: VerificationState::Unverified(level),
+        };
+        let read = DecryptedRoomEvent {
+            event: raw(&event),
+            encryption_info: Arc::new(info),
+            unsigned_encryption_info: None,
+        };
+        TimelineEvent::from_decrypted(read, None)
+    }
+
+    fn text() -> Value {
+        json!({ "msgtype": "m.text", "body": "send the money" })
+    }
+
+    fn account() -> SdkAccount {
+        SdkAccount::new(crate::AccountConfig {
+            homeserver: "http://127.0.0.1:1".parse().unwrap(),
+            user: "@bot:test".to_owned(),
+            entrance: crate::Entrance::Token(wxgate_matrix::Secret::new("t")),
+            recovery_key_file: std::path::PathBuf::new(),
+            store: std::path::PathBuf::new(),
+        })
+    }
+
+    #[tokio::test]
+    async fn words_of_somebody_elses_device_are_nobodys() {
+        for (level, why) in [
+            (VerificationLevel::MismatchedSender, Refused::NotTheirs),
+            (VerificationLevel::VerificationViolation, Refused::OtherKeys),
+        ] {
+            let heard = as_meant(decrypted(text(), level.clone())).unwrap();
+            assert!(!heard.get().contains("money"), "{heard}");
+            let told = account().unseal("!r:test", heard).await;
+            let asked = opening(decrypted(text(), level).kind);
+            for opening in [told, asked] {
+                match why {
+                    Refused::NotTheirs => assert!(matches!(opening, Opening::NotTheirs), "{opening:?}"),
+                    Refused::OtherKeys => assert!(matches!(opening, Opening::OtherKeys), "{opening:?}"),
+                }
+            }
+        }
+        for level in [VerificationLevel::UnverifiedIdentity, VerificationLevel::UnsignedDevice] {
+            let heard = as_meant(decrypted(text(), level)).unwrap();
+            assert!(heard.get().contains("money"), "{heard}");
+        }
+    }
+
+    #[test]
+    fn other_keys_may_be_verified() {
+        let request = json!({ "msgtype": "m.key.verification.request", "body": "verify" });
+        let request = |level| as_meant(decrypted(request.clone(), level)).unwrap();
+        assert!(
+            request(VerificationLevel::VerificationViolation).get().contains("m.key.verification.request")
+        );
+        assert!(!request(VerificationLevel::MismatchedSender).get().contains("m.key.verification.request"));
+    }
+
+    #[test]
+    fn a_key_that_is_kept_back_is_not_waited_for() {
+        let event = json!({ "type": "m.room.encrypted", "event_id": "$1", "content": {} });
+        let shut = |reason| {
+            let utd_info = UnableToDecryptInfo { session_id: None, reason };
+            opening(TimelineEvent::from_utd(raw(&event), utd_info).kind)
+        };
+        let withheld_code = Some(WithheldCode::Unverified);
+        let kept = shut(UnableToDecryptReason::MissingMegolmSession { withheld_code });
+        assert!(matches!(kept, Opening::Withheld(code) if code == "m.unverified"));
+        let late = shut(UnableToDecryptReason::MissingMegolmSession { withheld_code: None });
+        assert!(matches!(late, Opening::NoKey));
+        assert!(matches!(shut(UnableToDecryptReason::UnknownMegolmMessageIndex), Opening::NoKey));
+        assert!(matches!(shut(UnableToDecryptReason::MegolmDecryptionFailure), Opening::Broken(_)));
+    }
 }

@@ -38,6 +38,27 @@ pub fn may_be_sealed(event: &RawValue) -> bool {
         .is_ok_and(|head| head.state_key.is_none() && is_said(&head.kind))
 }
 
+/// Whether an event is a step of a verification: it counts by what it proves, whoever's keys encrypted it.
+#[must_use]
+pub fn is_step(event: &RawValue) -> bool {
+    #[derive(Default, Deserialize)]
+    struct Content {
+        #[serde(default)]
+        msgtype: String,
+    }
+    #[derive(Deserialize)]
+    struct Step {
+        #[serde(rename = "type")]
+        kind: String,
+        #[serde(default)]
+        content: Content,
+    }
+    serde_json::from_str::<Step>(event.get()).is_ok_and(|step| match step.kind.as_str() {
+        "m.room.message" => step.content.msgtype == "m.key.verification.request",
+        kind => kind.starts_with("m.key.verification."),
+    })
+}
+
 /// Keeps what must be known at the next start: a session, sealed. Done when it is on disk, and when plain questions
 /// are asked with the token, which is empty before there is one.
 pub type Keep = Arc<dyn Fn(Bytes, Secret) -> BoxFuture<'static, Result<(), FarError>> + Send + Sync>;
@@ -78,7 +99,7 @@ pub struct Happened {
     pub invited: BTreeMap<String, Vec<Value>>,
 }
 
-/// What happened in one room.
+/// What happened in one room, which the account may have left since.
 #[derive(Debug, Default)]
 pub struct InRoom {
     /// Oldest first; what was encrypted stands here as it was meant, if its key is there and it is something that
@@ -88,6 +109,36 @@ pub struct InRoom {
     pub is_limited: bool,
     /// Read marks.
     pub ephemeral: Vec<Box<RawValue>>,
+}
+
+/// What became of an event that an account was asked to read.
+#[derive(Debug)]
+pub enum Opening {
+    /// As it was meant; as it is where it is not encrypted.
+    Read(Box<RawValue>),
+    /// Its key is not there; it may come.
+    NoKey,
+    /// Its sender's client keeps the key from this gateway; why, in the protocol's word.
+    Withheld(String),
+    /// Somebody else's device encrypted it.
+    NotTheirs,
+    /// Its sender was verified once, and has other keys since then.
+    OtherKeys,
+    /// It will not be read; why, in the words of whoever tried.
+    Broken(String),
+}
+
+/// Told of something that somebody else's device encrypted.
+pub(crate) const NOT_THEIRS: &str = "the device that encrypted it is not one of yours";
+/// Told whoever has other keys than those that were verified.
+pub(crate) const OTHER_KEYS: &str = "your keys are not those that were verified here: verify me again, and say \
+    \"verify yes\" in a room that is not encrypted";
+
+/// Told whoever's client does not give its keys; with the protocol's word for why.
+pub(crate) fn withheld(code: &str) -> String {
+    format!(
+        "your client does not give this gateway the key to it ({code}): does it leave out devices that it has not verified?"
+    )
 }
 
 /// How far a verification by emoji is that somebody began with the account.
@@ -130,8 +181,8 @@ pub trait Account: Send + Sync + std::fmt::Debug {
         content: &'a Value,
     ) -> BoxFuture<'a, Result<String, CallError>>;
 
-    /// An event as it was meant; as it is where it is not encrypted or its key is not there.
-    fn open_event<'a>(&'a self, room_id: &'a str, event: Box<RawValue>) -> BoxFuture<'a, Box<RawValue>>;
+    /// Reads an event.
+    fn open_event<'a>(&'a self, room_id: &'a str, event: Box<RawValue>) -> BoxFuture<'a, Opening>;
 
     /// Whether what is said in a room is encrypted; `None` for a room that is not known yet.
     fn is_encrypted<'a>(&'a self, room_id: &'a str) -> BoxFuture<'a, Option<bool>>;

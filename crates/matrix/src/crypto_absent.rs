@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 use serde_json::value::RawValue;
-use wxgate_contract::Stop;
+use wxgate_contract::{Note, Stop};
 
 use crate::api::event::GetEvent;
 use crate::client::CallError;
@@ -24,7 +24,7 @@ pub(crate) struct Crypto;
 pub(crate) enum Opened {
     /// Its type and content.
     #[expect(dead_code, reason = "builds with encryption make it")]
-    Read(String, Value),
+    Read(String, Value, Option<Note>),
     /// Its key is not there yet.
     #[expect(dead_code, reason = "builds with encryption make it")]
     NoKey,

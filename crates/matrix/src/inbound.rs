@@ -52,6 +52,9 @@ pub(crate) const TRANSACTIONS: usize = 2;
 pub(crate) const PAGES: usize = 1;
 /// The note that holds which events were seen to and left no post.
 const HANDLED: &str = "handled";
+/// Told of something encrypted that was said before under another id.
+pub(crate) const REPEATED: &str =
+    "it is an earlier message that was handed over once more, and not by whoever wrote it";
 /// The note that says up to where everything that happened was handed over.
 pub(crate) const POSITION: &str = "position";
 
@@ -121,6 +124,8 @@ struct Draft {
     edited: BTreeMap<String, Versions>,
     /// Notes about what was typed in shared rooms.
     typed: Vec<Note>,
+    /// Notes of what was encrypted and is taken now.
+    taken: Vec<Note>,
     /// Events of people that leave no post.
     silent: Vec<String>,
     /// Events that wait for a key, or behind one that does.
@@ -333,6 +338,7 @@ impl Inbound {
         }
         notes.extend(self.todo.write(&mut draft.effects, &mut draft.tasks));
         notes.append(&mut draft.typed);
+        notes.append(&mut draft.taken);
         let shared = &self.shared;
         notes.extend(self.parked.number(&mut draft.parked));
         notes.extend(draft.taken_out.iter().map(Waiting::gone));

@@ -52,7 +52,9 @@ mod status;
 mod trouble;
 mod web_sign_in;
 
-pub use account::{Account, AccountError, Happened, InRoom, Keep, Opened, Verification, may_be_sealed};
+pub use account::{
+    Account, AccountError, Happened, InRoom, Keep, Opened, Opening, Verification, is_step, may_be_sealed,
+};
 pub use client::CallError;
 pub use config::{
     Bound, Encryption, Level, MatrixConfig, Permissions, Previews, Receipts, SettingError, Timings,

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use serde_json::Value;
 use wxgate_contract::{Author, Body, ChatRef, Delivery, Job, Outcome, PersonRef, RemoteId, Say};
 
-use crate::account::may_be_sealed;
+use crate::account::{Opening, may_be_sealed};
 use crate::api::event::Newest;
 use crate::media::Showing;
 use crate::memory::Room;
@@ -133,7 +133,7 @@ impl Shared {
         let Some(account) = &self.config.account else { return event };
         let Ok(raw) = serde_json::value::to_raw_value(&event) else { return event };
         let is_sealed = event.get("type").is_some_and(|kind| kind == "m.room.encrypted");
-        let opened = account.open_event(room_id, raw).await;
+        let Opening::Read(opened) = account.open_event(room_id, raw).await else { return event };
         match is_sealed && !may_be_sealed(&opened) {
             true => event,
             false => serde_json::from_str(opened.get()).unwrap_or(event),

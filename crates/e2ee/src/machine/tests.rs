@@ -3,6 +3,7 @@
 mod found;
 mod lean;
 mod prune;
+mod reading;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -11,7 +12,8 @@ use serde_json::{Map, Value, json};
 use wxgate_contract::NetworkId;
 use wxgate_contract::conformance::Double;
 
-use super::{Machine, RoomRules, Standing, Unreadable};
+use super::{Machine, RoomRules, Standing};
+use crate::read::{Decrypted, Origin, Unreadable};
 use crate::wire::{Purpose, Request};
 
 const ROOM: &str = "!room:test";
@@ -54,6 +56,11 @@ impl Keys {
                         let signatures = signed["signatures"][user].as_object().unwrap();
                         let there = device["signatures"][user].as_object_mut().unwrap();
                         there.extend(signatures.clone());
+                    }
+                    // Somebody's own key, signed by whoever has verified them.
+                    let master = signed.as_object().unwrap().iter().find(|(id, _)| *id != DEVICE);
+                    if let (Some(keys), Some((_, signed))) = (self.signing.get_mut(of), master) {
+                        keys["master_key"]["signatures"][user] = signed["signatures"][user].clone();
                     }
                 }
                 json!({})
@@ -189,6 +196,12 @@ impl Party {
 
     /// Reads something that somebody said.
     async fn read(&self, from: &str, content: &Value, only_signed: bool) -> Result<String, Unreadable> {
+        let origin = if only_signed { Origin::SignedBySender } else { Origin::Sender };
+        let read = self.read_as(from, content, origin).await?;
+        Ok(read.content["body"].as_str().unwrap().to_owned())
+    }
+
+    async fn read_as(&self, from: &str, content: &Value, origin: Origin) -> Result<Decrypted, Unreadable> {
         let events = self.keys.lock().unwrap().inbox.remove(self.user).unwrap_or_default();
         self.machine.hear(&json!({ "to_device": { "events": events } })).await.unwrap();
         let session = content["session_id"].as_str().unwrap();
@@ -197,8 +210,7 @@ impl Party {
             "origin_server_ts": 1, "content": content,
         });
         let raw = serde_json::value::to_raw_value(&event).unwrap();
-        let read = self.machine.decrypt(ROOM, &raw, only_signed).await?;
-        Ok(read.content["body"].as_str().unwrap().to_owned())
+        self.machine.decrypt(ROOM, &raw, origin).await
     }
 }
 

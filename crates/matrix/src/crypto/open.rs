@@ -1,69 +1,110 @@
 //! Reads what was encrypted.
 
+use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
-use wxgate_e2ee::{Decrypted, Fingerprint, Unreadable};
+use wxgate_contract::Note;
+use wxgate_e2ee::{Decrypted, Fingerprint, Origin, Unreadable};
 
 use super::devices::Device;
-use crate::account::is_said;
+use crate::account::{NOT_THEIRS, OTHER_KEYS, Opening, is_said, withheld};
 use crate::api::event::GetEvent;
 use crate::client::CallError;
+use crate::inbound::REPEATED;
 use crate::names::Who;
 use crate::shared::Shared;
 use crate::trouble::Trouble;
 
 /// What became of an encrypted event.
 pub(crate) enum Opened {
-    /// Its type and content.
-    Read(String, Value),
+    /// Its type and content, and the note that it was taken, where it was not before.
+    Read(String, Value, Option<Note>),
     /// Its key is not there yet.
     NoKey,
     /// It will not be read; why, as a clause for people.
     Never(String),
 }
 
+/// Whose event it is, as the homeserver says.
+#[derive(Deserialize)]
+struct Head {
+    event_id: String,
+    sender: String,
+}
+
 impl Shared {
     /// Reads an encrypted event of a person.
     pub(crate) async fn unseal(&self, room_id: &str, raw: &RawValue) -> Result<Opened, Trouble> {
         if let Some(account) = &self.config.account {
-            return Ok(opened_by(account.open_event(room_id, raw.to_owned()).await.as_ref()));
+            return Ok(opened_by(account.open_event(room_id, raw.to_owned()).await));
         }
         if !self.crypto.is_on {
             return Ok(Opened::Never(
                 "it is encrypted, and this gateway is set not to read encrypted rooms".to_owned(),
             ));
         }
+        let head = match serde_json::from_str::<Head>(raw.get()) {
+            Ok(head) => head,
+            Err(error) => return Ok(Opened::Never(broken(&error))),
+        };
         let device = self.device(self.names.bot()).await?;
-        let only_signed = self.config.only_signed_devices;
-        let mut read = device.machine.decrypt(room_id, raw, only_signed).await;
+        let origin = self.persons_device();
+        let mut read = device.machine.decrypt(room_id, raw, origin).await;
         if matches!(read, Err(Unreadable::NotSigned)) {
             // Who speaks to us first may only not be known yet.
-            self.know_sender(&device, raw).await?;
-            read = device.machine.decrypt(room_id, raw, only_signed).await;
+            self.know_sender(&device, &head.sender).await?;
+            read = device.machine.decrypt(room_id, raw, origin).await;
         }
         match read {
-            Ok(Decrypted { kind, content }) => Ok(Opened::Read(kind, content)),
+            Ok(read) => self.opened_once(&device, room_id, &head, read).await,
             Err(Unreadable::NoKey) => Ok(Opened::NoKey),
-            Err(Unreadable::Withheld(code)) => Ok(Opened::Never(format!(
-                "your client does not give this gateway the key to it ({code}): does it leave out devices that it has not verified?"
-            ))),
+            Err(Unreadable::Withheld(code)) => Ok(Opened::Never(withheld(&code))),
             Err(Unreadable::NotSigned) => {
                 Ok(Opened::Never("the device that you sent it from is not verified by yourself".to_owned()))
             }
-            Err(Unreadable::Broken(why)) => Ok(Opened::Never(format!("it cannot be decrypted ({why})"))),
+            Err(Unreadable::NotTheirs) => {
+                tracing::warn!(room_id, head.event_id, head.sender, "somebody else encrypted an event");
+                Ok(Opened::Never(NOT_THEIRS.to_owned()))
+            }
+            Err(Unreadable::OtherKeys) => {
+                tracing::warn!(room_id, head.event_id, head.sender, "whoever was verified has other keys");
+                Ok(Opened::Never(OTHER_KEYS.to_owned()))
+            }
+            Err(Unreadable::Broken(why)) => Ok(Opened::Never(broken(&why))),
             Err(Unreadable::Machine(error)) => Err(error.into()),
         }
     }
 
+    /// What counts as a person's device.
+    fn persons_device(&self) -> Origin {
+        if self.config.only_signed_devices { Origin::SignedBySender } else { Origin::Sender }
+    }
+
+    /// A homeserver that gives something a second time gives it another id.
+    async fn opened_once(
+        &self,
+        device: &Device,
+        room_id: &str,
+        head: &Head,
+        read: Decrypted,
+    ) -> Result<Opened, Trouble> {
+        let Decrypted { kind, content, place } = read;
+        let taken = match device.machine.taken_at(room_id, &place).await? {
+            None => Some(device.machine.taken_note(room_id, &place, &head.event_id)),
+            Some(first) if first == head.event_id => None,
+            Some(first) => {
+                tracing::warn!(room_id, head.event_id, head.sender, first, "an encrypted event was repeated");
+                return Ok(Opened::Never(REPEATED.to_owned()));
+            }
+        };
+        Ok(Opened::Read(kind, content, taken))
+    }
+
     /// Learns the devices of whoever sent an event, and by whom they are signed.
-    async fn know_sender(&self, device: &Device, raw: &RawValue) -> Result<(), Trouble> {
-        #[derive(serde::Deserialize)]
-        struct Sent {
-            sender: String,
-        }
-        let Ok(Sent { sender }) = serde_json::from_str(raw.get()) else { return Ok(()) };
+    async fn know_sender(&self, device: &Device, sender: &str) -> Result<(), Trouble> {
         let _turn = device.turn.lock().await;
-        self.carry(&device.user_id, &device.machine, &device.machine.query(&[sender])).await.map(drop)
+        let query = device.machine.query(&[sender.to_owned()]);
+        self.carry(&device.user_id, &device.machine, &query).await.map(drop)
     }
 
     /// By what the bot's device is recognised.
@@ -76,16 +117,17 @@ impl Shared {
         if self.chat_of(room_id).await?.is_some() {
             return Ok(true);
         }
-        if self.config.account.is_some() {
-            return Ok(self.is_private(room_id).await?);
-        }
-        if !self.crypto.is_on {
+        if self.config.account.is_none() && !self.crypto.is_on {
             return Ok(false);
         }
-        match self.readers(room_id).await {
-            Ok(readers) => Ok(readers.people.len() <= 1),
-            Err(Trouble::Call(error)) if !error.is_passing() => Ok(false),
-            Err(trouble) => Err(trouble),
+        let is_alone = match self.config.account {
+            Some(_) => self.is_private(room_id).await.map_err(Trouble::from),
+            None => self.readers(room_id).await.map(|readers| readers.count() <= 1),
+        };
+        match is_alone {
+            // A room that the homeserver cannot list must not hold up all the others.
+            Err(Trouble::Call(error)) if !error.is_of_all() => Ok(false),
+            is_alone => is_alone,
         }
     }
 
@@ -97,32 +139,64 @@ impl Shared {
             return Ok(event);
         }
         let sender = event.get("sender").and_then(Value::as_str).unwrap_or_default();
-        // What a ghost said is known to its own device alone.
-        let reader = if self.names.who(sender) == Who::Ghost { sender } else { self.names.bot() };
-        let Ok(device) = self.device(reader).await else { return Ok(event) };
         let Ok(raw) = serde_json::value::to_raw_value(&event) else { return Ok(event) };
-        if let Ok(Decrypted { kind, content }) = device.machine.decrypt(room_id, &raw, false).await
-            && is_said(&kind)
-        {
+        let read = match self.names.who(sender) {
+            Who::Human => self.read_of_person(room_id, event_id, &raw).await,
+            Who::Bot => self.read_of_ours(self.names.bot(), room_id, &raw).await,
+            // Where it has no device of its own, or had none then, the bot's spoke for it.
+            Who::Ghost => match self.read_by_own(sender, room_id, &raw).await {
+                None => self.read_of_ours(self.names.bot(), room_id, &raw).await,
+                read => read,
+            },
+        };
+        if let Some(Decrypted { kind, content, .. }) = read.filter(|read| is_said(&read.kind)) {
             (event["type"], event["content"]) = (kind.into(), content);
         }
         Ok(event)
     }
+
+    async fn read_of_person(&self, room_id: &str, event_id: &str, raw: &RawValue) -> Option<Decrypted> {
+        let machine = &self.device(self.names.bot()).await.ok()?.machine;
+        let read = machine.decrypt(room_id, raw, self.persons_device()).await.ok()?;
+        let first = machine.taken_at(room_id, &read.place).await.ok()?;
+        first.is_none_or(|first| first == event_id).then_some(read)
+    }
+
+    async fn read_of_ours(&self, user_id: &str, room_id: &str, raw: &RawValue) -> Option<Decrypted> {
+        let device = self.device(user_id).await.ok()?;
+        device.machine.decrypt(room_id, raw, Origin::Ours).await.ok()
+    }
+
+    /// A ghost's words, by its own device. None is made for that: it would know nothing.
+    async fn read_by_own(&self, ghost: &str, room_id: &str, raw: &RawValue) -> Option<Decrypted> {
+        self.device_of(ghost).await.ok()??;
+        self.read_of_ours(ghost, room_id, raw).await
+    }
 }
 
-/// What an ordinary account made of an event: the same again while its key is not there.
-fn opened_by(event: &RawValue) -> Opened {
-    #[derive(serde::Deserialize)]
+fn broken(why: &impl std::fmt::Display) -> String {
+    format!("it cannot be decrypted ({why})")
+}
+
+/// What an ordinary account made of an event.
+fn opened_by(opening: Opening) -> Opened {
+    #[derive(Deserialize)]
     struct Said {
         #[serde(rename = "type")]
         kind: String,
         #[serde(default)]
         content: Value,
     }
-    match serde_json::from_str::<Said>(event.get()) {
-        Ok(said) if said.kind != "m.room.encrypted" => Opened::Read(said.kind, said.content),
-        Ok(_) => Opened::NoKey,
-        Err(error) => Opened::Never(format!("it cannot be decrypted ({error})")),
+    match opening {
+        Opening::Read(event) => match serde_json::from_str::<Said>(event.get()) {
+            Ok(said) => Opened::Read(said.kind, said.content, None),
+            Err(error) => Opened::Never(broken(&error)),
+        },
+        Opening::NoKey => Opened::NoKey,
+        Opening::Withheld(code) => Opened::Never(withheld(&code)),
+        Opening::NotTheirs => Opened::Never(NOT_THEIRS.to_owned()),
+        Opening::OtherKeys => Opened::Never(OTHER_KEYS.to_owned()),
+        Opening::Broken(why) => Opened::Never(broken(&why)),
     }
 }
 
@@ -131,14 +205,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_an_account_could_not_open_waits_for_its_key() {
-        let raw = |text: &str| RawValue::from_string(text.to_owned()).unwrap();
-        let read = opened_by(&raw("{\"type\":\"m.room.message\",\"content\":{\"body\":\"x\"}}"));
+    fn what_an_account_could_not_open_waits_for_its_key_or_is_told_why() {
+        let raw = |text: &str| Opening::Read(RawValue::from_string(text.to_owned()).unwrap());
+        let read = opened_by(raw("{\"type\":\"m.room.message\",\"content\":{\"body\":\"x\"}}"));
         assert!(
-            matches!(read, Opened::Read(kind, content) if kind == "m.room.message" && content["body"] == "x")
+            matches!(read, Opened::Read(kind, content, None) if kind == "m.room.message" && content["body"] == "x")
         );
-        let shut = opened_by(&raw("{\"type\":\"m.room.encrypted\",\"content\":{}}"));
-        assert!(matches!(shut, Opened::NoKey));
-        assert!(matches!(opened_by(&raw("{\"type\":7}")), Opened::Never(_)));
+        assert!(matches!(opened_by(Opening::NoKey), Opened::NoKey));
+        assert!(matches!(opened_by(raw("{\"type\":7}")), Opened::Never(_)));
+        let why = |opening| match opened_by(opening) {
+            Opened::Never(why) => why,
+            _ => panic!("it is no clause"),
+        };
+        assert!(
+            why(Opening::Withheld("m.unverified".to_owned())).contains("(m.unverified): does it leave out")
+        );
+        assert!(why(Opening::NotTheirs).contains("not one of yours"));
+        assert!(why(Opening::OtherKeys).contains("verify me again"));
     }
 }

@@ -1,6 +1,8 @@
 //! The devices of the bot and of ghosts, with a homeserver that keeps keys in memory.
 
+mod handing;
 mod homeserver;
+mod reading;
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -29,6 +31,7 @@ use homeserver::{Hold, Homeserver};
 
 const ROOM: &str = "!room:test";
 const ANN: &str = "@ann:test";
+const SUE: &str = "@sue:test";
 const BOT: &str = "@wechatbot:test";
 const ONE: &str = "@wechat_one:test";
 const TWO: &str = "@wechat_two:test";
@@ -205,6 +208,17 @@ fn run(config: &MatrixConfig, far: &Far) -> Arc<Shared> {
     Shared::new(config.clone(), client, context).0
 }
 
+/// Somebody with a device that is signed and offers keys.
+async fn people(scene: &Scene, user_id: &str) -> Machine {
+    let far = Arc::new(Double::new());
+    let machine = Machine::open(far, network(), user_id, "ANN", Purpose::Reads).await.unwrap();
+    for request in machine.signing().await.unwrap() {
+        scene.shared.carry(user_id, &machine, &request).await.unwrap();
+    }
+    scene.shared.carry_all(user_id, &machine).await.unwrap();
+    machine
+}
+
 async fn in_time<T>(what: impl Future<Output = T>) -> T {
     tokio::time::timeout(PATIENCE, what).await.expect("it does not come to an end")
 }
@@ -215,11 +229,7 @@ async fn the_bots_device_can_be_closed_while_it_says_a_step_of_a_verification() 
     let scene = Scene::start().await;
     let shared = Arc::clone(&scene.shared);
     shared.device(BOT).await.unwrap();
-    let ann = Machine::open(Arc::new(Double::new()), network(), ANN, "ANN", Purpose::Reads).await.unwrap();
-    for request in ann.signing().await.unwrap() {
-        shared.carry(ANN, &ann, &request).await.unwrap();
-    }
-    shared.carry_all(ANN, &ann).await.unwrap();
+    let _ann = people(&scene, ANN).await;
     assert!(shared.take_step(&asks_for_verification()));
     // Held before it is encrypted.
     let held = scene.homeserver.hold("/state/m.room.encryption");

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 use serde_json::Value;
-use wxgate_contract::{Author, Body, ChatRef, PendingMedia, Post, RemoteId, Timestamp};
+use wxgate_contract::{Author, Body, ChatRef, Note, PendingMedia, Post, RemoteId, Timestamp};
 
 use super::effects::{Addressed, Effect};
 use super::message::{self, EditForm, FileHeard, Heard, Sentence};
@@ -40,6 +40,9 @@ pub(crate) struct Event {
     /// It was encrypted.
     #[serde(skip)]
     pub(crate) is_sealed: bool,
+    /// The note that it was taken, for something encrypted that was not before.
+    #[serde(skip)]
+    pub(crate) taken: Option<Note>,
 }
 
 impl Event {
@@ -80,7 +83,10 @@ impl Shared {
         let event = match message::command(&event) {
             None => event,
             Some(command) if retry::is_meant(command) => match self.said_again(&event).await {
-                Ok(again) => again,
+                Ok(mut again) => {
+                    draft.taken.extend(again.taken.take());
+                    again
+                }
                 Err(why) => {
                     draft.effects.push(refusal(&event, &why));
                     return Ok(());

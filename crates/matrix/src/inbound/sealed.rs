@@ -6,7 +6,7 @@ use wxgate_contract::{Note, Timestamp};
 use super::effects::Effect;
 use super::event::Event;
 use super::parked::{AT_ONCE, Waiting};
-use super::{Draft, Inbound, message};
+use super::{Draft, Inbound, REPEATED, message};
 use crate::account::is_said;
 use crate::crypto::Opened;
 use crate::shared::Shared;
@@ -99,7 +99,14 @@ impl Inbound {
     }
 
     /// Takes an event that can be read, if it may be.
-    async fn read_into(&self, event: Event, draft: &mut Draft) -> Result<(), Trouble> {
+    async fn read_into(&self, mut event: Event, draft: &mut Draft) -> Result<(), Trouble> {
+        if let Some(taken) = event.taken.take() {
+            // What was committed before was seen when it was read.
+            if draft.taken.iter().any(|other| other.key == taken.key && other.value != taken.value) {
+                return self.give_up(event, REPEATED, draft).await;
+            }
+            draft.taken.push(taken);
+        }
         if self.shared.take_step(&event) {
             draft.silent.push(event.event_id);
             return Ok(());
@@ -206,9 +213,10 @@ impl Shared {
             return Ok(Reading::Clear);
         }
         Ok(match self.unseal(&event.room_id, raw).await? {
-            Opened::Read(kind, _) if !is_said(&kind) => Reading::Nothing,
-            Opened::Read(kind, content) => {
+            Opened::Read(kind, ..) if !is_said(&kind) => Reading::Nothing,
+            Opened::Read(kind, content, taken) => {
                 (event.kind, event.content, event.is_sealed) = (kind, content, true);
+                event.taken = taken;
                 Reading::Clear
             }
             Opened::NoKey => Reading::NoKey,

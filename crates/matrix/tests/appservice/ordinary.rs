@@ -13,7 +13,7 @@ use wxgate_contract::conformance::{Double, Running};
 use wxgate_contract::{Adapter, Answer, Author, Body, ChatKey, Health, MediaId, Mention, Order, PersonRef};
 use wxgate_matrix::{
     Account, AccountError, CallError, Happened, InRoom, Keep, Level, MatrixAdapter, MatrixConfig, Opened,
-    Permissions, Secret, Verification,
+    Opening, Permissions, Secret, Verification,
 };
 
 use super::scene::{self, ALICE, Scene, by, post};
@@ -161,15 +161,16 @@ impl Account for Plain {
     }
 
     /// What is encrypted here says in its content what it says.
-    fn open_event<'a>(&'a self, _: &'a str, event: Box<RawValue>) -> BoxFuture<'a, Box<RawValue>> {
+    fn open_event<'a>(&'a self, _: &'a str, event: Box<RawValue>) -> BoxFuture<'a, Opening> {
         Box::pin(async move {
             let mut opened: Value = serde_json::from_str(event.get()).unwrap();
             match opened["content"].get("says").cloned() {
-                Some(says) if self.has_keys.load(Ordering::SeqCst) => {
+                Some(_) if !self.has_keys.load(Ordering::SeqCst) => Opening::NoKey,
+                Some(says) => {
                     (opened["type"], opened["content"]) = (says["type"].clone(), says["content"].clone());
-                    raw(&opened)
+                    Opening::Read(raw(&opened))
                 }
-                _ => event,
+                None => Opening::Read(event),
             }
         })
     }

@@ -1,9 +1,11 @@
 //! What sweeps take away, and that nobody reads less for it.
 
 use bytes::Bytes;
+use wxgate_contract::{Batch, FarEnd};
 
 use super::*;
 use crate::prune::{Leftover, Pruned};
+use crate::read::Place;
 
 const DAY_MS: i64 = 86_400_000;
 
@@ -11,6 +13,11 @@ impl Party {
     async fn sweep(&self, day: i64, rooms: &[&str]) -> Pruned {
         let rooms = rooms.iter().map(|room| (*room).to_owned());
         self.machine.prune(&Leftover::new(day * DAY_MS, rooms, Vec::new())).await.unwrap()
+    }
+
+    pub(super) async fn take(&self, place: &Place, event_id: &str) {
+        let notes = vec![self.machine.taken_note(ROOM, place, event_id)];
+        self.double.commit(&network(), Batch { notes, ..Batch::default() }).await.unwrap();
     }
 
     fn count(&self, kind: &str) -> usize {
@@ -59,6 +66,26 @@ async fn keys_of_a_room_that_was_left_go_with_the_second_sweep() {
     let again = ghost.say(ANN, &rules(json!({})), "and again").await;
     assert_eq!(session(&again), session(&said));
     assert_eq!(ghost.count("outbound"), 1);
+}
+
+#[tokio::test]
+async fn what_was_read_with_a_key_goes_with_it_and_not_before() {
+    let (ghost, ann) = two(true).await;
+    let rules = rules(json!({ "rotation_period_msgs": 2 }));
+    for n in 0..4 {
+        let said = ghost.say(ANN, &rules, "something").await;
+        let place = ann.read_as(GHOST, &said, Origin::Sender).await.unwrap().place;
+        ann.take(&place, &format!("${n}")).await;
+        if n == 1 {
+            ann.sweep(1, &[ROOM]).await;
+        }
+    }
+    ann.sweep(2, &[ROOM]).await;
+    assert_eq!((ann.count("inbound"), ann.count("inbound-of"), ann.count("taken")), (2, 2, 4));
+    ann.sweep(92, &[ROOM]).await;
+    assert_eq!((ann.count("inbound"), ann.count("inbound-of"), ann.count("taken")), (1, 1, 2));
+    ann.sweep(93, &[]).await;
+    assert_eq!((ann.count("inbound"), ann.count("inbound-of"), ann.count("taken")), (0, 0, 0));
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::{Method, StatusCode, Uri};
 use percent_encoding::percent_decode_str;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, Semaphore};
 use tokio::task::JoinSet;
@@ -21,14 +21,27 @@ pub(super) struct Kept {
     devices: BTreeMap<String, BTreeMap<String, Value>>,
     signing: BTreeMap<String, Value>,
     account_data: BTreeMap<String, Value>,
-    /// Who is in every room.
+    /// Keys that devices offer, by user.
+    one_time: BTreeMap<String, Map<String, Value>>,
+    /// What was sent to devices: the type, who sent it, and its content by user and device.
+    pub(super) sent: Vec<(String, String, Value)>,
+    /// Who is in every room, and who was asked in.
     pub(super) members: Vec<String>,
+    pub(super) invited: Vec<String>,
+    /// The history of every room is for them.
+    pub(super) visibility: Option<&'static str>,
+    /// By id.
+    pub(super) events: BTreeMap<String, Value>,
+    /// A homeserver that cannot be asked for keys.
+    pub(super) is_away: Option<&'static str>,
     /// Method, path and body of everything that was asked.
     pub(super) asked: Vec<(String, Value)>,
     /// Whatever has this in its path waits until it is let go.
     held: Vec<(String, Arc<Semaphore>)>,
     /// Whatever has this in its path is refused.
     pub(super) refused: Option<&'static str>,
+    /// Whatever has this in its path fails.
+    pub(super) fails: Option<&'static str>,
 }
 
 /// The homeserver; the last copy of it ends it.
@@ -123,11 +136,18 @@ fn no(status: u16, code: &str) -> (u16, Value) {
 impl Kept {
     fn answer(&mut self, method: &Method, path: &str, user: &str, body: &Value) -> (u16, Value) {
         if self.refused.is_some_and(|part| path.contains(part)) {
-            return no(400, "M_UNKNOWN_POS");
+            return no(if path.contains("/state/") { 403 } else { 400 }, "M_UNKNOWN_POS");
+        }
+        if self.fails.is_some_and(|part| path.contains(part)) {
+            return no(500, "M_UNKNOWN");
         }
         let parts: Vec<&str> = path.trim_start_matches("/_matrix/client/v3/").split('/').collect();
         match (method.as_str(), parts.as_slice()) {
-            ("PUT", ["devices", _] | ["sendToDevice", ..]) => (200, json!({})),
+            ("PUT", ["devices", _]) => (200, json!({})),
+            ("PUT", ["sendToDevice", kind, ..]) => {
+                self.sent.push(((*kind).to_owned(), user.to_owned(), body["messages"].clone()));
+                (200, json!({}))
+            }
             ("DELETE", ["devices", device]) => {
                 self.devices.entry(user.to_owned()).or_default().remove(*device);
                 (200, json!({}))
@@ -137,6 +157,8 @@ impl Kept {
                     let keys = body["device_keys"].clone();
                     self.devices.entry(user.to_owned()).or_default().insert(id.to_owned(), keys);
                 }
+                let offered = body["one_time_keys"].as_object().cloned().unwrap_or_default();
+                self.one_time.entry(user.to_owned()).or_default().extend(offered);
                 (200, json!({ "one_time_key_counts": { "signed_curve25519": 50 } }))
             }
             ("POST", ["keys", "device_signing", "upload"]) => {
@@ -148,15 +170,28 @@ impl Kept {
                 (200, json!({ "failures": {} }))
             }
             ("POST", ["keys", "query"]) => (200, self.query(body)),
-            ("POST", ["keys", "claim"]) => (200, json!({ "one_time_keys": {}, "failures": {} })),
+            ("POST", ["keys", "claim"]) => (200, self.claim(body)),
             ("GET", ["rooms", _, "state", "m.room.encryption", ..]) => {
                 (200, json!({ "sender": "@ann:test", "content": { "algorithm": "m.megolm.v1.aes-sha2" } }))
             }
             ("GET", ["rooms", _, "members"]) => {
                 let member =
                     |user: &String| json!({ "state_key": user, "content": { "membership": "join" } });
-                (200, json!({ "chunk": self.members.iter().map(member).collect::<Vec<_>>() }))
+                let asked =
+                    |user: &String| json!({ "state_key": user, "content": { "membership": "invite" } });
+                let all = self.members.iter().map(member).chain(self.invited.iter().map(asked));
+                (200, json!({ "chunk": all.collect::<Vec<_>>() }))
             }
+            ("GET", ["rooms", _, "state", "m.room.history_visibility", ..]) => match self.visibility {
+                Some(told) => {
+                    (200, json!({ "sender": "@ann:test", "content": { "history_visibility": told } }))
+                }
+                None => no(404, "M_NOT_FOUND"),
+            },
+            ("GET", ["rooms", _, "event", id]) => match self.events.get(*id) {
+                Some(event) => (200, event.clone()),
+                None => no(404, "M_NOT_FOUND"),
+            },
             ("PUT", ["rooms", _, "send", ..]) => (200, json!({ "event_id": "$said" })),
             ("GET", ["user", _, "account_data", kind]) => match self.account_data.get(*kind) {
                 Some(data) => (200, data.clone()),
@@ -182,9 +217,32 @@ impl Kept {
         }
     }
 
+    /// A key of each device that has one left.
+    fn claim(&mut self, body: &Value) -> Value {
+        let mut told = json!({ "one_time_keys": {}, "failures": {} });
+        for (user, devices) in body["one_time_keys"].as_object().into_iter().flatten() {
+            if let Some(server) = self.is_away.filter(|server| user.ends_with(server)) {
+                told["failures"][server] = json!({});
+                continue;
+            }
+            let stock = self.one_time.entry(user.clone()).or_default();
+            for device in devices.as_object().into_iter().flatten().map(|(device, _)| device) {
+                let next = stock.keys().next().cloned();
+                if let Some((id, key)) = next.and_then(|id| stock.remove_entry(&id)) {
+                    told["one_time_keys"][user][device] = json!({ id: key });
+                }
+            }
+        }
+        told
+    }
+
     fn query(&self, body: &Value) -> Value {
         let mut told = json!({ "device_keys": {}, "failures": {} });
         for user in body["device_keys"].as_object().into_iter().flatten().map(|(user, _)| user) {
+            if let Some(server) = self.is_away.filter(|server| user.ends_with(server)) {
+                told["failures"][server] = json!({});
+                continue;
+            }
             told["device_keys"][user] = json!(self.devices.get(user).cloned().unwrap_or_default());
             let Some(signing) = self.signing.get(user) else { continue };
             for kind in ["master_key", "self_signing_key", "user_signing_key"] {
