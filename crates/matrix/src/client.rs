@@ -116,6 +116,16 @@ impl CallError {
         }
     }
 
+    /// True when other calls fail now as well. One that fails alone, because the homeserver cannot read a room or
+    /// has more to say of it than anybody hears, must not hold up all the others.
+    pub(crate) fn is_of_all(&self) -> bool {
+        match self {
+            Self::Network { .. } | Self::TimedOut { .. } | Self::Limited { .. } => true,
+            Self::Failed { status, by_homeserver, .. } => !by_homeserver && matches!(status, 502..=504),
+            Self::NotSealed { .. } | Self::Refused { .. } => false,
+        }
+    }
+
     /// True when the same call may succeed later.
     pub(crate) fn is_passing(&self) -> bool {
         !matches!(self, Self::Refused { .. })
@@ -399,8 +409,9 @@ impl Client {
         let mut body = BytesMut::new();
         while let Some(piece) = reply.chunk().await.map_err(|_| CallError::Network { endpoint })? {
             if body.len() + piece.len() > limit {
+                // It is there, and goes on and on about this.
                 let status = reply.status().as_u16();
-                return Err(CallError::Failed { endpoint, status, by_homeserver: false });
+                return Err(CallError::Failed { endpoint, status, by_homeserver: true });
             }
             body.extend_from_slice(&piece);
         }

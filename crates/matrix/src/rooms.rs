@@ -59,17 +59,8 @@ impl Shared {
         let question = GetStateEvent { room_id, kind: "m.room.create" };
         let created = match self.client.call(self.bot(), &question).await {
             Ok(created) => created,
-            Err(
-                error @ (CallError::Network { .. } | CallError::TimedOut { .. } | CallError::Limited { .. }),
-            ) => {
-                return Err(error.into());
-            }
-            Err(error @ CallError::Failed { status: 502..=504, by_homeserver: false, .. }) => {
-                return Err(error.into());
-            }
-            // A room that the homeserver itself cannot read must not hold up all the others.
-            Err(CallError::Failed { .. }) => return Ok(None),
-            // The bot is not in it: it made no room that it left.
+            Err(error) if error.is_of_all() => return Err(error.into()),
+            // The homeserver cannot read it, or the bot is not in it: it made no room that it left.
             Err(_) => return Ok(None),
         };
         // Anybody could write such content into a room of their own.

@@ -48,6 +48,15 @@ impl Trouble {
         }
     }
 
+    /// It is not this alone that does not go: the homeserver or our own store is away.
+    pub(crate) fn is_of_all(&self) -> bool {
+        match self {
+            Self::Call(error) => error.is_of_all(),
+            Self::Far(_) => true,
+            Self::NotYet(_) | Self::Soon(_) => false,
+        }
+    }
+
     /// What the bridge does about it.
     pub(crate) fn outcome(self, attempt: u32) -> Outcome {
         let why = self.to_string();

@@ -136,14 +136,16 @@ impl Inbound {
     /// hopeless.
     pub(super) async fn try_parked(&mut self, why: Why) {
         self.parked.looked();
-        while self.look_through(why).await >= AT_ONCE {}
+        let mut stuck = Vec::new();
+        while self.look_through(why, &mut stuck).await {}
     }
 
-    /// One commit of it; gives how many it saw to.
-    async fn look_through(&mut self, why: Why) -> usize {
+    /// One commit of it; true when there may be more to see to. A room that is stuck is left for the next time, and
+    /// is told in `stuck`.
+    async fn look_through(&mut self, why: Why, stuck: &mut Vec<String>) -> bool {
         let now = self.shared.clock.now();
         let (mut draft, mut gone, mut told) = (Draft::default(), Vec::new(), Vec::new());
-        let mut held: Vec<String> = Vec::new();
+        let mut held: Vec<String> = stuck.clone();
         for waiting in self.parked.in_order() {
             let is_idle = waiting.is_told() && why == Why::Time && !waiting.is_hopeless(now);
             if is_idle || held.contains(&waiting.room_id) {
@@ -159,8 +161,10 @@ impl Inbound {
                 Ok(Look::Waits) if waiting.is_told() => {}
                 Ok(Look::Waits) => held.push(waiting.room_id.clone()),
                 Err(error) => {
-                    tracing::warn!(%error, "what waits for its key cannot be looked at yet");
-                    return 0;
+                    tracing::warn!(%error, room_id = waiting.room_id, "what waits for its key cannot be looked at yet");
+                    // What was read so far is read again: a part of this one may be among it.
+                    stuck.push(waiting.room_id.clone());
+                    return !error.is_of_all();
                 }
             }
             if gone.len() + told.len() >= AT_ONCE {
@@ -170,15 +174,15 @@ impl Inbound {
         let notes: Vec<Note> = gone.iter().map(Waiting::gone).chain(told.iter().map(Waiting::note)).collect();
         let done = notes.len();
         if done == 0 {
-            return 0;
+            return false;
         }
         if let Err(error) = self.commit(&mut draft, notes, false).await {
             tracing::warn!(%error, "what waited for its key cannot be stored yet");
-            return 0;
+            return false;
         }
         self.parked.settle(&gone, told);
         self.follow(draft).await;
-        done
+        done >= AT_ONCE
     }
 
     /// One event that waits.

@@ -161,7 +161,7 @@ impl Shared {
             None => {
                 let event = self.client.call(self.bot(), &GetEvent { room_id, event_id }).await;
                 match event {
-                    Err(error) if error.is_passing() => return Err(error.into()),
+                    Err(error) if error.is_of_all() => return Err(error.into()),
                     event => {
                         let event = event.unwrap_or_default();
                         event.get("sender").and_then(serde_json::Value::as_str).unwrap_or_default().to_owned()
