@@ -28,7 +28,7 @@ use crate::account::{Happened, InRoom};
 use crate::api::sync::{Between, Sync, Synced, Timeline};
 use crate::client::{Actor, CallError};
 use crate::config::Timings;
-use crate::inbound::{Missed, POSITION};
+use crate::inbound::{Missed, POSITION, POSITION_OF};
 use crate::shared::Shared;
 use crate::trouble::Trouble;
 
@@ -130,7 +130,14 @@ impl Shared {
             return self.begin(missed).await;
         };
         if let Some(account) = &self.config.account {
-            let happened = self.client.noted(account.sync(Some(&since)).await)?;
+            let happened = match self.client.noted(account.sync(Some(&since)).await) {
+                Ok(happened) => happened,
+                Err(CallError::Refused { code, .. }) if code != "M_UNKNOWN_TOKEN" => {
+                    tracing::warn!(code, "the homeserver does not know the position; it begins anew");
+                    return self.begin(missed).await;
+                }
+                Err(error) => return Err(error.into()),
+            };
             self.crypto.keys_may_have_come();
             return self.take_happened(missed, &since, happened).await;
         }
@@ -236,6 +243,13 @@ impl Shared {
     }
 
     async fn position(&self) -> Result<Option<String>, Trouble> {
+        if self.config.account.is_some() {
+            // Of an earlier version nobody wrote down whose it is.
+            let user = self.memory.read(POSITION_OF).await?;
+            if user.is_some_and(|user| user != self.names.bot()) {
+                return Ok(None);
+            }
+        }
         let found = self.memory.read(POSITION).await?;
         Ok(found.and_then(|bytes| String::from_utf8(bytes.to_vec()).ok()))
     }

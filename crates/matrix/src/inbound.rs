@@ -58,6 +58,9 @@ pub(crate) const REPEATED: &str =
 /// The note that says up to where everything that happened was handed over.
 pub(crate) const POSITION: &str = "position";
 
+/// The note that says whose position that is, where it is an ordinary account's: another one may be configured.
+pub(crate) const POSITION_OF: &str = "position-of";
+
 /// One transaction and where its answer goes: true when everything in it is safe.
 pub(crate) struct Transaction {
     pub(crate) body: Bytes,
@@ -230,8 +233,8 @@ impl Inbound {
             }
         }
         let passes = position.is_some();
-        let position = position.map(|at| note(POSITION, at.into_bytes()));
-        match self.commit(&mut draft, position.into_iter().collect(), passes).await {
+        let position = position.map(|at| self.position_notes(at)).unwrap_or_default();
+        match self.commit(&mut draft, position, passes).await {
             Ok(new) => {
                 self.follow(draft).await;
                 Some(new)
@@ -241,6 +244,14 @@ impl Inbound {
                 None
             }
         }
+    }
+
+    fn position_notes(&self, at: String) -> Vec<Note> {
+        let mut notes = vec![note(POSITION, at.into_bytes())];
+        if self.shared.config.account.is_some() {
+            notes.push(note(POSITION_OF, self.shared.names.bot().as_bytes().to_vec()));
+        }
+        notes
     }
 
     async fn take(&mut self, body: &[u8]) -> Taken {

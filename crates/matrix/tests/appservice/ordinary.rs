@@ -337,6 +337,44 @@ async fn scene() -> Scene {
     scene
 }
 
+/// Another account was configured, perhaps of another homeserver, which knows no such position.
+#[tokio::test]
+async fn the_position_of_another_account_is_not_gone_on_from() {
+    for (position, user) in [("s1", Some("@earlier:test")), ("another homeserver's", None)] {
+        let prepare = |double: &Double, served: &Served| {
+            furnish(double, served);
+            let mut state = double.state();
+            let mut put = |key: &str, value: &str| {
+                let value = Bytes::from(value.to_owned());
+                state.notes.insert((NETWORK.into(), key.to_owned()), value);
+            };
+            put("position", position);
+            if let Some(user) = user {
+                put("position-of", user);
+            }
+        };
+        let scene = Scene::start_as(NETWORK, prepare, |served| config(served, account(served))).await;
+        let note = |state: &wxgate_contract::conformance::State, key: &str| {
+            let value = state.notes.get(&(NETWORK.into(), key.to_owned()))?;
+            Some(String::from_utf8(value.to_vec()).unwrap())
+        };
+        let is_own = |state: &mut wxgate_contract::conformance::State| {
+            (note(state, "position-of")? == BOT && note(state, "position")? != position).then_some(())
+        };
+        scene.double.wait_for(PATIENCE, is_own).await;
+        scene.deliver(post("g1", "1", by("p-bob", "Bob"), Body::text("hello"))).await;
+        let room_id = scene.stub().world().aliases.values().next().unwrap().clone();
+        scene.stub().join(ALICE, &room_id);
+        scene.stub().say(ALICE, &room_id, "it hears me");
+        let heard = |post: &wxgate_contract::Post| post.body == Body::text("it hears me");
+        let is_heard = |state: &mut wxgate_contract::conformance::State| {
+            state.posts.iter().any(|(_, _, post)| heard(post)).then_some(())
+        };
+        scene.double.wait_for(PATIENCE, is_heard).await;
+        scene.end().await;
+    }
+}
+
 #[tokio::test]
 async fn everybody_speaks_through_the_account_under_their_names() {
     let scene = scene().await;
