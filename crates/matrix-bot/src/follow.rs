@@ -1,5 +1,6 @@
 //! What happens in the account's rooms.
 
+use std::sync::PoisonError;
 use std::time::Duration;
 
 use matrix_sdk::Client;
@@ -8,7 +9,8 @@ use matrix_sdk::ruma::api::client::filter::FilterDefinition;
 use matrix_sdk::ruma::presence::PresenceState;
 use matrix_sdk::ruma::{OwnedRoomId, uint};
 use matrix_sdk::store::StateStoreDataKey;
-use matrix_sdk::sync::SyncResponse;
+use matrix_sdk::sync::{SyncResponse, Timeline};
+use serde_json::value::RawValue;
 use wxgate_matrix::{CallError, Happened, InRoom};
 
 use crate::SdkAccount;
@@ -34,26 +36,29 @@ impl SdkAccount {
         }
         let held = open.tokens.time_left().map_or(HELD, |left| left.clamp(SHORTEST, HELD));
         let told = ask(&client, since, held).await?;
-        forget_left(&client, told.rooms.left.keys()).await;
+        if since.is_some() {
+            self.forget_left(&client, &told).await;
+        }
         Ok(happened(told))
     }
-}
 
-/// Has the store and the homeserver forget rooms that the account is not in any more: the SDK keeps them for good
-/// otherwise. What does not work is tried again when the session is opened next.
-async fn forget_left(client: &Client, left: impl Iterator<Item = &OwnedRoomId>) {
-    for room_id in left {
-        let Some(room) = client.get_room(room_id) else { continue };
-        if let Err(error) = room.forget().await {
-            tracing::info!(%room_id, %error, "a room that the account left cannot be forgotten yet");
+    /// Has the store and the homeserver forget rooms that the account is not in any more: the SDK keeps them for good
+    /// otherwise. Not those that this answer tells of: what was said there last is not safe yet, and is in the next
+    /// answer again until it is. What does not work is tried again by another run.
+    async fn forget_left(&self, client: &Client, told: &SyncResponse) {
+        for room in client.left_rooms() {
+            let room_id = room.room_id();
+            let is_new = !told.rooms.left.contains_key(room_id)
+                && self.forgotten.lock().unwrap_or_else(PoisonError::into_inner).insert(room_id.to_owned());
+            if is_new && let Err(error) = room.forget().await {
+                tracing::info!(%room_id, %error, "a room that the account left cannot be forgotten yet");
+            }
         }
     }
 }
 
-/// What a session does once, when it is opened: rooms that were left and not forgotten, and room on the disk.
+/// What a session does once, when it is opened: makes room on the disk.
 pub(crate) async fn tidy(client: &Client) {
-    let left: Vec<OwnedRoomId> = client.left_rooms().iter().map(|room| room.room_id().to_owned()).collect();
-    forget_left(client, left.iter()).await;
     if let Err(error) = client.optimize_stores().await {
         tracing::warn!(%error, "the store of the account cannot be made smaller");
     }
@@ -78,15 +83,20 @@ async fn ask(client: &Client, since: Option<&str>, held: Duration) -> Result<Syn
 }
 
 fn happened(told: SyncResponse) -> Happened {
+    let in_room = |room_id: OwnedRoomId, timeline: Timeline, ephemeral: Vec<Box<RawValue>>| {
+        let events = timeline.events.into_iter().filter_map(as_meant).collect();
+        (room_id.to_string(), InRoom { events, is_limited: timeline.limited, ephemeral })
+    };
     let joined = told.rooms.joined.into_iter().map(|(room_id, room)| {
-        let events = room.timeline.events.into_iter().filter_map(as_meant).collect();
         let ephemeral = room.ephemeral.into_iter().map(|event| event.into_json()).collect();
-        (room_id.to_string(), InRoom { events, is_limited: room.timeline.limited, ephemeral })
+        in_room(room_id, room.timeline, ephemeral)
     });
+    // What was said before the account was sent away.
+    let left = told.rooms.left.into_iter().map(|(room_id, room)| in_room(room_id, room.timeline, Vec::new()));
     let invited = told.rooms.invited.into_iter().map(|(room_id, room)| {
         let state = room.invite_state.events.iter();
         let state = state.filter_map(|event| serde_json::from_str(event.json().get()).ok());
         (room_id.to_string(), state.collect())
     });
-    Happened { next: told.next_batch, rooms: joined.collect(), invited: invited.collect() }
+    Happened { next: told.next_batch, rooms: joined.chain(left).collect(), invited: invited.collect() }
 }
