@@ -50,6 +50,13 @@ impl Claimed {
 }
 
 impl Request {
+    /// Whether some of the devices have no key, for whatever reason.
+    pub fn leaves_out(&self, so_far: &Claimed) -> bool {
+        let asked: Value = serde_json::from_slice(&self.body).unwrap_or_default();
+        let mut devices = object(&asked, KEYS).filter_map(|(user_id, of)| Some((user_id, of.as_object()?)));
+        devices.any(|(user_id, of)| of.keys().any(|device_id| !so_far.has(user_id, device_id)))
+    }
+
     /// The same claim for the devices that had no key to give so far, though their homeserver answered, and which
     /// these are, as user and device; `None` when there are none.
     pub fn left_out(&self, so_far: &Claimed) -> Option<(Self, Vec<String>)> {
@@ -93,7 +100,10 @@ mod tests {
         let body: Value = serde_json::from_slice(&again.body).unwrap();
         assert_eq!(body, json!({ KEYS: { "@ann:a": { "TWO": KIND } } }));
         so_far.add(&json!({ KEYS: { "@ann:a": { "TWO": { "k": 2 } } } }));
-        assert!(claim.left_out(&so_far).is_none());
+        assert!(claim.left_out(&so_far).is_none(), "the rest is of a homeserver that is away");
+        assert!(claim.leaves_out(&so_far));
+        so_far.add(&json!({ KEYS: { "@sue:b": { "S": { "k": 3 } } } }));
+        assert!(!claim.leaves_out(&so_far));
         let body: Value = serde_json::from_slice(&so_far.body()).unwrap();
         assert_eq!(body[KEYS]["@ann:a"], json!({ "ONE": { "k": 1 }, "TWO": { "k": 2 } }));
         assert_eq!(body["failures"], json!({ "b": {} }));

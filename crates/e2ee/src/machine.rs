@@ -118,6 +118,11 @@ impl RoomRules {
         let visibility = HistoryVisibility::from(visibility);
         Ok(Self(EncryptionSettings::new(content, visibility, CollectStrategy::default())))
     }
+
+    /// True when the room's history is for those who are in it, and not for those who were asked in.
+    pub fn is_for_joined(&self) -> bool {
+        self.0.history_visibility == HistoryVisibility::Joined
+    }
 }
 
 /// One device.

@@ -27,7 +27,9 @@ use serde_json::Value;
 use tokio::sync::{Mutex, Notify};
 
 use crate::config::{Encryption, MatrixConfig};
+use crate::rooms::ENCRYPTION;
 use crate::shared::Shared;
+use crate::trouble::Trouble;
 use claim::Dry;
 use devices::Devices;
 use epoch::Epoch;
@@ -94,33 +96,40 @@ impl Crypto {
 }
 
 impl Shared {
-    /// Follows an event as far as it changes who can read a room, and how.
+    /// Follows an event as far as it changes who can read a room, and how. An error means that what has to be known of
+    /// it later could not be written down.
     pub(crate) async fn follow_encryption(
         &self,
         room_id: &str,
         kind: &str,
         state_key: &str,
         content: &Value,
-    ) {
+    ) -> Result<(), Trouble> {
         if !self.crypto.is_on {
-            return;
+            return Ok(());
         }
         match kind {
-            "m.room.encryption" | "m.room.history_visibility" => self.crypto.rooms.forget(room_id),
+            ENCRYPTION | "m.room.history_visibility" => self.crypto.rooms.forget(room_id),
             "m.room.member" => {
                 if self.names.who(state_key) != crate::names::Who::Human {
                     // They read nothing, but how many there are decides whose device encrypts.
                     self.crypto.rooms.ghost_changed(room_id);
-                    return;
+                    return Ok(());
                 }
                 self.crypto.rooms.forget_members(room_id);
-                // Who shared no room with us before was not told about: their devices are asked for anew.
-                if content.get("membership").is_some_and(|membership| membership == "join") {
+                // Who shared no room with us before was not told about: their devices are asked for anew. Also of
+                // those who were only asked in: they are given keys from then on.
+                let membership = content.get("membership").and_then(Value::as_str);
+                if matches!(membership, Some("join" | "invite")) {
                     self.devices_changed(&[state_key.to_owned()]).await;
                 }
             }
-            _ => return,
+            _ => return Ok(()),
         }
         self.crypto.changed();
+        if kind == ENCRYPTION && state_key.is_empty() {
+            self.encryption_began(room_id, content).await?;
+        }
+        Ok(())
     }
 }

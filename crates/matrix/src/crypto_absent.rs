@@ -22,7 +22,7 @@ pub(crate) struct Crypto;
 
 /// What became of an encrypted event.
 pub(crate) enum Opened {
-    /// Its type and content.
+    /// Its type and content, and the note that it was taken.
     #[expect(dead_code, reason = "builds with encryption make it")]
     Read(String, Value, Option<Note>),
     /// Its key is not there yet.
@@ -67,7 +67,15 @@ pub(crate) struct Fingerprint {
 
 #[expect(clippy::unused_async, reason = "they wait in builds with encryption")]
 impl Shared {
-    pub(crate) async fn follow_encryption(&self, _: &str, _: &str, _: &str, _: &Value) {}
+    pub(crate) async fn follow_encryption(
+        &self,
+        _: &str,
+        _: &str,
+        _: &str,
+        _: &Value,
+    ) -> Result<(), Trouble> {
+        Ok(())
+    }
 
     pub(crate) async fn fingerprint(&self) -> Result<Fingerprint, Trouble> {
         Ok(Fingerprint::default())

@@ -315,7 +315,7 @@ impl Inbound {
         }
         self.shared.called.follow(&event);
         if let Some(key) = &event.state_key {
-            self.shared.follow_encryption(&event.room_id, &event.kind, key, &event.content).await;
+            self.shared.follow_encryption(&event.room_id, &event.kind, key, &event.content).await?;
         }
         // Our own ghosts' events come back to us, and what was said through puppets as well.
         let memory = &self.shared.memory;

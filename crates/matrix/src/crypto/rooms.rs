@@ -22,6 +22,9 @@ const AT_HAND: usize = 4096;
 /// Times that a room's rules are asked for when they change meanwhile. Chosen.
 const ASKED_AGAIN: usize = 4;
 
+/// Who sees what was said, where a room does not tell. Source: client-server API, "m.room.history_visibility".
+const VISIBILITY: &str = "shared";
+
 /// A room that is encrypted is so for good, whatever is said about it later.
 /// Source: client-server API, "m.room.encryption": "once encryption has been enabled, it cannot be disabled".
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -64,10 +67,27 @@ struct Changed {
 /// Who has to be able to read a room.
 #[derive(Debug, Default)]
 pub(super) struct Readers {
-    /// People who are in it, or were invited.
-    pub(super) people: Vec<String>,
+    /// People who are in it.
+    pub(super) joined: Vec<String>,
+    /// People who were asked in.
+    pub(super) invited: Vec<String>,
     /// Everybody in it.
     pub(super) members: usize,
+}
+
+impl Readers {
+    /// How many people there are.
+    pub(super) fn count(&self) -> usize {
+        self.joined.len() + self.invited.len()
+    }
+
+    /// Who is given the key to what is said now. Where the history is for those who are in, nobody who was only asked
+    /// in may read what is said before they come.
+    /// Source: client-server API, "m.room.history_visibility": with `joined` members see what is said after they joined.
+    pub(super) fn given_keys(&self, rules: &RoomRules) -> Vec<String> {
+        let invited = self.invited.iter().filter(|_| !rules.is_for_joined());
+        self.joined.iter().chain(invited).cloned().collect()
+    }
 }
 
 /// What is known about rooms.
@@ -172,7 +192,11 @@ impl Shared {
             // A room that was only just made is taken for what all of ours are.
             return Ok(account.is_encrypted(room_id).await.unwrap_or(true));
         }
-        Ok(self.rules(room_id).await?.is_some())
+        match self.rules(room_id).await {
+            // The bot is not in it, which the send itself will see: nothing is got ready in clear for that.
+            Err(Trouble::Call(CallError::Refused { .. })) => Ok(true),
+            rules => Ok(rules?.is_some()),
+        }
     }
 
     /// How a room is encrypted; `None` when it is not.
@@ -200,18 +224,11 @@ impl Shared {
     }
 
     async fn ask_rules(&self, room_id: &str) -> Result<Option<Arc<RoomRules>>, Trouble> {
-        let note = format!("sealed/{}", crate::names::hex(room_id.as_bytes()));
-        let before: Option<Sealed> =
-            self.memory.read(&note).await?.and_then(|bytes| serde_json::from_slice(&bytes).ok());
-        let told = match self.state_of(room_id, ENCRYPTION).await? {
-            Some(encryption) => {
-                let visibility = self.state_of(room_id, "m.room.history_visibility").await?;
-                let visibility =
-                    visibility.as_ref().and_then(|state| state.get("history_visibility")?.as_str());
-                let visibility = visibility.unwrap_or("shared").to_owned();
-                Some(Sealed { encryption, visibility })
-            }
-            None => None,
+        let before = self.noted_encryption(room_id).await?;
+        let told = match self.ask_encryption(room_id).await {
+            // It was encrypted when the bot was there.
+            Err(Trouble::Call(CallError::Refused { .. })) if before.is_some() => None,
+            told => told?,
         };
         let rules = |sealed: &Sealed| RoomRules::new(&sealed.encryption, &sealed.visibility).map(Arc::new);
         match (told, before) {
@@ -220,9 +237,7 @@ impl Shared {
                     if before.is_none_or(|before| {
                         before.encryption != told.encryption || before.visibility != told.visibility
                     }) {
-                        // Our own type always has a JSON form.
-                        let value = Some(serde_json::to_vec(&told).unwrap_or_default().into());
-                        self.memory.save(vec![Note { key: note, value, is_secret: false }]).await?;
+                        self.note_encryption(room_id, &told).await?;
                     }
                     Ok(Some(good))
                 }
@@ -234,13 +249,41 @@ impl Shared {
         }
     }
 
+    /// What the homeserver says of a room's encryption; `None` when it says that there is none.
+    async fn ask_encryption(&self, room_id: &str) -> Result<Option<Sealed>, Trouble> {
+        let Some(encryption) = self.state_of(room_id, ENCRYPTION).await? else { return Ok(None) };
+        let visibility = self.state_of(room_id, "m.room.history_visibility").await?;
+        let visibility = visibility.as_ref().and_then(|state| state.get("history_visibility")?.as_str());
+        Ok(Some(Sealed { encryption, visibility: visibility.unwrap_or(VISIBILITY).to_owned() }))
+    }
+
+    async fn noted_encryption(&self, room_id: &str) -> Result<Option<Sealed>, Trouble> {
+        let noted = self.memory.read(&sealed_key(room_id)).await?;
+        Ok(noted.and_then(|bytes| serde_json::from_slice(&bytes).ok()))
+    }
+
+    async fn note_encryption(&self, room_id: &str, sealed: &Sealed) -> Result<(), Trouble> {
+        // Our own type always has a JSON form.
+        let value = Some(serde_json::to_vec(sealed).unwrap_or_default().into());
+        Ok(self.memory.save(vec![Note { key: sealed_key(room_id), value, is_secret: false }]).await?)
+    }
+
+    /// Encryption was switched on: whoever may not be asked later has said it now.
+    pub(super) async fn encryption_began(&self, room_id: &str, encryption: &Value) -> Result<(), Trouble> {
+        let is_known = self.noted_encryption(room_id).await?.is_some();
+        if is_known || RoomRules::new(encryption, VISIBILITY).is_err() {
+            return Ok(());
+        }
+        let sealed = Sealed { encryption: encryption.clone(), visibility: VISIBILITY.to_owned() };
+        self.note_encryption(room_id, &sealed).await
+    }
+
     /// The content of a piece of state, if the room has it.
     async fn state_of(&self, room_id: &str, kind: &str) -> Result<Option<Value>, Trouble> {
         match self.client.call(self.bot(), &GetStateEvent { room_id, kind }).await {
             Ok(state) => Ok(Some(state.content)),
             Err(error) if error.code() == "M_NOT_FOUND" => Ok(None),
-            // The bot is not in the room, which the send itself will see.
-            Err(CallError::Refused { .. }) => Ok(None),
+            // Whoever may not know whether a room is encrypted says nothing in clear there.
             Err(error) => Err(error.into()),
         }
     }
@@ -252,19 +295,26 @@ impl Shared {
             return Ok(readers);
         }
         let told = self.client.call(self.bot(), &Members { room_id }).await?;
-        let is_in = |membership: &str| matches!(membership, "join" | "invite");
-        let inside: Vec<String> = told
-            .chunk
-            .into_iter()
-            .filter(|member| is_in(&member.content.membership))
-            .map(|member| member.state_key)
-            .collect();
-        let members = inside.len();
-        let people = inside.into_iter().filter(|user| self.names.who(user) == Who::Human).collect();
-        let readers = Arc::new(Readers { people, members });
+        let mut readers = Readers::default();
+        for member in told.chunk {
+            let people = match member.content.membership.as_str() {
+                "join" => &mut readers.joined,
+                "invite" => &mut readers.invited,
+                _ => continue,
+            };
+            readers.members += 1;
+            if self.names.who(&member.state_key) == Who::Human {
+                people.push(member.state_key);
+            }
+        }
+        let readers = Arc::new(readers);
         self.crypto.rooms.note_readers(room_id, &known, &readers);
         Ok(readers)
     }
+}
+
+fn sealed_key(room_id: &str) -> String {
+    format!("sealed/{}", crate::names::hex(room_id.as_bytes()))
 }
 
 #[cfg(test)]
@@ -274,7 +324,7 @@ mod tests {
     #[test]
     fn it_is_asked_again_only_when_ghosts_may_have_crossed_the_line() {
         let with = |members: usize, ghosts_changed: usize| {
-            let readers = Some(Arc::new(Readers { people: Vec::new(), members }));
+            let readers = Some(Arc::new(Readers { members, ..Readers::default() }));
             Known { readers, ghosts_changed, ..Known::default() }.readers(100).is_some()
         };
         assert!(with(3, 0) && with(3, 97) && !with(3, 98));
@@ -287,7 +337,7 @@ mod tests {
     #[test]
     fn an_answer_from_before_a_change_is_not_kept() {
         let rooms = Rooms::default();
-        let readers = |members| Arc::new(Readers { people: Vec::new(), members });
+        let readers = |members| Arc::new(Readers { members, ..Readers::default() });
         let members = |room_id: &str| rooms.get(room_id).readers.map(|readers| readers.members);
         // Asked, and somebody came before the answer, in a room that nothing was known of.
         let asked = rooms.get("!a");

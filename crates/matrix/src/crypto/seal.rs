@@ -9,7 +9,6 @@ use wxgate_e2ee::RoomRules;
 
 use super::claim::Look;
 use super::devices::Device;
-use super::rooms::Readers;
 use crate::client::CallError;
 use crate::outbound::MARK;
 use crate::shared::Shared;
@@ -62,12 +61,13 @@ impl Shared {
         let changes = self.crypto.changes.load(Ordering::Relaxed);
         let readers = self.readers(room_id).await?;
         let (speaker, device) = self.pen(speaker, readers.members).await?;
+        let people = readers.given_keys(&rules);
         let room = device.room(room_id);
         let mut shared_at = room.lock().await;
         if *shared_at != Some(changes) || device.look().is_due(Instant::now()) {
-            self.know_devices(&device, &readers, changes).await?;
+            self.know_devices(&device, &people, changes).await?;
         }
-        self.hand_out(&device, room_id, &readers, &rules).await?;
+        self.hand_out(&device, room_id, &people, &rules).await?;
         *shared_at = Some(changes);
         self.crypto.sealed.fetch_add(1, Ordering::Relaxed);
         let mut sealed = device.machine.encrypt(room_id, kind, content).await?;
@@ -108,19 +108,25 @@ impl Shared {
         }
     }
 
-    /// Learns the devices of everybody in the room, and makes it possible to send them a key.
-    async fn know_devices(&self, device: &Device, readers: &Readers, changes: u64) -> Result<(), Trouble> {
+    /// Learns the devices of people in the room, and makes it possible to send them a key.
+    async fn know_devices(&self, device: &Device, people: &[String], changes: u64) -> Result<(), Trouble> {
         let (user_id, machine) = (&device.user_id, &device.machine);
         let _turn = device.turn.lock().await;
-        machine.track(&readers.people).await?;
+        machine.track(people).await?;
+        let mut is_whole = true;
         for request in machine.outgoing().await?.iter().filter(|request| request.asks_for_devices()) {
-            self.learn_devices(device, request, changes).await?;
+            is_whole &= self.learn_devices(device, request, changes).await?;
         }
         self.carry_all(user_id, machine).await?;
         let look = device.look();
-        device.set_look(match machine.claim(&readers.people).await? {
-            Some(claim) if self.claim(device, &claim).await? => look.later(Instant::now()),
-            Some(_) => Look::default(),
+        let leaves_out = match machine.claim(people).await? {
+            Some(claim) => Some(self.claim(device, &claim).await?),
+            None => None,
+        };
+        device.set_look(match leaves_out {
+            _ if !is_whole => look.later(Instant::now()),
+            Some(true) => look.later(Instant::now()),
+            Some(false) => Look::default(),
             // Nobody is left out, or the machine does not ask for them so soon again.
             None if look.is_due(Instant::now()) => look.later(Instant::now()),
             None => look,
@@ -132,10 +138,10 @@ impl Shared {
         &self,
         device: &Device,
         room_id: &str,
-        readers: &Readers,
+        people: &[String],
         rules: &RoomRules,
     ) -> Result<(), Trouble> {
-        for request in device.machine.share(room_id, &readers.people, rules).await? {
+        for request in device.machine.share(room_id, people, rules).await? {
             self.carry(&device.user_id, &device.machine, &request).await?;
         }
         Ok(())

@@ -6,6 +6,8 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use serde::Deserialize;
+use serde_json::{Map, Value};
 use wxgate_e2ee::Request;
 
 use super::devices::Device;
@@ -61,28 +63,41 @@ impl Told {
 }
 
 impl Shared {
-    /// Has a device learn what it wants to know of others'. `changes` is the count from before it was asked who is
-    /// in the room: what is known to have changed since then is asked for anew.
+    /// Has a device learn what it wants to know of others'; false when some homeservers could not be asked. `changes`
+    /// is the count from before it was asked who is in the room: what is known to have changed since then is asked for
+    /// anew.
     pub(super) async fn learn_devices(
         &self,
         device: &Device,
         request: &Request,
         changes: u64,
-    ) -> Result<(), Trouble> {
+    ) -> Result<bool, Trouble> {
         let machine = &device.machine;
         // The bot is told more than others are about itself and whom it has verified.
         let is_ghost = self.names.who(&device.user_id) == Who::Ghost;
         if let Some(answer) = self.crypto.told.get(changes, &request.body).filter(|_| is_ghost) {
-            return Ok(machine.answered(request, &answer).await?);
+            machine.answered(request, &answer).await?;
+            return Ok(true);
         }
         let actor = Actor::As { user_id: &device.user_id, device_id: Some(machine.device_id()) };
         let answer = self.client.call(actor, &Ask(request)).await?;
         machine.answered(request, answer.get().as_bytes()).await?;
-        if is_ghost {
+        let is_whole = is_whole(answer.get());
+        if is_ghost && is_whole {
             self.crypto.told.keep(changes, &request.body, answer.get().as_bytes());
         }
-        Ok(())
+        Ok(is_whole)
     }
+}
+
+/// Whether an answer is of all homeservers that were asked.
+fn is_whole(answer: &str) -> bool {
+    #[derive(Deserialize)]
+    struct Told {
+        #[serde(default)]
+        failures: Map<String, Value>,
+    }
+    serde_json::from_str::<Told>(answer).is_ok_and(|told| told.failures.is_empty())
 }
 
 #[cfg(test)]

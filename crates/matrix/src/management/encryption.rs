@@ -70,7 +70,7 @@ impl Shared {
             }
             Err(error) => return Err(error.into()),
         }
-        self.follow_encryption(room_id, ENCRYPTION, "", &encryption()).await;
+        self.follow_encryption(room_id, ENCRYPTION, "", &encryption()).await?;
         Ok(Answer::of("From now on this room is encrypted. It cannot be switched off again."))
     }
 }

@@ -1,0 +1,99 @@
+//! Who is given keys, and when it is looked again for those who were not.
+
+use tokio::time::Instant;
+
+use super::*;
+
+const FAR: &str = "@ann:far";
+
+/// Users that something was sent to in a room's name, for their devices to read: keys, or that there are none.
+fn told(scene: &Scene) -> BTreeSet<String> {
+    let kept = scene.homeserver.kept();
+    let sent = kept.sent.iter().flat_map(|(_, _, to)| to.as_object().unwrap().keys().cloned());
+    sent.collect()
+}
+
+#[tokio::test]
+async fn whoever_is_of_a_homeserver_that_was_away_is_looked_for_again() {
+    let scene = Scene::start().await;
+    scene.homeserver.kept().members.push(FAR.to_owned());
+    scene.homeserver.kept().is_away = Some("far");
+    scene.says(ONE).await;
+    let device = scene.shared.device(ONE).await.unwrap();
+    let soon = Instant::now() + Duration::from_secs(60);
+    assert!(device.look().is_due(soon), "{:?}", device.look());
+    // An answer that leaves somebody out is none for others.
+    let asked = || scene.homeserver.questions_about(FAR);
+    let before = asked();
+    scene.says(TWO).await;
+    assert!(asked() > before);
+}
+
+#[tokio::test]
+async fn keys_that_a_homeserver_did_not_give_are_looked_for_again() {
+    let scene = Scene::start().await;
+    let far = Machine::open(Arc::new(Double::new()), network(), FAR, "FAR", Purpose::Reads).await.unwrap();
+    for request in far.signing().await.unwrap() {
+        scene.shared.carry(FAR, &far, &request).await.unwrap();
+    }
+    scene.homeserver.kept().members.push(FAR.to_owned());
+    // Its devices were known before.
+    let device = scene.shared.device(ONE).await.unwrap();
+    device.machine.track(&[FAR.to_owned()]).await.unwrap();
+    scene.shared.carry_all(ONE, &device.machine).await.unwrap();
+    assert!(device.machine.claim(&[FAR.to_owned()]).await.unwrap().is_some());
+    scene.homeserver.kept().is_away = Some("far");
+    scene.says(ONE).await;
+    assert!(device.look().is_due(Instant::now() + Duration::from_secs(60)), "{:?}", device.look());
+}
+
+#[tokio::test]
+async fn nobody_who_was_only_asked_in_reads_what_is_for_those_who_are_in() {
+    for (visibility, is_given) in [("shared", true), ("invited", true), ("joined", false)] {
+        let scene = Scene::start().await;
+        let ann = people(&scene, ANN).await;
+        let sue = people(&scene, SUE).await;
+        scene.homeserver.kept().members.retain(|user| user != SUE);
+        scene.homeserver.kept().invited = vec![SUE.to_owned()];
+        scene.homeserver.kept().visibility = Some(visibility);
+        scene.homeserver.kept().sent.clear();
+        scene.says(ONE).await;
+        let told = told(&scene);
+        assert!(told.contains(ANN), "{visibility} {told:?}");
+        assert_eq!(told.contains(SUE), is_given, "{visibility} {told:?}");
+        drop((ann, sue));
+    }
+}
+
+#[tokio::test]
+async fn whoever_is_asked_in_again_has_their_devices_asked_for() {
+    let scene = Scene::start().await;
+    scene.says(ONE).await;
+    for (membership, is_asked) in [("leave", false), ("invite", true), ("join", true)] {
+        let before = scene.questions();
+        let content = json!({ "membership": membership });
+        scene.shared.follow_encryption(ROOM, "m.room.member", ANN, &content).await.unwrap();
+        scene.says(ONE).await;
+        assert_eq!(scene.questions() > before, is_asked, "{membership}");
+    }
+}
+
+#[tokio::test]
+async fn a_room_whose_encryption_may_not_be_asked_for_is_not_spoken_in_in_clear() {
+    let mut scene = Scene::start().await;
+    scene.homeserver.kept().refused = Some("/state/m.room.encryption");
+    let says = async |scene: &Scene| {
+        let ghost = Arc::new(Ghost { user_id: ONE.to_owned(), ..Ghost::default() });
+        let content = json!({ "msgtype": "m.text", "body": "hi" });
+        scene.shared.seal(ROOM, &Speaker::Ghost(ghost), "m.room.message", &content).await
+    };
+    let refused = says(&scene).await;
+    assert!(refused.is_err(), "it went as it is");
+    // It was seen when it was switched on, perhaps by an earlier run.
+    let content = json!({ "algorithm": "m.megolm.v1.aes-sha2" });
+    scene.shared.follow_encryption(ROOM, "m.room.encryption", "", &content).await.unwrap();
+    for _ in 0..2 {
+        assert!(says(&scene).await.unwrap().is_some());
+        scene.again();
+    }
+}
