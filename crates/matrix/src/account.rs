@@ -128,19 +128,6 @@ pub enum Opening {
     Broken(String),
 }
 
-/// Told of something that somebody else's device encrypted.
-pub(crate) const NOT_THEIRS: &str = "the device that encrypted it is not one of yours";
-/// Told whoever has other keys than those that were verified.
-pub(crate) const OTHER_KEYS: &str = "your keys are not those that were verified here: verify me again, and say \
-    \"verify yes\" in a room that is not encrypted";
-
-/// Told whoever's client does not give its keys; with the protocol's word for why.
-pub(crate) fn withheld(code: &str) -> String {
-    format!(
-        "your client does not give this gateway the key to it ({code}): does it leave out devices that it has not verified?"
-    )
-}
-
 /// How far a verification by emoji is that somebody began with the account.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verification {

@@ -7,13 +7,26 @@ use wxgate_contract::Note;
 use wxgate_e2ee::{Decrypted, Fingerprint, Origin, Unreadable};
 
 use super::devices::Device;
-use crate::account::{NOT_THEIRS, OTHER_KEYS, Opening, is_said, withheld};
+use crate::account::{Opening, is_said};
 use crate::api::event::GetEvent;
 use crate::client::CallError;
 use crate::inbound::REPEATED;
 use crate::names::Who;
 use crate::shared::Shared;
 use crate::trouble::Trouble;
+
+/// Told of something that somebody else's device encrypted.
+const NOT_THEIRS: &str = "the device that encrypted it is not one of yours";
+/// Told whoever has other keys than those that were verified.
+const OTHER_KEYS: &str = "your keys are not those that were verified here: verify me again, and say \
+    \"verify yes\" in a room that is not encrypted";
+
+/// Told whoever's client does not give its keys; with the protocol's word for why.
+fn withheld(code: &str) -> String {
+    format!(
+        "your client does not give this gateway the key to it ({code}): does it leave out devices that it has not verified?"
+    )
+}
 
 /// What became of an encrypted event.
 pub(crate) enum Opened {
