@@ -143,6 +143,16 @@ impl Drop for Lock {
 /// Held as long as the store is open. SQLite itself would let a second process in, and both would then deliver
 /// the same lanes; with a server elsewhere it keeps the attachments and the sockets of the data directory apart.
 pub(crate) fn lock(engine: &Engine, data_dir: &Path) -> Result<Lock, StoreError> {
+    let lock = hold(engine, data_dir)?;
+    if let Engine::Sqlite { path } = engine {
+        // Made here, because SQLite would let others read it; its other files take its mode.
+        files::make_missing(path, data_dir).doing(OPENING)?;
+    }
+    Ok(lock)
+}
+
+/// The same, without a database file where there is none.
+pub(crate) fn hold(engine: &Engine, data_dir: &Path) -> Result<Lock, StoreError> {
     let (what, name) = match engine {
         Engine::Sqlite { path } => {
             files::make_dir(files::dir_of(path), data_dir).doing(OPENING)?;
@@ -158,10 +168,6 @@ pub(crate) fn lock(engine: &Engine, data_dir: &Path) -> Result<Lock, StoreError>
     let mut file = OpenOptions::new().read(true).write(true).open(&name).doing(OPENING)?;
     match file.try_lock() {
         Ok(()) => {
-            if let Engine::Sqlite { path } = engine {
-                // Made here, because SQLite would let others read it; its other files take its mode.
-                files::make_missing(path, data_dir).doing(OPENING)?;
-            }
             // For whoever looks at the file; the lock itself is what counts. A full disk must not
             // keep the gateway from starting, so a failure here changes nothing.
             let _ = file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id()));

@@ -63,7 +63,7 @@ pub use report::{
 };
 pub use seal::SealKey;
 pub use size::Room;
-pub use snapshot::{DUMP, Snapshot, SnapshotFile, load_dump, snapshot_of};
+pub use snapshot::{DUMP, Kept, Snapshot, SnapshotFile, keep, load_dump, snapshot_of};
 pub use sole::HANDED_OVER;
 pub use store::{Store, StoreConfig};
 pub use tokens::{Opens, TokenRow};

@@ -11,9 +11,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use sqlx::{AnyConnection, Connection};
-use tokio::sync::OwnedMutexGuard;
+use tokio::sync::{OwnedMutexGuard, oneshot};
 
-use crate::engine::{Address, Engine, Lock, lock};
+use crate::engine::{Address, Engine, Lock, hold, lock};
 use crate::error::{Doing, Sql, StoreError};
 use crate::files;
 use crate::seal::{Place, SealKey};
@@ -79,52 +79,76 @@ impl Snapshot {
     }
 }
 
-/// A directory that goes away.
+/// A directory that goes away, and with it the place of whoever made it.
 #[derive(Debug)]
-struct Aside(PathBuf);
+struct Aside {
+    path: PathBuf,
+    /// Of a gateway that runs: one copy at a time.
+    _place: Option<OwnedMutexGuard<()>>,
+}
 
 impl Aside {
-    fn make(data_dir: &Path) -> Result<Self, StoreError> {
+    /// Whoever calls this is alone, by the store's lock or by the place in it.
+    fn make(data_dir: &Path, place: Option<OwnedMutexGuard<()>>) -> Result<Self, StoreError> {
         let path = data_dir.join(ASIDE);
-        match fs::DirBuilder::new().mode(0o700).create(&path) {
-            Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-                Err(StoreError::conflict("a backup is being made already"))
-            }
-            made => {
-                made.doing(DOING)?;
-                let aside = Self(path);
-                // Or what is left of it after a kill could not be removed by the gateway's user.
-                files::hand_over(&aside.0, data_dir).doing(DOING)?;
-                Ok(aside)
-            }
+        match fs::remove_dir_all(&path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            // What could not be removed when it was done with.
+            removed => removed.doing(DOING)?,
         }
+        fs::DirBuilder::new().mode(0o700).create(&path).doing(DOING)?;
+        let aside = Self { path, _place: place };
+        // Or what is left of it after a kill could not be removed by the gateway's user.
+        files::hand_over(&aside.path, data_dir).doing(DOING)?;
+        Ok(aside)
     }
 }
 
 impl Drop for Aside {
     fn drop(&mut self) {
         // What could not be removed is removed by the next snapshot.
-        let _ = fs::remove_dir_all(&self.0);
+        let _ = fs::remove_dir_all(&self.path);
     }
 }
 
 /// Removes what a snapshot left behind when the program was killed. Whoever calls this holds the store's lock, so
 /// nobody reads it.
 pub(crate) fn sweep(data_dir: &Path) {
-    drop(Aside(data_dir.join(ASIDE)));
+    // What could not be removed is removed by the next snapshot.
+    let _ = fs::remove_dir_all(data_dir.join(ASIDE));
 }
 
 impl Store {
-    /// Copies everything durable as it is at one moment.
+    /// Copies everything durable as it is at one moment. When nobody waits for it any more, what is under way is brought
+    /// to its end and put away; until then there is no other.
     ///
     /// # Errors
-    /// `Conflict` while another snapshot is read, `Invalid` where `pg_dump` is needed and not there, `Unavailable` when
-    /// the disk or the database does not let us.
+    /// `Conflict` while another snapshot is made or read, `Unavailable` when the disk or the database does not let us,
+    /// or `pg_dump` is needed and not there.
     pub async fn snapshot(&self) -> Result<Snapshot, StoreError> {
+        let Ok(place) = Arc::clone(&self.0.copying).try_lock_owned() else {
+            return Err(StoreError::conflict(
+                "a backup is being made already; one that was broken off is put away in a moment",
+            ));
+        };
+        let (tell, told) = oneshot::channel();
+        let store = self.clone();
+        // In a task of its own: what the engine and threads have begun goes on when whoever asked for it is gone, and
+        // must not come upon the directory of the next copy.
+        tokio::spawn(async move {
+            let made = store.copy(place, &tell).await;
+            // An error means that nobody waits for it any more: it goes away with the answer.
+            let _ = tell.send(made);
+        });
+        told.await.doing(DOING)?
+    }
+
+    async fn copy(&self, place: OwnedMutexGuard<()>, asked: &Asked) -> Result<Snapshot, StoreError> {
+        let aside = Aside::make(&self.0.data_dir, Some(place))?;
         // What the key of the moment opens: a replacement is waited for, and the next one waits.
-        let aside = Aside::make(&self.0.data_dir)?;
         let steady = Arc::clone(&self.0.replacing).lock_owned().await;
         link_all_media(&self.0.data_dir, &aside).await?;
+        still(asked)?;
         let database = match &self.0.engine {
             Engine::Sqlite { path } => copy_database(path, &aside).await?,
             Engine::Postgres => {
@@ -132,10 +156,38 @@ impl Store {
                 dump(&mut conn, &self.0.url, &aside).await?
             }
         };
+        still(asked)?;
         let mut files = link_all_media(&self.0.data_dir, &aside).await?;
         files.push(database);
         Ok(Snapshot { files, key: self.0.key.clone(), steady: Some(steady), _aside: aside, _lock: None })
     }
+}
+
+/// Whoever waits for a snapshot.
+type Asked = oneshot::Sender<Result<Snapshot, StoreError>>;
+
+/// Fails when nobody waits any more.
+fn still(asked: &Asked) -> Result<(), StoreError> {
+    match asked.is_closed() {
+        true => Err(StoreError::unavailable(DOING, "nobody waits for it any more")),
+        false => Ok(()),
+    }
+}
+
+/// Keeps a gateway and other commands away from a store while something is put there. Given back when it is dropped.
+#[derive(Debug)]
+pub struct Kept {
+    _lock: Lock,
+}
+
+/// Takes the lock of a store, as a gateway that runs has it: beside the SQLite file, or in the data directory. The
+/// directory of the lock is made where it is missing, the database is not.
+///
+/// # Errors
+/// `Conflict` when another process has it, `Unavailable` when the system does not let us.
+pub fn keep(url: &StoreUrl, data_dir: &Path) -> Result<Kept, StoreError> {
+    let address = Address::new(url, data_dir)?;
+    Ok(Kept { _lock: hold(&address.engine, data_dir)? })
 }
 
 /// Copies everything durable of a gateway that does not run. Nothing of it is brought up to date: a database of an older
@@ -148,8 +200,7 @@ pub async fn snapshot_of(url: &StoreUrl, data_dir: &Path, key: SealKey) -> Resul
     let address = Address::new(url, data_dir)?;
     files::make_dir(data_dir, data_dir).doing(DOING)?;
     let lock = lock(&address.engine, data_dir)?;
-    sweep(data_dir);
-    let aside = Aside::make(data_dir)?;
+    let aside = Aside::make(data_dir, None)?;
     let database = match &address.engine {
         Engine::Sqlite { path } => copy_database(path, &aside).await?,
         Engine::Postgres => {
@@ -169,7 +220,7 @@ pub async fn snapshot_of(url: &StoreUrl, data_dir: &Path, key: SealKey) -> Resul
 async fn dump(conn: &mut AnyConnection, url: &StoreUrl, aside: &Aside) -> Result<SnapshotFile, StoreError> {
     let rows = sql::fetch(conn, DOING, "SELECT CAST(current_schema() AS TEXT)", []).await?;
     let schema: String = rows.first().map_or_else(|| Ok("public".to_owned()), |row| row.at(0))?;
-    let (url, path) = (url.clone(), aside.0.join(DUMP));
+    let (url, path) = (url.clone(), aside.path.join(DUMP));
     let to = path.clone();
     tokio::task::spawn_blocking(move || crate::dump::dump(&url, &schema, &to)).await.doing(DOING)??;
     file(DUMP.to_owned(), path).doing(DOING)
@@ -182,7 +233,7 @@ async fn dump(_: &mut AnyConnection, _: &StoreUrl, _: &Aside) -> Result<Snapshot
 }
 
 async fn link_all_media(data_dir: &Path, aside: &Aside) -> Result<Vec<SnapshotFile>, StoreError> {
-    let (from, to, data_dir) = (data_dir.join(MEDIA), aside.0.join(MEDIA), data_dir.to_owned());
+    let (from, to, data_dir) = (data_dir.join(MEDIA), aside.path.join(MEDIA), data_dir.to_owned());
     tokio::task::spawn_blocking(move || link_media(&from, &to, &data_dir)).await.doing(DOING)?.doing(DOING)
 }
 
@@ -190,8 +241,8 @@ async fn link_all_media(data_dir: &Path, aside: &Aside) -> Result<Vec<SnapshotFi
 /// as long as the server's program does, which it waits for.
 ///
 /// # Errors
-/// `Invalid` when the address is none of a PostgreSQL database or `pg_restore` is not there, `Unavailable` with its own
-/// words when it failed.
+/// `Invalid` when the address is none of a PostgreSQL database, `Unavailable` when `pg_restore` is not there, and with its
+/// own words when it failed.
 #[cfg(feature = "postgres")]
 pub fn load_dump(url: &StoreUrl, from: &Path) -> Result<(), StoreError> {
     crate::dump::load_dump(url, from)
@@ -208,7 +259,7 @@ pub fn load_dump(_: &StoreUrl, _: &Path) -> Result<(), StoreError> {
 
 /// The engine itself copies a database file.
 async fn copy_database(from: &Path, aside: &Aside) -> Result<SnapshotFile, StoreError> {
-    let path = aside.0.join(DATABASE);
+    let path = aside.path.join(DATABASE);
     let Some(to) = path.to_str() else {
         return Err(StoreError::invalid(format!("the path {} is not UTF-8", path.display())));
     };

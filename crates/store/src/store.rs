@@ -66,6 +66,8 @@ pub(crate) struct Inner {
     pub(crate) media_gate: tokio::sync::Mutex<()>,
     /// One at a time replaces the seal key.
     pub(crate) replacing: Arc<tokio::sync::Mutex<()>>,
+    /// One at a time copies everything.
+    pub(crate) copying: Arc<tokio::sync::Mutex<()>>,
     /// Places for working at passwords.
     pub(crate) hashing: Arc<Semaphore>,
 }
@@ -138,6 +140,7 @@ impl Store {
             max_media_bytes: config.max_media_bytes,
             media_gate: tokio::sync::Mutex::new(()),
             replacing: Arc::default(),
+            copying: Arc::default(),
             hashing: Arc::new(Semaphore::new(HASHING)),
         }));
         Ok(store)

@@ -1,6 +1,7 @@
 //! A copy of everything, taken while others write.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use wxgate_contract::*;
 use wxgate_store::*;
@@ -58,6 +59,55 @@ async fn a_snapshot_is_one_moment_of_a_store_that_goes_on() {
         bench
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_copy_that_nobody_waits_for_any_more_is_in_nobodys_way() {
+    let bench = Bench::open(fresh_dir(), "sqlite").await;
+    for shelf in 0..=0xff {
+        let shelf = bench.dir.join(format!("media/{shelf:02x}"));
+        std::fs::create_dir_all(&shelf).unwrap();
+        (0..20).for_each(|n| std::fs::write(shelf.join(format!("{n:02x}")), "x").unwrap());
+    }
+    let first = bench.dir.join("snapshot.tmp/media/00");
+    let mut broken_off = Box::pin(bench.store.snapshot());
+    while !first.exists() {
+        let soon = tokio::time::timeout(Duration::from_millis(1), &mut broken_off).await;
+        assert!(soon.is_err(), "it was made before it could be broken off");
+    }
+    drop(broken_off);
+    let again = async {
+        loop {
+            match bench.store.snapshot().await {
+                // What was begun is put away first.
+                Err(StoreError::Conflict { .. }) => tokio::time::sleep(Duration::from_millis(5)).await,
+                made => return made.unwrap(),
+            }
+        }
+    };
+    let copy = tokio::time::timeout(Duration::from_secs(30), again).await.expect("no backup any more");
+    assert_eq!(copy.files().len(), 256 * 20 + 1);
+    drop(copy);
+    assert!(!bench.dir.join("snapshot.tmp").exists());
+    // What could not be removed then is now.
+    std::fs::create_dir_all(bench.dir.join("snapshot.tmp/media/00")).unwrap();
+    assert_eq!(bench.store.snapshot().await.unwrap().files().len(), 256 * 20 + 1);
+    bench.store.close().await;
+    std::fs::remove_dir_all(&bench.dir).unwrap();
+}
+
+#[tokio::test]
+async fn who_puts_a_store_into_place_keeps_others_away_and_makes_no_database() {
+    let dir = fresh_dir();
+    let url: StoreUrl = "sqlite".parse().unwrap();
+    let kept = keep(&url, &dir).unwrap();
+    assert!(!dir.join("wxgate.db").exists());
+    assert!(matches!(keep(&url, &dir), Err(StoreError::Conflict { .. })));
+    let refused = Store::open(config(&dir, "sqlite"), Arc::new(TestClock::default())).await.unwrap_err();
+    assert!(matches!(refused, StoreError::Conflict { .. }), "{refused}");
+    drop(kept);
+    Bench::open(dir.clone(), "sqlite").await.store.close().await;
+    std::fs::remove_dir_all(dir).unwrap();
 }
 
 #[tokio::test]
