@@ -5,7 +5,7 @@ use std::path::Path;
 use sqlx::Executor as _;
 
 use crate::engine::{Address, Engine, lock};
-use crate::error::{Sql, StoreError};
+use crate::error::{Doing as _, Sql, StoreError};
 use crate::migrate;
 use crate::seal::{Place, SealKey};
 use crate::sql::{self, Columns, row};
@@ -42,7 +42,8 @@ pub async fn inspect(
     let known = migrate::known();
     let nothing = Inspection { schema: 0, known, accounts: 0, unreadable: 0 };
     let _lock = match &address.engine {
-        Engine::Sqlite { path } if !path.exists() => return Ok(nothing),
+        // What this user may not see may be there.
+        Engine::Sqlite { path } if !path.try_exists().doing(DOING)? => return Ok(nothing),
         // No gateway runs on a directory that is not there.
         Engine::Postgres if !data_dir.is_dir() => None,
         engine => Some(lock(engine, data_dir)?),

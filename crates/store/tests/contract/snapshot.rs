@@ -111,6 +111,17 @@ async fn who_puts_a_store_into_place_keeps_others_away_and_makes_no_database() {
 }
 
 #[tokio::test]
+async fn a_database_that_may_not_be_seen_is_not_taken_for_none() {
+    let dir = fresh_dir();
+    std::fs::write(dir.join("file"), "").unwrap();
+    let url: StoreUrl = "sqlite".parse().unwrap();
+    let unseen = inspect(&url, &dir.join("file"), None).await.unwrap_err();
+    assert!(unseen.is_unavailable(), "{unseen}");
+    assert_eq!(inspect(&url, &dir, None).await.unwrap().schema, 0);
+    std::fs::remove_dir_all(dir).unwrap();
+}
+
+#[tokio::test]
 async fn the_seal_key_is_that_of_the_copy_until_it_is_read() {
     let bench = Bench::open(fresh_dir(), "sqlite").await;
     let mut snapshot = bench.store.snapshot().await.unwrap();
