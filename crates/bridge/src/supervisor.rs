@@ -239,7 +239,11 @@ pub(crate) async fn order(bridge: &Bridge, network: &NetworkId, order: Order) ->
             return Ok(());
         }
     }
-    Err(CommandError::Failed(format!("{network} does not take orders now; try again in a moment")))
+    Err(CommandError::Failed(match bridge.networks.get(network).map(|slot| slot.health.clone()) {
+        // It said what to do before it could take any.
+        Some(Health::Down { why }) => format!("{network} does not work: {why}"),
+        _ => format!("{network} does not take orders now; try again in a moment"),
+    }))
 }
 
 pub(crate) async fn shutdown(bridge: &Bridge) {
@@ -310,6 +314,17 @@ impl House for Bridge {
     fn moved_out(&self, network: &NetworkId, health: Health) {
         self.meter.restarted();
         tracing::warn!(%network, state = health.word(), why = health.detail(), "the network ended");
+        // An order to sign in that it had went with it, and nobody else would tell whoever follows.
+        let why = health.detail().to_owned();
+        if let Some(watch) = self.networks.get(network).and_then(|slot| slot.sign_in.clone()) {
+            watch.send_if_modified(|step| {
+                let is_over = matches!(step, SignInStep::Done | SignInStep::Failed { .. });
+                if !is_over {
+                    *step = SignInStep::Failed { why };
+                }
+                !is_over
+            });
+        }
         self.health(network, health);
     }
 }

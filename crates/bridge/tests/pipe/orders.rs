@@ -2,7 +2,7 @@
 
 use futures_util::FutureExt as _;
 use wxgate_bridge::Leaving;
-use wxgate_contract::{Command, CommandError, Reply};
+use wxgate_contract::{Command, CommandError, Reply, SignInStep};
 use wxgate_store::LeavingUser;
 
 use super::*;
@@ -320,5 +320,53 @@ async fn what_was_kept_about_a_person_goes_after_a_crash_behind_their_own_row() 
     assert_eq!(left(&pipe).await, []);
     assert_eq!(acts(&pipe).await, ["person-removed ann"]);
     store.add_user(&"ann".into(), None, false).await.unwrap();
+    pipe.bridge.shutdown().await;
+}
+
+/// Why a sign-in failed.
+async fn failed(watch: &mut wxgate_contract::SignInWatch) -> String {
+    let over = watch.wait_for(|step| matches!(step, SignInStep::Failed { .. }));
+    let step = tokio::time::timeout(PATIENCE, over).await.expect("it has no end").unwrap().clone();
+    match step {
+        SignInStep::Failed { why } => why,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_sign_in_ends_with_the_run_that_was_to_carry_it_out() {
+    let (pipe, mut runs) = with_accounts(&["net:a"]).await;
+    let account = NetworkId::from("net:a");
+    let control = pipe.bridge.control("pages", None);
+    let sign_in = || control.run(Some("ann".into()), Command::SignIn { account: account.clone() });
+    let mut life = runs.recv().await.unwrap();
+    let Ok(Reply::SignIn(mut watch)) = sign_in().await else { panic!("it cannot be followed") };
+    assert!(matches!(life.ctx.orders.recv().await, Some(Order::SignIn)));
+    assert!(life.end.send(Ending::Panic).is_ok());
+    assert_eq!(failed(&mut watch).await, "a bug in the gateway ended it; it starts again");
+
+    // From here on each run ends before it takes an order.
+    let ending = async {
+        while let Some(life) = runs.recv().await {
+            let _ = life.end.send(Ending::Fatal);
+        }
+    };
+    let asking = async {
+        let is_down = || matches!(pipe.bridge.health_of(&account), Some((_, Health::Down { .. })));
+        while !is_down() {
+            tokio::task::yield_now().await;
+        }
+        match sign_in().await {
+            Err(error) => error.to_string(),
+            // The order met the run, and went with it.
+            Ok(Reply::SignIn(mut watch)) => failed(&mut watch).await,
+            Ok(other) => panic!("{other:?}"),
+        }
+    };
+    let why = tokio::select! {
+        why = tokio::time::timeout(PATIENCE, asking) => why.expect("nobody is told"),
+        () = ending => panic!("there are no runs"),
+    };
+    assert!(why.contains("the test says so"), "{why}");
     pipe.bridge.shutdown().await;
 }
