@@ -51,6 +51,24 @@ pub(crate) fn restored_word(data_dir: &Path) -> Result<String, Failure> {
     }
 }
 
+/// Says in the data directory that a restore into it has not come to its end.
+const RESTORING: &str = "restoring";
+
+/// Fails where a restore was cut short: what lies there is a part, and a gateway that began with it would serve nobody.
+pub(crate) fn assert_whole(data_dir: &Path) -> Result<(), Failure> {
+    let marker = data_dir.join(RESTORING);
+    match marker.try_exists() {
+        Ok(false) => Ok(()),
+        Ok(true) => Err(Failure::environment(format!(
+            "a restore into {} was cut short, or still goes on ({} says so); run wxgate restore FILE again: it removes \
+             what was left and begins anew",
+            data_dir.display(),
+            marker.display()
+        ))),
+        Err(error) => Err(Failure::environment(format!("cannot look for {}: {error}", marker.display()))),
+    }
+}
+
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -129,6 +129,7 @@ pub(crate) struct Gateway {
 /// Starts everything. What was begun is undone by dropping when a later step fails.
 pub(crate) async fn start(settings: &Settings) -> Result<Gateway, Failure> {
     files::data_dir(&settings.data_dir)?;
+    crate::backup::assert_whole(&settings.data_dir)?;
     // First: a second gateway on the same data is told so, and not that a port is taken.
     let store = store::take_over(settings).await?;
     let bound = async {

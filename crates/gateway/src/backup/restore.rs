@@ -1,7 +1,10 @@
 //! Puts a backup into an empty data directory.
 //!
 //! Everything is written aside and compared with the sums at the archive's end first; then it is moved into
-//! place, the database last. So a restore that was cut short leaves no gateway that could start with a part.
+//! place, the database last. A marker lies in the directory from before the first of it until after the last: no gateway
+//! starts beside it, and a restore that finds it removes what the one before has left.
+
+mod target;
 
 use std::collections::HashMap;
 use std::fs::{self, File};
@@ -10,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
 use ring::digest::{Context, SHA256};
-use wxgate_store::{DUMP, SealKey, StoreUrl, files, load_dump};
+use wxgate_store::{DUMP, SealKey, files, keep, load_dump};
 
 use super::tar::{BLOCK, Header, padding};
 use super::{
@@ -19,23 +22,12 @@ use super::{
 use crate::failure::Failure;
 use crate::wiring::store_failure;
 
+pub(crate) use target::{Database, Target};
+
 /// Where everything lies until it is known to be whole.
 const ASIDE: &str = "restore.tmp";
-
-/// Where the database goes.
-pub(crate) enum Database {
-    /// A file that is not there yet.
-    File(PathBuf),
-    /// A PostgreSQL database without our tables.
-    Server(StoreUrl),
-}
-
-/// Where a backup goes.
-pub(crate) struct Target {
-    pub(crate) data_dir: PathBuf,
-    pub(crate) database: Database,
-    pub(crate) seal_key_file: PathBuf,
-}
+/// How the copy of a file ends that has to cross the border of a file system.
+const CROSSING: &str = "restoring";
 
 /// What was restored.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -52,57 +44,38 @@ pub(crate) fn restore(
     mut progress: impl FnMut(u64),
 ) -> Result<Restored, Failure> {
     let file = File::open(archive).map_err(|e| cannot("open", archive, &e))?;
+    if target.begun()?.is_none() {
+        target.assert_empty()?;
+    }
+    files::make_dir(&target.data_dir, &target.data_dir).map_err(|e| cannot("make", &target.data_dir, &e))?;
+    let _kept = keep(&target.url(), &target.data_dir).map_err(store_failure)?;
+    if let Some(database) = target.begun()? {
+        target.clear(&database)?;
+    }
     target.assert_empty()?;
+    target.begin()?;
+    let had_key = target.seal_key_file.exists();
     let aside = target.data_dir.join(ASIDE);
-    // Left over from a restore that was cut short.
+    // Left over from a restore of before there were markers.
     let _ = fs::remove_dir_all(&aside);
-    files::make_dir(&aside, &target.data_dir).map_err(|e| cannot("make", &aside, &e))?;
-    let done =
-        unpack(file, &aside, &target.data_dir, &mut progress).and_then(|small| target.put(&aside, &small));
+    let done = files::make_dir(&aside, &target.data_dir)
+        .map_err(|e| cannot("make", &aside, &e).message)
+        .and_then(|()| unpack(file, &aside, &target.data_dir, &mut progress))
+        .and_then(|small| target.put(&aside, &small));
+    let failed = |why: &str| Failure::asked(format!("{} was not restored: {why}", archive.display()));
+    if let Err(why) = &done {
+        // As empty as it was, for whoever tries again.
+        target.clear(&target.named()).map_err(|left| failed(&format!("{why}; {left}")))?;
+        if !had_key {
+            let _ = fs::remove_file(&target.seal_key_file);
+        }
+    }
     let _ = fs::remove_dir_all(&aside);
-    done.map_err(|why| Failure::asked(format!("{} was not restored: {why}", archive.display())))
-}
-
-/// A database file and what SQLite keeps beside it. An old log would be played into whatever file lies there next:
-/// it does not say which one it belongs to. Source: sqlite.org/howtocorrupt.html, "Unlinking or renaming a database
-/// file while in use".
-fn beside(database: &Path) -> [PathBuf; 4] {
-    ["", "-wal", "-shm", "-journal"].map(|end| {
-        let mut name = database.as_os_str().to_owned();
-        name.push(end);
-        PathBuf::from(name)
-    })
+    let ended = target.end();
+    done.and_then(|restored| ended.map(|()| restored)).map_err(|why| failed(&why))
 }
 
 impl Target {
-    /// A gateway may live here already; it is not ours to overwrite.
-    fn assert_empty(&self) -> Result<(), Failure> {
-        let refuse = |path: &Path| {
-            Err(Failure::asked(format!(
-                "{} exists already; restore into an empty directory (only the seal key may lie there)",
-                path.display()
-            )))
-        };
-        match fs::read_dir(&self.data_dir) {
-            Err(e) if e.kind() == io::ErrorKind::NotFound => {}
-            entries => {
-                for entry in entries.map_err(|e| cannot("read", &self.data_dir, &e))? {
-                    let path = entry.map_err(|e| cannot("read", &self.data_dir, &e))?.path();
-                    if !is_same(&path, &self.seal_key_file) && path != self.data_dir.join(ASIDE) {
-                        return refuse(&path);
-                    }
-                }
-            }
-        }
-        match &self.database {
-            Database::File(path) => {
-                beside(path).iter().find(|path| path.exists()).map_or(Ok(()), |path| refuse(path))
-            }
-            // The server's program says what is in the way, before anything is changed.
-            Database::Server(_) => Ok(()),
-        }
-    }
-
     /// Everything was read and is whole: into place with it.
     fn put(&self, aside: &Path, small: &HashMap<String, Vec<u8>>) -> Result<Restored, String> {
         let (name, other) = match &self.database {
@@ -114,8 +87,7 @@ impl Target {
         if !aside.join(name).is_file() {
             return Err(format!("it holds {other}"));
         }
-        let had_key = self.seal_key_file.exists();
-        let key = self.put_key(small.get(SEAL_KEY))?;
+        let key = self.put_key(aside, small.get(SEAL_KEY))?;
         let mut restored = Restored { attachments: 0, has_key: key.is_some() };
         for name in SECRETS {
             let (Some(sealed), Some(key)) = (small.get(&format!("{SEALED}{name}")), &key) else { continue };
@@ -141,36 +113,28 @@ impl Target {
         self.secret(&self.data_dir.join(RESTORED), hex(&word).as_bytes())?;
         sync_dir(&self.data_dir)?;
         match &self.database {
-            Database::File(path) => move_to(&aside.join(name), path, &self.data_dir)?,
+            Database::File(path) => {
+                move_to(&aside.join(name), path, &self.data_dir)?;
+                sync_dir(path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new(".")))?;
+            }
             Database::Server(url) => {
-                if let Err(error) = load_dump(url, &aside.join(name)) {
-                    self.take_back(small, had_key);
-                    return Err(store_failure(error).message);
-                }
+                load_dump(url, &aside.join(name)).map_err(|error| store_failure(error).message)?;
             }
         }
-        sync_dir(&self.data_dir)?;
         Ok(restored)
     }
 
-    /// The server did not take the database: the directory is as empty as it was, for whoever tries again.
-    fn take_back(&self, small: &HashMap<String, Vec<u8>>, had_key: bool) {
-        let _ = fs::remove_dir_all(self.data_dir.join(MEDIA.trim_end_matches('/')));
-        for name in
-            SECRETS.iter().filter(|name| small.contains_key(&format!("{SEALED}{name}"))).chain(&[RESTORED])
-        {
-            let _ = fs::remove_file(self.data_dir.join(name));
-        }
-        if !had_key {
-            let _ = fs::remove_file(&self.seal_key_file);
-        }
-    }
-
-    /// The key that is there, else the archive's.
-    fn put_key(&self, inside: Option<&Vec<u8>>) -> Result<Option<SealKey>, String> {
+    /// The key that is there, else the archive's: whole or not at all, for it stays where a restore is cut short.
+    fn put_key(&self, aside: &Path, inside: Option<&Vec<u8>>) -> Result<Option<SealKey>, String> {
         if !self.seal_key_file.exists() {
             let Some(text) = inside else { return Ok(None) };
-            self.secret(&self.seal_key_file, text)?;
+            let key = aside.join(SEAL_KEY);
+            self.secret(&key, text)?;
+            if let Some(dir) = self.seal_key_file.parent() {
+                files::make_dir(dir, &self.data_dir)
+                    .map_err(|e| format!("cannot make {}: {e}", dir.display()))?;
+            }
+            move_to(&key, &self.seal_key_file, &self.data_dir)?;
         }
         SealKey::load_or_create(&self.seal_key_file).map(Some).map_err(|e| store_failure(e).message)
     }
@@ -180,10 +144,6 @@ impl Target {
         let written = file.write_all(bytes).and_then(|()| file.sync_all());
         written.map_err(|e| format!("cannot write {}: {e}", path.display()))
     }
-}
-
-fn is_same(one: &Path, other: &Path) -> bool {
-    one == other || fs::canonicalize(one).ok().is_some_and(|one| fs::canonicalize(other).ok() == Some(one))
 }
 
 /// Writes all large entries below `aside` and returns the small ones. Nothing is trusted before the sums
@@ -316,7 +276,7 @@ fn move_to(from: &Path, to: &Path, data_dir: &Path) -> Result<(), String> {
     let failed = |e: io::Error| format!("cannot write {}: {e}", to.display());
     match fs::rename(from, to) {
         Err(error) if error.kind() == io::ErrorKind::CrossesDevices && from.is_file() => {
-            let aside = to.with_extension("restoring");
+            let aside = to.with_extension(CROSSING);
             // Left over from a restore that was cut short.
             let _ = fs::remove_file(&aside);
             let mut copy = files::make(&aside, data_dir).map_err(failed)?;

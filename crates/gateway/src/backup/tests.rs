@@ -11,7 +11,7 @@ use wxgate_store::{SealKey, Store, StoreConfig};
 use super::restore::{Database, Restored, Target, restore};
 use super::tar::{BLOCK, END, Header};
 use super::write::{Archive, Secrets, WithKey};
-use super::{ABOUT, LAYOUT};
+use super::{ABOUT, LAYOUT, assert_whole};
 
 static NEXT: AtomicU32 = AtomicU32::new(0);
 
@@ -144,6 +144,84 @@ async fn a_directory_in_use_is_left_alone() {
     fs::write(target.data_dir.join("notes.txt"), "mine").unwrap();
     assert!(refused(&archive, &target).contains("notes.txt exists already"));
     assert_eq!(fs::read_dir(&target.data_dir).unwrap().count(), 1);
+}
+
+#[tokio::test]
+async fn a_restore_that_was_cut_short_lets_no_gateway_begin_and_is_done_again() {
+    let dir = Dir::new();
+    let archive = backed_up(&dir, WithKey::Yes).await;
+    for name in ["in", "out"] {
+        let mut target = dir.target(name);
+        if name == "out" {
+            target.database = Database::File(dir.0.join("elsewhere/wx.db"));
+        }
+        let whole = restore(&archive, &target, |_| {}).unwrap();
+        assert_whole(&target.data_dir).unwrap();
+        assert!(restore(&archive, &target, |_| {}).unwrap_err().message.contains("exists already"));
+        // As when it ends before its last step.
+        target.begin().unwrap();
+        fs::create_dir(target.data_dir.join("restore.tmp")).unwrap();
+        let refused = assert_whole(&target.data_dir).unwrap_err();
+        assert!(refused.message.contains("run wxgate restore FILE again"), "{refused}");
+        assert_eq!(restore(&archive, &target, |_| {}).unwrap(), whole);
+        assert_whole(&target.data_dir).unwrap();
+        let Database::File(database) = &target.database else { panic!("it has no file") };
+        let left: Vec<_> = ["restore.tmp", "restoring"].map(|left| target.data_dir.join(left)).to_vec();
+        assert!(database.is_file() && left.iter().all(|left| !left.exists()));
+
+        // What was put there since is not ours to remove.
+        target.begin().unwrap();
+        fs::write(target.data_dir.join("notes.txt"), "mine").unwrap();
+        let refused = restore(&archive, &target, |_| {}).unwrap_err();
+        assert!(refused.message.contains("notes.txt exists already"), "{refused}");
+        assert!(assert_whole(&target.data_dir).is_err(), "it is whole all at once");
+    }
+}
+
+#[tokio::test]
+async fn a_database_that_another_restore_was_to_make_stays() {
+    let dir = Dir::new();
+    let archive = backed_up(&dir, WithKey::Yes).await;
+    let mut target = dir.target("new");
+    fs::create_dir(&target.data_dir).unwrap();
+    target.begin().unwrap();
+    let other = dir.0.join("other.db");
+    fs::write(&other, "of another gateway").unwrap();
+    target.database = Database::File(other.clone());
+    let refused = restore(&archive, &target, |_| {}).unwrap_err();
+    assert!(refused.message.contains("other.db exists already"), "{refused}");
+    assert_eq!(fs::read_to_string(&other).unwrap(), "of another gateway");
+}
+
+#[tokio::test]
+async fn one_restore_at_a_time_into_a_directory_that_only_the_system_has_used() {
+    let dir = Dir::new();
+    let archive = backed_up(&dir, WithKey::Yes).await;
+    let target = dir.target("new");
+    fs::create_dir_all(target.data_dir.join("lost+found")).unwrap();
+    let mut second = None;
+    restore(&archive, &target, |_| {
+        second.get_or_insert_with(|| restore(&archive, &target, |_| {}).unwrap_err().message);
+    })
+    .unwrap();
+    assert!(second.unwrap().contains("is open in another wxgate"));
+    assert!(open(&target.data_dir).await.users().await.unwrap().len() == 1);
+}
+
+#[tokio::test]
+async fn a_restore_that_fails_leaves_nothing_in_the_way_of_the_next() {
+    let dir = Dir::new();
+    let archive = backed_up(&dir, WithKey::Yes).await;
+    let target = dir.target("new");
+    SealKey::load_or_create(&target.seal_key_file).unwrap();
+    assert!(refused(&archive, &target).contains("not the one of this backup"));
+    fs::remove_file(&target.seal_key_file).unwrap();
+    let cut = dir.0.join("cut.tar");
+    let bytes = fs::read(&archive).unwrap();
+    fs::write(&cut, &bytes[..bytes.len() / 2]).unwrap();
+    assert!(refused(&cut, &target).contains("not whole"));
+    assert_whole(&target.data_dir).unwrap();
+    restore(&archive, &target, |_| {}).unwrap();
 }
 
 #[tokio::test]

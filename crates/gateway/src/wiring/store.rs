@@ -71,6 +71,7 @@ pub(crate) async fn copy_store(settings: &Settings) -> Result<Snapshot, Failure>
 
 /// The store of a gateway that does not run, unless there is none or its seal key is missing.
 async fn find_store(settings: &Settings, what: &str) -> Result<StoreUrl, Failure> {
+    crate::backup::assert_whole(&settings.data_dir)?;
     let url: StoreUrl = settings.store.url.parse().map_err(store_failure)?;
     let found = wxgate_store::inspect(&url, &settings.data_dir, None).await;
     let found = found.map_err(|error| unopened(settings, error))?;

@@ -210,3 +210,30 @@ fn of_two_backups_into_one_file_one_is_whole() {
     let left = below(&home.0).into_iter().filter(|path| path.extension().is_some_and(|end| end == "part"));
     assert_eq!(left.count(), 0);
 }
+
+#[test]
+fn beside_a_restore_that_was_cut_short_no_gateway_begins() {
+    let home = Home::with_a_store("cut", "");
+    assert_eq!(home.run(&["backup", "all.tar", "--with-key"]).code, 0);
+    std::fs::rename(home.0.join("data"), home.0.join("old")).unwrap();
+    std::fs::create_dir(home.0.join("data")).unwrap();
+    for (name, text) in [("restoring", ""), ("links.key", "half"), ("restored", "word")] {
+        std::fs::write(home.0.join("data").join(name), text).unwrap();
+    }
+    for args in [&["run"][..], &["backup", "other.tar"], &["key", "rotate"]] {
+        let done = home.run(args);
+        assert!(
+            done.code == 4 && done.err.contains("run wxgate restore FILE again"),
+            "{args:?}: {}",
+            done.err
+        );
+    }
+    assert!(home.run(&["doctor"]).out.contains("WRONG    store: a restore into data was cut short"));
+    let done = home.run(&["restore", "all.tar"]);
+    assert_eq!(done.code, 0, "{}", done.err);
+    let mut gateway = home.start(&["run"]);
+    wait_for_gateway(&home);
+    assert!(home.run(&["user", "list"]).out.contains("ann"));
+    gateway.signal("-TERM");
+    assert_eq!(gateway.code(), 0);
+}

@@ -3,6 +3,7 @@
 use wxgate_store::{Inspection, SealKey, StoreError, StoreUrl};
 
 use super::{Finding, ok, warning, wrong};
+use crate::backup;
 use crate::config::Settings;
 use crate::wiring;
 
@@ -12,7 +13,15 @@ pub(super) async fn check(settings: &Settings) -> Finding {
         Ok(url) => url,
         Err(error) => return wrong(CHECK, error.to_string(), "correct store.url"),
     };
-    if url.sqlite_path(&settings.data_dir).is_some_and(|path| !path.exists()) {
+    if let Err(failure) = backup::assert_whole(&settings.data_dir) {
+        return wrong(
+            CHECK,
+            failure.message,
+            "wxgate restore FILE; or remove what lies there, and begin without",
+        );
+    }
+    // What this user may not see may be there: looking at it says so.
+    if url.sqlite_path(&settings.data_dir).is_some_and(|path| path.try_exists().is_ok_and(|there| !there)) {
         return ok(CHECK, "there is none yet; wxgate run makes it");
     }
     let key = match seal_key(settings) {
