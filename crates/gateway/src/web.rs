@@ -35,13 +35,16 @@ use self::serve::{Peer, Relayed};
 use crate::wiring::{self, Parts};
 use crate::{clock, metrics};
 
+/// Where it is told whether the gateway is ready, to anybody and to the operator.
+pub(crate) const READY: &str = "/readyz";
+
 /// What anybody who reaches `web.listen` may ask.
 pub(crate) fn public(parts: Arc<Parts>) -> Router {
     let managers = parts.managers.clone().unwrap_or_default();
     Router::new()
         .merge(board::routes())
         .route("/healthz", get(|| async { "ok\n" }))
-        .route("/readyz", get(ready))
+        .route(READY, get(ready))
         .route("/metrics", get(measures))
         .route("/media/{token}", get(media::fetch_bare))
         .route("/media/{token}/{name}", get(media::fetch))
@@ -53,7 +56,7 @@ pub(crate) fn public(parts: Arc<Parts>) -> Router {
 
 /// What the owner of the socket may ask.
 pub(crate) fn control(parts: Arc<Parts>) -> Router {
-    api::for_the_operator().fallback(api::nothing_here).with_state(parts)
+    api::for_the_operator().route(READY, get(ready)).fallback(api::nothing_here).with_state(parts)
 }
 
 /// The metrics, to whom `web.metrics_from` names, and to administrators with a token from everywhere.

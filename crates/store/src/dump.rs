@@ -62,10 +62,13 @@ fn client(program: &str, url: &StoreUrl) -> Result<Command, StoreError> {
 fn run(mut command: Command, program: &str) -> Result<(), StoreError> {
     let out = match command.stdin(Stdio::null()).stdout(Stdio::null()).output() {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            return Err(StoreError::invalid(format!(
-                "{program} is not here; install the clients of PostgreSQL (Debian: postgresql-client), or do it by hand \
-                 (docs/backup.md)"
-            )));
+            return Err(StoreError::unavailable(
+                "copying the database",
+                format!(
+                    "{program} is not here; install the clients of PostgreSQL (Debian: postgresql-client), or do it by \
+                     hand (docs/backup.md)"
+                ),
+            ));
         }
         ran => ran.map_err(|error| StoreError::unavailable("starting a program of PostgreSQL", error))?,
     };

@@ -32,8 +32,9 @@ pub(super) struct Options {
 
 pub(super) async fn run(globals: &Globals, options: Options) -> Result<(), Failure> {
     let settings = globals.load()?.settings;
+    let is_running = answers(&settings.socket()).await?;
     let mut output = Output::create(&options.file, "Backup")?;
-    if answers(&settings.socket()).await {
+    if is_running {
         let path = format!("/api/v1/backup?with_key={}", options.with_key);
         let mut download = Client::new(globals)?.download(Method::POST, &path).await?;
         output.expect(download.size_bytes.unwrap_or(0));

@@ -9,24 +9,32 @@ use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::net::UnixStream;
 
 use super::Globals;
 use crate::failure::Failure;
+use crate::web::READY;
 
 /// Largest answer: ten thousand accounts are about three million bytes.
 const ANSWER_BYTES: usize = 64 << 20;
 /// Longest line of a followed answer.
 const LINE_BYTES: usize = 64 << 10;
-/// How long an answer may take. Removing an account ends its session first.
+/// How long an answer may take, unless what is asked for takes as long as there is much of it.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The running gateway.
 pub(super) struct Client {
     socket: PathBuf,
     how_to_start: String,
+}
+
+/// What is told of readiness.
+#[derive(Deserialize)]
+struct Readiness {
+    reasons: Vec<String>,
 }
 
 /// Whether to go on following.
@@ -51,9 +59,7 @@ impl Client {
                 "no gateway is running here (nobody answers at {socket}); start it with: {}",
                 self.how_to_start
             )),
-            std::io::ErrorKind::PermissionDenied => Failure::asked(format!(
-                "the control socket {socket} belongs to another user; run this as the user of the gateway"
-            )),
+            std::io::ErrorKind::PermissionDenied => not_ours(&self.socket),
             _ => Failure::asked(format!("cannot reach the gateway at {socket}: {e}")),
         })
     }
@@ -65,24 +71,33 @@ impl Client {
         path: &str,
         body: Option<Value>,
     ) -> Result<T, Failure> {
-        let stream = self.connect().await?;
-        let answer = async {
-            let (mut sender, connection) = handshake(stream).await?;
-            let asked = async move {
-                let response = sender.send_request(request(method, path, body)?).await.map_err(broken)?;
-                whole(response).await
-            };
-            let (_, answer) = tokio::join!(connection, asked);
-            answer
-        };
-        let (status, bytes) = tokio::time::timeout(PATIENCE, answer).await.map_err(|_| {
-            Failure::asked(format!("the gateway did not answer within {} s", PATIENCE.as_secs()))
-        })??;
-        if !status.is_success() {
-            return Err(refusal(status, &bytes));
+        let late = |_| Failure::asked(format!("the gateway did not answer within {} s", PATIENCE.as_secs()));
+        understood(tokio::time::timeout(PATIENCE, self.ask(method, path, body)).await.map_err(late)??)
+    }
+
+    /// Why the gateway is not ready; nothing when it is.
+    pub(super) async fn readiness(&self) -> Result<Vec<String>, Failure> {
+        let (status, bytes) = self.ask(Method::GET, READY, None).await?;
+        match serde_json::from_slice::<Readiness>(&bytes) {
+            Ok(told) => Ok(told.reasons),
+            Err(_) => Err(refusal(status, &bytes)),
         }
-        serde_json::from_slice(&bytes)
-            .map_err(|e| Failure::bug(format!("the gateway's answer is not understood: {e}")))
+    }
+
+    /// One question, and what was answered.
+    async fn ask(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<Value>,
+    ) -> Result<(StatusCode, Bytes), Failure> {
+        let (mut sender, connection) = handshake(self.connect().await?).await?;
+        let asked = async move {
+            let response = sender.send_request(request(method, path, body)?).await.map_err(broken)?;
+            whole(response).await
+        };
+        let (_, answer) = tokio::join!(connection, asked);
+        answer
     }
 
     /// One question, an answer of many lines of JSON.
@@ -208,11 +223,24 @@ async fn whole(response: Response<Incoming>) -> Result<(StatusCode, Bytes), Fail
     Ok((status, body.to_bytes()))
 }
 
+fn understood<T: DeserializeOwned>((status, bytes): (StatusCode, Bytes)) -> Result<T, Failure> {
+    if !status.is_success() {
+        return Err(refusal(status, &bytes));
+    }
+    serde_json::from_slice(&bytes)
+        .map_err(|e| Failure::bug(format!("the gateway's answer is not understood: {e}")))
+}
+
 fn refusal(status: StatusCode, bytes: &[u8]) -> Failure {
     let told = serde_json::from_slice::<Value>(bytes).ok();
-    match told.as_ref().and_then(|value| value.get("error")).and_then(Value::as_str) {
-        Some(message) => Failure::asked(message),
-        None => Failure::asked(format!("the gateway refused with status {}", status.as_u16())),
+    let message = match told.as_ref().and_then(|value| value.get("error")).and_then(Value::as_str) {
+        Some(message) => message.to_owned(),
+        None => format!("the gateway refused with status {}", status.as_u16()),
+    };
+    match status {
+        // As without a gateway in between: the store is away, or a program that it needs.
+        StatusCode::SERVICE_UNAVAILABLE => Failure::environment(message),
+        _ => Failure::asked(message),
     }
 }
 
@@ -233,7 +261,18 @@ pub(super) fn segment(text: &str) -> String {
     out
 }
 
-/// True when somebody answers at the socket.
-pub(super) async fn answers(socket: &Path) -> bool {
-    matches!(tokio::time::timeout(Duration::from_secs(2), UnixStream::connect(socket)).await, Ok(Ok(_)))
+/// Nobody but the gateway's user and root may ask it.
+fn not_ours(socket: &Path) -> Failure {
+    let socket = socket.display();
+    Failure::asked(format!(
+        "the control socket {socket} belongs to another user; run this as the user of the gateway"
+    ))
+}
+
+/// Whether somebody answers at the socket; an error where this user may not know.
+pub(super) async fn answers(socket: &Path) -> Result<bool, Failure> {
+    match tokio::time::timeout(Duration::from_secs(2), UnixStream::connect(socket)).await {
+        Ok(Err(error)) if error.kind() == std::io::ErrorKind::PermissionDenied => Err(not_ours(socket)),
+        connected => Ok(matches!(connected, Ok(Ok(_)))),
+    }
 }

@@ -2,14 +2,13 @@
 
 mod certificate;
 mod far;
+mod gateway;
 mod store;
 
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use hyper::Method;
 use serde::Serialize;
-use serde_json::Value;
 use tokio::net::TcpListener;
 use wxgate_matrix::ProbeError;
 
@@ -123,43 +122,37 @@ async fn examine(globals: &Globals, settings: &Settings, findings: &mut Vec<Find
     findings.extend(check_disk(&settings.data_dir));
     findings.extend(check_secrets(settings));
     findings.push(check_ffmpeg(settings).await);
-    let is_running = client::answers(&settings.socket()).await;
     let socket = settings.socket();
-    findings.push(match is_running {
-        true => ok("gateway", format!("runs and answers at {}", socket.display())),
-        false => warning("gateway", "does not run on this data directory", "start it with: wxgate run"),
+    let running = client::answers(&socket).await;
+    findings.push(match &running {
+        Ok(true) => ok("gateway", format!("runs and answers at {}", socket.display())),
+        Ok(false) => warning("gateway", "does not run on this data directory", "start it with: wxgate run"),
+        Err(failure) => wrong("gateway", failure.message.clone(), "as root: sudo -u wxgate wxgate doctor"),
     });
+    // Whose the ports and the store are is not for this user to know.
+    let may_know = running.is_ok();
+    let is_running = running.unwrap_or(false);
     if is_running {
-        findings.extend(check_accounts(globals).await);
-    } else {
+        findings.push(gateway::check_readiness(globals).await);
+        findings.push(gateway::check_accounts(globals).await);
+    } else if may_know {
         findings.push(store::check(settings).await);
     }
-    let mut addresses = vec![("web.listen", settings.web.listen.clone())];
-    if settings.irc.server.enabled {
-        let server = &settings.irc.server;
-        addresses.extend(server.listen.iter().map(|address| ("irc.server.listen", address.clone())));
-        addresses.extend(server.tls_listen.iter().map(|address| ("irc.server.tls_listen", address.clone())));
-        addresses
-            .extend(settings.irc.ident.listen.iter().map(|address| ("irc.ident.listen", address.clone())));
-        let websocket = server.websocket_listen.iter();
-        addresses.extend(websocket.map(|address| ("irc.server.websocket_listen", address.clone())));
-    }
-    for (key, address) in addresses {
+    for (key, address) in addresses(settings).into_iter().filter(|_| may_know) {
         findings.push(check_port(key, &address, is_running).await);
     }
     let appservice = &settings.matrix.appservice;
     if appservice.enabled {
-        findings.push(check_port("matrix.appservice.listen", &appservice.listen, is_running).await);
         findings.push(far::reach_url("matrix.appservice.homeserver", &appservice.homeserver).await);
         findings.extend(check_homeserver(settings).await);
         if is_running {
-            findings.extend(check_network(globals, "Matrix", wiring::matrix::NETWORK).await);
+            findings.extend(gateway::check_network(globals, "Matrix", wiring::matrix::NETWORK).await);
         }
     }
     if settings.matrix.bot.enabled {
         findings.push(far::reach_url("matrix.bot.homeserver", &settings.matrix.bot.homeserver).await);
         if is_running {
-            findings.extend(check_network(globals, "Matrix bot", wiring::matrix_bot::NETWORK).await);
+            findings.extend(gateway::check_network(globals, "Matrix bot", wiring::matrix_bot::NETWORK).await);
         } else {
             findings.extend(check_bot(settings).await);
         }
@@ -186,7 +179,7 @@ async fn examine(globals: &Globals, settings: &Settings, findings: &mut Vec<Find
         let known = match is_running {
             true => {
                 let id = format!("{}:{}", wiring::IRC_KIND, network.name);
-                check_network(globals, "IRC network", &id).await
+                gateway::check_network(globals, "IRC network", &id).await
             }
             false => None,
         };
@@ -207,6 +200,24 @@ async fn examine(globals: &Globals, settings: &Settings, findings: &mut Vec<Find
         service => findings.push(far::reach_url("wechat.service", service).await),
     }
     findings.push(far::check_clock(Some(settings)).await);
+}
+
+/// Where the gateway listens, each with its key.
+fn addresses(settings: &Settings) -> Vec<(&'static str, String)> {
+    let (server, appservice) = (&settings.irc.server, &settings.matrix.appservice);
+    let mut all = vec![("web.listen", settings.web.listen.clone())];
+    let mut extend = |key, list: &[String]| all.extend(list.iter().map(|address| (key, address.clone())));
+    // Guests of other networks are asked who they are with and without a server of our own.
+    extend("irc.ident.listen", &settings.irc.ident.listen);
+    if server.enabled {
+        extend("irc.server.listen", &server.listen);
+        extend("irc.server.tls_listen", &server.tls_listen);
+        extend("irc.server.websocket_listen", &server.websocket_listen);
+    }
+    if appservice.enabled {
+        extend("matrix.appservice.listen", std::slice::from_ref(&appservice.listen));
+    }
+    all
 }
 
 /// Whether the homeserver knows us, asked with our own token.
@@ -285,21 +296,6 @@ async fn check_ffmpeg(settings: &Settings) -> Finding {
     }
 }
 
-/// How the running gateway says that one of its networks is doing: for Matrix, whether the
-/// homeserver was reached and reached us.
-async fn check_network(globals: &Globals, check: &'static str, network: &str) -> Option<Finding> {
-    let client = client::Client::new(globals).ok()?;
-    let status: Value = client.call(Method::GET, "/api/v1/status", None).await.ok()?;
-    let found = status["networks"].as_array()?.iter().find(|row| row["network"] == network)?;
-    let text = |key: &str| found[key].as_str().unwrap_or_default().to_owned();
-    let (state, detail) = (text("state"), text("detail"));
-    Some(match state.as_str() {
-        "up" => ok(check, "works, in both directions"),
-        "starting" => warning(check, "is still starting", "look again in a moment"),
-        _ => wrong(check, format!("{state}: {detail}"), "do what it says; the log has more"),
-    })
-}
-
 /// Makes a directory where the data directory's first missing part would be, and removes it.
 fn can_be_made(dir: &Path) -> std::io::Result<()> {
     let parent = dir.ancestors().skip(1).find(|path| path.as_os_str().is_empty() || path.exists());
@@ -330,7 +326,7 @@ fn check_data_dir(dir: &Path) -> Finding {
                 Err(e) => wrong(
                     CHECK,
                     format!("{shown} cannot be written: {e}"),
-                    "give it to the user of the gateway",
+                    "run this as the user of the gateway, or give it to them",
                 ),
                 Ok(()) if found.mode() & 0o077 != 0 => warning(
                     CHECK,
@@ -395,26 +391,6 @@ fn check_secrets(settings: &Settings) -> Vec<Finding> {
         findings.push(ok(CHECK, format!("{count} found, readable by their owner only")));
     }
     findings
-}
-
-/// The accounts of the running gateway that do not work until somebody does something.
-async fn check_accounts(globals: &Globals) -> Option<Finding> {
-    const CHECK: &str = "accounts";
-    let client = client::Client::new(globals).ok()?;
-    let all: Value = client.call(Method::GET, "/api/v1/accounts", None).await.ok()?;
-    let all = all.as_array()?;
-    let is_out = |row: &&Value| matches!(row["state"].as_str(), Some("needs_human" | "down"));
-    let mut out = all.iter().filter(is_out);
-    let Some(first) = out.next() else { return Some(ok(CHECK, format!("{} work or begin", all.len()))) };
-    let text = |key: &str| first[key].as_str().unwrap_or_default();
-    let found = format!(
-        "{} of {} do not work until somebody does something; {}: {}",
-        out.count() + 1,
-        all.len(),
-        text("name"),
-        text("detail")
-    );
-    Some(warning(CHECK, found, "wxgate account list names them all, and what each needs"))
 }
 
 async fn check_port(key: &'static str, address: &str, is_running: bool) -> Finding {

@@ -26,7 +26,7 @@ pub(super) async fn run(globals: &Globals, command: Command) -> Result<(), Failu
     let Command::Rotate = command;
     let settings = globals.load()?.settings;
     let file = settings.seal_key_file();
-    let done = if answers(&settings.socket()).await {
+    let done = if answers(&settings.socket()).await? {
         Client::new(globals)?.call(Method::POST, "/api/v1/seal-key/rotate", None).await?
     } else {
         let store = wiring::open_store(&settings, "seal anew").await?;

@@ -219,3 +219,90 @@ fn a_database_of_a_newer_program() {
 
 /// A step that this program does not know.
 const NEWER: &str = "INSERT INTO schema_version VALUES (9999, 'x', 0)";
+
+/// A gateway whose store is away, as it answers at its socket.
+fn without_its_store(home: &Home) {
+    std::fs::create_dir(home.0.join("data")).unwrap();
+    let socket = UnixListener::bind(home.0.join("data/wxgate.sock")).unwrap();
+    thread::spawn(move || {
+        for stream in socket.incoming() {
+            let mut stream = stream.unwrap();
+            let mut reader = BufReader::new(stream.try_clone().unwrap());
+            let mut first = String::new();
+            // Whoever only looks whether somebody is there asks nothing.
+            if reader.read_line(&mut first).unwrap_or(0) == 0 {
+                continue;
+            }
+            let mut line = String::new();
+            while reader.read_line(&mut line).is_ok_and(|read| read > 2) {
+                line.clear();
+            }
+            let body = match first.contains("/readyz") {
+                true => r#"{"ready":false,"reasons":["the store does not answer: no answer in 2 s"]}"#,
+                false => r#"{"error":"reading accounts failed: pool timed out"}"#,
+            };
+            let head = "HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\n";
+            let _ = write!(stream, "{head}content-length: {}\r\n\r\n{body}", body.len());
+            // It is for the command to end the connection.
+            let _ = reader.read_line(&mut line);
+        }
+    });
+}
+
+#[test]
+fn a_running_gateway_whose_store_is_away() {
+    let home = Home::new("doctor-storeless");
+    home.configure("");
+    without_its_store(&home);
+    assert_wrong(&home, "readiness", "the store does not answer", "log");
+    assert_wrong(&home, "accounts", "reading accounts failed", "log");
+    // The environment, as without a gateway in between.
+    for args in [&["user", "list"][..], &["account", "list"], &["backup", "all.tar"], &["key", "rotate"]] {
+        let done = home.run(args);
+        assert!(done.code == 4 && done.err.contains("reading accounts failed"), "{args:?}: {}", done.err);
+    }
+    assert!(!home.0.join("all.tar").exists());
+}
+
+#[test]
+fn a_port_of_the_ident_server_without_an_irc_server() {
+    let home = Home::new("doctor-ident");
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let ident = taken.local_addr().unwrap();
+    let text = format!(
+        "data_dir = \"data\"\n[irc.server]\nenabled = false\n[irc.ident]\nlisten = [\"{ident}\"]\n[web]\n\
+         listen = \"127.0.0.1:{}\"\n[wechat]\nservice = \"http://127.0.0.1:9\"\n",
+        free_port()
+    );
+    std::fs::write(home.0.join("wxgate.toml"), text).unwrap();
+    assert_wrong(&home, "irc.ident.listen", "another program uses this port", "free the port");
+}
+
+#[test]
+fn a_gateway_of_another_user() {
+    let home = Home::new("doctor-other");
+    home.configure("");
+    let mut gateway = home.start(&["run"]);
+    wait_for_gateway(&home);
+    let as_nobody = |args: &[&str]| {
+        let mut command = home.command(args);
+        std::os::unix::process::CommandExt::uid(&mut command, 65534);
+        command.output().map(Done::from)
+    };
+    let Ok(doctor) = as_nobody(&["doctor", "--json"]) else {
+        eprintln!("SKIPPED: only root runs something as another user");
+        return;
+    };
+    let findings: Vec<Value> = serde_json::from_str(&doctor.out).unwrap();
+    let about = |check: &str| findings.iter().find(|finding| finding["check"] == check);
+    let told = about("gateway").unwrap();
+    assert_eq!(told["verdict"], "wrong", "{told}");
+    assert!(told["found"].as_str().unwrap().contains("belongs to another user"), "{told}");
+    assert!(about("store").is_none() && about("web.listen").is_none(), "{findings:#?}");
+    for args in [&["backup", "/tmp/wxgate-of-another-user.tar"][..], &["key", "rotate"], &["user", "list"]] {
+        let done = as_nobody(args).unwrap();
+        assert!(done.code == 1 && done.err.contains("belongs to another user"), "{args:?}: {}", done.err);
+    }
+    gateway.signal("-TERM");
+    assert_eq!(gateway.code(), 0);
+}
