@@ -13,7 +13,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use wxgate_bridge::COMMIT_BOUNDS_US;
 use wxgate_contract::{Health, NetworkId, Timestamp};
-use wxgate_store::LaneStats;
+use wxgate_store::{LaneStats, StoreError};
 
 use crate::clock;
 use crate::wiring::Parts;
@@ -221,9 +221,21 @@ fn histogram(
     out.push_str(&format!("{name}_sum {}\n{name}_count {count}\n", seconds(sum_us)));
 }
 
+/// How long the store may take to say what waits. Chosen: whoever asks has ten seconds for the whole answer (Prometheus)
+/// or fewer, and a store that is away must not take all other numbers with it.
+const STORE_PATIENCE: Duration = Duration::from_secs(2);
+
+/// What the store answers, unless it takes too long.
+pub(crate) async fn in_time<T>(asked: impl Future<Output = Result<T, StoreError>>) -> Result<T, String> {
+    match tokio::time::timeout(STORE_PATIENCE, asked).await {
+        Ok(answer) => answer.map_err(|error| error.to_string()),
+        Err(_) => Err(format!("no answer in {} s", STORE_PATIENCE.as_secs())),
+    }
+}
+
 async fn lanes(out: &mut String, parts: &Parts) {
     // Without the store there is nothing to tell, and /readyz says why.
-    let Ok(stats) = parts.bridge.store().lane_stats().await else { return };
+    let Ok(stats) = in_time(parts.bridge.store().lane_stats()).await else { return };
     let mut open = Family::new(out, LANE_OPEN, "gauge", "Deliveries that wait or are under way.");
     let mut kinds: BTreeMap<&str, u64> = BTreeMap::new();
     for row in &stats {
@@ -268,6 +280,15 @@ fn seconds(us: u64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_store_that_is_away_costs_two_seconds_of_the_ten_that_there_are() {
+        let asked = tokio::time::Instant::now();
+        let away = in_time(std::future::pending::<Result<(), StoreError>>()).await;
+        assert_eq!(away, Err("no answer in 2 s".to_owned()));
+        assert!(asked.elapsed() < Duration::from_secs(3));
+        assert_eq!(in_time(async { Ok(7) }).await, Ok(7));
+    }
 
     #[test]
     fn who_does_not_sign_in_hides_no_delivery_that_waits_for_the_network() {

@@ -85,8 +85,8 @@ async fn ready(State(parts): State<Arc<Parts>>) -> Response {
     if parts.stop.is_stopping() {
         reasons.push("the gateway is stopping".to_owned());
     }
-    if let Err(e) = parts.bridge.store().answers().await {
-        reasons.push(format!("the store does not answer: {e}"));
+    if let Err(why) = metrics::in_time(parts.bridge.store().answers()).await {
+        reasons.push(format!("the store does not answer: {why}"));
     }
     if let Some((at, why)) = parts.bridge.store().last_failure()
         && clock::now().since(at) < FAILURE_COUNTS
