@@ -5,6 +5,7 @@
 //! where it is, and what a removal had not come to then is gone on with at the next start.
 
 use std::panic::AssertUnwindSafe;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use futures_util::FutureExt as _;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{oneshot, watch};
 use wxgate_contract::{CommandError, FeedEvent, Health, NetworkId, Order, UserName};
-use wxgate_store::{LeavingUser, StoreError};
+use wxgate_store::{LeavingUser, Replaced, StoreError};
 
 use crate::control::{failed, may, no_such, owned, refused};
 use crate::{Bridge, supervisor};
@@ -137,6 +138,32 @@ impl Bridge {
             self.record(person.who.clone(), &person.door, "account-removed", about).await;
         }
         Ok(())
+    }
+
+    /// Replaces the seal key, whose file is `path`, for `who` at `door` as the audit trail has it.
+    ///
+    /// # Errors
+    /// What the store says, inside; outside when the pipe is ending or a bug ended it: both keys are in the file then, and
+    /// calling again goes on.
+    pub async fn replace_seal_key(
+        self: &Arc<Self>,
+        path: PathBuf,
+        (who, door): (Option<UserName>, &str),
+    ) -> Result<Result<Replaced, StoreError>, CommandError> {
+        let (bridge, door) = (Arc::clone(self), door.to_owned());
+        self.see_through(async move {
+            let done = bridge.store.replace_seal_key(&path).await;
+            if let Ok(done) = &done {
+                bridge.record(who, &door, "seal-key-replaced", String::new()).await;
+                tracing::info!(
+                    resealed = done.resealed,
+                    unreadable = done.unreadable,
+                    "the seal key was replaced"
+                );
+            }
+            Ok(done)
+        })
+        .await
     }
 
     /// Removes a person, for `who` at `door` as the audit trail has it. What the end of the program cuts short goes on

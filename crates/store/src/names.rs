@@ -37,7 +37,8 @@ impl Names {
         self.0.read().unwrap_or_else(PoisonError::into_inner).numbers.get(name).copied()
     }
 
-    fn known_name(&self, number: i64) -> Option<NetworkId> {
+    /// The name for a number that was seen before.
+    pub(crate) fn known_name(&self, number: i64) -> Option<NetworkId> {
         self.0.read().unwrap_or_else(PoisonError::into_inner).names.get(&number).cloned()
     }
 

@@ -145,6 +145,10 @@ impl Store {
     }
 
     async fn name_of(&self, network: i64) -> Result<String, StoreError> {
+        // Asked for each secret: of a server, a connection costs a round trip.
+        if let Some(name) = self.0.names.known_name(network) {
+            return Ok(name.as_str().to_owned());
+        }
         let mut conn = self.reader(DOING).await?;
         Ok(self.0.names.name(&mut conn, network).await?.as_str().to_owned())
     }

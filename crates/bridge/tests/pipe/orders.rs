@@ -323,6 +323,24 @@ async fn what_was_kept_about_a_person_goes_after_a_crash_behind_their_own_row() 
     pipe.bridge.shutdown().await;
 }
 
+#[tokio::test]
+async fn a_seal_key_is_replaced_to_the_end_when_nobody_waits_for_it() {
+    let pipe = pipe().await;
+    let key = pipe.dir.path().join("seal.key");
+    let before = std::fs::read(&key).unwrap();
+    let order = pipe.bridge.replace_seal_key(key.clone(), (None, "socket"));
+    assert!(order.now_or_never().is_none(), "the command is ended in the middle of it");
+    let written = async {
+        while acts(&pipe).await != ["seal-key-replaced "] {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, written).await.expect("it came to no end");
+    let after = std::fs::read_to_string(&key).unwrap();
+    assert!(after.lines().count() == 1 && after.as_bytes() != before, "the old key is not forgotten");
+    pipe.bridge.shutdown().await;
+}
+
 /// Why a sign-in failed.
 async fn failed(watch: &mut wxgate_contract::SignInWatch) -> String {
     let over = watch.wait_for(|step| matches!(step, SignInStep::Failed { .. }));

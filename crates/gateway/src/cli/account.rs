@@ -117,7 +117,7 @@ pub(super) async fn run(globals: &Globals, command: Command) -> Result<(), Failu
             }
         }
         Command::Remove { name } => {
-            let _: Value = client.call(Method::DELETE, &path(&name, ""), None).await?;
+            let _: Value = client.see_through("Removing", Method::DELETE, &path(&name, "")).await?;
             done(globals, &format!("{name} was removed."));
         }
     }

@@ -14,7 +14,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::net::UnixStream;
 
-use super::Globals;
+use super::{Globals, print};
 use crate::failure::Failure;
 use crate::web::READY;
 
@@ -24,6 +24,8 @@ const ANSWER_BYTES: usize = 64 << 20;
 const LINE_BYTES: usize = 64 << 10;
 /// How long an answer may take, unless what is asked for takes as long as there is much of it.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// How often it is told that something long goes on.
+const TELL_EVERY: Duration = Duration::from_secs(15);
 
 /// The running gateway.
 pub(super) struct Client {
@@ -73,6 +75,29 @@ impl Client {
     ) -> Result<T, Failure> {
         let late = |_| Failure::asked(format!("the gateway did not answer within {} s", PATIENCE.as_secs()));
         understood(tokio::time::timeout(PATIENCE, self.ask(method, path, body)).await.map_err(late)??)
+    }
+
+    /// The same, of something that may take long and that the gateway brings to its end whoever waits for it: it has no
+    /// limit, and is told of on standard error while it goes on. The connection's end tells of a gateway that is gone.
+    pub(super) async fn see_through<T: DeserializeOwned>(
+        &self,
+        what: &str,
+        method: Method,
+        path: &str,
+    ) -> Result<T, Failure> {
+        let answer = self.ask(method, path, None);
+        tokio::pin!(answer);
+        let mut waited = Duration::ZERO;
+        loop {
+            match tokio::time::timeout(TELL_EVERY, &mut answer).await {
+                Ok(answer) => return understood(answer?),
+                Err(_) => waited += TELL_EVERY,
+            }
+            let waited = waited.as_secs();
+            print::err(&format!(
+                "{what}: {waited} s; the gateway goes on with it also when this command is ended"
+            ));
+        }
     }
 
     /// Why the gateway is not ready; nothing when it is.
@@ -274,5 +299,35 @@ pub(super) async fn answers(socket: &Path) -> Result<bool, Failure> {
     match tokio::time::timeout(Duration::from_secs(2), UnixStream::connect(socket)).await {
         Ok(Err(error)) if error.kind() == std::io::ErrorKind::PermissionDenied => Err(not_ours(socket)),
         connected => Ok(matches!(connected, Ok(Ok(_)))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::UnixListener;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn what_takes_long_is_waited_for_and_what_does_not_is_given_up() {
+        let dir = tempfile::tempdir().unwrap();
+        let socket = dir.path().join("s");
+        let listener = UnixListener::bind(&socket).unwrap();
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                tokio::spawn(async move {
+                    let mut head = [0; 1024];
+                    assert!(stream.read(&mut head).await.unwrap() > 0);
+                    tokio::time::sleep(PATIENCE * 60).await;
+                    stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}").await.unwrap();
+                });
+            }
+        });
+        let client = Client { socket, how_to_start: String::new() };
+        let removed: Result<Value, _> = client.see_through("Removing", Method::DELETE, "/a").await;
+        assert_eq!(removed, Ok(serde_json::json!({})));
+        let late: Result<Value, _> = client.call(Method::GET, "/a", None).await;
+        assert_eq!(late, Err(Failure::asked("the gateway did not answer within 60 s")));
     }
 }

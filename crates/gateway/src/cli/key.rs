@@ -27,7 +27,8 @@ pub(super) async fn run(globals: &Globals, command: Command) -> Result<(), Failu
     let settings = globals.load()?.settings;
     let file = settings.seal_key_file();
     let done = if answers(&settings.socket()).await? {
-        Client::new(globals)?.call(Method::POST, "/api/v1/seal-key/rotate", None).await?
+        let client = Client::new(globals)?;
+        client.see_through("Sealing anew", Method::POST, "/api/v1/seal-key/rotate").await?
     } else {
         let store = wiring::open_store(&settings, "seal anew").await?;
         let replaced = store.replace_seal_key(&file).await.map_err(wiring::store_failure)?;

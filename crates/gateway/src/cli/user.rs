@@ -175,7 +175,7 @@ pub(super) async fn run(globals: &Globals, command: Command) -> Result<(), Failu
         Command::Export { name, file } => export(globals, &client, &name, &file).await?,
         Command::Remove { name, everything } => {
             let path = format!("/api/v1/users/{}?everything={everything}", segment(&name));
-            let _: Value = client.call(Method::DELETE, &path, None).await?;
+            let _: Value = client.see_through("Removing", Method::DELETE, &path).await?;
             done(globals, &format!("{name} was removed."));
         }
         Command::Certificate { name, add, remove } => {
