@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
-use wxgate_contract::Timestamp;
-use wxgate_store::{Keep, Pruned, StoreError};
+use wxgate_contract::{BoxFuture, Stop, Timestamp};
+use wxgate_store::{ClockSeen, Keep, Pruned, Store, StoreError};
 
 use crate::clock;
 use crate::config::MediaSection;
@@ -22,75 +22,109 @@ const JUMP: Duration = Duration::from_secs(86_400);
 const STANDS: Duration = Duration::from_secs(86_400);
 
 /// Whether ages can be believed. A clock that is set to next year by mistake would make everything old at once, and
-/// what is removed does not come back when the clock does.
+/// what is removed does not come back when the clock does. What was believed is known after a start too: the clock may
+/// have been wrong before it.
 struct Ages {
+    seen: ClockSeen,
     wall: Timestamp,
     at: Instant,
-    set: Option<Instant>,
 }
 
 impl Ages {
-    fn new(wall: Timestamp) -> Self {
-        Self { wall, at: Instant::now(), set: None }
+    fn new(seen: ClockSeen, wall: Timestamp) -> Self {
+        Self { seen, wall, at: Instant::now() }
     }
 
     fn are_believed(&mut self, wall: Timestamp) -> bool {
         let (now, by_clock) = (Instant::now(), wall.since(self.wall));
-        if by_clock > now.duration_since(self.at).saturating_add(JUMP) {
-            self.set = Some(now);
-        }
+        let was_set = by_clock > now.duration_since(self.at).saturating_add(JUMP);
         (self.wall, self.at) = (wall, now);
-        self.set.is_none_or(|set| now.duration_since(set) >= STANDS)
+        let believed = self.seen.believed.unwrap_or(wall);
+        let since = match self.seen.doubted {
+            _ if wall.since(believed) <= JUMP => None,
+            // Set once more, or set back: it has to stand from now on.
+            Some(since) if !was_set && since <= wall => Some(since),
+            _ => Some(wall),
+        };
+        let is_believed = since.is_none_or(|since| wall.since(since) >= STANDS);
+        self.seen = match is_believed {
+            // Set back, things are younger than they are.
+            true => ClockSeen { believed: Some(believed.max(wall)), doubted: None },
+            false => ClockSeen { believed: Some(believed), doubted: since },
+        };
+        is_believed
     }
 }
 
 /// Removes what is too old or too much, soon after the start and now and then: whoever restarts because the disk is
 /// full waits for it.
 pub(crate) async fn run(parts: Arc<Parts>, media: MediaSection, keep: Keep) {
-    let (mut ages, mut pause) = (Ages::new(clock::now()), CLEAN_FIRST);
-    while !parts.stop.is_stopping() {
-        tokio::select! {
-            () = parts.stop.stopping() => return,
-            () = tokio::time::sleep(pause) => {}
-        }
+    let (mut ages, mut pause) = (None, CLEAN_FIRST);
+    let (store, stop) = (parts.bridge.store(), &parts.stop);
+    while unless_stopped(stop, tokio::time::sleep(pause)).await.is_some() {
         pause = CLEAN_EVERY;
-        if !ages.are_believed(clock::now()) {
-            tracing::warn!(
-                "the clock was set forward by more than a day; nothing is cleaned up until it has stood for a day"
-            );
-            continue;
-        }
-        let store = parts.bridge.store();
-        for (what, done) in [
-            ("media", store.prune_media(media.keep_days, media.max_store_bytes).await),
-            ("deliveries", store.prune().await),
-            ("history", clean_history(&parts, keep).await),
-        ] {
-            match done {
-                Ok(gone) => tracing::info!(
-                    what,
-                    deliveries = gone.deliveries,
-                    messages = gone.messages,
-                    media = gone.media,
-                    freed_bytes = gone.freed_bytes,
-                    "cleaned up"
-                ),
-                Err(error) => tracing::warn!(what, %error, "could not clean up"),
+        match are_believed(store, &mut ages, clock::now()).await {
+            Ok(true) => clean_up(store, stop, &media, keep).await,
+            Ok(false) => tracing::warn!(
+                "the clock is more than a day ahead of when it was looked at last: it was set, or nothing ran for long; \
+                 nothing is cleaned up until it has stood for a day"
+            ),
+            Err(error) => {
+                tracing::warn!(%error, "could not clean up: it is not known what the clock said before")
             }
         }
     }
 }
 
-async fn clean_history(parts: &Parts, keep: Keep) -> Result<Pruned, StoreError> {
+/// Whether ages can be believed now; what is found is kept for the next start.
+async fn are_believed(store: &Store, ages: &mut Option<Ages>, wall: Timestamp) -> Result<bool, StoreError> {
+    let ages = match ages {
+        Some(ages) => ages,
+        None => ages.insert(Ages::new(store.clock_seen().await?, wall)),
+    };
+    let are_believed = ages.are_believed(wall);
+    store.keep_clock_seen(ages.seen).await?;
+    Ok(are_believed)
+}
+
+/// The work, unless the end of the program comes first: what was begun is dropped then, which loses nothing. A clean-up
+/// of a full disk takes minutes, and nobody is served while the end waits.
+async fn unless_stopped<T>(stop: &Stop, work: impl Future<Output = T>) -> Option<T> {
+    tokio::select! {
+        biased;
+        () = stop.stopping() => None,
+        done = work => Some(done),
+    }
+}
+
+async fn clean_up(store: &Store, stop: &Stop, media: &MediaSection, keep: Keep) {
+    let works: [(&str, BoxFuture<'_, Result<Pruned, StoreError>>); 3] = [
+        ("media", Box::pin(store.prune_media(media.keep_days, media.max_store_bytes))),
+        ("deliveries", Box::pin(store.prune())),
+        ("history", Box::pin(clean_history(store, keep))),
+    ];
+    for (what, work) in works {
+        let Some(done) = unless_stopped(stop, work).await else { return };
+        match done {
+            Ok(gone) => tracing::info!(
+                what,
+                deliveries = gone.deliveries,
+                messages = gone.messages,
+                media = gone.media,
+                freed_bytes = gone.freed_bytes,
+                "cleaned up"
+            ),
+            Err(error) => tracing::warn!(what, %error, "could not clean up"),
+        }
+    }
+}
+
+async fn clean_history(store: &Store, keep: Keep) -> Result<Pruned, StoreError> {
     let mut all = Pruned::default();
     if keep == Keep::default() {
         return Ok(all);
     }
-    let store = parts.bridge.store();
     for network in store.networks_with_history().await? {
-        if parts.stop.is_stopping() {
-            break;
-        }
         all.messages += store.prune_history(&network, keep).await?.messages;
     }
     Ok(all)
@@ -98,28 +132,109 @@ async fn clean_history(parts: &Parts, keep: Keep) -> Result<Pruned, StoreError> 
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Mutex;
+
+    use wxgate_contract::{Author, Batch, Body, ChatRef, Job, Post, StopHandle};
+    use wxgate_store::{Route, RouteInput, SealKey, StoreConfig};
+
     use super::*;
+    use crate::config;
+
+    const HOUR: Duration = Duration::from_secs(3600);
+    const YEAR: Duration = Duration::from_secs(365 * 86_400);
+    const BEGIN: Timestamp = Timestamp(1_700_000_000_000);
 
     #[tokio::test(start_paused = true)]
     async fn a_clock_that_was_set_forward_makes_nothing_old_before_it_has_stood_for_a_day() {
-        let (hour, year) = (Duration::from_secs(3600), Duration::from_secs(365 * 86_400));
-        let mut wall = Timestamp(1_700_000_000_000);
-        let mut ages = Ages::new(wall);
+        let mut wall = BEGIN;
+        let mut ages = Ages::new(ClockSeen::default(), wall);
         let mut after = async |by: Duration| {
-            tokio::time::advance(hour).await;
-            wall = wall.after(hour + by);
+            tokio::time::advance(HOUR).await;
+            wall = wall.after(HOUR + by);
             ages.are_believed(wall)
         };
         assert!(after(Duration::ZERO).await);
-        assert!(after(hour * 2).await, "a summer time that was forgotten");
-        assert!(!after(year).await);
+        assert!(after(HOUR * 2).await, "a summer time that was forgotten");
+        assert!(!after(YEAR).await);
         for _ in 1..24 {
             assert!(!after(Duration::ZERO).await);
         }
         assert!(after(Duration::ZERO).await, "it was meant");
         // Set back, things are younger than they are.
         wall = Timestamp(wall.0 - 86_400_000 * 365);
-        tokio::time::advance(hour).await;
+        tokio::time::advance(HOUR).await;
         assert!(ages.are_believed(wall));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_clock_that_is_wrong_at_a_start_is_not_believed_by_starting_again() {
+        let begin = |seen, wall: Timestamp| {
+            let mut ages = Ages::new(seen, wall);
+            (ages.are_believed(wall), ages.seen)
+        };
+        let (is_believed, seen) = begin(ClockSeen::default(), BEGIN);
+        assert!(is_believed, "there is nothing to compare it with");
+        let (is_believed, seen) = begin(seen, BEGIN.after(HOUR * 20));
+        assert!(is_believed, "it was off for a night");
+        let wrong = BEGIN.after(YEAR);
+        let (is_believed, doubted) = begin(seen, wrong);
+        assert!(!is_believed);
+        let (is_believed, doubted) = begin(doubted, wrong.after(HOUR));
+        assert!(!is_believed, "somebody started it again");
+        assert!(begin(doubted, BEGIN.after(HOUR * 22)).0, "it was set right");
+        assert!(!begin(doubted, wrong.after(HOUR * 23)).0);
+        let (is_believed, seen) = begin(doubted, wrong.after(HOUR * 24));
+        assert!(is_believed, "it was off for a year");
+        assert_eq!(seen, ClockSeen { believed: Some(wrong.after(HOUR * 24)), doubted: None });
+    }
+
+    struct Nowhere;
+
+    impl Route for Nowhere {
+        fn route(&self, _: &RouteInput<'_>) -> Vec<(ChatRef, Job)> {
+            Vec::new()
+        }
+    }
+
+    #[tokio::test]
+    async fn an_end_does_not_wait_for_a_clean_up() {
+        let dir = tempfile::tempdir().unwrap();
+        let config = StoreConfig {
+            url: "sqlite".parse().unwrap(),
+            data_dir: dir.path().to_owned(),
+            seal_key: SealKey::from_bytes(&[7; 32]).unwrap(),
+            max_media_bytes: 1,
+            restored: String::new(),
+        };
+        let (handle, stop) = StopHandle::new();
+        // A store that asks for the time while it cleans up: then the end comes.
+        let ends = Arc::new(Mutex::new(None::<StopHandle>));
+        let ending = Arc::clone(&ends);
+        let clock = Arc::new(move || {
+            ending.lock().unwrap().iter().for_each(StopHandle::stop);
+            BEGIN.after(YEAR)
+        });
+        let store = Store::open(config, clock).await.unwrap();
+        let post = |n: usize| Post {
+            remote_id: format!("{n}").as_str().into(),
+            chat: ChatRef { network: "wechat:a".into(), chat: "c".into() },
+            author: Author::Owner,
+            at: BEGIN,
+            body: Body::text("old"),
+            quote: None,
+            mentions: Vec::new(),
+            echo_of: None,
+        };
+        let batch = Batch { posts: (0..300).map(post).collect(), ..Batch::default() };
+        store.commit_batch(&"wechat:a".into(), batch, Arc::new(Nowhere)).await.unwrap();
+        *ends.lock().unwrap() = Some(handle);
+        let keep = Keep { age: Some(HOUR), messages: None };
+        let settings = config::built_in("", "").unwrap().settings;
+        clean_up(&store, &stop, &settings.media, keep).await;
+        assert!(stop.is_stopping());
+        *ends.lock().unwrap() = None;
+        let left = store.prune_history(&"wechat:a".into(), keep).await.unwrap();
+        assert_eq!(left.messages, 300, "the end waited until they were gone");
+        store.close().await;
     }
 }

@@ -57,6 +57,7 @@ pub use history_prune::Keep;
 pub use inspect::{Inspection, inspect};
 pub use leaving::LeavingUser;
 pub use media::LinkMedia;
+pub use prune::ClockSeen;
 pub use report::{
     AccountChange, AccountRow, CommitReport, End, FailedDelivery, KnownPost, LaneStats, Link, LinkId, Pruned,
     Replaced, Route, RouteInput, SettleReport, UserRow,

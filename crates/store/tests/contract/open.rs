@@ -565,3 +565,19 @@ async fn a_bug_that_ends_the_writer_is_told_and_nobody_waits_for_an_answer() {
     assert!(futures_util::FutureExt::now_or_never(again.broke()).is_none());
     std::fs::remove_dir_all(&dir).unwrap();
 }
+
+#[tokio::test]
+async fn what_the_clock_said_is_known_after_a_start() {
+    each_engine(|bench| async move {
+        assert_eq!(bench.store.clock_seen().await.unwrap(), ClockSeen::default());
+        let doubted = ClockSeen { believed: Some(Timestamp(5)), doubted: Some(Timestamp(9)) };
+        bench.store.keep_clock_seen(doubted).await.unwrap();
+        let bench = bench.reopen().await;
+        assert_eq!(bench.store.clock_seen().await.unwrap(), doubted);
+        let believed = ClockSeen { believed: Some(Timestamp(9)), doubted: None };
+        bench.store.keep_clock_seen(believed).await.unwrap();
+        assert_eq!(bench.store.clock_seen().await.unwrap(), believed);
+        bench
+    })
+    .await;
+}
