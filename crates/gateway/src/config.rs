@@ -58,9 +58,23 @@ impl std::fmt::Display for Problems {
     }
 }
 
+/// What a configuration is read for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// A gateway, or whoever asks about it.
+    Use,
+    /// Putting a backup into place, and with it the seal key where that is named.
+    Restore,
+}
+
 /// Loads the file that was named, or the first of the usual places, under the process's
 /// environment.
 pub(crate) fn load(named: Option<&Path>) -> Result<Loaded, Problems> {
+    load_for(Purpose::Use, named)
+}
+
+/// The same, for a purpose.
+pub(crate) fn load_for(purpose: Purpose, named: Option<&Path>) -> Result<Loaded, Problems> {
     let vars: Vec<(String, String)> = std::env::vars_os()
         .map(|(name, value)| (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned()))
         .collect();
@@ -71,11 +85,11 @@ pub(crate) fn load(named: Option<&Path>) -> Result<Loaded, Problems> {
                 let origin = Origin::File { file: name.clone(), line: 1 };
                 Problems(vec![Problem::new(origin, "", message)])
             })?;
-            let mut loaded = layer(&name, &text, &vars)?;
+            let mut loaded = layer_for(purpose, &name, &text, &vars)?;
             loaded.file = Some(path.to_owned());
             Ok(loaded)
         }
-        None => layer("", "", &vars),
+        None => layer_for(purpose, "", "", &vars),
     }
 }
 
@@ -88,7 +102,7 @@ fn usual<'a>(places: impl IntoIterator<Item = &'a Path>) -> Option<&'a Path> {
 
 /// A configuration that the program itself wrote: defaults under `text`, no environment.
 pub(crate) fn built_in(name: &str, text: &str) -> Result<Loaded, Problems> {
-    layer(name, text, &[])
+    layer_for(Purpose::Use, name, text, &[])
 }
 
 fn read_file(path: &Path) -> Result<String, String> {
@@ -110,7 +124,12 @@ fn unreadable(error: &std::io::Error) -> String {
 }
 
 /// Lays file and environment over the defaults and judges the whole.
-fn layer(name: &str, text: &str, vars: &[(String, String)]) -> Result<Loaded, Problems> {
+fn layer_for(
+    purpose: Purpose,
+    name: &str,
+    text: &str,
+    vars: &[(String, String)],
+) -> Result<Loaded, Problems> {
     let found = file::read(&file::Source { name, text });
     let (set, of_env) = env::read(vars);
     let mut problems = found.problems;
@@ -157,7 +176,7 @@ fn layer(name: &str, text: &str, vars: &[(String, String)]) -> Result<Loaded, Pr
     };
     let is_new = |problem: &Problem| keys::known_part(&problem.key).is_none_or(|path| !wrong.contains(&path));
     let loaded = Loaded { settings, file: None, layered, origins };
-    let of_the_whole: Vec<Problem> = check::check(&loaded).into_iter().filter(is_new).collect();
+    let of_the_whole: Vec<Problem> = check::check(&loaded, purpose).into_iter().filter(is_new).collect();
     problems.extend(of_the_whole);
     if problems.is_empty() { Ok(loaded) } else { Err(Problems(problems)) }
 }

@@ -15,7 +15,7 @@ use super::sections::{
     BotSection, InstanceSection, IrcNetworkEntry, IrcSections, LogSection, MatrixSections, StoreSection,
     WebSection, set,
 };
-use super::{Loaded, Problem};
+use super::{Loaded, Problem, Purpose};
 use crate::wiring;
 
 /// What is wrong, as key and sentence; the caller adds where the key was set.
@@ -62,12 +62,12 @@ pub(crate) fn secret_fault(path: &Path) -> Option<String> {
 }
 
 /// Everything that is wrong with the whole.
-pub(super) fn check(loaded: &Loaded) -> Vec<Problem> {
+pub(super) fn check(loaded: &Loaded, purpose: Purpose) -> Vec<Problem> {
     let settings = &loaded.settings;
     let mut complaints = Complaints::default();
     let root = settings.data_dir.as_os_str().is_empty();
     complaints.add_if(root, "data_dir", "must not be empty");
-    settings.store.check(&mut complaints);
+    settings.store.check(purpose, &mut complaints);
     settings.instance.check(&mut complaints);
     complaints.add_if(settings.wechat.device_name.is_empty(), "wechat.device_name", "must not be empty");
     settings.irc.check(&mut complaints);
@@ -85,8 +85,11 @@ pub(super) fn check(loaded: &Loaded) -> Vec<Problem> {
 }
 
 impl StoreSection {
-    fn check(&self, complaints: &mut Complaints) {
-        complaints.secret("store.seal_key_file", &self.seal_key_file);
+    fn check(&self, purpose: Purpose, complaints: &mut Complaints) {
+        // A restore writes one that is not there, and looks at one that is.
+        if purpose == Purpose::Use || self.seal_key_file.exists() {
+            complaints.secret("store.seal_key_file", &self.seal_key_file);
+        }
         let url = self.url.as_str();
         match url.split_once(':') {
             _ if url == "sqlite" => {}

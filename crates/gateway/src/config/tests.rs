@@ -6,7 +6,7 @@ use super::*;
 
 fn told(text: &str, vars: &[(&str, &str)]) -> Vec<String> {
     let vars: Vec<(String, String)> = vars.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
-    match layer("wx.toml", text, &vars) {
+    match layer_for(Purpose::Use, "wx.toml", text, &vars) {
         Ok(_) => Vec::new(),
         Err(problems) => problems.0.iter().map(Problem::to_string).collect(),
     }
@@ -14,7 +14,7 @@ fn told(text: &str, vars: &[(&str, &str)]) -> Vec<String> {
 
 fn loaded(text: &str, vars: &[(&str, &str)]) -> Loaded {
     let vars: Vec<(String, String)> = vars.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
-    layer("wx.toml", text, &vars).unwrap()
+    layer_for(Purpose::Use, "wx.toml", text, &vars).unwrap()
 }
 
 #[test]
@@ -223,6 +223,8 @@ fn a_secret_that_everybody_can_read_is_refused() {
     assert_eq!(told(&text, &[]), Vec::<String>::new());
     std::fs::remove_file(&path).unwrap();
     assert!(told(&text, &[]).first().is_some_and(|line| line.contains("cannot be read: No such file")));
+    // A backup may hold it.
+    assert!(layer_for(Purpose::Restore, "wx.toml", &text, &[]).is_ok());
     std::fs::remove_dir_all(&dir).unwrap();
 }
 
@@ -242,7 +244,7 @@ fn shown_values_hide_passwords() {
     ] {
         // A build without PostgreSQL refuses the address; it is shown the same.
         let text = format!("[{section}]\n{key} = '{set}'\n");
-        let all = match layer("wx.toml", &text, &[]) {
+        let all = match layer_for(Purpose::Use, "wx.toml", &text, &[]) {
             Ok(loaded) => shown(&loaded),
             Err(_) if cfg!(not(feature = "postgres")) && section == "store" => continue,
             Err(problems) => panic!("{problems}"),
@@ -307,7 +309,7 @@ fn every_example_holds() {
         let text = std::fs::read_to_string(&path).unwrap();
         let name = path.display().to_string();
         // Files that an example names exist where it is used, not here.
-        let problems = match layer(&name, &text, &[]) {
+        let problems = match layer_for(Purpose::Use, &name, &text, &[]) {
             Ok(_) => Vec::new(),
             Err(problems) => problems.0,
         };

@@ -237,3 +237,17 @@ fn beside_a_restore_that_was_cut_short_no_gateway_begins() {
     gateway.signal("-TERM");
     assert_eq!(gateway.code(), 0);
 }
+
+#[test]
+fn a_restore_puts_the_seal_key_where_it_is_named() {
+    let home = Home::with_a_store("named", "");
+    assert_eq!(home.run(&["backup", "all.tar", "--with-key"]).code, 0);
+    std::fs::rename(home.0.join("data"), home.0.join("old")).unwrap();
+    home.configure("[store]\nseal_key_file = \"keys/seal.key\"\n");
+    assert_eq!(home.run(&["config", "check"]).code, 3, "a gateway would make another one there");
+    let done = home.run(&["restore", "all.tar"]);
+    assert_eq!(done.code, 0, "{}", done.err);
+    let key = |path: &str| std::fs::read_to_string(home.0.join(path)).unwrap();
+    assert_eq!(key("keys/seal.key").trim(), key("old/seal.key").trim());
+    assert_eq!(home.run(&["config", "check"]).code, 0);
+}
