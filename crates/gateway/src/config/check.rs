@@ -9,6 +9,7 @@ use std::path::Path;
 
 use tracing_subscriber::filter::Targets;
 use wxgate_irc::{Encoding, SourcePrefix};
+use wxgate_tls::{Certificate, Use};
 
 use super::keys;
 use super::sections::{
@@ -38,6 +39,20 @@ impl Complaints {
         let Some(path) = set(path) else { return };
         if let Err(e) = std::fs::File::open(path) {
             self.add(key, format!("{} cannot be read: {e}", path.display()));
+        }
+    }
+
+    /// The certificate and the key of a listener, which must work together; where one cannot be read that was said.
+    fn pair(&mut self, section: &str, serves: Use, (cert, key): (&Path, &Path)) {
+        let keys = ["tls_cert", "tls_key"].map(|key| format!("{section}.{key}"));
+        if self.0.iter().any(|(key, _)| keys.contains(key)) {
+            return;
+        }
+        if let (Some(cert), Some(key)) = (set(cert), set(key))
+            && let Err(error) = Certificate::load(serves, cert, key)
+        {
+            let [cert, _] = keys;
+            self.add(&cert, error.to_string());
         }
     }
 
@@ -140,6 +155,9 @@ impl IrcSections {
             let needed = "is needed for irc.server.tls_listen";
             complaints.add_if(set(&server.tls_cert).is_none(), "irc.server.tls_cert", needed);
             complaints.add_if(set(&server.tls_key).is_none(), "irc.server.tls_key", needed);
+            if server.enabled {
+                complaints.pair("irc.server", Use::Irc, (&server.tls_cert, &server.tls_key));
+            }
         }
         let is_deaf =
             [&server.listen, &server.tls_listen, &server.websocket_listen].into_iter().all(Vec::is_empty);
@@ -269,6 +287,7 @@ impl WebSection {
         let (cert, key) = (set(&self.tls_cert).is_some(), set(&self.tls_key).is_some());
         complaints.add_if(key && !cert, "web.tls_cert", "is needed with web.tls_key");
         complaints.add_if(cert && !key, "web.tls_key", "is needed with web.tls_cert");
+        complaints.pair("web", Use::Web, (&self.tls_cert, &self.tls_key));
         complaints.add_if(
             cert && self.public_url.starts_with("http://"),
             "web.public_url",

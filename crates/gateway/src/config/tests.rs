@@ -120,7 +120,19 @@ fn a_web_listener_has_a_certificate_with_its_key_or_none() {
     one(web(&format!("tls_cert = {cert:?}\n")), "web.tls_key: is needed with web.tls_cert");
     one(web(&format!("tls_key = {key:?}\n")), "web.tls_cert: is needed with web.tls_key");
     let pair = format!("tls_cert = {cert:?}\ntls_key = {key:?}\n");
+    one(web(&pair), "wx.toml:2: web.tls_cert: cannot read the key from ");
+    let made = rcgen::generate_simple_self_signed(["wx.example.org".to_owned()]).unwrap();
+    std::fs::write(&cert, made.cert.pem()).unwrap();
+    std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
     assert_eq!(web(&pair), [""; 0]);
+    // The IRC server is told the same, and not at its start.
+    let irc = format!("[irc.server]\n{pair}tls_listen = ['127.0.0.1:6697']\n");
+    assert_eq!(told(&irc, &[]), [""; 0]);
+    let other = rcgen::generate_simple_self_signed(["wx.example.org".to_owned()]).unwrap();
+    std::fs::write(&cert, other.cert.pem()).unwrap();
+    one(told(&irc, &[]), "wx.toml:2: irc.server.tls_cert: the certificate in ");
+    one(web(&pair), "wx.toml:2: web.tls_cert: the certificate in ");
+    std::fs::write(&cert, made.cert.pem()).unwrap();
     one(
         web(&format!("{pair}public_url = 'http://wx.example.org'\n")),
         "web.public_url: must begin with https://",

@@ -128,15 +128,10 @@ fn a_secret_that_everybody_can_read() {
 fn a_certificate_that_ran_out() {
     let home = Home::new("doctor-certificate");
     let (irc, web) = (free_port(), free_port());
-    let tls = free_port();
     let pem = home.0.join("cert.pem");
     std::fs::write(&pem, include_str!("expired.pem")).unwrap();
-    let key = home.0.join("key.pem");
-    std::fs::write(&key, "x").unwrap();
-    std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o600)).unwrap();
     let text = format!(
-        "data_dir = \"data\"\n[irc.server]\nlisten = [\"127.0.0.1:{irc}\"]\ntls_listen = [\"127.0.0.1:{tls}\"]\n\
-         tls_cert = \"cert.pem\"\ntls_key = \"key.pem\"\n[web]\nlisten = \"127.0.0.1:{web}\"\n\
+        "data_dir = \"data\"\n[irc.server]\nlisten = [\"127.0.0.1:{irc}\"]\ntls_cert = \"cert.pem\"\n[web]\nlisten = \"127.0.0.1:{web}\"\n\
          [wechat]\nservice = \"http://127.0.0.1:9\"\n"
     );
     std::fs::write(home.0.join("wxgate.toml"), text).unwrap();
