@@ -8,7 +8,7 @@ use std::fs;
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use sqlx::{AnyConnection, Connection};
 use tokio::sync::{OwnedMutexGuard, oneshot};
@@ -135,11 +135,16 @@ impl Store {
         let store = self.clone();
         // In a task of its own: what the engine and threads have begun goes on when whoever asked for it is gone, and
         // must not come upon the directory of the next copy.
-        tokio::spawn(async move {
+        let copy = async move {
             let made = store.copy(place, &tell).await;
             // An error means that nobody waits for it any more: it goes away with the answer.
             let _ = tell.send(made);
-        });
+        };
+        {
+            let mut copies = self.0.copies.lock().unwrap_or_else(PoisonError::into_inner);
+            while copies.try_join_next().is_some() {}
+            copies.spawn(copy);
+        }
         told.await.doing(DOING)?
     }
 

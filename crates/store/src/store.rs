@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use sqlx::{AnyConnection, AnyPool};
 use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
 use wxgate_contract::{Batch, Clock, DeliveryId, NetworkId, Outcome, Timestamp};
 
 use crate::engine::{Address, Engine, lock};
@@ -68,6 +69,8 @@ pub(crate) struct Inner {
     pub(crate) replacing: Arc<tokio::sync::Mutex<()>>,
     /// One at a time copies everything.
     pub(crate) copying: Arc<tokio::sync::Mutex<()>>,
+    /// The copy that is being made. A lock and not a message: held for handing it over.
+    pub(crate) copies: Mutex<JoinSet<()>>,
     /// Places for working at passwords.
     pub(crate) hashing: Arc<Semaphore>,
 }
@@ -141,6 +144,7 @@ impl Store {
             media_gate: tokio::sync::Mutex::new(()),
             replacing: Arc::default(),
             copying: Arc::default(),
+            copies: Mutex::default(),
             hashing: Arc::new(Semaphore::new(HASHING)),
         }));
         Ok(store)

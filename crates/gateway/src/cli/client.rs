@@ -306,6 +306,7 @@ pub(super) async fn answers(socket: &Path) -> Result<bool, Failure> {
 mod tests {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     use tokio::net::UnixListener;
+    use tokio::task::JoinSet;
 
     use super::*;
 
@@ -314,14 +315,13 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let socket = dir.path().join("s");
         let listener = UnixListener::bind(&socket).unwrap();
-        tokio::spawn(async move {
+        let mut slow = JoinSet::new();
+        slow.spawn(async move {
             while let Ok((mut stream, _)) = listener.accept().await {
-                tokio::spawn(async move {
-                    let mut head = [0; 1024];
-                    assert!(stream.read(&mut head).await.unwrap() > 0);
-                    tokio::time::sleep(PATIENCE * 60).await;
-                    stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}").await.unwrap();
-                });
+                let mut head = [0; 1024];
+                assert!(stream.read(&mut head).await.unwrap() > 0);
+                tokio::time::sleep(PATIENCE * 60).await;
+                stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}").await.unwrap();
             }
         });
         let client = Client { socket, how_to_start: String::new() };
