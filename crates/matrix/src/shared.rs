@@ -61,7 +61,7 @@ pub(crate) struct Shared {
     pub(crate) clock: Arc<dyn Clock>,
     /// Pictures are decoded one at a time: a large one takes some ten megabytes.
     #[cfg(feature = "previews")]
-    pub(crate) looking: tokio::sync::Semaphore,
+    pub(crate) looking: Arc<tokio::sync::Semaphore>,
     /// Held over a read and a write of somebody's list of direct chats: rooms are furnished side by side.
     pub(crate) listing: tokio::sync::Mutex<()>,
     /// Rung when it is time to ask for what was missed.
@@ -101,7 +101,7 @@ impl Shared {
             control: ctx.control,
             clock: ctx.clock,
             #[cfg(feature = "previews")]
-            looking: tokio::sync::Semaphore::new(1),
+            looking: Arc::new(tokio::sync::Semaphore::new(1)),
             listing: tokio::sync::Mutex::default(),
             catch_up: tokio::sync::Notify::new(),
             facts: watch::channel(None).0,

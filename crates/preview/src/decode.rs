@@ -1,14 +1,20 @@
 //! From bytes to a small grid, by the format that the first bytes show.
 
 use std::io::{self, BufRead, BufReader, Cursor, ErrorKind, Read, Seek, SeekFrom};
+use std::time::Instant;
+
+use jpeg_decoder::CodingProcess;
 
 use crate::EDGE;
 use crate::grid::{Grid, Shrink};
 use crate::turn::Turn;
+use crate::watched::Watched;
 
-/// Pixels of the largest picture that is looked at. Chosen: a telephone takes 50 million. A JPEG in
-/// passes needs three bytes for each while it is decoded, any other a fraction of that.
+/// Pixels of the largest picture that is looked at. Chosen: a telephone takes 50 million.
 const PIXELS: u64 = 50_000_000;
+/// Samples, pixels times colours, of the largest JPEG in passes: while it is decoded it holds two bytes for each.
+/// Chosen: 150 MB at most.
+const SAMPLES: u64 = 75_000_000;
 /// Pixels of the largest screen of a GIF, which is held whole, four bytes each. Chosen: stickers have
 /// a quarter of a million.
 const SCREEN: u64 = 4_000_000;
@@ -25,7 +31,9 @@ pub(crate) struct Decoded {
     pub(crate) turn: Turn,
 }
 
-pub(crate) fn decode(mut source: impl Read) -> Option<Decoded> {
+/// Reads a picture; of what is not through by `until` there is none.
+pub(crate) fn decode(source: impl Read, until: Instant) -> Option<Decoded> {
+    let mut source = Watched::new(source, until);
     let mut head = Vec::new();
     source.by_ref().take(HEAD_BYTES).read_to_end(&mut head).ok()?;
     let whole = Cursor::new(head.clone()).chain(source);
@@ -46,7 +54,14 @@ fn jpeg(source: impl Read) -> Option<Decoded> {
     decoder.read_info().ok()?;
     let info = decoder.info()?;
     let size = (u32::from(info.width), u32::from(info.height));
-    if !fits(size, PIXELS) {
+    let colours = info.pixel_format.pixel_bytes() as u64;
+    let fits = match info.coding_process {
+        CodingProcess::DctSequential => fits(size, PIXELS),
+        CodingProcess::DctProgressive => fits(size, PIXELS.min(SAMPLES / colours)),
+        // It is decoded whole, at six bytes for each sample. Nobody's camera writes it.
+        CodingProcess::Lossless => false,
+    };
+    if !fits {
         return None;
     }
     // The smallest of an eighth, a quarter, a half and the whole that has this many pixels at least.

@@ -11,14 +11,19 @@ mod decode;
 mod grid;
 mod jpeg;
 mod turn;
+mod watched;
 
 use std::io::Read;
+use std::time::{Duration, Instant};
 
 /// Longer edge of a thumbnail, in pixels. Chosen: what clients show in a conversation, at two pixels
 /// a point on a phone.
 pub const EDGE: u32 = 640;
 /// Pixels of the longer edge that the blurhash is made of: it holds twelve waves at most.
 const BLUR_EDGE: u32 = 32;
+/// How long a picture is worked at. Chosen: the largest photograph on a small machine; a file can be made so that it
+/// takes hours.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A picture in small.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,10 +51,10 @@ impl std::fmt::Debug for Thumbnail {
     }
 }
 
-/// Reads a picture to its end or to what is needed of it; `None` for what is none, is broken, or is too
-/// large to be looked at.
+/// Reads a picture to its end or to what is needed of it; `None` for what is none, is broken, is too large to be looked
+/// at, or takes longer than ten seconds.
 pub fn of(source: impl Read) -> Option<Preview> {
-    let decode::Decoded { size, grid, turn } = decode::decode(source)?;
+    let decode::Decoded { size, grid, turn } = decode::decode(source, Instant::now() + PATIENCE)?;
     let grid = turn.apply(grid);
     let blurred = grid.shrunk(BLUR_EDGE);
     let is_much_larger = size.0.max(size.1) > EDGE;

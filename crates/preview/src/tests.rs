@@ -113,3 +113,53 @@ fn what_is_broken_has_no_preview_and_does_no_harm() {
     huge[16..24].copy_from_slice(&[0, 1, 0, 0, 0, 1, 0, 0]);
     assert_eq!(of(huge.as_slice()), None);
 }
+
+/// A grey JPEG that says `SOF`, its size and its colours, and then begins `passes` passes without a single pixel: behind
+/// a marker the decoder reads zeros.
+fn hollow(sof: u8, (width, height): (u16, u16), colours: u8, passes: usize) -> Vec<u8> {
+    let segment = |marker: u8, data: &[u8]| {
+        let length = u16::try_from(data.len() + 2).unwrap().to_be_bytes();
+        [&[0xff, marker][..], &length, data].concat()
+    };
+    let each = |with: fn(u8) -> Vec<u8>| (1..=colours).flat_map(with).collect::<Vec<u8>>();
+    let mut file = vec![0xff, 0xd8];
+    file.extend(segment(0xdb, &[&[0][..], &[1; 64]].concat()));
+    // In both tables the code 0 is the only one, and means that nothing changes.
+    for table in [0x00, 0x10] {
+        file.extend(segment(0xc4, &[&[table, 1][..], &[0; 16]].concat()));
+    }
+    let size = [height.to_be_bytes(), width.to_be_bytes()].concat();
+    file.extend(segment(sof, &[&[8][..], &size, &[colours], &each(|n| vec![n, 0x11, 0])].concat()));
+    let spectrum = match sof {
+        0xc0 => [0, 63, 0],
+        0xc2 => [0, 0, 0],
+        _ => [1, 0, 0],
+    };
+    for _ in 0..passes {
+        file.extend(segment(0xda, &[&[colours][..], &each(|n| vec![n, 0]), &spectrum].concat()));
+    }
+    file.extend([0xff, 0xd9]);
+    file
+}
+
+#[test]
+fn a_jpeg_without_loss_is_not_held_whole() {
+    assert!(of(hollow(0xc0, (64, 64), 1, 1).as_slice()).is_some());
+    assert_eq!(of(hollow(0xc3, (64, 64), 1, 1).as_slice()), None);
+}
+
+#[test]
+fn a_jpeg_in_passes_is_bounded_by_what_it_holds() {
+    assert!(of(hollow(0xc2, (640, 640), 3, 1).as_slice()).is_some());
+    // 25.6 million pixels of three colours, and of one.
+    assert_eq!(of(hollow(0xc2, (6_400, 4_000), 3, 1).as_slice()), None);
+    assert!(of(hollow(0xc2, (6_400, 4_000), 1, 1).as_slice()).is_some());
+}
+
+#[test]
+fn few_bytes_do_not_make_many_passes() {
+    assert!(of(hollow(0xc2, (64, 64), 1, 12).as_slice()).is_some());
+    assert_eq!(of(hollow(0xc2, (64, 64), 1, 1_000).as_slice()), None);
+    let now = std::time::Instant::now();
+    assert!(decode::decode(hollow(0xc2, (64, 64), 1, 12).as_slice(), now).is_none(), "its time is over");
+}

@@ -3,6 +3,11 @@
 //! Pictures are decoded only in builds with the feature `previews`, one at a time, while their bytes
 //! come out of the vault. The cover of a video is a picture that its network made.
 
+#[cfg(feature = "previews")]
+use std::sync::Arc;
+#[cfg(feature = "previews")]
+use std::time::Duration;
+
 use bytes::Bytes;
 use serde_json::{Value, json};
 use wxgate_contract::{Attachment, AttachmentKind, MediaId, MediaInfo, MediaState};
@@ -15,6 +20,10 @@ use super::upload::{Place, Showing, Upload};
 
 /// Attempts for which a cover that is on its way is waited for. Chosen: seconds; the video is what counts.
 const COVER_ATTEMPTS: u32 = 10;
+/// How long a picture waits for its turn to be decoded; then it goes without. Chosen: seconds, because what else is said
+/// waits with it.
+#[cfg(feature = "previews")]
+const TURN_PATIENCE: Duration = Duration::from_secs(10);
 
 /// What is known of a picture beside its bytes.
 #[derive(Debug, Default)]
@@ -119,17 +128,21 @@ impl Shared {
     /// Decodes a picture as its bytes come; `None` for what cannot be decoded.
     #[cfg(feature = "previews")]
     async fn look(&self, media: MediaId) -> Option<Looked> {
+        let turn = Arc::clone(&self.looking).acquire_owned();
         // Closed never: it lives as long as this.
-        let _turn = self.looking.acquire().await.ok()?;
+        let turn = tokio::time::timeout(TURN_PATIENCE, turn).await.ok()?.ok()?;
         let mut reader = self.media.reader(media, 0).await.ok()?;
         // One piece of 64 KiB under way while the last one is decoded.
         let (pieces, read) = tokio::sync::mpsc::channel(1);
         let decoding = tokio::task::spawn_blocking(move || {
-            wxgate_preview::of(pipe::Pipe::new(read)).map(|preview| Looked {
+            let looked = wxgate_preview::of(pipe::Pipe::new(read)).map(|preview| Looked {
                 size: preview.size,
                 blurhash: preview.blurhash,
                 thumbnail: preview.thumbnail.map(|small| (small.size, small.jpeg)),
-            })
+            });
+            // Here, because nobody may be waiting for it any more while it still takes its memory.
+            drop(turn);
+            looked
         });
         while let Ok(Some(piece)) = reader.read().await {
             if pieces.send(piece).await.is_err() {
