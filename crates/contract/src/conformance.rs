@@ -9,3 +9,4 @@ pub mod stories;
 mod vault;
 
 pub use double::{Bug, Double, FixedClock, Running, State};
+pub use vault::Harm;

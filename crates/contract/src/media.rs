@@ -79,10 +79,10 @@ pub enum MediaError {
         /// The limit.
         limit_bytes: u64,
     },
-    /// Nobody announced such an attachment, or it was pruned.
+    /// Nobody announced such an attachment, it was pruned, or its bytes are not there any more as they were stored.
     #[error("no attachment {0} is known")]
     Unknown(MediaId),
-    /// The vault itself failed (disk full, file gone).
+    /// The vault itself failed (disk full).
     #[error("the media vault failed: {0}")]
     Vault(String),
 }

@@ -181,7 +181,7 @@ impl Shared {
             }
             Err(error) => error,
         };
-        if matches!(&error, Trouble::Call(error) if !error.is_passing()) {
+        if !error.is_passing() {
             tracing::warn!(%error, ?chore, "something could not be brought up to date");
             self.chores.finish(&chore);
             return Ok(());

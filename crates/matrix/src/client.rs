@@ -5,10 +5,12 @@
 //! whether the last attempt may have arrived. A homeserver that does not answer is noted in
 //! [`Client::reach`], so that nothing further is tried before it is back.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use futures_util::TryStreamExt as _;
 use http::{Method, StatusCode, header};
 use serde::Deserialize;
 use tokio::sync::{Semaphore, watch};
@@ -17,6 +19,7 @@ use url::Url;
 
 use crate::api::{Call, Endpoint};
 use crate::config::MatrixConfig;
+use crate::media::Pieces;
 use crate::secret::Secret;
 
 /// Before a connection is given up. Chosen: it is mostly the same machine.
@@ -87,6 +90,12 @@ pub enum CallError {
         /// The homeserver itself said so, in the words of the protocol: it is there, and something behind it is not.
         by_homeserver: bool,
     },
+    /// The file that was to be handed over could not be read to its end. The homeserver has no part in it.
+    #[error("the file could not be read during \"{endpoint}\"")]
+    Unreadable {
+        /// What was asked.
+        endpoint: &'static str,
+    },
     /// What was to be said could not be encrypted now, and was not sent.
     #[error("it could not be encrypted yet: {why}")]
     NotSealed {
@@ -128,7 +137,7 @@ impl CallError {
 
     /// True when the same call may succeed later.
     pub(crate) fn is_passing(&self) -> bool {
-        !matches!(self, Self::Refused { .. })
+        !matches!(self, Self::Refused { .. } | Self::Unreadable { .. })
     }
 }
 
@@ -277,16 +286,23 @@ impl Client {
         if !file.name.is_empty() {
             query.push(("filename", file.name.to_owned()));
         }
+        // A body that fails breaks the connection, as a homeserver that goes away does.
+        let is_spoiled = Arc::new(AtomicBool::new(false));
+        let spoils = Arc::clone(&is_spoiled);
+        let pieces = file.pieces.inspect_err(move |_| spoils.store(true, Ordering::Relaxed));
         let request = self
             .request(actor, Method::POST, "/_matrix/media/v3/upload", &query)
             .header(header::CONTENT_TYPE, file.mime)
             .header(header::CONTENT_LENGTH, file.bytes)
-            .body(file.body);
+            .body(reqwest::Body::wrap_stream(pieces));
         let answer = async {
             let reply = self.head(NAME, request).await?;
             self.whole(NAME, reply, SHORT_BYTES).await
         };
         let answer = tokio::time::timeout(transfer_time(file.bytes), answer).await;
+        if is_spoiled.load(Ordering::Relaxed) {
+            return Err(CallError::Unreadable { endpoint: NAME });
+        }
         let answer = answer.unwrap_or(Err(CallError::TimedOut { endpoint: NAME }));
         let uploaded: crate::api::media::Uploaded = self.noted(answer.and_then(|body| read(NAME, &body)))?;
         Ok(uploaded.content_uri)
@@ -462,7 +478,7 @@ fn with_query(mut url: Url, query: &[(&'static str, String)]) -> Url {
 }
 
 /// A minute, and a second for every 64 KiB: slower than that nobody waits for. Chosen.
-fn transfer_time(bytes: u64) -> Duration {
+pub(crate) fn transfer_time(bytes: u64) -> Duration {
     Duration::from_secs(60 + bytes / (64 << 10))
 }
 
@@ -471,7 +487,7 @@ pub(crate) struct Outgoing<'a> {
     pub(crate) name: &'a str,
     pub(crate) mime: &'a str,
     pub(crate) bytes: u64,
-    pub(crate) body: reqwest::Body,
+    pub(crate) pieces: Pieces,
 }
 
 /// A file on its way in.

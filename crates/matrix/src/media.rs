@@ -8,14 +8,14 @@ mod upload;
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use serde_json::{Value, json};
-use wxgate_contract::{Attachment, AttachmentKind, MediaId, MediaInfo, MediaReader, MediaState};
+use wxgate_contract::{Attachment, AttachmentKind, MediaError, MediaId, MediaInfo, MediaReader, MediaState};
 use wxgate_convert::Form;
 
 pub(crate) use fetch::{Fetcher, Source};
 use preview::Preview;
 pub(crate) use upload::{Pieces, Place, Showing, Upload};
 
-use crate::client::TOO_LARGE;
+use crate::client::{CallError, TOO_LARGE};
 use crate::shared::Shared;
 use crate::trouble::Trouble;
 
@@ -40,7 +40,8 @@ impl Shared {
     pub(crate) async fn show_file(&self, file: &Attachment, showing: Showing) -> Result<Shown, Trouble> {
         let info = self.media.info(file.media).await.map_err(|_| not_readable())?;
         let what = kind_word(file.kind);
-        let Some(info) = info else { return Ok(Shown::Line(format!("[{what}] is not there any more"))) };
+        let gone = || Ok(Shown::Line(format!("[{what}] is not there any more")));
+        let Some(info) = info else { return gone() };
         match &info.state {
             MediaState::Ready => {}
             MediaState::Failed { why } => {
@@ -66,6 +67,7 @@ impl Shared {
             Err(Trouble::Call(error)) if error.code() == TOO_LARGE => {
                 return Ok(Shown::Line(self.as_link(what, "is larger than this homeserver takes", file)));
             }
+            Err(Trouble::Gone) => return gone(),
             Err(error) => return Err(error),
         };
         let preview = self.preview(file, &info, showing).await?;
@@ -124,7 +126,14 @@ impl Shared {
         if let Some(place) = self.uploaded(&key, is_sealed) {
             return Ok(place);
         }
-        let reader = self.media.reader(file.media, 0).await.map_err(|_| not_readable())?;
+        let reader = match self.media.reader(file.media, 0).await {
+            Err(MediaError::Unknown(media)) => {
+                tracing::warn!(%media, "the bytes of an attachment are gone or damaged");
+                return Err(Trouble::Gone);
+            }
+            Err(_) => return Err(CallError::Unreadable { endpoint: "upload" }.into()),
+            Ok(reader) => reader,
+        };
         let upload = Upload { name, mime, bytes: info.size_bytes, pieces: pieces(reader).boxed() };
         let place = self.put(upload, is_sealed).await?;
         self.note_uploaded(&key, &place);
@@ -172,7 +181,7 @@ fn not_readable() -> Trouble {
 /// The pieces of a file as a stream.
 fn pieces(
     reader: Box<dyn MediaReader>,
-) -> impl futures_util::Stream<Item = Result<Bytes, wxgate_contract::MediaError>> + Send + 'static {
+) -> impl futures_util::Stream<Item = Result<Bytes, MediaError>> + Send + 'static {
     stream::unfold(Some(reader), |reader| async move {
         let mut reader = reader?;
         match reader.read().await {

@@ -29,6 +29,9 @@ pub(crate) enum Trouble {
     /// Not now, and probably within a moment; a clause for people.
     #[error("{0}")]
     Soon(String),
+    /// The file that it is about is in the vault no more.
+    #[error("the attachment is not there any more")]
+    Gone,
 }
 
 impl Trouble {
@@ -45,6 +48,7 @@ impl Trouble {
         match self {
             Self::Call(error) => error.is_passing(),
             Self::Far(_) | Self::NotYet(_) | Self::Soon(_) => true,
+            Self::Gone => false,
         }
     }
 
@@ -63,6 +67,7 @@ impl Trouble {
         match self {
             Self::Soon(_) => Outcome::TryLater { after: SOON.saturating_mul(attempt.clamp(1, 10)), why },
             Self::NotYet(_) | Self::Far(_) => Outcome::TryLater { after: pause(attempt), why },
+            Self::Gone => Outcome::Refused { why },
             Self::Call(CallError::Limited { after, .. }) => Outcome::TryLater { after, why },
             Self::Call(ref call) if call.is_passing() => Outcome::TryLater { after: pause(attempt), why },
             Self::Call(call) => match call.code() {
@@ -95,6 +100,9 @@ mod tests {
         assert!(matches!(refused("M_TOO_LARGE").outcome(1), Outcome::Refused { .. }));
         assert!(matches!(refused("M_UNKNOWN_TOKEN").outcome(1), Outcome::TryLater { .. }));
         assert!(matches!(refused("M_FORBIDDEN").outcome(ATTEMPTS), Outcome::Refused { .. }));
+        let spoiled = || Trouble::from(CallError::Unreadable { endpoint: "upload" });
+        assert!(matches!(spoiled().outcome(1), Outcome::TryLater { .. }));
+        assert!(matches!(spoiled().outcome(ATTEMPTS), Outcome::Refused { .. }));
         let limited = Trouble::from(CallError::Limited { endpoint: "send", after: Duration::from_secs(7) });
         assert!(
             matches!(limited.outcome(90), Outcome::TryLater { after, .. } if after == Duration::from_secs(7))

@@ -118,7 +118,8 @@ impl Vault {
             // Only keeps the file from being pruned soon; reading it does not depend on it.
             let _ = self.note_use(media, now).await;
         }
-        Ok(Box::new(file::Reader::open(&self.store.media_path(hash), offset).await?))
+        let (path, size_bytes) = (self.store.media_path(hash), row.info.size_bytes);
+        Ok(Box::new(file::Reader::open(media, &path, size_bytes, offset).await?))
     }
 
     async fn note_use(&self, media: MediaId, now: i64) -> Result<(), StoreError> {

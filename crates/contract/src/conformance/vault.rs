@@ -17,9 +17,19 @@ const LIMIT_BYTES: usize = 8 << 20;
 /// The largest piece a reader gives. Contract of `MediaReader`.
 const PIECE_BYTES: usize = 64 << 10;
 
+/// What happened to the bytes of a ready file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Harm {
+    /// They are gone.
+    Gone,
+    /// They cannot be read to their end.
+    Breaks,
+}
+
 struct Held {
     info: MediaInfo,
     bytes: Bytes,
+    harm: Option<Harm>,
     owner: MediaOwner,
     pending: Option<(NetworkId, PendingMedia)>,
 }
@@ -46,7 +56,7 @@ impl Vault {
             };
             let owner = MediaOwner::Posts;
             let pending_of = Some((network.clone(), pending.clone()));
-            let held = Held { info, bytes: Bytes::new(), owner, pending: pending_of };
+            let held = Held { info, bytes: Bytes::new(), harm: None, owner, pending: pending_of };
             shelf.entry(pending.media).or_insert(held);
         }
     }
@@ -75,7 +85,7 @@ impl MediaWriter for Writer {
             let Self { double, mut info, owner, bytes } = *self;
             info.state = MediaState::Ready;
             info.size_bytes = bytes.len() as u64;
-            let held = Held { info: info.clone(), bytes: bytes.freeze(), owner, pending: None };
+            let held = Held { info: info.clone(), bytes: bytes.freeze(), harm: None, owner, pending: None };
             double.0.vault.shelf().insert(info.media, held);
             double.changed();
             Ok(info)
@@ -83,12 +93,15 @@ impl MediaWriter for Writer {
     }
 }
 
-struct Reader(Bytes);
+struct Reader(Bytes, Option<Harm>);
 
 impl MediaReader for Reader {
     fn read(&mut self) -> BoxFuture<'_, Result<Option<Bytes>, MediaError>> {
         Box::pin(async move {
             let piece = self.0.split_to(self.0.len().min(PIECE_BYTES));
+            if self.0.is_empty() && self.1 == Some(Harm::Breaks) {
+                return Err(MediaError::Vault("the disk cannot be read".to_owned()));
+            }
             Ok((!piece.is_empty()).then_some(piece))
         })
     }
@@ -106,8 +119,15 @@ impl Double {
             size_bytes: bytes.len() as u64,
         };
         let owner = MediaOwner::Posts;
-        self.0.vault.shelf().insert(media, Held { info, bytes, owner, pending: None });
+        self.0.vault.shelf().insert(media, Held { info, bytes, harm: None, owner, pending: None });
         self.changed();
+    }
+
+    /// Does something to the bytes of a file.
+    pub fn harm_media(&self, media: MediaId, harm: Harm) {
+        if let Some(held) = self.0.vault.shelf().get_mut(&media) {
+            held.harm = Some(harm);
+        }
     }
 
     /// With what a file goes; `None` when there is no such file.
@@ -144,8 +164,12 @@ impl MediaVault for Double {
     fn reader(&self, media: MediaId, offset: u64) -> BoxFuture<'_, Result<Box<dyn MediaReader>, MediaError>> {
         Box::pin(async move {
             let mut bytes = self.media_bytes(media).ok_or(MediaError::Unknown(media))?;
+            let harm = self.0.vault.shelf().get(&media).and_then(|held| held.harm);
+            if harm == Some(Harm::Gone) {
+                return Err(MediaError::Unknown(media));
+            }
             let offset = usize::try_from(offset).unwrap_or(usize::MAX).min(bytes.len());
-            Ok(Box::new(Reader(bytes.split_off(offset))) as Box<dyn MediaReader>)
+            Ok(Box::new(Reader(bytes.split_off(offset), harm)) as Box<dyn MediaReader>)
         })
     }
 

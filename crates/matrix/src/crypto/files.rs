@@ -28,8 +28,8 @@ impl Shared {
                 Bytes::from(piece)
             })
         });
-        let body = reqwest::Body::wrap_stream(sealed);
-        let outgoing = Outgoing { name: "", mime: "application/octet-stream", bytes, body };
+        let pieces = sealed.boxed();
+        let outgoing = Outgoing { name: "", mime: "application/octet-stream", bytes, pieces };
         let url = self.client.upload(self.bot(), outgoing).await?;
         let encryptor = encryptor.lock().unwrap_or_else(PoisonError::into_inner).take();
         match encryptor {

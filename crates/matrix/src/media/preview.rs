@@ -86,7 +86,10 @@ impl Shared {
         };
         let picture = super::picture_of(cover);
         let size = self.dimensions(&picture, &info).await;
-        let place = self.upload_ready(&picture, showing.is_sealed).await?;
+        let place = match self.upload_ready(&picture, showing.is_sealed).await {
+            Err(Trouble::Gone) => return Ok(Preview::default()),
+            place => place?,
+        };
         let looked = self.look(cover).await;
         let about = thumbnail_info(&info.mime, info.size_bytes, size);
         Ok(Preview {

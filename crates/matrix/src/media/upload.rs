@@ -101,7 +101,7 @@ impl Shared {
             return self.upload_sealed(upload.bytes, upload.pieces).await.map(Place::Sealed);
         }
         let Upload { name, mime, bytes, pieces } = upload;
-        let outgoing = Outgoing { name, mime, bytes, body: reqwest::Body::wrap_stream(pieces) };
+        let outgoing = Outgoing { name, mime, bytes, pieces };
         self.client.upload(self.bot(), outgoing).await.map(Place::Clear)
     }
 }

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use serde_json::{Value, json};
+use wxgate_contract::conformance::Harm;
 use wxgate_contract::{
     Attachment, AttachmentKind, Body, Job, MediaId, MediaVault, Mention, Outcome, PostId, Quote,
 };
@@ -221,6 +222,49 @@ async fn what_a_proxy_takes_for_too_large_holds_up_no_chat() {
     scene.deliver(post("g1", "p", by("p-bob", "Bob"), body)).await;
     let text = last(&scene, &room_id, "m.room.message")["content"]["body"].as_str().unwrap().to_owned();
     assert!(text.starts_with("[image] is larger than this homeserver takes: "), "{text}");
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn a_file_that_the_vault_has_lost_holds_up_no_chat() {
+    let scene = Scene::start().await;
+    let room_id = scene.open_group().await;
+    let media = MediaId([6; 16]);
+    store(&scene, media, &png(1, 1, 500));
+    scene.double.harm_media(media, Harm::Gone);
+    let body = Body::Attachment(attachment(AttachmentKind::Image, media));
+    scene.deliver(post("g1", "p", by("p-bob", "Bob"), body)).await;
+    let text = last(&scene, &room_id, "m.room.message")["content"]["body"].clone();
+    assert_eq!(text, "[image] is not there any more");
+    // A film whose cover is gone is a film.
+    let film = MediaId([8; 16]);
+    scene.double.put_media(film, "film.mp4", "video/mp4", &b"\0\0\0\x20ftypisom"[..]);
+    let file = Attachment { poster: Some(media), ..attachment(AttachmentKind::Video, film) };
+    scene.deliver(post("g1", "f", by("p-bob", "Bob"), Body::Attachment(file))).await;
+    assert_eq!(last(&scene, &room_id, "m.room.message")["content"]["msgtype"], "m.video");
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn a_file_that_cannot_be_read_is_no_homeserver_that_is_away() {
+    let scene = Scene::start().await;
+    scene.open_group().await;
+    let media = MediaId([7; 16]);
+    store(&scene, media, &png(1, 1, 500_000));
+    scene.double.harm_media(media, Harm::Breaks);
+    let body = Body::Attachment(attachment(AttachmentKind::Image, media));
+    let mut delivery = scene.delivery(post("g1", "p", by("p-bob", "Bob"), body));
+    scene.hand(&delivery).await;
+    let outcome = scene.outcome(delivery.id, 0).await;
+    assert!(
+        matches!(&outcome, Outcome::TryLater { why, .. } if why.contains("could not be read")),
+        "{outcome:?}"
+    );
+    // Tried for some twenty minutes, and then told.
+    delivery.attempt = 25;
+    scene.hand(&delivery).await;
+    let outcome = scene.outcome(delivery.id, 1).await;
+    assert!(matches!(outcome, Outcome::Refused { .. }), "{outcome:?}");
     scene.end().await;
 }
 

@@ -1,5 +1,6 @@
 //! Files of the vault, written and read in pieces.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -171,9 +172,22 @@ impl MediaWriter for Writer {
 pub(super) struct Reader(File);
 
 impl Reader {
-    pub(super) async fn open(path: &Path, offset: u64) -> Result<Self, MediaError> {
+    /// Opens the file of an attachment of so many bytes. One that is gone or has another length is `Unknown`: whoever
+    /// waits for it waits in vain.
+    pub(super) async fn open(
+        media: MediaId,
+        path: &Path,
+        size_bytes: u64,
+        offset: u64,
+    ) -> Result<Self, MediaError> {
         const DOING: &str = "opening a media file";
-        let mut file = File::open(path).await.map_err(|e| broken(DOING, &e))?;
+        let mut file = match File::open(path).await {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Err(MediaError::Unknown(media)),
+            file => file.map_err(|e| broken(DOING, &e))?,
+        };
+        if file.metadata().await.map_err(|e| broken(DOING, &e))?.len() != size_bytes {
+            return Err(MediaError::Unknown(media));
+        }
         file.seek(SeekFrom::Start(offset)).await.map_err(|e| broken(DOING, &e))?;
         Ok(Self(file))
     }

@@ -253,3 +253,24 @@ async fn unused_attachments_make_room_and_shared_files_stay() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn a_file_that_is_gone_or_damaged_is_not_known_any_more() {
+    each_engine(|bench| async move {
+        let vault = vault(&bench);
+        put(&*vault, id(1), b"gone").await.unwrap();
+        std::fs::remove_file(&files(&bench.dir.join("media"))[0]).unwrap();
+        assert!(matches!(get(&*vault, id(1), 0).await, Err(MediaError::Unknown(_))));
+        put(&*vault, id(2), b"short").await.unwrap();
+        std::fs::write(&files(&bench.dir.join("media"))[0], b"shor").unwrap();
+        assert!(matches!(get(&*vault, id(2), 0).await, Err(MediaError::Unknown(_))));
+        // Handed over again, both are back.
+        for (n, bytes) in [(3, &b"gone"[..]), (4, b"short")] {
+            put(&*vault, id(n), bytes).await.unwrap();
+        }
+        assert_eq!(get(&*vault, id(1), 0).await.unwrap(), b"gone");
+        assert_eq!(get(&*vault, id(2), 0).await.unwrap(), b"short");
+        bench
+    })
+    .await;
+}
