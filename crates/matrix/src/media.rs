@@ -3,6 +3,7 @@
 mod fetch;
 mod picture;
 mod preview;
+mod queue;
 mod upload;
 
 use bytes::Bytes;

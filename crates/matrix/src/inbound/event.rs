@@ -163,11 +163,8 @@ impl Shared {
             quote,
             echo_of: None,
         };
-        draft.said.push(Said {
-            room_id: event.room_id,
-            post,
-            media: file.map(pending).into_iter().collect(),
-        });
+        let media = file.map(|file| pending(file, &event.room_id)).into_iter().collect();
+        draft.said.push(Said { room_id: event.room_id, post, media });
         Ok(())
     }
 }
@@ -224,9 +221,10 @@ fn earlier(event: &Event, chat: &ChatRef, author: Author, target: &str) -> Said 
 }
 
 /// The announcement of a file.
-fn pending(file: FileHeard) -> PendingMedia {
+fn pending(file: FileHeard, room_id: &str) -> PendingMedia {
+    let source = Source { url: file.url, file: file.file, room_id: room_id.to_owned() };
     // Our own type always has a JSON form.
-    let source = serde_json::to_vec(&Source { url: file.url, file: file.file }).unwrap_or_default();
+    let source = serde_json::to_vec(&source).unwrap_or_default();
     PendingMedia { media: file.media, source: source.into(), name: file.name, mime: file.mime }
 }
 

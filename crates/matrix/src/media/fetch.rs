@@ -1,6 +1,5 @@
 //! Files that people sent: announced with their post, fetched after the commit, piece by piece.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,22 +7,15 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
+use tokio::time::Instant;
 use wxgate_contract::{MediaError, MediaId, MediaOwner, PendingMedia, Stop};
 
+use super::queue::{End, Hitch, Queue, Tries, Waiting};
 use crate::api::media::parts;
-use crate::client::CallError;
+use crate::client::{CallError, transfer_time};
 use crate::crypto::FileReader;
 use crate::shared::Shared;
 
-/// Downloads at a time. Chosen: one large video must not hold up the pictures.
-const AT_ONCE: usize = 4;
-/// Tries of a download that the homeserver refuses: a file of another homeserver may come late. Chosen: a minute, in
-/// which that one may have been started again.
-const TRIES: u32 = 6;
-/// Pause before a further try; doubles.
-const PAUSE: Duration = Duration::from_secs(2);
-/// How many waiting downloads are looked at together. Chosen.
-const PAGE: usize = 32;
 /// When nothing rings, what was left waiting is looked for this often.
 const LOOK_AGAIN: Duration = Duration::from_secs(60);
 
@@ -34,6 +26,9 @@ pub(crate) struct Source {
     /// How to read it, when it is encrypted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) file: Option<serde_json::Value>,
+    /// Where it was sent to; empty for what was announced before this was noted.
+    #[serde(default)]
+    pub(crate) room_id: String,
 }
 
 /// Fetches what was announced.
@@ -43,21 +38,12 @@ pub(crate) struct Fetcher {
     pub(crate) bell: Arc<Notify>,
 }
 
-/// How looking for files ended.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Round {
-    Done,
-    /// The homeserver was away for one of them.
-    Away,
-}
-
 enum Trouble {
-    /// The homeserver is away: no try is spent.
-    Away,
-    /// It asks to slow down, for so long: none either.
+    /// Something in between answered, or the connection broke. That the homeserver itself is away is found out by other
+    /// calls, and nothing is tried until it is back.
+    Cut,
+    /// It asks to slow down, for so long: no try is spent.
     Limited(Duration),
-    /// It did not answer in time; if it is there all the same, a try is spent.
-    Slow,
     /// A further try may help; a clause for people.
     Again(String),
     /// It will not; a clause for people.
@@ -67,105 +53,81 @@ enum Trouble {
 impl Fetcher {
     /// Runs until told to stop. What is under way then is fetched again after the next start.
     pub(crate) async fn run(self, stop: Stop) {
-        let timings = self.shared.config.timings;
-        let mut pause = timings.first_pause;
+        let first = self.shared.config.timings.first_pause;
+        let mut reach = self.shared.client.reach();
+        let mut queue = Queue::default();
+        let mut running = FuturesUnordered::new();
         loop {
-            let work = async {
-                self.is_reached().await;
-                if self.fetch_all().await == Round::Away {
-                    tokio::time::sleep(pause).await;
-                    pause = (pause * 2).min(timings.longest_pause);
-                } else {
-                    pause = timings.first_pause;
-                    let _ = tokio::time::timeout(LOOK_AGAIN, self.bell.notified()).await;
-                }
-            };
+            let is_reached = *reach.borrow_and_update();
+            let mut waiting = if is_reached { self.waiting(&mut queue).await } else { Vec::new() };
+            while let Some((pending, tries)) = queue.next(&mut waiting) {
+                running.push(Box::pin(self.one(pending, tries)));
+            }
+            let wakes = queue.wakes(Instant::now() + LOOK_AGAIN);
             tokio::select! {
                 () = stop.stopping() => return,
-                () = work => {}
+                Some((media, end)) = running.next() => queue.ended(media, end, first),
+                () = self.bell.notified() => {}
+                Ok(()) = reach.changed() => {}
+                () = tokio::time::sleep_until(wakes) => {}
             }
         }
     }
 
-    /// Waits until the homeserver answers.
-    async fn is_reached(&self) {
-        // An error means that the client is gone, which is the end of the run.
-        let _ = self.shared.client.reach().wait_for(|is_there| *is_there).await;
-    }
-
-    /// Everything that waits, oldest first.
-    async fn fetch_all(&self) -> Round {
-        let mut round = Round::Done;
-        let mut running = FuturesUnordered::new();
-        let mut seen: HashSet<MediaId> = HashSet::new();
-        loop {
-            if running.len() < AT_ONCE {
-                let page = match self.shared.media.pending(&self.shared.network, PAGE).await {
-                    Ok(page) => page,
-                    Err(error) => {
-                        tracing::warn!(%error, "waiting files could not be listed");
-                        return round;
-                    }
-                };
-                let next = page.into_iter().filter(|pending| !seen.contains(&pending.media));
-                for pending in next.take(AT_ONCE - running.len()).collect::<Vec<_>>() {
-                    seen.insert(pending.media);
-                    running.push(Box::pin(self.one(pending)));
-                }
-            }
-            let may_begin = (1..AT_ONCE).contains(&running.len());
-            tokio::select! {
-                done = running.next() => match done {
-                    Some(Round::Away) => round = Round::Away,
-                    Some(Round::Done) => {}
-                    None => return round,
-                },
-                // What was announced meanwhile waits for none of these.
-                () = self.bell.notified(), if may_begin => {}
-            }
+    /// What waits, oldest first, when there is room for one.
+    async fn waiting(&self, queue: &mut Queue) -> Vec<Waiting> {
+        if !queue.has_room() {
+            return Vec::new();
         }
-    }
-
-    async fn one(&self, pending: PendingMedia) -> Round {
-        let why = match serde_json::from_slice::<Source>(&pending.source) {
-            Ok(source) => match self.try_one(&pending, &source).await {
-                Ok(round) => return round,
-                Err(why) => why,
-            },
-            Err(_) => "the gateway does not know any more where it was".to_owned(),
+        let page = match self.shared.media.pending(&self.shared.network, queue.limit()).await {
+            Ok(page) => page,
+            Err(error) => {
+                tracing::warn!(%error, "waiting files could not be listed");
+                queue.pause(self.shared.config.timings.longest_pause);
+                return Vec::new();
+            }
         };
-        if let Err(error) = self.shared.media.fail(pending.media, &why).await {
-            tracing::warn!(media = %pending.media, %error, "a file could not be given up");
-        }
-        Round::Done
+        queue.forget_others(&page);
+        let waits = |pending: PendingMedia| {
+            let source = serde_json::from_slice::<Source>(&pending.source);
+            Waiting { room: source.map(|source| source.room_id).unwrap_or_default(), pending }
+        };
+        page.into_iter().map(waits).collect()
     }
 
-    /// Why it is given up, as a clause for people.
-    async fn try_one(&self, pending: &PendingMedia, source: &Source) -> Result<Round, String> {
-        let (mut pause, mut tries) = (PAUSE, 0);
-        loop {
-            let why = match self.download(pending, source).await {
-                Ok(()) => return Ok(Round::Done),
-                // It stays announced, and is fetched when the homeserver is back.
-                Err(Trouble::Away) => return Ok(Round::Away),
-                Err(Trouble::Limited(after)) => {
-                    tokio::time::sleep(after.max(self.shared.config.timings.first_pause)).await;
-                    continue;
-                }
-                Err(Trouble::Slow) => {
-                    self.is_reached().await;
-                    "the homeserver did not give it in time".to_owned()
-                }
-                Err(Trouble::Never(why)) => return Err(why),
-                Err(Trouble::Again(why)) => why,
-            };
-            tries += 1;
-            if tries >= TRIES {
-                return Err(why);
+    /// Tries one.
+    async fn one(&self, pending: PendingMedia, tries: Tries) -> (MediaId, End) {
+        let media = pending.media;
+        let done = match serde_json::from_slice::<Source>(&pending.source) {
+            Ok(source) => self.in_time(&pending, &source).await,
+            Err(_) => Err(Trouble::Never("the gateway does not know any more where it was".to_owned())),
+        };
+        let (hitch, why) = match done {
+            Ok(()) => return (media, End::Settled),
+            Err(Trouble::Limited(after)) => return (media, End::Limited(after)),
+            Err(Trouble::Cut) => {
+                (Some(Hitch::Cut), "something in front of the homeserver does not let it through".to_owned())
             }
-            tokio::time::sleep(pause).await;
-            pause *= 2;
+            Err(Trouble::Again(why)) => (Some(Hitch::Refused), why),
+            Err(Trouble::Never(why)) => (None, why),
+        };
+        match hitch {
+            Some(hitch) if !tries.are_over(hitch) => return (media, End::PutOff(hitch)),
+            _ => {}
         }
+        if let Err(error) = self.shared.media.fail(media, &why).await {
+            tracing::warn!(%media, %error, "a file could not be given up");
+            return (media, End::PutOff(Hitch::Cut));
+        }
+        (media, End::Settled)
+    }
+
+    /// One that comes by drops takes too long.
+    async fn in_time(&self, pending: &PendingMedia, source: &Source) -> Result<(), Trouble> {
+        let most =
+            self.shared.config.timings.call_timeout * 2 + transfer_time(self.shared.config.max_media_bytes);
+        let done = tokio::time::timeout(most, self.download(pending, source)).await;
+        done.unwrap_or_else(|_| Err(slow()))
     }
 
     async fn download(&self, pending: &PendingMedia, source: &Source) -> Result<(), Trouble> {
@@ -198,12 +160,16 @@ impl Fetcher {
     }
 }
 
+fn slow() -> Trouble {
+    Trouble::Again("the homeserver did not give it in time".to_owned())
+}
+
 fn call(error: CallError) -> Trouble {
     match error {
-        CallError::Network { .. } | CallError::Failed { status: 502..=504, .. } => Trouble::Away,
-        CallError::TimedOut { .. } => Trouble::Slow,
+        CallError::Network { .. } | CallError::Failed { status: 502..=504, .. } => Trouble::Cut,
+        CallError::TimedOut { .. } => slow(),
         CallError::Limited { after, .. } => Trouble::Limited(after),
-        CallError::Failed { .. } | CallError::NotSealed { .. } => {
+        CallError::Failed { .. } | CallError::NotSealed { .. } | CallError::Unreadable { .. } => {
             Trouble::Again("the homeserver did not give it".to_owned())
         }
         CallError::Refused { .. } => Trouble::Again("the homeserver has no such file".to_owned()),
