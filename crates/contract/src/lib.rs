@@ -44,7 +44,8 @@ pub use ids::{
 };
 pub use journey::JOURNEY;
 pub use media::{
-    MediaError, MediaInfo, MediaOwner, MediaReader, MediaState, MediaVault, MediaWriter, PendingMedia,
+    FILE_NAME_BYTES, MediaError, MediaInfo, MediaOwner, MediaReader, MediaState, MediaVault, MediaWriter,
+    PendingMedia, file_name,
 };
 pub use profile::{ChatKind, ChatProfile, Member, PersonKind, PersonProfile};
 pub use time::{Civil, Clock, Timestamp};

@@ -27,6 +27,28 @@ impl std::fmt::Debug for PendingMedia {
     }
 }
 
+/// Longest name of a file in bytes. Chosen: what file systems take.
+pub const FILE_NAME_BYTES: usize = 255;
+
+/// The name of a file as somebody gave it, fit to be shown and saved: without directories, of whichever system, without
+/// control characters and those that turn the direction of writing, so that it ends in what it seems to end in. Cut in
+/// the middle where it is longer than [`FILE_NAME_BYTES`]: the extension stays, which says what the file is. May be
+/// empty.
+///
+/// Source: Unicode Standard Annex 9, section 2 (U+202A to U+202E, U+2066 to U+2069).
+pub fn file_name(given: &str) -> String {
+    const ELLIPSIS: &str = "…";
+    let last = given.rsplit(['/', '\\']).next().unwrap_or_default();
+    let turns = |c: char| matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let name: String = last.chars().filter(|c| !c.is_control() && !turns(*c)).collect();
+    if name.len() <= FILE_NAME_BYTES {
+        return name;
+    }
+    let extension = name.rfind('.').and_then(|at| name.get(at..)).filter(|end| end.len() <= 32).unwrap_or("");
+    let stem = name.floor_char_boundary(FILE_NAME_BYTES - ELLIPSIS.len() - extension.len());
+    format!("{}{ELLIPSIS}{extension}", name.get(..stem).unwrap_or_default())
+}
+
 /// How far an attachment is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "state", rename_all = "snake_case")]
@@ -127,4 +149,36 @@ pub trait MediaVault: Send + Sync {
     ) -> BoxFuture<'_, Result<Vec<PendingMedia>, MediaError>>;
     /// The address under which people fetch it, signed, or `None` when nothing serves media.
     fn link(&self, media: MediaId, name: &str) -> Option<String>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_name_keeps_its_extension() {
+        for stem in ["a".repeat(300), "年".repeat(86), "x".repeat(10_000)] {
+            let name = file_name(&format!("{stem}.pdf"));
+            assert!(name.len() <= FILE_NAME_BYTES && name.ends_with("….pdf"), "{name}");
+            assert!(name.len() > FILE_NAME_BYTES - 3, "{name}");
+        }
+        assert_eq!(file_name(&format!("{}.pdf", "年".repeat(83))), format!("{}.pdf", "年".repeat(83)));
+        let no_extension = format!("a.{}", "b".repeat(300));
+        assert!(file_name(&no_extension).ends_with("b…"));
+    }
+
+    #[test]
+    fn a_name_is_what_it_seems_to_be() {
+        for (given, name) in [
+            ("holiday photo.jpg", "holiday photo.jpg"),
+            ("../../etc/passwd", "passwd"),
+            ("C:\\fonts\\a.ttf", "a.ttf"),
+            ("invoice_\u{202e}fdp.exe", "invoice_fdp.exe"),
+            ("\u{2067}a\u{2069}\r\n\0.txt", "a.txt"),
+            ("dir/", ""),
+            ("", ""),
+        ] {
+            assert_eq!(file_name(given), name, "{given:?}");
+        }
+    }
 }

@@ -9,7 +9,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::Response;
 use bytes::Bytes;
 use futures_util::stream;
-use wxgate_contract::{MediaError, MediaId, MediaInfo, MediaReader, MediaState, MediaVault, Stop};
+use wxgate_contract::{MediaError, MediaId, MediaInfo, MediaReader, MediaState, MediaVault, Stop, file_name};
 
 use super::board::{self, Visitor, fill};
 use super::links::{Opened, cleaned};
@@ -226,7 +226,7 @@ fn presentation(info: &MediaInfo) -> (&'static str, String) {
     let way = if inline.is_some() { "inline" } else { "attachment" };
     // The true name in the extended form. Source: RFC 6266, section 4.3, and RFC 8187.
     let mut name = String::new();
-    for byte in info.name.bytes().take(255) {
+    for byte in file_name(&info.name).bytes() {
         match byte {
             b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' => name.push(char::from(byte)),
             _ => name.push_str(&format!("%{byte:02X}")),
@@ -293,6 +293,15 @@ mod tests {
             assert_eq!(told.contains("media-src 'self'"), is_played, "{kind}: {told}");
             assert_eq!(told.contains("sandbox"), !is_played, "{kind}: {told}");
         }
+    }
+
+    #[test]
+    fn a_long_name_is_saved_with_its_extension() {
+        let name = format!("{}.pdf", "\u{5e74}".repeat(120));
+        let info =
+            MediaInfo { media: MEDIA, state: MediaState::Ready, name, mime: String::new(), size_bytes: 1 };
+        let (_, disposition) = presentation(&info);
+        assert!(disposition.ends_with("%B4%E2%80%A6.pdf"), "{disposition}");
     }
 
     #[tokio::test(start_paused = true)]

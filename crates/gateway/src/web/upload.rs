@@ -14,7 +14,9 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _};
 use tokio::time::Instant;
-use wxgate_contract::{Command, CommandError, MediaError, MediaId, MediaOwner, MediaWriter, Reply, UserName};
+use wxgate_contract::{
+    Command, CommandError, MediaError, MediaId, MediaOwner, MediaWriter, Reply, UserName, file_name,
+};
 
 use super::links::cleaned;
 use super::serve::Peer;
@@ -192,9 +194,7 @@ fn name_of(headers: &HeaderMap) -> String {
         decoded(text)
     });
     let name = encoded.or_else(|| parameter("filename=")).unwrap_or_default();
-    // Without directories, whichever system they are of.
-    let name = name.rsplit(['/', '\\']).next().unwrap_or_default();
-    let name: String = name.chars().filter(|c| !c.is_control()).take(100).collect();
+    let name = file_name(&name);
     if name.is_empty() { cleaned("file") } else { name }
 }
 
@@ -263,6 +263,10 @@ mod tests {
 
     #[test]
     fn names_come_without_directories() {
+        let long = format!("attachment; filename=\"{}.pdf\"", "x".repeat(300));
+        let headers =
+            HeaderMap::from_iter([(header::CONTENT_DISPOSITION, HeaderValue::try_from(long).unwrap())]);
+        assert!(name_of(&headers).ends_with("….pdf"));
         for (given, name) in [
             ("attachment; filename=\"holiday photo.jpg\"", "holiday photo.jpg"),
             ("attachment; filename=../../etc/passwd", "passwd"),

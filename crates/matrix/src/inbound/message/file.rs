@@ -2,15 +2,12 @@
 
 use ring::digest;
 use serde_json::Value;
-use wxgate_contract::{Attachment, AttachmentKind, Body, MediaId};
+use wxgate_contract::{Attachment, AttachmentKind, Body, MediaId, file_name};
 
 use super::super::event::Event;
 use super::{Heard, Sentence, reply_to, text_of};
 use crate::api::media::parts;
 use crate::crypto::FileReader;
-
-/// Longest file name, in characters. Chosen: what file systems take.
-const NAME_CHARS: usize = 120;
 
 /// A file that has to be fetched.
 #[derive(Debug, PartialEq, Eq)]
@@ -83,16 +80,10 @@ fn name_and_caption(content: &Value, kind: &str) -> (String, String) {
     let (name, body) = (text_of(content, "filename"), text_of(content, "body"));
     match (kind, name) {
         ("m.sticker", _) => (String::new(), String::new()),
-        (_, "") => (clean(body), String::new()),
-        (_, name) if name == body => (clean(name), String::new()),
-        (_, name) => (clean(name), body.to_owned()),
+        (_, "") => (file_name(body), String::new()),
+        (_, name) if name == body => (file_name(name), String::new()),
+        (_, name) => (file_name(name), body.to_owned()),
     }
-}
-
-/// A name without directories and control characters.
-fn clean(name: &str) -> String {
-    let last = name.rsplit(['/', '\\']).next().unwrap_or(name);
-    last.chars().filter(|c| !c.is_control()).take(NAME_CHARS).collect()
 }
 
 /// The same event always names the same bytes.
