@@ -7,14 +7,16 @@ pub(super) const HEAD_BYTES: usize = 32;
 /// The type that the bytes themselves show.
 ///
 /// Source: the file signatures in the WHATWG MIME Sniffing Standard, sections 6.1 to 6.3; AMR from
-/// RFC 4867, section 5; SILK from the header its encoder writes.
+/// RFC 4867, section 5; SILK from the header its encoder writes; TIFF 6.0, section 2; brands from ISO/IEC 23008-12,
+/// annexes B to D, and the AV1 Image File Format, section 6.
 pub(super) fn sniff(head: &[u8]) -> Option<&'static str> {
     const START: &[(&[u8], &str)] = &[
         (b"\xFF\xD8\xFF", "image/jpeg"),
         (b"\x89PNG\r\n\x1A\n", "image/png"),
         (b"GIF87a", "image/gif"),
         (b"GIF89a", "image/gif"),
-        (b"BM", "image/bmp"),
+        (b"II*\0", "image/tiff"),
+        (b"MM\0*", "image/tiff"),
         (b"ID3", "audio/mpeg"),
         (b"\xFF\xFB", "audio/mpeg"),
         (b"\xFF\xF3", "audio/mpeg"),
@@ -38,6 +40,10 @@ pub(super) fn sniff(head: &[u8]) -> Option<&'static str> {
     if let Some((_, mime)) = START.iter().find(|(start, _)| head.starts_with(start)) {
         return Some(mime);
     }
+    // Words begin with these letters too; two fields behind the size are always zero in a picture.
+    if head.starts_with(b"BM") {
+        return (head.get(6..10)? == [0; 4]).then_some("image/bmp");
+    }
     if head.starts_with(b"RIFF") {
         return kind_of(head.get(8..12)?);
     }
@@ -45,8 +51,13 @@ pub(super) fn sniff(head: &[u8]) -> Option<&'static str> {
         return Some(match head.get(8..12)? {
             b"qt  " => "video/quicktime",
             b"M4A " => "audio/mp4",
-            b"avif" => "image/avif",
-            b"heic" | b"heix" => "image/heic",
+            b"avif" | b"avis" => "image/avif",
+            b"heic" | b"heix" | b"heim" | b"heis" | b"hevc" | b"hevx" | b"hevm" | b"hevs" => "image/heic",
+            // One picture or several, in whichever way; those that it is compatible with say which.
+            b"mif1" | b"msf1" if head.chunks(4).any(|brand| matches!(brand, b"avif" | b"avis")) => {
+                "image/avif"
+            }
+            b"mif1" | b"msf1" => "image/heic",
             _ => "video/mp4",
         });
     }
@@ -81,6 +92,15 @@ mod tests {
             best(b"PK\x03\x04", "application/vnd.oasis.opendocument.text"),
             "application/vnd.oasis.opendocument.text"
         );
+        assert_eq!(best(b"\0\0\0\x20ftypmif1\0\0\0\0mif1heic", "image/heic"), "image/heic");
+        assert_eq!(best(b"\0\0\0\x20ftypmif1\0\0\0\0mif1avif", ""), "image/avif");
+        assert_eq!(best(b"\0\0\0\x20ftypavis\0\0\0\0", ""), "image/avif");
+        assert_eq!(best(b"\0\0\0\x20ftyphevc\0\0\0\0", ""), "image/heic");
+        assert_eq!(best(b"II*\0\x08\0\0\0", "image/tiff"), "image/tiff");
+        assert_eq!(best(b"MM\0*\0\0\0\x08", ""), "image/tiff");
+        assert_eq!(best(b"BM\x36\x10\0\0\0\0\0\0\x36\0\0\0", ""), "image/bmp");
+        assert_eq!(best(b"BMW is a make of cars", "text/plain"), "text/plain");
+        assert_eq!(best(b"BM", "text/plain"), "text/plain");
         assert_eq!(best(b"<script>", "image/png"), "application/octet-stream");
         assert_eq!(best(b"hello", "text/plain"), "text/plain");
         assert_eq!(best(b"", ""), "");
