@@ -15,6 +15,11 @@ use crate::wiring::Parts;
 const CLEAN_FIRST: Duration = Duration::from_secs(20);
 /// Pause between two clean-ups.
 const CLEAN_EVERY: Duration = Duration::from_secs(3600);
+/// Between two clean-ups at least, when files fill the store.
+const CLEAN_SOONEST: Duration = Duration::from_secs(60);
+/// One so many-th more than may be stored wakes the clean-up, and then as much again. Chosen: files that pass by leave
+/// it asleep.
+const MARGIN: u64 = 16;
 /// A clock that gains more than this on the timer was set. Chosen: beyond every daylight saving and drift; what keeps
 /// things for a month loses none by it.
 const JUMP: Duration = Duration::from_secs(86_400);
@@ -56,12 +61,21 @@ impl Ages {
     }
 }
 
-/// Removes what is too old or too much, soon after the start and now and then: whoever restarts because the disk is
-/// full waits for it.
+/// Removes what is too old or too much, soon after the start, now and then, and when files fill the store: whoever
+/// restarts because the disk is full waits for it.
 pub(crate) async fn run(parts: Arc<Parts>, media: MediaSection, keep: Keep) {
     let (mut ages, mut pause) = (None, CLEAN_FIRST);
     let (store, stop) = (parts.bridge.store(), &parts.stop);
-    while unless_stopped(stop, tokio::time::sleep(pause)).await.is_some() {
+    loop {
+        let due = async {
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                () = is_full(store, media.max_store_bytes) => {}
+            }
+        };
+        if unless_stopped(stop, due).await.is_none() {
+            return;
+        }
         pause = CLEAN_EVERY;
         match are_believed(store, &mut ages, clock::now()).await {
             Ok(true) => clean_up(store, stop, &media, keep).await,
@@ -117,6 +131,13 @@ async fn clean_up(store: &Store, stop: &Stop, media: &MediaSection, keep: Keep) 
             Err(error) => tracing::warn!(what, %error, "could not clean up"),
         }
     }
+}
+
+/// Waits until there is more than may be stored, or than what the last clean-up had to leave.
+async fn is_full(store: &Store, most_bytes: u64) {
+    let beyond = store.media_used().max(most_bytes).saturating_add(most_bytes / MARGIN);
+    tokio::time::sleep(CLEAN_SOONEST).await;
+    store.media_beyond(beyond).await;
 }
 
 async fn clean_history(store: &Store, keep: Keep) -> Result<Pruned, StoreError> {

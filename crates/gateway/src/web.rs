@@ -1,5 +1,6 @@
 //! HTTP: the public face on `web.listen`, and the control API on the socket in the data directory.
 
+pub(crate) mod allowance;
 pub(crate) mod api;
 mod backup_api;
 pub(crate) mod board;

@@ -30,6 +30,7 @@ use crate::config::{GuestsChoice, LocalChannelsChoice, Profile, Settings, parse_
 use crate::failure::Failure;
 use crate::history::{self, Day};
 use crate::metrics::Counters;
+use crate::web::allowance::Allowance;
 use crate::web::invitations::Invitations;
 use crate::web::links::Links;
 use crate::web::places::Places;
@@ -65,6 +66,9 @@ const STREAMS_EACH: usize = 16;
 const UPLOADS: usize = 8;
 /// Uploads of one person. Chosen: clients hand over one after the other, and somebody may have two.
 const UPLOADS_EACH: usize = 2;
+/// Of what may be stored, one person hands over one so many-th a day. Chosen: a few people do not push everybody else's
+/// files out before these were fetched.
+const ONE_PERSONS_PART: u64 = 8;
 /// Between two looks at what is in memory. Chosen: two looks after a burst what it left is given back.
 const GIVE_BACK_EVERY: Duration = Duration::from_secs(10);
 
@@ -96,6 +100,8 @@ pub(crate) struct Parts {
     pub(crate) streams: Arc<Places>,
     /// Places for files that are handed over.
     pub(crate) uploads: Arc<Places>,
+    /// How much of them each person may.
+    pub(crate) handed: Allowance,
     /// The data directory, for backups.
     pub(crate) data_dir: PathBuf,
     /// The seal key's file, for backups.
@@ -115,6 +121,18 @@ pub(crate) struct Limits {
     /// Days that attachments are kept after their last use.
     pub(crate) media_days: u32,
     pub(crate) media_bytes: u64,
+}
+
+impl Limits {
+    fn of(settings: &Settings) -> Self {
+        Self {
+            accounts_per_user: settings.limits.accounts_per_user,
+            sends_per_minute: settings.limits.sends_per_minute,
+            history_days: settings.history.keep_days,
+            media_days: settings.media.keep_days,
+            media_bytes: settings.media.max_store_bytes,
+        }
+    }
 }
 
 /// The gateway, running.
@@ -211,15 +229,10 @@ pub(crate) async fn start(settings: &Settings) -> Result<Gateway, Failure> {
         metrics_from: networks(&settings.web.metrics_from),
         streams: Arc::new(Places::new(STREAMS, STREAMS_EACH)),
         uploads: Arc::new(Places::new(UPLOADS, UPLOADS_EACH)),
+        handed: Allowance::new(settings.media.max_store_bytes / ONE_PERSONS_PART),
         data_dir: settings.data_dir.clone(),
         seal_key_file: settings.seal_key_file(),
-        limits: Limits {
-            accounts_per_user: settings.limits.accounts_per_user,
-            sends_per_minute: settings.limits.sends_per_minute,
-            history_days: settings.history.keep_days,
-            media_days: settings.media.keep_days,
-            media_bytes: settings.media.max_store_bytes,
-        },
+        limits: Limits::of(settings),
         stop: token,
     });
     let mut crew = serve_all(settings, &parts, web_listener, socket);

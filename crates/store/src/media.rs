@@ -7,6 +7,7 @@ mod file;
 mod forget;
 mod prune;
 mod sniff;
+mod used;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -25,6 +26,7 @@ use crate::sql::{self, Columns, row};
 use crate::store::Store;
 
 pub(crate) use forget::{forget, forget_words, hand_over};
+pub(crate) use used::Used;
 
 /// Writes the signed address of an attachment; the second argument is its file name.
 pub type LinkMedia = Arc<dyn Fn(MediaId, &str) -> Option<String> + Send + Sync>;

@@ -12,6 +12,7 @@ use wxgate_contract::{Batch, Clock, DeliveryId, NetworkId, Outcome, Timestamp};
 use crate::engine::{Address, Engine, lock};
 use crate::error::{Doing, Sql, StoreError};
 use crate::files;
+use crate::media::Used;
 use crate::migrate::{HEAD, migrate};
 use crate::names::Names;
 use crate::prepare;
@@ -65,6 +66,8 @@ pub(crate) struct Inner {
     /// (and the other way round). A lock, because the two sides are calls of different tasks that
     /// share only the file system; it is held for a rename and one commit.
     pub(crate) media_gate: tokio::sync::Mutex<()>,
+    /// How full the vault is.
+    pub(crate) media_used: watch::Sender<Used>,
     /// One at a time replaces the seal key.
     pub(crate) replacing: Arc<tokio::sync::Mutex<()>>,
     /// One at a time copies everything.
@@ -142,6 +145,7 @@ impl Store {
             failure,
             max_media_bytes: config.max_media_bytes,
             media_gate: tokio::sync::Mutex::new(()),
+            media_used: watch::channel(Used::default()).0,
             replacing: Arc::default(),
             copying: Arc::default(),
             copies: Mutex::default(),

@@ -32,6 +32,9 @@ const LOOK: Duration = Duration::from_secs(60);
 /// Bytes that have to come between two looks. Chosen: a kilobyte a second, half of what the oldest phones sent; what
 /// comes slower only holds a place.
 const LEAST_BYTES: usize = 64 << 10;
+/// One so many-th more than `media.max_store_bytes` may be stored before no file is taken. Chosen: twice what wakes the
+/// clean-up.
+const MARGIN: u64 = 8;
 
 /// What is allowed, for clients in browsers too: they say who they are in a header of their own, so that
 /// another site's page gains nothing here.
@@ -73,27 +76,31 @@ fn with_origin(mut response: Response) -> Response {
 struct Refusal {
     status: StatusCode,
     why: String,
+    /// In how many seconds it may go better.
+    retry_s: Option<u64>,
 }
 
 impl Refusal {
     fn new(status: StatusCode, why: impl Into<String>) -> Self {
-        Self { status, why: why.into() }
+        let retry_s = match status {
+            StatusCode::SERVICE_UNAVAILABLE => Some(10),
+            StatusCode::TOO_MANY_REQUESTS => Some(30),
+            _ => None,
+        };
+        Self { status, why: why.into(), retry_s }
     }
 }
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         let mut response = (self.status, format!("{}\n", self.why)).into_response();
-        let extra = match self.status {
-            StatusCode::UNAUTHORIZED => {
-                Some((header::WWW_AUTHENTICATE, "Basic realm=\"wxgate\", charset=\"UTF-8\""))
-            }
-            StatusCode::SERVICE_UNAVAILABLE => Some((header::RETRY_AFTER, "10")),
-            StatusCode::TOO_MANY_REQUESTS => Some((header::RETRY_AFTER, "30")),
-            _ => None,
-        };
-        if let Some((name, value)) = extra {
-            response.headers_mut().insert(name, HeaderValue::from_static(value));
+        let headers = response.headers_mut();
+        if self.status == StatusCode::UNAUTHORIZED {
+            let who = HeaderValue::from_static("Basic realm=\"wxgate\", charset=\"UTF-8\"");
+            headers.insert(header::WWW_AUTHENTICATE, who);
+        }
+        if let Some(seconds) = self.retry_s {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
         response
     }
@@ -109,16 +116,36 @@ async fn take(
     let user = authenticate(parts, headers, from).await?;
     let busy = || Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "too many files are being handed over");
     let _place = parts.uploads.take(&user).ok_or_else(busy)?;
+    has_room(parts.bridge.store().media_used(), parts.limits.media_bytes)?;
+    parts.handed.ask(&user).map_err(too_much)?;
     let bytes = clock::random::<16>()
         .map_err(|_| Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "no randomness"))?;
     let (media, name, mime) = (MediaId(bytes), name_of(headers), mime_of(headers));
     let mut writer = parts.vault.writer(media, &name, &mime, MediaOwner::Posts).await.map_err(unstored)?;
-    if store(body.into_data_stream(), &mut *writer).await? == 0 {
+    let bytes = store(body.into_data_stream(), &mut *writer).await?;
+    if bytes == 0 {
         return Err(Refusal::new(StatusCode::BAD_REQUEST, "the file is empty"));
     }
     writer.finish().await.map_err(unstored)?;
+    parts.handed.took(&user, u64::try_from(bytes).unwrap_or(u64::MAX));
     let nowhere = || Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "links are not served");
     parts.vault.link(media, &name).ok_or_else(nowhere)
+}
+
+/// Beyond what may be stored there is a margin, within which the clean-up is waited for.
+///
+/// Source: RFC 4918, section 11.5 (507).
+fn has_room(used_bytes: u64, most_bytes: u64) -> Result<(), Refusal> {
+    if used_bytes <= most_bytes.saturating_add(most_bytes / MARGIN) {
+        return Ok(());
+    }
+    let full = Refusal::new(StatusCode::INSUFFICIENT_STORAGE, "the gateway has no room for files now");
+    Err(Refusal { retry_s: Some(3_600), ..full })
+}
+
+fn too_much(wait: Duration) -> Refusal {
+    let why = "you have handed over as much as one person may in a day";
+    Refusal { retry_s: Some(wait.as_secs() + 1), ..Refusal::new(StatusCode::TOO_MANY_REQUESTS, why) }
 }
 
 /// Writes all pieces, as long as they come fast enough. Gives their bytes.
@@ -259,6 +286,16 @@ mod tests {
         let slow = (StatusCode::REQUEST_TIMEOUT, "the file came too slowly".to_owned());
         assert_eq!(handed_over(1_000, 1, 59).await, Err(slow.clone()));
         assert_eq!(handed_over(1, 1_000_000, 61).await, Err(slow));
+    }
+
+    #[test]
+    fn a_store_beyond_its_bound_takes_no_more() {
+        assert!(has_room(1_000, 1_000).is_ok() && has_room(1_125, 1_000).is_ok());
+        let full = has_room(1_126, 1_000).unwrap_err().into_response();
+        assert_eq!(full.status(), StatusCode::INSUFFICIENT_STORAGE);
+        let wait = too_much(Duration::from_millis(1_500)).into_response();
+        assert_eq!(wait.status(), StatusCode::TOO_MANY_REQUESTS);
+        assert_eq!(wait.headers()[header::RETRY_AFTER], "2");
     }
 
     #[test]

@@ -110,6 +110,7 @@ impl Writer {
             fs::rename(path, &place).await.map_err(|e| broken(DOING, &e))?;
         }
         self.aside.0 = None;
+        store.0.media_used.send_modify(|used| used.stored(self.size_bytes));
         // The new name is durable when its directory is.
         for dir in [shelf.as_path(), &self.store.media_dir()] {
             let dir = File::open(dir).await.map_err(|e| broken(DOING, &e))?;

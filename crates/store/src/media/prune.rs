@@ -8,6 +8,7 @@ use sqlx::AnyConnection;
 
 use super::file::ASIDE;
 use super::forget::unnamed;
+use super::used::Used;
 use crate::error::{Doing, StoreError};
 use crate::report::Pruned;
 use crate::sql::{self, Columns, Many, row};
@@ -21,49 +22,83 @@ const STEP_ROWS: i64 = 200;
 const ORPHAN_AGE: Duration = Duration::from_secs(24 * 3600);
 
 impl Store {
-    /// Removes attachments that nobody used for `keep_days`, then the least recently used ones
-    /// until the rest fits into `max_store_bytes`, those that never came and are as old, and files that no
-    /// attachment names. A file stays as long as any attachment names it, and what a post shows that is still to be
-    /// delivered stays and counts.
+    /// Removes those that never came in `keep_days`, attachments that nobody used for as long, and then, until the rest
+    /// fits into `max_store_bytes`, what was handed over and no post shows, and the least recently used ones. Files that
+    /// no attachment names go as well. A file stays as long as any attachment names it, and what a post shows that is
+    /// still to be delivered stays and counts.
     ///
     /// # Errors
     /// `Unavailable` when the database or the file system failed; what was removed stays removed.
     pub async fn prune_media(&self, keep_days: u32, max_store_bytes: u64) -> Result<Pruned, StoreError> {
-        let mut pruned = Pruned::default();
         let now = self.0.clock.now().ms();
         let oldest = now.saturating_sub(i64::from(keep_days).saturating_mul(DAY_MS));
+        let day_ago = now.saturating_sub(DAY_MS);
+        let mut pruned =
+            Pruned { media: self.forget_missed(oldest.min(day_ago)).await?, ..Pruned::default() };
+        self.0.media_used.send_modify(Used::counting);
+        let used = self.media_bytes().await?;
+        let mut need = Need { oldest, day_ago, surplus: used.saturating_sub(max_store_bytes), freed: 0 };
+        if need.surplus > 0 {
+            self.make_room(Which::Unshown, &mut need, &mut pruned).await?;
+        }
+        self.make_room(Which::Any, &mut need, &mut pruned).await?;
+        self.0.media_used.send_modify(|all| all.counted(used.saturating_sub(need.freed)));
+        self.sweep(&mut pruned).await?;
+        Ok(pruned)
+    }
+
+    /// Removes what is to go of some attachments, a step after the other.
+    async fn make_room(&self, which: Which, need: &mut Need, pruned: &mut Pruned) -> Result<(), StoreError> {
         let mut after = Some((i64::MIN, String::new()));
-        let mut surplus = self.media_bytes().await?.saturating_sub(max_store_bytes);
-        loop {
+        while let Some(place) = after.take() {
             let _gate = self.0.media_gate.lock().await;
             let mut conn = self.reader(DOING).await?;
-            let mut going = match after.take() {
-                Some(place) => unused(&mut conn, place, oldest, surplus).await?,
-                None => Going::default(),
-            };
-            after = going.last.take();
-            going.ids.extend(never_came(&mut conn, oldest.min(now.saturating_sub(DAY_MS))).await?);
+            let going = unused(&mut conn, place, which, need).await?;
             drop(conn);
+            after = going.last;
             if going.ids.is_empty() {
-                if after.is_some() {
-                    continue;
-                }
-                break;
+                continue;
             }
             // Files first: on a full disk they make the room that the note of their end needs. A row that is left
             // without its file is the first to go the next time.
-            for hash in &going.hashes {
-                self.remove_file(&self.media_path(hash), &mut pruned).await?;
-            }
+            self.remove_contents(&going.hashes, pruned).await?;
+            need.surplus = need.surplus.saturating_sub(going.freed);
+            need.freed += going.freed;
             pruned.media += going.ids.len() as u64;
             let ids = going.ids;
             self.writer()?
                 .transaction(DOING, move |tx| Box::pin(async move { remove_rows(tx, &ids).await }))
                 .await?;
-            surplus = self.media_bytes().await?.saturating_sub(max_store_bytes);
         }
-        self.sweep(&mut pruned).await?;
-        Ok(pruned)
+        Ok(())
+    }
+
+    /// Removes attachments that were announced or given up before `oldest`: nobody has their bytes, and WeChat has them
+    /// no more. Gives how many.
+    async fn forget_missed(&self, oldest: i64) -> Result<u64, StoreError> {
+        let (mut after, mut gone) = (String::new(), 0);
+        loop {
+            let mut conn = self.reader(DOING).await?;
+            let text =
+                "SELECT id FROM media WHERE id > $1 AND state <> 1 AND created_ms < $2 ORDER BY id LIMIT $3";
+            let rows = sql::fetch(&mut conn, DOING, text, row![&*after, oldest, STEP_ROWS]).await?;
+            drop(conn);
+            let ids = rows.iter().map(|row| row.at(0)).collect::<Result<Vec<String>, _>>()?;
+            let Some(last) = ids.last() else { return Ok(gone) };
+            after.clone_from(last);
+            gone += self
+                .writer()?
+                .transaction(DOING, move |tx| {
+                    Box::pin(async move {
+                        // One may have come meanwhile.
+                        let mut many =
+                            Many::new("DELETE FROM media WHERE state <> 1 AND id IN (VALUES ", ")");
+                        ids.iter().for_each(|id| many.push(row![id.as_str()]));
+                        many.run(tx, DOING).await
+                    })
+                })
+                .await?;
+        }
     }
 
     /// Bytes of all files that attachments name.
@@ -105,12 +140,33 @@ impl Store {
     }
 }
 
+/// Among which attachments room is made.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Which {
+    /// Those that somebody handed over more than a day ago and no post shows.
+    Unshown,
+    Any,
+}
+
+/// How much has to go.
+struct Need {
+    /// What was not used since.
+    oldest: i64,
+    /// When it was yesterday.
+    day_ago: i64,
+    /// So many bytes besides.
+    surplus: u64,
+    /// What went.
+    freed: u64,
+}
+
 /// What is to go in one step.
 #[derive(Default)]
 struct Going {
     ids: Vec<String>,
-    /// Content that no other attachment names.
+    /// Content that no other attachment names, and its bytes.
     hashes: Vec<String>,
+    freed: u64,
     /// Where to look on for what was used least recently; `None` when there is no more to find.
     last: Option<Place>,
 }
@@ -118,17 +174,21 @@ struct Going {
 /// When something was last used, and what.
 type Place = (i64, String);
 
+/// The number is written out because the index on the last use is one on that state. What was handed over and nothing
+/// else names belongs to nobody.
+const LEAST_USED: &str = "SELECT id, hash, size_bytes, last_used_ms, CAST(CASE WHEN network IS NULL AND made_of IS NULL \
+     AND words_of IS NULL AND created_ms < $1 AND NOT EXISTS (SELECT 1 FROM attached a WHERE a.media = media.id) \
+     THEN 1 ELSE 0 END AS BIGINT) FROM media WHERE state = 1 AND (last_used_ms, id) > ($2, $3) ORDER BY last_used_ms, id LIMIT $4";
+
 /// The next that go behind a place: those not used since `oldest`, else as many as `surplus` bytes need.
 async fn unused(
     conn: &mut AnyConnection,
     after: Place,
-    oldest: i64,
-    surplus: u64,
+    which: Which,
+    need: &Need,
 ) -> Result<Going, StoreError> {
-    // The number is written out because the index on the last use is one on that state.
-    let text = "SELECT id, hash, size_bytes, last_used_ms FROM media WHERE state = 1 \
-                AND (last_used_ms, id) > ($1, $2) ORDER BY last_used_ms, id LIMIT $3";
-    let rows = sql::fetch(conn, DOING, text, row![after.0, after.1, STEP_ROWS]).await?;
+    let values = row![need.day_ago, after.0, after.1, STEP_ROWS];
+    let rows = sql::fetch(conn, DOING, LEAST_USED, values).await?;
     let ids = rows.iter().map(|row| row.at(0)).collect::<Result<Vec<String>, _>>()?;
     let waiting = waiting(conn, &ids).await?;
     let mut going = Going::default();
@@ -136,15 +196,15 @@ async fn unused(
         going.last = Some((row.at(3)?, id.clone()));
     }
     let mut chosen: HashMap<String, i64> = HashMap::new();
-    let mut freed = 0_u64;
     for row in rows {
-        let is_old = row.at::<i64>(3)? < oldest;
-        if !is_old && freed >= surplus {
+        let is_old = which == Which::Any && row.at::<i64>(3)? < need.oldest;
+        if !is_old && going.freed >= need.surplus {
             going.last = None;
             break;
         }
         let (id, hash): (String, Option<String>) = (row.at(0)?, row.at(1)?);
-        if waiting.contains(&id) {
+        let is_meant = which == Which::Any || row.at::<i64>(4)? == 1;
+        if !is_meant || waiting.contains(&id) {
             continue;
         }
         going.ids.push(id);
@@ -155,7 +215,7 @@ async fn unused(
         let going_too = chosen.entry(hash.clone()).or_default();
         *going_too += 1;
         if *going_too >= named {
-            freed = freed.saturating_add(u64::try_from(row.at::<i64>(2)?).unwrap_or(0));
+            going.freed = going.freed.saturating_add(u64::try_from(row.at::<i64>(2)?).unwrap_or(0));
             going.hashes.push(hash);
         }
     }
@@ -171,13 +231,6 @@ async fn waiting(conn: &mut AnyConnection, ids: &[String]) -> Result<HashSet<Str
     );
     ids.iter().for_each(|id| many.push(row![id.as_str()]));
     many.fetch(conn, DOING).await?.iter().map(|row| row.at(0)).collect()
-}
-
-/// Attachments that were announced or given up before `oldest`: nobody has their bytes, and WeChat has them no more.
-async fn never_came(conn: &mut AnyConnection, oldest: i64) -> Result<Vec<String>, StoreError> {
-    let text = "SELECT id FROM media WHERE state <> 1 AND created_ms < $1 LIMIT $2";
-    let rows = sql::fetch(conn, DOING, text, row![oldest, STEP_ROWS]).await?;
-    rows.iter().map(|row| row.at(0)).collect()
 }
 
 async fn remove_rows(tx: &mut AnyConnection, ids: &[String]) -> Result<(), StoreError> {

@@ -274,3 +274,64 @@ async fn a_file_that_is_gone_or_damaged_is_not_known_any_more() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn what_was_handed_over_and_never_said_makes_room_first() {
+    each_engine(|bench| async move {
+        let (vault, day) = (vault(&bench), 86_400_000);
+        put(&*vault, id(1), &[1; 1000]).await.unwrap();
+        bench.clock.set(day);
+        bench.commit("w:a", vec![picture("p", id(1), None)]).await;
+        put(&*vault, id(2), &[2; 1000]).await.unwrap();
+        put(&*vault, id(3), &[3; 1000]).await.unwrap();
+        let of_a = MediaOwner::Network("w:a".into());
+        let mut writer = vault.writer(id(4), "face.png", "image/png", of_a).await.unwrap();
+        writer.write(Bytes::from(vec![4; 1000])).await.unwrap();
+        writer.finish().await.unwrap();
+        assert_eq!(bench.store.media_used(), 4_000);
+        bench.clock.set(2 * day + 1);
+        put(&*vault, id(5), &[5; 1000]).await.unwrap();
+        // The oldest one is shown; the last one may still be said.
+        let pruned = bench.store.prune_media(30, 3_500).await.unwrap();
+        assert_eq!((pruned.media, pruned.freed_bytes), (2, 2_000));
+        for (n, is_there) in [(1, true), (2, false), (3, false), (4, true), (5, true)] {
+            assert_eq!(vault.info(id(n)).await.unwrap().is_some(), is_there, "{n}");
+        }
+        assert_eq!(bench.store.media_used(), 3_000);
+        // Then the least recently used.
+        assert_eq!(bench.store.prune_media(30, 2_000).await.unwrap().media, 1);
+        assert_eq!(vault.info(id(1)).await.unwrap(), None);
+        assert_eq!(bench.store.media_used(), 2_000);
+        let full = bench.store.clone();
+        let full = tokio::spawn(async move { full.media_beyond(2_999).await });
+        put(&*vault, id(6), &[6; 1000]).await.unwrap();
+        full.await.unwrap();
+        // What cannot be counted because it is here twice is counted by the clean-up.
+        put(&*vault, id(7), &[6; 1000]).await.unwrap();
+        assert_eq!(bench.store.media_used(), 4_000);
+        bench.store.prune_media(30, 1 << 30).await.unwrap();
+        assert_eq!(bench.store.media_used(), 3_000);
+        bench
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn all_that_never_came_goes_at_once() {
+    each_engine(|bench| async move {
+        let media: Vec<PendingMedia> = (0..450_u16)
+            .map(|n| {
+                let media = MediaId(std::array::from_fn(|at| n.to_be_bytes()[at % 2]));
+                PendingMedia { media, ..announced(0) }
+            })
+            .collect();
+        bench.batch("w:a", Batch { media, ..Batch::default() }).await;
+        bench.clock.set(31 * 86_400_000);
+        let young = PendingMedia { media: MediaId(*b"it may well come"), ..announced(0) };
+        bench.batch("w:a", Batch { media: vec![young.clone()], ..Batch::default() }).await;
+        assert_eq!(bench.store.prune_media(30, 1 << 30).await.unwrap().media, 450);
+        assert_eq!(vault(&bench).pending(&"w:a".into(), 10).await.unwrap(), [young]);
+        bench
+    })
+    .await;
+}
