@@ -5,6 +5,7 @@ pub(crate) mod api;
 mod backup_api;
 pub(crate) mod board;
 mod bot_api;
+mod flowing;
 mod forwarded;
 mod identity;
 pub(crate) mod invitations;

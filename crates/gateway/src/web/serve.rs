@@ -17,6 +17,7 @@ use tower_service::Service as _;
 use wxgate_contract::Stop;
 use wxgate_tls::Certificate;
 
+use super::flowing::Flowing;
 use super::forwarded;
 use super::patience::{Neighbours, Takes, Timely};
 use super::upload::PATH as UPLOAD;
@@ -141,7 +142,7 @@ where
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_PATIENCE)
-        .serve_connection(TokioIo::new(stream), answers);
+        .serve_connection(TokioIo::new(Flowing::new(stream)), answers);
     tokio::pin!(connection);
     // A connection that breaks is its client's affair.
     tokio::select! {
