@@ -233,11 +233,15 @@ async function stay() {
   const moved = changed.replace("<tbody>", `<tbody>${row("early")}`);
   assert(changed !== table && moved !== changed, table);
   let told = table;
+  let asked = 0;
   await client.Fetch.enable({ patterns: [{ urlPattern: "*/live*" }] });
-  const telling = client.Fetch.requestPaused(({ requestId }) => client.Fetch.fulfillRequest({
-    requestId, responseCode: 200, responseHeaders: [{ name: "content-type", value: "text/event-stream" }],
-    body: Buffer.from(`retry: 200\nevent: fragment\ndata: ${told}\n\n`).toString("base64"),
-  }));
+  const telling = client.Fetch.requestPaused(({ requestId }) => {
+    asked += 1;
+    return client.Fetch.fulfillRequest({
+      requestId, responseCode: 200, responseHeaders: [{ name: "content-type", value: "text/event-stream" }],
+      body: Buffer.from(`retry: 200\nevent: fragment\ndata: ${told}\n\n`).toString("base64"),
+    });
+  });
   await open("/");
   const link = `[data-live] a[href='/accounts/${plan.twin}']`;
   await focus(link);
@@ -250,6 +254,16 @@ async function stay() {
   await words("early");
   assert.equal(await evaluate("document.activeElement.getAttribute('href')"), `/accounts/${plan.twin}`);
   await look("stays");
+  // In a tab that nobody looks at nothing is followed; who comes back sees how it is now.
+  const hide = is => evaluate(`Object.defineProperty(document, "hidden", { value: ${is}, configurable: true }),
+    document.dispatchEvent(new Event("visibilitychange"))`);
+  await hide(true);
+  const before = asked;
+  told = changed.replace(" since long", " at last");
+  await new Promise(done => setTimeout(done, 1000));
+  assert.equal(asked, before, "a page that nobody sees holds a connection");
+  await hide(false);
+  await words("at last");
   telling();
   await client.Fetch.disable();
   await open("/");

@@ -1,5 +1,5 @@
 // Puts newer fragments in place: an element with data-live names where they come from, and the next one has what is
-// said when they come no more.
+// said when they come no more. With data-hidden="follow" it is followed while nobody sees it too.
 "use strict";
 // How long a browser may ask again before a page says that it follows nothing. Chosen: a restart is over by then.
 const PATIENCE_MS = 10_000;
@@ -35,8 +35,8 @@ function put(place, html) {
 }
 
 for (const place of document.querySelectorAll("[data-live]")) {
-  const source = new EventSource(place.dataset.live);
   const status = place.nextElementSibling;
+  let source;
   let patience;
   const found = () => {
     clearTimeout(patience);
@@ -46,19 +46,40 @@ for (const place of document.querySelectorAll("[data-live]")) {
   const lost = () => {
     if (!status.querySelector("p")) status.append(status.querySelector("template").content.cloneNode(true));
   };
-  source.addEventListener("open", found);
-  source.addEventListener("fragment", (event) => {
-    put(place, event.data);
-  });
-  // Nothing comes after it; without closing, the browser would ask again.
-  source.addEventListener("end", (event) => {
-    source.close();
-    if (event.data === "lost") lost();
-  });
-  // Closed: refused, as after a restart, which ends all sessions. Otherwise it asks again.
-  source.addEventListener("error", () => {
-    if (source.readyState === EventSource.CLOSED) lost();
-    else patience ??= setTimeout(lost, PATIENCE_MS);
-  });
-  addEventListener("pagehide", () => source.close());
+  const leave = () => {
+    source?.close();
+    clearTimeout(patience);
+    patience = undefined;
+  };
+  const follow = () => {
+    source = new EventSource(place.dataset.live);
+    source.addEventListener("open", found);
+    source.addEventListener("fragment", (event) => {
+      put(place, event.data);
+    });
+    // Nothing comes after it; without closing, the browser would ask again.
+    source.addEventListener("end", (event) => {
+      leave();
+      document.removeEventListener("visibilitychange", seen);
+      if (event.data === "lost") lost();
+    });
+    // Closed: refused, as after a restart, which ends all sessions. Otherwise it asks again.
+    source.addEventListener("error", () => {
+      if (source.readyState === EventSource.CLOSED) lost();
+      else patience ??= setTimeout(lost, PATIENCE_MS);
+    });
+  };
+  // What nobody sees follows nothing: a browser opens few connections to one server, for all its tabs together. What
+  // comes first when it is seen again is the whole fragment.
+  const seen = () => {
+    leave();
+    if (!document.hidden) follow();
+  };
+  // A code is renewed and scanned while another tab is looked at.
+  if (place.dataset.hidden === "follow") follow();
+  else {
+    document.addEventListener("visibilitychange", seen);
+    seen();
+  }
+  addEventListener("pagehide", leave);
 }

@@ -29,7 +29,7 @@ pub(super) async fn page(
     let title = fill(words.scan_title, &name);
     Ok(person.page(&title).show(&html! {
         h1 { (title) }
-        div.card data-live={ "/accounts/" (name) "/sign-in/events?key=" (person.form_key) } aria-live="polite" {
+        div.card data-live={ "/accounts/" (name) "/sign-in/events?key=" (person.form_key) } data-hidden="follow" aria-live="polite" {
             p { (words.scan_starting) }
         }
         (live::note(words))
