@@ -131,7 +131,7 @@ impl CallError {
         match self {
             Self::Network { .. } | Self::TimedOut { .. } | Self::Limited { .. } => true,
             Self::Failed { status, by_homeserver, .. } => !by_homeserver && matches!(status, 502..=504),
-            Self::NotSealed { .. } | Self::Refused { .. } => false,
+            Self::Unreadable { .. } | Self::NotSealed { .. } | Self::Refused { .. } => false,
         }
     }
 

@@ -57,7 +57,7 @@ impl Trouble {
         match self {
             Self::Call(error) => error.is_of_all(),
             Self::Far(_) => true,
-            Self::NotYet(_) | Self::Soon(_) => false,
+            Self::NotYet(_) | Self::Soon(_) | Self::Gone => false,
         }
     }
 
