@@ -302,10 +302,8 @@ async fn what_was_handed_over_and_never_said_makes_room_first() {
         assert_eq!(bench.store.prune_media(30, 2_000).await.unwrap().media, 1);
         assert_eq!(vault.info(id(1)).await.unwrap(), None);
         assert_eq!(bench.store.media_used(), 2_000);
-        let full = bench.store.clone();
-        let full = tokio::spawn(async move { full.media_beyond(2_999).await });
-        put(&*vault, id(6), &[6; 1000]).await.unwrap();
-        full.await.unwrap();
+        let ((), put_there) = tokio::join!(bench.store.media_beyond(2_999), put(&*vault, id(6), &[6; 1000]));
+        put_there.unwrap();
         // What cannot be counted because it is here twice is counted by the clean-up.
         put(&*vault, id(7), &[6; 1000]).await.unwrap();
         assert_eq!(bench.store.media_used(), 4_000);
