@@ -50,11 +50,14 @@ impl Claimed {
 }
 
 impl Request {
-    /// Whether some of the devices have no key, for whatever reason.
-    pub fn leaves_out(&self, so_far: &Claimed) -> bool {
+    /// Everybody whose devices it names, and whether one of them has no key, for whatever reason.
+    pub fn leaves_out(&self, so_far: &Claimed) -> Vec<(String, bool)> {
         let asked: Value = serde_json::from_slice(&self.body).unwrap_or_default();
-        let mut devices = object(&asked, KEYS).filter_map(|(user_id, of)| Some((user_id, of.as_object()?)));
-        devices.any(|(user_id, of)| of.keys().any(|device_id| !so_far.has(user_id, device_id)))
+        let people = object(&asked, KEYS).filter_map(|(user_id, of)| Some((user_id, of.as_object()?)));
+        let people = people.map(|(user_id, of)| {
+            (user_id.clone(), of.keys().any(|device_id| !so_far.has(user_id, device_id)))
+        });
+        people.collect()
     }
 
     /// The same claim for the devices that had no key to give so far, though their homeserver answered, and which
@@ -101,9 +104,10 @@ mod tests {
         assert_eq!(body, json!({ KEYS: { "@ann:a": { "TWO": KIND } } }));
         so_far.add(&json!({ KEYS: { "@ann:a": { "TWO": { "k": 2 } } } }));
         assert!(claim.left_out(&so_far).is_none(), "the rest is of a homeserver that is away");
-        assert!(claim.leaves_out(&so_far));
+        let people = |ann, sue| [("@ann:a".to_owned(), ann), ("@sue:b".to_owned(), sue)];
+        assert_eq!(claim.leaves_out(&so_far), people(false, true));
         so_far.add(&json!({ KEYS: { "@sue:b": { "S": { "k": 3 } } } }));
-        assert!(!claim.leaves_out(&so_far));
+        assert_eq!(claim.leaves_out(&so_far), people(false, false));
         let body: Value = serde_json::from_slice(&so_far.body()).unwrap();
         assert_eq!(body[KEYS]["@ann:a"], json!({ "ONE": { "k": 1 }, "TWO": { "k": 2 } }));
         assert_eq!(body["failures"], json!({ "b": {} }));

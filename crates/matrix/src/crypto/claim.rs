@@ -1,7 +1,7 @@
 //! Has a device of ours get what it needs to send keys to everybody's devices, also to those whose clients have
 //! run out of it for a moment.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -54,7 +54,33 @@ impl Dry {
     }
 }
 
-/// When a device of ours looks again for those that it could not send a key.
+/// People whom a device of ours could not get something of.
+#[derive(Default)]
+pub(super) struct LeftOut {
+    // Locked for the length of a lookup.
+    people: Mutex<HashSet<String>>,
+}
+
+impl LeftOut {
+    /// It was asked for these: whether each is left out.
+    pub(super) fn note(&self, asked: impl IntoIterator<Item = (String, bool)>) {
+        let mut people = self.people.lock().unwrap_or_else(PoisonError::into_inner);
+        for (user_id, is_left_out) in asked {
+            match is_left_out {
+                true => people.insert(user_id),
+                false => people.remove(&user_id),
+            };
+        }
+    }
+
+    /// True when one of these is.
+    pub(super) fn has_any(&self, of: &[String]) -> bool {
+        let people = self.people.lock().unwrap_or_else(PoisonError::into_inner);
+        !people.is_empty() && of.iter().any(|user_id| people.contains(user_id))
+    }
+}
+
+/// When a device of ours looks again for those in a room that it could not send a key.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Look {
     at: Option<(Instant, Duration)>,
@@ -66,16 +92,25 @@ impl Look {
         self.at.is_some_and(|(at, _)| at <= now)
     }
 
-    /// When the next one is, after somebody was left out.
-    pub(super) fn later(self, now: Instant) -> Self {
+    /// When the next one is, after it was looked and somebody in the room was left out, or nobody. One that is still to
+    /// come stays: whatever changes anywhere is a reason to look, and must not put it off.
+    pub(super) fn after(self, leaves_out: bool, now: Instant) -> Self {
+        match leaves_out {
+            false => Self::default(),
+            true if self.at.is_some_and(|(at, _)| at > now) => self,
+            true => self.later(now),
+        }
+    }
+
+    fn later(self, now: Instant) -> Self {
         let pause = self.at.map_or(FIRST_LOOK, |(_, pause)| (pause * 2).min(LONGEST_LOOK));
         Self { at: Some((now + pause, pause)) }
     }
 }
 
 impl Shared {
-    /// Makes a claim, and looks a few times for devices that have nothing to give. Gives whether some are left out.
-    pub(super) async fn claim(&self, device: &Device, claim: &Request) -> Result<bool, Trouble> {
+    /// Makes a claim, and looks a few times for devices that have nothing to give. Notes whose are left out.
+    pub(super) async fn claim(&self, device: &Device, claim: &Request) -> Result<(), Trouble> {
         let machine = &device.machine;
         let actor = Actor::As { user_id: &device.user_id, device_id: Some(machine.device_id()) };
         let mut claimed = Claimed::default();
@@ -91,7 +126,8 @@ impl Shared {
         }
         machine.answered(claim, &claimed.body()).await?;
         // Those of homeservers that were away are not waited for, and are left out all the same.
-        Ok(claim.leaves_out(&claimed))
+        device.keyless.note(claim.leaves_out(&claimed));
+        Ok(())
     }
 }
 
@@ -125,5 +161,19 @@ mod tests {
         assert!(!second.is_due(now + 2 * FIRST_LOOK) && second.is_due(now + 3 * FIRST_LOOK));
         let last = (0..20).fold(second, |look, _| look.later(now));
         assert!(last.is_due(now + LONGEST_LOOK));
+        assert_eq!(first.after(true, now), first, "it is still to come");
+        assert_eq!(first.after(true, now + FIRST_LOOK), second);
+        assert_eq!(first.after(false, now), Look::default());
+    }
+
+    #[test]
+    fn whoever_is_left_out_is_so_until_they_answer() {
+        let left_out = LeftOut::default();
+        let [ann, sue] = ["@ann:test".to_owned(), "@sue:test".to_owned()];
+        left_out.note([(ann.clone(), true), (sue.clone(), false)]);
+        left_out.note([(sue.clone(), false)]);
+        assert!(left_out.has_any(&[sue.clone(), ann.clone()]) && !left_out.has_any(&[sue]));
+        left_out.note([(ann.clone(), false)]);
+        assert!(!left_out.has_any(&[ann]));
     }
 }

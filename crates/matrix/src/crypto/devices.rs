@@ -10,7 +10,7 @@ use serde_json::Value;
 use tokio::sync::Mutex as Turn;
 use wxgate_e2ee::{Leftover, Machine, MachineError, Purpose, Request, Standing};
 
-use super::claim::Look;
+use super::claim::{LeftOut, Look};
 use crate::api::account::PutDevice;
 use crate::api::keys::{Ask, DeleteDevice};
 use crate::client::{Actor, CallError};
@@ -33,28 +33,36 @@ pub(crate) struct Device {
     pub(crate) machine: Machine,
     /// Held while its requests are made: two at once would ask for the same keys twice.
     pub(super) turn: Turn<()>,
-    /// For each room the count of changes up to which its key was shared. Held over sharing and encrypting.
-    rooms: Mutex<HashMap<String, Arc<Turn<Option<u64>>>>>,
-    /// When it looks again for somebody's devices that it could not send a key. Held for the length of a copy.
-    look: Mutex<Look>,
+    /// Held over sharing and encrypting.
+    rooms: Mutex<HashMap<String, Arc<Turn<Given>>>>,
+    /// People whose homeserver could not be asked for their devices.
+    pub(super) unknown: LeftOut,
+    /// People with a device that had no key to give.
+    pub(super) keyless: LeftOut,
+}
+
+/// How far people in a room have its key.
+#[derive(Debug, Default)]
+pub(super) struct Given {
+    /// The count of changes up to which it was shared; `None` before it was.
+    pub(super) at: Option<u64>,
+    /// When it is looked again for those in it who could not be sent it.
+    pub(super) look: Look,
 }
 
 impl Device {
     fn new(user_id: &str, machine: Machine) -> Self {
-        let (rooms, look) = (Mutex::default(), Mutex::default());
-        Self { user_id: user_id.to_owned(), machine, turn: Turn::default(), rooms, look }
+        let (rooms, unknown, keyless) = (Mutex::default(), LeftOut::default(), LeftOut::default());
+        Self { user_id: user_id.to_owned(), machine, turn: Turn::default(), rooms, unknown, keyless }
     }
 
-    pub(super) fn look(&self) -> Look {
-        *self.look.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(super) fn set_look(&self, look: Look) {
-        *self.look.lock().unwrap_or_else(PoisonError::into_inner) = look;
+    /// True when one of these cannot be sent all keys.
+    pub(super) fn leaves_out(&self, people: &[String]) -> bool {
+        self.unknown.has_any(people) || self.keyless.has_any(people)
     }
 
     /// Taken by whoever says something in a room.
-    pub(super) fn room(&self, room_id: &str) -> Arc<Turn<Option<u64>>> {
+    pub(super) fn room(&self, room_id: &str) -> Arc<Turn<Given>> {
         let mut rooms = self.rooms.lock().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(rooms.entry(room_id.to_owned()).or_default())
     }

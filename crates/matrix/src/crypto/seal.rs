@@ -7,7 +7,6 @@ use serde_json::Value;
 use tokio::time::Instant;
 use wxgate_e2ee::RoomRules;
 
-use super::claim::Look;
 use super::devices::Device;
 use crate::client::CallError;
 use crate::outbound::MARK;
@@ -63,12 +62,13 @@ impl Shared {
         let (speaker, device) = self.pen(speaker, readers.members).await?;
         let people = readers.given_keys(&rules);
         let room = device.room(room_id);
-        let mut shared_at = room.lock().await;
-        if *shared_at != Some(changes) || device.look().is_due(Instant::now()) {
+        let mut given = room.lock().await;
+        if given.at != Some(changes) || given.look.is_due(Instant::now()) {
             self.know_devices(&device, &people, changes).await?;
+            given.look = given.look.after(device.leaves_out(&people), Instant::now());
         }
         self.hand_out(&device, room_id, &people, &rules).await?;
-        *shared_at = Some(changes);
+        given.at = Some(changes);
         self.crypto.sealed.fetch_add(1, Ordering::Relaxed);
         let mut sealed = device.machine.encrypt(room_id, kind, content).await?;
         // What tells an event of ours from others' has to be seen without its key.
@@ -113,25 +113,15 @@ impl Shared {
         let (user_id, machine) = (&device.user_id, &device.machine);
         let _turn = device.turn.lock().await;
         machine.track(people).await?;
-        let mut is_whole = true;
         for request in machine.outgoing().await?.iter().filter(|request| request.asks_for_devices()) {
-            is_whole &= self.learn_devices(device, request, changes).await?;
+            self.learn_devices(device, request, changes).await?;
         }
         self.carry_all(user_id, machine).await?;
-        let look = device.look();
-        let leaves_out = match machine.claim(people).await? {
-            Some(claim) => Some(self.claim(device, &claim).await?),
-            None => None,
-        };
-        device.set_look(match leaves_out {
-            _ if !is_whole => look.later(Instant::now()),
-            Some(true) => look.later(Instant::now()),
-            Some(false) => Look::default(),
+        match machine.claim(people).await? {
+            Some(claim) => self.claim(device, &claim).await,
             // Nobody is left out, or the machine does not ask for them so soon again.
-            None if look.is_due(Instant::now()) => look.later(Instant::now()),
-            None => look,
-        });
-        Ok(())
+            None => Ok(()),
+        }
     }
 
     async fn hand_out(

@@ -179,9 +179,13 @@ impl Scene {
 
     /// A ghost says something that is encrypted.
     async fn says(&self, user_id: &str) {
+        self.says_in(ROOM, user_id).await;
+    }
+
+    async fn says_in(&self, room_id: &str, user_id: &str) {
         let ghost = Arc::new(Ghost { user_id: user_id.to_owned(), ..Ghost::default() });
         let content = json!({ "msgtype": "m.text", "body": "hi" });
-        let sealed = self.shared.seal(ROOM, &Speaker::Ghost(ghost), "m.room.message", &content).await;
+        let sealed = self.shared.seal(room_id, &Speaker::Ghost(ghost), "m.room.message", &content).await;
         assert_eq!(sealed.unwrap().unwrap().kind, "m.room.encrypted");
     }
 

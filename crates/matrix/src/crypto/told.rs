@@ -63,7 +63,7 @@ impl Told {
 }
 
 impl Shared {
-    /// Has a device learn what it wants to know of others'; false when some homeservers could not be asked. `changes`
+    /// Has a device learn what it wants to know of others', and notes whose homeservers could not be asked. `changes`
     /// is the count from before it was asked who is in the room: what is known to have changed since then is asked for
     /// anew.
     pub(super) async fn learn_devices(
@@ -71,33 +71,50 @@ impl Shared {
         device: &Device,
         request: &Request,
         changes: u64,
-    ) -> Result<bool, Trouble> {
+    ) -> Result<(), Trouble> {
         let machine = &device.machine;
         // The bot is told more than others are about itself and whom it has verified.
         let is_ghost = self.names.who(&device.user_id) == Who::Ghost;
-        if let Some(answer) = self.crypto.told.get(changes, &request.body).filter(|_| is_ghost) {
+        let kept = self.crypto.told.get(changes, &request.body).filter(|_| is_ghost);
+        if let Some(answer) = kept {
             machine.answered(request, &answer).await?;
-            return Ok(true);
+            device.unknown.note(asked_for(&request.body, &Map::new()));
+            return Ok(());
         }
         let actor = Actor::As { user_id: &device.user_id, device_id: Some(machine.device_id()) };
         let answer = self.client.call(actor, &Ask(request)).await?;
         machine.answered(request, answer.get().as_bytes()).await?;
-        let is_whole = is_whole(answer.get());
-        if is_ghost && is_whole {
+        let failures = failures(answer.get());
+        if is_ghost && failures.is_empty() {
             self.crypto.told.keep(changes, &request.body, answer.get().as_bytes());
         }
-        Ok(is_whole)
+        device.unknown.note(asked_for(&request.body, &failures));
+        Ok(())
     }
 }
 
-/// Whether an answer is of all homeservers that were asked.
-fn is_whole(answer: &str) -> bool {
-    #[derive(Deserialize)]
+/// The homeservers that could not be asked.
+fn failures(answer: &str) -> Map<String, Value> {
+    #[derive(Default, Deserialize)]
     struct Told {
         #[serde(default)]
         failures: Map<String, Value>,
     }
-    serde_json::from_str::<Told>(answer).is_ok_and(|told| told.failures.is_empty())
+    // The machine has read it.
+    serde_json::from_str::<Told>(answer).unwrap_or_default().failures
+}
+
+/// Everybody whose devices were asked for, and whether their homeserver is among those that could not be asked.
+fn asked_for(question: &[u8], failures: &Map<String, Value>) -> Vec<(String, bool)> {
+    #[derive(Default, Deserialize)]
+    struct Asked {
+        #[serde(default)]
+        device_keys: Map<String, Value>,
+    }
+    let asked = serde_json::from_slice::<Asked>(question).unwrap_or_default().device_keys;
+    let has_failed =
+        |user_id: &str| user_id.split_once(':').is_some_and(|(_, server)| failures.contains_key(server));
+    asked.into_iter().map(|(user_id, _)| (user_id.clone(), has_failed(&user_id))).collect()
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use tokio::time::Instant;
 
 use super::*;
+use crate::crypto::devices::Device;
 
 const FAR: &str = "@ann:far";
 
@@ -13,6 +14,11 @@ fn told(scene: &Scene) -> BTreeSet<String> {
     sent.collect()
 }
 
+/// Whether a device will look again for people in a room, within a minute.
+async fn is_looked_for(device: &Device, room_id: &str) -> bool {
+    device.room(room_id).lock().await.look.is_due(Instant::now() + Duration::from_secs(60))
+}
+
 #[tokio::test]
 async fn whoever_is_of_a_homeserver_that_was_away_is_looked_for_again() {
     let scene = Scene::start().await;
@@ -20,8 +26,7 @@ async fn whoever_is_of_a_homeserver_that_was_away_is_looked_for_again() {
     scene.homeserver.kept().is_away = Some("far");
     scene.says(ONE).await;
     let device = scene.shared.device(ONE).await.unwrap();
-    let soon = Instant::now() + Duration::from_secs(60);
-    assert!(device.look().is_due(soon), "{:?}", device.look());
+    assert!(is_looked_for(&device, ROOM).await);
     // An answer that leaves somebody out is none for others.
     let asked = || scene.homeserver.questions_about(FAR);
     let before = asked();
@@ -44,7 +49,29 @@ async fn keys_that_a_homeserver_did_not_give_are_looked_for_again() {
     assert!(device.machine.claim(&[FAR.to_owned()]).await.unwrap().is_some());
     scene.homeserver.kept().is_away = Some("far");
     scene.says(ONE).await;
-    assert!(device.look().is_due(Instant::now() + Duration::from_secs(60)), "{:?}", device.look());
+    assert!(is_looked_for(&device, ROOM).await);
+}
+
+#[tokio::test]
+async fn whoever_is_left_out_in_one_room_is_looked_for_there_whatever_is_said_in_another() {
+    const OTHER: &str = "!other:test";
+    const THIRD: &str = "!third:test";
+    let scene = Scene::start().await;
+    let _sue = people(&scene, SUE).await;
+    scene.homeserver.kept().members.push(FAR.to_owned());
+    scene.homeserver.kept().is_away = Some("far");
+    scene.says(ONE).await;
+    let device = scene.shared.device(ONE).await.unwrap();
+    // Somebody else's keys come, who are all of the other room.
+    scene.homeserver.kept().members = [ONE, SUE].map(str::to_owned).into();
+    scene.says_in(OTHER, ONE).await;
+    assert!(is_looked_for(&device, ROOM).await && !is_looked_for(&device, OTHER).await);
+    // The machine does not ask again so soon.
+    let asked = scene.homeserver.questions_about(FAR);
+    scene.homeserver.kept().members.push(FAR.to_owned());
+    scene.says_in(THIRD, ONE).await;
+    assert_eq!(scene.homeserver.questions_about(FAR), asked);
+    assert!(is_looked_for(&device, THIRD).await);
 }
 
 #[tokio::test]
