@@ -8,6 +8,7 @@ use std::sync::Arc;
 use serde_json::Value;
 use wxgate_contract::{Post, Timestamp};
 
+use crate::api::Endpoint;
 use crate::api::event::Send;
 use crate::client::CallError;
 use crate::memory::{Ghost, Room};
@@ -68,15 +69,19 @@ impl Shared {
     ) -> Result<(String, Arc<Room>), Trouble> {
         let speaker = &self.mouth(&room.room_id, speaker).await?;
         self.bring_newcomer(&room.room_id, speaker).await?;
-        match self.try_say(&room.room_id, speaker, what).await {
+        let error = match self.try_say(&room.room_id, speaker, what).await {
             Ok(event_id) => return Ok((event_id, room)),
-            Err(error) if is_mendable(&error) => {
-                if error.code() == "M_UNKNOWN_DEVICE" {
-                    self.device_is_unknown(speaker).await;
-                }
-            }
+            Err(error) if is_mendable(&error) => error,
             Err(error) => return Err(error.into()),
+        };
+        if error.code() == "M_UNKNOWN_DEVICE" {
+            self.device_is_unknown(speaker).await;
         }
+        // How a room is encrypted, and for whom, the bot asks: where it is not in, a ghost that is says nothing either.
+        let room = match is_of_the_send(&error) {
+            true => room,
+            false => self.mend(room, &Speaker::Bot).await?.0,
+        };
         let (room, speaker) = self.mend(room, speaker).await?;
         let event_id = self.try_say(&room.room_id, &speaker, what).await?;
         Ok((event_id, room))
@@ -192,6 +197,11 @@ impl Shared {
 /// Refusals that say that somebody or something is missing.
 fn is_mendable(error: &CallError) -> bool {
     matches!(error.code(), "M_FORBIDDEN" | "M_NOT_FOUND" | "M_UNKNOWN_DEVICE")
+}
+
+/// True when it was the words that were refused, and not a question from before they were sent.
+fn is_of_the_send(error: &CallError) -> bool {
+    matches!(error, CallError::Refused { endpoint, .. } if *endpoint == Send::NAME)
 }
 
 /// The bot's own words.

@@ -152,6 +152,21 @@ async fn a_room_that_is_lost_is_replaced() {
     scene.end().await;
 }
 
+/// The bot alone was sent away: what a ghost says there needs the bot to ask how the room is encrypted.
+#[cfg(feature = "encryption")]
+#[tokio::test]
+async fn a_room_that_the_bot_may_ask_nothing_about_is_replaced() {
+    let scene = Scene::start_with(|config| config.encryption = wxgate_matrix::Encryption::Allow).await;
+    let first = scene.open_group().await;
+    scene.stub().world().set_member(ALICE, "@wechatbot:test", &first, "leave");
+    let scene = scene.restart().await;
+    scene.deliver(post("g1", "2", by("p-bob", "Bob"), Body::text("again"))).await;
+    let second = scene.stub().world().room_of("wechat_alice_g1").unwrap();
+    assert_ne!(first, second);
+    assert_eq!(scene.stub().texts(&second).len(), 1);
+    scene.end().await;
+}
+
 #[tokio::test]
 async fn a_homeserver_restored_from_a_backup_is_furnished_again() {
     let scene = Scene::start().await;
