@@ -130,7 +130,7 @@ impl CallError {
     pub(crate) fn is_of_all(&self) -> bool {
         match self {
             Self::Network { .. } | Self::TimedOut { .. } | Self::Limited { .. } => true,
-            Self::Failed { status, by_homeserver, .. } => !by_homeserver && matches!(status, 502..=504),
+            Self::Failed { status, by_homeserver, .. } => !by_homeserver && is_of_a_proxy(*status),
             Self::Unreadable { .. } | Self::NotSealed { .. } | Self::Refused { .. } => false,
         }
     }
@@ -439,9 +439,7 @@ impl Client {
         let is_away = match &answer {
             Err(CallError::Network { .. } | CallError::TimedOut { .. }) => true,
             // Synapse answers 502 for another homeserver that is away, and that is no news about itself.
-            Err(CallError::Failed { status, by_homeserver: false, .. }) => {
-                matches!(status, ..500 | 502..=504)
-            }
+            Err(CallError::Failed { status, by_homeserver: false, .. }) => is_of_a_proxy(*status),
             // The session was ended elsewhere: the next greeting makes another one.
             Err(CallError::Refused { code, .. }) => self.is_ordinary && code == "M_UNKNOWN_TOKEN",
             _ => false,
@@ -458,6 +456,13 @@ impl Client {
         }
         answer
     }
+}
+
+/// True for the status of an answer in other words than the protocol's that something in between gives for a homeserver
+/// that it does not reach, or instead of it. A 500 may be the homeserver's own, about this alone.
+/// Source: RFC 9110, section 15.6; Cloudflare, "Troubleshooting Cloudflare 5XX errors", has 520 to 530.
+fn is_of_a_proxy(status: u16) -> bool {
+    matches!(status, ..500 | 502..=504 | 520..=530)
 }
 
 /// An answer in the words that were expected. A page of a proxy is none, whatever its status; other words than were

@@ -96,6 +96,17 @@ mod tests {
     }
 
     #[test]
+    fn what_a_proxy_says_is_of_all_and_what_the_homeserver_says_is_of_this_alone() {
+        let is_of_all = |status, by_homeserver| {
+            Trouble::from(CallError::Failed { endpoint: "members", status, by_homeserver }).is_of_all()
+        };
+        for status in [200, 403, 502, 503, 504, 522] {
+            assert!(is_of_all(status, false) && !is_of_all(status, true), "{status}");
+        }
+        assert!(!is_of_all(500, false) && !is_of_all(500, true));
+    }
+
+    #[test]
     fn what_can_be_mended_waits_and_what_cannot_is_refused() {
         assert!(matches!(refused("M_TOO_LARGE").outcome(1), Outcome::Refused { .. }));
         assert!(matches!(refused("M_UNKNOWN_TOKEN").outcome(1), Outcome::TryLater { .. }));
