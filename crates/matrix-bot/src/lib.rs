@@ -22,13 +22,11 @@ mod wrong;
 pub use page::PageEntrance;
 pub use probe::probe;
 
-use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use matrix_sdk::Client;
-use matrix_sdk::ruma::OwnedRoomId;
 use serde_json::Value;
 use serde_json::value::RawValue;
 use tokens::Tokens;
@@ -87,8 +85,8 @@ pub struct SdkAccount {
     refused: Mutex<Option<Refused>>,
     /// A sign-in on a page that somebody may come back from. Locked for the length of a move.
     begun: Mutex<Option<page::Begun>>,
-    /// Rooms that were left and that it was tried to forget. Locked for the length of a lookup.
-    forgotten: Mutex<HashSet<OwnedRoomId>>,
+    /// Rooms that were left and are to be forgotten. Locked for the length of a lookup.
+    leaving: Mutex<follow::Leaving>,
 }
 
 impl std::fmt::Debug for SdkAccount {
@@ -102,7 +100,7 @@ impl SdkAccount {
     #[must_use]
     pub fn new(config: AccountConfig) -> Self {
         let (open, refused, begun) = (Mutex::default(), Mutex::default(), Mutex::default());
-        Self { config, open, refused, begun, forgotten: Mutex::default() }
+        Self { config, open, refused, begun, leaving: Mutex::default() }
     }
 
     fn open_now(&self) -> Option<Open> {
