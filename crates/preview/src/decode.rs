@@ -20,6 +20,8 @@ const SAMPLES: u64 = 75_000_000;
 const SCREEN: u64 = 4_000_000;
 /// What one row or one table of a PNG may take. Chosen: a row of the widest picture, twice.
 const PNG_BYTES: usize = 16 << 20;
+/// How a JPEG begins. Source: ITU T.81, annex B (SOI, and the first byte of the next marker).
+const JPEG: [u8; 3] = [0xff, 0xd8, 0xff];
 /// How many bytes tell the format.
 const HEAD_BYTES: u64 = 8;
 
@@ -36,9 +38,11 @@ pub(crate) fn decode(source: impl Read, until: Instant) -> Option<Decoded> {
     let mut source = Watched::new(source, until);
     let mut head = Vec::new();
     source.by_ref().take(HEAD_BYTES).read_to_end(&mut head).ok()?;
+    let is_jpeg = head.starts_with(&JPEG);
+    source.count_passes(is_jpeg);
     let whole = Cursor::new(head.clone()).chain(source);
     match head.as_slice() {
-        [0xff, 0xd8, 0xff, ..] => jpeg(whole),
+        _ if is_jpeg => jpeg(whole),
         [0x89, b'P', b'N', b'G', ..] => png(whole),
         [b'G', b'I', b'F', b'8', ..] => gif(whole),
         _ => None,

@@ -157,6 +157,20 @@ fn a_jpeg_in_passes_is_bounded_by_what_it_holds() {
 }
 
 #[test]
+fn a_png_may_hold_what_begins_a_pass_of_a_jpeg() {
+    let grid = Grid { width: 64, height: 64, rgb: vec![[0xff, 0xda, 0]; 64 * 64] };
+    let mut file = Vec::new();
+    let mut encoder = png::Encoder::new(&mut file, grid.width, grid.height);
+    encoder.set_color(png::ColorType::Rgb);
+    encoder.set_compression(png::Compression::NoCompression);
+    encoder.set_filter(png::Filter::NoFilter);
+    let data: Vec<u8> = grid.rgb.concat();
+    encoder.write_header().unwrap().write_image_data(&data).unwrap();
+    assert!(file.windows(2).filter(|pair| *pair == [0xff, 0xda]).count() > 4_000);
+    assert_eq!(of(file.as_slice()).unwrap().size, (64, 64));
+}
+
+#[test]
 fn few_bytes_do_not_make_many_passes() {
     assert!(of(hollow(0xc2, (64, 64), 1, 12).as_slice()).is_some());
     assert_eq!(of(hollow(0xc2, (64, 64), 1, 1_000).as_slice()), None);

@@ -15,18 +15,27 @@ pub(crate) struct Watched<R> {
     /// Bytes since the last look at the clock.
     unlooked: usize,
     passes: u32,
+    counts_passes: bool,
     last: u8,
 }
 
 impl<R> Watched<R> {
     pub(crate) fn new(source: R, until: Instant) -> Self {
-        Self { source, until, unlooked: 0, passes: 0, last: 0 }
+        Self { source, until, unlooked: 0, passes: 0, counts_passes: true, last: 0 }
     }
 
-    /// How many passes begin in these bytes. In the pixels of a JPEG the marker does not occur; where something else
-    /// holds it, it counts as well. Source: ITU T.81, annex B (SOS).
+    /// Only a JPEG has passes: other formats hold the bytes of the marker by chance, once in 64 KiB.
+    pub(crate) fn count_passes(&mut self, counts_passes: bool) {
+        self.counts_passes = counts_passes;
+    }
+
+    /// How many passes begin in these bytes. In the pixels of a JPEG the marker does not occur. Source: ITU T.81, annex
+    /// B (SOS).
     fn begin(&mut self, bytes: &[u8]) -> u32 {
         let mut begin = 0;
+        if !self.counts_passes {
+            return begin;
+        }
         for byte in bytes {
             begin += u32::from(self.last == 0xff && *byte == 0xda);
             self.last = *byte;
