@@ -97,8 +97,9 @@ impl Bridge {
         let mut begun = Vec::new();
         for row in self.store.leaving_accounts().await? {
             let (tell, done) = watch::channel(None);
+            let with = people.iter().find(|person| person.name == row.owner).cloned();
             self.leaving.insert(row.network.clone(), Going { owner: Some(row.owner), done });
-            begun.push((row.network, tell));
+            begun.push((row.network, with, tell));
         }
         if begun.is_empty() && people.is_empty() {
             return Ok(());
@@ -106,11 +107,16 @@ impl Bridge {
         let (bridge, stop) = (Arc::clone(self), self.tasks.ending());
         self.tasks.spawn("orders", async move {
             let all = async {
-                for (account, tell) in begun {
+                for (account, with, tell) in begun {
                     let listed = Listed { bridge: &bridge, account: &account };
                     let done = forget_in_time(&bridge, &account).await;
-                    if let Err(error) = &done {
-                        tracing::error!(network = %account, %error, "a removal that was begun cannot be finished");
+                    match (&done, &with) {
+                        (Err(error), _) => {
+                            tracing::error!(network = %account, %error, "a removal that was begun cannot be finished");
+                        }
+                        // Of one who ordered an account's end alone nothing is known any more.
+                        (Ok(()), None) => {}
+                        (Ok(()), Some(person)) => bridge.record_gone(person, &account).await,
                     }
                     drop(listed);
                     tell.send_replace(Some(done));
@@ -134,10 +140,14 @@ impl Bridge {
         for row in self.store.accounts_of(&person.name).await? {
             self.store.leave_account(&row.network).await?;
             self.routes.unmirror_all(&row.network);
-            let about = row.network.name().to_owned();
-            self.record(person.who.clone(), &person.door, "account-removed", about).await;
         }
         Ok(())
+    }
+
+    /// An account went with its owner.
+    async fn record_gone(&self, person: &LeavingUser, account: &NetworkId) {
+        let about = account.name().to_owned();
+        self.record(person.who.clone(), &person.door, "account-removed", about).await;
     }
 
     /// Replaces the seal key, whose file is `path`, for `who` at `door` as the audit trail has it.
@@ -196,20 +206,28 @@ impl Bridge {
 
 /// Forgets a person whose accounts are gone, however often the store fails at it.
 async fn let_go_in_time(bridge: &Bridge, person: &LeavingUser) -> Result<(), CommandError> {
+    let done = in_time(person.name.as_str(), || async {
+        // Two who ordered it come here one after the other.
+        let _alone = bridge.alone().await?;
+        Ok(let_go(bridge, person).await)
+    });
+    done.await?.map_err(refused)
+}
+
+/// Does a step of the removal of `whom`, however often the store is away; outside is the error that the pipe is ending.
+async fn in_time<T, W: Future<Output = Result<Result<T, StoreError>, CommandError>>>(
+    whom: &str,
+    step: impl Fn() -> W,
+) -> W::Output {
     let mut pause = PAUSE;
     loop {
-        let done = {
-            // Two who ordered it come here one after the other.
-            let _alone = bridge.alone().await?;
-            let_go(bridge, person).await
-        };
-        match done {
-            Err(error) if error.is_unavailable() => {
-                tracing::warn!(user = %person.name, %error, "the removal of a person waits for the store");
+        match step().await {
+            Ok(Err(error)) if error.is_unavailable() => {
+                tracing::warn!(whom, %error, "a removal waits for the store");
                 tokio::time::sleep(pause).await;
                 pause = (pause * 2).min(LONGEST_PAUSE);
             }
-            done => return done.map_err(refused),
+            done => return done,
         }
     }
 }
@@ -232,10 +250,15 @@ async fn let_go(bridge: &Bridge, person: &LeavingUser) -> Result<(), StoreError>
 
 /// All accounts of a person, those that are being removed already among them.
 async fn remove_accounts(bridge: &Arc<Bridge>, person: &LeavingUser) -> Result<(), CommandError> {
-    let LeavingUser { name: owner, who, door } = person;
-    for row in bridge.store.accounts_of(owner).await.map_err(failed)? {
-        remove_account(bridge, None, &row.network).await?;
-        bridge.record(who.clone(), door, "account-removed", row.network.name().to_owned()).await;
+    let owner = &person.name;
+    let theirs = in_time(owner.as_str(), || async { Ok(bridge.store.accounts_of(owner).await) });
+    for row in theirs.await?.map_err(failed)? {
+        match remove_account(bridge, None, &row.network).await {
+            Ok(()) => bridge.record_gone(person, &row.network).await,
+            // Somebody else removed it meanwhile.
+            Err(CommandError::NoSuchAccount(_)) => {}
+            Err(error) => return Err(error),
+        }
     }
     let theirs = |going: &Going| going.owner.as_ref() == Some(owner);
     let going: Vec<_> = bridge.leaving.iter().filter(|going| theirs(going)).map(|g| g.done.clone()).collect();
@@ -292,13 +315,17 @@ async fn take_away(
 ) -> Result<(), CommandError> {
     // The session ends on the other side too, if it can; the account goes in any case.
     sign_out(bridge, account).await;
-    {
+    let left = in_time(account.as_str(), || async {
         let _alone = bridge.alone().await?;
         // Durable first: from here on the next start goes on with it.
-        bridge.store.leave_account(account).await.map_err(failed)?;
+        if let Err(error) = bridge.store.leave_account(account).await {
+            return Ok(Err(error));
+        }
         bridge.remove_network(account).await;
         bridge.routes.unmirror_all(account);
-    }
+        Ok(Ok(()))
+    });
+    left.await?.map_err(failed)?;
     // What was said in it may be much: whoever adds or starts another account does not wait for that.
     let tell = || owner.iter().for_each(|owner| bridge.tell(FeedEvent::Accounts(owner.clone())));
     tell();
@@ -309,16 +336,7 @@ async fn take_away(
 
 /// Forgets an account, however often the store fails at it.
 async fn forget_in_time(bridge: &Bridge, account: &NetworkId) -> Result<(), CommandError> {
-    let mut pause = PAUSE;
-    while let Err(error) = forget(bridge, account).await {
-        if !error.is_unavailable() {
-            return Err(failed(error));
-        }
-        tracing::warn!(network = %account, %error, "the removal of an account waits for the store");
-        tokio::time::sleep(pause).await;
-        pause = (pause * 2).min(LONGEST_PAUSE);
-    }
-    Ok(())
+    in_time(account.as_str(), || async { Ok(forget(bridge, account).await) }).await?.map_err(failed)
 }
 
 async fn forget(bridge: &Bridge, account: &NetworkId) -> Result<(), StoreError> {

@@ -118,6 +118,29 @@ async fn a_person_goes_with_everything_when_nobody_waits_for_it() {
 }
 
 #[tokio::test]
+async fn a_person_goes_although_somebody_else_removes_an_account_of_theirs_meanwhile() {
+    let (pipe, mut runs) = with_accounts(&["net:a", "net:b"]).await;
+    let (one, two) = (runs.recv().await.unwrap(), runs.recv().await.unwrap());
+    let (mut first, second) = if one.ctx.network.as_str() == "net:a" { (one, two) } else { (two, one) };
+    let removal = pipe.bridge.remove_person("ann".into(), Leaving::WithEverything, (None, "commands"));
+    let meanwhile = async {
+        // The turn of the first has come.
+        assert!(matches!(first.ctx.orders.recv().await, Some(Order::SignOut)));
+        let control = pipe.bridge.control("pages", None);
+        let order = control.run(Some("ann".into()), Command::RemoveAccount { account: "net:b".into() });
+        let (removed, ()) = tokio::join!(order, sign_out(second));
+        removed.unwrap();
+        first.ctx.far.health(&first.ctx.network, Health::signed_out(None));
+        first.ctx.stop.stopping().await;
+    };
+    let both = async { tokio::join!(removal, meanwhile) };
+    let (left, ()) = tokio::time::timeout(PATIENCE, both).await.unwrap();
+    left.unwrap();
+    assert!(pipe.bridge.store().user(&"ann".into()).await.unwrap().is_none());
+    pipe.bridge.shutdown().await;
+}
+
+#[tokio::test]
 async fn an_account_runs_again_when_nobody_waits_for_its_new_way_out() {
     let (pipe, mut runs) = with_accounts(&["net:a"]).await;
     let account = NetworkId::from("net:a");
@@ -304,7 +327,7 @@ async fn a_person_whose_removal_was_cut_short_goes_with_all_accounts() {
     assert_eq!(pipe.bridge.add_accounts().await.unwrap(), 0, "none of them comes online again");
     assert_eq!(left(&pipe).await, []);
     assert_eq!(store.accounts().await.unwrap(), []);
-    assert_eq!(acts(&pipe).await, ["person-removed ann", "account-removed b"]);
+    assert_eq!(acts(&pipe).await, ["person-removed ann", "account-removed b", "account-removed a"]);
     pipe.bridge.shutdown().await;
 }
 
