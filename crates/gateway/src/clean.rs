@@ -1,4 +1,4 @@
-//! Removes what is too old or too much, now and then; and nothing while it is in doubt how old things are.
+//! Removes what is too old or too much, now and then; and nothing for its age while it is in doubt how old things are.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -77,28 +77,50 @@ pub(crate) async fn run(parts: Arc<Parts>, media: MediaSection, keep: Keep) {
             return;
         }
         pause = CLEAN_EVERY;
-        match are_believed(store, &mut ages, clock::now()).await {
-            Ok(true) => clean_up(store, stop, &media, keep).await,
-            Ok(false) => tracing::warn!(
-                "the clock is more than a day ahead of when it was looked at last: it was set, or nothing ran for long; \
-                 nothing is cleaned up until it has stood for a day"
-            ),
-            Err(error) => {
-                tracing::warn!(%error, "could not clean up: it is not known what the clock said before")
-            }
+        if unless_stopped(stop, look_and_clean(store, &mut ages, clock::now(), &media, keep)).await.is_none()
+        {
+            return;
         }
     }
 }
 
-/// Whether ages can be believed now; what is found is kept for the next start.
-async fn are_believed(store: &Store, ages: &mut Option<Ages>, wall: Timestamp) -> Result<bool, StoreError> {
+/// Cleans up as far as ages can be believed, and keeps for the next start what was found of them: behind the clean-up,
+/// which makes the room for it on a full disk.
+async fn look_and_clean(
+    store: &Store,
+    ages: &mut Option<Ages>,
+    wall: Timestamp,
+    media: &MediaSection,
+    keep: Keep,
+) {
+    let are_believed = are_believed(store, ages, wall).await;
+    clean_up(store, media, keep, are_believed).await;
+    let Some(ages) = ages else { return };
+    if let Err(error) = store.keep_clock_seen(ages.seen).await {
+        tracing::warn!(%error, "what the clock says could not be kept for the next start");
+    }
+}
+
+/// Whether ages can be believed now.
+async fn are_believed(store: &Store, ages: &mut Option<Ages>, wall: Timestamp) -> bool {
     let ages = match ages {
         Some(ages) => ages,
-        None => ages.insert(Ages::new(store.clock_seen().await?, wall)),
+        None => match store.clock_seen().await {
+            Ok(seen) => ages.insert(Ages::new(seen, wall)),
+            Err(error) => {
+                tracing::warn!(%error, "nothing is removed for its age: it is not known what the clock said before");
+                return false;
+            }
+        },
     };
     let are_believed = ages.are_believed(wall);
-    store.keep_clock_seen(ages.seen).await?;
-    Ok(are_believed)
+    if !are_believed {
+        tracing::warn!(
+            "the clock is more than a day ahead of when it was looked at last: it was set, or nothing ran for long; \
+             nothing is removed for its age until it has stood for a day"
+        );
+    }
+    are_believed
 }
 
 /// The work, unless the end of the program comes first: what was begun is dropped then, which loses nothing. A clean-up
@@ -111,15 +133,18 @@ async fn unless_stopped<T>(stop: &Stop, work: impl Future<Output = T>) -> Option
     }
 }
 
-async fn clean_up(store: &Store, stop: &Stop, media: &MediaSection, keep: Keep) {
-    let works: [(&str, BoxFuture<'_, Result<Pruned, StoreError>>); 3] = [
-        ("media", Box::pin(store.prune_media(media.keep_days, media.max_store_bytes))),
-        ("deliveries", Box::pin(store.prune())),
-        ("history", Box::pin(clean_history(store, keep))),
-    ];
+/// Removes what is too much, and what is too old when ages can be believed.
+async fn clean_up(store: &Store, media: &MediaSection, keep: Keep, are_believed: bool) {
+    let works: Vec<(&str, BoxFuture<'_, Result<Pruned, StoreError>>)> = match are_believed {
+        true => vec![
+            ("media", Box::pin(store.prune_media(media.keep_days, media.max_store_bytes))),
+            ("deliveries", Box::pin(store.prune())),
+            ("history", Box::pin(clean_history(store, keep))),
+        ],
+        false => vec![("media", Box::pin(store.fit_media(media.max_store_bytes)))],
+    };
     for (what, work) in works {
-        let Some(done) = unless_stopped(stop, work).await else { return };
-        match done {
+        match work.await {
             Ok(gone) => tracing::info!(
                 what,
                 deliveries = gone.deliveries,
@@ -153,9 +178,10 @@ async fn clean_history(store: &Store, keep: Keep) -> Result<Pruned, StoreError> 
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
     use std::sync::Mutex;
 
-    use wxgate_contract::{Author, Batch, Body, ChatRef, Job, Post, StopHandle};
+    use wxgate_contract::{Author, Batch, Body, ChatRef, Job, MediaId, MediaOwner, Post, StopHandle};
     use wxgate_store::{Route, RouteInput, SealKey, StoreConfig};
 
     use super::*;
@@ -209,6 +235,33 @@ mod tests {
         assert_eq!(seen, ClockSeen { believed: Some(wrong.after(HOUR * 24)), doubted: None });
     }
 
+    #[tokio::test]
+    async fn what_is_too_much_goes_while_ages_are_in_doubt() {
+        let dir = tempfile::tempdir().unwrap();
+        let wall = BEGIN.after(YEAR);
+        let store = Store::open(config_in(dir.path()), Arc::new(move || wall)).await.unwrap();
+        let old = Batch { posts: vec![post(1)], ..Batch::default() };
+        store.commit_batch(&"wechat:a".into(), old, Arc::new(Nowhere)).await.unwrap();
+        let vault = store.vault(Arc::new(|_, _| None));
+        for n in [1, 2] {
+            let owner = MediaOwner::Posts;
+            let mut writer = vault.writer(MediaId([n; 16]), "a", "text/plain", owner).await.unwrap();
+            writer.write(vec![n].into()).await.unwrap();
+            writer.finish().await.unwrap();
+        }
+        store.keep_clock_seen(ClockSeen { believed: Some(BEGIN), doubted: None }).await.unwrap();
+        let settings = config::built_in("", "").unwrap().settings;
+        let media = MediaSection { keep_days: 0, max_store_bytes: 1, ..settings.media };
+        let keep = Keep { age: Some(HOUR), messages: None };
+        let mut ages = None;
+        look_and_clean(&store, &mut ages, wall, &media, keep).await;
+        assert_eq!(store.media_used(), 1);
+        let doubted = ClockSeen { believed: Some(BEGIN), doubted: Some(wall) };
+        assert_eq!(store.clock_seen().await.unwrap(), doubted);
+        assert_eq!(store.prune_history(&"wechat:a".into(), keep).await.unwrap().messages, 1, "it was kept");
+        store.close().await;
+    }
+
     struct Nowhere;
 
     impl Route for Nowhere {
@@ -217,26 +270,18 @@ mod tests {
         }
     }
 
-    #[tokio::test]
-    async fn an_end_does_not_wait_for_a_clean_up() {
-        let dir = tempfile::tempdir().unwrap();
-        let config = StoreConfig {
+    fn config_in(dir: &Path) -> StoreConfig {
+        StoreConfig {
             url: "sqlite".parse().unwrap(),
-            data_dir: dir.path().to_owned(),
+            data_dir: dir.to_owned(),
             seal_key: SealKey::from_bytes(&[7; 32]).unwrap(),
             max_media_bytes: 1,
             restored: String::new(),
-        };
-        let (handle, stop) = StopHandle::new();
-        // A store that asks for the time while it cleans up: then the end comes.
-        let ends = Arc::new(Mutex::new(None::<StopHandle>));
-        let ending = Arc::clone(&ends);
-        let clock = Arc::new(move || {
-            ending.lock().unwrap().iter().for_each(StopHandle::stop);
-            BEGIN.after(YEAR)
-        });
-        let store = Store::open(config, clock).await.unwrap();
-        let post = |n: usize| Post {
+        }
+    }
+
+    fn post(n: usize) -> Post {
+        Post {
             remote_id: format!("{n}").as_str().into(),
             chat: ChatRef { network: "wechat:a".into(), chat: "c".into() },
             author: Author::Owner,
@@ -245,14 +290,28 @@ mod tests {
             quote: None,
             mentions: Vec::new(),
             echo_of: None,
-        };
+        }
+    }
+
+    #[tokio::test]
+    async fn an_end_does_not_wait_for_a_clean_up() {
+        let dir = tempfile::tempdir().unwrap();
+        let (handle, stop) = StopHandle::new();
+        // A store that asks for the time while it cleans up: then the end comes.
+        let ends = Arc::new(Mutex::new(None::<StopHandle>));
+        let ending = Arc::clone(&ends);
+        let clock = Arc::new(move || {
+            ending.lock().unwrap().iter().for_each(StopHandle::stop);
+            BEGIN.after(YEAR)
+        });
+        let store = Store::open(config_in(dir.path()), clock).await.unwrap();
         let batch = Batch { posts: (0..300).map(post).collect(), ..Batch::default() };
         store.commit_batch(&"wechat:a".into(), batch, Arc::new(Nowhere)).await.unwrap();
         *ends.lock().unwrap() = Some(handle);
         let keep = Keep { age: Some(HOUR), messages: None };
         let settings = config::built_in("", "").unwrap().settings;
-        clean_up(&store, &stop, &settings.media, keep).await;
-        assert!(stop.is_stopping());
+        let cleaned = unless_stopped(&stop, clean_up(&store, &settings.media, keep, true)).await;
+        assert!(cleaned.is_none() && stop.is_stopping());
         *ends.lock().unwrap() = None;
         let left = store.prune_history(&"wechat:a".into(), keep).await.unwrap();
         assert_eq!(left.messages, 300, "the end waited until they were gone");

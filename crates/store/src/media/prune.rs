@@ -33,8 +33,25 @@ impl Store {
         let now = self.0.clock.now().ms();
         let oldest = now.saturating_sub(i64::from(keep_days).saturating_mul(DAY_MS));
         let day_ago = now.saturating_sub(DAY_MS);
-        let mut pruned =
-            Pruned { media: self.forget_missed(oldest.min(day_ago)).await?, ..Pruned::default() };
+        let mut pruned = self.fit(oldest, day_ago, max_store_bytes).await?;
+        self.sweep(&mut pruned).await?;
+        // It frees no file and writes: last, because a full disk has room for that behind the others only.
+        pruned.media += self.forget_missed(oldest.min(day_ago)).await?;
+        Ok(pruned)
+    }
+
+    /// Removes the least recently used attachments until the rest fits into `max_store_bytes`, and nothing because of
+    /// its age: for when it is in doubt what the clock says. What a post shows that is still to be delivered stays.
+    ///
+    /// # Errors
+    /// As [`Store::prune_media`].
+    pub async fn fit_media(&self, max_store_bytes: u64) -> Result<Pruned, StoreError> {
+        self.fit(i64::MIN, i64::MIN, max_store_bytes).await
+    }
+
+    /// Counts what there is, and removes what was not used since `oldest` and what does not fit.
+    async fn fit(&self, oldest: i64, day_ago: i64, max_store_bytes: u64) -> Result<Pruned, StoreError> {
+        let mut pruned = Pruned::default();
         self.0.media_used.send_modify(Used::counting);
         let used = self.media_bytes().await?;
         let mut need = Need { oldest, day_ago, surplus: used.saturating_sub(max_store_bytes), freed: 0 };
@@ -43,7 +60,6 @@ impl Store {
         }
         self.make_room(Which::Any, &mut need, &mut pruned).await?;
         self.0.media_used.send_modify(|all| all.counted(used.saturating_sub(need.freed)));
-        self.sweep(&mut pruned).await?;
         Ok(pruned)
     }
 

@@ -255,6 +255,49 @@ async fn unused_attachments_make_room_and_shared_files_stay() {
 }
 
 #[tokio::test]
+async fn files_go_before_anything_is_written_that_frees_none() {
+    each_engine(|bench| async move {
+        let vault = vault(&bench);
+        bench.batch("w:a", Batch { media: vec![announced(1)], ..Batch::default() }).await;
+        put(&*vault, id(2), b"old").await.unwrap();
+        // Forgetting what never came fails, as on a full disk.
+        bench.change("CREATE TABLE held (media TEXT REFERENCES media (id))").await;
+        bench.change("INSERT INTO held SELECT id FROM media WHERE state = 0").await;
+        bench.clock.set(31 * 86_400_000);
+        assert!(bench.store.prune_media(30, 1 << 30).await.is_err());
+        assert_eq!(files(&bench.dir.join("media")), Vec::<PathBuf>::new());
+        assert_eq!(vault.info(id(2)).await.unwrap(), None);
+        assert_eq!(vault.pending(&"w:a".into(), 10).await.unwrap(), [announced(1)]);
+        bench
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_does_not_fit_goes_whatever_the_clock_says() {
+    each_engine(|bench| async move {
+        let vault = vault(&bench);
+        bench.batch("w:a", Batch { media: vec![announced(1)], ..Batch::default() }).await;
+        for n in 2..5 {
+            bench.clock.set(i64::from(n) * 10_000_000);
+            put(&*vault, id(n), &[n; 1000]).await.unwrap();
+        }
+        let bench = bench.reopen().await;
+        bench.clock.set(366 * 86_400_000);
+        assert_eq!(bench.store.fit_media(2_000).await.unwrap().media, 1, "the least recently used one");
+        assert_eq!(bench.store.media_used(), 2_000, "counted anew after a start");
+        assert_eq!(bench.store.fit_media(2_000).await.unwrap(), Pruned::default());
+        let vault = self::vault(&bench);
+        for n in 2..5 {
+            assert_eq!(vault.info(id(n)).await.unwrap().is_some(), n > 2, "{n}");
+        }
+        assert_eq!(vault.pending(&"w:a".into(), 10).await.unwrap(), [announced(1)]);
+        bench
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_file_that_is_gone_or_damaged_is_not_known_any_more() {
     each_engine(|bench| async move {
         let vault = vault(&bench);
