@@ -17,6 +17,8 @@ pub(super) enum Miss {
     Read,
     /// The service was asked, and did not do it.
     Call,
+    /// An upload was not done in the time that its size has.
+    Slow,
 }
 
 /// Failures of deliveries that are not done.

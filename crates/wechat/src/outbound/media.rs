@@ -86,7 +86,7 @@ impl Outbound {
         let uploading = Box::pin(self.upload(errand, attachment, &file));
         let uploaded = tokio::time::timeout(upload_limit(file.bytes), uploading).await;
         let (media_id, signature) =
-            uploaded.map_err(|_| upload_too_slow(self.failed(errand.delivery.id, Miss::Call)))??;
+            uploaded.map_err(|_| upload_too_slow(self.failed(errand.delivery.id, Miss::Slow)))??;
 
         let id = client_msg_id(&self.network, errand.delivery, piece);
         let to = To { own: &errand.own, to: &errand.to, id: &id };

@@ -36,6 +36,8 @@ const LAST_WORDS: Duration = Duration::from_secs(3);
 /// How long news wait for the list of contacts when a session opens. Chosen: most lists take a second or two, and a
 /// long one is read beside the news. Source: the protocol sheet, sections 5.1 (G) and 5.3.
 const FIRST_LOOK: Duration = Duration::from_secs(20);
+/// How long news wait for a list that they overtook again and again. Chosen: a large book on a slow day.
+const LOOK_ALONE: Duration = Duration::from_secs(180);
 
 /// What somebody asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -267,6 +269,13 @@ impl Hands {
             Work::Enter { redirect } => Box::pin(async move { Event::Entered(self.enter(&redirect).await) }),
             Work::Open => Box::pin(async { Event::Opened(self.open().await) }),
             Work::LoadRoster => Box::pin(async { Event::RosterLoaded(self.load_roster().await) }),
+            Work::LookAlone => {
+                let look = self.look_beside(keys.as_ref());
+                Box::pin(async move {
+                    let done = tokio::time::timeout(LOOK_ALONE, look).await;
+                    Event::RosterLoaded(done.unwrap_or(Err(Fault::TimedOut)))
+                })
+            }
             Work::Check => Box::pin(async move { Event::Checked(self.check(keys).await) }),
             Work::Fetch => Box::pin(async move { Event::Fetched(self.fetch(keys).await) }),
             Work::Commit => Box::pin(async { Event::Committed(self.commit().await) }),

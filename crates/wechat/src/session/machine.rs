@@ -30,6 +30,8 @@ const MAX_STRIKES: u32 = 5;
 const MAX_ROUNDS: u32 = 20;
 /// Empty syncs in a row before they are spaced. Source: the protocol sheet, section 2.11 ("N"). Chosen.
 const EMPTY_ALLOWED: u32 = 2;
+/// Readings of the list in a row that changes may overtake; the next one holds up the news. Chosen.
+const OVERTAKEN_ALLOWED: u32 = 2;
 /// Polls in a row that were no long polls before they are spaced. Chosen.
 const QUICK_ALLOWED: u32 = 5;
 /// Online for this long, a line counts as a steady one again. Chosen.
@@ -140,6 +142,10 @@ pub(crate) struct Machine {
     reread_at: Option<Timestamp>,
     /// It is being read, beside the work.
     is_looking: bool,
+    /// How often in a row a change overtook the reading.
+    overtaken: u32,
+    /// The work waits for the next reading.
+    looks_alone: bool,
     /// What those who follow the sign-in see; `None` when none is under way.
     step: Option<SignInStep>,
 }
@@ -177,6 +183,8 @@ impl Machine {
             lacks_roster: false,
             reread_at: None,
             is_looking: false,
+            overtaken: 0,
+            looks_alone: false,
             step: None,
         }
     }
@@ -272,6 +280,7 @@ impl Machine {
         self.doubt = None;
         self.store_trouble = None;
         (self.roster_due, self.lacks_roster, self.reread_at, self.is_looking) = (None, false, None, false);
+        (self.overtaken, self.looks_alone) = (0, false);
         self.trouble = None;
         (self.is_found, self.was_online) = (false, false);
         (self.faults, self.strikes, self.empty, self.quick, self.rounds) = (0, 0, 0, 0, 0);

@@ -7,7 +7,7 @@ use wxgate_contract::{SignInStep, Timestamp};
 
 use super::{
     Action, Checked, EMPTY_ALLOWED, EXPIRES, Event, Fault, Fetched, MAX_RESTLESS, MAX_ROUNDS, MAX_STRIKES,
-    Machine, QUICK_ALLOWED, STEADY, State, Work, sign_in::in_its_words,
+    Machine, OVERTAKEN_ALLOWED, QUICK_ALLOWED, STEADY, State, Work, sign_in::in_its_words,
 };
 
 impl Machine {
@@ -26,9 +26,12 @@ impl Machine {
         self.was_online = true;
         self.trouble = None;
         self.last_fetch = now;
+        // A line whose polls break off stays online; what is over is the absence.
+        self.faults = 0;
         if self.roster_due.is_none() && !self.is_looking {
             self.read_again_some_day(now);
         }
+        self.look_when_due(now, false);
     }
 
     pub(super) fn online(&mut self, answer: Event, now: Timestamp, out: &mut Vec<Action>) {
@@ -58,6 +61,16 @@ impl Machine {
             Event::Fetched(Err(fault)) => self.fetch_failed(fault, out),
             Event::Committed(Ok(())) => self.committed(out),
             Event::Committed(Err(fault)) => self.commit_failed(fault, out),
+            Event::RosterLoaded(done) => {
+                self.looked_through(&done, now);
+                match done {
+                    Err(fault @ Fault::Ret(ret, _)) if ret.reaction() == Reaction::SlowDown => {
+                        self.go_offline(fault, out);
+                    }
+                    // Whatever it was, the poll finds out.
+                    _ => self.run(Work::Check, out),
+                }
+            }
             _ => {}
         }
     }
@@ -132,9 +145,7 @@ impl Machine {
             return self.fetch(out);
         }
         self.empty = 0;
-        if !self.is_looking && self.roster_due.is_some_and(|due| now >= due) {
-            (self.roster_due, self.is_looking) = (None, true);
-        }
+        self.look_when_due(now, true);
         if now.since(self.last_fetch) >= self.timings.unasked_sync {
             self.asked_by_poll = false;
             return self.fetch(out);
@@ -144,8 +155,28 @@ impl Machine {
             self.asked_by_poll = false;
             self.wait(self.timings.shortest_hold, out);
         } else {
-            self.run(Work::Check, out);
+            self.poll(out);
         }
+    }
+
+    /// Begins to read the list when its time has come: in a quiet moment, which is waited for, but not for long where
+    /// there is none, and not at all while there is no list.
+    fn look_when_due(&mut self, now: Timestamp, is_quiet: bool) {
+        let waits = !(is_quiet || self.lacks_roster);
+        let wait = if waits { self.timings.unasked_sync } else { Duration::ZERO };
+        if self.is_looking || self.roster_due.is_none_or(|due| now < due.after(wait)) {
+            return;
+        }
+        self.roster_due = None;
+        // What changes all the time is never read beside its changes.
+        self.looks_alone = self.overtaken > OVERTAKEN_ALLOWED;
+        self.is_looking = !self.looks_alone;
+    }
+
+    /// The poll, or what is to be read instead of it.
+    fn poll(&mut self, out: &mut Vec<Action>) {
+        let work = if std::mem::take(&mut self.looks_alone) { Work::LookAlone } else { Work::Check };
+        self.run(work, out);
     }
 
     /// Changes come without the version that the list has, so it is read now and then.
@@ -156,10 +187,17 @@ impl Machine {
 
     /// What came of reading the list beside the work.
     pub(super) fn looked(&mut self, done: &Result<(), Fault>, now: Timestamp) {
-        if !std::mem::take(&mut self.is_looking) {
-            return;
+        if std::mem::take(&mut self.is_looking) {
+            self.looked_through(done, now);
         }
+    }
+
+    fn looked_through(&mut self, done: &Result<(), Fault>, now: Timestamp) {
         self.lacks_roster &= done.is_err();
+        self.overtaken = match done {
+            Err(Fault::Superseded) => self.overtaken.saturating_add(1),
+            _ => 0,
+        };
         self.reread_at = Some(now);
         match done {
             Ok(()) if self.roster_due.is_none() => self.read_again_some_day(now),
@@ -178,9 +216,11 @@ impl Machine {
 
     fn fetched(&mut self, fetched: Fetched, now: Timestamp, out: &mut Vec<Action>) {
         self.last_fetch = now;
-        if fetched.has_unlisted && !self.lacks_roster {
+        // The first reading takes in whoever turned up before it, and may be past whoever does now.
+        if fetched.has_unlisted && (self.is_looking || !self.lacks_roster) {
             self.look_again(now);
         }
+        self.look_when_due(now, false);
         if let Some(ret) = self.doubt.take() {
             // The poll said it is over and the sync did not: the sync is right, up to a point.
             self.strikes = self.strikes.saturating_add(1);
@@ -222,7 +262,7 @@ impl Machine {
                 let wait = self.jittered(full);
                 self.wait(wait, out);
             }
-            None => self.run(Work::Check, out),
+            None => self.poll(out),
         }
     }
 

@@ -263,6 +263,74 @@ fn while_the_list_of_contacts_is_read_news_come_as_ever() {
     assert!(!machine.is_looking(), "there is no hurry any more");
 }
 
+/// Online, and the list of contacts could not be read before the news.
+fn without_list() -> Machine {
+    let mut machine = machine();
+    machine.step(Event::Found(Found { is_roster_loaded: false, keys: None, ..resumed() }), NOW);
+    machine.step(Event::Opened(Ok(keys(1))), NOW);
+    assert_eq!(works(&machine.step(Event::RosterLoaded(Err(Fault::TimedOut)), NOW)), [&Work::Check]);
+    machine
+}
+
+#[test]
+fn a_list_that_is_missing_is_read_though_it_is_never_quiet() {
+    let mut machine = without_list();
+    assert!(machine.is_looking(), "at once");
+    machine.step(Event::Looked(Err(Fault::Network)), NOW);
+    let later = NOW.after(Timings::default().unasked_sync);
+    // The line cuts every poll, and there is news in each sync.
+    assert_eq!(works(&machine.step(Event::Checked(Err(Fault::Network)), later)), [&Work::Fetch]);
+    assert_eq!(works(&machine.step(fetched(2, true), later)), [&Work::Commit]);
+    assert!(machine.is_looking());
+}
+
+#[test]
+fn whoever_turns_up_while_the_first_list_is_read_has_it_read_again() {
+    let mut machine = without_list();
+    machine.step(checked(0, true), NOW);
+    let fetched = Fetched { keys: keys(2), has_content: true, more: false, has_unlisted: true };
+    machine.step(Event::Fetched(Ok(fetched)), NOW);
+    machine.step(Event::Committed(Ok(())), NOW);
+    machine.step(Event::Looked(Ok(())), NOW);
+    assert_eq!(machine.health(), Health::Up);
+    machine.step(checked(0, false), NOW.after(Timings::default().unasked_sync));
+    assert!(machine.is_looking());
+}
+
+#[test]
+fn a_list_that_changes_all_the_time_is_read_alone() {
+    let mut machine = without_list();
+    let mut now = NOW;
+    for _ in 0..=OVERTAKEN_ALLOWED {
+        assert!(machine.is_looking());
+        machine.step(Event::Looked(Err(Fault::Superseded)), now);
+        now = now.after(Timings::default().retry_cap);
+        machine.step(checked(0, true), now);
+        machine.step(fetched(2, true), now);
+        let next = machine.step(Event::Committed(Ok(())), now);
+        let is_alone = works(&next) == [&Work::LookAlone];
+        assert_ne!(machine.is_looking(), is_alone);
+    }
+    assert!(!machine.is_looking());
+    assert_eq!(works(&machine.step(Event::RosterLoaded(Ok(())), now)), [&Work::Check]);
+    assert_eq!(machine.health(), Health::Up);
+}
+
+#[test]
+fn a_poll_that_breaks_after_an_absence_is_the_first_that_breaks() {
+    let mut machine = online();
+    machine.step(checked(0, true), NOW);
+    machine.step(Event::Fetched(Err(Fault::Network)), NOW);
+    for _ in 0..9 {
+        assert_eq!(works(&machine.step(Event::Waited, NOW)), [&Work::Fetch]);
+        machine.step(Event::Fetched(Err(Fault::Network)), NOW);
+    }
+    machine.step(Event::Waited, NOW);
+    machine.step(fetched(1, false), NOW);
+    assert_eq!(works(&machine.step(Event::Checked(Err(Fault::Network)), NOW)), [&Work::Fetch], "no pause");
+    assert_eq!(machine.health(), Health::Up);
+}
+
 #[test]
 fn a_session_that_ends_while_the_list_is_read_takes_no_list() {
     let mut machine = online();

@@ -146,6 +146,8 @@ pub(crate) enum Work {
     Open,
     /// Reads the list of contacts before the news, for as long as they can wait.
     LoadRoster,
+    /// Reads it while news wait, because they overtook it again and again; ends as [`Work::LoadRoster`] does.
+    LookAlone,
     Check,
     Fetch,
     /// Makes durable what the last sync brought, its keys included.

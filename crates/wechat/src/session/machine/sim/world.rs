@@ -332,7 +332,7 @@ impl World {
                 }
                 false => Event::Opened(Err(self.gone())),
             },
-            Work::LoadRoster => match self.valid() {
+            Work::LoadRoster | Work::LookAlone => match self.valid() {
                 true => {
                     self.is_roster_loaded = true;
                     Event::RosterLoaded(Ok(()))
@@ -480,7 +480,7 @@ fn answer_with(work: &Work, fault: Fault) -> Event {
         Work::PollPhone { .. } => Event::Phone { answer: Err(fault), took: Duration::ZERO },
         Work::Enter { .. } => Event::Entered(Err(fault)),
         Work::Open => Event::Opened(Err(fault)),
-        Work::LoadRoster => Event::RosterLoaded(Err(fault)),
+        Work::LoadRoster | Work::LookAlone => Event::RosterLoaded(Err(fault)),
         Work::Check => match fault {
             Fault::Ret(ret, _) => Event::Checked(Ok(Checked { ret, has_news: false, took: Duration::ZERO })),
             fault => Event::Checked(Err(fault)),

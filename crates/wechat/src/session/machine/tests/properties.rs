@@ -72,7 +72,7 @@ fn answers(work: &Work, event: &Event) -> bool {
             | (Work::PollPhone { .. }, Event::Phone { .. })
             | (Work::Enter { .. }, Event::Entered(_))
             | (Work::Open, Event::Opened(_))
-            | (Work::LoadRoster, Event::RosterLoaded(_))
+            | (Work::LoadRoster | Work::LookAlone, Event::RosterLoaded(_))
             | (Work::Check, Event::Checked(_))
             | (Work::Fetch, Event::Fetched(_))
             | (Work::Commit, Event::Committed(_))
