@@ -34,6 +34,8 @@ pub(super) struct Room {
     pub(super) is_plain: bool,
     /// RELAYMSG was refused there.
     pub(super) no_relaymsg: bool,
+    /// A line with a link to many messages was refused there.
+    pub(super) no_backlog: bool,
     pub(super) topic: String,
     /// Somebody was there to listen, and since when nobody is.
     had_company: bool,
@@ -50,6 +52,7 @@ impl Room {
             members: HashMap::new(),
             is_plain: false,
             no_relaymsg: false,
+            no_backlog: false,
             topic: String::new(),
             had_company: false,
             deserted: None,

@@ -66,7 +66,7 @@ async fn what_waited_too_long_is_one_text_and_each_of_it_is_settled_behind_the_l
         assert_eq!(lines.len(), 1, "{lines:?}");
         let words = "… 4 messages waited too long to be said one by one (2023-11-14 22:00 to 2023-11-14 22:03 UTC): http";
         assert!(lines[0].starts_with(words), "{lines:?}");
-        let wanted = "2023-11-14 22:00:00 <张三> one\n2023-11-14 22:01:00 <张三> two\nlines\n\
+        let wanted = "2023-11-14 22:00:00 <张三> one\n2023-11-14 22:01:00 <张三> two\n    lines\n\
                       2023-11-14 22:02:00 <张三> three\n2023-11-14 22:03:00 <张三> 四\n";
         assert_eq!(text_behind(&guest, &lines[0]), wanted);
         let mut ids: Vec<DeliveryId> = outcomes(&guest).into_iter().map(|(id, _)| id).collect();
@@ -139,18 +139,34 @@ async fn after_a_crash_only_the_line_is_repeated_and_all_that_it_stands_for_is_s
 }
 
 #[tokio::test]
-async fn what_the_network_refuses_of_a_backlog_is_told_of_each() {
+async fn where_the_line_with_the_link_is_refused_each_message_has_its_turn() {
     let network = Network::start(OLD).await;
     let guest = guest(&network).await;
     network.change(|manners| manners.refuses = Some(("404", "Cannot send to channel (+m)")));
     let all: Vec<Delivery> = (0..4).map(|n| said(&guest.double, n, "Ming", "words")).collect();
     order(&guest, &all).await;
-    let refused = |state: &mut State| (state.outcomes.len() == 4).then(|| state.outcomes.clone());
-    for (_, outcome) in guest.double.wait_for(PATIENCE, refused).await {
-        assert!(matches!(outcome, Outcome::Refused { .. }), "{outcome:?}");
-    }
-    // What is put off settles nothing: all of it comes again.
-    network.change(|manners| (manners.refuses, manners.bars) = (None, Some("471")));
+    let refused = |state: &mut State| state.outcomes.first().cloned();
+    let (id, outcome) = guest.double.wait_for(PATIENCE, refused).await;
+    assert!(id == all[0].id && matches!(outcome, Outcome::Refused { .. }), "{outcome:?}");
+    let said = network.said("#c");
+    assert!(said.len() == 2 && said[0].starts_with("… 4 messages") && said[1] == "<Ming> words", "{said:?}");
+    assert_eq!(outcomes(&guest).len(), 1, "nothing is said of those that stand behind");
+    network.change(|manners| manners.refuses = None);
+    let more: Vec<Delivery> = (0..4).map(|n| said_by_ming(&guest, n)).collect();
+    let head = order(&guest, &more).await;
+    guest.outcome(head).await;
+    assert_eq!(network.said("#c").last().unwrap(), "<Ming> words");
+}
+
+fn said_by_ming(guest: &Guest, minute: i64) -> Delivery {
+    said(&guest.double, minute, "Ming", "words")
+}
+
+#[tokio::test]
+async fn what_is_put_off_settles_nothing_of_a_backlog() {
+    let network = Network::start(OLD).await;
+    let guest = guest(&network).await;
+    network.change(|manners| manners.bars = Some("471"));
     network.line(":op!o@h KICK #c relay :out");
     network.line("PING :kicked");
     network.wait_line("PONG :kicked").await;
@@ -158,5 +174,17 @@ async fn what_the_network_refuses_of_a_backlog_is_told_of_each() {
     let more: Vec<Delivery> = (0..4).map(|n| said(&guest.double, n, "Ming", "words")).collect();
     let head = order(&guest, &more).await;
     assert!(matches!(guest.outcome(head).await, Outcome::TryLater { .. }));
-    assert_eq!(outcomes(&guest).len(), 5);
+    assert_eq!(outcomes(&guest).len(), 1);
+}
+
+#[tokio::test]
+async fn a_text_has_the_words_of_one_account() {
+    let network = Network::start(OLD).await;
+    let guest = guest(&network).await;
+    let mut all: Vec<Delivery> = (0..6).map(|n| said_by_ming(&guest, n)).collect();
+    let Job::Say(say) = &mut all[4].job else { unreachable!() };
+    say.post.chat.network = "wechat:b".into();
+    let head = order(&guest, &all).await;
+    guest.outcome(head).await;
+    assert!(network.said("#c")[0].starts_with("… 4 messages"), "{:?}", network.said("#c"));
 }

@@ -33,7 +33,8 @@ impl Session<'_> {
     pub(super) fn is_late(&self, flight: &Flight, say: &Say) -> bool {
         let limits = &self.relay.config.limits;
         let age = self.relay.clock.now().since(say.post.at);
-        !flight.goes_alone && age > limits.late && self.support.is_channel(flight.chat().as_str())
+        let room = self.relay.rooms.by_key(flight.chat());
+        !flight.goes_alone && age > limits.late && room.is_some_and(|room| !room.no_backlog)
     }
 
     /// Reads what stands behind the first flight.
@@ -97,16 +98,20 @@ impl Backlog {
     }
 }
 
-/// Puts a delivery and what stands behind it together, up to what cannot be put into a text. What was taken back
-/// meanwhile is left out of it.
+/// Puts a delivery and what stands behind it together, up to what cannot be put into a text, and to what another
+/// account brings: a text goes with the account that it belongs to. What was taken back meanwhile is left out of it.
 fn collect(head: &Delivery, behind: &[Delivery]) -> Option<Backlog> {
     let mut posts: HashSet<PostId> = HashSet::new();
     let mut taken_back: HashSet<PostId> = HashSet::new();
     let mut lines: Vec<(PostId, Timestamp, String)> = Vec::new();
-    let (mut covered, mut bytes) = (Vec::new(), 0);
+    let (mut covered, mut bytes, mut origin) = (Vec::new(), 0, None);
     for delivery in std::iter::once(head).chain(behind) {
         match &delivery.job {
             Job::Say(say) => {
+                let network = &say.post.chat.network;
+                if origin.get_or_insert(network) != &network {
+                    break;
+                }
                 let Some(text) = line(say).filter(|text| bytes + text.len() <= MOST_BYTES) else { break };
                 bytes += text.len();
                 posts.insert(say.post_id);
@@ -131,6 +136,8 @@ fn line(say: &Say) -> Option<String> {
     let (name, text) = (words::author(say), words::text(say)?);
     let name = if name.is_empty() { name } else { format!("<{name}> ") };
     let (at, second) = (minute(say.post.at), say.post.at.civil().second);
+    // What somebody says in several lines does not look like the next one's words.
+    let text = text.replace('\n', "\n    ");
     Some(format!("{at}:{second:02} {name}{text}\n"))
 }
 

@@ -129,6 +129,16 @@ impl Session<'_> {
             // Line by line the network says whether it is the form that it refuses.
             return self.takes_lines_only();
         }
+        if flight.is_backlog() && flight.at == 0 && !flight.is_repeat {
+            // The line with the link is none of the messages: each has its own turn there from now on.
+            (flight.step, flight.goes_alone) = (Step::Fresh, true);
+            flight.pieces.clear();
+            flight.behind.clear();
+            if let Some(room) = self.relay.rooms.by_key_mut(&chat) {
+                room.no_backlog = true;
+            }
+            return;
+        }
         let outcome = flight.given_up(words::from_server(why));
         self.relay.settle(id, outcome);
     }
