@@ -165,6 +165,8 @@ mod tests {
         assert_eq!(file_name(&format!("{}.pdf", "年".repeat(83))), format!("{}.pdf", "年".repeat(83)));
         let no_extension = format!("a.{}", "b".repeat(300));
         assert!(file_name(&no_extension).ends_with("b…"));
+        assert_eq!(file_name("👨‍👩‍👧 عربي.pdf"), "👨‍👩‍👧 عربي.pdf", "signs that join letters stay");
+        assert!(file_name(&".".repeat(600)).len() <= FILE_NAME_BYTES);
     }
 
     #[test]

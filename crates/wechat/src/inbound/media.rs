@@ -1,13 +1,11 @@
 //! Pictures, voices, videos, stickers: announced in the batch, fetched after its commit.
 
-use std::borrow::Cow;
-
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use wechat_proto::UserName;
 use wechat_proto::message::app::File;
 use wechat_proto::message::{Image, Message, Sender, Sticker, Video, Voice};
-use wxgate_contract::{Attachment, AttachmentKind, Body, MediaId, PendingMedia};
+use wxgate_contract::{Attachment, AttachmentKind, Body, MediaId, PendingMedia, file_name};
 
 use super::Place;
 use crate::roster::Draft;
@@ -88,7 +86,8 @@ pub(super) fn app_emoji(message: &Message, place: &Place<'_>, draft: &mut Draft)
 }
 
 pub(super) fn file(message: &Message, file: &File, place: &Place<'_>, draft: &mut Draft) -> Body {
-    let name = &*fitting(wechat_proto::upload::base_name(&file.name));
+    let name = file_name(&file.name);
+    let name = if name.trim().is_empty() { "file" } else { &*name };
     if !file.is_downloadable {
         let summary = format!("the file \"{name}\", which is too large for the web: open it on the phone");
         return Body::Unsupported { summary };
@@ -119,36 +118,6 @@ pub(super) fn file(message: &Message, file: &File, place: &Place<'_>, draft: &mu
         return Body::Unsupported { summary };
     }
     Body::Attachment(attachment)
-}
-
-/// Longest name of a file in bytes: what a store keeps of an attachment's name, and two bytes for each sign that
-/// Windows allows. A sender may write a longer one, and it must not cost the message.
-const NAME_BYTES: usize = 510;
-
-/// Whether a sign shows nothing and changes what stands beside it: control signs and those that turn the direction,
-/// with which `invoice_\u{202e}fdp.exe` reads as a PDF.
-fn is_hidden(sign: char) -> bool {
-    sign.is_control() || matches!(sign, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-}
-
-/// The name without hidden signs, cut in the middle where it is too long: the extension stays, which says what the
-/// file is.
-fn fitting(name: &str) -> Cow<'_, str> {
-    if name.contains(is_hidden) {
-        let shown = name.replace(is_hidden, "");
-        return Cow::Owned(cut(if shown.trim().is_empty() { "file" } else { &shown }).into_owned());
-    }
-    cut(name)
-}
-
-fn cut(name: &str) -> Cow<'_, str> {
-    const ELLIPSIS: &str = "…";
-    if name.len() <= NAME_BYTES {
-        return Cow::Borrowed(name);
-    }
-    let extension = name.rfind('.').and_then(|at| name.get(at..)).filter(|end| end.len() <= 32).unwrap_or("");
-    let stem = name.floor_char_boundary(NAME_BYTES - ELLIPSIS.len() - extension.len());
-    Cow::Owned(format!("{}{ELLIPSIS}{extension}", name.get(..stem).unwrap_or_default()))
 }
 
 fn announce(
@@ -202,25 +171,5 @@ fn announce_as(place: &Place<'_>, draft: &mut Draft, source: Source, name: &str,
         duration_ms: 0,
         caption: String::new(),
         poster: None,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_name_is_shown_as_it_is_and_keeps_its_extension_where_it_is_cut() {
-        let fitted = fitting("年.pdf");
-        assert_eq!(&*fitted, "年.pdf");
-        let long = format!("{}.pdf", "年".repeat(200));
-        let fitted = fitting(&long);
-        assert!(fitted.len() <= NAME_BYTES && fitted.len() > NAME_BYTES - 4, "{}", fitted.len());
-        assert!(fitted.ends_with("年….pdf"), "{fitted}");
-        assert_eq!(&*fitting("invoice_\u{202e}fdp\n.exe"), "invoice_fdp.exe");
-        assert_eq!(&*fitting("\u{2066}\u{7}"), "file");
-        assert_eq!(&*fitting("👨‍👩‍👧 عربي.pdf"), "👨‍👩‍👧 عربي.pdf");
-        let dots = ".".repeat(600);
-        assert!(fitting(&dots).len() <= NAME_BYTES);
     }
 }
