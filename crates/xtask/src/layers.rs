@@ -7,6 +7,7 @@ mod build;
 mod clients;
 mod identity;
 mod postgres;
+mod scratch;
 mod sdk;
 mod sim;
 pub(crate) mod summary;
@@ -20,6 +21,7 @@ use crate::setup::{self, Need};
 use crate::tree::Root;
 use build::{Built, TestProgram};
 pub(crate) use postgres::Postgres;
+use scratch::Scratch;
 use summary::Sum;
 
 /// A test program that is still running then is stuck: the budget of the slowest layer is a minute and a half.
@@ -196,6 +198,7 @@ pub(crate) fn run(root: &Root, layers: &[Layer], length: Length) -> Result<bool>
     let begin = now();
     let built = build::build(root)?;
     println!("built in {:.1} s", begin.elapsed().as_secs_f64());
+    let scratch = Scratch::new()?;
     let mut total = Sum::default();
     let mut table = Vec::new();
     let mut postgres = None;
@@ -203,14 +206,16 @@ pub(crate) fn run(root: &Root, layers: &[Layer], length: Length) -> Result<bool>
         let begin = now();
         println!("\n== {} {}: {}", layer.number(), layer.name(), layer.about());
         // What is missing fails this layer and leaves the others to say what they have to say.
-        let sum = run_layer(root, (layer, length), &built, &mut postgres).unwrap_or_else(|error| {
-            println!("{}: {error:#}", layer.name());
-            Sum::one_failed()
-        });
+        let sum =
+            run_layer((root, &scratch), (layer, length), &built, &mut postgres).unwrap_or_else(|error| {
+                println!("{}: {error:#}", layer.name());
+                Sum::one_failed()
+            });
         table.push((layer, sum, begin.elapsed()));
         total += sum;
     }
     drop(postgres);
+    scratch.end(total.good());
     println!();
     for (layer, sum, took) in table {
         println!("{:<3} {:<12} {:>7.1} s   {sum}", layer.number(), layer.name(), took.as_secs_f64());
@@ -220,7 +225,7 @@ pub(crate) fn run(root: &Root, layers: &[Layer], length: Length) -> Result<bool>
 }
 
 fn run_layer(
-    root: &Root,
+    (root, scratch): (&Root, &Scratch),
     (layer, length): (Layer, Length),
     built: &Built,
     postgres: &mut Option<Postgres>,
@@ -234,15 +239,15 @@ fn run_layer(
     let url = postgres.as_ref().map(Postgres::url);
     let mut sum = Sum::default();
     for program in built.programs.iter().filter(|program| layer.takes(program)) {
-        sum += run_program(root, built, (program, length), url.as_deref())?;
+        sum += run_program((root, scratch), built, (program, length), url.as_deref())?;
         if layer == Layer::Matrix {
-            sum += sdk::run(root, built, (program, length))?;
+            sum += sdk::run((root, scratch), built, (program, length))?;
         }
     }
     match layer {
         Layer::Unit => sum += doc_tests(root)?,
         Layer::Sim => sum += sim::run(root, built, length)?,
-        Layer::Clients => sum += clients::run(root, built)?,
+        Layer::Clients => sum += clients::run((root, scratch), built)?,
         Layer::Identity => sum += identity::run(root, built)?,
         _ => {}
     }
@@ -253,7 +258,7 @@ fn run_layer(
 }
 
 /// A test program with what it has to know of the tree and of what was built.
-fn environment(root: &Root, built: &Built, program: &TestProgram) -> Cmd {
+fn environment((root, scratch): (&Root, &Scratch), built: &Built, program: &TestProgram) -> Cmd {
     let mut cmd = Cmd::new(&program.executable).dir(&program.dir).env("CARGO_MANIFEST_DIR", &program.dir);
     for (key, path) in [("WXGATE_BIN", &built.gateway), ("WXGATE_SIMULATOR_BIN", &built.simulator)] {
         if let Some(path) = path {
@@ -266,16 +271,16 @@ fn environment(root: &Root, built: &Built, program: &TestProgram) -> Cmd {
     if Layer::Stories.takes(program) {
         cmd = cmd.env("WXGATE_API_PYTHON", setup::FUZZER.python(root));
     }
-    cmd.env("WXGATE_ROOT", root.path())
+    scratch.holds(cmd).env("WXGATE_ROOT", root.path())
 }
 
 fn run_program(
-    root: &Root,
+    place: (&Root, &Scratch),
     built: &Built,
     (program, length): (&TestProgram, Length),
     postgres: Option<&str>,
 ) -> Result<Sum> {
-    let mut cmd = environment(root, built, program);
+    let mut cmd = environment(place, built, program);
     if let Some(url) = postgres {
         cmd = cmd.env("WXGATE_TEST_POSTGRES", url);
     }

@@ -10,6 +10,7 @@ use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
 use super::build::Built;
+use super::scratch::Scratch;
 use super::show_if_bad;
 use super::summary::Sum;
 use crate::run::{Cmd, End};
@@ -20,11 +21,11 @@ const READY_WITHIN: Duration = Duration::from_secs(30);
 const SCRIPT_LIMIT: Duration = Duration::from_secs(180);
 
 /// Every script in `tests/clients`, each against a service of its own.
-pub(super) fn run(root: &Root, built: &Built) -> Result<Sum> {
+pub(super) fn run((root, scratch): (&Root, &Scratch), built: &Built) -> Result<Sum> {
     let simulator = built.simulator.as_deref().context("the program wxgate-simulator was not built")?;
     let mut sum = Sum::default();
     for script in scripts(&root.join("tests/clients"))? {
-        sum += run_script(root, simulator, &script)?;
+        sum += run_script((root, scratch), simulator, &script)?;
     }
     Ok(sum)
 }
@@ -50,11 +51,11 @@ fn extension(path: &Path) -> Option<&str> {
     path.extension()?.to_str()
 }
 
-fn run_script(root: &Root, simulator: &Path, script: &Path) -> Result<Sum> {
+fn run_script((root, scratch): (&Root, &Scratch), simulator: &Path, script: &Path) -> Result<Sum> {
     let service = Service::start(root, simulator)?;
     let program =
         if extension(script) == Some("py") { setup::CLIENTS.python(root) } else { PathBuf::from("node") };
-    let cmd = Cmd::new(program).args([script]).dir(root.join("tests/clients"));
+    let cmd = scratch.holds(Cmd::new(program).args([script]).dir(root.join("tests/clients")));
     let cmd = cmd.env("WXGATE_SIM_URL", &service.url).env("WXGATE_SIM_CONTROL", &service.control);
     // Nothing between us and loopback, whatever the machine is set up for.
     let ran =

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, bail};
 
 use super::build::{Built, TestProgram};
+use super::scratch::Scratch;
 use super::summary::Sum;
 use super::{Length, environment, lengthened, show_ends, show_if_bad};
 use crate::run::Cmd;
@@ -29,9 +30,13 @@ const STORIES: [&str; 9] = [
 ];
 
 /// Builds the client and tells it its stories.
-pub(super) fn run(root: &Root, built: &Built, (program, length): (&TestProgram, Length)) -> Result<Sum> {
+pub(super) fn run(
+    (root, scratch): (&Root, &Scratch),
+    built: &Built,
+    (program, length): (&TestProgram, Length),
+) -> Result<Sum> {
     let people = build(root, built)?;
-    let cmd = environment(root, built, program).env("WXGATE_MATRIX_PEOPLE", people).args(STORIES);
+    let cmd = environment((root, scratch), built, program).env("WXGATE_MATRIX_PEOPLE", people).args(STORIES);
     let (cmd, limit) = lengthened(cmd, (program, length));
     let ran = cmd.watch(limit)?;
     let sum = Sum::read(&ran.output).with_end(ran.end);
