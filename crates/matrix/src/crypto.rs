@@ -34,6 +34,7 @@ use claim::Dry;
 use devices::Devices;
 use epoch::Epoch;
 pub(crate) use files::FileReader;
+use open::Asked;
 pub(crate) use open::Opened;
 use rooms::Rooms;
 pub(crate) use sync::run;
@@ -49,6 +50,8 @@ pub(crate) struct Crypto {
     came: Notify,
     /// What the homeserver said about people's devices.
     told: Told,
+    /// Senders whose devices were asked for.
+    asked: Asked,
     dry: Dry,
     verifying: Verifying,
     /// Counts what may make a key go to somebody else: members and devices that came or went.
@@ -67,6 +70,7 @@ impl Crypto {
             devices: Devices::default(),
             rooms: Rooms::default(),
             told: Told::default(),
+            asked: Asked::default(),
             dry: Dry::default(),
             verifying: Verifying::default(),
             came: Notify::new(),

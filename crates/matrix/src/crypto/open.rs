@@ -1,19 +1,32 @@
 //! Reads what was encrypted.
 
+use std::collections::HashSet;
+use std::sync::atomic::Ordering;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
 use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 use wxgate_contract::Note;
-use wxgate_e2ee::{Decrypted, Fingerprint, Origin, Unreadable};
+use wxgate_e2ee::{Decrypted, Fingerprint, MachineError, Origin, Unreadable};
 
 use super::devices::Device;
 use crate::account::{Opening, is_said};
 use crate::api::event::GetEvent;
-use crate::client::CallError;
+use crate::api::keys::Ask;
+use crate::client::{Actor, CallError};
 use crate::inbound::REPEATED;
 use crate::names::Who;
 use crate::shared::Shared;
 use crate::trouble::Trouble;
+
+/// How long it is waited for one sender's devices, while everything else that is said waits. Chosen: a homeserver waits
+/// ten seconds for another one. Source: client-server API, "/keys/query": `timeout` is 10 seconds by default.
+const ASKED_FOR: Duration = Duration::from_secs(15);
+/// Senders of whom it is remembered that their devices were asked for. Chosen: whoever has more users with strange devices
+/// is asked for again.
+const ASKED: usize = 256;
 
 /// Told of something that somebody else's device encrypted.
 const NOT_THEIRS: &str = "the device that encrypted it is not one of yours";
@@ -36,6 +49,37 @@ pub(crate) enum Opened {
     NoKey,
     /// It will not be read; why, as a clause for people.
     Never(String),
+}
+
+/// Senders whose devices were asked for, so that each is asked for once until somebody's change.
+#[derive(Default)]
+pub(super) struct Asked {
+    // Locked for the length of a lookup.
+    since: Mutex<AskedSince>,
+}
+
+#[derive(Default)]
+struct AskedSince {
+    /// The count of changes, and the device that asked: another one knows nobody yet.
+    changes: u64,
+    device_id: String,
+    senders: HashSet<String>,
+}
+
+impl Asked {
+    /// Remembers it; false when it was so before.
+    fn note(&self, changes: u64, device_id: &str, sender: &str) -> bool {
+        let mut since = self.since.lock().unwrap_or_else(PoisonError::into_inner);
+        if since.changes != changes || since.device_id != device_id || since.senders.len() >= ASKED {
+            *since = AskedSince { changes, device_id: device_id.to_owned(), senders: HashSet::new() };
+        }
+        since.senders.insert(sender.to_owned())
+    }
+
+    /// It was not asked after all.
+    fn forget(&self, sender: &str) {
+        self.since.lock().unwrap_or_else(PoisonError::into_inner).senders.remove(sender);
+    }
 }
 
 /// Whose event it is, as the homeserver says.
@@ -63,9 +107,8 @@ impl Shared {
         let device = self.device(self.names.bot()).await?;
         let origin = self.persons_device();
         let mut read = device.machine.decrypt(room_id, raw, origin).await;
-        if matches!(read, Err(Unreadable::NotSigned)) {
-            // Who speaks to us first may only not be known yet.
-            self.know_sender(&device, &head.sender).await?;
+        // Who speaks to us first may only not be known yet.
+        if matches!(read, Err(Unreadable::NotSigned)) && self.know_sender(&device, &head.sender).await? {
             read = device.machine.decrypt(room_id, raw, origin).await;
         }
         match read {
@@ -113,11 +156,43 @@ impl Shared {
         Ok(Opened::Read(kind, content, taken))
     }
 
-    /// Learns the devices of whoever sent an event, and by whom they are signed.
-    async fn know_sender(&self, device: &Device, sender: &str) -> Result<(), Trouble> {
+    /// Learns the devices of whoever sent an event, and by whom they are signed; true when something was learnt. This
+    /// is done while everything that anybody says waits, so it is done once for each count of changes, and what goes wrong with
+    /// one sender alone leaves them unknown.
+    async fn know_sender(&self, device: &Device, sender: &str) -> Result<bool, Trouble> {
+        let changes = self.crypto.changes.load(Ordering::Relaxed);
+        if !self.crypto.asked.note(changes, device.machine.device_id(), sender) {
+            return Ok(false);
+        }
+        match self.ask_for_sender(device, sender).await {
+            Ok(is_known) => Ok(is_known),
+            Err(error) => {
+                self.crypto.asked.forget(sender);
+                Err(error)
+            }
+        }
+    }
+
+    async fn ask_for_sender(&self, device: &Device, sender: &str) -> Result<bool, Trouble> {
         let _turn = device.turn.lock().await;
         let query = device.machine.query(&[sender.to_owned()]);
-        self.carry(&device.user_id, &device.machine, &query).await.map(drop)
+        let actor = Actor::As { user_id: &device.user_id, device_id: Some(device.machine.device_id()) };
+        let unknown = |why: &dyn std::fmt::Display| {
+            tracing::warn!(sender, %why, "the devices of somebody who said something cannot be learnt");
+            Ok(false)
+        };
+        let answer = match tokio::time::timeout(ASKED_FOR, self.client.call(actor, &Ask(&query))).await {
+            Ok(Ok(answer)) => answer,
+            // Whoever keeps it waiting for one sender's devices is not away.
+            Err(_) | Ok(Err(CallError::TimedOut { .. })) => return unknown(&"it takes too long"),
+            Ok(Err(error)) if error.is_of_all() => return Err(error.into()),
+            Ok(Err(error)) => return unknown(&error),
+        };
+        match device.machine.answered(&query, answer.get().as_bytes()).await {
+            Ok(()) => Ok(true),
+            Err(error @ MachineError::Store(_)) => Err(error.into()),
+            Err(error) => unknown(&error),
+        }
     }
 
     /// By what the bot's device is recognised.
@@ -216,6 +291,20 @@ fn opened_by(opening: Opening) -> Opened {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_remembered_of_senders_is_bounded_and_of_one_device() {
+        let asked = Asked::default();
+        assert!(asked.note(1, "A", "@ann:test") && !asked.note(1, "A", "@ann:test"));
+        assert!(asked.note(2, "A", "@ann:test"), "something changed");
+        assert!(asked.note(2, "B", "@ann:test"), "another device knows nobody");
+        asked.forget("@ann:test");
+        assert!(asked.note(2, "B", "@ann:test"));
+        for n in 0..=ASKED {
+            asked.note(2, "B", &n.to_string());
+        }
+        assert!(asked.since.lock().unwrap().senders.len() <= ASKED);
+    }
 
     #[test]
     fn what_an_account_could_not_open_waits_for_its_key_or_is_told_why() {

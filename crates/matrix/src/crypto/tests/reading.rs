@@ -180,3 +180,62 @@ async fn what_the_bots_device_said_for_a_ghost_is_read_and_makes_no_device_of_it
     let read = scene.shared.event_of(ROOM, "$1").await.unwrap();
     assert_eq!(read["content"]["body"], "words of a ghost");
 }
+
+/// Somebody with a device that nobody has signed.
+async fn unsigned(scene: &Scene, user_id: &str) -> Machine {
+    let far = Arc::new(Double::new());
+    let machine = Machine::open(far, network(), user_id, "STRANGE", Purpose::Reads).await.unwrap();
+    scene.shared.carry_all(user_id, &machine).await.unwrap();
+    machine
+}
+
+impl Scene {
+    /// Where only signed devices count.
+    async fn strict() -> Self {
+        let mut scene = Self::start().await;
+        scene.config.only_signed_devices = true;
+        scene.again();
+        scene
+    }
+
+    /// Why an event is not read.
+    async fn refusal(&self, sender: &str, said: &Value) -> String {
+        let raw = to_raw_value(&event("$1", sender, ROOM, said)).unwrap();
+        match in_time(self.shared.unseal(ROOM, &raw)).await.unwrap() {
+            Opened::Never(why) => why,
+            Opened::Read(..) | Opened::NoKey => panic!("it is refused"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_unsigned_device_is_asked_for_once_until_something_changes() {
+    let scene = Scene::strict().await;
+    let sue = unsigned(&scene, SUE).await;
+    let said = sealed(&scene, &sue, SUE, "again and again").await;
+    let before = scene.homeserver.questions_about(SUE);
+    for _ in 0..3 {
+        assert!(scene.refusal(SUE, &said).await.contains("not verified by yourself"));
+    }
+    assert_eq!(scene.homeserver.questions_about(SUE), before + 1);
+    scene.shared.devices_changed(&[SUE.to_owned()]).await;
+    scene.refusal(SUE, &said).await;
+    assert_eq!(scene.homeserver.questions_about(SUE), before + 2);
+}
+
+#[tokio::test]
+async fn devices_that_cannot_be_told_hold_up_nothing() {
+    let scene = Scene::strict().await;
+    let (sue, ann) = (unsigned(&scene, SUE).await, people(&scene, ANN).await);
+    let strange = sealed(&scene, &sue, SUE, "from a strange device").await;
+    let well = sealed(&scene, &ann, ANN, "still well").await;
+    let mut taking = Taking::start(&scene);
+    // Known, before nothing can be asked any more.
+    assert_eq!(taking.take(&[event("$0", ANN, ROOM, &well)]).await, Taken::Safe);
+    assert_eq!(taking.asked(), [pair("$0", "still well")]);
+    let again = sealed(&scene, &ann, ANN, "and still").await;
+    scene.homeserver.kept().fails = Some("/keys/query");
+    let events = [event("$1", SUE, ROOM, &strange), event("$2", ANN, ROOM, &again)];
+    assert_eq!(taking.take(&events).await, Taken::Safe);
+    assert_eq!(taking.asked(), [pair("$2", "and still")]);
+}
