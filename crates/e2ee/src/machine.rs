@@ -23,7 +23,7 @@ use wxgate_contract::{FarEnd, NetworkId};
 use crate::prune::{Leftover, Pruned};
 use crate::rows::Rows;
 use crate::store::{NoteStore, Turn, kind};
-use crate::verify::Flows;
+use crate::verify::{Flow, Flows, sent_step};
 use crate::wire::{Purpose, Request};
 
 /// The mark of a device whose keys and signatures are on the homeserver: this, and the epoch of that.
@@ -31,9 +31,10 @@ const READY: &str = "ready";
 const READY_SINCE: u8 = 1;
 /// Random bytes of a device's id.
 const ID_BYTES: usize = 5;
-/// What stays when a device begins anew: the seeds of its signatures, the keys to what was said, and what was read with
-/// them.
-const FORGETTING_KEEPS: [&str; 4] = [kind::IDENTITY, kind::INBOUND, kind::INBOUND_OF, kind::TAKEN];
+/// What stays when a device begins anew: the seeds of its signatures, whom it has verified, the keys to what was said,
+/// and what was read with them.
+const FORGETTING_KEEPS: [&str; 5] =
+    [kind::IDENTITY, kind::VERIFIED, kind::INBOUND, kind::INBOUND_OF, kind::TAKEN];
 
 /// Why a machine could not do something.
 #[derive(Debug, thiserror::Error)]
@@ -77,8 +78,8 @@ impl From<CryptoStoreError> for MachineError {
 pub struct Heard {
     /// Rooms that keys came for.
     pub rooms: Vec<String>,
-    /// A step of a verification came.
-    pub verifies: bool,
+    /// The verifications of which a step came. Anybody can send one: see [`Machine::follow`].
+    pub steps: Vec<Flow>,
 }
 
 /// How a device stands.
@@ -194,10 +195,10 @@ impl Machine {
         self.olm.device_id().as_str()
     }
 
-    /// Forgets everything about a user's device but the seeds of its signatures and the keys to what was said: it
-    /// begins anew, and whoever trusts the user goes on doing so. It needs another id: homeservers keep signatures of
-    /// devices that are deleted, and would show one of those. Source: seen in Synapse 1.163. Only while no machine
-    /// of it is open.
+    /// Forgets everything about a user's device but the seeds of its signatures, whom it has verified and the keys to
+    /// what was said: it begins anew, and whoever trusts the user goes on doing so. It needs another id: homeservers
+    /// keep signatures of devices that are deleted, and would show one of those. Source: seen in Synapse 1.163. Only
+    /// while no machine of it is open.
     ///
     /// # Errors
     /// `Store` when it cannot be written.
@@ -381,9 +382,8 @@ impl Machine {
         let (events, keys) = heard.map_err(MachineError::of_olm)?;
         let events =
             events.iter().filter_map(|event| event.to_raw().deserialize_as_unchecked::<Value>().ok());
-        // Each of them is noted.
-        let verifies = events.filter(|event| self.note_step(event)).count() > 0;
-        Ok(Heard { rooms: keys.into_iter().map(|key| key.room_id.to_string()).collect(), verifies })
+        let steps = events.filter_map(|event| sent_step(&event)).collect();
+        Ok(Heard { rooms: keys.into_iter().map(|key| key.room_id.to_string()).collect(), steps })
     }
 
     /// Some users' devices may have changed.

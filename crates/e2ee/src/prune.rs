@@ -7,7 +7,8 @@
 //!   after it was heard last.
 //! * What tells a message between devices from its repetition: one to two weeks.
 //! * The key that is used for a room, and why keys were kept back: as long as the bot is in the room.
-//! * Whose devices are whose: as long as a room is shared with them.
+//! * Whose devices are whose: as long as a room is shared with them. Who was verified, and with which key, is kept: a
+//!   homeserver says who is gone.
 //!
 //! A sweep reads rows page by page and holds the store's turn over each, so it never writes over what the machine
 //! wrote meanwhile.

@@ -109,6 +109,10 @@ impl Machine {
         if let VerificationState::Unverified(level) = &read.encryption_info.verification_state {
             judge(level, origin, self.has_encrypted(&read.encryption_info), is_step)?;
         }
+        // Whoever has other keys may have those verified.
+        if !is_step {
+            self.compare(text("sender"), origin).await?;
+        }
         Ok(Decrypted { kind, content, place })
     }
 

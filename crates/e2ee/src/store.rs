@@ -46,6 +46,8 @@ pub(crate) mod kind {
     pub(crate) const OUTBOUND: &str = "outbound";
     pub(crate) const DEVICE: &str = "device";
     pub(crate) const USER: &str = "user";
+    /// The key of somebody that was verified, by user: it stays when what is known of their devices goes.
+    pub(crate) const VERIFIED: &str = "verified";
     pub(crate) const TRACKED: &str = "tracked";
     pub(super) const REQUEST: &str = "request";
     pub(super) const REQUEST_OF: &str = "request-of";

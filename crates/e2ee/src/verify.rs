@@ -5,7 +5,7 @@
 //! Source: client-server API, "Short Authentication String (SAS) verification".
 
 use std::collections::VecDeque;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use matrix_sdk_crypto::types::requests::OutgoingVerificationRequest;
 use matrix_sdk_crypto::{Sas, Verification, VerificationRequestState};
@@ -49,22 +49,48 @@ pub struct Flow {
 
 /// Those that are followed.
 #[derive(Debug, Default)]
-pub(crate) struct Flows(Mutex<VecDeque<Flow>>);
+pub(crate) struct Flows(Mutex<VecDeque<Followed>>);
+
+#[derive(Debug)]
+struct Followed {
+    flow: Flow,
+    /// Whom it verified is written down.
+    is_noted: bool,
+}
 
 impl Flows {
     fn note(&self, flow: Flow) {
-        let mut flows = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if flows.contains(&flow) {
+        let mut flows = self.flows();
+        if flows.iter().any(|followed| followed.flow == flow) {
             return;
         }
         if flows.len() >= FOLLOWED {
             flows.pop_front();
         }
-        flows.push_back(flow);
+        flows.push_back(Followed { flow, is_noted: false });
+    }
+
+    fn flows(&self) -> MutexGuard<'_, VecDeque<Followed>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn all(&self) -> Vec<Flow> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
+        self.flows().iter().map(|followed| followed.flow.clone()).collect()
+    }
+
+    /// Those of which is not written down whom they verified.
+    pub(crate) fn not_noted(&self) -> Vec<Flow> {
+        let flows = self.flows();
+        flows.iter().filter(|followed| !followed.is_noted).map(|followed| followed.flow.clone()).collect()
+    }
+
+    /// It is written down.
+    pub(crate) fn noted(&self, flow: &Flow) {
+        let mut flows = self.flows();
+        flows
+            .iter_mut()
+            .filter(|followed| followed.flow == *flow)
+            .for_each(|followed| followed.is_noted = true);
     }
 }
 
@@ -80,28 +106,34 @@ pub fn step_of(kind: &str, event_id: &str, content: &Value) -> Option<String> {
     in_room.or(to_device).map(str::to_owned)
 }
 
+/// The verification of which an event is a step that was sent to a device.
+pub(crate) fn sent_step(event: &Value) -> Option<Flow> {
+    let text = |name: &str| event.get(name).and_then(Value::as_str).unwrap_or_default();
+    let id = step_of(text("type"), "", event.get("content")?).filter(|id| !id.is_empty())?;
+    Some(Flow { user_id: text("sender").to_owned(), id })
+}
+
 impl Machine {
     /// Hears a step that was said in a room, decrypted. The devices of its sender have to be known.
     ///
     /// # Errors
-    /// `Words` when it is no event.
+    /// `Words` when it is no event; `Store`.
     pub async fn hear_step(&self, event: &Value, flow: Flow) -> Result<(), MachineError> {
         let words =
             |error| MachineError::Words(format!("a step of a verification cannot be understood: {error}"));
         let event = Raw::new(event).map_err(words)?.cast_unchecked::<AnyMessageLikeEvent>();
         let event = event.deserialize().map_err(words)?;
         self.olm.receive_verification_event(&event).await?;
-        self.flows.note(flow);
-        Ok(())
+        self.follow([flow]).await
     }
 
-    /// A step was sent to the device itself, which has heard it; false when it is none.
-    pub(crate) fn note_step(&self, event: &Value) -> bool {
-        let text = |name: &str| event.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
-        let content = event.get("content").cloned().unwrap_or_default();
-        let id = step_of(&text("type"), "", &content).filter(|id| !id.is_empty());
-        let flow = id.map(|id| Flow { user_id: text("sender"), id });
-        flow.map(|flow| self.flows.note(flow)).is_some()
+    /// Follows verifications of which the device has heard a step. Whom those that are done have verified is written down.
+    ///
+    /// # Errors
+    /// `Store`.
+    pub async fn follow(&self, flows: impl IntoIterator<Item = Flow>) -> Result<(), MachineError> {
+        flows.into_iter().for_each(|flow| self.flows.note(flow));
+        self.note_done().await
     }
 
     /// The verifications that are followed.
@@ -160,12 +192,14 @@ impl Machine {
             return Ok(cancelled.iter().map(Request::verification).collect());
         }
         let (said, signatures) = sas.confirm().await?;
+        // Before anything that is said of it here leads the other side to take it for done.
+        self.note_done().await?;
         let id = ruma::TransactionId::new();
         let signatures = signatures.as_ref().map(|signatures| Request::signatures(&id, signatures));
         Ok(said.iter().map(Request::verification).chain(signatures).collect())
     }
 
-    fn sas(&self, user_id: &OwnedUserId, flow: &Flow) -> Option<Sas> {
+    pub(crate) fn sas(&self, user_id: &OwnedUserId, flow: &Flow) -> Option<Sas> {
         match self.olm.get_verification(user_id, &flow.id)? {
             Verification::SasV1(sas) => Some(*sas),
             _ => None,
@@ -174,7 +208,7 @@ impl Machine {
 }
 
 impl Request {
-    fn verification(request: &OutgoingVerificationRequest) -> Self {
+    pub(crate) fn verification(request: &OutgoingVerificationRequest) -> Self {
         match request {
             OutgoingVerificationRequest::ToDevice(request) => Self::to_device(request),
             OutgoingVerificationRequest::InRoom(request) => Self::said(&request.txn_id, request),

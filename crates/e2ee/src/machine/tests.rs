@@ -4,6 +4,7 @@ mod found;
 mod lean;
 mod prune;
 mod reading;
+mod verified;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};

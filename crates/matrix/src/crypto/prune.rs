@@ -1,4 +1,5 @@
-//! Once a day takes away what devices keep and nothing needs any more: `wxgate_e2ee` says what that is.
+//! Once a day takes away what devices keep and nothing needs any more: `wxgate_e2ee` says what that is. What was
+//! signed and is not shown so is signed again.
 
 use wxgate_contract::Note;
 use wxgate_e2ee::Leftover;
@@ -46,6 +47,7 @@ impl Shared {
                 rows += self.prune_device(user_id, &leftover).await?;
             }
         }
+        self.sign_verified_again().await?;
         if rows > 0 {
             tracing::info!(rows, "keys that nothing needs any more were cleared away");
         }

@@ -115,9 +115,7 @@ impl Shared {
         changed.retain(|user| self.names.who(user) == Who::Human);
         self.devices_changed(&changed).await;
         self.note_gone(&users(&synced, "left")).await?;
-        if heard.verifies {
-            self.crypto.verifying.ring();
-        }
+        self.follow_steps(heard.steps).await?;
         if !heard.rooms.is_empty() {
             self.crypto.came.notify_one();
         }

@@ -167,6 +167,30 @@ impl Shared {
         Ok(())
     }
 
+    /// Steps were sent to the bot's device, which has heard them.
+    pub(super) async fn follow_steps(&self, steps: Vec<Flow>) -> Result<(), Trouble> {
+        if !steps.is_empty() {
+            self.device(self.names.bot()).await?.machine.follow(steps).await?;
+            self.crypto.verifying.ring();
+        }
+        Ok(())
+    }
+
+    /// Signs once more who was verified, where the homeserver does not show it.
+    pub(super) async fn sign_verified_again(&self) -> Result<(), Trouble> {
+        let device = self.device(self.names.bot()).await?;
+        let _turn = device.turn.lock().await;
+        for request in device.machine.sign_again().await? {
+            match self.carry(&device.user_id, &device.machine, &request).await {
+                Err(error) if error.is_of_all() => return Err(error),
+                // Of one of them alone; the next day it is tried again.
+                Err(error) => tracing::warn!(%error, "who was verified cannot be signed once more"),
+                Ok(_) => {}
+            }
+        }
+        Ok(())
+    }
+
     async fn hear_step(&self, step: Step) -> Result<(), Trouble> {
         let device = self.device(self.names.bot()).await?;
         if step.event.get("type").is_some_and(|kind| kind == "m.room.message") {

@@ -31,16 +31,17 @@ async fn a_device_reads_for_others_of_ours_what_it_encrypted_itself() {
 
 impl Party {
     /// Has compared somebody's keys.
-    async fn verify(&self, other: &str) {
+    pub(super) async fn verify(&self, other: &str) {
         let user = crate::machine::user(other).unwrap();
         let identity = self.machine.olm.get_identity(&user, None).await.unwrap().unwrap().other().unwrap();
         let request = identity.verify().await.unwrap();
         self.carry(&Request::signatures(&ruma::TransactionId::new(), &request)).await;
+        self.machine.note_verified(&identity).await.unwrap();
         self.meet(other).await;
     }
 
     /// Begins with other keys under the same name.
-    async fn begin_anew(&self) {
+    pub(super) async fn begin_anew(&self) {
         let asked = self.machine.olm.bootstrap_cross_signing(true).await.unwrap();
         self.carry(&Request::signing_keys(&asked.upload_signing_keys_req)).await;
         let signatures = &asked.upload_signatures_req;
