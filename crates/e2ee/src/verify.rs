@@ -22,6 +22,8 @@ use crate::wire::Request;
 /// Verifications that are followed at once. Chosen: each takes two people a minute; the oldest one goes, and its
 /// client gives it up after ten.
 const FOLLOWED: usize = 32;
+/// Those of one person. Chosen: clients have one at a time, and one that is over is told of.
+const OF_ONE: usize = 4;
 
 /// How far a verification is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,6 +65,11 @@ impl Flows {
         let mut flows = self.flows();
         if flows.iter().any(|followed| followed.flow == flow) {
             return;
+        }
+        let is_theirs = |followed: &&Followed| followed.flow.user_id == flow.user_id;
+        if flows.iter().filter(is_theirs).count() >= OF_ONE {
+            let oldest = flows.iter().position(|followed| is_theirs(&followed));
+            oldest.map(|at| flows.remove(at));
         }
         if flows.len() >= FOLLOWED {
             flows.pop_front();
@@ -127,7 +134,8 @@ impl Machine {
         self.follow([flow]).await
     }
 
-    /// Follows verifications of which the device has heard a step. Whom those that are done have verified is written down.
+    /// Follows verifications of which the device has heard a step: of those who may verify it, because only so many are
+    /// followed. Whom those that are done have verified is written down.
     ///
     /// # Errors
     /// `Store`.
@@ -237,10 +245,17 @@ mod tests {
     #[test]
     fn what_is_followed_is_bounded() {
         let flows = Flows::default();
-        for n in 0..FOLLOWED + 3 {
-            flows.note(Flow { user_id: "@ann:test".to_owned(), id: n.to_string() });
+        let flow = |user: &str, id: usize| Flow { user_id: format!("@{user}:test"), id: id.to_string() };
+        flows.note(flow("owner", 0));
+        for n in 0..FOLLOWED * 2 {
+            flows.note(flow("ann", n));
         }
         let all = flows.all();
-        assert_eq!((all.len(), all[0].id.as_str()), (FOLLOWED, "3"));
+        assert_eq!(all[0], flow("owner", 0), "somebody else pushes it out");
+        assert_eq!((all.len(), &all[1]), (1 + OF_ONE, &flow("ann", FOLLOWED * 2 - OF_ONE)));
+        for n in 0..FOLLOWED * 2 {
+            flows.note(flow(&n.to_string(), n));
+        }
+        assert_eq!(flows.all().len(), FOLLOWED);
     }
 }

@@ -18,7 +18,7 @@ use wxgate_contract::{
     Batch, BoxFuture, Committed, Delivery, DeliveryId, FarEnd, FarError, Health, NetworkId, Outcome,
     SignInStep,
 };
-use wxgate_e2ee::{Leftover, Machine, Purpose};
+use wxgate_e2ee::{Flow, Leftover, Machine, Purpose};
 
 use crate::client::Client;
 use crate::config::{Encryption, Level, MatrixConfig, Permissions};
@@ -262,6 +262,18 @@ fn asks_for_verification() -> Event {
         "origin_server_ts": u64::try_from(now).unwrap(), "content": content,
     });
     serde_json::from_value(event).unwrap()
+}
+
+/// To-device messages need no shared room.
+#[tokio::test]
+async fn steps_of_those_who_may_not_verify_the_bot_are_not_followed() {
+    let scene = Scene::start().await;
+    let step = |user_id: &str, id: &str| Flow { user_id: user_id.to_owned(), id: id.to_owned() };
+    scene.shared.follow_steps(vec![step(ANN, "hers")]).await.unwrap();
+    let strange = (0..99).map(|n| step(&format!("@eve{n}:evil"), "strange")).collect();
+    scene.shared.follow_steps(strange).await.unwrap();
+    let device = scene.shared.device(BOT).await.unwrap();
+    assert_eq!(device.machine.flows(), [step(ANN, "hers")]);
 }
 
 /// Devices are told one after the other that somebody's changed.

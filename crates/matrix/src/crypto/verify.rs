@@ -135,6 +135,9 @@ impl Shared {
             "origin_server_ts": event.origin_server_ts, "content": event.content,
         });
         let flow = Flow { user_id: event.sender.clone(), id };
+        if !self.may_verify(&flow) {
+            return true;
+        }
         let mut steps = self.crypto.verifying.steps.lock().unwrap_or_else(PoisonError::into_inner);
         if steps.len() < STEPS {
             steps.push_back(Step { room_id: event.room_id.clone(), event: full, flow });
@@ -146,9 +149,6 @@ impl Shared {
 
     pub(super) async fn verify_on(&self) -> Result<(), Trouble> {
         while let Some(step) = self.crypto.verifying.take() {
-            if self.config.permissions.of(&step.flow.user_id) < Level::User {
-                continue;
-            }
             self.crypto.verifying.is_news(&step.flow, Some(&step.room_id), &Verification::Going);
             if self.crypto.is_on {
                 self.hear_step(step).await?;
@@ -159,16 +159,20 @@ impl Shared {
             false => self.crypto.verifying.flows(),
         };
         for flow in flows {
-            if self.config.permissions.of(&flow.user_id) >= Level::User {
-                let stage = self.go_on(&flow).await?;
-                self.tell_stage(&flow, stage).await?;
-            }
+            let stage = self.go_on(&flow).await?;
+            self.tell_stage(&flow, stage).await?;
         }
         Ok(())
     }
 
-    /// Steps were sent to the bot's device, which has heard them.
-    pub(super) async fn follow_steps(&self, steps: Vec<Flow>) -> Result<(), Trouble> {
+    /// Only so many are followed, so nobody else's is.
+    fn may_verify(&self, flow: &Flow) -> bool {
+        self.config.permissions.of(&flow.user_id) >= Level::User
+    }
+
+    /// Steps were sent to the bot's device, which has heard them. Anybody on Matrix can send one.
+    pub(super) async fn follow_steps(&self, mut steps: Vec<Flow>) -> Result<(), Trouble> {
+        steps.retain(|flow| self.may_verify(flow));
         if !steps.is_empty() {
             self.device(self.names.bot()).await?.machine.follow(steps).await?;
             self.crypto.verifying.ring();
