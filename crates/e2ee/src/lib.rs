@@ -22,5 +22,6 @@ pub use claim::Claimed;
 pub use machine::{Fingerprint, Heard, Machine, MachineError, RoomRules, Standing};
 pub use prune::{Leftover, Pruned};
 pub use read::{Decrypted, Origin, Place, Unreadable};
+pub use verified::Verified;
 pub use verify::{Flow, Stage, step_of};
 pub use wire::{Purpose, Request};

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use matrix_sdk_crypto::types::requests::AnyOutgoingRequest;
 use matrix_sdk_crypto::{
     CollectStrategy, CryptoStoreError, DecryptionSettings, EncryptionSettings, EncryptionSyncChanges,
-    MegolmError, OlmError, OlmMachine, TrustRequirement,
+    MegolmError, OlmError, OlmMachine, SessionRecipientCollectionError, TrustRequirement,
 };
 use ring::rand::{SecureRandom, SystemRandom};
 use ruma::api::client::sync::sync_events::DeviceLists;
@@ -118,6 +118,26 @@ impl RoomRules {
             .map_err(|error| MachineError::Words(error.to_string()))?;
         let visibility = HistoryVisibility::from(visibility);
         Ok(Self(EncryptionSettings::new(content, visibility, CollectStrategy::default())))
+    }
+
+    /// The same where keys are given to devices only that their owners have signed, and to nobody who has other keys
+    /// than those that were verified.
+    #[must_use]
+    pub fn for_signed_devices(mut self) -> Self {
+        self.0.sharing_strategy = CollectStrategy::IdentityBasedStrategy;
+        self
+    }
+
+    /// The same where keys are given to all devices.
+    #[must_use]
+    pub fn for_all_devices(mut self) -> Self {
+        self.0.sharing_strategy = CollectStrategy::AllDevices;
+        self
+    }
+
+    /// True when keys are given to signed devices only.
+    pub fn is_for_signed_devices(&self) -> bool {
+        self.0.sharing_strategy == CollectStrategy::IdentityBasedStrategy
     }
 
     /// True when the room's history is for those who are in it, and not for those who were asked in.
@@ -449,9 +469,19 @@ impl Machine {
         rules: &RoomRules,
     ) -> Result<Vec<Request>, MachineError> {
         let room_id = room(room_id)?;
-        let users: Vec<OwnedUserId> = users.iter().filter_map(|id| user(id).ok()).collect();
-        let shared = self.olm.share_room_key(&room_id, users.iter().map(borrowed), rules.0.clone()).await;
-        let shared = shared.map_err(MachineError::of_olm)?;
+        let mut users: Vec<OwnedUserId> = users.iter().filter_map(|id| user(id).ok()).collect();
+        let shared = loop {
+            match self.olm.share_room_key(&room_id, users.iter().map(borrowed), rules.0.clone()).await {
+                Ok(shared) => break shared,
+                // Nobody is given the key because of them: they are left out.
+                Err(OlmError::SessionRecipientCollectionError(
+                    SessionRecipientCollectionError::VerifiedUserChangedIdentity(others),
+                )) if users.iter().any(|user| others.contains(user)) => {
+                    users.retain(|user| !others.contains(user))
+                }
+                Err(error) => return Err(MachineError::of_olm(error)),
+            }
+        };
         Ok(shared.iter().map(|request| Request::to_device(request)).collect())
     }
 

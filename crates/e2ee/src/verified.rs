@@ -4,19 +4,22 @@
 //! verified once the homeserver shows our signature of their key, and forgets it with what it knows of their devices.
 //! Source: matrix-sdk-crypto 0.18, `OtherUserIdentityData`, `previously_verified`. These notes stay.
 
+use std::sync::Arc;
+
 use matrix_sdk_crypto::{OtherUserIdentity, OtherUserIdentityData, SasState, UserIdentityData};
 use ruma::{TransactionId, UserId};
 use serde::{Deserialize, Serialize};
+use wxgate_contract::{FarEnd, NetworkId};
 
 use crate::machine::{Machine, MachineError, user};
 use crate::read::{Origin, Unreadable};
-use crate::rows::Changed;
+use crate::rows::{Changed, Rows};
 use crate::store::kind;
 use crate::wire::Request;
 
 /// Somebody who was verified.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Verified {
+pub struct Verified {
     user_id: String,
     /// The public part of the key that stood for them then, in base64.
     master_key: String,
@@ -28,6 +31,38 @@ fn master_key(identity: &OtherUserIdentityData) -> Option<String> {
 }
 
 impl Machine {
+    /// Whom a user's device has verified.
+    ///
+    /// # Errors
+    /// `Store` when it cannot be read.
+    pub async fn verified(
+        far: Arc<dyn FarEnd>,
+        network: NetworkId,
+        user_id: &str,
+    ) -> Result<Vec<Verified>, MachineError> {
+        Ok(Rows::new(far, network, user_id).list(kind::VERIFIED, &[]).await?)
+    }
+
+    /// Who of some people has, as far as this device knows, other keys than those that another one of ours has
+    /// verified.
+    ///
+    /// # Errors
+    /// `Store`.
+    pub async fn with_other_keys(
+        &self,
+        people: &[String],
+        verified: &[Verified],
+    ) -> Result<Vec<String>, MachineError> {
+        let mut others = Vec::new();
+        for noted in verified.iter().filter(|noted| people.contains(&noted.user_id)) {
+            let identity = self.identity_of(&*user(&noted.user_id)?).await?;
+            if identity.is_some_and(|identity| master_key(&identity).as_ref() != Some(&noted.master_key)) {
+                others.push(noted.user_id.clone());
+            }
+        }
+        Ok(others)
+    }
+
     /// Writes down whom the verifications that are done have verified, and which of their keys was compared.
     pub(crate) async fn note_done(&self) -> Result<(), MachineError> {
         for flow in self.flows.not_noted() {

@@ -526,7 +526,8 @@ const APPSERVICE: Section = Section {
             "only_signed_devices",
             Kind::Flag,
             "false",
-            "Whether an encrypted message counts only if its sender has verified the device that it comes from.\n\
+            "Whether an encrypted message counts only if its sender has verified the device that it comes from,\n\
+             and only such devices are given the keys to what is said: others can read nothing.\n\
              Against a homeserver that makes words up this and encryption_required are needed together.",
         ),
         key(

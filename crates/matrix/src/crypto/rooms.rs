@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use wxgate_contract::Note;
-use wxgate_e2ee::RoomRules;
+use wxgate_e2ee::{MachineError, RoomRules};
 
 use crate::api::keys::Members;
 use crate::api::room::GetStateEvent;
@@ -230,7 +230,11 @@ impl Shared {
             Err(Trouble::Call(CallError::Refused { .. })) if before.is_some() => None,
             told => told?,
         };
-        let rules = |sealed: &Sealed| RoomRules::new(&sealed.encryption, &sealed.visibility).map(Arc::new);
+        let rules = |sealed: &Sealed| {
+            let rules = RoomRules::new(&sealed.encryption, &sealed.visibility)?;
+            let is_strict = self.config.only_signed_devices;
+            Ok::<_, MachineError>(Arc::new(if is_strict { rules.for_signed_devices() } else { rules }))
+        };
         match (told, before) {
             (Some(told), before) => match (rules(&told), &before) {
                 (Ok(good), _) => {

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 
 use serde_json::Value;
 use tokio::time::Instant;
-use wxgate_e2ee::RoomRules;
+use wxgate_e2ee::{Machine, RoomRules, step_of};
 
 use super::devices::Device;
 use crate::client::CallError;
@@ -60,6 +60,13 @@ impl Shared {
         let changes = self.crypto.changes.load(Ordering::Relaxed);
         let readers = self.readers(room_id).await?;
         let (speaker, device) = self.pen(speaker, readers.members).await?;
+        // Whoever has other keys than those that were verified can have those verified only if they can read the steps.
+        // The next words are encrypted with another key than what more devices have.
+        let is_step = step_of(kind, "", content).is_some();
+        let rules = match is_step && rules.is_for_signed_devices() {
+            true => Arc::new(RoomRules::clone(&rules).for_all_devices()),
+            false => rules,
+        };
         let people = readers.given_keys(&rules);
         let room = device.room(room_id);
         let mut given = room.lock().await;
@@ -131,7 +138,14 @@ impl Shared {
         people: &[String],
         rules: &RoomRules,
     ) -> Result<(), Trouble> {
-        for request in device.machine.share(room_id, people, rules).await? {
+        let mut people = people.to_vec();
+        if rules.is_for_signed_devices() {
+            let verified =
+                Machine::verified(Arc::clone(&self.far), self.network.clone(), self.names.bot()).await?;
+            let others = device.machine.with_other_keys(&people, &verified).await?;
+            people.retain(|user| !others.contains(user));
+        }
+        for request in device.machine.share(room_id, &people, rules).await? {
             self.carry(&device.user_id, &device.machine, &request).await?;
         }
         Ok(())

@@ -179,3 +179,40 @@ async fn a_signature_that_was_lost_is_given_again() {
     ann.meet(SUE).await;
     assert!(ann.machine.sign_again().await.unwrap().is_empty());
 }
+
+impl Keys {
+    /// The types of what was sent to somebody since it was looked at last.
+    fn sent_to(&mut self, user: &str) -> Vec<String> {
+        let events = self.inbox.remove(user).unwrap_or_default();
+        events.iter().map(|event| event["type"].as_str().unwrap().to_owned()).collect()
+    }
+}
+
+#[tokio::test]
+async fn keys_for_signed_devices_go_to_no_other_and_to_nobody_with_other_keys() {
+    let keys = Arc::default();
+    let (ann, sue) = (Party::new(ANN, &keys, true).await, Party::new(SUE, &keys, true).await);
+    let _eve = Party::new("@eve:test", &keys, false).await;
+    let loose = rules(json!({ "rotation_period_msgs": 1 }));
+    let strict = loose.clone().for_signed_devices();
+    let sent_to = async |user: &str, rules: &RoomRules| {
+        ann.say(user, rules, "something").await;
+        keys.lock().unwrap().sent_to(user)
+    };
+    assert_eq!(sent_to("@eve:test", &strict).await, ["m.room_key.withheld"]);
+    assert_eq!(sent_to("@eve:test", &loose).await, ["m.room.encrypted"]);
+    assert_eq!(sent_to(SUE, &strict).await, ["m.room.encrypted"]);
+    // Those of the machine's own knowledge, and those that another machine knows of.
+    ann.verify(SUE).await;
+    let verified = Machine::verified(Arc::new(ann.double.clone()), network(), ANN).await.unwrap();
+    let other = Party::new("@other:test", &keys, true).await;
+    other.meet(SUE).await;
+    let people = [SUE.to_owned()];
+    assert!(other.machine.with_other_keys(&people, &verified).await.unwrap().is_empty());
+    sue.begin_anew().await;
+    ann.meet(SUE).await;
+    other.meet(SUE).await;
+    assert_eq!(sent_to(SUE, &strict).await, [""; 0]);
+    assert_eq!(sent_to(SUE, &loose).await, ["m.room.encrypted"]);
+    assert_eq!(other.machine.with_other_keys(&people, &verified).await.unwrap(), people);
+}

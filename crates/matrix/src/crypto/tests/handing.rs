@@ -124,3 +124,35 @@ async fn a_room_whose_encryption_may_not_be_asked_for_is_not_spoken_in_in_clear(
         scene.again();
     }
 }
+
+/// The types of what was sent to somebody's devices.
+fn types(scene: &Scene, user_id: &str) -> Vec<String> {
+    let kept = scene.homeserver.kept();
+    let theirs = kept.sent.iter().filter(|(_, _, to)| to.get(user_id).is_some());
+    theirs.map(|(kind, ..)| kind.clone()).collect()
+}
+
+#[tokio::test]
+async fn where_only_signed_devices_count_no_other_is_given_a_key() {
+    let mut scene = Scene::start().await;
+    let _ann = people(&scene, ANN).await;
+    let _sue = people(&scene, SUE).await;
+    let strange =
+        Machine::open(Arc::new(Double::new()), network(), FAR, "FAR", Purpose::Reads).await.unwrap();
+    scene.shared.carry_all(FAR, &strange).await.unwrap();
+    scene.homeserver.kept().members.extend([SUE, FAR].map(str::to_owned));
+    scene.says(ONE).await;
+    assert_eq!(types(&scene, FAR), ["m.room.encrypted"]);
+    scene.config.only_signed_devices = true;
+    scene.again();
+    // Ann was verified by the bot, and had other keys then.
+    scene.far.double.state().notes.retain(|(_, key), _| !key.contains("e2ee/"));
+    scene.shared.device(BOT).await.unwrap();
+    let key = format!("{}verified/ann", scene.far.shelves().first().unwrap());
+    let noted = json!({ "user_id": ANN, "master_key": "another" }).to_string();
+    scene.far.double.state().notes.insert((network(), key), Bytes::from(noted));
+    scene.homeserver.kept().sent.clear();
+    scene.says(TWO).await;
+    assert_eq!(types(&scene, FAR), ["m.room_key.withheld"]);
+    assert_eq!((types(&scene, SUE), types(&scene, ANN)), (vec!["m.room.encrypted".to_owned()], vec![]));
+}
