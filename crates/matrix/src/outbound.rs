@@ -93,15 +93,16 @@ impl Shared {
         let said = if is_repeated { self.said_lately(&room).await? } else { BTreeMap::new() };
         let voice = self.voice(&say.post.author, &room.chat).await?;
         let mut events = Vec::with_capacity(contents.len());
-        for (n, (kind, mut content)) in contents.into_iter().enumerate() {
+        for (n, mut rendered) in contents.into_iter().enumerate() {
             let txn_id = txn(n);
             if let Some(event_id) = said.get(&txn_id) {
                 events.push(event_id.clone());
                 continue;
             }
             if let Some(voice) = &voice {
-                voice.give(&mut content);
+                voice.give(&mut rendered);
             }
+            let (kind, mut content) = rendered;
             content[MARK] = txn_id.as_str().into();
             let what = Utterance { kind, content, txn_id, at: Some(say.post.at) };
             let (event_id, now) = self.say(room, speaker, &what).await?;

@@ -11,6 +11,7 @@ use crate::chores::Chore;
 use crate::format::markup::escape;
 use crate::memory::Ghost;
 use crate::names::hex;
+use crate::outbound::render::Rendered;
 use crate::shared::Shared;
 use crate::trouble::Trouble;
 
@@ -20,6 +21,13 @@ const KEYS: [&str; 2] = ["com.beeper.per_message_profile", "m.per_message_profil
 const ID_CHARS: usize = 16;
 /// Longest name, in characters. Chosen: what leaves room for the message.
 const NAME_CHARS: usize = 64;
+
+const MESSAGE: &str = "m.room.message";
+const STICKER: &str = "m.sticker";
+/// Source: MSC3245, "Proposal".
+const VOICE_MARK: &str = "org.matrix.msc3245.voice";
+/// Source: MSC3488, "Proposal".
+const DESCRIPTION: &str = "/org.matrix.msc3488.location/description";
 
 /// Who is to be seen as speaking.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,8 +47,12 @@ impl Voice {
         Self { id, name, picture: String::new() }
     }
 
-    /// Puts the name in front of what is said.
-    pub(super) fn give(&self, content: &mut Value) {
+    /// Puts the name in front of what is said, where clients show it.
+    pub(super) fn give(&self, (kind, content): &mut Rendered) {
+        if *kind == STICKER {
+            *kind = MESSAGE;
+            picture_of_sticker(content);
+        }
         let body = content["body"].as_str().unwrap_or_default().to_owned();
         let html = content["formatted_body"].as_str().map(str::to_owned);
         content["body"] = json!(format!("{}: {body}", self.name));
@@ -52,10 +64,24 @@ impl Voice {
             content["formatted_body"] =
                 json!(format!("<strong data-mx-profile-fallback>{name}: </strong>{rest}"));
         }
-        if content["msgtype"] == "m.emote" {
+        match content["msgtype"].as_str() {
             // As an emote it would be the bot who does it.
-            content["msgtype"] = json!("m.text");
-            content["body"] = json!(format!("* {} {body}", self.name));
+            Some("m.emote") => {
+                content["msgtype"] = json!("m.text");
+                content["body"] = json!(format!("* {} {body}", self.name));
+            }
+            // What stands below the map.
+            Some("m.location") => {
+                if let Some(description) = content.pointer_mut(DESCRIPTION) {
+                    let place = description.as_str().unwrap_or_default();
+                    *description = json!(format!("{}: {place}", self.name));
+                }
+            }
+            // A voice message is shown without words, a piece of music with them.
+            Some("m.audio") => {
+                content.as_object_mut().and_then(|content| content.remove(VOICE_MARK));
+            }
+            _ => {}
         }
         let mut profile = json!({ "id": self.id, "displayname": self.name, "has_fallback": true });
         if !self.picture.is_empty() {
@@ -65,6 +91,17 @@ impl Voice {
             content[key] = profile.clone();
         }
     }
+}
+
+/// A sticker as a picture: what a sticker is called is shown by no client, and what a picture is called is, where it is
+/// not the name of its file. Source: client-server API, "Stickers" and "Media captions".
+fn picture_of_sticker(content: &mut Value) {
+    let is_picture = content
+        .pointer("/info/mimetype")
+        .and_then(Value::as_str)
+        .is_some_and(|mime| mime.starts_with("image/"));
+    content["msgtype"] = json!(if is_picture { "m.image" } else { "m.file" });
+    content["filename"] = content["body"].clone();
 }
 
 /// Who is seen as speaking in a message of ours, and their words without the name in front.
@@ -123,11 +160,17 @@ impl Shared {
 mod tests {
     use super::*;
 
+    fn given(content: Value) -> Value {
+        let mut rendered = (MESSAGE, content);
+        Voice::new("x", "Bob").give(&mut rendered);
+        rendered.1
+    }
+
     #[test]
     fn a_name_stands_in_front_and_can_be_taken_away_again() {
-        let mut content = json!({ "msgtype": "m.text", "body": "a < b" });
-        let voice = Voice::new("wechat:a p-bob", "Bob <1>\n");
-        voice.give(&mut content);
+        let mut rendered = (MESSAGE, json!({ "msgtype": "m.text", "body": "a < b" }));
+        Voice::new("wechat:a p-bob", "Bob <1>\n").give(&mut rendered);
+        let content = rendered.1;
         assert_eq!(content["body"], "Bob <1>: a < b");
         let html = "<strong data-mx-profile-fallback>Bob &lt;1&gt;: </strong>a &lt; b";
         assert_eq!(content["formatted_body"], html);
@@ -139,26 +182,52 @@ mod tests {
 
     #[test]
     fn a_picture_goes_along_where_there_is_one() {
-        let mut content = json!({ "msgtype": "m.text", "body": "hi" });
+        let mut rendered = (MESSAGE, json!({ "msgtype": "m.text", "body": "hi" }));
         let voice = Voice::new("x", "Bob");
-        voice.give(&mut content);
-        assert_eq!(content["m.per_message_profile"].get("avatar_url"), None);
-        Voice { picture: "mxc://x/bob".to_owned(), ..voice }.give(&mut content);
-        assert_eq!(content["m.per_message_profile"]["avatar_url"], "mxc://x/bob");
+        voice.give(&mut rendered);
+        assert_eq!(rendered.1["m.per_message_profile"].get("avatar_url"), None);
+        Voice { picture: "mxc://x/bob".to_owned(), ..voice }.give(&mut rendered);
+        assert_eq!(rendered.1["m.per_message_profile"]["avatar_url"], "mxc://x/bob");
     }
 
     #[test]
     fn what_somebody_does_is_not_done_by_the_bot() {
-        let mut content = json!({ "msgtype": "m.emote", "body": "waves" });
-        Voice::new("x", "Bob").give(&mut content);
+        let content = given(json!({ "msgtype": "m.emote", "body": "waves" }));
         assert_eq!((&content["msgtype"], &content["body"]), (&json!("m.text"), &json!("* Bob waves")));
     }
 
     #[test]
     fn a_file_keeps_its_name() {
-        let mut content = json!({ "msgtype": "m.image", "body": "cat.jpg", "filename": "cat.jpg" });
-        Voice::new("x", "Bob").give(&mut content);
+        let content = given(json!({ "msgtype": "m.image", "body": "cat.jpg", "filename": "cat.jpg" }));
         assert_eq!((&content["body"], &content["filename"]), (&json!("Bob: cat.jpg"), &json!("cat.jpg")));
         assert!(content.get("formatted_body").is_none());
+    }
+
+    /// Source: what clients show: the caption of a picture and of music, the description of a place; of a sticker and
+    /// a voice message no words.
+    #[test]
+    fn who_sends_what_has_no_words_is_seen() {
+        for (mime, msgtype) in [("image/gif", "m.image"), ("application/octet-stream", "m.file")] {
+            let sticker = json!({ "body": "cat.gif", "url": "mxc://x/1", "info": { "mimetype": mime } });
+            let mut rendered = ("m.sticker", sticker);
+            Voice::new("x", "Bob").give(&mut rendered);
+            assert_eq!((rendered.0, &rendered.1["msgtype"]), ("m.room.message", &json!(msgtype)));
+            assert_eq!(
+                (&rendered.1["body"], &rendered.1["filename"]),
+                (&json!("Bob: cat.gif"), &json!("cat.gif"))
+            );
+        }
+        let voice =
+            json!({ "msgtype": "m.audio", "body": "voice.ogg", "filename": "voice.ogg", VOICE_MARK: {} });
+        let voice = given(voice);
+        assert_eq!((&voice["body"], voice.get(VOICE_MARK)), (&json!("Bob: voice.ogg"), None));
+        let place = json!({
+            "msgtype": "m.location",
+            "body": "Palace (geo:1,2)",
+            "org.matrix.msc3488.location": { "uri": "geo:1,2", "description": "Palace" },
+        });
+        let place = given(place);
+        assert_eq!(place["body"], "Bob: Palace (geo:1,2)");
+        assert_eq!(place["org.matrix.msc3488.location"]["description"], "Bob: Palace");
     }
 }
