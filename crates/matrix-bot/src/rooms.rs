@@ -71,7 +71,7 @@ impl SdkAccount {
             .await;
         match said {
             Ok(said) => Ok(said.response.event_id.to_string()),
-            Err(error) => Err(wrong::call("send", &error)),
+            Err(error) => Err(wrong::send(&error)),
         }
     }
 

@@ -6,6 +6,7 @@ use matrix_sdk::authentication::oauth::OAuthError;
 use matrix_sdk::authentication::oauth::error::{
     BasicErrorResponseType, OAuthDiscoveryError, RequestTokenError,
 };
+use matrix_sdk::encryption::{MegolmError, OlmError};
 use matrix_sdk::ruma::api::error::{ErrorBody, ErrorKind, RetryAfter};
 use matrix_sdk::{Error, HttpError, RefreshTokenError};
 use wxgate_matrix::CallError;
@@ -26,6 +27,33 @@ pub(crate) fn call(endpoint: &'static str, error: &Error) -> CallError {
             tracing::warn!(endpoint, error = %other, "the SDK could not do something");
             CallError::Failed { endpoint, status: 0, by_homeserver: false }
         }
+    }
+}
+
+/// What went wrong when something was to be said in one room. Only the homeserver's own answers, and none, are news
+/// about the homeserver.
+pub(crate) fn send(error: &Error) -> CallError {
+    let is_of_store = match error {
+        Error::Http(_) | Error::WrongRoomState(_) => {
+            return match call("send", error) {
+                // An answer in odd words, perhaps about this room alone: where it is a proxy's, whoever asks what
+                // happened gets it as well.
+                CallError::Failed { endpoint, status: 0, .. } => {
+                    CallError::Failed { endpoint, status: 0, by_homeserver: true }
+                }
+                error => error,
+            };
+        }
+        // How the room says that it is encrypted, or what is known of whom it is to be encrypted for.
+        Error::OlmError(error) => matches!(error.as_ref(), OlmError::Store(_)),
+        Error::MegolmError(error) => matches!(error.as_ref(), MegolmError::Store(_)),
+        _ => true,
+    };
+    tracing::warn!(error = %error, "the SDK could not encrypt something");
+    let why = error.to_string();
+    match is_of_store {
+        true => CallError::NotSealed { why },
+        false => CallError::NotToSeal { why },
     }
 }
 
@@ -103,4 +131,25 @@ pub(crate) fn is_soft(error: &HttpError) -> bool {
 
 pub(crate) fn refused(endpoint: &'static str, code: &str, message: &str) -> CallError {
     CallError::Refused { endpoint, status: 403, code: code.to_owned(), message: message.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use matrix_sdk::encryption::{CryptoStoreError, EventError};
+
+    use super::*;
+
+    /// A moderator of a room that was handed over may give it any algorithm.
+    #[test]
+    fn a_room_that_cannot_be_encrypted_is_no_homeserver_that_is_away() {
+        let unknown = OlmError::EventError(EventError::UnsupportedAlgorithm);
+        let error = send(&Error::OlmError(Box::new(unknown)));
+        assert!(matches!(error, CallError::NotToSeal { .. }), "{error:?}");
+        // Our own store may be there again, and what was said must not be lost meanwhile.
+        let store = OlmError::Store(CryptoStoreError::AccountUnset);
+        for error in [Error::OlmError(Box::new(store)), Error::NoOlmMachine, Error::Timeout] {
+            let error = send(&error);
+            assert!(matches!(error, CallError::NotSealed { .. }), "{error:?}");
+        }
+    }
 }

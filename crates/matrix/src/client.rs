@@ -57,6 +57,13 @@ pub(crate) enum Actor<'a> {
     Nobody,
 }
 
+impl Actor<'_> {
+    /// It asks with our own token.
+    fn is_own(&self) -> bool {
+        matches!(self, Self::Service | Self::As { .. })
+    }
+}
+
 /// Why a call gave no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum CallError {
@@ -102,6 +109,12 @@ pub enum CallError {
         /// Why not.
         why: String,
     },
+    /// What was to be said cannot be encrypted where it was to be said, and was not sent: it is for people to mend.
+    #[error("it cannot be encrypted there: {why}")]
+    NotToSeal {
+        /// Why not.
+        why: String,
+    },
     /// Any other no.
     #[error("the homeserver refused \"{endpoint}\": {code} {message}")]
     Refused {
@@ -131,13 +144,16 @@ impl CallError {
         match self {
             Self::Network { .. } | Self::TimedOut { .. } | Self::Limited { .. } => true,
             Self::Failed { status, by_homeserver, .. } => !by_homeserver && is_of_a_proxy(*status),
-            Self::Unreadable { .. } | Self::NotSealed { .. } | Self::Refused { .. } => false,
+            Self::Unreadable { .. }
+            | Self::NotSealed { .. }
+            | Self::NotToSeal { .. }
+            | Self::Refused { .. } => false,
         }
     }
 
     /// True when the same call may succeed later.
     pub(crate) fn is_passing(&self) -> bool {
-        !matches!(self, Self::Refused { .. } | Self::Unreadable { .. })
+        !matches!(self, Self::Refused { .. } | Self::Unreadable { .. } | Self::NotToSeal { .. })
     }
 }
 
@@ -276,7 +292,12 @@ impl Client {
         };
         let answer = tokio::time::timeout(self.timeout, answer).await;
         let answer = answer.unwrap_or(Err(CallError::TimedOut { endpoint: E::NAME }));
-        self.noted(answer.and_then(|body| read(E::NAME, &body)))
+        let answer = answer.and_then(|body| read(E::NAME, &body));
+        match &answer {
+            // Whatever somebody else's token is worth says nothing about ours.
+            Err(CallError::Refused { .. } | CallError::Limited { .. }) if !actor.is_own() => answer,
+            _ => self.noted(answer),
+        }
     }
 
     /// Uploads a file as it is read; gives its `mxc://` address.

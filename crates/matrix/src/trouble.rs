@@ -114,6 +114,11 @@ mod tests {
         let spoiled = || Trouble::from(CallError::Unreadable { endpoint: "upload" });
         assert!(matches!(spoiled().outcome(1), Outcome::TryLater { .. }));
         assert!(matches!(spoiled().outcome(ATTEMPTS), Outcome::Refused { .. }));
+        // Somebody may put right how a room is encrypted; it must not hold up the lane for good.
+        let unsealed = || Trouble::from(CallError::NotToSeal { why: "so".to_owned() });
+        assert!(!unsealed().is_of_all());
+        assert!(matches!(unsealed().outcome(1), Outcome::TryLater { .. }));
+        assert!(matches!(unsealed().outcome(ATTEMPTS), Outcome::Refused { .. }));
         let limited = Trouble::from(CallError::Limited { endpoint: "send", after: Duration::from_secs(7) });
         assert!(
             matches!(limited.outcome(90), Outcome::TryLater { after, .. } if after == Duration::from_secs(7))

@@ -11,6 +11,9 @@ use crate::secret::Secret;
 use crate::shared::Shared;
 use crate::speak::derived_txn_id;
 
+/// Said where a token could not be taken out of a room.
+const STAYS: &str = " Please delete your message: the token stands in it.";
+
 impl Shared {
     /// The accounts of whoever asks.
     pub(super) async fn accounts_of(&self, sender: &str) -> Result<(UserName, Vec<AccountView>), No> {
@@ -91,10 +94,14 @@ impl Shared {
         let by_owner = self.client.call(Actor::Token(&token), &redaction).await;
         let is_gone = by_owner.is_ok() || self.client.call(self.bot(), &redaction).await.is_ok();
         if self.config.account.is_some() {
-            return no(
+            let mut answer = Answer::of(
                 "I cannot speak as you here: I am an ordinary account, and what I would say so would \
-                       not be encrypted. End that token's session in your client.",
+                 not be encrypted. End that token's session in your client.",
             );
+            if !is_gone {
+                answer = answer.text(STAYS);
+            }
+            return Err(No::Because(answer));
         }
         let taken = self.take_token(&asked.sender, token).await?;
         let mut answer = Answer::of(match taken {
@@ -102,7 +109,7 @@ impl Shared {
             false => "The homeserver does not know that as a token of yours.",
         });
         if !is_gone {
-            answer = answer.text(" Please delete your message: the token stands in it.");
+            answer = answer.text(STAYS);
         }
         Ok(answer)
     }

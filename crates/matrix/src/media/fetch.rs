@@ -169,9 +169,10 @@ fn call(error: CallError) -> Trouble {
         CallError::Network { .. } | CallError::Failed { status: 502..=504, .. } => Trouble::Cut,
         CallError::TimedOut { .. } => slow(),
         CallError::Limited { after, .. } => Trouble::Limited(after),
-        CallError::Failed { .. } | CallError::NotSealed { .. } | CallError::Unreadable { .. } => {
-            Trouble::Again("the homeserver did not give it".to_owned())
-        }
+        CallError::Failed { .. }
+        | CallError::NotSealed { .. }
+        | CallError::NotToSeal { .. }
+        | CallError::Unreadable { .. } => Trouble::Again("the homeserver did not give it".to_owned()),
         CallError::Refused { .. } => Trouble::Again("the homeserver has no such file".to_owned()),
     }
 }

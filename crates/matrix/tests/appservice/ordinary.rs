@@ -10,7 +10,9 @@ use serde_json::{Value, json};
 use wxgate_contract::BoxFuture;
 use wxgate_contract::conformance::stories::{self, Outside};
 use wxgate_contract::conformance::{Double, Running};
-use wxgate_contract::{Adapter, Answer, Author, Body, ChatKey, Health, MediaId, Mention, Order, PersonRef};
+use wxgate_contract::{
+    Adapter, Answer, Author, Body, ChatKey, Health, MediaId, Mention, Order, PersonRef,
+};
 use wxgate_matrix::{
     Account, AccountError, CallError, Happened, InRoom, Keep, Level, MatrixAdapter, MatrixConfig, Opened,
     Opening, Permissions, Secret, Verification,
@@ -501,4 +503,36 @@ async fn what_cannot_be_taken_up_yet_is_not_tried_without_a_pause() {
     account.is_stuck.store(false, Ordering::SeqCst);
     let is_up = |up: Option<&Health>| (up == Some(&Health::Up)).then_some(());
     scene.double.wait_for(PATIENCE, |state| is_up(state.health.get(&NETWORK.into()))).await;
+}
+
+/// Alice's room of so many, with the bot in it.
+async fn room_of(scene: &Scene, room_id: &str, others: &[&str]) {
+    let stub = scene.stub();
+    // The stub tells of no invitation before the first position.
+    let position = (NETWORK.into(), "position".to_owned());
+    scene.double.wait_for(PATIENCE, |state| state.notes.get(&position).map(drop)).await;
+    for other in others {
+        stub.human(other);
+    }
+    stub.invite(ALICE, room_id, BOT);
+    others.iter().for_each(|other| stub.join(other, room_id));
+    stub.wait_for(|world| world.is_in(room_id, BOT).then_some(())).await;
+}
+
+#[tokio::test]
+async fn a_token_of_somebody_elses_says_nothing_about_ours() {
+    let scene = scene().await;
+    room_of(&scene, "!desk", &[]).await;
+    let greetings = |scene: &Scene| scene.stub().world().count("GET", "/account/whoami");
+    let before = greetings(&scene);
+    scene.stub().say(ALICE, "!desk", "login-matrix rubbish");
+    scene
+        .stub()
+        .wait_for(|world| {
+            world.texts("!desk").iter().any(|(_, text)| text.contains("speak as you")).then_some(())
+        })
+        .await;
+    scene.deliver(post("g1", "1", by("p-bob", "Bob"), Body::text("hello"))).await;
+    assert_eq!(greetings(&scene), before, "it was not taken for away");
+    scene.end().await;
 }
