@@ -8,6 +8,7 @@
 //! said to the bot, invitations, refusals) is a question to its desk or an [`Effect`], done after the commit
 //! by a task of its own ([`todo`]), so that the homeserver is not kept waiting for our own calls to it.
 
+pub(crate) mod bystanders;
 pub(crate) mod called;
 mod changes;
 pub(crate) mod effects;

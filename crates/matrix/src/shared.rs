@@ -9,6 +9,7 @@ use crate::chores::Chores;
 use crate::client::{Actor, Client};
 use crate::config::MatrixConfig;
 use crate::crypto::Crypto;
+use crate::inbound::bystanders::Bystanders;
 use crate::inbound::called::Called;
 use crate::inbound::relay::Relayed;
 use crate::making::Making;
@@ -52,6 +53,7 @@ pub(crate) struct Shared {
     pub(crate) shown: Shown,
     pub(crate) relayed: Relayed,
     pub(crate) called: Called,
+    pub(crate) bystanders: Bystanders,
     pub(crate) turns: Turns,
     pub(crate) crypto: Crypto,
     pub(crate) far: Arc<dyn FarEnd>,
@@ -92,6 +94,7 @@ impl Shared {
             shown: Shown::default(),
             relayed: Relayed::default(),
             called: Called::default(),
+            bystanders: Bystanders::default(),
             turns: Turns::default(),
             crypto: Crypto::new(&config),
             network: ctx.network,

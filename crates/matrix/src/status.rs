@@ -56,6 +56,21 @@ impl Shared {
         self.tell(room, event_id, &text).await
     }
 
+    /// Where no words are wanted, the client alone shows that something does not cross.
+    pub(crate) async fn show_refusal(
+        &self,
+        chat: &ChatRef,
+        event_id: &str,
+        why: &str,
+    ) -> Result<(), Trouble> {
+        match self.memory.room_of(chat).await? {
+            Some(room) if self.config.receipts.status_events => {
+                self.send_status(&room, event_id, &Fate::NotDelivered { why: why.to_owned() }).await
+            }
+            _ => Ok(()),
+        }
+    }
+
     async fn mark_read(&self, room: &Room, event_id: &str) -> Result<(), Trouble> {
         match self.client.call(self.bot(), &Receipt { room_id: &room.room_id, event_id }).await {
             // A receipt is a courtesy: an event that is gone needs none.

@@ -163,6 +163,11 @@ impl Shared {
 
     /// Says that something does not cross.
     async fn refuse(&self, room_id: &str, event_id: &str, why: &str) -> Result<(), Trouble> {
+        if let Some(chat) = self.chat_of(room_id).await?
+            && !self.choices_of_owner(&chat.network).await?.gives_notice(self)
+        {
+            return self.show_refusal(&chat, event_id, why).await;
+        }
         let text = format!("Your message was not delivered, because {why}.");
         self.say_as_bot(room_id, &status::reply(event_id, &text, "refusal")).await.map(drop)?;
         Ok(())

@@ -87,10 +87,7 @@ impl Shared {
                     draft.taken.extend(again.taken.take());
                     again
                 }
-                Err(why) => {
-                    draft.effects.push(refusal(&event, &why));
-                    return Ok(());
-                }
+                Err(why) => return self.turn_down(&event, &why, draft).await,
             },
             Some(_) => {
                 draft.questions.extend(addressed(&event));
@@ -108,30 +105,24 @@ impl Shared {
         let form = if replaces { EditForm::New } else { EditForm::Answer };
         let heard = match message::hear(&event, form) {
             Heard::Nothing => return Ok(()),
-            Heard::NotHere(why) => {
-                draft.effects.push(refusal(&event, why));
-                return Ok(());
-            }
+            Heard::NotHere(why) => return self.turn_down(&event, why, draft).await,
             Heard::Said(heard) => *heard,
         };
         if matches!(&heard.body, Body::Text { text } | Body::Action { text } if text.trim().is_empty()) {
             return Ok(());
         }
         if self.config.permissions.of(&event.sender) == Level::Nobody {
-            draft.effects.push(refusal(&event, "you have no permission to use this gateway"));
-            return Ok(());
+            return self.turn_down(&event, "you have no permission to use this gateway", draft).await;
         }
         let limit = self.config.max_media_bytes;
         if heard.file.as_ref().is_some_and(|file| file.bytes > limit) {
             let why = format!("it is larger than the limit of {} MiB", limit >> 20);
-            draft.effects.push(refusal(&event, &why));
-            return Ok(());
+            return self.turn_down(&event, &why, draft).await;
         }
         let Some(author) = self.author(&event.room_id, &event.sender, chat).await? else {
-            draft.effects.push(refusal(&event, "only the owner of the account can speak here"));
-            return Ok(());
+            return self.turn_down(&event, "only the owner of the account can speak here", draft).await;
         };
-        if author != Author::Owner && self.goes_round(&event, &heard.body, draft) {
+        if author != Author::Owner && self.goes_round(&event, &heard.body, draft).await? {
             return Ok(());
         }
         if replaces && let Some(target) = message::edits(&event) {
@@ -171,18 +162,18 @@ impl Shared {
 
 impl Shared {
     /// True for words that two bridges say to each other again and again; a relay does not join in.
-    fn goes_round(&self, event: &Event, body: &Body, draft: &mut Draft) -> bool {
-        let (Body::Text { text } | Body::Action { text }) = body else { return false };
+    async fn goes_round(&self, event: &Event, body: &Body, draft: &mut Draft) -> Result<bool, Trouble> {
+        let (Body::Text { text } | Body::Action { text }) = body else { return Ok(false) };
         match self.relayed.round(&event.room_id, text, self.clock.now()) {
-            Echo::No => return false,
+            Echo::No => return Ok(false),
             Echo::Begins => {
                 let why = "your words came back here again and again, with one more name each time: is there another bridge in this room?";
-                draft.effects.push(refusal(event, why));
+                self.turn_down(event, why, draft).await?;
             }
             // One that is told each time would be answered each time.
             Echo::GoesOn => {}
         }
-        true
+        Ok(true)
     }
 }
 
@@ -228,9 +219,15 @@ fn pending(file: FileHeard, room_id: &str) -> PendingMedia {
     PendingMedia { media: file.media, source: source.into(), name: file.name, mime: file.mime }
 }
 
-fn refusal(event: &Event, why: &str) -> Effect {
-    let (room_id, event_id) = (event.room_id.clone(), event.event_id.clone());
-    Effect::Refusal { room_id, event_id, why: why.to_owned() }
+impl Shared {
+    /// Something does not cross: its sender is to hear why.
+    pub(super) async fn turn_down(&self, event: &Event, why: &str, draft: &mut Draft) -> Result<(), Trouble> {
+        if self.hears_why(event, why).await? {
+            let (room_id, event_id) = (event.room_id.clone(), event.event_id.clone());
+            draft.effects.push(Effect::Refusal { room_id, event_id, why: why.to_owned() });
+        }
+        Ok(())
+    }
 }
 
 /// Text that is meant for the bot.

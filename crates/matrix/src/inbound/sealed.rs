@@ -124,11 +124,10 @@ impl Inbound {
 
     /// An event that will not be read: its sender hears why, where they spoke to us.
     async fn give_up(&self, event: Event, why: &str, draft: &mut Draft) -> Result<(), Trouble> {
-        let Event { event_id, room_id, .. } = event;
-        draft.silent.push(event_id.clone());
-        if self.shared.is_spoken_to(&room_id).await? {
-            draft.effects.push(Effect::Refusal { room_id, event_id, why: why.to_owned() });
+        if self.shared.is_spoken_to(&event.room_id).await? {
+            self.shared.turn_down(&event, why, draft).await?;
         }
+        draft.silent.push(event.event_id);
         Ok(())
     }
 
@@ -154,8 +153,7 @@ impl Inbound {
             match self.look_at(waiting, now, &mut draft).await {
                 Ok(Look::Done) => gone.push(waiting.clone()),
                 Ok(Look::Waits) if waiting.is_late(now) => {
-                    let (room_id, event_id) = (waiting.room_id.clone(), waiting.event_id.clone());
-                    draft.effects.push(Effect::Waiting { room_id, event_id });
+                    draft.effects.extend(self.shared.tell_of_wait(waiting).await);
                     told.push(waiting.told());
                 }
                 Ok(Look::Waits) if waiting.is_told() => {}
@@ -204,6 +202,16 @@ impl Inbound {
 }
 
 impl Shared {
+    /// What tells the sender of something that it waits for its key, where they are to hear it.
+    async fn tell_of_wait(&self, waiting: &Waiting) -> Option<Effect> {
+        let mut event = serde_json::from_str::<Event>(waiting.event.get()).ok()?;
+        event.room_id.clone_from(&waiting.room_id);
+        // What cannot be told now is told: most who speak there have an account.
+        let hears = self.hears_why(&event, "it waits for its key").await.unwrap_or(true);
+        let (room_id, event_id) = (event.room_id, event.event_id);
+        hears.then_some(Effect::Waiting { room_id, event_id })
+    }
+
     /// True for words in clear where everything has to be encrypted.
     pub(super) fn must_be_sealed(&self, event: &Event) -> bool {
         self.config.encryption_required && !event.is_sealed && message::has_words(event)

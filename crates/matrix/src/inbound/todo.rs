@@ -2,8 +2,9 @@
 //! hear. It is a note in the commit that takes the event, and the note goes when it was done. What is
 //! done twice after a crash is the same the second time.
 //!
-//! It is done in the order of the events, but for what is asked of accounts: each has a lane of its own, so that one
-//! that does not answer keeps nobody else waiting.
+//! It is done in the order of the events, but for what is asked of accounts and what is only said: each account has a
+//! lane of its own, so that one that does not answer keeps nobody else waiting, and words have one, so that a
+//! homeserver that counts them keeps nothing else back.
 
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
@@ -36,6 +37,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 const CHANGES: usize = 16;
 /// Accounts that are asked at once. Chosen: as many as may be slow together; the others are refused as well.
 const ACCOUNTS: usize = 64;
+/// Words that may wait where one account says everything. Chosen: at five seconds each they are some minutes old.
+const WORDS: usize = 32;
 
 /// Something to do, and the key of the note that keeps it until it is done.
 pub(crate) struct Task {
@@ -111,8 +114,15 @@ pub(crate) async fn run(
     }
 }
 
-/// Where something waits: with the account that it is asked of, or `None` for everything else.
-type Lane = Option<NetworkId>;
+/// Where something waits.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Lane {
+    /// What is only said to somebody.
+    Words,
+    /// What is asked of an account.
+    Of(NetworkId),
+    Rest,
+}
 
 /// What is to be done, in lanes; in each of them one thing after the other.
 struct Lanes<'a> {
@@ -124,27 +134,41 @@ struct Lanes<'a> {
 }
 
 impl Lanes<'_> {
-    /// Waits until the lane of everything that is asked of nobody has room.
+    /// Waits until the lane of everything that is asked of nobody has room, and that of words where none are dropped.
     async fn has_room(&mut self) {
-        while self.waiting.get(&None).is_some_and(|waiting| waiting.len() >= EFFECTS) {
+        while self.has(&Lane::Rest, EFFECTS) || (self.has(&Lane::Words, EFFECTS) && !self.drops_words()) {
             let Some(lane) = self.busy.next().await else { return };
             self.go_on(lane);
         }
+    }
+
+    /// True where so many wait in a lane.
+    fn has(&self, lane: &Lane, many: usize) -> bool {
+        self.waiting.get(lane).is_some_and(|waiting| waiting.len() >= many)
+    }
+
+    /// An ordinary account may say little; an application service says all that it has to.
+    fn drops_words(&self) -> bool {
+        self.shared.config.account.is_some()
     }
 
     async fn add(&mut self, mut task: Task) {
         let mut lane = self.lane_of(&task.effect).await;
         let is_full = match self.waiting.get(&lane) {
             Some(waiting) => waiting.len() >= CHANGES,
-            None => self.waiting.len() > ACCOUNTS,
+            None => self.waiting.len() > ACCOUNTS + 1,
         };
         if let Effect::Changed(change) = &task.effect
-            && lane.is_some()
+            && matches!(lane, Lane::Of(_))
             && is_full
         {
             let why = "too much is being changed while the account does not answer";
             let told = Told::Refused(why.to_owned());
-            (task.effect, lane) = (Effect::Answered { change: change.clone(), told }, None);
+            (task.effect, lane) = (Effect::Answered { change: change.clone(), told }, Lane::Rest);
+        }
+        if self.drops_words() && lane == Lane::Words && self.has(&lane, WORDS) {
+            tracing::warn!("more is to be told than the homeserver lets the account say; a word is dropped");
+            return self.shared.forget_task(task.note).await;
         }
         match self.waiting.get_mut(&lane) {
             Some(waiting) => waiting.push_back(task),
@@ -157,12 +181,16 @@ impl Lanes<'_> {
 
     /// Where something waits. What is being done goes on meanwhile: it may hold what the lookup needs.
     async fn lane_of(&mut self, effect: &Effect) -> Lane {
-        let Effect::Changed(change) = effect else { return None };
+        let change = match effect {
+            Effect::Changed(change) => change,
+            Effect::Refusal { .. } | Effect::Waiting { .. } => return Lane::Words,
+            _ => return Lane::Rest,
+        };
         let account = self.shared.account_of(change);
         tokio::pin!(account);
         loop {
             tokio::select! {
-                account = &mut account => return account,
+                account = &mut account => return account.map_or(Lane::Rest, Lane::Of),
                 Some(lane) = self.busy.next(), if !self.busy.is_empty() => self.go_on(lane),
             }
         }
@@ -251,6 +279,10 @@ impl Shared {
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
+        self.forget_task(key).await;
+    }
+
+    async fn forget_task(&self, key: String) {
         if let Err(error) = self.memory.save(vec![Note { key, value: None, is_secret: false }]).await {
             tracing::warn!(%error, "what was done cannot be forgotten yet; it is done again at the next start");
         }

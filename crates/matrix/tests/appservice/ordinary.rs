@@ -519,6 +519,68 @@ async fn room_of(scene: &Scene, room_id: &str, others: &[&str]) {
     stub.wait_for(|world| world.is_in(room_id, BOT).then_some(())).await;
 }
 
+/// The group's room, with Alice and a stranger in it.
+async fn lively_group(scene: &Scene) -> String {
+    scene.deliver(post("g1", "1", by("p-bob", "Bob"), Body::text("hello"))).await;
+    let room_id = scene.stub().world().aliases.values().next().unwrap().clone();
+    scene.stub().human("@other:test");
+    scene.stub().join(ALICE, &room_id);
+    scene.stub().join("@other:test", &room_id);
+    room_id
+}
+
+/// Waits until something that Alice says was taken, and so everything from before it.
+async fn taken(scene: &Scene, room_id: &str, text: &str) {
+    scene.stub().say(ALICE, room_id, text);
+    let is_it = |post: &wxgate_contract::Post| post.body == Body::text(text);
+    scene
+        .double
+        .wait_for(PATIENCE, |state| state.posts.iter().any(|(_, _, post)| is_it(post)).then_some(()))
+        .await;
+}
+
+/// The answers of the bot to somebody's words.
+fn refused(scene: &Scene, room_id: &str) -> usize {
+    said(&scene.served, room_id).iter().filter(|(_, words)| words.contains("was not delivered")).count()
+}
+
+/// What an account may say is counted by its homeserver, and everybody here shares it.
+#[tokio::test]
+async fn who_may_not_speak_is_told_once() {
+    let scene = scene().await;
+    let room_id = lively_group(&scene).await;
+    (0..9).for_each(|n| drop(scene.stub().say("@other:test", &room_id, &format!("line {n}"))));
+    taken(&scene, &room_id, "mine").await;
+    let told = async {
+        while refused(&scene, &room_id) == 0 {
+            tokio::time::sleep(LOOK).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, told).await.unwrap();
+    taken(&scene, &room_id, "mine again").await;
+    assert_eq!(refused(&scene, &room_id), 1);
+    scene.clock.advance(Duration::from_secs(3601));
+    scene.stub().say("@other:test", &room_id, "an hour later");
+    let again = async {
+        while refused(&scene, &room_id) == 1 {
+            tokio::time::sleep(LOOK).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, again).await.unwrap();
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn what_is_told_later_keeps_no_invitation_back() {
+    let scene = scene().await;
+    let room_id = lively_group(&scene).await;
+    scene.stub().fault("/send/m.room.message", Fault::Limited(600_000));
+    scene.stub().say("@other:test", &room_id, "may I?");
+    scene.stub().wait_for(|world| world.faults.is_empty().then_some(())).await;
+    room_of(&scene, "!elsewhere", &[]).await;
+    scene.end().await;
+}
+
 #[tokio::test]
 async fn a_token_of_somebody_elses_says_nothing_about_ours() {
     let scene = scene().await;
