@@ -11,6 +11,7 @@
 pub(crate) mod bystanders;
 pub(crate) mod called;
 mod changes;
+pub(crate) mod crowds;
 pub(crate) mod effects;
 pub(crate) mod event;
 mod handled;
@@ -315,6 +316,7 @@ impl Inbound {
             event.room_id = room_id.to_owned();
         }
         self.shared.called.follow(&event);
+        self.shared.follow_crowd(&event);
         if let Some(key) = &event.state_key {
             self.shared.follow_encryption(&event.room_id, &event.kind, key, &event.content).await?;
         }

@@ -30,7 +30,6 @@ use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinSet};
 use wxgate_contract::{ChatRef, CommandError, FarError, Stop, UserName, Verdict};
 
-use crate::api::membership::JoinedMembers;
 use crate::client::CallError;
 use crate::config::Level;
 use crate::inbound::effects::Addressed;
@@ -105,13 +104,46 @@ struct SignIns {
     begun: mpsc::Sender<sign_in::Following>,
 }
 
+/// What somebody asked while they are being answered.
+#[derive(Default)]
+struct Waiting {
+    questions: VecDeque<Addressed>,
+    /// The first that did not fit any more.
+    dropped: Option<Addressed>,
+}
+
+impl Waiting {
+    /// False for what does not fit.
+    fn add(&mut self, question: Addressed) -> bool {
+        // Once something was dropped, what comes after it is not done before they hear of that.
+        let fits = self.questions.len() < WAITING && self.dropped.is_none();
+        match fits {
+            true => self.questions.push_back(question),
+            false => drop(self.dropped.get_or_insert(question)),
+        }
+        fits
+    }
+
+    fn next(&mut self) -> Option<Task> {
+        let question = self.questions.pop_front().map(Task::Answer);
+        question.or_else(|| self.dropped.take().map(Task::OwnUp))
+    }
+}
+
+/// What the desk does for somebody.
+enum Task {
+    Answer(Addressed),
+    /// To say that this was dropped, and what came after it.
+    OwnUp(Addressed),
+}
+
 /// The bot's desk.
 struct Desk {
     shared: Arc<Shared>,
     /// Answers in the making; each gives back whom it was for.
     making: JoinSet<String>,
     /// Who is being answered, and what else they asked.
-    waiting: HashMap<String, VecDeque<Addressed>>,
+    waiting: HashMap<String, Waiting>,
     /// Sign-ins that are followed; each gives back whose it was.
     sign_ins: JoinSet<String>,
     following: HashMap<String, (sign_in::Followed, AbortHandle)>,
@@ -155,13 +187,16 @@ impl Desk {
     fn take(&mut self, question: Addressed) {
         let sender = question.sender.clone();
         match self.waiting.get_mut(&sender) {
-            Some(waiting) if waiting.len() < WAITING => waiting.push_back(question),
-            Some(_) => tracing::warn!(
-                sender,
-                "somebody asks faster than they can be answered; a question is dropped"
-            ),
+            Some(waiting) => {
+                if !waiting.add(question) {
+                    tracing::warn!(
+                        sender,
+                        "somebody asks faster than they can be answered; a question is dropped"
+                    );
+                }
+            }
             None => {
-                self.waiting.insert(sender, VecDeque::new());
+                self.waiting.insert(sender, Waiting::default());
                 self.make(question);
             }
         }
@@ -181,6 +216,20 @@ impl Desk {
         });
     }
 
+    fn own_up(&mut self, dropped: Addressed) {
+        let shared = Arc::clone(&self.shared);
+        self.making.spawn(async move {
+            let Addressed { room_id, event_id, sender, .. } = dropped;
+            let said = Answer::of(
+                "You ask faster than I can answer: I passed this over, and what you asked after it until now.",
+            );
+            if let Err(error) = shared.answer(&room_id, &event_id, &said).await {
+                tracing::warn!(%error, "somebody could not be told that they were passed over");
+            }
+            sender
+        });
+    }
+
     fn answered(&mut self, done: Result<String, tokio::task::JoinError>) {
         let Ok(sender) = done else {
             // Nobody knows whose it was: everybody who waits is taken for answered.
@@ -188,8 +237,9 @@ impl Desk {
             self.waiting.clear();
             return;
         };
-        match self.waiting.get_mut(&sender).and_then(VecDeque::pop_front) {
-            Some(next) => self.make(next),
+        match self.waiting.get_mut(&sender).and_then(Waiting::next) {
+            Some(Task::Answer(next)) => self.make(next),
+            Some(Task::OwnUp(dropped)) => self.own_up(dropped),
             None => drop(self.waiting.remove(&sender)),
         }
     }
@@ -229,15 +279,18 @@ async fn answer(shared: &Shared, addressed: Addressed, sign_ins: &SignIns) {
 
 /// What there is to say; nothing where nobody asked the bot.
 async fn consider(shared: &Shared, addressed: Addressed, sign_ins: &SignIns) -> Result<Option<Answer>, No> {
+    let level = shared.config.permissions.of(&addressed.sender);
+    let stranger = "You have no permission to use this gateway; whoever runs it can give it to you.";
+    if addressed.has_prefix && level == Level::Nobody {
+        return no(stranger);
+    }
     let chat = shared.chat_for(&addressed.room_id, &addressed.sender).await?;
     let is_private = chat.is_none() && shared.is_private(&addressed.room_id).await?;
     if !addressed.has_prefix && !is_private {
         return Ok(None);
     }
-    let level = shared.config.permissions.of(&addressed.sender);
     if level == Level::Nobody {
-        let text = "You have no permission to use this gateway; whoever runs it can give it to you.";
-        return no(text);
+        return no(stranger);
     }
     let wish = match words::understand(&addressed.text) {
         Ok(wish) => wish,
@@ -334,12 +387,6 @@ impl Shared {
             self.memory.desks.put(&self.memory, &addressed.sender, addressed.room_id.clone()).await?;
         }
         Ok(())
-    }
-
-    /// True when nobody but one person and the bot is in the room.
-    pub(crate) async fn is_private(&self, room_id: &str) -> Result<bool, CallError> {
-        let members = self.client.call(self.bot(), &JoinedMembers { room_id }).await?;
-        Ok(members.joined.len() <= 2)
     }
 
     /// The person of this instance that somebody on Matrix is, made when there is none.

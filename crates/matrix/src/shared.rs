@@ -11,6 +11,7 @@ use crate::config::MatrixConfig;
 use crate::crypto::Crypto;
 use crate::inbound::bystanders::Bystanders;
 use crate::inbound::called::Called;
+use crate::inbound::crowds::Crowds;
 use crate::inbound::relay::Relayed;
 use crate::making::Making;
 use crate::management::identity::Shown;
@@ -54,6 +55,7 @@ pub(crate) struct Shared {
     pub(crate) relayed: Relayed,
     pub(crate) called: Called,
     pub(crate) bystanders: Bystanders,
+    pub(crate) crowds: Crowds,
     pub(crate) turns: Turns,
     pub(crate) crypto: Crypto,
     pub(crate) far: Arc<dyn FarEnd>,
@@ -95,6 +97,7 @@ impl Shared {
             relayed: Relayed::default(),
             called: Called::default(),
             bystanders: Bystanders::default(),
+            crowds: Crowds::default(),
             turns: Turns::default(),
             crypto: Crypto::new(&config),
             network: ctx.network,

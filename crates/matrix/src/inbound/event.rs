@@ -66,7 +66,11 @@ impl Shared {
             Some(chat) if draft.is_asked_for && self.is_before(&event, &chat).await? => Ok(()),
             Some(chat) => self.read_said(event, &chat, draft).await,
             None => {
-                draft.questions.extend(addressed(&event));
+                if let Some(question) = addressed(&event)
+                    && (question.has_prefix || self.may_be_asked(&event.room_id).await)
+                {
+                    draft.questions.push(question);
+                }
                 Ok(())
             }
         }

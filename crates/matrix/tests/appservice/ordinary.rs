@@ -598,3 +598,46 @@ async fn a_token_of_somebody_elses_says_nothing_about_ours() {
     assert_eq!(greetings(&scene), before, "it was not taken for away");
     scene.end().await;
 }
+
+#[tokio::test]
+async fn talk_in_another_room_pushes_no_command_out() {
+    let scene = scene().await;
+    room_of(&scene, "!desk", &[]).await;
+    room_of(&scene, "!a-team", &["@other:test", "@third:test"]).await;
+    scene.stub().set_reachable(false);
+    for n in 0..40 {
+        scene.stub().say(ALICE, "!a-team", &format!("line {n}"));
+    }
+    scene.stub().say(ALICE, "!desk", "version");
+    scene.stub().set_reachable(true);
+    let answered = |world: &mut stub::World| {
+        world
+            .texts("!desk")
+            .iter()
+            .any(|(sender, text)| sender == BOT && text.contains("wxgate"))
+            .then_some(())
+    };
+    scene.stub().wait_for(answered).await;
+    let asked = scene.stub().world().count("GET", "a-team/joined_members");
+    assert!(asked <= 1, "{asked}");
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn who_asks_faster_than_they_are_answered_hears_what_was_passed_over() {
+    let scene = scene().await;
+    room_of(&scene, "!desk", &[]).await;
+    scene.stub().set_reachable(false);
+    for n in 0..40 {
+        scene.stub().say(ALICE, "!desk", &format!("version {n}"));
+    }
+    scene.stub().set_reachable(true);
+    let told = |world: &mut stub::World| {
+        world.texts("!desk").iter().any(|(_, text)| text.contains("faster than I can answer")).then_some(())
+    };
+    scene.stub().wait_for(told).await;
+    let texts = scene.stub().texts("!desk");
+    let versions = texts.iter().filter(|(sender, text)| sender == BOT && text.contains("wxgate")).count();
+    assert!(versions >= 16, "{versions}");
+    scene.end().await;
+}

@@ -95,8 +95,8 @@ fn pair(event_id: &str, text: &str) -> (String, String) {
 async fn what_was_said_once_is_not_said_again_under_another_id() {
     let mut scene = Scene::start().await;
     let ann = people(&scene, ANN).await;
-    let said = sealed(&scene, &ann, ANN, "logout").await;
-    let again = sealed(&scene, &ann, ANN, "logout").await;
+    let said = sealed(&scene, &ann, ANN, "!wx logout").await;
+    let again = sealed(&scene, &ann, ANN, "!wx logout").await;
     let mut taking = Taking::start(&scene);
     assert_eq!(taking.take(&[event("$1", ANN, ROOM, &said)]).await, Taken::Safe);
     assert_eq!(taking.asked(), [pair("$1", "logout")]);
@@ -152,7 +152,7 @@ async fn words_of_somebody_elses_device_are_not_taken() {
 async fn a_room_that_cannot_be_listed_holds_up_no_other() {
     let scene = Scene::start().await;
     let ann = people(&scene, ANN).await;
-    let said = sealed(&scene, &ann, ANN, "still well").await;
+    let said = sealed(&scene, &ann, ANN, "!wx still well").await;
     let mut unknown = said.clone();
     unknown["session_id"] = json!("somebody else's");
     scene.homeserver.kept().fails = Some("/rooms/!broken:test/members");
