@@ -5,7 +5,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 use wxgate_contract::Timestamp;
 
-use super::changes::{Change, Told};
+use super::changes::{Change, Told, What};
 use super::event::Event;
 use crate::api::membership::{Join, Leave};
 use crate::chores::Chore;
@@ -133,6 +133,21 @@ impl Shared {
             Effect::Refusal { room_id, event_id, why } => self.refuse(room_id, event_id, why).await?,
         }
         Ok(None)
+    }
+
+    /// False for what changes nothing here: nobody has to remember that it was seen to.
+    pub(super) async fn matters(&self, effect: &Effect) -> Result<bool, Trouble> {
+        Ok(match effect {
+            Effect::Left { room_id, user_id, .. } => match self.chat_for(room_id, user_id).await? {
+                Some(chat) => self.owners.owns(user_id, &chat.network).await?,
+                None => false,
+            },
+            // A ghost does not stay where it was brought, whatever the room.
+            Effect::Changed(change) if !matches!(change.what, What::Brought(_)) => {
+                self.chat_of(&change.room_id).await?.is_some()
+            }
+            _ => true,
+        })
     }
 
     /// The bot goes where people with permission want it.

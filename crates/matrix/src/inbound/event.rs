@@ -58,7 +58,11 @@ impl Shared {
     /// Reads one event into the draft.
     pub(super) async fn read_event(&self, event: Event, draft: &mut Draft) -> Result<(), Trouble> {
         if event.state_key.is_some() {
-            draft.effects.extend(Effect::of_state(self, &event));
+            if let Some(effect) = Effect::of_state(self, &event)
+                && self.matters(&effect).await?
+            {
+                draft.effects.push(effect);
+            }
             return Ok(());
         }
         match self.chat_for(&event.room_id, &event.sender).await? {

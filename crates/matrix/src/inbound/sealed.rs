@@ -70,10 +70,7 @@ impl Inbound {
                 draft.silent.push(event.event_id);
                 Ok(())
             }
-            Reading::NoKey if !shared.is_spoken_to(&event.room_id).await? => {
-                draft.silent.push(event.event_id);
-                Ok(())
-            }
+            Reading::NoKey if !shared.is_spoken_to(&event.room_id).await? => Ok(()),
             Reading::NoKey if !self.parked.is_full() => {
                 draft.parked.push(waits(&event, draft));
                 Ok(())
@@ -114,9 +111,12 @@ impl Inbound {
         if self.shared.must_be_sealed(&event) {
             return self.give_up(event, IN_CLEAR, draft).await;
         }
-        let (event_id, before) = (event.event_id.clone(), draft.said.len());
+        let left = |draft: &Draft| (draft.said.len(), draft.effects.len() + draft.questions.len());
+        let (event_id, before) = (event.event_id.clone(), left(draft));
         self.shared.read_event(event, draft).await?;
-        if draft.said.len() == before {
+        let after = left(draft);
+        // What leaves nothing may come again: the same comes of it.
+        if before.0 == after.0 && before.1 != after.1 {
             draft.silent.push(event_id);
         }
         Ok(())
@@ -126,8 +126,8 @@ impl Inbound {
     async fn give_up(&self, event: Event, why: &str, draft: &mut Draft) -> Result<(), Trouble> {
         if self.shared.is_spoken_to(&event.room_id).await? {
             self.shared.turn_down(&event, why, draft).await?;
+            draft.silent.push(event.event_id);
         }
-        draft.silent.push(event.event_id);
         Ok(())
     }
 

@@ -11,7 +11,7 @@ use wxgate_contract::BoxFuture;
 use wxgate_contract::conformance::stories::{self, Outside};
 use wxgate_contract::conformance::{Double, Running};
 use wxgate_contract::{
-    Adapter, Answer, Author, Body, ChatKey, Health, MediaId, Mention, Order, PersonRef,
+    Adapter, Answer, Author, Body, ChatKey, Command, Health, MediaId, Mention, Order, PersonRef,
 };
 use wxgate_matrix::{
     Account, AccountError, CallError, Happened, InRoom, Keep, Level, MatrixAdapter, MatrixConfig, Opened,
@@ -639,5 +639,43 @@ async fn who_asks_faster_than_they_are_answered_hears_what_was_passed_over() {
     let texts = scene.stub().texts("!desk");
     let versions = texts.iter().filter(|(sender, text)| sender == BOT && text.contains("wxgate")).count();
     assert!(versions >= 16, "{versions}");
+    scene.end().await;
+}
+
+/// A catch-up that is cut off hands everything over again.
+#[tokio::test]
+async fn a_command_is_carried_out_once_whatever_else_was_said() {
+    let scene = scene().await;
+    room_of(&scene, "!a-desk", &[]).await;
+    room_of(&scene, "!b-team", &["@other:test", "@third:test"]).await;
+    scene.stub().set_reachable(false);
+    scene.stub().say(ALICE, "!a-desk", "logout alice");
+    for n in 0..650 {
+        scene.stub().say("@other:test", "!b-team", &format!("line {n}"));
+        if n % 3 == 0 {
+            let nick = json!({ "membership": "join", "displayname": n.to_string() });
+            scene.stub().set_state("@third:test", "!b-team", "m.room.member", "@third:test", nick);
+        }
+    }
+    (0..6).for_each(|_| scene.stub().fault("b-team/messages", Fault::Slow(1)));
+    scene.stub().fault("b-team/messages", Fault::Status(500));
+    scene.stub().set_reachable(true);
+    scene.stub().wait_for(|world| world.faults.is_empty().then_some(())).await;
+    // The next command is taken when everything before it is.
+    let asked = |state: &wxgate_contract::conformance::State| {
+        state.commands.iter().filter(|command| matches!(command, Command::SignOut { .. })).count()
+    };
+    let is_asked = |state: &mut wxgate_contract::conformance::State| (asked(state) > 0).then_some(());
+    scene.double.wait_for(PATIENCE, is_asked).await;
+    scene.stub().say(ALICE, "!a-desk", "version");
+    let answered = |world: &mut stub::World| {
+        world
+            .texts("!a-desk")
+            .iter()
+            .any(|(sender, text)| sender == BOT && text.contains("This is wxgate"))
+            .then_some(())
+    };
+    scene.stub().wait_for(answered).await;
+    assert_eq!(asked(&scene.double.state()), 1);
     scene.end().await;
 }
