@@ -26,6 +26,7 @@ mod operators;
 mod people;
 mod query;
 mod rename;
+mod sight;
 mod table;
 mod talk;
 
@@ -93,7 +94,7 @@ pub(super) struct User {
     /// Folded names of the channels they were invited to.
     invites: BTreeSet<String>,
     metadata: Values,
-    /// What their WeChat account knows by name: nobody in here is called so to them, and no channel.
+    /// What their WeChat account knows by name: they see nobody in here who is called so, and no channel.
     known: Arc<Known>,
 }
 
@@ -193,7 +194,7 @@ impl Hall {
             known,
         };
         state.users.insert(user, new);
-        state.tell_watchers(server, &folded, n::RPL_MONONLINE, &prefix, user);
+        state.tell_watchers((server, now), &folded, n::RPL_MONONLINE, &prefix, user);
         Some(user)
     }
 
@@ -321,38 +322,21 @@ impl Floor<'_> {
         }
     }
 
-    /// Tells users; the acting connection gets it among its answers.
+    /// Tells users what the acting user does, where they see that; the acting connection gets it among its answers.
     fn tell(&mut self, users: impl IntoIterator<Item = UserId>, line: &dyn Fn(Caps) -> Option<String>) {
         for user in users {
             self.state.push(user, self.act.client, line);
             if user == self.act.me {
+            if !self.is_seen_by(user) {
+                continue;
+            }
                 self.out.extend(line(self.act.caps));
             }
         }
     }
 
-    /// Tells all members of a channel.
-    fn tell_channel(&mut self, folded: &str, line: &dyn Fn(Caps) -> Option<String>) {
-        let members = self.members(folded);
-        self.tell(members, line);
-    }
-
     fn members(&self, folded: &str) -> Vec<UserId> {
         self.state.channels.get(folded).map(|c| c.members.keys().copied().collect()).unwrap_or_default()
-    }
-
-    /// Everybody who sees the acting user do something, themselves included.
-    fn audience(&self) -> BTreeSet<UserId> {
-        let mut audience = self.state.neighbours(self.act.me);
-        audience.insert(self.act.me);
-        audience
-    }
-
-    /// Somebody whom the acting user may write to: not who has a contact of that nick, and would take the one
-    /// for the other.
-    fn reachable(&self, nick: &str) -> Option<(UserId, &User)> {
-        let (mine, now) = (self.nick(), self.act.now);
-        self.state.find(nick).filter(|(_, user)| !user.known.people.has(&mine, now))
     }
 
     fn status(&self, folded: &str, user: UserId) -> Option<Status> {

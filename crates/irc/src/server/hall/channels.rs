@@ -68,8 +68,11 @@ impl Floor<'_> {
             user.channels.insert(folded.clone());
             user.invites.remove(&folded);
         }
-        self.tell_join(&folded, &name);
-        self.tell_values(&folded);
+        let event = self.event(format!("JOIN {name}"));
+        self.log_event(&folded, &event);
+        let members = self.members(&folded);
+        self.show_join(&event, &name, &members);
+        self.tell_values(&members);
         true
     }
 
@@ -94,21 +97,20 @@ impl Floor<'_> {
         None
     }
 
-    fn tell_join(&mut self, folded: &str, name: &str) {
-        let event = self.event(format!("JOIN {name}"));
-        self.log_event(folded, &event);
+    /// Shows members that the acting user came in, and that they are away.
+    pub(super) fn show_join(&mut self, event: &Event, name: &str, members: &[UserId]) {
         let Some(me) = self.me() else { return };
         let account = me.id.account.as_deref().unwrap_or("*");
         let extended = Event { body: format!("JOIN {name} {account} :{}", me.id.realname), ..event.clone() };
         let away = me.away.clone();
-        self.tell_channel(folded, &|caps| {
-            let event = if caps.has(Caps::EXTENDED_JOIN) { &extended } else { &event };
+        self.tell(members.iter().copied(), &|caps| {
+            let event = if caps.has(Caps::EXTENDED_JOIN) { &extended } else { event };
             Some(event.line(caps, ""))
         });
         if let Some(away) = away {
-            let event = Event { body: format!("AWAY :{away}"), msgid: String::new(), ..event };
-            let others: Vec<UserId> =
-                self.members(folded).into_iter().filter(|member| *member != self.act.me).collect();
+            let event = Event { body: format!("AWAY :{away}"), msgid: String::new(), ..event.clone() };
+            let me = self.act.me;
+            let others = members.iter().copied().filter(|member| *member != me);
             self.tell(others, &|caps| caps.has(Caps::AWAY_NOTIFY).then(|| event.line(caps, "")));
         }
     }
@@ -156,7 +158,8 @@ impl Floor<'_> {
         let body = if reason.is_empty() { format!("PART {name}") } else { format!("PART {name} :{reason}") };
         let event = self.event(body);
         self.log_event(&folded, &event);
-        self.tell_channel(&folded, &|caps| Some(event.line(caps, "")));
+        let members = self.members(&folded);
+        self.tell(members, &|caps| Some(event.line(caps, "")));
         self.leave(&folded, self.act.me);
     }
 
@@ -205,7 +208,8 @@ impl Floor<'_> {
         }
         let event = self.event(format!("TOPIC {name} :{text}"));
         self.log_event(&folded, &event);
-        self.tell_channel(&folded, &|caps| Some(event.line(caps, "")));
+        let members = self.members(&folded);
+        self.tell_done(members, &event);
     }
 
     /// 332 and 333, or nothing.
@@ -253,7 +257,8 @@ impl Floor<'_> {
             .filter_map(|(id, status)| {
                 let user = self.state.user(*id)?;
                 let shown = if with_hosts { user.prefix() } else { user.id.nick.clone() };
-                (is_member || !user.is_invisible).then(|| format!("{}{shown}", status.shown(with_all)))
+                let is_shown = (is_member || !user.is_invisible) && self.sees(*id, user);
+                is_shown.then(|| format!("{}{shown}", status.shown(with_all)))
             })
             .collect();
         let room = 499usize.saturating_sub(self.act.server.len() + self.nick().len() + name.len());

@@ -35,11 +35,15 @@ impl Entry {
     }
 
     fn fits(&self, sought: &Sought) -> bool {
-        let nick = self.event.prefix.split('!').next().unwrap_or_default();
-        let is_theirs = sought.from.as_deref().is_none_or(|from| is_same(from, nick));
+        let is_theirs = sought.from.as_deref().is_none_or(|from| is_same(from, self.nick()));
         let is_said = |said: &Spoken| is_theirs && sought.is_in(said.texts());
         sought.is_then(self.event.at) && self.said.as_ref().is_some_and(is_said)
     }
+    /// Of whoever did it.
+    fn nick(&self) -> &str {
+        self.event.prefix.split('!').next().unwrap_or_default()
+    }
+
 
     /// Its lines for a client, each with this tag in front.
     pub(in crate::server) fn lines(&self, caps: Caps, extra: &str) -> Vec<String> {
@@ -106,8 +110,13 @@ impl Log {
         }
     }
 
-    fn select(&self, wanted: Wanted<'_>, room: Room, with_events: bool) -> Result<Vec<Entry>, Fault> {
-        let is_wanted = |entry: &&Entry| !entry.is_redacted && (with_events || entry.said.is_some());
+    fn select(
+        &self,
+        wanted: Wanted<'_>,
+        room: Room,
+        is_shown: impl Fn(&Entry) -> bool,
+    ) -> Result<Vec<Entry>, Fault> {
+        let is_wanted = |entry: &&Entry| !entry.is_redacted && is_shown(entry);
         let range = |from: usize, to: usize| -> Vec<&Entry> {
             self.entries.iter().take(to).skip(from).filter(is_wanted).collect()
         };
@@ -240,7 +249,16 @@ impl Floor<'_> {
         room: Room,
     ) -> Result<Vec<Entry>, Fault> {
         let with_events = self.act.caps.has(Caps::EVENT_PLAYBACK);
-        self.log_of(name).map_or_else(|| Ok(Vec::new()), |log| log.select(wanted, room, with_events))
+        let is_seen = self.seen_entries();
+        let is_shown = |entry: &Entry| (with_events || entry.said.is_some()) && is_seen(entry);
+        self.log_of(name).map_or_else(|| Ok(Vec::new()), |log| log.select(wanted, room, is_shown))
+    }
+
+    /// Tells what the acting user sees of what was said: not that of others who were called like a contact of theirs.
+    fn seen_entries(&self) -> impl Fn(&Entry) -> bool + use<> {
+        let (me, now) = (self.owner(self.act.me), self.act.now);
+        let known = self.me().map(|me| std::sync::Arc::clone(&me.known)).unwrap_or_default();
+        move |entry| entry.author == me || !known.people.has(entry.nick(), now)
     }
 
     /// What fits of the channels that the acting user is in and of their queries, oldest first.
@@ -255,14 +273,14 @@ impl Floor<'_> {
             let is_mine = *a == me || *b == me;
             let user =
                 self.state.users.iter().find(|(id, _)| self.owner(**id) == *other).filter(|_| is_mine)?;
-            Some((user.1.id.nick.clone(), log))
+            self.sees(*user.0, user.1).then(|| (user.1.id.nick.clone(), log))
         });
         let is_there = |name: &str| sought.place.as_deref().is_none_or(|place| is_same(place, name));
         let mut found: Vec<&Entry> = channels
             .chain(queries)
             .filter(|(name, _)| is_there(name))
             .flat_map(|(_, log)| log.entries.iter())
-            .filter(|entry| !entry.is_redacted && entry.fits(sought))
+            .filter(|entry| !entry.is_redacted && entry.fits(sought) && is_seen(entry))
             .collect();
         found.sort_by_key(|entry| entry.event.at);
         let mut found = VecDeque::from(found);
@@ -286,8 +304,9 @@ impl Floor<'_> {
                 return None;
             };
             let user = self.state.users.iter().find(|(id, _)| self.owner(**id) == *other)?;
-            Some((log.last_at()?, user.1.id.nick.clone()))
+            self.sees(*user.0, user.1).then_some((log.last_at()?, user.1.id.nick.clone()))
         });
         mine.chain(queries).collect()
     }
 }
+        let is_seen = self.seen_entries();

@@ -50,7 +50,8 @@ impl Floor<'_> {
         let neighbours = self.state.neighbours(me);
         for (id, user) in self.state.users.iter().filter(|(id, _)| **id != me) {
             for seat in &user.seats {
-                if seat.hears(key) && (neighbours.contains(id) || seat.watched.contains(&folded)) {
+                let is_near = neighbours.contains(id) || seat.watched.contains(&folded);
+                if seat.hears(key) && is_near && self.is_seen_by(*id) {
                     let hearer = Hearer::new(seat.caps, self.act.server, &user.id.nick);
                     super::push_line(&seat.queue, &hearer.told(&nick, key, value));
                 }
@@ -82,19 +83,19 @@ impl Floor<'_> {
         let nick = self.nick();
         let hearer = Hearer::new(self.act.caps, self.act.server, &nick);
         let is_member = channel.members.contains_key(&self.act.me);
-        let members = channel.members.keys().filter_map(|id| self.state.user(*id));
-        let members = members.filter(|user| is_member || !user.is_invisible);
+        let members = channel.members.keys().filter_map(|id| Some((*id, self.state.user(*id)?)));
+        let members = members.filter(|(id, user)| (is_member || !user.is_invisible) && self.sees(*id, user));
         let all = std::iter::once((&channel.name, &channel.metadata));
-        all.chain(members.map(|user| (&user.id.nick, &user.metadata)))
+        all.chain(members.map(|(_, user)| (&user.id.nick, &user.metadata)))
             .flat_map(|(target, values)| lines_of(&hearer, target, values, keys))
             .collect()
     }
 
-    /// What the members of a channel who want to know are told of the acting user, who came in.
-    pub(super) fn tell_values(&self, folded: &str) {
+    /// What users who want to know are told of the acting user, who came in where they are.
+    pub(super) fn tell_values(&self, users: &[UserId]) {
         let Some(me) = self.me().filter(|me| !me.metadata.is_empty()) else { return };
-        let others = self.members(folded).into_iter().filter(|user| *user != self.act.me);
-        for user in others.filter_map(|user| self.state.user(user)) {
+        let others = users.iter().filter(|user| **user != self.act.me && self.is_seen_by(**user));
+        for user in others.filter_map(|user| self.state.user(*user)) {
             for seat in user.seats.iter().filter(|seat| seat.caps.has(Caps::METADATA)) {
                 let hearer = Hearer::new(seat.caps, self.act.server, &user.id.nick);
                 for line in lines_of(&hearer, &me.id.nick, &me.metadata, &seat.subscribed) {

@@ -34,7 +34,10 @@ impl Floor<'_> {
         let reason = if reason.is_empty() { by.as_str() } else { cut_text(reason, KICK_BYTES) };
         let event = self.event(format!("KICK {name} {nick} :{reason}"));
         self.log_event(&folded, &event);
-        self.tell_channel(&folded, &|caps| Some(event.line(caps, "")));
+        // Who has a contact of that nick saw nobody who could be put out.
+        let mut members = self.members(&folded);
+        members.retain(|viewer| *viewer == user || self.is_seen_as(&nick, *viewer));
+        self.tell_done(members, &event);
         self.leave(&folded, user);
     }
 

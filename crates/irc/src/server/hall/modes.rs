@@ -36,6 +36,12 @@ impl Status {
             .collect()
     }
 
+    /// The modes that give the signs.
+    pub(super) fn letters(self) -> String {
+        let modes = [(self.is_op, 'o'), (self.is_half, 'h'), (self.has_voice, 'v')];
+        modes.into_iter().filter(|(is_set, _)| *is_set).map(|(_, mode)| mode).collect()
+    }
+
     /// One sign, or all of them where the client takes that.
     pub(super) fn shown(self, with_all: bool) -> String {
         let mut signs = self.signs();

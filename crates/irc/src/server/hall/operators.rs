@@ -53,6 +53,6 @@ impl Floor<'_> {
         let event = Event { msgid: String::new(), ..self.event(format!("WALLOPS :{text}")) };
         let hearing = self.state.users.iter().filter(|(_, user)| user.hears_wallops).map(|(id, _)| *id);
         let hearing: Vec<_> = hearing.collect();
-        self.tell(hearing, &|caps| Some(event.line(caps, "")));
+        self.tell_done(hearing, &event);
     }
 }

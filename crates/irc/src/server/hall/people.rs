@@ -17,12 +17,15 @@ impl Floor<'_> {
         for (folded, _) in self.my_channels() {
             self.log_event(&folded, &event);
         }
-        let audience = self.audience();
-        self.tell(audience, &|caps| Some(event.line(caps, "")));
-        self.state.by_nick.remove(&old);
-        self.state.by_nick.insert(new.clone(), me);
-        let now = self.act.now;
-        let Some(user) = self.state.users.get_mut(&me) else { return true };
+        self.tell_nick(wanted, |floor| floor.change_nick(&old, &new, wanted));
+        true
+    }
+
+    fn change_nick(&mut self, old: &str, new: &str, wanted: &str) {
+        let (me, now) = (self.act.me, self.act.now);
+        self.state.by_nick.remove(old);
+        self.state.by_nick.insert(new.to_owned(), me);
+        let Some(user) = self.state.users.get_mut(&me) else { return };
         let before = user.id.clone();
         wanted.clone_into(&mut user.id.nick);
         let prefix = user.prefix();
@@ -30,10 +33,10 @@ impl Floor<'_> {
             let shown = before.nick.clone();
             self.state.was.push_front(Was { id: before, at: now });
             self.state.was.truncate(MAX_WAS);
-            self.state.tell_watchers(self.act.server, &old, n::RPL_MONOFFLINE, &shown, me);
-            self.state.tell_watchers(self.act.server, &new, n::RPL_MONONLINE, &prefix, me);
+            let by = (self.act.server, now);
+            self.state.tell_watchers(by, old, n::RPL_MONOFFLINE, &shown, me);
+            self.state.tell_watchers(by, new, n::RPL_MONONLINE, &prefix, me);
         }
-        true
     }
 
     /// The acting user said who they are. Source: IRCv3 account-notify.
@@ -67,7 +70,7 @@ impl Floor<'_> {
             let shown = user.id.nick.clone();
             self.state.was.push_front(Was { id: user.id, at: now });
             self.state.was.truncate(MAX_WAS);
-            self.state.tell_watchers(self.act.server, &folded, n::RPL_MONOFFLINE, &shown, me);
+            self.state.tell_watchers((self.act.server, now), &folded, n::RPL_MONOFFLINE, &shown, me);
         }
     }
 
@@ -150,6 +153,7 @@ impl Floor<'_> {
                 let watches = seat.caps.has(Caps::EXTENDED_MONITOR) && seat.watched.contains(&folded);
                 if (watches || neighbours.contains(id))
                     && let Some(line) = line(seat.caps)
+                    && self.is_seen_by(*id)
                 {
                     super::push_line(&seat.queue, &line);
                 }

@@ -39,13 +39,14 @@ impl Floor<'_> {
         if mask.starts_with(['#', '&']) {
             return self.who_channel(&folded);
         }
-        if let Some((id, user)) = self.state.find(mask) {
+        if let Some((id, user)) = self.state.find(mask).filter(|(id, user)| self.sees(*id, user)) {
             // Asked for by name, nobody hides.
             return vec![self.who_row(id, user)];
         }
         let neighbours = self.state.neighbours(self.act.me);
-        let is_visible =
-            |id: UserId, user: &User| !user.is_invisible || id == self.act.me || neighbours.contains(&id);
+        let is_visible = |id: UserId, user: &User| {
+            (!user.is_invisible || id == self.act.me || neighbours.contains(&id)) && self.sees(id, user)
+        };
         let fits = |user: &User| {
             mask.is_empty()
                 || mask == "0"
@@ -70,8 +71,8 @@ impl Floor<'_> {
             .iter()
             .filter_map(|(id, status)| {
                 let user = self.state.user(*id)?;
-                (is_member || !user.is_invisible)
-                    .then(|| (channel.name.clone(), status.shown(with_all), self.profile(user)))
+                let is_shown = (is_member || !user.is_invisible) && self.sees(*id, user);
+                is_shown.then(|| (channel.name.clone(), status.shown(with_all), self.profile(user)))
             })
             .collect()
     }

@@ -67,7 +67,9 @@ impl Floor<'_> {
         self.log_event(folded, &event);
         let act = self.act;
         let is_spelling = fold(old) == folded;
+        let unsigned = Event { prefix: act.server.to_owned(), account: None, is_bot: false, ..event.clone() };
         for user in self.members(folded) {
+            let event = if self.is_seen_by(user) { &event } else { &unsigned };
             let seats = self.state.user(user).map(|user| &user.seats).into_iter().flatten();
             let seats: Vec<(ClientId, Caps, Arc<SendQueue>)> =
                 seats.map(|seat| (seat.client, seat.caps, Arc::clone(&seat.queue))).collect();

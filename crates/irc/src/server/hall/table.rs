@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use wxgate_contract::Timestamp;
+
 use super::{State, User, UserId, push_line};
 use crate::server::caps::Caps;
 use crate::server::metadata::Hearer;
@@ -41,11 +43,21 @@ impl State {
         }
     }
 
-    /// Tells who watches a nick, except the one it is about.
-    pub(super) fn tell_watchers(&self, server: &str, folded: &str, code: u16, shown: &str, about: UserId) {
-        for (id, user) in self.users.iter().filter(|(id, _)| **id != about) {
-            for seat in user.seats.iter().filter(|seat| seat.watched.contains(folded)) {
-                debug_assert!(*id != about, "filtered above");
+    /// Tells who watches a nick, except the one it is about and who watches a contact of that nick.
+    pub(super) fn tell_watchers(
+        &self,
+        (server, now): (&str, Timestamp),
+        folded: &str,
+        code: u16,
+        shown: &str,
+        about: UserId,
+    ) {
+        for user in self.users.iter().filter(|(id, _)| **id != about).map(|(_, user)| user) {
+            let watching: Vec<_> = user.seats.iter().filter(|seat| seat.watched.contains(folded)).collect();
+            if watching.is_empty() || user.has_contact(folded, now) {
+                continue;
+            }
+            for seat in watching {
                 push_line(&seat.queue, &format!(":{server} {code} {} :{shown}", user.id.nick));
                 if code == n::RPL_MONONLINE && seat.caps.has(Caps::METADATA_3) {
                     // Source: IRCv3 draft/metadata-3, "Automatic synchronization".

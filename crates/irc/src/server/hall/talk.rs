@@ -194,10 +194,11 @@ impl Floor<'_> {
     fn spread(&mut self, users: &[UserId], is_query: bool, lines: &dyn Fn(Caps) -> Vec<String>) {
         let (me, client) = (self.act.me, self.act.client);
         let to_self = is_query && users.contains(&me);
-        let others = users.iter().copied().filter(|user| *user != me);
+        let others: Vec<_> =
+            users.iter().copied().filter(|user| *user != me && self.is_seen_by(*user)).collect();
         // Clients that negotiated the same get the same bytes: a hundred of them cost one rendering.
         let mut made: Vec<(Caps, Vec<u8>)> = Vec::new();
-        for user in others.chain([me]) {
+        for user in others.into_iter().chain([me]) {
             for seat in self.state.user(user).map(|user| &user.seats).into_iter().flatten() {
                 let is_own_query = user == me && is_query && !to_self;
                 if !to_self && (seat.client == client || (is_own_query && !seat.caps.sees_own_lines())) {

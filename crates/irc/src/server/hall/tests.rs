@@ -1,4 +1,4 @@
-use wxgate_contract::{ChatKind, ChatProfile};
+use wxgate_contract::{ChatKind, ChatProfile, PersonKind, PersonProfile};
 
 use super::*;
 use crate::server::history::{Reference, Wanted};
@@ -193,4 +193,100 @@ fn long_tags_are_not_repeated_on_each_line_of_a_message() {
             assert_eq!(shown[1].contains("+x=y"), is_repeated);
         }
     });
+}
+
+/// Somebody whose WeChat account has a contact of this nick, in `#room`, which `ann` has founded; their queue.
+fn who_knows(hall: &Hall, ann: UserId, contact: &str) -> (UserId, Arc<SendQueue>) {
+    let mut roster = Roster::new("wechat:cat".into());
+    let profile = PersonProfile {
+        person: "p".into(),
+        kind: PersonKind::Human,
+        nickname: contact.to_owned(),
+        remark: String::new(),
+        public_id: String::new(),
+        signature: String::new(),
+        region: String::new(),
+        is_contact: true,
+    };
+    roster.update_person(&profile, Timestamp(1_000));
+    let id = Identity { nick: "cat".into(), user: "cat".into(), realname: "cat".into(), account: None };
+    let cat = hall.enter(id, Arc::clone(roster.known()), "wx.test", Timestamp(1_000)).unwrap();
+    let queue = Arc::new(SendQueue::new(100_000));
+    hall.sit(cat, ClientId(cat.0), Caps::AWAY_NOTIFY, Arc::clone(&queue));
+    hall.watch(cat, ClientId(cat.0), BTreeSet::from([contact.to_owned()]));
+    act(hall, ann, |floor| assert!(floor.join("#room", None)));
+    act(hall, cat, |floor| assert!(floor.join("#room", None)));
+    (cat, queue)
+}
+
+/// What waits in a queue.
+async fn waiting(queue: &SendQueue) -> Vec<String> {
+    queue.push(b"END\r\n");
+    let mut bytes = Vec::new();
+    queue.take(&mut bytes).await;
+    let lines = String::from_utf8(bytes).unwrap();
+    lines.lines().filter(|line| *line != "END").map(str::to_owned).collect()
+}
+
+#[tokio::test]
+async fn nobody_is_seen_under_a_contacts_nick() {
+    let (hall, ann, _, _) = hall();
+    let (cat, queue) = who_knows(&hall, ann, "dan");
+    let id = Identity { nick: "Dan".into(), user: "~d".into(), realname: "d".into(), account: None };
+    let dan = hall.enter(id, Arc::default(), "wx.test", Timestamp(1_000)).unwrap();
+    act(&hall, dan, |floor| {
+        assert!(floor.join("#room", None));
+        floor.say(talk_of("PRIVMSG", "#room", &parts(["hi".to_owned()]), ""));
+        floor.away(Some("out".to_owned()));
+        floor.set_realname("x");
+    });
+    assert_eq!(waiting(&queue).await, [""; 0], "neither watched nor in the channel");
+    let seen = |what: fn(&mut Floor<'_>)| act(&hall, cat, what);
+    assert!(seen(|floor| floor.names("#room"))[0].ends_with(":@ann cat"));
+    let history = act(&hall, cat, |floor| {
+        assert_eq!(floor.who("#room").len() + floor.who("d*").len() + floor.who("Dan").len(), 2);
+        let room = Room { count: 9, bytes: usize::MAX };
+        assert!(floor.history("#room", Wanted::Latest(None), room).unwrap().is_empty());
+        assert!(floor.search(&Sought { room, ..Sought::default() }).is_empty());
+    });
+    assert!(history.is_empty());
+    // What they do to the channel has to be known, and to others.
+    act(&hall, ann, |floor| floor.mode("#room", &["+o", "dan"]));
+    act(&hall, dan, |floor| {
+        floor.topic("#room", Some("new"));
+        floor.kick("#room", "cat", "out");
+    });
+    let told = waiting(&queue).await;
+    assert_eq!(told[1..], [":wx.test TOPIC #room :new", ":wx.test KICK #room cat :out"], "{told:?}");
+    act(&hall, dan, |floor| floor.quit("bye"));
+    assert_eq!(waiting(&queue).await, [""; 0]);
+}
+
+#[tokio::test]
+async fn a_nick_of_a_contact_carries_no_window_over() {
+    let (hall, ann, bob, _) = hall();
+    let (_, queue) = who_knows(&hall, ann, "dan");
+    act(&hall, bob, |floor| {
+        floor.set_own_value("pronouns", Some("he"));
+        assert!(floor.join("#room", None));
+    });
+    act(&hall, ann, |floor| floor.mode("#room", &["+v", "bob"]));
+    waiting(&queue).await;
+    act(&hall, bob, |floor| assert!(floor.rename("dan")));
+    assert_eq!(waiting(&queue).await, [":bob!~bob@wxgate QUIT :is called otherwise now"]);
+    act(&hall, bob, |floor| {
+        floor.away(Some("out".to_owned()));
+        assert!(floor.rename("Dan"));
+    });
+    assert_eq!(waiting(&queue).await, [""; 0]);
+    let own = act(&hall, bob, |floor| assert!(floor.rename("evil")));
+    assert_eq!(own, [":Dan!~bob@wxgate NICK evil"]);
+    let shown =
+        [":evil!~bob@wxgate JOIN #room", ":evil!~bob@wxgate AWAY :out", ":wx.test MODE #room +v evil"];
+    assert_eq!(waiting(&queue).await, shown);
+    act(&hall, ann, |floor| floor.kick("#room", "evil", ""));
+    act(&hall, bob, |floor| assert!(floor.rename("dan") && floor.join("#room", None)));
+    waiting(&queue).await;
+    act(&hall, ann, |floor| floor.kick("#room", "dan", ""));
+    assert_eq!(waiting(&queue).await, [""; 0], "who is not seen cannot be put out");
 }

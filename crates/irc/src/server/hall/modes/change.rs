@@ -77,7 +77,8 @@ impl Floor<'_> {
         let params: String = made.params.iter().map(|param| format!(" {param}")).collect();
         let event = self.event(format!("MODE {name} {}{params}", made.modes));
         self.log_event(folded, &event);
-        self.tell_channel(folded, &|caps| Some(event.line(caps, "")));
+        let members = self.members(folded);
+        self.tell_done(members, &event);
     }
 
     /// True when the acting user may change the channel; says so otherwise.
