@@ -1,5 +1,7 @@
 //! The commands of a registered client, as a table.
 
+use std::sync::Arc;
+
 use tokio::sync::OwnedSemaphorePermit;
 use wxgate_contract::BoxFuture;
 
@@ -153,6 +155,14 @@ const MAX_LABEL_BYTES: usize = 64;
 impl Session {
     /// Carries out one line of a client.
     pub(super) async fn line(&mut self, id: ClientId, line: &str, permit: Option<OwnedSemaphorePermit>) {
+        let queue = self.clients.get(&id).map(|client| Arc::clone(&client.queue));
+        self.carry_out(id, line, permit).await;
+        if let Some(queue) = queue {
+            queue.release();
+        }
+    }
+
+    async fn carry_out(&mut self, id: ClientId, line: &str, permit: Option<OwnedSemaphorePermit>) {
         let message = match Message::parse(line) {
             Ok(message) => message,
             Err(BadLine::Control) => return self.control_line(id, line),
@@ -162,7 +172,9 @@ impl Session {
         let label = self.label_of(id, message.tags);
         let Some(client) = self.clients.get_mut(&id) else { return };
         if label.is_some() {
+            // What is done on the way is told when all of it is done, and what others do meanwhile comes after that.
             client.capture = Some(Capture::default());
+            client.queue.hold();
         }
         let word = message.command.to_ascii_uppercase();
         // Whatever is typed after a held line comes after it; only the rest of the same text joins it.

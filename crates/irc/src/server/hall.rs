@@ -283,14 +283,14 @@ pub(super) struct Floor<'a> {
 }
 
 fn push_line(queue: &SendQueue, line: &str) {
-    queue.push_line(line);
-    queue.wake();
+    queue.push_from_others(&super::queue::whole(line));
 }
 
 impl Floor<'_> {
-    /// What the acting connection is told.
-    pub(super) fn finish(self) -> Vec<String> {
-        self.out
+    /// What the acting connection is told. To be queued before the floor is given back: what others do after it comes
+    /// after it.
+    pub(super) fn answers(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.out)
     }
 
     fn me(&self) -> Option<&User> {

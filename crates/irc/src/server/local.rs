@@ -29,9 +29,8 @@ impl Session {
         let now = shared.clock.now();
         let mut floor = hall.floor(Act { me, client: id, caps, server: &shared.config.server_name, now });
         let result = act(&mut floor);
-        let out = floor.finish();
         if let Some(client) = self.clients.get_mut(&id) {
-            out.iter().for_each(|line| client.line(line));
+            floor.answers().iter().for_each(|line| client.line(line));
         }
         Some(result)
     }
@@ -79,8 +78,10 @@ impl Session {
     }
 
     pub(super) fn sit(&self, client: &Client) {
+    /// Takes a place for a connection. What others say reaches it once it was welcomed and knows its channels.
         if let (Some(hall), Some(me)) = (&self.shared.hall, self.local) {
             hall.sit(me, client.id, client.caps(), Arc::clone(&client.queue));
+            client.queue.hold();
         }
     }
 

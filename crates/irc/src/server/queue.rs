@@ -28,9 +28,19 @@ struct State {
     writing_bytes: usize,
     /// Written since the beginning.
     written_bytes: u64,
+    /// What others say, while the client is told something that it must not come between.
+    held: Option<Vec<u8>>,
     /// Somebody waits for everything to be written.
     is_awaited: bool,
     is_closed: bool,
+}
+
+impl State {
+    /// So many bytes more are more than may wait.
+    fn is_too_much(&self, more: usize, max_bytes: usize) -> bool {
+        let held = self.held.as_ref().map_or(0, Vec::len);
+        self.bytes.len() + self.writing_bytes + held + more > max_bytes
+    }
 }
 
 /// What fits a line; tags have room of their own. Only descriptions are ever longer; messages are split.
@@ -79,7 +89,7 @@ impl SendQueue {
         if state.is_closed {
             return false;
         }
-        if state.bytes.len() + state.writing_bytes + lines.len() > self.max_bytes {
+        if state.is_too_much(lines.len(), self.max_bytes) {
             state.bytes.extend_from_slice(b"ERROR :SendQ exceeded\r\n");
             state.is_closed = true;
             drop(state);
@@ -89,6 +99,35 @@ impl SendQueue {
         }
         state.bytes.extend_from_slice(lines);
         true
+    }
+
+    /// From now on what others say waits for [`SendQueue::release`].
+    pub(super) fn hold(&self) {
+        self.lock().held.get_or_insert_default();
+    }
+
+    /// What was held comes now, in its order.
+    pub(super) fn release(&self) {
+        let mut state = self.lock();
+        if let Some(held) = state.held.take().filter(|held| !held.is_empty() && !state.is_closed) {
+            state.bytes.extend_from_slice(&held);
+            drop(state);
+            self.wake();
+        }
+    }
+
+    /// Appends whole lines of others and wakes the writer, now or when the client has been told what comes first.
+    pub(super) fn push_from_others(&self, lines: &[u8]) {
+        let mut state = self.lock();
+        let has_room = !state.is_closed && !state.is_too_much(lines.len(), self.max_bytes);
+        match &mut state.held {
+            Some(held) if has_room => held.extend_from_slice(lines),
+            _ => {
+                drop(state);
+                self.push(lines);
+                self.wake();
+            }
+        }
     }
 
     /// Appends one line, without its end; as [`SendQueue::push`].
@@ -191,6 +230,8 @@ impl SendQueue {
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt as _;
+
     use super::*;
 
     #[tokio::test]
@@ -231,6 +272,29 @@ mod tests {
         assert!(!told(&queue, &mut buffer).await, "once");
         queue.await_drained();
         assert!(told(&queue, &mut buffer).await);
+    }
+
+    #[tokio::test]
+    async fn what_others_say_waits_for_what_comes_first() {
+        let queue = SendQueue::new(20);
+        let mut buffer = Vec::new();
+        queue.hold();
+        queue.push_from_others(b"hi\r\n");
+        assert!(queue.push(b"001\r\n"));
+        queue.push_from_others(b"ho\r\n");
+        queue.release();
+        queue.push_from_others(b"he\r\n");
+        assert_eq!(queue.take(&mut buffer).await, Taken::Bytes);
+        assert_eq!(buffer, b"001\r\nhi\r\nho\r\nhe\r\n");
+        buffer.clear();
+        queue.take(&mut buffer).now_or_never();
+        queue.hold();
+        queue.push_from_others(b"0123456789\r\n");
+        queue.push_from_others(b"0123456789\r\n");
+        assert!(queue.is_closed(), "what is held is bounded too");
+        queue.release();
+        assert_eq!(queue.take(&mut buffer).await, Taken::Bytes);
+        assert_eq!(buffer, b"ERROR :SendQ exceeded\r\n");
     }
 
     #[test]

@@ -209,8 +209,13 @@ impl Floor<'_> {
                     made.len() - 1
                 });
                 if let Some((_, bytes)) = made.get(at).filter(|(_, bytes)| !bytes.is_empty()) {
-                    seat.queue.push(bytes);
-                    seat.queue.wake();
+                    if seat.client == client {
+                        // What one says to oneself belongs to the answer.
+                        seat.queue.push(bytes);
+                        seat.queue.wake();
+                    } else {
+                        seat.queue.push_from_others(bytes);
+                    }
                 }
             }
         }

@@ -28,7 +28,7 @@ fn act(hall: &Hall, me: UserId, what: impl FnOnce(&mut Floor<'_>)) -> Vec<String
     let act = Act { me, client: ClientId(me.0), caps: Caps::NONE, server: "wx.test", now: Timestamp(2_000) };
     let mut floor = hall.floor(act);
     what(&mut floor);
-    floor.finish()
+    floor.answers()
 }
 
 #[tokio::test]

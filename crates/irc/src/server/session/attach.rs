@@ -44,6 +44,9 @@ impl Session {
         self.show_networks(id).await;
         self.show_local_channels(id);
         self.prepare_backlog(id).await;
+        if let Some(client) = self.clients.get(&id) {
+            client.queue.release();
+        }
         self.pump(id).await;
         self.greet(id).await;
     }

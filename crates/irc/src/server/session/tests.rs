@@ -14,6 +14,8 @@ use crate::server::queue::SendQueue;
 use crate::server::registry::Arrival;
 use crate::server::shared::Parts;
 
+mod coming;
+
 const PATIENCE: Duration = Duration::from_secs(10);
 
 fn config() -> IrcServerConfig {
@@ -24,8 +26,17 @@ fn config() -> IrcServerConfig {
 
 /// What a run would share, and the far end's side of it, which is to be kept.
 fn shared(double: &Double, config: IrcServerConfig) -> (Arc<Shared>, Running) {
+    shared_with(double, config, |_| {})
+}
+
+/// The same with something else in the place of a part.
+fn shared_with(
+    double: &Double,
+    config: IrcServerConfig,
+    change: impl FnOnce(&mut Parts),
+) -> (Arc<Shared>, Running) {
     let (context, running) = double.context(&config.network, FixedClock::at(1_700_000_000_000));
-    let parts = Parts {
+    let mut parts = Parts {
         sts: Sts::new(None, config.sts_seconds),
         network: config.network.clone(),
         config,
@@ -38,6 +49,7 @@ fn shared(double: &Double, config: IrcServerConfig) -> (Arc<Shared>, Running) {
         seed: [7; 32],
         marks: mpsc::channel(1).0,
     };
+    change(&mut parts);
     (Arc::new(Shared::new(parts)), running)
 }
 
