@@ -64,7 +64,10 @@ impl Session {
         if self.local.is_none() || self.key.guest.is_some() {
             return;
         }
-        let mine = self.on_floor(ClientId(0), |floor| floor.my_channels_with_keys()).unwrap_or_default();
+        // Who was put out by KILL left none of them.
+        let Some(Some(mine)) = self.on_floor(ClientId(0), |floor| floor.my_channels_with_keys()) else {
+            return;
+        };
         let now: Vec<Entry> = mine.into_iter().map(|(name, key)| Entry { name, key }).collect();
         if self.local_kept.channels != now {
             self.local_kept.channels = now;

@@ -127,6 +127,8 @@ pub(super) async fn quit(session: &mut Session, turn: &Turn<'_>) {
         client.capture = None;
         client.queue.close(format!("{line}\r\n").as_bytes());
     }
+    // It may take a while until its end is written; somebody who comes back meanwhile comes in anew.
+    session.left(turn.client).await;
 }
 
 pub(super) fn nick(session: &mut Session, turn: &Turn<'_>) {

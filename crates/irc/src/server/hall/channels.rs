@@ -139,11 +139,10 @@ impl Floor<'_> {
             .collect()
     }
 
-    /// The same: name, and what opens it.
-    pub(in crate::server) fn my_channels_with_keys(&self) -> Vec<(String, Option<String>)> {
-        let folded = self.me().map(|me| &me.channels);
-        let channels = folded.into_iter().flatten().filter_map(|folded| self.state.channels.get(folded));
-        channels.map(|channel| (channel.name.clone(), channel.modes.key.clone())).collect()
+    /// The same: name, and what opens it; `None` of somebody who is not here any more.
+    pub(in crate::server) fn my_channels_with_keys(&self) -> Option<Vec<(String, Option<String>)>> {
+        let channels = self.me()?.channels.iter().filter_map(|folded| self.state.channels.get(folded));
+        Some(channels.map(|channel| (channel.name.clone(), channel.modes.key.clone())).collect())
     }
 
     pub(in crate::server) fn part(&mut self, name: &str, reason: &str) {

@@ -30,6 +30,7 @@ impl Session {
     }
 
     pub(super) async fn arrived(&mut self, arrival: Arrival) {
+        self.put_out_closed().await;
         let limit = self.shared.config.limits.connections_per_account;
         if self.clients.len() >= limit {
             // A connection that is gone needs no answer.
@@ -106,7 +107,15 @@ impl Session {
         self.welcome(id, &arrival.nick).await;
     }
 
-    pub(super) async fn left(&mut self, id: ClientId) {
+    /// A connection that was closed from here, as by KILL, is over, also while its last lines are still written.
+    async fn put_out_closed(&mut self) {
+        let closed = self.clients.values().filter(|client| client.queue.is_closed()).map(|client| client.id);
+        for id in closed.collect::<Vec<_>>() {
+            self.left(id).await;
+        }
+    }
+
+    pub(in crate::server) async fn left(&mut self, id: ClientId) {
         self.flush_held(id).await;
         self.talks.remove(&id);
         if let Some(client) = self.clients.remove(&id) {

@@ -120,3 +120,32 @@ async fn what_others_say_comes_behind_the_answer_to_a_label() {
     let lines = read(&queue).await;
     assert!(lines[0].starts_with("@label=7 :wx.test 4") && lines[1].contains(":bob!"), "{lines:#?}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn who_comes_back_while_the_last_connection_ends_has_a_place() {
+    for is_killed in [false, true] {
+        let (mut session, _waiting, _kept) = begun().await;
+        let bob = Bob::enter(&session.shared);
+        for id in [1, 2] {
+            comes(&mut session, id, "").await;
+        }
+        session.line(ClientId(1), "JOIN #room", None).await;
+        if is_killed {
+            bob.does(|floor| floor.kill("ann", ""));
+        } else {
+            session.line(ClientId(1), "QUIT", None).await;
+            session.line(ClientId(2), "QUIT", None).await;
+        }
+        assert!(!bob.hall.is_taken("ann"));
+        // Nobody has told yet that those connections are gone.
+        let queue = comes(&mut session, 3, "").await;
+        for id in [1, 2] {
+            session.left(ClientId(id)).await;
+        }
+        assert!(bob.hall.is_taken("ann") && session.clients.len() == 1, "killed: {is_killed}");
+        bob.says("ann");
+        let lines = read(&queue).await;
+        let has = |what: &str| lines.iter().any(|line| line.ends_with(what));
+        assert!(has(" PRIVMSG ann :hi") && has(" JOIN #room"), "killed: {is_killed}: {lines:#?}");
+    }
+}
