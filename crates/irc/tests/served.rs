@@ -18,6 +18,8 @@ mod commands;
 mod conformance;
 #[path = "served/doors.rs"]
 mod doors;
+#[path = "served/edges.rs"]
+mod edges;
 #[path = "served/far_behind.rs"]
 mod far_behind;
 #[path = "served/history.rs"]

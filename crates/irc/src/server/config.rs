@@ -169,8 +169,12 @@ pub struct Limits {
     pub flood: Option<Flood>,
     /// Connections that may share an account.
     pub connections_per_account: usize,
-    /// Users that see each other, guests among them.
+    /// Users that see each other, beyond which no guest comes in; who has an account does.
     pub users_in_hall: usize,
+    /// Guests of one address.
+    pub guests_per_address: usize,
+    /// The same for this machine itself, where a reverse proxy may be what everybody comes through.
+    pub guests_on_loopback: usize,
     /// Connections of one address that have not registered yet.
     pub unregistered_per_address: usize,
     /// The same for this machine itself, where all people of an instance may sit behind one address
@@ -223,6 +227,8 @@ impl Default for Limits {
             flood: Some(Flood { burst: 10, per_second: 5 }),
             connections_per_account: 10,
             users_in_hall: 10_000,
+            guests_per_address: 20,
+            guests_on_loopback: 1000,
             unregistered_per_address: 3,
             unregistered_on_loopback: 1000,
             failed_login_pause: Duration::from_secs(1),

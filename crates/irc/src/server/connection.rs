@@ -61,7 +61,8 @@ pub(super) async fn serve(shared: Arc<Shared>, stream: TcpStream, address: Socke
         return;
     }
     let is_web = matches!(way, Way::WebSocket);
-    let mut place = Place { shared: &shared, address, is_web, fingerprint: None, stage: Stage::Waiting };
+    let mut place =
+        Place { shared: &shared, address, is_web, fingerprint: None, stage: Stage::Waiting, is_guest: false };
     match way {
         Way::Plain => Box::pin(converse(&shared, stream, place, false)).await,
         Way::Tls(acceptor) => match timeout(patience, acceptor.accept(stream)).await {
@@ -95,6 +96,8 @@ pub(super) struct Place<'a> {
     /// Of the client's certificate, where it showed one.
     pub(super) fingerprint: Option<String>,
     stage: Stage,
+    /// Among the guests of its address.
+    is_guest: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -113,6 +116,14 @@ impl Place<'_> {
         concerns.then(|| self.shared.sts.value(is_secure)).flatten()
     }
 
+    /// Counts the connection among the guests of its address; false when there are too many.
+    pub(super) fn be_guest(&mut self) -> bool {
+        let (limits, address) = (&self.shared.config.limits, self.address.ip());
+        let max = if address.is_loopback() { limits.guests_on_loopback } else { limits.guests_per_address };
+        self.is_guest = self.is_guest || self.shared.registry.guest_came(address, max);
+        self.is_guest
+    }
+
     /// The connection has registered.
     pub(super) fn enter(&mut self) {
         if std::mem::replace(&mut self.stage, Stage::Inside) == Stage::Waiting {
@@ -124,6 +135,9 @@ impl Place<'_> {
 
 impl Drop for Place<'_> {
     fn drop(&mut self) {
+        if self.is_guest {
+            self.shared.registry.guest_left(self.address.ip());
+        }
         match self.stage {
             Stage::Waiting => self.shared.registry.registered(self.address.ip()),
             Stage::Inside => self.shared.registry.count_client(false),

@@ -12,7 +12,7 @@ use super::hall::{Act, Floor, Identity};
 use super::history::Wanted;
 use super::inbound::Typed;
 use super::names;
-use super::registry::ClientId;
+use super::registry::{ClientId, Refusal};
 use super::room::Room;
 use super::session::{Session, one_line};
 use crate::server::hall::talk_of;
@@ -48,12 +48,13 @@ impl Session {
         }
     }
 
-    /// Takes its place among the others; false when somebody has the nick.
-    pub(super) fn enter_hall(&mut self) -> bool {
+    /// Takes its place among the others, or tells why there is none. For people with an account there always is one:
+    /// guests cannot keep them from their chats.
+    pub(super) fn enter_hall(&mut self) -> Result<(), Refusal> {
         let shared = Arc::clone(&self.shared);
-        let Some(hall) = &shared.hall else { return true };
+        let Some(hall) = &shared.hall else { return Ok(()) };
         if self.local.is_some() {
-            return true;
+            return Ok(());
         }
         let id = Identity {
             nick: self.nick.clone(),
@@ -62,8 +63,8 @@ impl Session {
             account: self.account_name().map(str::to_owned),
         };
         let (visible, invisible, _) = hall.counts();
-        if visible + invisible >= shared.config.limits.users_in_hall {
-            return false;
+        if self.key.guest.is_some() && visible + invisible >= shared.config.limits.users_in_hall {
+            return Err(Refusal::Why("too many guests are here".to_owned()));
         }
         let known = Arc::clone(self.roster.known());
         self.local = hall.enter(id, known, &shared.config.server_name, shared.clock.now());
@@ -74,14 +75,14 @@ impl Session {
         if let Some(away) = self.away.clone() {
             self.on_floor(ClientId(0), |floor| floor.away(Some(away)));
         }
-        self.local.is_some()
+        self.local.map(|_| ()).ok_or(Refusal::NickInUse)
     }
 
-    pub(super) fn sit(&self, client: &Client) {
     /// Takes a place for a connection. What others say reaches it once it was welcomed and knows its channels.
+    pub(super) fn sit(&self, client: &Client) {
         if let (Some(hall), Some(me)) = (&self.shared.hall, self.local) {
-            hall.sit(me, client.id, client.caps(), Arc::clone(&client.queue));
             client.queue.hold();
+            hall.sit(me, client.id, client.caps(), Arc::clone(&client.queue));
         }
     }
 

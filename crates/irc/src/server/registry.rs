@@ -117,6 +117,7 @@ struct State {
     by_account: HashMap<NetworkId, SessionKey>,
     tasks: JoinSet<()>,
     unregistered: HashMap<IpAddr, usize>,
+    guests: HashMap<IpAddr, usize>,
     clients: usize,
     max_clients: usize,
 }
@@ -233,23 +234,20 @@ impl Registry {
 
     /// Counts a connection in; false when its address has too many that have not registered.
     pub(super) fn arrive(&self, address: IpAddr, max_unregistered: usize) -> bool {
-        let mut state = self.lock();
-        let waiting = state.unregistered.entry(address).or_default();
-        if *waiting >= max_unregistered {
-            return false;
-        }
-        *waiting += 1;
-        true
+        count_in(&mut self.lock().unregistered, address, max_unregistered)
     }
 
     pub(super) fn registered(&self, address: IpAddr) {
-        let mut state = self.lock();
-        if let Some(waiting) = state.unregistered.get_mut(&address) {
-            *waiting -= 1;
-            if *waiting == 0 {
-                state.unregistered.remove(&address);
-            }
-        }
+        count_out(&mut self.lock().unregistered, address);
+    }
+
+    /// Counts a guest in; false when there are too many of its address.
+    pub(super) fn guest_came(&self, address: IpAddr, max_guests: usize) -> bool {
+        count_in(&mut self.lock().guests, address, max_guests)
+    }
+
+    pub(super) fn guest_left(&self, address: IpAddr) {
+        count_out(&mut self.lock().guests, address);
     }
 
     pub(super) fn count_client(&self, is_here: bool) {
@@ -277,6 +275,23 @@ impl Registry {
     pub(super) async fn finish(&self) {
         let mut tasks = std::mem::take(&mut self.lock().tasks);
         while tasks.join_next().await.is_some() {}
+    }
+}
+
+fn count_in(counts: &mut HashMap<IpAddr, usize>, address: IpAddr, max: usize) -> bool {
+    let count = counts.get(&address).copied().unwrap_or_default();
+    if count < max {
+        counts.insert(address, count + 1);
+    }
+    count < max
+}
+
+fn count_out(counts: &mut HashMap<IpAddr, usize>, address: IpAddr) {
+    if let Some(count) = counts.get_mut(&address) {
+        *count -= 1;
+        if *count == 0 {
+            counts.remove(&address);
+        }
     }
 }
 

@@ -1,8 +1,10 @@
 //! MONITOR. Source: IRCv3 monitor.
 
 use crate::server::commands::Turn;
+use crate::server::names::NICK_BYTES;
 use crate::server::session::Session;
 use crate::wire::casemap::fold;
+use crate::wire::message::Line;
 use crate::wire::numeric as n;
 
 /// Nicks that one client may watch; announced as MONITOR.
@@ -50,10 +52,14 @@ fn watched(session: &Session, turn: &Turn<'_>) -> Vec<String> {
 fn add(session: &mut Session, turn: &Turn<'_>) {
     let Some(client) = session.clients.get_mut(&turn.client) else { return };
     let mut added = Vec::new();
-    let mut refused = Vec::new();
+    let (mut refused, mut too_long) = (Vec::new(), Vec::new());
     for nick in
         turn.param(1).split(',').filter(|nick| !nick.is_empty() && !nick.contains(['*', '?', '!', '@']))
     {
+        if nick.len() > NICK_BYTES {
+            too_long.push(nick.to_owned());
+            continue;
+        }
         let folded = fold(nick);
         if !client.monitored.contains_key(&folded) && client.monitored.len() >= MAX_MONITORED {
             refused.push(nick.to_owned());
@@ -61,6 +67,14 @@ fn add(session: &mut Session, turn: &Turn<'_>) {
         }
         client.monitored.insert(folded, nick.to_owned());
         added.push(nick.to_owned());
+    }
+    for nick in too_long {
+        let shown = Line::new().command("").param(&nick).build();
+        session.numeric(
+            turn.client,
+            n::ERR_ERRONEUSNICKNAME,
+            &format!("{} :Erroneous nickname", shown.trim()),
+        );
     }
     tell(session, turn, &added);
     session.tell_watched_values(turn.client, &added);

@@ -47,6 +47,10 @@ impl Desk<'_> {
         (is_secure, inside): (bool, &Inside),
     ) -> Entered {
         let (key, client_name) = if self.is_guest(place) {
+            if !place.be_guest() {
+                self.end("too many guests from your address");
+                return Entered::Ended;
+            }
             (SessionKey { user: UserName::from("guest"), account: None, guest: Some(id) }, String::new())
         } else {
             let (login, credential) = match (self.login.clone(), &self.password) {

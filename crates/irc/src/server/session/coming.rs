@@ -60,9 +60,9 @@ impl Session {
                 None => names::own_user(&arrival.username, self.key.user.as_str()),
             };
             self.step_aside();
-            if !self.enter_hall() {
+            if let Err(refusal) = self.enter_hall() {
                 // A connection that is gone needs no answer.
-                let _ = arrival.taken.send(Err(Refusal::NickInUse));
+                let _ = arrival.taken.send(Err(refusal));
                 return self.end_if_alone();
             }
             self.enter_local_channels();
