@@ -136,6 +136,8 @@ struct State {
     channels: BTreeMap<String, Channel>,
     was: VecDeque<Was>,
     queries: Logs,
+    /// Bytes said since it was looked whether all that is remembered is too much.
+    said_bytes: usize,
     next: u64,
 }
 
@@ -325,11 +327,11 @@ impl Floor<'_> {
     /// Tells users what the acting user does, where they see that; the acting connection gets it among its answers.
     fn tell(&mut self, users: impl IntoIterator<Item = UserId>, line: &dyn Fn(Caps) -> Option<String>) {
         for user in users {
-            self.state.push(user, self.act.client, line);
-            if user == self.act.me {
             if !self.is_seen_by(user) {
                 continue;
             }
+            self.state.push(user, self.act.client, line);
+            if user == self.act.me {
                 self.out.extend(line(self.act.caps));
             }
         }

@@ -5,7 +5,7 @@ use std::collections::{HashMap, VecDeque};
 use wxgate_contract::Timestamp;
 
 use super::talk::Spoken;
-use super::{Event, Floor, UserId};
+use super::{Event, Floor, State, UserId};
 use crate::server::caps::Caps;
 use crate::server::history::{Fault, Reference, Wanted};
 use crate::server::room::Room;
@@ -17,6 +17,12 @@ const MAX_ENTRIES: usize = 1000;
 const MAX_BYTES: usize = 512 * 1024;
 /// Queries that are remembered; the one that was silent for longest goes first. Chosen.
 const MAX_QUERIES: usize = 500;
+
+/// Bytes of all channels and queries together; beyond them those that were silent for longest are forgotten, until a
+/// quarter is free again. Chosen.
+const MAX_TOTAL_BYTES: usize = 128 * 1024 * 1024;
+/// So much is said before it is added up again.
+const LOOK_AFTER_BYTES: usize = 1024 * 1024;
 
 /// One thing that happened.
 #[derive(Clone, Debug)]
@@ -34,16 +40,16 @@ impl Entry {
         self.said.as_ref().map_or_else(|| self.event.bytes(), |said| said.bytes(&self.event))
     }
 
-    fn fits(&self, sought: &Sought) -> bool {
-        let is_theirs = sought.from.as_deref().is_none_or(|from| is_same(from, self.nick()));
-        let is_said = |said: &Spoken| is_theirs && sought.is_in(said.texts());
-        sought.is_then(self.event.at) && self.said.as_ref().is_some_and(is_said)
-    }
     /// Of whoever did it.
     fn nick(&self) -> &str {
         self.event.prefix.split('!').next().unwrap_or_default()
     }
 
+    fn fits(&self, sought: &Sought) -> bool {
+        let is_theirs = sought.from.as_deref().is_none_or(|from| is_same(from, self.nick()));
+        let is_said = |said: &Spoken| is_theirs && sought.is_in(said.texts());
+        sought.is_then(self.event.at) && self.said.as_ref().is_some_and(is_said)
+    }
 
     /// Its lines for a client, each with this tag in front.
     pub(in crate::server) fn lines(&self, caps: Caps, extra: &str) -> Vec<String> {
@@ -73,6 +79,11 @@ pub(super) struct Log {
 }
 
 impl Log {
+    /// Everything up to now.
+    fn clear(&mut self) {
+        *self = Self::default();
+    }
+
     fn push(&mut self, entry: Entry) {
         self.bytes += entry.bytes();
         self.entries.push_back(entry);
@@ -82,9 +93,22 @@ impl Log {
         }
     }
 
+    /// Takes in what another one has, each at its time.
+    fn join(&mut self, other: Self) {
+        let mut entries: Vec<Entry> = self.entries.drain(..).chain(other.entries).collect();
+        entries.sort_by_key(|entry| entry.event.at);
+        self.clear();
+        entries.into_iter().for_each(|entry| self.push(entry));
+    }
+
     pub(super) fn find(&mut self, msgid: &str) -> Option<&mut Entry> {
         let can_go = |entry: &Entry| entry.said.is_some() || entry.event.body.starts_with("TAGMSG ");
         self.entries.iter_mut().find(|entry| can_go(entry) && entry.event.msgid == msgid)
+    }
+
+    /// When the last thing happened.
+    fn moved_at(&self) -> Option<Timestamp> {
+        self.entries.back().map(|entry| entry.event.at)
     }
 
     fn last_at(&self) -> Option<Timestamp> {
@@ -184,6 +208,49 @@ impl Logs {
     }
 }
 
+impl State {
+    /// Forgets what was said where it is silent for longest, when all that is remembered is too much.
+    fn make_room(&mut self, entry: &Entry, max_bytes: usize) {
+        self.said_bytes += entry.bytes();
+        if self.said_bytes < LOOK_AFTER_BYTES.min(max_bytes / 4) {
+            return;
+        }
+        self.said_bytes = 0;
+        let channels = self.channels.values_mut().map(|channel| &mut channel.log);
+        let mut logs: Vec<&mut Log> = channels.chain(self.queries.logs.values_mut()).collect();
+        let mut bytes: usize = logs.iter().map(|log| log.bytes).sum();
+        if bytes <= max_bytes {
+            return;
+        }
+        logs.sort_by_key(|log| log.moved_at());
+        for log in logs {
+            if bytes <= max_bytes / 4 * 3 {
+                break;
+            }
+            bytes -= log.bytes;
+            log.clear();
+        }
+        self.queries.logs.retain(|_, log| !log.entries.is_empty());
+    }
+
+    /// What a guest said and was told is their account's from now on.
+    pub(super) fn owned_by(&mut self, guest: UserId, account: &str) {
+        let (guest, account) = (Owner::Guest(guest), Owner::Account(account.to_owned()));
+        let theirs = self.queries.logs.extract_if(|(a, b), _| *a == guest || *b == guest);
+        let theirs: Vec<((Owner, Owner), Log)> = theirs.collect();
+        let renamed = |owner: Owner| if owner == guest { account.clone() } else { owner };
+        for ((a, b), log) in theirs {
+            self.queries.logs.entry(pair(renamed(a), renamed(b))).or_default().join(log);
+        }
+        let channels = self.channels.values_mut().map(|channel| &mut channel.log);
+        for log in channels.chain(self.queries.logs.values_mut()) {
+            for entry in log.entries.iter_mut().filter(|entry| entry.author == guest) {
+                entry.author = account.clone();
+            }
+        }
+    }
+}
+
 impl Floor<'_> {
     pub(super) fn owner(&self, user: UserId) -> Owner {
         let account = self.state.user(user).and_then(|user| user.id.account.clone());
@@ -194,6 +261,11 @@ impl Floor<'_> {
     pub(super) fn log_event(&mut self, folded: &str, event: &Event) {
         let author = self.owner(self.act.me);
         let entry = Entry { event: event.clone(), said: None, author, is_redacted: false };
+        self.log_entry(folded, entry);
+    }
+
+    fn log_entry(&mut self, folded: &str, entry: Entry) {
+        self.state.make_room(&entry, MAX_TOTAL_BYTES);
         if let Some(channel) = self.state.channels.get_mut(folded) {
             channel.log.push(entry);
         }
@@ -203,9 +275,7 @@ impl Floor<'_> {
     pub(super) fn log_said(&mut self, folded: &str, event: &Event, said: &Spoken) {
         let author = self.owner(self.act.me);
         let entry = Entry { event: event.clone(), said: Some(said.clone()), author, is_redacted: false };
-        if let Some(channel) = self.state.channels.get_mut(folded) {
-            channel.log.push(entry);
-        }
+        self.log_entry(folded, entry);
     }
 
     /// Keeps what was sent to a user.
@@ -213,6 +283,7 @@ impl Floor<'_> {
         let (author, other) = (self.owner(self.act.me), self.owner(user));
         let (event, said) = (event.clone(), said.cloned());
         let entry = Entry { event, said, author: author.clone(), is_redacted: false };
+        self.state.make_room(&entry, MAX_TOTAL_BYTES);
         self.state.queries.push(author, other, entry);
     }
 
@@ -276,6 +347,7 @@ impl Floor<'_> {
             self.sees(*user.0, user.1).then(|| (user.1.id.nick.clone(), log))
         });
         let is_there = |name: &str| sought.place.as_deref().is_none_or(|place| is_same(place, name));
+        let is_seen = self.seen_entries();
         let mut found: Vec<&Entry> = channels
             .chain(queries)
             .filter(|(name, _)| is_there(name))
@@ -309,4 +381,6 @@ impl Floor<'_> {
         mine.chain(queries).collect()
     }
 }
-        let is_seen = self.seen_entries();
+
+#[cfg(test)]
+mod tests;

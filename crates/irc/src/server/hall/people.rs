@@ -45,6 +45,7 @@ impl Floor<'_> {
         if let Some(user) = self.state.users.get_mut(&me) {
             user.id.account = Some(account.to_owned());
         }
+        self.state.owned_by(me, account);
         let account = super::shown(account);
         self.tell_neighbours(format!("ACCOUNT {account}"), Caps::ACCOUNT_NOTIFY);
         let event = Event { msgid: String::new(), ..self.event(format!("ACCOUNT {account}")) };
@@ -152,8 +153,8 @@ impl Floor<'_> {
             for seat in &user.seats {
                 let watches = seat.caps.has(Caps::EXTENDED_MONITOR) && seat.watched.contains(&folded);
                 if (watches || neighbours.contains(id))
-                    && let Some(line) = line(seat.caps)
                     && self.is_seen_by(*id)
+                    && let Some(line) = line(seat.caps)
                 {
                     super::push_line(&seat.queue, &line);
                 }
