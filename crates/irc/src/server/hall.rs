@@ -43,8 +43,8 @@ pub(super) use talk::{Spoken, saying as talk_of, status_target};
 pub(super) const HOST: &str = "wxgate";
 /// Gone users that WHOWAS remembers. Chosen.
 const MAX_WAS: usize = 500;
-/// Local channels that one user may be in. Chosen.
-const MAX_CHANNELS: usize = 250;
+/// Local channels that one user may be in; announced as CHANLIMIT. Chosen.
+pub(super) const MAX_CHANNELS: usize = 250;
 
 /// A user, for the life of the process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

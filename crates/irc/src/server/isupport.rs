@@ -2,19 +2,33 @@
 
 use super::commands::AWAY_CHARS;
 use super::config::{Guests, IrcServerConfig, LocalChannels};
-use super::hall::{KEY_BYTES, KICK_BYTES, MAX_BANS, MAX_CHANGES, TOPIC_BYTES};
+use super::hall::{KEY_BYTES, KICK_BYTES, MAX_BANS, MAX_CHANGES, MAX_CHANNELS, TOPIC_BYTES};
 use super::history::MAX_MESSAGES;
 use super::names::{CHANNEL_BYTES, NICK_BYTES, REALNAME_BYTES, USER_BYTES};
 
 /// Tokens on one line. Source: Modern IRC, "RPL_ISUPPORT".
 const TOKENS: usize = 13;
 
+/// How many channels one may be in: of groups as many as there are.
+fn chanlimit(local: LocalChannels) -> String {
+    match local {
+        LocalChannels::Off => "#:".to_owned(),
+        LocalChannels::Ampersand => format!("#:,&:{MAX_CHANNELS}"),
+        LocalChannels::Hash => format!("#&:{MAX_CHANNELS}"),
+    }
+}
+
+/// The modes of users and of channels, as 004 names them.
+pub(super) fn modes(config: &IrcServerConfig) -> &'static str {
+    if config.has_hall() { "Biow bhiklmnostv bhklov" } else { "i bhiklmnostv bhklov" }
+}
+
 /// What stands behind the nick in each line.
 pub(super) fn lines(config: &IrcServerConfig) -> Vec<String> {
     let types = if config.local_channels == LocalChannels::Off { "#" } else { "#&" };
     let mut tokens: Vec<String> = vec![
         "CASEMAPPING=ascii".into(),
-        format!("CHANLIMIT={types}:"),
+        format!("CHANLIMIT={}", chanlimit(config.local_channels)),
         format!("CHANNELLEN={CHANNEL_BYTES}"),
         format!("CHANTYPES={types}"),
         "CHANMODES=b,k,l,imnst".into(),
@@ -35,11 +49,13 @@ pub(super) fn lines(config: &IrcServerConfig) -> Vec<String> {
         format!("MODES={MAX_CHANGES}"),
         "UTF8ONLY".into(),
         "WHOX".into(),
-        "BOT=B".into(),
         format!("AWAYLEN={AWAY_CHARS}"),
         format!("USERLEN={USER_BYTES}"),
         format!("NAMELEN={REALNAME_BYTES}"),
     ];
+    if config.has_hall() {
+        tokens.push("BOT=B".into());
+    }
     if config.local_channels != LocalChannels::Off {
         tokens.push("STATUSMSG=@%+".into());
     }

@@ -6,6 +6,24 @@ use crate::client::{Client, config, numerics, serve, world};
 use crate::local::{guest, open};
 
 #[tokio::test]
+async fn what_is_promised_holds() {
+    let mut ampersand = open();
+    ampersand.local_channels = LocalChannels::Ampersand;
+    for (config, limit, modes) in
+        [(config(), "#:", "i"), (open(), "#&:250", "Biow"), (ampersand, "#:,&:250", "Biow")]
+    {
+        let has_hall = modes != "i";
+        let served = serve(world(), config).await;
+        let mut client = Client::begin(&served, "", "").await;
+        let lines = client.until(" 422 ").await;
+        let has = |what: &str| lines.iter().any(|line| line.contains(what));
+        assert!(has(&format!(" CHANLIMIT={limit} ")) && has(&format!(" {modes} bhiklmnostv ")), "{lines:#?}");
+        assert_eq!(has(" BOT=B"), has_hall);
+        assert_eq!(numerics(&client.ask("MODE ann +w").await).contains(&"501"), !has_hall);
+    }
+}
+
+#[tokio::test]
 async fn guests_leave_room_for_the_others() {
     let mut config = open();
     (config.limits.users_in_hall, config.limits.guests_on_loopback) = (2, 3);

@@ -166,8 +166,10 @@ fn not_owner(session: &mut Session, turn: &Turn<'_>, name: &str) {
 }
 
 pub(super) async fn names(session: &mut Session, turn: &Turn<'_>) {
-    if turn.param(0).is_empty() {
-        session.on_floor(turn.client, |floor| floor.all_names());
+    if turn.param(0).split(',').all(str::is_empty) {
+        if turn.param(0).is_empty() {
+            session.on_floor(turn.client, |floor| floor.all_names());
+        }
         return session.numeric(turn.client, n::RPL_ENDOFNAMES, "* :End of /NAMES list");
     }
     let names = turn.param(0).split(',').filter(|name| !name.is_empty());
@@ -202,7 +204,7 @@ pub(super) fn mode(session: &mut Session, turn: &Turn<'_>) {
         "b" | "+b" if turn.message.param(2).is_none() => {
             session.numeric(id, n::RPL_ENDOFBANLIST, &format!("{name} :End of channel ban list"));
         }
-        modes => match modes.chars().find(|c| !"+-bovimnst".contains(*c)) {
+        modes => match modes.chars().find(|c| !"+-bhiklmnostv".contains(*c)) {
             Some(unknown) => {
                 let rest = format!("{} :is unknown mode char to me", shown(&unknown.to_string()));
                 session.numeric(id, n::ERR_UNKNOWNMODE, &rest);

@@ -39,7 +39,7 @@ async fn say(session: &mut Session, turn: &Turn<'_>, errors: Errors) {
         }
     };
     let targets = turn.param(0);
-    if targets.is_empty() {
+    if targets.split(',').all(str::is_empty) {
         return fail(
             session,
             n::ERR_NORECIPIENT,

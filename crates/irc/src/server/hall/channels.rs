@@ -27,7 +27,8 @@ pub(in crate::server) struct Listed {
 
 /// True for what can be the name of a local channel, sign included.
 pub(super) fn is_name(name: &str) -> bool {
-    name.len() > 1
+    name.starts_with(['#', '&'])
+        && name.len() > 1
         && name.len() <= CHANNEL_BYTES
         && !name.chars().any(|c| c.is_control() || matches!(c, ' ' | ',' | ':'))
 }

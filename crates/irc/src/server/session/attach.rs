@@ -28,12 +28,13 @@ impl Session {
         }
         let server = self.shared.config.server_name.clone();
         let version = concat!("wxgate-", env!("CARGO_PKG_VERSION"));
+        let modes = isupport::modes(&self.shared.config);
         let started = stamp::long(self.shared.started);
         let prefix = self.own_prefix();
         self.numeric(id, n::RPL_WELCOME, &format!(":Welcome to the WeChat Network, {prefix}"));
         self.numeric(id, n::RPL_YOURHOST, &format!(":Your host is {server}, running version {version}"));
         self.numeric(id, n::RPL_CREATED, &format!(":This server was started {started}"));
-        self.numeric(id, n::RPL_MYINFO, &format!("{server} {version} Biow bhiklmnostv bhklov"));
+        self.numeric(id, n::RPL_MYINFO, &format!("{server} {version} {modes}"));
         self.isupport(id);
         self.lusers(id);
         self.greet_with_values(id);
@@ -43,10 +44,10 @@ impl Session {
         }
         self.show_networks(id).await;
         self.show_local_channels(id);
-        self.prepare_backlog(id).await;
         if let Some(client) = self.clients.get(&id) {
             client.queue.release();
         }
+        self.prepare_backlog(id).await;
         self.pump(id).await;
         self.greet(id).await;
     }
