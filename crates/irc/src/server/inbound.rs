@@ -3,6 +3,7 @@
 use tokio::time::Instant;
 use wxgate_contract::{Attachment, AttachmentKind, Author, Batch, Body, MediaState, Mention, Post, RemoteId};
 
+use super::caps::Caps;
 use super::held::{self, Held};
 use super::multiline::Part;
 use super::outbound::excerpt;
@@ -298,6 +299,21 @@ impl Session {
         (out, mentions)
     }
 
+    /// Says that a CTCP request reaches nobody.
+    fn refuse_ctcp(&mut self, id: ClientId, target: &str, word: &str) {
+        let mut text = format!("CTCP {word} is not carried to WeChat");
+        if word == "DCC" {
+            text.push_str(match self.shared.config.filehost {
+                Some(_) => "; hand files over as your client's uploads (FILEHOST)",
+                None => "; files cannot be handed over here",
+            });
+        }
+        if self.clients.get(&id).is_some_and(|client| client.has(Caps::STANDARD_REPLIES)) {
+            return self.fails(id, "PRIVMSG", "CTCP_UNSUPPORTED", &[target], &text);
+        }
+        self.service_says(id, &text);
+    }
+
     /// A CTCP request to somebody else than a channel is answered here: nobody else could.
     pub(super) fn ctcp(&mut self, id: ClientId, target: &str, request: &str) {
         let (word, rest) = request.split_once(' ').unwrap_or((request, ""));
@@ -306,7 +322,7 @@ impl Session {
             "PING" => format!("PING {rest}"),
             "TIME" => format!("TIME {}", super::stamp::long(self.shared.clock.now())),
             "CLIENTINFO" => "CLIENTINFO ACTION PING TIME VERSION".to_owned(),
-            _ => return,
+            word => return self.refuse_ctcp(id, target, word),
         };
         let nick = self.nick.clone();
         let prefix = match self.target(target) {

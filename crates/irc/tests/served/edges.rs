@@ -6,6 +6,31 @@ use crate::client::{Client, config, numerics, serve, world};
 use crate::local::{guest, open};
 
 #[tokio::test]
+async fn names_that_are_none_and_targets_that_are_parts_are_refused() {
+    let served = serve(world(), open()).await;
+    let mut ann = Client::login(&served, "", "").await;
+    for (line, answer) in [
+        ("JOIN @#x", ":wx.test 403 ann @#x :No such channel"),
+        ("JOIN +&x", ":wx.test 403 ann +&x :No such channel"),
+        ("PRIVMSG , :hi", ":wx.test 411 ann :No recipient given (PRIVMSG)"),
+        ("NAMES ,", ":wx.test 366 ann * :End of /NAMES list"),
+        ("PRIVMSG @#家 :hi", ":wx.test 404 ann @#家 :A group hears all of it or nothing"),
+        ("MODE #家 +k x", ":wx.test 482 ann #家 :You're not channel operator"),
+        ("MODE #家 +l 5", ":wx.test 482 ann #家 :You're not channel operator"),
+        ("MODE #家 +h 李四", ":wx.test 482 ann #家 :You're not channel operator"),
+        ("MODE #家 +y", ":wx.test 472 ann y :is unknown mode char to me"),
+    ] {
+        assert_eq!(ann.ask(line).await, [answer], "{line}");
+    }
+    let long = "x".repeat(49);
+    let refused = format!(":wx.test 432 ann {long} :Erroneous nickname");
+    assert_eq!(
+        ann.ask(&format!("MONITOR + {long},bea")).await,
+        [refused, ":wx.test 731 ann :bea".to_owned()]
+    );
+}
+
+#[tokio::test]
 async fn what_is_promised_holds() {
     let mut ampersand = open();
     ampersand.local_channels = LocalChannels::Ampersand;
@@ -21,6 +46,30 @@ async fn what_is_promised_holds() {
         assert_eq!(has(" BOT=B"), has_hall);
         assert_eq!(numerics(&client.ask("MODE ann +w").await).contains(&"501"), !has_hall);
     }
+}
+
+#[tokio::test]
+async fn a_ctcp_that_reaches_nobody_is_refused() {
+    let served = serve(world(), config()).await;
+    let mut ann = Client::login(&served, "", "").await;
+    let dcc = "\x01DCC SEND photo.jpg 1 2 3\x01";
+    let told = ann.ask(&format!("PRIVMSG 张三 :{dcc}")).await;
+    assert!(
+        told.len() == 1 && told[0].contains(" NOTICE ann :CTCP DCC is not carried to WeChat"),
+        "{told:#?}"
+    );
+    assert!(ann.ask(&format!("NOTICE 张三 :{dcc}")).await.is_empty());
+    for (line, code) in [
+        (format!("PRIVMSG #家 :{dcc}"), "404"),
+        ("PRIVMSG #家 :\x01ACTION\x01".to_owned(), "412"),
+        ("PRIVMSG 张三 :\x01ACTION \x01".to_owned(), "412"),
+        ("PRIVMSG nobody :\x01FINGER\x01".to_owned(), "401"),
+    ] {
+        assert_eq!(numerics(&ann.ask(&line).await), [code], "{line}");
+    }
+    let mut modern = Client::login(&served, "b", "standard-replies labeled-response").await;
+    let told = modern.ask(&format!("@label=1 PRIVMSG 张三 :{dcc}")).await;
+    assert!(told[0].starts_with("@label=1 :wx.test FAIL PRIVMSG CTCP_UNSUPPORTED 张三 :"), "{told:#?}");
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use crate::server::caps::Caps;
 use crate::server::client::Client;
 use crate::server::commands::Turn;
-use crate::server::hall::{Event, Spoken, talk_of};
+use crate::server::hall::{Event, Spoken, status_target, talk_of};
 use crate::server::inbound::{Target, Typed};
 use crate::server::multiline::Part;
 use crate::server::registry::ClientId;
@@ -72,6 +72,10 @@ async fn say(session: &mut Session, turn: &Turn<'_>, errors: Errors) {
         }
         let shown = Line::new().command("").param(name).build();
         let shown = shown.trim();
+        if is_part_of_group(session, name) {
+            fail(session, n::ERR_CANNOTSENDTOCHAN, &format!("{shown} :A group hears all of it or nothing"));
+            continue;
+        }
         if name.starts_with(['#', '&']) {
             let Some(Target::Channel(ix)) = session.target(name) else {
                 fail(session, n::ERR_NOSUCHCHANNEL, &format!("{shown} :No such channel"));
@@ -81,12 +85,21 @@ async fn say(session: &mut Session, turn: &Turn<'_>, errors: Errors) {
                 fail(session, n::ERR_CANNOTSENDTOCHAN, &format!("{shown} :Cannot send to channel"));
                 continue;
             }
-            if is_ctcp(text) {
+            if let Some(request) = ctcp(text) {
+                match is_empty_action(request) {
+                    true => fail(session, n::ERR_NOTEXTTOSEND, ":No text to send"),
+                    // It is no text, and nobody there could answer.
+                    false => {
+                        fail(session, n::ERR_CANNOTSENDTOCHAN, &format!("{shown} :A group takes no CTCP"))
+                    }
+                }
                 continue;
             }
         } else if let Some(request) = ctcp(text) {
             if session.who_is(name).is_none() {
                 fail(session, n::ERR_NOSUCHNICK, &format!("{shown} :No such nick/channel"));
+            } else if is_empty_action(request) {
+                fail(session, n::ERR_NOTEXTTOSEND, ":No text to send");
             } else if errors == Errors::Told {
                 session.ctcp(id, name, request);
             }
@@ -141,15 +154,21 @@ impl Session {
     }
 }
 
-/// A CTCP request other than ACTION.
+/// A CTCP request other than an ACTION of something.
 fn ctcp(text: &str) -> Option<&str> {
     let request = text.strip_prefix('\x01')?.trim_end_matches('\x01');
-    (!request.starts_with("ACTION ")).then_some(request)
+    let is_action = request.strip_prefix("ACTION ").is_some_and(|text| !text.trim().is_empty());
+    (!is_action).then_some(request)
 }
 
-/// To a group CTCP means nothing: it is no text, and nobody there could answer.
-fn is_ctcp(text: &str) -> bool {
-    ctcp(text).is_some()
+fn is_empty_action(request: &str) -> bool {
+    request.trim_end() == "ACTION"
+}
+
+/// `@#group`: what is meant for some of its members.
+fn is_part_of_group(session: &Session, name: &str) -> bool {
+    let group = status_target(name).and_then(|(_, group)| session.target(group));
+    matches!(group, Some(Target::Channel(_))) && session.target(name).is_none()
 }
 
 async fn to_service(session: &mut Session, id: ClientId, typed: &Typed) {
