@@ -73,6 +73,17 @@ async fn a_ctcp_that_reaches_nobody_is_refused() {
 }
 
 #[tokio::test]
+async fn a_channel_is_shown_with_the_tags_of_a_join() {
+    let served = serve(world(), open()).await;
+    let mut ann = Client::login(&served, "a", "").await;
+    ann.ask("JOIN &room").await;
+    ann.ask("MODE ann +B").await;
+    let mut other = Client::begin(&served, "b", "server-time account-tag message-tags").await;
+    let join = other.until(" JOIN &room").await.pop().unwrap();
+    assert_eq!(join, "@time=2023-11-14T22:13:20.000Z;account=ann;bot :ann!ann@wxgate JOIN &room");
+}
+
+#[tokio::test]
 async fn guests_leave_room_for_the_others() {
     let mut config = open();
     (config.limits.users_in_hall, config.limits.guests_on_loopback) = (2, 3);

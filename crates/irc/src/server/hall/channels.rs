@@ -117,15 +117,17 @@ impl Floor<'_> {
     }
 
     /// Shows a channel to another connection of its user, as if it had joined.
-    pub(in crate::server) fn joined_line(&self, folded: &str) -> Option<String> {
+    pub(in crate::server) fn joined_line(&mut self, folded: &str) -> Option<String> {
         let (channel, me) = (self.state.channels.get(folded)?, self.me()?);
-        let (name, prefix) = (&channel.name, me.prefix());
-        Some(if self.act.caps.has(Caps::EXTENDED_JOIN) {
+        let name = &channel.name;
+        let body = if self.act.caps.has(Caps::EXTENDED_JOIN) {
             let account = me.id.account.as_deref().unwrap_or("*");
-            format!(":{prefix} JOIN {name} {account} :{}", me.id.realname)
+            format!("JOIN {name} {account} :{}", me.id.realname)
         } else {
-            format!(":{prefix} JOIN {name}")
-        })
+            format!("JOIN {name}")
+        };
+        let join = Event { msgid: String::new(), ..self.event(body) };
+        Some(join.line(self.act.caps, ""))
     }
 
     /// The local channels that the acting user is in: folded form and name.

@@ -101,7 +101,8 @@ impl Floor<'_> {
         self.act = super::Act { me: user, client, caps, ..act };
         let event = Event { msgid: String::new(), ..self.event(part.to_owned()) };
         self.out.push(event.line(caps, ""));
-        self.out.extend(self.joined_line(folded));
+        let joined = self.joined_line(folded);
+        self.out.extend(joined);
         self.show_topic(folded);
         let name = self.state.channels.get(folded).map(|channel| channel.name.clone()).unwrap_or_default();
         if !caps.has(Caps::NO_IMPLICIT_NAMES) {
