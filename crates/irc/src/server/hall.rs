@@ -113,6 +113,8 @@ struct Topic {
 
 #[derive(Debug)]
 struct Channel {
+    /// Its own for the life of the process, whatever its name becomes.
+    id: u64,
     name: String,
     created: Timestamp,
     topic: Option<Topic>,

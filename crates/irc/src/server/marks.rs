@@ -111,6 +111,7 @@ impl Session {
             return Some(chat);
         }
         if name.starts_with(['#', '&']) {
+            self.note_local_channels();
             let local = self.is_local(name) && self.local_who_has(name);
             return local.then(|| local_key(name));
         }
@@ -118,6 +119,29 @@ impl Session {
         let is_known =
             self.who_is(name).is_some() || (names::is_valid_nick(name) && self.marks.len() < MAX_MARKS);
         is_known.then(|| ChatKey::new(format!("nick/{}", crate::wire::casemap::fold(name))))
+    }
+
+    /// The marks of local channels go along when these are renamed, from the first name to the second; what is to be
+    /// written down of it.
+    pub(super) fn move_marks<'a>(
+        &mut self,
+        renamed: impl Iterator<Item = (&'a String, &'a String)>,
+    ) -> Vec<Note> {
+        // All of them first: one may have the name now that another one had.
+        let renamed: Vec<_> = renamed.map(|(old, new)| (local_key(old), local_key(new))).collect();
+        let taken = renamed.into_iter().filter_map(|(old, new)| Some((self.marks.remove(&old)?, old, new)));
+        let taken: Vec<_> = taken.collect();
+        let note = |session: &Self, chat: &ChatKey, value| Note {
+            key: session.roster.note_key("read", chat.as_str()),
+            value,
+            is_secret: false,
+        };
+        let mut notes: Vec<Note> = taken.iter().map(|(_, old, _)| note(self, old, None)).collect();
+        for (at, _, new) in taken {
+            notes.push(note(self, &new, Some(Bytes::from(at.ms().to_string()))));
+            self.marks.insert(new, at);
+        }
+        notes
     }
 
     /// Of a local channel, between JOIN and the end of NAMES.

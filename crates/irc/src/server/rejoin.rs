@@ -1,10 +1,13 @@
 //! The local channels of somebody with an account: who comes back is in them again, as it is with groups.
 
+use std::collections::HashMap;
+
 use bytes::Bytes;
 use wxgate_contract::{Batch, FarError, Note};
 
 use super::registry::ClientId;
 use super::session::Session;
+use crate::wire::casemap::is_same;
 
 /// What the note is called.
 const NOTE: &str = "local";
@@ -16,6 +19,10 @@ pub(super) struct Kept {
     is_changed: bool,
     /// Those that did not take one in again, until somebody was told.
     closed: Vec<String>,
+    /// What each is called as far as was looked.
+    names: HashMap<u64, String>,
+    /// Notes of read marks that went along with a channel's name.
+    moved: Vec<Note>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,15 +67,20 @@ impl Session {
 
     /// Looks which they are now; [`Session::keep_local_channels`] writes it down.
     pub(super) fn note_local_channels(&mut self) {
-        // A guest is somebody else each time.
-        if self.local.is_none() || self.key.guest.is_some() {
-            return;
-        }
         // Who was put out by KILL left none of them.
         let Some(Some(mine)) = self.on_floor(ClientId(0), |floor| floor.my_channels_with_keys()) else {
             return;
         };
-        let now: Vec<Entry> = mine.into_iter().map(|(name, key)| Entry { name, key }).collect();
+        let names = mine.iter().map(|(id, name, _)| (*id, name.clone())).collect();
+        let before = std::mem::replace(&mut self.local_kept.names, names);
+        let renamed = mine.iter().filter_map(|(id, name, _)| Some((before.get(id)?, name)));
+        let moved = self.move_marks(renamed.filter(|(old, new)| !is_same(old, new)));
+        // A guest is somebody else each time.
+        if self.key.guest.is_some() {
+            return;
+        }
+        self.local_kept.moved.extend(moved);
+        let now: Vec<Entry> = mine.into_iter().map(|(_, name, key)| Entry { name, key }).collect();
         if self.local_kept.channels != now {
             self.local_kept.channels = now;
             self.local_kept.is_changed = true;
@@ -77,13 +89,14 @@ impl Session {
 
     /// On disk once nobody waits for it.
     pub(super) async fn keep_local_channels(&mut self) {
-        if !std::mem::take(&mut self.local_kept.is_changed) {
+        let mut notes = std::mem::take(&mut self.local_kept.moved);
+        if !std::mem::take(&mut self.local_kept.is_changed) && notes.is_empty() {
             return;
         }
         let text = written(&self.local_kept.channels);
         let value = (!text.is_empty()).then(|| Bytes::from(text));
         // Keys of channels are among it.
-        let notes = vec![Note { key: self.roster.note_key(NOTE, ""), value, is_secret: true }];
+        notes.push(Note { key: self.roster.note_key(NOTE, ""), value, is_secret: true });
         if let Err(error) = self.commit(Batch { notes, ..Batch::default() }).await {
             tracing::warn!(%error, "the local channels somebody is in could not be stored");
         }

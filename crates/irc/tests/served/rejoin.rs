@@ -64,3 +64,28 @@ async fn a_guest_begins_anew() {
     let mut ann = guest(&served, "anna", "").await;
     assert!(ann.ask("NAMES #lab").await.iter().all(|line| !line.contains(" 353 ")), "nobody is there");
 }
+
+#[tokio::test]
+async fn a_read_mark_goes_along_with_the_name_of_its_channel() {
+    let double = world();
+    double.state().users.insert("bea".into(), "pencil".to_owned());
+    let served = serve(double, open()).await;
+    let mut ann = guest(&served, "anna", "").await;
+    ann.ask("JOIN &old").await;
+    let (mut client, _) = bea(&served).await;
+    client.ask("JOIN &old").await;
+    let at = "timestamp=2021-05-20T08:30:00.000Z";
+    client.ask(&format!("MARKREAD &old {at}")).await;
+    ann.ask("RENAME &old &new").await;
+    client.sync().await;
+    assert_eq!(client.ask("MARKREAD &new").await, [format!(":wx.test MARKREAD &new {at}")]);
+    let lines = client.ask("JOIN &old").await;
+    assert!(
+        lines.contains(&":wx.test MARKREAD &old *".to_owned()),
+        "another channel of that name: {lines:#?}"
+    );
+    client.send("QUIT").await;
+    client.rest().await;
+    let (_, lines) = bea(&served).await;
+    assert!(lines.contains(&format!(":wx.test MARKREAD &new {at}")), "it is on disk: {lines:#?}");
+}

@@ -330,6 +330,7 @@ pub(super) fn rename(session: &mut Session, turn: &Turn<'_>) {
         if let Some(Err(Some((code, text)))) = renamed {
             fails(session, code, text);
         }
+        session.note_local_channels();
         return;
     }
     let Some(ix) = find(session, turn, old) else { return };

@@ -53,7 +53,10 @@ impl Floor<'_> {
             return false;
         }
         let now = self.act.now;
+        self.state.next += 1;
+        let id = self.state.next;
         let channel = self.state.channels.entry(folded.clone()).or_insert_with(|| Channel {
+            id,
             name: name.to_owned(),
             created: now,
             topic: None,
@@ -142,10 +145,10 @@ impl Floor<'_> {
             .collect()
     }
 
-    /// The same: name, and what opens it; `None` of somebody who is not here any more.
-    pub(in crate::server) fn my_channels_with_keys(&self) -> Option<Vec<(String, Option<String>)>> {
+    /// The same: which it is, its name, and what opens it; `None` of somebody who is not here any more.
+    pub(in crate::server) fn my_channels_with_keys(&self) -> Option<Vec<(u64, String, Option<String>)>> {
         let channels = self.me()?.channels.iter().filter_map(|folded| self.state.channels.get(folded));
-        Some(channels.map(|channel| (channel.name.clone(), channel.modes.key.clone())).collect())
+        Some(channels.map(|channel| (channel.id, channel.name.clone(), channel.modes.key.clone())).collect())
     }
 
     pub(in crate::server) fn part(&mut self, name: &str, reason: &str) {
