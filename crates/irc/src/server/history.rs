@@ -106,7 +106,7 @@ impl Session {
             return self.targets(turn, from, to, limit).await;
         }
         let name = params.first().copied().unwrap_or("");
-        if self.is_local(name) {
+        if self.is_local(name) || self.is_remembered(name) {
             return self.local_history(turn, &word, name, wanted, limit);
         }
         let Some(chat) = self.target(name).and_then(|target| self.chat_of(target)) else {

@@ -137,6 +137,14 @@ impl Session {
         self.local_who(name).is_some()
     }
 
+    /// Somebody with an account whom one has spoken with, and who may be away now.
+    pub(super) fn is_remembered(&self, nick: &str) -> bool {
+        let is_else = nick.starts_with(['#', '&']) || self.is_service(nick) || self.target(nick).is_some();
+        let (Some(hall), Some(me), false) = (&self.shared.hall, self.local, is_else) else { return false };
+        let (server, now) = (&self.shared.config.server_name, self.shared.clock.now());
+        hall.floor(Act { me, client: ClientId(0), caps: Caps::NONE, server, now }).may_read(nick)
+    }
+
     /// A user of the gateway by nick.
     pub(super) fn local_who(&self, nick: &str) -> Option<Who> {
         let (hall, me) = (self.shared.hall.as_ref()?, self.local?);

@@ -89,3 +89,23 @@ async fn a_read_mark_goes_along_with_the_name_of_its_channel() {
     let (_, lines) = bea(&served).await;
     assert!(lines.contains(&format!(":wx.test MARKREAD &new {at}")), "it is on disk: {lines:#?}");
 }
+
+#[tokio::test]
+async fn a_query_can_be_read_while_the_other_one_is_away() {
+    let double = world();
+    double.state().users.insert("bea".into(), "pencil".to_owned());
+    let served = serve(double, open()).await;
+    let mut ann = Client::login(&served, "", "batch draft/chathistory").await;
+    let (mut client, _) = bea(&served).await;
+    client.ask("PRIVMSG ann :hi").await;
+    client.send("QUIT").await;
+    client.rest().await;
+    ann.sync().await;
+    let got = ann.ask("CHATHISTORY LATEST BEA * 9").await;
+    assert!(got.len() == 3 && got[1].ends_with(":bea!bea@wxgate PRIVMSG ann :hi"), "{got:#?}");
+    let range = "timestamp=2020-01-01T00:00:00.000Z timestamp=2030-01-01T00:00:00.000Z";
+    let got = ann.ask(&format!("CHATHISTORY TARGETS {range} 9")).await;
+    assert!(got.iter().any(|line| line.contains(" CHATHISTORY TARGETS bea ")), "{got:#?}");
+    let _stranger = guest(&served, "bea", "").await;
+    assert_eq!(ann.ask("CHATHISTORY LATEST bea * 9").await.len(), 2, "that one has said nothing");
+}

@@ -1,11 +1,11 @@
 //! What was said among local users, in memory: it lives as long as the channel does.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 
 use wxgate_contract::Timestamp;
 
 use super::talk::Spoken;
-use super::{Event, Floor, State, UserId};
+use super::{Event, Floor, UserId};
 use crate::server::caps::Caps;
 use crate::server::history::{Fault, Reference, Wanted};
 use crate::server::room::Room;
@@ -15,14 +15,10 @@ use crate::wire::casemap::{fold, is_same};
 /// Entries of one channel or query, and about the bytes of their lines. Chosen.
 const MAX_ENTRIES: usize = 1000;
 const MAX_BYTES: usize = 512 * 1024;
-/// Queries that are remembered; the one that was silent for longest goes first. Chosen.
-const MAX_QUERIES: usize = 500;
+mod queries;
 
-/// Bytes of all channels and queries together; beyond them those that were silent for longest are forgotten, until a
-/// quarter is free again. Chosen.
-const MAX_TOTAL_BYTES: usize = 128 * 1024 * 1024;
-/// So much is said before it is added up again.
-const LOOK_AFTER_BYTES: usize = 1024 * 1024;
+pub(super) use queries::Logs;
+use queries::MAX_TOTAL_BYTES;
 
 /// One thing that happened.
 #[derive(Clone, Debug)]
@@ -180,77 +176,6 @@ impl Log {
     }
 }
 
-/// Queries between two users.
-#[derive(Debug, Default)]
-pub(super) struct Logs {
-    logs: HashMap<(Owner, Owner), Log>,
-}
-
-/// A query has no direction.
-fn pair(a: Owner, b: Owner) -> (Owner, Owner) {
-    if a <= b { (a, b) } else { (b, a) }
-}
-
-impl Logs {
-    pub(super) fn push(&mut self, a: Owner, b: Owner, entry: Entry) {
-        let key = pair(a, b);
-        if !self.logs.contains_key(&key) && self.logs.len() >= MAX_QUERIES {
-            let oldest = self.logs.iter().min_by_key(|(_, log)| log.last_at()).map(|(key, _)| key.clone());
-            if let Some(oldest) = oldest {
-                self.logs.remove(&oldest);
-            }
-        }
-        self.logs.entry(key).or_default().push(entry);
-    }
-
-    pub(super) fn get(&mut self, a: Owner, b: Owner) -> Option<&mut Log> {
-        self.logs.get_mut(&pair(a, b))
-    }
-}
-
-impl State {
-    /// Forgets what was said where it is silent for longest, when all that is remembered is too much.
-    fn make_room(&mut self, entry: &Entry, max_bytes: usize) {
-        self.said_bytes += entry.bytes();
-        if self.said_bytes < LOOK_AFTER_BYTES.min(max_bytes / 4) {
-            return;
-        }
-        self.said_bytes = 0;
-        let channels = self.channels.values_mut().map(|channel| &mut channel.log);
-        let mut logs: Vec<&mut Log> = channels.chain(self.queries.logs.values_mut()).collect();
-        let mut bytes: usize = logs.iter().map(|log| log.bytes).sum();
-        if bytes <= max_bytes {
-            return;
-        }
-        logs.sort_by_key(|log| log.moved_at());
-        for log in logs {
-            if bytes <= max_bytes / 4 * 3 {
-                break;
-            }
-            bytes -= log.bytes;
-            log.clear();
-        }
-        self.queries.logs.retain(|_, log| !log.entries.is_empty());
-    }
-
-    /// What a guest said and was told is their account's from now on.
-    pub(super) fn owned_by(&mut self, guest: UserId, account: &str) {
-        let (guest, account) = (Owner::Guest(guest), Owner::Account(account.to_owned()));
-        let theirs = self.queries.logs.extract_if(|(a, b), _| *a == guest || *b == guest);
-        let theirs: Vec<((Owner, Owner), Log)> = theirs.collect();
-        let renamed = |owner: Owner| if owner == guest { account.clone() } else { owner };
-        for ((a, b), log) in theirs {
-            self.queries.logs.entry(pair(renamed(a), renamed(b))).or_default().join(log);
-        }
-        let channels = self.channels.values_mut().map(|channel| &mut channel.log);
-        for log in channels.chain(self.queries.logs.values_mut()) {
-            for entry in log.entries.iter_mut().filter(|entry| entry.author == guest) {
-                entry.author = account.clone();
-            }
-        }
-    }
-}
-
 impl Floor<'_> {
     pub(super) fn owner(&self, user: UserId) -> Owner {
         let account = self.state.user(user).and_then(|user| user.id.account.clone());
@@ -284,6 +209,10 @@ impl Floor<'_> {
         let (event, said) = (event.clone(), said.cloned());
         let entry = Entry { event, said, author: author.clone(), is_redacted: false };
         self.state.make_room(&entry, MAX_TOTAL_BYTES);
+        for id in [self.act.me, user] {
+            let (owner, nick) = (self.owner(id), self.state.user(id).map(|user| user.id.nick.clone()));
+            self.state.queries.is_called(owner, nick.unwrap_or_default());
+        }
         self.state.queries.push(author, other, entry);
     }
 
@@ -294,15 +223,38 @@ impl Floor<'_> {
             self.my_status(&folded)?;
             return self.state.channels.get_mut(&folded).map(|channel| &mut channel.log);
         }
-        let (user, _) = self.state.find(name)?;
-        let (a, b) = (self.owner(self.act.me), self.owner(user));
-        self.state.queries.get(a, b)
+        let (me, other) = (self.owner(self.act.me), self.correspondent(name)?);
+        self.state.queries.get(me, other)
+    }
+
+    /// Whose nick this is: of somebody who is here, or of an account that the acting user has spoken with and that has
+    /// no connection now.
+    fn correspondent(&self, name: &str) -> Option<Owner> {
+        let here = self.state.find(name).map(|(user, _)| self.owner(user));
+        here.or_else(|| {
+            self.state.queries.others(&self.owner(self.act.me)).find_map(|(other, _)| {
+                let is_it = self.called(other).is_some_and(|nick| is_same(&nick, name));
+                is_it.then(|| other.clone())
+            })
+        })
+    }
+
+    /// What the acting user knows somebody as whom they have spoken with; of an account without a connection what it was
+    /// called then, if nobody is called so now.
+    fn called(&self, other: &Owner) -> Option<String> {
+        if let Some((id, user)) = self.state.users.iter().find(|(id, _)| self.owner(**id) == *other) {
+            return self.sees(*id, user).then(|| user.id.nick.clone());
+        }
+        let nick = self.state.queries.nick_of(other)?;
+        let is_taken =
+            self.state.find(nick).is_some() || self.me().is_some_and(|me| me.has_contact(nick, self.act.now));
+        (!is_taken).then(|| nick.to_owned())
     }
 
     /// True when the acting user may ask for the history of this target.
     pub(in crate::server) fn may_read(&self, name: &str) -> bool {
         let folded = fold(name);
-        self.my_status(&folded).is_some() || self.state.find(name).is_some()
+        self.my_status(&folded).is_some() || self.correspondent(name).is_some()
     }
 
     /// A target as it spells itself.
@@ -339,13 +291,8 @@ impl Floor<'_> {
             .my_channels()
             .into_iter()
             .filter_map(|(folded, name)| Some((name, &self.state.channels.get(&folded)?.log)));
-        let queries = self.state.queries.logs.iter().filter_map(|((a, b), log)| {
-            let other = if *a == me { b } else { a };
-            let is_mine = *a == me || *b == me;
-            let user =
-                self.state.users.iter().find(|(id, _)| self.owner(**id) == *other).filter(|_| is_mine)?;
-            self.sees(*user.0, user.1).then(|| (user.1.id.nick.clone(), log))
-        });
+        let queries = self.state.queries.others(&me);
+        let queries = queries.filter_map(|(other, log)| Some((self.called(other)?, log)));
         let is_there = |name: &str| sought.place.as_deref().is_none_or(|place| is_same(place, name));
         let is_seen = self.seen_entries();
         let mut found: Vec<&Entry> = channels
@@ -367,17 +314,8 @@ impl Floor<'_> {
             Some((channel.log.last_at()?, name))
         });
         let me = self.owner(self.act.me);
-        let queries = self.state.queries.logs.iter().filter_map(|((a, b), log)| {
-            let other = if *a == me {
-                b
-            } else if *b == me {
-                a
-            } else {
-                return None;
-            };
-            let user = self.state.users.iter().find(|(id, _)| self.owner(**id) == *other)?;
-            self.sees(*user.0, user.1).then_some((log.last_at()?, user.1.id.nick.clone()))
-        });
+        let queries = self.state.queries.others(&me);
+        let queries = queries.filter_map(|(other, log)| Some((log.last_at()?, self.called(other)?)));
         mine.chain(queries).collect()
     }
 }

@@ -1,4 +1,5 @@
 use super::*;
+use crate::server::hall::State;
 
 fn entry(at: i64, author: &Owner) -> Entry {
     let event = Event {
