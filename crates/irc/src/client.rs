@@ -11,6 +11,7 @@ mod answers;
 mod catchup;
 mod charset;
 mod config;
+mod echoes;
 mod flights;
 mod ident;
 mod inbound;

@@ -65,6 +65,10 @@ pub(super) struct Flight {
     pub(super) is_repeat: bool,
     /// What has gone is a message of several lines.
     pub(super) is_whole: bool,
+    /// The server has shown us what has gone, without a label.
+    pub(super) is_echoed: bool,
+    /// Its author's own connection did not get it through: the relay says it.
+    pub(super) by_relay: bool,
     /// It is a RELAYMSG.
     pub(super) is_spoofed: bool,
     /// The network refused it as a RELAYMSG.
@@ -178,6 +182,8 @@ impl Flights {
             ids: Vec::new(),
             is_repeat: false,
             is_whole: false,
+            is_echoed: false,
+            by_relay: false,
             is_spoofed: false,
             no_relaymsg: false,
             goes_alone: false,

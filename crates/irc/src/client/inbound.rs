@@ -4,7 +4,7 @@ use wxgate_contract::{
     Author, Body, ChatKey, ChatKind, ChatProfile, ChatRef, Mention, PersonKey, Post, Quote, RemoteId,
 };
 
-use super::answers::{Refusal, Told};
+use super::answers::{self, Refusal, Told};
 use super::puppet::Query;
 use super::session::{End, Phase, Session};
 use super::{nicks, time, words};
@@ -44,6 +44,9 @@ impl Session<'_> {
         if matches!(self.phase, Phase::Registering(_)) && self.registering(message) {
             return;
         }
+        if let Some(chat) = answers::flooded(message) {
+            return self.cannot_say(chat, &Refusal::of(message));
+        }
         match message.command {
             "PING" => {
                 let pong = Line::new().command("PONG").last(param(0)).build();
@@ -71,7 +74,7 @@ impl Session<'_> {
                 self.not_let_in(message.command, param(1), last);
             }
             "401" | "403" | "404" | "407" | "408" | "412" | "415" | "417" | "437" | "439" | "442" | "477"
-            | "480" | "482" | "486" | "489" | "492" | "531" | "716" => {
+            | "480" | "482" | "486" | "489" | "492" | "531" | "707" | "716" => {
                 // Numerics name the target behind our own nick; 408 and others do so too.
                 self.cannot_say(param(1), &Refusal::of(message));
             }
@@ -155,7 +158,7 @@ impl Session<'_> {
             }
         }
         if self.is_me(&speaker) {
-            return self.echoed(target, msgid.as_deref());
+            return self.echoed(target, text, msgid.as_deref());
         }
         if self.is_puppet(nick) {
             return;

@@ -113,6 +113,11 @@ impl Isupport {
         name.chars().map(lower).collect()
     }
 
+    /// `#c` of `@#c`: the channel of what only some of it are told.
+    pub(super) fn without_signs<'a>(&self, target: &'a str) -> &'a str {
+        target.trim_start_matches(|c: char| self.signs.contains(c) && !self.chan_types.contains(c))
+    }
+
     pub(super) fn is_channel(&self, name: &str) -> bool {
         name.starts_with(|c: char| self.chan_types.contains(c))
     }

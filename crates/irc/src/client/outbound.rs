@@ -212,7 +212,7 @@ impl Session<'_> {
         let (id, chat) = (flight.delivery.id, flight.chat().clone());
         let job = flight.delivery.job.clone();
         let (is_first, is_repeat) = (flight.at == 0, flight.is_repeat);
-        let (no_relaymsg, mut is_spoofed) = (flight.no_relaymsg, false);
+        let (no_relaymsg, by_relay, mut is_spoofed) = (flight.no_relaymsg, flight.by_relay, false);
         // Nobody's words in particular: the relay says itself what it has.
         let is_backlog = flight.is_backlog();
         let mut line = Line::new();
@@ -228,7 +228,7 @@ impl Session<'_> {
                 line = line.command("REDACT").param(chat.as_str()).last(&piece);
             }
             Job::Say(say) => {
-                let puppet = if is_backlog { None } else { self.puppet_for(say, &chat, now) };
+                let puppet = if is_backlog || by_relay { None } else { self.puppet_for(say, &chat, now) };
                 let budget = match puppet {
                     // Never less than what a text can be cut to, or it would be cut for ever.
                     Some(puppet) => {
@@ -281,7 +281,7 @@ impl Session<'_> {
         let proof = label.map_or(Proof::Unasked, Proof::Label);
         if let Some(flight) = self.relay.flights.all.first_mut() {
             (flight.step, flight.is_whole) = (Step::Sent { proof, since: now }, false);
-            flight.is_spoofed = is_spoofed;
+            (flight.is_spoofed, flight.is_echoed) = (is_spoofed, false);
         }
         if let Job::Say(say) = &job
             && !is_backlog

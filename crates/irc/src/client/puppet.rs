@@ -17,6 +17,7 @@ use wxgate_contract::Timestamp;
 
 use super::answers::Answers;
 use super::config::{Limits, Rate};
+use super::echoes::Echoes;
 use super::ident::Ident;
 use super::isupport::Isupport;
 use super::multiline::Part;
@@ -116,6 +117,8 @@ pub(super) enum News {
     },
     NotSaid {
         number: u64,
+        /// It is for this line only: what follows may go.
+        passes: bool,
     },
     Query(Query),
     /// The connection is over.
@@ -158,6 +161,11 @@ struct Open {
     target: String,
     /// It is a message of several lines.
     is_whole: bool,
+    /// The end of what is said; `None` for what is taken back.
+    text: Option<String>,
+    /// The server has shown it, without a label; under this id, if it tells.
+    is_echoed: bool,
+    msgid: Option<String>,
 }
 
 struct Puppet {
@@ -178,6 +186,7 @@ struct Puppet {
     /// What has gone and is not confirmed.
     open: Vec<Open>,
     answers: Answers,
+    echoes: Echoes,
     /// What is to be told.
     news: VecDeque<News>,
     out: Vec<u8>,
@@ -269,6 +278,7 @@ impl Puppet {
             waiting: VecDeque::new(),
             open: Vec::new(),
             answers: Answers::default(),
+            echoes: Echoes::default(),
             news: VecDeque::new(),
             out: Vec::new(),
             end: None,

@@ -12,6 +12,7 @@ use super::answers::Answers;
 use super::catchup::CatchUps;
 use super::charset;
 use super::config::{GENTLE, SAFE};
+use super::echoes::Echoes;
 use super::isupport::Isupport;
 use super::multiline::{Bounds, Gathering};
 use super::pace::Pace;
@@ -101,6 +102,7 @@ pub(super) struct Session<'a> {
     pub(super) puppets: Puppets,
     pub(super) catch_ups: CatchUps,
     pub(super) answers: Answers,
+    pub(super) echoes: Echoes,
     pub(super) gathering: Gathering,
     /// Nicks that were told that nobody reads their query.
     pub(super) told: HashSet<String>,
@@ -156,6 +158,7 @@ impl<'a> Session<'a> {
             puppets,
             catch_ups: CatchUps::default(),
             answers: Answers::default(),
+            echoes: Echoes::default(),
             gathering: Gathering::default(),
             told: HashSet::new(),
             end: None,

@@ -139,6 +139,22 @@ async fn after_a_crash_only_the_line_is_repeated_and_all_that_it_stands_for_is_s
 }
 
 #[tokio::test]
+async fn where_the_line_with_the_link_is_swallowed_each_message_has_its_turn() {
+    let network = Network::start(MODERN).await;
+    let guest = guest(&network).await;
+    network.change(|manners| manners.drops = Some(("relay", "")));
+    let mut all: Vec<Delivery> = (0..4).map(|n| said_by_ming(&guest, n)).collect();
+    // The last try of it.
+    all[0].attempt = 3;
+    let head = order(&guest, &all).await;
+    let outcome = guest.outcome(head).await;
+    assert!(matches!(&outcome, Outcome::Refused { why } if why.contains("without a word")), "{outcome:?}");
+    let said = network.said("#c");
+    assert!(said.len() == 2 && said[0].starts_with("… 4 messages") && said[1] == "<Ming> words", "{said:?}");
+    assert_eq!(outcomes(&guest).len(), 1, "nothing is said of those that stand behind");
+}
+
+#[tokio::test]
 async fn where_the_line_with_the_link_is_refused_each_message_has_its_turn() {
     let network = Network::start(OLD).await;
     let guest = guest(&network).await;

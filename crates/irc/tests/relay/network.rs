@@ -34,6 +34,8 @@ pub(crate) struct Manners {
     pub(crate) bars: Option<&'static str>,
     /// Answers what is said with this numeric.
     pub(crate) refuses: Option<(&'static str, &'static str)>,
+    /// What this nick says is said to nobody; the line it is told instead is given, if any.
+    pub(crate) drops: Option<(&'static str, &'static str)>,
     /// Neither echoes nor answers PING.
     pub(crate) is_mute: bool,
     /// Becomes so at the line behind these.
@@ -339,6 +341,13 @@ impl Network {
             "PRIVMSG" if manners.mute_after == Some(0) => {
                 (state.manners.is_mute, state.manners.mute_after) = (true, None);
                 Vec::new()
+            }
+            "PRIVMSG" if manners.drops.is_some_and(|(by, _)| by == nick) => {
+                let told = manners.drops.unwrap().1;
+                let has_label = manners.caps.contains("labeled-response");
+                let told = if told.is_empty() && has_label { ":irc.test ACK" } else { told };
+                let label = label.map(|label| format!("@label={label} ")).unwrap_or_default();
+                (!told.is_empty()).then(|| format!("{label}{told}")).into_iter().collect()
             }
             "PRIVMSG" => {
                 let label = label.map(|label| format!("label={label};")).unwrap_or_default();

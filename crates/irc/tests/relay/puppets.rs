@@ -120,6 +120,40 @@ async fn what_a_puppet_had_in_hand_when_it_was_killed_comes_again_and_says_so() 
 }
 
 #[tokio::test]
+async fn a_line_that_a_puppet_does_not_get_through_is_said_by_the_relay_and_the_next_by_the_puppet() {
+    const MANY: &str = ":irc.test 707 Ming[wx] #c :Targets changing too fast, message dropped";
+    const FLOOD: &str = ":irc.test NOTICE Ming[wx] :*** Message to #c throttled due to flooding";
+    const ECHO: &str = "message-tags echo-message";
+    for (caps, told) in [
+        (MODERN, MANY),
+        (MODERN, FLOOD),
+        (MODERN, ""),
+        (ECHO, MANY),
+        (ECHO, FLOOD),
+        (ECHO, ""),
+        (OLD, MANY),
+        (OLD, FLOOD),
+    ] {
+        let network = Network::start(caps).await;
+        let guest = Guest::ready(&network, with_puppets(&network, 10)).await;
+        until_by(&guest, &network, "Ming", "Ming[wx]").await;
+        network.change(|manners| manners.drops = Some(("Ming[wx]", told)));
+        let id = guest.say("Ming", "dropped").await;
+        let outcome = guest.outcome(id).await;
+        let ids = if let Outcome::Sent { remote_ids } = &outcome { remote_ids.len() } else { 9 };
+        assert_eq!(ids, usize::from(caps != OLD), "{caps} {told}: {outcome:?}");
+        network.change(|manners| manners.drops = None);
+        let id = guest.say("Ming", "next").await;
+        guest.outcome(id).await;
+        let said = network.said_by("#c");
+        let said: Vec<(&str, &str)> = said.iter().rev().take(3).map(|(by, text)| (&**by, &**text)).collect();
+        let wanted = [("Ming[wx]", "next"), ("relay", "<Ming> dropped"), ("Ming[wx]", "dropped")];
+        assert_eq!(said, wanted, "{caps} {told}");
+        guest.stop().await.unwrap();
+    }
+}
+
+#[tokio::test]
 async fn where_a_puppet_is_not_let_in_the_relay_speaks_and_a_refused_nick_is_written_in_letters() {
     let network = Network::start(MODERN).await;
     network.change(|manners| {

@@ -5,11 +5,16 @@
 use tokio::time::Instant;
 use wxgate_contract::{DeliveryId, Job, Outcome, RemoteId};
 
-use super::BARRIER;
+use super::{BARRIER, LATER};
 use crate::client::answers::{Answer, Refusal};
 use crate::client::flights::{Flight, Proof, Step};
+use crate::client::rooms::Presence;
 use crate::client::session::Session;
 use crate::client::words;
+use crate::wire::format::strip;
+
+/// How often a line is tried that the network swallows without a word. Chosen: a flood passes, a filter does not.
+const SILENT_TRIES: u32 = 3;
 
 impl Session<'_> {
     /// Asks for the confirmation of lines that carry no label.
@@ -42,9 +47,57 @@ impl Session<'_> {
     /// PONG: everything before it has been seen by the server.
     pub(in crate::client) fn ponged(&mut self, token: &str) {
         let Some(number) = token.strip_prefix('w').and_then(|n| n.parse::<u64>().ok()) else { return };
-        let is_proved =
-            |step: &Step| matches!(step, Step::Sent { proof: Proof::Pong(asked), .. } if *asked <= number);
-        self.confirm(|flight| is_proved(&flight.step));
+        let is_answered = |flight: &Flight| match flight.step {
+            Step::Sent { proof: Proof::Pong(asked), .. } => asked <= number,
+            _ => false,
+        };
+        if self.caps.echo && self.echoes.prove() {
+            let is_swallowed =
+                |flight: &&Flight| is_answered(flight) && !flight.is_echoed && self.has_echo(flight);
+            let swallowed = self.relay.flights.all.iter().filter(is_swallowed);
+            let swallowed: Vec<DeliveryId> = swallowed.map(|flight| flight.delivery.id).collect();
+            swallowed.into_iter().for_each(|id| self.swallowed(id));
+        }
+        self.confirm(is_answered);
+    }
+
+    /// The server shows us what it says, where it says it at once: in a channel, under our own name, and not what is
+    /// taken back.
+    fn has_echo(&self, flight: &Flight) -> bool {
+        let is_said = matches!(flight.delivery.job, Job::Say(_)) && !flight.is_spoofed;
+        is_said && self.support.is_channel(flight.chat().as_str())
+    }
+
+    /// The server has read a line, and neither says it nor says why.
+    fn swallowed(&mut self, id: DeliveryId) {
+        let Some(flight) = self.relay.flights.all.iter().find(|f| f.delivery.id == id) else { return };
+        let why = "the network dropped the line without a word".to_owned();
+        let outcome = match flight.delivery.attempt < SILENT_TRIES {
+            true => Outcome::TryLater { after: LATER, why },
+            false => flight.given_up(why),
+        };
+        if matches!(outcome, Outcome::TryLater { .. }) || !self.each_alone(id) {
+            self.relay.settle(id, outcome);
+        }
+    }
+
+    /// The line with a link to many messages does not get through, and is none of them: each has its own turn there
+    /// from now on. False where it is no such line, or may have been said before.
+    fn each_alone(&mut self, id: DeliveryId) -> bool {
+        let Some(flight) = self.relay.flights.all.iter_mut().find(|f| f.delivery.id == id) else {
+            return false;
+        };
+        if !flight.is_backlog() || flight.at > 0 || flight.is_repeat {
+            return false;
+        }
+        let chat = flight.chat().clone();
+        (flight.step, flight.goes_alone) = (Step::Fresh, true);
+        flight.pieces.clear();
+        flight.behind.clear();
+        if let Some(room) = self.relay.rooms.by_key_mut(&chat) {
+            room.no_backlog = true;
+        }
+        true
     }
 
     /// An answer with our label: the echo, an ACK, or an error. False when nothing waits for it.
@@ -62,16 +115,32 @@ impl Session<'_> {
             return true;
         }
         flight.ids.extend(answer.msgid.as_deref().map(RemoteId::from));
-        self.confirm(is_meant);
+        let flight = self.relay.flights.all.iter().find(|flight| is_meant(flight));
+        let swallowed = flight.filter(|flight| !answer.is_echo && self.has_echo(flight));
+        match swallowed.map(|flight| flight.delivery.id) {
+            Some(id) => self.swallowed(id),
+            None => self.confirm(is_meant),
+        }
         true
     }
 
     /// Our own line came back, without a label: it has an id now. The barrier confirms it.
-    pub(in crate::client) fn echoed(&mut self, target: &str, msgid: Option<&str>) {
-        let key = self.relay.rooms.0.get(&self.support.fold(target)).map(|room| room.key.clone());
-        let key = key.unwrap_or_else(|| target.to_ascii_lowercase().into());
-        if let (Some(flight), Some(msgid)) = (self.relay.flights.gone_to(&key), msgid) {
-            flight.ids.push(msgid.into());
+    pub(in crate::client) fn echoed(&mut self, target: &str, text: &str, msgid: Option<&str>) {
+        // Where only operators hear us now it comes back as `@#c` (Solanum's `sendto_channel_opmod`).
+        let room = self.relay.rooms.0.get(&self.support.fold(self.support.without_signs(target)));
+        let is_channel = room.is_some();
+        let key = room.map_or_else(|| target.to_ascii_lowercase().into(), |room| room.key.clone());
+        let Some(flight) = self.relay.flights.gone_to(&key) else {
+            if is_channel {
+                self.echoes.came_late();
+            }
+            return;
+        };
+        flight.is_echoed = true;
+        flight.ids.extend(msgid.map(RemoteId::from));
+        let piece = flight.pieces.get(flight.at).map(|piece| strip(piece));
+        if is_channel && piece.is_some_and(|piece| strip(text).ends_with(&*piece)) {
+            self.echoes.came_in_time();
         }
     }
 
@@ -107,6 +176,9 @@ impl Session<'_> {
         let why = refusal.why.as_str();
         let Some(flight) = self.relay.flights.all.iter_mut().find(|f| f.delivery.id == id) else { return };
         let chat = flight.chat().clone();
+        if refusal.passes {
+            return self.relay.settle(id, Outcome::TryLater { after: LATER, why: words::from_server(why) });
+        }
         if flight.is_spoofed {
             // Then the relay speaks for itself; nothing was said yet.
             (flight.step, flight.is_spoofed, flight.no_relaymsg) = (Step::Clear, false, true);
@@ -129,17 +201,19 @@ impl Session<'_> {
             // Line by line the network says whether it is the form that it refuses.
             return self.takes_lines_only();
         }
-        if flight.is_backlog() && flight.at == 0 && !flight.is_repeat {
-            // The line with the link is none of the messages: each has its own turn there from now on.
-            (flight.step, flight.goes_alone) = (Step::Fresh, true);
-            flight.pieces.clear();
-            flight.behind.clear();
-            if let Some(room) = self.relay.rooms.by_key_mut(&chat) {
-                room.no_backlog = true;
-            }
-            return;
+        let why = words::from_server(why);
+        // We were thrown out while it was under way, and are in again in a moment.
+        let is_out = self.relay.rooms.by_key(&chat).is_some_and(|room| match room.presence {
+            Presence::In => false,
+            Presence::Out | Presence::Joining(_) => true,
+            Presence::Barred { is_final, .. } => !is_final,
+        });
+        let outcome = match is_out {
+            true => Outcome::TryLater { after: LATER, why },
+            false => flight.given_up(why),
+        };
+        if is_out || !self.each_alone(id) {
+            self.relay.settle(id, outcome);
         }
-        let outcome = flight.given_up(words::from_server(why));
-        self.relay.settle(id, outcome);
     }
 }

@@ -4,9 +4,10 @@ use std::borrow::Cow;
 
 use tokio::time::Instant;
 
-use super::{Gone, News, Phase, Puppet, Query};
-use crate::client::answers::Told;
+use super::{Gone, News, Open, Phase, Puppet, Query};
+use crate::client::answers::{self, Answer, Told};
 use crate::client::{charset, inbound, multiline, time, words};
+use crate::wire::format::strip;
 use crate::wire::framing::LineBuffer;
 use crate::wire::message::{Line, Message};
 
@@ -51,16 +52,20 @@ impl Puppet {
             Told::Part => return,
             Told::Whole(answer) => {
                 if let Some(number) = number(&answer.label) {
-                    return self.settled(number, answer.msgid.as_deref(), answer.error.is_some());
+                    return self.answered(number, answer);
                 }
             }
             Told::Nothing => {}
+        }
+        if let Some(target) = answers::flooded(message) {
+            self.cannot_say(target, Fate::Dropped);
+            return;
         }
         match message.command {
             "PING" => self.send(&Line::new().command("PONG").last(param(0)).build()),
             "PONG" => {
                 if let Some(number) = number(last) {
-                    self.settled(number, None, false);
+                    self.ponged(number);
                 }
             }
             "ERROR" => {
@@ -97,18 +102,27 @@ impl Puppet {
             "KICK" if self.is_me(param(1)) => self.news.push_back(News::Out { channel: param(0).to_owned() }),
             "FAIL" if param(0) == "BATCH" => {
                 while let Some(whole) = self.open.iter().find(|open| open.is_whole) {
-                    self.settled(whole.number, None, true);
+                    self.settled(whole.number, Fate::Refused);
                 }
             }
             "FAIL" => {
                 for target in message.params().iter().skip(2) {
-                    self.cannot_say(target);
+                    self.cannot_say(target, Fate::Refused);
                 }
+            }
+            "PRIVMSG" if self.is_me(nick) => {
+                let msgid = message.tags.get("msgid").map(Cow::into_owned);
+                self.echoed(param(0), param(1), msgid);
+            }
+            // Too many channels and people in a short time: this line, and no other. Source: see `answers.rs`.
+            "439" | "707" => {
+                self.cannot_say(param(1), Fate::Dropped);
             }
             "PRIVMSG" | "NOTICE" if self.is_me(param(0)) && source.contains('!') => self.query(message, nick),
             // A refusal: of a JOIN, or of what was said there. Source: "Numerics" in Modern IRC.
-            code if code.len() == 3 && code.starts_with(['4', '5']) => {
-                let is_ours = self.cannot_say(param(1));
+            // 926: see `inbound.rs`.
+            code if code == "926" || answers::is_refusal(code) => {
+                let is_ours = self.cannot_say(param(1), Fate::Refused);
                 let out = (!is_ours).then(|| News::Out { channel: param(1).to_owned() });
                 self.news.extend(out);
             }
@@ -165,25 +179,72 @@ impl Puppet {
         self.send(&Line::new().command("NICK").param(&self.nick.clone()).build());
     }
 
+    /// The answer to a label has come.
+    fn answered(&mut self, number: u64, answer: Answer) {
+        let open = self.open.iter().find(|open| open.number == number);
+        let is_shown = answer.is_echo || open.is_none_or(|open| !self.has_echo(open));
+        let fate = match answer.error {
+            Some(refusal) if refusal.passes => Fate::Dropped,
+            Some(_) => Fate::Refused,
+            None if is_shown => Fate::Said(answer.msgid),
+            None => Fate::Dropped,
+        };
+        self.settled(number, fate);
+    }
+
+    /// The server has seen a line without a label.
+    fn ponged(&mut self, number: u64) {
+        let Some(open) = self.open.iter().find(|open| open.number == number) else { return };
+        let is_proof = self.echo && !self.labels && self.echoes.prove() && self.has_echo(open);
+        let is_said = open.is_echoed || !is_proof;
+        let msgid = open.msgid.clone();
+        self.settled(number, if is_said { Fate::Said(msgid) } else { Fate::Dropped });
+    }
+
+    /// The server shows us what it says, where it says it at once: in a channel, and not what is taken back.
+    fn has_echo(&self, open: &Open) -> bool {
+        open.text.is_some() && self.support.is_channel(&open.target)
+    }
+
+    /// A line of ours came back, without a label.
+    fn echoed(&mut self, target: &str, text: &str, msgid: Option<String>) {
+        // See `outbound/confirm.rs`.
+        let bare = self.support.without_signs(target);
+        let (is_channel, folded) = (self.support.is_channel(bare), self.support.fold(bare));
+        let is_it = |open: &&mut Open| open.target == folded && open.text.is_some() && !open.is_echoed;
+        let Some(open) = self.open.iter_mut().find(is_it) else {
+            if is_channel {
+                self.echoes.came_late();
+            }
+            return;
+        };
+        (open.is_echoed, open.msgid) = (true, msgid);
+        let said = open.text.as_deref().map(strip);
+        if is_channel && said.is_some_and(|said| strip(text).ends_with(&*said)) {
+            self.echoes.came_in_time();
+        }
+    }
+
     /// Something is known about a line.
-    fn settled(&mut self, number: u64, msgid: Option<&str>, is_error: bool) {
+    fn settled(&mut self, number: u64, fate: Fate) {
         let Some(at) = self.open.iter().position(|open| open.number == number) else { return };
         self.open.remove(at);
-        self.news.push_back(match is_error {
-            true => News::NotSaid { number },
-            false => News::Said { number, msgid: msgid.map(str::to_owned) },
+        self.news.push_back(match fate {
+            Fate::Said(msgid) => News::Said { number, msgid },
+            Fate::Refused => News::NotSaid { number, passes: false },
+            Fate::Dropped => News::NotSaid { number, passes: true },
         });
     }
 
     /// The oldest line to a target was refused; false when there is none. What has a label has its own answer.
-    fn cannot_say(&mut self, target: &str) -> bool {
+    fn cannot_say(&mut self, target: &str, fate: Fate) -> bool {
         if self.labels && self.echo {
             return false;
         }
         let folded = self.support.fold(target);
         let found = self.open.iter().find(|open| open.target == folded).map(|open| open.number);
         if let Some(number) = found {
-            self.settled(number, None, true);
+            self.settled(number, fate);
         }
         found.is_some()
     }
@@ -199,6 +260,15 @@ impl Puppet {
             at: tag("time").and_then(|at| time::parse(&at)),
         }));
     }
+}
+
+/// What became of a line.
+enum Fate {
+    /// Under this id, if the network tells.
+    Said(Option<String>),
+    Refused,
+    /// This line and no other: too much was said, or it was swallowed without a word.
+    Dropped,
 }
 
 /// The number of one of our labels or barriers.

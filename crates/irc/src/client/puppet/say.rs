@@ -6,6 +6,12 @@ use super::{News, Open, Puppet, Word};
 use crate::client::multiline::{self, Part};
 use crate::wire::message::Line;
 
+impl Open {
+    fn new(number: u64, target: String) -> Self {
+        Self { number, target, is_whole: false, text: None, is_echoed: false, msgid: None }
+    }
+}
+
 impl Puppet {
     pub(super) fn do_word(&mut self, word: Word) {
         match word {
@@ -31,12 +37,12 @@ impl Puppet {
 
     fn take_back(&mut self, number: u64, target: &str, msgid: &str) {
         if !self.takes_back {
-            return self.news.push_back(News::NotSaid { number });
+            return self.news.push_back(News::NotSaid { number, passes: false });
         }
         let has_label = self.labels && self.echo;
         let reference = format!("w{number}");
         let line = if has_label { Line::new().tag("label", &reference) } else { Line::new() };
-        self.open.push(Open { number, target: self.support.fold(target), is_whole: false });
+        self.open.push(Open::new(number, self.support.fold(target)));
         self.send(&line.command("REDACT").param(target).last(msgid).build());
         if !has_label {
             self.send(&format!("PING :{reference}"));
@@ -46,7 +52,7 @@ impl Puppet {
     fn say(&mut self, number: u64, target: &str, parts: &[Part], reply: Option<String>) {
         let (has_label, is_whole) = (self.labels && self.echo, parts.len() > 1);
         if is_whole && !(has_label && self.takes_whole) {
-            return self.news.push_back(News::NotSaid { number });
+            return self.news.push_back(News::NotSaid { number, passes: false });
         }
         let (mut line, reference) = (Line::new(), format!("w{number}"));
         if has_label {
@@ -55,7 +61,8 @@ impl Puppet {
         if let Some(reply) = reply.filter(|_| self.tags) {
             line = line.tag("+draft/reply", &reply);
         }
-        self.open.push(Open { number, target: self.support.fold(target), is_whole });
+        let text = parts.last().map(|part| part.text.clone());
+        self.open.push(Open { is_whole, text, ..Open::new(number, self.support.fold(target)) });
         if is_whole {
             let lines = multiline::batch(line, &reference, target, parts);
             // The rest of them is paid for behind it: they belong together.

@@ -44,7 +44,7 @@ impl Session<'_> {
                     self.confirm(is_meant);
                 }
             }
-            News::NotSaid { number } => self.puppet_refused(id, number),
+            News::NotSaid { number, passes } => self.puppet_refused(id, number, passes),
             News::Query(query) => self.puppet_query(id, query),
             News::Gone(gone) => self.puppet_gone(id, gone),
         }
@@ -71,7 +71,7 @@ impl Session<'_> {
     }
 
     /// The network does not take it from the puppet; the relay says it.
-    fn puppet_refused(&mut self, id: PuppetId, number: u64) {
+    fn puppet_refused(&mut self, id: PuppetId, number: u64, passes: bool) {
         let is_meant = |f: &&mut Flight| f.step.is_sent_with(Proof::Puppet(id, number));
         let Some(flight) = self.relay.flights.all.iter_mut().find(is_meant) else { return };
         flight.step = Step::Clear;
@@ -79,6 +79,10 @@ impl Session<'_> {
             // Perhaps the relay may take it back.
             let msgid = flight.pieces.get(flight.at).cloned().unwrap_or_default();
             return self.puppets.spoken.retain(|(said, _)| *said != msgid);
+        }
+        if passes {
+            flight.by_relay = true;
+            return;
         }
         if flight.is_whole {
             // Line by line the network says whether it is the form that it refuses.

@@ -9,6 +9,8 @@ use crate::client::flights::{Flights, Step};
 use crate::client::register::Secrets;
 use crate::client::relay::Parts;
 
+mod refused;
+
 /// A relay on a slow network, with these chats linked.
 fn relay(chats: &[&str]) -> (Relay, Running) {
     relay_of(&Double::new(), chats)
