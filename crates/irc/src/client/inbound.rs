@@ -23,6 +23,12 @@ pub(super) const BANNED: [&str; 7] = ["k-line", "k:line", "g-line", "z-line", "d
 /// And that mean: not before a setting was changed.
 const WRONG: [&str; 1] = ["bad password"];
 
+/// A numeric that may answer a JOIN: all that refuse but those that are for what is said (404, 442, 482).
+/// Source: "Numerics" in Modern IRC; 926: InspIRCd's `m_cban` and `m_denychans`.
+fn is_closed(code: &str) -> bool {
+    code == "926" || answers::is_refusal(code) && !matches!(code, "404" | "442" | "482" | "707" | "716")
+}
+
 /// `nick!user@host`
 pub(super) fn nick_of(source: &str) -> &str {
     source.split_once('!').map_or(source, |(nick, _)| nick)
@@ -67,12 +73,7 @@ impl Session<'_> {
             "730" | "731" | "303" => self.nick_news(message.command, last),
             "JOIN" | "PART" | "KICK" | "QUIT" | "NICK" | "MODE" | "TOPIC" | "CHGHOST" | "324" | "332"
             | "353" | "366" => self.room_news(message),
-            "403" | "405" | "407" | "437" | "470" | "471" | "473" | "474" | "475" | "476" | "477" | "489"
-            | "520"
-                if self.is_joining(param(1)) =>
-            {
-                self.not_let_in(message.command, param(1), last);
-            }
+            code if is_closed(code) && self.is_joining(param(1)) => self.not_let_in(code, param(1), last),
             "401" | "403" | "404" | "407" | "408" | "412" | "415" | "417" | "437" | "439" | "442" | "477"
             | "480" | "482" | "486" | "489" | "492" | "531" | "707" | "716" => {
                 // Numerics name the target behind our own nick; 408 and others do so too.
@@ -90,6 +91,7 @@ impl Session<'_> {
             "CAP" => self.cap_news(param(1), last),
             "PRIVMSG" | "NOTICE" => self.heard(message),
             "REDACT" => self.taken_back(message),
+            "RENAME" => self.channel_renamed(param(0), param(1)),
             _ => {}
         }
     }

@@ -6,16 +6,18 @@ use tokio::time::Instant;
 use wxgate_contract::{Answer, ChatKey, CommandError};
 
 use super::inbound::shown;
-use super::rooms::Presence;
+use super::rooms::{Presence, Room};
 use super::session::{Phase, Session};
 use super::words;
 use crate::wire::message::{Line, Message};
 
 /// Between two JOINs. Source: the IRC notes, section 8.
 const JOIN_PAUSE: Duration = Duration::from_secs(1);
-/// Refusals that do not pass by themselves: no such channel, sent on to another, invited people only, banned, a key,
-/// no such name, known nicks only, TLS only. Source: "Numerics" in Modern IRC; 470: Solanum; 520 and 489: InspIRCd.
-const FINAL: [&str; 9] = ["403", "470", "473", "474", "475", "476", NEEDS_ACCOUNT, "489", "520"];
+/// Refusals that do not pass by themselves: no such channel, closed by the network, sent on to another, invited people
+/// only, banned, a key, no such name, known nicks only, TLS only. Source: "Numerics" in Modern IRC; 448: UnrealIRCd;
+/// 470 and 479: Solanum; 489, 520 and 926: InspIRCd.
+const FINAL: [&str; 12] =
+    ["403", "448", "470", "473", "474", "475", "476", NEEDS_ACCOUNT, "479", "489", "520", "926"];
 /// Known nicks only. Source: "ERR_NEEDREGGEDNICK" of Solanum, UnrealIRCd and InspIRCd.
 const NEEDS_ACCOUNT: &str = "477";
 
@@ -40,16 +42,19 @@ impl Session<'_> {
 
     /// Enters what is to be entered, a few channels at a time.
     pub(super) fn enter_rooms(&mut self, now: Instant) {
-        let answer = self.relay.config.limits.answer;
+        let (answer, rejoin) = (self.relay.config.limits.answer, self.relay.config.limits.rejoin);
         for room in self.relay.rooms.0.values_mut() {
-            let again = match &room.presence {
-                Presence::Barred { is_final, again_at, .. } => !is_final && now >= *again_at,
+            match &room.presence {
+                Presence::Barred { is_final: false, again_at, .. } if now >= *again_at => {
+                    room.presence = Presence::Out;
+                }
                 // A server that said nothing to our JOIN is asked again.
-                Presence::Joining(since) => now >= *since + answer,
-                Presence::Out | Presence::In => false,
-            };
-            if again {
-                room.presence = Presence::Out;
+                Presence::Joining(since) if now >= *since + answer => {
+                    let why = "the network does not answer when the channel is entered".to_owned();
+                    tracing::warn!(network = %self.relay.network, channel = %room.key, %why, "not in a channel");
+                    room.presence = Presence::Barred { why, is_final: false, again_at: now + rejoin };
+                }
+                _ => {}
             }
         }
         // One channel after the other, each with what follows of it: a JOIN that waits long would count as unanswered.
@@ -114,7 +119,13 @@ impl Session<'_> {
         let is_me = self.is_me(nick);
         match message.command {
             "JOIN" => self.joined(nick, mask, param(0), is_me),
-            "PART" => self.gone(nick, param(0), is_me),
+            "PART" if is_me => {
+                // One that a JOIN of ours has overtaken is of an earlier link.
+                if self.relay.rooms.0.get(&self.support.fold(param(0))).is_some_and(Room::is_in) {
+                    self.thrown_out(param(0), "taken", param(1));
+                }
+            }
+            "PART" => self.gone(nick, param(0)),
             "KICK" => self.kicked(param(0), param(1), message.param(2).unwrap_or("")),
             "QUIT" => self.quit(nick),
             "NICK" => self.renamed(nick, param(0), is_me),
@@ -162,15 +173,9 @@ impl Session<'_> {
         }
     }
 
-    fn gone(&mut self, nick: &str, channel: &str, is_me: bool) {
+    fn gone(&mut self, nick: &str, channel: &str) {
         let (folded, member) = (self.support.fold(channel), self.support.fold(nick));
         let Some(room) = self.relay.rooms.0.get_mut(&folded) else { return };
-        if is_me {
-            // Forced out: entered again like after a lost connection.
-            room.presence = Presence::Out;
-            room.members.clear();
-            return;
-        }
         room.members.remove(&member);
         let key = room.key.clone();
         self.look_around(&folded);
@@ -181,14 +186,37 @@ impl Session<'_> {
     }
 
     fn kicked(&mut self, channel: &str, nick: &str, why: &str) {
-        if !self.is_me(nick) {
-            return self.gone(nick, channel, false);
+        match self.is_me(nick) {
+            true => self.thrown_out(channel, "kicked", why),
+            false => self.gone(nick, channel),
         }
+    }
+
+    /// Somebody put us out of a channel: by KICK, or by a PART that is not ours, since what is left by our own will has
+    /// no room any more. Source: REMOVE of Solanum's `m_remove.c`; SAPART and SVSPART of UnrealIRCd and InspIRCd.
+    fn thrown_out(&mut self, channel: &str, how: &str, why: &str) {
         let rejoin = self.relay.config.limits.rejoin;
         if let Some(room) = self.relay.rooms.0.get_mut(&self.support.fold(channel)) {
-            let why = format!("we were kicked out of the channel ({})", words::from_server(why));
-            tracing::warn!(network = %self.relay.network, %channel, "kicked out of a channel");
+            let why = format!("we were {how} out of the channel ({})", words::from_server(why));
+            tracing::warn!(network = %self.relay.network, %channel, %why, "not in a channel any more");
             room.kicked(why, rejoin, Instant::now());
+        }
+    }
+
+    /// A channel has another name, and people are there: nobody is left under the old one. Which chat is linked is the
+    /// operator's to say. Source: IRCv3 draft/channel-rename.
+    pub(super) fn channel_renamed(&mut self, old: &str, new: &str) {
+        let (from, to) = (self.support.fold(old), self.support.fold(new));
+        if let Some(room) = self.relay.rooms.0.get_mut(&from) {
+            if from == to {
+                return new.clone_into(&mut room.name);
+            }
+            let why = format!("it was renamed to {}; link that", shown(new));
+            tracing::warn!(network = %self.relay.network, channel = %old, %why, "not in a channel any more");
+            room.members.clear();
+            room.presence = Presence::Barred { why, is_final: true, again_at: Instant::now() };
+            // Where it is linked too it is entered like every other.
+            self.queue.push_back(Line::new().command("PART").param(new).build());
         }
     }
 

@@ -15,7 +15,7 @@ use super::words;
 use crate::wire::message::{Line, Message};
 
 /// What we have a use for. Nothing is asked for that would only be ignored.
-const WANTED: [&str; 15] = [
+const WANTED: [&str; 16] = [
     "sasl",
     "server-time",
     "message-tags",
@@ -30,6 +30,7 @@ const WANTED: [&str; 15] = [
     "draft/message-redaction",
     "draft/relaymsg",
     "draft/chathistory",
+    "draft/channel-rename",
     multiline::NAME,
 ];
 /// Bytes of names in one CAP REQ.
