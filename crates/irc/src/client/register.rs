@@ -60,8 +60,10 @@ pub(super) struct Registration {
     mechanisms: Vec<&'static str>,
     exchange: Option<Exchange>,
     challenge: String,
-    /// We have said who we are.
+    /// The network began the exchange.
     has_answered: bool,
+    /// It was shown what only we can have.
+    has_shown: bool,
     is_signed_in: bool,
     has_ended: bool,
     tries: usize,
@@ -77,6 +79,7 @@ impl Registration {
             exchange: None,
             challenge: String::new(),
             has_answered: false,
+            has_shown: false,
             is_signed_in: false,
             has_ended: false,
             tries: 0,
@@ -272,7 +275,7 @@ impl Session<'_> {
         let account = registration.secrets.sasl.clone().flatten();
         registration.exchange = Some(Exchange::new(mechanism, account, nonce));
         registration.challenge.clear();
-        registration.has_answered = false;
+        (registration.has_answered, registration.has_shown) = (false, false);
         self.send(&format!("AUTHENTICATE {mechanism}"));
     }
 
@@ -289,12 +292,15 @@ impl Session<'_> {
         }
         let challenge = STANDARD.decode(std::mem::take(&mut registration.challenge));
         let Some(exchange) = &mut registration.exchange else { return };
+        if challenge.as_ref().is_ok_and(|challenge| exchange.is_declined(challenge)) {
+            return;
+        }
         match challenge
             .map_err(|_| "a challenge that is not base64".to_owned())
             .and_then(|c| exchange.answer(&c))
         {
             Ok(answer) => {
-                registration.has_answered = true;
+                (registration.has_answered, registration.has_shown) = (true, exchange.has_shown());
                 for piece in pieces(&answer) {
                     self.send(&format!("AUTHENTICATE {piece}"));
                 }
@@ -316,10 +322,14 @@ impl Session<'_> {
     fn sign_in_failed(&mut self, why: &str) {
         let why = why.to_owned();
         let Some(registration) = self.registration() else { return };
-        match (registration.has_answered, registration.mechanisms.is_empty()) {
-            (true, _) => self.fatal(format!("the network refuses the account: {why}")),
-            // The mechanism itself was refused, before any secret was used.
+        match (registration.has_shown, registration.mechanisms.is_empty()) {
+            // The mechanism itself was refused, or the account has nothing for it (a password that is kept in another
+            // form than SCRAM needs), before any secret was used.
             (false, false) => self.begin_sign_in(),
+            (true, _) => self.fatal(format!("the network refuses the account: {why}")),
+            (false, true) if registration.has_answered => {
+                self.fatal(format!("the network refuses the account: {why}"));
+            }
             (false, true) => self.no_services("the network does not begin to sign us in (SASL)"),
         }
     }

@@ -65,6 +65,21 @@ impl Exchange {
         }
     }
 
+    /// True once the password, a proof of it or our certificate was shown.
+    pub(super) fn has_shown(&self) -> bool {
+        match self {
+            Self::Plain(_) | Self::External => true,
+            Self::Scram(scram) => matches!(**scram, Scram::Proof { .. } | Scram::Over),
+        }
+    }
+
+    /// True when a challenge says instead that the account has nothing for this mechanism; what follows is the
+    /// server's refusal. Source: RFC 5802, section 7, `server-error`; Atheme sends it before any proof.
+    pub(super) fn is_declined(&self, challenge: &[u8]) -> bool {
+        let awaits_salt = matches!(self, Self::Scram(scram) if matches!(**scram, Scram::Final { .. }));
+        awaits_salt && challenge.starts_with(b"e=")
+    }
+
     /// True when success may be believed: with SCRAM the server has proved that it knows us.
     pub(super) fn is_proved(&self) -> bool {
         match self {
@@ -180,6 +195,19 @@ mod tests {
         exchange.answer(b"").unwrap();
         exchange.answer(b"r=abcd,s=AAAA,i=10").unwrap();
         assert!(exchange.answer(b"v=AAAA").is_err());
+    }
+
+    #[test]
+    fn what_an_account_has_nothing_for_is_told_before_anything_was_shown() {
+        let mut exchange = Exchange::new("SCRAM-SHA-256", account(), "abc".to_owned());
+        exchange.answer(b"").unwrap();
+        assert!(!exchange.has_shown());
+        assert!(exchange.is_declined(b"e=other-error") && !exchange.is_declined(b"r=abcd,s=AAAA,i=10"));
+        exchange.answer(b"r=abcd,s=AAAA,i=10").unwrap();
+        assert!(exchange.has_shown() && !exchange.is_declined(b"e=invalid-proof"));
+        let mut plain = Exchange::new("PLAIN", account(), String::new());
+        plain.answer(b"").unwrap();
+        assert!(plain.has_shown());
     }
 
     #[test]

@@ -36,6 +36,8 @@ pub(crate) struct Manners {
     pub(crate) refuses: Option<(&'static str, &'static str)>,
     /// What this nick says is said to nobody; the line it is told instead is given, if any.
     pub(crate) drops: Option<(&'static str, &'static str)>,
+    /// Has passwords in a form that SCRAM cannot use, and says so in these lines.
+    pub(crate) no_scram: Vec<&'static str>,
     /// Neither echoes nor answers PING.
     pub(crate) is_mute: bool,
     /// Becomes so at the line behind these.
@@ -393,7 +395,11 @@ fn renamed(session: &mut Session, manners: &Manners, nick: &str) -> Vec<String> 
 /// SASL, as far as tests look.
 fn sign_in(manners: &Manners, data: &str, nick: &str) -> Vec<String> {
     match data {
-        "PLAIN" | "EXTERNAL" => vec!["AUTHENTICATE +".to_owned()],
+        "PLAIN" | "EXTERNAL" | "SCRAM-SHA-256" => vec!["AUTHENTICATE +".to_owned()],
+        // `n,,` is how SCRAM begins.
+        _ if data.starts_with("biws") && !manners.no_scram.is_empty() => {
+            manners.no_scram.iter().map(|line| line.replace("{nick}", nick)).collect()
+        }
         _ if manners.lets_in => {
             vec![
                 format!(":irc.test 900 {nick} {nick}!~u@host.example acc :in"),

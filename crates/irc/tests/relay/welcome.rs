@@ -54,6 +54,31 @@ async fn a_wrong_password_is_not_tried_twice() {
 }
 
 #[tokio::test]
+async fn an_account_that_scram_cannot_serve_signs_in_by_another_way() {
+    let secret = Secret::new("scram");
+    let refusal = ":irc.test 904 {nick} :SASL authentication failed";
+    // `e=other-error`
+    for no_scram in [vec![refusal], vec!["AUTHENTICATE ZT1vdGhlci1lcnJvcg==", refusal]] {
+        let network = Network::start(&format!("{MODERN} sasl=PLAIN,SCRAM-SHA-256")).await;
+        network.change(|manners| (manners.lets_in, manners.no_scram) = (true, no_scram));
+        let mut config = config(&network);
+        config.sasl = Some(Sasl { user: "acc".to_owned(), password_file: Some(secret.0.clone()) });
+        let guest = Guest::ready(&network, config.clone()).await;
+        guest.health(|health| *health == Health::Up).await;
+        let ways: Vec<String> =
+            network.lines().into_iter().filter(|line| line.starts_with("AUTHENTICATE")).collect();
+        assert_eq!((&*ways[0], &*ways[2]), ("AUTHENTICATE SCRAM-SHA-256", "AUTHENTICATE PLAIN"), "{ways:?}");
+        assert_eq!(network.connections(), 1);
+        guest.stop().await.unwrap();
+        // Where there is no other way it is not asked again and again.
+        network.change(|manners| manners.caps = "sasl=SCRAM-SHA-256".to_owned());
+        let error = ended(Guest::start(&Double::new(), config)).await;
+        assert!(matches!(&error, AdapterError::Fatal(why) if why.contains("refuses the account")), "{error}");
+        assert_eq!(network.connections(), 2);
+    }
+}
+
+#[tokio::test]
 async fn services_that_are_away_are_waited_for_and_nobody_comes_without_them() {
     let secret = Secret::new("services");
     for (caps, no_services) in [
