@@ -43,6 +43,10 @@ const LINGER: Duration = Duration::from_secs(120);
 const FORMER: usize = 1000;
 /// How often another nick is tried.
 const NICK_TRIES: usize = 8;
+/// People without a connection who are remembered. Chosen: each cost a connection, and those follow slowly.
+const WITHOUT: usize = 1000;
+/// So many with addresses of their own are sent away before it means everybody. Chosen: one or two are theirs.
+const MOST_BARRED: usize = 3;
 /// The note that says which template of nicks the network refused because of its signs.
 pub(super) const REFUSED: &str = "puppets/refused";
 
@@ -85,8 +89,10 @@ pub(super) struct Puppets {
     spoken: VecDeque<(String, PuppetId)>,
     /// Nicks of those who went, folded, and when: what they said may still be on its way to us.
     former: VecDeque<(String, Instant)>,
-    /// People whose nick the network refused in letters too: they get no other connection.
-    nameless: HashSet<String>,
+    /// People whose nick the network refused in letters too, or whose address: they get no other connection.
+    without: HashSet<String>,
+    /// How many it sent away for good of those who have an address each.
+    times_barred: usize,
 }
 
 impl Puppets {
@@ -112,7 +118,8 @@ impl Puppets {
             most,
             spoken: VecDeque::new(),
             former: VecDeque::new(),
-            nameless: HashSet::new(),
+            without: HashSet::new(),
+            times_barred: 0,
         }
     }
 
@@ -125,9 +132,27 @@ impl Puppets {
         self.all.iter_mut().find(|puppet| puppet.id == id)
     }
 
-    /// The nicks of those who are there.
+    /// The nicks of those who are there; one on its way has only asked for its nick, and somebody else may have it.
     pub(super) fn nicks(&self) -> impl Iterator<Item = &str> {
-        self.all.iter().map(|puppet| puppet.nick.as_str())
+        self.all.iter().filter(|puppet| puppet.is_ready).map(|puppet| puppet.nick.as_str())
+    }
+
+    /// Somebody gets no other connection while the relay's lasts.
+    fn goes_without(&mut self, person: String) {
+        if self.without.len() < WITHOUT {
+            self.without.insert(person);
+        }
+    }
+
+    /// Somebody was sent away for good. True when that says nothing about the others, who have addresses of their own.
+    fn barred(&mut self, person: &str) -> bool {
+        self.times_barred += 1;
+        let has_own = self.settings.as_ref().is_some_and(|settings| settings.from.is_some());
+        let is_alone = has_own && self.times_barred < MOST_BARRED;
+        if is_alone {
+            self.goes_without(person.to_owned());
+        }
+        is_alone
     }
 
     /// Lets them say their last words.
@@ -210,7 +235,12 @@ impl Session<'_> {
         match channel {
             // A query: nothing has to be entered.
             None => Some(puppet.id),
-            Some(_) if puppet.inside.contains(&folded) => Some(puppet.id),
+            // In a netsplit it may stand on the other side: there it talks to nobody of ours.
+            Some(_) if puppet.inside.contains(&folded) => {
+                let (id, nick) = (puppet.id, self.support.fold(&puppet.nick));
+                let room = self.relay.rooms.by_key(chat)?;
+                room.members.contains_key(&nick).then_some(id)
+            }
             Some(channel) => {
                 if puppet.asked.insert(folded) {
                     let _ = puppet.words.try_send(Word::Join(channel));
@@ -223,8 +253,8 @@ impl Session<'_> {
     /// Begins a connection for somebody.
     fn engage(&mut self, say: &Say, chat: &ChatKey, now: Instant) {
         let person = words::person(say);
-        let is_nameless = self.puppets.nameless.contains(&person);
-        if is_nameless || now < self.puppets.next_connect || !matches!(self.phase, Phase::Ready) {
+        let goes_without = self.puppets.most == 0 || self.puppets.without.contains(&person);
+        if goes_without || now < self.puppets.next_connect || !matches!(self.phase, Phase::Ready) {
             return;
         }
         if self.puppets.all.len() >= self.puppets.most {
@@ -302,43 +332,4 @@ impl Session<'_> {
 }
 
 #[cfg(test)]
-mod tests {
-    use wxgate_contract::Job;
-    use wxgate_contract::conformance::Double;
-
-    use super::*;
-    use crate::client::session::tests::{hear, heard_in, relay_of, session, words_of_ming};
-
-    #[tokio::test]
-    async fn a_puppet_that_a_bug_ends_is_told_as_gone() {
-        let (tell, mut told) = mpsc::channel(1);
-        // Without the hook that prints a backtrace.
-        let run = async { std::panic::resume_unwind(Box::new("the test says so")) };
-        watched(PuppetId(7), run, tell.clone()).await;
-        assert!(matches!(told.recv().await, Some((PuppetId(7), News::Gone(Gone::Lost(_))))));
-        watched(PuppetId(8), async {}, tell).await;
-        assert!(told.recv().await.is_none(), "one that ends tells so itself");
-    }
-
-    #[tokio::test]
-    async fn what_the_network_shows_of_one_who_has_another_nick_or_went_is_still_ours() {
-        let double = Double::new();
-        let (mut relay, _running) = relay_of(&double, &["#c"]);
-        let mut session = session(&mut relay);
-        hear(&mut session, ":relay!r@h JOIN #c");
-        let idle = Duration::from_secs(3600);
-        let settings = Settings { most: 3, nick: "{nick}[wx]".to_owned(), idle, from: None };
-        session.puppets = Puppets::new(Some(settings), None, None, Instant::now());
-        let delivery = words_of_ming("#c", "hi");
-        let Job::Say(say) = &delivery.job else { panic!("nothing is said") };
-        assert_eq!(session.puppet_for(say, &"#c".into(), Instant::now()), None, "it is on its way");
-        hear(&mut session, ":Ming[wx]!u@h PRIVMSG #c :its words");
-        hear(&mut session, ":Ming[wx]!u@h NICK Guest7");
-        hear(&mut session, ":Guest7!u@h PRIVMSG #c :under another nick");
-        session.puppet_gone(PuppetId(1), Gone::Lost("killed".to_owned()));
-        hear(&mut session, ":Guest7!u@h PRIVMSG #c :its last words");
-        assert!(heard_in(&mut session, &double, "#c").await.is_empty());
-        hear(&mut session, "@msgid=m1 :bob!u@h PRIVMSG #c :hello");
-        assert_eq!(heard_in(&mut session, &double, "#c").await, ["m1"]);
-    }
-}
+mod tests;

@@ -308,7 +308,13 @@ impl Network {
                 session.welcome(&manners)
             }
             "AUTHENTICATE" => sign_in(&manners, &word(1), &nick),
-            "NICK" => renamed(session, &manners, &word(1)),
+            "NICK" => {
+                let answer = renamed(session, &manners, &word(1));
+                for line in answer.iter().filter(|line| line.contains(" NICK :")) {
+                    tell_others(&state, &nick, line.clone());
+                }
+                answer
+            }
             "USER" => {
                 session.has_user = true;
                 session.has_ended |= manners.caps.is_empty();
@@ -325,12 +331,13 @@ impl Network {
             }
             "JOIN" => match manners.bars {
                 Some(numeric) => vec![format!(":irc.test {numeric} {nick} {} :Cannot join channel", word(1))],
-                None => vec![
-                    format!(":{me} JOIN {}", word(1)),
+                None => [
+                    tell_others(&state, &nick, format!(":{me} JOIN {}", word(1))),
                     format!(":irc.test 332 {nick} {} :the topic", word(1)),
                     format!(":irc.test 353 {nick} = {} :@{nick} {}", word(1), manners.people.join(" ")),
                     format!(":irc.test 366 {nick} {} :End of /NAMES list.", word(1)),
-                ],
+                ]
+                .into(),
             },
             "PART" => vec![format!(":{me} PART {}", word(1))],
             "RELAYMSG" => relayed(&mut state, &rest, label.as_deref(), &nick),
@@ -371,6 +378,16 @@ impl Network {
             _ => Vec::new(),
         }
     }
+}
+
+/// Shows a line to everybody else.
+fn tell_others(state: &State, nick: &str, line: String) -> String {
+    let others = state.by_nick.iter().filter(|(other, _)| *other != nick);
+    for sender in others.filter_map(|(_, sender)| sender.upgrade()) {
+        // Who is gone needs no line.
+        let _ = sender.send(format!("{line}\r\n").into_bytes());
+    }
+    line
 }
 
 /// NICK: what the network minds about a nick, or the new one.

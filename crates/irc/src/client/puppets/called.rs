@@ -8,9 +8,6 @@ use crate::client::session::Session;
 use crate::client::words;
 use crate::server::names::{self, Style};
 
-/// People without a nick who are remembered. Chosen: each cost a connection, and those follow slowly.
-const NAMELESS: usize = 1000;
-
 /// Signs that every network takes in nicks.
 fn is_letter(c: char) -> bool {
     c.is_ascii_alphanumeric() || c == '_'
@@ -44,7 +41,8 @@ impl Session<'_> {
     /// Somebody has another nick. Of ours this is the first news: what they say under it comes behind it, and must
     /// not be taken for another's.
     pub(in crate::client) fn puppet_renamed(&mut self, from: &str, new: &str) {
-        let is_meant = |puppet: &Puppet| self.support.fold(&puppet.nick) == *from;
+        // One on its way has only asked for its nick.
+        let is_meant = |puppet: &Puppet| puppet.is_ready && self.support.fold(&puppet.nick) == *from;
         if let Some(at) = self.puppets.all.iter().position(is_meant)
             && let Some(puppet) = self.puppets.all.get_mut(at)
         {
@@ -89,8 +87,6 @@ impl Session<'_> {
             return;
         }
         let person = puppet.person.clone();
-        if self.puppets.nameless.len() < NAMELESS {
-            self.puppets.nameless.insert(person);
-        }
+        self.puppets.goes_without(person);
     }
 }

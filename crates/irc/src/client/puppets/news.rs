@@ -19,6 +19,11 @@ impl Session<'_> {
             News::In { channel, prefix } => {
                 let folded = self.support.fold(&channel);
                 if let Some(puppet) = self.puppets.get(id) {
+                    if !puppet.asked.contains(&folded) {
+                        // Somebody moved it there (a forward, SAJOIN): it has nothing to say there.
+                        let _ = puppet.words.try_send(Word::Part(channel));
+                        return;
+                    }
                     puppet.prefix = Some(prefix);
                     puppet.barred.remove(&folded);
                     puppet.inside.insert(folded);
@@ -102,9 +107,11 @@ impl Session<'_> {
         let now = Instant::now();
         let Some(at) = self.puppets.all.iter().position(|puppet| puppet.id == id) else { return };
         let puppet = self.puppets.all.remove(at);
-        self.puppets.former.push_back((self.support.fold(&puppet.nick), now));
-        if self.puppets.former.len() > FORMER {
-            self.puppets.former.pop_front();
+        if puppet.is_ready {
+            self.puppets.former.push_back((self.support.fold(&puppet.nick), now));
+            if self.puppets.former.len() > FORMER {
+                self.puppets.former.pop_front();
+            }
         }
         let (network, person) = (&self.relay.network, &puppet.person);
         match gone {
@@ -120,10 +127,13 @@ impl Session<'_> {
                 let most = self.puppets.most;
                 tracing::warn!(%network, %why, most, "the network bears no more puppets");
             }
-            Gone::Barred(why) => {
-                tracing::warn!(%network, %why, "the network takes no puppets; the relay speaks for everybody");
-                self.puppets.most = 0;
-            }
+            Gone::Barred(why) => match self.puppets.barred(person) {
+                true => tracing::warn!(%network, %person, %why, "the network does not take this puppet"),
+                false => {
+                    tracing::warn!(%network, %why, "the network takes no puppets; the relay speaks for everybody");
+                    self.puppets.most = 0;
+                }
+            },
         }
         if !puppet.is_ready && self.puppets.failures > 0 {
             let limits = &self.relay.config.limits;
