@@ -9,6 +9,7 @@ use super::client::{Client, segment};
 use super::user::done;
 use super::{Globals, print};
 use crate::failure::Failure;
+use crate::wiring::IRC_NETWORK;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -67,7 +68,11 @@ pub(super) async fn run(globals: &Globals, command: Command) -> Result<(), Failu
             match globals.json {
                 true => print::json(&link),
                 // What a shortened title was taken for is seen here.
-                false => print::out(&table(&[link])),
+                false => {
+                    let warnings: Vec<String> = link.members.iter().filter_map(warning).collect();
+                    print::out(&table(&[link]));
+                    warnings.iter().for_each(|warning| print::err(warning));
+                }
             }
         }
         Command::Remove { link } => {
@@ -79,6 +84,19 @@ pub(super) async fn run(globals: &Globals, command: Command) -> Result<(), Failu
     Ok(())
 }
 
+/// What a link with a nick of a foreign IRC network means. A channel there begins with a sign; a nick cannot.
+fn warning(member: &Member) -> Option<String> {
+    let is_nick = member.chat.starts_with(|c: char| c.is_alphanumeric() || "[]\\`_^{|}".contains(c));
+    let is_foreign = member.network.starts_with("irc:") && member.network != IRC_NETWORK;
+    let name = print::tame(&member.name);
+    (is_foreign && is_nick).then(|| {
+        format!(
+            "Careful: {name} is whoever has that nick at the moment. Who takes it when its owner is away reads what is \
+             said there, and is heard as its owner."
+        )
+    })
+}
+
 fn table(links: &[Link]) -> String {
     let mut rows = Vec::new();
     for link in links {
@@ -88,4 +106,26 @@ fn table(links: &[Link]) -> String {
         }
     }
     print::table(&["LINK", "CHAT", "TITLE"], &rows)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_link_with_a_nick_of_a_foreign_network_comes_with_a_warning() {
+        for (network, chat, is_warned) in [
+            ("irc:libera", "carol", true),
+            ("irc:libera", "[carol]", true),
+            ("irc:libera", "#home", false),
+            ("irc:libera", "&home", false),
+            ("irc:local", "carol", false),
+            ("wechat:phone", "carol", false),
+        ] {
+            let name = format!("{network}/{chat}");
+            let (network, chat) = (network.to_owned(), chat.to_owned());
+            let member = Member { name, network, chat, title: String::new() };
+            assert_eq!(warning(&member).is_some(), is_warned, "{}", member.name);
+        }
+    }
 }
