@@ -2,7 +2,9 @@
 #
 #   docker build -t wxgate .
 #   docker run --read-only --cap-drop ALL --security-opt no-new-privileges -v wxgate:/var/lib/wxgate \
-#     -v ./wxgate.toml:/etc/wxgate/wxgate.toml:ro -p 127.0.0.1:8480:8480 -p 127.0.0.1:6667:6667 wxgate
+#     -p 127.0.0.1:8480:8480 -p 127.0.0.1:6667:6667 wxgate
+#
+# A configuration of your own: -v ./mine.toml:/etc/wxgate/wxgate.toml:ro
 #
 # Both bases can be replaced (--build-arg), for example by copies in a registry of your own.
 ARG RUST_IMAGE=docker.io/library/rust:1.95-slim-bookworm
