@@ -22,6 +22,7 @@ const BUILD_INFO: &str = "wxgate_build_info";
 const ACCOUNTS: &str = "wxgate_accounts";
 const REASONS: &str = "wxgate_account_reasons";
 const NETWORK_UP: &str = "wxgate_network_up";
+const STORE_UP: &str = "wxgate_store_up";
 const DELIVERIES: &str = "wxgate_deliveries_total";
 const POSTS: &str = "wxgate_posts_total";
 const LANE_AGE: &str = "wxgate_lane_age_seconds";
@@ -122,6 +123,9 @@ async fn render(parts: &Parts) -> String {
     Family::new(&mut out, BUILD_INFO, "gauge", "The version, as a label; always 1.")
         .value(&[("version", env!("CARGO_PKG_VERSION"))], 1);
     networks(&mut out, parts);
+    let is_up = store_troubles(parts).await.is_empty();
+    Family::new(&mut out, STORE_UP, "gauge", "Whether the store answers and keeps what it is given.")
+        .value(&[], u8::from(is_up));
     pipe(&mut out, parts);
     lanes(&mut out, parts).await;
     Family::new(&mut out, MEDIA_SENT, "counter", "Bytes of attachments in answers that were begun.")
@@ -231,6 +235,19 @@ pub(crate) async fn in_time<T>(asked: impl Future<Output = Result<T, StoreError>
         Ok(answer) => answer.map_err(|error| error.to_string()),
         Err(_) => Err(format!("no answer in {} s", STORE_PATIENCE.as_secs())),
     }
+}
+
+/// How long a commit that failed speaks against the store. Chosen: on a full disk small ones succeed between
+/// large ones that do not, and accounts try again at least once a minute.
+const FAILURE_COUNTS: Duration = Duration::from_secs(60);
+
+/// What is wrong with the store, in words.
+pub(crate) async fn store_troubles(parts: &Parts) -> Vec<String> {
+    let store = parts.bridge.store();
+    let away = in_time(store.answers()).await.err();
+    let recent = store.last_failure().filter(|(at, _)| clock::now().since(*at) < FAILURE_COUNTS);
+    let away = away.map(|why| format!("the store does not answer: {why}"));
+    away.into_iter().chain(recent.map(|(_, why)| format!("the store keeps nothing: {why}"))).collect()
 }
 
 async fn lanes(out: &mut String, parts: &Parts) {

@@ -57,7 +57,7 @@ pub(crate) fn start(data_dir: &Path) -> Result<(Traces, Option<Listener>), Failu
         .with_protocol(opentelemetry_otlp::Protocol::HttpBinary)
         .build()
         .map_err(|error| Failure::config(format!("OTEL_EXPORTER_OTLP_ENDPOINT: {error}")))?;
-    let numbers = Numbers::of(data_dir);
+    let numbers = Numbers::of(data_dir)?;
     let named = said("OTEL_SERVICE_NAME").unwrap_or_else(|| "wxgate".to_owned());
     let resource = Resource::builder().with_service_name(named).with_attributes([
         KeyValue::new("service.version", env!("CARGO_PKG_VERSION")),

@@ -24,7 +24,6 @@ pub(crate) mod sessions;
 mod upload;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{Extension, State};
@@ -34,8 +33,8 @@ use axum::routing::{get, post};
 use serde_json::json;
 
 use self::serve::{Peer, Relayed};
+use crate::metrics;
 use crate::wiring::{self, Parts};
-use crate::{clock, metrics};
 
 /// Where it is told whether the gateway is ready, to anybody and to the operator.
 pub(crate) const READY: &str = "/readyz";
@@ -77,24 +76,13 @@ async fn measures(
     (StatusCode::FORBIDDEN, why).into_response()
 }
 
-/// How long a commit that failed speaks against being ready. Chosen: on a full disk small ones succeed between
-/// large ones that do not, and accounts try again at least once a minute.
-const FAILURE_COUNTS: Duration = Duration::from_secs(60);
-
 /// Ready, or why not.
 async fn ready(State(parts): State<Arc<Parts>>) -> Response {
     let mut reasons = Vec::new();
     if parts.stop.is_stopping() {
         reasons.push("the gateway is stopping".to_owned());
     }
-    if let Err(why) = metrics::in_time(parts.bridge.store().answers()).await {
-        reasons.push(format!("the store does not answer: {why}"));
-    }
-    if let Some((at, why)) = parts.bridge.store().last_failure()
-        && clock::now().since(at) < FAILURE_COUNTS
-    {
-        reasons.push(format!("the store keeps nothing: {why}"));
-    }
+    reasons.extend(metrics::store_troubles(&parts).await);
     for (network, owner, health) in parts.bridge.healths() {
         // Accounts are their owners' affair, and somebody else's network may be away; a face of our
         // own that is down is everybody's.

@@ -39,6 +39,8 @@ use crate::web::{self, sessions::Sessions};
 use crate::{clean, clock};
 
 use crew::Crew;
+#[cfg(feature = "otel")]
+pub(crate) use files::kept_number;
 pub(crate) use files::secret_key;
 pub(crate) use ports::taken;
 pub(crate) use store::{copy_store, open_store, store_failure, unopened};

@@ -51,9 +51,16 @@ pub(crate) struct Hold {
     last: Option<(i64, i64)>,
 }
 
+/// What the machine calls itself: `/proc/sys` is hidden from a service that sees its own processes only
+/// (`ProcSubset=pid` of systemd).
+fn host_name() -> String {
+    let told = |path: &&str| std::fs::read_to_string(path).ok().filter(|name| !name.trim().is_empty());
+    ["/proc/sys/kernel/hostname", "/etc/hostname"].iter().find_map(told).unwrap_or_default()
+}
+
 impl Hold {
     pub(crate) fn new() -> Self {
-        let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+        let host = host_name();
         let host: String = host.trim().chars().filter(char::is_ascii_graphic).take(30).collect();
         let name = format!("wxgate on {host}, process {}", std::process::id());
         Self { held: watch::channel(Held::Ours).0, name, last: None }

@@ -167,6 +167,8 @@ async fn full_disk(scratch: &Scratch) -> Result<()> {
         Ok((ready.status == 503 && ready.text().contains("keeps nothing")).then_some(()))
     })
     .await?;
+    let metrics = stage.gateway().get("/metrics", &[]).await?.text();
+    ensure!(metrics.contains("\nwxgate_store_up 0\n"), "who watches numbers is not told: {metrics}");
     let (status, ..) = stage.gateway().try_cli(&["user", "token", USER], None).await?;
     ensure!(!status.success(), "a token was made that nothing could keep");
     std::fs::remove_file(&filler)?;

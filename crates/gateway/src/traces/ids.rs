@@ -7,6 +7,9 @@ use opentelemetry::trace::{SpanContext, SpanId, TraceFlags, TraceId, TraceState}
 use opentelemetry_sdk::trace::{IdGenerator, RandomIdGenerator};
 use ring::digest::{Context, SHA256};
 
+use crate::failure::Failure;
+use crate::wiring;
+
 /// The trace's and its first span's number follow from the message, so that every step knows them, also after a
 /// restart and without being told; other spans have random ones.
 #[derive(Clone, Debug)]
@@ -22,16 +25,13 @@ thread_local! {
 }
 
 impl Numbers {
-    pub(super) fn of(data_dir: &Path) -> Self {
-        let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-        let place = data_dir.canonicalize().unwrap_or_else(|_| data_dir.to_owned());
-        let mut context = Context::new(&SHA256);
-        context.update(host.trim().as_bytes());
-        context.update(&[0]);
-        context.update(place.as_os_str().as_encoded_bytes());
-        let (mut instance, digest) = ([0; 8], context.finish());
-        instance.iter_mut().zip(digest.as_ref()).for_each(|(to, from)| *to = *from);
-        Self { instance, random: RandomIdGenerator::default() }
+    /// The instance's number is made once and kept in its directory: under the unit a program does not learn the name
+    /// of its machine, and a container has another with each update.
+    pub(super) fn of(data_dir: &Path) -> Result<Self, Failure> {
+        let kept = wiring::kept_number(data_dir, "traces.id")?;
+        let mut instance = [0; 8];
+        instance.iter_mut().zip(kept).for_each(|(to, from)| *to = from);
+        Ok(Self { instance, random: RandomIdGenerator::default() })
     }
 
     /// Sixteen hex digits.

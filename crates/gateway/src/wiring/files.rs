@@ -20,6 +20,13 @@ pub(super) fn data_dir(path: &Path) -> Result<(), Failure> {
         .map_err(|e| Failure::environment(format!("data_dir: cannot make {}: {e}", path.display())))
 }
 
+/// A number of this instance's, made once and kept in its directory under that name.
+#[cfg(feature = "otel")]
+pub(crate) fn kept_number(place: &Path, name: &str) -> Result<[u8; 32], Failure> {
+    data_dir(place)?;
+    secret_key(&place.join(name), place)
+}
+
 /// 32 random bytes that are made once and kept with mode 0600, for whoever has `data_dir`.
 pub(crate) fn secret_key(path: &Path, data_dir: &Path) -> Result<[u8; 32], Failure> {
     let failed = |e: std::io::Error| Failure::environment(format!("{}: {e}", path.display()));
