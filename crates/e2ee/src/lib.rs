@@ -13,6 +13,7 @@ mod prune;
 mod read;
 mod rows;
 mod store;
+mod told;
 mod verified;
 mod verify;
 mod wire;

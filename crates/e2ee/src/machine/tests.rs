@@ -1,5 +1,6 @@
 //! Devices among themselves, over a homeserver's keys in memory.
 
+mod claimed;
 mod found;
 mod lean;
 mod prune;

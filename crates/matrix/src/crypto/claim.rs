@@ -125,8 +125,9 @@ impl Shared {
             claimed.add(&told(&more));
         }
         machine.answered(claim, &claimed.body()).await?;
-        // Those of homeservers that were away are not waited for, and are left out all the same.
-        device.keyless.note(claim.leaves_out(&claimed));
+        // Those of homeservers that were away are not waited for, and are left out all the same; so are those whose keys
+        // were bad.
+        device.keyless.note(machine.lacks(claim).await?);
         Ok(())
     }
 }

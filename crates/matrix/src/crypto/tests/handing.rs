@@ -53,6 +53,18 @@ async fn keys_that_a_homeserver_did_not_give_are_looked_for_again() {
 }
 
 #[tokio::test]
+async fn whoever_has_a_key_that_is_not_theirs_is_looked_for_again() {
+    let scene = Scene::start().await;
+    let _ann = people(&scene, ANN).await;
+    for key in scene.homeserver.kept().one_time.get_mut(ANN).unwrap().values_mut() {
+        key["signatures"] = json!({});
+    }
+    scene.says(ONE).await;
+    let device = scene.shared.device(ONE).await.unwrap();
+    assert!(is_looked_for(&device, ROOM).await);
+}
+
+#[tokio::test]
 async fn whoever_is_left_out_in_one_room_is_looked_for_there_whatever_is_said_in_another() {
     const OTHER: &str = "!other:test";
     const THIRD: &str = "!third:test";

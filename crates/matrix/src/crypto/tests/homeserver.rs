@@ -22,7 +22,7 @@ pub(super) struct Kept {
     signing: BTreeMap<String, Value>,
     account_data: BTreeMap<String, Value>,
     /// Keys that devices offer, by user.
-    one_time: BTreeMap<String, Map<String, Value>>,
+    pub(super) one_time: BTreeMap<String, Map<String, Value>>,
     /// What was sent to devices: the type, who sent it, and its content by user and device.
     pub(super) sent: Vec<(String, String, Value)>,
     /// Who is in every room, and who was asked in.
@@ -30,6 +30,8 @@ pub(super) struct Kept {
     pub(super) invited: Vec<String>,
     /// The history of every room is for them.
     pub(super) visibility: Option<&'static str>,
+    /// What a device's sync says; nothing when there is none.
+    pub(super) synced: Option<Value>,
     /// By id.
     pub(super) events: BTreeMap<String, Value>,
     /// A homeserver that cannot be asked for keys.
@@ -150,15 +152,23 @@ impl Kept {
             }
             ("DELETE", ["devices", device]) => {
                 self.devices.entry(user.to_owned()).or_default().remove(*device);
+                self.one_time.remove(user);
                 (200, json!({}))
             }
             ("POST", ["keys", "upload"]) => {
+                let offered = body["one_time_keys"].as_object().cloned().unwrap_or_default();
+                let stock = self.one_time.entry(user.to_owned()).or_default();
+                if let Some((id, _)) =
+                    offered.iter().find(|(id, key)| stock.get(*id).is_some_and(|there| there != *key))
+                {
+                    let why = format!("One time key {id} already exists. Old key: {{}}; new key: {{}}");
+                    return (400, json!({ "errcode": "M_UNKNOWN", "error": why }));
+                }
+                stock.extend(offered);
                 if let Some(id) = body["device_keys"]["device_id"].as_str() {
                     let keys = body["device_keys"].clone();
                     self.devices.entry(user.to_owned()).or_default().insert(id.to_owned(), keys);
                 }
-                let offered = body["one_time_keys"].as_object().cloned().unwrap_or_default();
-                self.one_time.entry(user.to_owned()).or_default().extend(offered);
                 (200, json!({ "one_time_key_counts": { "signed_curve25519": 50 } }))
             }
             ("POST", ["keys", "device_signing", "upload"]) => {
@@ -201,7 +211,7 @@ impl Kept {
                 self.account_data.insert((*kind).to_owned(), body.clone());
                 (200, json!({}))
             }
-            ("GET", ["sync"]) => (200, json!({ "next_batch": "s1" })),
+            ("GET", ["sync"]) => (200, self.synced.clone().unwrap_or_else(|| json!({ "next_batch": "s1" }))),
             _ => no(404, "M_NOT_FOUND"),
         }
     }
