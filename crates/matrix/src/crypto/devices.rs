@@ -106,6 +106,11 @@ impl Devices {
         Arc::clone(slot)
     }
 
+    /// Whose are at hand, or are about to be.
+    pub(super) fn users(&self) -> Vec<String> {
+        self.slots().by_user.keys().cloned().collect()
+    }
+
     /// Those that can be told something now. The others, which are being set up or cleared out, have missed it and
     /// look for themselves when they are next used: that may take as long as a homeserver takes, and nobody waits.
     fn open(&self) -> Vec<Arc<Device>> {
@@ -208,7 +213,8 @@ impl Shared {
         Ok(serde_json::from_str(answer.get()).unwrap_or_default())
     }
 
-    /// Makes what a machine wants to ask, until it wants nothing.
+    /// Makes what a machine wants to ask, until it wants nothing. One request that fails alone stands in no other's way;
+    /// the first error of such is given in the end.
     pub(super) async fn carry_all(&self, user_id: &str, machine: &Machine) -> Result<(), Trouble> {
         // An answer may lead to a further question, but not to endless ones.
         for _ in 0..4 {
@@ -218,8 +224,16 @@ impl Shared {
             if requests.is_empty() {
                 return Ok(());
             }
+            let mut failed = None;
             for request in &requests {
-                self.carry(user_id, machine, request).await?;
+                match self.carry(user_id, machine, request).await {
+                    Ok(_) => {}
+                    Err(error) if error.is_of_all() => return Err(error),
+                    Err(error) => failed = failed.or(Some(error)),
+                }
+            }
+            if let Some(error) = failed {
+                return Err(error);
             }
         }
         Ok(())

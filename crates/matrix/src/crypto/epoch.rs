@@ -8,6 +8,7 @@
 
 use std::time::Duration;
 
+use futures_util::StreamExt;
 use ring::rand::{SecureRandom, SystemRandom};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -25,9 +26,14 @@ const NOTE: &str = "epoch";
 const KIND: &str = "wxgate.mark";
 /// Random bytes of a mark.
 const MARK_BYTES: usize = 16;
-/// How old a mark may become while things are said: a copy that is younger and is put back goes unnoticed unless
-/// the gateway was started since. Chosen: one small request in ten minutes of talk.
+/// How old a mark may become while things are said: a copy that is younger and is put back goes unnoticed until
+/// the bot's device offers keys, unless the gateway was started since. Chosen: one small request in ten minutes of talk.
 const FRESH: Duration = Duration::from_secs(600);
+/// Devices that are closed at once. Chosen: each may wait for a call.
+const CLOSED_AT_ONCE: usize = 64;
+/// For how long a homeserver that has once shown the state to be old is not believed again: new devices have nothing
+/// there that could be in their way. Chosen.
+const BELIEVED_AGAIN: Duration = Duration::from_secs(86_400);
 
 /// What is written down.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -51,6 +57,8 @@ struct Known {
     /// When the mark was renewed, and how much had been encrypted then.
     renewed: Instant,
     count: u64,
+    /// When all devices last began anew in the middle of a run.
+    begun: Option<Instant>,
 }
 
 impl Shared {
@@ -60,7 +68,7 @@ impl Shared {
         if known.0.is_none() {
             let mut kept = self.judge_epoch().await?;
             self.renew_mark(&mut kept).await?;
-            known.0 = Some(Known { kept, renewed: Instant::now(), count: self.crypto.sealed() });
+            known.0 = Some(Known { kept, renewed: Instant::now(), count: self.crypto.sealed(), begun: None });
         }
         let epoch = known.0.as_ref().map(|known| known.kept.epoch.as_str()).unwrap_or_default();
         Ok(format!("{}{epoch}", self.config.restored))
@@ -77,6 +85,28 @@ impl Shared {
         self.renew_mark(&mut now.kept).await?;
         (now.renewed, now.count) = (Instant::now(), count);
         Ok(())
+    }
+
+    /// The homeserver has seen what is not remembered here: a copy that is younger than the mark was put back. All
+    /// devices begin anew; gives false where they did so a short while ago.
+    pub(super) async fn begin_epoch(&self) -> Result<bool, Trouble> {
+        {
+            let mut known = self.crypto.epoch.lock().await;
+            // It is known before there is a device.
+            let Some(now) = &mut known.0 else { return Ok(false) };
+            if now.begun.is_some_and(|at| at.elapsed() < BELIEVED_AGAIN) {
+                return Ok(false);
+            }
+            let kept = Kept { epoch: mark()?, ..now.kept.clone() };
+            self.save_epoch(&kept).await?;
+            (now.kept, now.begun) = (kept, Some(Instant::now()));
+        }
+        let closing = futures_util::stream::iter(self.crypto.devices.users());
+        let closing = closing.for_each_concurrent(CLOSED_AT_ONCE, |user_id| async move {
+            self.look_at_device_again(&user_id).await;
+        });
+        closing.await;
+        Ok(true)
     }
 
     async fn judge_epoch(&self) -> Result<Kept, Trouble> {

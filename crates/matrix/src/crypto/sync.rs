@@ -119,17 +119,37 @@ impl Shared {
         if !heard.rooms.is_empty() {
             self.crypto.came.notify_one();
         }
-        {
-            let device = self.device(self.names.bot()).await?;
-            let _turn = device.turn.lock().await;
-            self.carry_all(&device.user_id, &device.machine).await?;
-        }
+        // Written down first: what the machine wants to ask it goes on wanting, and it must not keep anybody's keys from
+        // being heard.
         let next = synced.get("next_batch").and_then(Value::as_str).unwrap_or_default().to_owned();
         if since != Some(next.as_str()) {
             let value = Some(next.clone().into_bytes().into());
             self.memory.save(vec![Note { key: HEARD.to_owned(), value, is_secret: false }]).await?;
         }
+        if let Err(error) = self.ask_for_bot().await {
+            self.was_not_answered(error).await?;
+        }
         Ok(next)
+    }
+
+    /// What the bot's device wanted to ask failed: an error again when it is not that alone.
+    async fn was_not_answered(&self, error: Trouble) -> Result<(), Trouble> {
+        if error.is_of_all() {
+            return Err(error);
+        }
+        let is_old = matches!(&error, Trouble::Call(call) if call.shows_old_keys());
+        if is_old && self.begin_epoch().await? {
+            tracing::warn!("the homeserver has newer keys of the bot's device: all devices begin anew");
+        } else {
+            tracing::warn!(%error, "the bot's device cannot ask all that it wants yet");
+        }
+        Ok(())
+    }
+
+    async fn ask_for_bot(&self) -> Result<(), Trouble> {
+        let device = self.device(self.names.bot()).await?;
+        let _turn = device.turn.lock().await;
+        self.carry_all(&device.user_id, &device.machine).await
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod handing;
 mod homeserver;
+mod mending;
 mod reading;
 
 use std::collections::BTreeSet;
