@@ -175,7 +175,7 @@ impl Shared {
         happened: Happened,
     ) -> Result<usize, Trouble> {
         let Happened { next, rooms, invited } = happened;
-        let mut new = invite(missed, invited, &next).await?;
+        let mut new = self.invite(missed, invited, &next).await?;
         for (room_id, room) in rooms {
             room.ephemeral.iter().for_each(|event| self.take_receipts(event, &room_id));
             new += self.walk(missed, &room_id, room, (since, &next)).await?;
@@ -189,7 +189,7 @@ impl Shared {
         if let Some(account) = &self.config.account {
             let now = self.client.noted(account.sync(None).await)?;
             // Who invited the bot before it ran waits for it.
-            invite(missed, now.invited, &now.next).await?;
+            self.invite(missed, now.invited, &now.next).await?;
             return hand(missed, Missed { position: Some(now.next), ..Missed::of("", Vec::new()) }).await;
         }
         let filter = json!({
@@ -199,6 +199,23 @@ impl Shared {
         });
         let now = self.client.call(self.bot_in_person(), &Sync { since: None, filter: &filter }).await?;
         hand(missed, Missed { position: Some(now.next_batch), ..Missed::of("", Vec::new()) }).await
+    }
+
+    /// Hands invitations of the bot over.
+    async fn invite(
+        &self,
+        missed: &mpsc::Sender<Missed>,
+        invited: BTreeMap<String, Vec<Value>>,
+        next: &str,
+    ) -> Result<usize, Trouble> {
+        let mut new = 0;
+        for (room_id, state) in invited {
+            // One that is repeated after a refusal must not be taken for the earlier one.
+            let event_id = format!("invited:{room_id}:{next}");
+            let invitation = invitation(self.names.bot(), &event_id, &state);
+            new += hand(missed, Missed::of(&room_id, invitation.into_iter().collect())).await?;
+        }
+        Ok(new)
     }
 
     /// One room from one position to another, oldest first.
@@ -269,21 +286,6 @@ async fn hand(missed: &mpsc::Sender<Missed>, mut what: Missed) -> Result<usize, 
     }
 }
 
-/// Hands invitations over.
-async fn invite(
-    missed: &mpsc::Sender<Missed>,
-    invited: BTreeMap<String, Vec<Value>>,
-    next: &str,
-) -> Result<usize, Trouble> {
-    let mut new = 0;
-    for (room_id, state) in invited {
-        // One that is repeated after a refusal must not be taken for the earlier one.
-        let event_id = format!("invited:{room_id}:{next}");
-        new += hand(missed, Missed::of(&room_id, invitation(&event_id, &state))).await?;
-    }
-    Ok(new)
-}
-
 /// What an application service was told when it asked.
 fn happened(synced: Synced) -> Happened {
     let Synced { next_batch, rooms } = synced;
@@ -295,18 +297,17 @@ fn happened(synced: Synced) -> Happened {
     Happened { next: next_batch, rooms: joined.collect(), invited: invited.collect() }
 }
 
-/// An invitation of the bot, as an event; what the homeserver tells of one has no id.
-fn invitation(event_id: &str, state: &[Value]) -> Vec<Box<RawValue>> {
-    let members = state.iter().filter(|event| {
-        event.get("type").is_some_and(|kind| kind == "m.room.member")
-            && event.pointer("/content/membership").is_some_and(|membership| membership == "invite")
-    });
-    let whole = members.map(|event| {
-        let mut event = event.clone();
-        event["event_id"] = json!(event_id);
-        serde_json::value::to_raw_value(&event)
-    });
-    whole.filter_map(Result::ok).collect()
+/// The invitation of the bot, as an event; what the homeserver tells of one has no id. It stands behind whatever the
+/// inviting homeserver told of its room, which nobody has checked and which may have invitations by anybody in it.
+/// Source: Synapse 1.163, `rest/client/sync.py`, `encode_invited`; MSC4319.
+fn invitation(bot: &str, event_id: &str, state: &[Value]) -> Option<Box<RawValue>> {
+    let of_bot = |event: &&Value| event["type"] == "m.room.member" && event["state_key"] == bot;
+    let mut event = state.iter().rfind(of_bot)?.clone();
+    if event["content"]["membership"] != "invite" {
+        return None;
+    }
+    event["event_id"] = json!(event_id);
+    serde_json::value::to_raw_value(&event).ok()
 }
 
 #[cfg(test)]
@@ -317,5 +318,29 @@ mod tests {
     fn a_homeserver_is_asked_as_often_as_it_costs_little() {
         let pause = |ms| pause_after(Duration::from_millis(ms), &Timings::default()).as_secs();
         assert_eq!([pause(5), pause(150), pause(1_000), pause(9_000)], [15, 30, 200, 300]);
+    }
+
+    #[test]
+    fn whoever_invites_is_told_by_the_homeserver_and_not_by_the_room() {
+        let member = |of: &str, by: &str, membership: &str| {
+            json!({
+                "type": "m.room.member", "state_key": of, "sender": by, "content": { "membership": membership },
+            })
+        };
+        let sender = |state: &[Value]| {
+            let event = invitation("@bot:test", "invited:1", state)?;
+            let event: Value = serde_json::from_str(event.get()).unwrap();
+            assert_eq!(event["event_id"], "invited:1");
+            Some(event["sender"].as_str().unwrap().to_owned())
+        };
+        let named = json!({ "type": "m.room.name", "state_key": "", "content": { "name": "room" } });
+        let real = member("@bot:test", "@eve:evil.test", "invite");
+        let forged = member("@bot:test", "@admin:test", "invite");
+        let guest = member("@carl:test", "@admin:test", "invite");
+        assert_eq!(sender(&[named.clone(), real.clone()]).unwrap(), "@eve:evil.test");
+        assert_eq!(sender(&[forged, guest, named, real.clone()]).unwrap(), "@eve:evil.test");
+        // No object at all, nobody's invitation, one that was taken back.
+        assert_eq!(sender(&[json!("words"), json!(7), json!({ "type": "m.room.member" })]), None);
+        assert_eq!(sender(&[real, member("@bot:test", "@eve:evil.test", "leave")]), None);
     }
 }
