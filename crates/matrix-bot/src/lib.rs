@@ -126,6 +126,10 @@ impl Account for SdkAccount {
         Box::pin(self.open_session(kept, keep))
     }
 
+    fn see_to_identity(&self) -> BoxFuture<'_, Result<Option<String>, CallError>> {
+        Box::pin(self.see_to_keys())
+    }
+
     fn stirred(&self) -> BoxFuture<'_, ()> {
         match &self.config.entrance {
             Entrance::Page(entrance) => Box::pin(entrance.page.answered()),

@@ -11,6 +11,9 @@ use matrix_sdk::authentication::matrix::MatrixSession;
 use matrix_sdk::authentication::oauth::{ClientId, OAuthSession, UserSession};
 use matrix_sdk::config::RequestConfig;
 use matrix_sdk::encryption::{BackupDownloadStrategy, EncryptionSettings};
+use matrix_sdk::ruma::DeviceKeyAlgorithm;
+use matrix_sdk::ruma::api::client::keys::get_keys;
+use matrix_sdk::ruma::serde::Raw;
 use matrix_sdk::{Client, SessionMeta, SessionTokens, SqliteStoreConfig};
 use ring::rand::{SecureRandom, SystemRandom};
 use serde::{Deserialize, Serialize};
@@ -80,6 +83,11 @@ impl Kept {
     pub(crate) fn with(&self, tokens: SessionTokens) -> Self {
         let SessionTokens { access_token: token, refresh_token } = tokens;
         Self { token, refresh: refresh_token.unwrap_or_default(), ..self.clone() }
+    }
+
+    /// A device that is to sign in again.
+    fn without_tokens(&self) -> Self {
+        Self { token: String::new(), refresh: String::new(), ..self.clone() }
     }
 
     /// The same as a session of the sign-in service's.
@@ -155,44 +163,38 @@ impl SdkAccount {
     pub(crate) async fn open_session(&self, kept: Option<Bytes>, keep: Keep) -> Result<Opened, AccountError> {
         let known = kept.and_then(|bytes| serde_json::from_slice::<Kept>(&bytes).ok());
         // Another account was configured: its device is no business of this one.
-        let known = known.filter(|kept| kept.user == self.config.user);
-        // A restored backup, or a directory that was deleted: the device's keys are gone, and so is the device.
-        let has_store = self.config.store.join(KEYS).is_file();
+        let mut known = known.filter(|kept| kept.user == self.config.user);
         let mut has_replaced = known.as_ref().is_some_and(|kept| kept.has_replaced && kept.token.is_empty());
-        if let Some(kept) = known.as_ref().filter(|_| has_store) {
+        if self.has_store()
+            && let Some(kept) = &known
+        {
             match self.resume(kept, &keep).await? {
                 Resumed::Opened(opened) => return Ok(opened),
-                Resumed::Expired => {
-                    self.judge_refusal()?;
-                    return self.begin(kept.clone(), &keep).await;
-                }
+                Resumed::Expired => known = Some(kept.without_tokens()),
                 Resumed::Ended => has_replaced |= !kept.token.is_empty(),
             }
         }
         self.judge_refusal()?;
-        // A device that was never signed in is used; one that was ended is not taken up again.
-        let kept = match known.filter(|kept| kept.token.is_empty()) {
-            Some(kept) => kept,
-            None => {
-                let kept = self.fresh(has_replaced).await?;
-                save(&keep, &kept).await?;
-                kept
-            }
-        };
-        self.begin(kept, &keep).await
+        self.begin(known, has_replaced, &keep).await
+    }
+
+    /// Whether the keys of a device are here. Not in a restored backup, nor where the directory was deleted: the device
+    /// is gone then as well.
+    fn has_store(&self) -> bool {
+        self.config.store.join(KEYS).is_file()
     }
 
     /// The kept session, if the homeserver still knows it.
     async fn resume(&self, kept: &Kept, keep: &Keep) -> Result<Resumed, AccountError> {
-        let Some(session) = kept.session() else { return Ok(Resumed::Ended) };
+        if kept.token.is_empty() {
+            return Ok(Resumed::Ended);
+        }
         let known = self.open_now();
         let is_first = known.is_none();
         let open = match known {
             Some(open) => open,
             None => {
-                let client = self.build(kept).await?;
-                let restored = client.restore_session(session).await;
-                restored.map_err(|error| wrong::call("restore session", &error))?;
+                let client = self.restored(kept).await?;
                 let tokens = Tokens::of(&client, kept.clone(), keep, None)?;
                 Open { client, tokens }
             }
@@ -207,14 +209,13 @@ impl SdkAccount {
                 tracing::info!("the tokens of the account are over; it signs in again as the same device");
                 return Ok(Resumed::Expired);
             }
-            tracing::warn!("the homeserver has ended the session of the account; another one is begun");
             return Ok(Resumed::Ended);
         }
         self.set_open(Some(open.clone()));
         if is_first {
             follow::tidy(&open.client).await;
         }
-        self.opened(&open, kept).await.map(Resumed::Opened)
+        Ok(Resumed::Opened(opened(&open, kept)))
     }
 
     /// Whether the homeserver would let a session go on, and whether we can: who has a password can sign in again.
@@ -235,12 +236,6 @@ impl SdkAccount {
         Ok(probe)
     }
 
-    async fn opened(&self, open: &Open, kept: &Kept) -> Result<Opened, AccountError> {
-        let wants = self.see_to_keys(&open.client).await?;
-        let replaced = kept.has_replaced.then(|| kept.device.clone());
-        Ok(Opened { token: open.tokens.token(), wants, replaced })
-    }
-
     /// A device that nobody has seen, and an empty store for it.
     pub(crate) async fn fresh(&self, has_replaced: bool) -> Result<Kept, AccountError> {
         let store = &self.config.store;
@@ -252,24 +247,23 @@ impl SdkAccount {
         }
     }
 
-    async fn begin(&self, kept: Kept, keep: &Keep) -> Result<Opened, AccountError> {
+    /// Signs in. The device is the known one where that is to sign in, or was never signed in.
+    async fn begin(
+        &self,
+        known: Option<Kept>,
+        has_replaced: bool,
+        keep: &Keep,
+    ) -> Result<Opened, AccountError> {
         let (client, kept) = match &self.config.entrance {
+            Entrance::Token(token) => self.take_token(known, has_replaced, token, keep).await?,
             Entrance::Password(password) => {
-                let client = self.build(&kept).await?;
-                let auth = client.matrix_auth();
-                let login = auth
-                    .login_username(&self.config.user, password.reveal())
-                    .device_id(&kept.device)
-                    .initial_device_display_name(DEVICE_NAME)
-                    .request_refresh_token();
-                let answer =
-                    login.send().await.map_err(|error| self.no_entrance(wrong::call("login", &error)))?;
-                let (refresh, life) = (answer.refresh_token.unwrap_or_default(), answer.expires_in);
-                let life_ms = life.and_then(|life| u64::try_from(life.as_millis()).ok());
-                (client, Kept { token: answer.access_token, refresh, life_ms, client_id: None, ..kept })
+                let kept = self.device(known, has_replaced, keep).await?;
+                self.log_in(kept, password).await?
             }
-            Entrance::Token(token) => self.take_token(kept, token).await?,
-            Entrance::Page(entrance) => self.sign_in_by_page(entrance, kept, keep).await?,
+            Entrance::Page(entrance) => {
+                let kept = self.device(known, has_replaced, keep).await?;
+                self.sign_in_by_page(entrance, kept, keep).await?
+            }
         };
         let saved = save(keep, &kept).await;
         if let Entrance::Page(entrance) = &self.config.entrance {
@@ -280,29 +274,94 @@ impl SdkAccount {
         let open = Open { client, tokens };
         self.set_open(Some(open.clone()));
         tracing::info!(user = %kept.user, device = %kept.device, "the account is signed in");
-        self.opened(&open, &kept).await
+        Ok(opened(&open, &kept))
     }
 
-    /// The device that a token belongs to.
-    async fn take_token(&self, kept: Kept, token: &Secret) -> Result<(Client, Kept), AccountError> {
-        let token = token.reveal().to_owned();
-        let mut kept = Kept { token, refresh: String::new(), life_ms: None, client_id: None, ..kept };
+    /// The device to sign in as. One that was ended is not taken up again.
+    async fn device(
+        &self,
+        known: Option<Kept>,
+        has_replaced: bool,
+        keep: &Keep,
+    ) -> Result<Kept, AccountError> {
+        if let Some(kept) = known.filter(|kept| kept.token.is_empty()) {
+            return Ok(kept);
+        }
+        if has_replaced {
+            tracing::warn!("the homeserver has ended the session of the account; another one is begun");
+        }
+        let kept = self.fresh(has_replaced).await?;
+        save(keep, &kept).await?;
+        Ok(kept)
+    }
+
+    async fn log_in(&self, kept: Kept, password: &Secret) -> Result<(Client, Kept), AccountError> {
         let client = self.build(&kept).await?;
+        let auth = client.matrix_auth();
+        let login = auth
+            .login_username(&self.config.user, password.reveal())
+            .device_id(&kept.device)
+            .initial_device_display_name(DEVICE_NAME)
+            .request_refresh_token();
+        let answer = login.send().await.map_err(|error| self.no_entrance(wrong::call("login", &error)))?;
+        let (refresh, life) = (answer.refresh_token.unwrap_or_default(), answer.expires_in);
+        let life_ms = life.and_then(|life| u64::try_from(life.as_millis()).ok());
+        Ok((client, Kept { token: answer.access_token, refresh, life_ms, client_id: None, ..kept }))
+    }
+
+    /// Goes in with a token. Where it is another one of the device that is known, that goes on with its keys; they are
+    /// thrown away for another device, and when the homeserver has taken its token.
+    async fn take_token(
+        &self,
+        known: Option<Kept>,
+        has_replaced: bool,
+        token: &Secret,
+        keep: &Keep,
+    ) -> Result<(Client, Kept), AccountError> {
+        let device = self.device_of(token).await?;
+        let (token, none) = (token.reveal().to_owned(), String::new());
+        let with = |kept: Kept| Kept {
+            token: token.clone(),
+            refresh: none.clone(),
+            life_ms: None,
+            client_id: None,
+            ..kept
+        };
+        if let Some(kept) = known.filter(|kept| kept.device == device && self.has_store()) {
+            let kept = with(kept);
+            let client = self.restored(&kept).await?;
+            if has_its_keys(&client).await? {
+                return Ok((client, kept));
+            }
+        }
+        let kept = Kept { device, ..self.fresh(has_replaced).await? };
+        save(keep, &kept).await?;
+        let kept = with(kept);
+        Ok((self.restored(&kept).await?, kept))
+    }
+
+    /// The device that a token belongs to, which only the homeserver knows.
+    async fn device_of(&self, token: &Secret) -> Result<String, AccountError> {
+        let asking = Kept { token: token.reveal().to_owned(), ..Kept::new(&self.config.user, false)? };
         let session =
-            kept.session().ok_or_else(|| AccountError::Human("the access token is empty".to_owned()))?;
-        // Whose it is, and of which device, only the homeserver knows.
+            asking.session().ok_or_else(|| AccountError::Human("the access token is empty".to_owned()))?;
         let probe = self.probe(session).await?;
         let me = probe.whoami().await.map_err(|error| self.no_entrance(wrong::http("whoami", &error)))?;
-        let Some(device) = me.device_id.filter(|_| me.user_id == self.config.user) else {
+        let device = me.device_id.filter(|_| me.user_id == self.config.user);
+        device.map(|device| device.to_string()).ok_or_else(|| {
             let what = format!("the access token is not one of a device of {}", self.config.user);
-            return Err(AccountError::Human(what));
-        };
-        kept.device = device.to_string();
+            AccountError::Human(what)
+        })
+    }
+
+    /// The kept session with its store.
+    async fn restored(&self, kept: &Kept) -> Result<Client, AccountError> {
+        let client = self.build(kept).await?;
         if let Some(session) = kept.session() {
             let restored = client.restore_session(session).await;
             restored.map_err(|error| wrong::call("restore session", &error))?;
         }
-        Ok((client, kept))
+        Ok(client)
     }
 
     pub(crate) async fn build(&self, kept: &Kept) -> Result<Client, AccountError> {
@@ -345,6 +404,24 @@ impl SdkAccount {
             None => Ok(()),
         }
     }
+}
+
+fn opened(open: &Open, kept: &Kept) -> Opened {
+    Opened { token: open.tokens.token(), replaced: kept.has_replaced.then(|| kept.device.clone()) }
+}
+
+/// Whether the homeserver has a device with the keys that are here.
+async fn has_its_keys(client: &Client) -> Result<bool, CallError> {
+    let (Some(user), Some(device)) = (client.user_id(), client.device_id()) else { return Ok(false) };
+    let mut asked = get_keys::v3::Request::new();
+    asked.device_keys.insert(user.to_owned(), vec![device.to_owned()]);
+    let told = client.send(asked).await.map_err(|error| wrong::http("query keys", &error))?;
+    let theirs = told.device_keys.get(user).and_then(|devices| devices.get(device));
+    let Some(Ok(theirs)) = theirs.map(Raw::deserialize) else { return Ok(false) };
+    let ours = client.encryption().ed25519_key().await;
+    Ok(ours.is_some_and(|ours| {
+        theirs.keys.iter().any(|(id, key)| id.algorithm() == DeviceKeyAlgorithm::Ed25519 && *key == ours)
+    }))
 }
 
 fn patience() -> RequestConfig {

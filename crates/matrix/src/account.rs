@@ -82,8 +82,6 @@ pub enum AccountError {
 pub struct Opened {
     /// The token for plain questions.
     pub token: Secret,
-    /// What somebody has to do, though it works meanwhile; a sentence.
-    pub wants: Option<String>,
     /// The id of this session's device, where it took the place of one that somebody ended.
     pub replaced: Option<String>,
 }
@@ -148,6 +146,14 @@ pub trait Account: Send + Sync + std::fmt::Debug {
     /// Signs in, or takes up the session that was kept; gives its token. Called again
     /// when the homeserver does not know the token any more. What `keep` is given later takes the token's place.
     fn open<'a>(&'a self, kept: Option<Bytes>, keep: Keep) -> BoxFuture<'a, Result<Opened, AccountError>>;
+
+    /// Sees to what the open session's identity lacks: that its device is signed by it, that its secrets are in reach of
+    /// a recovery key. Gives what somebody has to do about it, a sentence; the session works meanwhile. Called at each
+    /// greeting, and again now and then while something is left.
+    ///
+    /// # Errors
+    /// What kept it from being seen to this time.
+    fn see_to_identity(&self) -> BoxFuture<'_, Result<Option<String>, CallError>>;
 
     /// Returns when something came that [`Account::open`] waits for, after it said that somebody has to do something.
     fn stirred(&self) -> BoxFuture<'_, ()> {

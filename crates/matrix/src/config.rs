@@ -345,9 +345,11 @@ pub struct Timings {
     /// Longest such pause. Chosen: what waits goes out within seconds of the homeserver's return.
     pub longest_pause: Duration,
     /// How long it takes at most until the homeserver is asked what it did not hand over, greetings
-    /// aside. Chosen: a homeserver that was restarted unnoticed makes nothing later than this.
+    /// aside. Chosen: a homeserver that was restarted unnoticed makes nothing later than this. An ordinary account is
+    /// asked as often for what somebody has to do about its keys.
     pub catch_up: Duration,
-    /// The same at least. Chosen: before whoever was forgotten asks what became of it.
+    /// The same at least. Chosen: before whoever was forgotten asks what became of it. Keys that the homeserver could not
+    /// be asked about are seen to as soon.
     pub catch_up_soonest: Duration,
 }
 

@@ -31,8 +31,8 @@ enum Greeting {
     Good,
     /// We reach it; it does not reach us. What to do, as a sentence.
     Deaf(String),
-    /// All works, and there is something to do about it. What, as a sentence.
-    Wants(String),
+    /// All works, and something is left to be seen to: how it is meanwhile, and when it is looked at again.
+    Unfinished(Health, Duration),
     /// It does not know us. What to do, as a sentence.
     Stranger(String),
     /// It is away.
@@ -51,20 +51,23 @@ pub(crate) async fn run(shared: Arc<Shared>, seed: [u8; 32], stop: Stop) {
             greeting = shared.greet(&mut dice) => greeting,
         };
         let wait = match greeting {
-            greeting @ (Greeting::Good | Greeting::Wants(_)) => {
+            greeting @ (Greeting::Good | Greeting::Unfinished(..)) => {
                 pause = timings.first_pause;
                 shared.client.reached();
                 shared.catch_up.notify_one();
-                shared.health(match greeting {
-                    Greeting::Wants(step) => Health::NeedsHuman { step },
-                    _ => Health::Up,
-                });
+                let (health, again) = match greeting {
+                    Greeting::Unfinished(health, again) => (health, Some(again)),
+                    _ => (Health::Up, None),
+                };
+                shared.health(health);
                 let lost = reach.wait_for(|is_there| !is_there);
                 tokio::select! {
                     () = stop.stopping() => return,
-                    _ = lost => {}
+                    _ = lost => {
+                        shared.health(Health::Degraded { why: "the homeserver does not answer".to_owned() });
+                    }
+                    () = after(again) => {}
                 }
-                shared.health(Health::Degraded { why: "the homeserver does not answer".to_owned() });
                 // One that answers greetings and nothing else is not greeted without a pause.
                 timings.first_pause
             }
@@ -147,25 +150,51 @@ impl Shared {
             Err(error) if error.is_passing() => return Greeting::Away(error),
             Err(_) => false,
         };
-        let wants = match is_known {
-            true => None,
-            false => match self.sign_in(account).await {
-                Ok(wants) => wants,
+        if !is_known {
+            match self.sign_in(account).await {
+                Ok(()) => {}
                 Err(AccountError::Call(error)) if error.is_passing() => return Greeting::Away(error),
                 Err(error) => return Greeting::Stranger(error.to_string()),
-            },
+            }
+        }
+        let greeting = match account.see_to_identity().await {
+            Ok(left) => left.map_or(Greeting::Good, |step| self.unfinished(Health::NeedsHuman { step })),
+            // Before it is known whether it can be signed nothing is said.
+            Err(error @ (CallError::Network { .. } | CallError::TimedOut { .. })) => {
+                return Greeting::Away(error);
+            }
+            Err(error) if error.code() == "M_UNKNOWN_TOKEN" => return Greeting::Away(error),
+            Err(error) => self.not_seen_to(&error),
         };
         match self.look_around(false).await {
             Ok(facts) => {
                 self.facts.send_replace(Some(facts));
-                wants.map_or(Greeting::Good, Greeting::Wants)
+                greeting
             }
             Err(error) if error.is_passing() => Greeting::Away(error),
             Err(error) => Greeting::Stranger(format!("the homeserver refuses the account ({error})")),
         }
     }
 
-    async fn sign_in(&self, account: &dyn Account) -> Result<Option<String>, AccountError> {
+    /// Somebody may have done by then what is left to be done.
+    fn unfinished(&self, health: Health) -> Greeting {
+        Greeting::Unfinished(health, self.config.timings.catch_up)
+    }
+
+    fn not_seen_to(&self, error: &CallError) -> Greeting {
+        let why = format!("the keys of the account are not in their place yet ({error})");
+        let soonest = self.config.timings.catch_up_soonest;
+        match error {
+            // Homeservers count.
+            CallError::Refused { .. } => self.unfinished(Health::NeedsHuman { step: why }),
+            CallError::Limited { after, .. } => {
+                Greeting::Unfinished(Health::Degraded { why }, soonest.max(*after))
+            }
+            _ => Greeting::Unfinished(Health::Degraded { why }, soonest),
+        }
+    }
+
+    async fn sign_in(&self, account: &dyn Account) -> Result<(), AccountError> {
         let kept = self.memory.read(SESSION).await?;
         let (far, network, token_of) =
             (Arc::clone(&self.far), self.network.clone(), self.client.token_place());
@@ -182,7 +211,7 @@ impl Shared {
         let opened = account.open(kept, keep).await?;
         self.client.signed_in(opened.token);
         opened.replaced.into_iter().for_each(|device| self.chores.add(Chore::Replaced(device)));
-        Ok(opened.wants)
+        Ok(())
     }
 
     async fn learn(&self) -> Result<Facts, CallError> {
@@ -200,6 +229,14 @@ impl Shared {
         };
         let room_version = capabilities.default_room_version().to_owned();
         Ok(Facts { room_version, has_devices, upload_bytes })
+    }
+}
+
+/// Over after that time; never where there is none.
+async fn after(pause: Option<Duration>) {
+    match pause {
+        Some(pause) => tokio::time::sleep(pause).await,
+        None => std::future::pending().await,
     }
 }
 

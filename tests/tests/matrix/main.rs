@@ -5,6 +5,7 @@ mod absence;
 mod bot;
 mod bot_entrance;
 mod bot_page;
+mod bot_setup;
 mod bot_tokens;
 mod browser;
 mod client;

@@ -1,5 +1,6 @@
 //! An ordinary account on the stub, in rooms that are not encrypted: the adapter without the SDK.
 
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -15,7 +16,7 @@ use wxgate_contract::{
 };
 use wxgate_matrix::{
     Account, AccountError, CallError, Happened, InRoom, Keep, Level, MatrixAdapter, MatrixConfig, Opened,
-    Opening, Permissions, Secret, Verification,
+    Opening, Permissions, Secret, Timings, Verification,
 };
 
 use super::scene::{self, ALICE, Scene, by, post};
@@ -41,6 +42,8 @@ pub(crate) struct Plain {
     is_stuck: AtomicBool,
     /// How often it was asked to open.
     opens: AtomicUsize,
+    /// What becomes of its keys each time that they are seen to; all is well after that.
+    keys: Mutex<VecDeque<Result<Option<String>, CallError>>>,
 }
 
 impl Plain {
@@ -116,8 +119,12 @@ impl Account for Plain {
             if kept.is_none() {
                 keep(Bytes::from_static(b"session"), Secret::default()).await?;
             }
-            Ok(Opened { token: Secret::new(format!("token of {BOT}")), wants: None, replaced: None })
+            Ok(Opened { token: Secret::new(format!("token of {BOT}")), replaced: None })
         })
+    }
+
+    fn see_to_identity(&self) -> BoxFuture<'_, Result<Option<String>, CallError>> {
+        Box::pin(async { self.keys.lock().unwrap().pop_front().unwrap_or(Ok(None)) })
     }
 
     fn stirred(&self) -> BoxFuture<'_, ()> {
@@ -205,6 +212,7 @@ pub(crate) fn account(served: &Served) -> Arc<Plain> {
         has_keys: AtomicBool::new(true),
         is_stuck: AtomicBool::new(false),
         opens: AtomicUsize::new(0),
+        keys: Mutex::default(),
     })
 }
 
@@ -677,5 +685,38 @@ async fn a_command_is_carried_out_once_whatever_else_was_said() {
     };
     scene.stub().wait_for(answered).await;
     assert_eq!(asked(&scene.double.state()), 1);
+
+/// The keys are seen to until nothing is left, by a session that is signed in and works meanwhile.
+#[tokio::test]
+async fn what_is_left_of_the_keys_is_told_and_seen_to_again() {
+    let wish = || Ok(Some("put the key there".to_owned()));
+    let failed = CallError::Failed { endpoint: "recovery", status: 500, by_homeserver: true };
+    let cut_off = CallError::Network { endpoint: "sign device" };
+    let mut account_of = None;
+    let make = |served: &Served| {
+        let account = account(served);
+        account.keys.lock().unwrap().extend([Err(cut_off), Err(failed), wish(), wish()]);
+        account_of = Some(Arc::clone(&account));
+        let config = config(served, account);
+        let timings = Timings {
+            catch_up: Duration::from_millis(400),
+            catch_up_soonest: Duration::from_millis(200),
+            ..config.timings
+        };
+        MatrixConfig { timings, ..config }
+    };
+    let scene = Scene::start_as(NETWORK, furnish, make).await;
+    let account = account_of.unwrap();
+    let health = async |wanted: Health| {
+        let is_so = |health: Option<&Health>| (health == Some(&wanted)).then_some(());
+        scene.double.wait_for(PATIENCE, |state| is_so(state.health.get(&NETWORK.into()))).await;
+    };
+    let why = "the keys of the account are not in their place yet (the homeserver failed during \"recovery\" (500))";
+    health(Health::Degraded { why: why.to_owned() }).await;
+    scene.deliver(post("g1", "1", by("p-bob", "Bob"), Body::text("said meanwhile"))).await;
+    health(Health::NeedsHuman { step: "put the key there".to_owned() }).await;
+    health(Health::Up).await;
+    assert!(account.keys.lock().unwrap().is_empty());
+    assert_eq!(account.opens.load(Ordering::SeqCst), 1, "it is signed in once");
     scene.end().await;
 }
