@@ -4,8 +4,10 @@
 mod tests;
 
 use std::collections::BTreeMap;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
+use futures_util::FutureExt as _;
 use matrix_sdk_crypto::types::requests::AnyOutgoingRequest;
 use matrix_sdk_crypto::{
     CollectStrategy, CryptoStoreError, DecryptionSettings, EncryptionSettings, EncryptionSyncChanges,
@@ -391,15 +393,23 @@ impl Machine {
         let counts: BTreeMap<OneTimeKeyAlgorithm, UInt> = words(synced.get("device_one_time_keys_count"))?;
         let fallback: Option<Vec<OneTimeKeyAlgorithm>> =
             words(synced.get("device_unused_fallback_key_types"))?;
-        let changes = EncryptionSyncChanges {
-            to_device_events: words(events)?,
-            changed_devices: &changed_devices,
-            one_time_keys_counts: &counts,
-            unused_fallback_keys: fallback.as_deref(),
-            next_batch_token: None,
+        let trust = settings();
+        let take = |events| {
+            let changes = EncryptionSyncChanges {
+                to_device_events: events,
+                changed_devices: &changed_devices,
+                one_time_keys_counts: &counts,
+                unused_fallback_keys: fallback.as_deref(),
+                next_batch_token: None,
+            };
+            self.olm.receive_sync_changes(changes, &trust)
         };
-        let heard = self.olm.receive_sync_changes(changes, &settings()).await;
-        let (events, keys) = heard.map_err(MachineError::of_olm)?;
+        let (mut events, mut keys) = (Vec::new(), Vec::new());
+        for taken in each_on_its_own(words(events)?, take).await {
+            let (sent, came) = taken.map_err(MachineError::of_olm)?;
+            events.extend(sent);
+            keys.extend(came);
+        }
         let events =
             events.iter().filter_map(|event| event.to_raw().deserialize_as_unchecked::<Value>().ok());
         let steps = events.filter_map(|event| sent_step(&event)).collect();
@@ -511,6 +521,32 @@ impl Machine {
 
 fn ready_in(epoch: &str) -> Vec<u8> {
     [&[READY_SINCE], epoch.as_bytes()].concat()
+}
+
+/// Takes what was sent all at once; where that is a panic, one after the other and without what panics: anybody can
+/// send a device something, and would silence it for good. Source: ruma-identifiers-validation 0.12, `key_id::validate`,
+/// which ends so on a long id in the keys that stand in a message of Olm; mended in 0.14.
+async fn each_on_its_own<E: Clone, T, F: Future<Output = T>>(
+    events: Vec<E>,
+    take: impl Fn(Vec<E>) -> F,
+) -> Vec<T> {
+    if let Ok(taken) = AssertUnwindSafe(take(events.clone())).catch_unwind().await {
+        return vec![taken];
+    }
+    let mut all = Vec::new();
+    for event in events {
+        match AssertUnwindSafe(take(vec![event])).catch_unwind().await {
+            Ok(taken) => all.push(taken),
+            Err(_) => {
+                tracing::warn!("something that was sent to a device is passed over: it cannot be taken")
+            }
+        }
+    }
+    // What else the sync told, if all of it was so.
+    if all.is_empty() {
+        all.extend(AssertUnwindSafe(take(Vec::new())).catch_unwind().await.ok());
+    }
+    all
 }
 
 /// For what is sent to the device; whose words are taken for whose is judged where they are read.

@@ -685,6 +685,8 @@ async fn a_command_is_carried_out_once_whatever_else_was_said() {
     };
     scene.stub().wait_for(answered).await;
     assert_eq!(asked(&scene.double.state()), 1);
+    scene.end().await;
+}
 
 /// The keys are seen to until nothing is left, by a session that is signed in and works meanwhile.
 #[tokio::test]

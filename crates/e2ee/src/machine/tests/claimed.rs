@@ -1,5 +1,8 @@
 //! Keys that begin sessions, and what is given for them.
 
+use matrix_sdk_crypto::vodozemac::olm::{Account, SessionConfig};
+use matrix_sdk_crypto::vodozemac::{Curve25519PublicKey, base64_encode as base64};
+
 use super::*;
 
 const EVE: &str = "@eve:test";
@@ -62,4 +65,44 @@ async fn an_answer_that_is_none_is_told() {
     for none in ["", "[1]", "{}", r#"{"one_time_keys":7}"#] {
         assert!(ghost.machine.answered(&claim, none.as_bytes()).await.is_err(), "{none}");
     }
+}
+
+/// A message of Olm that whoever knows the device's keys can make: with these words about the sender's own device.
+async fn sent_to_ann(keys: &Arc<Mutex<Keys>>, about: Value) -> Value {
+    let (device, key) = {
+        let mut keys = keys.lock().unwrap();
+        let claimed = keys.claim(&json!({ "one_time_keys": { ANN: {} } }));
+        let key = claimed["one_time_keys"][ANN][DEVICE].as_object().unwrap().values().next().unwrap().clone();
+        (keys.devices[ANN].clone(), key["key"].as_str().unwrap().to_owned())
+    };
+    let of = |kind: &str| device["keys"][format!("{kind}:{DEVICE}")].as_str().unwrap().to_owned();
+    let (curve, signing) = (of("curve25519"), of("ed25519"));
+    let eve = Account::new();
+    let to = Curve25519PublicKey::from_base64(&curve).unwrap();
+    let with = Curve25519PublicKey::from_base64(&key).unwrap();
+    let mut session = eve.create_outbound_session(SessionConfig::version_1(), to, with).unwrap();
+    let words = json!({
+        "type": "m.dummy", "content": {}, "sender": EVE, "recipient": ANN,
+        "recipient_keys": { "ed25519": signing }, "keys": { "ed25519": eve.ed25519_key().to_base64() },
+        "sender_device_keys": about,
+    });
+    let (kind, body) = session.encrypt(words.to_string()).unwrap().to_parts();
+    json!({ "type": "m.room.encrypted", "sender": EVE, "content": {
+        "algorithm": "m.olm.v1.curve25519-aes-sha2", "sender_key": eve.curve25519_key().to_base64(),
+        "ciphertext": { curve: { "type": kind, "body": base64(&body) } },
+    }})
+}
+
+#[tokio::test]
+async fn words_that_the_library_panics_at_take_nothing_from_others() {
+    let keys = Arc::default();
+    let (ann, sue) = (Party::new(ANN, &keys, true).await, Party::new("@sue:test", &keys, true).await);
+    let id = format!("ed25519{}:A", "\u{e9}".repeat(200));
+    let about = json!({ "user_id": EVE, "device_id": DEVICE, "algorithms": [], "keys": { id: "x" }, "signatures": {} });
+    let bad = sent_to_ann(&keys, about).await;
+    sue.say(ANN, &rules(json!({})), "something").await;
+    let mut inbox = keys.lock().unwrap().inbox.remove(ANN).unwrap();
+    inbox.insert(0, bad);
+    let heard = ann.machine.hear(&json!({ "to_device": { "events": inbox } })).await.unwrap();
+    assert_eq!(heard.rooms, [ROOM]);
 }
