@@ -55,7 +55,7 @@ impl Machine {
     ) -> Result<Vec<String>, MachineError> {
         let mut others = Vec::new();
         for noted in verified.iter().filter(|noted| people.contains(&noted.user_id)) {
-            let identity = self.identity_of(&*user(&noted.user_id)?).await?;
+            let identity = self.identity_of(&user(&noted.user_id)?).await?;
             if identity.is_some_and(|identity| master_key(&identity).as_ref() != Some(&noted.master_key)) {
                 others.push(noted.user_id.clone());
             }
@@ -127,7 +127,7 @@ impl Machine {
     pub async fn sign_again(&self) -> Result<Vec<Request>, MachineError> {
         let mut requests = Vec::new();
         for noted in self.rows.list::<Verified>(kind::VERIFIED, &[]).await? {
-            let Some(identity) = self.identity_of(&*user(&noted.user_id)?).await? else { continue };
+            let Some(identity) = self.identity_of(&user(&noted.user_id)?).await? else { continue };
             if identity.is_verified() || master_key(&identity) != Some(noted.master_key) {
                 continue;
             }
