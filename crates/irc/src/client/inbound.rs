@@ -160,7 +160,11 @@ impl Session<'_> {
             }
         }
         if self.is_me(&speaker) {
-            return self.echoed(target, text, msgid.as_deref());
+            // Lines of a batch are answered as one, by its label.
+            if message.tags.get("batch").is_none() {
+                self.echoed(target, text, msgid.as_deref());
+            }
+            return;
         }
         if self.is_puppet(nick) {
             return;

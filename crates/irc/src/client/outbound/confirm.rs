@@ -116,7 +116,11 @@ impl Session<'_> {
         }
         flight.ids.extend(answer.msgid.as_deref().map(RemoteId::from));
         let flight = self.relay.flights.all.iter().find(|flight| is_meant(flight));
-        let swallowed = flight.filter(|flight| !answer.is_echo && self.has_echo(flight));
+        if answer.is_echo {
+            self.echoes.came_in_time();
+        }
+        let is_swallowed = |flight: &&Flight| !answer.is_echo && self.echoes.prove() && self.has_echo(flight);
+        let swallowed = flight.filter(is_swallowed);
         match swallowed.map(|flight| flight.delivery.id) {
             Some(id) => self.swallowed(id),
             None => self.confirm(is_meant),

@@ -110,7 +110,8 @@ impl Puppet {
                     self.cannot_say(target, Fate::Refused);
                 }
             }
-            "PRIVMSG" if self.is_me(nick) => {
+            // Lines of a batch are answered as one, by its label.
+            "PRIVMSG" if self.is_me(nick) && message.tags.get("batch").is_none() => {
                 let msgid = message.tags.get("msgid").map(Cow::into_owned);
                 self.echoed(param(0), param(1), msgid);
             }
@@ -182,7 +183,11 @@ impl Puppet {
     /// The answer to a label has come.
     fn answered(&mut self, number: u64, answer: Answer) {
         let open = self.open.iter().find(|open| open.number == number);
-        let is_shown = answer.is_echo || open.is_none_or(|open| !self.has_echo(open));
+        if answer.is_echo {
+            self.echoes.came_in_time();
+        }
+        let is_proof = self.echoes.prove() && open.is_some_and(|open| self.has_echo(open));
+        let is_shown = answer.is_echo || !is_proof;
         let fate = match answer.error {
             Some(refusal) if refusal.passes => Fate::Dropped,
             Some(_) => Fate::Refused,
@@ -195,7 +200,7 @@ impl Puppet {
     /// The server has seen a line without a label.
     fn ponged(&mut self, number: u64) {
         let Some(open) = self.open.iter().find(|open| open.number == number) else { return };
-        let is_proof = self.echo && !self.labels && self.echoes.prove() && self.has_echo(open);
+        let is_proof = self.echo && self.echoes.prove() && self.has_echo(open);
         let is_said = open.is_echoed || !is_proof;
         let msgid = open.msgid.clone();
         self.settled(number, if is_said { Fate::Said(msgid) } else { Fate::Dropped });

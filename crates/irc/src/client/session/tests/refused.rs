@@ -52,7 +52,6 @@ async fn what_is_dropped_for_a_moment_is_said_later_however_it_is_told() {
         (ECHO, vec![many, PONG]),
         (LABELS, vec![labelled[0].as_str()]),
         (LABELS, vec![labelled[1].as_str()]),
-        (LABELS, vec!["@label=w :irc.test ACK"]),
     ] {
         let double = Double::new();
         let (mut relay, _running) = relay_of(&double, &["#c"]);
@@ -105,11 +104,32 @@ async fn what_is_not_shown_was_not_said_where_everything_is_shown_in_time() {
 }
 
 #[tokio::test]
+async fn an_answer_without_the_line_says_that_it_was_not_said_unless_the_line_comes_late() {
+    const SHOWN: &str = ":relay!r@h PRIVMSG #c :<Ming> hi";
+    let (shown, answered) = (format!("@label=w {SHOWN}"), "@label=w :irc.test ACK");
+    let double = Double::new();
+    let (mut relay, _running) = relay_of(&double, &["#c"]);
+    let mut session = session(&mut relay);
+    session.caps = LABELS;
+    hear(&mut session, ":relay!r@h JOIN #c");
+    let sent = Some(Outcome::Sent { remote_ids: Vec::new() });
+    assert_eq!(said(&mut session, &double, "#c", &[answered]).await, sent, "nobody knows yet");
+    assert_eq!(said(&mut session, &double, "#c", &[&shown]).await, sent);
+    assert!(is_later(&said(&mut session, &double, "#c", &[answered]).await));
+    // The lines of a message of several are none that come late.
+    hear(&mut session, &format!("@batch=b {SHOWN}"));
+    assert!(is_later(&said(&mut session, &double, "#c", &[answered]).await));
+    hear(&mut session, SHOWN);
+    assert_eq!(said(&mut session, &double, "#c", &[answered]).await, sent);
+}
+
+#[tokio::test]
 async fn what_a_filter_swallows_again_and_again_is_refused() {
     let double = Double::new();
     let (mut relay, _running) = relay_of(&double, &["#c"]);
     let mut session = session(&mut relay);
     session.caps = LABELS;
+    session.echoes.came_in_time();
     hear(&mut session, ":relay!r@h JOIN #c");
     clear(&mut session, "#c", "hi");
     session.relay.flights.all[0].delivery.attempt = 3;
