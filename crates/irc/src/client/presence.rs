@@ -6,7 +6,7 @@ use tokio::time::Instant;
 use wxgate_contract::{Answer, ChatKey, CommandError};
 
 use super::inbound::shown;
-use super::rooms::{Presence, Room};
+use super::rooms::Presence;
 use super::session::{Phase, Session};
 use super::words;
 use crate::wire::message::{Line, Message};
@@ -99,6 +99,11 @@ impl Session<'_> {
         room.is_some_and(|room| matches!(room.presence, Presence::Joining(_)))
     }
 
+    fn is_in(&self, name: &str) -> bool {
+        let room = self.relay.rooms.0.get(&self.support.fold(name));
+        room.is_some_and(|room| room.presence == Presence::In)
+    }
+
     pub(super) fn not_let_in(&mut self, numeric: &str, name: &str, why: &str) {
         let again_at = Instant::now() + self.relay.config.limits.rejoin;
         // NickServ knows us in a moment, or when we have our nick again.
@@ -119,12 +124,9 @@ impl Session<'_> {
         let is_me = self.is_me(nick);
         match message.command {
             "JOIN" => self.joined(nick, mask, param(0), is_me),
-            "PART" if is_me => {
-                // One that a JOIN of ours has overtaken is of an earlier link.
-                if self.relay.rooms.0.get(&self.support.fold(param(0))).is_some_and(Room::is_in) {
-                    self.thrown_out(param(0), "taken", param(1));
-                }
-            }
+            "PART" if is_me && self.is_in(param(0)) => self.thrown_out(param(0), "taken", param(1)),
+            // One that a JOIN of ours has overtaken is of an earlier link.
+            "PART" if is_me => {}
             "PART" => self.gone(nick, param(0)),
             "KICK" => self.kicked(param(0), param(1), message.param(2).unwrap_or("")),
             "QUIT" => self.quit(nick),

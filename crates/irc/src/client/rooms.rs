@@ -60,10 +60,6 @@ impl Room {
         }
     }
 
-    pub(super) fn is_in(&self) -> bool {
-        self.presence == Presence::In
-    }
-
     /// We are in.
     pub(super) fn entered(&mut self) {
         self.presence = Presence::In;
