@@ -351,13 +351,7 @@ impl Network {
                 (state.manners.is_mute, state.manners.mute_after) = (true, None);
                 Vec::new()
             }
-            "PRIVMSG" if manners.drops.is_some_and(|(by, _)| by == nick) => {
-                let told = manners.drops.unwrap().1;
-                let has_label = manners.caps.contains("labeled-response");
-                let told = if told.is_empty() && has_label { ":irc.test ACK" } else { told };
-                let label = label.map(|label| format!("@label={label} ")).unwrap_or_default();
-                (!told.is_empty()).then(|| format!("{label}{told}")).into_iter().collect()
-            }
+            "PRIVMSG" if manners.drops.is_some_and(|(by, _)| by == nick) => dropped(&manners, label),
             "PRIVMSG" => {
                 let label = label.map(|label| format!("label={label};")).unwrap_or_default();
                 if let Some((numeric, why)) = manners.refuses {
@@ -378,6 +372,15 @@ impl Network {
             _ => Vec::new(),
         }
     }
+}
+
+/// What is told of a line that is dropped.
+fn dropped(manners: &Manners, label: Option<String>) -> Vec<String> {
+    let told = manners.drops.unwrap().1;
+    let has_label = manners.caps.contains("labeled-response");
+    let told = if told.is_empty() && has_label { ":irc.test ACK" } else { told };
+    let label = label.map(|label| format!("@label={label} ")).unwrap_or_default();
+    (!told.is_empty()).then(|| format!("{label}{told}")).into_iter().collect()
 }
 
 /// Shows a line to everybody else.
