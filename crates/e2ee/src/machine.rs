@@ -387,7 +387,7 @@ impl Machine {
     /// # Errors
     /// `Words` when it is no answer of a sync; `Store`, then nothing of it counts as heard.
     pub async fn hear(&self, synced: &Value) -> Result<Heard, MachineError> {
-        let events = synced.pointer("/to_device/events");
+        let events: Vec<_> = words(synced.pointer("/to_device/events"))?;
         let lists = synced.get("device_lists");
         let changed_devices: DeviceLists = words(lists)?;
         let counts: BTreeMap<OneTimeKeyAlgorithm, UInt> = words(synced.get("device_one_time_keys_count"))?;
@@ -404,14 +404,13 @@ impl Machine {
             };
             self.olm.receive_sync_changes(changes, &trust)
         };
-        let (mut events, mut keys) = (Vec::new(), Vec::new());
-        for taken in each_on_its_own(words(events)?, take).await {
-            let (sent, came) = taken.map_err(MachineError::of_olm)?;
-            events.extend(sent);
+        let (mut sent, mut keys) = (Vec::new(), Vec::new());
+        for taken in each_on_its_own(events, take).await {
+            let (events, came) = taken.map_err(MachineError::of_olm)?;
+            sent.extend(events);
             keys.extend(came);
         }
-        let events =
-            events.iter().filter_map(|event| event.to_raw().deserialize_as_unchecked::<Value>().ok());
+        let events = sent.iter().filter_map(|event| event.to_raw().deserialize_as_unchecked::<Value>().ok());
         let steps = events.filter_map(|event| sent_step(&event)).collect();
         Ok(Heard { rooms: keys.into_iter().map(|key| key.room_id.to_string()).collect(), steps })
     }
