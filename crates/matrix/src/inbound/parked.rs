@@ -41,6 +41,9 @@ pub(super) struct Waiting {
     pub(super) event_id: String,
     pub(super) room_id: String,
     pub(super) is_asked_for: bool,
+    /// Whose key it needs; empty where it is not known. Source: client-server API, `m.megolm.v1.aes-sha2`.
+    #[serde(default)]
+    session_id: String,
     /// Since when, in milliseconds.
     since: i64,
     /// Its sender was told.
@@ -50,12 +53,19 @@ pub(super) struct Waiting {
 }
 
 impl Waiting {
-    pub(super) fn new(event: &Event, raw: &RawValue, is_asked_for: bool, now: Timestamp) -> Self {
+    pub(super) fn new(
+        event: &Event,
+        session_id: String,
+        raw: &RawValue,
+        is_asked_for: bool,
+        now: Timestamp,
+    ) -> Self {
         Self {
             number: 0,
             event_id: event.event_id.clone(),
             room_id: event.room_id.clone(),
             is_asked_for,
+            session_id,
             since: now.ms(),
             is_told: false,
             event: raw.to_owned(),
@@ -85,6 +95,11 @@ impl Waiting {
         self.age(now) >= HOPELESS_MS
     }
 
+    /// The key that it needs, and for which room.
+    pub(super) fn session(&self) -> (&str, &str) {
+        (&self.room_id, &self.session_id)
+    }
+
     fn key(&self) -> String {
         format!("{PREFIX}{:020}", self.number)
     }
@@ -99,6 +114,11 @@ impl Waiting {
     pub(super) fn gone(&self) -> Note {
         Note { key: self.key(), value: None, is_secret: false }
     }
+}
+
+/// The session with whose key an event is encrypted; empty where it names none.
+pub(super) fn session_of(event: &Event) -> String {
+    event.content.get("session_id").and_then(serde_json::Value::as_str).unwrap_or_default().to_owned()
 }
 
 /// All of them, in the order in which they came.
@@ -162,6 +182,12 @@ impl Parked {
     /// True when what is said in the room now has to wait behind something.
     pub(super) fn holds(&self, room_id: &str) -> bool {
         self.waiting.values().any(|waiting| waiting.room_id == room_id && !waiting.is_told)
+    }
+
+    /// The first that waits for a key, although nothing has to wait behind it any more.
+    pub(super) fn first_of(&self, session: (&str, &str)) -> Option<&Waiting> {
+        let is_it = |waiting: &&Waiting| waiting.is_told && waiting.session() == session;
+        self.waiting.values().find(is_it).filter(|_| !session.1.is_empty())
     }
 
     /// Waits until it is worth looking. Cancel safe.

@@ -1,11 +1,13 @@
 //! Encrypted events on their way in: read, or left to wait for their key.
 
+use std::collections::HashMap;
+
 use serde_json::value::RawValue;
 use wxgate_contract::{Note, Timestamp};
 
 use super::effects::Effect;
 use super::event::Event;
-use super::parked::{AT_ONCE, Waiting};
+use super::parked::{AT_ONCE, Waiting, session_of};
 use super::{Draft, Inbound, REPEATED, message};
 use crate::account::is_said;
 use crate::crypto::Opened;
@@ -30,6 +32,17 @@ pub(super) enum Why {
 enum Look {
     Done,
     Waits,
+    /// It can be read, and by now something from before it as well: the key came between the two looks.
+    Overtakes,
+}
+
+/// What became of looking through all of it.
+enum Seen {
+    All,
+    /// There may be more to see to.
+    More,
+    /// A key came meanwhile; nothing was taken.
+    KeyCame,
 }
 
 /// How an event can be read.
@@ -55,8 +68,11 @@ impl Inbound {
         if message::redacted(&event).is_some_and(|target| self.take_out(&event, target, draft)) {
             return Ok(());
         }
-        let waits =
-            |event: &Event, draft: &Draft| Waiting::new(event, raw, draft.is_asked_for, shared.clock.now());
+        // Of what comes, and not of what it says.
+        let session_id = session_of(&event);
+        let waits = |event: &Event, draft: &Draft| {
+            Waiting::new(event, session_id.clone(), raw, draft.is_asked_for, shared.clock.now())
+        };
         // What is said after something that waits for its key waits as well: it must not come before it.
         let is_held = self.parked.holds(&event.room_id)
             || draft.parked.iter().any(|waiting| waiting.room_id == event.room_id);
@@ -64,7 +80,16 @@ impl Inbound {
             draft.parked.push(waits(&event, draft));
             return Ok(());
         }
-        match shared.decrypted(&mut event, raw).await? {
+        let reading = shared.decrypted(&mut event, raw).await?;
+        let first = self.parked.first_of((&event.room_id, &session_id));
+        if let Some(first) = first.filter(|_| !matches!(reading, Reading::NoKey) && !self.parked.is_full())
+            && self.can_be_read(first).await?
+        {
+            // It goes first.
+            draft.parked.push(waits(&event, draft));
+            return Ok(());
+        }
+        match reading {
             Reading::Clear => self.read_into(event, draft).await,
             Reading::Nothing => {
                 draft.silent.push(event.event_id);
@@ -135,34 +160,49 @@ impl Inbound {
     /// hopeless.
     pub(super) async fn try_parked(&mut self, why: Why) {
         self.parked.looked();
-        let mut stuck = Vec::new();
-        while self.look_through(why, &mut stuck).await {}
+        let (mut why, mut stuck) = (why, Vec::new());
+        loop {
+            match self.look_through(why, &mut stuck).await {
+                Seen::All => return,
+                Seen::More => {}
+                Seen::KeyCame => why = Why::Keys,
+            }
+        }
     }
 
-    /// One commit of it; true when there may be more to see to. A room that is stuck is left for the next time, and
-    /// is told in `stuck`.
-    async fn look_through(&mut self, why: Why, stuck: &mut Vec<String>) -> bool {
+    /// One commit of it. A room that is stuck is left for the next time, and is told in `stuck`.
+    async fn look_through(&mut self, why: Why, stuck: &mut Vec<String>) -> Seen {
         let now = self.shared.clock.now();
         let (mut draft, mut gone, mut told) = (Draft::default(), Vec::new(), Vec::new());
         let mut held: Vec<String> = stuck.clone();
+        // The first that was left to wait for a key, and nothing of its room behind it.
+        let mut passed: HashMap<(&str, &str), &Waiting> = HashMap::new();
         for waiting in self.parked.in_order() {
             let is_idle = waiting.is_told() && why == Why::Time && !waiting.is_hopeless(now);
+            if is_idle {
+                passed.entry(waiting.session()).or_insert(waiting);
+            }
             if is_idle || held.contains(&waiting.room_id) {
                 continue;
             }
-            match self.look_at(waiting, now, &mut draft).await {
+            let first = passed.get(&waiting.session()).copied();
+            match self.look_at(waiting, first, now, &mut draft).await {
                 Ok(Look::Done) => gone.push(waiting.clone()),
+                Ok(Look::Overtakes) => return Seen::KeyCame,
                 Ok(Look::Waits) if waiting.is_late(now) => {
                     draft.effects.extend(self.shared.tell_of_wait(waiting).await);
                     told.push(waiting.told());
+                    passed.entry(waiting.session()).or_insert(waiting);
                 }
-                Ok(Look::Waits) if waiting.is_told() => {}
+                Ok(Look::Waits) if waiting.is_told() => {
+                    passed.entry(waiting.session()).or_insert(waiting);
+                }
                 Ok(Look::Waits) => held.push(waiting.room_id.clone()),
                 Err(error) => {
                     tracing::warn!(%error, room_id = waiting.room_id, "what waits for its key cannot be looked at yet");
                     // What was read so far is read again: a part of this one may be among it.
                     stuck.push(waiting.room_id.clone());
-                    return !error.is_of_all();
+                    return if error.is_of_all() { Seen::All } else { Seen::More };
                 }
             }
             if gone.len() + told.len() >= AT_ONCE {
@@ -172,22 +212,32 @@ impl Inbound {
         let notes: Vec<Note> = gone.iter().map(Waiting::gone).chain(told.iter().map(Waiting::note)).collect();
         let done = notes.len();
         if done == 0 {
-            return false;
+            return Seen::All;
         }
         if let Err(error) = self.commit(&mut draft, notes, false).await {
             tracing::warn!(%error, "what waited for its key cannot be stored yet");
-            return false;
+            return Seen::All;
         }
         self.parked.settle(&gone, told);
         self.follow(draft).await;
-        done >= AT_ONCE
+        if done >= AT_ONCE { Seen::More } else { Seen::All }
     }
 
-    /// One event that waits.
-    async fn look_at(&self, waiting: &Waiting, now: Timestamp, draft: &mut Draft) -> Result<Look, Trouble> {
-        let Ok(mut event) = serde_json::from_str::<Event>(waiting.event.get()) else { return Ok(Look::Done) };
-        event.room_id.clone_from(&waiting.room_id);
-        match self.shared.decrypted(&mut event, &waiting.event).await? {
+    /// One event that waits, and the first from before it that needs the same key and was passed over.
+    async fn look_at(
+        &self,
+        waiting: &Waiting,
+        first: Option<&Waiting>,
+        now: Timestamp,
+        draft: &mut Draft,
+    ) -> Result<Look, Trouble> {
+        let Some((event, reading)) = self.read(waiting).await? else { return Ok(Look::Done) };
+        if let Some(first) = first.filter(|_| !matches!(reading, Reading::NoKey))
+            && self.can_be_read(first).await?
+        {
+            return Ok(Look::Overtakes);
+        }
+        match reading {
             Reading::Clear => {
                 draft.is_asked_for = waiting.is_asked_for;
                 self.read_into(event, draft).await?;
@@ -198,6 +248,18 @@ impl Inbound {
             Reading::Never(why) => self.give_up(event, &why, draft).await?,
         }
         Ok(Look::Done)
+    }
+
+    /// What waits, as it can be read now; `None` for what is no event.
+    async fn read(&self, waiting: &Waiting) -> Result<Option<(Event, Reading)>, Trouble> {
+        let Ok(mut event) = serde_json::from_str::<Event>(waiting.event.get()) else { return Ok(None) };
+        event.room_id.clone_from(&waiting.room_id);
+        let reading = self.shared.decrypted(&mut event, &waiting.event).await?;
+        Ok(Some((event, reading)))
+    }
+
+    async fn can_be_read(&self, waiting: &Waiting) -> Result<bool, Trouble> {
+        Ok(!matches!(self.read(waiting).await?, Some((_, Reading::NoKey))))
     }
 }
 

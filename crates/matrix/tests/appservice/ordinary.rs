@@ -27,6 +27,9 @@ pub(crate) const NETWORK: &str = "matrix:bot";
 /// Between two looks at what happened; the stub holds no question.
 const LOOK: Duration = Duration::from_millis(5);
 
+/// Whatever has this in it comes just behind the keys.
+pub(crate) const BRINGS_KEYS: &str = ", behind the keys";
+
 /// Speaks plain HTTP with the stub.
 #[derive(Debug)]
 pub(crate) struct Plain {
@@ -173,6 +176,9 @@ impl Account for Plain {
     fn open_event<'a>(&'a self, _: &'a str, event: Box<RawValue>) -> BoxFuture<'a, Opening> {
         Box::pin(async move {
             let mut opened: Value = serde_json::from_str(event.get()).unwrap();
+            if event.get().contains(BRINGS_KEYS) {
+                self.has_keys.store(true, Ordering::SeqCst);
+            }
             match opened["content"].get("says").cloned() {
                 Some(_) if !self.has_keys.load(Ordering::SeqCst) => Opening::NoKey,
                 Some(says) => {

@@ -8,7 +8,7 @@ use wxgate_contract::conformance::State;
 use wxgate_contract::{Body, Health};
 use wxgate_matrix::MatrixConfig;
 
-use super::ordinary::{self, NETWORK, Plain};
+use super::ordinary::{self, BRINGS_KEYS, NETWORK, Plain};
 use super::scene::{ALICE, Scene, by, post};
 use super::stub::{PATIENCE, World};
 
@@ -50,7 +50,8 @@ async fn relays(scene: &Scene, room_id: &str) {
 
 /// Somebody sends something encrypted; gives the event's id.
 fn seal(scene: &Scene, user_id: &str, room_id: &str, kind: &str, content: &Value) -> String {
-    let sealed = json!({ "algorithm": "test", "says": { "type": kind, "content": content } });
+    let sealed =
+        json!({ "algorithm": "test", "session_id": user_id, "says": { "type": kind, "content": content } });
     scene.stub().send(user_id, room_id, "m.room.encrypted", sealed)
 }
 
@@ -122,6 +123,39 @@ async fn what_is_taken_back_while_it_waits_for_its_key_is_never_said() {
     let scene = scene.restart().await;
     scene.stub().say(ALICE, &room_id, "still well");
     assert_eq!(said_until(&scene, "still well").await, ["after it", "still well"].map(Body::text));
+    scene.end().await;
+}
+
+/// The key comes while what waits for it is looked at, or just before something else that needs it does.
+#[tokio::test]
+async fn what_waited_for_its_key_for_long_is_said_before_what_needs_the_same_key() {
+    let (scene, account, room_id) = scene().await;
+    let says = |words: &str| seal(&scene, ALICE, &room_id, "m.room.message", &text(words));
+    let mut wanted = Vec::new();
+    for (n, (first, second)) in
+        [("1", format!("2{BRINGS_KEYS}")), ("3", format!("4{BRINGS_KEYS}"))].iter().enumerate()
+    {
+        account.has_keys.store(false, Ordering::SeqCst);
+        let (waits, is_soon) = (says(first), n == 0);
+        let is_parked = |state: &mut State| {
+            let mut notes = state.notes.iter().filter(|((_, key), _)| key.starts_with("parked/"));
+            notes.any(|(_, note)| String::from_utf8_lossy(note).contains(&waits)).then_some(())
+        };
+        scene.double.wait_for(PATIENCE, is_parked).await;
+        if is_soon {
+            says(second);
+        }
+        scene.clock.advance(std::time::Duration::from_secs(6));
+        if !is_soon {
+            let told = |world: &mut World| {
+                world.texts(&room_id).into_iter().find(|(_, text)| text.contains("has not come yet"))
+            };
+            scene.stub().wait_for(told).await;
+            says(second);
+        }
+        wanted.extend([Body::text(*first), Body::text(second.clone())]);
+        assert_eq!(said_until(&scene, second).await, wanted);
+    }
     scene.end().await;
 }
 
