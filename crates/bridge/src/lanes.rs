@@ -2,9 +2,12 @@
 //!
 //! One task owns every lane's mark. The deliveries themselves stay in the store; here is only
 //! which lane waits, is being read, or is in an adapter's hands. A network has at most
-//! [`IN_FLIGHT`] lanes in hand, so a slow one fills its own queue and nobody else's.
+//! [`IN_FLIGHT`] lanes in hand, so a slow one fills its own queue and nobody else's; of the accounts that one
+//! network mirrors, `line` says which has its turn.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+mod line;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
@@ -13,11 +16,12 @@ use futures_util::FutureExt as _;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
-use wxgate_contract::{BoxFuture, ChatKey, ChatRef, Delivery, DeliveryId, NetworkId, Order, Timestamp};
+use wxgate_contract::{BoxFuture, ChatRef, Delivery, DeliveryId, NetworkId, Order, Timestamp};
 use wxgate_store::StoreError;
 
 use crate::Bridge;
 use crate::dropped::Dropped;
+use line::{Line, Mark};
 
 /// Lanes of one network in an adapter's hands at once. A lane goes on when the commit that closes its
 /// last delivery is on disk, so this many share a commit: with a quarter of it a homeserver that answers
@@ -155,34 +159,11 @@ impl Lanes {
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Mark {
-    /// In its network's queue.
-    Ready,
-    /// Being read from the store; `again` when it was woken meanwhile.
-    Reading { again: bool },
-    /// This one is in the adapter's hands.
-    InHand(DeliveryId),
-    /// This one cannot be read and is being closed, which no adapter has a part in.
-    Closing(DeliveryId),
-    /// Nothing before its timer.
-    Waiting,
-}
-
-#[derive(Default)]
-struct Line {
-    is_up: bool,
-    /// Lanes being read, in hand or being closed.
-    busy: usize,
-    ready: VecDeque<ChatKey>,
-}
-
 /// What was read of some lanes of a network.
 pub(crate) type Read = Vec<(ChatRef, Result<Option<(Delivery, Timestamp)>, StoreError>)>;
 
 struct Board<D> {
     depot: Weak<D>,
-    marks: HashMap<ChatRef, Mark>,
     lines: HashMap<NetworkId, Line>,
     dropped: Dropped,
     /// By a clock that nobody sets.
@@ -201,20 +182,10 @@ impl Dispatch {
         open: Vec<(ChatRef, Timestamp)>,
         dropped: Dropped,
     ) {
-        let mut board = Board {
-            depot,
-            marks: HashMap::new(),
-            lines: HashMap::new(),
-            dropped,
-            timers: BTreeMap::new(),
-            next_timer: 0,
-            reads: JoinSet::new(),
-            closing: JoinSet::new(),
-            stirred: BTreeSet::new(),
-        };
+        let mut board = Board::new(depot, dropped);
         // Each is looked at once, whatever time it says: the clock may have been set while nobody was there.
         for (lane, _) in open {
-            board.ready(lane);
+            board.set(&lane, Some(Mark::Ready));
         }
         loop {
             let nap = board.nap();
@@ -251,22 +222,32 @@ impl Dispatch {
 }
 
 impl<D: Depot> Board<D> {
+    fn new(depot: Weak<D>, dropped: Dropped) -> Self {
+        Self {
+            depot,
+            lines: HashMap::new(),
+            dropped,
+            timers: BTreeMap::new(),
+            next_timer: 0,
+            reads: JoinSet::new(),
+            closing: JoinSet::new(),
+            stirred: BTreeSet::new(),
+        }
+    }
+
     fn take(&mut self, signal: Signal) {
         match signal {
-            Signal::Wake(lane) => match self.marks.get_mut(&lane) {
-                None => self.ready(lane),
-                Some(Mark::Reading { again }) => *again = true,
+            Signal::Wake(lane) => match self.mark(&lane) {
+                None => self.set(&lane, Some(Mark::Ready)),
+                Some(Mark::Reading { .. }) => self.set(&lane, Some(Mark::Reading { again: true })),
                 // It will be looked at in its turn.
                 Some(Mark::Ready | Mark::InHand(_) | Mark::Closing(_) | Mark::Waiting) => {}
             },
             Signal::Settled(lane, delivery, retry_at) => self.settled(lane, delivery, retry_at),
             Signal::Gone(network, delivery) => {
-                // Rare enough to look through all of them.
-                let holds = |(lane, mark): (&ChatRef, &Mark)| {
-                    (lane.network == network && *mark == Mark::InHand(delivery)).then(|| lane.clone())
-                };
-                if let Some(lane) = self.marks.iter().find_map(holds) {
-                    self.settled(lane, delivery, None);
+                if let Some(chat) = self.lines.get(&network).and_then(|line| line.holding(delivery)).cloned()
+                {
+                    self.settled(ChatRef { network, chat }, delivery, None);
                 }
             }
             Signal::Up(network) => {
@@ -281,80 +262,53 @@ impl<D: Depot> Board<D> {
         }
     }
 
+    fn mark(&self, lane: &ChatRef) -> Option<Mark> {
+        self.lines.get(&lane.network)?.mark(&lane.chat)
+    }
+
+    fn set(&mut self, lane: &ChatRef, mark: Option<Mark>) {
+        self.lines.entry(lane.network.clone()).or_default().set(&lane.chat, mark);
+        self.stirred.insert(lane.network.clone());
+    }
+
     fn settled(&mut self, lane: ChatRef, delivery: DeliveryId, retry_at: Option<Timestamp>) {
         // Somebody who was heard late speaks of one that is not in hand any more; another may be.
-        let (Mark::InHand(held) | Mark::Closing(held)) =
-            self.marks.get(&lane).copied().unwrap_or(Mark::Ready)
-        else {
-            return;
-        };
+        let Some(Mark::InHand(held) | Mark::Closing(held)) = self.mark(&lane) else { return };
         if held != delivery {
             return;
         }
-        self.free(&lane.network);
         match retry_at {
-            Some(due) => self.wait(lane.clone(), due),
+            Some(due) => self.wait(lane, due),
             None => {
                 self.dropped.remove(&lane);
-                self.ready(lane.clone());
+                self.set(&lane, Some(Mark::Ready));
             }
         }
-        self.stirred.insert(lane.network);
     }
 
     /// The adapter's run is over: what it had in hand comes again, with the same id.
     fn down(&mut self, network: &NetworkId) {
-        let of_it = self.marks.iter().filter(|(lane, _)| lane.network == *network);
-        let mut in_hand: Vec<(ChatRef, DeliveryId)> = of_it
-            .filter_map(|(lane, mark)| match mark {
-                Mark::InHand(delivery) => Some((lane.clone(), *delivery)),
-                _ => None,
-            })
-            .collect();
-        // Always in the same order, so that a simulated run can be had again.
-        in_hand.sort_unstable_by(|(a, _), (b, _)| a.chat.cmp(&b.chat));
-        let line = self.lines.entry(network.clone()).or_default();
-        line.is_up = false;
-        line.busy -= in_hand.len().min(line.busy);
-        for (lane, delivery) in in_hand {
-            self.marks.insert(lane.clone(), Mark::Ready);
-            self.dropped.entry(lane.clone()).or_default().again(delivery);
-            line.ready.push_front(lane.chat);
+        let Some(line) = self.lines.get_mut(network) else { return };
+        for (chat, delivery) in line.down() {
+            let lane = ChatRef { network: network.clone(), chat };
+            self.dropped.entry(lane).or_default().again(delivery);
         }
     }
 
-    fn ready(&mut self, lane: ChatRef) {
-        self.marks.insert(lane.clone(), Mark::Ready);
-        self.lines.entry(lane.network.clone()).or_default().ready.push_back(lane.chat);
-        self.stirred.insert(lane.network);
-    }
-
     fn wait(&mut self, lane: ChatRef, due: Timestamp) {
-        self.marks.insert(lane.clone(), Mark::Waiting);
+        self.set(&lane, Some(Mark::Waiting));
         self.next_timer += 1;
         let now = self.depot.upgrade().map_or(due, |depot| depot.now());
         let wait = due.since(now).min(LONGEST_WAIT);
         self.timers.insert((Instant::now() + wait, self.next_timer), lane);
     }
 
-    fn free(&mut self, network: &NetworkId) {
-        if let Some(line) = self.lines.get_mut(network) {
-            line.busy = line.busy.saturating_sub(1);
-        }
-    }
-
     /// Reads the next delivery of as many lanes as the network may have in hand.
     fn pump(&mut self, network: &NetworkId) {
         let Some(depot) = self.depot.upgrade() else { return };
         let Some(line) = self.lines.get_mut(network) else { return };
-        let mut lanes = Vec::new();
-        while line.is_up && line.busy < IN_FLIGHT {
-            let Some(chat) = line.ready.pop_front() else { break };
-            line.busy += 1;
-            let lane = ChatRef { network: network.clone(), chat };
-            self.marks.insert(lane.clone(), Mark::Reading { again: false });
-            lanes.push(lane);
-        }
+        let next = std::iter::from_fn(|| line.next());
+        let lanes: Vec<ChatRef> = next.map(|chat| ChatRef { network: network.clone(), chat }).collect();
         for lanes in lanes.chunks(TOGETHER) {
             self.reads.spawn(read(Arc::clone(&depot), lanes.to_vec()));
         }
@@ -362,43 +316,37 @@ impl<D: Depot> Board<D> {
 
     fn got(&mut self, lane: ChatRef, result: Result<Option<(Delivery, Timestamp)>, StoreError>) {
         let Some(depot) = self.depot.upgrade() else { return };
-        let again = matches!(self.marks.get(&lane), Some(Mark::Reading { again: true }));
-        let now = depot.now();
-        let network = lane.network.clone();
+        let Some(Mark::Reading { again }) = self.mark(&lane) else { return };
+        let (now, network) = (depot.now(), &lane.network);
         match result {
             Ok(Some((mut delivery, due))) if is_due(&delivery, due, now) => {
                 let id = delivery.id;
                 let dropped = self.dropped.get_mut(&lane).map_or(0, |held| held.times_of(id));
                 delivery.attempt = delivery.attempt.saturating_add(dropped);
-                if depot.hand_over(&network, delivery) {
-                    self.marks.insert(lane, Mark::InHand(id));
-                    return;
+                match depot.hand_over(network, delivery) {
+                    true => self.set(&lane, Some(Mark::InHand(id))),
+                    false => self.wait(lane, now.after(RETRY)),
                 }
-                self.wait(lane, now.after(RETRY));
             }
             Ok(Some((_, due))) => self.wait(lane, due),
-            Ok(None) if again => self.ready(lane),
-            Ok(None) => {
-                self.marks.remove(&lane);
-            }
-            Err(StoreError::Corrupt { table: "delivery", row }) => {
-                if let Ok(id) = row.parse().map(DeliveryId) {
-                    self.marks.insert(lane.clone(), Mark::Closing(id));
+            Ok(None) => self.set(&lane, again.then_some(Mark::Ready)),
+            Err(StoreError::Corrupt { table: "delivery", row }) => match row.parse().map(DeliveryId) {
+                Ok(id) => {
+                    self.set(&lane, Some(Mark::Closing(id)));
                     while self.closing.try_join_next().is_some() {}
                     self.closing.spawn(depot.close(lane, id));
-                    return;
                 }
-                tracing::error!(%network, delivery = row, "a delivery is damaged and has no id to close it by");
-                self.wait(lane, now.after(DAMAGED));
-            }
+                Err(_) => {
+                    tracing::error!(%network, delivery = row, "a delivery is damaged and has no id to close it by");
+                    self.wait(lane, now.after(DAMAGED));
+                }
+            },
             Err(error) => {
                 tracing::warn!(%network, %error, "could not read a lane; trying again");
                 let does_not_pass = matches!(error, StoreError::Corrupt { .. } | StoreError::Invalid { .. });
                 self.wait(lane, now.after(if does_not_pass { DAMAGED } else { RETRY }));
             }
         }
-        self.free(&network);
-        self.stirred.insert(network);
     }
 
     /// How long until the next timer; an hour when there is none.
@@ -414,8 +362,8 @@ impl<D: Depot> Board<D> {
                 break;
             }
             let lane = entry.remove();
-            if matches!(self.marks.get(&lane), Some(Mark::Waiting)) {
-                self.ready(lane);
+            if self.mark(&lane) == Some(Mark::Waiting) {
+                self.set(&lane, Some(Mark::Ready));
             }
         }
     }
@@ -439,22 +387,8 @@ async fn read<D: Depot>(depot: Arc<D>, lanes: Vec<ChatRef>) -> Read {
 
 #[cfg(test)]
 impl<D: Depot> Board<D> {
-    /// What is counted and what is marked agree, or a network would come to a standstill, or be given too much.
     fn check(&self) {
-        for (network, line) in &self.lines {
-            let of_it = self.marks.iter().filter(|(lane, _)| lane.network == *network);
-            let marks: Vec<Mark> = of_it.map(|(_, mark)| *mark).collect();
-            let count = |is: fn(&Mark) -> bool| marks.iter().filter(|mark| is(mark)).count();
-            let busy =
-                count(|mark| matches!(mark, Mark::Reading { .. } | Mark::InHand(_) | Mark::Closing(_)));
-            assert_eq!(line.busy, busy, "lanes of {network} in work");
-            assert_eq!(
-                line.ready.len(),
-                count(|mark| *mark == Mark::Ready),
-                "lanes of {network} in the queue"
-            );
-        }
-        let timed = self.marks.values().filter(|mark| **mark == Mark::Waiting).count();
+        let timed: usize = self.lines.iter().map(|(network, line)| line.check(network)).sum();
         assert!(self.timers.len() >= timed, "{timed} lanes wait for {} timers", self.timers.len());
     }
 }

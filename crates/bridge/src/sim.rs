@@ -22,7 +22,12 @@ use life::Life;
 
 /// Behaves, so that whatever else happens must not touch it.
 pub(super) const STEADY: &str = "net:steady";
-const NETWORKS: [&str; 3] = [STEADY, "net:odd", "net:worse"];
+/// Behaves too, and has the chats of two accounts: now and then one has more in hand than there are places, each of
+/// it for minutes, which must not touch the other.
+pub(super) const SHARED: &str = "face:shared";
+const NETWORKS: [&str; 4] = [STEADY, SHARED, "net:odd", "net:worse"];
+/// Lanes of the flood; more than a network has places.
+const FLOOD: u32 = 80;
 
 /// An order, as the store has it.
 pub(super) struct Row {
@@ -117,7 +122,23 @@ fn play(seed: u64, double: &Double) -> Result<Sum, String> {
 }
 
 fn chat(network: &str, at: u32) -> ChatRef {
-    ChatRef { network: NetworkId::new(network), chat: format!("c{at}").into() }
+    let chat = ChatRef { network: NetworkId::new(network), chat: format!("c{at}").into() };
+    if network == SHARED { shared("net:calm", at) } else { chat }
+}
+
+/// A lane of the network that two accounts share.
+fn shared(account: &str, at: u32) -> ChatRef {
+    chat(account, at).mirrored_on(&NetworkId::new(SHARED))
+}
+
+/// A network that carries out whatever it is given.
+fn behaves(network: &NetworkId) -> bool {
+    [STEADY, SHARED].contains(&network.as_str())
+}
+
+/// A lane of the account that takes long.
+fn is_slow(lane: &ChatRef) -> bool {
+    lane.chat.as_str().starts_with("net:flood/")
 }
 
 /// A number from the environment, for runs by hand.

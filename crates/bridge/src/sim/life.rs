@@ -17,7 +17,7 @@ use wxgate_contract::{
 use wxgate_store::StoreError;
 
 use super::puppet::Puppet;
-use super::{NETWORKS, Row, STEADY, Shelf, chat};
+use super::{FLOOD, NETWORKS, Row, Shelf, behaves, chat, is_slow, shared};
 use crate::dropped::{self, Dropped};
 use crate::lanes::{self, DAMAGED, Depot, IN_FLIGHT, Lanes, Read};
 use crate::supervisor::{House, Keeper};
@@ -162,7 +162,7 @@ impl Life {
                     if is_back { Timestamp(wall.0.0 - day.as_millis() as i64) } else { wall.0.after(day) };
             }
             2 => {
-                let network = NETWORKS[1 + self.below(2) as usize];
+                let network = NETWORKS[2 + self.below(2) as usize];
                 if let Some(mut kept) = networks.remove(network) {
                     kept.stop.stop();
                     kept.poke.notify_one();
@@ -172,23 +172,27 @@ impl Life {
                 }
             }
             3 => networks.values().for_each(|kept| kept.poke.notify_one()),
+            4 if self.below(8) == 0 => {
+                self.order((0..FLOOD).map(|at| shared("net:flood", at)).collect()).await
+            }
             _ => self.say().await,
         }
     }
 
     /// Some orders, and then the lanes hear of it, as after a commit.
     async fn say(&self) {
-        let mut lanes = Vec::new();
-        for _ in 0..=self.below(4) {
-            let network = NETWORKS[self.below(3) as usize];
-            let lane = chat(network, self.below(self.chats));
-            let is_damaged = network != STEADY && self.chance(0.02);
+        let lane = |_| chat(NETWORKS[self.below(4) as usize], self.below(self.chats));
+        self.order((0..=self.below(4)).map(lane).collect()).await;
+    }
+
+    async fn order(&self, lanes: Vec<ChatRef>) {
+        for lane in &lanes {
+            let is_damaged = !behaves(&lane.network) && self.chance(0.02);
             let due = self.now();
             let mut shelf = self.shelf.lock().unwrap();
             shelf.next += 1;
             let row = Row { id: shelf.next, due, attempt: 1, is_damaged, said: Instant::now() };
             shelf.lanes.entry(lane.clone()).or_default().push_back(row);
-            lanes.push(lane);
         }
         sleep(self.up_to(5)).await;
         for lane in lanes {
@@ -233,14 +237,14 @@ impl Life {
                     None
                 }
             };
-            if lane.network.as_str() == STEADY && waited > PROMPT {
+            if behaves(&lane.network) && !is_slow(lane) && waited > PROMPT {
                 shelf.wrong(format!("{lane:?} waited {waited:?} for others"));
             }
             retry_at
         };
         self.in_hand.lock().unwrap().remove(lane);
         // Now and then whoever settles is held up, and may die before the lanes hear of it.
-        let is_held_up = lane.network.as_str() != STEADY && self.below(20) == 0;
+        let is_held_up = !behaves(&lane.network) && self.below(20) == 0;
         sleep(self.up_to(if is_held_up { 2_000 } else { 5 })).await;
         self.lanes.settled(lane.clone(), id, retry_at).await;
         Ok(())
@@ -264,7 +268,7 @@ impl Life {
 impl Life {
     /// The first row of each lane, as the store has it at this moment.
     fn first_rows(shelf: &Mutex<Shelf>, lanes: Vec<ChatRef>, away: Instant, is_bad: bool) -> Read {
-        let is_steady = lanes.first().is_some_and(|lane| lane.network.as_str() == STEADY);
+        let is_steady = lanes.first().is_some_and(|lane| behaves(&lane.network));
         let fails = Instant::now() < away || (is_bad && !is_steady);
         let shelf = shelf.lock().unwrap();
         let first = |lane: &ChatRef| {
@@ -295,7 +299,7 @@ impl Depot for Life {
 
     fn read(&self, lanes: Vec<ChatRef>) -> BoxFuture<'static, Read> {
         let (before, after, is_bad) = (self.up_to(15), self.up_to(15), self.chance(0.02));
-        let is_bug = self.chance(0.01) && lanes.iter().all(|lane| lane.network.as_str() != STEADY);
+        let is_bug = self.chance(0.01) && lanes.iter().all(|lane| !behaves(&lane.network));
         let (shelf, away) = (Arc::clone(&self.shelf), *self.away.lock().unwrap());
         Box::pin(async move {
             sleep(before).await;

@@ -11,8 +11,8 @@ use wxgate_contract::{
     Outcome, Stopped,
 };
 
-use super::STEADY;
 use super::life::Life;
+use super::{behaves, is_slow};
 
 pub(super) struct Puppet {
     pub(super) life: Arc<Life>,
@@ -71,7 +71,7 @@ impl Puppet {
     }
 
     fn is_steady(&self) -> bool {
-        self.network.as_str() == STEADY
+        behaves(&self.network)
     }
 
     fn fails(&self, share: f64) -> bool {
@@ -93,7 +93,12 @@ impl Puppet {
 
     async fn carry_out(&self, delivery: Delivery) -> Result<(), Death> {
         let lane = ChatRef { network: self.network.clone(), chat: delivery.chat.clone() };
-        sleep(self.life.up_to(if self.is_steady() { 20 } else { 3_000 })).await;
+        sleep(self.life.up_to(match self.is_steady() {
+            _ if is_slow(&lane) => 120_000,
+            true => 20,
+            false => 3_000,
+        }))
+        .await;
         if self.fails(0.03) {
             return Err(Death);
         }
