@@ -6,6 +6,8 @@
 //! network mirrors, `line` says which has its turn.
 
 mod line;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::panic::AssertUnwindSafe;
@@ -52,6 +54,8 @@ enum Signal {
     Up(NetworkId),
     /// Answered when it is done.
     Down(NetworkId, oneshot::Sender<()>),
+    /// The account is gone, with all that was open in its lanes.
+    Removed(NetworkId),
 }
 
 /// What lanes need of the rest of the pipe: the store behind them and the adapters before them. The bridge is
@@ -152,6 +156,11 @@ impl Lanes {
         self.send(Signal::Down(network.clone(), done)).await;
         // An error means that the task has ended with the program.
         let _ = is_done.await;
+    }
+
+    /// Nothing is open any more in the lanes of an account.
+    pub(crate) async fn removed(&self, network: &NetworkId) {
+        self.send(Signal::Removed(network.clone())).await;
     }
 
     pub(crate) fn close(&self) {
@@ -259,6 +268,7 @@ impl<D: Depot> Board<D> {
                 // An error means that the network was dropped, and nobody waits.
                 let _ = done.send(());
             }
+            Signal::Removed(network) => self.removed(&network),
         }
     }
 
@@ -295,6 +305,14 @@ impl<D: Depot> Board<D> {
         }
     }
 
+    fn removed(&mut self, network: &NetworkId) {
+        // Else there is a new one of the same name already, and what is left of the old one is read and found empty.
+        if self.lines.get(network).is_some_and(|line| !line.is_up) {
+            self.lines.remove(network);
+            self.dropped.retain(|lane, _| lane.network != *network);
+        }
+    }
+
     fn wait(&mut self, lane: ChatRef, due: Timestamp) {
         self.set(&lane, Some(Mark::Waiting));
         self.next_timer += 1;
@@ -316,6 +334,7 @@ impl<D: Depot> Board<D> {
 
     fn got(&mut self, lane: ChatRef, result: Result<Option<(Delivery, Timestamp)>, StoreError>) {
         let Some(depot) = self.depot.upgrade() else { return };
+        // Else it went with its account meanwhile.
         let Some(Mark::Reading { again }) = self.mark(&lane) else { return };
         let (now, network) = (depot.now(), &lane.network);
         match result {

@@ -344,6 +344,7 @@ async fn forget(bridge: &Bridge, account: &NetworkId) -> Result<(), StoreError> 
     bridge.tell_links().await?;
     forget_notes(bridge, account.as_str()).await?;
     bridge.store.remove_account(account).await?;
+    bridge.lanes.removed(account).await;
     // What was written down while it went.
     forget_notes(bridge, account.as_str()).await
 }
