@@ -106,12 +106,21 @@ impl Store {
                     ORDER BY newest.seq DESC LIMIT $5";
         let values = row![number, number, number, number, limits::rows(limit)];
         let mut found = sql::fetch(&mut conn, DOING, text, values).await?;
-        // What links carried there; an account has few links.
-        let text = "SELECT n.chat, n.seq, p.post FROM (SELECT chat, MAX(shown_seq) AS seq FROM relayed \
-                    WHERE network = $1 GROUP BY chat) n \
-                    JOIN relayed r ON r.network = $1 AND r.chat = n.chat AND r.shown_seq = n.seq \
-                    JOIN post p ON p.id = r.post";
-        found.extend(sql::fetch(&mut conn, DOING, text, row![number]).await?);
+        // What links carried there, in the same way.
+        let text = "WITH RECURSIVE spoke (chat) AS ( \
+                        SELECT MIN(chat) FROM relayed WHERE network = $1 \
+                        UNION ALL \
+                        SELECT (SELECT MIN(r.chat) FROM relayed r WHERE r.network = $2 AND r.chat > spoke.chat) \
+                        FROM spoke WHERE spoke.chat IS NOT NULL), \
+                    newest (chat, seq) AS ( \
+                        SELECT chat, (SELECT MAX(r.shown_seq) FROM relayed r WHERE r.network = $3 \
+                                      AND r.chat = spoke.chat) \
+                        FROM spoke WHERE chat IS NOT NULL) \
+                    SELECT newest.chat, newest.seq, p.post FROM newest \
+                    JOIN relayed r ON r.network = $4 AND r.chat = newest.chat AND r.shown_seq = newest.seq \
+                    JOIN post p ON p.id = r.post ORDER BY newest.seq DESC LIMIT $5";
+        let values = row![number, number, number, number, limits::rows(limit)];
+        found.extend(sql::fetch(&mut conn, DOING, text, values).await?);
         let mut newest: HashMap<ChatKey, Spoken> = HashMap::new();
         for row in &found {
             let (seq, post): (i64, String) = (row.at(1)?, row.at(2)?);

@@ -50,6 +50,37 @@ async fn what_was_said_elsewhere_is_shown_once_it_was_carried_over() {
 }
 
 #[tokio::test]
+async fn chats_that_spoke_by_what_was_carried_to_them_are_found_among_the_others() {
+    each_engine(|bench| async move {
+        linked(&bench).await;
+        bench.link(&["w:a/h", "i:x/#d"]).await;
+        bench.commit("w:a", vec![post("1", "w:a/b", "its own"), post("2", "w:a/g", "its own too")]).await;
+        for (id, place, lane) in [
+            ("m1", "i:x/#c", "w:a/g"),
+            ("m2", "i:x/#d", "w:a/h"),
+            ("m3", "i:x/#d", "w:a/h"),
+            ("m4", "i:x/#c", "w:a/g"),
+        ] {
+            bench.commit("i:x", vec![post(id, place, "carried")]).await;
+            let delivery = bench.next(lane).await.unwrap();
+            bench.settle("w:a", delivery.id, sent(&[&format!("s{id}")])).await;
+        }
+        let newest: Vec<i64> = bench.history("w:a").await.iter().rev().map(|item| item.seq).collect();
+        let [m4, m3, _, _, _, b] = newest[..] else { panic!("{newest:?}") };
+        let spoken = async |limit| {
+            let spoken = bench.store.spoken(&"w:a".into(), limit).await.unwrap();
+            spoken.iter().map(|s| (s.chat.to_string(), s.seq)).collect::<Vec<_>>()
+        };
+        let all = [("g", m4), ("h", m3), ("b", b)].map(|(chat, seq)| (chat.to_owned(), seq));
+        assert_eq!(spoken(10).await, all);
+        assert_eq!(spoken(2).await, all[..2]);
+        assert_eq!(bench.store.spoken(&"w:b".into(), 10).await.unwrap(), []);
+        bench
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn what_did_not_arrive_is_not_shown_and_what_may_have_is_corrected() {
     each_engine(|bench| async move {
         linked(&bench).await;
