@@ -238,6 +238,9 @@ async fn where_nothing_is_to_be_forgotten_nobody_waits_for_the_look() {
             tokio::time::timeout(Duration::from_secs(2), bench.store.prune_history(&network, keep)).await;
         assert_eq!(pruned.expect("it waits for the writer").unwrap(), Pruned::default(), "{network}");
     }
+    // Nor for deliveries that were settled lately.
+    let pruned = tokio::time::timeout(Duration::from_secs(2), bench.store.prune()).await;
+    assert_eq!(pruned.expect("it waits for the writer").unwrap(), Pruned::default());
     writing.execute(sqlx::raw_sql("ROLLBACK")).await.unwrap();
     writing.close().await.unwrap();
     bench.store.close().await;
