@@ -86,6 +86,9 @@ impl Bridge {
         let report = self.store.commit_batch(network, piece, self.route()).await;
         let report = report.map_err(|error| self.unsure(error))?;
         self.look_again().await;
+        for post in &report.damaged {
+            tracing::error!(%network, %post, "a post is damaged: that it arrived is not shown");
+        }
         let kept = report.committed.posts.iter().filter(|fate| matches!(fate, PostFate::Kept(_))).count();
         let took = began.elapsed();
         self.meter.committed(kept, report.committed.posts.len() - kept, took);

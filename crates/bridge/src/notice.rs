@@ -5,13 +5,24 @@ use wxgate_contract::{Author, Body, ChatRef, DeliveryId, Outcome, Post, RemoteId
 /// Characters of the lost text that a notice repeats. Source: the IRC notes, section 5.
 const EXCERPT_CHARS: usize = 40;
 
+/// What is said of an outcome that is not a success, and why it is none.
+fn failure(outcome: &Outcome) -> Option<(&str, &str)> {
+    match outcome {
+        Outcome::Sent { .. } | Outcome::TryLater { .. } => None,
+        Outcome::Refused { why } => Some(("was not delivered", why)),
+        Outcome::Uncertain { why } => Some(("may not have been delivered", why)),
+    }
+}
+
+/// The sentence for an outcome that is not a success, where the post cannot be read any more.
+pub(crate) fn of_damaged(outcome: &Outcome) -> Option<String> {
+    let (verb, why) = failure(outcome)?;
+    Some(format!("a message in this chat that cannot be read any more {verb}, because {why}"))
+}
+
 /// The sentence for an outcome that is not a success; `None` when there is nothing to tell.
 pub(crate) fn sentence(post: &Post, place: &str, outcome: &Outcome) -> Option<String> {
-    let (verb, why) = match outcome {
-        Outcome::Sent { .. } | Outcome::TryLater { .. } => return None,
-        Outcome::Refused { why } => ("was not delivered", why),
-        Outcome::Uncertain { why } => ("may not have been delivered", why),
-    };
+    let (verb, why) = failure(outcome)?;
     let what = excerpt(post);
     let place = if place.is_empty() { String::new() } else { format!(" to {place}") };
     Some(format!("{what} {verb}{place}, because {why}"))

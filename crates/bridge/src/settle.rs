@@ -42,6 +42,12 @@ impl Bridge {
             // Removed while it was in hand, with its account or its post.
             None => self.lanes.gone(network, delivery).await,
         }
+        if let Some((post, chat)) = report.damaged {
+            tracing::error!(%network, %delivery, %post, "a post is damaged: what became of it is not shown");
+            if let Some(text) = notice::of_damaged(&outcome) {
+                self.note_in(&chat, delivery, text).await;
+            }
+        }
         Ok(())
     }
 
@@ -53,7 +59,7 @@ impl Bridge {
         let outcome = Outcome::Refused { why: DAMAGED_WHY.to_owned() };
         let discarded = match self.settle_one(network, delivery, outcome).await {
             Ok(()) => return,
-            // What it was to deliver cannot be read either.
+            // Nor can what the table says of it.
             Err(StoreError::Corrupt { .. }) => self.store.discard(delivery, DAMAGED_WHY).await,
             // A store that is away for a while: nothing is given up for that.
             Err(error) => Err(error),

@@ -338,12 +338,16 @@ async fn a_panic_ends_one_run_and_the_open_delivery_comes_again() {
 
 /// The stored orders become something that nobody can read; all else stays as it is.
 fn damage(dir: &std::path::Path) {
+    damage_all(dir, b"{\"job\":\"say\"", 0);
+}
+
+/// Wherever this is stored, the byte at that place of it becomes another one.
+fn damage_all(dir: &std::path::Path, what: &[u8], place: usize) {
     let path = dir.join("wxgate.db");
     let mut bytes = std::fs::read(&path).unwrap();
-    let order = b"{\"job\":\"say\"";
-    let places: Vec<usize> = (0..bytes.len()).filter(|at| bytes[*at..].starts_with(order)).collect();
-    assert!(!places.is_empty(), "no order is stored");
-    places.into_iter().for_each(|at| bytes[at] = b'!');
+    let places: Vec<usize> = (0..bytes.len()).filter(|at| bytes[*at..].starts_with(what)).collect();
+    assert!(!places.is_empty(), "nothing of it is stored");
+    places.into_iter().for_each(|at| bytes[at + place] = b'!');
     std::fs::write(path, bytes).unwrap();
 }
 
@@ -437,6 +441,31 @@ async fn a_damaged_delivery_is_given_up_and_its_lane_goes_on() {
     let mut home = second.add("net:a", false).recv().await.unwrap();
     assert_given_up(&shown(&mut feed).await.fate);
     second.say(&there, "two").await;
+    assert_eq!(text(&delivery(&mut home).await), "two", "the lane goes on");
+    second.bridge.shutdown().await;
+}
+
+#[tokio::test]
+async fn what_became_of_a_message_that_cannot_be_read_is_told_and_its_lane_goes_on() {
+    let first = pipe().await;
+    let there = chat("net:a", "c");
+    first.say(&there, "one").await;
+    first.say(&there, "two").await;
+    first.bridge.shutdown().await;
+    first.bridge.store().close().await;
+    // In the orders too: the first is given up before anybody has it in hand.
+    damage_all(first.dir.path(), b"{\"remote_id\":\"one\"", 0);
+
+    let second = pipe_in(first.dir).await;
+    let mut feed = second.bridge.subscribe();
+    let mut home = second.add("net:a", false).recv().await.unwrap();
+    let notice = shown(&mut feed).await;
+    assert_eq!((&notice.post.chat, &notice.post.author), (&there, &Author::Gateway));
+    let Body::Text { text: told } = &notice.post.body else { panic!("{notice:?}") };
+    assert!(
+        told.starts_with("a message in this chat that cannot be read any more was not delivered"),
+        "{told}"
+    );
     assert_eq!(text(&delivery(&mut home).await), "two", "the lane goes on");
     second.bridge.shutdown().await;
 }

@@ -92,6 +92,8 @@ pub struct CommitReport {
     pub chats: Vec<ChatKey>,
     /// People who really changed.
     pub people: Vec<PersonKey>,
+    /// Posts that it shows to have arrived and that cannot be read: nothing else is said of them.
+    pub damaged: Vec<PostId>,
 }
 
 /// What an outcome brought.
@@ -109,6 +111,9 @@ pub struct SettleReport {
     pub retry_at: Option<Timestamp>,
     /// Other lanes that got a delivery by it.
     pub lanes: Vec<ChatRef>,
+    /// Its post cannot be read, and was said in this chat. The delivery is closed all the same; nothing is shown of it,
+    /// and nobody is told.
+    pub damaged: Option<(PostId, ChatRef)>,
 }
 
 /// A post that did not surely reach one of its targets.

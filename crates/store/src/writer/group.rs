@@ -35,6 +35,7 @@ pub(super) struct Decided {
     pub(super) lanes: Vec<ChatRef>,
     pub(super) chats: Vec<ChatKey>,
     pub(super) people: Vec<PersonKey>,
+    pub(super) damaged: Vec<PostId>,
 }
 
 /// A post of the batch that is visible from now on.
@@ -207,6 +208,7 @@ impl Scene<'_> {
                 known.insert(place, post);
                 decided.proven.extend(proof.report.shown);
                 decided.lanes.extend(proof.report.lanes);
+                decided.damaged.extend(proof.report.damaged.map(|(post, _)| post));
             }
         }
         let batches: Vec<&Ready> = commits.iter().map(|commit| &commit.ready).collect();
@@ -329,5 +331,6 @@ fn report(ready: Ready, decided: Decided) -> CommitReport {
         lanes: decided.lanes,
         chats: decided.chats,
         people: decided.people,
+        damaged: decided.damaged,
     }
 }

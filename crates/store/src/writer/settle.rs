@@ -264,8 +264,12 @@ async fn one(
     if let Some(said) = &mut row.said {
         let needs_post = is_home || is_relayed || (was_open && state != State::Sent);
         if needs_post {
-            let post: Post =
-                serde_json::from_str(&said.json).map_err(|_| StoreError::corrupt("post", post_id))?;
+            // One that is damaged stays so: whoever brings the outcome would bring it for ever.
+            let Ok(post) = serde_json::from_str::<Post>(&said.json) else {
+                let home = scene.names.name(tx, said.network).await?;
+                report.damaged = Some((post_id, chat_ref(home, said.chat.clone())));
+                return Ok(Settled { report, post: Some(post_id.0) });
+            };
             let origin = scene.names.name(tx, said.origin).await?;
             if was_open && state != State::Sent {
                 let (post, origin, target) = (post.clone(), origin.clone(), lane.clone());

@@ -237,6 +237,32 @@ async fn what_is_said_about_a_failure_is_written_with_it_and_once() {
 }
 
 #[tokio::test]
+async fn a_delivery_whose_post_cannot_be_read_is_closed_and_holds_up_nobody() {
+    each_engine(|bench| async move {
+        bench.commit("irc:local", vec![post("1", "w:a/c", "one"), post("2", "w:a/c", "two")]).await;
+        bench.commit("irc:local", vec![post("3", "w:a/c", "three")]).await;
+        let first = bench.next("w:a/c").await.unwrap();
+        bench.change("UPDATE post SET post = '!' WHERE post LIKE '%\"one\"%' OR post LIKE '%\"two\"%'").await;
+        let refused = Outcome::Refused { why: "no such contact".to_owned() };
+        let report = bench.settle("w:a", first.id, refused).await;
+        assert!(report.closed && report.shown.is_empty() && report.failed.is_none(), "{report:?}");
+        assert_eq!(report.damaged, Some((said(&first).post_id, chat("w:a/c"))));
+        // Nor does a commit fail that shows that one arrived.
+        let second = bench.next("w:a/c").await.unwrap();
+        let echo = Post { echo_of: Some(second.id), ..post("n2", "w:a/c", "two") };
+        let report = bench.commit("w:a", vec![echo, post("n1", "w:a/d", "news")]).await;
+        assert_eq!(report.damaged, [said(&second).post_id]);
+        assert_eq!(texts(&report.shown), ["news"]);
+        let third = bench.next("w:a/c").await.unwrap();
+        let report = bench.settle("w:a", third.id, sent(&["n3"])).await;
+        assert_eq!(texts(&report.shown), ["three"], "the lane goes on");
+        assert_eq!(texts(&bench.history("w:a").await), ["news", "three"]);
+        bench
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn an_own_delivery_that_comes_back_is_known() {
     each_engine(|bench| async move {
         bench.link(&["w:a/c", "m/r"]).await;
