@@ -146,7 +146,9 @@ impl Bridge {
             telling: tokio::sync::Mutex::new(()),
             changing: tokio::sync::Mutex::new(true),
         });
-        bridge.learn_twins().await?;
+        for link in bridge.store.links().await? {
+            bridge.learn_twins(&link.members).await?;
+        }
         let dropped = dropped::at_start(bridge.take_dropped().await?, &open);
         bridge.tasks.spawn("lanes", dispatch.run(Arc::downgrade(&bridge), open, dropped));
         Ok(bridge)

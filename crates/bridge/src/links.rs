@@ -4,11 +4,10 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use wxgate_contract::{ChatKey, ChatRef, HistoryRange, LinkTable, NetworkId, Timestamp};
+use wxgate_contract::{ChatKey, ChatRef, HistoryRange, LinkTable, NetworkId, RemoteId, Timestamp};
 use wxgate_store::{Link, LinkId, Store, StoreError};
 
 use crate::Bridge;
-use crate::twins;
 
 /// Messages of two chats that are compared to find out whether they are one. Chosen: accounts that were away for a
 /// while still have some in common.
@@ -43,7 +42,7 @@ impl Bridge {
     /// `Conflict` when one of them is in a link already, `Invalid` for fewer than two.
     pub async fn add_link(&self, members: &[ChatRef]) -> Result<LinkId, StoreError> {
         let link = self.store.add_link(members).await?;
-        self.tell_links_surely().await;
+        self.tell_links_surely(members).await;
         Ok(link)
     }
 
@@ -53,61 +52,54 @@ impl Bridge {
     /// When the store failed.
     pub async fn remove_link(&self, link: LinkId) -> Result<bool, StoreError> {
         let was_there = self.store.remove_link(link).await?;
-        self.tell_links_surely().await;
+        self.tell_links_surely(&[]).await;
         Ok(was_there)
     }
 
-    /// The same as [`Bridge::tell_links`] after a change that is on disk: where the store does not answer now, it is
-    /// asked again until it does. Whoever made the change need not wait for that, and could not make it once more.
-    async fn tell_links_surely(&self) {
-        let Err(error) = self.tell_links().await else { return };
+    /// Tells of a change that is on disk, the members of a new link or nobody: where the store does not answer now, it
+    /// is asked again until it does. Whoever made the change need not wait for that, and could not make it once more.
+    async fn tell_links_surely(&self, joined: &[ChatRef]) {
+        let Err(error) = self.tell_change(joined).await else { return };
         tracing::warn!(%error, "links cannot be read; networks are told of the change later");
         let Some(me) = self.me.upgrade() else { return };
-        let stop = self.tasks.ending();
+        let (stop, joined) = (self.tasks.ending(), joined.to_vec());
         self.tasks.spawn("links", async move {
             loop {
                 tokio::select! {
                     () = stop.stopping() => return,
                     () = tokio::time::sleep(TELL_AGAIN) => {}
                 }
-                if me.tell_links().await.is_ok() {
+                if me.tell_change(&joined).await.is_ok() {
                     return;
                 }
             }
         });
     }
 
+    async fn tell_change(&self, joined: &[ChatRef]) -> Result<(), StoreError> {
+        self.tell_links().await?;
+        self.learn_twins(joined).await
+    }
+
     /// Tells the networks which of their chats are linked. Also after an account took its chats
     /// out of their links by going.
     pub(crate) async fn tell_links(&self) -> Result<(), StoreError> {
-        {
-            let _alone = self.telling.lock().await;
-            self.links.send_replace(table(&self.store).await?);
-        }
-        self.learn_twins().await
-    }
-
-    /// Finds the chats of a link that are one group, by a number that both heard.
-    pub(crate) async fn learn_twins(&self) -> Result<(), StoreError> {
-        for link in self.store.links().await? {
-            for (at, one) in link.members.iter().enumerate() {
-                let others = link.members.iter().skip(at + 1).filter(|other| twins::may_be_one(one, other));
-                for other in others {
-                    if self.have_one_number(one, other).await? {
-                        self.routes.twins.learn(one, other);
-                    }
-                }
-            }
-        }
+        let _alone = self.telling.lock().await;
+        self.links.send_replace(table(&self.store).await?);
         Ok(())
     }
 
-    async fn have_one_number(&self, one: &ChatRef, other: &ChatRef) -> Result<bool, StoreError> {
-        let heard = async |chat: &ChatRef| {
+    /// Finds the chats of a link that are one group, by a number that both heard. Each is read once, and only where
+    /// it may be one with another and that is not known.
+    pub(crate) async fn learn_twins(&self, members: &[ChatRef]) -> Result<(), StoreError> {
+        let mut heard = Vec::new();
+        for chat in self.routes.twins.open(members) {
             let range = HistoryRange::Before(i64::MAX);
             let items = self.store.history(&chat.network, Some(&chat.chat), range, LATEST).await?;
-            Ok::<_, StoreError>(items.into_iter().filter_map(|item| item.native_id).collect::<HashSet<_>>())
-        };
-        Ok(!heard(one).await?.is_disjoint(&heard(other).await?))
+            let numbers: HashSet<RemoteId> = items.into_iter().filter_map(|item| item.native_id).collect();
+            heard.push((chat, numbers));
+        }
+        self.routes.twins.compare(&heard);
+        Ok(())
     }
 }

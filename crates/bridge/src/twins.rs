@@ -5,7 +5,7 @@
 //! account would say in the group what the other one heard there. Chats that heard one number are therefore
 //! taken for one: whoever hears something first tells it, and of several ways into the group one is taken.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
@@ -61,6 +61,24 @@ impl Twins {
         );
         for (one, other) in [(one, other), (other, one)] {
             self.pairs.entry(one.clone()).or_default().push(other.clone());
+        }
+    }
+
+    /// Those of a link's chats that may be one with another of them, which is not known.
+    pub(crate) fn open<'a>(&self, members: &'a [ChatRef]) -> Vec<&'a ChatRef> {
+        let is_open =
+            |one: &&ChatRef| members.iter().any(|other| may_be_one(one, other) && !self.are(one, other));
+        members.iter().filter(is_open).collect()
+    }
+
+    /// Learns which chats are one: those that heard a number that another one heard too.
+    pub(crate) fn compare(&self, heard: &[(&ChatRef, HashSet<RemoteId>)]) {
+        for (at, (one, numbers)) in heard.iter().enumerate() {
+            for (other, others) in heard.iter().skip(at + 1) {
+                if may_be_one(one, other) && !numbers.is_disjoint(others) {
+                    self.learn(one, other);
+                }
+            }
         }
     }
 
@@ -176,4 +194,34 @@ fn key(text: &str) -> u64 {
     let mut hasher = DefaultHasher::new();
     text.trim_end().hash(&mut hasher);
     hasher.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn chat(network: &str, chat: &str) -> ChatRef {
+        ChatRef { network: network.into(), chat: chat.into() }
+    }
+
+    #[test]
+    fn only_chats_that_may_be_one_with_another_are_read_and_only_until_that_is_known() {
+        let twins = Twins::default();
+        let mut members: Vec<ChatRef> = (0..50).map(|n| chat(&format!("net:{n}"), "g")).collect();
+        // No account is a twin of a channel, nor of another chat of its own.
+        assert_eq!(
+            twins.open(&[chat("net:1", "g"), chat("far:x", "#g"), chat("net:1", "h")]),
+            Vec::<&ChatRef>::new()
+        );
+        members.push(chat("far:x", "#g"));
+        let open = twins.open(&members);
+        assert_eq!(open, members.iter().take(50).collect::<Vec<_>>(), "each is read once");
+        // All but the last one heard the same.
+        let number = |n: usize| HashSet::from([RemoteId::from(if n < 49 { "1" } else { "2" })]);
+        let heard: Vec<_> = open.into_iter().enumerate().map(|(n, chat)| (chat, number(n))).collect();
+        twins.compare(&heard);
+        assert!(twins.are(&members[0], &members[48]) && twins.are(&members[48], &members[0]));
+        assert!(!twins.are(&members[0], &members[49]));
+        assert_eq!(twins.open(&members[..49]), Vec::<&ChatRef>::new(), "it is known of all of them");
+    }
 }
