@@ -244,8 +244,8 @@ impl Inbound {
         let author = self.author(message, &chat, login, draft).await?;
         let mentions = match &body {
             Body::Text { text } if message.chat.is_room() && text.contains('@') => {
-                let members = self.roster.members(draft, login.generation, &chat.key).await?;
-                text::mentions(text, &chat, &login.own, members.values())
+                let members = self.roster.gather(draft, login.generation, &chat.key).await?;
+                text::mentions(text, &chat, &login.own, members)
             }
             _ => Vec::new(),
         };

@@ -12,6 +12,7 @@
 
 pub(crate) mod bounds;
 mod cache;
+mod gathered;
 pub(crate) mod load;
 pub(crate) mod record;
 
@@ -25,6 +26,7 @@ use wechat_proto::UserName;
 use wxgate_contract::{Batch, ChatKind, FarEnd, FarError, NetworkId, Note};
 
 use cache::Cache;
+use gathered::Gathered;
 
 /// Key of the owner of the account as a person and as a chat partner.
 pub(crate) const OWNER: &str = "me";
@@ -115,6 +117,7 @@ pub(crate) struct Draft {
     pub(crate) batch: Batch,
     fresh: HashMap<String, Named>,
     removed: Vec<String>,
+    gathered: Gathered,
     /// Permanent names that say who somebody is or is not: lasting key and code.
     pub(crate) lessons: Vec<(String, u64)>,
     /// Tickets of own sends that its posts are the echoes of.
@@ -138,11 +141,12 @@ pub(crate) struct Fresh {
 impl Draft {
     /// The batch, and what it will mean once it is committed.
     pub(crate) fn split(self) -> (Batch, Fresh) {
-        let Self { batch, fresh: names, removed, lessons, echoes, has_unlisted: _, changes_known } = self;
+        let Self { batch, fresh: names, removed, lessons, echoes, changes_known, .. } = self;
         (batch, Fresh { names, removed, lessons, echoes, changes_known })
     }
 
     pub(crate) fn put(&mut self, note_key: String, named: Named) {
+        self.gathered = Gathered::default();
         self.batch.notes.push(note(note_key.clone(), &named));
         self.fresh.insert(note_key, named);
     }
@@ -163,6 +167,7 @@ impl Draft {
     }
 
     pub(crate) fn remove(&mut self, note_key: String) {
+        self.gathered = Gathered::default();
         self.fresh.remove(&note_key);
         self.removed.push(note_key.clone());
         self.batch.notes.push(Note { key: note_key, value: None, is_secret: false });
