@@ -26,8 +26,15 @@ const FAREWELL: Duration = Duration::from_secs(5);
 const PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
+/// Pause before removals that could not be finished are tried again. Chosen: what is in their way is no moment's
+/// trouble, and each try is a line in the log.
+const TRY_AGAIN: Duration = Duration::from_secs(3600);
+
 /// What became of a removal, once it is known; the sender goes without a word when the program ends first.
 type Done = watch::Receiver<Option<Result<(), CommandError>>>;
+
+/// Says it.
+type Tell = watch::Sender<Option<Result<(), CommandError>>>;
 
 /// A removal that is under way.
 pub(crate) struct Going {
@@ -94,37 +101,19 @@ impl Bridge {
         for person in &people {
             self.take_along(person).await?;
         }
-        let mut begun = Vec::new();
-        for row in self.store.leaving_accounts().await? {
-            let (tell, done) = watch::channel(None);
-            let with = people.iter().find(|person| person.name == row.owner).cloned();
-            self.leaving.insert(row.network.clone(), Going { owner: Some(row.owner), done });
-            begun.push((row.network, with, tell));
-        }
-        if begun.is_empty() && people.is_empty() {
+        let mut left = self.left_over(people).await?;
+        if left.is_none() {
             return Ok(());
         }
         let (bridge, stop) = (Arc::clone(self), self.tasks.ending());
         self.tasks.spawn("orders", async move {
             let all = async {
-                for (account, with, tell) in begun {
-                    let listed = Listed { bridge: &bridge, account: &account };
-                    let done = forget_in_time(&bridge, &account).await;
-                    match (&done, &with) {
-                        (Err(error), _) => {
-                            tracing::error!(network = %account, %error, "a removal that was begun cannot be finished");
-                        }
-                        // Of one who ordered an account's end alone nothing is known any more.
-                        (Ok(()), None) => {}
-                        (Ok(()), Some(person)) => bridge.record_gone(person, &account).await,
+                while let Some(begun) = left {
+                    if begun.finish(&bridge).await {
+                        return;
                     }
-                    drop(listed);
-                    tell.send_replace(Some(done));
-                }
-                for person in people {
-                    if let Err(error) = let_go_in_time(&bridge, &person).await {
-                        tracing::error!(user = %person.name, %error, "a removal that was begun cannot be finished");
-                    }
+                    tokio::time::sleep(TRY_AGAIN).await;
+                    left = bridge.still_left().await;
                 }
             };
             tokio::select! {
@@ -135,6 +124,37 @@ impl Bridge {
         Ok(())
     }
 
+    /// What there is to finish, of these people and of accounts whose removal nobody is at; `None`: nothing.
+    async fn left_over(&self, people: Vec<LeavingUser>) -> Result<Option<LeftOver>, StoreError> {
+        let mut accounts = Vec::new();
+        for row in self.store.leaving_accounts().await? {
+            let Entry::Vacant(place) = self.leaving.entry(row.network.clone()) else { continue };
+            let (tell, done) = watch::channel(None);
+            let with = people.iter().find(|person| person.name == row.owner).cloned();
+            place.insert(Going { owner: Some(row.owner), done });
+            accounts.push((row.network, with, tell));
+        }
+        Ok((!accounts.is_empty() || !people.is_empty()).then_some(LeftOver { accounts, people }))
+    }
+
+    /// The same a while later.
+    async fn still_left(&self) -> Option<LeftOver> {
+        let read = in_time("leaving", || async {
+            Ok(match self.store.leaving_users().await {
+                Ok(people) => self.left_over(people).await,
+                Err(error) => Err(error),
+            })
+        });
+        match read.await {
+            Ok(Ok(left)) => left,
+            Ok(Err(error)) => {
+                tracing::error!(%error, "the removals that were begun cannot be read");
+                None
+            }
+            Err(_) => None,
+        }
+    }
+
     /// Accounts of somebody who is being removed go too: those whose turn had not come yet.
     async fn take_along(&self, person: &LeavingUser) -> Result<(), StoreError> {
         for row in self.store.accounts_of(&person.name).await? {
@@ -142,6 +162,26 @@ impl Bridge {
             self.routes.unmirror_all(&row.network);
         }
         Ok(())
+    }
+
+    /// Whether somebody has accounts, those that are being removed among them.
+    async fn has_accounts(&self, owner: &UserName) -> Result<bool, StoreError> {
+        let is_kept = !self.store.accounts_of(owner).await?.is_empty();
+        Ok(is_kept || self.store.leaving_accounts().await?.iter().any(|row| row.owner == *owner))
+    }
+
+    /// Why somebody is not removed. They stay if none of their accounts is on its way out: else the next start would
+    /// remove, unasked, whoever was told to be there still.
+    async fn not_removed(&self, person: &LeavingUser, error: CommandError) -> CommandError {
+        if error == stopping() {
+            return error;
+        }
+        let going = self.store.leaving_accounts().await;
+        let stays = going.is_ok_and(|accounts| accounts.iter().all(|row| row.owner != person.name));
+        if stays && self.store.has_left(&person.name).await.is_ok() {
+            return error;
+        }
+        CommandError::Failed(format!("{error}; the removal goes on at the next start"))
     }
 
     /// An account went with its owner.
@@ -195,12 +235,61 @@ impl Bridge {
                 let _alone = bridge.alone().await?;
                 bridge.store.leave_user(&person, with_accounts).await.map_err(refused)?;
             }
-            if with_accounts {
-                remove_accounts(&bridge, &person).await?;
+            if with_accounts && let Err(error) = remove_accounts(&bridge, &person).await {
+                return Err(bridge.not_removed(&person, error).await);
             }
             let_go_in_time(&bridge, &person).await
         })
         .await
+    }
+}
+
+/// Removals that the end of the program cut short, or that could not be finished.
+struct LeftOver {
+    /// Each with the person it goes with, and whoever waits for it.
+    accounts: Vec<(NetworkId, Option<LeavingUser>, Tell)>,
+    people: Vec<LeavingUser>,
+}
+
+impl LeftOver {
+    /// Goes on with them one after the other; `true`: all are finished.
+    async fn finish(self, bridge: &Bridge) -> bool {
+        let mut is_done = true;
+        for (account, with, tell) in self.accounts {
+            let listed = Listed { bridge, account: &account };
+            let done = forget_in_time(bridge, &account).await;
+            match (&done, &with) {
+                (Err(error), _) => {
+                    is_done = false;
+                    tracing::error!(network = %account, %error, "a removal that was begun cannot be finished yet");
+                }
+                // Of one who ordered an account's end alone nothing is known any more.
+                (Ok(()), None) => {}
+                (Ok(()), Some(person)) => bridge.record_gone(person, &account).await,
+            }
+            drop(listed);
+            tell.send_replace(Some(done));
+        }
+        for person in self.people {
+            // They go behind their last account.
+            let done =
+                match in_time(person.name.as_str(), || async { Ok(bridge.has_accounts(&person.name).await) })
+                    .await
+                {
+                    Ok(Ok(true)) => {
+                        is_done = false;
+                        continue;
+                    }
+                    Ok(Ok(false)) => let_go_in_time(bridge, &person).await,
+                    Ok(Err(error)) => Err(failed(error)),
+                    Err(error) => Err(error),
+                };
+            if let Err(error) = done {
+                is_done = false;
+                tracing::error!(user = %person.name, %error, "a removal that was begun cannot be finished yet");
+            }
+        }
+        is_done
     }
 }
 

@@ -16,6 +16,8 @@ const GATEWAY: &str = "gateway";
 /// Their keys, before the name of whoever goes.
 const LEAVING: &str = "leaving/";
 const DOING: &str = "removing a person";
+/// Where it was ordered, when that cannot be read any more.
+const UNKNOWN: &str = "unknown";
 
 /// A person whose removal was begun.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,13 +68,14 @@ impl Store {
             .await
     }
 
-    /// People whose removal was begun and not finished, in name order.
+    /// People whose removal was begun and not finished, in name order. One whose note makes no sense goes all the same,
+    /// ordered by nobody who is known any more, at a door that is called so.
     ///
     /// # Errors
-    /// `Unavailable` when the database cannot be read, `Corrupt` when a note of it makes no sense.
+    /// `Unavailable` when the database cannot be read.
     pub async fn leaving_users(&self) -> Result<Vec<LeavingUser>, StoreError> {
         let notes = self.notes(&GATEWAY.into(), LEAVING, None, usize::MAX).await?;
-        notes.into_iter().map(|(key, value)| leaving(&key, &value)).collect()
+        Ok(notes.into_iter().filter_map(|(key, value)| leaving(&key, &value)).collect())
     }
 
     /// Whether the removal of somebody of this name was begun and not finished.
@@ -106,11 +109,10 @@ fn key_of(name: &str) -> String {
     format!("{LEAVING}{name}")
 }
 
-fn leaving(key: &str, value: &Bytes) -> Result<LeavingUser, StoreError> {
-    let corrupt = || StoreError::corrupt("note", key);
-    let name = key.strip_prefix(LEAVING).ok_or_else(corrupt)?;
-    let Order { who, door } = serde_json::from_slice(value).map_err(|_| corrupt())?;
-    Ok(LeavingUser { name: name.into(), who, door })
+fn leaving(key: &str, value: &Bytes) -> Option<LeavingUser> {
+    let unknown = |_| Order { who: None, door: UNKNOWN.to_owned() };
+    let Order { who, door } = serde_json::from_slice(value).unwrap_or_else(unknown);
+    Some(LeavingUser { name: key.strip_prefix(LEAVING)?.into(), who, door })
 }
 
 /// Whether somebody of this name is being removed.

@@ -304,6 +304,27 @@ async fn what_is_too_old_or_too_much_is_forgotten_and_what_is_still_to_be_delive
 }
 
 #[tokio::test]
+async fn a_removal_whose_order_cannot_be_read_stops_no_other_one_and_goes_on() {
+    each_engine(|bench| async move {
+        let leaving = |who: &str| LeavingUser { name: who.into(), who: None, door: "api".to_owned() };
+        for who in ["ann", "bob"] {
+            bench.store.add_user(&who.into(), None, false).await.unwrap();
+            bench.store.leave_user(&leaving(who), false).await.unwrap();
+        }
+        let damaged = Note {
+            key: "leaving/ann".to_owned(),
+            value: Some(bytes::Bytes::from_static(b"{\"who\":")),
+            is_secret: false,
+        };
+        bench.notes("gateway", vec![damaged]).await;
+        let unknown = LeavingUser { door: "unknown".to_owned(), ..leaving("ann") };
+        assert_eq!(bench.store.leaving_users().await.unwrap(), [unknown, leaving("bob")]);
+        bench
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn whoever_is_being_removed_is_so_after_a_crash_too() {
     each_engine(|bench| async move {
         let name = |name: &str| UserName::from(name);
