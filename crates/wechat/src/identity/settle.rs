@@ -4,6 +4,7 @@
 //! committed, and a batch that was translated before is translated again (`Live::who_changed`). One at a time decides
 //! (`Live::deciding`), a relogin too.
 
+mod moves;
 mod questions;
 mod told;
 
@@ -12,17 +13,14 @@ use std::sync::Arc;
 
 use wechat_proto::{MsgId, UserName};
 use wxgate_contract::{
-    Author, Batch, Body, ChatKey, ChatProfile, ChatRef, CommandError, Directory, FarEnd, FarError,
-    HistoryRange, NetworkId, PersonKey, PersonProfile, Post, RemoteId, TimelineItem,
+    Batch, ChatProfile, ChatRef, CommandError, Directory, FarEnd, FarError, NetworkId, PersonKey,
+    PersonProfile, RemoteId,
 };
 use wxgate_identity::{Book, Lesson};
 
 use super::{UNCONFIRMED, shelf};
 use crate::roster::{Lasting, Named, lasting_note, member_note, name_note, new_key, note, stranger_note};
 use crate::session::live::Live;
-
-/// Posts moved at once. Chosen: a page of history.
-const PAGE: usize = 200;
 
 /// Decides again after the login.
 pub(crate) struct Settler {
@@ -108,13 +106,11 @@ impl Taught {
         self.lesson.ends().into_iter().filter(|(from, _)| self.stood_apart(from))
     }
 
-    /// As whom, before this one, whoever stood there was moved and taken back: how many others, so that an answer that
-    /// is given again is the one it was, and another one is another.
-    fn others(&self, id: &str, to: &str) -> usize {
+    /// As whom whoever stood there was moved and taken back.
+    fn taken_back(&self, id: &str) -> &[String] {
         let person = self.before.people.iter().find(|known| known.id == id).map(|known| &known.taken_back);
         let group = || self.before.groups.iter().find(|known| known.id == id).map(|known| &known.taken_back);
-        let others = person.or_else(group);
-        others.map_or(0, |others| others.iter().position(|of| of == to).unwrap_or(others.len()))
+        person.or_else(group).map_or(&[], Vec::as_slice)
     }
 
     /// Nobody else was ever spoken to there: who it is was open, or it stood in for somebody until the list is read.
@@ -183,15 +179,12 @@ impl Settler {
     /// goes by another key and what is kept. Whoever calls it decides alone. What is known is read again when no
     /// batch is under way: a sync may have seen something newer of somebody while posts were moved.
     async fn apply(&self, step: Step<'_>) -> Result<(), CommandError> {
+        let mut moved = HashMap::new();
         let taught = self.taught(step).await?;
-        for (from, to) in taught.moves() {
-            self.move_posts((from, to), taught.others(from, to)).await.map_err(failed)?;
-        }
+        self.move_all(&taught, &mut moved).await.map_err(failed)?;
         let _alone = self.live.settling().lock().await;
         let taught = self.taught(step).await?;
-        for (from, to) in taught.moves() {
-            self.move_posts((from, to), taught.others(from, to)).await.map_err(failed)?;
-        }
+        self.move_all(&taught, &mut moved).await.map_err(failed)?;
         let mut batch = self.carried_out(&taught).await.map_err(failed)?;
         if matches!(step, Step::Learn { .. }) {
             batch.posts = self.notices(&taught).await.map_err(failed)?;
@@ -330,23 +323,6 @@ impl Settler {
     async fn title_of(&self, key: &str) -> Result<String, FarError> {
         Ok(self.chat(key).await?.map(|profile| profile.title).unwrap_or_default())
     }
-
-    /// Says again in `to` what was said in `from`, in order. Their ids follow from the first ones,
-    /// so that what was moved already is not said twice; each of several answers has its own.
-    pub(super) async fn move_posts(&self, (from, to): (&str, &str), others: usize) -> Result<(), FarError> {
-        let chat = ChatKey::from(from);
-        let mut after = 0;
-        loop {
-            let page =
-                self.directory.history(&self.network, Some(&chat), HistoryRange::After(after), PAGE).await?;
-            let Some(last) = page.last() else { return Ok(()) };
-            after = last.seq;
-            let own = &self.network;
-            let said = page.iter().filter(|item| matches!(item.fate, wxgate_contract::Fate::Said));
-            let posts = said.map(|item| moved(item, own, (from, to), others)).collect();
-            self.far.commit(&self.network, Batch { posts, ..Batch::default() }).await?;
-        }
-    }
 }
 
 /// The id by which the service knows what we know by this one, if it knows it at all.
@@ -354,32 +330,6 @@ pub(crate) fn service_id(id: &RemoteId) -> Option<MsgId> {
     let first = id.first();
     let is_one = !first.is_empty() && first.bytes().all(|byte| byte.is_ascii_digit());
     is_one.then(|| MsgId::new(first))
-}
-
-/// The same post in another chat.
-fn moved(item: &TimelineItem, network: &NetworkId, (from, to): (&str, &str), others: usize) -> Post {
-    let again = |id: &RemoteId| (0..others).fold(id.said_again(), |id, _| id.said_again());
-    let mut post = item.post.clone();
-    post.remote_id = match &item.native_id {
-        _ if item.origin == *network => again(&post.remote_id),
-        // The service knows what was said through us by its own id.
-        Some(native) => again(native),
-        None => again(&RemoteId::from(format!("{}-{}", item.origin, post.remote_id))),
-    };
-    post.chat = ChatRef { network: network.clone(), chat: to.into() };
-    post.echo_of = None;
-    if let Author::Person { person, .. } = &mut post.author
-        && person.as_str() == from
-    {
-        *person = to.into();
-    }
-    if let Body::Recall { target: Some(target), .. } = &mut post.body {
-        *target = again(target);
-    }
-    if let Some(target) = post.quote.as_mut().and_then(|quote| quote.target.as_mut()) {
-        *target = again(target);
-    }
-    post
 }
 
 fn open_of<'a>(book: &'a Book, id: &str) -> &'a [String] {

@@ -7,6 +7,7 @@
 //! | `who/p/<lasting key>` | a person or an official account, as last seen |
 //! | `who/g/<lasting key>` | a group with its members, as last seen |
 //! | `who/proof/<code>` | the lasting key of whoever has this permanent name |
+//! | `who/moved/<lasting key>` | to whom what was said to somebody for the time being was ever moved, in order |
 //!
 //! The head is written last: profiles of a login that was cut short are matched once more, with
 //! the same result.
@@ -53,6 +54,11 @@ pub(crate) fn group_key(key: &str) -> String {
 /// Where the key of whoever has a permanent name is written.
 pub(crate) fn permanent_key(code: u64) -> String {
     format!("{PROOFS}{code:016x}")
+}
+
+/// Where it is written to whom the posts of a chat were moved.
+pub(crate) fn moved_key(chat: &str) -> String {
+    format!("who/moved/{chat}")
 }
 
 pub(crate) fn head_note(book: &Book) -> Note {

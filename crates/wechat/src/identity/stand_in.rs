@@ -124,7 +124,7 @@ impl Settler {
     /// What was said to a stand-in is said to whoever it is, and the stand-in goes. Whoever calls it decides alone.
     pub(crate) async fn replace(&self, stand_in: &StandIn, to: &str) -> Result<(), FarError> {
         let from = stand_in.id.as_str();
-        self.move_posts((from, to), 0).await?;
+        self.move_posts((from, to), &[], 0).await?;
         let mut batch = Batch::default();
         let gone = |chat: ChatProfile| ChatProfile { is_gone: true, members: None, ..chat };
         batch.chats.extend(self.chat(from).await?.map(gone));

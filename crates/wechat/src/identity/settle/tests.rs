@@ -1,14 +1,26 @@
 use bytes::Bytes;
 use wechat_proto::Contact;
 use wxgate_contract::conformance::{Double, FixedClock};
-use wxgate_contract::{BoxFuture, Committed, Delivery, DeliveryId, Health, Outcome, SignInStep};
+use wxgate_contract::{
+    Author, Body, BoxFuture, Committed, Delivery, DeliveryId, Health, Outcome, Post, SignInStep,
+};
 use wxgate_identity::{Profile, Seen, Sight};
 
+use super::moves::PAGE;
 use super::*;
 use crate::roster::Kind;
 
-/// A far end that lets others go on at each call, as a store does.
-struct Yielding(Double);
+/// A far end that lets others go on at each call, as a store does, and cannot store some of what it is given.
+struct Yielding {
+    double: Double,
+    refuses: fn(&Batch) -> bool,
+}
+
+impl Yielding {
+    fn new(double: &Double) -> Self {
+        Self { double: double.clone(), refuses: |_| false }
+    }
+}
 
 impl FarEnd for Yielding {
     fn commit<'a>(
@@ -18,7 +30,10 @@ impl FarEnd for Yielding {
     ) -> BoxFuture<'a, Result<Committed, FarError>> {
         Box::pin(async move {
             tokio::task::yield_now().await;
-            self.0.commit(network, batch).await
+            if (self.refuses)(&batch) {
+                return Err(FarError::Unavailable("away".to_owned()));
+            }
+            self.double.commit(network, batch).await
         })
     }
 
@@ -28,7 +43,7 @@ impl FarEnd for Yielding {
         delivery: DeliveryId,
         outcome: Outcome,
     ) -> BoxFuture<'a, Result<(), FarError>> {
-        self.0.settle(network, delivery, outcome)
+        self.double.settle(network, delivery, outcome)
     }
 
     fn behind<'a>(
@@ -37,7 +52,7 @@ impl FarEnd for Yielding {
         delivery: &'a Delivery,
         limit: usize,
     ) -> BoxFuture<'a, Result<Vec<Delivery>, FarError>> {
-        self.0.behind(network, delivery, limit)
+        self.double.behind(network, delivery, limit)
     }
 
     fn note<'a>(
@@ -47,7 +62,7 @@ impl FarEnd for Yielding {
     ) -> BoxFuture<'a, Result<Option<Bytes>, FarError>> {
         Box::pin(async move {
             tokio::task::yield_now().await;
-            self.0.note(network, key).await
+            self.double.note(network, key).await
         })
     }
 
@@ -56,7 +71,7 @@ impl FarEnd for Yielding {
         network: &'a NetworkId,
         keys: &'a [String],
     ) -> BoxFuture<'a, Result<Vec<(String, Bytes)>, FarError>> {
-        self.0.notes_of(network, keys)
+        self.double.notes_of(network, keys)
     }
 
     fn notes<'a>(
@@ -68,16 +83,16 @@ impl FarEnd for Yielding {
     ) -> BoxFuture<'a, Result<Vec<(String, Bytes)>, FarError>> {
         Box::pin(async move {
             tokio::task::yield_now().await;
-            self.0.notes(network, prefix, after, limit).await
+            self.double.notes(network, prefix, after, limit).await
         })
     }
 
     fn health(&self, network: &NetworkId, health: Health) {
-        self.0.health(network, health);
+        self.double.health(network, health);
     }
 
     fn sign_in(&self, network: &NetworkId, step: SignInStep) {
-        self.0.sign_in(network, step);
+        self.double.sign_in(network, step);
     }
 }
 
@@ -179,7 +194,7 @@ async fn of_two_answers_at_once_that_name_the_same_person_one_counts() {
     let people =
         vec![profile("p-old", 1, &[]), profile("p-one", 2, &["p-old"]), profile("p-two", 2, &["p-old"])];
     login_of(&double, &network, people, &[]).await;
-    let settler = settler(Arc::new(Yielding(double.clone())), &double, &network);
+    let settler = settler(Arc::new(Yielding::new(&double)), &double, &network);
     let answer = |chat: &'static str| settler.resolve(chat, Some("p-old"));
     let both: [Result<(), CommandError>; 2] = tokio::join!(answer("p-one"), answer("p-two")).into();
     let refused = |answer: &&Result<(), CommandError>| matches!(answer, Err(CommandError::Refused(_)));
@@ -260,4 +275,41 @@ async fn an_answer_that_is_given_again_says_nothing_twice_and_another_one_says_i
     let words = chats_and_words(&double);
     let chats: Vec<&str> = words.iter().map(|(chat, _)| chat.as_str()).collect();
     assert_eq!(chats, [&made, "p-anna", "p-bo"]);
+}
+
+#[tokio::test]
+async fn an_answer_that_is_cut_off_takes_nothing_from_the_next_one() {
+    let (double, network) = (Double::new(), NetworkId::from("wechat:a"));
+    let made = stood_in(&double, &network).await;
+    let open = profile(&made, 2, &["p-anna", "p-bo"]);
+    let notes = vec![shelf::person_note(&open), shelf::person_note(&profile("p-bo", 1, &[]))];
+    double.commit(&network, Batch { notes, ..Batch::default() }).await.unwrap();
+    // All is moved, and who it is cannot be stored.
+    let decides = |batch: &Batch| batch.notes.iter().any(|note| note.key.starts_with("who/p/"));
+    let cut_off = Yielding { refuses: decides, ..Yielding::new(&double) };
+    let cut_off = settler(Arc::new(cut_off), &double, &network);
+    let answer = cut_off.resolve(&made, Some("p-anna")).await;
+    assert!(matches!(answer, Err(CommandError::Failed(_))), "{answer:?}");
+    let settler = settler(Arc::new(double.clone()), &double, &network);
+    for to in ["p-bo", "p-anna", "p-bo"] {
+        settler.resolve(&made, Some(to)).await.unwrap();
+        settler.undo(to).await.unwrap();
+    }
+    let words = chats_and_words(&double);
+    let chats: Vec<&str> = words.iter().map(|(chat, _)| chat.as_str()).collect();
+    assert_eq!(chats, [&made, "p-anna", "p-bo"]);
+}
+
+#[tokio::test]
+async fn what_was_moved_is_not_moved_once_more_while_the_news_wait() {
+    let (double, network) = (Double::new(), NetworkId::from("wechat:a"));
+    let made = stood_in(&double, &network).await;
+    let said = double.state().posts[0].2.clone();
+    let more = (0..PAGE).map(|at| Post { remote_id: format!("more{at}").into(), ..said.clone() });
+    double.commit(&network, Batch { posts: more.collect(), ..Batch::default() }).await.unwrap();
+    let before = double.state().commits;
+    settler(Arc::new(double.clone()), &double, &network).learn(&made, 1).await.unwrap();
+    // To whom, two pages, and who it is.
+    assert_eq!(double.state().commits - before, 4);
+    assert_eq!(chats_and_words(&double).len(), 2 * (PAGE + 1));
 }
