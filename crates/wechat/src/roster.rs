@@ -118,8 +118,8 @@ pub(crate) struct Draft {
     fresh: HashMap<String, Named>,
     removed: Vec<String>,
     gathered: Gathered,
-    /// Permanent names that say who somebody is or is not: lasting key and code.
-    pub(crate) lessons: Vec<(String, u64)>,
+    /// It holds permanent names that say who somebody is or is not, to be taken in once it is committed.
+    pub(crate) has_shown: bool,
     /// Tickets of own sends that its posts are the echoes of.
     pub(crate) echoes: Vec<u64>,
     /// It makes a key for somebody whom the list of contacts did not show.
@@ -133,7 +133,7 @@ pub(crate) struct Draft {
 pub(crate) struct Fresh {
     names: HashMap<String, Named>,
     removed: Vec<String>,
-    pub(crate) lessons: Vec<(String, u64)>,
+    pub(crate) has_shown: bool,
     pub(crate) echoes: Vec<u64>,
     pub(crate) changes_known: bool,
 }
@@ -141,8 +141,8 @@ pub(crate) struct Fresh {
 impl Draft {
     /// The batch, and what it will mean once it is committed.
     pub(crate) fn split(self) -> (Batch, Fresh) {
-        let Self { batch, fresh: names, removed, lessons, echoes, changes_known, .. } = self;
-        (batch, Fresh { names, removed, lessons, echoes, changes_known })
+        let Self { batch, fresh: names, removed, has_shown, echoes, changes_known, .. } = self;
+        (batch, Fresh { names, removed, has_shown, echoes, changes_known })
     }
 
     pub(crate) fn put(&mut self, note_key: String, named: Named) {

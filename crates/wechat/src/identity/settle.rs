@@ -156,6 +156,26 @@ impl Settler {
         self.decide(Step::Learn { chat, permanent }).await
     }
 
+    /// Takes in the permanent names that messages showed and nobody came to yet. Those of an earlier login say nothing
+    /// any more: their chats may stand for others now.
+    ///
+    /// # Errors
+    /// The last one of those that could not be taken in.
+    pub(crate) async fn take_in_shown(&self) -> Result<(), CommandError> {
+        let mut done = Ok(());
+        for shown in shelf::shown(&*self.far, &self.network).await.map_err(failed)? {
+            let taken = if shown.generation == self.live.generation() {
+                self.learn(&shown.chat, shown.permanent).await
+            } else {
+                let notes = vec![shelf::gone(shelf::shown_key(&shown.chat, shown.permanent))];
+                let batch = Batch { notes, ..Batch::default() };
+                self.far.commit(&self.network, batch).await.map(drop).map_err(failed)
+            };
+            done = taken.and(done);
+        }
+        done
+    }
+
     async fn decide(&self, step: Step<'_>) -> Result<(), CommandError> {
         let _alone = self.live.deciding().lock().await;
         self.apply(step).await
@@ -186,8 +206,9 @@ impl Settler {
         let taught = self.taught(step).await?;
         self.move_all(&taught, &mut moved).await.map_err(failed)?;
         let mut batch = self.carried_out(&taught).await.map_err(failed)?;
-        if matches!(step, Step::Learn { .. }) {
+        if let Step::Learn { chat, permanent } = step {
             batch.posts = self.notices(&taught).await.map_err(failed)?;
+            batch.notes.push(shelf::gone(shelf::shown_key(chat, permanent)));
         }
         self.far.commit(&self.network, batch).await.map_err(failed)?;
         self.live.who_changed();

@@ -7,6 +7,7 @@
 //! | `who/p/<lasting key>` | a person or an official account, as last seen |
 //! | `who/g/<lasting key>` | a group with its members, as last seen |
 //! | `who/proof/<code>` | the lasting key of whoever has this permanent name |
+//! | `who/shown/<code>/<lasting key>` | the login in which a message showed this permanent name of them; not taken in yet |
 //! | `who/moved/<lasting key>` | to whom what was said to somebody for the time being was ever moved, in order |
 //!
 //! The head is written last: profiles of a login that was cut short are matched once more, with
@@ -23,6 +24,7 @@ const HEAD: &str = "who/head";
 const PEOPLE: &str = "who/p/";
 const GROUPS: &str = "who/g/";
 const PROOFS: &str = "who/proof/";
+const SHOWN: &str = "who/shown/";
 /// Where permanent names stood when those inside of media counted too: none of them proves anything.
 pub(crate) const UNPROVEN: &str = "who/n/";
 /// Notes read at once. Chosen: some hundred kilobytes.
@@ -54,6 +56,38 @@ pub(crate) fn group_key(key: &str) -> String {
 /// Where the key of whoever has a permanent name is written.
 pub(crate) fn permanent_key(code: u64) -> String {
     format!("{PROOFS}{code:016x}")
+}
+
+/// A permanent name that a message showed of a chat, from the commit of that message until it is taken in.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Shown {
+    pub(crate) chat: String,
+    pub(crate) permanent: u64,
+    /// The login in which the chat stood for whoever has the name.
+    pub(crate) generation: u32,
+}
+
+impl Shown {
+    pub(crate) fn note(&self) -> Note {
+        note(shown_key(&self.chat, self.permanent), &self.generation)
+    }
+
+    fn read(key: &str, value: &[u8]) -> Option<Self> {
+        let (code, chat) = key.strip_prefix(SHOWN)?.split_once('/')?;
+        let permanent = u64::from_str_radix(code, 16).ok()?;
+        Some(Self { chat: chat.to_owned(), permanent, generation: serde_json::from_slice(value).ok()? })
+    }
+}
+
+/// Where it is written that a permanent name was shown.
+pub(crate) fn shown_key(chat: &str, permanent: u64) -> String {
+    format!("{SHOWN}{permanent:016x}/{chat}")
+}
+
+/// The permanent names that were shown and not taken in yet; a page of them.
+pub(crate) async fn shown(far: &dyn FarEnd, network: &NetworkId) -> Result<Vec<Shown>, FarError> {
+    let page = far.notes(network, SHOWN, None, PAGE).await?;
+    Ok(page.into_iter().filter_map(|(key, value)| Shown::read(&key, &value)).collect())
 }
 
 /// Where it is written to whom the posts of a chat were moved.

@@ -117,7 +117,8 @@ impl Settler {
         let group = book.groups.into_iter().find(|known| is_it(&known.id, known.seen.login, known.permanent));
         let person = person.map(|known| shelf::person_note(&Profile { permanent, ..known }));
         let group = group.map(|known| shelf::group_note(&GroupProfile { permanent, ..known }));
-        let notes: Vec<Note> = person.into_iter().chain(group).collect();
+        let taken_in = shelf::gone(shelf::shown_key(chat, permanent));
+        let notes: Vec<Note> = person.into_iter().chain(group).chain([taken_in]).collect();
         self.far.commit(&self.network, Batch { notes, ..Batch::default() }).await.map(drop).map_err(failed)
     }
 

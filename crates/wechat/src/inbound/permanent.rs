@@ -5,13 +5,13 @@ use wxgate_contract::FarError;
 use wxgate_identity::{GroupProfile, Profile, text_code};
 
 use super::Inbound;
-use crate::identity::shelf;
+use crate::identity::shelf::{self, Shown};
 use crate::roster::record::Login;
 use crate::roster::{Draft, Kind, name_note, note};
 
 impl Inbound {
-    /// Writes down a name that nothing contradicts; one that decides something is left for after
-    /// the commit.
+    /// Writes down a name that nothing contradicts, and that one was shown which decides something: it is taken in after
+    /// the commit, by this run or another one.
     pub(super) async fn learn_names(
         &mut self,
         message: &Message,
@@ -55,7 +55,11 @@ impl Inbound {
                     draft.batch.notes.push(written);
                     draft.batch.notes.push(note(shelf::permanent_key(code), &named.key));
                 }
-                None => draft.lessons.push((named.key, code)),
+                None => {
+                    let shown = Shown { chat: named.key, permanent: code, generation: login.generation };
+                    draft.batch.notes.push(shown.note());
+                    draft.has_shown = true;
+                }
             }
         }
         Ok(())

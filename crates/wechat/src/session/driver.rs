@@ -66,6 +66,8 @@ pub(crate) struct Hands {
     settler: Arc<Settler>,
     /// As of the last translation.
     who: u64,
+    /// Messages may have shown permanent names that are not taken in yet.
+    has_shown: bool,
 }
 
 impl Hands {
@@ -92,6 +94,7 @@ impl Hands {
             on_synced,
             settler,
             who: 0,
+            has_shown: true,
         }
     }
 }
@@ -107,8 +110,15 @@ pub(crate) async fn run(
     let (far, network, live) = (Arc::clone(&hands.far), hands.network.clone(), Arc::clone(&hands.live));
     let mut shown =
         Shown { far: Arc::clone(&far), network: network.clone(), live: Arc::clone(&live), health: None };
+    // Boxed, as what comes later is.
+    let begin: BoxFuture<'_, _> = Box::pin(async {
+        let found = restore(&hands).await;
+        // What a crash cut off.
+        hands.take_in_shown().await;
+        found
+    });
     let found = tokio::select! {
-        found = restore(&hands) => found,
+        found = begin => found,
         () = stop.stopping() => return,
     };
     hands.keys.clone_from(&found.keys);
@@ -341,6 +351,8 @@ impl Hands {
             }
             Exchange::Accepted { family, credentials } => {
                 let uin = credentials.uin;
+                // They are of names of the login before.
+                self.take_in_shown().await;
                 self.live.enter(family, credentials);
                 self.keys = None;
                 self.inbound.roster.forget();
@@ -448,7 +460,7 @@ impl Hands {
     }
 
     async fn commit(&mut self) -> Result<(), Fault> {
-        let Some((mut batch, mut fresh, keys, who)) = self.prepared.take() else { return Ok(()) };
+        let Some((mut batch, fresh, keys, who)) = self.prepared.take() else { return Ok(()) };
         let live = Arc::clone(&self.live);
         let alone = live.settling().lock().await;
         if live.who() != who {
@@ -478,20 +490,30 @@ impl Hands {
         if let Some(asked) = self.asked.take() {
             self.on_synced.tell(asked.elapsed());
         }
-        let lessons = std::mem::take(&mut fresh.lessons);
+        self.has_shown |= fresh.has_shown;
         self.inbound.committed(fresh);
         self.keys = Some(keys);
         if has_media {
             self.bell.notify_one();
         }
         drop(alone);
-        for (key, permanent) in lessons {
-            if let Err(error) = self.settler.learn(&key, permanent).await {
-                tracing::error!(network = %self.network, %error, "a permanent name could not be taken in");
-            }
-            self.inbound.roster.forget();
-        }
+        self.take_in_shown().await;
         Ok(())
+    }
+
+    /// Takes in the permanent names that messages showed. What cannot be taken in now is with the next news, or at the
+    /// next start.
+    async fn take_in_shown(&mut self) {
+        if !self.has_shown {
+            return;
+        }
+        match self.settler.take_in_shown().await {
+            Ok(()) => self.has_shown = false,
+            Err(error) => {
+                tracing::error!(network = %self.network, %error, "a permanent name could not be taken in yet");
+            }
+        }
+        self.inbound.roster.forget();
     }
 
     /// A batch that can never be stored must not stop the account for good: what can be stored is,

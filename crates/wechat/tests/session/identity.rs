@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use wxgate_contract::conformance::State;
+use wxgate_contract::conformance::{Bug, State};
 use wxgate_contract::{
     Answer, Author, Batch, Body, ChatKey, CommandError, FarEnd, Note, Outcome, Post, Request, SignInStep,
 };
@@ -95,7 +95,7 @@ async fn away_and_made_over(stage: &mut Stage, who: Who) {
 }
 
 /// The chats of somebody who was made over, before and after.
-async fn unclear(stage: &mut Stage) -> (ChatKey, ChatKey) {
+pub(crate) async fn unclear(stage: &mut Stage) -> (ChatKey, ChatKey) {
     let who = Who::Contact(5);
     let old = stage.chat(who);
     away_and_made_over(stage, who).await;
@@ -252,6 +252,41 @@ async fn a_recall_answers_the_question_by_itself() {
         })
         .await;
     assert_eq!(questions(&stage).await, []);
+}
+
+#[tokio::test]
+async fn a_proof_that_a_crash_cut_off_is_taken_in_by_the_next_run() {
+    // Nothing but the recalls shows permanent names.
+    let config = WorldConfig { permanent_ids: false, ..world_config() };
+    let mut stage = Stage::of(config, &AccountSpec::new(ALICE, 0, 12, 3)).await;
+    stage.sign_in().await;
+    let who = Who::Contact(5);
+    let msg_id = stage.say(who, who, "oops");
+    let old = stage.post(msg_id).await.chat.chat;
+    let recall = stage.said(who, who, Kind::Recall { msg_id });
+    stage.post(recall).await;
+    let (_, open) = unclear(&mut stage).await;
+    assert_ne!(open, old);
+    let msg_id = stage.say(who, who, "oops");
+    stage.post(msg_id).await;
+    // The first thing that the proof does is to move what was said.
+    stage.double.state().bug = Some(Bug::CommitOf("it is me".to_owned()));
+    let recall = stage.said(who, who, Kind::Recall { msg_id });
+    stage.post(recall).await;
+    stage.until(|| stage.double.state().bug.is_none()).await;
+    stage.start();
+    stage.up().await;
+    let moved = |state: &mut State| {
+        let says =
+            |(_, _, post): &&(_, _, Post)| post.chat.chat == old && post.body == Body::text("it is me");
+        state.posts.iter().find(says).map(|_| ())
+    };
+    stage.wait(moved).await;
+    assert_eq!(questions(&stage).await, []);
+    assert_eq!(stage.post(stage.say(who, who, "later")).await.chat.chat, old);
+    let is_left = stage.double.state().notes.keys().any(|(_, key)| key.starts_with("who/shown/"));
+    assert!(!is_left, "it would be taken in at each start");
+    stage.no_violation();
 }
 
 #[tokio::test]
