@@ -7,6 +7,7 @@ mod doubts;
 mod failures;
 mod media;
 pub(crate) mod pace;
+mod spoken;
 mod text;
 mod turn;
 pub(crate) mod unanswered;
@@ -24,7 +25,7 @@ use wechat_proto::endpoint::{Endpoint, RevokeMsg, SendText, Sent, To, revoke_msg
 use wechat_proto::message::msg_type;
 use wechat_proto::{ClientMsgId, MsgId, Reaction, UserName};
 use wxgate_contract::{
-    Body, Delivery, DeliveryId, FarEnd, Job, MediaVault, NetworkId, Outcome, RemoteId, Say, Timestamp,
+    Body, Delivery, DeliveryId, FarEnd, Job, MediaVault, NetworkId, Outcome, RemoteId, Say,
 };
 use wxgate_convert::Converter;
 
@@ -36,24 +37,13 @@ use crate::transport::{CallError, Transport};
 use doubts::Doubts;
 use failures::{Failures, Miss};
 use pace::Pace;
+use spoken::Spoken;
 pub(crate) use text::MAX_CHARS as MAX_TEXT_CHARS;
 use unanswered::{Unanswered, What};
-
-/// Deliveries whose pieces are remembered, so that a repetition says nothing twice even where the service would not
-/// notice. Chosen: as many as are in hand at once; what is put off behind as many others has its ids for that.
-const REMEMBERED: usize = 64;
 
 /// Failures of a recall that gets no answer, before the chat goes on without one. Chosen: with the
 /// pauses of [`verdict::soon`] the two minutes in which the service takes messages back.
 const RECALL_ATTEMPTS: u32 = 7;
-
-/// What one delivery has said so far.
-#[derive(Debug, Clone)]
-struct Spoken {
-    delivery: DeliveryId,
-    pieces: Vec<RemoteId>,
-    at: Timestamp,
-}
 
 /// The sending side of one account.
 pub(crate) struct Outbound {
@@ -82,6 +72,8 @@ struct Errand<'a> {
     delivery: &'a Delivery,
     /// The login that the names are of.
     generation: u32,
+    /// Who was who when `to` was looked up, as [`Live::who`] counts.
+    who: u64,
     own: UserName,
     to: UserName,
     is_room: bool,
@@ -138,7 +130,7 @@ impl Outbound {
 
     async fn errand<'a>(&self, delivery: &'a Delivery) -> Result<Errand<'a>, Outcome> {
         self.stands(delivery)?;
-        let generation = self.live.generation();
+        let (generation, who) = (self.live.generation(), self.live.who());
         let found = roster::lasting(&*self.far, &self.network, delivery.chat.as_str(), generation).await;
         let to = match found {
             Ok(Some(to)) => to,
@@ -159,19 +151,20 @@ impl Outbound {
                 });
             }
         };
-        Ok(Errand { delivery, generation, own: self.live.own().user_name, is_room: to.is_room(), to })
+        Ok(Errand { delivery, generation, who, own: self.live.own().user_name, is_room: to.is_room(), to })
     }
 
     async fn say(&self, errand: &Errand<'_>, say: &Say) -> Result<Outcome, Outcome> {
         let names = self.mention_names(errand, say).await;
         let words = text::compose(say, &names);
+        self.not_begun_elsewhere(errand)?;
         let mut remote_ids = self.spoken_before(errand.delivery.id);
         let done = remote_ids.len();
         let mut piece = 0;
         for line in text::split(&words.before) {
             if piece >= done {
                 let id = self.send_text(errand, piece, &line).await?;
-                self.note_spoken(errand.delivery.id, &id);
+                self.note_spoken(errand, &id);
                 remote_ids.push(id);
             }
             piece += 1;
@@ -179,7 +172,7 @@ impl Outbound {
         if let Body::Attachment(attachment) = &say.post.body {
             if piece >= done {
                 let id = self.send_file(errand, piece, attachment).await?;
-                self.note_spoken(errand.delivery.id, &id);
+                self.note_spoken(errand, &id);
                 remote_ids.push(id);
             }
             piece += 1;
@@ -187,7 +180,7 @@ impl Outbound {
         for line in text::split(&words.after) {
             if piece >= done {
                 let id = self.send_text(errand, piece, &line).await?;
-                self.note_spoken(errand.delivery.id, &id);
+                self.note_spoken(errand, &id);
                 remote_ids.push(id);
             }
             piece += 1;
@@ -258,6 +251,10 @@ impl Outbound {
             if is_repetition {
                 return Err(Outcome::Uncertain { why: why.to_owned() });
             }
+            // The try may have taken a minute.
+            if self.still_reaches(errand).await.is_err() {
+                return Err(Outcome::Uncertain { why: why.to_owned() });
+            }
             is_repetition = true;
         }
     }
@@ -315,25 +312,6 @@ impl Outbound {
         u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
-    fn spoken_before(&self, delivery: DeliveryId) -> Vec<RemoteId> {
-        let spoken = self.spoken.lock().unwrap_or_else(PoisonError::into_inner);
-        spoken.iter().find(|spoken| spoken.delivery == delivery).map(|s| s.pieces.clone()).unwrap_or_default()
-    }
-
-    fn note_spoken(&self, delivery: DeliveryId, id: &RemoteId) {
-        let at = self.live.now();
-        let mut spoken = self.spoken.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = spoken.iter_mut().find(|spoken| spoken.delivery == delivery) {
-            known.pieces.push(id.clone());
-            known.at = at;
-            return;
-        }
-        if spoken.len() >= REMEMBERED {
-            spoken.pop_front();
-        }
-        spoken.push_back(Spoken { delivery, pieces: vec![id.clone()], at });
-    }
-
     /// Counts one more failure of a delivery, and says how many of that kind there were.
     fn failed(&self, delivery: DeliveryId, miss: Miss) -> u32 {
         self.failures().count(delivery, miss)
@@ -341,16 +319,6 @@ impl Outbound {
 
     fn failures(&self) -> std::sync::MutexGuard<'_, Failures> {
         self.failures.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn sent_at(&self, ids: &[MsgId]) -> Option<Timestamp> {
-        let spoken = self.spoken.lock().unwrap_or_else(PoisonError::into_inner);
-        spoken
-            .iter()
-            .find(|spoken| {
-                spoken.pieces.iter().any(|id| ids.iter().any(|known| known.as_str() == id.as_str()))
-            })
-            .map(|spoken| spoken.at)
     }
 
     /// The same for all pieces of a file, and for no other file.

@@ -4,6 +4,7 @@ use wechat_proto::{Reaction, RetCode};
 use wxgate_contract::{Delivery, Outcome};
 
 use super::{Errand, Miss, Outbound, verdict};
+use crate::roster;
 use crate::session::machine::Standing;
 
 impl Outbound {
@@ -51,6 +52,33 @@ impl Outbound {
             let signed_out = standing.wait_for(|standing| matches!(standing, Standing::Out { .. }));
             let _ = tokio::time::timeout(wait, signed_out).await;
         }
+        self.may_send(errand)?;
+        if self.live.who() != errand.who {
+            self.still_reaches(errand).await?;
+            self.may_send(errand)?;
+        }
+        Ok(())
+    }
+
+    /// Whether the chat of a delivery still stands for whom it was looked up to be. An answer of the owner, or a proof,
+    /// may have come while it waited: then the next attempt finds who it is now.
+    /// Source: the paper on contact identity, method, step 9.
+    pub(super) async fn still_reaches(&self, errand: &Errand<'_>) -> Result<(), Outcome> {
+        let (mut who, chat) = (errand.who, errand.delivery.chat.as_str());
+        while who != self.live.who() {
+            who = self.live.who();
+            let why = match roster::lasting(&*self.far, &self.network, chat, errand.generation).await {
+                Ok(Some(to)) if to == errand.to => continue,
+                Ok(_) => "it turned out meanwhile that this chat is somebody else".to_owned(),
+                Err(error) => error.to_string(),
+            };
+            return Err(Outcome::TryLater { after: verdict::soon(errand.delivery.attempt), why });
+        }
+        Ok(())
+    }
+
+    /// Whether the account may send in the login that the names are of.
+    fn may_send(&self, errand: &Errand<'_>) -> Result<(), Outcome> {
         self.stands(errand.delivery)?;
         if self.live.generation() != errand.generation {
             let why = "the account signed in anew".to_owned();

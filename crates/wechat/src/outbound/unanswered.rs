@@ -178,6 +178,13 @@ impl Unanswered {
         inner.1.iter().any(|open| open.delivery == delivery && open.is_doubtful && !open.is_answered())
     }
 
+    /// The same, of what was sent to anybody but this one.
+    pub(crate) fn may_have_reached_another(&self, delivery: DeliveryId, to: &UserName) -> bool {
+        let inner = self.inner();
+        let may_have = |open: &Open| open.is_doubtful && !open.is_answered() && open.chat != *to;
+        inner.1.iter().any(|open| open.delivery == delivery && may_have(open))
+    }
+
     /// The deliveries that have no answer yet.
     pub(crate) fn deliveries(&self) -> Vec<DeliveryId> {
         self.inner().1.iter().filter(|open| !open.is_answered()).map(|open| open.delivery).collect()

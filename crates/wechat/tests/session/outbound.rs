@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use wxgate_contract::{
-    Attachment, AttachmentKind, Author, Body, Delivery, Health, Job, MediaId, Order, Outcome, PostFate,
-    PostId,
+    Answer, Attachment, AttachmentKind, Author, Body, Delivery, Health, Job, MediaId, Order, Outcome,
+    PostFate, PostId, Request,
 };
 use wxgate_convert::Converter;
 use wxgate_simulator::{AccountSpec, Change, Fault, FaultRule, Kind, Who};
@@ -438,6 +438,61 @@ async fn what_waited_for_its_turn_when_the_session_ended_was_never_said_and_is_t
     stage.order(Order::SignOut).await;
     let outcome = stage.outcome(deliveries[3].id, 3).await;
     assert!(matches!(outcome, Outcome::Refused { .. }), "{outcome:?}");
+    assert_eq!(stage.heard().len(), 3);
+}
+
+/// A chat of the account that was linked by an answer, and what is to be said there as the fourth thing at once.
+async fn linked_and_waiting(body: Body) -> (Stage, Delivery) {
+    let account = AccountSpec::new(ALICE, 0, 12, 3);
+    // Three at once, the fourth after five seconds.
+    let mut stage = Stage::tuned(world_config(), &account, |config| config.sends_per_minute = 12).await;
+    stage.sign_in().await;
+    let (old, open) = crate::identity::unclear(&mut stage).await;
+    let same = Request::Resolve { chat: open, same_as: Some(old.clone()) };
+    assert_eq!(crate::identity::ask(&stage, same).await, Ok(Answer::Done));
+    let waits = stage.delivery(&old, body);
+    (stage, waits)
+}
+
+#[tokio::test]
+async fn what_waits_for_its_turn_does_not_go_to_whom_the_chat_stood_for_before_an_undo() {
+    let (stage, delivery) = linked_and_waiting(Body::text("private")).await;
+    for at in 7..10 {
+        let other = stage.delivery(&stage.chat(Who::Contact(at)), Body::text("x"));
+        stage.order(Order::Deliver(Box::new(other))).await;
+    }
+    stage.wait(|state| (state.outcomes.len() == 3).then_some(())).await;
+    stage.order(Order::Deliver(Box::new(delivery.clone()))).await;
+    let undo = Request::Undo(delivery.chat.clone());
+    assert_eq!(crate::identity::ask(&stage, undo).await, Ok(Answer::Done));
+    let outcome = stage.outcome(delivery.id, 3).await;
+    assert!(matches!(outcome, Outcome::TryLater { .. }), "{outcome:?}");
+    let outcome = stage.deliver(&Delivery { attempt: 2, ..delivery }).await;
+    assert!(matches!(outcome, Outcome::Refused { .. }), "nothing of it was said: {outcome:?}");
+    assert_eq!(stage.heard().iter().filter(|(_, text)| text == "private").count(), 0, "to a stranger");
+}
+
+#[tokio::test]
+async fn what_was_begun_with_one_person_is_not_gone_on_with_to_another() {
+    let long = "word ".repeat(3000);
+    let (stage, delivery) = linked_and_waiting(Body::text(long)).await;
+    for at in 7..9 {
+        let other = stage.delivery(&stage.chat(Who::Contact(at)), Body::text("x"));
+        stage.order(Order::Deliver(Box::new(other))).await;
+    }
+    stage.wait(|state| (state.outcomes.len() == 2).then_some(())).await;
+    stage.order(Order::Deliver(Box::new(delivery.clone()))).await;
+    stage.until(|| stage.heard().len() == 3).await;
+    let undo = Request::Undo(delivery.chat.clone());
+    assert_eq!(crate::identity::ask(&stage, undo).await, Ok(Answer::Done));
+    let outcome = stage.outcome(delivery.id, 2).await;
+    assert!(matches!(outcome, Outcome::TryLater { .. }), "{outcome:?}");
+    // The chat is linked with somebody else meanwhile.
+    let other = stage.world.user_name(ALICE, Who::Contact(9)).unwrap();
+    let lasting = serde_json::json!({ "u": other, "l": 2 }).to_string();
+    stage.double.state().notes.insert((stage.network(), format!("k/{}", delivery.chat)), lasting.into());
+    let outcome = stage.deliver(&Delivery { attempt: 2, ..delivery }).await;
+    assert!(matches!(outcome, Outcome::Uncertain { .. }), "{outcome:?}");
     assert_eq!(stage.heard().len(), 3);
 }
 
