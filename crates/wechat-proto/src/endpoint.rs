@@ -73,7 +73,7 @@ pub use send_location::SendLocation;
 pub use send_text::SendText;
 pub use send_video::SendVideo;
 pub use status_notify::{Notify, StatusNotify};
-pub use sync::{Changes, FetchChanges};
+pub use sync::{Changes, FetchChanges, Reading};
 pub use sync_check::{Poll, SyncCheck};
 pub use update_chatroom::{RoomChange, UpdateChatroom};
 pub use upload_media::UploadPiece;

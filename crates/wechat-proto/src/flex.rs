@@ -4,13 +4,13 @@
 //! wrong kind becomes the empty one, so that one odd field cannot cost a whole contact list.
 //! Source: the protocol sheet, sections 0.3, 2.1.4 and 7 (item 43).
 
-use std::{fmt, marker::PhantomData};
+use std::{collections::HashMap, fmt, marker::PhantomData};
 
 use serde::{
     Deserialize, Deserializer,
     de::{DeserializeOwned, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor},
 };
-use serde_json::{Value, value::RawValue};
+use serde_json::{Map, Value, value::RawValue};
 
 use crate::json;
 
@@ -134,12 +134,20 @@ impl<'de, T: DeserializeOwned, const ALL: bool> Visitor<'de> for ListVisitor<T, 
 /// Reads what was skipped over. Whoever skips does not look into strings, so what a strict reader does not take is
 /// only seen here: half a surrogate pair, or the same name twice, of which the last one counts.
 /// Source: the protocol sheet, section 7 (item 44).
-fn read<T: DeserializeOwned>(raw: &RawValue) -> Result<T, serde_json::Error> {
+pub(crate) fn read<T: DeserializeOwned>(raw: &RawValue) -> Result<T, serde_json::Error> {
     serde_json::from_str(raw.get()).or_else(|_| {
         let repaired = json::repaired(raw.get());
         serde_json::from_str(&repaired)
             .or_else(|_| serde_json::from_str::<Value>(&repaired).and_then(serde_json::from_value))
     })
+}
+
+/// The fields of an object whose values can be read, where the object as a whole cannot.
+pub(crate) fn readable(raw: &RawValue) -> Map<String, Value> {
+    let repaired = json::repaired(raw.get());
+    // The values are skipped over first: of the same name twice the last one counts here too.
+    let fields = serde_json::from_str::<HashMap<String, Box<RawValue>>>(&repaired).unwrap_or_default();
+    fields.into_iter().filter_map(|(name, raw)| Some((name, read(&raw).ok()?))).collect()
 }
 
 fn number(text: &str) -> i64 {

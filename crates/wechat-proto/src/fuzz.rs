@@ -10,9 +10,9 @@ use crate::{
     emoji::Corrections,
     endpoint::{
         BatchGetContact, CheckUpload, CreateChatroom, Endpoint, FetchChanges, GetContact, GetMsgImg,
-        ImageSize, Init, JsLogin, LoginPoll, Logout, NewLoginPage, Notify, Pin, PushLogin, RevokeMsg,
-        RoomChange, Scanned, SearchContact, SendText, SetPin, SetRemark, StatusNotify, SyncCheck, To,
-        UpdateChatroom, Verify, VerifyUser, new_login_page::Shell, upload_media,
+        ImageSize, Init, JsLogin, LoginPoll, Logout, NewLoginPage, Notify, Pin, PushLogin, Reading,
+        RevokeMsg, RoomChange, Scanned, SearchContact, SendText, SetPin, SetRemark, StatusNotify, SyncCheck,
+        To, UpdateChatroom, Verify, VerifyUser, new_login_page::Shell, upload_media,
     },
     faces, hosts, mention,
     message::DecodeOptions,
@@ -39,7 +39,7 @@ pub fn answers(bytes: &[u8]) {
     });
     let _ = BatchGetContact { wanted: &[] }.parse(&reply);
     let _ = SyncCheck { key: &key }.parse(&reply);
-    if let Ok(changes) = (FetchChanges { key: &key }).parse(&reply) {
+    if let Ok(changes) = (FetchChanges { key: &key, reading: Reading::Whole }).parse(&reply) {
         for raw in &changes.messages {
             drop(decode(raw, &own, DecodeOptions::default()));
         }

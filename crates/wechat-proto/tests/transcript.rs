@@ -11,8 +11,8 @@ use wechat_proto::{
     Call, ClientMsgId, Credentials, Endpoint, Profile, RetCode, SyncKey, UserName, decode,
     endpoint::{
         AppSource, BatchGetContact, Exchange, FetchChanges, GetContact, GetMsgImg, ImageSize, Init, JsLogin,
-        LoginPoll, LoginStatus, Logout, NewLoginPage, Notify, Scanned, SendApp, SendText, StatusNotify,
-        SyncCheck, To, UploadPiece, Wanted,
+        LoginPoll, LoginStatus, Logout, NewLoginPage, Notify, Reading, Scanned, SendApp, SendText,
+        StatusNotify, SyncCheck, To, UploadPiece, Wanted,
     },
     hosts, mention,
     message::{Body, DecodeOptions, Sender, Status},
@@ -258,7 +258,7 @@ fn the_polls_replay() {
 fn the_notes_of_the_phone_replay() {
     let (mut sync, own) = (key(600_000_202, 1_700_000_010), UserName::new(OWN));
     let mut check = sync.clone();
-    let changes = replay(&FetchChanges { key: &sync.clone() }, "11_webwxsync");
+    let changes = replay(&FetchChanges { key: &sync.clone(), reading: Reading::Whole }, "11_webwxsync");
     assert!(changes.adopt_keys(&mut sync, &mut check));
     assert_eq!(check, key(600_000_203, 1_700_000_021));
     let messages: Vec<_> =
@@ -279,14 +279,17 @@ fn the_notes_of_the_phone_replay() {
 #[test]
 fn the_messages_replay() {
     let own = UserName::new(OWN);
-    let changes = replay(&FetchChanges { key: &key(600_000_203, 1_700_000_021) }, "14_webwxsync");
+    let changes = replay(
+        &FetchChanges { key: &key(600_000_203, 1_700_000_021), reading: Reading::Whole },
+        "14_webwxsync",
+    );
     let message = decode(&changes.messages[0], &own, DecodeOptions::default());
     let text = "明天几点？\na < b && \"c\" 😄[微笑]".to_owned();
     assert_eq!(message.body, Body::Text { text, quote: None });
     assert_eq!((message.chat.as_str(), &message.sender), (ANNA, &Sender::Peer));
 
     let (mut sync, mut check) = (key(600_000_204, 1_700_000_041), key(600_000_204, 1_700_000_041));
-    let changes = replay(&FetchChanges { key: &sync.clone() }, "16_2_webwxsync");
+    let changes = replay(&FetchChanges { key: &sync.clone(), reading: Reading::Whole }, "16_2_webwxsync");
     assert!(changes.adopt_keys(&mut sync, &mut check));
     assert_eq!((sync, check), (key(600_000_207, 1_700_000_058), key(600_000_207, 1_700_000_059)));
     assert_eq!(changes.modified[0].owner(), Some(&ANNA.into()));
@@ -308,7 +311,7 @@ fn the_messages_replay() {
 fn the_end_of_the_session_replays() {
     let key = key(600_000_207, 1_700_000_058);
     let (mut sync, mut check) = (key.clone(), key.clone());
-    let changes = replay(&FetchChanges { key: &key }, "22_2_webwxsync");
+    let changes = replay(&FetchChanges { key: &key, reading: Reading::Whole }, "22_2_webwxsync");
     assert!(changes.base.ret.ends_session() && !changes.adopt_keys(&mut sync, &mut check));
     assert_eq!((&sync, &check), (&key, &key));
     replay(&Logout::default(), "21_webwxlogout");

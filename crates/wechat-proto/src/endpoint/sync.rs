@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de::DeserializeOwned};
+use serde_json::{Value, value::RawValue};
 
 use super::{Endpoint, LIST_BODY, SEND_TIMEOUT};
 use crate::{
@@ -23,12 +24,24 @@ use crate::{
 pub struct FetchChanges<'a> {
     /// The last `SyncKey`, unchanged. Repeating a call with the same key is safe.
     pub key: &'a SyncKey,
+    /// How much of the answer has to be readable.
+    pub reading: Reading,
+}
+
+/// How much of an answer has to be readable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Reading {
+    /// Each message, else there is no answer: its key would lose those that are not.
+    #[default]
+    Whole,
+    /// What can be read of each, which is for an answer that came often and never whole: the key brings no other one.
+    WhatCanBe,
 }
 
 /// What changed, to be applied in the order profile, deleted, modified, messages.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-pub struct Changes {
+#[serde(rename_all = "PascalCase", bound(deserialize = "M: DeserializeOwned"))]
+pub struct Changes<M = RawMessage> {
     /// The result.
     #[serde(rename = "BaseResponse")]
     pub base: BaseResponse,
@@ -41,9 +54,12 @@ pub struct Changes {
     /// Changed and new contacts; a new group's record comes with or before its first message.
     #[serde(default, rename = "ModContactList", deserialize_with = "flex::list")]
     pub modified: Vec<ModContact>,
-    /// New messages; drop those whose id is known. An answer with one that cannot be read is none: its key would lose it.
+    /// New messages; drop those whose id is known.
     #[serde(default, rename = "AddMsgList", deserialize_with = "flex::whole_list")]
-    pub messages: Vec<RawMessage>,
+    pub messages: Vec<M>,
+    /// How many of them are not whole.
+    #[serde(skip)]
+    pub damaged: usize,
     /// Not 0: perhaps more waits; see [`Changes::continues`].
     #[serde(default, deserialize_with = "flex::int")]
     pub continue_flag: i64,
@@ -87,6 +103,46 @@ impl Changes {
     }
 }
 
+/// What could be read of a message.
+struct Salvaged {
+    message: RawMessage,
+    is_whole: bool,
+}
+
+impl<'de> Deserialize<'de> for Salvaged {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let raw = Box::<RawValue>::deserialize(deserializer)?;
+        if let Ok(message) = flex::read(&raw) {
+            return Ok(Self { message, is_whole: true });
+        }
+        let mut fields = flex::readable(&raw);
+        if !fields.contains_key("Content") {
+            // Without its content it is of no kind that could be shown.
+            fields.remove("MsgType");
+        }
+        let message = serde_json::from_value(Value::Object(fields)).unwrap_or_default();
+        Ok(Self { message, is_whole: false })
+    }
+}
+
+impl From<Changes<Salvaged>> for Changes {
+    fn from(read: Changes<Salvaged>) -> Self {
+        let damaged = read.messages.iter().filter(|salvaged| !salvaged.is_whole).count();
+        Self {
+            base: read.base,
+            profile: read.profile,
+            deleted: read.deleted,
+            modified: read.modified,
+            messages: read.messages.into_iter().map(|salvaged| salvaged.message).collect(),
+            damaged,
+            continue_flag: read.continue_flag,
+            sync_key: read.sync_key,
+            sync_check_key: read.sync_check_key,
+            skey: read.skey,
+        }
+    }
+}
+
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
 struct Body<'a> {
@@ -114,7 +170,10 @@ impl Endpoint for FetchChanges<'_> {
     }
 
     fn parse(&self, reply: &Response<Bytes>) -> Result<Changes, ProtoError> {
-        json::parse(Self::NAME, reply)
+        match self.reading {
+            Reading::Whole => json::parse(Self::NAME, reply),
+            Reading::WhatCanBe => json::parse::<Changes<Salvaged>>(Self::NAME, reply).map(Changes::from),
+        }
     }
 
     fn verdict(reply: &Changes) -> RetCode {
@@ -132,7 +191,29 @@ mod tests {
     }
 
     fn changes(body: &'static str) -> Changes {
-        FetchChanges { key: &key("1_1") }.parse(&answer(body)).unwrap()
+        FetchChanges { key: &key("1_1"), reading: Reading::Whole }.parse(&answer(body)).unwrap()
+    }
+
+    #[test]
+    fn a_message_that_can_never_be_read_as_a_whole_costs_no_other_one_and_is_shown() {
+        let deep = format!("{}1{}", "[".repeat(200), "]".repeat(200));
+        let body = format!(
+            r#"{{"BaseResponse":{{"Ret":0}},"AddMsgList":[{{"MsgId":"1","MsgType":1,"Content":"hi","ImgWidth":1e999}},
+            {{"MsgId":"2","FromUserName":"@a","MsgType":1,"CreateTime":7,"Content":{deep},"Content":{deep}}},
+            {{"MsgId":"3","MsgType":1,"Content":"whole"}}]}}"#
+        );
+        let body = http::Response::new(Bytes::from(body));
+        let (key, reading) = (key("1_1"), Reading::WhatCanBe);
+        assert!(FetchChanges { key: &key, reading: Reading::Whole }.parse(&body).is_err());
+        let reply = FetchChanges { key: &key, reading }.parse(&body).unwrap();
+        let read: Vec<_> =
+            reply.messages.iter().map(|m| (m.msg_id.as_str(), m.msg_type, &*m.content)).collect();
+        assert_eq!(read, [("1", 1, "hi"), ("2", 0, ""), ("3", 1, "whole")]);
+        assert_eq!((reply.messages[1].from_user_name.as_str(), reply.messages[1].create_time), ("@a", 7));
+        assert_eq!(reply.damaged, 2);
+        let broken =
+            http::Response::new(Bytes::from_static(b"{\"BaseResponse\":{\"Ret\":0},\"AddMsgList\":[{"));
+        assert!(FetchChanges { key: &key, reading }.parse(&broken).is_err(), "that is no answer");
     }
 
     #[test]

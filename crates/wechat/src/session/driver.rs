@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use url::Url;
 use wechat_proto::endpoint::{
     Endpoint, Exchange, FetchChanges, Init, JsLogin, LoginPoll, LoginStatus, Logout, NewLoginPage,
-    Notify as Told, PushLogin, Scanned, StatusNotify, SyncCheck, new_login_page::Shell,
+    Notify as Told, PushLogin, Reading, Scanned, StatusNotify, SyncCheck, new_login_page::Shell,
 };
 use wechat_proto::{ProtoError, RetCode};
 use wxgate_contract::{
@@ -287,7 +287,10 @@ impl Hands {
                 })
             }
             Work::Check => Box::pin(async move { Event::Checked(self.check(keys).await) }),
-            Work::Fetch => Box::pin(async move { Event::Fetched(self.fetch(keys).await) }),
+            Work::Fetch => Box::pin(async move { Event::Fetched(self.fetch(keys, Reading::Whole).await) }),
+            Work::FetchWhatCanBeRead => {
+                Box::pin(async move { Event::Fetched(self.fetch(keys, Reading::WhatCanBe).await) })
+            }
             Work::Commit => Box::pin(async { Event::Committed(self.commit().await) }),
             Work::Leave => {
                 self.live.begin_leave();
@@ -436,13 +439,17 @@ impl Hands {
         Ok(Checked { ret: poll.ret, has_news: poll.has_news(), took: began.elapsed() })
     }
 
-    async fn fetch(&mut self, keys: Option<Keys>) -> Result<Fetched, Fault> {
+    async fn fetch(&mut self, keys: Option<Keys>, reading: Reading) -> Result<Fetched, Fault> {
         let keys = keys.ok_or(Fault::Garbled)?;
         let asked = Instant::now();
-        let changes = self.transport.ask(&self.live, &FetchChanges { key: &keys.sync }).await;
+        let changes = self.transport.ask(&self.live, &FetchChanges { key: &keys.sync, reading }).await;
         let changes = changes.map_err(|error| self.fault(&error))?;
         if !changes.base.ret.is_ok() {
             return Err(Fault::Ret(changes.base.ret, changes.base.err_msg));
+        }
+        if changes.damaged > 0 {
+            let (network, messages) = (&self.network, changes.damaged);
+            tracing::error!(%network, messages, "messages of WeChat could not be read as a whole, again and again");
         }
         self.live.renew_skey(changes.skey.clone());
         let next = keys.after(changes.sync_key.clone(), changes.sync_check_key.clone());

@@ -32,6 +32,9 @@ const MAX_ROUNDS: u32 = 20;
 const EMPTY_ALLOWED: u32 = 2;
 /// Readings of the list in a row that changes may overtake; the next one holds up the news. Chosen.
 const OVERTAKEN_ALLOWED: u32 = 2;
+/// Syncs in a row that cannot be read before one takes what it can. The first ones may have been cut off, or be those of
+/// a proxy; an answer whose JSON is broken is none even then. Chosen.
+const GARBLED_ALLOWED: u32 = 2;
 /// Polls in a row that were no long polls before they are spaced. Chosen.
 const QUICK_ALLOWED: u32 = 5;
 /// Online for this long, a line counts as a steady one again. Chosen.
@@ -130,6 +133,8 @@ pub(crate) struct Machine {
     empty: u32,
     quick: u32,
     rounds: u32,
+    /// Syncs in a row that could not be read.
+    garbled: u32,
     more: bool,
     asked_by_poll: bool,
     store_trouble: Option<String>,
@@ -175,6 +180,7 @@ impl Machine {
             empty: 0,
             quick: 0,
             rounds: 0,
+            garbled: 0,
             more: false,
             asked_by_poll: false,
             store_trouble: None,
@@ -218,6 +224,11 @@ impl Machine {
     }
 
     fn answered(&mut self, answer: Event, now: Timestamp, out: &mut Vec<Action>) {
+        match &answer {
+            Event::Fetched(Ok(_)) => self.garbled = 0,
+            Event::Fetched(Err(Fault::Garbled)) => self.garbled = self.garbled.saturating_add(1),
+            _ => {}
+        }
         match (self.state.clone(), answer) {
             (State::Leaving { again }, Event::Left) => {
                 self.state = State::SignedOut;
@@ -282,6 +293,7 @@ impl Machine {
         (self.roster_due, self.lacks_roster, self.reread_at, self.is_looking) = (None, false, None, false);
         (self.overtaken, self.looks_alone) = (0, false);
         self.trouble = None;
+        self.garbled = 0;
         (self.is_found, self.was_online) = (false, false);
         (self.faults, self.strikes, self.empty, self.quick, self.rounds) = (0, 0, 0, 0, 0);
     }

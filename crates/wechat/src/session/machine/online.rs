@@ -6,14 +6,16 @@ use wechat_proto::{Reaction, RetCode};
 use wxgate_contract::{SignInStep, Timestamp};
 
 use super::{
-    Action, Checked, EMPTY_ALLOWED, EXPIRES, Event, Fault, Fetched, MAX_RESTLESS, MAX_ROUNDS, MAX_STRIKES,
-    Machine, OVERTAKEN_ALLOWED, QUICK_ALLOWED, STEADY, State, Work, sign_in::in_its_words,
+    Action, Checked, EMPTY_ALLOWED, EXPIRES, Event, Fault, Fetched, GARBLED_ALLOWED, MAX_RESTLESS,
+    MAX_ROUNDS, MAX_STRIKES, Machine, OVERTAKEN_ALLOWED, QUICK_ALLOWED, STEADY, State, Work,
+    sign_in::in_its_words,
 };
 
 impl Machine {
     pub(super) fn fetch(&mut self, out: &mut Vec<Action>) {
         self.next_keys = None;
-        self.run(Work::Fetch, out);
+        let is_stuck = self.garbled > GARBLED_ALLOWED;
+        self.run(if is_stuck { Work::FetchWhatCanBeRead } else { Work::Fetch }, out);
     }
 
     pub(super) fn go_online(&mut self, now: Timestamp) {

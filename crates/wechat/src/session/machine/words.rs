@@ -150,6 +150,8 @@ pub(crate) enum Work {
     LookAlone,
     Check,
     Fetch,
+    /// The same, and of messages that cannot be read as a whole it takes what can; ends as [`Work::Fetch`] does.
+    FetchWhatCanBeRead,
     /// Makes durable what the last sync brought, its keys included.
     Commit,
     Wait(Duration),

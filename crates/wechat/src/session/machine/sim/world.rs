@@ -340,7 +340,7 @@ impl World {
                 false => Event::RosterLoaded(Err(self.gone())),
             },
             Work::Check => self.check(keys)?,
-            Work::Fetch => self.fetch(keys)?,
+            Work::Fetch | Work::FetchWhatCanBeRead => self.fetch(keys)?,
             Work::Commit => self.commit()?,
             Work::Leave => {
                 self.forget();
@@ -485,7 +485,7 @@ fn answer_with(work: &Work, fault: Fault) -> Event {
             Fault::Ret(ret, _) => Event::Checked(Ok(Checked { ret, has_news: false, took: Duration::ZERO })),
             fault => Event::Checked(Err(fault)),
         },
-        Work::Fetch => Event::Fetched(Err(fault)),
+        Work::Fetch | Work::FetchWhatCanBeRead => Event::Fetched(Err(fault)),
         Work::Wait(_) => Event::Waited,
         Work::Commit => Event::Committed(Err(Fault::Store("away".to_owned()))),
         Work::Leave => Event::Left,

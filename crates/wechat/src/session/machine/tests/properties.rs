@@ -74,7 +74,7 @@ fn answers(work: &Work, event: &Event) -> bool {
             | (Work::Open, Event::Opened(_))
             | (Work::LoadRoster | Work::LookAlone, Event::RosterLoaded(_))
             | (Work::Check, Event::Checked(_))
-            | (Work::Fetch, Event::Fetched(_))
+            | (Work::Fetch | Work::FetchWhatCanBeRead, Event::Fetched(_))
             | (Work::Commit, Event::Committed(_))
             | (Work::Wait(_), Event::Waited)
             | (Work::Leave, Event::Left)

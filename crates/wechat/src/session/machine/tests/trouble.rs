@@ -13,7 +13,7 @@ fn an_hour_of(fault: &Fault) -> (Machine, u32) {
                 passed += *wait;
                 machine.step(Event::Waited, NOW.after(passed))
             }
-            [Work::Fetch] => {
+            [Work::Fetch | Work::FetchWhatCanBeRead] => {
                 asked += 1;
                 machine.step(Event::Fetched(Err(fault.clone())), NOW.after(passed))
             }
@@ -44,6 +44,26 @@ fn an_hour_of_trouble_is_told_as_what_it_is_and_costs_the_service_little() {
         machine.step(fetched(1, false), NOW);
         assert_eq!((&machine.state, machine.health()), (&State::Online, Health::Up));
     }
+}
+
+#[test]
+fn an_answer_that_can_never_be_read_is_read_as_far_as_it_can_be() {
+    let mut machine = online();
+    let mut actions = machine.step(checked(0, true), NOW);
+    let mut asked = Vec::new();
+    for _ in 0..4 {
+        while let [Work::Wait(_)] = works(&actions)[..] {
+            actions = machine.step(Event::Waited, NOW);
+        }
+        asked.extend(works(&actions).into_iter().cloned());
+        actions = machine.step(Event::Fetched(Err(Fault::Garbled)), NOW);
+    }
+    let expected = [Work::Fetch, Work::Fetch, Work::Fetch, Work::FetchWhatCanBeRead];
+    assert_eq!(asked, expected, "a bad line is not an answer that cannot be read");
+    machine.step(Event::Waited, NOW);
+    assert_eq!(works(&machine.step(fetched(2, true), NOW)), [&Work::Commit]);
+    machine.step(Event::Committed(Ok(())), NOW);
+    assert_eq!(works(&machine.step(checked(0, true), NOW)), [&Work::Fetch], "the next one is whole");
 }
 
 #[test]
