@@ -17,3 +17,4 @@ mod removal;
 mod reseal;
 mod setup;
 mod snapshot;
+mod tls;
