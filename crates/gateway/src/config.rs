@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 
 use config::{Config, ConfigError, File, FileFormat, Map, Source, Value, ValueKind};
 
-pub(crate) use check::secret_fault;
+pub(crate) use check::{Reader, secret_fault};
 pub(crate) use problem::{Origin, Problem};
 pub(crate) use reference::{page, reference, rows};
 pub(crate) use sections::{
@@ -63,6 +63,8 @@ impl std::fmt::Display for Problems {
 pub(crate) enum Purpose {
     /// A gateway, or whoever asks about it.
     Use,
+    /// Telling whether it is right: root judges files in the place of whoever has the data directory.
+    Judge,
     /// Putting a backup into place, and with it the seal key where that is named.
     Restore,
 }
@@ -176,7 +178,8 @@ fn layer_for(
     };
     let is_new = |problem: &Problem| keys::known_part(&problem.key).is_none_or(|path| !wrong.contains(&path));
     let loaded = Loaded { settings, file: None, layered, origins };
-    let of_the_whole: Vec<Problem> = check::check(&loaded, purpose).into_iter().filter(is_new).collect();
+    let of_the_whole: Vec<Problem> =
+        check::check(&loaded, purpose, Path::new(name)).into_iter().filter(is_new).collect();
     problems.extend(of_the_whole);
     if problems.is_empty() { Ok(loaded) } else { Err(Problems(problems)) }
 }

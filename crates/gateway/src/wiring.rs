@@ -43,7 +43,7 @@ use crew::Crew;
 pub(crate) use files::kept_number;
 pub(crate) use files::secret_key;
 pub(crate) use ports::taken;
-pub(crate) use store::{copy_store, open_store, store_failure, unopened};
+pub(crate) use store::{copy_store, open_store, store_failure, store_url, unopened};
 
 /// Prefix of an account's network.
 pub(crate) const ACCOUNT_KIND: &str = "wechat";

@@ -100,6 +100,12 @@ mod tests {
         assert!(command.get_args().all(|arg| !arg.to_str().unwrap().contains("p%40ss")));
         assert!(command.get_args().any(|arg| arg.to_str().unwrap().ends_with("?sslmode=require")));
         assert!(command.get_envs().any(|(name, value)| name == "PGPASSWORD" && value.unwrap() == "p@ss"));
+        let url = "postgres:///wx?host=/run/postgresql".parse::<StoreUrl>().unwrap();
+        let command = client("pg_dump", &url.with_password("p@ss word").unwrap()).unwrap();
+        assert!(command.get_args().any(|arg| arg.to_str().unwrap().ends_with("/wx?host=/run/postgresql")));
+        assert!(
+            command.get_envs().any(|(name, value)| name == "PGPASSWORD" && value.unwrap() == "p@ss word")
+        );
         assert!(client("pg_dump", &StoreUrl::Sqlite(None)).is_err());
     }
 }

@@ -51,6 +51,28 @@ impl FromStr for StoreUrl {
 }
 
 impl StoreUrl {
+    /// The address of a server with the password that stands elsewhere.
+    ///
+    /// # Errors
+    /// `Invalid` for a file, and for an address that cannot be understood.
+    #[cfg_attr(
+        not(feature = "postgres"),
+        expect(unused_variables, reason = "a build without servers takes none")
+    )]
+    pub fn with_password(self, password: &str) -> Result<Self, StoreError> {
+        match self {
+            #[cfg(feature = "postgres")]
+            Self::Postgres(text) => {
+                let unclear = |_| StoreError::invalid("the store address cannot be understood");
+                let mut address = url::Url::parse(&text).map_err(unclear)?;
+                // Unlike the part before the @, it may stand there without a host.
+                address.query_pairs_mut().append_pair("password", password);
+                Ok(Self::Postgres(address.into()))
+            }
+            _ => Err(StoreError::invalid("only a PostgreSQL server takes a password")),
+        }
+    }
+
     /// The SQLite file, when it is one.
     pub fn sqlite_path(&self, data_dir: &Path) -> Option<PathBuf> {
         match self {
@@ -96,6 +118,22 @@ mod tests {
     fn postgres_without_the_feature_names_the_feature() {
         let error = "postgres://x@y/z".parse::<StoreUrl>().unwrap_err();
         assert!(error.to_string().contains("cargo feature `postgres`"), "{error}");
+    }
+
+    #[cfg(feature = "postgres")]
+    #[test]
+    fn a_password_from_elsewhere_joins_the_address() {
+        for (url, wanted) in [
+            ("postgres://me@db:5433/wx", "postgres://me@db:5433/wx?password=p%40%26s+%3D"),
+            (
+                "postgres:///wx?host=/run/postgresql&user=me",
+                "postgres:///wx?host=/run/postgresql&user=me&password=p%40%26s+%3D",
+            ),
+        ] {
+            let url = url.parse::<StoreUrl>().unwrap().with_password("p@&s =").unwrap();
+            assert!(url == StoreUrl::Postgres(wanted.to_owned()), "{wanted}");
+        }
+        assert!(StoreUrl::Sqlite(None).with_password("x").is_err());
     }
 
     #[cfg(feature = "postgres")]

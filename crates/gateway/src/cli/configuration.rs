@@ -4,7 +4,7 @@ use clap::Subcommand;
 use serde_json::json;
 
 use super::{Globals, print};
-use crate::config::{self, Origin, ShownKey};
+use crate::config::{self, Origin, Purpose, ShownKey};
 use crate::failure::{Failure, Fault};
 
 #[derive(Debug, Subcommand)]
@@ -45,7 +45,7 @@ pub(super) fn run(globals: &Globals, command: &Command) -> Result<(), Failure> {
 }
 
 fn check(globals: &Globals) -> Result<(), Failure> {
-    match config::load(globals.config.as_deref()) {
+    match config::load_for(Purpose::Judge, globals.config.as_deref()) {
         Ok(loaded) => {
             let file = loaded.file.map(|file| file.display().to_string());
             if globals.json {

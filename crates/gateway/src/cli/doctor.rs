@@ -15,7 +15,7 @@ use wxgate_matrix::ProbeError;
 use super::{Globals, client, print};
 use crate::backup;
 use crate::clock;
-use crate::config::{self, Settings, secret_fault, set};
+use crate::config::{self, Purpose, Reader, Settings, secret_fault, set};
 use crate::failure::{Failure, Fault};
 use crate::wiring;
 
@@ -65,7 +65,7 @@ fn warning(check: &'static str, found: impl Into<String>, cure: impl Into<String
 
 pub(super) async fn run(globals: &Globals) -> Result<(), Failure> {
     let mut findings = Vec::new();
-    match config::load(globals.config.as_deref()) {
+    match config::load_for(Purpose::Judge, globals.config.as_deref()) {
         Ok(loaded) => {
             let file = loaded
                 .file
@@ -363,6 +363,7 @@ fn check_secrets(settings: &Settings) -> Vec<Finding> {
     let (face, bot) = (&settings.matrix.appservice, &settings.matrix.bot);
     let named = [
         &settings.store.seal_key_file,
+        &settings.store.password_file,
         &settings.web.tls_key,
         &settings.irc.server.tls_key,
         &face.as_token_file,
@@ -379,16 +380,17 @@ fn check_secrets(settings: &Settings) -> Vec<Finding> {
     });
     let all =
         made.iter().chain(named).chain(guests).filter_map(|path| set(path)).filter(|path| path.exists());
+    let reader = Reader::instead_of_root(&settings.data_dir);
     let mut count = 0;
     let mut findings = Vec::new();
     for path in all {
         count += 1;
-        if let Some(fault) = secret_fault(path) {
-            findings.push(wrong(CHECK, fault, format!("chmod 600 {}", path.display())));
+        if let Some(fault) = secret_fault(path).or_else(|| reader.as_ref()?.fault(path)) {
+            findings.push(wrong(CHECK, fault.found, fault.cure));
         }
     }
     if findings.is_empty() && count > 0 {
-        findings.push(ok(CHECK, format!("{count} found, readable by their owner only")));
+        findings.push(ok(CHECK, format!("{count} found, closed to everybody else")));
     }
     findings
 }

@@ -4,14 +4,13 @@ use std::path::PathBuf;
 
 use clap::Args;
 use serde_json::json;
-use wxgate_store::StoreUrl;
 
 use super::progress::Progress;
 use super::{Globals, print};
 use crate::backup::restore::{Database, Target, restore};
 use crate::config::{self, Purpose};
 use crate::failure::Failure;
-use crate::wiring::store_failure;
+use crate::wiring::store_url;
 
 #[derive(Debug, Args)]
 pub(super) struct Options {
@@ -21,7 +20,7 @@ pub(super) struct Options {
 
 pub(super) fn run(globals: &Globals, options: &Options) -> Result<(), Failure> {
     let settings = config::load_for(Purpose::Restore, globals.config.as_deref())?.settings;
-    let url: StoreUrl = settings.store.url.parse().map_err(store_failure)?;
+    let url = store_url(&settings)?;
     let database = match url.sqlite_path(&settings.data_dir) {
         Some(path) => Database::File(path),
         None => Database::Server(url),

@@ -1,10 +1,10 @@
 //! What only shows in the whole: keys that need each other, files, faces of other versions.
 
 mod ports;
+mod reader;
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use tracing_subscriber::filter::Targets;
@@ -16,16 +16,20 @@ use super::sections::{
     BotSection, InstanceSection, IrcNetworkEntry, IrcSections, LogSection, MatrixSections, StoreSection,
     WebSection, set,
 };
-use super::{Loaded, Problem, Purpose};
+use super::{Loaded, Origin, Problem, Purpose, show};
 use crate::wiring;
+pub(crate) use reader::{Reader, secret_fault};
 
 /// What is wrong, as key and sentence; the caller adds where the key was set.
-#[derive(Default)]
-struct Complaints(Vec<(String, String)>);
+struct Complaints {
+    all: Vec<(String, String)>,
+    /// In whose place files are judged, where that is not whoever asks.
+    reader: Option<Reader>,
+}
 
 impl Complaints {
     fn add(&mut self, key: &str, message: impl Into<String>) {
-        self.0.push((key.to_owned(), message.into()));
+        self.all.push((key.to_owned(), message.into()));
     }
 
     fn add_if(&mut self, wrong: bool, key: &str, message: &str) {
@@ -39,13 +43,15 @@ impl Complaints {
         let Some(path) = set(path) else { return };
         if let Err(e) = std::fs::File::open(path) {
             self.add(key, format!("{} cannot be read: {e}", path.display()));
+        } else if let Some(fault) = self.reader.as_ref().and_then(|reader| reader.fault(path)) {
+            self.add(key, fault.to_string());
         }
     }
 
     /// The certificate and the key of a listener, which must work together; where one cannot be read that was said.
     fn pair(&mut self, section: &str, serves: Use, (cert, key): (&Path, &Path)) {
         let keys = ["tls_cert", "tls_key"].map(|key| format!("{section}.{key}"));
-        if self.0.iter().any(|(key, _)| keys.contains(key)) {
+        if self.all.iter().any(|(key, _)| keys.contains(key)) {
             return;
         }
         if let (Some(cert), Some(key)) = (set(cert), set(key))
@@ -60,26 +66,17 @@ impl Complaints {
     fn secret(&mut self, key: &str, path: &Path) {
         let Some(path) = set(path) else { return };
         match secret_fault(path) {
-            Some(fault) => self.add(key, fault),
+            Some(fault) => self.add(key, fault.to_string()),
             None => self.file(key, path),
         }
     }
 }
 
-/// Why this file cannot hold a secret; `None` when it can or is not there.
-pub(crate) fn secret_fault(path: &Path) -> Option<String> {
-    let mode = std::fs::metadata(path).ok()?.mode();
-    // The group may read: that is how system services are given keys.
-    (mode & 0o007 != 0).then(|| {
-        let path = path.display();
-        format!("{path} can be read by everybody (mode {:o}); run: chmod 600 {path}", mode & 0o777)
-    })
-}
-
-/// Everything that is wrong with the whole.
-pub(super) fn check(loaded: &Loaded, purpose: Purpose) -> Vec<Problem> {
+/// Everything that is wrong with the whole, which stands in `file`.
+pub(super) fn check(loaded: &Loaded, purpose: Purpose, file: &Path) -> Vec<Problem> {
     let settings = &loaded.settings;
-    let mut complaints = Complaints::default();
+    let reader = (purpose == Purpose::Judge).then(|| Reader::instead_of_root(&settings.data_dir)).flatten();
+    let mut complaints = Complaints { all: Vec::new(), reader };
     let root = settings.data_dir.as_os_str().is_empty();
     complaints.add_if(root, "data_dir", "must not be empty");
     settings.store.check(purpose, &mut complaints);
@@ -87,25 +84,50 @@ pub(super) fn check(loaded: &Loaded, purpose: Purpose) -> Vec<Problem> {
     complaints.add_if(settings.wechat.device_name.is_empty(), "wechat.device_name", "must not be empty");
     settings.irc.check(&mut complaints);
     settings.matrix.check(&mut complaints);
-    complaints.0.extend(wiring::matrix::faults(settings));
-    complaints.0.extend(wiring::matrix_bot::faults(&settings.matrix.bot));
+    complaints.all.extend(wiring::matrix::faults(settings));
+    complaints.all.extend(wiring::matrix_bot::faults(&settings.matrix.bot));
     let ffmpeg = settings.media.ffmpeg();
     let is_missing = ffmpeg.is_some_and(|program| !wxgate_convert::is_program(&program));
     complaints.add_if(is_missing, "media.ffmpeg", "is no program; give its path, \"auto\" or \"off\"");
     settings.web.check(&mut complaints);
     settings.log.check(&mut complaints);
     ports::check(settings, &mut complaints);
+    for (key, address) in [("store.url", &settings.store.url), ("wechat.proxy", &settings.wechat.proxy)] {
+        if matches!(loaded.origin(key), Origin::File { .. })
+            && show::has_password(address)
+            && let Some(fault) = secret_fault(file)
+        {
+            complaints.add(key, format!("holds a password, and {fault}"));
+        }
+    }
+    let unread = complaints.reader.as_ref().and_then(|reader| reader.fault(file));
     let place = |(key, message): (String, String)| Problem::new(loaded.origin(&key), key, message);
-    complaints.0.into_iter().map(place).collect()
+    let mut problems: Vec<Problem> = complaints.all.into_iter().map(place).collect();
+    if let Some(fault) = unread {
+        let origin = Origin::File { file: file.display().to_string(), line: 1 };
+        problems.push(Problem::new(origin, "", fault.to_string()));
+    }
+    problems
 }
 
 impl StoreSection {
     fn check(&self, purpose: Purpose, complaints: &mut Complaints) {
         // A restore writes one that is not there, and looks at one that is.
-        if purpose == Purpose::Use || self.seal_key_file.exists() {
+        if purpose != Purpose::Restore || self.seal_key_file.exists() {
             complaints.secret("store.seal_key_file", &self.seal_key_file);
         }
+        complaints.secret("store.password_file", &self.password_file);
         let url = self.url.as_str();
+        if set(&self.password_file).is_some() {
+            let is_file = url.starts_with("sqlite");
+            complaints.add_if(
+                is_file,
+                "store.password_file",
+                "is for PostgreSQL, and store.url names a file",
+            );
+            let message = "is a second one: store.url holds a password too; take it out there";
+            complaints.add_if(show::has_password(url), "store.password_file", message);
+        }
         match url.split_once(':') {
             _ if url == "sqlite" => {}
             Some(("sqlite", "")) => complaints.add("store.url", "names no file after sqlite:"),

@@ -98,7 +98,15 @@ pub(crate) const SECTIONS: &[Section] = &[
                 Kind::Text,
                 "\"sqlite\"",
                 "\"sqlite\" is wxgate.db in data_dir; or sqlite:PATH; or postgres://USER@HOST/DATABASE\n\
-                 (in builds with the feature \"postgres\").",
+                 (in builds with the feature \"postgres\"). Where the server offers TLS it is spoken; with\n\
+                 ?sslmode=require nothing is said without, and with ?sslmode=verify-full its certificate is\n\
+                 judged, by the system's authorities or those in sslrootcert=PATH.",
+            ),
+            key(
+                "password_file",
+                Kind::SecretFile,
+                "\"\"",
+                "File with the password at PostgreSQL. One in url needs a configuration that others cannot read.",
             ),
             key(
                 "seal_key_file",

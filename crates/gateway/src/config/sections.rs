@@ -27,6 +27,7 @@ pub(crate) struct Settings {
 #[derive(Clone, Debug, Deserialize)]
 pub(crate) struct StoreSection {
     pub(crate) url: String,
+    pub(crate) password_file: PathBuf,
     pub(crate) seal_key_file: PathBuf,
 }
 

@@ -89,6 +89,14 @@ fn mask(value: &str) -> String {
     }
 }
 
+/// True for an address with a password in it, and not only a name.
+pub(super) fn has_password(address: &str) -> bool {
+    let has = |url: Url| {
+        url.password().is_some() || url.query().is_some_and(|query| query.split('&').any(is_secret))
+    };
+    Url::parse(address).is_ok_and(has)
+}
+
 fn has_secret(url: &Url) -> bool {
     is_known(url) || url.query().is_some_and(|query| query.split('&').any(is_secret))
 }

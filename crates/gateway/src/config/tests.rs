@@ -228,7 +228,7 @@ fn a_secret_that_everybody_can_read_is_refused() {
     let told_of = told(&text, &[]);
     assert!(
         told_of.first().is_some_and(|line| line.contains("wx.toml:2: store.seal_key_file: ")
-            && line.contains("can be read by everybody (mode 644); run: chmod 600")),
+            && line.contains("can be read by everybody (mode 644); run: chmod o= ")),
         "{told_of:?}"
     );
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
@@ -238,6 +238,44 @@ fn a_secret_that_everybody_can_read_is_refused() {
     // A backup may hold it.
     assert!(layer_for(Purpose::Restore, "wx.toml", &text, &[]).is_ok());
     std::fs::remove_dir_all(&dir).unwrap();
+}
+
+#[cfg(feature = "postgres")]
+#[test]
+fn a_password_in_a_configuration_that_everybody_can_read_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let (file, secret) = (dir.path().join("wx.toml"), dir.path().join("password"));
+    std::fs::write(&secret, "geheim\n").unwrap();
+    let open = |path: &Path, mode| std::fs::set_permissions(path, PermissionsExt::from_mode(mode)).unwrap();
+    open(&secret, 0o640);
+    let told_of = |text: &str, mode: u32| {
+        std::fs::write(&file, text).unwrap();
+        open(&file, mode);
+        match load(Some(&file)) {
+            Ok(_) => String::new(),
+            Err(problems) => problems.to_string(),
+        }
+    };
+    for (key, text) in [
+        ("store.url", "[store]\nurl = 'postgres://me:geheim@db/wx'\n"),
+        ("store.url", "[store]\nurl = 'postgres:///wx?host=/run/postgresql&password=geheim'\n"),
+        ("wechat.proxy", "[wechat]\nproxy = 'socks5://me:geheim@127.0.0.1:1080'\n"),
+    ] {
+        let refused = told_of(text, 0o644);
+        let wanted = format!(":2: {key}: holds a password, and {}", file.display());
+        assert!(refused.contains(&wanted) && !refused.contains("geheim"), "{refused}");
+        assert!(refused.ends_with(&format!("(mode 644); run: chmod o= {}", file.display())), "{refused}");
+        assert_eq!(told_of(text, 0o640), "");
+    }
+    assert_eq!(told_of("[store]\nurl = 'postgres://me@db/wx'\n", 0o644), "");
+    let with = |url: &str| format!("[store]\nurl = '{url}'\npassword_file = '{}'\n", secret.display());
+    assert_eq!(told_of(&with("postgres://me@db/wx"), 0o644), "");
+    let url = crate::wiring::store_url(&load(Some(&file)).unwrap().settings).unwrap();
+    assert!(url == "postgres://me@db/wx?password=geheim".parse().unwrap());
+    assert!(told_of(&with("sqlite"), 0o644).contains("store.password_file: is for PostgreSQL"));
+    assert!(told_of(&with("postgres://me:x@db/wx"), 0o600).contains("store.password_file: is a second one"));
+    open(&secret, 0o644);
+    assert!(told_of(&with("postgres://me@db/wx"), 0o644).contains("store.password_file: "));
 }
 
 #[test]

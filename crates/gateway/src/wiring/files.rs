@@ -31,7 +31,7 @@ pub(crate) fn kept_number(place: &Path, name: &str) -> Result<[u8; 32], Failure>
 pub(crate) fn secret_key(path: &Path, data_dir: &Path) -> Result<[u8; 32], Failure> {
     let failed = |e: std::io::Error| Failure::environment(format!("{}: {e}", path.display()));
     if let Some(fault) = secret_fault(path) {
-        return Err(Failure::config(fault));
+        return Err(Failure::config(fault.to_string()));
     }
     match fs::read_to_string(path) {
         Ok(text) => {
@@ -52,10 +52,9 @@ pub(crate) fn secret_key(path: &Path, data_dir: &Path) -> Result<[u8; 32], Failu
 }
 
 /// What stands in somebody's secret file.
-#[cfg(feature = "matrix-bot")]
 pub(super) fn secret(path: &Path) -> Result<String, Failure> {
     if let Some(fault) = secret_fault(path) {
-        return Err(Failure::config(fault));
+        return Err(Failure::config(fault.to_string()));
     }
     let text = fs::read_to_string(path);
     let text = text.map_err(|e| Failure::environment(format!("{}: {e}", path.display())))?;
@@ -69,7 +68,7 @@ pub(super) fn secret(path: &Path) -> Result<String, Failure> {
 pub(super) fn token(path: &Path, data_dir: &Path) -> Result<String, Failure> {
     let failed = |e: std::io::Error| Failure::environment(format!("{}: {e}", path.display()));
     if let Some(fault) = secret_fault(path) {
-        return Err(Failure::config(fault));
+        return Err(Failure::config(fault.to_string()));
     }
     match fs::read_to_string(path) {
         Ok(text) => match text.trim() {

@@ -7,8 +7,9 @@ use std::time::Duration;
 use url::Url;
 use wxgate_store::{SealKey, Snapshot, Store, StoreConfig, StoreError, StoreUrl};
 
+use super::files;
 use crate::clock;
-use crate::config::Settings;
+use crate::config::{Settings, set};
 use crate::failure::Failure;
 
 /// How long a start waits for a database that another gateway has. Chosen: longer than a server needs to notice
@@ -72,7 +73,7 @@ pub(crate) async fn copy_store(settings: &Settings) -> Result<Snapshot, Failure>
 /// The store of a gateway that does not run, unless there is none or its seal key is missing.
 async fn find_store(settings: &Settings, what: &str) -> Result<StoreUrl, Failure> {
     crate::backup::assert_whole(&settings.data_dir)?;
-    let url: StoreUrl = settings.store.url.parse().map_err(store_failure)?;
+    let url = store_url(settings)?;
     let found = wxgate_store::inspect(&url, &settings.data_dir, None).await;
     let found = found.map_err(|error| unopened(settings, error))?;
     if found.schema == 0 {
@@ -95,13 +96,22 @@ async fn find_store(settings: &Settings, what: &str) -> Result<StoreUrl, Failure
 async fn try_open(settings: &Settings) -> Result<Result<Store, StoreError>, Failure> {
     let seal_key = SealKey::load_or_create(&settings.seal_key_file()).map_err(store_failure)?;
     let config = StoreConfig {
-        url: settings.store.url.parse().map_err(store_failure)?,
+        url: store_url(settings)?,
         data_dir: settings.data_dir.clone(),
         seal_key,
         max_media_bytes: settings.wechat.max_media_bytes,
         restored: crate::backup::restored_word(&settings.data_dir)?,
     };
     Ok(Store::open(config, Arc::new(clock::now)).await)
+}
+
+/// Which database, with the password of `store.password_file`.
+pub(crate) fn store_url(settings: &Settings) -> Result<StoreUrl, Failure> {
+    let url: StoreUrl = settings.store.url.parse().map_err(store_failure)?;
+    match set(&settings.store.password_file) {
+        None => Ok(url),
+        Some(path) => url.with_password(&files::secret(path)?).map_err(store_failure),
+    }
 }
 
 /// Why the store does not open; of one that is away, which it is.

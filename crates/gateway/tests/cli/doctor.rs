@@ -75,6 +75,8 @@ fn a_database_server_that_is_away_is_named_without_its_password() {
     let home = Home::new("away");
     let port = free_port();
     home.configure(&format!("[store]\nurl = \"postgres://me:hunter2@127.0.0.1:{port}/wx\"\n"));
+    let file = home.0.join("wxgate.toml");
+    std::fs::set_permissions(file, std::fs::Permissions::from_mode(0o600)).unwrap();
     let named = format!("store.url (postgres://127.0.0.1:{port}/wx): opening the database failed: ");
     assert_wrong(&home, "store", &named, "is the server up, and reachable from here?");
     for args in [&["run"][..], &["backup", "all.tar"], &["key", "rotate"]] {
@@ -93,6 +95,35 @@ fn a_port_that_is_taken_and_a_service_that_nobody_offers() {
     assert_wrong(&home, "irc.server.listen", "another program uses this port", "free the port");
     assert_wrong(&home, "wechat.service", "cannot be reached", "network");
     assert_eq!(finding(&home, "clock").0, "warning", "nobody told the time");
+}
+
+/// What root looks at is read by somebody else.
+#[test]
+fn a_secret_that_the_owner_of_the_data_cannot_read() {
+    let home = Home::new("doctor-owner");
+    let key = home.0.join("seal.key");
+    std::fs::write(&key, "x").unwrap();
+    std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o600)).unwrap();
+    home.configure(&format!("[store]\nseal_key_file = {:?}\n", key.display().to_string()));
+    std::fs::create_dir(home.0.join("data")).unwrap();
+    if let Err(error) = std::os::unix::fs::chown(home.0.join("data"), Some(61_234), Some(61_234)) {
+        eprintln!("SKIPPED: files are given away by root alone: {error}");
+        return;
+    }
+    let told = home.run(&["config", "check"]);
+    let wanted = format!("; run: chgrp 61234 {0} && chmod g+r {0}", key.display());
+    assert!(told.code == 3 && told.err.contains("cannot be read by 61234"), "{}", told.err);
+    assert!(told.err.contains(&wanted), "{}", told.err);
+    assert_wrong(&home, "configuration", "cannot be read by 61234", "mend");
+    std::os::unix::fs::chown(&key, None, Some(61_234)).unwrap();
+    std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o640)).unwrap();
+    let told = home.run(&["config", "check"]);
+    assert_eq!(told.code, 0, "{}", told.err);
+    // What the gateway makes for itself is looked at too.
+    let made = home.0.join("data/links.key");
+    std::fs::write(&made, "x").unwrap();
+    std::fs::set_permissions(&made, std::fs::Permissions::from_mode(0o600)).unwrap();
+    assert_wrong(&home, "secret files", "links.key cannot be read by 61234", "chgrp 61234 data/links.key");
 }
 
 #[test]
@@ -120,7 +151,7 @@ fn a_secret_that_everybody_can_read() {
     std::fs::write(&key, "x").unwrap();
     std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o644)).unwrap();
     home.configure(&format!("[store]\nseal_key_file = {:?}\n", key.display().to_string()));
-    assert_wrong(&home, "configuration", "can be read by everybody (mode 644); run: chmod 600", "mend");
+    assert_wrong(&home, "configuration", "can be read by everybody (mode 644); run: chmod o= ", "mend");
     assert_eq!(home.run(&["doctor"]).code, 3);
 }
 

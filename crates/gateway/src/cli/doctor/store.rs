@@ -9,9 +9,11 @@ use crate::wiring;
 
 pub(super) async fn check(settings: &Settings) -> Finding {
     const CHECK: &str = "store";
-    let url = match settings.store.url.parse::<StoreUrl>() {
+    let url = match wiring::store_url(settings) {
         Ok(url) => url,
-        Err(error) => return wrong(CHECK, error.to_string(), "correct store.url"),
+        Err(failure) => {
+            return wrong(CHECK, failure.message, "correct store.url, or mend store.password_file");
+        }
     };
     if let Err(failure) = backup::assert_whole(&settings.data_dir) {
         return wrong(
@@ -63,7 +65,7 @@ pub(super) async fn check(settings: &Settings) -> Finding {
                 StoreUrl::Sqlite(_) => "let this user read and write the file and its directory",
                 StoreUrl::Postgres(_) => {
                     "is the server up, and reachable from here? see whether host, port, database, name and password \
-                     in store.url are its own"
+                     in store.url are its own, and of a certificate sslmode and sslrootcert there"
                 }
             };
             wrong(CHECK, wiring::unopened(settings, error).message, cure)
