@@ -42,6 +42,7 @@ use crew::Crew;
 #[cfg(feature = "otel")]
 pub(crate) use files::kept_number;
 pub(crate) use files::secret_key;
+pub(crate) use irc::tls_of;
 pub(crate) use ports::taken;
 pub(crate) use store::{copy_store, open_store, store_failure, store_url, unopened};
 

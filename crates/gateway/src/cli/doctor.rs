@@ -24,7 +24,7 @@ const LITTLE_DISK_BYTES: u64 = 2 << 30;
 /// Open files that a few hundred accounts need.
 const FEW_FILES: u64 = 4096;
 /// Where the real service is reached. Source: the protocol sheet, section 2.1.
-const WECHAT_HOSTS: [&str; 2] = ["login.wx.qq.com:443", "wx2.qq.com:443"];
+const WECHAT_HOSTS: [&str; 2] = ["https://login.wx.qq.com", "https://wx2.qq.com"];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -150,10 +150,12 @@ async fn examine(globals: &Globals, settings: &Settings, findings: &mut Vec<Find
         }
     }
     if settings.matrix.bot.enabled {
-        findings.push(far::reach_url("matrix.bot.homeserver", &settings.matrix.bot.homeserver).await);
+        let reached = far::reach_url("matrix.bot.homeserver", &settings.matrix.bot.homeserver).await;
+        let is_reached = reached.verdict == Verdict::Ok;
+        findings.push(reached);
         if is_running {
             findings.extend(gateway::check_network(globals, "Matrix bot", wiring::matrix_bot::NETWORK).await);
-        } else {
+        } else if is_reached {
             findings.extend(check_bot(settings).await);
         }
     }
@@ -185,7 +187,7 @@ async fn examine(globals: &Globals, settings: &Settings, findings: &mut Vec<Find
         };
         findings.push(match known {
             Some(finding) => finding.about(&network.name),
-            None => far::reach("IRC network", &network.address).await,
+            None => far::reach_network(network).await,
         });
     }
     match settings.wechat.service.as_str() {
@@ -194,7 +196,7 @@ async fn examine(globals: &Globals, settings: &Settings, findings: &mut Vec<Find
         }
         "" => {
             for host in WECHAT_HOSTS {
-                findings.push(far::reach("WeChat", host).await);
+                findings.push(far::reach_url("WeChat", host).await);
             }
         }
         service => findings.push(far::reach_url("wechat.service", service).await),

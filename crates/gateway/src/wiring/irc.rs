@@ -15,14 +15,20 @@ const BURST: f64 = 5.0;
 /// Whoever has not spoken for so long has no connection any more. Source: the IRC notes, section 8.
 const PUPPET_IDLE: Duration = Duration::from_secs(24 * 3600);
 
+/// How the certificate of a network is judged, and ours shown; `None` without TLS.
+pub(crate) fn tls_of(entry: &IrcNetworkEntry) -> Option<Tls> {
+    let owned = |path| set(path).map(ToOwned::to_owned);
+    let own = owned(&entry.tls_cert).zip(owned(&entry.tls_key));
+    entry.tls.then(|| Tls { fingerprint: entry.fingerprint(), own })
+}
+
 /// The adapter of one entry; what it holds was checked with the configuration.
 pub(super) fn guest(entry: &IrcNetworkEntry, ident: Option<Ident>) -> IrcClientAdapter {
     let network = NetworkId::new(format!("{IRC_KIND}:{}", entry.name));
     let mut config = IrcClientConfig::new(network, entry.address.clone(), entry.nick.clone());
     let owned = |path| set(path).map(ToOwned::to_owned);
-    let own = owned(&entry.tls_cert).zip(owned(&entry.tls_key));
-    let has_certificate = own.is_some();
-    config.tls = entry.tls.then(|| Tls { fingerprint: entry.fingerprint(), own });
+    let has_certificate = set(&entry.tls_cert).and(set(&entry.tls_key)).is_some();
+    config.tls = tls_of(entry);
     config.password_file = owned(&entry.password_file);
     let password_file = owned(&entry.sasl.password_file);
     config.sasl = (has_certificate || password_file.is_some())

@@ -1,9 +1,11 @@
 //! The mistakes that people make, each found by `wxgate doctor` and told with its cure.
 
 use std::os::unix::fs::PermissionsExt;
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::thread;
 
+use rustls::ServerConfig;
+use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use serde_json::Value;
 
 use super::*;
@@ -95,6 +97,64 @@ fn a_port_that_is_taken_and_a_service_that_nobody_offers() {
     assert_wrong(&home, "irc.server.listen", "another program uses this port", "free the port");
     assert_wrong(&home, "wechat.service", "cannot be reached", "network");
     assert_eq!(finding(&home, "clock").0, "warning", "nobody told the time");
+}
+
+/// A far end that speaks TLS and HTTP with a certificate of its own making; its port and the certificate.
+fn behind_tls() -> (u16, rcgen::Certificate) {
+    let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
+    let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(made.signing_key.serialize_der()));
+    let config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![made.cert.der().clone()], key)
+        .unwrap();
+    let config = Arc::new(config);
+    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    thread::spawn(move || {
+        while let Ok((stream, _)) = listener.accept() {
+            let session = rustls::ServerConnection::new(Arc::clone(&config)).unwrap();
+            // Some connect and go, some do not trust it.
+            let mut stream = rustls::StreamOwned::new(session, stream);
+            if stream.read(&mut [0; 1024]).is_ok() {
+                let _ = stream.write_all(b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n");
+            }
+        }
+    });
+    (port, made.cert)
+}
+
+#[test]
+fn a_certificate_that_is_not_trusted_is_the_cause_that_is_told() {
+    let home = Home::new("doctor-tls");
+    let (port, certificate) = behind_tls();
+    let digest = ring::digest::digest(&ring::digest::SHA256, certificate.der());
+    let digest: String = digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+    let configure = |fingerprint: &str| {
+        home.configure(&format!(
+            "[[irc.network]]\nname = \"far\"\naddress = \"127.0.0.1:{port}\"\nnick = \"me\"\ntls_fingerprint = \"{fingerprint}\"\n"
+        ));
+        let text = std::fs::read_to_string(home.0.join("wxgate.toml")).unwrap();
+        let text = text.replace("http://127.0.0.1:9\"", &format!("https://127.0.0.1:{port}\""));
+        std::fs::write(home.0.join("wxgate.toml"), text).unwrap();
+    };
+    configure("");
+    for check in ["wechat.service", "IRC network"] {
+        assert_wrong(&home, check, "takes connections, and TLS fails: ", "ca-certificates");
+        assert!(finding(&home, check).1.contains("certificate"), "{:?}", finding(&home, check));
+    }
+    configure(&"0".repeat(64));
+    assert_wrong(&home, "IRC network", "another fingerprint", "certificate");
+    configure(&digest);
+    assert_eq!(finding(&home, "IRC network").0, "ok");
+    std::fs::write(home.0.join("far.pem"), certificate.pem()).unwrap();
+    let trusting = home.command(&["doctor"]).env("SSL_CERT_FILE", "far.pem").output().unwrap();
+    let told = Done::from(trusting).out;
+    assert!(
+        told.contains(&format!("ok       wechat.service: 127.0.0.1:{port} takes connections\n")),
+        "{told}"
+    );
 }
 
 /// What root looks at is read by somebody else.

@@ -86,6 +86,18 @@ async fn open(
     Ok(Connection { stream, ident })
 }
 
+impl Tls {
+    /// Connects to `address` (`HOST:PORT`) as the relay does, and leaves without a word. Waits for at most 15
+    /// seconds for each address of the host.
+    ///
+    /// # Errors
+    /// When nobody takes the connection, or the certificate is not to be taken.
+    pub async fn greet(&self, address: &str) -> io::Result<()> {
+        let config = tls(self).map_err(io::Error::other)?;
+        connect(address, Some(&config), None, None).await.map(|_| ())
+    }
+}
+
 /// The TLS side, made once per run. Reads files; they are small.
 pub(super) fn tls(wanted: &Tls) -> Result<Arc<ClientConfig>, String> {
     let provider = Arc::new(provider::default_provider());

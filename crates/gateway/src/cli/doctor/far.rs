@@ -11,9 +11,9 @@ use reqwest::redirect::Policy;
 use tokio::net::TcpStream;
 use url::Url;
 
-use super::{Finding, ok, warning, wrong};
-use crate::clock;
-use crate::config::Settings;
+use super::{Finding, Verdict, ok, warning, wrong};
+use crate::config::{IrcNetworkEntry, Settings};
+use crate::{clock, wiring};
 
 /// How long a far end may take to take a connection, and to answer.
 pub(super) const PATIENCE: Duration = Duration::from_secs(4);
@@ -27,18 +27,60 @@ const HEALTHY: &str = "ok\n";
 /// The start of 2026: an earlier clock is wrong, since this program is younger.
 const OLDEST_NOW_MS: i64 = 1_767_225_600_000;
 
+/// Whether the host of an address takes connections, and for `https://` whether its certificate is trusted.
 pub(super) async fn reach_url(check: &'static str, url: &str) -> Finding {
     let parsed = Url::parse(url).ok();
     let host =
         parsed.as_ref().and_then(|url| Some((url.host_str()?.to_owned(), url.port_or_known_default()?)));
     match host {
-        Some((host, port)) => reach(check, &format!("{host}:{port}")).await,
+        Some((host, port)) => {
+            let reached = reach(check, &format!("{host}:{port}")).await;
+            match reached.verdict {
+                Verdict::Ok if url.starts_with("https://") => greeted(check, url, reached).await,
+                _ => reached,
+            }
+        }
         None => wrong(
             check,
             // Not repeated: it may hold a password.
             "the address names no host and port".to_owned(),
             format!("write a whole address into {check}"),
         ),
+    }
+}
+
+/// The same about a far end that was `reached`, with what its TLS says.
+async fn greeted(check: &'static str, url: &str, reached: Finding) -> Finding {
+    match asked(url).await {
+        Err(error) if error.is_connect() || error.is_builder() => {
+            let cause = whole(&error);
+            distrusted(check, &reached.found, &cause)
+        }
+        // Whatever it answers to a question that nobody else asks: it was TLS that carried it.
+        _ => reached,
+    }
+}
+
+fn distrusted(check: &'static str, found: &str, cause: &str) -> Finding {
+    wrong(
+        check,
+        format!("{found}, and TLS fails: {cause}"),
+        "look at its certificate and at the clock; authorities are those of ca-certificates, or of the file that \
+         SSL_CERT_FILE names",
+    )
+}
+
+/// Whether an IRC network takes connections, with TLS where that is set, by the certificate that the relay would take.
+pub(super) async fn reach_network(network: &IrcNetworkEntry) -> Finding {
+    const CHECK: &str = "IRC network";
+    let reached = reach(CHECK, &network.address).await;
+    let Some(tls) = wiring::tls_of(network).filter(|_| reached.verdict == Verdict::Ok) else {
+        return reached;
+    };
+    match tokio::time::timeout(PATIENCE, tls.greet(&network.address)).await {
+        Ok(Ok(())) => reached,
+        Ok(Err(error)) => distrusted(CHECK, &reached.found, &error.to_string()),
+        Err(_) => distrusted(CHECK, &reached.found, &format!("no answer within {} s", PATIENCE.as_secs())),
     }
 }
 
@@ -70,14 +112,14 @@ pub(super) async fn reach_pages(url: &str) -> Finding {
         ),
         Err(error) => wrong(
             CHECK,
-            format!("{address} cannot be asked: {error}"),
+            format!("{address} cannot be asked: {}", whole(&error)),
             "look at DNS, the proxy of that address and its certificate, or correct web.public_url",
         ),
     }
 }
 
-/// Status and words of an answer; an error with everything that led to it.
-async fn asked(address: &str) -> Result<(u16, String), String> {
+/// Status and the first words of an answer.
+async fn asked(address: &str) -> Result<(u16, String), reqwest::Error> {
     // Fails when the program installed a provider already, which is what is wanted.
     let _ = rustls::crypto::ring::default_provider().install_default();
     #[expect(
@@ -85,12 +127,11 @@ async fn asked(address: &str) -> Result<(u16, String), String> {
         reason = "one question from the command line, as a browser would ask it"
     )]
     let client = reqwest::Client::builder().redirect(Policy::none()).timeout(PATIENCE).no_proxy().build();
-    let reply = async { client?.get(address).send().await };
-    let mut reply = reply.await.map_err(|error| whole(&error))?;
+    let mut reply = client?.get(address).send().await?;
     let mut words = Vec::new();
     // A page of somebody else may be long; the words looked for are not.
     while words.len() <= HEALTHY.len()
-        && let Some(piece) = reply.chunk().await.map_err(|error| whole(&error))?
+        && let Some(piece) = reply.chunk().await?
     {
         words.extend_from_slice(&piece);
     }
