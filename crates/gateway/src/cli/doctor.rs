@@ -72,6 +72,9 @@ pub(super) async fn run(globals: &Globals) -> Result<(), Failure> {
                 .as_ref()
                 .map_or("built-in defaults".to_owned(), |file| file.display().to_string());
             findings.push(ok("configuration", file));
+            for (key, fault) in loaded.open_passwords() {
+                findings.push(warning(key, format!("holds a password, and {}", fault.found), fault.cure));
+            }
             examine(globals, &loaded.settings, &mut findings).await;
         }
         Err(problems) => {

@@ -22,6 +22,9 @@ async fn until_a_signal(loaded: &Loaded) -> Result<(), Failure> {
     let file =
         loaded.file.as_ref().map_or("none, built-in defaults".to_owned(), |file| file.display().to_string());
     tracing::info!(version = env!("CARGO_PKG_VERSION"), config = %file, "starting");
+    for (key, fault) in loaded.open_passwords() {
+        tracing::warn!("{key} holds a password, and {fault}");
+    }
     let mut signals = Signals::new(Hangup::IsTold)?;
     let gateway = tokio::select! {
         started = wiring::start(settings) => started?,

@@ -18,7 +18,7 @@ use super::sections::{
 };
 use super::{Loaded, Origin, Problem, Purpose, show};
 use crate::wiring;
-pub(crate) use reader::{Reader, secret_fault};
+pub(crate) use reader::{FileFault, Reader, secret_fault};
 
 /// What is wrong, as key and sentence; the caller adds where the key was set.
 struct Complaints {
@@ -72,6 +72,19 @@ impl Complaints {
     }
 }
 
+impl Loaded {
+    /// The keys of the file that hold a password which everybody can read there.
+    pub(crate) fn open_passwords(&self) -> Vec<(&'static str, FileFault)> {
+        let Some(fault) = self.file.as_deref().and_then(secret_fault) else { return Vec::new() };
+        let settings = &self.settings;
+        let keys = [("store.url", &settings.store.url), ("wechat.proxy", &settings.wechat.proxy)];
+        let is_open = |(key, address): &(&'static str, &String)| {
+            matches!(self.origin(key), Origin::File { .. }) && show::has_password(address)
+        };
+        keys.into_iter().filter(is_open).map(|(key, _)| (key, fault.clone())).collect()
+    }
+}
+
 /// Everything that is wrong with the whole, which stands in `file`.
 pub(super) fn check(loaded: &Loaded, purpose: Purpose, file: &Path) -> Vec<Problem> {
     let settings = &loaded.settings;
@@ -92,14 +105,6 @@ pub(super) fn check(loaded: &Loaded, purpose: Purpose, file: &Path) -> Vec<Probl
     settings.web.check(&mut complaints);
     settings.log.check(&mut complaints);
     ports::check(settings, &mut complaints);
-    for (key, address) in [("store.url", &settings.store.url), ("wechat.proxy", &settings.wechat.proxy)] {
-        if matches!(loaded.origin(key), Origin::File { .. })
-            && show::has_password(address)
-            && let Some(fault) = secret_fault(file)
-        {
-            complaints.add(key, format!("holds a password, and {fault}"));
-        }
-    }
     let unread = complaints.reader.as_ref().and_then(|reader| reader.fault(file));
     let place = |(key, message): (String, String)| Problem::new(loaded.origin(&key), key, message);
     let mut problems: Vec<Problem> = complaints.all.into_iter().map(place).collect();

@@ -106,7 +106,7 @@ pub(crate) const SECTIONS: &[Section] = &[
                 "password_file",
                 Kind::SecretFile,
                 "\"\"",
-                "File with the password at PostgreSQL. One in url needs a configuration that others cannot read.",
+                "File with the password at PostgreSQL. One in url is known to whoever reads the configuration.",
             ),
             key(
                 "seal_key_file",

@@ -10,7 +10,7 @@ const READ: u32 = 0o4;
 const SEARCH: u32 = 0o1;
 
 /// What is wrong with a file.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct FileFault {
     /// What was found.
     pub(crate) found: String,

@@ -228,12 +228,12 @@ async fn devices_that_cannot_be_told_hold_up_nothing() {
     let scene = Scene::strict().await;
     let (sue, ann) = (unsigned(&scene, SUE).await, people(&scene, ANN).await);
     let strange = sealed(&scene, &sue, SUE, "from a strange device").await;
-    let well = sealed(&scene, &ann, ANN, "still well").await;
+    let well = sealed(&scene, &ann, ANN, "!wx still well").await;
     let mut taking = Taking::start(&scene);
     // Known, before nothing can be asked any more.
     assert_eq!(taking.take(&[event("$0", ANN, ROOM, &well)]).await, Taken::Safe);
     assert_eq!(taking.asked(), [pair("$0", "still well")]);
-    let again = sealed(&scene, &ann, ANN, "and still").await;
+    let again = sealed(&scene, &ann, ANN, "!wx and still").await;
     scene.homeserver.kept().fails = Some("/keys/query");
     let events = [event("$1", SUE, ROOM, &strange), event("$2", ANN, ROOM, &again)];
     assert_eq!(taking.take(&events).await, Taken::Safe);
