@@ -39,6 +39,18 @@ pub(crate) async fn drive(
     url: &str,
     sim: &Sim,
 ) -> Result<Gateway> {
+    let mut gateway = prepare(scratch, homeserver, url, sim).await?;
+    gateway.run().await?;
+    Ok(gateway)
+}
+
+/// The same, with a gateway that was not started yet.
+pub(crate) async fn prepare(
+    scratch: &Scratch,
+    homeserver: &Homeserver,
+    url: &str,
+    sim: &Sim,
+) -> Result<Gateway> {
     register(homeserver).await?;
     let file = scratch.join("bot.password");
     std::fs::write(&file, PASSWORD).context("write the password")?;
@@ -48,7 +60,7 @@ pub(crate) async fn drive(
          permissions = {{ {DOMAIN:?} = \"user\" }}\n",
         url
     );
-    Gateway::start(scratch, &sim.url(), &GatewayOptions { more, ..GatewayOptions::default() }).await
+    Gateway::prepare(scratch, &sim.url(), &GatewayOptions { more, ..GatewayOptions::default() })
 }
 
 /// That an event stands on the homeserver as something that it cannot read.

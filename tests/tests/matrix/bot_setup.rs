@@ -10,7 +10,7 @@ use wxgate_tests::people::Person;
 use wxgate_tests::sim::{Sim, SimOptions};
 use wxgate_tests::wait::until;
 
-use crate::bot::{SOON, drive, invite, sign_in};
+use crate::bot::{SOON, invite, prepare, sign_in};
 
 const LIMIT: Duration = Duration::from_secs(480);
 /// In the order in which a set-up asks for them: an identity, the device signed by it, a backup, its secrets.
@@ -45,7 +45,9 @@ async fn an_account_that_is_killed_at_every_point_of_its_set_up_is_whole_after_i
         let sim = Sim::start(scratch, &SimOptions { accounts: 1, ..SimOptions::default() }).await?;
         let trap = |(words, at): (&str, Hold)| wire.set(Trap { words: words.to_owned(), skip: 0, at });
         trap(STEPS[0]);
-        let mut gateway = drive(scratch, &homeserver, &url, &sim).await?;
+        let mut gateway = prepare(scratch, &homeserver, &url, &sim).await?;
+        // It is not ready before it is greeted, and it is not while its set-up is held.
+        gateway.launch()?;
         for (at, step) in STEPS.into_iter().enumerate() {
             wire.caught(SOON).await?;
             gateway.kill().await?;
@@ -53,10 +55,11 @@ async fn an_account_that_is_killed_at_every_point_of_its_set_up_is_whole_after_i
             if let Some(next) = STEPS.get(at + 1) {
                 trap(*next);
             }
-            gateway.run().await?;
+            gateway.launch()?;
             ensure!(!gateway.logged().contains("another one is begun"), "another session after {step:?}");
         }
 
+        gateway.ready().await?;
         let bot = format!("@bot:{DOMAIN}");
         let ann = people.enter_as("ann", "register", json!({ "encrypts": true })).await?;
         let desk = invite(&ann, &bot).await?;
