@@ -13,10 +13,9 @@ use wxgate_tests::wait::until;
 use crate::bot::{SOON, invite, prepare, sign_in};
 
 const LIMIT: Duration = Duration::from_secs(480);
-/// In the order in which a set-up asks for them: an identity, the device signed by it, a backup, its secrets.
-const STEPS: [(&str, Hold); 6] = [
+/// In the order in which a set-up asks for them: an identity (the device was sent signed by it), a backup, its secrets.
+const STEPS: [(&str, Hold); 5] = [
     ("POST keys/device_signing/upload", Hold::Answered),
-    ("POST keys/signatures/upload", Hold::Before),
     ("POST room_keys/version", Hold::Before),
     ("POST room_keys/version", Hold::Answered),
     ("PUT m.secret_storage.default_key", Hold::Before),
