@@ -184,10 +184,11 @@ impl Parked {
         self.waiting.values().any(|waiting| waiting.room_id == room_id && !waiting.is_told)
     }
 
-    /// The first that waits for a key, although nothing has to wait behind it any more.
-    pub(super) fn first_of(&self, session: (&str, &str)) -> Option<&Waiting> {
+    /// The last that waits for a key, although nothing has to wait behind it any more: a key that reads an earlier one
+    /// reads it as well.
+    pub(super) fn last_of(&self, session: (&str, &str)) -> Option<&Waiting> {
         let is_it = |waiting: &&Waiting| waiting.is_told && waiting.session() == session;
-        self.waiting.values().find(is_it).filter(|_| !session.1.is_empty())
+        self.waiting.values().rev().find(is_it).filter(|_| !session.1.is_empty())
     }
 
     /// Waits until it is worth looking. Cancel safe.

@@ -81,9 +81,9 @@ impl Inbound {
             return Ok(());
         }
         let reading = shared.decrypted(&mut event, raw).await?;
-        let first = self.parked.first_of((&event.room_id, &session_id));
-        if let Some(first) = first.filter(|_| !matches!(reading, Reading::NoKey) && !self.parked.is_full())
-            && self.can_be_read(first).await?
+        let before = self.parked.last_of((&event.room_id, &session_id));
+        if let Some(before) = before.filter(|_| !matches!(reading, Reading::NoKey) && !self.parked.is_full())
+            && self.can_be_read(before).await?
         {
             // It goes first.
             draft.parked.push(waits(&event, draft));
@@ -175,27 +175,28 @@ impl Inbound {
         let now = self.shared.clock.now();
         let (mut draft, mut gone, mut told) = (Draft::default(), Vec::new(), Vec::new());
         let mut held: Vec<String> = stuck.clone();
-        // The first that was left to wait for a key, and nothing of its room behind it.
+        // The last that was left to wait for each key, and nothing of its room behind it: a key that reads an earlier one
+        // reads it as well.
         let mut passed: HashMap<(&str, &str), &Waiting> = HashMap::new();
         for waiting in self.parked.in_order() {
             let is_idle = waiting.is_told() && why == Why::Time && !waiting.is_hopeless(now);
             if is_idle {
-                passed.entry(waiting.session()).or_insert(waiting);
+                passed.insert(waiting.session(), waiting);
             }
             if is_idle || held.contains(&waiting.room_id) {
                 continue;
             }
-            let first = passed.get(&waiting.session()).copied();
-            match self.look_at(waiting, first, now, &mut draft).await {
+            let before = passed.get(&waiting.session()).copied();
+            match self.look_at(waiting, before, now, &mut draft).await {
                 Ok(Look::Done) => gone.push(waiting.clone()),
                 Ok(Look::Overtakes) => return Seen::KeyCame,
                 Ok(Look::Waits) if waiting.is_late(now) => {
                     draft.effects.extend(self.shared.tell_of_wait(waiting).await);
                     told.push(waiting.told());
-                    passed.entry(waiting.session()).or_insert(waiting);
+                    passed.insert(waiting.session(), waiting);
                 }
                 Ok(Look::Waits) if waiting.is_told() => {
-                    passed.entry(waiting.session()).or_insert(waiting);
+                    passed.insert(waiting.session(), waiting);
                 }
                 Ok(Look::Waits) => held.push(waiting.room_id.clone()),
                 Err(error) => {
@@ -223,17 +224,17 @@ impl Inbound {
         if done >= AT_ONCE { Seen::More } else { Seen::All }
     }
 
-    /// One event that waits, and the first from before it that needs the same key and was passed over.
+    /// One event that waits, and the last from before it that needs the same key and was passed over.
     async fn look_at(
         &self,
         waiting: &Waiting,
-        first: Option<&Waiting>,
+        before: Option<&Waiting>,
         now: Timestamp,
         draft: &mut Draft,
     ) -> Result<Look, Trouble> {
         let Some((event, reading)) = self.read(waiting).await? else { return Ok(Look::Done) };
-        if let Some(first) = first.filter(|_| !matches!(reading, Reading::NoKey))
-            && self.can_be_read(first).await?
+        if let Some(before) = before.filter(|_| !matches!(reading, Reading::NoKey))
+            && self.can_be_read(before).await?
         {
             return Ok(Look::Overtakes);
         }
