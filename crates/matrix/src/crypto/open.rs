@@ -1,6 +1,6 @@
 //! Reads what was encrypted.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::sync::atomic::Ordering;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
+use tokio::time::Instant;
 use wxgate_contract::Note;
 use wxgate_e2ee::{Decrypted, Fingerprint, MachineError, Origin, Unreadable};
 
@@ -27,6 +28,9 @@ const ASKED_FOR: Duration = Duration::from_secs(15);
 /// Senders of whom it is remembered that their devices were asked for. Chosen: whoever has more users with strange devices
 /// is asked for again.
 const ASKED: usize = 256;
+/// Until somebody whose devices could not be told is asked for again. Chosen: their homeserver is back, or the next of
+/// their words waits for it once more.
+const ASK_AGAIN: Duration = Duration::from_secs(60);
 
 /// Told of something that somebody else's device encrypted.
 const NOT_THEIRS: &str = "the device that encrypted it is not one of yours";
@@ -63,7 +67,8 @@ struct AskedSince {
     /// The count of changes, and the device that asked: another one knows nobody yet.
     changes: u64,
     device_id: String,
-    senders: HashSet<String>,
+    /// Until when nobody asks again, where nothing was learnt.
+    senders: HashMap<String, Option<Instant>>,
 }
 
 impl Asked {
@@ -71,15 +76,40 @@ impl Asked {
     fn note(&self, changes: u64, device_id: &str, sender: &str) -> bool {
         let mut since = self.since.lock().unwrap_or_else(PoisonError::into_inner);
         if since.changes != changes || since.device_id != device_id || since.senders.len() >= ASKED {
-            *since = AskedSince { changes, device_id: device_id.to_owned(), senders: HashSet::new() };
+            *since = AskedSince { changes, device_id: device_id.to_owned(), senders: HashMap::new() };
         }
-        since.senders.insert(sender.to_owned())
+        let is_asked = |again: &Option<Instant>| again.is_none_or(|again| Instant::now() < again);
+        if since.senders.get(sender).is_some_and(is_asked) {
+            return false;
+        }
+        since.senders.insert(sender.to_owned(), None);
+        true
+    }
+
+    /// Nothing was learnt: it is asked again, but not with the next word.
+    fn failed(&self, sender: &str) {
+        let mut since = self.since.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(again) = since.senders.get_mut(sender) {
+            *again = Some(Instant::now() + ASK_AGAIN);
+        }
     }
 
     /// It was not asked after all.
     fn forget(&self, sender: &str) {
         self.since.lock().unwrap_or_else(PoisonError::into_inner).senders.remove(sender);
     }
+}
+
+/// True when the answer about devices says that somebody's homeserver did not give its part. Source: client-server API,
+/// `POST /keys/query`, `failures`.
+fn fails(answer: &RawValue, sender: &str) -> bool {
+    #[derive(Deserialize)]
+    struct Answer {
+        #[serde(default)]
+        failures: HashMap<String, serde::de::IgnoredAny>,
+    }
+    let server = sender.split_once(':').map_or("", |(_, server)| server);
+    serde_json::from_str::<Answer>(answer.get()).is_ok_and(|answer| answer.failures.contains_key(server))
 }
 
 /// Whose event it is, as the homeserver says.
@@ -165,7 +195,11 @@ impl Shared {
             return Ok(false);
         }
         match self.ask_for_sender(device, sender).await {
-            Ok(is_known) => Ok(is_known),
+            Ok(true) => Ok(true),
+            Ok(false) => {
+                self.crypto.asked.failed(sender);
+                Ok(false)
+            }
             Err(error) => {
                 self.crypto.asked.forget(sender);
                 Err(error)
@@ -189,6 +223,7 @@ impl Shared {
             Ok(Err(error)) => return unknown(&error),
         };
         match device.machine.answered(&query, answer.get().as_bytes()).await {
+            Ok(()) if fails(&answer, sender) => unknown(&"their homeserver does not answer"),
             Ok(()) => Ok(true),
             Err(error @ MachineError::Store(_)) => Err(error.into()),
             Err(error) => unknown(&error),
@@ -292,14 +327,24 @@ fn opened_by(opening: Opening) -> Opened {
 mod tests {
     use super::*;
 
-    #[test]
-    fn what_is_remembered_of_senders_is_bounded_and_of_one_device() {
+    #[tokio::test(start_paused = true)]
+    async fn what_is_remembered_of_senders_is_bounded_and_of_one_device() {
         let asked = Asked::default();
         assert!(asked.note(1, "A", "@ann:test") && !asked.note(1, "A", "@ann:test"));
         assert!(asked.note(2, "A", "@ann:test"), "something changed");
         assert!(asked.note(2, "B", "@ann:test"), "another device knows nobody");
         asked.forget("@ann:test");
         assert!(asked.note(2, "B", "@ann:test"));
+        asked.failed("@ann:test");
+        assert!(!asked.note(2, "B", "@ann:test"));
+        tokio::time::advance(ASK_AGAIN).await;
+        assert!(
+            asked.note(2, "B", "@ann:test") && !asked.note(2, "B", "@ann:test"),
+            "its homeserver may be back"
+        );
+        let answer =
+            RawValue::from_string(r#"{"failures":{"x.test":{}},"device_keys":{}}"#.to_owned()).unwrap();
+        assert!(fails(&answer, "@ann:x.test") && !fails(&answer, "@ann:y.test"));
         for n in 0..=ASKED {
             asked.note(2, "B", &n.to_string());
         }
