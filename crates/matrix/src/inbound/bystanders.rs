@@ -59,6 +59,13 @@ impl Shared {
         }
         match self.chat_for(&event.room_id, &event.sender).await? {
             Some(chat) if self.owners.owns(&event.sender, &chat.network).await? => return Ok(true),
+            // They speak here through somebody's account.
+            Some(chat)
+                if self.config.permissions.of(&event.sender) > Level::Nobody
+                    && self.memory.room_of(&chat).await?.is_some_and(|room| room.relay) =>
+            {
+                return Ok(true);
+            }
             Some(chat) if !self.choices_of_owner(&chat.network).await?.gives_notice(self) => {
                 return Ok(false);
             }
