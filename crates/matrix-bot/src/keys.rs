@@ -85,7 +85,13 @@ impl SdkAccount {
             }
         };
         let recovery = client.encryption().recovery();
-        let made = match (recovery_state(client).await?, key) {
+        let state = recovery_state(client).await?;
+        // One that is made and cannot be written down is nobody's, and another one is made the next time.
+        let is_made = key.is_none() && matches!(state, RecoveryState::Disabled | RecoveryState::Enabled);
+        if let Some(error) = is_made.then(|| recovery_file::can_be_written(file).err()).flatten() {
+            return Ok(Some(format!("a recovery key could not be written to {}: {error}", file.display())));
+        }
+        let made = match (state, key) {
             (RecoveryState::Disabled, None) => match recovery.enable().await {
                 Err(RecoveryError::BackupExistsOnServer) if give_up_backup(client).await? => {
                     recovery.enable().await.map(Some)

@@ -29,6 +29,13 @@ pub(crate) fn read(path: &Path) -> io::Result<Option<Secret>> {
     Ok((!secret.is_empty()).then_some(secret))
 }
 
+/// Whether a key can be written there.
+pub(crate) fn can_be_written(path: &Path) -> io::Result<()> {
+    let new = path.with_extension("new");
+    OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?.write_all(b"\n")?;
+    std::fs::remove_file(&new)
+}
+
 /// Writes the key, whole or not at all, for nobody else to read.
 pub(crate) fn write(path: &Path, key: &str) -> io::Result<()> {
     let new = path.with_extension("new");
