@@ -157,14 +157,16 @@ impl Settler {
     }
 
     /// Takes in the permanent names that messages showed and nobody came to yet. Those of an earlier login say nothing
-    /// any more: their chats may stand for others now.
+    /// any more, nor do those of somebody for whom the chat stands no more: it may stand for others now.
     ///
     /// # Errors
     /// The last one of those that could not be taken in.
     pub(crate) async fn take_in_shown(&self) -> Result<(), CommandError> {
         let mut done = Ok(());
         for shown in shelf::shown(&*self.far, &self.network).await.map_err(failed)? {
-            let taken = if shown.generation == self.live.generation() {
+            let is_theirs = shown.generation == self.live.generation()
+                && self.key_of(&shown.user_name).await.map_err(failed)? == Some(shown.chat.clone());
+            let taken = if is_theirs {
                 self.learn(&shown.chat, shown.permanent).await
             } else {
                 let notes = vec![shelf::gone(shelf::shown_key(&shown.chat, shown.permanent))];
@@ -189,6 +191,13 @@ impl Settler {
             || format!("{chat}-{generation}"),
             |name| new_key(&self.network, uin.unwrap_or(0), generation, &name),
         ))
+    }
+
+    /// The key of whoever has this name in the present login.
+    async fn key_of(&self, user_name: &UserName) -> Result<Option<String>, FarError> {
+        let value = self.far.note(&self.network, &name_note(self.live.generation(), user_name)).await?;
+        let named = value.and_then(|value| serde_json::from_slice::<Named>(&value).ok());
+        Ok(named.map(|named| named.key))
     }
 
     async fn name_of(&self, chat: &str) -> Result<Option<UserName>, FarError> {

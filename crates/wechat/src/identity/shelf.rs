@@ -7,7 +7,7 @@
 //! | `who/p/<lasting key>` | a person or an official account, as last seen |
 //! | `who/g/<lasting key>` | a group with its members, as last seen |
 //! | `who/proof/<code>` | the lasting key of whoever has this permanent name |
-//! | `who/shown/<code>/<lasting key>` | the login in which a message showed this permanent name of them; not taken in yet |
+//! | `who/shown/<code>/<lasting key>` | the login in which a message showed this permanent name of them, and who they were in it; not taken in yet |
 //! | `who/moved/<lasting key>` | to whom what was said to somebody for the time being was ever moved, in order |
 //!
 //! The head is written last: profiles of a login that was cut short are matched once more, with
@@ -15,6 +15,7 @@
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
+use wechat_proto::UserName;
 use wxgate_contract::{FarEnd, FarError, NetworkId, Note};
 use wxgate_identity::{Book, GroupProfile, Profile};
 
@@ -63,19 +64,21 @@ pub(crate) fn permanent_key(code: u64) -> String {
 pub(crate) struct Shown {
     pub(crate) chat: String,
     pub(crate) permanent: u64,
-    /// The login in which the chat stood for whoever has the name.
+    /// The login in which it was shown, and whose name it is there: the chat may stand for somebody else by now.
     pub(crate) generation: u32,
+    pub(crate) user_name: UserName,
 }
 
 impl Shown {
     pub(crate) fn note(&self) -> Note {
-        note(shown_key(&self.chat, self.permanent), &self.generation)
+        note(shown_key(&self.chat, self.permanent), &(self.generation, &self.user_name))
     }
 
     fn read(key: &str, value: &[u8]) -> Option<Self> {
         let (code, chat) = key.strip_prefix(SHOWN)?.split_once('/')?;
         let permanent = u64::from_str_radix(code, 16).ok()?;
-        Some(Self { chat: chat.to_owned(), permanent, generation: serde_json::from_slice(value).ok()? })
+        let (generation, user_name) = serde_json::from_slice(value).ok()?;
+        Some(Self { chat: chat.to_owned(), permanent, generation, user_name })
     }
 }
 

@@ -56,7 +56,8 @@ impl Inbound {
                     draft.batch.notes.push(note(shelf::permanent_key(code), &named.key));
                 }
                 None => {
-                    let shown = Shown { chat: named.key, permanent: code, generation: login.generation };
+                    let (generation, user_name) = (login.generation, hint.user_name.clone());
+                    let shown = Shown { chat: named.key, permanent: code, generation, user_name };
                     draft.batch.notes.push(shown.note());
                     draft.has_shown = true;
                 }

@@ -25,9 +25,9 @@ use crate::inbound::Inbound;
 use crate::roster::Fresh;
 use crate::transport::{CallError, Transport};
 
-/// The host that a login starts from while none is assigned, for URLs of a configured service.
 /// Longest picture of whoever scanned a code. Chosen: it is a thumbnail; a larger one is left out.
 const PICTURE_CHARS: usize = 96 << 10;
+/// The host that a login starts from while none is assigned, for URLs of a configured service.
 const ENTRY_ORIGIN: &str = "https://wx.qq.com";
 
 /// For a sign-out that is under way when the end is announced. Chosen: within any grace period.
@@ -38,6 +38,10 @@ const LAST_WORDS: Duration = Duration::from_secs(3);
 const FIRST_LOOK: Duration = Duration::from_secs(20);
 /// How long news wait for a list that they overtook again and again. Chosen: a large book on a slow day.
 const LOOK_ALONE: Duration = Duration::from_secs(180);
+
+/// Until a permanent name that could not be taken in is looked at again. Chosen: the store is back by then, or an error
+/// in the log every minute says that something is damaged.
+const TAKE_IN_AGAIN: Duration = Duration::from_secs(60);
 
 /// What somebody asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,6 +72,8 @@ pub(crate) struct Hands {
     who: u64,
     /// Messages may have shown permanent names that are not taken in yet.
     has_shown: bool,
+    /// What could not be taken in is not looked at before.
+    shown_after: Option<Instant>,
 }
 
 impl Hands {
@@ -95,6 +101,7 @@ impl Hands {
             settler,
             who: 0,
             has_shown: true,
+            shown_after: None,
         }
     }
 }
@@ -511,13 +518,14 @@ impl Hands {
     /// Takes in the permanent names that messages showed. What cannot be taken in now is with the next news, or at the
     /// next start.
     async fn take_in_shown(&mut self) {
-        if !self.has_shown {
+        if !self.has_shown || self.shown_after.is_some_and(|after| Instant::now() < after) {
             return;
         }
         match self.settler.take_in_shown().await {
             Ok(()) => self.has_shown = false,
             Err(error) => {
                 tracing::error!(network = %self.network, %error, "a permanent name could not be taken in yet");
+                self.shown_after = Some(Instant::now() + TAKE_IN_AGAIN);
             }
         }
         self.inbound.roster.forget();
