@@ -3,7 +3,7 @@
 //!
 //! Source: PostgreSQL documentation, `pg_dump`, `pg_restore`, "Connection URIs", "Environment Variables".
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use ::url::Url;
@@ -54,9 +54,23 @@ fn client(program: &str, url: &StoreUrl) -> Result<Command, StoreError> {
         address.set_query((!others.is_empty()).then_some(&others));
         command.env("PGPASSWORD", password);
     }
+    // The driver takes the system's authorities where none are named; these programs want a file of their user's.
+    let judges = address.query_pairs().any(|(key, value)| key == "sslmode" && value.starts_with("verify-"));
+    let names = address.query_pairs().any(|(key, _)| key == "sslrootcert");
+    if let Some(bundle) = authorities().filter(|_| judges && !names) {
+        command.env("PGSSLROOTCERT", bundle);
+    }
     // In words that we understand when we show them.
     command.env("LC_MESSAGES", "C").arg("--no-password").arg("--dbname").arg(address.as_str());
     Ok(command)
+}
+
+/// The file with the system's authorities. Source: OpenSSL's `SSL_CERT_FILE`; Debian, Fedora, Alpine.
+fn authorities() -> Option<PathBuf> {
+    let told = std::env::var_os("SSL_CERT_FILE").map(PathBuf::from);
+    let usual =
+        ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem"];
+    told.into_iter().chain(usual.map(PathBuf::from)).find(|path| path.is_file())
 }
 
 fn run(mut command: Command, program: &str) -> Result<(), StoreError> {
