@@ -105,7 +105,9 @@ pub(super) fn check(loaded: &Loaded, purpose: Purpose, file: &Path) -> Vec<Probl
     settings.web.check(&mut complaints);
     settings.log.check(&mut complaints);
     ports::check(settings, &mut complaints);
-    let unread = complaints.reader.as_ref().and_then(|reader| reader.fault(file));
+    // One that is being prepared elsewhere is not what the service reads.
+    let is_its = file.starts_with("/etc");
+    let unread = complaints.reader.as_ref().filter(|_| is_its).and_then(|reader| reader.fault(file));
     let place = |(key, message): (String, String)| Problem::new(loaded.origin(&key), key, message);
     let mut problems: Vec<Problem> = complaints.all.into_iter().map(place).collect();
     if let Some(fault) = unread {
