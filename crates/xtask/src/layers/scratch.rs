@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 
@@ -9,6 +10,9 @@ use crate::run::Cmd;
 
 /// Begins the directory's name; the rest is our process id.
 const NAME: &str = "wxgate-test-";
+
+/// How long what is left of a run that was cut short stays. Chosen: no run takes as long.
+const OLD: Duration = Duration::from_secs(24 * 3600);
 
 /// It goes away at the end of a good run and stays to be looked at after another.
 #[derive(Debug)]
@@ -23,6 +27,7 @@ impl Scratch {
     fn under(parent: &Path) -> Result<Self> {
         sweep(parent);
         let path = parent.join(format!("{NAME}{}", std::process::id()));
+        let _ = fs::remove_dir_all(&path);
         fs::create_dir_all(&path).with_context(|| format!("creating {}", path.display()))?;
         Ok(Self(path))
     }
@@ -50,7 +55,14 @@ fn sweep(parent: &Path) {
         let name = entry.file_name();
         let pid = name.to_str().and_then(|name| name.strip_prefix(NAME));
         let pid = pid.and_then(|pid| pid.parse::<u32>().ok());
-        if pid.is_some_and(|pid| !Path::new(&format!("/proc/{pid}")).exists()) {
+        // One that is young may be of a run that is not seen from here, in another container.
+        let is_old = || {
+            entry
+                .metadata()
+                .and_then(|meta| meta.modified())
+                .is_ok_and(|at| at.elapsed().is_ok_and(|age| age > OLD))
+        };
+        if pid.is_some_and(|pid| !Path::new(&format!("/proc/{pid}")).exists()) && is_old() {
             let _ = fs::remove_dir_all(entry.path());
         }
     }
@@ -63,8 +75,11 @@ mod tests {
     #[test]
     fn what_is_left_goes_with_a_good_run_and_stays_after_a_bad_one() {
         let parent = std::env::temp_dir().join(format!("wxgate-xtask-scratch-{}", std::process::id()));
-        fs::create_dir_all(parent.join(format!("{NAME}4294967295"))).unwrap();
+        let old = parent.join(format!("{NAME}4294967295"));
+        fs::create_dir_all(&old).unwrap();
         fs::create_dir_all(parent.join("another")).unwrap();
+        let long_ago = std::time::SystemTime::UNIX_EPOCH;
+        fs::File::open(&old).unwrap().set_modified(long_ago).unwrap();
 
         for (was_good, left) in [(false, 2), (true, 1)] {
             let scratch = Scratch::under(&parent).unwrap();
