@@ -154,6 +154,7 @@ impl CallError {
     /// True when a device's new keys were refused because the homeserver has others under the same ids: it was given
     /// them by a state of the device that is newer than ours. The words are all that tells it from other refusals.
     /// Source: Synapse, `handlers/e2e_keys.py`; matrix-sdk 0.18 takes them likewise.
+    #[cfg(feature = "encryption")]
     pub(crate) fn shows_old_keys(&self) -> bool {
         matches!(self, Self::Refused { status: 400, message, .. }
             if message.starts_with("One time key ") && message.contains(" already exists"))
