@@ -200,7 +200,8 @@ impl Machine {
             return Ok(cancelled.iter().map(Request::verification).collect());
         }
         let (said, signatures) = sas.confirm().await?;
-        // Before anything that is said of it here leads the other side to take it for done.
+        // One that is done by this alone. Most are once the other side's `done` was heard: until then nobody is noted, and
+        // nobody is told that they are verified.
         self.note_done().await?;
         let id = ruma::TransactionId::new();
         let signatures = signatures.as_ref().map(|signatures| Request::signatures(&id, signatures));
