@@ -89,22 +89,13 @@ impl Request {
     /// The same claim for the devices that had no key to give so far, though their homeserver answered, and which
     /// these are, as user and device; `None` when there are none.
     pub fn left_out(&self, so_far: &Claimed) -> Option<(Self, Vec<String>)> {
-        self.part(|user_id, device_id| !so_far.has_failed(user_id) && !so_far.has(user_id, device_id))
-    }
-
-    /// The part of a claim that is about some of its devices, and which these are, as user and device; `None` when it is
-    /// about none of them, or no claim.
-    pub fn part(&self, is_in: impl Fn(&str, &str) -> bool) -> Option<(Self, Vec<String>)> {
-        if !self.claims_keys() {
-            return None;
-        }
         let asked: Value = serde_json::from_slice(&self.body).unwrap_or_default();
         let mut left = Map::new();
         let mut names = Vec::new();
-        for (user_id, devices) in object(&asked, KEYS) {
+        for (user_id, devices) in object(&asked, KEYS).filter(|(user_id, _)| !so_far.has_failed(user_id)) {
             let devices = devices.as_object().into_iter().flatten();
             let devices: Map<String, Value> = devices
-                .filter(|(device_id, _)| is_in(user_id, device_id))
+                .filter(|(device_id, _)| !so_far.has(user_id, device_id))
                 .map(|(device_id, kind)| (device_id.clone(), kind.clone()))
                 .collect();
             if !devices.is_empty() {

@@ -180,11 +180,6 @@ impl Request {
         self.kind == Kind::Query
     }
 
-    /// True for a claim of keys that begin sessions.
-    pub(crate) fn claims_keys(&self) -> bool {
-        self.kind == Kind::Claim
-    }
-
     /// The machine hears the answer.
     pub(crate) async fn answered(
         &self,
