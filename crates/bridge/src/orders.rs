@@ -101,19 +101,21 @@ impl Bridge {
         for person in &people {
             self.take_along(person).await?;
         }
-        let mut left = self.left_over(people).await?;
-        if left.is_none() {
-            return Ok(());
-        }
+        let Some(mut left) = self.left_over(people).await? else { return Ok(()) };
         let (bridge, stop) = (Arc::clone(self), self.tasks.ending());
         self.tasks.spawn("orders", async move {
             let all = async {
-                while let Some(begun) = left {
-                    if begun.finish(&bridge).await {
-                        return;
-                    }
-                    tokio::time::sleep(TRY_AGAIN).await;
-                    left = bridge.still_left().await;
+                while !left.finish(&bridge).await {
+                    left = loop {
+                        tokio::time::sleep(TRY_AGAIN).await;
+                        match bridge.still_left().await {
+                            Ok(Some(left)) => break left,
+                            Ok(None) => return,
+                            Err(error) => {
+                                tracing::error!(%error, "the removals that were begun cannot be read")
+                            }
+                        }
+                    };
                 }
             };
             tokio::select! {
@@ -138,21 +140,9 @@ impl Bridge {
     }
 
     /// The same a while later.
-    async fn still_left(&self) -> Option<LeftOver> {
-        let read = in_time("leaving", || async {
-            Ok(match self.store.leaving_users().await {
-                Ok(people) => self.left_over(people).await,
-                Err(error) => Err(error),
-            })
-        });
-        match read.await {
-            Ok(Ok(left)) => left,
-            Ok(Err(error)) => {
-                tracing::error!(%error, "the removals that were begun cannot be read");
-                None
-            }
-            Err(_) => None,
-        }
+    async fn still_left(&self) -> Result<Option<LeftOver>, StoreError> {
+        let people = self.store.leaving_users().await?;
+        self.left_over(people).await
     }
 
     /// Accounts of somebody who is being removed go too: those whose turn had not come yet.
