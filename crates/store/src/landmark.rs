@@ -2,7 +2,8 @@
 //!
 //! A timeline has no index by time: one more tree would cost every commit (decision 0003), and a
 //! question by time is rare. Times grow along a chat's timeline, so a place is found by asking for
-//! the first items behind many probes at once: five such questions among a million of items.
+//! the first items behind many probes at once. Half of them stand around the place where the item would be if a chat
+//! spoke evenly: three such questions among a million of items, and seven where that is far off.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -25,9 +26,11 @@ macro_rules! own {
 }
 
 const DOING: &str = "finding a place in a timeline";
-/// Places looked at with one question: 16 cut a million to one in five questions, each of which costs the way
-/// to the database and back. A power of two: one text, which is prepared once.
-const PROBES: i64 = 16;
+/// Places looked at with one question, each of which costs the way to the database and back: half of them spread evenly,
+/// half around a guess. A power of two: one text, which is prepared once.
+const PROBES: usize = 16;
+/// Places on each side of the guess; each is an eighth as far from it as the one before.
+const NEAR: u32 = 4;
 /// The first items behind probes: said in the chat itself.
 const OWN: &str = own!();
 /// … and carried there by links.
@@ -186,24 +189,45 @@ async fn since(conn: &mut AnyConnection, place: &Place<'_>, at: i64) -> Result<O
         return Ok(None);
     }
     // What stands at `low` is too early, at `high` it is not; nothing stands from `edge` up to `high`.
-    let (mut low, mut high, mut edge) = (first.seq, last.seq, last.seq);
-    while low + 1 < edge {
-        for (probe, found) in behind(conn, place, &probes(low, edge), has_carried).await? {
-            if found.at < at {
-                low = low.max(found.seq);
-            } else if probe < edge {
-                (high, edge) = (found.seq, probe);
+    let (mut low, mut high, mut edge) = (first, last, last.seq);
+    while low.seq + 1 < edge {
+        let guess = guess(low, high, at);
+        for (probe, found) in behind(conn, place, &probes(low.seq, edge, guess), has_carried).await? {
+            if found.at >= at {
+                if probe < edge {
+                    (high, edge) = (found, probe);
+                }
+            } else if found.seq > low.seq {
+                low = found;
             }
         }
     }
-    Ok(Some(high))
+    Ok(Some(high.seq))
 }
 
-/// Where between `low` and `edge` to look next, spread evenly; a place may come twice where there are few.
-fn probes(low: i64, edge: i64) -> Vec<i64> {
-    let room = i128::from(edge) - i128::from(low) - 1;
-    let at = |n: i64| i128::from(low) + 1 + room * i128::from(n) / i128::from(PROBES);
-    (0..PROBES).filter_map(|n| i64::try_from(at(n)).ok()).collect()
+/// Where what was said at `at` stands, if people speak evenly between `low` and `high`.
+fn guess(low: Mark, high: Mark, at: i64) -> i64 {
+    let (time, passed) = (i128::from(high.at) - i128::from(low.at), i128::from(at) - i128::from(low.at));
+    let room = i128::from(high.seq) - i128::from(low.seq);
+    let way = room * passed.clamp(0, time.max(0)) / time.max(1);
+    i64::try_from(i128::from(low.seq) + way).unwrap_or(high.seq)
+}
+
+/// Where between `low` and `edge` to look next, in order; a place may come more than once where there are few.
+fn probes(low: i64, edge: i64, guess: i64) -> [i64; PROBES] {
+    let (first, last) = (low.saturating_add(1), edge.saturating_sub(1));
+    let room = i128::from(last) - i128::from(first) + 1;
+    let spread = PROBES as i128 - 2 * i128::from(NEAR);
+    let even = (0..spread).map(|n| i128::from(first) + room * n / spread);
+    let near = (1..=NEAR).flat_map(|n| {
+        let far = room >> (3 * n);
+        [i128::from(guess) - far, i128::from(guess) + far]
+    });
+    let mut all = even.chain(near).map(|place| i64::try_from(place).unwrap_or(last).clamp(first, last));
+    let mut probes = [0; PROBES];
+    probes.iter_mut().for_each(|probe| *probe = all.next().unwrap_or(first));
+    probes.sort_unstable();
+    probes
 }
 
 /// For each probe the first item of the chat there or behind, by probe; all with one question.
@@ -228,4 +252,45 @@ async fn behind(
         }
     }
     Ok(marks)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// How often the database is asked for the first item at `at` or later among items that stand at `seq` and were
+    /// said at `said(seq)`, and which it is.
+    fn search(len: i64, said: impl Fn(i64) -> i64, at: i64) -> (usize, i64) {
+        let mark = |seq: i64| Mark { seq, at: said(seq) };
+        let (mut low, mut high, mut edge, mut asked) = (mark(1), mark(len), len, 0);
+        while low.seq + 1 < edge {
+            asked += 1;
+            let places = probes(low.seq, edge, guess(low, high, at));
+            assert!(places.is_sorted() && places.iter().all(|place| low.seq < *place && *place < edge));
+            for place in places {
+                match mark(place) {
+                    found if found.at < at => low = if found.seq > low.seq { found } else { low },
+                    found if place < edge => (high, edge) = (found, place),
+                    _ => {}
+                }
+            }
+        }
+        (asked, high.seq)
+    }
+
+    #[test]
+    fn a_place_is_found_in_few_questions_however_people_speak() {
+        let len = 1_000_000;
+        for wanted in [2, 3, 77, 499_999, 500_000, 765_432, len - 1, len] {
+            let even = |seq: i64| 1_700_000_000_000 + seq * 60_000;
+            let (asked, found) = search(len, even, even(wanted));
+            assert!(asked <= 3 && found == wanted, "{wanted}: {asked}, {found}");
+            // Quiet for years, then a flood; and all at one time.
+            let flood = |seq: i64| if seq < 10 { seq * 86_400_000_000 } else { 900_000_000_000 + seq };
+            let (asked, found) = search(len, flood, flood(wanted));
+            assert!(asked <= 7 && found == wanted, "{wanted}: {asked}, {found}");
+        }
+        let (asked, found) = search(len, |seq| i64::from(seq >= 4711), 1);
+        assert!(asked <= 7 && found == 4711, "{asked}, {found}");
+    }
 }
