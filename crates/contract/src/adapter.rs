@@ -1,5 +1,7 @@
 //! The contract itself.
 
+use serde::{Deserialize, Serialize};
+
 use crate::context::{AdapterContext, BoxFuture};
 use crate::ids::NetworkId;
 
@@ -27,7 +29,7 @@ pub trait Adapter: Send + Sync {
 pub struct Stopped;
 
 /// Why a run ended by itself.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 pub enum AdapterError {
     /// Start it again after a pause.
     #[error("{0}")]
@@ -38,6 +40,9 @@ pub enum AdapterError {
     /// The other side does not let us in for now (a ban): start it again after hours, or when somebody asks for it.
     #[error("{0}")]
     Barred(String),
+    /// Nothing is wrong with the network: it goes on at another place, at once.
+    #[error("{0}")]
+    Moved(String),
 }
 
 /// What a network can carry. The bridge degrades posts by it, so that fallback text is written once.

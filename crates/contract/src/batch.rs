@@ -33,7 +33,7 @@ pub struct Post {
 }
 
 /// An adapter's own durable scrap. Secret notes are sealed at rest.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Note {
     /// Chosen by the adapter; at most 512 bytes.
     pub key: String,
@@ -50,7 +50,7 @@ impl std::fmt::Debug for Note {
 }
 
 /// What an adapter hands over at once.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Batch {
     /// In the network's order.
     pub posts: Vec<Post>,
@@ -80,7 +80,7 @@ impl Batch {
 }
 
 /// What became of a post at intake.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum PostFate {
     /// New; it has this id now.
     Kept(PostId),
@@ -89,7 +89,7 @@ pub enum PostFate {
 }
 
 /// The batch is on disk. Only now may the adapter acknowledge it to the outside.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Committed {
     /// One per post of the batch, in its order.
     pub posts: Vec<PostFate>,

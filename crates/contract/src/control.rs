@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 use crate::context::BoxFuture;
@@ -147,7 +148,7 @@ pub enum Command {
 }
 
 /// What a running account can be asked. Not durable; answered once.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Request {
     /// The picture of somebody, into the vault: `Answer::Media`.
     Avatar(Subject),
@@ -227,7 +228,7 @@ pub enum Request {
 }
 
 /// What somebody who asks is told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Verdict {
     /// Yes.
     Accept,
@@ -236,7 +237,7 @@ pub enum Verdict {
 }
 
 /// What is to become of a marker.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Marking {
     /// It is written.
     Put,
@@ -245,7 +246,7 @@ pub enum Marking {
 }
 
 /// A marker in the owner's own name for somebody.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Marker {
     /// The chat with them.
     pub chat: ChatKey,
@@ -259,7 +260,7 @@ pub struct Marker {
 }
 
 /// A chat of which it is not settled who it is. What is said in it goes to no known chat.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Question {
     /// The chat for the time being.
     pub chat: ChatKey,
@@ -270,7 +271,7 @@ pub struct Question {
 }
 
 /// A known chat that an unsettled one may be.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Candidate {
     /// Which.
     pub chat: ChatKey,
@@ -281,7 +282,7 @@ pub struct Candidate {
 }
 
 /// Somebody who asks to become a contact.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FriendRequest {
     /// The post of the request, as its network names it.
     pub request: RemoteId,
@@ -294,7 +295,7 @@ pub struct FriendRequest {
 }
 
 /// A person or a chat of an account.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Subject {
     /// A person.
     Person(PersonKey),
@@ -303,7 +304,7 @@ pub enum Subject {
 }
 
 /// The answer of a running account.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Answer {
     /// Done.
     Done,
@@ -373,7 +374,7 @@ pub enum Reply {
 }
 
 /// Why a command was not carried out.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 pub enum CommandError {
     /// Wrong user or password; which of the two is not told.
     #[error("wrong user or password")]
@@ -393,7 +394,7 @@ pub enum CommandError {
 }
 
 /// How far a sign-in is.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum SignInStep {
     /// A code is being fetched, or the phone is being asked.
     Starting,

@@ -49,7 +49,7 @@ pub enum Fate {
 }
 
 /// One line of an account's timeline.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TimelineItem {
     /// Position: grows by commit order within an account, has gaps, starts above 0.
     pub seq: i64,
@@ -70,7 +70,7 @@ pub struct TimelineItem {
 }
 
 /// Which part of a timeline.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum HistoryRange {
     /// The oldest `limit` items with `seq` above this.
     After(i64),
@@ -88,7 +88,7 @@ pub enum Landmark {
 }
 
 /// A chat that spoke, with the newest item of its timeline.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Spoken {
     /// Which.
     pub chat: ChatKey,

@@ -8,7 +8,7 @@ use crate::ids::{MediaId, NetworkId, PostId};
 
 /// An attachment that was announced and whose bytes the adapter still has to fetch. Committed
 /// with its post, so that a crash before the download loses nothing.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PendingMedia {
     /// The id the post names. Derive it from the network and the post's remote id, so that the
     /// same post handed over twice names the same bytes.
@@ -80,7 +80,7 @@ pub struct MediaInfo {
 }
 
 /// With what a stored attachment goes when an account is removed or a message is forgotten.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum MediaOwner {
     /// With the network that announced it, or else with the posts that show it.
     Posts,
@@ -93,7 +93,7 @@ pub enum MediaOwner {
 }
 
 /// Why bytes could not be stored or read.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, thiserror::Error, Serialize, Deserialize)]
 pub enum MediaError {
     /// More bytes than the configured limit.
     #[error("the attachment is larger than the limit of {limit_bytes} bytes")]

@@ -383,6 +383,9 @@ impl House for Life {
         pause.mul_f64(self.dice.lock().unwrap().random_range(0.5..1.0))
     }
 
+    // Nothing of the simulation is elsewhere.
+    fn moves(&self, _: &NetworkId, _: &str) {}
+
     fn moved_out(&self, network: &NetworkId, _: Health) {
         *self.restarts.lock().unwrap() += 1;
         // Somebody asks for it in this very moment: the next run begins at once.

@@ -1,0 +1,546 @@
+//! The instance that has the database: who is connected to it, and which of its accounts run there.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::io::BufWriter;
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout};
+use wxgate_contract::{
+    Adapter, BoxFuture, Clock, Health, NetworkId, SignInStep, Stop, StopHandle, Timestamp,
+};
+
+use crate::InstanceView;
+use crate::book::{Book, Place, WorkerId};
+use crate::line::{HANDSHAKE, LineError, Reader, Side, Writer, agree};
+use crate::served::Served;
+use crate::shared::Shared;
+use crate::words::{Call, Ended, Reply, RunId, ToLeader, ToWorker};
+
+/// Workers at once. Chosen: far beyond what one database serves.
+const WORKERS: usize = 64;
+/// Whoever has not said yet who they are, beside those. Chosen.
+const STRANGERS: usize = 16;
+/// Words for a worker that wait for the line. Chosen: a burst of deliveries; whoever says more waits.
+const WORDS: usize = 1024;
+/// Questions of one worker that are answered at once. Chosen: several for each of ten thousand accounts would be more
+/// than the store answers in a lease's time.
+const CALLS: usize = 4096;
+/// Between two looks at leases and shares. Chosen: short beside any lease.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// Makes it durable that accounts may run elsewhere from now on, so that a next leader waits for their leases.
+pub trait Lent: Send + Sync {
+    /// Durable when it returns.
+    fn lent(&self) -> BoxFuture<'_, Result<(), String>>;
+}
+
+/// What a leader is told.
+pub struct LeaderConfig {
+    /// How this instance is called.
+    pub name: String,
+    /// What all instances of a database know, and nobody else.
+    pub key: [u8; 32],
+    /// How long a worker that is silent keeps its accounts.
+    pub lease: Duration,
+    /// The program's version; workers of another one are sent away.
+    pub version: &'static str,
+    /// No account runs before this is over, at this instance or another: the leases of an earlier leader.
+    pub wait: Duration,
+    /// Asked before the first account is lent.
+    pub lent: Arc<dyn Lent>,
+    /// For `InstanceView::since`.
+    pub clock: Arc<dyn Clock>,
+}
+
+/// See the module.
+pub struct Leader {
+    pub(crate) config: LeaderConfig,
+    since: Timestamp,
+    state: Mutex<State>,
+    runs: AtomicU64,
+    /// A place became free.
+    changed: Notify,
+}
+
+struct State {
+    book: Book,
+    next: WorkerId,
+    lines: HashMap<WorkerId, Arc<Line>>,
+    /// What moves an account that runs now.
+    moving: HashMap<NetworkId, Arc<Notify>>,
+    /// How far accounts' sign-ins are, and their health: both have to be at rest before an account moves.
+    rest: HashMap<NetworkId, Rest>,
+}
+
+#[derive(Default)]
+struct Rest {
+    is_steady: bool,
+    signs_in: bool,
+}
+
+/// The line to one worker.
+pub(crate) struct Line {
+    pub(crate) id: WorkerId,
+    pub(crate) name: String,
+    address: SocketAddr,
+    since: Timestamp,
+    out: mpsc::Sender<ToWorker>,
+    /// `None` once the line is gone.
+    runs: Mutex<Option<HashMap<RunId, Waiting>>>,
+    /// Cuts it.
+    cut: StopHandle,
+}
+
+/// A run elsewhere that somebody waits for here.
+struct Waiting {
+    served: Arc<Served>,
+    ended: oneshot::Sender<Ended>,
+}
+
+impl Line {
+    fn runs(&self) -> MutexGuard<'_, Option<HashMap<RunId, Waiting>>> {
+        self.runs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// False when the line is gone.
+    pub(crate) async fn say(&self, word: ToWorker) -> bool {
+        self.out.send(word).await.is_ok()
+    }
+
+    /// Begins to wait for a run. The channel closes without a word when the line is gone.
+    pub(crate) fn wait_for(&self, run: RunId, served: Arc<Served>) -> oneshot::Receiver<Ended> {
+        let (ended, receiver) = oneshot::channel();
+        if let Some(runs) = &mut *self.runs() {
+            runs.insert(run, Waiting { served, ended });
+        }
+        receiver
+    }
+
+    /// Nobody waits any more; what the run asks from here on is refused.
+    pub(crate) fn leave(&self, run: RunId) {
+        if self.take(run).is_some() {
+            // A full line is that of a worker that is about to be given up.
+            let _ = self.out.try_send(ToWorker::Stop { run });
+        }
+    }
+
+    fn take(&self, run: RunId) -> Option<Waiting> {
+        self.runs().as_mut()?.remove(&run)
+    }
+
+    fn served(&self, run: RunId) -> Option<Arc<Served>> {
+        self.runs().as_ref()?.get(&run).map(|waiting| Arc::clone(&waiting.served))
+    }
+}
+
+impl Leader {
+    /// With nobody connected yet.
+    #[must_use]
+    pub fn new(config: LeaderConfig) -> Arc<Self> {
+        let now = Instant::now();
+        let state = State {
+            book: Book::new(config.lease, now + config.wait),
+            next: 0,
+            lines: HashMap::new(),
+            moving: HashMap::new(),
+            rest: HashMap::new(),
+        };
+        let since = config.clock.now();
+        Arc::new(Self {
+            config,
+            since,
+            state: Mutex::new(state),
+            runs: AtomicU64::new(0),
+            changed: Notify::new(),
+        })
+    }
+
+    /// The account of `local`, at whichever instance has its lease.
+    #[must_use]
+    pub fn share(self: &Arc<Self>, local: Arc<dyn Adapter>) -> Arc<dyn Adapter> {
+        Arc::new(Shared { leader: Arc::clone(self), local })
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// All instances, the leader first, then by name.
+    #[must_use]
+    pub fn instances(&self) -> Vec<InstanceView> {
+        let state = self.state();
+        let counts: HashMap<Place, usize> = state.book.counts().collect();
+        let count = |place| counts.get(&place).copied().unwrap_or_default();
+        let mut all: Vec<_> = state.lines.values().collect();
+        all.sort_by(|a, b| (&a.name, a.id).cmp(&(&b.name, b.id)));
+        let workers = all.into_iter().map(|line| InstanceView {
+            name: line.name.clone(),
+            is_leader: false,
+            address: line.address.to_string(),
+            since: line.since,
+            accounts: count(Place::There(line.id)),
+        });
+        let leader = InstanceView {
+            name: self.config.name.clone(),
+            is_leader: true,
+            address: String::new(),
+            since: self.since,
+            accounts: count(Place::Here),
+        };
+        std::iter::once(leader).chain(workers).collect()
+    }
+
+    /// The name of the instance that runs an account; `None` while none does.
+    #[must_use]
+    pub fn instance_of(&self, network: &NetworkId) -> Option<String> {
+        let state = self.state();
+        match state.book.place(network)? {
+            Place::Here => Some(self.config.name.clone()),
+            Place::There(worker) => state.lines.get(&worker).map(|line| line.name.clone()),
+        }
+    }
+
+    /// True when nobody else has an account, or may still have one.
+    #[must_use]
+    pub fn is_clear(&self) -> bool {
+        self.state().book.is_clear(Instant::now())
+    }
+
+    /// Takes workers in until `stop`; then their lines are cut. The runs have to be over by then: who is cut off in the
+    /// middle ends them without finishing anything.
+    pub async fn serve(self: Arc<Self>, listener: TcpListener, stop: Stop) {
+        let mut lines = JoinSet::new();
+        let mut look = tokio::time::interval(LOOK);
+        look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                () = stop.stopping() => break,
+                _ = look.tick() => self.look(),
+                Some(ended) = lines.join_next() => {
+                    if let Err(error) = ended {
+                        tracing::error!(%error, "a bug ended the line to an instance");
+                    }
+                }
+                accepted = listener.accept() => match accepted {
+                    Ok((stream, peer)) if lines.len() < WORKERS + STRANGERS => {
+                        lines.spawn(Arc::clone(&self).attend(stream, peer));
+                    }
+                    Ok((_, peer)) => tracing::warn!(%peer, "too many connect, and say nothing"),
+                    Err(error) => {
+                        tracing::warn!(%error, "an instance cannot be taken in");
+                        tokio::time::sleep(LOOK).await;
+                    }
+                },
+            }
+        }
+        lines.shutdown().await;
+    }
+
+    /// Ends leases that are over, and shares accounts out.
+    fn look(&self) {
+        let mut state = self.state();
+        for worker in state.book.expired(Instant::now()) {
+            if let Some(line) = state.lines.get(&worker) {
+                tracing::warn!(instance = line.name, "the instance was silent for the whole of its lease");
+                line.cut.stop();
+            }
+        }
+        for network in state.book.to_move() {
+            if let Some(moving) = state.moving.get(&network) {
+                moving.notify_one();
+            }
+        }
+    }
+
+    /// One line, from the first word to the last.
+    async fn attend(self: Arc<Self>, stream: TcpStream, peer: SocketAddr) {
+        let greeted = timeout(HANDSHAKE, self.greet(stream)).await;
+        let (mut reader, mut writer, name, instance) = match greeted {
+            Ok(Ok(greeted)) => greeted,
+            Ok(Err(error)) => {
+                tracing::warn!(%peer, %error, "somebody connected who is no instance of this database");
+                return;
+            }
+            Err(_) => {
+                tracing::warn!(%peer, "somebody connected and said nothing");
+                return;
+            }
+        };
+        let others = self.state().lines.len();
+        let lent = match others {
+            WORKERS.. => Err(format!("there are {WORKERS} instances already")),
+            _ => self
+                .config
+                .lent
+                .lent()
+                .await
+                .map_err(|error| format!("the database cannot be written: {error}")),
+        };
+        if let Err(why) = lent {
+            tracing::warn!(%peer, why, "an instance cannot be taken in");
+            let _ = refuse(&mut writer, why).await;
+            return;
+        }
+        let (out, mut words) = mpsc::channel(WORDS);
+        let (cut, is_cut) = StopHandle::new();
+        let line = self.join(name, instance, (peer, out, cut));
+        tracing::info!(instance = line.name, %peer, "an instance takes part");
+        let lease_ms = u64::try_from(self.config.lease.as_millis()).unwrap_or(u64::MAX);
+        let hears = self.hear(&line, &mut reader);
+        let says = async {
+            writer.say(&ToWorker::Welcome { leader: self.config.name.clone(), lease_ms }).await?;
+            writer.flush().await?;
+            speak(&mut writer, &mut words).await
+        };
+        let gone = tokio::select! {
+            gone = hears => gone,
+            gone = says => gone.map(|()| Goodbye::None),
+            () = is_cut.stopping() => Ok(Goodbye::None),
+        };
+        let in_order = matches!(gone, Ok(Goodbye::Said));
+        match gone {
+            Ok(Goodbye::Said) => tracing::info!(instance = line.name, "the instance has left"),
+            Ok(Goodbye::None) => tracing::warn!(instance = line.name, "the line to the instance was cut"),
+            Err(error) => tracing::warn!(instance = line.name, %error, "the line to the instance is gone"),
+        }
+        self.part(&line, in_order);
+    }
+
+    /// Agrees on keys and hears who it is.
+    async fn greet(
+        &self,
+        stream: TcpStream,
+    ) -> Result<(Reader<OwnedReadHalf>, Writer<BufWriter<OwnedWriteHalf>>, String, u64), LineError> {
+        stream.set_nodelay(true)?;
+        let (reader, writer) = stream.into_split();
+        let line = (reader, BufWriter::new(writer));
+        let (mut reader, mut writer) = agree(line, &self.config.key, Side::Leader).await?;
+        let ToLeader::Hello { name, instance, version } = reader.next().await? else {
+            return Err(LineError::Word("not a greeting".to_owned()));
+        };
+        if version != self.config.version {
+            let ours = self.config.version;
+            let why = format!("it is version {version} and {} is version {ours}", self.config.name);
+            refuse(&mut writer, why.clone()).await?;
+            return Err(LineError::Word(why));
+        }
+        Ok((reader, writer, name, instance))
+    }
+
+    fn join(
+        &self,
+        name: String,
+        instance: u64,
+        (address, out, cut): (SocketAddr, mpsc::Sender<ToWorker>, StopHandle),
+    ) -> Arc<Line> {
+        let mut state = self.state();
+        state.next += 1;
+        let id = state.next;
+        let line = Line {
+            id,
+            name,
+            address,
+            since: self.config.clock.now(),
+            out,
+            runs: Mutex::new(Some(HashMap::new())),
+            cut,
+        };
+        let line = Arc::new(line);
+        state.book.joined(id, instance, Instant::now());
+        state.lines.insert(id, Arc::clone(&line));
+        drop(state);
+        self.changed.notify_waiters();
+        line
+    }
+
+    fn part(&self, line: &Line, in_order: bool) {
+        let mut state = self.state();
+        state.lines.remove(&line.id);
+        state.book.gone(line.id, in_order);
+        drop(state);
+        // Whoever waits for a run there hears that nobody will say how it ended.
+        drop(line.runs().take());
+        self.changed.notify_waiters();
+    }
+
+    async fn hear(&self, line: &Arc<Line>, reader: &mut Reader<OwnedReadHalf>) -> Result<Goodbye, LineError> {
+        let mut calls = JoinSet::new();
+        loop {
+            let word = reader.next().await?;
+            while calls.try_join_next().is_some() {}
+            match word {
+                ToLeader::Hello { .. } => return Err(LineError::Word("a second greeting".to_owned())),
+                ToLeader::Ping(number) => {
+                    self.state().book.heard(line.id, Instant::now());
+                    if !line.say(ToWorker::Pong(number)).await {
+                        return Ok(Goodbye::None);
+                    }
+                }
+                ToLeader::Call { run, call, what } => {
+                    let (line, served) = (Arc::clone(line), line.served(run));
+                    let is_full = calls.len() >= CALLS;
+                    calls.spawn(async move {
+                        let reply = match served {
+                            None => Reply::Impossible("that run is over".to_owned()),
+                            Some(_) if is_full && !matches!(*what, Call::Close { .. }) => {
+                                Reply::Impossible("too much is asked at once".to_owned())
+                            }
+                            Some(served) => served.answer(*what).await,
+                        };
+                        line.say(ToWorker::Answer { call, answer: Box::new(reply) }).await;
+                    });
+                }
+                ToLeader::Health { run, health } => {
+                    if let Some(served) = line.served(run) {
+                        self.note_health(&served.network, &health);
+                        served.far.health(&served.network, health);
+                    }
+                }
+                ToLeader::Step { run, step } => {
+                    if let Some(served) = line.served(run) {
+                        self.note_step(&served.network, &step);
+                        served.far.sign_in(&served.network, step);
+                    }
+                }
+                ToLeader::Answered { run, ask, answer } => {
+                    if let Some(served) = line.served(run) {
+                        served.answered(ask, answer);
+                    }
+                }
+                ToLeader::Ended { run, network, how } => self.ended(line, run, &network, how),
+                ToLeader::Leaving => self.state().book.leaving(line.id),
+                ToLeader::Bye => return Ok(Goodbye::Said),
+            }
+        }
+    }
+
+    fn ended(&self, line: &Line, run: RunId, network: &NetworkId, how: Ended) {
+        match line.take(run) {
+            // Whoever waited may be gone in this very moment, and takes the account out of the book itself.
+            Some(waiting) => drop(waiting.ended.send(how)),
+            None => {
+                self.state().book.ended_late(network, line.id);
+                self.changed.notify_waiters();
+            }
+        }
+    }
+}
+
+/// Where an account runs, and what tells it to move.
+pub(crate) struct Taken {
+    pub(crate) place: Place,
+    pub(crate) line: Option<Arc<Line>>,
+    pub(crate) moving: Arc<Notify>,
+}
+
+/// What runs of accounts need.
+impl Leader {
+    pub(crate) fn next_run(&self) -> RunId {
+        self.runs.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// Waits until an account may run, and says where; `None` when it must not any more.
+    pub(crate) async fn take(&self, network: &NetworkId, stop: &Stop) -> Option<Taken> {
+        loop {
+            let changed = self.changed.notified();
+            let until = match self.try_take(network) {
+                Ok(taken) => return Some(taken),
+                Err(until) => until,
+            };
+            tracing::debug!(%network, "waits for a lease to be over");
+            tokio::select! {
+                () = stop.stopping() => return None,
+                () = tokio::time::sleep_until(until) => {}
+                () = changed => {}
+            }
+        }
+    }
+
+    fn try_take(&self, network: &NetworkId) -> Result<Taken, Instant> {
+        let mut state = self.state();
+        let place = state.book.take(network, Instant::now())?;
+        let line = match place {
+            Place::Here => None,
+            Place::There(worker) => state.lines.get(&worker).cloned(),
+        };
+        let moving = Arc::new(Notify::new());
+        state.moving.insert(network.clone(), Arc::clone(&moving));
+        state.rest.insert(network.clone(), Rest::default());
+        Ok(Taken { place, line, moving })
+    }
+
+    /// A run is over where it was.
+    pub(crate) fn over(&self, network: &NetworkId, place: Place) {
+        let mut state = self.state();
+        state.book.ended(network, place);
+        state.moving.remove(network);
+        state.rest.remove(network);
+    }
+
+    /// Nobody waits for a run elsewhere any more.
+    pub(crate) fn left_behind(&self, network: &NetworkId, worker: WorkerId) {
+        let mut state = self.state();
+        state.book.left_behind(network, worker, Instant::now());
+        state.moving.remove(network);
+        state.rest.remove(network);
+    }
+
+    pub(crate) fn note_health(&self, network: &NetworkId, health: &Health) {
+        let is_steady = matches!(health, Health::Up | Health::Down { .. }) || health.is_signed_out();
+        self.note(network, |rest| rest.is_steady = is_steady);
+    }
+
+    pub(crate) fn note_step(&self, network: &NetworkId, step: &SignInStep) {
+        let signs_in = !matches!(step, SignInStep::Done | SignInStep::Failed { .. });
+        self.note(network, |rest| rest.signs_in = signs_in);
+    }
+
+    fn note(&self, network: &NetworkId, what: impl FnOnce(&mut Rest)) {
+        let mut state = self.state();
+        let Some(rest) = state.rest.get_mut(network) else { return };
+        what(rest);
+        let is_settled = rest.is_steady && !rest.signs_in;
+        state.book.settle(network, is_settled);
+    }
+}
+
+/// Whether a worker said that it leaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Goodbye {
+    Said,
+    None,
+}
+
+async fn refuse(writer: &mut Writer<BufWriter<OwnedWriteHalf>>, why: String) -> Result<(), LineError> {
+    writer.say(&ToWorker::Refused { why }).await?;
+    writer.flush().await
+}
+
+/// Says what there is to say, until nobody says anything any more.
+async fn speak(
+    writer: &mut Writer<BufWriter<OwnedWriteHalf>>,
+    words: &mut mpsc::Receiver<ToWorker>,
+) -> Result<(), LineError> {
+    while let Some(word) = words.recv().await {
+        match (writer.say(&word).await, word) {
+            (Ok(()), _) => {}
+            // Nothing was said: the one who asked is told so, and everybody else goes on.
+            (Err(error @ (LineError::TooLong(_) | LineError::Word(_))), ToWorker::Answer { call, .. }) => {
+                let reply = Reply::Impossible(error.to_string());
+                writer.say(&ToWorker::Answer { call, answer: Box::new(reply) }).await?;
+            }
+            (Err(error), _) => return Err(error),
+        }
+        if words.is_empty() {
+            writer.flush().await?;
+        }
+    }
+    Ok(())
+}
