@@ -32,6 +32,7 @@ async fn house() -> House {
         seal_key: SealKey::load_or_create(&dir.path().join("seal.key")).unwrap(),
         max_media_bytes: 1 << 20,
         restored: String::new(),
+        instance: wxgate_store::Instance::default(),
     };
     let store = Store::open(config, Arc::clone(&clock)).await.unwrap();
     store.add_user(&"ann".into(), Some("s3cret"), false).await.unwrap();

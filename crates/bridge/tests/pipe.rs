@@ -101,6 +101,7 @@ async fn pipe_with(dir: tempfile::TempDir, factory: AdapterFactory) -> Pipe {
         seal_key: SealKey::load_or_create(&dir.path().join("seal.key")).unwrap(),
         max_media_bytes: 1 << 20,
         restored: String::new(),
+        instance: wxgate_store::Instance::default(),
     };
     let store = Store::open(config, clock(&now_ms)).await.unwrap();
     let vault = Arc::new(Double::new());

@@ -277,6 +277,7 @@ mod tests {
             seal_key: SealKey::from_bytes(&[7; 32]).unwrap(),
             max_media_bytes: 1,
             restored: String::new(),
+            instance: wxgate_store::Instance::default(),
         }
     }
 

@@ -62,6 +62,7 @@ async fn main() {
         seal_key: SealKey::from_bytes(&[1; 32]).unwrap(),
         max_media_bytes: 1,
         restored: String::new(),
+        instance: wxgate_store::Instance::default(),
     };
     let clock = || Timestamp(std::time::UNIX_EPOCH.elapsed().unwrap().as_millis() as i64);
     let store = Store::open(config, Arc::new(clock)).await.unwrap();

@@ -127,9 +127,9 @@ async fn connect(options: &AnyConnectOptions) -> Result<AnyConnection, StoreErro
     conn.map_err(silent)?.sql(OPENING)
 }
 
-/// The lock of [`lock`], given back when it is dropped.
+/// Keeps other gateways away from a data directory, until it is dropped.
 #[derive(Debug)]
-pub(crate) struct Lock(File);
+pub struct Lock(File);
 
 impl Drop for Lock {
     /// Closing alone is not enough: a program that is being started at this moment (a converter, say) has the
@@ -149,6 +149,14 @@ pub(crate) fn lock(engine: &Engine, data_dir: &Path) -> Result<Lock, StoreError>
         files::make_missing(path, data_dir).doing(OPENING)?;
     }
     Ok(lock)
+}
+
+/// Keeps other gateways away from a data directory whose database is on a server, for one that does not have that.
+///
+/// # Errors
+/// `Conflict` when another process has it, `Unavailable` when the system does not let us.
+pub fn hold_data_dir(data_dir: &Path) -> Result<Lock, StoreError> {
+    lock(&Engine::Postgres, data_dir)
 }
 
 /// The same, without a database file where there is none.

@@ -18,6 +18,12 @@ pub enum StoreError {
         /// What is there already.
         what: String,
     },
+    /// Another gateway has the database on the server.
+    #[error("{what}")]
+    Taken {
+        /// Who.
+        what: String,
+    },
     /// A stored row does not make sense: stop and look.
     #[error("table {table}, row {row} is damaged")]
     Corrupt {

@@ -22,6 +22,7 @@ mod history_prune;
 mod inspect;
 mod landmark;
 mod lanes;
+mod leader;
 mod leaving;
 mod limits;
 mod links;
@@ -52,9 +53,11 @@ mod writer;
 
 pub use acts::{Act, ActRow};
 pub use credentials::token_credential;
+pub use engine::{Lock, hold_data_dir};
 pub use error::StoreError;
 pub use history_prune::Keep;
 pub use inspect::{Inspection, inspect};
+pub use leader::{Instance, LeaderRow, leader};
 pub use leaving::LeavingUser;
 pub use media::LinkMedia;
 pub use prune::ClockSeen;
@@ -65,7 +68,7 @@ pub use report::{
 pub use seal::SealKey;
 pub use size::Room;
 pub use snapshot::{DUMP, Kept, Snapshot, SnapshotFile, keep, load_dump, snapshot_of};
-pub use sole::HANDED_OVER;
+pub use sole::{HANDED_OVER, host_name};
 pub use store::{Store, StoreConfig};
 pub use tokens::{Opens, TokenRow};
 pub use troubles::{Stand, Trouble};

@@ -9,6 +9,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use ring::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+use ring::hkdf::{HKDF_SHA256, Salt};
 use ring::rand::{SecureRandom, SystemRandom};
 
 use crate::error::{Doing, StoreError};
@@ -89,6 +90,24 @@ impl SealKey {
         write_file(path, &lines)?;
         self.set_keys(lines.iter().map(bare).collect::<Result<_, _>>()?);
         Ok(())
+    }
+
+    /// A secret that everybody has who has the present key of a file, and that does not tell that key: for one purpose,
+    /// which its name says.
+    ///
+    /// # Errors
+    /// `Invalid` when everybody can read the file or it holds no key, `Unavailable` when it cannot be read.
+    ///
+    /// Source: RFC 5869.
+    pub fn derived(path: &Path, purpose: &str) -> Result<[u8; 32], StoreError> {
+        let lines = lines_of(path, open_file(path)?)?;
+        let key = lines.first().ok_or_else(|| StoreError::invalid("the seal key file is empty"))?;
+        let purpose = [purpose.as_bytes()];
+        let random = Salt::new(HKDF_SHA256, b"wxgate").extract(key);
+        let mut secret = [0; 32];
+        let made = random.expand(&purpose, HKDF_SHA256).and_then(|made| made.fill(&mut secret));
+        made.map_err(|_| StoreError::invalid("the seal key gives no other secrets"))?;
+        Ok(secret)
     }
 
     /// Reads the key file, or makes one (mode 0600, for whoever has its directory) when there is none.

@@ -16,6 +16,7 @@ use tokio::sync::{OwnedMutexGuard, oneshot};
 use crate::engine::{Address, Engine, Lock, hold, lock};
 use crate::error::{Doing, Sql, StoreError};
 use crate::files;
+use crate::leader::Instance;
 use crate::seal::{Place, SealKey};
 use crate::sole::Hold;
 #[cfg(feature = "postgres")]
@@ -210,7 +211,7 @@ pub async fn snapshot_of(url: &StoreUrl, data_dir: &Path, key: SealKey) -> Resul
         Engine::Sqlite { path } => copy_database(path, &aside).await?,
         Engine::Postgres => {
             // Kept until it is copied: a gateway of another machine that starts now might bring it up to date.
-            let mut hold = Hold::new();
+            let mut hold = Hold::new(&Instance::default());
             let mut conn = address.writer(&mut hold).await?;
             dump(&mut conn, url, &aside).await?
         }

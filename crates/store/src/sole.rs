@@ -7,10 +7,11 @@
 
 use std::time::Duration;
 
-use sqlx::AnyConnection;
+use sqlx::{AnyConnection, AssertSqlSafe};
 use tokio::sync::watch;
 
 use crate::error::{Sql, StoreError};
+use crate::leader::Instance;
 use crate::sql::{self, Columns, row};
 
 /// First part of the lock's number: "wxgate" among the advisory locks of a database. Chosen. The second part
@@ -24,10 +25,19 @@ pub(crate) const BEAT: Duration = Duration::from_secs(3);
 /// other one has noticed. Chosen: two beats.
 pub const HANDED_OVER: Duration = Duration::from_secs(6);
 
-/// How long a server keeps the lock of a gateway whose machine has gone without a word: it is asked after 5
-/// seconds of silence, three times, and what is on its way gets as long.
-const SESSION: &str = "SET synchronous_commit = on; SET tcp_keepalives_idle = 5; SET tcp_keepalives_interval = 3; \
-    SET tcp_keepalives_count = 3; SET tcp_user_timeout = 14000";
+/// How the session of a gateway that may be silent so long is set. The server keeps the lock of one whose machine has
+/// gone without a word for less than that: it is asked after a third of it, three times more in fifths, and what is on
+/// its way gets as long.
+fn session(lease: Duration) -> String {
+    let seconds = lease.as_secs().max(5);
+    format!(
+        "SET synchronous_commit = on; SET tcp_keepalives_idle = {}; SET tcp_keepalives_interval = {}; \
+         SET tcp_keepalives_count = 3; SET tcp_user_timeout = {}",
+        seconds / 3,
+        seconds / 5,
+        (seconds - 1) * 1000
+    )
+}
 
 const DOING: &str = "taking the database for this gateway";
 
@@ -46,24 +56,27 @@ pub(crate) struct Hold {
     held: watch::Sender<Held>,
     /// As the server shows it to others.
     name: String,
+    lease: Duration,
     /// The server's number of the session that had the lock last, and how often the database has changed
     /// hands; `None` before the first time.
     last: Option<(i64, i64)>,
 }
 
-/// What the machine calls itself: `/proc/sys` is hidden from a service that sees its own processes only
+/// What the machine calls itself, empty where it does not say: `/proc/sys` is hidden from a service that sees its own processes only
 /// (`ProcSubset=pid` of systemd).
-fn host_name() -> String {
+pub fn host_name() -> String {
     let told = |path: &&str| std::fs::read_to_string(path).ok().filter(|name| !name.trim().is_empty());
-    ["/proc/sys/kernel/hostname", "/etc/hostname"].iter().find_map(told).unwrap_or_default()
+    ["/proc/sys/kernel/hostname", "/etc/hostname"].iter().find_map(told).unwrap_or_default().trim().to_owned()
 }
 
 impl Hold {
-    pub(crate) fn new() -> Self {
-        let host = host_name();
-        let host: String = host.trim().chars().filter(char::is_ascii_graphic).take(30).collect();
-        let name = format!("wxgate on {host}, process {}", std::process::id());
-        Self { held: watch::channel(Held::Ours).0, name, last: None }
+    pub(crate) fn new(instance: &Instance) -> Self {
+        let plain =
+            |text: &str| text.trim().chars().filter(char::is_ascii_graphic).take(20).collect::<String>();
+        let (name, host) = (plain(&instance.name), plain(&host_name()));
+        let called = if name.is_empty() { String::new() } else { format!("{name} ") };
+        let name = format!("wxgate {called}on {host}, process {}", std::process::id());
+        Self { held: watch::channel(Held::Ours).0, name, lease: instance.lease, last: None }
     }
 
     pub(crate) fn watch(&self) -> watch::Receiver<Held> {
@@ -87,7 +100,7 @@ impl Hold {
         if let Held::Lost(why) = &*self.held.borrow() {
             return Err(StoreError::conflict(why.clone()));
         }
-        conn.execute(sqlx::raw_sql(SESSION)).await.sql(DOING)?;
+        conn.execute(sqlx::raw_sql(AssertSqlSafe(session(self.lease)))).await.sql(DOING)?;
         let text = "SELECT set_config('application_name', $1, false)";
         sql::fetch(conn, DOING, text, row![self.name.as_str()]).await?;
         if !try_lock(conn).await? {
@@ -107,8 +120,9 @@ impl Hold {
             // Never had it: a refusal. Had it: somebody took it over.
             if self.last.is_some() {
                 self.lose(format!("{told}; it took over when this one had lost its connection"));
+                return Err(StoreError::conflict(told));
             }
-            return Err(StoreError::conflict(told));
+            return Err(StoreError::Taken { what: told });
         }
         if let Some(session) = holder.session {
             sql::fetch(
@@ -188,8 +202,8 @@ impl Holder {
         let name = self.name.as_deref().filter(|name| !name.is_empty()).unwrap_or("another wxgate");
         let from = self.address.as_ref().map(|address| format!(" from {address}")).unwrap_or_default();
         format!(
-            "the PostgreSQL database is in use by {name}{from}; one database serves one gateway, stop the other \
-             one or give this one a database of its own"
+            "the PostgreSQL database is in use by {name}{from}; only one gateway at a time writes to it, stop the \
+             other one or give this one a database of its own"
         )
     }
 }

@@ -12,6 +12,7 @@ use wxgate_contract::{Batch, Clock, DeliveryId, NetworkId, Outcome, Timestamp};
 use crate::engine::{Address, Engine, lock};
 use crate::error::{Doing, Sql, StoreError};
 use crate::files;
+use crate::leader::Instance;
 use crate::media::Used;
 use crate::migrate::{HEAD, migrate};
 use crate::names::Names;
@@ -37,6 +38,8 @@ pub struct StoreConfig {
     pub seal_key: SealKey,
     /// Longest attachment that is accepted.
     pub max_media_bytes: u64,
+    /// How this gateway is known to others that share the database.
+    pub instance: Instance,
     /// Says that the database was put back as it once was: a word, another one each time; empty where it never was.
     /// The first opening with a word goes on beyond all numbers that were given since.
     pub restored: String,
@@ -105,7 +108,7 @@ impl Store {
         let address = Address::new(&config.url, &config.data_dir)?;
         let lock = lock(&address.engine, &config.data_dir)?;
         snapshot::sweep(&config.data_dir);
-        let mut hold = Hold::new();
+        let mut hold = Hold::new(&config.instance);
         let mut conn = address.writer(&mut hold).await?;
         migrate(&mut conn, &address.engine, head, clock.now().ms()).await?;
         if matches!(address.engine, Engine::Postgres) {

@@ -52,6 +52,7 @@ async fn open(data_dir: &Path) -> Store {
         seal_key,
         max_media_bytes: 1 << 20,
         restored: String::new(),
+        instance: wxgate_store::Instance::default(),
     };
     Store::open(config, Arc::new(|| Timestamp(1_700_000_000_000))).await.unwrap()
 }

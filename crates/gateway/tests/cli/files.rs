@@ -181,8 +181,14 @@ fn a_backup_leaves_the_database_of_an_older_program_as_it_is() {
         std::fs::create_dir(&data_dir).unwrap();
         let seal_key = SealKey::load_or_create(&data_dir.join("seal.key")).unwrap();
         let (url, data_dir) = (url.clone(), data_dir.clone());
-        let config =
-            StoreConfig { url, data_dir, seal_key, max_media_bytes: 1 << 20, restored: String::new() };
+        let config = StoreConfig {
+            url,
+            data_dir,
+            seal_key,
+            max_media_bytes: 1 << 20,
+            restored: String::new(),
+            instance: wxgate_store::Instance::default(),
+        };
         let now = std::sync::Arc::new(|| wxgate_contract::Timestamp(1_700_000_000_000));
         Store::open_at(config, now, 8).await.unwrap().close().await;
     });

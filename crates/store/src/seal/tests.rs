@@ -7,6 +7,20 @@ fn dir(name: &str) -> std::path::PathBuf {
 }
 
 #[test]
+fn whoever_has_the_same_key_file_has_the_same_secrets_one_for_each_purpose() {
+    let dir = tempfile::tempdir().unwrap();
+    let (one, two) = (dir.path().join("one"), dir.path().join("two"));
+    SealKey::load_or_create(&one).unwrap();
+    SealKey::load_or_create(&two).unwrap();
+    let secret = SealKey::derived(&one, "lines").unwrap();
+    assert_eq!(SealKey::derived(&one, "lines").unwrap(), secret);
+    assert_ne!(SealKey::derived(&one, "else").unwrap(), secret);
+    assert_ne!(SealKey::derived(&two, "lines").unwrap(), secret);
+    let none = SealKey::derived(&dir.path().join("none"), "lines");
+    assert!(matches!(none, Err(StoreError::Unavailable { .. })));
+}
+
+#[test]
 fn a_secret_opens_only_in_its_place_and_with_its_key() {
     let key = SealKey::from_bytes(&[1; 32]).unwrap();
     let place = Place::Note { network: "w:a", key: "session" };

@@ -298,6 +298,7 @@ fn again(error: &StoreError) -> StoreError {
     match error {
         StoreError::Unavailable { doing, source } => StoreError::unavailable(doing, source.to_string()),
         StoreError::Conflict { what } => StoreError::Conflict { what: what.clone() },
+        StoreError::Taken { what } => StoreError::Taken { what: what.clone() },
         StoreError::Corrupt { table, row } => StoreError::Corrupt { table, row: row.clone() },
         StoreError::Sealed { network, key } => {
             StoreError::Sealed { network: network.clone(), key: key.clone() }

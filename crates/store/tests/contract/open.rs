@@ -1,6 +1,7 @@
 //! Opening: who may, with which schema, and what the files give away.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use sqlx::{AssertSqlSafe, Connection, Executor, Row};
 use wxgate_contract::*;
@@ -430,7 +431,7 @@ async fn a_second_gateway_on_one_server_is_refused_with_a_reason() {
     let Some(url) = fresh_postgres().await else { return };
     let first = Bench::open(fresh_dir(), &url).await;
     let error = Store::open(config(&fresh_dir(), &url), clock()).await.unwrap_err();
-    assert!(matches!(error, StoreError::Conflict { .. }), "{error:?}");
+    assert!(matches!(error, StoreError::Taken { .. }), "{error:?}");
     let told = error.to_string();
     assert!(told.contains("the PostgreSQL database is in use by wxgate on "), "{told}");
     assert!(told.contains(&format!("process {} from 127.0.0.1;", std::process::id())), "{told}");
@@ -442,6 +443,31 @@ async fn a_second_gateway_on_one_server_is_refused_with_a_reason() {
     let error = Store::open(config(&first.dir, &url), clock()).await.unwrap_err();
     assert!(error.to_string().contains("one data directory serves one process"), "{error}");
     second.store.close().await;
+}
+
+#[tokio::test]
+async fn others_find_who_has_the_database_and_the_next_one_hears_of_its_leases() {
+    let Some(url) = fresh_postgres().await else { return };
+    let (place, dir) = (url.parse().unwrap(), fresh_dir());
+    assert_eq!(leader(&place, &dir).await.unwrap(), None, "nobody has ever had it");
+    let row = |name: &str| LeaderRow { name: name.to_owned(), address: format!("{name}.example:8490") };
+    let lease = Duration::from_secs(30);
+    let bench = Bench::open(fresh_dir(), &url).await;
+    assert_eq!(bench.store.lead(row("one"), lease).await.unwrap(), Duration::ZERO);
+    assert_eq!(leader(&place, &dir).await.unwrap(), Some(row("one")));
+    let bench = bench.reopen().await;
+    assert_eq!(bench.store.lead(row("two"), lease).await.unwrap(), Duration::ZERO, "nothing was lent");
+    assert_eq!(leader(&place, &dir).await.unwrap(), Some(row("two")));
+    bench.store.keep_lent(true).await.unwrap();
+    // Two crashes, each with another setting: what was lent for the longer time may still be lent.
+    let bench = bench.reopen().await;
+    assert_eq!(bench.store.lead(row("three"), Duration::from_secs(5)).await.unwrap(), lease);
+    let bench = bench.reopen().await;
+    assert_eq!(bench.store.lead(row("four"), Duration::from_secs(5)).await.unwrap(), lease);
+    bench.store.keep_lent(false).await.unwrap();
+    let bench = bench.reopen().await;
+    assert_eq!(bench.store.lead(row("five"), lease).await.unwrap(), Duration::ZERO);
+    bench.store.close().await;
 }
 
 #[tokio::test]
@@ -472,7 +498,7 @@ async fn a_gateway_whose_session_broke_gets_the_database_back_when_nobody_else_h
     };
     assert!(next.is_some());
     let refused = Store::open(config(&fresh_dir(), &url), clock()).await.unwrap_err();
-    assert!(matches!(refused, StoreError::Conflict { .. }), "{refused:?}");
+    assert!(matches!(refused, StoreError::Taken { .. }), "{refused:?}");
     bench.store.close().await;
 }
 
@@ -488,7 +514,7 @@ async fn a_gateway_that_another_one_took_over_from_writes_and_hands_out_nothing_
         end_sessions(&url).await;
         match Store::open(config(&fresh_dir(), &url), clock()).await {
             Ok(store) => break store,
-            Err(error) => assert!(matches!(error, StoreError::Conflict { .. }), "{error:?}"),
+            Err(error) => assert!(matches!(error, StoreError::Taken { .. }), "{error:?}"),
         }
     };
     let batch = Batch { posts: vec![post("2", "w:a/c", "too late")], ..Batch::default() };

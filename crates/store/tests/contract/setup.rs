@@ -78,6 +78,7 @@ pub(crate) fn config(dir: &Path, url: &str) -> StoreConfig {
         seal_key: SealKey::from_bytes(&[7; 32]).unwrap(),
         max_media_bytes: 1 << 20,
         restored: String::new(),
+        instance: wxgate_store::Instance::default(),
     }
 }
 
@@ -89,7 +90,7 @@ impl Bench {
         let store = loop {
             match Store::open(config(&dir, url), Arc::clone(&clock) as Arc<dyn Clock>).await {
                 // A server lets go of a lock a moment after the session that had it has ended.
-                Err(StoreError::Conflict { .. }) if url.starts_with("postgres") && tries < 100 => {
+                Err(StoreError::Taken { .. }) if url.starts_with("postgres") && tries < 100 => {
                     tries += 1;
                     tokio::time::sleep(Duration::from_millis(50)).await;
                 }
