@@ -7,6 +7,7 @@ mod chat;
 mod client;
 mod configuration;
 mod doctor;
+mod instance;
 mod key;
 mod link;
 #[cfg(feature = "manual")]
@@ -85,6 +86,9 @@ enum Command {
     /// Networks that the gateway is connected to
     #[command(subcommand)]
     Network(network::Command),
+    /// Instances that share the accounts of one PostgreSQL
+    #[command(subcommand)]
+    Instance(instance::Command),
     /// The Matrix application service
     #[command(subcommand)]
     Matrix(matrix::Command),
@@ -148,6 +152,7 @@ pub(crate) fn execute(cli: Cli) -> Result<(), Failure> {
         Command::Chat(command) => in_place(chat::run(&globals, command)),
         Command::Link(command) => in_place(link::run(&globals, command)),
         Command::Network(command) => in_place(network::run(&globals, command)),
+        Command::Instance(command) => in_place(instance::run(&globals, command)),
         Command::Matrix(command) => in_place(matrix::run(&globals, command)),
         Command::Config(command) => configuration::run(&globals, &command),
         Command::Backup(options) => in_place(unless_ended(backup::run(&globals, options))),

@@ -11,7 +11,7 @@ use std::time::Duration;
 use clap::Args;
 use serde_json::json;
 use tokio::net::TcpListener;
-use wxgate_contract::{Command, UserName};
+use wxgate_contract::{Command, StopHandle, UserName};
 use wxgate_simulator::{AccountSpec, ServerHandle, World, WorldConfig, scenario, serve};
 
 use crate::cli::{Hangup, Signals};
@@ -162,7 +162,10 @@ async fn start(options: &Options, scratch: &Path, screen: &Screen) -> Result<Sta
     let service = serve(world.clone(), listener).await;
     let service = service.map_err(|e| Failure::environment(format!("the simulated service: {e}")))?;
     let settings = settings(options, scratch, &service.url())?;
-    let gateway = wiring::start(&settings).await?;
+    // Nobody else has a store that is made now.
+    let (_handle, never) = StopHandle::new();
+    let gateway = wiring::start(&settings, &never).await?;
+    let gateway = gateway.ok_or_else(|| Failure::bug("the demo's gateway was told to stop"))?;
     let owner = UserName::from(USER);
     let store = gateway.parts.bridge.store();
     store.add_user(&owner, Some(PASSWORD), true).await.map_err(wiring::store_failure)?;

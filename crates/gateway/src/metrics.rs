@@ -32,6 +32,9 @@ const SYNC: &str = "wxgate_sync_seconds";
 const RESTARTS: &str = "wxgate_restarts_total";
 const PANICS: &str = "wxgate_panics_total";
 const MEDIA_SENT: &str = "wxgate_media_sent_bytes_total";
+const INSTANCE_ACCOUNTS: &str = "wxgate_instance_accounts";
+const WORKER_ACCOUNTS: &str = "wxgate_worker_accounts";
+const WORKER_UP: &str = "wxgate_worker_up";
 const MEMORY: &str = "process_resident_memory_bytes";
 
 /// Panics of any thread since the start. A static, because the hook that sees them all is one of the process.
@@ -120,8 +123,8 @@ fn escaped(text: &str) -> String {
 
 async fn render(parts: &Parts) -> String {
     let mut out = String::new();
-    Family::new(&mut out, BUILD_INFO, "gauge", "The version, as a label; always 1.")
-        .value(&[("version", env!("CARGO_PKG_VERSION"))], 1);
+    build(&mut out);
+    instances(&mut out, parts);
     networks(&mut out, parts);
     let is_up = store_troubles(parts).await.is_empty();
     Family::new(&mut out, STORE_UP, "gauge", "Whether the store answers and keeps what it is given.")
@@ -130,10 +133,59 @@ async fn render(parts: &Parts) -> String {
     lanes(&mut out, parts).await;
     Family::new(&mut out, MEDIA_SENT, "counter", "Bytes of attachments in answers that were begun.")
         .value(&[], parts.counters.media_sent_bytes.load(Ordering::Relaxed));
-    if let Some(bytes) = wxgate_heap::resident_bytes() {
-        Family::new(&mut out, MEMORY, "gauge", "Memory of this process that is in RAM.").value(&[], bytes);
-    }
+    memory(&mut out);
     out
+}
+
+/// The page of an instance that has not the database. `accounts`: how many it runs; `None` without a line to the one that
+/// has it.
+#[cfg(feature = "postgres")]
+pub(crate) fn standby(counters: &Counters, accounts: Option<usize>) -> String {
+    let mut out = String::new();
+    build(&mut out);
+    Family::new(
+        &mut out,
+        WORKER_UP,
+        "gauge",
+        "Whether there is a line to the instance that has the database.",
+    )
+    .value(&[], u8::from(accounts.is_some()));
+    Family::new(
+        &mut out,
+        WORKER_ACCOUNTS,
+        "gauge",
+        "Accounts that run here for the instance with the database.",
+    )
+    .value(&[], accounts.unwrap_or_default());
+    syncs(&mut out, counters);
+    panics(&mut out);
+    memory(&mut out);
+    out
+}
+
+fn build(out: &mut String) {
+    Family::new(out, BUILD_INFO, "gauge", "The version, as a label; always 1.")
+        .value(&[("version", env!("CARGO_PKG_VERSION"))], 1);
+}
+
+fn memory(out: &mut String) {
+    if let Some(bytes) = wxgate_heap::resident_bytes() {
+        Family::new(out, MEMORY, "gauge", "Memory of this process that is in RAM.").value(&[], bytes);
+    }
+}
+
+fn panics(out: &mut String) {
+    Family::new(out, PANICS, "counter", "Bugs that ended a part of the program.").value(&[], bugs());
+}
+
+fn instances(out: &mut String, parts: &Parts) {
+    let Some(lead) = &parts.lead else { return };
+    let mut accounts =
+        Family::new(out, INSTANCE_ACCOUNTS, "gauge", "Accounts by the instance that runs them.");
+    for instance in lead.all() {
+        let role = if instance.is_leader { "leader" } else { "worker" };
+        accounts.value(&[("instance", &instance.name), ("role", role)], instance.accounts);
+    }
 }
 
 fn networks(out: &mut String, parts: &Parts) {
@@ -199,14 +251,17 @@ fn pipe(out: &mut String, parts: &Parts) {
     let (count, sum_us, buckets) = meter.commits();
     let buckets = COMMIT_BOUNDS_US.into_iter().zip(buckets);
     histogram(out, (COMMIT, "Time of one durable commit."), buckets, (count, sum_us));
-    let counters = &parts.counters;
+    syncs(out, &parts.counters);
+    let restarts = meter.restarts();
+    Family::new(out, RESTARTS, "counter", "Runs of networks that ended by themselves.").value(&[], restarts);
+    panics(out);
+}
+
+fn syncs(out: &mut String, counters: &Counters) {
     let buckets = counters.sync_buckets.iter().map(|bucket| bucket.load(Ordering::Relaxed));
     let all = (counters.syncs.load(Ordering::Relaxed), counters.sync_us.load(Ordering::Relaxed));
     let help = "From asking WeChat for what is new to its being on disk.";
     histogram(out, (SYNC, help), SYNC_BOUNDS_US.into_iter().zip(buckets), all);
-    let restarts = meter.restarts();
-    Family::new(out, RESTARTS, "counter", "Runs of networks that ended by themselves.").value(&[], restarts);
-    Family::new(out, PANICS, "counter", "Bugs that ended a part of the program.").value(&[], bugs());
 }
 
 /// Writes a histogram of times; `buckets` are bounds in microseconds with how many took at most as long, `all` the

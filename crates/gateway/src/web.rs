@@ -8,6 +8,7 @@ mod bot_api;
 mod flowing;
 mod forwarded;
 mod identity;
+mod instance_api;
 pub(crate) mod invitations;
 mod key_api;
 mod link_api;

@@ -2,6 +2,11 @@
 
 mod crew;
 mod files;
+#[cfg(feature = "postgres")]
+pub(crate) mod instances;
+#[cfg(not(feature = "postgres"))]
+#[path = "wiring/instances_absent.rs"]
+pub(crate) mod instances;
 mod irc;
 pub(crate) mod matrix;
 pub(crate) mod matrix_bot;
@@ -111,6 +116,8 @@ pub(crate) struct Parts {
     pub(crate) seal_key_file: PathBuf,
     /// What operators set bounds to.
     pub(crate) limits: Limits,
+    /// The instances that share the database; `None` where it is a file.
+    pub(crate) lead: Option<instances::Lead>,
     pub(crate) stop: Stop,
 }
 
@@ -147,12 +154,13 @@ pub(crate) struct Gateway {
     crew: Crew,
 }
 
-/// Starts everything. What was begun is undone by dropping when a later step fails.
-pub(crate) async fn start(settings: &Settings) -> Result<Gateway, Failure> {
+/// Starts everything. What was begun is undone by dropping when a later step fails. While another instance has the
+/// database, this one works for it; `None` when `until` came before the database was free.
+pub(crate) async fn start(settings: &Settings, until: &Stop) -> Result<Option<Gateway>, Failure> {
     files::data_dir(&settings.data_dir)?;
     crate::backup::assert_whole(&settings.data_dir)?;
     // First: a second gateway on the same data is told so, and not that a port is taken.
-    let store = store::take_over(settings).await?;
+    let Some(store) = store::take_over(settings, until).await? else { return Ok(None) };
     let bound = async {
         let certificate = certificate(settings)?;
         let listener = ports::bind(&settings.web.listen, "web.listen").await?;
@@ -161,9 +169,10 @@ pub(crate) async fn start(settings: &Settings) -> Result<Gateway, Failure> {
         for address in ports::resolve(&settings.irc.ident.listen, "irc.ident.listen").await? {
             ident.push(ports::bind(&address.to_string(), "irc.ident.listen").await?);
         }
-        Ok::<_, Failure>(((listener, certificate), web, ident))
+        let lead = instances::lead(settings, &store).await?;
+        Ok::<_, Failure>(((listener, certificate), web, ident, lead))
     };
-    let (web_listener, web, ident_listeners) = match bound.await {
+    let (web_listener, web, ident_listeners, lead) = match bound.await {
         Ok(bound) => bound,
         Err(failure) => {
             store.close().await;
@@ -179,13 +188,14 @@ pub(crate) async fn start(settings: &Settings) -> Result<Gateway, Failure> {
     let counters = Arc::<Counters>::default();
     let invitations = Arc::new(Invitations::new(Arc::new(clock::now)));
     let (doorman, writer) = (Arc::clone(&invitations), Arc::clone(&links));
+    let factory = factory(accounts(settings, converter.clone(), &counters)?);
     let bridge = Bridge::new(BridgeConfig {
         store,
         vault: Arc::clone(&vault),
         clock: Arc::new(clock::now) as Arc<dyn Clock>,
         seed: clock::random()?,
         account_kind: ACCOUNT_KIND,
-        factory: factory(settings, converter.clone(), &counters)?,
+        factory: lead.iter().fold(factory, |factory, lead| lead.share(factory)),
         accounts_per_user: settings.limits.accounts_per_user,
         pages: Arc::new(move |user, credential| {
             doorman.make(user, credential).map(|token| writer.enter(&token))
@@ -236,6 +246,7 @@ pub(crate) async fn start(settings: &Settings) -> Result<Gateway, Failure> {
         data_dir: settings.data_dir.clone(),
         seal_key_file: settings.seal_key_file(),
         limits: Limits::of(settings),
+        lead,
         stop: token,
     });
     let mut crew = serve_all(settings, &parts, web_listener, socket);
@@ -244,7 +255,10 @@ pub(crate) async fn start(settings: &Settings) -> Result<Gateway, Failure> {
         crew.door("the ident server", ident.serve(listener, parts.stop.clone()));
     }
     tracing::info!(accounts, %web, data_dir = %settings.data_dir.display(), "the gateway is ready");
-    Ok(Gateway { parts, web, settings: settings.clone(), stop, crew })
+    if let Some(lead) = &parts.lead {
+        crew.door("the lines of other instances", lead.serve());
+    }
+    Ok(Some(Gateway { parts, web, settings: settings.clone(), stop, crew }))
 }
 
 impl Gateway {
@@ -270,6 +284,9 @@ impl Gateway {
         // Gone first, so that commands say that nobody is there instead of waiting.
         let _ = std::fs::remove_file(self.settings.socket());
         self.parts.bridge.shutdown().await;
+        if let Some(lead) = &self.parts.lead {
+            lead.end(self.parts.bridge.store()).await;
+        }
         self.crew.finish().await;
         self.parts.bridge.store().close().await;
         tracing::info!("the gateway has stopped");
@@ -352,11 +369,18 @@ fn converter(settings: &Settings) -> Result<Option<Arc<Converter>>, Failure> {
     converter.map(|converter| Some(Arc::new(converter))).map_err(failed)
 }
 
-fn factory(
+/// Makes the adapter of an account.
+type Accounts = Arc<dyn Fn(&NetworkId) -> Arc<dyn Adapter> + Send + Sync>;
+
+fn factory(accounts: Accounts) -> AdapterFactory {
+    Arc::new(move |row: &AccountRow| accounts(&row.network))
+}
+
+fn accounts(
     settings: &Settings,
     converter: Option<Arc<Converter>>,
     counters: &Arc<Counters>,
-) -> Result<AdapterFactory, Failure> {
+) -> Result<Accounts, Failure> {
     let counters = Arc::clone(counters);
     let on_synced = OnSynced::new(move |took| counters.synced(took));
     let section = settings.wechat.clone();
@@ -369,7 +393,7 @@ fn factory(
     let ways = Ways::new();
     // A proxy that cannot be used is told now and not by each account.
     ways.way(proxy.as_deref()).map_err(|e| Failure::config(format!("wechat.proxy: {e}")))?;
-    Ok(Arc::new(move |row: &AccountRow| {
+    Ok(Arc::new(move |network: &NetworkId| {
         let config = WechatConfig {
             service: service.clone(),
             proxy: proxy.clone(),
@@ -382,7 +406,7 @@ fn factory(
             remark_markers: section.remark_markers,
             sends_per_minute,
             on_synced: on_synced.clone(),
-            ..WechatConfig::new(row.network.clone())
+            ..WechatConfig::new(network.clone())
         };
         Arc::new(WechatAdapter::new(config, ways.clone())) as Arc<dyn Adapter>
     }))

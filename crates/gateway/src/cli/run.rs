@@ -1,10 +1,17 @@
 //! `wxgate run`
 
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use std::time::Duration;
 
-use crate::config::Loaded;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use wxgate_contract::StopHandle;
+
+use crate::config::{Loaded, Settings};
 use crate::failure::Failure;
+use crate::wiring::Gateway;
 use crate::{telemetry, traces, wiring};
+
+/// How long a start that is told to stop may take. Chosen: runs of accounts have ten seconds to end.
+const TO_STOP: Duration = Duration::from_secs(15);
 
 /// Runs the gateway until a signal; a second signal ends it at once.
 pub(super) async fn run(loaded: Loaded) -> Result<(), Failure> {
@@ -26,10 +33,7 @@ async fn until_a_signal(loaded: &Loaded) -> Result<(), Failure> {
         tracing::warn!("{key} holds a password, and {fault}");
     }
     let mut signals = Signals::new(Hangup::IsTold)?;
-    let gateway = tokio::select! {
-        started = wiring::start(settings) => started?,
-        () = signals.next() => return Ok(()),
-    };
+    let Some(gateway) = started(settings, &mut signals).await? else { return Ok(()) };
     tokio::select! {
         () = signals.next() => {}
         // At once and not in order: what is in hand here is another gateway's by now, or cannot be put away.
@@ -39,6 +43,29 @@ async fn until_a_signal(loaded: &Loaded) -> Result<(), Failure> {
     tokio::select! {
         () = gateway.stop() => Ok(()),
         () = signals.next() => Err(Failure::asked("ended at once, as asked; what was committed is kept")),
+    }
+}
+
+/// Starts, which takes as long as another instance has the database; `None` when a signal came first. What runs here by
+/// then comes to its end in order, unless a second signal comes.
+async fn started(settings: &Settings, signals: &mut Signals) -> Result<Option<Gateway>, Failure> {
+    let (stop, until) = StopHandle::new();
+    let mut start = std::pin::pin!(wiring::start(settings, &until));
+    tokio::select! {
+        started = &mut start => return started,
+        () = signals.next() => stop.stop(),
+    }
+    let in_order = async {
+        match start.await? {
+            // The database was free in this very moment.
+            Some(gateway) => gateway.stop().await,
+            None => tracing::info!("stopped"),
+        }
+        Ok(None)
+    };
+    tokio::select! {
+        ended = tokio::time::timeout(TO_STOP, in_order) => ended.unwrap_or(Ok(None)),
+        () = signals.next() => Ok(None),
     }
 }
 

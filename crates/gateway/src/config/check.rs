@@ -11,7 +11,6 @@ use tracing_subscriber::filter::Targets;
 use wxgate_irc::{Encoding, SourcePrefix};
 use wxgate_tls::{Certificate, Use};
 
-use super::keys;
 use super::sections::{
     BotSection, InstanceSection, IrcNetworkEntry, IrcSections, LogSection, MatrixSections, StoreSection,
     WebSection, set,
@@ -19,6 +18,9 @@ use super::sections::{
 use super::{Loaded, Origin, Problem, Purpose, show};
 use crate::wiring;
 pub(crate) use reader::{FileFault, Reader, secret_fault};
+
+/// Longest name of an instance. Chosen: what PostgreSQL shows of a connection has room for it.
+const INSTANCE_NAME_BYTES: usize = 20;
 
 /// What is wrong, as key and sentence; the caller adds where the key was set.
 struct Complaints {
@@ -152,11 +154,19 @@ impl StoreSection {
 
 impl InstanceSection {
     fn check(&self, complaints: &mut Complaints) {
-        let message =
-            "sharing the accounts among several instances is not part of this version; leave the default";
-        complaints.add_if(!self.name.is_empty(), "instance.name", message);
-        let default = keys::find("instance.lease_seconds").map_or("", |(_, key)| key.default);
-        complaints.add_if(self.lease_seconds.to_string() != default, "instance.lease_seconds", message);
+        let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+        let is_name = self.name.chars().all(is_plain) && self.name.len() <= INSTANCE_NAME_BYTES;
+        let message = format!("has letters, digits, '-', '_' and '.', at most {INSTANCE_NAME_BYTES}");
+        complaints.add_if(!is_name, "instance.name", &message);
+        let is_place = self.address.is_empty()
+            || self.address.rsplit_once(':').is_some_and(|(host, port)| {
+                !host.is_empty() && port.parse::<u16>().is_ok_and(|port| port != 0)
+            });
+        complaints.add_if(
+            !is_place,
+            "instance.address",
+            "must be HOST:PORT, as others reach instance.listen",
+        );
     }
 }
 

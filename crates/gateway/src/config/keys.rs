@@ -120,14 +120,31 @@ pub(crate) const SECTIONS: &[Section] = &[
     Section {
         path: "instance",
         is_list: false,
-        doc: "Several gateways that share the accounts of one PostgreSQL. Not part of this version: leave the\ndefaults. A second gateway on the same database waits 20 seconds for the first to be gone, then it is refused.",
+        doc: "Several gateways that share the accounts of one PostgreSQL (docs/operations.md). One of them has the database:\n\
+              it answers people, and lends accounts to the others. When it is gone another one takes its place. All of\n\
+              them need the same seal key.",
         keys: &[
             key("name", Kind::Text, "\"\"", "Name of this instance; empty: host name and a random part."),
             key(
                 "lease_seconds",
                 Kind::Number { min: 5, max: 3600 },
                 "15",
-                "How long an instance holds an account without renewing.",
+                "How long an instance that is silent keeps the accounts that it was lent, and a machine that is gone the\n\
+                 database. Shorter: others go on sooner. Longer: a network that stutters moves no accounts.",
+            ),
+            key(
+                "listen",
+                Kind::Address,
+                "\"127.0.0.1:0\"",
+                "HOST:PORT where the others connect; port 0: any free one. With instances on other machines an address\n\
+                 that they reach. What crosses is encrypted with a key that is made of the seal key.",
+            ),
+            key(
+                "address",
+                Kind::Text,
+                "\"\"",
+                "HOST:PORT by which the others reach that address. Empty: as in listen, or this machine's name where that\n\
+                 is every address (0.0.0.0).",
             ),
         ],
     },

@@ -97,13 +97,23 @@ fn broken_toml_is_told_with_its_line() {
 }
 
 #[test]
-fn faces_of_other_versions_are_refused_and_never_ignored() {
-    let told = told("[instance]\nname = 'a'\n", &[]);
-    let [line] = told.as_slice() else { panic!("{told:#?}") };
-    assert!(
-        line.starts_with("wx.toml:2: instance.name: ") && line.contains("not part of this version"),
-        "{line}"
+fn an_instance_has_a_plain_name_and_an_address_with_a_port() {
+    assert_eq!(
+        told("[instance]\nname = 'host-2.example'\naddress = '[fd00::2]:8490'\nlease_seconds = 30\n", &[]),
+        [""; 0]
     );
+    for (line, key) in [
+        ("name = 'a b'", "instance.name"),
+        ("name = 'a-name-of-more-than-twenty-letters'", "instance.name"),
+        ("address = 'db.example'", "instance.address"),
+        ("address = 'db.example:0'", "instance.address"),
+        ("address = ':8490'", "instance.address"),
+        ("lease_seconds = 1", "instance.lease_seconds"),
+        ("listen = 'here'", "instance.listen"),
+    ] {
+        let told = told(&format!("[instance]\n{line}\n"), &[]);
+        assert!(told.len() == 1 && told[0].starts_with(&format!("wx.toml:2: {key}: ")), "{line}: {told:?}");
+    }
 }
 
 #[test]
@@ -416,7 +426,7 @@ fn origins_are_those_that_browsers_write() {
 #[test]
 fn what_is_wrong_by_itself_hides_nothing_of_the_whole() {
     let text = "[web]\nlisten = \"0.0.0.0:8480\"\nport = 1\n[limits]\nsends_per_minute = 0\n\
-                [log]\nfilter = \"a=b=c\"\n[instance]\nname = \"a\"\n[[irc.network]]\nname = 7\n";
+                [log]\nfilter = \"a=b=c\"\n[instance]\nname = \"a b\"\n[[irc.network]]\nname = 7\n";
     let told = told(text, &[("WXGATE__WEB__PUBLIC_URL", "")]);
     for wanted in [
         "wx.toml:3: web.port: there is no such key; the nearest known key is web.listen",

@@ -95,7 +95,7 @@ pub(super) fn ok(value: &Value) -> Answer {
 impl From<StoreError> for Refusal {
     fn from(error: StoreError) -> Self {
         let status = match &error {
-            StoreError::Conflict { .. } => StatusCode::CONFLICT,
+            StoreError::Conflict { .. } | StoreError::Taken { .. } => StatusCode::CONFLICT,
             StoreError::Invalid { .. } => StatusCode::BAD_REQUEST,
             StoreError::Unavailable { .. } => StatusCode::SERVICE_UNAVAILABLE,
             StoreError::Corrupt { .. } | StoreError::Sealed { .. } | StoreError::Schema { .. } => {
@@ -174,17 +174,19 @@ async fn rows(parts: &Parts, caller: &Caller, only: Option<&NetworkId>) -> Resul
         let health = healths.get(&stored.network).cloned().unwrap_or(Health::Starting);
         AccountView { network: stored.network, owner: stored.owner, own_name: stored.own_name, health }
     };
-    Ok(stored.into_iter().filter(|row| caller.sees(&row.owner)).map(|stored| row(&view(stored))).collect())
+    let rows = stored.into_iter().filter(|row| caller.sees(&row.owner));
+    Ok(rows.map(|stored| row(parts, &view(stored))).collect())
 }
 
 /// An account, as it is told.
-fn row(account: &AccountView) -> Value {
+fn row(parts: &Parts, account: &AccountView) -> Value {
     json!({
         "name": account.network.name(),
         "owner": account.owner,
         "state": account.health.word(),
         "detail": account.health.detail(),
         "own_name": account.own_name,
+        "instance": parts.lead.as_ref().and_then(|lead| lead.of(&account.network)),
     })
 }
 

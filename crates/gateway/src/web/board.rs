@@ -13,6 +13,7 @@ mod face;
 mod frame;
 mod gate;
 mod home;
+mod instances;
 mod links;
 mod live;
 mod mirror;

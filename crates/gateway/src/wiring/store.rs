@@ -5,49 +5,85 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use url::Url;
-use wxgate_store::{SealKey, Snapshot, Store, StoreConfig, StoreError, StoreUrl};
+use wxgate_contract::Stop;
+use wxgate_store::{Instance, SealKey, Snapshot, Store, StoreConfig, StoreError, StoreUrl};
 
 use super::files;
+use super::instances::Standby;
 use crate::clock;
 use crate::config::{Settings, set};
 use crate::failure::Failure;
 
-/// How long a start waits for a database that another gateway has. Chosen: longer than a server needs to notice
-/// that a machine is gone (14 seconds); whoever started a second one by mistake still learns it at once.
+/// How long a start waits for a data directory that another process has: it may be ending. Chosen.
 const TAKE_OVER: Duration = Duration::from_secs(20);
-/// Between two looks at whether it is free.
-const LOOK_AGAIN: Duration = Duration::from_secs(1);
+/// Between two looks at whether it is free, and whether the database is.
+pub(super) const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
-/// Opens the store. What another gateway still has on a server is waited for: it may be ending, or its machine
-/// may be gone without a word, which the server notices after a while.
-pub(super) async fn take_over(settings: &Settings) -> Result<Store, Failure> {
+/// Opens the store. While another instance has the database on a server, this one runs what that one lends it; `None`
+/// when it was stopped before the database was free.
+pub(super) async fn take_over(settings: &Settings, stop: &Stop) -> Result<Option<Store>, Failure> {
     let until = tokio::time::Instant::now() + TAKE_OVER;
-    let mut has_waited = false;
-    loop {
+    let mut standby: Option<Standby> = None;
+    if is_on_server(settings) {
+        assert_same_key(settings).await?;
+    }
+    let opened = loop {
         match try_open(settings).await? {
-            Ok(store) => {
-                if has_waited {
-                    tracing::info!("the database is free; starting when the other wxgate has surely noticed");
-                    tokio::time::sleep(wxgate_store::HANDED_OVER).await;
-                }
-                return Ok(store);
+            Ok(store) => break Ok(Some(store)),
+            Err(StoreError::Taken { what }) => {
+                let standby = match &mut standby {
+                    Some(standby) => standby,
+                    None => standby.insert(Standby::new(settings, &what).await?),
+                };
+                standby.work(settings, &what, stop).await?;
             }
             Err(StoreError::Conflict { what }) if is_on_server(settings) => {
                 if tokio::time::Instant::now() >= until {
-                    return Err(store_failure(StoreError::Conflict { what }));
+                    break Err(store_failure(StoreError::Conflict { what }));
                 }
-                if !has_waited {
-                    tracing::warn!(
-                        why = what,
-                        patience_seconds = TAKE_OVER.as_secs(),
-                        "waiting for the database"
-                    );
-                }
-                has_waited = true;
+                tracing::warn!(
+                    why = what,
+                    patience_seconds = TAKE_OVER.as_secs(),
+                    "waiting for the data directory"
+                );
                 tokio::time::sleep(LOOK_AGAIN).await;
             }
-            Err(error) => return Err(unopened(settings, error)),
+            // It was there, and comes back, or another one has it by then.
+            Err(error) if standby.is_some() && error.is_unavailable() => {
+                tracing::warn!(%error, "the database cannot be reached");
+                tokio::time::sleep(LOOK_AGAIN).await;
+            }
+            Err(error) => break Err(unopened(settings, error)),
         }
+        if stop.is_stopping() {
+            break Ok(None);
+        }
+    };
+    let has_waited = standby.is_some();
+    if let Some(standby) = standby {
+        standby.end(settings).await;
+    }
+    if has_waited && matches!(opened, Ok(Some(_))) {
+        tracing::info!("the database is free; starting when the other wxgate has surely noticed");
+        tokio::time::sleep(wxgate_store::HANDED_OVER).await;
+    }
+    opened
+}
+
+/// A second instance that makes a seal key of its own would have the database one day, and open nothing of it.
+async fn assert_same_key(settings: &Settings) -> Result<(), Failure> {
+    let key = settings.seal_key_file();
+    if key.exists() {
+        return Ok(());
+    }
+    let leader = wxgate_store::leader(&store_url(settings)?, &settings.data_dir).await;
+    match leader.map_err(|error| unopened(settings, error))? {
+        None => Ok(()),
+        Some(leader) => Err(Failure::config(format!(
+            "the database has been in use by {}, and the seal key {} is not there; copy it from that instance first",
+            leader.name,
+            key.display()
+        ))),
     }
 }
 
@@ -101,6 +137,7 @@ async fn try_open(settings: &Settings) -> Result<Result<Store, StoreError>, Fail
         seal_key,
         max_media_bytes: settings.wechat.max_media_bytes,
         restored: crate::backup::restored_word(&settings.data_dir)?,
+        instance: Instance { name: settings.instance.name.clone(), lease: settings.lease() },
     };
     Ok(Store::open(config, Arc::new(clock::now)).await)
 }

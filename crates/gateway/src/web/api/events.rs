@@ -66,7 +66,7 @@ pub(super) async fn events(State(parts): Shared, caller: Caller) -> Answer {
                 }
                 // A store that does not answer for a moment changes nothing.
                 if let Ok(now) = seen(&parts, &caller).await {
-                    ready = changes(&mut known, now.iter().map(row).collect());
+                    ready = changes(&mut known, now.iter().map(|view| row(&parts, view)).collect());
                 }
             }
         }

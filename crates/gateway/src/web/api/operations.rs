@@ -13,7 +13,9 @@ use serde_json::{Map, Value, json};
 use wxgate_store::PASSWORD_BYTES;
 
 use super::{BODY_BYTES, answer, audit, certificates, events, tokens, users};
-use crate::web::{backup_api, bot_api, identity, key_api, link_api, markers, network_api, own_api};
+use crate::web::{
+    backup_api, bot_api, identity, instance_api, key_api, link_api, markers, network_api, own_api,
+};
 use crate::wiring::Parts;
 
 /// Where the document is.
@@ -145,6 +147,7 @@ static OPERATIONS: &[Operation] = &[
     row("get", "/api/v1/links", || get(link_api::links), (Administrator, "Chats that mirror each other, without other people's"), Json(|| list(link()))),
     row("post", "/api/v1/links", || post(link_api::add_link), (Administrator, "Make chats mirror each other"), Json(link)).takes(new_link),
     row("delete", "/api/v1/links/{which}", || delete(link_api::remove_link), (Administrator, "Take a link apart, by its number or a member"), Json(|| object(&[("id", number())]))),
+    row("get", "/api/v1/instances", || get(instance_api::list), (Administrator, "The instances that share the database, the one that has it ('leader') first; none where the store is a file"), Json(|| list(instance()))),
     row("post", "/api/v1/networks/{network}/retry", || post(network_api::retry), (Administrator, "Try a network again that rests after a ban or an error that somebody has mended, or the channels that a running one was thrown out of: 'again' names them"), Json(|| object(&[("again", text())]))),
     row("get", "/api/v1/audit", || get(audit::acts), (Administrator, "What was done to the instance, the newest first, before the act 'before'; 'who' null is the operator"), Json(|| list(act()))).asks(&[("before", number), ("limit", count)]),
     row("post", "/api/v1/backup", || post(backup_api::backup), (Who::Operator, "A backup"), Stream(TAR)).asks(&[("with_key", flag)]),
@@ -308,6 +311,17 @@ fn account() -> Value {
         ("state", state()),
         ("detail", text()),
         ("own_name", text()),
+        ("instance", or_null("string")),
+    ])
+}
+
+fn instance() -> Value {
+    object(&[
+        ("name", text()),
+        ("role", json!({ "type": "string", "enum": ["leader", "worker"] })),
+        ("address", text()),
+        ("since_ms", number()),
+        ("accounts", number()),
     ])
 }
 

@@ -56,6 +56,7 @@ pub(super) async fn page(
         }
         h2 { (words.by_state) }
         (by_state(&all, words))
+        (super::instances::instances(&parts, words))
         h2 { (words.faces) }
         (faces(&parts, words))
         h2 { (words.deliveries) }

@@ -276,6 +276,12 @@ words! {
     remove_person_warning: "Type the name. Somebody who still has accounts is removed only together with them: they are signed out, and what was said in them is forgotten here, for good.", "请输入用户名。仍有账号的用户只能连同账号一起删除：账号会退出，这里的消息将永久删除。";
     with_accounts: "with all accounts and messages", "连同全部账号和消息";
     not_yourself: "You cannot remove yourself here.", "不能在这里删除自己。";
+    instances: "Instances", "实例";
+    instance: "Instance", "实例";
+    does: "Does", "职责";
+    leads: "has the database, answers people, runs accounts", "持有数据库、响应用户、运行账号";
+    works: "runs accounts", "运行账号";
+    alone: "{} is alone: an instance on another machine would go on when this one is gone.", "只有 {} 一个实例；如果另一台机器上还有实例，它会在本机失效时接手。";
     room: "Room and limits", "空间与限额";
     database: "Database", "数据库";
     attachments: "Attachments", "附件";
