@@ -13,6 +13,7 @@ mod first_path;
 mod floor;
 mod https;
 mod identity;
+mod instances;
 mod markers;
 mod media;
 mod outage;
