@@ -68,6 +68,8 @@ struct Row {
     state: String,
     detail: String,
     own_name: String,
+    /// Which instance runs it, where several share the database.
+    instance: Option<String>,
 }
 
 fn path(name: &str, rest: &str) -> String {
@@ -160,7 +162,8 @@ fn show(globals: &Globals, row: &Row) {
         vec!["owner".to_owned(), row.owner.clone()],
         vec!["state".to_owned(), row.state.clone()],
     ];
-    for (name, value) in [("detail", &row.detail), ("WeChat name", &row.own_name)] {
+    let instance = row.instance.clone().unwrap_or_default();
+    for (name, value) in [("detail", &row.detail), ("WeChat name", &row.own_name), ("instance", &instance)] {
         if !value.is_empty() {
             rows.push(vec![name.to_owned(), print::tame(value)]);
         }
