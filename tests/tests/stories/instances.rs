@@ -152,7 +152,7 @@ async fn worker_says_who_leads(worker: &Gateway) -> Result<()> {
     let metrics = String::from_utf8_lossy(&metrics.body).into_owned();
     ensure!(metrics.contains("wxgate_worker_up 1\n") && metrics.contains("wxgate_worker_accounts 2\n"));
     let (status, _, told) = worker.try_cli(&["account", "list"], None).await?;
-    ensure!(status.code() == Some(1) && told.contains("which answers people"), "{status}: {told}");
+    ensure!(status.code() == Some(4) && told.contains("which answers people"), "{status}: {told}");
     Ok(())
 }
 
