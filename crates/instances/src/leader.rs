@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -94,6 +94,8 @@ pub(crate) struct Line {
     out: mpsc::Sender<ToWorker>,
     /// `None` once the line is gone.
     runs: Mutex<Option<HashMap<RunId, Waiting>>>,
+    /// The worker said that it was told to stop.
+    is_leaving: AtomicBool,
     /// Cuts it.
     cut: StopHandle,
 }
@@ -112,6 +114,11 @@ impl Line {
     /// False when the line is gone.
     pub(crate) async fn say(&self, word: ToWorker) -> bool {
         self.out.send(word).await.is_ok()
+    }
+
+    /// Runs end there because the instance is told to stop.
+    pub(crate) fn is_leaving(&self) -> bool {
+        self.is_leaving.load(Ordering::Relaxed)
     }
 
     /// Begins to wait for a run. The channel closes without a word when the line is gone.
@@ -350,6 +357,7 @@ impl Leader {
             since: self.config.clock.now(),
             out,
             runs: Mutex::new(Some(HashMap::new())),
+            is_leaving: AtomicBool::new(false),
             cut,
         };
         let line = Arc::new(line);
@@ -415,7 +423,10 @@ impl Leader {
                     }
                 }
                 ToLeader::Ended { run, network, how } => self.ended(line, run, &network, how),
-                ToLeader::Leaving => self.state().book.leaving(line.id),
+                ToLeader::Leaving => {
+                    line.is_leaving.store(true, Ordering::Relaxed);
+                    self.state().book.leaving(line.id);
+                }
                 ToLeader::Bye => return Ok(Goodbye::Said),
             }
         }

@@ -112,6 +112,9 @@ impl Shared {
             _ if ctx.stop.is_stopping() => Ok(Stopped),
             None => Err(AdapterError::Moved(format!("the instance {} is gone", line.name))),
             Some(Ended::Stopped) if moves => Err(shares_out()),
+            Some(Ended::Stopped) if line.is_leaving() => {
+                Err(AdapterError::Moved(format!("the instance {} stops", line.name)))
+            }
             Some(Ended::Stopped) => Ok(Stopped),
             Some(Ended::Failed(error)) => Err(error),
             // Counted and told as one of this instance.
