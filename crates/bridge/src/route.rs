@@ -133,12 +133,7 @@ impl Routes {
     /// The form in which a network can show a body; `None` when it is no news to it.
     fn degrade(&self, body: &Body, can: Capabilities) -> Option<Body> {
         Some(match body {
-            Body::Attachment(file) if !can.carries_files => {
-                let name = if file.name.is_empty() { "file" } else { &file.name };
-                let caption =
-                    if file.caption.is_empty() { String::new() } else { format!("{} ", file.caption) };
-                Body::text(format!("{caption}[{name}] {}", self.link(file)))
-            }
+            Body::Attachment(file) if !can.carries_files => Body::text(file.summary(&self.link(file))),
             Body::Card(card) if !can.shows_authors => Body::text(card.summary()),
             Body::Unsupported { summary } if !can.shows_authors => Body::text(format!("[{summary}]")),
             // What happens inside one network's chat is that network's own affair, unless the

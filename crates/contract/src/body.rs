@@ -208,48 +208,6 @@ pub struct Quote {
     pub excerpt: String,
 }
 
-impl CardKind {
-    /// What it is called; empty for a link, which speaks for itself.
-    fn label(self) -> &'static str {
-        match self {
-            Self::Link => "",
-            Self::Music => "music",
-            Self::Location => "location",
-            Self::NameCard => "name card",
-            Self::MiniProgram => "mini program",
-            Self::RedPacket => "red packet",
-            Self::Transfer => "transfer",
-            Self::MergedHistory => "chat history",
-            Self::Call => "call",
-        }
-    }
-}
-
-impl Card {
-    /// True for what opens only on the phone, unless an address stands for it.
-    #[must_use]
-    pub fn is_for_the_phone(&self) -> bool {
-        use CardKind::{Call, MergedHistory, MiniProgram, RedPacket, Transfer};
-        self.url.is_empty() && matches!(self.kind, MiniProgram | RedPacket | Transfer | MergedHistory | Call)
-    }
-
-    /// One line of plain words for networks that show no cards and no authors: what it is stands in front, so that
-    /// nobody takes a transfer of money for a typed amount.
-    #[must_use]
-    pub fn summary(&self) -> String {
-        let label = self.kind.label();
-        let label = if label.is_empty() { String::new() } else { format!("[{label}]") };
-        let detail = if self.detail == self.title { "" } else { &self.detail };
-        let source = if self.source.is_empty() { String::new() } else { format!("({})", self.source) };
-        let place = self.place.filter(|_| self.url.is_empty());
-        let place = place
-            .map_or_else(String::new, |(latitude, longitude)| format!("({latitude:.5}, {longitude:.5})"));
-        let hint = if self.is_for_the_phone() { "(open on the phone)" } else { "" };
-        let parts = [&label, &self.title, detail, &source, &place, hint, &self.url];
-        parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" ")
-    }
-}
-
 impl Body {
     /// A text body.
     pub fn text(text: impl Into<String>) -> Self {
@@ -260,30 +218,6 @@ impl Body {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_card_in_words_says_what_it_is() {
-        let card = |kind, title: &str, detail: &str, url: &str| Card {
-            kind,
-            title: title.to_owned(),
-            detail: detail.to_owned(),
-            url: url.to_owned(),
-            place: None,
-            source: String::new(),
-        };
-        let palace = Card { place: Some((39.9, 116.25)), ..card(CardKind::Location, "Palace", "", "") };
-        let song = Card { source: "radio".to_owned(), ..card(CardKind::Music, "song", "song", "http://m") };
-        for (card, words) in [
-            (card(CardKind::Link, "News", "of today", "https://x.org/"), "News of today https://x.org/"),
-            (card(CardKind::Transfer, "¥5.00", "lunch", ""), "[transfer] ¥5.00 lunch (open on the phone)"),
-            (card(CardKind::RedPacket, "Luck", "", ""), "[red packet] Luck (open on the phone)"),
-            (card(CardKind::MiniProgram, "taxi", "", "https://t"), "[mini program] taxi https://t"),
-            (palace, "[location] Palace (39.90000, 116.25000)"),
-            (song, "[music] song (radio) http://m"),
-        ] {
-            assert_eq!(card.summary(), words);
-        }
-    }
 
     /// Posts and jobs are stored as JSON: what is written must be read again.
     #[test]

@@ -23,6 +23,7 @@ pub mod journey;
 pub mod media;
 pub mod profile;
 pub mod time;
+pub mod words;
 
 pub use adapter::{Adapter, AdapterError, Capabilities, Stopped};
 pub use batch::{Batch, Committed, Note, Post, PostFate};
@@ -49,3 +50,4 @@ pub use media::{
 };
 pub use profile::{ChatKind, ChatProfile, Member, PersonKind, PersonProfile};
 pub use time::{Civil, Clock, Timestamp};
+pub use words::map_of;

@@ -114,7 +114,7 @@ fn a_file_becomes_a_link_where_files_cannot_go() {
         kind: AttachmentKind::Image,
         name: "a.jpg".to_owned(),
         mime: String::new(),
-        size_bytes: 0,
+        size_bytes: 2000,
         width_px: 0,
         height_px: 0,
         duration_ms: 0,
@@ -125,7 +125,7 @@ fn a_file_becomes_a_link_where_files_cannot_go() {
     let post = post(&home, author, Body::Attachment(file));
     let say = said(one(&post, "a:1", &chat("plain:x", "d"), None));
     let Body::Text { text } = &say.post.body else { panic!("{say:?}") };
-    assert!(text.starts_with("[a.jpg] http"), "{text}");
+    assert!(text.starts_with("[image] http") && text.ends_with(" (2 KB)"), "{text}");
     let say = said(one(&post, "a:1", &chat("rich:x", "d"), None));
     assert!(matches!(say.post.body, Body::Attachment(_)));
 }

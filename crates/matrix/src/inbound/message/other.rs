@@ -1,7 +1,7 @@
 //! What WeChat has no form for: said in words.
 
 use serde_json::Value;
-use wxgate_contract::{Body, Card, CardKind};
+use wxgate_contract::{Body, Card, CardKind, map_of};
 
 use super::{Heard, Sentence, reply_to, text_of};
 
@@ -70,12 +70,11 @@ pub(super) fn location(content: &Value) -> Heard {
     };
     let told = content.get("org.matrix.msc3488.location").map(|location| text_of(location, "description"));
     let title = told.filter(|told| !told.is_empty()).unwrap_or_else(|| text_of(content, "body")).to_owned();
-    let url = format!("https://www.openstreetmap.org/?mlat={0}&mlon={1}#map=16/{0}/{1}", place.0, place.1);
     let card = Card {
         kind: CardKind::Location,
         title,
         detail: String::new(),
-        url,
+        url: map_of(place),
         place: Some(place),
         source: String::new(),
     };
