@@ -7,6 +7,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test may fail by panicking"))]
 
 pub mod adapter;
+pub mod address;
 pub mod batch;
 pub mod body;
 #[cfg(feature = "conformance")]
@@ -26,6 +27,7 @@ pub mod time;
 pub mod words;
 
 pub use adapter::{Adapter, AdapterError, Capabilities, Stopped};
+pub use address::household;
 pub use batch::{Batch, Committed, Note, Post, PostFate};
 pub use body::{Attachment, AttachmentKind, Author, Body, Card, CardKind, GroupEvent, Mention, Quote};
 pub use context::{

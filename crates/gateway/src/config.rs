@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 
 use config::{Config, ConfigError, File, FileFormat, Map, Source, Value, ValueKind};
 
-pub(crate) use check::{Reader, secret_fault};
+pub(crate) use check::{Reader, is_loopback, secret_fault};
 pub(crate) use problem::{Origin, Problem};
 pub(crate) use reference::{page, reference, rows};
 pub(crate) use sections::{

@@ -438,7 +438,11 @@ async fn add_irc(
     let follow = Arc::clone(links);
     let follow = Arc::new(move |link: &str| follow.follow(link));
     let mut config = IrcServerConfig {
-        filehost: Some(Filehost { url: links.upload(), follow }),
+        filehost: Some(Filehost {
+            url: links.upload(),
+            is_local: settings.web.public_url.is_empty(),
+            follow,
+        }),
         listen,
         guests: match section.guests {
             GuestsChoice::Off => Guests::Off,

@@ -2,9 +2,9 @@
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher as _, Hash, RandomState};
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 
-use wxgate_contract::{Timestamp, UserName};
+use wxgate_contract::{Timestamp, UserName, household};
 
 /// Attempts in reserve, and the time in which one comes back.
 struct Reserve {
@@ -50,15 +50,17 @@ impl Tries {
     }
 
     fn is_own(&self, name: &str, from: Option<IpAddr>, now: i64) -> bool {
-        let last = from.and_then(|from| self.own.get(&self.hash(&Holder::Own(name, block(from)))));
+        let last = from.and_then(|from| self.own.get(&self.hash(&Holder::Own(name, household(from)))));
         last.is_some_and(|last| now - last < OWN_MS)
     }
 
     /// What an attempt costs: one of each of these.
     fn cost<'a>(&self, name: &'a str, from: Option<IpAddr>, now: i64) -> Vec<(Holder<'a>, Reserve)> {
         match from {
-            Some(from) if self.is_own(name, Some(from), now) => vec![(Holder::Own(name, block(from)), NAME)],
-            Some(from) => vec![(Holder::Name(name), NAME), (Holder::Address(block(from)), ADDRESS)],
+            Some(from) if self.is_own(name, Some(from), now) => {
+                vec![(Holder::Own(name, household(from)), NAME)]
+            }
+            Some(from) => vec![(Holder::Name(name), NAME), (Holder::Address(household(from)), ADDRESS)],
             None => vec![(Holder::Name(name), NAME)],
         }
     }
@@ -109,7 +111,7 @@ impl Tries {
             }
         }
         let Some(from) = from else { return };
-        let key = self.hash(&Holder::Own(name.as_str(), block(from)));
+        let key = self.hash(&Holder::Own(name.as_str(), household(from)));
         make_room(&mut self.own, key, PLACES, now - OWN_MS);
         self.own.insert(key, now);
     }
@@ -125,14 +127,6 @@ fn make_room(map: &mut HashMap<u64, i64>, key: u64, most: usize, now: i64) {
         && let Some(first) = map.iter().min_by_key(|(_, until)| **until).map(|(key, _)| *key)
     {
         map.remove(&first);
-    }
-}
-
-/// Whom an address is given to: with IPv6 each household has at least 64 bits of its own. Source: RFC 6177, section 2.
-fn block(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(six) => IpAddr::V6(Ipv6Addr::from_bits(six.to_bits() & !u128::from(u64::MAX))),
-        four => four,
     }
 }
 

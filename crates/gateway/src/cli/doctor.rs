@@ -3,6 +3,7 @@
 mod certificate;
 mod far;
 mod gateway;
+mod links;
 mod store;
 
 use std::os::unix::fs::MetadataExt;
@@ -170,6 +171,7 @@ async fn examine(globals: &Globals, settings: &Settings, findings: &mut Vec<Find
             false => far::reach_url("web.public_url", url).await,
         });
     }
+    findings.extend(links::check(settings));
     let server = &settings.irc.server;
     if server.enabled
         && let Some(path) = set(&server.tls_cert)

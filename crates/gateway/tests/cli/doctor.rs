@@ -89,6 +89,25 @@ fn a_database_server_that_is_away_is_named_without_its_password() {
 }
 
 #[test]
+fn links_that_lead_nowhere_from_other_machines_are_told_of() {
+    let home = Home::new("doctor-links");
+    let listen_on = |addresses: &str| {
+        let text = format!("data_dir = \"data\"\n[irc.server]\nlisten = [{addresses}]\n");
+        std::fs::write(home.0.join("wxgate.toml"), text).unwrap();
+    };
+    listen_on("\"127.0.0.1:0\", \"0.0.0.0:0\"");
+    let (verdict, found, cure) = finding(&home, "web.public_url");
+    assert!(
+        verdict == "warning" && found.contains("irc.server.listen takes clients from other machines"),
+        "{verdict}: {found}"
+    );
+    assert!(cure.contains("such as https://"), "{cure}");
+    listen_on("\"127.0.0.1:0\", \"[::1]:0\", \"localhost:0\"");
+    let done = home.run(&["doctor", "--json"]);
+    assert!(!done.out.contains("web.public_url"), "{}", done.out);
+}
+
+#[test]
 fn a_port_that_is_taken_and_a_service_that_nobody_offers() {
     let home = Home::new("doctor");
     let (irc, _) = home.configure("");

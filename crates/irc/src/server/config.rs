@@ -127,6 +127,8 @@ pub type Follow = Arc<dyn Fn(&str) -> Option<MediaId> + Send + Sync>;
 pub struct Filehost {
     /// The address that takes them.
     pub url: String,
+    /// It leads to this machine from everywhere: only clients here are told of it.
+    pub is_local: bool,
     /// Reads its links back.
     pub follow: Follow,
 }
@@ -171,11 +173,11 @@ pub struct Limits {
     pub connections_per_account: usize,
     /// Users that see each other, beyond which no guest comes in; who has an account does.
     pub users_in_hall: usize,
-    /// Guests of one address.
+    /// Guests of one address; of IPv6, of one /64.
     pub guests_per_address: usize,
     /// The same for this machine itself, where a reverse proxy may be what everybody comes through.
     pub guests_on_loopback: usize,
-    /// Connections of one address that have not registered yet.
+    /// Connections of one address that have not registered yet; of IPv6, of one /64.
     pub unregistered_per_address: usize,
     /// The same for this machine itself, where all people of an instance may sit behind one address
     /// and reconnect at once after a restart.

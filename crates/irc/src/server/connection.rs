@@ -47,6 +47,8 @@ pub(super) async fn serve(shared: Arc<Shared>, stream: TcpStream, address: Socke
             Err(_) => return,
         }
     }
+    // IPv4 at a listener of IPv6 is what it is elsewhere too.
+    address.set_ip(address.ip().to_canonical());
     let max_waiting = if address.ip().is_loopback() {
         limits.unregistered_on_loopback
     } else {

@@ -23,8 +23,8 @@ pub(super) fn modes(config: &IrcServerConfig) -> &'static str {
     if config.has_hall() { "Biow bhiklmnostv bhklov" } else { "i bhiklmnostv bhklov" }
 }
 
-/// What stands behind the nick in each line.
-pub(super) fn lines(config: &IrcServerConfig) -> Vec<String> {
+/// What stands behind the nick in each line; `is_here` of a client on this machine.
+pub(super) fn lines(config: &IrcServerConfig, is_here: bool) -> Vec<String> {
     let types = if config.local_channels == LocalChannels::Off { "#" } else { "#&" };
     let mut tokens: Vec<String> = vec![
         "CASEMAPPING=ascii".into(),
@@ -59,7 +59,8 @@ pub(super) fn lines(config: &IrcServerConfig) -> Vec<String> {
     if config.local_channels != LocalChannels::Off {
         tokens.push("STATUSMSG=@%+".into());
     }
-    if let Some(filehost) = &config.filehost {
+    // Files and a password would go to whatever listens there on the client's own machine.
+    if let Some(filehost) = config.filehost.as_ref().filter(|filehost| is_here || !filehost.is_local) {
         tokens.push(format!("soju.im/FILEHOST={}", filehost.url));
     }
     if config.guests == Guests::Off {

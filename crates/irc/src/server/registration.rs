@@ -308,7 +308,7 @@ impl Desk<'_> {
         if caps.has(Caps::BATCH) {
             self.say(&format!(":{server} BATCH +{reference} draft/isupport"));
         }
-        for line in super::isupport::lines(&self.shared.config) {
+        for line in super::isupport::lines(&self.shared.config, self.from.is_loopback()) {
             let tag = if caps.has(Caps::BATCH) { format!("@batch={reference} ") } else { String::new() };
             self.say(&format!("{tag}:{server} 005 {nick} {line}"));
         }

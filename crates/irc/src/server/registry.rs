@@ -8,7 +8,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{Notify, OwnedSemaphorePermit, mpsc, oneshot};
 use tokio::task::JoinSet;
 use wxgate_contract::{
-    Answer, CommandError, Credential, FeedEvent, NetworkId, PersonKey, Reply, SignInStep, UserName,
+    Answer, CommandError, Credential, FeedEvent, MediaId, NetworkId, PersonKey, Reply, SignInStep, UserName,
+    household,
 };
 
 use super::asking::Asking;
@@ -232,7 +233,7 @@ impl Registry {
         self.lock().sessions.values().for_each(|handle| handle.lag.set());
     }
 
-    /// Counts a connection in; false when its address has too many that have not registered.
+    /// Counts a connection in; false when its household has too many that have not registered.
     pub(super) fn arrive(&self, address: IpAddr, max_unregistered: usize) -> bool {
         count_in(&mut self.lock().unregistered, address, max_unregistered)
     }
@@ -241,7 +242,7 @@ impl Registry {
         count_out(&mut self.lock().unregistered, address);
     }
 
-    /// Counts a guest in; false when there are too many of its address.
+    /// Counts a guest in; false when there are too many of its household.
     pub(super) fn guest_came(&self, address: IpAddr, max_guests: usize) -> bool {
         count_in(&mut self.lock().guests, address, max_guests)
     }
@@ -279,18 +280,20 @@ impl Registry {
 }
 
 fn count_in(counts: &mut HashMap<IpAddr, usize>, address: IpAddr, max: usize) -> bool {
-    let count = counts.get(&address).copied().unwrap_or_default();
+    let household = household(address);
+    let count = counts.get(&household).copied().unwrap_or_default();
     if count < max {
-        counts.insert(address, count + 1);
+        counts.insert(household, count + 1);
     }
     count < max
 }
 
 fn count_out(counts: &mut HashMap<IpAddr, usize>, address: IpAddr) {
-    if let Some(count) = counts.get_mut(&address) {
+    let household = household(address);
+    if let Some(count) = counts.get_mut(&household) {
         *count -= 1;
         if *count == 0 {
-            counts.remove(&address);
+            counts.remove(&household);
         }
     }
 }

@@ -97,7 +97,7 @@ async fn run(config: IrcServerConfig, ctx: AdapterContext) -> Result<Stopped, Ad
     }
     let AdapterContext { network, far, media, directory, control, orders, clock, seed, stop, .. } = ctx;
     let (marks, marked) = mpsc::channel(MARKS);
-    let sts = Sts::new(listening.tls.first().map(SocketAddr::port), config.sts_seconds);
+    let sts = Sts::new(tls_port(&listening.tls), config.sts_seconds);
     let parts = Parts {
         config,
         sts,
@@ -160,6 +160,13 @@ async fn run(config: IrcServerConfig, ctx: AdapterContext) -> Result<Stopped, Ad
     }
     crew.end().await;
     Ok(Stopped)
+}
+
+/// Where clients from elsewhere find TLS: at the first listener that they reach. Where there is none, something on this
+/// machine carries them to one that they do not.
+fn tls_port(listening: &[SocketAddr]) -> Option<u16> {
+    let outer = listening.iter().find(|address| !address.ip().to_canonical().is_loopback());
+    outer.or_else(|| listening.first()).map(SocketAddr::port)
 }
 
 /// The sessions of a run, which end with it however it ends: they hold what holds them.
@@ -259,6 +266,24 @@ async fn refuse_orders(shared: Arc<Shared>, mut orders: mpsc::Receiver<Order>) {
             if let Err(error) = shared.far.settle(&shared.network, delivery.id, outcome).await {
                 tracing::warn!(%error, delivery = %delivery.id, "a delivery could not be settled");
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clients_hear_of_a_listener_that_they_reach() {
+        for (listening, port) in [
+            (vec![], None),
+            (vec!["127.0.0.1:6698"], Some(6698)),
+            (vec!["127.0.0.1:6698", "[::]:6697"], Some(6697)),
+            (vec!["[::1]:1", "[::ffff:127.0.0.1]:2", "192.0.2.1:3", "0.0.0.0:4"], Some(3)),
+        ] {
+            let addresses: Vec<SocketAddr> = listening.iter().map(|text| text.parse().unwrap()).collect();
+            assert_eq!(tls_port(&addresses), port, "{listening:?}");
         }
     }
 }

@@ -54,8 +54,10 @@ impl Session {
 
     /// 005, in a batch of its own to clients that take it so. Source: IRCv3 draft/extended-isupport.
     pub(in crate::server) fn isupport(&mut self, id: ClientId) {
-        let caps = self.clients.get(&id).map(|client| client.caps()).unwrap_or_default();
-        let mut lines = isupport::lines(&self.shared.config);
+        let client = self.clients.get(&id);
+        let caps = client.map(|client| client.caps()).unwrap_or_default();
+        let is_here = client.is_some_and(|client| client.address.is_loopback());
+        let mut lines = isupport::lines(&self.shared.config, is_here);
         if let (true, Some(account)) = (caps.has(Caps::BOUNCER), self.account()) {
             lines.push(format!("BOUNCER_NETID={} :are supported by this server", account.name()));
         }
