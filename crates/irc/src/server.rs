@@ -24,6 +24,7 @@ mod history;
 mod identity;
 mod inbound;
 mod isupport;
+mod links;
 mod local;
 mod markers;
 mod marks;

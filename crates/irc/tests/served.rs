@@ -26,6 +26,8 @@ mod far_behind;
 mod history;
 #[path = "served/ircv3.rs"]
 mod ircv3;
+#[path = "served/links.rs"]
+mod links;
 #[path = "served/local.rs"]
 mod local;
 #[path = "served/login.rs"]

@@ -127,6 +127,15 @@ async fn a_file_that_a_client_hands_over_is_sent_as_itself() -> Result<()> {
         client.say(&other, &link).await?;
         let id = sent(&stage, 1).await?;
         ensure!(stage.sim.media("account0", id).await? == file, "others arrived in WeChat");
+        // What is typed around the link goes along, and so does a file in the line that follows at once.
+        client.say(&other, &format!("{link} 这是我的笔记")).await?;
+        client.say(&other, &link).await?;
+        sent(&stage, 3).await?;
+        until("the words beside the link", LONG, async || {
+            let ledger = stage.sim.ledger("account0").await?;
+            Ok(ledger.iter().any(|entry| entry.is_heard() && entry.text == "这是我的笔记").then_some(()))
+        })
+        .await?;
         stage.end().await
     })
     .await

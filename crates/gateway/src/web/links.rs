@@ -104,10 +104,16 @@ impl Links {
         format!("{}/upload", self.base)
     }
 
-    /// The attachment that a link of ours leads to.
+    /// The attachment that a text leads to which is one of our links from its first to its last character.
     pub(crate) fn follow(&self, link: &str) -> Option<MediaId> {
         let rest = link.strip_prefix(self.base.as_str())?.strip_prefix("/media/")?;
-        match self.open(rest.split('/').next()?) {
+        let (token, name) = rest.split_once('/')?;
+        // What is written behind a link is no part of it, and must not be taken for one.
+        let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+        if name.is_empty() || !name.chars().all(is_name) {
+            return None;
+        }
+        match self.open(token) {
             Opened::Media(media, _) => Some(media),
             Opened::Expired | Opened::Forged => None,
         }
@@ -173,6 +179,26 @@ mod tests {
         assert!(matches!(links(1_700_000_000).open(&token), Opened::Media(ID, left) if left >= 7200));
         assert!(matches!(links(1_700_007_199).open(&token), Opened::Media(ID, _)));
         assert_eq!(links(1_700_000_000 + 3 * 3600).open(&token), Opened::Expired);
+    }
+
+    #[test]
+    fn only_a_whole_link_is_followed() {
+        let links = links(1_700_000_000);
+        for name in ["a.jpg", "报告.pdf", "", "-_"] {
+            assert_eq!(links.follow(&links.write(ID, name)), Some(ID), "{name}");
+        }
+        let link = links.write(ID, "a.jpg");
+        for more in [" who is it?", "\nsecond", "?x=1", "#x", "/b", "这", " ", &format!(" {link}")] {
+            assert_eq!(links.follow(&format!("{link}{more}")), None, "{more:?}");
+        }
+        for other in [
+            format!("see {link}"),
+            link.replace("/a.jpg", ""),
+            link.replace("/a.jpg", "/"),
+            link.replace("h:1", "h:2"),
+        ] {
+            assert_eq!(links.follow(&other), None, "{other}");
+        }
     }
 
     #[test]

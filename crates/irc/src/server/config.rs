@@ -119,7 +119,7 @@ impl IrcServerConfig {
 /// A sentence in another language, where it is one of ours.
 pub type Translate = fn(&str) -> Option<String>;
 
-/// The attachment that a link leads to, where it is one of ours and still holds.
+/// The attachment that a link leads to, where all of it is one of ours and still holds.
 pub type Follow = Arc<dyn Fn(&str) -> Option<MediaId> + Send + Sync>;
 
 /// Where clients hand files over.

@@ -57,10 +57,14 @@ impl Held {
         self.text.len() + bytes < MAX_HELD_BYTES
     }
 
+    /// True when a client probably cut this line off the one before it.
+    pub(super) fn goes_on_with(&self, text: &str) -> bool {
+        self.last_bytes >= PIECE_BYTES && !self.text.ends_with(' ') && !text.starts_with(' ')
+    }
+
     /// Joins the next line.
     pub(super) fn join(&mut self, text: &str, now: Instant, limits: &Limits) {
-        let was_cut = self.last_bytes >= PIECE_BYTES && !self.text.ends_with(' ') && !text.starts_with(' ');
-        if !was_cut {
+        if !self.goes_on_with(text) {
             self.text.push('\n');
         }
         self.text.push_str(text);

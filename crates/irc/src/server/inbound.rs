@@ -1,7 +1,7 @@
 //! From what was typed to a post. Source: the IRC notes, section 5.
 
 use tokio::time::Instant;
-use wxgate_contract::{Attachment, AttachmentKind, Author, Batch, Body, MediaState, Mention, Post, RemoteId};
+use wxgate_contract::{Author, Batch, Body, Mention, PersonKey, Post, RemoteId};
 
 use super::caps::Caps;
 use super::held::{self, Held};
@@ -53,20 +53,17 @@ impl Session {
         let now = Instant::now();
         let limits = self.shared.config.limits.clone();
         let cuts_itself = self.clients.get(&id).is_some_and(|client| !client.caps().takes_multiline());
-        // Each is told apart from the others: by what it answers to, by its label, by its kind.
-        let is_alone = typed.reply.is_some() || !typed.labels.is_empty() || typed.is_notice;
+        // Each is told apart from the others: by what it answers to, by its label, by its kind, by its files.
+        let is_alone = typed.reply.is_some()
+            || !typed.labels.is_empty()
+            || typed.is_notice
+            || self.cut_at_files(&typed.text).len() > 1;
         if limits.hold.is_zero() || !cuts_itself || is_alone || typed.text.starts_with('\x01') {
             self.flush_held(id).await;
             return self.say(id, typed).await;
         }
         let Typed { target, text, .. } = typed;
-        let folded = fold(&target);
-        let joins = self
-            .clients
-            .get(&id)
-            .and_then(|client| client.held.as_ref())
-            .is_some_and(|held| fold(&held.target) == folded && held.has_room(text.len()));
-        if !joins {
+        if !self.joins_held(id, &target, &text).await {
             self.flush_held(id).await;
         }
         let Some(client) = self.clients.get_mut(&id) else { return };
@@ -78,6 +75,29 @@ impl Session {
             }
         }
         self.note_held(id).await;
+    }
+
+    /// True when a line can be joined to what waits. One that has a meaning by what it begins with, and a file, begin
+    /// anew, unless the client cut them off the line before.
+    async fn joins_held(&self, id: ClientId, target: &str, text: &str) -> bool {
+        let Some(held) = self.clients.get(&id).and_then(|client| client.held.as_ref()) else { return false };
+        if fold(&held.target) != fold(target) || !held.has_room(text.len()) {
+            return false;
+        }
+        let has_file = self.has_file(text);
+        if held.goes_on_with(text) {
+            return !has_file || !self.has_file(&held.text);
+        }
+        let Some(target) = self.target(target).filter(|_| !has_file) else { return false };
+        let names_somebody = match target {
+            Target::Channel(ix) => self.named_first(ix, text).is_some(),
+            Target::Person(_) => false,
+        };
+        let answers = match self.chat_of(target).filter(|_| !names_somebody) {
+            Some(chat) => self.answers_by_id(&chat, text).await,
+            None => names_somebody,
+        };
+        !answers
     }
 
     /// Makes durable what waits: from here on a crash does not take it along.
@@ -125,10 +145,23 @@ impl Session {
         self.roster.by_nick(name, now).map(|(ix, _)| Target::Person(ix))
     }
 
-    /// Commits a post; its echo follows when its fate is known.
-    pub(super) async fn say(&mut self, id: ClientId, typed: Typed) {
-        let remote_id = self.shared.next_remote_id();
-        self.say_as(id, typed, remote_id, None).await;
+    /// Commits a post, or one for each file that it has; the echoes follow when their fates are known.
+    pub(super) async fn say(&mut self, id: ClientId, mut typed: Typed) {
+        let text = std::mem::take(&mut typed.text);
+        let texts = if text.starts_with('\x01') { vec![text.as_str()] } else { self.cut_at_files(&text) };
+        for text in texts {
+            // The label and what it answers to are the first one's.
+            let (labels, reply) = (std::mem::take(&mut typed.labels), typed.reply.take());
+            let one = Typed {
+                text: text.to_owned(),
+                labels,
+                reply,
+                target: typed.target.clone(),
+                ..Typed::default()
+            };
+            let remote_id = self.shared.next_remote_id();
+            self.say_as(id, one, remote_id, None).await;
+        }
     }
 
     async fn say_as(&mut self, id: ClientId, typed: Typed, remote_id: RemoteId, noted: Option<Noted>) {
@@ -201,73 +234,55 @@ impl Session {
             return (!text.is_empty()).then_some((Body::Action { text }, Vec::new()));
         }
         let plain = strip(text);
-        if let Some((_, attachment)) = self.links.iter().find(|(link, _)| *link == plain.trim()) {
-            // One of our own links and nothing else: the file itself, if it is still there.
-            let attachment = attachment.clone();
-            if let Ok(Some(info)) = self.shared.media.info(attachment.media).await
-                && info.state == MediaState::Ready
-            {
-                return Some((Body::Attachment(attachment), Vec::new()));
-            }
+        if let Some(mut file) = self.file_with_words(&plain).await {
+            let mentions;
+            (file.caption, mentions) = self.named_in(target, &file.caption);
+            return Some((Body::Attachment(file), mentions));
         }
-        if let Some(attachment) = self.handed_over(plain.trim()).await {
-            return Some((Body::Attachment(attachment), Vec::new()));
-        }
-        let (text, mentions) = match target {
-            Target::Channel(ix) => self.find_mentions(ix, &plain),
-            Target::Person(_) => (plain.into_owned(), Vec::new()),
-        };
+        let (text, mentions) = self.named_in(target, &plain);
         (!text.trim().is_empty()).then_some((Body::Text { text }, mentions))
     }
 
-    /// What a link of ours leads to, when the text is nothing else: a file that a client handed over.
-    async fn handed_over(&self, text: &str) -> Option<Attachment> {
-        let filehost = self.shared.config.filehost.as_ref()?;
-        let info = self.shared.media.info((filehost.follow)(text)?).await.ok()??;
-        if info.state != MediaState::Ready {
+    /// A text with those of its group who are named in it.
+    fn named_in(&self, target: Target, text: &str) -> (String, Vec<Mention>) {
+        match target {
+            Target::Channel(ix) => self.find_mentions(ix, text),
+            Target::Person(_) => (text.to_owned(), Vec::new()),
+        }
+    }
+
+    /// A member of a group by nick, with the name in it.
+    fn member(&self, channel: ChannelIx, nick: &str) -> Option<(PersonKey, String)> {
+        let (ix, _) = self.roster.by_nick(nick, self.shared.clock.now())?;
+        let membership = self.roster.membership(channel, ix)?;
+        Some((self.roster.person(ix)?.key.clone(), membership.alias.clone()))
+    }
+
+    /// The member whose nick stands in front of a line, that nick, and what is said to them.
+    fn named_first<'a>(
+        &self,
+        channel: ChannelIx,
+        text: &'a str,
+    ) -> Option<((PersonKey, String), &'a str, &'a str)> {
+        let (word, tail) = text.split_once([':', ',', '：', '，'])?;
+        if word.contains(char::is_whitespace) || word.starts_with('@') {
             return None;
         }
-        let kind = match info.mime.split('/').next() {
-            Some("image") => AttachmentKind::Image,
-            Some("video") => AttachmentKind::Video,
-            _ => AttachmentKind::File,
-        };
-        Some(Attachment {
-            media: info.media,
-            kind,
-            name: info.name,
-            mime: info.mime,
-            size_bytes: info.size_bytes,
-            width_px: 0,
-            height_px: 0,
-            duration_ms: 0,
-            caption: String::new(),
-            poster: None,
-        })
+        Some((self.member(channel, word)?, word, tail))
     }
 
     /// `nick: hi` at the start and `@nick` anywhere become mentions of members.
     fn find_mentions(&self, channel: ChannelIx, text: &str) -> (String, Vec<Mention>) {
-        let member = |nick: &str| {
-            let (ix, _) = self.roster.by_nick(nick, self.shared.clock.now())?;
-            let membership = self.roster.membership(channel, ix)?;
-            Some((self.roster.person(ix)?.key.clone(), membership.alias.clone()))
-        };
         let mut out = String::with_capacity(text.len());
         let mut mentions = Vec::new();
-        let mut add =
-            |out: &mut String, (person, alias): (wxgate_contract::PersonKey, String), nick: &str| {
-                let start = out.len();
-                out.push('@');
-                out.push_str(if alias.is_empty() { nick } else { &alias });
-                mentions.push(Mention { person: Some(person), is_owner: false, range: (start, out.len()) });
-            };
+        let mut add = |out: &mut String, (person, alias): (PersonKey, String), nick: &str| {
+            let start = out.len();
+            out.push('@');
+            out.push_str(if alias.is_empty() { nick } else { &alias });
+            mentions.push(Mention { person: Some(person), is_owner: false, range: (start, out.len()) });
+        };
         let mut rest = text;
-        if let Some((word, tail)) = text.split_once([':', ',', '：', '，'])
-            && !word.contains(char::is_whitespace)
-            && !word.starts_with('@')
-            && let Some(found) = member(word)
-        {
+        if let Some((found, word, tail)) = self.named_first(channel, text) {
             add(&mut out, found, word);
             out.push(' ');
             rest = tail.trim_start_matches(' ');
@@ -283,7 +298,7 @@ impl Session {
             let found = ends
                 .filter(|_| starts_word)
                 .filter_map(|end| word.get(..end))
-                .find_map(|nick| member(nick).map(|found| (nick, found)));
+                .find_map(|nick| self.member(channel, nick).map(|found| (nick, found)));
             match found {
                 Some((nick, found)) => {
                     add(&mut out, found, nick);

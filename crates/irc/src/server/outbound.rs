@@ -16,10 +16,12 @@ use crate::wire::split;
 use crate::wire::tags::escape_into;
 
 mod give;
+mod shape;
 mod text;
 
 pub(super) use give::Giving;
 use give::give;
+use shape::Shape;
 pub(super) use text::excerpt;
 
 /// Bytes that wait for a client above which it is no longer given what happens, but reads the
@@ -346,9 +348,9 @@ impl Session {
         if replay.0 {
             budget -= SHORT_STAMP_BYTES;
         }
-        let texts = text::pieces(&text_owned, budget, content.shape);
+        let texts = shape::pieces(&text_owned, budget, content.shape);
         let wants_parts = texts.len() > 1
-            && content.shape == text::Shape::Lines
+            && content.shape == Shape::Lines
             && text_owned.len() <= MULTILINE_BYTES
             && self.clients.values().any(|client| client.caps().takes_multiline());
         let parts = if wants_parts { multiline::parts(&text_owned, budget) } else { Vec::new() };

@@ -75,6 +75,14 @@ impl Session {
         (None, text)
     }
 
+    /// True when a line begins with the short id of a message in that chat.
+    pub(super) async fn answers_by_id(&self, chat: &ChatKey, text: &str) -> bool {
+        match short_quote(text) {
+            Some((id, _)) => self.by_short_id(chat, id).await.is_some(),
+            None => false,
+        }
+    }
+
     async fn by_short_id(&self, chat: &ChatKey, id: &str) -> Option<TimelineItem> {
         let account = self.account()?;
         let range = HistoryRange::Before(i64::MAX);

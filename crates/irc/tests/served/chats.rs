@@ -1,8 +1,8 @@
 use std::time::Duration;
 
 use wxgate_contract::{
-    Attachment, AttachmentKind, Author, Body, Card, CardKind, Fate, FeedEvent, GroupEvent, MediaId,
-    MediaOwner, Mention, Quote,
+    Attachment, AttachmentKind, Author, Body, Card, CardKind, Fate, FeedEvent, GroupEvent, MediaId, Mention,
+    Post, Quote,
 };
 
 use crate::client::{ACCOUNT, Client, PATIENCE, add_group, add_person, chat, config, said, serve, world};
@@ -322,38 +322,6 @@ async fn a_line_that_waited_leaves_no_note_behind() {
     let lines = client.sync().await;
     assert!(lines.iter().any(|line| line.contains("\"given up\" was not delivered")), "{lines:#?}");
     assert_eq!(now(&served), (1, 0));
-}
-
-#[tokio::test]
-async fn a_media_link_is_sent_as_the_file() {
-    let served = serve(world(), config()).await;
-    let mut client = Client::login(&served, "", "").await;
-    let media = MediaId([7; 16]);
-    let vault: &dyn wxgate_contract::MediaVault = &served.double;
-    let mut writer = vault.writer(media, "a.jpg", "image/jpeg", MediaOwner::Posts).await.unwrap();
-    writer.write(bytes::Bytes::from_static(b"jpeg")).await.unwrap();
-    writer.finish().await.unwrap();
-    let attachment = Attachment {
-        media,
-        kind: AttachmentKind::Image,
-        name: "a.jpg".to_owned(),
-        mime: "image/jpeg".to_owned(),
-        size_bytes: 4,
-        width_px: 0,
-        height_px: 0,
-        duration_ms: 0,
-        caption: String::new(),
-        poster: None,
-    };
-    served.double.show(said("g-home", "p-li", "1", Body::Attachment(attachment.clone())));
-    let line = client.next().await.unwrap();
-    let link = line.split(' ').find(|word| word.starts_with("http://")).unwrap().to_owned();
-    client.send(&format!("PRIVMSG 张三 :{link}")).await;
-    let post = served.double.wait_for(PATIENCE, |state| state.posts.get(1).map(|p| p.2.clone())).await;
-    assert_eq!(post.body, Body::Attachment(attachment));
-    client.send("PRIVMSG 张三 :http://127.0.0.1:8480/media/08080808080808080808080808080808/a.jpg").await;
-    let post = served.double.wait_for(PATIENCE, |state| state.posts.get(2).map(|p| p.2.clone())).await;
-    assert!(matches!(post.body, Body::Text { .. }), "a link that was never shown stays a text");
 }
 
 #[tokio::test]

@@ -31,10 +31,11 @@ pub(super) fn compose(say: &Say, names: &[Option<String>]) -> Words {
                 name => format!("* {name} {text}"),
             };
         }
-        Body::Attachment(file) if say.author_prefix.is_empty() => words.after.clone_from(&file.caption),
-        Body::Attachment(file) => {
-            words.before = named(if file.caption.is_empty() { &file.name } else { &file.caption });
+        Body::Attachment(file) if say.author_prefix.is_empty() => {
+            words.after = with_mentions(&file.caption, say, names);
         }
+        Body::Attachment(file) if file.caption.is_empty() => words.before = named(&file.name),
+        Body::Attachment(file) => words.before = named(&with_mentions(&file.caption, say, names)),
         Body::Card(card) => {
             let place = card.place.map(|(lat, lng)| format!("{lat}, {lng}")).unwrap_or_default();
             let lines = [&card.title, &card.detail, &place, &card.url].map(String::as_str);

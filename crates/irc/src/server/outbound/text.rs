@@ -7,10 +7,10 @@ use wxgate_contract::{
 };
 
 use super::Window;
+use super::shape::Shape;
 use crate::server::choices::Lang;
 use crate::server::session::Session;
 use crate::wire::format::strip;
-use crate::wire::split;
 
 /// Characters of a quoted line. Source: the IRC notes, section 5.
 const QUOTE_CHARS: usize = 24;
@@ -26,17 +26,6 @@ pub(super) enum Speaker {
     Gateway,
     /// The service nick, in its own window.
     Service,
-}
-
-/// How a text becomes lines.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Shape {
-    /// As many lines as it takes.
-    Lines,
-    /// As many, each an ACTION.
-    Actions,
-    /// One line: what stands before the last link is shortened.
-    OneLine,
 }
 
 pub(super) struct Content {
@@ -70,48 +59,6 @@ fn shorten(text: &str, max_chars: usize) -> String {
     short
 }
 
-/// A text as the lines that carry it.
-pub(super) fn pieces(text: &str, budget: usize, shape: Shape) -> Vec<String> {
-    match shape {
-        Shape::Lines => split::split(text, budget).into_iter().map(std::borrow::Cow::into_owned).collect(),
-        // Nine bytes less: \x01ACTION … \x01
-        Shape::Actions => split::split(text, budget.saturating_sub(9))
-            .into_iter()
-            .map(|piece| format!("\x01ACTION {piece}\x01"))
-            .collect(),
-        Shape::OneLine => vec![one_line(text, budget)],
-    }
-}
-
-/// Shortens what stands around the link, never the link. `\0` marks the link's borders.
-fn one_line(text: &str, budget: usize) -> String {
-    let mut parts = text.splitn(3, '\0');
-    let (head, link, tail) =
-        (parts.next().unwrap_or(""), parts.next().unwrap_or(""), parts.next().unwrap_or(""));
-    let flat = |text: &str| text.replace('\n', " ");
-    let whole = format!("{}{link}{}", flat(head), flat(tail));
-    if whole.len() <= budget {
-        return whole;
-    }
-    let room = budget.saturating_sub(link.len());
-    let head_room = room.saturating_sub(tail.len().min(room / 2));
-    let cut = |text: &str, room: usize| -> String {
-        let text = flat(text);
-        if text.len() <= room {
-            return text;
-        }
-        // The cut text ends with `… `, four bytes.
-        let first = split::split(&text, room.max(split::MIN_BUDGET_BYTES)).first().map(|p| p.to_string());
-        let kept = first.unwrap_or_default();
-        let end = (0..=room.saturating_sub(4)).rev().find(|at| kept.is_char_boundary(*at)).unwrap_or(0);
-        format!("{}… ", kept.get(..end).unwrap_or(""))
-    };
-    let head = cut(head, head_room);
-    let tail_room = room.saturating_sub(head.len());
-    let tail = if tail.len() <= tail_room { flat(tail) } else { String::new() };
-    format!("{head}{link}{tail}")
-}
-
 impl Session {
     /// What an item says, and who says it. What was recalled says nothing any more; its recall stands behind it.
     pub(super) fn content(&mut self, item: &TimelineItem, window: Window) -> Option<Content> {
@@ -136,7 +83,10 @@ impl Session {
                 if by_network { Content::notice(text) } else { Content::said(text, Shape::Lines) }
             }
             Body::Action { text } => Content::said(strip(text).into_owned(), Shape::Actions),
-            Body::Attachment(attachment) => Content::said(self.attachment(attachment), Shape::OneLine),
+            Body::Attachment(file) => {
+                let caption = strip(&self.mentions(&file.caption, &item.post.mentions, window)).into_owned();
+                Content::said(self.attachment(file, &caption), Shape::Captioned)
+            }
             Body::Card(card) => Content::said(self.card(card), Shape::OneLine),
             Body::Recall { notice, .. } => Content::notice(self.recalled(item, notice)),
             Body::Event { event, text } => Content::notice(event_text(event, &self.in_language(text))),
@@ -268,8 +218,8 @@ impl Session {
         chinese.map_or(Cow::Borrowed(sentence), Cow::Owned)
     }
 
-    /// `[image] link (1.2 MB)`.
-    fn attachment(&mut self, attachment: &Attachment) -> String {
+    /// `[image] link (1.2 MB)` and the caption, for [`Shape::Captioned`].
+    fn attachment(&mut self, attachment: &Attachment, caption: &str) -> String {
         let label = match attachment.kind {
             AttachmentKind::Image => self.word("image", "图片"),
             AttachmentKind::Sticker => self.word("sticker", "表情"),
@@ -277,31 +227,19 @@ impl Session {
             AttachmentKind::Video => self.word("video", "视频"),
             AttachmentKind::File => self.word("file", "文件"),
         };
-        let mut facts = Vec::new();
-        if attachment.duration_ms > 0 {
-            let seconds = attachment.duration_ms.div_ceil(1000);
-            facts.push(format!("{}:{:02}", seconds / 60, seconds % 60));
-        }
-        if attachment.size_bytes > 0 {
-            facts.push(size(attachment.size_bytes));
-        }
-        let name = shorten(&attachment.name, 80);
-        let shown_name = if attachment.kind == AttachmentKind::File && !name.is_empty() {
-            format!(" {name}")
-        } else {
-            String::new()
-        };
-        let facts = if facts.is_empty() { String::new() } else { format!(" ({})", facts.join(", ")) };
-        let caption = strip(&attachment.caption).into_owned();
-        let caption = if caption.is_empty() { caption } else { format!(" {caption}") };
-        let link = self.shared.media.link(attachment.media, &attachment.name);
-        match link {
-            Some(link) => {
-                self.remember_link(&link, attachment);
-                format!("[{label}]{shown_name}{caption} \0{link}\0{facts}")
+        let name = match attachment.kind {
+            AttachmentKind::File if !attachment.name.is_empty() => {
+                format!(" {}", shorten(&attachment.name, 80))
             }
-            None => format!("[{label}]{shown_name}{caption}{facts}"),
+            _ => String::new(),
+        };
+        let measures = attachment.measures();
+        let measures = if measures.is_empty() { measures } else { format!(" ({measures})") };
+        let link = self.shared.media.link(attachment.media, &attachment.name).unwrap_or_default();
+        if !link.is_empty() {
+            self.remember_link(&link, attachment);
         }
+        format!("[{label}]{name}\0{link}\0{measures}\0{caption}")
     }
 
     fn card(&self, card: &Card) -> String {
@@ -332,13 +270,10 @@ impl Session {
         if !card.source.is_empty() {
             add(&format!("({})", shorten(&card.source, 40)));
         }
-        if let Some((latitude, longitude)) = card.place.filter(|_| card.url.is_empty()) {
-            add(&format!("({latitude:.5}, {longitude:.5})"));
-        }
         if card.is_for_the_phone() {
             add(self.word("(open on the phone)", "(请在手机上查看)"));
         }
-        let url: String = card.url.chars().filter(|c| !c.is_control() && !c.is_whitespace()).collect();
+        let url: String = card.link().chars().filter(|c| !c.is_control() && !c.is_whitespace()).collect();
         // A link that no line could hold is shown cut like any other text.
         if url.is_empty() { text } else { format!("{text} \0{url}\0") }
     }
@@ -363,43 +298,9 @@ fn event_text(event: &GroupEvent, text: &str) -> String {
     }
 }
 
-/// `1.2 MB`, with one decimal from a megabyte on.
-fn size(bytes: u64) -> String {
-    let tenths = |unit: u64| (bytes.saturating_mul(10) + unit / 2) / unit;
-    match bytes {
-        0..1024 => format!("{bytes} B"),
-        1024..1_048_576 => format!("{} KB", bytes.div_ceil(1024)),
-        1_048_576..1_073_741_824 => {
-            let tenths = tenths(1_048_576);
-            format!("{}.{} MB", tenths / 10, tenths % 10)
-        }
-        _ => {
-            let tenths = tenths(1_073_741_824);
-            format!("{}.{} GB", tenths / 10, tenths % 10)
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_link_is_never_cut() {
-        let link = format!("https://example.org/media/{}", "a".repeat(80));
-        let text = format!("[file] {} \0{link}\0 (1.2 MB)", "长".repeat(200));
-        let line = one_line(&text, 300);
-        assert!(line.len() <= 300, "{}", line.len());
-        assert!(line.contains(&link) && line.ends_with(" (1.2 MB)"), "{line}");
-        assert_eq!(one_line("[image] \0http://a/b\0 (3 B)", 300), "[image] http://a/b (3 B)");
-    }
-
-    #[test]
-    fn sizes_are_for_people() {
-        for (bytes, text) in [(5, "5 B"), (2000, "2 KB"), (1_258_291, "1.2 MB"), (5_368_709_120, "5.0 GB")] {
-            assert_eq!(size(bytes), text);
-        }
-    }
 
     #[test]
     fn excerpts_end_with_an_ellipsis() {

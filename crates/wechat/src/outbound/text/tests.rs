@@ -52,6 +52,28 @@ fn mentions_are_written_as_phones_show_them() {
 }
 
 #[test]
+fn who_is_named_in_a_caption_is_mentioned() {
+    let file = wxgate_contract::Attachment {
+        media: wxgate_contract::MediaId([1; 16]),
+        kind: wxgate_contract::AttachmentKind::Image,
+        name: "a.jpg".to_owned(),
+        mime: String::new(),
+        size_bytes: 0,
+        width_px: 0,
+        height_px: 0,
+        duration_ms: 0,
+        caption: "@bo look".to_owned(),
+        poster: None,
+    };
+    for (author, before, after) in [("", "", "@Bo Bei look"), ("Anna", "Anna: @Bo Bei look", "")] {
+        let mut said = say(Body::Attachment(file.clone()), author);
+        said.mentions = vec![(PersonKey::from("p-bo"), (0, 3))];
+        let words = compose(&said, &[Some("Bo Bei".to_owned())]);
+        assert_eq!((words.before.as_str(), words.after.as_str()), (before, after));
+    }
+}
+
+#[test]
 fn a_quotation_has_the_form_of_the_page() {
     let mut said = say(Body::text("好"), "");
     said.post.quote = Some(Quote { target: None, author_name: "Anna".into(), excerpt: "明天?".into() });
