@@ -192,6 +192,8 @@ pub struct Limits {
     pub replay_per_chat: usize,
     /// Lines per chat that a new client name gets.
     pub first_replay_per_chat: usize,
+    /// Lines looked at for one answer to SEARCH: the account's other clients wait meanwhile.
+    pub searched_items: usize,
     /// Pause after which a client is asked to confirm what it was given.
     pub confirm_after: Duration,
     /// Pause between two such questions. irssi counts its answers against its own flood control
@@ -234,6 +236,7 @@ impl Default for Limits {
             unregistered_per_address: 3,
             unregistered_on_loopback: 1000,
             failed_login_pause: Duration::from_secs(1),
+            searched_items: 50_000,
             hold: Duration::from_millis(300),
             long_hold: Duration::from_millis(3500),
             replay_per_chat: 100,

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use tokio::time::Instant;
-use wxgate_contract::{Author, Body, ChatKey, Fate, HistoryRange, TimelineItem, Timestamp};
+use wxgate_contract::{Author, Body, ChatKey, Fate, HistoryRange, NetworkId, TimelineItem, Timestamp};
 
 use super::commands::Turn;
 use super::history::Fault;
@@ -21,8 +21,7 @@ use crate::wire::tags::Tags;
 /// Messages of one answer without and at most with a limit of the client's. Chosen.
 const MESSAGES: usize = 50;
 const MAX_MESSAGES: usize = 500;
-/// Items looked at, and time taken, for one answer: the session waits meanwhile. Chosen.
-const MAX_SCANNED: usize = 50_000;
+/// Time taken for one answer: the session waits meanwhile. Chosen.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// Items read at once.
 const PAGE: usize = 500;
@@ -91,6 +90,25 @@ impl Sought {
     }
 }
 
+/// What was found, oldest first.
+type Found = VecDeque<(TimelineItem, Rendered)>;
+
+/// How far it was looked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reach {
+    /// Everywhere, or until there was room for no more.
+    Whole,
+    /// Up to what was said then; the rest would have taken too long.
+    Until(Timestamp),
+}
+
+/// Where it is looked.
+#[derive(Clone, Copy)]
+struct Place<'a> {
+    account: &'a NetworkId,
+    chat: Option<&'a ChatKey>,
+}
+
 /// Whose words are looked for.
 enum Speaker {
     Anybody,
@@ -115,13 +133,17 @@ impl Session {
                 );
             }
         };
-        let found = match self.find(id, &sought).await {
+        let (found, reach) = match self.find(id, &sought).await {
             Ok(found) => found,
             Err((code, text)) => return self.fails(id, "SEARCH", code, &[], &text),
         };
         let room = sought.room.behind(found.iter().map(|(_, rendered)| rendered.bytes()));
         let rest = Sought { room, ..sought };
         let local = self.on_floor(id, |floor| floor.search(&rest)).unwrap_or_default();
+        let (is_empty, is_forward) = (found.is_empty() && local.is_empty(), rest.after.is_some());
+        if let (Reach::Until(at), true) = (reach, is_empty) {
+            return self.tell_reach(id, "FAIL", at, is_forward);
+        }
         let server = self.shared.config.server_name.clone();
         let with_batch = self.clients.get(&id).is_some_and(|client| client.has(super::caps::Caps::BATCH));
         let reference = with_batch.then(|| format!("s{}", self.shared.next_number()));
@@ -140,46 +162,111 @@ impl Session {
         if let Some(reference) = reference {
             self.to(id, &format!(":{server} BATCH -{reference}"));
         }
+        if let Reach::Until(at) = reach {
+            self.tell_reach(id, "WARN", at, is_forward);
+        }
     }
 
-    /// What fits of the account's timeline, oldest first.
-    async fn find(
-        &mut self,
-        id: ClientId,
-        sought: &Sought,
-    ) -> Result<VecDeque<(TimelineItem, Rendered)>, Fault> {
-        let mut found = VecDeque::new();
-        let Some(account) = self.account().cloned() else { return Ok(found) };
+    /// An answer that ends early says so: what is not in it may have been said all the same.
+    fn tell_reach(&mut self, id: ClientId, kind: &str, at: Timestamp, is_forward: bool) {
+        let (server, at) = (&self.shared.config.server_name, stamp::server_time(at));
+        let (word, side) = if is_forward { ("after", "later") } else { ("before", "earlier") };
+        let text = format!("Nothing {side} was looked at: go on with {word}={at}");
+        let line = format!(":{server} {kind} SEARCH INCOMPLETE {word}={at} :{text}");
+        self.to(id, &line);
+    }
+
+    /// What fits of the account's timeline, oldest first, and how far it was looked at.
+    async fn find(&mut self, id: ClientId, sought: &Sought) -> Result<(Found, Reach), Fault> {
+        let mut found = Found::new();
+        let Some(account) = self.account().cloned() else { return Ok((found, Reach::Whole)) };
         let chat: Option<ChatKey> = match &sought.place {
             None => None,
             Some(name) => match self.target(name).and_then(|target| self.chat_of(target)) {
                 Some(chat) => Some(chat),
-                None => return Ok(found),
+                None => return Ok((found, Reach::Whole)),
             },
         };
         let speaker = self.speaker(sought.from.as_deref());
         let until = Instant::now() + PATIENCE;
-        let (mut scanned, mut before) = (0, i64::MAX);
-        while scanned < MAX_SCANNED && Instant::now() < until {
-            let range = HistoryRange::Before(before);
-            let read = self.shared.directory.history(&account, chat.as_ref(), range, PAGE).await;
-            let page = read.map_err(|error| ("INTERNAL_ERROR", format!("Not readable now: {error}")))?;
-            let Some(first) = page.first() else { break };
-            let is_last = page.len() < PAGE || sought.after.is_some_and(|after| first.post.at < after);
-            before = first.seq;
+        let place = Place { account: &account, chat: chat.as_ref() };
+        let mut range = self.begin(place, sought).await?;
+        let (mut scanned, mut reach) = (0, None);
+        while scanned < self.shared.config.limits.searched_items && Instant::now() < until {
+            let mut page = self.page(place, range, PAGE).await?;
             scanned += page.len();
-            for item in page.into_iter().rev() {
+            let is_last = page.len() < PAGE;
+            // In the order in which it is looked at.
+            if matches!(range, HistoryRange::Before(_)) {
+                page.reverse();
+            }
+            let Some(last) = page.last().map(|item| (item.seq, item.post.at)) else {
+                return Ok((found, Reach::Whole));
+            };
+            for item in page {
                 if let Some(rendered) = self.fitting_item(id, &item, sought, &speaker).await {
-                    found.push_front((item, rendered));
+                    match range {
+                        HistoryRange::Before(_) => found.push_front((item, rendered)),
+                        HistoryRange::After(_) => found.push_back((item, rendered)),
+                    }
                 }
             }
             let is_full = sought.trim(&mut found, |(_, rendered)| rendered.bytes());
-            // From a time on it is the oldest ones that are wanted, which are still to be read.
-            if is_last || (is_full && sought.after.is_none()) {
-                break;
+            let is_past = match range {
+                HistoryRange::Before(_) => false,
+                HistoryRange::After(_) => sought.before.is_some_and(|before| last.1 > before),
+            };
+            if is_last || is_full || is_past {
+                return Ok((found, Reach::Whole));
+            }
+            reach = Some(last.1);
+            range = match range {
+                HistoryRange::Before(_) => HistoryRange::Before(last.0),
+                HistoryRange::After(_) => HistoryRange::After(last.0),
+            };
+        }
+        Ok((found, reach.map_or(Reach::Whole, Reach::Until)))
+    }
+
+    /// Where to begin: from a time on it is the oldest ones that are wanted, else the newest.
+    async fn begin(&self, place: Place<'_>, sought: &Sought) -> Result<HistoryRange, Fault> {
+        Ok(match (sought.after, sought.before) {
+            (Some(after), _) => HistoryRange::After(self.first_since(place, after).await? - 1),
+            (None, Some(before)) => {
+                HistoryRange::Before(self.first_since(place, Timestamp(before.ms().saturating_add(1))).await?)
+            }
+            (None, None) => HistoryRange::Before(i64::MAX),
+        })
+    }
+
+    /// The place of the first item at this time or later, behind the last one where there is none. Times are taken to
+    /// grow along the timeline, as [`Directory::locate`] takes them, which knows single chats only.
+    ///
+    /// [`Directory::locate`]: wxgate_contract::Directory::locate
+    async fn first_since(&self, place: Place<'_>, at: Timestamp) -> Result<i64, Fault> {
+        let newest = self.page(place, HistoryRange::Before(i64::MAX), 1).await?;
+        let Some(newest) = newest.first().filter(|item| item.post.at >= at) else { return Ok(i64::MAX) };
+        // All before `low` is earlier; at `high` it is that time or later.
+        let (mut low, mut high) = (0, newest.seq);
+        while low < high {
+            let middle = low.midpoint(high);
+            // The first at the middle or behind it.
+            match self.page(place, HistoryRange::After(middle.saturating_sub(1)), 1).await?.first() {
+                Some(item) if item.post.at < at => low = item.seq + 1,
+                _ => high = middle,
             }
         }
-        Ok(found)
+        Ok(high)
+    }
+
+    async fn page(
+        &self,
+        place: Place<'_>,
+        range: HistoryRange,
+        limit: usize,
+    ) -> Result<Vec<TimelineItem>, Fault> {
+        let read = self.shared.directory.history(place.account, place.chat, range, limit).await;
+        read.map_err(|error| ("INTERNAL_ERROR", format!("Not readable now: {error}")))
     }
 
     fn speaker(&self, nick: Option<&str>) -> Speaker {
@@ -213,24 +300,39 @@ impl Session {
         sought.is_in(rendered.texts()).then_some(rendered)
     }
 
-    /// `find words`, said to the service, or `find #group words`.
+    /// `find words`, said to the service, or `find #group words`, or either with `before date` behind it.
     pub(super) async fn find_for_service(&mut self, id: ClientId, words: &[&str]) {
+        let (before, words) = match words {
+            [rest @ .., "before", date] if !rest.is_empty() && day(date).is_some() => (day(date), rest),
+            words => (None, words),
+        };
         let (place, words) = match words {
             [place, rest @ ..] if !rest.is_empty() && self.target(place).is_some() => (Some(*place), rest),
             words => (None, words),
         };
         if words.is_empty() {
-            return self.service_says(id, "say: find [#group or nick] <words>");
+            return self.service_says(id, "say: find [#group or nick] <words> [before <date>]");
         }
         let room = Room { count: SERVICE_LINES, bytes: self.shared.config.limits.answer_bytes() };
+        let said = place.into_iter().chain(words.iter().copied()).collect::<Vec<_>>().join(" ");
         let (place, text) = (place.map(str::to_owned), fold(&words.join(" ")));
-        let sought = Sought { place, text, room, ..Sought::default() };
-        let found = match self.find(id, &sought).await {
+        let sought = Sought { place, text, room, before, ..Sought::default() };
+        let (found, reach) = match self.find(id, &sought).await {
             Ok(found) => found,
             Err((_, text)) => return self.service_says(id, &text),
         };
-        if found.is_empty() {
-            return self.service_says(id, "nothing was said with these words");
+        match reach {
+            Reach::Until(at) => {
+                let at = stamp::server_time(at);
+                self.service_says(
+                    id,
+                    &format!("I looked back to {at}; to go on say: find {said} before {at}"),
+                );
+            }
+            Reach::Whole if found.is_empty() => {
+                return self.service_says(id, "nothing was said with these words");
+            }
+            Reach::Whole => {}
         }
         for (item, rendered) in found {
             let name = self.window_name(&item.post.chat.chat);
@@ -239,6 +341,11 @@ impl Session {
             self.service_says(id, &format!("{at} {name} <{who}> {text}"));
         }
     }
+}
+
+/// `2026-11-24`, or a time as IRC writes it.
+fn day(text: &str) -> Option<Timestamp> {
+    stamp::parse(text).or_else(|| stamp::parse(&format!("{text}T00:00:00Z")))
 }
 
 #[cfg(test)]

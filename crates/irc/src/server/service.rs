@@ -22,7 +22,7 @@ const HELP: &[&str] = &[
     "logout [account]       sign out of WeChat",
     "add <name>             add another WeChat account",
     "chats [words]          your groups and contacts; with words only those whose name has them",
-    "find [#group|nick] <words>  what was said with these words",
+    "find [#group|nick] <words> [before <date>]  what was said with these words",
     "names [pinyin|utf8]    how people and groups are written: 张伟 or zhangwei",
     "join [auto|all|manual]  which groups are joined for you",
     "language [english|chinese]  of what I add to a line, such as [image], and of what happens to the account",

@@ -65,6 +65,61 @@ async fn what_was_said_in_wechat_is_found() {
 }
 
 #[tokio::test]
+async fn a_search_that_ends_early_says_so_and_where_to_go_on() {
+    const LINES: i64 = 3_000;
+    let double = world();
+    for n in 0..LINES {
+        let (chat, text) =
+            if n % 1_000 == 1 { ("g-home", format!("rare {n}")) } else { ("g-test", n.to_string()) };
+        let mut post = said(chat, "p-li", &format!("s{n}"), Body::text(text));
+        post.at = Timestamp(NOW_MS + n * 1000);
+        double.show(post);
+    }
+    let mut config = config();
+    config.limits.searched_items = 1_000;
+    let served = serve(double, config).await;
+    let mut client = Client::login(&served, "", CAPS).await;
+    let time = |n: i64| {
+        let at = (NOW_MS / 1000 + n) % 86_400;
+        format!("2023-11-14T{:02}:{:02}:{:02}.000Z", at / 3600, at / 60 % 60, at % 60)
+    };
+    // The newest thousand have one; the rest was not looked at.
+    let mut lines = client.ask("SEARCH text=rare").await;
+    let warning = lines.pop().unwrap();
+    assert_eq!(texts(&lines), ["rare 2001"]);
+    let told =
+        format!(":wx.test WARN SEARCH INCOMPLETE before={} :Nothing earlier was looked at", time(2000));
+    assert!(warning.starts_with(&told), "{warning}");
+    // It goes on where it is told to, which costs nothing for what is newer.
+    let mut lines = client.ask(&format!("SEARCH text=rare;before={}", time(1999))).await;
+    let warning = lines.pop().unwrap();
+    assert_eq!(texts(&lines), ["rare 1001"]);
+    assert!(warning.contains(&format!("before={} ", time(1000))), "{warning}");
+    let lines = client.ask(&format!("SEARCH text=rare;before={}", time(998))).await;
+    assert_eq!(texts(&lines), ["rare 1"], "the beginning was reached");
+    // From a time on the oldest are wanted.
+    let lines = client.ask(&format!("SEARCH after={};limit=2", time(5))).await;
+    assert_eq!(texts(&lines), ["5", "6"]);
+    let lines = client.ask(&format!("SEARCH text=rare;after={};before={}", time(1001), time(1500))).await;
+    assert_eq!(texts(&lines), ["rare 1001"]);
+    let lines = client.ask(&format!("SEARCH after={}", time(LINES))).await;
+    assert!(texts(&lines).is_empty());
+    let lines = client.ask(&format!("SEARCH text=xyzzy;after={}", time(0))).await;
+    let told = format!(":wx.test FAIL SEARCH INCOMPLETE after={} :", time(999));
+    assert!(lines.len() == 1 && lines[0].starts_with(&told), "{lines:#?}");
+    // A chat of its own is looked at whole.
+    assert_eq!(texts(&client.ask("SEARCH in=#家").await), ["rare 1", "rare 1001", "rare 2001"]);
+    let mut plain = Client::login(&served, "two", "").await;
+    let lines = plain.ask("PRIVMSG wechat :find xyzzy").await;
+    let told = format!("I looked back to {0}; to go on say: find xyzzy before {0}", time(2000));
+    assert!(lines.len() == 1 && lines[0].ends_with(&told), "{lines:#?}");
+    let lines = plain.ask(&format!("PRIVMSG wechat :find rare before {}", time(1500))).await;
+    assert!(lines.len() == 2 && lines[1].ends_with(" rare 1001"), "{lines:#?}");
+    let lines = plain.ask("PRIVMSG wechat :find #家 rare before 2023-11-14").await;
+    assert!(lines.len() == 1 && lines[0].ends_with("nothing was said with these words"), "{lines:#?}");
+}
+
+#[tokio::test]
 async fn what_local_users_said_is_found_by_who_was_there() {
     let served = serve(world(), open()).await;
     let (mut ann, mut bob) = two(&served, CAPS).await;
