@@ -136,6 +136,7 @@ impl Session {
         {
             channel.last_post = Some(item.post_id);
         }
+        self.note_removals(window, &item);
         let now = Instant::now();
         let is_known_failure =
             own.is_some_and(|id| self.clients.contains_key(&id)) && item.fate != Fate::Said;

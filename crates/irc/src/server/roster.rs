@@ -79,6 +79,31 @@ impl Rank {
             Self::Op => "@",
         }
     }
+
+    fn mode(self) -> Option<char> {
+        match self {
+            Self::None => None,
+            Self::Voice => Some('v'),
+            Self::Op => Some('o'),
+        }
+    }
+
+    /// What MODE says of somebody who had this rank and has another one: `-o+v nick nick`; `None` when it is the same.
+    pub(super) fn change(self, to: Self, nick: &str) -> Option<String> {
+        let modes =
+            [('-', self.mode()), ('+', to.mode())].into_iter().filter_map(|(sign, mode)| Some((sign, mode?)));
+        let modes: Vec<String> = modes.map(|(sign, mode)| format!("{sign}{mode}")).collect();
+        (self != to).then(|| format!("{}{}", modes.concat(), format!(" {nick}").repeat(modes.len())))
+    }
+}
+
+/// What is otherwise in a list of members.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Changed {
+    pub(super) came: Vec<Membership>,
+    pub(super) went: Vec<Membership>,
+    /// Who stayed and stands otherwise now, with the rank before.
+    pub(super) ranked: Vec<(Membership, Rank)>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

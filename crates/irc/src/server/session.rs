@@ -24,6 +24,7 @@ use super::registry::{ClientId, Incoming, Lag, Refusal, SessionKey};
 use super::rejoin::Kept;
 use super::roster::Roster;
 use super::shared::Shared;
+use removals::Removal;
 
 mod attach;
 mod coming;
@@ -34,6 +35,7 @@ mod due;
 mod elsewhere;
 mod feed;
 mod load;
+mod removals;
 #[cfg(test)]
 mod tests;
 mod tidings;
@@ -116,6 +118,8 @@ pub(super) struct Session {
     pub(super) choices: Choices,
     pub(super) pending: HashMap<RemoteId, Pending>,
     pending_order: VecDeque<RemoteId>,
+    /// Who was put out of a group lately, until the list of members says so too.
+    removals: VecDeque<Removal>,
     /// Links of attachments that were shown, oldest first.
     pub(super) links: VecDeque<(String, Attachment)>,
     /// Work beside the session.
@@ -212,6 +216,7 @@ impl Session {
             choices: Choices::default(),
             pending: HashMap::new(),
             pending_order: VecDeque::new(),
+            removals: VecDeque::new(),
             links: VecDeque::new(),
             tasks: JoinSet::new(),
             local_kept: Kept::default(),

@@ -30,7 +30,9 @@ impl Session {
             match self.shared.directory.people(&account, keys).await {
                 Ok(found) => {
                     for profile in found.iter().filter(|profile| !profile.display_name().is_empty()) {
-                        self.roster.update_person(profile, now);
+                        if let Some(renamed) = self.roster.update_person(profile, now).1 {
+                            self.nick_changed(&renamed);
+                        }
                     }
                 }
                 Err(error) => tracing::warn!(%error, "names of members could not be read"),

@@ -402,6 +402,63 @@ async fn members_come_and_go() {
 }
 
 #[tokio::test]
+async fn who_is_put_out_of_a_group_is_seen_to_be() {
+    let served = serve(world(), config()).await;
+    let mut client = Client::login(&served, "", "").await;
+    let event = GroupEvent::Removed { names: vec!["王五".to_owned()], by: "Ann".to_owned() };
+    let body = Body::Event { event, text: "You removed 王五".to_owned() };
+    served.double.show(Post { author: Author::Network, ..said("g-test", "owner", "1", body) });
+    client.until("You removed").await;
+    add_group(&served.double, "g-test", "测试群", &["p-zhang"]);
+    served.double.tell(FeedEvent::Chats(ACCOUNT.into(), ["g-test".into()].into()));
+    let line = client.next().await.unwrap();
+    assert!(line.starts_with(":ann!") && line.ends_with(" KICK #测试群 王五"), "{line}");
+    // Who goes without a word leaves.
+    add_group(&served.double, "g-test", "测试群", &[]);
+    served.double.tell(FeedEvent::Chats(ACCOUNT.into(), ["g-test".into()].into()));
+    let line = client.next().await.unwrap();
+    assert!(line.starts_with(":张三!") && line.ends_with(" PART #测试群"), "{line}");
+}
+
+#[tokio::test]
+async fn who_owns_a_group_and_who_is_a_contact_is_told_when_it_changes() {
+    let served = serve(world(), config()).await;
+    let mut client = Client::login(&served, "", "").await;
+    let hand_to = |owner: Option<&str>| {
+        let mut state = served.double.state();
+        let chat = state.chats.get_mut(&(ACCOUNT.into(), "g-test".into())).unwrap();
+        (chat.owner, chat.is_owned) = (owner.map(Into::into), owner.is_none());
+        drop(state);
+        served.double.tell(FeedEvent::Chats(ACCOUNT.into(), ["g-test".into()].into()));
+    };
+    hand_to(Some("p-zhang"));
+    assert_eq!(client.next().await.unwrap(), ":wx.test MODE #测试群 -v+o 张三 张三");
+    hand_to(None);
+    assert_eq!(client.next().await.unwrap(), ":wx.test MODE #测试群 +o ann");
+    assert_eq!(client.next().await.unwrap(), ":wx.test MODE #测试群 -o+v 张三 张三");
+    hand_to(Some("p-wang"));
+    assert_eq!(client.next().await.unwrap(), ":wx.test MODE #测试群 -o ann");
+    assert_eq!(client.next().await.unwrap(), ":wx.test MODE #测试群 +o 王五");
+    for (is_contact, change) in [(false, "-v"), (true, "+v")] {
+        add_person(&served.double, "p-zhang", "张三", is_contact);
+        served.double.tell(FeedEvent::People(ACCOUNT.into(), ["p-zhang".into()].into()));
+        assert_eq!(client.next().await.unwrap(), format!(":wx.test MODE #测试群 {change} 张三"));
+    }
+    let names = client.ask("NAMES #测试群").await;
+    assert!(names[0].ends_with(":ann +张三 @王五") || names[0].ends_with(":ann @王五 +张三"), "{names:#?}");
+}
+
+#[tokio::test]
+async fn a_member_who_is_no_contact_is_renamed_too() {
+    let served = serve(world(), config()).await;
+    let mut client = Client::login(&served, "", "").await;
+    add_person(&served.double, "p-wang", "王六", false);
+    served.double.tell(FeedEvent::People(ACCOUNT.into(), ["p-wang".into()].into()));
+    let line = client.next().await.unwrap();
+    assert!(line.starts_with(":王五!") && line.ends_with(" NICK 王六"), "{line}");
+}
+
+#[tokio::test]
 async fn a_group_that_nobody_knew_speaks() {
     let served = serve(world(), config()).await;
     let mut client = Client::login(&served, "", "").await;

@@ -2,7 +2,7 @@
 
 use wxgate_contract::{ChatKey, ChatKind, ChatProfile, Member, Note, PersonKey, Timestamp};
 
-use super::{Channel, ChannelIx, Membership, PersonIx, Rank, Renamed, Roster, Stored};
+use super::{Changed, Channel, ChannelIx, Membership, PersonIx, Rank, Renamed, Roster, Stored};
 use crate::server::names;
 
 impl Roster {
@@ -81,14 +81,14 @@ impl Roster {
         Some(Renamed { old_prefix: old.clone(), old, new })
     }
 
-    /// The complete member list of a group: who came, who went.
+    /// The complete member list of a group: what is otherwise now. The first one is no change.
     pub(in crate::server) fn set_members(
         &mut self,
         ix: ChannelIx,
         owner: Option<&PersonKey>,
         members: &[Member],
         now: Timestamp,
-    ) -> (Vec<Membership>, Vec<Membership>) {
+    ) -> Changed {
         let mut next: Vec<Membership> = members
             .iter()
             .filter(|member| !member.is_self)
@@ -105,13 +105,50 @@ impl Roster {
             .collect();
         next.sort_by_key(|member| member.person);
         next.dedup_by_key(|member| member.person);
-        let Some(channel) = self.channels.get_mut(ix.0) else { return (Vec::new(), Vec::new()) };
-        let Some(before) = channel.members.replace(next.clone()) else { return (Vec::new(), Vec::new()) };
-        let is_in =
-            |list: &[Membership], ix| list.binary_search_by_key(&ix, |m: &Membership| m.person).is_ok();
-        let came = next.iter().filter(|m| !is_in(&before, m.person)).cloned().collect();
-        let went = before.iter().filter(|m| !is_in(&next, m.person)).cloned().collect();
-        (came, went)
+        let Some(channel) = self.channels.get_mut(ix.0) else { return Changed::default() };
+        let Some(before) = channel.members.replace(next.clone()) else { return Changed::default() };
+        let find = |list: &[Membership], ix| {
+            let at = list.binary_search_by_key(&ix, |m: &Membership| m.person).ok()?;
+            list.get(at).map(|member| member.rank)
+        };
+        let mut changed = Changed::default();
+        changed.went = before.iter().filter(|m| find(&next, m.person).is_none()).cloned().collect();
+        for member in next {
+            match find(&before, member.person) {
+                None => changed.came.push(member),
+                Some(rank) if rank != member.rank => changed.ranked.push((member, rank)),
+                Some(_) => {}
+            }
+        }
+        changed
+    }
+
+    /// Somebody became a contact, or is none any more: the groups in which they stand otherwise now, with the rank
+    /// before. Who owns a group stays its owner.
+    pub(in crate::server) fn rank_contact(&mut self, person: PersonIx) -> Vec<(ChannelIx, Rank)> {
+        let is_contact = self.person(person).is_some_and(|person| person.is_contact);
+        let rank = if is_contact { Rank::Voice } else { Rank::None };
+        let mut changed = Vec::new();
+        for (at, channel) in self.channels.iter_mut().enumerate() {
+            let members = channel.members.as_deref_mut().unwrap_or_default();
+            let found = members.binary_search_by_key(&person, |member| member.person).ok();
+            if let Some(member) = found.and_then(|at| members.get_mut(at))
+                && member.rank != rank
+                && member.rank != Rank::Op
+            {
+                changed.push((ChannelIx(at), std::mem::replace(&mut member.rank, rank)));
+            }
+        }
+        changed
+    }
+
+    /// True when a name in one of WeChat's own lines may be this member's: there it is their remark, how the group calls
+    /// them, or their own.
+    pub(in crate::server) fn is_called(&self, member: &Membership, name: &str) -> bool {
+        self.person(member.person).is_some_and(|person| {
+            [&member.alias, &person.realname, &person.nick].into_iter().any(|known| known == name)
+                || self.nick_base(name, &person.key) == person.base
+        })
     }
 
     /// Takes somebody out of a group's list; false when they are not in it.

@@ -41,8 +41,8 @@ impl Roster {
         let name = if is_built_in { profile.person.as_str() } else { profile.display_name() };
         let ix = self.name_person(&profile.person, name, now);
         let mut renamed = None;
-        // A profile glitch (no name) renames nobody; a mere member keeps the nick they came with.
-        if !name.is_empty() && profile.is_contact {
+        // A profile glitch (no name) renames nobody.
+        if !name.is_empty() {
             renamed = self.rename_person(ix, name, now);
         }
         if let Some(person) = self.people.get_mut(ix.0) {

@@ -108,12 +108,26 @@ fn member_lists_tell_who_came_and_went() {
         is_self: key == "me",
         is_contact: false,
     };
-    let (came, went) = roster.set_members(ix, None, &[member("me"), member("a"), member("b")], now);
-    assert!(came.is_empty() && went.is_empty(), "the first list is no change");
-    let (came, went) = roster.set_members(ix, Some(&"c".into()), &[member("b"), member("c")], now);
-    assert_eq!(came.iter().map(|m| m.rank).collect::<Vec<_>>(), [Rank::Op]);
-    assert_eq!(went.len(), 1);
+    let changed = roster.set_members(ix, None, &[member("me"), member("a"), member("b")], now);
+    assert_eq!(changed, Changed::default(), "the first list is no change");
+    let changed = roster.set_members(ix, Some(&"c".into()), &[member("b"), member("c")], now);
+    assert_eq!(changed.came.iter().map(|m| m.rank).collect::<Vec<_>>(), [Rank::Op]);
+    assert_eq!((changed.went.len(), changed.ranked), (1, vec![]));
     assert_eq!(roster.channel(ix).unwrap().member_count(), 3);
+    let changed = roster.set_members(ix, Some(&"b".into()), &[member("b"), member("c")], now);
+    let ranks: Vec<_> = changed.ranked.iter().map(|(member, before)| (*before, member.rank)).collect();
+    assert_eq!(ranks, [(Rank::None, Rank::Op), (Rank::Op, Rank::None)]);
+    // Whom one befriends is seen; who owns the group stays its owner.
+    for key in ["b", "c"] {
+        let (person, _) = roster.update_person(&profile(key, key), now);
+        let wanted = if key == "c" { vec![(ix, Rank::None)] } else { vec![] };
+        assert_eq!(roster.rank_contact(person), wanted, "{key}");
+        assert_eq!(roster.rank_contact(person), [], "once");
+    }
+    assert_eq!(Rank::Op.change(Rank::Voice, "c").as_deref(), Some("-o+v c c"));
+    assert_eq!(Rank::None.change(Rank::Op, "c").as_deref(), Some("+o c"));
+    assert_eq!(Rank::Voice.change(Rank::None, "c").as_deref(), Some("-v c"));
+    assert_eq!(Rank::Op.change(Rank::Op, "c"), None);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use wxgate_contract::{ChatKey, ChatKind, ChatProfile, ChatRef, FarError, Health, PersonKey};
 
 use super::Session;
-use crate::server::roster::{ChannelIx, Renamed};
+use crate::server::roster::{Changed, Channel, ChannelIx, Rank, Renamed};
 
 /// Rows read at once.
 const PAGE: usize = 500;
@@ -141,14 +141,13 @@ impl Session {
         Ok(())
     }
 
-    /// Who came and who went since the last list.
+    /// What changed since the last list of members.
     pub(super) async fn take_members(
         &mut self,
         ix: ChannelIx,
         chat: &ChatRef,
         profile: &ChatProfile,
-    ) -> Result<(Vec<super::super::roster::Membership>, Vec<super::super::roster::Membership>), FarError>
-    {
+    ) -> Result<Changed, FarError> {
         let now = self.shared.clock.now();
         let members = profile.members.as_deref().unwrap_or_default();
         // A member's own name, not how this one group calls them, makes the nick.
@@ -169,6 +168,9 @@ impl Session {
 
     /// Reads everything again after events were lost.
     pub(in crate::server) async fn refresh(&mut self) {
+        let joined = self.roster.joined().into_iter();
+        let ranks: Vec<(ChannelIx, Rank)> =
+            joined.filter_map(|ix| Some((ix, self.roster.channel(ix)?.own_rank()))).collect();
         match self.load_profiles().await {
             Ok((people, channels)) => {
                 for renamed in people {
@@ -180,6 +182,7 @@ impl Session {
             }
             Err(error) => tracing::warn!(%error, "contacts and groups could not be read again"),
         }
+        ranks.into_iter().for_each(|(ix, before)| self.own_rank_changed(ix, before));
         for ix in self.roster.joined() {
             self.members_changed(ix).await;
         }

@@ -11,7 +11,7 @@ use crate::server::choices::Join;
 use crate::server::hall::Event;
 use crate::server::metadata::Hearer;
 use crate::server::registry::ClientId;
-use crate::server::roster::{ChannelIx, Renamed};
+use crate::server::roster::{Changed, Channel, ChannelIx, PersonIx, Rank, Renamed};
 use crate::wire::casemap::fold;
 use crate::wire::numeric as n;
 
@@ -42,13 +42,13 @@ impl Session {
                 }
             };
             let before = self.roster.by_chat(&chat.chat).and_then(|ix| self.roster.channel(ix));
-            let topic_before = before.map(|channel| (channel.is_joined, channel.topic()));
+            let topic_before = before.map(|channel| (channel.is_joined, channel.topic(), channel.own_rank()));
             let is_gone = profile.is_gone;
             let Ok(Some((ix, renamed))) = self.take_chat(profile).await else { continue };
             if topic_before.is_none() && !is_gone && self.choices.join == Join::All {
                 self.join(ix).await;
             }
-            let Some((true, topic_before)) = topic_before else { continue };
+            let Some((true, topic_before, rank_before)) = topic_before else { continue };
             if is_gone {
                 self.channel_gone(ix);
                 continue;
@@ -57,7 +57,34 @@ impl Session {
                 Some(renamed) => self.channel_renamed(ix, &renamed),
                 None => self.topic_changed(ix, &topic_before),
             }
+            self.own_rank_changed(ix, rank_before);
             self.members_changed(ix).await;
+        }
+    }
+
+    /// Groups change hands.
+    pub(super) fn own_rank_changed(&mut self, ix: ChannelIx, before: Rank) {
+        let now = self.roster.channel(ix).map_or(Rank::None, Channel::own_rank);
+        if let Some(change) = before.change(now, &self.nick) {
+            self.tell_mode(ix, &change);
+        }
+    }
+
+    fn rank_changed(&mut self, ix: ChannelIx, person: PersonIx, before: Rank) {
+        let rank = self.roster.membership(ix, person).map(|member| member.rank);
+        let nick = self.roster.person(person).map(|person| person.nick.as_str());
+        if let (Some(rank), Some(nick)) = (rank, nick)
+            && let Some(change) = before.change(rank, nick)
+        {
+            self.tell_mode(ix, &change);
+        }
+    }
+
+    fn tell_mode(&mut self, ix: ChannelIx, change: &str) {
+        if self.roster.channel(ix).is_some_and(|channel| channel.is_joined) {
+            let server = &self.shared.config.server_name;
+            let line = format!(":{server} MODE {} {change}", self.channel_name(ix));
+            self.tell_all(&line);
         }
     }
 
@@ -72,29 +99,25 @@ impl Session {
         if profile.members.is_none() {
             return;
         }
-        let Ok((came, went)) = self.take_members(ix, &chat, &profile).await else { return };
+        let Ok(Changed { came, went, ranked }) = self.take_members(ix, &chat, &profile).await else { return };
         if !self.roster.channel(ix).is_some_and(|channel| channel.is_joined) {
             return;
         }
         for member in went {
-            let part = self.deed_of(member.person, format!("PART {name}"));
-            self.tell_deed(&part, |_| true);
+            let departure = self.departure(ix, &member);
+            self.tell_deed(&departure, |_| true);
         }
         for member in came {
             let Some(person) = self.roster.person(member.person) else { continue };
             let (account, realname) = (person.user.clone(), one_line(&person.realname));
-            let mode = match member.rank.symbol() {
-                "@" => "o",
-                "+" => "v",
-                _ => "",
-            };
-            let mode = (!mode.is_empty())
-                .then(|| format!(":{} MODE {name} +{mode} {}", self.shared.config.server_name, person.nick));
             let plain = self.deed_of(member.person, format!("JOIN {name}"));
             let extended = Event { body: format!("JOIN {name} {account} :{realname}"), ..plain.clone() };
             self.tell_deed(&plain, |client| !client.has(Caps::EXTENDED_JOIN));
             self.tell_deed(&extended, |client| client.has(Caps::EXTENDED_JOIN));
-            mode.iter().for_each(|mode| self.tell_all(mode));
+            self.rank_changed(ix, member.person, Rank::None);
+        }
+        for (member, before) in ranked {
+            self.rank_changed(ix, member.person, before);
         }
     }
 
@@ -158,7 +181,12 @@ impl Session {
             let is_new = self.roster.by_key(&profile.person).is_none();
             let before = self.roster.by_key(&profile.person).and_then(|ix| self.roster.person(ix));
             let realname_before = before.map(|person| person.realname.clone());
+            let was_contact = before.map(|person| person.is_contact);
             let (ix, renamed) = self.roster.update_person(&profile, now);
+            let ranked = match was_contact {
+                Some(was) if was != profile.is_contact => self.roster.rank_contact(ix),
+                _ => Vec::new(),
+            };
             let Some(person) = self.roster.person(ix) else { continue };
             let (nick, prefix, realname) = (person.nick.clone(), person.prefix(), person.realname.clone());
             if let Some(renamed) = renamed {
@@ -169,6 +197,7 @@ impl Session {
                 let renamed = self.deed_of(ix, format!("SETNAME :{}", one_line(&realname)));
                 self.tell_deed(&renamed, |client| client.has(Caps::SETNAME));
             }
+            ranked.into_iter().for_each(|(channel, before)| self.rank_changed(channel, ix, before));
         }
     }
 
