@@ -10,7 +10,7 @@ use super::session::Session;
 /// Which groups are joined without being asked. Source: the IRC notes, section 4.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Join {
-    /// All when there are at most 50, else those with traffic; and any that speaks later.
+    /// All when there are at most 50, else those with traffic within 30 days; and any that speaks later.
     #[default]
     Auto,
     /// All.
@@ -62,9 +62,17 @@ trait Choice: Copy + PartialEq + Default + 'static {
 impl Choice for Join {
     const NOTE: &'static str = "join";
     const WAYS: &'static [(Self, &'static str, &'static str)] = &[
-        (Self::Auto, "auto", "groups with traffic are joined for you, and any that speaks later"),
+        (
+            Self::Auto,
+            "auto",
+            "groups with traffic are joined for you, any that speaks later, and those you JOIN",
+        ),
         (Self::All, "all", "all groups are joined for you"),
-        (Self::Manual, "manual", "no group is joined for you; what is said in one waits in its history"),
+        (
+            Self::Manual,
+            "manual",
+            "no group is joined for you but those you JOIN; what is said in one waits in its history",
+        ),
     ];
 }
 

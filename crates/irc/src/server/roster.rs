@@ -127,6 +127,8 @@ pub(super) struct Channel {
     pub(super) is_joined: bool,
     /// The owner sent PART: hidden and muted until JOIN.
     pub(super) is_hidden: bool,
+    /// The owner sent JOIN: it is joined whenever they are here, until PART.
+    pub(super) is_wanted: bool,
     /// The others, by nick; `None` until somebody needs them.
     pub(super) members: Option<Vec<Membership>>,
     pub(super) topic_at: Timestamp,

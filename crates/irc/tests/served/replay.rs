@@ -1,8 +1,8 @@
 use std::time::Duration;
 
-use wxgate_contract::Body;
+use wxgate_contract::{Body, Post, Timestamp};
 
-use crate::client::{Client, PATIENCE, add_group, config, said, serve, world};
+use crate::client::{Client, NOW_MS, PATIENCE, add_group, config, said, serve, world};
 
 pub(crate) fn texts(lines: &[String]) -> Vec<String> {
     let said = lines.iter().filter(|line| line.contains(" PRIVMSG "));
@@ -204,6 +204,43 @@ async fn with_many_groups_only_those_that_speak_are_joined() {
     let joined: Vec<&String> = lines.iter().filter(|line| line.contains(" JOIN ")).collect();
     assert_eq!(joined.len(), 1, "{joined:#?}");
     assert!(joined[0].ends_with(" JOIN #群7"));
+}
+
+#[tokio::test]
+async fn with_many_groups_who_comes_back_is_where_they_were() {
+    let double = world();
+    for at in 0..60 {
+        add_group(&double, &format!("g{at}"), &format!("群{at}"), &["p-li"]);
+    }
+    let old = Post { at: Timestamp(NOW_MS - 31 * 86_400_000), ..said("g8", "p-li", "0", Body::text("hi")) };
+    double.show(old);
+    double.show(said("g7", "p-li", "1", Body::text("hi")));
+    let joined = |lines: &[String]| -> Vec<String> {
+        let joins = lines.iter().filter_map(|line| line.split_once(" JOIN "));
+        joins.map(|(_, name)| name.to_owned()).collect()
+    };
+    let served = serve(double.clone(), config()).await;
+    let (mut client, _) = arrive(&served, "phone", "").await;
+    assert_eq!(joined(&client.ask("JOIN #群9").await), ["#群9"]);
+    tokio::select! {
+        _ = confirmed(&served, "phone") => {}
+        line = client.next() => panic!("{line:?}"),
+    }
+    client.send("QUIT").await;
+    client.rest().await;
+    // Nothing was missed, and all of it is there.
+    let (mut client, lines) = arrive(&served, "phone", "").await;
+    assert_eq!(joined(&lines), ["#群7", "#群9"]);
+    client.ask("PRIVMSG wechat :join manual").await;
+    client.send("QUIT").await;
+    client.rest().await;
+    let (mut client, lines) = arrive(&served, "phone", "").await;
+    assert_eq!(joined(&lines), ["#群9"], "by hand");
+    client.ask("PART #群9").await;
+    client.send("QUIT").await;
+    client.rest().await;
+    let (_client, lines) = arrive(&served, "phone", "").await;
+    assert_eq!(joined(&lines), Vec::<String>::new());
 }
 
 #[tokio::test]

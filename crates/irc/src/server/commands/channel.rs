@@ -53,21 +53,38 @@ pub(super) async fn join(session: &mut Session, turn: &Turn<'_>) {
         if is_joined(session, ix) {
             continue;
         }
-        let was_hidden = session.roster.channel(ix).is_some_and(|channel| channel.is_hidden);
-        if was_hidden && !set_hidden(session, turn, ix, None).await {
+        if !keep(session, turn, ix, Kept::In).await {
             continue;
         }
         session.join(ix).await;
     }
 }
 
-/// Hidden is a promise that outlives restarts: on disk before it is shown.
-async fn set_hidden(session: &mut Session, turn: &Turn<'_>, ix: ChannelIx, value: Option<Bytes>) -> bool {
+/// What somebody said about a group for good.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kept {
+    /// JOIN
+    In,
+    /// PART
+    Out,
+}
+
+/// What is said by JOIN and PART outlives restarts: on disk before it is shown.
+async fn keep(session: &mut Session, turn: &Turn<'_>, ix: ChannelIx, kept: Kept) -> bool {
     let Some(channel) = session.roster.channel(ix) else { return false };
-    let key = session.roster.note_key("part", channel.chat.as_str());
-    let notes = vec![Note { key, value, is_secret: false }];
+    let note = |kind: &str, is_set: bool| Note {
+        key: session.roster.note_key(kind, channel.chat.as_str()),
+        value: is_set.then(|| Bytes::from_static(b"1")),
+        is_secret: false,
+    };
+    let notes = vec![note("part", kept == Kept::Out), note("in", kept == Kept::In)];
     match session.commit(Batch { notes, ..Batch::default() }).await {
-        Ok(()) => true,
+        Ok(()) => {
+            if let Some(channel) = session.roster.channel_mut(ix) {
+                (channel.is_hidden, channel.is_wanted) = (kept == Kept::Out, kept == Kept::In);
+            }
+            true
+        }
         Err(error) => {
             let name = session.channel_name(ix);
             session.service_says(turn.client, &format!("{name} stays as it is: {error}"));
@@ -98,12 +115,11 @@ async fn part_one(session: &mut Session, turn: &Turn<'_>, name: &str) {
         let rest = format!("{name} :You're not on that channel");
         return session.numeric(turn.client, n::ERR_NOTONCHANNEL, &rest);
     }
-    if !set_hidden(session, turn, ix, Some(Bytes::from_static(b"1"))).await {
+    if !keep(session, turn, ix, Kept::Out).await {
         return;
     }
     if let Some(channel) = session.roster.channel_mut(ix) {
         channel.is_joined = false;
-        channel.is_hidden = true;
     }
     let reason = turn.param(1);
     let line = Line::new().command("PART").param(&name);

@@ -179,6 +179,7 @@ impl Roster {
             is_real: false,
             is_joined: false,
             is_hidden: false,
+            is_wanted: false,
             members: None,
             topic_at: Timestamp::default(),
             last_post: None,

@@ -1,8 +1,8 @@
 //! The welcome.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 
-use wxgate_contract::Health;
+use wxgate_contract::{ChatKey, Health};
 
 use super::Session;
 use super::updates::one_line;
@@ -18,6 +18,10 @@ use crate::wire::numeric as n;
 
 /// With at most this many groups all are joined. Chosen: so many NAMES lists are nothing.
 const FEW_GROUPS: usize = 50;
+/// With more, those that spoke within this time. Source: the IRC notes, section 4.
+const TRAFFIC_MS: i64 = 30 * 86_400_000;
+/// Chats asked for their last line. Chosen: more than anybody has.
+const MAX_CHATS: usize = 10_000;
 
 impl Session {
     pub(super) async fn welcome(&mut self, id: ClientId, requested: &str) {
@@ -133,7 +137,7 @@ impl Session {
             Some(cursor) => cursor,
             None => self.begin_cursor(&name, &replay).await,
         };
-        self.join_automatically(&replay.active).await;
+        self.join_automatically(replay.active.iter().cloned().collect()).await;
         let mut pieces: VecDeque<Piece> = self.roster.joined().into_iter().map(Piece::Join).collect();
         pieces.extend(replay.pieces);
         self.last_seq = self.last_seq.max(replay.top_seq);
@@ -160,14 +164,18 @@ impl Session {
     }
 
     /// Joins what is to be joined without being asked, for this session; the arriving client gets
-    /// it from its backlog, the others now.
-    async fn join_automatically(&mut self, active: &[wxgate_contract::ChatKey]) {
+    /// it from its backlog, the others now. `active` spoke while it was away.
+    async fn join_automatically(&mut self, mut active: HashSet<ChatKey>) {
         let channels = self.roster.channels();
         let are_few = channels.len() <= FEW_GROUPS;
+        if self.choices.join == Join::Auto && !are_few {
+            active.extend(self.with_traffic().await);
+        }
         let wanted: Vec<ChannelIx> = channels
             .into_iter()
             .filter(|(_, channel)| !channel.is_hidden && !channel.is_joined)
             .filter(|(_, channel)| match self.choices.join {
+                _ if channel.is_wanted => true,
                 Join::Manual => false,
                 Join::All => true,
                 Join::Auto => are_few || active.contains(&channel.chat),
@@ -181,6 +189,23 @@ impl Session {
             }
             if let Some(channel) = self.roster.channel_mut(ix) {
                 channel.is_joined = true;
+            }
+        }
+    }
+
+    /// Chats that spoke within [`TRAFFIC_MS`].
+    async fn with_traffic(&self) -> Vec<ChatKey> {
+        let Some(account) = self.account() else { return Vec::new() };
+        let since = self.shared.clock.now().ms() - TRAFFIC_MS;
+        match self.shared.directory.spoken(account, MAX_CHATS).await {
+            Ok(spoken) => spoken
+                .into_iter()
+                .filter(|spoken| spoken.at.ms() >= since)
+                .map(|spoken| spoken.chat)
+                .collect(),
+            Err(error) => {
+                tracing::warn!(%error, "which groups have traffic could not be read");
+                Vec::new()
             }
         }
     }

@@ -38,6 +38,7 @@ impl Session {
         }
         self.load_profiles().await?;
         self.load_notes("part").await?;
+        self.load_notes("in").await?;
         self.load_notes("meta").await?;
         self.load_notes("read").await?;
         self.load_local_channels().await
@@ -57,7 +58,8 @@ impl Session {
                     "chan" => self.roster.load_channel(id, &value),
                     "meta" => self.load_value(id, &value),
                     "read" => self.load_mark(&ChatKey::new(id), &value),
-                    _ => self.hide(&ChatKey::new(id)),
+                    "in" => self.with_channel(&ChatKey::new(id), |channel| channel.is_wanted = true),
+                    _ => self.with_channel(&ChatKey::new(id), |channel| channel.is_hidden = true),
                 }
                 after = Some(key);
             }
@@ -67,9 +69,9 @@ impl Session {
         }
     }
 
-    fn hide(&mut self, chat: &ChatKey) {
+    fn with_channel(&mut self, chat: &ChatKey, change: impl FnOnce(&mut Channel)) {
         if let Some(channel) = self.roster.by_chat(chat).and_then(|ix| self.roster.channel_mut(ix)) {
-            channel.is_hidden = true;
+            change(channel);
         }
     }
 
