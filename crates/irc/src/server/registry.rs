@@ -92,8 +92,8 @@ pub(super) enum Incoming {
     Gone(ClientId),
     /// A sign-in that a client follows made a step.
     SignIn(ClientId, NetworkId, SignInStep),
-    /// The picture of a contact as a link, if there is one.
-    Face(PersonKey, Option<String>),
+    /// The picture of a contact, if there is one.
+    Face(PersonKey, Option<MediaId>),
     /// The gateway answered what the service asked of it for a client.
     Told(ClientId, Box<Asking>, Result<Reply, CommandError>),
     /// Where client names stand was stored, or could not be.

@@ -1,6 +1,6 @@
 //! METADATA among local users, and of WeChat.
 
-use wxgate_contract::{Answer, Body, Command, MediaId, Request};
+use wxgate_contract::{Answer, Body, Command, FeedEvent, MediaId, Request};
 
 use crate::client::{Client, config, numerics, said, serve, world};
 use crate::local::{guest, open, two};
@@ -176,6 +176,12 @@ async fn contacts_can_be_read_and_not_changed() {
     let asked = |command: &&Command| matches!(command, Command::Ask { request: Request::Avatar(_), .. });
     // One for the question about 李四, one for 张三, who spoke twice.
     assert_eq!(served.double.state().commands.iter().filter(asked).count(), 2);
+    // Who has another picture perhaps is asked about again.
+    served.double.state().answer = Some(Answer::Media(Some(MediaId([8; 16]))));
+    served.double.tell(FeedEvent::People("wechat:work".into(), ["p-zhang".into()].into()));
+    served.double.show(said("p-zhang", "p-zhang", "3", Body::text("look")));
+    let line = client.until(" METADATA 张三 avatar ").await.pop().unwrap();
+    assert!(line.contains("08080808"), "{line}");
 }
 
 #[tokio::test]

@@ -28,7 +28,7 @@ impl Session {
     pub(super) fn known_values(&self, ix: PersonIx) -> Values {
         let Some(person) = self.roster.person(ix) else { return Values::new() };
         let mut values = Values::from([("display-name".to_owned(), value(&person.realname))]);
-        if let Some(link) = self.faces.link(&person.key) {
+        if let Some(link) = self.face_of(&person.key) {
             values.insert("avatar".to_owned(), link);
         }
         if person.is_official() {

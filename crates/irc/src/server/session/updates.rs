@@ -173,6 +173,7 @@ impl Session {
             }
         };
         let now = self.shared.clock.now();
+        people.iter().for_each(|person| self.faces.forget(person));
         for profile in profiles {
             // Somebody that nobody here ever saw gets a nick when they are seen.
             if !profile.is_contact && self.roster.by_key(&profile.person).is_none() {
