@@ -99,6 +99,11 @@ impl Isupport {
         self.utf8_only || self.mapping == Mapping::Unicode
     }
 
+    /// Names are compared in any script, so that none is refused for its own.
+    pub(super) fn folds_unicode(&self) -> bool {
+        self.mapping == Mapping::Unicode
+    }
+
     /// The form under which names are compared.
     pub(super) fn fold(&self, name: &str) -> String {
         let special: &[(char, char)] = match self.mapping {

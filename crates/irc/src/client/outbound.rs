@@ -13,6 +13,7 @@ use super::multiline::Part;
 use super::rooms::Presence;
 use super::session::{Phase, Session};
 use super::words;
+use crate::server::names::{self, Style};
 use crate::wire::message::Line;
 use crate::wire::split;
 
@@ -22,6 +23,8 @@ mod whole;
 
 /// What a line says that may have been said before. Product promise 2.
 const REPEATED: &str = "[may be repeated] ";
+/// What stands behind the nick of a RELAYMSG. Source: draft/relaymsg: a sign that no nick has.
+const RELAYED: &str = "/wx";
 /// Lines of a message that are said; of a longer one the first three and a link.
 /// Source: the IRC notes, section 8.
 const MOST_LINES: usize = 4;
@@ -347,8 +350,13 @@ impl Session<'_> {
         if !self.caps.relaymsg || room.no_relaymsg || name.is_empty() {
             return None;
         }
-        let nick = crate::server::names::nick_from(&name, &words::person(say));
-        Some(format!("{nick}/wx"))
+        // Source: Ergo, CasefoldName: what its casemapping does not hold is refused here too, whatever UTF8ONLY says.
+        let is_utf8 = self.support.folds_unicode();
+        let style = if is_utf8 { Style::Utf8 } else { Style::Pinyin };
+        let mut nick = names::nick_from(&style.write(&name), &words::person(say));
+        nick.retain(|c| is_utf8 || c.is_ascii());
+        names::cut(&mut nick, self.support.nick_len.saturating_sub(RELAYED.len()).max(1));
+        (!nick.is_empty()).then(|| nick + RELAYED)
     }
 
     /// The people of the channel may address the author by the name that they see.

@@ -325,6 +325,7 @@ async fn words_wait_while_a_netsplit_has_emptied_the_channel() {
 #[tokio::test]
 async fn where_it_may_the_relay_speaks_under_other_names_and_else_under_its_own() {
     let network = Network::start(&format!("{MODERN} draft/relaymsg")).await;
+    network.change(|manners| manners.isupport = "CASEMAPPING=rfc8265 NICKLEN=30".to_owned());
     let guest = Guest::ready(&network, config(&network)).await;
     let id = guest.say("张三", "in another name").await;
     assert_eq!(ids(&guest.outcome(id).await), ["own1"]);
@@ -349,4 +350,23 @@ async fn where_it_may_the_relay_speaks_under_other_names_and_else_under_its_own(
     let id = guest.say("李四", "and not tried again").await;
     guest.outcome(id).await;
     assert_eq!(network.lines().iter().filter(|line| line.contains("RELAYMSG")).count(), 4);
+}
+
+#[tokio::test]
+async fn a_name_of_relaymsg_is_one_that_the_network_can_bear() {
+    let network = Network::start(&format!("{MODERN} draft/relaymsg")).await;
+    network.change(|manners| manners.isupport = "CASEMAPPING=ascii UTF8ONLY NICKLEN=12".to_owned());
+    let guest = Guest::ready(&network, config(&network)).await;
+    for (name, wanted) in [("张三", "zhangsan/wx"), ("Maximilian Ivanov", "Maximilia/wx")] {
+        let id = guest.say(name, "hi").await;
+        guest.outcome(id).await;
+        let lines = network.lines();
+        let line = lines.iter().rfind(|line| line.contains("RELAYMSG")).unwrap();
+        assert!(line.ends_with(&format!(" RELAYMSG #c {wanted} :hi")), "{line}");
+    }
+    // Nothing is left of it in letters: it is said as it is.
+    let id = guest.say("👻", "boo").await;
+    guest.outcome(id).await;
+    let last = network.lines().pop().unwrap();
+    assert!(last.contains("boo"), "{last}");
 }

@@ -360,9 +360,15 @@ async fn a_query_reaches_the_person_where_it_is_linked_and_else_gets_an_answer()
     guest.outcome(id).await;
     assert_eq!(network.said_by("carol"), [("Ming[wx]".to_owned(), "hi carol".to_owned())]);
     network.line_to("Ming[wx]", ":Carol!c@h PRIVMSG Ming[wx] :hi Ming");
-    let posts = guest.posts(1).await;
+    network.line_to("Ming[wx]", "@account=carrie :Carol!c@h PRIVMSG Ming[wx] :signed in");
+    let posts = guest.posts(2).await;
     assert_eq!((posts[0].chat.chat.as_str(), text_of(&posts[0])), ("carol", "hi Ming"));
     assert!(matches!(&posts[0].author, Author::Person { name, .. } if name == "Carol"));
+    // One person in the channel and in the query: by the account, which the puppet asks to be told.
+    assert!(matches!(&posts[1].author, Author::Person { person, .. } if person.as_str() == "=carrie"));
+    let asked =
+        network.lines().iter().filter(|line| line.starts_with("CAP REQ ")).cloned().collect::<Vec<_>>();
+    assert!(asked.len() > 1 && asked.iter().all(|line| line.contains("account-tag")), "{asked:#?}");
 }
 
 #[tokio::test]

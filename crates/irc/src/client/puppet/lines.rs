@@ -11,10 +11,12 @@ use crate::wire::format::strip;
 use crate::wire::framing::LineBuffer;
 use crate::wire::message::{Line, Message};
 
-/// What confirms lines, gives them ids and takes them back, and puts names right, where the network has it.
-const WANTED: [&str; 8] = [
+/// What confirms lines, gives them ids and takes them back, puts names right, and says who writes in a query, where the
+/// network has it.
+const WANTED: [&str; 9] = [
     "message-tags",
     "server-time",
+    "account-tag",
     "batch",
     "echo-message",
     "labeled-response",
