@@ -80,7 +80,7 @@ impl Need {
     fn why(self) -> &'static str {
         match self {
             Self::Postgres => "the store's contract runs on both engines",
-            Self::Terminals => "stories look at the IRC side through real clients",
+            Self::Terminals => "the captures in docs/captures are made with them",
             Self::IrcServers => "stories join the networks of servers that others wrote",
             Self::PythonClients | Self::NodeClients => {
                 "clients written by others judge the simulated service"
