@@ -1,5 +1,7 @@
 //! How a network is doing: one value that dashboard, metrics, command line and faces all show.
 
+use std::mem::discriminant;
+
 use serde::{Deserialize, Serialize};
 
 /// How a network is doing.
@@ -10,7 +12,12 @@ pub enum Health {
     Starting,
     /// Works.
     Up,
-    /// Works badly, or is coming back by itself.
+    /// Messages pass; something beside them is missing.
+    Limited {
+        /// What is missing, as a clause for people.
+        why: String,
+    },
+    /// Works badly, or is coming back by itself: messages may wait.
     Degraded {
         /// What is wrong, as a clause for people.
         why: String,
@@ -51,20 +58,21 @@ impl Health {
         }
     }
 
-    /// Whether an owner has to hear of it who has last heard `told`: another state, or another end. The steps of
-    /// a sign-in are told to whoever follows it, and what is on its way when it has come to something.
+    /// Whether an owner has to hear of it who has last heard `told`: another state, or another end. Whether messages
+    /// pass is the difference between two states; why they do not may change from minute to minute and is none. The
+    /// steps of a sign-in are told to whoever follows it, and what is on its way when it has come to something.
     pub fn is_news_after(&self, told: &Self) -> bool {
         let is_final = self.is_signed_out() || matches!(self, Self::Down { .. });
         let is_on_its_way = *self == Self::Starting;
-        !is_on_its_way && (self.word() != told.word() || (is_final && self != told))
+        !is_on_its_way && (discriminant(self) != discriminant(told) || (is_final && self != told))
     }
 
-    /// The word for lists and metric labels.
+    /// The word for lists and metric labels; `degraded` whether messages pass or not.
     pub fn word(&self) -> &'static str {
         match self {
             Self::Starting => "starting",
             Self::Up => "up",
-            Self::Degraded { .. } => "degraded",
+            Self::Limited { .. } | Self::Degraded { .. } => "degraded",
             Self::NeedsHuman { .. } => "needs_human",
             Self::Down { .. } => "down",
         }
@@ -74,7 +82,7 @@ impl Health {
     pub fn detail(&self) -> &str {
         match self {
             Self::Starting | Self::Up => "",
-            Self::Degraded { why } | Self::Down { why } => why,
+            Self::Limited { why } | Self::Degraded { why } | Self::Down { why } => why,
             Self::NeedsHuman { step } => step,
         }
     }
@@ -101,5 +109,21 @@ mod tests {
         let slow = |why: &str| Health::Degraded { why: why.to_owned() };
         assert!(!slow("one").is_news_after(&slow("another")));
         assert!(!Health::Starting.is_news_after(&Health::Up));
+    }
+
+    #[test]
+    fn whoever_heard_that_messages_are_not_affected_hears_when_they_are_and_when_they_are_not_any_more() {
+        let limited = |why: &str| Health::Limited { why: why.to_owned() };
+        let slow = Health::Degraded { why: "WeChat cannot be reached".to_owned() };
+        let names = limited("names may be missing; messages are not affected");
+        assert!(names.is_news_after(&Health::Up));
+        assert!(slow.is_news_after(&names), "a worse trouble behind a lesser one");
+        assert!(names.is_news_after(&slow), "and that messages pass again");
+        assert!(!limited("others are left out; messages are not affected").is_news_after(&names));
+        assert!(Health::Up.is_news_after(&names));
+        assert_eq!(
+            (names.word(), names.detail()),
+            ("degraded", "names may be missing; messages are not affected")
+        );
     }
 }

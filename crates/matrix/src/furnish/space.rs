@@ -91,7 +91,7 @@ impl Shared {
         let word = match &view.health {
             Health::Starting => "CONNECTING",
             Health::Up => "CONNECTED",
-            Health::Degraded { .. } => "TRANSIENT_DISCONNECT",
+            Health::Limited { .. } | Health::Degraded { .. } => "TRANSIENT_DISCONNECT",
             Health::NeedsHuman { .. } => "BAD_CREDENTIALS",
             Health::Down { .. } => "UNKNOWN_ERROR",
         };

@@ -182,7 +182,9 @@ pub(super) fn described(answer: Answer, view: &AccountView) -> Answer {
     match &view.health {
         Health::Starting => answer.text(" is starting"),
         Health::Up => answer.text(" is online"),
-        Health::Degraded { why } => answer.text(&format!(" is in trouble and tries again: {why}")),
+        Health::Limited { why } | Health::Degraded { why } => {
+            answer.text(&format!(" is in trouble and tries again: {why}"))
+        }
         Health::NeedsHuman { step } => answer.text(&format!(" needs you: {step}")),
         Health::Down { why } => answer.text(&format!(" is offline: {why}")),
     }

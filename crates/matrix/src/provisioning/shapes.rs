@@ -62,7 +62,9 @@ fn state(health: &Health, timestamp: i64) -> Value {
     let (event, error, message) = match health {
         Health::Starting => ("CONNECTING", None, ""),
         Health::Up => ("CONNECTED", None, ""),
-        Health::Degraded { why } => ("TRANSIENT_DISCONNECT", Some("wechat-degraded"), why.as_str()),
+        Health::Limited { why } | Health::Degraded { why } => {
+            ("TRANSIENT_DISCONNECT", Some("wechat-degraded"), why.as_str())
+        }
         Health::NeedsHuman { step } => ("BAD_CREDENTIALS", Some("wechat-needs-human"), step.as_str()),
         Health::Down { why } => ("UNKNOWN_ERROR", Some("wechat-down"), why.as_str()),
     };

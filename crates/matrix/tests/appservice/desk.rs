@@ -317,19 +317,26 @@ async fn the_owner_is_told_once_what_became_of_an_account_and_when_it_is_back() 
     );
     tell(&scene, Health::Up);
     assert_eq!(told(&scene, 4).await.len(), 4);
+    // Who was told that messages are not affected hears when they are.
+    tell(&scene, Health::Limited { why: "names may be missing; messages are not affected".to_owned() });
+    told(&scene, 5).await;
+    tell(&scene, Health::Degraded { why: "WeChat cannot be reached; still trying".to_owned() });
+    assert!(told(&scene, 6).await[5].contains("cannot be reached"));
+    tell(&scene, Health::Up);
+    told(&scene, 7).await;
     // The phone is asked by itself, and in vain; then the account is refused.
     let ended = "WeChat ended the session";
     tell(&scene, Health::Starting);
     tell(&scene, Health::NeedsHuman { step: format!("{ended}; confirm the sign-in on the phone") });
-    told(&scene, 5).await;
+    told(&scene, 8).await;
     tell(
         &scene,
         Health::signed_out(Some("WeChat ended the session, and the phone did not confirm a new sign-in")),
     );
-    told(&scene, 6).await;
+    told(&scene, 9).await;
     tell(&scene, Health::Down { why: "WeChat refused: 1203 (this account may not use the web)".to_owned() });
     assert_eq!(
-        told(&scene, 7).await[4..],
+        told(&scene, 10).await[7..],
         [
             "alice (alice) needs you: WeChat ended the session; confirm the sign-in on the phone.",
             "alice (alice) needs you: sign the account in again: WeChat ended the session, and the phone did not \

@@ -230,7 +230,7 @@ impl Shown {
     fn update(&mut self, machine: &Machine) {
         self.live.set_standing(machine.standing());
         let health = match (machine.health(), self.live.rest().left_out) {
-            (Health::Up, left_out @ 1..) => Health::Degraded {
+            (Health::Up, left_out @ 1..) => Health::Limited {
                 why: format!(
                     "{left_out} contacts or members of groups are left out: there are more than fit; messages \
                      are not affected"

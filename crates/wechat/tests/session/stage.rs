@@ -210,7 +210,7 @@ impl Stage {
     /// Messages cross, whether the contacts could be read or not.
     pub(crate) async fn usable(&self) {
         let is_missing_names =
-            |health: &Health| matches!(health, Health::Degraded { why } if why.contains("list of contacts"));
+            |health: &Health| matches!(health, Health::Limited { why } if why.contains("list of contacts"));
         self.health(|health| *health == Health::Up || is_missing_names(health)).await;
     }
 

@@ -195,7 +195,7 @@ pub(super) fn state(health: &Health, words: &Words) -> Markup {
     let word = match health {
         Health::Starting => words.starting,
         Health::Up => words.up,
-        Health::Degraded { .. } => words.degraded,
+        Health::Limited { .. } | Health::Degraded { .. } => words.degraded,
         Health::NeedsHuman { .. } => words.needs_human,
         Health::Down { .. } => words.down,
     };

@@ -35,22 +35,17 @@ impl Machine {
             State::Entering { .. } | State::Opening { .. } | State::Resuming { attempt: 0 } => {
                 Health::Starting
             }
-            State::Online => match &self.store_trouble {
-                Some(why) => degraded(&format!("nothing can be stored: {why}")),
-                None if self.lacks_roster => degraded(
-                    "WeChat's list of contacts cannot be read, names may be missing; messages are not affected; \
-                     still trying",
-                ),
-                None if self.trouble.is_some() && self.faults > QUIET_POLLS => {
-                    degraded("WeChat does not say when there is news; messages come up to a minute late")
-                }
-                None => Health::Up,
-            },
+            State::Online
+                if self.store_trouble.is_none() && self.trouble.is_some() && self.faults > QUIET_POLLS =>
+            {
+                degraded("WeChat does not say when there is news; messages come up to a minute late")
+            }
+            State::Online => self.while_it_stands(),
             State::Offline { attempt } | State::Resuming { attempt }
                 if *attempt <= self.quiet_attempts() && !self.is_left_alone() =>
             {
                 match self.was_online {
-                    true => Health::Up,
+                    true => self.while_it_stands(),
                     false => Health::Starting,
                 }
             }
@@ -62,6 +57,19 @@ impl Machine {
             }
             State::Ended { why } => Health::signed_out(Some(why)),
             State::Refused { why } => Health::Down { why: why.clone() },
+        }
+    }
+
+    /// What lasts over an interruption that nobody is told of.
+    fn while_it_stands(&self) -> Health {
+        match &self.store_trouble {
+            Some(why) => Health::Degraded { why: format!("nothing can be stored: {why}") },
+            None if self.lacks_roster => Health::Limited {
+                why: "WeChat's list of contacts cannot be read, names may be missing; messages are not affected; \
+                      still trying"
+                    .to_owned(),
+            },
+            None => Health::Up,
         }
     }
 

@@ -27,7 +27,7 @@ fn redirect() -> url::Url {
 }
 
 fn resumed() -> Found {
-    Found { uin: Some(1), has_session: true, keys: Some(keys(1)), is_roster_loaded: true, is_sealed: false }
+    Found { uin: Some(1), has_session: true, keys: Some(keys(1)), is_roster_loaded: true, ..Found::default() }
 }
 
 fn fetched(at: i64, has_content: bool) -> Event {
@@ -256,7 +256,7 @@ fn while_the_list_of_contacts_is_read_news_come_as_ever() {
     assert!(machine.step(Event::Looked(Err(Fault::Superseded)), NOW).is_empty());
     let soon = NOW.after(Timings::default().retry_cap);
     machine.step(checked(0, false), soon);
-    assert!(machine.is_looking() && matches!(machine.health(), Health::Degraded { .. }));
+    assert!(machine.is_looking() && matches!(machine.health(), Health::Limited { .. }));
     assert!(machine.step(Event::Looked(Ok(())), soon).is_empty());
     assert_eq!((machine.is_looking(), machine.health()), (false, Health::Up));
     machine.step(checked(0, false), soon);
@@ -270,6 +270,37 @@ fn without_list() -> Machine {
     machine.step(Event::Opened(Ok(keys(1))), NOW);
     assert_eq!(works(&machine.step(Event::RosterLoaded(Err(Fault::TimedOut)), NOW)), [&Work::Check]);
     machine
+}
+
+#[test]
+fn a_worse_trouble_is_told_over_a_lesser_one_and_an_interruption_that_nobody_is_told_of_is_neither() {
+    let mut machine = without_list();
+    let lesser = machine.health();
+    assert!(matches!(&lesser, Health::Limited { why } if why.contains("not affected")), "{lesser:?}");
+    // A moment's interruption.
+    machine.step(checked(0, true), NOW);
+    machine.step(Event::Fetched(Err(Fault::Network)), NOW);
+    assert_eq!((matches!(machine.state, State::Offline { .. }), machine.health()), (true, lesser.clone()));
+    machine.step(Event::Waited, NOW);
+    assert_eq!(machine.health(), lesser);
+    // One that lasts.
+    let mut told = machine.health();
+    for _ in 0..20 {
+        machine.step(Event::Fetched(Err(Fault::Network)), NOW);
+        machine.step(Event::Waited, NOW);
+        assert!(machine.health() == told || machine.health().is_news_after(&told));
+        told = machine.health();
+    }
+    assert!(matches!(told, Health::Degraded { .. }), "{told:?}");
+    machine.step(fetched(1, false), NOW);
+    assert_eq!(machine.health(), lesser, "that messages pass again is news as well");
+    // Polls that say nothing are worse than names that are missing.
+    for _ in 0..20 {
+        machine.step(Event::Checked(Err(Fault::Network)), NOW);
+        machine.step(Event::Waited, NOW);
+        machine.step(fetched(1, false), NOW);
+    }
+    assert!(matches!(machine.health(), Health::Degraded { .. }), "{:?}", machine.health());
 }
 
 #[test]
