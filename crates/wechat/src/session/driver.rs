@@ -17,7 +17,7 @@ use wxgate_contract::{
 
 use super::live::{Live, Own};
 use super::look::{Look, Opened};
-use super::machine::{Action, Checked, Entry, Event, Fault, Fetched, Keys, Machine, Phone, Work};
+use super::machine::{Action, Checked, Ending, Entry, Event, Fault, Fetched, Keys, Machine, Phone, Work};
 use super::saved;
 use crate::config::OnSynced;
 use crate::identity::settle::Settler;
@@ -144,7 +144,7 @@ pub(crate) async fn run(
                     next = Some(work);
                 }
                 Action::Tell(step) => far.sign_in(&network, step),
-                Action::Forget => hands.forget().await,
+                Action::Forget(ending) => hands.forget(Some(ending)).await,
             }
         }
         shown.update(&machine);
@@ -581,9 +581,9 @@ impl Hands {
         })
     }
 
-    /// Not the service's business: the session ended by itself.
-    async fn forget(&mut self) {
-        self.live.forget_session();
+    /// Not the service's business: the session ended by itself. Why is kept, for whoever asks after a restart.
+    async fn forget(&mut self, ending: Option<Ending>) {
+        self.live.forget_session(ending);
         self.keys = None;
         self.prepared = None;
         self.opened = None;
@@ -602,7 +602,7 @@ impl Hands {
             self.log_out(&self.live).await;
         }
         self.live.leave();
-        self.forget().await;
+        self.forget(None).await;
     }
 
     async fn log_out(&self, session: &Live) {

@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use wechat_proto::{Call, Credentials, Family, Profile, Secret, UserName};
 use wxgate_contract::{Clock, Timestamp};
 
-use super::machine::Standing;
+use super::machine::{Ending, Standing};
 use crate::jar::{Jar, Place};
 
 /// Who we are in this login.
@@ -47,6 +47,8 @@ struct Inner {
     poll_counter_ms: i64,
     rng: SmallRng,
     rest: Rest,
+    /// How the last session ended, until there is another one or the owner signs out.
+    ending: Option<Ending>,
     /// Being signed out: what is stored has no session any more, though the service still has.
     is_leaving: bool,
     /// What is stored cannot be read and stays, until a new login or a sign-out takes its place.
@@ -64,6 +66,7 @@ pub(crate) struct Snapshot {
     pub(crate) own: Own,
     pub(crate) generation: u32,
     pub(crate) rest: Rest,
+    pub(crate) ending: Option<Ending>,
 }
 
 /// The current session of one account.
@@ -107,6 +110,7 @@ impl Live {
                 own: Own::default(),
                 generation: 0,
                 rest: Rest::default(),
+                ending: None,
                 is_leaving: false,
                 keeps_stored: false,
                 poll_counter_ms: clock.now().ms(),
@@ -200,6 +204,7 @@ impl Live {
         inner.own = Own::default();
         inner.rest.uin = inner.credentials.as_ref().map(|credentials| credentials.uin);
         inner.rest.is_roster_loaded = false;
+        inner.ending = None;
         inner.is_leaving = false;
         inner.keeps_stored = false;
         inner.is_dirty = true;
@@ -207,7 +212,8 @@ impl Live {
 
     pub(crate) fn restore(&self, stored: Snapshot) {
         let mut inner = self.inner();
-        let Snapshot { family, credentials, jar, own, generation, rest } = stored;
+        let Snapshot { family, credentials, jar, own, generation, rest, ending } = stored;
+        inner.ending = ending;
         (inner.family, inner.credentials, inner.jar, inner.own, inner.generation, inner.rest) =
             (family, credentials, jar, own, generation, rest);
     }
@@ -250,9 +256,10 @@ impl Live {
     }
 
     /// The session is over; the cookies stay for a push login.
-    pub(crate) fn forget_session(&self) {
+    pub(crate) fn forget_session(&self, ending: Option<Ending>) {
         let mut inner = self.inner();
-        inner.is_dirty |= inner.credentials.take().is_some();
+        inner.is_dirty |= inner.credentials.take().is_some() || inner.ending != ending;
+        inner.ending = ending;
     }
 
     /// A non-empty key of an answer replaces the old one. Source: the protocol sheet, section 2.12.
@@ -277,6 +284,7 @@ impl Live {
     pub(crate) fn begin_leave(&self) {
         let mut inner = self.inner();
         inner.is_leaving = true;
+        inner.ending = None;
         inner.keeps_stored = false;
         inner.is_dirty = true;
     }
@@ -326,6 +334,7 @@ impl Live {
             own: inner.own.clone(),
             generation: inner.generation,
             rest: inner.rest,
+            ending: inner.ending.clone(),
         })
     }
 

@@ -17,7 +17,9 @@ use wechat_proto::RetCode;
 use wxgate_contract::{SignInStep, Timestamp};
 
 use crate::config::Timings;
-pub(crate) use words::{Action, Checked, Entry, Event, Fault, Fetched, Found, Keys, Phone, Standing, Work};
+pub(crate) use words::{
+    Action, Checked, Ending, Entry, Event, Fault, Fetched, Found, Keys, Phone, Standing, Work,
+};
 
 /// Codes shown per sign-in before it waits for somebody to ask again: about half an hour. An
 /// unattended screen must not look like a login farm. Chosen.
@@ -93,6 +95,15 @@ pub(crate) enum State {
     Refused {
         why: String,
     },
+}
+
+impl Ending {
+    fn state(self) -> State {
+        match self.is_refused {
+            true => State::Refused { why: self.why },
+            false => State::Ended { why: self.why },
+        }
+    }
 }
 
 /// The machine of one account.
@@ -259,6 +270,9 @@ impl Machine {
             self.state = State::Ended { why: SEALED.to_owned() };
         }
         if !found.has_session {
+            if let Some(ending) = found.ending {
+                self.state = ending.state();
+            }
             return;
         }
         self.keys = found.keys;
@@ -300,21 +314,21 @@ impl Machine {
 
     /// The session is gone for good; a human must do something.
     fn end(&mut self, why: impl Into<String>, out: &mut Vec<Action>) {
-        let why = why.into();
-        self.forget_session();
-        self.is_asked = false;
-        out.push(Action::Forget);
-        if self.step.is_some() {
-            self.tell(SignInStep::Failed { why: why.clone() }, out);
-        }
-        self.state = State::Ended { why };
+        self.close(Ending { why: why.into(), is_refused: false }, out);
     }
 
     fn refuse(&mut self, why: impl Into<String>, out: &mut Vec<Action>) {
-        self.end(why, out);
-        if let State::Ended { why } = &self.state {
-            self.state = State::Refused { why: why.clone() };
+        self.close(Ending { why: why.into(), is_refused: true }, out);
+    }
+
+    fn close(&mut self, ending: Ending, out: &mut Vec<Action>) {
+        self.forget_session();
+        self.is_asked = false;
+        out.push(Action::Forget(ending.clone()));
+        if self.step.is_some() {
+            self.tell(SignInStep::Failed { why: ending.why.clone() }, out);
         }
+        self.state = ending.state();
     }
 
     fn run(&mut self, work: Work, out: &mut Vec<Action>) {

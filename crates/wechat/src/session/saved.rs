@@ -9,7 +9,7 @@ use wechat_proto::{Credentials, Family};
 use wxgate_contract::{FarEnd, FarError, NetworkId, Note};
 
 use super::live::{Live, Own, Rest, Snapshot};
-use super::machine::{Found, Keys};
+use super::machine::{Ending, Found, Keys};
 use crate::jar::Jar;
 use crate::roster::{NAMES, generation_of, load::SWEPT};
 
@@ -41,11 +41,14 @@ struct Session {
     left_out: u64,
     #[serde(default)]
     invite_start: u32,
+    /// How it ended, where there are no credentials.
+    #[serde(default)]
+    ending: Option<Ending>,
 }
 
 /// The note of the session, if there is something new to store or `always`.
 pub(crate) fn session_note(live: &Live, always: bool) -> Option<Note> {
-    let Snapshot { family, credentials, jar, own, generation, rest } = live.to_save(always)?;
+    let Snapshot { family, credentials, jar, own, generation, rest, ending } = live.to_save(always)?;
     let session = Session {
         family,
         credentials,
@@ -58,6 +61,7 @@ pub(crate) fn session_note(live: &Live, always: bool) -> Option<Note> {
         oldest_generation: rest.oldest_generation,
         left_out: rest.left_out,
         invite_start: rest.invite_start,
+        ending,
     };
     // Plain data: writing it as JSON cannot fail.
     let value = serde_json::to_vec(&session).unwrap_or_default();
@@ -97,6 +101,7 @@ pub(crate) async fn restore(far: &dyn FarEnd, network: &NetworkId, live: &Live) 
         keys: keys.filter(|keys| keys.sync.is_usable()),
         is_roster_loaded: session.is_roster_loaded,
         is_sealed: false,
+        ending: session.ending.clone(),
     };
     let own = Own { user_name: session.own_user_name.into(), nickname: session.own_nickname };
     live.restore(Snapshot {
@@ -106,6 +111,7 @@ pub(crate) async fn restore(far: &dyn FarEnd, network: &NetworkId, live: &Live) 
         own,
         generation: session.generation,
         rest,
+        ending: session.ending,
     });
     Ok(found)
 }

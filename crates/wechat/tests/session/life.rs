@@ -190,10 +190,17 @@ async fn a_sign_out_on_the_phone_ends_it_until_somebody_asks() {
     stage.world.end_session(ALICE, 1100).unwrap();
     let health = stage.health(|health| matches!(health, Health::NeedsHuman { .. })).await;
     assert!(health.detail().contains("signed this account out"), "{health:?}");
+    // A restart tells the same again, which is no news, until somebody signs in or out.
     stage.restart().await;
-    let health = stage.health(|health| matches!(health, Health::NeedsHuman { .. })).await;
-    assert!(health.detail().contains("sign the account in"), "{health:?}");
+    let again = stage.health(|health| matches!(health, Health::NeedsHuman { .. })).await;
+    assert_eq!(again, health);
     stage.sign_in().await;
+    stage.restart().await;
+    stage.up().await;
+    stage.order(Order::SignOut).await;
+    stage.health(Health::is_signed_out).await;
+    stage.restart().await;
+    stage.health(|health| *health == Health::signed_out(None)).await;
     stage.no_violation();
 }
 
@@ -274,7 +281,7 @@ async fn codes_that_nobody_scans_run_out() {
 
 #[tokio::test]
 async fn item_09_a_refused_account_hears_the_services_own_words() {
-    let stage = Stage::new().await;
+    let mut stage = Stage::new().await;
     let words = "为了你的帐号安全，此微信号不能登录网页微信";
     stage.world.set_admission(ALICE, Admission::Refused(1203, words.to_owned())).unwrap();
     stage.order(Order::SignIn).await;
@@ -286,6 +293,8 @@ async fn item_09_a_refused_account_hears_the_services_own_words() {
     stage
         .step_after(0, |step| matches!(step, SignInStep::Failed { why } if why == words).then_some(()))
         .await;
+    stage.restart().await;
+    stage.health(|health| *health == Health::Down { why: words.to_owned() }).await;
 }
 
 #[tokio::test]

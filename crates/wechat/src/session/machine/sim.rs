@@ -36,7 +36,7 @@ fn play(seed: u64) -> Result<Sum, String> {
             match action {
                 Action::Cancel => work = None,
                 Action::Run(next) => work = Some(next),
-                Action::Forget => world.forget(),
+                Action::Forget(ending) => world.forget(Some(ending)),
                 Action::Tell(_) => {}
             }
         }
@@ -46,8 +46,13 @@ fn play(seed: u64) -> Result<Sum, String> {
         }
         world.be_calm_after(TROUBLE);
         if world.dies() {
+            let ended = matches!(machine.state, State::Ended { .. } | State::Refused { .. });
+            let told = ended.then(|| machine.health());
             machine = world.start();
             actions = machine.step(Event::Found(world.found()), world.now());
+            if told.as_ref().is_some_and(|told| *told != machine.health()) {
+                return Err(format!("{told:?} became {:?} at a restart", machine.health()));
+            }
             continue;
         }
         if let Some(event) = world.looks_beside(&machine)

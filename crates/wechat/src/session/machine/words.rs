@@ -49,6 +49,15 @@ pub(crate) enum Fault {
     Superseded,
 }
 
+/// Why there is no session any more, for people.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Ending {
+    pub(crate) why: String,
+    /// The service does not want this account here.
+    #[serde(default)]
+    pub(crate) is_refused: bool,
+}
+
 /// What the notes said at the start.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Found {
@@ -60,6 +69,8 @@ pub(crate) struct Found {
     pub(crate) is_roster_loaded: bool,
     /// There is a session, and it does not open: it is sealed with another key.
     pub(crate) is_sealed: bool,
+    /// How the last session ended, or the last sign-in; `None` when the owner ended it.
+    pub(crate) ending: Option<Ending>,
 }
 
 /// An answer of the phone through the login poll.
@@ -165,8 +176,8 @@ pub(crate) enum Action {
     /// Drop the work that runs.
     Cancel,
     Run(Work),
-    /// The session is over: its credentials must not be tried again after a restart.
-    Forget,
+    /// The session is over: its credentials must not be tried again after a restart, which tells how it ended.
+    Forget(Ending),
     Tell(SignInStep),
 }
 

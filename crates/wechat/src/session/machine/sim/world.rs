@@ -51,6 +51,7 @@ pub(super) struct World {
     stored: Option<i64>,
     stored_keys: Option<Keys>,
     is_roster_loaded: bool,
+    ending: Option<Ending>,
     uin: Option<i64>,
     store_fails_until: Duration,
     /// Numbers of messages, as committed.
@@ -85,6 +86,7 @@ impl World {
             stored: None,
             stored_keys: None,
             is_roster_loaded: false,
+            ending: None,
             uin: None,
             store_fails_until: Duration::ZERO,
             committed: Vec::new(),
@@ -126,13 +128,15 @@ impl World {
             has_session: self.stored.is_some(),
             keys: self.stored_keys.clone(),
             is_roster_loaded: self.is_roster_loaded,
+            ending: self.ending.clone(),
         }
     }
 
-    /// The machine says that the session is over.
-    pub(super) fn forget(&mut self) {
+    /// The machine says that the session is over, and how it ended.
+    pub(super) fn forget(&mut self, ending: Option<Ending>) {
         self.stored = None;
         self.stored_keys = None;
+        self.ending = ending;
     }
 
     pub(super) fn is_over(&self, after: Duration) -> bool {
@@ -318,6 +322,7 @@ impl World {
                 self.session = Some(Session { number: self.sessions, from: self.log });
                 self.uin = Some(5);
                 (self.stored, self.stored_keys, self.is_roster_loaded) = (Some(self.sessions), None, false);
+                self.ending = None;
                 Event::Entered(Ok(Entry::Accepted { uin: 5 }))
             }
             Work::Open => match self.valid() {
@@ -343,7 +348,7 @@ impl World {
             Work::Fetch | Work::FetchWhatCanBeRead => self.fetch(keys)?,
             Work::Commit => self.commit()?,
             Work::Leave => {
-                self.forget();
+                self.forget(None);
                 self.session = None;
                 Event::Left
             }

@@ -127,7 +127,7 @@ fn play(events: Vec<Event>, start: Found, seed: u64) -> Result<(), TestCaseError
                     }
                     running = Some(work.clone());
                 }
-                Action::Forget | Action::Tell(_) => {}
+                Action::Forget(_) | Action::Tell(_) => {}
             }
         }
         let is_ok = |event: &Event| {

@@ -28,6 +28,23 @@ fn another_account_is_refused() {
     assert!(works(&actions).is_empty() && matches!(machine.state, State::Refused { .. }), "{actions:?}");
 }
 
+#[test]
+fn a_restart_tells_how_it_ended_and_whoever_was_refused_begins_by_a_code() {
+    for is_refused in [false, true] {
+        let ending = Ending { why: "the phone signed this account out".to_owned(), is_refused };
+        let mut machine = machine();
+        let found = Found { uin: Some(1), ending: Some(ending.clone()), ..Found::default() };
+        assert!(machine.step(Event::Found(found), NOW).is_empty());
+        let told = match is_refused {
+            false => Health::signed_out(Some(&ending.why)),
+            true => Health::Down { why: ending.why },
+        };
+        assert_eq!(machine.health(), told);
+        let first = if is_refused { Work::FetchQr } else { Work::AskPhone };
+        assert_eq!(works(&machine.step(Event::SignIn, NOW)), [&first]);
+    }
+}
+
 /// A machine of an account that was signed in before, and is not now.
 fn signed_out() -> Machine {
     let mut machine = machine();
@@ -143,7 +160,8 @@ fn a_session_that_wechat_does_not_open_yet_is_kept_and_whoever_waits_is_told() {
         let (mut passed, mut asked, mut failed) = (Duration::ZERO, 0, 0);
         let mut actions = vec![Action::Run(Work::Open)];
         while passed < Duration::from_secs(2 * 3600) {
-            assert!(!actions.contains(&Action::Forget), "{number}: it costs a scan");
+            let is_forgotten = actions.iter().any(|action| matches!(action, Action::Forget(_)));
+            assert!(!is_forgotten, "{number}: it costs a scan");
             failed += told(&actions).iter().filter(|step| matches!(step, SignInStep::Failed { .. })).count();
             actions = match works(&actions)[..] {
                 [Work::Wait(wait)] => {
