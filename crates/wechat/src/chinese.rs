@@ -2,7 +2,7 @@
 //! What WeChat itself says is in the language of the account already.
 
 /// Clauses as they are said.
-const CLAUSES: [(&str, &str); 33] = [
+const CLAUSES: [(&str, &str); 38] = [
     ("sign the account in", "请登录此账号"),
     ("scan the code with the phone", "请用手机扫描二维码"),
     ("confirm the sign-in on the phone", "请在手机上确认登录"),
@@ -28,6 +28,11 @@ const CLAUSES: [(&str, &str); 33] = [
     ("WeChat ended the session", "微信结束了会话"),
     ("WeChat says that this account does too much", "微信提示此账号操作过于频繁"),
     ("it is left alone for a while", "暂停一段时间"),
+    ("WeChat says that this account sends too much", "微信提示此账号发送过于频繁"),
+    ("what you say waits until WeChat takes it", "您发送的消息会等到微信接受为止"),
+    ("the phone has been offline for too long", "手机离线时间过长"),
+    ("open WeChat on it", "请在手机上打开微信"),
+    ("what you say waits for that, up to four hours", "在此之前您发送的消息会等待，最长四小时"),
     ("WeChat's answers cannot be read", "无法读取微信的应答"),
     ("WeChat's answers could not be read", "无法读取微信的应答"),
     ("WeChat does not answer in time", "微信没有及时应答"),

@@ -31,6 +31,7 @@ use crate::identity::refresh;
 use crate::outbound::unanswered::Unanswered;
 use crate::roster::record::{Keys, Login, Mark, put_group, put_person};
 use crate::roster::{Draft, Fresh, Kind, Named, OWNER, Roster, member_note, name_note, stranger_note};
+use crate::session::hold::Reason;
 use crate::session::live::Live;
 use crate::transport::Transport;
 use unnamed::Unnamed;
@@ -158,6 +159,10 @@ impl Inbound {
     ) -> Result<(), FarError> {
         for message in messages {
             let Said::Status(Status::Opened(chat)) = &message.body else { continue };
+            if !login.is_own(chat) {
+                // That one the service sends by itself, after a sign-in.
+                self.live.release(|reason| reason == Reason::PhoneOff);
+            }
             let key = name_note(login.generation, chat);
             if let Some(named) = self.roster.look_up(draft, vec![key.clone()]).await?.remove(&key) {
                 let at = Timestamp(message.created_s.saturating_mul(1000));
@@ -255,6 +260,10 @@ impl Inbound {
             None
         };
         draft.echoes.extend(echo_of.map(|(ticket, _)| ticket));
+        if message.sender == Sender::Own && echo_of.is_none() {
+            // The owner said it on the phone.
+            self.live.release(|reason| reason == Reason::PhoneOff);
+        }
         Ok(Some(Post {
             remote_id,
             chat: ChatRef { network: self.network.clone(), chat: ChatKey::from(chat.key.as_str()) },

@@ -230,6 +230,7 @@ impl Outbound {
                     let id = RemoteId::from(sent.msg_id.as_str());
                     self.unanswered.answer(open, &id);
                     self.pace().0.went_well();
+                    self.live.release(|_| true);
                     return Ok(id);
                 }
                 Ok(sent) => {

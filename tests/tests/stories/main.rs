@@ -19,6 +19,7 @@ mod media;
 mod outage;
 mod pages;
 mod people;
+mod phone_off;
 mod poison;
 mod proxy;
 mod session_end;

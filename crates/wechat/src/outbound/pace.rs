@@ -9,7 +9,7 @@ use rand::Rng;
 /// many is still far below what the service was seen to accept (the protocol sheet, section 6.3).
 const BURST: u64 = 3;
 /// First pause after "too frequent"; doubles. Source: the protocol sheet, section 6.3.
-const FIRST_PAUSE: Duration = Duration::from_secs(60);
+pub(super) const FIRST_PAUSE: Duration = Duration::from_secs(60);
 /// Longest pause. Chosen.
 const LONGEST_PAUSE: Duration = Duration::from_secs(3600);
 

@@ -1,10 +1,12 @@
 //! Whose turn it is to send: spaced, and not at all while the service wants to be left alone.
 
 use wechat_proto::{Reaction, RetCode};
-use wxgate_contract::{Delivery, Outcome};
+use wxgate_contract::{Delivery, Job, Outcome};
 
+use super::pace::FIRST_PAUSE;
 use super::{Errand, Miss, Outbound, verdict};
 use crate::roster;
+use crate::session::hold::{Hold, PATIENCE, Reason};
 use crate::session::machine::Standing;
 
 impl Outbound {
@@ -23,11 +25,32 @@ impl Outbound {
     pub(super) fn said_no(&self, ret: RetCode, errand: &Errand<'_>) -> Outcome {
         if ret.reaction() == Reaction::SlowDown {
             let now_ms = self.elapsed_ms();
-            self.pace().0.slow_down(now_ms);
+            let pause = self.pace().0.slow_down(now_ms);
+            if pause > FIRST_PAUSE {
+                self.live.hold_back(Reason::TooMuch);
+            }
             // It waits with all others, and has not failed.
             return verdict::of_ret(ret, 1);
         }
+        if ret == RetCode::PhoneOffline {
+            let hold = self.live.hold_back(Reason::PhoneOff);
+            return match self.has_waited_for(errand.delivery, hold) {
+                true => verdict::given_up(),
+                false => verdict::of_ret(ret, 1),
+            };
+        }
+        self.live.release(|reason| reason == Reason::TooMuch);
         verdict::of_ret(ret, self.failed(errand.delivery.id, Miss::Call))
+    }
+
+    /// Whether a delivery has waited for the phone for as long as one does: what waited for something else before has
+    /// its time as well.
+    fn has_waited_for(&self, delivery: &Delivery, hold: Hold) -> bool {
+        let said = match &delivery.job {
+            Job::Say(say) => say.post.at,
+            Job::Recall { .. } | Job::Report(_) => hold.since,
+        };
+        self.live.now().since(said.max(hold.since)) >= PATIENCE
     }
 
     /// Whether the service wants to be left alone.

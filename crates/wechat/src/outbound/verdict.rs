@@ -11,6 +11,14 @@ const STALE_ATTEMPTS: u32 = 2;
 /// up; about ten minutes. Chosen.
 const OVER_ATTEMPTS: u32 = 20;
 
+/// Why a message waits for the phone.
+pub(super) const PHONE_OFF: &str = "the phone has been offline for too long";
+
+/// What becomes of a message that the phone has kept waiting for so long.
+pub(super) fn given_up() -> Outcome {
+    Outcome::Refused { why: format!("{PHONE_OFF}; open WeChat on it and say it again") }
+}
+
 /// When to come again while the session is coming back: at first soon, then every half minute.
 pub(super) fn soon(attempt: u32) -> Duration {
     Duration::from_secs(1 << attempt.clamp(1, 5)).min(Duration::from_secs(30))
@@ -31,7 +39,7 @@ pub(super) fn of_ret(ret: RetCode, attempt: u32) -> Outcome {
         why: why.to_owned(),
     };
     match (ret, ret.reaction()) {
-        (RetCode::PhoneOffline, _) => later(60, "the phone has been offline for too long"),
+        (RetCode::PhoneOffline, _) => later(60, PHONE_OFF),
         (_, Reaction::SlowDown) => later(60, "WeChat says that this account sends too much"),
         // One send that says so is no proof: whether the session is over, the poll decides.
         (_, Reaction::SessionOver) if attempt < OVER_ATTEMPTS => {

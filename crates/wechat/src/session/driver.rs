@@ -134,6 +134,7 @@ pub(crate) async fn run(
     let mut save = tokio::time::interval_at(Instant::now() + save_every, save_every);
     save.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut looking: Option<BoxFuture<'static, Result<(), Fault>>> = None;
+    let mut held = live.held();
     loop {
         let (mut next, mut is_leaving) = (None, false);
         for action in actions {
@@ -178,6 +179,7 @@ pub(crate) async fn run(
                     }
                     shown.update(&machine);
                 }
+                Ok(()) = held.changed() => shown.update(&machine),
                 _ = save.tick() => store(&*far, &network, &live).await,
                 () = stop.stopping() => {
                     if is_leaving {
@@ -229,14 +231,17 @@ struct Shown {
 impl Shown {
     fn update(&mut self, machine: &Machine) {
         self.live.set_standing(machine.standing());
-        let health = match (machine.health(), self.live.rest().left_out) {
-            (Health::Up, left_out @ 1..) => Health::Limited {
+        let health = match (machine.health(), self.live.hold(), self.live.rest().left_out) {
+            (Health::Up | Health::Limited { .. }, Some(hold), _) => {
+                Health::Degraded { why: hold.reason.in_words().to_owned() }
+            }
+            (Health::Up, None, left_out @ 1..) => Health::Limited {
                 why: format!(
                     "{left_out} contacts or members of groups are left out: there are more than fit; messages \
                      are not affected"
                 ),
             },
-            (health, _) => health,
+            (health, ..) => health,
         };
         if self.health.as_ref() != Some(&health) {
             self.far.health(&self.network, health.clone());

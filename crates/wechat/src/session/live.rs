@@ -13,6 +13,7 @@ use tokio::sync::watch;
 use wechat_proto::{Call, Credentials, Family, Profile, Secret, UserName};
 use wxgate_contract::{Clock, Timestamp};
 
+use super::hold::{Hold, Reason};
 use super::machine::{Ending, Standing};
 use crate::jar::{Jar, Place};
 
@@ -77,6 +78,8 @@ pub(crate) struct Live {
     lang: String,
     user_agent: &'static str,
     standing: watch::Sender<Standing>,
+    /// Why what people say waits though the session stands.
+    hold: watch::Sender<Option<Hold>>,
     /// Held by whoever decides who somebody is, from the reading of what is known to its commit: of two answers the
     /// second has to see the first. Taken before `settling`. Held across awaits, hence of tokio.
     deciding: tokio::sync::Mutex<()>,
@@ -122,6 +125,7 @@ impl Live {
             lang: lang.to_owned(),
             user_agent: USER_AGENT,
             standing: watch::channel(standing).0,
+            hold: watch::channel(None).0,
             deciding: tokio::sync::Mutex::new(()),
             settling: tokio::sync::Mutex::new(()),
             who: AtomicU64::new(0),
@@ -208,6 +212,8 @@ impl Live {
         inner.is_leaving = false;
         inner.keeps_stored = false;
         inner.is_dirty = true;
+        drop(inner);
+        self.release(|_| true);
     }
 
     pub(crate) fn restore(&self, stored: Snapshot) {
@@ -353,5 +359,32 @@ impl Live {
 
     pub(crate) fn standing(&self) -> watch::Receiver<Standing> {
         self.standing.subscribe()
+    }
+
+    /// Why what people say waits, and since when.
+    pub(crate) fn hold(&self) -> Option<Hold> {
+        *self.hold.borrow()
+    }
+
+    pub(crate) fn held(&self) -> watch::Receiver<Option<Hold>> {
+        self.hold.subscribe()
+    }
+
+    /// What people say waits from now on, or still does; says since when.
+    pub(crate) fn hold_back(&self, reason: Reason) -> Hold {
+        let new = Hold { reason, since: self.now() };
+        self.hold.send_if_modified(|hold| {
+            let is_new = hold.is_none_or(|known| known.reason != reason);
+            if is_new {
+                *hold = Some(new);
+            }
+            is_new
+        });
+        self.hold().unwrap_or(new)
+    }
+
+    /// What waited for one of these reasons waits no more.
+    pub(crate) fn release(&self, is_over: impl FnOnce(Reason) -> bool) {
+        self.hold.send_if_modified(|hold| hold.take_if(|hold| is_over(hold.reason)).is_some());
     }
 }

@@ -1,6 +1,7 @@
 //! What the far end wants said reaches people.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use wxgate_contract::{
@@ -273,6 +274,8 @@ async fn refusals_of_the_service_become_outcomes() {
         assert_eq!(matches!(outcome, Outcome::TryLater { .. }), is_later, "{ret}: {outcome:?}");
         assert_eq!(matches!(outcome, Outcome::Refused { .. }), !is_later, "{ret}: {outcome:?}");
     }
+    // The phone is back as far as anybody can tell.
+    assert_eq!(ids(&stage.deliver(&stage.delivery(&chat, Body::text("w"))).await).len(), 1);
     stage.up().await;
     stage.world.add_fault(FaultRule::next("webwxsendmsg", Fault::Ret(1205), 1));
     let outcome = stage.deliver(&stage.delivery(&chat, Body::text("x"))).await;
@@ -282,6 +285,78 @@ async fn refusals_of_the_service_become_outcomes() {
         matches!(&outcome, Outcome::TryLater { after, .. } if after.as_secs() > 30),
         "the pause holds for the whole account: {outcome:?}"
     );
+}
+
+#[tokio::test]
+async fn an_owner_whose_phone_is_off_is_told_what_waits_and_for_how_long() {
+    let stage = Stage::online().await;
+    let (chat, other) = (stage.chat(Who::Contact(1)), stage.chat(Who::Contact(2)));
+    stage.world.set_phone_offline(ALICE, true).unwrap();
+    let early = stage.delivery(&chat, Body::text("I am late"));
+    assert!(matches!(stage.deliver(&early).await, Outcome::TryLater { .. }));
+    let told = stage.health(|health| matches!(health, Health::Degraded { .. })).await;
+    assert!(told.detail().contains("open WeChat on it") && told.detail().contains("four hours"), "{told:?}");
+    stage.advance(Duration::from_secs(3 * 3600));
+    assert!(matches!(stage.deliver(&early).await, Outcome::TryLater { .. }));
+    stage.advance(Duration::from_secs(3600));
+    let late = stage.deliver(&early).await;
+    assert!(matches!(&late, Outcome::Refused { why } if why.contains("open WeChat")), "{late:?}");
+    // Whoever says something now has four hours of their own.
+    let mut fresh = stage.delivery(&other, Body::text("and now?"));
+    let Job::Say(say) = &mut fresh.job else { panic!() };
+    say.post.at = say.post.at.after(Duration::from_secs(4 * 3600));
+    assert!(matches!(stage.deliver(&fresh).await, Outcome::TryLater { .. }));
+    stage.world.set_phone_offline(ALICE, false).unwrap();
+    assert_eq!(ids(&stage.deliver(&fresh).await).len(), 1);
+    stage.up().await;
+    stage.no_violation();
+}
+
+#[tokio::test]
+async fn the_phone_is_back_when_the_owner_uses_it() {
+    for is_said in [true, false] {
+        let stage = Stage::online().await;
+        let anna = Who::Contact(1);
+        let chat = stage.chat(anna);
+        stage.world.add_fault(FaultRule::next("webwxsendmsg", Fault::Ret(3), 1));
+        assert!(matches!(
+            stage.deliver(&stage.delivery(&chat, Body::text("x"))).await,
+            Outcome::TryLater { .. }
+        ));
+        stage.health(|health| matches!(health, Health::Degraded { .. })).await;
+        // What others say may come without it.
+        stage.post(stage.say(anna, anna, "hello?")).await;
+        let health = stage.double.state().health.get(&stage.network()).cloned();
+        assert!(matches!(health, Some(Health::Degraded { .. })), "{health:?}");
+        match is_said {
+            true => drop(stage.say(anna, Who::Own, "by hand")),
+            false => drop(stage.said(anna, Who::Own, Kind::PhoneState { code: 2 })),
+        }
+        stage.up().await;
+    }
+}
+
+#[tokio::test]
+async fn one_pause_is_told_to_nobody_and_a_second_one_is() {
+    let stage = Stage::online().await;
+    let chat = stage.chat(Who::Contact(1));
+    let too_much = FaultRule::next("webwxsendmsg", Fault::Ret(1205), 1);
+    stage.world.add_fault(too_much.clone());
+    let delivery = stage.delivery(&chat, Body::text("x"));
+    assert!(matches!(stage.deliver(&delivery).await, Outcome::TryLater { .. }));
+    assert_eq!(stage.double.state().health.get(&stage.network()), Some(&Health::Up));
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_secs(61)).await;
+    tokio::time::resume();
+    stage.world.add_fault(too_much);
+    assert!(matches!(stage.deliver(&delivery).await, Outcome::TryLater { .. }));
+    let told = stage.health(|health| matches!(health, Health::Degraded { .. })).await;
+    assert!(told.detail().contains("sends too much"), "{told:?}");
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_secs(121)).await;
+    tokio::time::resume();
+    assert_eq!(ids(&stage.deliver(&delivery).await).len(), 1);
+    stage.up().await;
 }
 
 #[tokio::test]
