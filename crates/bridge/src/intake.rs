@@ -63,7 +63,7 @@ impl Bridge {
 
     async fn take_in(&self, network: &NetworkId, mut batch: Batch) -> Result<Committed, FarError> {
         let own_name = own_name(&batch);
-        let read = std::mem::take(&mut batch.read);
+        let (read, asks) = (std::mem::take(&mut batch.read), batch.asks);
         let mut committed = Committed { posts: Vec::with_capacity(batch.posts.len()) };
         for (at, piece) in pieces(batch).into_iter().enumerate() {
             let name = if at == 0 { own_name.as_deref() } else { None };
@@ -71,6 +71,9 @@ impl Bridge {
         }
         for (chat, at) in read {
             self.tell(FeedEvent::Read(ChatRef { network: network.clone(), chat }, at));
+        }
+        if asks {
+            self.tell(FeedEvent::Asks(network.clone()));
         }
         Ok(committed)
     }

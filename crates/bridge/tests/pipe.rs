@@ -290,7 +290,7 @@ async fn a_long_batch_is_committed_in_pieces_and_its_notes_with_the_last() {
     let life = pipe.add("net:a", false).recv().await.unwrap();
     let (network, home) = (life.ctx.network.clone(), chat("net:a", "c"));
     let mut feed = pipe.bridge.subscribe();
-    let mut batch = Batch::default();
+    let mut batch = Batch { asks: true, ..Batch::default() };
     for n in 0..100 {
         batch.posts.extend(said(&home, &format!("p{n}"), Author::Owner).posts);
     }
@@ -310,6 +310,9 @@ async fn a_long_batch_is_committed_in_pieces_and_its_notes_with_the_last() {
     for n in 0..100 {
         assert_eq!(shown(&mut feed).await.post.remote_id.as_str(), format!("p{n}"));
     }
+    // Whoever asks what it is about finds all of it.
+    let told = tokio::time::timeout(PATIENCE, feed.recv()).await.unwrap();
+    assert!(matches!(&told, Ok(FeedEvent::Asks(of)) if *of == network), "{told:?}");
     pipe.bridge.shutdown().await;
 }
 

@@ -65,6 +65,9 @@ pub struct Batch {
     /// Chats that the owner read on another device, and up to when. Told to faces once the rest is
     /// on disk, and not kept: the latest wins.
     pub read: Vec<(ChatKey, Timestamp)>,
+    /// One of the posts is the first of a chat of which it is not settled who it is: once the rest is on disk faces are
+    /// told to ask ([`crate::Request::Questions`]). Not kept: they ask at a start as well.
+    pub asks: bool,
 }
 
 impl Batch {
@@ -76,6 +79,7 @@ impl Batch {
             && self.notes.is_empty()
             && self.media.is_empty()
             && self.read.is_empty()
+            && !self.asks
     }
 }
 

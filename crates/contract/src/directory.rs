@@ -116,6 +116,8 @@ pub enum FeedEvent {
     Accounts(UserName),
     /// Something that opened this person's doors opens them no more; whoever came in with it has to go.
     Doors(UserName),
+    /// An account has something to ask of its owner: `Request::Questions` says what.
+    Asks(NetworkId),
     /// The owner has read a chat up to this time, on another device or on one of our faces.
     Read(ChatRef, Timestamp),
     /// Something may have become visible or changed that was not told: who follows the feed reads anew, as after

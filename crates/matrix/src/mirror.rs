@@ -84,7 +84,9 @@ impl Shared {
                     self.chores.add(Chore::Picture(person));
                 }
             }
-            FeedEvent::Health(network, _) => self.chores.add(Chore::Account(network.clone())),
+            FeedEvent::Health(network, _) | FeedEvent::Asks(network) => {
+                self.chores.add(Chore::Account(network.clone()));
+            }
             FeedEvent::Read(chat, at) => self.chores.add(Chore::ReadElsewhere(chat.clone(), *at)),
             FeedEvent::Shown(_) | FeedEvent::Face(..) | FeedEvent::Doors(_) | FeedEvent::Missed => {}
         }

@@ -13,7 +13,7 @@ mod system;
 mod text;
 mod unnamed;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
 use ring::digest;
@@ -45,6 +45,8 @@ pub(crate) struct Inbound {
     unanswered: Arc<Unanswered>,
     directory: Arc<dyn Directory>,
     unnamed: Unnamed,
+    /// Chats about which the owner was told in this run that it is not settled who they are.
+    asked: HashSet<String>,
     max_media_bytes: u64,
 }
 
@@ -85,6 +87,7 @@ impl Inbound {
             unanswered,
             directory,
             unnamed: Unnamed::default(),
+            asked: HashSet::new(),
             max_media_bytes,
         }
     }
@@ -141,12 +144,14 @@ impl Inbound {
                 draft.batch.posts.push(post);
             }
         }
+        draft.batch.asks = draft.open.iter().any(|chat| !self.asked.contains(chat));
         Ok(draft)
     }
 
     /// A draft is on disk.
     pub(crate) fn committed(&mut self, fresh: Fresh) {
         self.unanswered.take(&fresh.echoes);
+        self.asked.extend(fresh.open.iter().cloned());
         self.roster.remember(fresh);
     }
 
@@ -263,6 +268,9 @@ impl Inbound {
         if message.sender == Sender::Own && echo_of.is_none() {
             // The owner said it on the phone.
             self.live.release(|reason| reason == Reason::PhoneOff);
+        }
+        if chat.is_open {
+            draft.open.push(chat.key.clone());
         }
         Ok(Some(Post {
             remote_id,

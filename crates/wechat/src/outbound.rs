@@ -30,7 +30,7 @@ use wxgate_contract::{
 use wxgate_convert::Converter;
 
 use crate::config::WechatConfig;
-use crate::identity::settle::service_id;
+use crate::identity::settle::{self, service_id};
 use crate::roster::{self, Roster};
 use crate::session::live::Live;
 use crate::transport::{CallError, Transport};
@@ -140,10 +140,7 @@ impl Outbound {
                 let why = "WeChat's list of contacts is not there yet".to_owned();
                 return Err(Outcome::TryLater { after, why });
             }
-            Ok(None) => {
-                let why = "this chat is not known since the last sign-in to WeChat".to_owned();
-                return Err(Outcome::Refused { why });
-            }
+            Ok(None) => return Err(self.not_here(delivery).await),
             Err(error) => {
                 return Err(Outcome::TryLater {
                     after: verdict::soon(delivery.attempt),
@@ -152,6 +149,24 @@ impl Outbound {
             }
         };
         Ok(Errand { delivery, generation, who, own: self.live.own().user_name, is_room: to.is_room(), to })
+    }
+
+    /// What becomes of what is said in a chat that nobody of the present login is known to be.
+    async fn not_here(&self, delivery: &Delivery) -> Outcome {
+        match settle::may_be_asked(&*self.far, &self.network, delivery.chat.as_str()).await {
+            Ok(true) => {
+                let why = "it is not settled who this is since the last sign-in to WeChat; say \"identity\" to the bot \
+                           or the service nick";
+                Outcome::Refused { why: why.to_owned() }
+            }
+            Ok(false) => {
+                let why = "this chat is not known since the last sign-in to WeChat".to_owned();
+                Outcome::Refused { why }
+            }
+            Err(error) => {
+                Outcome::TryLater { after: verdict::soon(delivery.attempt), why: error.to_string() }
+            }
+        }
     }
 
     async fn say(&self, errand: &Errand<'_>, say: &Say) -> Result<Outcome, Outcome> {

@@ -122,6 +122,8 @@ pub(crate) struct Draft {
     pub(crate) has_shown: bool,
     /// Tickets of own sends that its posts are the echoes of.
     pub(crate) echoes: Vec<u64>,
+    /// Chats with something said in them of which it is not settled who they are.
+    pub(crate) open: Vec<String>,
     /// It makes a key for somebody whom the list of contacts did not show.
     pub(crate) has_unlisted: bool,
     /// It changes what was known of contacts and groups: a list that was asked for before is older.
@@ -135,14 +137,15 @@ pub(crate) struct Fresh {
     removed: Vec<String>,
     pub(crate) has_shown: bool,
     pub(crate) echoes: Vec<u64>,
+    pub(crate) open: Vec<String>,
     pub(crate) changes_known: bool,
 }
 
 impl Draft {
     /// The batch, and what it will mean once it is committed.
     pub(crate) fn split(self) -> (Batch, Fresh) {
-        let Self { batch, fresh: names, removed, has_shown, echoes, changes_known, .. } = self;
-        (batch, Fresh { names, removed, has_shown, echoes, changes_known })
+        let Self { batch, fresh: names, removed, has_shown, echoes, open, changes_known, .. } = self;
+        (batch, Fresh { names, removed, has_shown, echoes, open, changes_known })
     }
 
     pub(crate) fn put(&mut self, note_key: String, named: Named) {

@@ -24,4 +24,5 @@ mod policy;
 mod put_back;
 mod sealing;
 mod share;
+mod twins;
 mod verified;

@@ -26,6 +26,8 @@ struct Twins {
     stage: Stage,
     client: IrcClient,
     nicks: [String; 2],
+    /// How often the owner had to be asked so far.
+    asked: usize,
 }
 
 impl Twins {
@@ -40,7 +42,7 @@ impl Twins {
             *nick = client.expect_text(&text).await?.source.nick;
         }
         ensure!(nicks[0] != nicks[1], "two people share the nick {}", nicks[0]);
-        let mut twins = Self { stage, client, nicks };
+        let mut twins = Self { stage, client, nicks, asked: 0 };
         twins.new_login().await?;
         Ok(twins)
     }
@@ -63,6 +65,21 @@ impl Twins {
         self.stage.sim.burst(ACCOUNT, who, who, mark, count).await?;
         let last = self.client.expect_text(&format!("{mark} {}", count - 1)).await?;
         Ok(last.source.nick)
+    }
+
+    /// The same of somebody who is asked about, which is told at once.
+    async fn talk_unknown(&mut self, who: &str, mark: &str, count: u32) -> Result<String> {
+        let place = self.talk(who, mark, count).await?;
+        let asks = |line: &&Line| {
+            line.source.nick == "wechat" && line.verb == "NOTICE" && line.last().contains("not settled who")
+        };
+        self.asked += 1;
+        if self.client.seen().iter().filter(asks).count() < self.asked {
+            self.client.expect("to be asked who it is", |line| asks(&line)).await?;
+        }
+        let told = self.client.seen().iter().filter(asks).count();
+        ensure!(told == self.asked, "asked {told} times about {}", self.asked);
+        Ok(place)
     }
 
     /// The texts with `mark` that came from `nick`, in order.
@@ -122,7 +139,7 @@ async fn what_an_unknown_twin_says_waits_in_a_marked_place_until_the_owner_answe
 
 /// Nothing goes into an old chat, in either direction.
 async fn marked(twins: &mut Twins, who: &str) -> Result<()> {
-    let place = twins.talk(who, "meanwhile", 5).await?;
+    let place = twins.talk_unknown(who, "meanwhile", 5).await?;
     ensure!(!twins.nicks.contains(&place), "it was guessed who {who} is: {place} of {:?}", twins.nicks);
     ensure!(twins.from(&place, "meanwhile") == numbered("meanwhile", 5), "{place} is out of order");
     twins.client.say(&place, "an answer to the unknown").await?;
@@ -134,6 +151,7 @@ async fn marked(twins: &mut Twins, who: &str) -> Result<()> {
         twins.client.say(&nick, &text).await?;
         let told = twins.client.expect("a word about it", |line| line.last().contains(&text)).await?;
         ensure!(!told.is_said() && told.last().contains("was not delivered"), "{told}");
+        ensure!(told.last().contains("identity"), "no way out is named: {told}");
     }
     let ledger = twins.stage.sim.ledger(ACCOUNT).await?;
     ensure!(!ledger.iter().any(|entry| entry.text.starts_with("to the old")), "a line went to somebody");
@@ -202,7 +220,7 @@ async fn answered_by_command(twins: &mut Twins, who: &str) -> Result<()> {
 }
 
 async fn answered_by_the_service_nick(twins: &mut Twins, who: &str) -> Result<()> {
-    let place = twins.talk(who, "unsettled", 4).await?;
+    let place = twins.talk_unknown(who, "unsettled", 4).await?;
     ensure!(!twins.nicks.contains(&place), "it was guessed who {who} is: {place} of {:?}", twins.nicks);
     let asked = twins.service("identity").await?;
     ensure!(asked.contains("1. who is"), "{asked}");
@@ -226,7 +244,7 @@ async fn undone(twins: &mut Twins, who: &str) -> Result<()> {
     let nick = twins.nicks[1].clone();
     let undone = twins.service(&format!("undo {nick}")).await?;
     ensure!(undone.contains("undone"), "{undone}");
-    let after = twins.talk(who, "afterwards", 2).await?;
+    let after = twins.talk_unknown(who, "afterwards", 2).await?;
     ensure!(!twins.nicks.contains(&after), "the link was not taken back: {after}");
     twins.client.say(&after, "an answer after all").await?;
     let heard = twins.stage.sim.heard(ACCOUNT, "an answer after all").await?;

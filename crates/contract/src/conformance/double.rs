@@ -445,6 +445,9 @@ impl FarEnd for Double {
             for (chat, at) in batch.read {
                 self.tell(FeedEvent::Read(ChatRef { network: network.clone(), chat }, at));
             }
+            if batch.asks {
+                self.tell(FeedEvent::Asks(network.clone()));
+            }
             self.changed();
             Ok(committed)
         })

@@ -48,6 +48,7 @@ pub(super) async fn show(parts: &Arc<Parts>, mut feed: broadcast::Receiver<FeedE
                 FeedEvent::Health(..)
                 | FeedEvent::Face(..)
                 | FeedEvent::Accounts(_)
+                | FeedEvent::Asks(_)
                 | FeedEvent::Read(..)
                 | FeedEvent::Missed
                 | FeedEvent::Doors(_),

@@ -18,6 +18,8 @@ const WAITING: usize = 16;
 #[derive(Debug)]
 pub(super) enum Asking {
     Questions,
+    /// The questions, which nobody asked for.
+    Unasked,
     /// The questions, to find the one that is answered.
     Answering {
         question: String,
@@ -82,6 +84,7 @@ impl Session {
             talk.is_asking = false;
         }
         match told {
+            told if matches!(asking, Asking::Unasked) => self.point_out_questions(told).await,
             Ok(reply) => self.told_well(id, asking, reply),
             Err(error) => self.told_no(id, &asking, &error),
         }
@@ -128,7 +131,11 @@ impl Session {
 
     fn told_no(&mut self, id: ClientId, asking: &Asking, error: &CommandError) {
         let what = match asking {
-            Asking::Questions | Asking::Answering { .. } | Asking::Why(_) | Asking::Markers => "look it up",
+            Asking::Questions
+            | Asking::Unasked
+            | Asking::Answering { .. }
+            | Asking::Why(_)
+            | Asking::Markers => "look it up",
             Asking::Resolved { .. } => "note it",
             Asking::Undone(_) => "undo it",
             Asking::Marked => "do it",

@@ -1,17 +1,70 @@
 //! What the service nick says and hears about chats of which it is not settled who they are.
 
-use wxgate_contract::{ChatKey, Question, Request};
+use std::collections::BTreeSet;
+
+use wxgate_contract::{Answer, Batch, ChatKey, Command, CommandError, Note, Question, Reply, Request};
 
 use super::asking::Asking;
 use super::inbound::Target;
-use super::registry::ClientId;
+use super::registry::{ClientId, Incoming};
 use super::roster::Person;
-use super::session::Session;
+use super::session::{Session, one_line};
 
+/// The note that says of which chats the owner was told.
+const NOTE: &str = "asked";
 /// Questions shown at once: the most active chats come first, and the rest can wait. Chosen.
 const MAX_SHOWN: usize = 20;
 
+/// Nobody asks: what is told is told to all.
+const ALL: ClientId = ClientId(0);
+
 impl Session {
+    /// Looks beside the session whether there are questions that the owner has not heard of: an account that is slow
+    /// must not keep anybody waiting. The answer comes back as [`Incoming::Told`]; one that does not come is asked for
+    /// again when the account is back, or has the next question.
+    pub(super) fn look_for_questions(&mut self) {
+        let Some(account) = self.account().cloned() else { return };
+        let (control, user, own) = (self.shared.control.clone(), self.key.user.clone(), self.own.clone());
+        self.tasks.spawn(async move {
+            let command = Command::Ask { account, request: Request::Questions };
+            let told = control.run(Some(user), command).await;
+            if let Some(session) = own.upgrade() {
+                let _ = session.send(Incoming::Told(ALL, Box::new(Asking::Unasked), told)).await;
+            }
+        });
+    }
+
+    /// Tells whoever is here, once of each, that it is not settled who some chats are.
+    pub(super) async fn point_out_questions(&mut self, told: Result<Reply, CommandError>) {
+        let Ok(Reply::Answer(Answer::Questions(questions))) = told else { return };
+        let clients = self.client_ids();
+        let key = self.roster.note_key(NOTE, "");
+        let Some(latest) = questions.first().filter(|_| !clients.is_empty()) else { return };
+        let known = match self.shared.far.note(&self.shared.network, &key).await {
+            Ok(known) => known.unwrap_or_default(),
+            Err(error) => return tracing::debug!(%error, "which questions were told cannot be read now"),
+        };
+        let known: BTreeSet<&str> = std::str::from_utf8(&known).unwrap_or_default().lines().collect();
+        if questions.iter().all(|question| known.contains(question.chat.as_str())) {
+            return;
+        }
+        let who = match questions.len() {
+            1 => format!("\"{}\" is", one_line(&latest.title)),
+            count => format!("\"{}\" and {} more are", one_line(&latest.title), count - 1),
+        };
+        let text = format!(
+            "it is not settled who {who} since the last sign-in; say \"identity\" to see whom I take into account"
+        );
+        for id in clients {
+            self.service_says(id, &text);
+        }
+        let chats: Vec<&str> = questions.iter().map(|question| question.chat.as_str()).collect();
+        let notes = vec![Note { key, value: Some(chats.join("\n").into()), is_secret: false }];
+        if let Err(error) = self.commit(Batch { notes, ..Batch::default() }).await {
+            tracing::debug!(%error, "that there are questions will be told again");
+        }
+    }
+
     /// Carries out a command about identity; `false` if it is none.
     pub(super) fn identity(&mut self, id: ClientId, word: &str, rest: &[&str]) -> bool {
         match (word, rest) {

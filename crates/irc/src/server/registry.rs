@@ -200,7 +200,9 @@ impl Registry {
         for event in events {
             match event {
                 FeedEvent::Shown(item) => state.give(&item.post.chat.network, event),
-                FeedEvent::Chats(network, _) | FeedEvent::People(network, _) => state.give(network, event),
+                FeedEvent::Chats(network, _) | FeedEvent::People(network, _) | FeedEvent::Asks(network) => {
+                    state.give(network, event);
+                }
                 FeedEvent::Health(network, _) => {
                     state.give(network, event);
                     // Who looks at the list of accounts sees all of them; guests have none.

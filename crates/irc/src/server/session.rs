@@ -171,6 +171,7 @@ pub(super) async fn run(shared: Arc<Shared>, key: SessionKey, mut inputs: Inputs
         }
         return;
     }
+    session.look_for_questions();
     let served = AssertUnwindSafe(Box::pin(session.serve(&mut inputs))).catch_unwind().await;
     let farewell: &[u8] = match served {
         Ok(()) => b"ERROR :The gateway is stopping\r\n",

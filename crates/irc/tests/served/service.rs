@@ -1,5 +1,5 @@
 use wxgate_contract::{
-    Answer, Body, Card, CardKind, Command, Fate, FeedEvent, GroupEvent, Health, PersonRef, Request,
+    Answer, Body, Card, CardKind, Command, Fate, FeedEvent, GroupEvent, Health, PersonRef, Question, Request,
     SignInStep, Verdict,
 };
 
@@ -430,4 +430,32 @@ async fn a_network_that_needs_somebody_is_told_of_where_its_people_are_as_well()
     let mut later = Client::begin(&served, "laptop", "").await;
     let lines = later.sync().await;
     assert!(!lines.iter().any(|line| line.contains("matrix")), "{lines:#?}");
+}
+
+#[tokio::test]
+async fn the_owner_is_told_once_of_each_chat_of_which_it_is_not_settled_who_it_is() {
+    let served = serve(world(), config()).await;
+    let open = |chat: &str| Question { chat: chat.into(), title: chat.to_owned(), candidates: Vec::new() };
+    let asks = || served.double.tell(FeedEvent::Asks("wechat:work".into()));
+    served.double.state().answer = Some(Answer::Questions(Vec::new()));
+    let mut client = Client::login(&served, "", "").await;
+    let words = "it is not settled who \"a\" is since the last sign-in; say \"identity\"";
+    served.double.state().answer = Some(Answer::Questions(vec![open("a")]));
+    asks();
+    client.until(words).await;
+    // The same again is no news; another one is.
+    asks();
+    served.double.state().answer = Some(Answer::Questions(vec![open("b"), open("a")]));
+    asks();
+    let lines = client.until("\"b\" and 1 more are").await;
+    assert!(!lines.iter().any(|line| line.contains(words)), "told again: {lines:#?}");
+    // Nor is it after all clients were gone, and for those who come.
+    drop(client);
+    served.double.state().answer = Some(Answer::Questions(vec![open("b")]));
+    let mut late = Client::login(&served, "phone", "").await;
+    served.double.tell(FeedEvent::Health("wechat:work".into(), Health::Up.into()));
+    served.double.state().answer = Some(Answer::Questions(vec![open("c")]));
+    asks();
+    let lines = late.until("not settled who \"c\" is").await;
+    assert_eq!(lines.iter().filter(|line| line.contains("not settled")).count(), 1, "{lines:#?}");
 }

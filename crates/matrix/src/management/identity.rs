@@ -1,7 +1,7 @@
 //! Chats of which it is not settled who they are: asked about, answered, explained, taken back.
 //! The words are those of the IRC server's service.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Mutex, PoisonError};
 
 use wxgate_contract::{
@@ -94,11 +94,12 @@ impl Shared {
         Ok(answer.text("A recalled message in that chat, by either side, would make it certain."))
     }
 
-    /// Tells the owner of an account that is online, once, that it is not settled who some chats are.
+    /// Tells the owner of an account that is online, once of each, that it is not settled who some chats are.
     pub(crate) async fn point_out_questions(&self, account: &NetworkId) -> Result<(), Trouble> {
         let owner = self.owners.id_of_owner(account).await?.unwrap_or_default();
         let Some(desk) = self.memory.desks.get(&self.memory, &owner).await? else { return Ok(()) };
-        if self.owners.fresh(account).await?.is_none_or(|view| view.health != Health::Up) {
+        let health = self.owners.fresh(account).await?.map(|view| view.health);
+        if !matches!(health, Some(Health::Up | Health::Limited { .. })) {
             return Ok(());
         }
         let command = Command::Ask { account: account.clone(), request: Request::Questions };
@@ -106,12 +107,15 @@ impl Shared {
         let Ok(Reply::Answer(Told::Questions(open))) = self.control.run(None, command).await else {
             return Ok(());
         };
-        let mut chats: Vec<&str> = open.iter().map(|open| open.chat.as_str()).collect();
+        let mut chats: Vec<String> = open.iter().map(|open| hex(open.chat.as_str().as_bytes())).collect();
         chats.sort_unstable();
-        let (key, chats) = (format!("asked/{account}"), hex(chats.join("\n").as_bytes()));
-        if open.is_empty() || self.memory.read(&key).await?.is_some_and(|told| told == chats.as_bytes()) {
+        let key = format!("asked/{account}");
+        let told = self.memory.read(&key).await?.unwrap_or_default();
+        let told: BTreeSet<&str> = std::str::from_utf8(&told).unwrap_or_default().split(' ').collect();
+        if chats.iter().all(|chat| told.contains(chat.as_str())) {
             return Ok(());
         }
+        let chats = chats.join(" ");
         let answer = Answer::of("After the new sign-in of ").strong(account.name());
         let answer =
             answer.text(&format!(" it is not settled who is who in {} of its chats; say ", open.len()));

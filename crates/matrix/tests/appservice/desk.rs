@@ -248,19 +248,38 @@ async fn the_owner_is_told_once_that_something_is_to_be_settled() {
         world.texts(DESK).iter().filter(|(_, text)| text.contains("not settled who is who")).count()
     };
     let online = || scene.double.tell(FeedEvent::Health(ACCOUNT.into(), Health::Up.into()));
-    scene.double.state().answer = Some(Answer::Questions(vec![open("a")]));
-    online();
-    scene.stub().wait_for(|world| (told(world) == 1).then_some(())).await;
-    // The same again is no news; another one is.
-    online();
     let asks = |command: &&Command| matches!(command, Command::Ask { request: Request::Questions, .. });
-    let twice = |state: &mut State| (state.commands.iter().filter(asks).count() == 2).then_some(());
-    scene.double.wait_for(PATIENCE, twice).await;
-    scene.double.state().answer = Some(Answer::Questions(vec![open("a"), open("b")]));
+    let asked = async |times: usize| {
+        let often = |state: &mut State| (state.commands.iter().filter(asks).count() == times).then_some(());
+        scene.double.wait_for(PATIENCE, often).await;
+    };
+    // When the account comes up nobody has spoken yet.
+    scene.double.state().answer = Some(Answer::Questions(Vec::new()));
+    let before = scene.double.state().commands.iter().filter(asks).count();
     online();
+    asked(before + 1).await;
+    scene.double.state().answer = Some(Answer::Questions(vec![open("a")]));
+    scene.double.tell(FeedEvent::Asks(ACCOUNT.into()));
+    scene.stub().wait_for(|world| (told(world) == 1).then_some(())).await;
+    // The same again is no news, nor that another one is settled; one more is.
+    online();
+    asked(before + 3).await;
+    scene.double.state().answer = Some(Answer::Questions(vec![open("a"), open("b")]));
+    scene.double.tell(FeedEvent::Asks(ACCOUNT.into()));
     scene.stub().wait_for(|world| (told(world) == 2).then_some(())).await;
     let texts = scene.stub().texts(DESK);
     assert!(texts.last().unwrap().1.contains("in 2 of its chats"), "{texts:?}");
+    let is_kept = |state: &mut State| {
+        let kept = state.notes.iter().find(|((_, key), _)| key.starts_with("asked/"));
+        kept.is_some_and(|(_, value)| value.contains(&b' ')).then_some(())
+    };
+    scene.double.wait_for(PATIENCE, is_kept).await;
+    scene.double.state().answer = Some(Answer::Questions(vec![open("b")]));
+    online();
+    asked(before + 5).await;
+    // What the desk says goes in order: it has said nothing about that.
+    ask(&scene, ALICE, DESK, says("set")).await;
+    assert_eq!(told(&mut scene.stub().world()), 2);
     scene.end().await;
 }
 

@@ -362,6 +362,21 @@ pub(crate) fn service_id(id: &RemoteId) -> Option<MsgId> {
     is_one.then(|| MsgId::new(first))
 }
 
+/// Whether the owner is, or will be, asked of somebody in the present login whether they are this chat.
+///
+/// # Errors
+/// When what is known cannot be read now.
+pub(crate) async fn may_be_asked(
+    far: &dyn FarEnd,
+    network: &NetworkId,
+    chat: &str,
+) -> Result<bool, FarError> {
+    let book = shelf::load(far, network).await?;
+    let people = book.people.iter().map(|known| &known.open);
+    let groups = book.groups.iter().map(|known| &known.open);
+    Ok(people.chain(groups).any(|open| open.iter().any(|id| id == chat)))
+}
+
 fn open_of<'a>(book: &'a Book, id: &str) -> &'a [String] {
     let person = book.people.iter().find(|known| known.id == id).map(|known| known.open.as_slice());
     let group = || book.groups.iter().find(|known| known.id == id).map(|known| known.open.as_slice());

@@ -543,6 +543,7 @@ impl Hands {
         let posts = std::mem::take(&mut batch.posts);
         let media = std::mem::take(&mut batch.media);
         let notes = std::mem::take(&mut batch.notes);
+        let asks = batch.asks;
         let people = Batch { people: batch.people, chats: batch.chats, ..Batch::default() };
         let told = |error: &FarError| tracing::error!(network = %self.network, %error, "left out");
         match self.far.commit(&self.network, people).await {
@@ -572,7 +573,7 @@ impl Hands {
             }
         }
         // Last, as an acknowledgement.
-        self.far.commit(&self.network, Batch { notes, ..Batch::default() }).await.map(drop)
+        self.far.commit(&self.network, Batch { notes, asks, ..Batch::default() }).await.map(drop)
     }
 
     async fn commit_session(&mut self) -> Result<(), Fault> {

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use wxgate_contract::conformance::{Bug, State};
 use wxgate_contract::{
-    Answer, Author, Batch, Body, ChatKey, CommandError, FarEnd, Note, Outcome, Post, Request, SignInStep,
+    Answer, Author, Batch, Body, ChatKey, CommandError, Directory, FarEnd, FeedEvent, Note, Outcome, Post,
+    Request, SignInStep,
 };
 use wxgate_simulator::{AccountSpec, Change, Fault, FaultRule, Kind, Who, WorldConfig};
 
@@ -115,6 +116,37 @@ pub(crate) async fn questions(stage: &Stage) -> Vec<wxgate_contract::Question> {
         Ok(Answer::Questions(questions)) => questions,
         other => panic!("{other:?}"),
     }
+}
+
+#[tokio::test]
+async fn faces_are_told_to_ask_when_a_chat_that_is_open_first_speaks_and_not_again() {
+    let mut stage = Stage::online().await;
+    let who = Who::Contact(5);
+    let old = stage.chat(who);
+    away_and_made_over(&mut stage, who).await;
+    stage.sign_in().await;
+    assert_eq!(questions(&stage).await, [], "there is nothing to ask when the account comes up");
+    let mut feed = stage.double.subscribe();
+    let mut asked = || {
+        let mut count = 0;
+        while let Ok(event) = feed.try_recv() {
+            count += usize::from(matches!(event, FeedEvent::Asks(network) if network == stage.network()));
+        }
+        count
+    };
+    let anna = Who::Contact(0);
+    stage.post(stage.say(anna, anna, "who I am is known")).await;
+    assert_eq!(asked(), 0);
+    stage.post(stage.say(who, who, "it is me")).await;
+    stage.post(stage.say(anna, anna, "what came before is told by now")).await;
+    assert_eq!(asked(), 1);
+    assert_eq!(questions(&stage).await.len(), 1);
+    stage.post(stage.say(who, who, "it is still me")).await;
+    stage.post(stage.say(anna, anna, "and again")).await;
+    assert_eq!(asked(), 0);
+    // Who speaks to the old chat hears what to do.
+    let outcome = stage.deliver(&stage.delivery(&old, Body::text("are you there?"))).await;
+    assert!(matches!(&outcome, Outcome::Refused { why } if why.contains("identity")), "{outcome:?}");
 }
 
 #[tokio::test]

@@ -17,6 +17,7 @@ impl Session {
         }
         self.look_elsewhere().await;
         let Some(account) = self.key.account.clone() else { return true };
+        self.look_for_questions();
         self.refresh().await;
         loop {
             let range = HistoryRange::After(self.last_seq);
@@ -54,6 +55,7 @@ impl Session {
                 self.accounts_changed().await;
                 self.networks_changed().await;
             }
+            FeedEvent::Asks(_) => self.look_for_questions(),
             FeedEvent::Read(chat, at) => self.read_elsewhere(&chat.chat, at).await,
             FeedEvent::Doors(_) => self.look_at_doors(None).await,
             // The registry makes it a reading of the timeline.

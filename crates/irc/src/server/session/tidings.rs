@@ -48,6 +48,9 @@ impl Session {
         self.tell_health(network, health);
         if self.account() == Some(network) {
             self.health_changed(health);
+            if *health == Health::Up {
+                self.look_for_questions();
+            }
         }
     }
 
