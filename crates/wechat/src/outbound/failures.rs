@@ -39,7 +39,7 @@ impl Failures {
 
     /// The delivery is done.
     pub(super) fn forget(&mut self, delivery: DeliveryId) {
-        for miss in [Miss::Bytes, Miss::Read, Miss::Call] {
+        for miss in [Miss::Bytes, Miss::Read, Miss::Call, Miss::Slow] {
             self.0.remove(&(delivery, miss));
         }
     }
@@ -57,7 +57,9 @@ mod tests {
                 assert_eq!(failures.count(DeliveryId(id), Miss::Call), round);
             }
         }
-        failures.count(DeliveryId(7), Miss::Bytes);
+        for miss in [Miss::Bytes, Miss::Read, Miss::Slow] {
+            failures.count(DeliveryId(7), miss);
+        }
         failures.forget(DeliveryId(7));
         assert_eq!(failures.count(DeliveryId(7), Miss::Call), 1, "it is done");
         (0..1000).for_each(|id| failures.forget(DeliveryId(id)));
