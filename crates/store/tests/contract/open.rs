@@ -101,7 +101,58 @@ async fn fill(old: &Store, version: i64) {
         old.add_link(&[chat("w:a/c"), chat("i:x/c")]).await.unwrap();
         let batch = Batch { posts: vec![post("3", "w:a/c", "to be carried")], ..Batch::default() };
         old.commit_batch(&"w:a".into(), batch, Arc::new(Mirror)).await.unwrap();
+        carry(old).await;
     }
+    if version >= 6 {
+        let what = ("account added".to_owned(), "old".to_owned());
+        let act = Act { who: None, door: "command line".to_owned(), what: what.0, about: what.1 };
+        old.record(act).await.unwrap();
+    }
+    if version >= 8 {
+        old.add_user(&"bob".into(), None, true).await.unwrap();
+        old.set_quota(&"bob".into(), Some(7)).await.unwrap();
+    }
+}
+
+/// One post that was carried, one that is put off, and one that came into the account from elsewhere.
+async fn carry(old: &Store) {
+    old.add_account(&"w:a".into(), &"eve".into()).await.unwrap();
+    old.add_link(&[chat("w:a/d"), chat("i:x/d")]).await.unwrap();
+    for (id, network, place, lane, outcome) in [
+        ("4", "w:a", "w:a/d", "i:x/d", sent(&["there"])),
+        ("5", "i:x", "i:x/d", "w:a/d", sent(&["here"])),
+        (
+            "6",
+            "w:a",
+            "w:a/d",
+            "i:x/d",
+            Outcome::TryLater { after: Duration::from_secs(60), why: "full".into() },
+        ),
+    ] {
+        let batch = Batch { posts: vec![post(id, place, &format!("post {id}"))], ..Batch::default() };
+        old.commit_batch(&network.into(), batch, Arc::new(Mirror)).await.unwrap();
+        let (delivery, _) = old.next_in_lane(&chat(lane)).await.unwrap().unwrap();
+        old.settle(&chat(lane).network, delivery.id, outcome, Arc::new(Mirror)).await.unwrap();
+    }
+}
+
+/// What [`fill`] gave it is there.
+async fn find(bench: &Bench, version: i64, label: &str) {
+    if version >= 4 {
+        let history = texts(&bench.history("w:a").await);
+        let came = history.iter().filter(|text| *text == "post 5").count();
+        assert_eq!(came, 1, "{label}: what was relayed is in {history:?}");
+        let closed = bench.count("SELECT COUNT(*) FROM delivery WHERE closed_ms IS NOT NULL").await;
+        assert_eq!(closed, 2, "{label}: what is done stays done");
+        let waits = bench.next("i:x/d").await.unwrap();
+        assert_eq!((said(&waits).post.remote_id.as_str(), waits.attempt), ("6", 2), "{label}");
+    }
+    let acts = bench.store.acts(None, 10).await.unwrap();
+    let about: Vec<&str> = acts.iter().map(|row| row.act.about.as_str()).collect();
+    assert_eq!(about, if version >= 6 { vec!["old"] } else { Vec::new() }, "{label}");
+    let quota =
+        "SELECT COALESCE((SELECT accounts_max FROM gateway_user WHERE name = 'bob' AND is_admin = 1), 0)";
+    assert_eq!(bench.count(quota).await, if version >= 8 { 7 } else { 0 }, "{label}");
 }
 
 /// A database past the store.
@@ -164,9 +215,9 @@ async fn a_database_of_every_earlier_version_comes_to_the_head_with_its_data() {
             let label = format!("schema {version} on {}", url.split(':').next().unwrap_or_default());
             let dir = fresh_dir();
             let old = Store::open_at(config(&dir, &url), clock(), version).await.unwrap();
+            add_token_as_then(&dir, &url, version).await;
             fill(&old, version).await;
             old.close().await;
-            add_token_as_then(&dir, &url, version).await;
             show_as_then(&dir, &url).await;
 
             let bench = Bench::open(dir, &url).await;
@@ -184,6 +235,7 @@ async fn a_database_of_every_earlier_version_comes_to_the_head_with_its_data() {
             if version >= 4 {
                 assert_eq!(said(&bench.next("i:x/c").await.unwrap()).post.body, Body::text("to be carried"));
             }
+            find(&bench, version, &label).await;
             let shown = "SELECT COUNT(*) FROM attached WHERE post = -7 AND media IN \
                          ('02020202020202020202020202020202', '03030303030303030303030303030303')";
             let all = bench.count("SELECT COUNT(*) FROM attached").await;
@@ -283,6 +335,71 @@ async fn secrets_are_not_in_the_files_and_open_with_their_key_only() {
     assert_eq!(store.note(&"w:a".into(), "plain").await.unwrap().unwrap(), "PLAINVALUE");
     store.close().await;
     std::fs::remove_dir_all(&bench.dir).unwrap();
+}
+
+#[tokio::test]
+async fn secrets_are_in_no_table_on_either_engine() {
+    each_engine(|bench| async move {
+        let secret = "wxsid=VERYSECRETCOOKIE";
+        bench.notes("w:a", vec![note("session", secret, true), note("plain", "PLAINVALUE", false)]).await;
+        bench.store.add_user(&"ann".into(), Some("VERYSECRETPASSWORD"), false).await.unwrap();
+        let token = bench.store.add_token(&"ann".into(), "main", Opens::ALL).await.unwrap();
+        let media = vec![PendingMedia {
+            media: MediaId([1; 16]),
+            source: secret.into(),
+            name: String::new(),
+            mime: String::new(),
+        }];
+        bench.batch("w:a", Batch { media, ..Batch::default() }).await;
+        let all = dump(&bench).await;
+        let has = |text: &str| all.contains(&text.to_lowercase()) || all.contains(&hex(text));
+        for text in ["PLAINVALUE", "ann"] {
+            assert!(has(text), "{text} is not found: the tables that were searched are the right ones");
+        }
+        for text in ["VERYSECRET", "wxsid", token.as_str()] {
+            assert!(!has(text), "{text} is in a table of {}", bench.url);
+        }
+        bench
+    })
+    .await;
+}
+
+fn hex(text: &str) -> String {
+    text.bytes().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Every value of every table, as text in small letters; bytes as hex digits.
+async fn dump(bench: &Bench) -> String {
+    let mut conn = bench.beside().await;
+    let (tables, columns, value) = match bench.url.as_str() {
+        "sqlite" => (
+            "SELECT name FROM sqlite_master WHERE type = 'table'",
+            "SELECT name FROM pragma_table_info($1)",
+            "lower(hex({}))",
+        ),
+        _ => (
+            "SELECT CAST(table_name AS TEXT) FROM information_schema.tables WHERE table_schema = 'public'",
+            "SELECT CAST(column_name AS TEXT) FROM information_schema.columns WHERE table_name = $1",
+            "lower(CAST({} AS TEXT))",
+        ),
+    };
+    let mut all = String::new();
+    let tables: Vec<String> = sqlx::query_scalar(tables).fetch_all(&mut conn).await.unwrap();
+    for table in tables {
+        let columns: Vec<String> =
+            sqlx::query_scalar(columns).bind(&table).fetch_all(&mut conn).await.unwrap();
+        for column in columns {
+            let text = format!(
+                "SELECT COALESCE({}, '') FROM \"{table}\"",
+                value.replace("{}", &format!("\"{column}\""))
+            );
+            let values: Vec<String> =
+                sqlx::query_scalar(AssertSqlSafe(text)).fetch_all(&mut conn).await.unwrap();
+            all.extend(values.iter().flat_map(|value| [value.as_str(), "\n"]));
+        }
+    }
+    conn.close().await.unwrap();
+    all
 }
 
 /// The numbers of what is said next, as whoever follows the timeline knows it.
