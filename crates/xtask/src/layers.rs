@@ -133,6 +133,9 @@ impl Layer {
 /// Matrix a fifth as often.
 const LONG_KILLS: u32 = 500;
 const LONG_LIMIT: Duration = Duration::from_secs(2 * 3600);
+/// In the long run a process is stopped for so long, and the network is away for so long.
+const LONG_STOP: Duration = Duration::from_secs(60);
+const LONG_OUTAGE: Duration = Duration::from_secs(3600);
 /// In the long run so many people of one group speak in an encrypted room.
 const LONG_CROWD: u32 = 200;
 
@@ -296,8 +299,14 @@ fn run_program(
     Ok(sum)
 }
 
-/// In the long run a program that ends the gateway does so as often as is wanted, and has the time for it.
+/// In the long run what lasts for a while lasts for as long as is wanted, and a program that ends the gateway does so as
+/// often; each has the time for it.
 fn lengthened(cmd: Cmd, (program, length): (&TestProgram, Length)) -> (Cmd, Duration) {
+    if Layer::Stories.takes(program) && length == Length::Long {
+        let stretched = [("WXGATE_STOPPED_SECONDS", LONG_STOP), ("WXGATE_OUTAGE_SECONDS", LONG_OUTAGE)];
+        let cmd = stretched.iter().fold(cmd, |cmd, (key, time)| cmd.env(key, time.as_secs().to_string()));
+        return (cmd, PROGRAM_LIMIT + LONG_OUTAGE);
+    }
     let has_ends = Layer::Crash.takes(program) || Layer::Matrix.takes(program);
     if has_ends && length == Length::Long {
         let cmd = cmd.env("WXGATE_CRASH_KILLS", LONG_KILLS.to_string());

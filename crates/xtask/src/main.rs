@@ -28,8 +28,9 @@ cargo xtask COMMAND
   setup            install what the tests need; offline when it is there already
   check            all that a change must pass: format, lints, arch, deny, docs, layers 1 to 4
   fix              format, apply what the linter can, regenerate generated files
-  test [LAYER…]    run test layers, by number or name; all without arguments; crash --long: 500 kills;
-                   matrix --long: 200 people speak in one encrypted room; sim --seed N: that seed of the simulation again
+  test [LAYER…]    run test layers, by number or name; all without arguments; crash --long: 500 kills,
+                   and 50 on PostgreSQL; matrix --long: 200 people speak in one encrypted room; stories --long:
+                   a minute stopped, an hour offline; sim --seed N: that seed of the simulation again
   arch             crate edges, sizes, banned words, sources of facts, tracked files
   deny             licences, duplicate versions and borders of outside crates, by deny.toml
   demo [ARG…]      wxgate demo, release build

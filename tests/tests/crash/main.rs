@@ -16,6 +16,7 @@ use wxgate_tests::dice::Dice;
 use wxgate_tests::fleet::{self, name};
 use wxgate_tests::gateway::GatewayOptions;
 use wxgate_tests::irc::IrcClient;
+use wxgate_tests::postgres;
 use wxgate_tests::scratch::{Scratch, tell};
 use wxgate_tests::sim::Sim;
 use wxgate_tests::truth::Shown;
@@ -125,9 +126,14 @@ async fn burst(sim: Arc<Sim>, pause: Duration) -> Result<()> {
     Ok(())
 }
 
-async fn kill_and_restart(scratch: &Scratch, kills: usize, pause: Duration) -> Result<()> {
+async fn kill_and_restart(
+    scratch: &Scratch,
+    options: &GatewayOptions,
+    kills: usize,
+    pause: Duration,
+) -> Result<()> {
     let mut dice = Dice::cast();
-    let mut stage = Stage::set(scratch, ACCOUNTS).await?;
+    let mut stage = Stage::set_with(scratch, ACCOUNTS, options).await?;
     let mut fleet = Fleet::attach(&stage).await?;
     let mut saying: JoinSet<Result<()>> = JoinSet::new();
     saying.spawn(burst(stage.sim.clone(), pause));
@@ -151,13 +157,31 @@ async fn kill_and_restart(scratch: &Scratch, kills: usize, pause: Duration) -> R
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_kill_during_a_burst_loses_and_doubles_nothing() -> Result<()> {
-    tell("crash", LIMIT, async |scratch| kill_and_restart(scratch, 1, Duration::ZERO).await).await
+    let options = GatewayOptions::default();
+    tell("crash", LIMIT, async |scratch| kill_and_restart(scratch, &options, 1, Duration::ZERO).await).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn kills_at_random_moments_lose_and_double_nothing() -> Result<()> {
-    tell("crashes", LIMIT, async |scratch| kill_and_restart(scratch, 4, Duration::from_millis(15)).await)
-        .await
+    let options = GatewayOptions::default();
+    let pause = Duration::from_millis(15);
+    tell("crashes", LIMIT, async |scratch| kill_and_restart(scratch, &options, 4, pause).await).await
+}
+
+/// Without the named points, which are calls on SQLite's files: the server is another process.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn on_postgresql_kills_at_random_moments_lose_and_double_nothing() -> Result<()> {
+    /// A start, and the time until the next kill; so long each is spoken.
+    const EACH: Duration = Duration::from_secs(4);
+    let Some(store) = postgres::fresh().await? else { return Ok(()) };
+    let options = GatewayOptions { store, ..GatewayOptions::default() };
+    let long = std::env::var(KILLS).ok().map(|kills| kills.parse::<u32>()).transpose()?;
+    let kills = long.map_or(2, |kills| kills / 10);
+    let pause = EACH * kills / (ACCOUNTS * PER_CHAT);
+    tell("crashes-postgres", LIMIT + EACH * kills * 2, async |scratch| {
+        kill_and_restart(scratch, &options, kills as usize, pause).await
+    })
+    .await
 }
 
 /// How many lines each account types, and how fast.
