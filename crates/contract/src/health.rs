@@ -17,6 +17,13 @@ pub enum Health {
         /// What is missing, as a clause for people.
         why: String,
     },
+    /// Works, without some of its chats: it may not enter them.
+    Partial {
+        /// How many these are.
+        missing: u32,
+        /// One of them and why, as a clause for people.
+        why: String,
+    },
     /// Works badly, or is coming back by itself: messages may wait.
     Degraded {
         /// What is wrong, as a clause for people.
@@ -67,12 +74,18 @@ impl Health {
         !is_on_its_way && (discriminant(self) != discriminant(told) || (is_final && self != told))
     }
 
+    /// True while what is handed to it gets where it may.
+    pub fn works(&self) -> bool {
+        matches!(self, Self::Up | Self::Limited { .. } | Self::Partial { .. })
+    }
+
     /// The word for lists and metric labels; `degraded` whether messages pass or not.
     pub fn word(&self) -> &'static str {
         match self {
             Self::Starting => "starting",
             Self::Up => "up",
             Self::Limited { .. } | Self::Degraded { .. } => "degraded",
+            Self::Partial { .. } => "partial",
             Self::NeedsHuman { .. } => "needs_human",
             Self::Down { .. } => "down",
         }
@@ -82,7 +95,7 @@ impl Health {
     pub fn detail(&self) -> &str {
         match self {
             Self::Starting | Self::Up => "",
-            Self::Limited { why } | Self::Degraded { why } | Self::Down { why } => why,
+            Self::Limited { why } | Self::Partial { why, .. } | Self::Degraded { why } | Self::Down { why } => why,
             Self::NeedsHuman { step } => step,
         }
     }

@@ -16,12 +16,13 @@ use wxgate_contract::{Health, NetworkId, Timestamp};
 use wxgate_store::{LaneStats, StoreError};
 
 use crate::clock;
-use crate::wiring::Parts;
+use crate::wiring::{Parts, is_guest};
 
 const BUILD_INFO: &str = "wxgate_build_info";
 const ACCOUNTS: &str = "wxgate_accounts";
 const REASONS: &str = "wxgate_account_reasons";
 const NETWORK_UP: &str = "wxgate_network_up";
+const BARRED: &str = "wxgate_channels_barred";
 const STORE_UP: &str = "wxgate_store_up";
 const DELIVERIES: &str = "wxgate_deliveries_total";
 const POSTS: &str = "wxgate_posts_total";
@@ -190,7 +191,7 @@ fn instances(out: &mut String, parts: &Parts) {
 
 fn networks(out: &mut String, parts: &Parts) {
     let mut states = BTreeMap::from(STATES.map(|state| (state, 0_u64)));
-    let (mut faces, mut reasons) = (Vec::new(), BTreeMap::new());
+    let (mut faces, mut barred, mut reasons) = (Vec::new(), Vec::new(), BTreeMap::new());
     for (network, owner, health) in parts.bridge.healths() {
         match owner {
             Some(_) => {
@@ -199,7 +200,11 @@ fn networks(out: &mut String, parts: &Parts) {
                     *reasons.entry((health.word(), health.detail().to_owned())).or_insert(0_u64) += 1;
                 }
             }
-            None => faces.push((network, u8::from(health.word() == "up"))),
+            None => {
+                let missing = if let Health::Partial { missing, .. } = &health { *missing } else { 0 };
+                barred.extend(is_guest(&network).then(|| (network.clone(), missing)));
+                faces.push((network, u8::from(health.works())));
+            }
         }
     }
     let mut accounts = Family::new(out, ACCOUNTS, "gauge", "Accounts by state.");
@@ -214,6 +219,10 @@ fn networks(out: &mut String, parts: &Parts) {
     let mut up = Family::new(out, NETWORK_UP, "gauge", "Whether a network that is no account works.");
     for (network, is_up) in faces {
         up.value(&[("network", network.as_str())], is_up);
+    }
+    let mut missing = Family::new(out, BARRED, "gauge", "Channels of an IRC network that do not let us in.");
+    for (network, count) in barred {
+        missing.value(&[("network", network.as_str())], count);
     }
 }
 

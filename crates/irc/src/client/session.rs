@@ -390,13 +390,18 @@ impl<'a> Session<'a> {
         }
     }
 
+    /// It works also without the channels that do not let us in: nothing else waits for them.
     fn health(&self) -> Health {
-        let barred = self.relay.rooms.0.values().find_map(|room| match &room.presence {
-            super::rooms::Presence::Barred { why, .. } => Some(format!("not in {}: {why}", room.name)),
+        let barred = self.relay.rooms.0.values().filter_map(|room| match &room.presence {
+            super::rooms::Presence::Barred { why, .. } => Some((room, why)),
             _ => None,
         });
-        match barred {
-            Some(why) => Health::Degraded { why },
+        let mut barred = barred.peekable();
+        match barred.peek() {
+            Some((room, why)) => {
+                let why = format!("not in {}: {why}", room.name);
+                Health::Partial { missing: u32::try_from(barred.count()).unwrap_or(u32::MAX), why }
+            }
             None => Health::Up,
         }
     }

@@ -13,7 +13,7 @@ use crate::wire::tags::{escape_into, unescape};
 /// `name=work;state=connected;…`, as tags are written.
 fn attributes(view: &AccountView) -> String {
     let state = match view.health {
-        Health::Up | Health::Limited { .. } | Health::Degraded { .. } => "connected",
+        Health::Up | Health::Limited { .. } | Health::Partial { .. } | Health::Degraded { .. } => "connected",
         Health::Starting => "connecting",
         Health::NeedsHuman { .. } | Health::Down { .. } => "disconnected",
     };

@@ -178,7 +178,7 @@ async fn a_chat_that_cannot_be_entered_refuses_and_says_why() {
     let guest = Guest::start(&Double::new(), config(&network));
     let id = guest.say("Ming", "hello").await;
     assert!(matches!(guest.outcome(id).await, Outcome::Refused { .. }));
-    let health = guest.health(|health| matches!(health, Health::Degraded { .. })).await;
+    let health = guest.health(|health| matches!(health, Health::Partial { missing: 1, .. })).await;
     assert_eq!(health.detail(), "not in #c: the network said: Cannot join channel");
     // A full channel is another matter, and one that is not linked any more is none.
     network.change(|manners| manners.bars = Some("471"));

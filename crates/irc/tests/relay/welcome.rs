@@ -115,7 +115,7 @@ async fn nickserv_hears_whose_password_it_is_and_again_when_the_nick_is_back() {
     let guest = Guest::start(&Double::new(), config);
     // The ghost of an earlier connection has the nick.
     network.wait_line("PRIVMSG NickServ :IDENTIFY relay pencil").await;
-    guest.health(|health| matches!(health, Health::Degraded { why } if why.contains("not in #c"))).await;
+    guest.health(|health| matches!(health, Health::Partial { why, .. } if why.contains("not in #c"))).await;
     network.change(|manners| manners.taken.clear());
     network.wait_line("PRIVMSG NickServ :IDENTIFY pencil").await;
     network.change(|manners| manners.bars = None);
@@ -209,7 +209,7 @@ async fn when_it_is_said_so_the_channel_is_entered_again() {
     network.wait("coming back", |net| (entries(net) == 2).then_some(())).await;
     guest.health(|health| *health == Health::Up).await;
     network.line(":op!o@h KICK #c relay :I said no");
-    guest.health(|health| matches!(health, Health::Degraded { why } if why.contains("kicked out"))).await;
+    guest.health(|health| matches!(health, Health::Partial { why, .. } if why.contains("kicked out"))).await;
     let id = guest.say("Ming", "hello").await;
     assert!(matches!(guest.outcome(id).await, Outcome::Refused { .. }));
     assert_eq!(guest.ask(Request::Retry).await, Ok(Answer::Text("#c".to_owned())));

@@ -90,7 +90,7 @@ impl Shared {
         let Some(view) = self.owners.fresh(account).await? else { return Ok(()) };
         let word = match &view.health {
             Health::Starting => "CONNECTING",
-            Health::Up => "CONNECTED",
+            Health::Up | Health::Partial { .. } => "CONNECTED",
             Health::Limited { .. } | Health::Degraded { .. } => "TRANSIENT_DISCONNECT",
             Health::NeedsHuman { .. } => "BAD_CREDENTIALS",
             Health::Down { .. } => "UNKNOWN_ERROR",

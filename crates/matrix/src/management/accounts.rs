@@ -182,6 +182,7 @@ pub(super) fn described(answer: Answer, view: &AccountView) -> Answer {
     match &view.health {
         Health::Starting => answer.text(" is starting"),
         Health::Up => answer.text(" is online"),
+        Health::Partial { why, .. } => answer.text(&format!(" is online in part: {why}")),
         Health::Limited { why } | Health::Degraded { why } => {
             answer.text(&format!(" is in trouble and tries again: {why}"))
         }

@@ -216,7 +216,11 @@ fn is_unused(view: &AccountView) -> Option<bool> {
         // WeChat does not let it in.
         Health::Down { .. } => Some(true),
         Health::NeedsHuman { .. } => None,
-        Health::Starting | Health::Up | Health::Limited { .. } | Health::Degraded { .. } => Some(false),
+        Health::Starting
+        | Health::Up
+        | Health::Limited { .. }
+        | Health::Partial { .. }
+        | Health::Degraded { .. } => Some(false),
     }
 }
 

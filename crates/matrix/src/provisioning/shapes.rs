@@ -61,7 +61,7 @@ pub(super) fn login(shared: &Shared, view: &AccountView) -> Value {
 fn state(health: &Health, timestamp: i64) -> Value {
     let (event, error, message) = match health {
         Health::Starting => ("CONNECTING", None, ""),
-        Health::Up => ("CONNECTED", None, ""),
+        Health::Up | Health::Partial { .. } => ("CONNECTED", None, ""),
         Health::Limited { why } | Health::Degraded { why } => {
             ("TRANSIENT_DISCONNECT", Some("wechat-degraded"), why.as_str())
         }

@@ -293,7 +293,7 @@ fn act() -> Value {
 }
 
 fn state() -> Value {
-    json!({ "type": "string", "enum": ["starting", "up", "degraded", "needs_human", "down"] })
+    json!({ "type": "string", "enum": ["starting", "up", "partial", "degraded", "needs_human", "down"] })
 }
 
 fn proxy() -> Value {

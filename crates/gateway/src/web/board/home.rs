@@ -195,6 +195,7 @@ pub(super) fn state(health: &Health, words: &Words) -> Markup {
     let word = match health {
         Health::Starting => words.starting,
         Health::Up => words.up,
+        Health::Partial { .. } => words.partial,
         Health::Limited { .. } | Health::Degraded { .. } => words.degraded,
         Health::NeedsHuman { .. } => words.needs_human,
         Health::Down { .. } => words.down,

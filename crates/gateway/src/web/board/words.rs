@@ -115,6 +115,7 @@ words! {
     open: "Open", "打开";
     starting: "starting", "启动中";
     up: "online", "在线";
+    partial: "works, but not everywhere", "部分可用";
     degraded: "in trouble, coming back by itself", "有故障，正在自动恢复";
     needs_human: "needs you", "需要你处理";
     down: "not working", "不可用";

@@ -430,5 +430,5 @@ fn a_channel_that_sends_us_on_to_another_is_one_that_does_not_let_us_in() {
     let lines = written(&mut session);
     assert!(lines.contains(&"PART ##c".to_owned()), "{lines:?}");
     assert_eq!(lines.iter().filter(|line| line.starts_with("JOIN")).count(), 1, "{lines:?}");
-    assert!(matches!(session.health(), Health::Degraded { .. }));
+    assert!(matches!(session.health(), Health::Partial { missing: 1, .. }));
 }

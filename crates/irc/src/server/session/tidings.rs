@@ -87,7 +87,9 @@ fn in_english(name: &str, health: &Health) -> String {
     let word = state_word(health);
     match health {
         Health::Starting | Health::Up => format!("{name} is {word}"),
-        Health::Limited { why } | Health::Degraded { why } => format!("{name} is {word}: {why}"),
+        Health::Limited { why } | Health::Partial { why, .. } | Health::Degraded { why } => {
+            format!("{name} is {word}: {why}")
+        }
         Health::Down { why } => format!("{name} is {word}: {why}; say \"login {name}\" to try again"),
         Health::NeedsHuman { step } if !health.is_signed_out() => format!("{name} is {word}: {step}"),
         Health::NeedsHuman { .. } => {
@@ -103,6 +105,7 @@ fn in_chinese<'a>(name: &str, health: &'a Health, told: impl Fn(&'a str) -> Cow<
     match health {
         Health::Starting => format!("{name} 启动中"),
         Health::Up => format!("{name} 在线"),
+        Health::Partial { why, .. } => format!("{name} 部分可用：{}", told(why)),
         Health::Limited { why } | Health::Degraded { why } => format!("{name} 有故障：{}", told(why)),
         Health::Down { why } => format!("{name} 不可用：{}；输入“login {name}”重试", told(why)),
         Health::NeedsHuman { step } if !health.is_signed_out() => {

@@ -319,6 +319,7 @@ pub(in crate::server) fn state_word(health: &Health) -> &'static str {
     match health {
         Health::Starting => "starting",
         Health::Up => "online",
+        Health::Partial { .. } => "online in part",
         Health::Limited { .. } | Health::Degraded { .. } => "in trouble",
         Health::NeedsHuman { .. } => "signed out",
         Health::Down { .. } => "down",
