@@ -20,6 +20,7 @@ mod progress;
 mod resolve;
 mod restore;
 mod run;
+mod typed;
 mod user;
 
 use std::ffi::OsString;

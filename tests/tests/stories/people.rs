@@ -1,21 +1,26 @@
 //! People sign in with what the commands gave them.
 
+use std::process::Stdio;
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::process::Command;
 use wxgate_tests::fleet::USER;
 use wxgate_tests::gateway::{Gateway, GatewayOptions, login};
 use wxgate_tests::irc::{IrcClient, Login};
+use wxgate_tests::program;
 use wxgate_tests::scratch::tell;
 
 const LIMIT: Duration = Duration::from_secs(60);
 /// Nothing listens there; nobody signs in to WeChat in these stories.
 const NO_SERVICE: &str = "http://127.0.0.1:9";
 
-/// What `wxgate user token` prints, without the words around it.
+/// What `wxgate user token` prints: a token, and nothing else.
 async fn token(gateway: &Gateway) -> Result<String> {
     let told = gateway.cli(&["user", "token", USER], None).await?;
-    Ok(told.split_whitespace().find(|word| word.starts_with("wxgate_")).unwrap_or_default().to_owned())
+    ensure!(told.starts_with("wxgate_") && told.split_whitespace().count() == 1, "{told}");
+    Ok(told.trim().to_owned())
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -74,6 +79,51 @@ async fn certificates_are_shown_added_and_taken_away() -> Result<()> {
         }
         let (status, _, told) = gateway.try_cli(&["user", "certificate", "nobody"], None).await?;
         ensure!(status.code() == Some(1) && told.contains("there is no user nobody"), "{told}");
+        ensure!(gateway.stop().await?.success(), "it did not end well");
+        Ok(())
+    })
+    .await
+}
+
+/// Nobody who looks at the screen reads it, and the second time is to agree with the first.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_password_that_is_typed_on_a_terminal_is_not_shown() -> Result<()> {
+    tell("typed-password", LIMIT, async |scratch| {
+        let mut gateway = Gateway::start(scratch, NO_SERVICE, &GatewayOptions::default()).await?;
+        let program = program::find("wxgate")?;
+        let command = format!(
+            "exec '{}' -c '{}' user add {USER} --password-stdin",
+            program.display(),
+            gateway.config.display()
+        );
+        for (again, is_taken) in [("a slip", false), ("open sesame", true)] {
+            // `script` gives the program a terminal of its own, whose keyboard is its standard input.
+            let mut terminal = Command::new("script")
+                .args(["--quiet", "--return", "--command", &command, "/dev/null"])
+                .stdin(Stdio::piped())
+                .stdout(Stdio::piped())
+                .kill_on_drop(true)
+                .spawn()?;
+            let mut keyboard = terminal.stdin.take().context("no keyboard")?;
+            let mut screen = terminal.stdout.take().context("no screen")?;
+            let mut shown = String::new();
+            for (prompt, line) in [("not shown", "open sesame"), ("Once more", again)] {
+                let mut piece = [0; 256];
+                while !shown.contains(prompt) {
+                    let count = screen.read(&mut piece).await?;
+                    ensure!(count > 0, "it ended before {prompt:?}: {shown}");
+                    shown.push_str(&String::from_utf8_lossy(&piece[..count]));
+                }
+                keyboard.write_all(format!("{line}\n").as_bytes()).await?;
+            }
+            screen.read_to_string(&mut shown).await?;
+            let ended = terminal.wait().await?;
+            ensure!(!shown.contains("sesame") && !shown.contains("slip"), "it is shown: {shown}");
+            ensure!(ended.success() == is_taken, "{ended}: {shown}");
+        }
+        let typed = Login { password: "open sesame", ..login(USER, "account0", "x") };
+        gateway.add_account("account0", USER).await?;
+        IrcClient::login(&gateway.irc, &typed).await?;
         ensure!(gateway.stop().await?.success(), "it did not end well");
         Ok(())
     })

@@ -1,6 +1,5 @@
 //! `wxgate user …`
 
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
@@ -11,12 +10,9 @@ use wxgate_contract::Timestamp;
 
 use super::backup::Output;
 use super::client::{Client, segment};
-use super::{Globals, print};
+use super::{Globals, print, typed};
 use crate::clock;
 use crate::failure::Failure;
-
-/// Longest password that is read.
-const PASSWORD_BYTES: u64 = 1024;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -27,7 +23,7 @@ pub(super) enum Command {
         /// May see and change everything
         #[arg(long)]
         admin: bool,
-        /// Read the password from standard input (one line)
+        /// Read the password from standard input: one line, asked for where that is a terminal
         #[arg(long)]
         password_stdin: bool,
     },
@@ -37,7 +33,7 @@ pub(super) enum Command {
     Password {
         /// Whose
         name: String,
-        /// Read the password from standard input (one line)
+        /// Read the password from standard input: one line, asked for where that is a terminal
         #[arg(long)]
         password_stdin: bool,
     },
@@ -223,12 +219,15 @@ pub(super) async fn run(globals: &Globals, command: Command) -> Result<(), Failu
             let made: Token = client.call(Method::POST, &path, Some(body)).await?;
             match globals.json {
                 true => print::json(&made),
-                false => print::out(&format!(
-                    "Token of {name} (shown only now): {}\n\
-                     It opens: {}. A token with the label {label:?} from before works no more.",
-                    made.token,
-                    made.opens.join(", ")
-                )),
+                // Alone on standard output: a script puts it into a variable.
+                false => {
+                    print::err(&format!(
+                        "A token of {name}, shown only now. It opens: {}. A token with the label {label:?} from \
+                         before works no more.",
+                        made.opens.join(", ")
+                    ));
+                    print::out(&made.token);
+                }
             }
         }
     }
@@ -236,9 +235,9 @@ pub(super) async fn run(globals: &Globals, command: Command) -> Result<(), Failu
 }
 
 /// The password that comes by standard input, or one that is made; and whether it was made.
-fn password(from_stdin: bool) -> Result<(String, bool), Failure> {
+async fn password(from_stdin: bool) -> Result<(String, bool), Failure> {
     match from_stdin {
-        true => Ok((read_password()?, false)),
+        true => Ok((typed::password().await?, false)),
         false => Ok((clock::password()?, true)),
     }
 }
@@ -250,7 +249,7 @@ async fn add(
     admin: bool,
     from_stdin: bool,
 ) -> Result<(), Failure> {
-    let (password, is_made) = password(from_stdin)?;
+    let (password, is_made) = password(from_stdin).await?;
     let body = json!({ "name": name, "is_admin": admin, "password": password });
     let _: Value = client.call(Method::POST, "/api/v1/users", Some(body)).await?;
     match (globals.json, is_made) {
@@ -273,7 +272,7 @@ async fn change_password(
     name: &str,
     from_stdin: bool,
 ) -> Result<(), Failure> {
-    let (password, is_made) = password(from_stdin)?;
+    let (password, is_made) = password(from_stdin).await?;
     let path = format!("/api/v1/users/{}/password", segment(name));
     let _: Value = client.call(Method::PUT, &path, Some(json!({ "password": password }))).await?;
     match (globals.json, is_made) {
@@ -336,18 +335,4 @@ pub(super) fn done(globals: &Globals, sentence: &str) {
     } else {
         print::out(sentence);
     }
-}
-
-fn read_password() -> Result<String, Failure> {
-    let mut text = String::new();
-    let read = std::io::stdin().take(PASSWORD_BYTES + 1).read_to_string(&mut text);
-    read.map_err(|e| Failure::usage(format!("cannot read the password from standard input: {e}")))?;
-    let line = text.lines().next().unwrap_or_default();
-    if line.is_empty() {
-        return Err(Failure::usage("standard input holds no password"));
-    }
-    if text.len() as u64 > PASSWORD_BYTES {
-        return Err(Failure::usage(format!("the password is longer than {PASSWORD_BYTES} bytes")));
-    }
-    Ok(line.to_owned())
 }
