@@ -31,6 +31,8 @@ const TELL_EVERY: Duration = Duration::from_secs(15);
 pub(super) struct Client {
     socket: PathBuf,
     how_to_start: String,
+    /// Programs read what is printed.
+    is_json: bool,
 }
 
 /// What is told of readiness.
@@ -51,7 +53,7 @@ impl Client {
         let loaded = globals.load()?;
         let option = loaded.file.as_ref().map(|file| format!(" -c {}", file.display())).unwrap_or_default();
         let socket = loaded.settings.socket();
-        Ok(Self { socket, how_to_start: format!("wxgate run{option}") })
+        Ok(Self { socket, how_to_start: format!("wxgate run{option}"), is_json: globals.json })
     }
 
     async fn connect(&self) -> Result<UnixStream, Failure> {
@@ -78,7 +80,7 @@ impl Client {
     }
 
     /// The same, of something that may take long and that the gateway brings to its end whoever waits for it: it has no
-    /// limit, and is told of on standard error while it goes on. The connection's end tells of a gateway that is gone.
+    /// limit, and people are told on standard error while it goes on. The connection's end tells of a gateway that is gone.
     pub(super) async fn see_through<T: DeserializeOwned>(
         &self,
         what: &str,
@@ -92,6 +94,9 @@ impl Client {
             match tokio::time::timeout(TELL_EVERY, &mut answer).await {
                 Ok(answer) => return understood(answer?),
                 Err(_) => waited += TELL_EVERY,
+            }
+            if self.is_json {
+                continue;
             }
             let waited = waited.as_secs();
             print::err(&format!(
@@ -324,7 +329,7 @@ mod tests {
                 stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}").await.unwrap();
             }
         });
-        let client = Client { socket, how_to_start: String::new() };
+        let client = Client { socket, how_to_start: String::new(), is_json: false };
         let removed: Result<Value, _> = client.see_through("Removing", Method::DELETE, "/a").await;
         assert_eq!(removed, Ok(serde_json::json!({})));
         let late: Result<Value, _> = client.call(Method::GET, "/a", None).await;

@@ -47,6 +47,15 @@ struct Link {
     members: Vec<Member>,
 }
 
+/// A link that was made, for programs.
+#[derive(Serialize)]
+struct Made {
+    #[serde(flatten)]
+    link: Link,
+    /// What there is to know about it, in words.
+    warnings: Vec<String>,
+}
+
 pub(super) async fn run(globals: &Globals, command: Command) -> Result<(), Failure> {
     let client = Client::new(globals)?;
     match command {
@@ -65,14 +74,13 @@ pub(super) async fn run(globals: &Globals, command: Command) -> Result<(), Failu
         Command::Add { members } => {
             let body = json!({ "members": members });
             let link: Link = client.call(Method::POST, "/api/v1/links", Some(body)).await?;
-            match globals.json {
-                true => print::json(&link),
+            let warnings: Vec<String> = link.members.iter().filter_map(warning).collect();
+            if globals.json {
+                print::json(&Made { link, warnings });
+            } else {
                 // What a shortened title was taken for is seen here.
-                false => {
-                    let warnings: Vec<String> = link.members.iter().filter_map(warning).collect();
-                    print::out(&table(&[link]));
-                    warnings.iter().for_each(|warning| print::err(warning));
-                }
+                print::out(&table(&[link]));
+                warnings.iter().for_each(|warning| print::err(warning));
             }
         }
         Command::Remove { link } => {
