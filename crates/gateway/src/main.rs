@@ -52,9 +52,11 @@ fn tell_of_bugs() {
         let place = info.location().map(ToString::to_string).unwrap_or_default();
         let what = info.payload_as_str().unwrap_or("no words");
         metrics::came_upon_a_bug();
-        cli::err(&format!(
-            "wxgate: bug at {place}: {what}\nPlease report this line; nothing that was committed is lost."
-        ));
+        let told = format!("bug at {place}: {what}");
+        let advice = "Please report this line; nothing that was committed is lost.";
+        if !telemetry::tell(&format!("{told}. {advice}")) {
+            cli::err(&format!("wxgate: {told}\n{advice}"));
+        }
     }));
 }
 
@@ -73,6 +75,8 @@ fn code(is_json: bool, command: impl FnOnce() -> Result<(), Failure>) -> u8 {
                             &serde_json::json!({ "error": failure.message, "exit_code": code }).to_string(),
                         );
                     }
+                    // Where programs read the log, it is its last line.
+                    false if telemetry::tell(&failure.to_string()) => {}
                     false => cli::err(&format!("wxgate: {failure}")),
                 }
             }

@@ -1,6 +1,7 @@
 //! Where the log goes. It carries names of accounts and networks, never texts or secrets.
 
 use std::io::{IsTerminal, stderr};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt;
@@ -16,6 +17,19 @@ const ENCRYPTION: &str = "matrix_sdk_crypto";
 
 /// Somebody who hears what the program does.
 pub(crate) type Listener = Box<dyn Layer<Registry> + Send + Sync>;
+
+/// Whether programs read the log.
+static IS_JSON: AtomicBool = AtomicBool::new(false);
+
+/// Says in the log, where programs read it, what would otherwise stand beside it in plain words. `false`: nothing was
+/// said.
+pub(crate) fn tell(sentence: &str) -> bool {
+    let is_json = IS_JSON.load(Ordering::Relaxed);
+    if is_json {
+        tracing::error!("{sentence}");
+    }
+    is_json
+}
 
 /// Sends the log to standard error, and what `other` hears to it. Called once; a second call changes nothing.
 pub(crate) fn start(format: LogFormat, filter: &str, other: Option<Listener>) {
@@ -45,5 +59,6 @@ pub(crate) fn start(format: LogFormat, filter: &str, other: Option<Listener>) {
     // An error means that a log is there already, which is what is wanted.
     let mut all = vec![log.with_filter(targets).boxed()];
     all.extend(other);
-    let _ = Registry::default().with(all).try_init();
+    let is_begun = Registry::default().with(all).try_init().is_ok();
+    IS_JSON.fetch_or(is_begun && format == LogFormat::Json, Ordering::Relaxed);
 }
