@@ -9,6 +9,8 @@ mod metrics;
 mod pages;
 mod words;
 
+pub(crate) use pages::links;
+
 use anyhow::Result;
 
 use crate::metadata::Graph;

@@ -8,8 +8,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
+use crate::arch;
 use crate::run::Cmd;
-use crate::tree::Root;
+use crate::tree::{Root, SourceFile, Tree};
 
 /// Files as they stand in the tree, and where they go.
 const FILES: [(&str, &str); 3] = [
@@ -19,16 +20,19 @@ const FILES: [(&str, &str); 3] = [
 ];
 const DOCUMENTATION: &str = "usr/share/doc/wxgate";
 const MANUAL: &str = "usr/share/man/man1";
-/// Directories whose files of one kind go into the documentation, in the layout of the tree: the pages of the book
+/// Directories whose files of some kinds go into the documentation, in the layout of the tree: the pages of the book
 /// lead to each other by it.
-const DOCUMENTS: [(&str, &str); 7] = [
-    ("", "md"),
-    ("docs", "md"),
-    ("docs/start", "md"),
-    ("docs/decisions", "md"),
-    ("config", "toml"),
-    ("deploy/prometheus", "yml"),
-    ("deploy/grafana", "json"),
+const DOCUMENTS: &[(&str, &[&str])] = &[
+    ("", &["md"]),
+    ("docs", &["md"]),
+    ("docs/start", &["md"]),
+    ("docs/decisions", &["md"]),
+    ("config", &["toml"]),
+    ("deploy/prometheus", &["yml"]),
+    ("deploy/grafana", &["json"]),
+    ("deploy", &["toml"]),
+    ("deploy/compose", &["md", "yaml", "toml", "sql", "example"]),
+    ("docs/captures", &["txt", "png", "sh"]),
 ];
 /// Completion scripts, where each shell looks for them.
 const COMPLETIONS: [(&str, &str); 3] = [
@@ -128,20 +132,52 @@ fn fill(root: &Root, stage: &Path, program: &Path) -> Result<()> {
     for (from, to) in FILES {
         put(&read(root, from)?, &stage.join(to), 0o644)?;
     }
-    for (dir, kind) in DOCUMENTS {
-        for entry in std::fs::read_dir(root.join(dir)).with_context(|| format!("listing {dir:?}"))? {
-            let path = entry?.path();
-            if path.extension().is_some_and(|extension| extension == kind) {
-                let name = path.file_name().unwrap_or_default();
-                put(&std::fs::read(&path)?, &stage.join(DOCUMENTATION).join(dir).join(name), 0o644)?;
-            }
-        }
+    let documents = documents(root)?;
+    lead_on(root, &documents)?;
+    for document in &documents {
+        put(&read(root, document)?, &stage.join(DOCUMENTATION).join(document), 0o644)?;
     }
     for (shell, to) in COMPLETIONS {
         let script = Cmd::new(program).args(["completions", shell]).text()?;
         put(script.as_bytes(), &stage.join(to), 0o644)?;
     }
     manual(&stage.join(MANUAL), program)
+}
+
+/// The documentation: where its files stand in the tree, and below the documentation of the package.
+fn documents(root: &Root) -> Result<Vec<String>> {
+    let mut documents = Vec::new();
+    for (dir, kinds) in DOCUMENTS {
+        for entry in std::fs::read_dir(root.join(dir)).with_context(|| format!("listing {dir:?}"))? {
+            let path = entry?.path();
+            let kind = path.extension().and_then(|kind| kind.to_str()).unwrap_or_default();
+            if kinds.contains(&kind) {
+                let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+                documents.push(if dir.is_empty() { name } else { format!("{dir}/{name}") });
+            }
+        }
+    }
+    documents.sort_unstable();
+    Ok(documents)
+}
+
+/// # Errors
+/// A page of the documentation links to what is not in the package.
+fn lead_on(root: &Root, documents: &[String]) -> Result<()> {
+    let mut tree = Tree::default();
+    for path in documents.iter().filter(|path| path.ends_with(".md")) {
+        let text = String::from_utf8(read(root, path)?).with_context(|| format!("reading {path}"))?;
+        tree.files.push(SourceFile { path: path.clone(), text, is_test: false });
+    }
+    let is_there = |wanted: &str| {
+        documents.iter().any(|path| {
+            path.strip_prefix(wanted).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        })
+    };
+    let lost: Vec<String> =
+        arch::links(&tree, is_there).iter().map(|found| format!("{}: {}", found.place, found.what)).collect();
+    anyhow::ensure!(lost.is_empty(), "the documentation of the package leads nowhere:\n{}", lost.join("\n"));
+    Ok(())
 }
 
 /// The pages for man(1), packed. Source: Debian Policy 12.1.
@@ -244,6 +280,16 @@ mod tests {
         let said = "shlibs:Depends=libc6 (>= 2.34), libgcc-s1 (>= 4.2)\n";
         assert_eq!(libraries(said).as_deref(), Some("libc6 (>= 2.34), libgcc-s1 (>= 4.2)"));
         assert_eq!(libraries("shlibs:Recommends=x\n"), None);
+    }
+
+    #[test]
+    fn the_book_of_the_package_leads_on() {
+        let root = Root::find().unwrap();
+        let mut all = documents(&root).unwrap();
+        lead_on(&root, &all).unwrap();
+        all.retain(|path| !path.starts_with("deploy/compose/"));
+        let lost = lead_on(&root, &all).unwrap_err().to_string();
+        assert!(lost.contains("docs/install.md") && lost.contains("deploy/compose"), "{lost}");
     }
 
     #[test]

@@ -35,7 +35,7 @@ fn is_number(text: &str) -> bool {
 }
 
 /// Links to files of the tree and to headings of pages. `is_there` knows files that hold no text.
-pub(super) fn links(tree: &Tree, is_there: impl Fn(&str) -> bool) -> Vec<Finding> {
+pub(crate) fn links(tree: &Tree, is_there: impl Fn(&str) -> bool) -> Vec<Finding> {
     let mut findings = Vec::new();
     for file in pages(tree) {
         for (at, target) in targets(&file.text) {
