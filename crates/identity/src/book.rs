@@ -125,6 +125,23 @@ pub struct Book {
     pub groups: Vec<GroupProfile>,
 }
 
+impl Book {
+    /// Groups that somebody from before and somebody of this login are both in, as far as it is kept who was in one
+    /// before: for a group that is not settled, in each that it may be.
+    #[must_use]
+    pub fn shared_groups(&self, was: &str, now: &str) -> usize {
+        let is_in = |members: &[KnownMember], id: &str| members.iter().any(|member| member.id == id);
+        let had = |group: &GroupProfile, id: &str| {
+            is_in(&group.members, id) || group.before.as_ref().is_some_and(|before| is_in(&before.1, id))
+        };
+        let was_in = |group: &GroupProfile| {
+            had(group, was)
+                || self.groups.iter().any(|known| group.open.contains(&known.id) && had(known, was))
+        };
+        self.groups.iter().filter(|group| is_in(&group.members, now) && was_in(group)).count()
+    }
+}
+
 /// What a login shows.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Login {
@@ -181,4 +198,40 @@ pub struct GroupMember {
     pub is_self: bool,
     /// What the entry shows.
     pub sight: MemberSight,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn group(id: &str, members: &[&str], before: &[&str], open: &[&str]) -> GroupProfile {
+        let all = |ids: &[&str]| -> Vec<KnownMember> {
+            ids.iter().map(|id| KnownMember { id: (*id).to_owned(), ..KnownMember::default() }).collect()
+        };
+        let mut group = GroupProfile::new(id.to_owned(), GroupSight::default(), Seen::default());
+        group.members = all(members);
+        group.before =
+            (!before.is_empty()).then(|| Box::new((GroupSight::default(), all(before), Seen::default())));
+        group.open = open.iter().map(|id| (*id).to_owned()).collect();
+        group
+    }
+
+    #[test]
+    fn groups_of_two_logins_are_counted_where_both_were() {
+        let groups = vec![
+            // The same group, before and now.
+            group("g1", &["now", "x"], &["was", "x"], &[]),
+            // Of somebody else before.
+            group("g2", &["now"], &["x"], &[]),
+            // Not settled: it may be the next one.
+            group("g3", &["now"], &[], &["g4"]),
+            group("g4", &["was"], &[], &[]),
+            // Only before.
+            group("g5", &["x"], &["was"], &[]),
+        ];
+        let book = Book { groups, ..Book::default() };
+        assert_eq!(book.shared_groups("was", "now"), 2);
+        assert_eq!(book.shared_groups("x", "now"), 2);
+        assert_eq!(book.shared_groups("nobody", "now"), 0);
+    }
 }

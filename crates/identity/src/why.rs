@@ -50,8 +50,15 @@ impl Why {
         why
     }
 
+    /// The same, with the groups that both are in.
+    #[must_use]
+    pub fn sharing(mut self, groups: usize) -> Self {
+        self.shared = u16::try_from(groups).unwrap_or(u16::MAX);
+        self
+    }
+
     pub(crate) fn with(mut self, shared: usize, wrong: f64) -> Self {
-        self.shared = u16::try_from(shared).unwrap_or(u16::MAX);
+        self = self.sharing(shared);
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to its range")]
         let ppm = (wrong * 1e6).clamp(0.0, 1e6) as u32;
         self.wrong_ppm = ppm;
@@ -76,7 +83,8 @@ impl Why {
             parts.push(format!("same {}", names(self.agree)));
         }
         if self.shared > 0 {
-            parts.push(format!("{} groups in common", self.shared));
+            let plural = if self.shared == 1 { "" } else { "s" };
+            parts.push(format!("{} group{plural} in common", self.shared));
         }
         if self.differ != 0 {
             parts.push(format!("changed: {}", names(self.differ)));

@@ -93,7 +93,10 @@ fn evidence(book: &Book, was: &str, now: &str) -> String {
     let person = |id: &str| book.people.iter().find(|known| known.id == id);
     let group = |id: &str| book.groups.iter().find(|known| known.id == id);
     match (person(was), person(now), group(was), group(now)) {
-        (Some(was), Some(now), ..) => Why::between(&was.sight, &now.sight).words(),
+        (Some(was), Some(now), ..) => {
+            let groups = book.shared_groups(&was.id, &now.id);
+            Why::between(&was.sight, &now.sight).sharing(groups).words()
+        }
         (.., Some(was), Some(now)) => {
             let ids: HashMap<&str, ()> = was.members.iter().map(|member| (member.id.as_str(), ())).collect();
             let both = now.members.iter().filter(|member| ids.contains_key(member.id.as_str())).count();
