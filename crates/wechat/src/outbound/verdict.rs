@@ -109,6 +109,7 @@ mod tests {
                     panic!("{row:?}");
                 };
                 assert!(!why.is_empty() && !why.ends_with('.'), "{why}");
+                assert!(crate::in_chinese(&why).is_some(), "{why}");
             }
         }
     }

@@ -190,7 +190,7 @@ async fn room(parts: &Parts, words: &Words) -> Markup {
     ];
     html! {
         div.wide { table {
-            thead { tr { th scope="col" { (words.what) } th scope="col" { (words.takes) } th scope="col" { (words.kept) } } }
+            thead { tr { th scope="col" { (words.data) } th scope="col" { (words.takes) } th scope="col" { (words.kept) } } }
             tbody { @for (what, takes, kept) in &rows { tr { td { (what) } td.word { (takes) } td { (kept) } } } }
         } }
         p.soft { code { (parts.data_dir.display()) } }

@@ -67,6 +67,6 @@ fn stand(trouble: &Trouble, words: &Words) -> Markup {
     html! {
         span class=(class) { (word) }
         @if let Stand::Waits { next, .. } = trouble.stand { " " span.soft { (fill(words.next_try, clock::written(next))) } }
-        @if !trouble.why.is_empty() { br; span.soft { (trouble.why) } }
+        @if !trouble.why.is_empty() { br; span.soft { (words.told(&trouble.why)) } }
     }
 }

@@ -300,6 +300,7 @@ words! {
     media_pending: "Not here yet", "尚未到达";
     media_pending_why: "This attachment is still on its way from WeChat. Try again in a few seconds.", "附件还在从微信传来的途中，请几秒后重试。";
     media_gone: "No longer kept", "已不再保留";
+    data: "Data", "数据";
     media_gone_why: "This attachment is no longer kept here.", "此附件已不在这里保留。";
     media_unreadable: "Not readable", "无法读取";
     media_unreadable_why: "The gateway cannot read this attachment now. Try again later.", "网关现在无法读取此附件，请稍后再试。";
