@@ -47,7 +47,7 @@ pub(super) async fn enter(
     headers: HeaderMap,
     Form(Given { token }): Form<Given>,
 ) -> Response {
-    if gate::is_foreign(&headers) {
+    if gate::is_foreign(&headers, parts.links.base()) {
         return home::entrance(&parts, &visitor, Some((StatusCode::FORBIDDEN, visitor.words().stale)));
     }
     match parts.invitations.redeem(&token) {

@@ -83,7 +83,8 @@ fn finished(status: StatusCode, html: String) -> Response {
         (header::CACHE_CONTROL, "no-store"),
         (header::VARY, "cookie, accept-language"),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        (header::REFERRER_POLICY, "no-referrer"),
+        // Nothing to others. With less, browsers would not tell us either that a form is ours.
+        (header::REFERRER_POLICY, "same-origin"),
         (header::CONTENT_SECURITY_POLICY, POLICY),
     ];
     for (name, value) in headers {
