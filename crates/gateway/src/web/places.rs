@@ -24,6 +24,9 @@ pub(crate) struct Place {
 }
 
 impl Places {
+    /// Of those of all and of each person, how many more there are for what cannot wait: one for eight.
+    const KEPT: usize = 8;
+
     /// So many places for all together, and of these so many for each person.
     pub(crate) fn new(all: usize, each: usize) -> Self {
         Self { taken: Mutex::default(), all, each }
@@ -31,9 +34,19 @@ impl Places {
 
     /// One more place for somebody; `None` when they or all together have as many as there are.
     pub(crate) fn take(self: &Arc<Self>, user: &UserName) -> Option<Place> {
+        self.of(user, self.all, self.each)
+    }
+
+    /// The same for what cannot wait, for which some are kept beyond those.
+    pub(crate) fn take_kept(self: &Arc<Self>, user: &UserName) -> Option<Place> {
+        let more = |count: usize| count + count.div_ceil(Self::KEPT);
+        self.of(user, more(self.all), more(self.each))
+    }
+
+    fn of(self: &Arc<Self>, user: &UserName, all: usize, each: usize) -> Option<Place> {
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
         let theirs = taken.get(user).copied().unwrap_or_default();
-        if theirs >= self.each || taken.values().sum::<usize>() >= self.all {
+        if theirs >= each || taken.values().sum::<usize>() >= all {
             return None;
         }
         taken.insert(user.clone(), theirs + 1);
@@ -70,6 +83,9 @@ mod tests {
             (0..ALL).filter_map(|at| places.take(&UserName::from(format!("user{at}")))).collect();
         assert_eq!(all.len(), ALL - 1, "one is taken");
         assert!(places.take(&"late".into()).is_none());
+        let kept: Vec<Place> = std::iter::from_fn(|| places.take_kept(&"late".into())).collect();
+        assert_eq!(kept.len(), ALL / 8, "what cannot wait has places of its own, and not for ever");
+        drop(kept);
         drop((all, bob));
         assert!(places.taken.lock().unwrap().is_empty(), "who left is forgotten");
     }

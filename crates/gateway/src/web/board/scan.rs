@@ -47,7 +47,11 @@ pub(super) async fn events(
 ) -> Answer {
     person.sent_this(&parts, &key)?;
     let (account, _) = own(&parts, &person, &name)?;
-    let place = live::place(&parts, &person)?;
+    // Whoever has to sign in does not wait for those who look at tables.
+    let Some(place) = parts.streams.take_kept(&person.user) else {
+        let words = person.words();
+        return Ok(refused(words.house_full.to_owned(), &name, words));
+    };
     match person.desk(&parts).run(Some(person.user.clone()), Command::SignIn { account }).await {
         Ok(Reply::SignIn(watch)) => {
             let (stop, token) = (parts.stop.clone(), person.token.clone());

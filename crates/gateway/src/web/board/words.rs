@@ -135,6 +135,7 @@ words! {
     scan_loading: "Confirmed. Loading contacts …", "已确认，正在载入联系人…";
     scan_done: "Online.", "已上线。";
     scan_failed: "This did not work: {}", "登录失败：{}";
+    house_full: "Too many pages follow this gateway just now. Close some, or try again in a minute.", "当前打开的页面过多，请关闭一些或一分钟后再试。";
     scan_script: "This page needs JavaScript to follow your phone. Without it, sign in from IRC or with: wxgate account sign-in {}", "此页需要 JavaScript。也可以在 IRC 中登录，或运行：wxgate account sign-in {}";
     sign_out_wechat: "Sign out of WeChat", "退出微信";
     remove: "Remove", "删除";
