@@ -21,6 +21,7 @@ mod patience;
 pub(crate) mod places;
 pub(crate) mod range;
 pub(crate) mod serve;
+mod removal;
 pub(crate) mod sessions;
 mod upload;
 

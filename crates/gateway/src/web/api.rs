@@ -30,6 +30,7 @@ use wxgate_contract::{
 };
 use wxgate_store::{AccountRow, StoreError};
 
+use crate::web::removal::{self, Removed};
 use crate::wiring::{ACCOUNT_KIND, Parts, matrix, matrix_bot};
 pub(super) use caller::Caller;
 
@@ -251,8 +252,21 @@ async fn known_owner(parts: &Parts, caller: &Caller, owner: UserName) -> Result<
 }
 
 async fn remove_account(State(parts): Shared, caller: Caller, Path(name): Path<String>) -> Answer {
-    caller.desk(&parts).run(caller.user(), Command::RemoveAccount { account: network(&name) }).await?;
-    ok(&json!({}))
+    let desk = caller.desk(&parts);
+    let removal = desk.run(caller.user(), Command::RemoveAccount { account: network(&name) });
+    removed(&caller, async { Ok(removal.await.map(drop)?) }).await
+}
+
+/// What is told of a removal: that it is done, or to whom a proxy may stand between that it goes on.
+async fn removed(caller: &Caller, removal: impl Future<Output = Result<(), Refusal>>) -> Answer {
+    let stands = match caller {
+        Caller::Operator => removal.await.map(|()| Removed::Done),
+        Caller::Person { .. } => removal::for_a_while(removal).await,
+    };
+    match stands? {
+        Removed::Done => ok(&json!({})),
+        Removed::GoesOn => Ok(answer(StatusCode::ACCEPTED, &json!({}))),
+    }
 }
 
 async fn sign_out(State(parts): Shared, caller: Caller, Path(name): Path<String>) -> Answer {

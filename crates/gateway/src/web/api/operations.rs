@@ -57,6 +57,8 @@ pub(super) struct Operation {
     may_be_without_body: bool,
     answered: Answered,
 }
+    /// It may take longer than anybody waits, and goes on by itself.
+    may_go_on: bool,
 
 impl Operation {
     pub(super) fn is_public(&self) -> bool {
@@ -83,6 +85,7 @@ const fn row(
         may_be_without_body: false,
         answered,
     }
+        may_go_on: false,
 }
 
 impl Operation {
@@ -98,6 +101,11 @@ impl Operation {
 
     const fn asks(mut self, query: &'static [Asked]) -> Self {
         self.query = query;
+    const fn may_go_on(mut self) -> Self {
+        self.may_go_on = true;
+        self
+    }
+
         self
     }
 }
@@ -116,7 +124,7 @@ static OPERATIONS: &[Operation] = &[
     row("get", "/api/v1/events", || get(events::events), (Anybody, "Accounts as they change: events 'accounts' and 'gone'"), Stream("text/event-stream")),
     row("get", "/api/v1/users", || get(users::users), (Administrator, "The people of this gateway"), Json(|| list(user()))),
     row("post", "/api/v1/users", || post(users::add_user), (Administrator, "Add a person; an administrator only with a token that opens everything"), Json(|| object(&[("name", text())]))).takes(new_user),
-    row("delete", "/api/v1/users/{name}", || delete(users::remove_user), (Administrator, "Remove a person, with 'everything' their accounts too"), Json(nothing)).asks(&[("everything", flag)]),
+    row("delete", "/api/v1/users/{name}", || delete(users::remove_user), (Administrator, "Remove a person, with 'everything' their accounts too"), Json(nothing)).asks(&[("everything", flag)]).may_go_on(),
     row("put", "/api/v1/users/{name}/password", || put(users::set_password), (Administrator, "Give a person another password; yourself or an administrator only with a token that opens everything"), Json(nothing)).takes(password_of),
     row("get", "/api/v1/users/{name}/export", || get(users::export), (Anybody, "Everything of yours, as an archive"), Stream(TAR)),
     row("post", "/api/v1/users/{name}/token", || post(tokens::make), (Anybody, "Make a token that opens all that yours does, or what 'opens' says; one with the same 'label' ends"), Json(made_token)).may_take(new_token),
@@ -130,7 +138,7 @@ static OPERATIONS: &[Operation] = &[
     row("get", "/api/v1/accounts", || get(super::accounts), (Anybody, "Your accounts; for administrators everybody's"), Json(|| list(account()))),
     row("post", "/api/v1/accounts", || post(super::add_account), (Anybody, "Add an account of yours, signed out"), Json(account)).takes(new_account),
     row("get", "/api/v1/accounts/{name}", || get(super::account), (Anybody, "One account"), Json(account)),
-    row("delete", "/api/v1/accounts/{name}", || delete(super::remove_account), (Anybody, "Sign out and forget an account, its chats and its media"), Json(nothing)),
+    row("delete", "/api/v1/accounts/{name}", || delete(super::remove_account), (Anybody, "Sign out and forget an account, its chats and its media"), Json(nothing)).may_go_on(),
     row("post", "/api/v1/accounts/{name}/sign-in", || post(super::sign_in), (Anybody, "Sign in: a line of JSON for each step until it is over"), Stream(NDJSON)),
     row("post", "/api/v1/accounts/{name}/sign-out", || post(super::sign_out), (Anybody, "End the session"), Json(nothing)),
     row("get", "/api/v1/accounts/{name}/proxy", || get(own_api::proxy), (Administrator, "Which way an account goes to WeChat: 'default', 'direct', or a proxy's address without its password"), Json(proxy)),
@@ -437,7 +445,11 @@ fn one(operation: &Operation) -> Value {
         Stream(kind) => json!({ kind: { "schema": {} } }),
     };
     let mut responses = Map::new();
-    responses.insert("200".to_owned(), json!({ "description": "Done", "content": content }));
+    responses.insert("200".to_owned(), json!({ "description": "Done", "content": content.clone() }));
+    if operation.may_go_on {
+        let told = json!({ "description": "It takes long, and goes on by itself", "content": content });
+        responses.insert("202".to_owned(), told);
+    }
     let refusal = json!({ "application/json": { "schema": object(&[("error", text())]) } });
     for (status, why) in REFUSALS {
         responses.insert(status.to_owned(), json!({ "description": why, "content": refusal }));

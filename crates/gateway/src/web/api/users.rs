@@ -15,7 +15,7 @@ use wxgate_contract::{Command, PersonRef, UserName};
 use wxgate_store::{Opens, PASSWORD_BYTES};
 
 use super::caller::Caller;
-use super::{Answer, Refusal, Shared, ok, read};
+use super::{Answer, Refusal, Shared, ok, read, removed};
 use crate::export::Export;
 use crate::wiring::{Parts, matrix};
 
@@ -243,8 +243,8 @@ pub(super) async fn remove_user(
     Path(name): Path<String>,
     Query(removal): Query<Removal>,
 ) -> Answer {
-    remove(&parts, &caller, name, removal.everything).await?;
-    ok(&json!({}))
+    let removal = remove(&parts, &caller, name, removal.everything);
+    removed(&caller, removal).await
 }
 
 /// Removes a person, for whoever administers; with `everything` their accounts too.

@@ -21,6 +21,7 @@ use super::words::{Words, fill};
 use super::{face, mirror, requests, troubles};
 use crate::web::api::{called, network};
 use crate::wiring::Parts;
+use crate::web::removal::{self, Removed};
 
 /// How long a page waits for what the account has to ask; without it there is a sentence in its place. Chosen: twice
 /// what an account with ten thousand contacts takes.
@@ -313,46 +314,14 @@ pub(super) async fn remove(
         let why = person.words().remove_mismatch;
         return Err(frame::trouble_of(&person, StatusCode::BAD_REQUEST, why).into());
     }
-    done(&parts, &person, &key, Command::RemoveAccount { account: network(&name) }, "/").await
-}
-
-#[derive(Deserialize)]
-pub(super) struct Resolution {
-    key: String,
-    chat: String,
-    /// Empty: somebody new.
-    same_as: String,
-}
-
-pub(super) async fn resolve(
-    State(parts): State<Arc<Parts>>,
-    person: Person,
-    Path(name): Path<String>,
-    Form(Resolution { key, chat, same_as }): Form<Resolution>,
-) -> Answer {
-    // The chat that it turns out to be is the one that an undo is about.
-    let settled = if same_as.is_empty() { chat.clone() } else { same_as.clone() };
-    let same_as = (!same_as.is_empty()).then(|| ChatKey::from(same_as));
-    let request = Request::Resolve { chat: ChatKey::from(chat), same_as };
-    let then = format!("/accounts/{}?answered={}", path_part(&name), query_value(&settled));
-    done(&parts, &person, &key, Command::Ask { account: network(&name), request }, &then).await
-}
-
-#[derive(Deserialize)]
-pub(super) struct Chosen {
-    key: String,
-    chat: String,
-}
-
-pub(super) async fn undo(
-    State(parts): State<Arc<Parts>>,
-    person: Person,
-    Path(name): Path<String>,
-    Form(Chosen { key, chat }): Form<Chosen>,
-) -> Answer {
-    let request = Request::Undo(ChatKey::from(chat));
-    let then = format!("/accounts/{}?undone=1", path_part(&name));
-    done(&parts, &person, &key, Command::Ask { account: network(&name), request }, &then).await
+    person.sent_this(&parts, &key)?;
+    let (desk, user) = (person.desk(&parts), Some(person.user.clone()));
+    let removal = desk.run(user, Command::RemoveAccount { account: network(&name) });
+    match removal::for_a_while(removal).await {
+        Ok(Removed::Done) => Ok(Redirect::to("/").into_response()),
+        Ok(Removed::GoesOn) => Ok(frame::goes_on(&person, "/", &name)),
+        Err(error) => Err(person.refused(&error)),
+    }
 }
 
 /// A name as a part of a path. An account that exists has a name that needs none of it.

@@ -132,6 +132,18 @@ pub(super) fn trouble_of(person: &Person, status: StatusCode, sentence: &str) ->
     page.show(&said(&person.visitor, sentence))
 }
 
+/// That a removal goes on, and that nobody has to wait for it.
+pub(super) fn goes_on(person: &Person, back: &str, name: &str) -> Response {
+    let words = person.words();
+    let title = fill(words.removing, name);
+    let page = Page { status: StatusCode::ACCEPTED, ..person.page(&title) };
+    page.show(&html! {
+        h1 { (title) }
+        p role="status" { (words.removing_long) }
+        p { a href=(back) { (words.back) } }
+    })
+}
+
 fn said(visitor: &Visitor, sentence: &str) -> Markup {
     let words = visitor.words();
     html! {

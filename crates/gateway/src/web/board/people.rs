@@ -11,22 +11,38 @@ use serde::Deserialize;
 use wxgate_contract::UserName;
 use wxgate_store::UserRow;
 
-use super::frame::{form_key, query_value, trouble_of};
+use super::frame::{form_key, goes_on, query_value, trouble_of};
 use super::gate::{Answer, Person, Turned};
 use super::words::{Words, fill};
 use crate::clock;
 use crate::web::api::{Refusal, users};
+use crate::web::removal::{self, Removed};
 use crate::wiring::Parts;
 
 /// People on one page.
 const SHOWN: usize = 50;
 
-#[derive(Default, Deserialize)]
+/// Which people are looked at. Forms carry it, so that whoever changed something is where they were.
+#[derive(Clone, Default, Deserialize)]
 pub(super) struct View {
     #[serde(default)]
     q: String,
     #[serde(default)]
     page: usize,
+}
+
+impl View {
+    fn address(&self) -> String {
+        format!("/admin/people?q={}&page={}", query_value(&self.q), self.page)
+    }
+
+    /// What forms carry of it.
+    fn carried(&self) -> Markup {
+        html! {
+            input type="hidden" name="q" value=(self.q);
+            input type="hidden" name="page" value=(self.page);
+        }
+    }
 }
 
 pub(super) async fn page(
@@ -64,6 +80,7 @@ async fn shown(parts: &Parts, person: &Person, view: &View, made: Option<(&str, 
         p.soft #leaving { (words.remove_person_warning) }
         form.card method="post" action="/admin/people/remove" {
             (form_key(person))
+            (view.carried())
             p { label { (words.user) input name="name" required maxlength="64" autocomplete="off" autocapitalize="none" spellcheck="false" aria-describedby="leaving"; } }
             label.tick { input type="checkbox" name="everything" value="yes"; " " (words.with_accounts) }
             p { button.danger { (words.remove) } }
@@ -101,10 +118,10 @@ async fn table(parts: &Parts, person: &Person, view: &View, words: &Words) -> Ma
                         td.word { (if user.is_admin { words.role_admin } else { words.role_user }) }
                         td {
                             a href={ "/admin?q=" (query_value(user.name.as_str())) } { (count) " / " (user.accounts_max.unwrap_or(limit)) }
-                            (other_quota(person, user, words, limit))
+                            (other_quota(person, user, words, (limit, view)))
                         }
                         td.word { (keys(user, words)) }
-                        td { @if user.name == person.user { a href="/me" { (words.yours) } } @else { (new_password(person, user, words)) } }
+                        td { @if user.name == person.user { a href="/me" { (words.yours) } } @else { (new_password(person, user, words, view)) } }
                     }
                 } }
             } }
@@ -126,10 +143,11 @@ fn keys(user: &UserRow, words: &Words) -> &'static str {
 }
 
 /// Another number of accounts for somebody; nothing typed: as many as everybody.
-fn other_quota(person: &Person, user: &UserRow, words: &Words, everybody: u32) -> Markup {
+fn other_quota(person: &Person, user: &UserRow, words: &Words, (everybody, view): (u32, &View)) -> Markup {
     html! {
         form.row method="post" action="/admin/people/quota" {
             (form_key(person))
+            (view.carried())
             input type="hidden" name="name" value=(user.name);
             input.short type="number" name="accounts" min="0" max=(users::MOST_ACCOUNTS) value=[user.accounts_max]
                 placeholder=(everybody) aria-label={ (words.accounts_at_most) ": " (user.name) };
@@ -138,10 +156,11 @@ fn other_quota(person: &Person, user: &UserRow, words: &Words, everybody: u32) -
     }
 }
 
-fn new_password(person: &Person, user: &UserRow, words: &Words) -> Markup {
+fn new_password(person: &Person, user: &UserRow, words: &Words, view: &View) -> Markup {
     html! {
         form method="post" action="/admin/people/password" {
             (form_key(person))
+            (view.carried())
             input type="hidden" name="name" value=(user.name);
             button.quiet aria-label={ (words.new_password) ": " (user.name) } { (words.new_password) }
         }
@@ -174,13 +193,17 @@ pub(super) async fn add(
 pub(super) struct Which {
     key: String,
     name: String,
+    #[serde(default)]
+    q: String,
+    #[serde(default)]
+    page: usize,
 }
 
 /// Gives somebody another password, which is shown this once.
 pub(super) async fn password(
     State(parts): State<Arc<Parts>>,
     person: Person,
-    Form(Which { key, name }): Form<Which>,
+    Form(Which { key, name, q, page }): Form<Which>,
 ) -> Answer {
     person.sent_this(&parts, &key)?;
     person.must_be_admin()?;
@@ -191,7 +214,7 @@ pub(super) async fn password(
     let password = made(&person)?;
     let changed = users::change_password(&parts, &person.caller(), name.clone(), &password).await;
     changed.map_err(|why| refused(&person, &why))?;
-    Ok(shown(&parts, &person, &View::default(), Some((&name, &password))).await)
+    Ok(shown(&parts, &person, &View { q, page }, Some((&name, &password))).await)
 }
 
 #[derive(Deserialize)]
@@ -199,13 +222,17 @@ pub(super) struct Quota {
     key: String,
     name: String,
     accounts: String,
+    #[serde(default)]
+    q: String,
+    #[serde(default)]
+    page: usize,
 }
 
 /// Says how many accounts somebody may have.
 pub(super) async fn quota(
     State(parts): State<Arc<Parts>>,
     person: Person,
-    Form(Quota { key, name, accounts }): Form<Quota>,
+    Form(Quota { key, name, accounts, q, page }): Form<Quota>,
 ) -> Answer {
     person.sent_this(&parts, &key)?;
     person.must_be_admin()?;
@@ -218,7 +245,7 @@ pub(super) async fn quota(
     };
     let changed = users::change_quota(&parts, &person.caller(), name, most).await;
     changed.map_err(|why| refused(&person, &why))?;
-    Ok(Redirect::to("/admin/people").into_response())
+    Ok(Redirect::to(&View { q, page }.address()).into_response())
 }
 
 #[derive(Deserialize)]
@@ -226,23 +253,30 @@ pub(super) struct Leaving {
     key: String,
     name: String,
     everything: Option<String>,
+    #[serde(default)]
+    q: String,
+    #[serde(default)]
+    page: usize,
 }
 
 /// Removes somebody whose name was typed, and with a tick all that is theirs.
 pub(super) async fn remove(
     State(parts): State<Arc<Parts>>,
     person: Person,
-    Form(Leaving { key, name, everything }): Form<Leaving>,
+    Form(Leaving { key, name, everything, q, page }): Form<Leaving>,
 ) -> Answer {
     person.sent_this(&parts, &key)?;
     person.must_be_admin()?;
-    let name = name.trim().to_owned();
+    let (name, view) = (name.trim().to_owned(), View { q, page });
     if name == person.user.as_str() {
         return Err(trouble_of(&person, StatusCode::CONFLICT, person.words().not_yourself).into());
     }
-    let removed = users::remove(&parts, &person.caller(), name, everything.is_some()).await;
-    removed.map_err(|why| refused(&person, &why))?;
-    Ok(Redirect::to("/admin/people").into_response())
+    let caller = person.caller();
+    let removal = users::remove(&parts, &caller, name.clone(), everything.is_some());
+    match removal::for_a_while(removal).await.map_err(|why| refused(&person, &why))? {
+        Removed::Done => Ok(Redirect::to(&view.address()).into_response()),
+        Removed::GoesOn => Ok(goes_on(&person, &view.address(), &name)),
+    }
 }
 
 fn made(person: &Person) -> Result<String, Turned> {

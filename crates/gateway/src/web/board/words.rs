@@ -141,6 +141,8 @@ words! {
     remove: "Remove", "删除";
     remove_title: "Remove this account", "删除此账号";
     remove_warning: "Signs the account out and forgets its chats and media here. Nothing is deleted on the phone. Type its name to confirm.", "将退出该账号，并删除这里的会话与媒体；手机上的内容不受影响。请输入账号名以确认。";
+    removing: "{} is being removed", "正在删除 {}";
+    removing_long: "There is much to remove, and the gateway goes on with it by itself. You need not wait for it.", "内容较多，网关会自行完成删除，无需等待。";
     remove_mismatch: "The name that you typed is not that of the account.", "输入的名称与账号不符。";
     chats: "Chats", "会话";
     search: "Search", "搜索";
