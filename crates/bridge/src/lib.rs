@@ -182,6 +182,15 @@ impl Bridge {
         }
     }
 
+    /// Asks a face something about an account, in the name of its owner: whose it is was looked at.
+    ///
+    /// # Errors
+    /// `NoSuchAccount` when there is no such face, `Refused` when it has nothing of the kind, `Failed` when it gives no
+    /// answer.
+    pub async fn ask_face(&self, face: &NetworkId, request: Request) -> Result<Answer, CommandError> {
+        control::ask(self, face, request).await
+    }
+
     /// Gives an account a note that its adapter reads at the beginning of a run, and starts it anew with it; the audit
     /// trail says `what` was done, by whom and at which door. False when there is no such account.
     ///

@@ -225,6 +225,17 @@ pub enum Request {
     /// Tries again what the network gave up while it runs, such as a channel that it was thrown out of:
     /// `Answer::Text` with what that is.
     Retry,
+    /// Asked of a face: what the owner of this account can choose about how it is shown there: `Answer::Choices`.
+    Choices(NetworkId),
+    /// Asked of a face: the owner of this account chooses something: `Answer::Done`.
+    Choose {
+        /// Which account.
+        account: NetworkId,
+        /// What: one of the names of `Choices`.
+        name: String,
+        /// One of its values.
+        value: String,
+    },
 }
 
 /// What somebody who asks is told.
@@ -322,6 +333,19 @@ pub enum Answer {
     Text(String),
     /// The markers there are, those that need something first.
     Markers(Vec<Marker>),
+    /// What can be chosen, and what is.
+    Choices(Vec<Choice>),
+}
+
+/// Something that the owner of an account chooses about how a face shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Choice {
+    /// Its name, as it is typed on that face.
+    pub name: String,
+    /// What is in force.
+    pub value: String,
+    /// All values, each with what it means, as a clause for people.
+    pub values: Vec<(String, String)>,
 }
 
 impl std::fmt::Debug for Command {

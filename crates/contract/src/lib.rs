@@ -34,8 +34,8 @@ pub use context::{
     AdapterContext, Ask, BoxFuture, FarEnd, FarError, LinkTable, LinkedChats, Order, Stop, StopHandle,
 };
 pub use control::{
-    Answer, Candidate, Command, CommandError, Control, FriendRequest, Marker, Marking, Question, Reply,
-    Request, SignInStep, SignInWatch, Subject, Verdict,
+    Answer, Candidate, Choice, Command, CommandError, Control, FriendRequest, Marker, Marking, Question,
+    Reply, Request, SignInStep, SignInWatch, Subject, Verdict,
 };
 pub use crew::Crew;
 pub use delivery::{Delivery, Job, Outcome, Report, Say};

@@ -5,6 +5,7 @@ pub(crate) mod api;
 mod backup_api;
 pub(crate) mod board;
 mod bot_api;
+mod choice_api;
 mod flowing;
 mod forwarded;
 mod identity;
@@ -20,8 +21,8 @@ mod own_api;
 mod patience;
 pub(crate) mod places;
 pub(crate) mod range;
-pub(crate) mod serve;
 mod removal;
+pub(crate) mod serve;
 pub(crate) mod sessions;
 mod upload;
 

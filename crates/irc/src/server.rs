@@ -11,6 +11,7 @@ mod asking;
 mod bouncer;
 mod caps;
 mod choices;
+mod chosen;
 mod client;
 mod commands;
 mod config;

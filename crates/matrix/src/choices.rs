@@ -2,7 +2,7 @@
 //! explained.
 
 use serde::{Deserialize, Serialize};
-use wxgate_contract::{FarError, NetworkId};
+use wxgate_contract::{Answer, Ask, Choice as Offered, CommandError, FarError, NetworkId, Request};
 
 use crate::shared::Shared;
 
@@ -139,6 +139,45 @@ impl Choices {
 }
 
 impl Shared {
+    /// Answers what is asked of this network: what the owner of an account chose, and what they choose from elsewhere.
+    pub(crate) async fn asked(&self, ask: Ask) {
+        let answer = match &ask.request {
+            Request::Choices(account) => self.offered(account).await.map(Answer::Choices).map_err(failed),
+            Request::Choose { account, name, value } => {
+                self.choose(account, name, value).await.map(|()| Answer::Done)
+            }
+            _ => Err(CommandError::Refused("this network answers no such question".to_owned())),
+        };
+        // Nobody waiting any more is no trouble.
+        let _ = ask.answer.try_send(answer);
+    }
+
+    /// All that can be chosen, with what the owner of an account has chosen for all theirs.
+    async fn offered(&self, account: &NetworkId) -> Result<Vec<Offered>, FarError> {
+        let chosen = self.choices_of_owner(account).await?;
+        let offered = CHOICES.iter().map(|choice| Offered {
+            name: choice.name.to_owned(),
+            value: chosen.value(self, choice.name),
+            values: choice
+                .values
+                .iter()
+                .map(|(word, said)| ((*word).to_owned(), (*said).to_owned()))
+                .collect(),
+        });
+        Ok(offered.collect())
+    }
+
+    async fn choose(&self, account: &NetworkId, name: &str, value: &str) -> Result<(), CommandError> {
+        let refused = |why: String| CommandError::Refused(why);
+        let owner = self.owners.id_of_owner(account).await.map_err(failed)?;
+        let user_id =
+            owner.ok_or_else(|| refused("it is not known who the owner is on Matrix".to_owned()))?;
+        let chosen = self.choices_of(&user_id).await.map_err(failed)?;
+        let none = || refused(format!("there is nothing to choose called {name} with the value {value}"));
+        let new = chosen.with(name, value).ok_or_else(none)?;
+        self.memory.choices.put(&self.memory, &user_id, new).await.map(drop).map_err(failed)
+    }
+
     /// What somebody chose.
     pub(crate) async fn choices_of(&self, user_id: &str) -> Result<Choices, FarError> {
         let chosen = self.memory.choices.get(&self.memory, user_id).await?;
@@ -152,6 +191,10 @@ impl Shared {
             None => Ok(Choices::default()),
         }
     }
+}
+
+fn failed(error: FarError) -> CommandError {
+    CommandError::Failed(error.to_string())
 }
 
 #[cfg(test)]

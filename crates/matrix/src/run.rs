@@ -9,8 +9,8 @@ use futures_util::stream::FuturesUnordered;
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use wxgate_contract::{
-    Adapter, AdapterContext, AdapterError, BoxFuture, Capabilities, CommandError, Crew, Delivery, FarError,
-    Health, NetworkId, Order, Stop, Stopped,
+    Adapter, AdapterContext, AdapterError, BoxFuture, Capabilities, Crew, Delivery, FarError, Health,
+    NetworkId, Order, Stop, Stopped,
 };
 
 use crate::client::Client;
@@ -158,12 +158,9 @@ async fn errands(shared: &Shared, mut orders: mpsc::Receiver<Order>, stop: Stop)
             order = orders.recv(), if is_there && running.len() < MAX_ERRANDS => match order {
                 None => break,
                 Some(Order::Deliver(delivery)) => running.push(Box::pin(errand(shared, delivery))),
-                // A face is not signed in, and has no answers to give.
+                // A face is not signed in.
                 Some(Order::SignIn | Order::SignOut) => {}
-                Some(Order::Ask(ask)) => {
-                    let no = CommandError::Refused("this network answers no questions".to_owned());
-                    let _ = ask.answer.try_send(Err(no));
-                }
+                Some(Order::Ask(ask)) => running.push(Box::pin(shared.asked(ask))),
             },
         }
     }

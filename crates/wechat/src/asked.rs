@@ -70,6 +70,9 @@ impl Asked {
                 None => self.marks.want(chats, *marking).await.map(Answer::Text),
             },
             Request::Markers => self.marks.list().await.map(Answer::Markers),
+            Request::Choices(_) | Request::Choose { .. } => {
+                Err(refused("what is chosen about a face is asked of that face"))
+            }
             Request::Retry => Err(refused("an account gives nothing up while it is signed in")),
         };
         let has_work = matches!(ask.request, Request::Mark { .. }) && answer.is_ok();

@@ -7,6 +7,8 @@ mod account;
 mod admin;
 mod audit;
 mod bot;
+mod chat;
+mod choices;
 mod connect;
 mod door;
 mod face;
@@ -67,6 +69,7 @@ pub(super) fn routes() -> Router<Arc<Parts>> {
         .route("/accounts/{name}/requests", post(requests::answer))
         .route("/accounts/{name}/matrix", post(mirror::show))
         .route("/admin", get(admin::page))
+        .route("/accounts/{name}/choices", post(choices::choose))
         .route("/admin/accounts/{name}", get(settings::page).post(settings::change))
         .route("/admin/people", get(people::page).post(people::add))
         .route("/admin/people/password", post(people::password))

@@ -4,8 +4,10 @@
 use bytes::Bytes;
 use wxgate_contract::{Batch, FarError, Note};
 
+use super::names::Style;
 use super::registry::ClientId;
 use super::session::Session;
+use super::style;
 
 /// Which groups are joined without being asked. Source: the IRC notes, section 4.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -92,6 +94,34 @@ impl Choice for Recalls {
     ];
 }
 
+/// Something to choose, as other faces show it.
+pub(super) struct Offer {
+    /// As it is typed.
+    pub(super) name: &'static str,
+    /// The kind of note that holds it.
+    pub(super) note: &'static str,
+    /// What is in force without a note.
+    pub(super) usual: &'static str,
+    /// Each way with its word and what is said of it.
+    pub(super) ways: Vec<(&'static str, &'static str)>,
+}
+
+/// All that can be chosen for an account.
+pub(super) fn offers() -> [Offer; 4] {
+    let names = Offer {
+        name: "names",
+        note: style::NOTE,
+        usual: Style::default().word(),
+        ways: style::WAYS.to_vec(),
+    };
+    [offer::<Join>(), names, offer::<Lang>(), offer::<Recalls>()]
+}
+
+fn offer<C: Choice>() -> Offer {
+    let ways = C::WAYS.iter().map(|(_, word, said)| (*word, *said)).collect();
+    Offer { name: C::NOTE, note: C::NOTE, usual: C::default().told().0, ways }
+}
+
 /// What is in force.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Choices {
@@ -106,6 +136,24 @@ impl Session {
         self.choices =
             Choices { join: self.chosen().await?, lang: self.chosen().await?, recalls: self.chosen().await? };
         Ok(())
+    }
+
+    /// What was chosen on another face is in force here too.
+    pub(super) async fn chosen_elsewhere(&mut self) {
+        let (style, join) = (self.roster.style(), self.choices.join);
+        let loaded = async {
+            self.load_style().await?;
+            self.load_choices().await
+        };
+        if let Err(error) = loaded.await {
+            return tracing::warn!(%error, "what was chosen elsewhere could not be read");
+        }
+        if self.roster.style() != style {
+            self.rewrite_names().await;
+        }
+        if self.choices.join == Join::All && join != Join::All {
+            self.join_all().await;
+        }
     }
 
     async fn chosen<C: Choice>(&self) -> Result<C, FarError> {

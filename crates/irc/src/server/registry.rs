@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::{Notify, OwnedSemaphorePermit, mpsc, oneshot};
 use tokio::task::JoinSet;
@@ -78,6 +79,9 @@ pub(super) struct Arrival {
     pub(super) taken: oneshot::Sender<Result<(), Refusal>>,
 }
 
+/// How long a busy session may take to hear of a choice. Chosen: whoever made it waits for that.
+const CHOSEN_PATIENCE: Duration = Duration::from_secs(1);
+
 /// What reaches a session.
 pub(super) enum Incoming {
     Attach(Box<Arrival>),
@@ -100,6 +104,8 @@ pub(super) enum Incoming {
     CursorsKept(bool),
     /// WeChat answered what a command asked of it.
     Answered(ClientId, Box<Sent>, Result<Answer, CommandError>),
+    /// Something was chosen for the account on another face.
+    Chosen,
 }
 
 /// Sessions by key and connections by address.
@@ -182,6 +188,19 @@ impl Registry {
         }
         state.sessions.insert(key.clone(), Handle { lines: lines.clone(), feed, lag });
         lines
+    }
+
+    /// Tells the session of an account, if one lives, that something was chosen for it. One that does not hear of it in
+    /// time reads it when it begins anew.
+    pub(super) async fn chosen(&self, account: &NetworkId) {
+        let lines = {
+            let state = self.lock();
+            let key = state.by_account.get(account);
+            key.and_then(|key| state.sessions.get(key)).map(|handle| handle.lines.clone())
+        };
+        if let Some(lines) = lines {
+            let _ = lines.send_timeout(Incoming::Chosen, CHOSEN_PATIENCE).await;
+        }
     }
 
     /// A session that nobody is attached to any more ends.

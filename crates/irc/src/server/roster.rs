@@ -299,13 +299,18 @@ impl Roster {
 
     /// A note of this account.
     pub(super) fn note_key(&self, kind: &str, id: &str) -> String {
-        let key = format!("{kind}/{}/{id}", self.account);
+        let key = account_note(&self.account, kind) + id;
         if key.len() <= MAX_NOTE_KEY_BYTES {
             return key;
         }
         // Nobody reads such an id back from the key: its owner just gets a new name after a restart.
         format!("{kind}-long/{}/{:08x}", self.account, names::stable_hash(id))
     }
+}
+
+/// The key of the one note of some kind that an account has, and how those begin of which it has many.
+pub(super) fn account_note(account: &NetworkId, kind: &str) -> String {
+    format!("{kind}/{account}/")
 }
 
 /// The name was somebody's before a rename.

@@ -17,8 +17,8 @@ use wxgate_tls::{Certificate, Use};
 use super::caps::Sts;
 use super::config::{IrcServerConfig, Listening};
 use super::connection::{self, Way};
-use super::held;
 use super::shared::{Parts, ReadMark, Shared};
+use super::{chosen, held};
 
 /// Events taken from the feed at once.
 const FEED_CHUNK: usize = 512;
@@ -127,7 +127,7 @@ async fn run(config: IrcServerConfig, ctx: AdapterContext) -> Result<Stopped, Ad
     // Kept: without a listener nobody arrives, which is no end.
     let _accepted_tx = accepted_tx;
     crew.spawn("what tells clients", distribute(Arc::clone(&shared), feed));
-    crew.spawn("what refuses orders", refuse_orders(Arc::clone(&shared), orders));
+    crew.spawn("what refuses orders", take_orders(Arc::clone(&shared), orders));
     crew.spawn("what tells read marks", tell_marks(Arc::clone(&shared), marked));
 
     let mut connections = JoinSet::new();
@@ -257,15 +257,23 @@ async fn tell_marks(shared: Arc<Shared>, mut marked: mpsc::Receiver<ReadMark>) {
     }
 }
 
-/// A face that browses gets no deliveries; one that comes all the same is told so, not lost.
-async fn refuse_orders(shared: Arc<Shared>, mut orders: mpsc::Receiver<Order>) {
+/// A face that browses gets no deliveries; one that comes all the same is told so, not lost. What is asked is answered.
+async fn take_orders(shared: Arc<Shared>, mut orders: mpsc::Receiver<Order>) {
     while let Some(order) = orders.recv().await {
-        if let Order::Deliver(delivery) = order {
-            let why = "the built-in IRC server reads timelines and takes no deliveries".to_owned();
-            let outcome = Outcome::Refused { why };
-            if let Err(error) = shared.far.settle(&shared.network, delivery.id, outcome).await {
-                tracing::warn!(%error, delivery = %delivery.id, "a delivery could not be settled");
+        match order {
+            Order::Deliver(delivery) => {
+                let why = "the built-in IRC server reads timelines and takes no deliveries".to_owned();
+                let outcome = Outcome::Refused { why };
+                if let Err(error) = shared.far.settle(&shared.network, delivery.id, outcome).await {
+                    tracing::warn!(%error, delivery = %delivery.id, "a delivery could not be settled");
+                }
             }
+            Order::Ask(ask) => {
+                // Nobody waiting any more is no trouble.
+                let _ = ask.answer.try_send(chosen::answer(&shared, ask.request).await);
+            }
+            // There is nobody to sign in or out.
+            Order::SignIn | Order::SignOut => {}
         }
     }
 }

@@ -10,7 +10,10 @@ use super::session::Session;
 /// People asked for at once.
 const PEOPLE_AT_ONCE: usize = 500;
 /// The kind of note that holds it.
-const NOTE: &str = "style";
+pub(super) const NOTE: &str = "style";
+/// Each way with its word and what is said of it.
+pub(super) const WAYS: &[(&str, &str)] =
+    &[("utf8", "names are written as they are"), ("pinyin", "names are written in Latin letters")];
 
 impl Session {
     /// As it was chosen last.
@@ -63,12 +66,17 @@ impl Session {
             return self.service_says(id, &format!("names stay as they are: {error}"));
         }
         self.roster.set_style(style);
+        self.rewrite_names().await;
+        self.service_says(id, &format!("names are written in {} from now on", style.word()));
+    }
+
+    /// Everybody and every group goes by how names are written now.
+    pub(super) async fn rewrite_names(&mut self) {
         let now = self.shared.clock.now();
         self.learn_strangers().await;
         for renamed in self.roster.rewrite_members(now) {
             self.nick_changed(&renamed);
         }
         self.refresh().await;
-        self.service_says(id, &format!("names are written in {} from now on", style.word()));
     }
 }

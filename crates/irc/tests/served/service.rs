@@ -1,6 +1,6 @@
 use wxgate_contract::{
-    Answer, Body, Card, CardKind, Command, Fate, FeedEvent, GroupEvent, Health, PersonRef, Question, Request,
-    SignInStep, Verdict,
+    Answer, Ask, Body, Card, CardKind, Command, CommandError, Fate, FeedEvent, GroupEvent, Health, Order,
+    PersonRef, Question, Request, SignInStep, Verdict,
 };
 
 use crate::client::{ACCOUNT, Client, PATIENCE, config, said, serve, world};
@@ -458,4 +458,49 @@ async fn the_owner_is_told_once_of_each_chat_of_which_it_is_not_settled_who_it_i
     asks();
     let lines = late.until("not settled who \"c\" is").await;
     assert_eq!(lines.iter().filter(|line| line.contains("not settled")).count(), 1, "{lines:#?}");
+}
+
+/// What the web pages ask and order.
+#[tokio::test]
+async fn what_is_chosen_elsewhere_is_in_force_at_once_and_listed_there() {
+    let served = serve(world(), config()).await;
+    let ask = async |request: Request| {
+        let (answer, mut answers) = tokio::sync::mpsc::channel(1);
+        served.running.orders.send(Order::Ask(Ask { request, answer })).await.unwrap();
+        tokio::time::timeout(PATIENCE, answers.recv()).await.unwrap().unwrap()
+    };
+    let account = || "wechat:work".into();
+    let in_force = async || {
+        let Ok(Answer::Choices(choices)) = ask(Request::Choices(account())).await else {
+            panic!("no choices")
+        };
+        for choice in &choices {
+            assert!(choice.values.iter().any(|(value, _)| *value == choice.value), "{choice:?}");
+        }
+        choices.into_iter().map(|choice| (choice.name, choice.value)).collect::<Vec<_>>()
+    };
+    let of = |join: &str, names: &str| {
+        let all = [("join", join), ("names", names), ("language", "english"), ("recalls", "remove")];
+        all.map(|(name, value)| (name.to_owned(), value.to_owned()))
+    };
+    assert_eq!(in_force().await, of("auto", "utf8"));
+    let choose = async |name: &str, value: &str| {
+        let (name, value) = (name.to_owned(), value.to_owned());
+        ask(Request::Choose { account: account(), name, value }).await
+    };
+    // Nobody is there: whoever comes finds it.
+    assert_eq!(choose("join", "manual").await, Ok(Answer::Done));
+    let mut client = Client::login(&served, "", "draft/channel-rename").await;
+    assert!(client.ask("PRIVMSG wechat :join").await[0].contains("manual: "));
+    // Somebody is: they see it happen.
+    assert_eq!(choose("names", "pinyin").await, Ok(Answer::Done));
+    client.until(" NICK lisi").await;
+    client.sync().await;
+    assert_eq!(in_force().await, of("manual", "pinyin"));
+    assert!(client.ask("PRIVMSG wechat :names utf8").await.iter().any(|line| line.contains("NICK 李四")));
+    assert_eq!(in_force().await, of("manual", "utf8"));
+    for (name, value) in [("names", "klingon"), ("colour", "red"), ("", "")] {
+        assert!(matches!(choose(name, value).await, Err(CommandError::Refused(_))), "{name} {value}");
+    }
+    assert!(matches!(ask(Request::Questions).await, Err(CommandError::Refused(_))));
 }

@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 use wxgate_contract::conformance::State;
 use wxgate_contract::{
-    Answer, Body, Candidate, Command, Fate, FeedEvent, Health, Job, Marker, Marking, Post, PostId, Question,
-    Report, Request, SignInStep, Verdict,
+    Answer, Body, Candidate, Command, CommandError, Fate, FeedEvent, Health, Job, Marker, Marking, Post,
+    PostId, Question, Report, Request, SignInStep, Verdict,
 };
 
 use super::scene::{ACCOUNT, ALICE, Scene, by, post};
@@ -364,6 +364,35 @@ async fn the_owner_is_told_once_what_became_of_an_account_and_when_it_is_back() 
              try again.",
         ]
     );
+    scene.end().await;
+}
+
+/// What the web pages ask and order, for all accounts of whoever owns the one that is named.
+#[tokio::test]
+async fn what_is_chosen_elsewhere_is_what_the_bot_lists() {
+    let scene = Scene::start().await;
+    desk(&scene, ALICE, DESK).await;
+    let choose = async |name: &str, value: &str| {
+        let (name, value) = (name.to_owned(), value.to_owned());
+        scene.ask(Request::Choose { account: ACCOUNT.into(), name, value }).await
+    };
+    assert_eq!(choose("recalls", "keep").await, Ok(Answer::Done));
+    let list = ask(&scene, ALICE, DESK, says("set")).await;
+    assert!(list.contains("`set recalls keep`"), "{list}");
+    ask(&scene, ALICE, DESK, says("set edits replace")).await;
+    let Ok(Answer::Choices(choices)) = scene.ask(Request::Choices(ACCOUNT.into())).await else { panic!() };
+    let chosen: Vec<_> = choices.iter().map(|choice| (choice.name.as_str(), choice.value.as_str())).collect();
+    let wanted = [
+        ("recalls", "keep"),
+        ("edits", "replace"),
+        ("reactions", "say"),
+        ("receipts", "on"),
+        ("notices", "on"),
+    ];
+    assert_eq!(chosen, wanted);
+    for (name, value) in [("recalls", "burn"), ("colour", "red")] {
+        assert!(matches!(choose(name, value).await, Err(CommandError::Refused(_))), "{name} {value}");
+    }
     scene.end().await;
 }
 

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use wxgate_contract::conformance::{Double, FixedClock, Running};
 use wxgate_contract::{
-    Adapter, Author, Body, ChatKind, ChatProfile, ChatRef, Delivery, DeliveryId, Member, NetworkId, Order,
-    Outcome, PersonKind, PersonProfile, PersonRef, Post, Stopped, Timestamp,
+    Adapter, Answer, Ask, Author, Body, ChatKind, ChatProfile, ChatRef, CommandError, Delivery, DeliveryId,
+    Member, NetworkId, Order, Outcome, PersonKind, PersonProfile, PersonRef, Post, Request, Stopped,
+    Timestamp,
 };
 use wxgate_matrix::{Level, MatrixAdapter, MatrixConfig, Permissions, Secret, Timings};
 
@@ -179,6 +180,13 @@ impl Scene {
     /// Hands a delivery over; its outcome comes later.
     pub(crate) async fn hand(&self, delivery: &Delivery) {
         self.running.orders.send(Order::Deliver(Box::new(delivery.clone()))).await.unwrap();
+    }
+
+    /// Asks something of the network.
+    pub(crate) async fn ask(&self, request: Request) -> Result<Answer, CommandError> {
+        let (answer, mut answers) = tokio::sync::mpsc::channel(1);
+        self.running.orders.send(Order::Ask(Ask { request, answer })).await.unwrap();
+        tokio::time::timeout(PATIENCE, answers.recv()).await.unwrap().unwrap()
     }
 
     pub(crate) fn delivery(&self, post: Post) -> Delivery {

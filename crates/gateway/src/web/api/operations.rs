@@ -14,7 +14,7 @@ use wxgate_store::PASSWORD_BYTES;
 
 use super::{BODY_BYTES, answer, audit, certificates, events, tokens, users};
 use crate::web::{
-    backup_api, bot_api, identity, instance_api, key_api, link_api, markers, network_api, own_api,
+    backup_api, bot_api, choice_api, identity, instance_api, key_api, link_api, markers, network_api, own_api,
 };
 use crate::wiring::Parts;
 
@@ -55,10 +55,10 @@ pub(super) struct Operation {
     body: Option<fn() -> Value>,
     /// Without a body there are defaults.
     may_be_without_body: bool,
-    answered: Answered,
-}
     /// It may take longer than anybody waits, and goes on by itself.
     may_go_on: bool,
+    answered: Answered,
+}
 
 impl Operation {
     pub(super) fn is_public(&self) -> bool {
@@ -83,9 +83,9 @@ const fn row(
         query: &[],
         body: None,
         may_be_without_body: false,
+        may_go_on: false,
         answered,
     }
-        may_go_on: false,
 }
 
 impl Operation {
@@ -99,13 +99,13 @@ impl Operation {
         self.takes(body)
     }
 
-    const fn asks(mut self, query: &'static [Asked]) -> Self {
-        self.query = query;
     const fn may_go_on(mut self) -> Self {
         self.may_go_on = true;
         self
     }
 
+    const fn asks(mut self, query: &'static [Asked]) -> Self {
+        self.query = query;
         self
     }
 }
@@ -145,6 +145,8 @@ static OPERATIONS: &[Operation] = &[
     row("put", "/api/v1/accounts/{name}/proxy", || put(own_api::set_proxy), (Administrator, "Say which way, and start the account anew"), Json(proxy)).takes(proxy),
     row("get", "/api/v1/accounts/{name}/rate", || get(own_api::rate), (Administrator, "How often an account sends to WeChat: 'default', or messages a minute"), Json(rate)),
     row("put", "/api/v1/accounts/{name}/rate", || put(own_api::set_rate), (Administrator, "Say how often, and start the account anew"), Json(rate)).takes(rate),
+    row("get", "/api/v1/accounts/{name}/choices", || get(choice_api::choices), (Anybody, "What you chose about how faces show an account, and what can be chosen"), Json(|| list(choice()))),
+    row("put", "/api/v1/accounts/{name}/choices", || put(choice_api::set_choice), (Anybody, "Choose something about how a face shows an account; on Matrix for all accounts of yours"), Json(nothing)).takes(wanted_choice),
     row("get", "/api/v1/accounts/{name}/chats", || get(super::chats), (Anybody, "The chats of an account"), Json(|| list(chat()))),
     row("get", "/api/v1/accounts/{name}/questions", || get(identity::questions), (Anybody, "Chats of which it is not settled who they are"), Json(|| list(question()))),
     row("post", "/api/v1/accounts/{name}/questions", || post(identity::resolve), (Anybody, "Say who a chat is; 'same_as' null for somebody new"), Json(nothing)).takes(resolved),
@@ -336,6 +338,15 @@ fn instance() -> Value {
 fn new_account() -> Value {
     let name = json!({ "type": "string", "pattern": "^[A-Za-z0-9._-]+$", "maxLength": 32 });
     with(&[("name", name), ("owner", or_null("string"))], &["name"])
+}
+
+fn choice() -> Value {
+    let values = list(object(&[("value", text()), ("about", text())]));
+    object(&[("face", text()), ("name", text()), ("value", text()), ("values", values)])
+}
+
+fn wanted_choice() -> Value {
+    object(&[("face", text()), ("name", text()), ("value", text())])
 }
 
 fn chat() -> Value {

@@ -17,8 +17,8 @@ use super::frame::{self, form_key, query_value};
 use super::gate::{Answer, Key, Person, Turned};
 use super::home::state;
 use super::live::{self, Look};
-use super::words::{Words, fill};
-use super::{face, mirror, requests, troubles};
+use super::words::Words;
+use super::{chat, choices, mirror, questions, requests, troubles};
 use crate::web::api::{called, network};
 use crate::wiring::Parts;
 use crate::web::removal::{self, Removed};
@@ -64,8 +64,11 @@ pub(super) async fn page(
     let (network, health) = own(&parts, &person, &name)?;
     let words = person.words();
     let ask = |request| ask(&parts, &person, network.clone(), request);
-    let (asked, requests) =
-        tokio::join!(briefly(ask(Request::Questions)), briefly(ask(Request::FriendRequests)));
+    let (asked, requests, choices) = tokio::join!(
+        briefly(ask(Request::Questions)),
+        briefly(ask(Request::FriendRequests)),
+        choices::section(&parts, &person, &network)
+    );
     let is_silent = asked.is_err() || requests.is_err();
     let on_matrix = mirror::section(&parts, &person, &network).await;
     let chats = chats(&parts, &network, &name, &view, words).await;
@@ -105,6 +108,7 @@ pub(super) async fn page(
             (form_key(&person))
             label { (words.account) input name="typed" required maxlength="32" autocomplete="off" autocapitalize="none" spellcheck="false" aria-describedby="warning"; }
             button.danger { (words.remove) }
+        (choices)
         }
     }))
 }

@@ -225,6 +225,8 @@ words! {
     password_there: "Your own password is changed on the page “Yours”.", "自己的密码请在“我的”页面修改。";
     wrong_password: "That is not your present password.", "当前密码不正确。";
     change: "Change it", "修改";
+    choices: "How it is shown", "显示方式";
+    choices_of_all: "These hold for all your accounts on Matrix.", "以下选项适用于你在 Matrix 上的所有账号。";
     tokens: "Tokens", "令牌";
     tokens_why: "A token stands in the place of your password for one device or script, and you can end it alone. “login” opens IRC and these pages, “read” and “write” the API.", "令牌可代替密码用于某个设备或脚本，并可单独作废。login 用于 IRC 和网页，read 和 write 用于 API。";
     token_made: "This token is shown only now:", "此令牌只显示这一次：";

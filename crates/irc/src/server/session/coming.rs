@@ -24,6 +24,7 @@ impl Session {
             Incoming::Told(client, asking, told) => self.told(client, *asking, told).await,
             Incoming::Answered(client, sent, answer) => self.errand_done(client, *sent, answer),
             Incoming::Face(person, media) => self.face_came(person, media),
+            Incoming::Chosen => self.chosen_elsewhere().await,
             Incoming::CursorsKept(are_kept) => self.cursors_kept(are_kept),
             Incoming::SignIn(client, account, step) => self.sign_in_step(client, &account, &step),
         }
