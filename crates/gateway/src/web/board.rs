@@ -21,6 +21,7 @@ mod live;
 mod mirror;
 mod people;
 mod plots;
+mod questions;
 mod refusals;
 mod requests;
 mod scan;
@@ -63,13 +64,15 @@ pub(super) fn routes() -> Router<Arc<Parts>> {
         .route("/accounts/{name}/sign-in/events", get(scan::events))
         .route("/accounts/{name}/sign-out", post(account::sign_out))
         .route("/accounts/{name}/remove", post(account::remove))
+        .route("/accounts/{name}/chat", get(chat::page))
         .route("/accounts/{name}/face", get(face::picture))
-        .route("/accounts/{name}/questions", post(account::resolve))
-        .route("/accounts/{name}/undo", post(account::undo))
+        .route("/accounts/{name}/questions", post(questions::resolve))
+        .route("/accounts/{name}/undo", post(questions::undo))
         .route("/accounts/{name}/requests", post(requests::answer))
-        .route("/accounts/{name}/matrix", post(mirror::show))
-        .route("/admin", get(admin::page))
         .route("/accounts/{name}/choices", post(choices::choose))
+        .route("/accounts/{name}/matrix", post(mirror::show))
+        .route("/links", get(links::own_page))
+        .route("/admin", get(admin::page))
         .route("/admin/accounts/{name}", get(settings::page).post(settings::change))
         .route("/admin/people", get(people::page).post(people::add))
         .route("/admin/people/password", post(people::password))

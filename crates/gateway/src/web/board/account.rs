@@ -1,6 +1,7 @@
 //! The page of one account: its state, open questions, chats, and how to leave.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use axum::extract::{Form, Path, Query, State};
@@ -9,8 +10,8 @@ use axum::response::{IntoResponse, Redirect};
 use maud::{Markup, html};
 use serde::Deserialize;
 use wxgate_contract::{
-    Answer as Told, ChatKey, ChatKind, ChatProfile, Command, CommandError, Directory, Health, NetworkId,
-    Question, Reply, Request,
+    Answer as Told, ChatKey, ChatKind, ChatProfile, Command, CommandError, Control, Directory, Health,
+    NetworkId, Reply, Request, UserName,
 };
 
 use super::frame::{self, form_key, query_value};
@@ -20,8 +21,8 @@ use super::live::{self, Look};
 use super::words::Words;
 use super::{chat, choices, mirror, questions, requests, troubles};
 use crate::web::api::{called, network};
-use crate::wiring::Parts;
 use crate::web::removal::{self, Removed};
+use crate::wiring::Parts;
 
 /// How long a page waits for what the account has to ask; without it there is a sentence in its place. Chosen: twice
 /// what an account with ten thousand contacts takes.
@@ -55,6 +56,17 @@ pub(super) struct View {
     undone: Option<String>,
 }
 
+/// What a page shows that follows an account.
+#[derive(Deserialize)]
+pub(super) struct Shown {
+    /// How many questions are on it.
+    #[serde(default)]
+    asked: usize,
+}
+
+/// Looks at the state between two at what the account has to ask: a question costs a look at all its chats.
+const ASKED_EVERY: u64 = 15;
+
 pub(super) async fn page(
     State(parts): State<Arc<Parts>>,
     person: Person,
@@ -73,12 +85,11 @@ pub(super) async fn page(
     let on_matrix = mirror::section(&parts, &person, &network).await;
     let chats = chats(&parts, &network, &name, &view, words).await;
     let troubles = troubles::section(&parts, &network, words).await;
-    let is_up = matches!(health, Health::Up);
+    let open = count(&asked);
     Ok(person.page(&name).show(&html! {
         h1 { (name) }
-        p data-live={ "/accounts/" (name) "/live" } aria-live="polite" { (state(&health, words)) }
+        div data-live={ "/accounts/" (name) "/live?asked=" (open) } aria-live="polite" { (standing(&name, &health, false, words)) }
         (live::note(words))
-        @if !is_up { p { a.button href={ "/accounts/" (name) "/sign-in" } { (words.sign_in_wechat) } } }
         @if let Some(chat) = &view.answered {
             div.note role="status" {
                 p { (words.answered) }
@@ -91,12 +102,13 @@ pub(super) async fn page(
         }
         @if view.undone.is_some() { p.note role="status" { (words.undone) } }
         @if is_silent { p.note role="status" { (words.no_answer) } }
-        @if let Ok(Told::Questions(asked)) = asked { (questions(&person, &name, &asked)) }
+        @if let Ok(Told::Questions(asked)) = asked { (questions::section(&person, &name, &asked)) }
         @if let Ok(Told::FriendRequests(asked)) = requests { (requests::section(&person, &network, &asked)) }
         (troubles)
         h2 { (words.chats) }
         (chats)
         (on_matrix)
+        (choices)
         h2 { (words.sign_out_wechat) }
         form.row method="post" action={ "/accounts/" (name) "/sign-out" } {
             (form_key(&person))
@@ -108,25 +120,51 @@ pub(super) async fn page(
             (form_key(&person))
             label { (words.account) input name="typed" required maxlength="32" autocomplete="off" autocapitalize="none" spellcheck="false" aria-describedby="warning"; }
             button.danger { (words.remove) }
-        (choices)
         }
     }))
 }
 
-/// The state, as it changes.
+/// How many questions there are, as far as the account says.
+fn count(asked: &Result<Told, CommandError>) -> usize {
+    if let Ok(Told::Questions(all)) = asked { all.len() } else { 0 }
+}
+
+/// The state, and the way out of one that needs its owner.
+fn standing(name: &str, health: &Health, has_questions: bool, words: &Words) -> Markup {
+    html! {
+        p { (state(health, words)) }
+        @if !health.works() { p { a.button href={ "/accounts/" (name) "/sign-in" } { (words.sign_in_wechat) } } }
+        @if has_questions { p.note { (words.more_questions) " " a href={ "/accounts/" (name) } { (words.load_again) } } }
+    }
+}
+
+/// The state, as it changes, and that there is more to answer than the page shows.
 pub(super) async fn events(
     State(parts): State<Arc<Parts>>,
     person: Person,
     Path(name): Path<String>,
+    Query(Shown { asked }): Query<Shown>,
 ) -> Answer {
     let (network, _) = own(&parts, &person, &name)?;
-    let words = person.words();
+    let (words, owner) = (person.words(), person.user.clone());
+    let (looks, has_more) = (AtomicU64::new(0), Arc::new(AtomicBool::new(false)));
     live::follow(parts, &person, move |parts| {
-        let look = match parts.bridge.health_of(&network) {
-            Some((_, health)) => Look::Is(state(&health, words)),
-            None => Look::Over,
-        };
-        Box::pin(async move { look })
+        let (network, owner, name) = (network.clone(), owner.clone(), name.clone());
+        let is_turn = looks.fetch_add(1, Ordering::Relaxed) % ASKED_EVERY == ASKED_EVERY - 1;
+        let has_more = Arc::clone(&has_more);
+        Box::pin(async move {
+            if is_turn {
+                let desk = parts.bridge.control("pages", Some(owner.clone()));
+                let open = briefly(asked_at(&*desk, &owner, network.clone(), Request::Questions)).await;
+                has_more.store(count(&open) > asked, Ordering::Relaxed);
+            }
+            match parts.bridge.health_of(&network) {
+                Some((_, health)) => {
+                    Look::Is(standing(&name, &health, has_more.load(Ordering::Relaxed), words))
+                }
+                None => Look::Over,
+            }
+        })
     })
 }
 
@@ -137,77 +175,37 @@ pub(super) async fn ask(
     account: NetworkId,
     request: Request,
 ) -> Result<Told, CommandError> {
-    match person.desk(parts).run(Some(person.user.clone()), Command::Ask { account, request }).await? {
+    asked_at(&*person.desk(parts), &person.user, account, request).await
+}
+
+async fn asked_at(
+    desk: &dyn Control,
+    user: &UserName,
+    account: NetworkId,
+    request: Request,
+) -> Result<Told, CommandError> {
+    match desk.run(Some(user.clone()), Command::Ask { account, request }).await? {
         Reply::Answer(told) => Ok(told),
         _ => Err(CommandError::Failed("the account gave no answer".to_owned())),
     }
 }
 
 /// Waits for an answer as long as somebody looks at an empty window for it.
-async fn briefly(asked: impl Future<Output = Result<Told, CommandError>>) -> Result<Told, CommandError> {
+pub(super) async fn briefly(
+    asked: impl Future<Output = Result<Told, CommandError>>,
+) -> Result<Told, CommandError> {
     let late = |_| Err(CommandError::Failed("the account did not answer in time".to_owned()));
     tokio::time::timeout(PATIENCE, asked).await.unwrap_or_else(late)
 }
 
-/// The open questions, each with its candidates side by side.
-fn questions(person: &Person, name: &str, asked: &[Question]) -> Markup {
-    let words = person.words();
-    html! {
-        @if !asked.is_empty() {
-            h2 { (words.questions) }
-            p.soft { (words.questions_why) }
-            @for question in asked { (one_question(person, name, question, words)) }
-        }
-    }
-}
-
-fn one_question(person: &Person, name: &str, question: &Question, words: &Words) -> Markup {
-    let form = |same_as: &str, label: &str, class: &str| {
-        html! {
-            form method="post" action={ "/accounts/" (name) "/questions" } {
-                (form_key(person))
-                input type="hidden" name="chat" value=(question.chat);
-                input type="hidden" name="same_as" value=(same_as);
-                button class=(class) { (label) }
-            }
-        }
-    };
-    html! {
-        section.card {
-            (face::shown(name, &question.chat, &question.title, words))
-            h3 { (question.title) }
-            div.sides {
-                @for (at, of) in question.candidates.iter().enumerate() {
-                    @let title = told_apart(question, at);
-                    div {
-                        (face::shown(name, &of.chat, &title, words))
-                        h3 { (title) }
-                        p.soft { (of.evidence) }
-                        (form(of.chat.as_str(), &fill(words.same_as, &title), ""))
-                    }
-                }
-                div { (form("", words.somebody_new, "quiet")) }
-            }
-        }
-    }
-}
-
-/// A candidate's title, with its number where others are called the same.
-fn told_apart(question: &Question, at: usize) -> String {
-    let title = question.candidates.get(at).map_or("", |of| of.title.as_str());
-    match question.candidates.iter().filter(|of| of.title == title).count() {
-        0..=1 => title.to_owned(),
-        _ => format!("{title} ({})", at + 1),
-    }
-}
-
-/// Chats that fit the search, from `after` on, one page; and where the next begins.
+/// Chats that fit the search by what they are shown as, from `after` on, one page, each with its title, which is empty
+/// for one that has none; and whether there are more.
 async fn found(
     parts: &Parts,
     network: &NetworkId,
     query: &str,
     after: Option<ChatKey>,
-) -> Result<(Vec<ChatProfile>, bool), String> {
+) -> Result<(Vec<(ChatProfile, String)>, bool), String> {
     let wanted = query.trim().to_lowercase();
     let (mut rows, mut after, mut looked) = (Vec::new(), after, 0);
     loop {
@@ -217,12 +215,13 @@ async fn found(
         after = page.last().map(|chat| chat.chat.clone());
         looked += page.len();
         for chat in page {
-            if wanted.is_empty() || chat.title.to_lowercase().contains(&wanted) {
-                rows.push(chat);
-            }
-            if rows.len() > SHOWN {
-                rows.truncate(SHOWN);
+            if rows.len() == SHOWN {
                 return Ok((rows, true));
+            }
+            // Without its members it has no name here either, and is told so.
+            let title = called(parts, network, &chat).await.unwrap_or_default();
+            if wanted.is_empty() || title.to_lowercase().contains(&wanted) {
+                rows.push((chat, title));
             }
         }
         if is_last || looked >= SEARCHED {
@@ -238,11 +237,6 @@ async fn chats(parts: &Parts, network: &NetworkId, name: &str, view: &View, word
         Ok(found) => found,
         Err(error) => return html! { p.alarm { (error) } },
     };
-    let mut titles = Vec::with_capacity(rows.len());
-    for chat in &rows {
-        // Without its members it has no name here either, and is told so.
-        titles.push(called(parts, network, chat).await.unwrap_or_default());
-    }
     let empty = if view.q.is_empty() { words.no_chats } else { words.no_match };
     let here = format!("/accounts/{name}?q={}", query_value(&view.q));
     html! {
@@ -255,10 +249,10 @@ async fn chats(parts: &Parts, network: &NetworkId, name: &str, view: &View, word
                 table {
                     thead { tr { th scope="col" { (words.title) } th scope="col" { (words.kind) } } }
                     tbody {
-                        @for (chat, title) in rows.iter().zip(&titles) {
+                        @for (row, title) in &rows {
                             tr {
-                                td { @if title.is_empty() { span.soft { (words.unnamed) } } @else { (title) } @if chat.is_gone { " " span.soft { "(" (words.gone) ")" } } }
-                                td { (kind(chat, words)) }
+                                td { a href=(chat::address(name, &row.chat)) { @if title.is_empty() { (words.unnamed) } @else { (title) } } @if row.is_gone { " " span.soft { "(" (words.gone) ")" } } }
+                                td { (kind(row, words)) }
                             }
                         }
                     }
@@ -267,14 +261,14 @@ async fn chats(parts: &Parts, network: &NetworkId, name: &str, view: &View, word
         }
         p {
             @if !is_first { a href=(here) { (words.first) } " " }
-            @if has_more && let Some(last) = rows.last() {
+            @if has_more && let Some((last, _)) = rows.last() {
                 a href={ (here) "&after=" (query_value(last.chat.as_str())) } rel="next" { (words.next) }
             }
         }
     }
 }
 
-fn kind(chat: &ChatProfile, words: &Words) -> &'static str {
+pub(super) fn kind(chat: &ChatProfile, words: &Words) -> &'static str {
     match chat.kind {
         ChatKind::Private => words.private,
         ChatKind::Group => words.group,
@@ -336,6 +330,15 @@ pub(super) fn path_part(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_way_to_sign_in_comes_and_goes_with_the_state() {
+        let words = super::super::words::Language::English.words();
+        let shown = |health: &Health, asks| standing("phone", health, asks, words).into_string();
+        assert!(shown(&Health::signed_out(None), false).contains("href=\"/accounts/phone/sign-in\""));
+        assert!(!shown(&Health::Up, false).contains("href"));
+        assert!(shown(&Health::Up, true).contains("href=\"/accounts/phone\""), "more to answer");
+    }
 
     #[tokio::test(start_paused = true)]
     async fn a_page_does_not_wait_for_an_account_that_is_silent() {

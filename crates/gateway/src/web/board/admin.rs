@@ -1,19 +1,21 @@
 //! What an administrator sees: everybody's accounts by state, networks, deliveries, room and limits.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use maud::{Markup, html};
 use serde::Deserialize;
-use wxgate_contract::{AccountView, Directory, Health, NetworkId};
+use wxgate_contract::{AccountView, Directory, Health, NetworkId, Timestamp};
+use wxgate_store::{LaneStats, StoreError};
 
 use super::frame::{query_value, trouble_of};
 use super::gate::{Answer, Person, Turned};
-use super::home::state;
+use super::home::{lasting, state};
 use super::plots;
 use super::words::{Words, fill};
+use crate::clock;
 use crate::wiring::Parts;
 
 /// Accounts on one page.
@@ -58,7 +60,7 @@ pub(super) async fn page(
         (by_state(&all, words))
         (super::instances::instances(&parts, words))
         h2 { (words.faces) }
-        (faces(&parts, words))
+        (faces(&parts, words).await)
         h2 { (words.deliveries) }
         (deliveries(&parts, words).await)
         h2 { (words.every_account) }
@@ -89,20 +91,55 @@ fn by_state(all: &[AccountView], words: &Words) -> Markup {
     }
 }
 
-fn faces(parts: &Parts, words: &Words) -> Markup {
-    let rows: Vec<(NetworkId, Health)> = parts
-        .bridge
-        .healths()
-        .into_iter()
-        .filter(|(_, owner, _)| owner.is_none())
-        .map(|(network, _, health)| (network, health))
-        .collect();
+/// A network that is no account: how it is doing, what waits for it, and why something did not get there.
+struct Face {
+    network: NetworkId,
+    health: Health,
+    waits: Option<LaneStats>,
+    reasons: BTreeSet<String>,
+}
+
+/// Rows of a network that are looked through for reasons, and reasons that are shown. Chosen: what is wrong with a network
+/// has few causes.
+const LOOKED: u32 = 50;
+const TOLD: usize = 3;
+
+/// All of these. Of the deliveries of people's chats the reasons are told, and no chat.
+async fn faces_of(parts: &Parts) -> Result<Vec<Face>, StoreError> {
+    let store = parts.bridge.store();
+    let mut faces = Vec::new();
+    for (network, _, health) in parts.bridge.healths().into_iter().filter(|(_, owner, _)| owner.is_none()) {
+        let own = store.lane_stats_of(std::slice::from_ref(&network)).await?;
+        let troubles = store.troubles(&network, LOOKED).await?;
+        let reasons = troubles.into_iter().map(|trouble| trouble.why).filter(|why| !why.is_empty());
+        let reasons = reasons.collect::<BTreeSet<_>>().into_iter().take(TOLD).collect();
+        faces.push(Face { network, health, waits: own.into_iter().next(), reasons });
+    }
+    Ok(faces)
+}
+
+async fn faces(parts: &Parts, words: &Words) -> Markup {
+    let rows = match faces_of(parts).await {
+        Ok(rows) => rows,
+        Err(error) => return html! { p.alarm { (error) } },
+    };
+    let waits = |waits: &LaneStats| {
+        let oldest = lasting(clock::now().since(waits.oldest).as_secs(), words);
+        format!("{}; {}", waits.open, fill(words.oldest, oldest))
+    };
     html! {
         @if rows.is_empty() { p { (words.nothing) } } @else {
             div.wide { table {
-                thead { tr { th scope="col" { (words.network) } th scope="col" { (words.state) } } }
-                tbody { @for (network, health) in &rows {
-                    tr { td { (network) } td { (state(health, words)) } }
+                thead { tr {
+                    th scope="col" { (words.network) } th scope="col" { (words.state) } th scope="col" { (words.open_now) }
+                    th scope="col" { (words.reasons) }
+                } }
+                tbody { @for face in &rows {
+                    tr {
+                        td { (face.network) } td { (state(&face.health, words)) }
+                        td { (face.waits.as_ref().map_or_else(|| "0".to_owned(), waits)) }
+                        td { @for (at, why) in face.reasons.iter().enumerate() { @if at > 0 { br; } (words.told(why)) } }
+                    }
                 } }
             } }
         }
@@ -110,10 +147,15 @@ fn faces(parts: &Parts, words: &Words) -> Markup {
 }
 
 async fn deliveries(parts: &Parts, words: &Words) -> Markup {
-    let mut open: BTreeMap<String, u64> = BTreeMap::new();
+    let mut open: BTreeMap<String, (u64, Option<Timestamp>)> = BTreeMap::new();
     for row in parts.bridge.store().lane_stats().await.unwrap_or_default() {
-        *open.entry(row.network.kind().to_owned()).or_default() += row.open;
+        let (count, oldest) = open.entry(row.network.kind().to_owned()).or_default();
+        *count += row.open;
+        *oldest = oldest.iter().copied().chain([row.oldest]).min();
     }
+    let age = |oldest: &Option<Timestamp>| {
+        oldest.map(|oldest| lasting(clock::now().since(oldest).as_secs(), words)).unwrap_or_default()
+    };
     let rows = parts.bridge.meter().outcomes();
     for row in &rows {
         open.entry(row.kind.clone()).or_default();
@@ -123,13 +165,13 @@ async fn deliveries(parts: &Parts, words: &Words) -> Markup {
         @if open.is_empty() { p { (words.nothing) } } @else {
             div.wide { table {
                 thead { tr {
-                    th scope="col" { (words.to) } th scope="col" { (words.open_now) } th scope="col" { (words.sent) }
+                    th scope="col" { (words.to) } th scope="col" { (words.open_now) } th scope="col" { (words.age) } th scope="col" { (words.sent) }
                     th scope="col" { (words.later) } th scope="col" { (words.uncertain) } th scope="col" { (words.refused) }
                 } }
-                tbody { @for (kind, open) in &open {
+                tbody { @for (kind, (open, oldest)) in &open {
                     @let row = count(kind);
                     tr {
-                        td { (kind) } td { (open) } td { (row.sent) } td { (row.later) } td { (row.uncertain) } td { (row.refused) }
+                        td { (kind) } td { (open) } td { (age(oldest)) } td { (row.sent) } td { (row.later) } td { (row.uncertain) } td { (row.refused) }
                     }
                 } }
             } }

@@ -72,7 +72,7 @@ pub(super) async fn page(
     let words = person.words();
     let (table, all) = accounts(&parts, &person.user, &view, words).await;
     let some = all.first().map(|account| account.network.name());
-    let links = links::of_accounts(&parts, &all, words).await;
+    let links = links::section(&parts, &all, words).await;
     person.page(words.accounts).show(&html! {
         h1 { (words.accounts) }
         @if all.len() > SHOWN {
@@ -181,7 +181,7 @@ async fn waiting(parts: &Parts, views: &[AccountView], words: &Words) -> Markup 
 }
 
 /// A time in words, coarse: what waits changes it once a minute and not with each look.
-fn lasting(seconds: u64, words: &Words) -> String {
+pub(super) fn lasting(seconds: u64, words: &Words) -> String {
     match seconds {
         ..10 => fill(words.seconds, "<10"),
         10..60 => fill(words.minutes, "<1"),

@@ -3,7 +3,7 @@
 
 /// Sentences with a `{}` for each thing that is named, in the same order in both languages. Of two that fit, the first
 /// counts.
-const SENTENCES: [(&str, &str); 30] = [
+const SENTENCES: &[(&str, &str)] = &[
     ("there is a person called {} already", "已经有名为 {} 的用户"),
     ("{} differs from {} only by its case", "{} 与已有的 {} 只有大小写不同"),
     ("there is no user {}", "没有用户 {}"),
@@ -56,6 +56,60 @@ const SENTENCES: [(&str, &str); 30] = [
     ("{} may be {} chats of {}; write one of: {}", "{} 可能是 {} 个会话之一（{}）；请写其中一个：{}"),
     ("too many wrong attempts; wait half a minute and try again", "尝试次数过多，请半分钟后再试"),
     ("the account gave no answer", "账号没有回应"),
+    ("the gateway gave it up", "网关已放弃"),
+    ("{} is not shown on {}", "{} 未显示在 {} 上"),
+    ("it is not known who the owner is on Matrix", "尚不知道所有者的 Matrix 账号"),
+    ("there is nothing to choose called {} with the value {}", "没有名为 {}、值为 {} 的选项"),
+    // What can be chosen, by typing on other faces too.
+    ("what is recalled in WeChat is removed here", "微信中撤回的消息在这里也会删除"),
+    ("it stays, and I say that it was recalled", "保留，并注明已撤回"),
+    (
+        "what is recalled in WeChat stays, and I say that it was recalled",
+        "微信中撤回的消息会保留，并注明已撤回",
+    ),
+    ("an edit is said in WeChat as an answer to the old message", "编辑以回复原消息的方式发到微信"),
+    (
+        "within two minutes the old message is recalled and the new one said instead",
+        "两分钟内撤回原消息并改发新消息",
+    ),
+    ("a reaction is said in WeChat as a short answer", "表情回应以简短回复发到微信"),
+    ("reactions stay in the room", "表情回应只留在房间内"),
+    ("I mark as read what was delivered to WeChat", "已送达微信的消息标记为已读"),
+    ("I do not", "不标记"),
+    ("I say here what was not, or may not have been, delivered", "在房间里说明未送达或可能未送达的消息"),
+    ("your client alone shows it, where it can", "只由客户端显示（如果支持）"),
+    (
+        "groups with traffic are joined for you, and any that speaks later",
+        "自动加入有消息的群聊，以及之后发言的群聊",
+    ),
+    ("all groups are joined for you", "自动加入所有群聊"),
+    (
+        "no group is joined for you; what is said in one waits in its history",
+        "不自动加入群聊，消息留在历史记录中",
+    ),
+    ("what I add to a line is in English: [image]", "附加文字用英文：[image]"),
+    ("what I add to a line is in Chinese: [图片]", "附加文字用中文：[图片]"),
+    ("names are written as they are", "名称按原样显示"),
+    ("names are written in Latin letters", "名称用拉丁字母显示"),
+    ("{} is none of those that the chat may be", "{} 不在该会话的候选之中"),
+    ("there is an account {} already", "账号 {} 已存在"),
+    ("an account is not called '.' or '..': addresses walk up there", "账号名不能是 . 或 .."),
+    ("the name of a person is empty", "用户名不能为空"),
+    ("a password has 1 to {} bytes", "密码为 1 到 {} 字节"),
+    (
+        "a token opens at least one of read, write, login, admin",
+        "令牌至少要有 read、write、login、admin 中的一项",
+    ),
+    (
+        "the label of a token has 1 to {} characters, none of them a control character and no space at its ends",
+        "令牌标签为 1 到 {} 个字符，不含控制字符，首尾没有空格",
+    ),
+    ("{} has {} tokens already; end one of them first", "{} 已有 {} 个令牌，请先作废一个"),
+    ("{} has no token called {}", "{} 没有名为 {} 的令牌"),
+    ("{} has {} certificates already", "{} 已有 {} 个证书"),
+    ("{} has no such certificate", "{} 没有这个证书"),
+    ("this certificate opens a door already", "此证书已在使用中"),
+    ("a fingerprint is a SHA-256 in 64 small hex digits", "指纹是 SHA-256，即 64 个小写十六进制字符"),
 ];
 
 /// A sentence in Chinese; `None` for what is not among ours.
@@ -127,6 +181,15 @@ mod tests {
             include_str!("../../chat_name.rs"),
             include_str!("../../../../bridge/src/control.rs"),
             include_str!("../../../../contract/src/control.rs"),
+            include_str!("../../../../store/src/accounts.rs"),
+            include_str!("../../../../store/src/doors.rs"),
+            include_str!("../../../../store/src/tokens.rs"),
+            include_str!("../../../../wechat/src/identity/settle.rs"),
+            include_str!("../../../../irc/src/server/choices.rs"),
+            include_str!("../../../../irc/src/server/style.rs"),
+            include_str!("../../../../matrix/src/choices.rs"),
+            include_str!("../choice_api.rs"),
+            include_str!("scan.rs"),
             include_str!("../../../../store/src/leaving.rs"),
             include_str!("../../../../store/src/users.rs"),
             include_str!("../../../../store/src/links.rs"),
@@ -142,5 +205,58 @@ mod tests {
                 assert!(text.contains(part), "nobody says {part:?} of {english:?}");
             }
         }
+    }
+
+    /// And the other way round: what the store says about people, their doors, accounts and links.
+    #[test]
+    fn every_sentence_that_the_store_says_is_told() {
+        let says = [
+            include_str!("../../../../store/src/accounts.rs"),
+            include_str!("../../../../store/src/doors.rs"),
+            include_str!("../../../../store/src/leaving.rs"),
+            include_str!("../../../../store/src/links.rs"),
+            include_str!("../../../../store/src/tokens.rs"),
+            include_str!("../../../../store/src/users.rs"),
+        ];
+        let text: String = says.concat().split("\\\n").map(str::trim_start).collect();
+        let mut count = 0;
+        for begins in ["StoreError::invalid(", "StoreError::conflict("] {
+            for after in text.split(begins).skip(1) {
+                let after = after.trim_start().trim_start_matches("format!(").trim_start();
+                let Some(said) = after.strip_prefix('"').and_then(|rest| rest.split('"').next()) else {
+                    continue;
+                };
+                // With something in each gap.
+                let parts = said.split('{').map(|part| part.split_once('}').map_or(part, |(_, rest)| rest));
+                let said = parts.collect::<Vec<_>>().join("x7");
+                assert!(in_chinese(&said).is_some(), "{said}");
+                count += 1;
+            }
+        }
+        assert!(count >= 18, "{count} sentences were found");
+    }
+
+    /// What can be chosen is offered on the pages with what it means.
+    #[test]
+    fn every_choice_is_explained() {
+        let offers = [
+            include_str!("../../../../irc/src/server/choices.rs"),
+            include_str!("../../../../irc/src/server/style.rs"),
+            include_str!("../../../../matrix/src/choices.rs"),
+        ];
+        let mut count = 0;
+        for line in
+            offers.iter().flat_map(|text| text.split("#[cfg(test)]").next().unwrap_or_default().lines())
+        {
+            // Pairs of a word and what it means.
+            let quoted: Vec<&str> = line.split('"').skip(1).step_by(2).collect();
+            for pair in
+                quoted.windows(2).filter(|pair| line.contains(&format!("\"{}\", \"{}\"", pair[0], pair[1])))
+            {
+                assert!(in_chinese(pair[1]).is_some(), "{pair:?}");
+                count += 1;
+            }
+        }
+        assert!(count >= 17, "{count} values were found");
     }
 }

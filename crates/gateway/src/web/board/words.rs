@@ -1,6 +1,6 @@
 //! The words of the pages, in English and Chinese. A field that one language lacks does not compile.
-//! What an account says about its state is in both, and why something was refused; what else adapters say about trouble
-//! is English: it is the same sentence that other faces show.
+//! What an account says about its state, about who somebody may be and about what it did not send is in both, and why
+//! something was refused; what homeservers and IRC networks say is theirs.
 
 use std::borrow::Cow;
 
@@ -147,6 +147,7 @@ words! {
     chats: "Chats", "会话";
     search: "Search", "搜索";
     search_chats: "Search chats by title", "按标题搜索会话";
+    search_links: "Search links by a chat's title or name", "按会话标题或名称搜索链接";
     no_answer: "The account did not answer just now: what it has to ask you is missing here. Load the page again in a moment.", "账号暂时没有回应，需要你确认的内容未能显示。请稍后重新加载此页。";
     no_chats: "No chats yet. They come once the account is online.", "还没有会话。账号上线后就会出现。";
     no_match: "No chat has that in its title.", "没有标题匹配的会话。";
@@ -166,7 +167,12 @@ words! {
     somebody_new: "Somebody new", "是新的人";
     answered: "Noted. What was waiting goes on in its place.", "已记录，等待的消息已归位。";
     undo: "Undo", "撤销";
+    no_chat: "There is no such chat in this account.", "此账号没有这个会话。";
+    why_this: "Why it is taken for who it is", "身份判断的依据";
+    undo_this: "Take it back", "撤销判断";
+    undo_why: "Takes back the last decision about who this is, yours or the gateway's: it is asked anew, or whoever writes now has a chat of their own.", "撤销最近一次身份判断（无论由你还是由网关作出）：会重新询问，或者之后的消息进入单独的会话。";
     undone: "Undone: whoever writes now has a chat of their own.", "已撤销：之后的消息会进入单独的会话。";
+    more_questions: "There is something new for you to answer here.", "这里有新的内容需要你确认。";
     not_followed: "What you see here may be out of date: this page does not follow it any more.", "以上内容可能已过时：此页不再自动更新。";
     load_again: "Load it again", "重新加载";
     connect: "Connect a client", "连接客户端";
@@ -184,6 +190,8 @@ words! {
     refused: "given up", "已放弃";
     later: "put off", "已推迟";
     uncertain: "uncertain", "不确定";
+    age: "The oldest for", "最早已等";
+    reasons: "Did not arrive because", "未送达原因";
     open_now: "open now", "未完成";
     owner: "Owner", "所有者";
     memory: "Memory of the program: {} MiB", "程序内存：{} MiB";
@@ -217,6 +225,8 @@ words! {
     send_rate_rule: "How often it sends to WeChat; “default” is {}, as for everybody.", "向微信发送的频率；default 为 {}，与所有账号相同。";
     starts_anew: "A change starts the account anew; nobody has to scan.", "修改后账号会重新启动，无需重新扫码。";
     accounts_at_most: "Accounts at most", "最多账号数";
+    choices: "How it is shown", "显示方式";
+    choices_of_all: "These hold for all your accounts on Matrix.", "以下选项适用于你在 Matrix 上的所有账号。";
     change_quota: "Set", "设定";
     no_number: "That is no number of accounts.", "这不是账号数量。";
     password_now: "Present password", "当前密码";
@@ -225,8 +235,6 @@ words! {
     password_there: "Your own password is changed on the page “Yours”.", "自己的密码请在“我的”页面修改。";
     wrong_password: "That is not your present password.", "当前密码不正确。";
     change: "Change it", "修改";
-    choices: "How it is shown", "显示方式";
-    choices_of_all: "These hold for all your accounts on Matrix.", "以下选项适用于你在 Matrix 上的所有账号。";
     tokens: "Tokens", "令牌";
     tokens_why: "A token stands in the place of your password for one device or script, and you can end it alone. “login” opens IRC and these pages, “read” and “write” the API.", "令牌可代替密码用于某个设备或脚本，并可单独作废。login 用于 IRC 和网页，read 和 write 用于 API。";
     token_made: "This token is shown only now:", "此令牌只显示这一次：";
@@ -249,6 +257,7 @@ words! {
     hide_on_matrix: "Do not show it on Matrix any more", "不再在 Matrix 上显示";
     links: "Links", "链接";
     links_why: "What is said in one chat of a link appears in all others of it.", "链接中任一会话的消息会出现在其他会话中。";
+    all_links: "All links of your chats", "全部链接";
     no_links: "None of your chats is linked with others. Administrators make links.", "你的会话尚未与其他会话链接。链接由管理员建立。";
     somebody_elses: "a chat of somebody else", "他人的会话";
     add_link: "Make a link", "添加链接";
@@ -291,6 +300,7 @@ words! {
     room: "Room and limits", "空间与限额";
     database: "Database", "数据库";
     attachments: "Attachments", "附件";
+    data: "Data", "数据";
     takes: "Takes", "占用";
     kept: "Kept", "保留";
     for_ever: "for ever", "永久";
@@ -305,7 +315,6 @@ words! {
     media_pending: "Not here yet", "尚未到达";
     media_pending_why: "This attachment is still on its way from WeChat. Try again in a few seconds.", "附件还在从微信传来的途中，请几秒后重试。";
     media_gone: "No longer kept", "已不再保留";
-    data: "Data", "数据";
     media_gone_why: "This attachment is no longer kept here.", "此附件已不在这里保留。";
     media_unreadable: "Not readable", "无法读取";
     media_unreadable_why: "The gateway cannot read this attachment now. Try again later.", "网关现在无法读取此附件，请稍后再试。";
