@@ -187,6 +187,16 @@ async function settle() {
   await until("the pictures of both sides", "[...document.querySelectorAll('.card img.face')].length > 1 &&" +
     " [...document.querySelectorAll('.card img.face')].every(i => i.complete && i.naturalWidth > 0)");
   await look("question");
+  await go("nav a[hreflang=zh]");
+  await words("这是谁");
+  await words("最近一条消息");
+  await until("the pictures of both sides", "[...document.querySelectorAll('.card img.face')].every(i => i.complete)");
+  await look("question-zh");
+  await go("tbody a[href*='/chat?']");
+  await words("身份判断的依据");
+  await look("chat-zh");
+  await go("nav a[hreflang=en]");
+  await go("main a");
   await type("input[name=q]", "WWW");
   await go("form[role=search] button");
   await words("WWW");
@@ -196,6 +206,10 @@ async function settle() {
   await look("answered");
   await go(".note button");
   await words("Undone");
+  await go("tbody a[href*='/chat?']");
+  await words("Why it is taken for who it is");
+  await look("chat");
+  await go("main a");
   await words("I am new here");
   await look("friend-request");
   await go("form[action$='/requests'] button.quiet");
@@ -220,6 +234,8 @@ async function yours() {
   await go("form[action='/me/tokens'] > button");
   await words("This token is shown only now");
   await look("yours");
+  await open("/links");
+  await look("own-links");
   await go("nav form button");
 }
 
@@ -325,6 +341,9 @@ async function administration() {
   await open("/admin/links");
   await words("Make a link");
   await look("links");
+  await type("input[name=q]", "no such chat");
+  await go("form[role=search] button");
+  await words("Nothing to show");
   await type("input[name=one]", "irc:nowhere/#a");
   await type("input[name=two]", "irc:local/&b");
   await go("form[action='/admin/links'] > button");

@@ -249,5 +249,13 @@ async fn undone(twins: &mut Twins, who: &str) -> Result<()> {
     twins.client.say(&after, "an answer after all").await?;
     let heard = twins.stage.sim.heard(ACCOUNT, "an answer after all").await?;
     ensure!(heard.chat == who, "it went to {}", heard.chat);
+    // The same by command: it is asked anew.
+    let asked = twins.questions().await?;
+    let id = asked.first().and_then(|question| question["id"].as_str()).context("it is not asked anew")?;
+    let same = asked[0]["candidates"][0]["chat"].as_str().context("no candidate")?.to_owned();
+    twins.cli(&["--answer", &format!("{id}={same}")]).await?;
+    ensure!(twins.questions().await?.is_empty(), "it is asked once more");
+    let told = twins.cli(&["--undo", &same]).await?;
+    ensure!(told.contains("Undone") && twins.questions().await?.len() == 1, "{told}");
     Ok(())
 }

@@ -9,6 +9,7 @@ use serde_json::json;
 use wxgate_tests::browser::{Browser, form_key};
 use wxgate_tests::fleet::{USER, name};
 use wxgate_tests::gateway::{Gateway, GatewayOptions, PASSWORD};
+use wxgate_tests::homeserver::root;
 use wxgate_tests::http::{self, Place};
 use wxgate_tests::irc::Line;
 use wxgate_tests::scratch::tell;
@@ -79,6 +80,11 @@ async fn chats(browser: &mut Browser) -> Result<()> {
     let path = format!("/accounts/phone?q={}", wxgate_tests::http::encode("传输助"));
     let found = browser.open(&path).await?.good("a search")?.text();
     ensure!(found.contains("文件传输助手") && found.matches("<tr>").count() == 2, "{found}");
+    let chat =
+        found.split("href=\"").filter_map(|rest| rest.split('"').next()).find(|to| to.contains("/chat?"));
+    let chat = browser.open(chat.context("no way to the chat")?).await?.good("the chat's page")?.text();
+    ensure!(chat.contains("<h1>文件传输助手</h1>"), "{chat}");
+    ensure!(browser.open("/accounts/phone/chat?chat=p-nobody").await?.status == 404, "a chat that is none");
     browser.language = "zh-CN,zh;q=0.9";
     let none = browser.open("/accounts/phone?q=%3Cscript%3E").await?.good("a search in vain")?.text();
     ensure!(none.contains("没有标题匹配的会话") && !none.contains("<script>"), "{none}");
@@ -90,7 +96,11 @@ async fn chats(browser: &mut Browser) -> Result<()> {
 
 /// Signs out of WeChat, removes the account, signs out of the pages.
 async fn leave(browser: &mut Browser, gateway: &Gateway, key: &str) -> Result<()> {
+    let mut standing = browser.follow("/accounts/phone/live").await?;
+    ensure!(!standing.expect("class=\"up\"").await?.contains("href"), "there is nothing to sign in");
     browser.send("/accounts/phone/sign-out", &[("key", key)]).await?.good("signing out of WeChat")?;
+    // Whoever looks at the page finds the way back on it.
+    standing.expect("href=\"/accounts/phone/sign-in\"").await?;
     gateway.wait_state("phone", "needs_human", SOON).await?;
     let slip = browser.send("/accounts/phone/remove", &[("key", key), ("typed", "phono")]).await?;
     ensure!(slip.status == 400, "{slip:?}");
@@ -109,25 +119,68 @@ async fn leave(browser: &mut Browser, gateway: &Gateway, key: &str) -> Result<()
     Ok(())
 }
 
-/// Every address that is somebody's, and the forms that change something.
-const PAGES: [&str; 5] = [
-    "/accounts/NAME/face?chat=p-x",
-    "/accounts/NAME",
-    "/accounts/NAME/live",
-    "/accounts/NAME/sign-in",
-    "/accounts/NAME/sign-in/events?key=KEY",
+/// Pages and forms that are everybody's, also of whoever is not signed in.
+const EVERYBODYS: [&str; 8] = [
+    "/",
+    "/sign-in",
+    "/language",
+    "/enter/{token}",
+    "/enter",
+    "/matrix/signed-in",
+    "/style.css",
+    "/board.js",
 ];
-const FORMS: [(&str, &[(&str, &str)]); 6] = [
-    ("/accounts/NAME/sign-out", &[]),
-    ("/accounts/NAME/remove", &[("typed", "NAME")]),
-    ("/accounts/NAME/questions", &[("chat", "p-x"), ("same_as", "")]),
-    ("/accounts/NAME/undo", &[("chat", "p-x")]),
-    ("/accounts/NAME/requests", &[("request", "1"), ("verdict", "accept")]),
-    ("/accounts/NAME/matrix", &[("shown", "yes")]),
+/// Those that show and change what belongs to whoever is signed in.
+const OWN: [&str; 9] = [
+    "/live",
+    "/links",
+    "/sign-out",
+    "/accounts",
+    "/me",
+    "/me/password",
+    "/me/tokens",
+    "/me/tokens/end",
+    "/me/certificates",
 ];
-/// What only administrators have.
-const ADMINISTRATION: [&str; 5] =
-    ["/admin", "/admin/people", "/admin/links", "/admin/audit", "/admin/accounts/account0"];
+/// What some form asks for; each passes over what it does not.
+const FIELDS: [(&str, &str); 16] = [
+    ("typed", "account0"),
+    ("chat", "p-x"),
+    ("same_as", ""),
+    ("request", "1"),
+    ("verdict", "accept"),
+    ("shown", "yes"),
+    ("name", USER),
+    ("accounts", "1"),
+    ("one", "irc:local/#a"),
+    ("two", "irc:local/#b"),
+    ("which", "1"),
+    ("what", "rate"),
+    ("value", "60"),
+    ("everything", "yes"),
+    ("answer", "x"),
+    ("face", "irc:local"),
+];
+
+/// Everything that the pages route, as the program lists it: the path, and whether it is a form's.
+fn routes() -> Result<Vec<(String, bool)>> {
+    let source = root().join("crates/gateway/src/web/board.rs");
+    let source = std::fs::read_to_string(&source).with_context(|| source.display().to_string())?;
+    let mut routes = Vec::new();
+    for row in source.lines().filter_map(|line| line.trim().strip_prefix(".route(")) {
+        let (path, handlers) = row.split_once(", ").with_context(|| row.to_owned())?;
+        let path = match path {
+            "SIGN_IN_PAGE" => "/matrix/sign-in",
+            "SIGNED_IN_PAGE" => "/matrix/signed-in",
+            literal => literal.trim_matches('"'),
+        };
+        for (word, is_form) in [("get(", false), ("post(", true)] {
+            routes.extend(handlers.contains(word).then(|| (path.to_owned(), is_form)));
+        }
+    }
+    ensure!(routes.len() > 40, "{} routes", routes.len());
+    Ok(routes)
+}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nobody_reaches_what_is_not_theirs() -> Result<()> {
@@ -144,65 +197,51 @@ async fn nobody_reaches_what_is_not_theirs() -> Result<()> {
         let page = other.sign_in("mallory", PASSWORD).await?.good("the other's page")?.text();
         ensure!(!page.contains(&theirs), "{page}");
         let (key, owners_key) = (form_key(&page)?, form_key(&owners_page)?);
-        for path in PAGES {
-            for account in [theirs.as_str(), "nosuch"] {
-                let path = path.replace("NAME", account).replace("KEY", &key);
-                let answer = other.open(&path).await?;
-                ensure!(answer.status == 404, "{path}: {answer:?}");
-                let answer = Browser::at(&gateway.web).open(&path).await?;
-                ensure!(answer.status == 401 && !answer.text().contains("online"), "{path}: {answer:?}");
+        for (route, is_form) in routes()? {
+            if EVERYBODYS.contains(&route.as_str()) {
+                continue;
             }
-        }
-        for (path, fields) in FORMS {
-            let path = path.replace("NAME", &theirs);
-            let with = |key: &str| {
-                let mut all = vec![("key".to_owned(), key.to_owned())];
-                all.extend(
-                    fields.iter().map(|(name, value)| ((*name).to_owned(), value.replace("NAME", &theirs))),
-                );
-                all
+            let path = route.replace("{name}", &theirs);
+            let of = |key: &str| match is_form {
+                true => path.clone(),
+                false => format!("{path}?key={key}&chat=p-x"),
             };
-            // Another person, the owner with another's key, and nobody.
-            for (browser, key, status) in [
-                (&mut other, &key, 404),
-                (&mut owner, &key, 403),
-                (&mut Browser::at(&gateway.web), &owners_key, 401),
-            ] {
-                let fields = with(key);
-                let fields: Vec<(&str, &str)> =
-                    fields.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
-                let answer = browser.send_only(&path, &fields).await?;
-                ensure!(answer.status == status, "{path}: {status}, but {answer:?}");
+            let ask = async |browser: &mut Browser, key: &str| match is_form {
+                true => browser.send_only(&path, &[&[("key", key)], &FIELDS[..]].concat()).await,
+                false => browser.open(&of(key)).await,
+            };
+            let answer = ask(&mut Browser::at(&gateway.web), &owners_key).await?;
+            ensure!(answer.status == 401 && !answer.text().contains("online"), "{route}: {answer:?}");
+            if OWN.contains(&route.as_str()) || route == "/me/certificates/end" {
+                continue;
+            }
+            let answer = ask(&mut other, &key).await?;
+            ensure!(answer.status == 404, "{route} for somebody else: {answer:?}");
+            if is_form {
+                // The owner with another's key.
+                let answer = ask(&mut owner, &key).await?;
+                ensure!(answer.status == 403, "{route} with another key: {answer:?}");
+            } else if route.starts_with("/accounts/") {
+                let path = of(&key).replace(&theirs, "nosuch");
+                ensure!(other.open(&path).await?.status == 404, "{path}");
             }
         }
-        for path in ADMINISTRATION {
-            ensure!(other.open(path).await?.status == 404, "{path} is for administrators");
-            ensure!(Browser::at(&gateway.web).open(path).await?.status == 401, "{path} is for nobody");
-        }
-        let link = [("key", key.as_str()), ("one", "irc:local/#a"), ("two", "irc:local/#b")];
-        ensure!(other.send_only("/admin/links", &link).await?.status == 404, "links are for administrators");
-        for path in ["/admin/people", "/admin/people/password", "/admin/people/quota", "/admin/people/remove"]
-        {
-            let somebody = [("key", key.as_str()), ("name", USER), ("accounts", "1")];
-            let answer = other.send_only(path, &somebody).await?;
-            ensure!(answer.status == 404, "{path} is for administrators: {answer:?}");
-        }
-        let mut root = Browser::at(&gateway.web);
-        root.sign_in("root", PASSWORD).await?;
-        let admin = root.open("/admin").await?.good("administration")?.text();
+        let mut chief = Browser::at(&gateway.web);
+        chief.sign_in("root", PASSWORD).await?;
+        let admin = chief.open("/admin").await?.good("administration")?.text();
         ensure!(admin.contains(&theirs) && admin.contains("Room and limits"), "{admin}");
         let one = format!("/admin/accounts/{theirs}");
-        let settings = root.open(&one).await?.good("one account")?.text();
+        let settings = chief.open(&one).await?.good("one account")?.text();
         let roots_key = form_key(&settings)?;
         let rate = |key, value| [("key", key), ("what", "rate"), ("value", value)];
         ensure!(
             other.send_only(&one, &rate(&key, "60")).await?.status == 404,
             "settings are for administrators"
         );
-        let settings = root.send(&one, &rate(&roots_key, "60")).await?.good("another rate")?.text();
+        let settings = chief.send(&one, &rate(&roots_key, "60")).await?.good("another rate")?.text();
         ensure!(settings.contains("value=\"60\""), "{settings}");
-        ensure!(root.send_only(&one, &rate(&roots_key, "fast")).await?.status == 400, "no rate");
-        let people = root.open("/admin/people").await?.good("the people")?.text();
+        ensure!(chief.send_only(&one, &rate(&roots_key, "fast")).await?.status == 400, "no rate");
+        let people = chief.open("/admin/people").await?.good("the people")?.text();
         ensure!(people.contains("mallory") && people.contains("1 / "), "{people}");
         gateway.wait_state(&theirs, "up", SOON).await?;
         stage.end().await
@@ -243,6 +282,23 @@ async fn a_link_from_the_service_nick_lets_in_once_and_friends_are_accepted_ther
         }
 
         let account = format!("/accounts/{}", name(0));
+        // What is chosen on the page is what the service nick knows, at once, and the other way round.
+        let page = browser.open(&account).await?.good("the account")?.text();
+        ensure!(page.contains("<option value=\"remove\" selected>"), "{page}");
+        let key = form_key(&page)?;
+        let keep =
+            |value| [("key", key.as_str()), ("face", "irc:local"), ("name", "recalls"), ("value", value)];
+        browser.send(&format!("{account}/choices"), &keep("keep")).await?.good("choosing")?;
+        let bad = browser.send_only(&format!("{account}/choices"), &keep("burn")).await?;
+        ensure!(bad.status == 409 && bad.text().contains("nothing to choose"), "{bad:?}");
+        client.say("wechat", "recalls").await?;
+        client.expect("the choice", |line| line.verb == "NOTICE" && line.last().starts_with("keep:")).await?;
+        client.say("wechat", "language chinese").await?;
+        client.expect("another", |line| line.verb == "NOTICE" && line.last().contains("[图片]")).await?;
+        let page = browser.open(&account).await?.good("the account")?.text();
+        ensure!(page.contains("<option value=\"chinese\" selected>"), "{page}");
+        client.say("wechat", "language english").await?;
+
         let kind = json!({"kind": "friend_request", "nick": "新朋友", "greeting": "我是新朋友"});
         stage.sim.tell(&name(0), "c0", "c0", kind).await?;
         let page = until("the request", SOON, async || {
@@ -288,6 +344,10 @@ async fn people_look_after_their_own_doors_and_administrators_after_links() -> R
         ensure!(asked().await?.status == 401, "it still opens something");
         let none = here.send_only("/me/tokens", &[("key", key), ("label", "x")]).await?;
         ensure!(none.status == 400, "a token that opens nothing: {none:?}");
+        here.language = "zh";
+        let none = here.send_only("/me/tokens", &[("key", key), ("label", "x")]).await?.text();
+        ensure!(none.contains("令牌至少要有 read"), "{none}");
+        here.language = "en";
 
         let print = "AB:".repeat(31) + "AB";
         let page = here.send("/me/certificates", &[("key", key), ("what", &print)]).await?;
@@ -350,8 +410,11 @@ async fn administrators_add_people_help_them_back_in_and_remove_them() -> Result
         ensure!(own.status == 409 && own.text().contains("Yours"), "{own:?}");
 
         let other = |most| [("key", key), ("name", "lina"), ("accounts", most)];
-        let page = root.send("/admin/people/quota", &other("3")).await?.good("another number")?.text();
-        ensure!(page.contains("0 / 3"), "{page}");
+        // Whoever changes something stays where they searched for it.
+        let there = [&other("3")[..], &[("q", "lin"), ("page", "0")]].concat();
+        let page = root.send("/admin/people/quota", &there).await?.good("another number")?.text();
+        ensure!(page.contains("0 / 3") && page.contains("value=\"lin\""), "{page}");
+        ensure!(!page.contains(&format!("<td>{USER}</td>")), "everybody is shown: {page}");
         for bad in ["-1", "many", "100001"] {
             ensure!(root.send_only("/admin/people/quota", &other(bad)).await?.status == 400, "{bad}");
         }

@@ -107,3 +107,93 @@ fn the_demo_tells_programs_a_line_of_json_for_each_thing() {
     assert!(first("message")["text"].is_string() && first("message")["account"].is_string());
     assert_eq!(events.last().unwrap()["event"], "ending");
 }
+
+/// Where programs read the log, each line is an object, also why it ended.
+#[test]
+fn a_log_for_programs_is_json_to_its_last_line() {
+    let home = Home::new("log");
+    let logged = |err: &str| -> Vec<Value> {
+        let parse = |line: &str| serde_json::from_str(line).unwrap_or_else(|_| panic!("no JSON: {line}"));
+        err.lines().map(parse).collect()
+    };
+    home.configure("[log]\nformat = \"json\"\n");
+    let mut gateway = home.start(&["run"]);
+    wait_for_gateway(&home);
+    gateway.signal("-TERM");
+    let mut err = String::new();
+    gateway.0.stderr.take().unwrap().read_to_string(&mut err).unwrap();
+    assert_eq!(gateway.code(), 0);
+    let lines = logged(&err);
+    assert!(lines.iter().all(|line| line["timestamp"].is_string() && line["fields"].is_object()), "{err}");
+    let last = &lines.last().unwrap()["fields"]["message"];
+    assert!(last.as_str().unwrap().contains("the gateway has stopped"), "{err}");
+
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port();
+    home.configure_on((free_port(), port), "[log]\nformat = \"json\"\n");
+    let ended = home.run(&["run"]);
+    assert_eq!(ended.code, 4, "{}", ended.err);
+    let lines = logged(&ended.err);
+    let last = lines.last().unwrap();
+    assert_eq!(last["level"], "ERROR", "{}", ended.err);
+    assert!(last["fields"]["message"].as_str().unwrap().contains(&port.to_string()), "{}", ended.err);
+}
+
+/// What somebody types is one line, and they can think better of it.
+#[test]
+fn a_password_is_read_as_one_line_and_can_be_given_up() {
+    let home = Home::new("typed");
+    home.configure("");
+    let _gateway = home.start(&["run"]);
+    wait_for_gateway(&home);
+    let begin = |args: &[&str]| {
+        let mut command = home.command(args);
+        Running(command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap())
+    };
+    let mut add = begin(&["user", "add", "ann", "--password-stdin"]);
+    let mut input = add.0.stdin.take().unwrap();
+    input.write_all(b"pencil\n").unwrap();
+    // The pipe stays open.
+    assert_eq!(add.code(), 0);
+    drop(input);
+    for signal in ["-INT", "-TERM"] {
+        let mut change = begin(&["user", "password", "ann", "--password-stdin"]);
+        let _input = change.0.stdin.take();
+        // It listens to signals once it reads.
+        let begun = Instant::now();
+        while begun.elapsed() < Duration::from_secs(20) && change.0.try_wait().unwrap().is_none() {
+            change.signal(signal);
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        let ended = change.0.try_wait().unwrap();
+        assert!(ended.is_some_and(|ended| !ended.success()), "{signal} does not end it");
+    }
+    let list = home.run(&["user", "list"]);
+    assert!(list.out.contains("ann") && list.out.contains("password"), "{}", list.out);
+}
+
+#[test]
+fn tokens_are_listed_and_ended_and_shells_get_their_script() {
+    let home = Home::new("tokens");
+    home.configure("");
+    let _gateway = home.start(&["run"]);
+    wait_for_gateway(&home);
+    let ok = |args: &[&str]| {
+        let done = home.run(args);
+        assert_eq!(done.code, 0, "{args:?}: {}", done.err);
+        done.out
+    };
+    ok(&["user", "add", "ann"]);
+    assert!(ok(&["user", "token", "ann", "--list"]).contains("ann has no token"));
+    ok(&["user", "token", "ann", "--label", "cron", "--opens", "read"]);
+    let list = ok(&["user", "token", "ann", "--list"]);
+    assert!(list.contains("cron") && list.contains("read") && list.contains("not yet"), "{list}");
+    ok(&["user", "token", "ann", "--end", "cron"]);
+    assert_eq!(home.run(&["user", "token", "ann", "--end", "cron"]).code, 1, "it is ended twice");
+    assert!(ok(&["user", "token", "ann", "--list"]).contains("ann has no token"));
+    for (shell, word) in [("bash", "complete -F"), ("zsh", "#compdef wxgate"), ("fish", "complete -c wxgate")]
+    {
+        let script = ok(&["completions", shell]);
+        assert!(script.contains(word) && script.contains("password-stdin"), "{shell}: {script}");
+    }
+}
