@@ -338,7 +338,7 @@ pub enum Answer {
 }
 
 /// Something that the owner of an account chooses about how a face shows it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Choice {
     /// Its name, as it is typed on that face.
     pub name: String,

@@ -95,7 +95,10 @@ impl Health {
     pub fn detail(&self) -> &str {
         match self {
             Self::Starting | Self::Up => "",
-            Self::Limited { why } | Self::Partial { why, .. } | Self::Degraded { why } | Self::Down { why } => why,
+            Self::Limited { why }
+            | Self::Partial { why, .. }
+            | Self::Degraded { why }
+            | Self::Down { why } => why,
             Self::NeedsHuman { step } => step,
         }
     }

@@ -504,7 +504,7 @@ impl Leader {
     }
 
     pub(crate) fn note_health(&self, network: &NetworkId, health: &Health) {
-        let is_steady = matches!(health, Health::Up | Health::Down { .. }) || health.is_signed_out();
+        let is_steady = health.works() || matches!(health, Health::Down { .. }) || health.is_signed_out();
         self.note(network, |rest| rest.is_steady = is_steady);
     }
 
