@@ -192,11 +192,14 @@ async function settle() {
   await words("最近一条消息");
   await until("the pictures of both sides", "[...document.querySelectorAll('.card img.face')].every(i => i.complete)");
   await look("question-zh");
-  await go("tbody a[href*='/chat?']");
-  await words("身份判断的依据");
+  const chat = await evaluate("document.querySelector('.card img.face').getAttribute('src').replace('/face?', '/chat?')");
+  await open(chat);
+  await words("尚未确定这是谁");
   await look("chat-zh");
   await go("nav a[hreflang=en]");
+  await words("it is not settled who this is");
   await go("main a");
+  await words("Who is this?");
   await type("input[name=q]", "WWW");
   await go("form[role=search] button");
   await words("WWW");
@@ -206,7 +209,7 @@ async function settle() {
   await look("answered");
   await go(".note button");
   await words("Undone");
-  await go("tbody a[href*='/chat?']");
+  await open(chat);
   await words("Why it is taken for who it is");
   await look("chat");
   await go("main a");
@@ -346,7 +349,8 @@ async function administration() {
   await words("Nothing to show");
   await type("input[name=one]", "irc:nowhere/#a");
   await type("input[name=two]", "irc:local/&b");
-  await go("form[action='/admin/links'] > button");
+  await go("form[action='/admin/links'][method=post] > button");
+  await words("there is no network irc:nowhere");
   await look("link-refused");
   await open("/nosuch");
   await look("not-found");
@@ -360,7 +364,7 @@ async function administration() {
   await open("/admin/links");
   await type("input[name=one]", "irc:nowhere/#a");
   await type("input[name=two]", "irc:local/&b");
-  await go("form[action='/admin/links'] > button");
+  await go("form[action='/admin/links'][method=post] > button");
   await words("没有网络 irc:nowhere");
   await look("link-refused-zh");
   await open("/");

@@ -479,26 +479,26 @@ async fn what_is_chosen_elsewhere_is_in_force_at_once_and_listed_there() {
         }
         choices.into_iter().map(|choice| (choice.name, choice.value)).collect::<Vec<_>>()
     };
-    let of = |join: &str, names: &str| {
-        let all = [("join", join), ("names", names), ("language", "english"), ("recalls", "remove")];
+    let of = |names: &str, recalls: &str| {
+        let all = [("join", "auto"), ("names", names), ("language", "english"), ("recalls", recalls)];
         all.map(|(name, value)| (name.to_owned(), value.to_owned()))
     };
-    assert_eq!(in_force().await, of("auto", "utf8"));
+    assert_eq!(in_force().await, of("utf8", "remove"));
     let choose = async |name: &str, value: &str| {
         let (name, value) = (name.to_owned(), value.to_owned());
         ask(Request::Choose { account: account(), name, value }).await
     };
     // Nobody is there: whoever comes finds it.
-    assert_eq!(choose("join", "manual").await, Ok(Answer::Done));
+    assert_eq!(choose("recalls", "keep").await, Ok(Answer::Done));
     let mut client = Client::login(&served, "", "draft/channel-rename").await;
-    assert!(client.ask("PRIVMSG wechat :join").await[0].contains("manual: "));
+    assert!(client.ask("PRIVMSG wechat :recalls").await[0].contains("keep: "));
     // Somebody is: they see it happen.
     assert_eq!(choose("names", "pinyin").await, Ok(Answer::Done));
     client.until(" NICK lisi").await;
     client.sync().await;
-    assert_eq!(in_force().await, of("manual", "pinyin"));
+    assert_eq!(in_force().await, of("pinyin", "keep"));
     assert!(client.ask("PRIVMSG wechat :names utf8").await.iter().any(|line| line.contains("NICK 李四")));
-    assert_eq!(in_force().await, of("manual", "utf8"));
+    assert_eq!(in_force().await, of("utf8", "keep"));
     for (name, value) in [("names", "klingon"), ("colour", "red"), ("", "")] {
         assert!(matches!(choose(name, value).await, Err(CommandError::Refused(_))), "{name} {value}");
     }

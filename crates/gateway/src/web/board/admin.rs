@@ -233,7 +233,7 @@ async fn room(parts: &Parts, words: &Words) -> Markup {
     html! {
         div.wide { table {
             thead { tr { th scope="col" { (words.data) } th scope="col" { (words.takes) } th scope="col" { (words.kept) } } }
-            tbody { @for (what, takes, kept) in &rows { tr { td { (what) } td.word { (takes) } td { (kept) } } } }
+            tbody { @for (what, takes, kept) in &rows { tr { td.word { (what) } td.word { (takes) } td { (kept) } } } }
         } }
         p.soft { code { (parts.data_dir.display()) } }
         p.soft { (fill(words.quota_accounts, limits.accounts_per_user)) " " (fill(words.quota_sends, limits.sends_per_minute)) }

@@ -250,9 +250,10 @@ mod tests {
         {
             // Pairs of a word and what it means.
             let quoted: Vec<&str> = line.split('"').skip(1).step_by(2).collect();
-            for pair in
-                quoted.windows(2).filter(|pair| line.contains(&format!("\"{}\", \"{}\"", pair[0], pair[1])))
-            {
+            let is_said = |pair: &&[&str]| {
+                pair[1].contains(' ') && line.contains(&format!("\"{}\", \"{}\"", pair[0], pair[1]))
+            };
+            for pair in quoted.windows(2).filter(is_said) {
                 assert!(in_chinese(pair[1]).is_some(), "{pair:?}");
                 count += 1;
             }
