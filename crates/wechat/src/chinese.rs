@@ -86,6 +86,8 @@ const CLAUSES: &[(&str, &str)] = &[
     ("the account signed in anew", "此账号重新登录了"),
     ("the account signed in anew before WeChat answered", "微信应答之前此账号重新登录了"),
     ("WeChat did not say whether it took the message back", "微信没有说明是否已撤回消息"),
+    ("it is not settled who this is since the last sign-in to WeChat", "上次登录微信以来尚未确定这是谁"),
+    ("say \"identity\" to the bot or the service nick", "请对机器人或服务昵称说 identity"),
     // What speaks for somebody's being somebody.
     ("the record is untouched", "资料未变"),
     ("your marker is in the remark", "备注中有你的标记"),
