@@ -111,8 +111,8 @@ impl Roster {
             let at = list.binary_search_by_key(&ix, |m: &Membership| m.person).ok()?;
             list.get(at).map(|member| member.rank)
         };
-        let mut changed = Changed::default();
-        changed.went = before.iter().filter(|m| find(&next, m.person).is_none()).cloned().collect();
+        let went = before.iter().filter(|m| find(&next, m.person).is_none()).cloned().collect();
+        let mut changed = Changed { went, ..Changed::default() };
         for member in next {
             match find(&before, member.person) {
                 None => changed.came.push(member),
