@@ -320,23 +320,28 @@ impl House for Bridge {
     fn moved_out(&self, network: &NetworkId, health: Health) {
         self.meter.restarted();
         tracing::warn!(%network, state = health.word(), why = health.detail(), "the network ended");
-        // An order to sign in that it had went with it, and nobody else would tell whoever follows.
-        let why = health.detail().to_owned();
-        if let Some(watch) = self.networks.get(network).and_then(|slot| slot.sign_in.clone()) {
-            watch.send_if_modified(|step| {
-                let is_over = matches!(step, SignInStep::Done | SignInStep::Failed { .. });
-                if !is_over {
-                    *step = SignInStep::Failed { why };
-                }
-                !is_over
-            });
-        }
+        self.give_up_sign_in(network, health.detail());
         self.health(network, health);
     }
 
     fn moves(&self, network: &NetworkId, why: &str) {
         tracing::info!(%network, why, "the network moves");
+        self.give_up_sign_in(network, &format!("{why}; start it again"));
         self.health(network, Health::Starting);
+    }
+}
+
+impl Bridge {
+    /// An order to sign in that a run had went with it, and nobody else would tell whoever follows.
+    fn give_up_sign_in(&self, network: &NetworkId, why: &str) {
+        let Some(watch) = self.networks.get(network).and_then(|slot| slot.sign_in.clone()) else { return };
+        watch.send_if_modified(|step| {
+            let is_over = matches!(step, SignInStep::Done | SignInStep::Failed { .. });
+            if !is_over {
+                *step = SignInStep::Failed { why: why.to_owned() };
+            }
+            !is_over
+        });
     }
 }
 

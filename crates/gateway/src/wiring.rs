@@ -273,8 +273,17 @@ impl Gateway {
         };
         tokio::select! {
             why = self.parts.bridge.store().lost() => Failure::environment(why),
+            why = self.cut_off() => Failure::environment(why),
             why = self.parts.bridge.broke() => bug(why),
             name = self.crew.broke() => bug(format!("a bug ended {name}")),
+        }
+    }
+
+    /// As the one that leads among several instances.
+    async fn cut_off(&self) -> String {
+        match &self.parts.lead {
+            Some(lead) => lead.cut_off().await,
+            None => std::future::pending().await,
         }
     }
 

@@ -49,6 +49,8 @@ struct Held {
 /// The book of one leader.
 pub(crate) struct Book {
     lease: Duration,
+    /// How long a run that is told to stop may go on.
+    grace: Duration,
     /// Accounts that run here, counted as those of an entry.
     here: usize,
     /// Accounts that are told to go elsewhere.
@@ -62,9 +64,9 @@ pub(crate) struct Book {
 
 impl Book {
     /// An empty one. Nothing is lent before `open`.
-    pub(crate) fn new(lease: Duration, open: Instant) -> Self {
+    pub(crate) fn new((lease, grace): (Duration, Duration), open: Instant) -> Self {
         let (workers, runs, held) = (BTreeMap::new(), HashMap::new(), HashMap::new());
-        Self { lease, here: 0, under_way: 0, workers, runs, held, open }
+        Self { lease, grace, here: 0, under_way: 0, workers, runs, held, open }
     }
 
     /// A worker came that runs nothing: what an earlier line of the same process had is free.
@@ -159,14 +161,15 @@ impl Book {
         }
     }
 
-    /// Nobody waits for a run any more, which may go on where it is until the lease is over.
+    /// Nobody waits for a run any more, which is told to stop: it may go on where it is until it has, or until the lease is
+    /// over where it does not hear it.
     pub(crate) fn left_behind(&mut self, network: &NetworkId, worker: WorkerId, now: Instant) {
         if self.place(network) != Some(Place::There(worker)) {
             return;
         }
         self.take_out(network);
         if let Some(entry) = self.workers.get(&worker) {
-            let held = Held { instance: entry.instance, until: now + self.lease };
+            let held = Held { instance: entry.instance, until: now + self.lease.max(self.grace) };
             self.held.insert(network.clone(), held);
         }
     }
@@ -245,7 +248,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn what_a_lost_worker_had_runs_nowhere_until_its_lease_is_over() {
         let now = Instant::now();
-        let mut book = Book::new(LEASE, now);
+        let mut book = Book::new((LEASE, second()), now);
         book.joined(1, 77, now);
         assert_eq!(book.take(&network(1), now), Ok(Place::Here));
         assert_eq!(book.take(&network(2), now), Ok(Place::There(1)));
@@ -259,7 +262,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_worker_that_says_goodbye_or_comes_back_gives_its_accounts_free() {
         let now = Instant::now();
-        let mut book = Book::new(LEASE, now);
+        let mut book = Book::new((LEASE, second()), now);
         book.joined(1, 77, now);
         (0..4).for_each(|n| assert!(book.take(&network(n), now).is_ok()));
         book.gone(1, true);
@@ -276,7 +279,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_run_that_nobody_waits_for_holds_its_account_until_it_is_said_to_be_over() {
         let now = Instant::now();
-        let mut book = Book::new(LEASE, now);
+        let mut book = Book::new((LEASE, second()), now);
         book.joined(1, 77, now);
         book.take(&network(0), now).unwrap();
         assert_eq!(book.take(&network(1), now), Ok(Place::There(1)));
@@ -289,7 +292,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn silence_ends_a_lease_and_an_earlier_leader_s_leases_are_waited_for() {
         let now = Instant::now();
-        let mut book = Book::new(LEASE, now + second());
+        let mut book = Book::new((LEASE, second()), now + second());
         book.joined(1, 77, now);
         assert_eq!(book.take(&network(0), now), Err(now + second()));
         assert!(book.expired(now + LEASE - second()).is_empty());
@@ -299,7 +302,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn accounts_are_shared_out_a_few_at_a_time_and_only_settled_ones_move() {
         let now = Instant::now();
-        let mut book = Book::new(LEASE, now);
+        let mut book = Book::new((LEASE, second()), now);
         (0..200).for_each(|n| assert!(book.take(&network(n), now).is_ok()));
         book.joined(1, 77, now);
         assert!(book.to_move().is_empty(), "all are in the middle of something");

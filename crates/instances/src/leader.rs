@@ -2,14 +2,16 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use tokio::io::BufWriter;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 use wxgate_contract::{
@@ -20,18 +22,19 @@ use crate::InstanceView;
 use crate::book::{Book, Place, WorkerId};
 use crate::line::{HANDSHAKE, LineError, Reader, Side, Writer, agree};
 use crate::served::Served;
-use crate::shared::Shared;
-use crate::words::{Call, Ended, Reply, RunId, ToLeader, ToWorker};
+use crate::shared::{GRACE, Shared};
+use crate::words::{Ended, Reply, RunId, ToLeader, ToWorker};
 
 /// Workers at once. Chosen: far beyond what one database serves.
 const WORKERS: usize = 64;
 /// Whoever has not said yet who they are, beside those. Chosen.
 const STRANGERS: usize = 16;
+/// Between two accounts that had to wait for a lease. Chosen: as at a start.
+const BETWEEN: Duration = Duration::from_millis(2);
 /// Words for a worker that wait for the line. Chosen: a burst of deliveries; whoever says more waits.
 const WORDS: usize = 1024;
-/// Questions of one worker that are answered at once. Chosen: several for each of ten thousand accounts would be more
-/// than the store answers in a lease's time.
-const CALLS: usize = 4096;
+/// Questions of one worker that are answered at once; it asks no more. Chosen: as many as the store answers in a second.
+pub(crate) const CALLS: usize = 1024;
 /// Between two looks at leases and shares. Chosen: short beside any lease.
 const LOOK: Duration = Duration::from_secs(1);
 
@@ -45,8 +48,8 @@ pub trait Lent: Send + Sync {
 pub struct LeaderConfig {
     /// How this instance is called.
     pub name: String,
-    /// What all instances of a database know, and nobody else.
-    pub key: [u8; 32],
+    /// What all instances of a database know, and nobody else; asked for each line, because it may be replaced.
+    pub key: LineKey,
     /// How long a worker that is silent keeps its accounts.
     pub lease: Duration,
     /// The program's version; workers of another one are sent away.
@@ -55,9 +58,15 @@ pub struct LeaderConfig {
     pub wait: Duration,
     /// Asked before the first account is lent.
     pub lent: Arc<dyn Lent>,
+    /// Whether this instance surely has the database. While it has not no ping is answered, so that what was lent comes to
+    /// its end: another instance may have it.
+    pub leads: Arc<dyn Fn() -> bool + Send + Sync>,
     /// For `InstanceView::since`.
     pub clock: Arc<dyn Clock>,
 }
+
+/// The key of lines, or why there is none.
+pub type LineKey = Arc<dyn Fn() -> Result<[u8; 32], String> + Send + Sync>;
 
 /// See the module.
 pub struct Leader {
@@ -67,6 +76,10 @@ pub struct Leader {
     runs: AtomicU64,
     /// A place became free.
     changed: Notify,
+    /// When the next account may run that had to wait.
+    turn: Mutex<Instant>,
+    /// True when it has lent accounts and did not have the database for the whole of a lease.
+    is_cut_off: watch::Sender<bool>,
 }
 
 struct State {
@@ -75,6 +88,10 @@ struct State {
     lines: HashMap<WorkerId, Arc<Line>>,
     /// What moves an account that runs now.
     moving: HashMap<NetworkId, Arc<Notify>>,
+    /// Since when it does not surely have the database.
+    unsure: Option<Instant>,
+    /// Somebody has taken part.
+    has_lent: bool,
     /// How far accounts' sign-ins are, and their health: both have to be at rest before an account moves.
     rest: HashMap<NetworkId, Rest>,
 }
@@ -92,12 +109,46 @@ pub(crate) struct Line {
     address: SocketAddr,
     since: Timestamp,
     out: mpsc::Sender<ToWorker>,
+    first: Urgent,
     /// `None` once the line is gone.
     runs: Mutex<Option<HashMap<RunId, Waiting>>>,
     /// The worker said that it was told to stop.
     is_leaving: AtomicBool,
     /// Cuts it.
     cut: StopHandle,
+}
+
+/// What goes before everything else on a line: the last ping to be answered, and runs to be stopped that nobody waits for.
+#[derive(Default)]
+struct Urgent {
+    words: Mutex<(Option<u64>, Vec<RunId>)>,
+    changed: Notify,
+}
+
+impl Urgent {
+    fn pong(&self, number: u64) {
+        self.lock().0 = Some(number);
+        self.changed.notify_one();
+    }
+
+    fn stop(&self, run: RunId) {
+        let mut words = self.lock();
+        if !words.1.contains(&run) {
+            words.1.push(run);
+        }
+        drop(words);
+        self.changed.notify_one();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, (Option<u64>, Vec<RunId>)> {
+        self.words.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits for some, and takes them.
+    async fn take(&self) -> (Option<u64>, Vec<RunId>) {
+        self.changed.notified().await;
+        std::mem::take(&mut *self.lock())
+    }
 }
 
 /// A run elsewhere that somebody waits for here.
@@ -133,8 +184,7 @@ impl Line {
     /// Nobody waits any more; what the run asks from here on is refused.
     pub(crate) fn leave(&self, run: RunId) {
         if self.take(run).is_some() {
-            // A full line is that of a worker that is about to be given up.
-            let _ = self.out.try_send(ToWorker::Stop { run });
+            self.first.stop(run);
         }
     }
 
@@ -153,10 +203,12 @@ impl Leader {
     pub fn new(config: LeaderConfig) -> Arc<Self> {
         let now = Instant::now();
         let state = State {
-            book: Book::new(config.lease, now + config.wait),
+            book: Book::new((config.lease, GRACE + LOOK), now + config.wait),
             next: 0,
             lines: HashMap::new(),
             moving: HashMap::new(),
+            unsure: None,
+            has_lent: false,
             rest: HashMap::new(),
         };
         let since = config.clock.now();
@@ -166,6 +218,8 @@ impl Leader {
             state: Mutex::new(state),
             runs: AtomicU64::new(0),
             changed: Notify::new(),
+            turn: Mutex::new(now),
+            is_cut_off: watch::channel(false).0,
         })
     }
 
@@ -250,9 +304,21 @@ impl Leader {
         lines.shutdown().await;
     }
 
+    /// Waits until it has lent accounts and has not had the database for the whole of a lease: another instance may have
+    /// it, and what runs here may run there.
+    pub async fn cut_off(&self) {
+        // Its sender is ours.
+        let _ = self.is_cut_off.subscribe().wait_for(|is_cut_off| *is_cut_off).await;
+    }
+
     /// Ends leases that are over, and shares accounts out.
     fn look(&self) {
         let mut state = self.state();
+        let now = Instant::now();
+        state.unsure = if (self.config.leads)() { None } else { state.unsure.or(Some(now)) };
+        if state.has_lent && state.unsure.is_some_and(|since| since + self.config.lease <= now) {
+            self.is_cut_off.send_replace(true);
+        }
         for worker in state.book.expired(Instant::now()) {
             if let Some(line) = state.lines.get(&worker) {
                 tracing::warn!(instance = line.name, "the instance was silent for the whole of its lease");
@@ -297,27 +363,28 @@ impl Leader {
         }
         let (out, mut words) = mpsc::channel(WORDS);
         let (cut, is_cut) = StopHandle::new();
-        let line = self.join(name, instance, (peer, out, cut));
+        let line = self.join((name, instance, peer), (out, cut));
+        // Also when a bug ends this task.
+        let mut parting = Parting { leader: &self, line: &line, in_order: false };
         tracing::info!(instance = line.name, %peer, "an instance takes part");
         let lease_ms = u64::try_from(self.config.lease.as_millis()).unwrap_or(u64::MAX);
         let hears = self.hear(&line, &mut reader);
         let says = async {
             writer.say(&ToWorker::Welcome { leader: self.config.name.clone(), lease_ms }).await?;
             writer.flush().await?;
-            speak(&mut writer, &mut words).await
+            speak(&mut writer, &line.first, &mut words).await
         };
         let gone = tokio::select! {
             gone = hears => gone,
             gone = says => gone.map(|()| Goodbye::None),
             () = is_cut.stopping() => Ok(Goodbye::None),
         };
-        let in_order = matches!(gone, Ok(Goodbye::Said));
+        parting.in_order = matches!(gone, Ok(Goodbye::Said));
         match gone {
             Ok(Goodbye::Said) => tracing::info!(instance = line.name, "the instance has left"),
             Ok(Goodbye::None) => tracing::warn!(instance = line.name, "the line to the instance was cut"),
             Err(error) => tracing::warn!(instance = line.name, %error, "the line to the instance is gone"),
         }
-        self.part(&line, in_order);
     }
 
     /// Agrees on keys and hears who it is.
@@ -328,7 +395,8 @@ impl Leader {
         stream.set_nodelay(true)?;
         let (reader, writer) = stream.into_split();
         let line = (reader, BufWriter::new(writer));
-        let (mut reader, mut writer) = agree(line, &self.config.key, Side::Leader).await?;
+        let key = (self.config.key)().map_err(LineError::Word)?;
+        let (mut reader, mut writer) = agree(line, &key, Side::Leader).await?;
         let ToLeader::Hello { name, instance, version } = reader.next().await? else {
             return Err(LineError::Word("not a greeting".to_owned()));
         };
@@ -343,11 +411,11 @@ impl Leader {
 
     fn join(
         &self,
-        name: String,
-        instance: u64,
-        (address, out, cut): (SocketAddr, mpsc::Sender<ToWorker>, StopHandle),
+        (name, instance, address): (String, u64, SocketAddr),
+        (out, cut): (mpsc::Sender<ToWorker>, StopHandle),
     ) -> Arc<Line> {
         let mut state = self.state();
+        state.has_lent = true;
         state.next += 1;
         let id = state.next;
         let line = Line {
@@ -356,6 +424,7 @@ impl Leader {
             address,
             since: self.config.clock.now(),
             out,
+            first: Urgent::default(),
             runs: Mutex::new(Some(HashMap::new())),
             is_leaving: AtomicBool::new(false),
             cut,
@@ -387,22 +456,34 @@ impl Leader {
                 ToLeader::Hello { .. } => return Err(LineError::Word("a second greeting".to_owned())),
                 ToLeader::Ping(number) => {
                     self.state().book.heard(line.id, Instant::now());
-                    if !line.say(ToWorker::Pong(number)).await {
-                        return Ok(Goodbye::None);
+                    if (self.config.leads)() {
+                        line.first.pong(number);
                     }
                 }
+                ToLeader::Call { .. } if calls.len() >= CALLS => {
+                    return Err(LineError::Word("more questions than a worker may have".to_owned()));
+                }
                 ToLeader::Call { run, call, what } => {
-                    let (line, served) = (Arc::clone(line), line.served(run));
-                    let is_full = calls.len() >= CALLS;
+                    let Some(served) = line.served(run) else {
+                        // Nobody waits for it; it goes on where it did not hear so.
+                        line.first.stop(run);
+                        continue;
+                    };
+                    // What is written is written in the order in which it was asked.
+                    let Some(mut next) = served.begin(call, *what) else { continue };
+                    let line = Arc::clone(line);
                     calls.spawn(async move {
-                        let reply = match served {
-                            None => Reply::Impossible("that run is over".to_owned()),
-                            Some(_) if is_full && !matches!(*what, Call::Close { .. }) => {
-                                Reply::Impossible("too much is asked at once".to_owned())
-                            }
-                            Some(served) => served.answer(*what).await,
-                        };
-                        line.say(ToWorker::Answer { call, answer: Box::new(reply) }).await;
+                        loop {
+                            let (call, what) = next;
+                            let writes = what.writes();
+                            let reply = AssertUnwindSafe(served.answer(what)).catch_unwind().await;
+                            let reply =
+                                reply.unwrap_or_else(|_| Reply::Impossible("a bug ended it".to_owned()));
+                            line.say(ToWorker::Answer { call, answer: Box::new(reply) }).await;
+                            // Whoever only read is nobody's turn.
+                            let Some(more) = writes.then(|| served.next()).flatten() else { break };
+                            next = more;
+                        }
                     });
                 }
                 ToLeader::Health { run, health } => {
@@ -444,6 +525,19 @@ impl Leader {
     }
 }
 
+/// Takes a line out of the book, however its task ends.
+struct Parting<'a> {
+    leader: &'a Leader,
+    line: &'a Line,
+    in_order: bool,
+}
+
+impl Drop for Parting<'_> {
+    fn drop(&mut self) {
+        self.leader.part(self.line, self.in_order);
+    }
+}
+
 /// Where an account runs, and what tells it to move.
 pub(crate) struct Taken {
     pub(crate) place: Place,
@@ -471,7 +565,20 @@ impl Leader {
                 () = tokio::time::sleep_until(until) => {}
                 () = changed => {}
             }
+            // One after the other: the leases of thousands are over at one instant.
+            let turn = self.turn();
+            tokio::select! {
+                () = stop.stopping() => return None,
+                () = tokio::time::sleep_until(turn) => {}
+            }
         }
+    }
+
+    /// When an account that had to wait may go on.
+    fn turn(&self) -> Instant {
+        let mut next = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        *next = (*next + BETWEEN).max(Instant::now());
+        *next
     }
 
     fn try_take(&self, network: &NetworkId) -> Result<Taken, Instant> {
@@ -537,9 +644,25 @@ async fn refuse(writer: &mut Writer<BufWriter<OwnedWriteHalf>>, why: String) -> 
 /// Says what there is to say, until nobody says anything any more.
 async fn speak(
     writer: &mut Writer<BufWriter<OwnedWriteHalf>>,
+    before: &Urgent,
     words: &mut mpsc::Receiver<ToWorker>,
 ) -> Result<(), LineError> {
-    while let Some(word) = words.recv().await {
+    loop {
+        let word = tokio::select! {
+            biased;
+            (pong, stop) = before.take() => {
+                let stop = stop.into_iter().map(|run| ToWorker::Stop { run });
+                for word in pong.map(ToWorker::Pong).into_iter().chain(stop) {
+                    writer.say(&word).await?;
+                }
+                writer.flush().await?;
+                continue;
+            }
+            word = words.recv() => match word {
+                Some(word) => word,
+                None => return Ok(()),
+            },
+        };
         match (writer.say(&word).await, word) {
             (Ok(()), _) => {}
             // Nothing was said: the one who asked is told so, and everybody else goes on.
@@ -553,5 +676,4 @@ async fn speak(
             writer.flush().await?;
         }
     }
-    Ok(())
 }

@@ -25,7 +25,7 @@ mod worker;
 
 use wxgate_contract::Timestamp;
 
-pub use leader::{Leader, LeaderConfig, Lent};
+pub use leader::{Leader, LeaderConfig, Lent, LineKey};
 pub use worker::{Parted, Worker, WorkerConfig};
 
 /// An instance, as the leader knows it.

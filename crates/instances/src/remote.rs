@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use tokio::sync::{Notify, broadcast, mpsc, oneshot};
+use tokio::sync::{Notify, Semaphore, broadcast, mpsc, oneshot};
 use wxgate_contract::{
     AccountView, Batch, BoxFuture, ChatKey, ChatProfile, ChatRef, Command, CommandError, Committed, Control,
     Delivery, DeliveryId, Directory, FarEnd, FarError, FeedEvent, Health, HistoryRange, Landmark, MediaError,
@@ -12,36 +12,50 @@ use wxgate_contract::{
     PersonKey, PersonProfile, PersonRef, Reply as CommandReply, SignInStep, Spoken, TimelineItem, UserName,
 };
 
+use crate::leader::CALLS;
 use crate::words::{Call, Reply, RunId, ToLeader};
 
 /// Questions that are on their way, all runs' of a worker.
-#[derive(Default)]
-pub(crate) struct Calls(Mutex<Open>);
+pub(crate) struct Calls {
+    open: Mutex<Open>,
+    /// For as many as the leader answers at once.
+    room: Semaphore,
+}
+
+impl Default for Calls {
+    fn default() -> Self {
+        Self { open: Mutex::default(), room: Semaphore::new(CALLS) }
+    }
+}
 
 #[derive(Default)]
 struct Open {
     next: u64,
-    waiting: HashMap<u64, oneshot::Sender<Reply>>,
+    waiting: HashMap<u64, (RunId, oneshot::Sender<Reply>)>,
 }
 
 impl Calls {
     fn lock(&self) -> MutexGuard<'_, Open> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn begin(&self) -> (u64, oneshot::Receiver<Reply>) {
+    fn begin(&self, run: RunId) -> (u64, oneshot::Receiver<Reply>) {
         let (tx, rx) = oneshot::channel();
         let mut open = self.lock();
         open.next += 1;
         let number = open.next;
-        open.waiting.insert(number, tx);
+        open.waiting.insert(number, (run, tx));
         (number, rx)
     }
 
-    /// The leader has answered. Whoever asked may be gone.
-    pub(crate) fn answered(&self, call: u64, reply: Reply) {
-        if let Some(waiting) = self.lock().waiting.remove(&call) {
-            let _ = waiting.send(reply);
+    /// The leader has answered. Whoever asked may be gone: a file that was opened for them is to be closed, which is said
+    /// in the word that comes back.
+    pub(crate) fn answered(&self, call: u64, reply: Reply) -> Option<ToLeader> {
+        let (run, waiting) = self.lock().waiting.remove(&call)?;
+        self.room.add_permits(1);
+        match waiting.send(reply) {
+            Err(Reply::Opened(Ok(file))) => Some(closing(run, file)),
+            _ => None,
         }
     }
 }
@@ -76,16 +90,9 @@ pub(crate) struct Remote {
     news: Arc<News>,
 }
 
-/// Takes a question out of the list when nobody waits for its answer any more.
-struct Waiting<'a> {
-    calls: &'a Calls,
-    call: u64,
-}
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        self.calls.lock().waiting.remove(&self.call);
-    }
+/// Nobody waits for the answer, which comes under a number that nobody has.
+fn closing(run: RunId, file: u64) -> ToLeader {
+    ToLeader::Call { run, call: 0, what: Box::new(Call::Close { file }) }
 }
 
 impl Remote {
@@ -95,10 +102,13 @@ impl Remote {
 
     async fn ask(&self, what: Call) -> Result<Reply, String> {
         const GONE: &str = "the instance that writes cannot be reached";
-        let (call, reply) = self.calls.begin();
-        let _waiting = Waiting { calls: &self.calls, call };
-        let word = ToLeader::Call { run: self.run, call, what: Box::new(what) };
-        self.out.send(word).await.map_err(|_| GONE.to_owned())?;
+        // Room on the line first: from here on it is surely asked, and surely answered while the line lives.
+        let room = self.calls.room.acquire().await.map_err(|_| GONE.to_owned())?;
+        let place = self.out.reserve().await.map_err(|_| GONE.to_owned())?;
+        // Given back with the answer.
+        room.forget();
+        let (call, reply) = self.calls.begin(self.run);
+        place.send(ToLeader::Call { run: self.run, call, what: Box::new(what) });
         match reply.await {
             Ok(Reply::Impossible(why)) => Err(why),
             Ok(reply) => Ok(reply),
@@ -120,8 +130,7 @@ impl Remote {
         let run = self.run;
         let health = told.health.map(|health| ToLeader::Health { run, health });
         let step = told.step.map(|step| ToLeader::Step { run, step });
-        // Nobody waits for these answers, which come under a number that nobody has.
-        let close = |file| ToLeader::Call { run, call: 0, what: Box::new(Call::Close { file }) };
+        let close = |file| closing(run, file);
         for word in step.into_iter().chain(health).chain(told.closed.into_iter().map(close)) {
             if self.out.send(word).await.is_err() {
                 return;

@@ -1,6 +1,6 @@
 //! What the leader does for a run elsewhere: answers its questions out of the context that the supervisor made for it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
@@ -35,8 +35,16 @@ pub(crate) struct Served {
     hands: Mutex<Hands>,
 }
 
+/// What a run writes, one after the other.
+#[derive(Default)]
+struct Writes {
+    is_busy: bool,
+    waiting: VecDeque<(u64, Call)>,
+}
+
 #[derive(Default)]
 struct Hands {
+    writes: Writes,
     next: u64,
     files: HashMap<u64, File>,
     asks: HashMap<u64, Asker>,
@@ -75,6 +83,30 @@ impl Served {
             // There is room for the one answer; a closed channel means that nobody waits.
             let _ = asker.try_send(answer);
         }
+    }
+
+    /// Takes a question; what is to be carried out now is given back. What writes waits for what the run wrote before.
+    pub(crate) fn begin(&self, call: u64, what: Call) -> Option<(u64, Call)> {
+        if !what.writes() {
+            return Some((call, what));
+        }
+        let mut hands = self.hands();
+        let writes = &mut hands.writes;
+        if writes.is_busy {
+            writes.waiting.push_back((call, what));
+            return None;
+        }
+        writes.is_busy = true;
+        Some((call, what))
+    }
+
+    /// What is written next, when something was written.
+    pub(crate) fn next(&self) -> Option<(u64, Call)> {
+        let mut hands = self.hands();
+        let writes = &mut hands.writes;
+        let next = writes.waiting.pop_front();
+        writes.is_busy = next.is_some();
+        next
     }
 
     pub(crate) async fn answer(&self, call: Call) -> Reply {

@@ -104,6 +104,8 @@ impl Shared {
                     continue;
                 }
             }
+            // Whoever orders something from here on waits for the next run.
+            ctx.orders.close();
             line.say(ToWorker::Stop { run }).await;
         };
         waiting.is_over = how.is_some();

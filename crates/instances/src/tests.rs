@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -163,6 +163,7 @@ struct Stage {
     double: Double,
     alive: Arc<Alive>,
     lent: Arc<TimesLent>,
+    leads: Arc<AtomicBool>,
     tasks: JoinSet<()>,
     _serving: StopHandle,
 }
@@ -174,13 +175,18 @@ impl Stage {
 
     async fn waiting(wait: Duration) -> Self {
         let lent = Arc::<TimesLent>::default();
+        let leads = Arc::new(AtomicBool::new(true));
         let leader = Leader::new(LeaderConfig {
             name: "first".to_owned(),
-            key: KEY,
+            key: Arc::new(|| Ok(KEY)),
             lease: LEASE,
             version: "1",
             wait,
             lent: Arc::clone(&lent) as Arc<dyn Lent>,
+            leads: {
+                let leads = Arc::clone(&leads);
+                Arc::new(move || leads.load(Ordering::Relaxed))
+            },
             clock: clock(),
         });
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -188,7 +194,16 @@ impl Stage {
         let (serving, stop) = StopHandle::new();
         let mut tasks = JoinSet::new();
         tasks.spawn(Arc::clone(&leader).serve(listener, stop));
-        Self { leader, address, double: Double::new(), alive: Arc::default(), lent, tasks, _serving: serving }
+        Self {
+            leader,
+            address,
+            double: Double::new(),
+            alive: Arc::default(),
+            lent,
+            leads,
+            tasks,
+            _serving: serving,
+        }
     }
 
     /// Keeps an account as the supervisor does: what moved goes on at once. Returns how its last run ended.
@@ -251,7 +266,7 @@ fn worker_with(
     let worker = Worker::new(WorkerConfig {
         name: place.to_owned(),
         instance: place.len() as u64,
-        key,
+        key: Arc::new(move || Ok(key)),
         version,
         factory: Arc::new(move |network| {
             Arc::new(Account { network: network.clone(), place, alive: Arc::clone(&alive) })
@@ -399,4 +414,32 @@ async fn a_new_leader_waits_for_the_leases_of_an_earlier_one() {
     let _kept = stage.keep(1);
     stage.until("it runs", |stage| stage.alive.at("first") == 1).await;
     assert!(began.elapsed() >= LEASE);
+}
+
+#[tokio::test]
+async fn a_leader_without_the_database_lends_no_longer_than_a_lease_and_says_so() {
+    let mut stage = Stage::new().await;
+    let (task, _stop) = worker(&stage, "second", stage.address);
+    stage.until("a worker", |stage| stage.leader.instances().len() == 2).await;
+    let _kept: Vec<_> = (0..4).map(|n| stage.keep(n)).collect();
+    stage.until("shared", |stage| (stage.alive.at("first"), stage.alive.at("second")) == (2, 2)).await;
+    stage.leads.store(false, Ordering::Relaxed);
+    assert!(matches!(task.await.unwrap(), Parted::Lost(why) if why.contains("said nothing")));
+    assert_eq!(stage.alive.at("second"), 0);
+    tokio::time::timeout(PATIENCE, stage.leader.cut_off()).await.expect("it does not say that it is cut off");
+}
+
+#[tokio::test]
+async fn what_a_run_writes_is_written_in_its_order() {
+    let double = Double::new();
+    let (ctx, _running) = double.context(&"wechat:a".into(), clock());
+    let served = crate::served::Served::new(ctx.network, ctx.far, ctx.media, ctx.directory);
+    let write = || crate::words::Call::Commit(Box::default());
+    let read = || crate::words::Call::Note("key".to_owned());
+    assert!(served.begin(1, write()).is_some());
+    assert!(served.begin(2, write()).is_none() && served.begin(3, write()).is_none(), "one at a time");
+    assert!(served.begin(4, read()).is_some(), "reading waits for nobody");
+    let next = || served.next().map(|(call, _)| call);
+    assert_eq!([next(), next(), next()], [Some(2), Some(3), None]);
+    assert!(served.begin(5, write()).is_some());
 }

@@ -165,6 +165,13 @@ pub(crate) enum Call {
     Pending(NetworkId, usize),
 }
 
+impl Call {
+    /// Whether it changes what a later one of the same run may change again.
+    pub(crate) fn writes(&self) -> bool {
+        matches!(self, Self::Commit(_) | Self::Settle(..))
+    }
+}
+
 /// What is answered.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Reply {

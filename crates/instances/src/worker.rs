@@ -17,6 +17,7 @@ use wxgate_contract::{
     NetworkId, Order, Stop, StopHandle,
 };
 
+use crate::leader::LineKey;
 use crate::line::{HANDSHAKE, LineError, Reader, Side, Writer, agree};
 use crate::remote::{Calls, Remote};
 use crate::shared::GRACE;
@@ -38,8 +39,8 @@ pub struct WorkerConfig {
     pub name: String,
     /// A number of chance, the same one for the life of the process.
     pub instance: u64,
-    /// What all instances of a database know, and nobody else.
-    pub key: [u8; 32],
+    /// What all instances of a database know, and nobody else; asked for each line, because it may be replaced.
+    pub key: LineKey,
     /// The program's version.
     pub version: &'static str,
     /// Makes the adapter of an account.
@@ -84,10 +85,10 @@ impl Worker {
     /// Runs what the leader at `address` lends, until one of the two leaves or the line is gone.
     pub async fn work(&self, address: &str, stop: &Stop) -> Parted {
         let parted = match timeout(HANDSHAKE, self.connect(address)).await {
-            Ok(Ok((line, leader, lease))) => {
+            Ok(Ok((line, leader, lease, said))) => {
                 tracing::info!(leader, address, "runs accounts for the instance that has the database");
                 self.state.send_replace(Some((leader, 0)));
-                self.keep(line, lease, stop).await
+                self.keep(line, (lease, said), stop).await
             }
             Ok(Err(parted)) => parted,
             Err(_) => Parted::Lost(format!("{address} did not answer in {} seconds", HANDSHAKE.as_secs())),
@@ -96,12 +97,14 @@ impl Worker {
         parted
     }
 
-    async fn connect(&self, address: &str) -> Result<(Line, String, Duration), Parted> {
+    /// The line, the leader's name, the length of leases and when this instance said that it is there.
+    async fn connect(&self, address: &str) -> Result<(Line, String, Duration, Instant), Parted> {
         let lost = |error: &dyn std::fmt::Display| Parted::Lost(format!("{address}: {error}"));
         let stream = TcpStream::connect(address).await.map_err(|error| lost(&error))?;
         stream.set_nodelay(true).map_err(|error| lost(&error))?;
         let (reader, writer) = stream.into_split();
-        let agreed = agree((reader, BufWriter::new(writer)), &self.config.key, Side::Worker).await;
+        let key = (self.config.key)().map_err(Parted::Refused)?;
+        let agreed = agree((reader, BufWriter::new(writer)), &key, Side::Worker).await;
         let (mut reader, mut writer) = agreed.map_err(|error| {
             let why = "whether both have the same seal key is the first thing to look at";
             Parted::Lost(format!("{address} does not understand this instance ({error}); {why}"))
@@ -111,6 +114,7 @@ impl Worker {
             instance: self.config.instance,
             version: self.config.version.to_owned(),
         };
+        let said = Instant::now();
         let answer = async {
             writer.say(&hello).await?;
             writer.flush().await?;
@@ -118,7 +122,7 @@ impl Worker {
         };
         match answer.await.map_err(|error: LineError| lost(&error))? {
             ToWorker::Welcome { leader, lease_ms } => {
-                Ok(((reader, writer), leader, Duration::from_millis(lease_ms)))
+                Ok(((reader, writer), leader, Duration::from_millis(lease_ms), said))
             }
             ToWorker::Refused { why } => Err(Parted::Refused(why)),
             _ => Err(lost(&"it answers no greeting")),
@@ -126,18 +130,24 @@ impl Worker {
     }
 
     /// One line, from the first word to the last. Whatever runs is gone when it returns.
-    async fn keep(&self, (mut reader, mut writer): Line, lease: Duration, stop: &Stop) -> Parted {
+    async fn keep(
+        &self,
+        (mut reader, mut writer): Line,
+        (lease, said): (Duration, Instant),
+        stop: &Stop,
+    ) -> Parted {
         let (out, mut words) = mpsc::channel(WORDS);
         let (heard, mut orders) = mpsc::channel(WORDS);
         let (answered, mut pongs) = watch::channel(0);
+        let (ping, mut pings) = watch::channel(0);
         let mut house = House::new(self, out.clone());
         let calls = Arc::clone(&house.calls);
         let parted = tokio::select! {
             biased;
             // First: beyond the lease nothing may run.
-            why = beat(&out, &mut pongs, lease) => Parted::Lost(why),
-            error = read(&mut reader, &calls, &answered, &heard) => Parted::Lost(error.to_string()),
-            error = speak(&mut writer, &mut words, &calls) => Parted::Lost(error.to_string()),
+            why = beat(&ping, &mut pongs, (lease, said)) => Parted::Lost(why),
+            error = read(&mut reader, (&calls, &out), &answered, &heard) => Parted::Lost(error.to_string()),
+            error = speak(&mut writer, &mut pings, &mut words, &calls) => Parted::Lost(error.to_string()),
             () = house.rule(&mut orders, stop) => Parted::Stopped,
         };
         house.end().await;
@@ -158,9 +168,13 @@ impl Worker {
 }
 
 /// Pings, and returns when the lease is over: so long after the last ping left that was answered.
-async fn beat(out: &mpsc::Sender<ToLeader>, pongs: &mut watch::Receiver<u64>, lease: Duration) -> String {
+async fn beat(
+    pings: &watch::Sender<u64>,
+    pongs: &mut watch::Receiver<u64>,
+    (lease, said): (Duration, Instant),
+) -> String {
     let mut sent: VecDeque<(u64, Instant)> = VecDeque::new();
-    let mut over = Instant::now() + lease;
+    let mut over = said + lease;
     let mut ticks = tokio::time::interval(lease / PINGS);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut number = 0;
@@ -180,8 +194,7 @@ async fn beat(out: &mpsc::Sender<ToLeader>, pongs: &mut watch::Receiver<u64>, le
                 number += 1;
                 // The time before it waits for the line: it does not leave earlier.
                 sent.push_back((number, Instant::now()));
-                // A full line is one on which nothing is answered either.
-                let _ = out.try_send(ToLeader::Ping(number));
+                pings.send_replace(number);
             }
         }
     }
@@ -190,16 +203,22 @@ async fn beat(out: &mpsc::Sender<ToLeader>, pongs: &mut watch::Receiver<u64>, le
 /// Says what there is to say, for as long as it is polled.
 async fn speak(
     writer: &mut Writer<BufWriter<OwnedWriteHalf>>,
+    pings: &mut watch::Receiver<u64>,
     words: &mut mpsc::Receiver<ToLeader>,
     calls: &Calls,
 ) -> LineError {
     loop {
-        let Some(word) = words.recv().await else { return std::future::pending().await };
+        let word = tokio::select! {
+            biased;
+            // Before all else: a line that is full must not end its own lease.
+            Ok(()) = pings.changed() => ToLeader::Ping(*pings.borrow_and_update()),
+            Some(word) = words.recv() => word,
+        };
         match (writer.say(&word).await, word) {
             (Ok(()), _) => {}
             // Nothing was said: the run that asked is told so, and all others go on.
             (Err(error @ (LineError::TooLong(_) | LineError::Word(_))), ToLeader::Call { call, .. }) => {
-                calls.answered(call, Reply::Impossible(error.to_string()));
+                drop(calls.answered(call, Reply::Impossible(error.to_string())));
             }
             (Err(error), _) => return error,
         }
@@ -214,14 +233,19 @@ async fn speak(
 /// Reads what the leader says. Answers go where they are waited for, all else to `heard`.
 async fn read(
     reader: &mut Reader<OwnedReadHalf>,
-    calls: &Calls,
+    (calls, out): (&Calls, &mpsc::Sender<ToLeader>),
     answered: &watch::Sender<u64>,
     heard: &mpsc::Sender<ToWorker>,
 ) -> LineError {
     loop {
         match reader.next().await {
             Ok(ToWorker::Pong(number)) => drop(answered.send_replace(number)),
-            Ok(ToWorker::Answer { call, answer }) => calls.answered(call, *answer),
+            Ok(ToWorker::Answer { call, answer }) => {
+                if let Some(word) = calls.answered(call, *answer) {
+                    // A full line has not closed it before the run is over.
+                    let _ = out.try_send(word);
+                }
+            }
             // Its other end lives as long as this does.
             Ok(word) => drop(heard.send(word).await),
             Err(error) => return error,

@@ -3,9 +3,12 @@
 use std::path::Path;
 use std::time::Duration;
 
+use sqlx::AnyConnection;
+
 use crate::engine::{Address, Engine};
 use crate::error::StoreError;
-use crate::sql::{self, Columns, row};
+use crate::seal::{Place, SealKey};
+use crate::sql::{self, Columns, Value, row};
 use crate::store::Store;
 use crate::url::StoreUrl;
 
@@ -57,7 +60,42 @@ pub async fn leader(url: &StoreUrl, data_dir: &Path) -> Result<Option<LeaderRow>
     Ok(Some(LeaderRow { name: row.at(0)?, address: row.at(1)? }))
 }
 
+/// What the probe is sealed as.
+const PROBE: Place<'static> = Place::File { name: "leader" };
+
+/// Refuses a gateway with another seal key than the one that had the database last: it would open nothing, and have
+/// every account signed in anew.
+///
+/// # Errors
+/// `Invalid` for such a key, `Unavailable` when the database cannot be read.
+pub(crate) async fn check_key(conn: &mut AnyConnection, key: &SealKey) -> Result<(), StoreError> {
+    const DOING: &str = "trying the seal key";
+    let rows = sql::fetch(conn, DOING, "SELECT name, probe FROM leader", []).await?;
+    let Some(row) = rows.first() else { return Ok(()) };
+    let (name, probe): (String, Vec<u8>) = (row.at(0)?, row.at(1)?);
+    match key.open(&PROBE, &probe) {
+        Some(_) => Ok(()),
+        None => Err(StoreError::invalid(format!(
+            "this instance has another seal key than {name}, which had the database last; copy the file from there"
+        ))),
+    }
+}
+
 impl Store {
+    /// Seals the probe with the present key.
+    pub(crate) async fn reseal_probe(&self) -> Result<(), StoreError> {
+        const DOING: &str = "sealing the probe of the seal key";
+        let probe = self.0.key.seal(&PROBE, b"")?;
+        let writer = self.writer()?;
+        let write = writer.transaction(DOING, move |tx| {
+            Box::pin(async move {
+                sql::run(tx, DOING, "UPDATE leader SET probe = $1", [Value::Blob(probe)]).await?;
+                Ok(())
+            })
+        });
+        write.await
+    }
+
     /// Says that this gateway has the database, and where. Answers how long the leases may last under which an earlier
     /// one had lent accounts; zero when it had lent none, or has them all back.
     ///
@@ -66,6 +104,7 @@ impl Store {
     pub async fn lead(&self, leader: LeaderRow, lease: Duration) -> Result<Duration, StoreError> {
         const DOING: &str = "saying which gateway has the database";
         let lease_ms = i64::try_from(lease.as_millis()).unwrap_or(i64::MAX);
+        let probe = self.0.key.seal(&PROBE, b"")?;
         let writer = self.writer()?;
         let lead = writer.transaction(DOING, move |tx| {
             Box::pin(async move {
@@ -76,10 +115,12 @@ impl Store {
                 };
                 // The longer of the two, for whoever comes after a crash of this one in its first seconds.
                 let longest = if lent == 0 { lease_ms } else { lease_ms.max(before) };
-                let text = "INSERT INTO leader (one, name, address, lease_ms, lent) VALUES (1, $1, $2, $3, $4) \
+                let text = "INSERT INTO leader (one, name, address, lease_ms, lent, probe) \
+                            VALUES (1, $1, $2, $3, $4, $5) \
                             ON CONFLICT (one) DO UPDATE SET name = excluded.name, address = excluded.address, \
-                            lease_ms = excluded.lease_ms, lent = excluded.lent";
-                let fields = row![leader.name.as_str(), leader.address.as_str(), longest, lent];
+                            lease_ms = excluded.lease_ms, lent = excluded.lent, probe = excluded.probe";
+                let fields =
+                    row![leader.name.as_str(), leader.address.as_str(), longest, lent, Value::Blob(probe)];
                 sql::run(tx, DOING, text, fields).await?;
                 Ok(if lent == 0 { 0 } else { before })
             })

@@ -60,6 +60,7 @@ impl Store {
         self.reseal_notes(&mut replaced).await?;
         self.reseal_sources(&mut replaced).await?;
         self.reseal_verifiers(&mut replaced).await?;
+        self.reseal_probe().await?;
         self.erase_traces().await?;
         self.0.key.end_replacing(path)?;
         Ok(replaced)

@@ -12,7 +12,7 @@ use wxgate_contract::{Batch, Clock, DeliveryId, NetworkId, Outcome, Timestamp};
 use crate::engine::{Address, Engine, lock};
 use crate::error::{Doing, Sql, StoreError};
 use crate::files;
-use crate::leader::Instance;
+use crate::leader::{self, Instance};
 use crate::media::Used;
 use crate::migrate::{HEAD, migrate};
 use crate::names::Names;
@@ -112,6 +112,9 @@ impl Store {
         let mut conn = address.writer(&mut hold).await?;
         migrate(&mut conn, &address.engine, head, clock.now().ms()).await?;
         if matches!(address.engine, Engine::Postgres) {
+            if head == HEAD {
+                leader::check_key(&mut conn, &config.seal_key).await?;
+            }
             hold.confirm(&mut conn).await?;
         }
         put_back::leap(&mut conn, &config.restored, clock.now().ms()).await?;
@@ -160,6 +163,12 @@ impl Store {
     /// When a commit last failed because the database could not be used, and why; `None` when none has.
     pub fn last_failure(&self) -> Option<(Timestamp, String)> {
         self.0.failure.get()
+    }
+
+    /// True while this gateway surely has the database: its session stands. Noticed within some seconds.
+    #[must_use]
+    pub fn has_database(&self) -> bool {
+        *self.0.held.borrow() == Held::Ours
     }
 
     /// Waits until the database is another gateway's, and says why. Whoever hears it must not go on: what it

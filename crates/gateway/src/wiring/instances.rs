@@ -17,7 +17,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use wxgate_bridge::AdapterFactory;
 use wxgate_contract::{BoxFuture, NetworkId, Stop, StopHandle};
-use wxgate_instances::{Leader, LeaderConfig, Lent, Parted, Worker, WorkerConfig};
+use wxgate_instances::{Leader, LeaderConfig, Lent, LineKey, Parted, Worker, WorkerConfig};
 use wxgate_store::{LeaderRow, SealKey, Store};
 
 use super::{accounts, certificate, converter, files, ports, store, store_failure};
@@ -37,8 +37,10 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// An instance, as pages and commands show it.
 pub(crate) use wxgate_instances::InstanceView;
 
-fn key(settings: &Settings) -> Result<[u8; 32], Failure> {
-    SealKey::derived(&settings.seal_key_file(), PURPOSE).map_err(store_failure)
+/// The key of lines, out of the seal key's file as it is at that moment: `wxgate key rotate` replaces it.
+fn key(settings: &Settings) -> LineKey {
+    let file = settings.seal_key_file();
+    Arc::new(move || SealKey::derived(&file, PURPOSE).map_err(|error| error.to_string()))
 }
 
 /// This instance as the one that has the database.
@@ -78,11 +80,15 @@ pub(super) async fn lead(settings: &Settings, store: &Store) -> Result<Option<Le
     tracing::info!(name, address = row.address, "other instances may take part");
     let leader = Leader::new(LeaderConfig {
         name,
-        key: key(settings)?,
+        key: key(settings),
         lease,
         version: env!("CARGO_PKG_VERSION"),
         wait,
         lent: Arc::new(Kept(store.clone())),
+        leads: {
+            let store = store.clone();
+            Arc::new(move || store.has_database())
+        },
         clock: Arc::new(clock::now),
     });
     let (serving, stop) = StopHandle::new();
@@ -126,6 +132,13 @@ impl Lead {
         self.serving.stop();
     }
 
+    /// Waits until another instance may have the database, and says so.
+    pub(crate) async fn cut_off(&self) -> String {
+        self.leader.cut_off().await;
+        "the database could not be reached for the whole of instance.lease_seconds, and another instance may have it"
+            .to_owned()
+    }
+
     /// All instances, this one first.
     pub(crate) fn all(&self) -> Vec<InstanceView> {
         self.leader.instances()
@@ -164,7 +177,7 @@ impl Standby {
         let worker = Worker::new(WorkerConfig {
             name: settings.instance_name().to_owned(),
             instance: u64::from_le_bytes(clock::random()?),
-            key: key(settings)?,
+            key: key(settings),
             version: env!("CARGO_PKG_VERSION"),
             factory: make,
             clock: Arc::new(clock::now),

@@ -37,6 +37,10 @@ impl Lead {
         match *self {}
     }
 
+    pub(crate) async fn cut_off(&self) -> String {
+        match *self {}
+    }
+
     pub(crate) fn all(&self) -> Vec<InstanceView> {
         match *self {}
     }

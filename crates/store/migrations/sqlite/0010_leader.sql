@@ -1,9 +1,10 @@
 -- The gateway that has the database now: where others of the same database find it. lent: accounts may run elsewhere, by
--- leases of lease_ms.
+-- leases of lease_ms. probe: nothing, sealed with the seal key, by which one with another key is known.
 CREATE TABLE leader (
     one INTEGER PRIMARY KEY CHECK (one = 1),
     name TEXT NOT NULL,
     address TEXT NOT NULL,
     lease_ms INTEGER NOT NULL,
-    lent INTEGER NOT NULL
+    lent INTEGER NOT NULL,
+    probe BLOB NOT NULL
 );

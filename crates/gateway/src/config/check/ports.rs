@@ -22,7 +22,10 @@ pub(super) fn check(settings: &Settings, complaints: &mut Complaints) {
 
 /// Every address that this configuration listens on, with its key.
 fn listeners(settings: &Settings) -> Vec<(&'static str, &str)> {
-    let mut all = vec![("web.listen", settings.web.listen.as_str())];
+    let mut all = vec![
+        ("web.listen", settings.web.listen.as_str()),
+        ("instance.listen", settings.instance.listen.as_str()),
+    ];
     let server = &settings.irc.server;
     if server.enabled {
         for (key, list) in [

@@ -79,8 +79,8 @@ const SENTENCES: &[(&str, &str)] = &[
     ("I say here what was not, or may not have been, delivered", "在房间里说明未送达或可能未送达的消息"),
     ("your client alone shows it, where it can", "只由客户端显示（如果支持）"),
     (
-        "groups with traffic are joined for you, and any that speaks later",
-        "自动加入有消息的群聊，以及之后发言的群聊",
+        "groups with traffic are joined for you, any that speaks later, and those you JOIN",
+        "自动加入有消息的群聊、之后发言的群聊和你 JOIN 的群聊",
     ),
     ("all groups are joined for you", "自动加入所有群聊"),
     (
