@@ -208,7 +208,7 @@ impl Book {
     }
 
     /// Accounts to move now, so that every place has its share. They are written down as leaving.
-    pub(crate) fn to_move(&mut self) -> Vec<NetworkId> {
+    pub(crate) fn shed(&mut self) -> Vec<NetworkId> {
         let full = self.counts().max_by_key(|(_, count)| *count);
         let (Some((full, most)), Some(least)) = (full, self.counts().map(|(_, count)| count).min()) else {
             return Vec::new();
@@ -305,11 +305,11 @@ mod tests {
         let mut book = Book::new((LEASE, second()), now);
         (0..200).for_each(|n| assert!(book.take(&network(n), now).is_ok()));
         book.joined(1, 77, now);
-        assert!(book.to_move().is_empty(), "all are in the middle of something");
+        assert!(book.shed().is_empty(), "all are in the middle of something");
         (0..200).for_each(|n| book.settle(&network(n), true));
         let mut moved = 0;
         loop {
-            let leaving = book.to_move();
+            let leaving = book.shed();
             if leaving.is_empty() {
                 break;
             }

@@ -325,7 +325,7 @@ impl Leader {
                 line.cut.stop();
             }
         }
-        for network in state.book.to_move() {
+        for network in state.book.shed() {
             if let Some(moving) = state.moving.get(&network) {
                 moving.notify_one();
             }

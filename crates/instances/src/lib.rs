@@ -26,7 +26,7 @@ mod worker;
 use wxgate_contract::Timestamp;
 
 pub use leader::{Leader, LeaderConfig, Lent, LineKey};
-pub use worker::{Parted, Worker, WorkerConfig};
+pub use worker::{MakeAccount, Parted, Worker, WorkerConfig};
 
 /// An instance, as the leader knows it.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -33,6 +33,9 @@ const PINGS: u32 = 4;
 /// For the last words on a line. Chosen.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
+/// Makes the adapter of an account.
+pub type MakeAccount = Arc<dyn Fn(&NetworkId) -> Arc<dyn Adapter> + Send + Sync>;
+
 /// What a worker is told.
 pub struct WorkerConfig {
     /// How this instance is called.
@@ -44,7 +47,7 @@ pub struct WorkerConfig {
     /// The program's version.
     pub version: &'static str,
     /// Makes the adapter of an account.
-    pub factory: Arc<dyn Fn(&NetworkId) -> Arc<dyn Adapter> + Send + Sync>,
+    pub factory: MakeAccount,
     /// Time of day, for the adapters.
     pub clock: Arc<dyn Clock>,
 }
