@@ -255,9 +255,6 @@ pub(crate) async fn start(settings: &Settings, until: &Stop) -> Result<Option<Ga
         crew.door("the ident server", ident.serve(listener, parts.stop.clone()));
     }
     tracing::info!(accounts, %web, data_dir = %settings.data_dir.display(), "the gateway is ready");
-    if let Some(lead) = &parts.lead {
-        crew.door("the lines of other instances", lead.serve());
-    }
     Ok(Some(Gateway { parts, web, settings: settings.clone(), stop, crew }))
 }
 
@@ -315,6 +312,9 @@ fn serve_all(
     crew.door("the web listener", serve::serve(web_listener, pages, certificate, stop()));
     let commands = Served { router: web::control(Arc::clone(parts)), proxies: Arc::default() };
     crew.door("the control socket", serve::serve(socket, commands, None, stop()));
+    if let Some(lead) = &parts.lead {
+        crew.door("the lines of other instances", lead.serve());
+    }
     let stop = stop();
     crew.chore("memory", move || give_back(stop.clone()));
     let day = Arc::clone(parts);

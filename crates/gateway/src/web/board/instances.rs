@@ -21,6 +21,6 @@ pub(super) fn instances(parts: &Parts, words: &Words) -> Markup {
                 }
             } }
         } }
-        @if all.len() == 1 { p.soft { (fill(words.alone, &all.first().map(|one| one.name.as_str()).unwrap_or_default())) } }
+        @if all.len() == 1 { p.soft { (fill(words.alone, all.first().map(|one| one.name.as_str()).unwrap_or_default())) } }
     }
 }
