@@ -1,6 +1,7 @@
 //! Addresses of the internet, as what is counted by them.
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
+use std::net::Ipv6Addr;
 
 /// Whom an address is given to: an IPv4 address to one, also where it is written as IPv6; of IPv6 each household has at
 /// least 64 bits of its own. Source: RFC 6177, section 2.
