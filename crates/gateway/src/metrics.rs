@@ -34,7 +34,9 @@ const RESTARTS: &str = "wxgate_restarts_total";
 const PANICS: &str = "wxgate_panics_total";
 const MEDIA_SENT: &str = "wxgate_media_sent_bytes_total";
 const INSTANCE_ACCOUNTS: &str = "wxgate_instance_accounts";
+#[cfg(feature = "postgres")]
 const WORKER_ACCOUNTS: &str = "wxgate_worker_accounts";
+#[cfg(feature = "postgres")]
 const WORKER_UP: &str = "wxgate_worker_up";
 const MEMORY: &str = "process_resident_memory_bytes";
 

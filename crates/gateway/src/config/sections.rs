@@ -2,21 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::LazyLock;
 use std::time::Duration;
 
 use serde::Deserialize;
 use url::{Host, Url};
 use wxgate_store::Keep;
-
-/// The name of an instance that was given none, the same for the life of the process: the machine's, and what tells two on
-/// one machine apart.
-static OWN_NAME: LazyLock<String> = LazyLock::new(|| {
-    let host = wxgate_store::host_name();
-    let random = crate::clock::random::<2>().map(u16::from_le_bytes);
-    let part = random.unwrap_or_else(|_| u16::try_from(std::process::id() & 0xffff).unwrap_or_default());
-    format!("{}-{part:04x}", if host.is_empty() { "wxgate" } else { &host })
-});
 
 /// Everything.
 #[derive(Clone, Debug, Deserialize)]
@@ -310,14 +300,6 @@ pub(crate) struct LogSection {
 const UNNAMED: &str = "wxgate.local";
 
 impl Settings {
-    /// How this instance is called among those that share a database.
-    pub(crate) fn instance_name(&self) -> &str {
-        match self.instance.name.as_str() {
-            "" => &OWN_NAME,
-            name => name,
-        }
-    }
-
     /// How long an instance that is silent keeps what it has.
     pub(crate) fn lease(&self) -> Duration {
         Duration::from_secs(u64::from(self.instance.lease_seconds))

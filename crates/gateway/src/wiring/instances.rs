@@ -2,7 +2,7 @@
 //! what they do until it is gone (docs/decisions/0027).
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use axum::Router;
@@ -33,6 +33,23 @@ const PURPOSE: &str = "lines between instances";
 /// each second in any case.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+
+/// The name of an instance that was given none, the same for the life of the process: the machine's, and what tells two on
+/// one machine apart.
+static OWN_NAME: LazyLock<String> = LazyLock::new(|| {
+    let host = wxgate_store::host_name();
+    let random = clock::random::<2>().map(u16::from_le_bytes);
+    let part = random.unwrap_or_else(|_| u16::try_from(std::process::id() & 0xffff).unwrap_or_default());
+    format!("{}-{part:04x}", if host.is_empty() { "wxgate" } else { &host })
+});
+
+/// How this instance is called among those that share a database.
+fn own_name(settings: &Settings) -> String {
+    match settings.instance.name.as_str() {
+        "" => OWN_NAME.clone(),
+        name => name.to_owned(),
+    }
+}
 
 /// An instance, as pages and commands show it.
 pub(crate) use wxgate_instances::InstanceView;
@@ -67,7 +84,7 @@ pub(super) async fn lead(settings: &Settings, store: &Store) -> Result<Option<Le
     }
     let listener = ports::bind(&settings.instance.listen, "instance.listen").await?;
     let bound = listener.local_addr().map_err(|e| Failure::environment(format!("instance.listen: {e}")))?;
-    let name = settings.instance_name().to_owned();
+    let name = own_name(settings);
     let row = LeaderRow { name: name.clone(), address: address(&settings.instance.address, bound) };
     let lease = settings.lease();
     let wait = store.lead(row.clone(), lease).await.map_err(store_failure)?;
@@ -175,7 +192,7 @@ impl Standby {
         let counters = Arc::<Counters>::default();
         let make = accounts(settings, converter(settings)?, &counters)?;
         let worker = Worker::new(WorkerConfig {
-            name: settings.instance_name().to_owned(),
+            name: own_name(settings),
             instance: u64::from_le_bytes(clock::random()?),
             key: key(settings),
             version: env!("CARGO_PKG_VERSION"),
