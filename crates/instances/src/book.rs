@@ -137,17 +137,19 @@ impl Book {
         self.workers.iter().filter(|(_, entry)| is_over(entry)).map(|(id, _)| *id).collect()
     }
 
+    /// Until when an account may not run anywhere; `None` when it may.
+    pub(crate) fn held_until(&self, network: &NetworkId, now: Instant) -> Option<Instant> {
+        let held = self.held.get(network).map(|held| held.until);
+        [Some(self.open), held].into_iter().flatten().filter(|until| now < *until).max()
+    }
+
     /// Chooses where an account runs next, the place that has the fewest, and writes it down. When it may not run yet:
     /// until when.
     pub(crate) fn take(&mut self, network: &NetworkId, now: Instant) -> Result<Place, Instant> {
-        if now < self.open {
-            return Err(self.open);
+        if let Some(until) = self.held_until(network, now) {
+            return Err(until);
         }
-        match self.held.get(network) {
-            Some(held) if now < held.until => return Err(held.until),
-            Some(_) => drop(self.held.remove(network)),
-            None => {}
-        }
+        self.held.remove(network);
         let place = self.counts().min_by_key(|(place, count)| (*count, *place));
         let place = place.map_or(Place::Here, |(place, _)| place);
         self.put(network, place);

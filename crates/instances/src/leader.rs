@@ -465,8 +465,14 @@ impl Leader {
                 }
                 ToLeader::Call { run, call, what } => {
                     let Some(served) = line.served(run) else {
-                        // Nobody waits for it; it goes on where it did not hear so.
+                        // Nobody waits for it; it goes on where it did not hear so. It is answered all the same: a
+                        // worker has room for so many questions.
                         line.first.stop(run);
+                        let line = Arc::clone(line);
+                        calls.spawn(async move {
+                            let over = Box::new(Reply::Impossible("that run is over".to_owned()));
+                            line.say(ToWorker::Answer { call, answer: over }).await;
+                        });
                         continue;
                     };
                     // What is written is written in the order in which it was asked.
@@ -554,16 +560,18 @@ impl Leader {
     /// Waits until an account may run, and says where; `None` when it must not any more.
     pub(crate) async fn take(&self, network: &NetworkId, stop: &Stop) -> Option<Taken> {
         loop {
-            let changed = self.changed.notified();
-            let until = match self.try_take(network) {
-                Ok(taken) => return Some(taken),
-                Err(until) => until,
-            };
+            if let Ok(taken) = self.try_take(network) {
+                return Some(taken);
+            }
             tracing::debug!(%network, "waits for a lease to be over");
-            tokio::select! {
-                () = stop.stopping() => return None,
-                () = tokio::time::sleep_until(until) => {}
-                () = changed => {}
+            loop {
+                let changed = self.changed.notified();
+                let Some(until) = self.state().book.held_until(network, Instant::now()) else { break };
+                tokio::select! {
+                    () = stop.stopping() => return None,
+                    () = tokio::time::sleep_until(until) => {}
+                    () = changed => {}
+                }
             }
             // One after the other: the leases of thousands are over at one instant.
             let turn = self.turn();

@@ -19,6 +19,9 @@ use wxgate_contract::{
     Request, SignInStep, StopHandle, Stopped, Timestamp,
 };
 
+use crate::line::{Side, agree};
+use crate::served::Served;
+use crate::words::{Call, Reply, ToLeader, ToWorker};
 use crate::{Leader, LeaderConfig, Lent, Parted, Worker, WorkerConfig};
 
 const LEASE: Duration = Duration::from_millis(800);
@@ -433,13 +436,31 @@ async fn a_leader_without_the_database_lends_no_longer_than_a_lease_and_says_so(
 async fn what_a_run_writes_is_written_in_its_order() {
     let double = Double::new();
     let (ctx, _running) = double.context(&"wechat:a".into(), clock());
-    let served = crate::served::Served::new(ctx.network, ctx.far, ctx.media, ctx.directory);
-    let write = || crate::words::Call::Commit(Box::default());
-    let read = || crate::words::Call::Note("key".to_owned());
+    let served = Served::new(ctx.network, ctx.far, ctx.media, ctx.directory);
+    let write = || Call::Commit(Box::default());
+    let read = || Call::Note("key".to_owned());
     assert!(served.begin(1, write()).is_some());
     assert!(served.begin(2, write()).is_none() && served.begin(3, write()).is_none(), "one at a time");
     assert!(served.begin(4, read()).is_some(), "reading waits for nobody");
     let next = || served.next().map(|(call, _)| call);
     assert_eq!([next(), next(), next()], [Some(2), Some(3), None]);
     assert!(served.begin(5, write()).is_some());
+}
+
+#[tokio::test]
+async fn a_run_that_nobody_waits_for_is_told_to_stop_and_its_questions_are_answered() {
+    let stage = Stage::new().await;
+    let stream = TcpStream::connect(stage.address).await.unwrap();
+    let (mut reader, mut writer) = agree(stream.into_split(), &KEY, Side::Worker).await.unwrap();
+    let hello = ToLeader::Hello { name: "second".to_owned(), instance: 1, version: "1".to_owned() };
+    writer.say(&hello).await.unwrap();
+    writer.flush().await.unwrap();
+    assert!(matches!(reader.next().await.unwrap(), ToWorker::Welcome { .. }));
+    let what = Box::new(Call::Note("key".to_owned()));
+    writer.say(&ToLeader::Call { run: 99, call: 7, what }).await.unwrap();
+    writer.flush().await.unwrap();
+    let mut said = [reader.next().await.unwrap(), reader.next().await.unwrap()];
+    said.sort_by_key(|word| matches!(word, ToWorker::Answer { .. }));
+    let [ToWorker::Stop { run: 99 }, ToWorker::Answer { call: 7, answer }] = said else { panic!("{said:?}") };
+    assert!(matches!(*answer, Reply::Impossible(_)));
 }
