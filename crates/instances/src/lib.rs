@@ -15,6 +15,7 @@
 mod book;
 mod leader;
 mod line;
+mod peer;
 mod remote;
 mod served;
 mod shared;

@@ -11,7 +11,8 @@ use wxgate_contract::{
 };
 
 use crate::book::Place;
-use crate::leader::{Leader, Line, Taken};
+use crate::leader::{Leader, Taken};
+use crate::peer::Line;
 use crate::served::Served;
 use crate::words::{Ended, RunId, ToWorker};
 
