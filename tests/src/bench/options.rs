@@ -114,7 +114,7 @@ pub struct Options {
     pub history: u32,
     /// Messages of the floor, and as many of the gateway.
     pub samples: u32,
-    /// Messages that flood one account while others are measured.
+    /// Messages of each flood on one account while others are measured.
     pub flood: u32,
     /// Numbers of accounts that are all spoken to.
     pub active: Vec<u32>,
