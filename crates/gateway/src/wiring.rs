@@ -480,6 +480,7 @@ async fn add_irc(
     if !section.flood_control {
         config.limits.flood = None;
     }
+    config.limits.hold = Duration::from_millis(section.join_lines_ms);
     bridge.add_network(Arc::new(IrcServerAdapter::new(config)), None);
     until_bound(bridge, &network, "the IRC server", told).await
 }

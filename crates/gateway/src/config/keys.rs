@@ -366,6 +366,13 @@ const IRC_SERVER: Section = Section {
             "true",
             "Whether lines have to wait when a client sends more than ten at once and five a second.",
         ),
+        key(
+            "join_lines_ms",
+            Kind::Number { min: 0, max: 5000 },
+            "300",
+            "What one client says to one chat within so many milliseconds is one message, since clients cut long\n\
+             text into lines (a line that looks cut is waited for longer). 0: each line is a message of its own.",
+        ),
         key("motd_file", Kind::File, "\"\"", "Text of the message of the day; empty: a short built-in one."),
     ],
 };

@@ -84,6 +84,7 @@ pub(crate) struct IrcServerSection {
     pub(crate) guests: GuestsChoice,
     pub(crate) local_channels: LocalChannelsChoice,
     pub(crate) flood_control: bool,
+    pub(crate) join_lines_ms: u64,
     pub(crate) motd_file: PathBuf,
 }
 
