@@ -97,6 +97,12 @@ impl Stage {
         self.gateway_mut()?.assert_up()?;
         self.sim.assert_no_violations().await
     }
+
+    /// The same where the gateway was killed, and a cookie of its last moment may be lost.
+    pub async fn end_after_kills(mut self) -> Result<()> {
+        self.gateway_mut()?.assert_up()?;
+        self.sim.assert_no_violations_but_lost_cookies().await
+    }
 }
 
 /// The owners confirm on their phones whatever asks them.

@@ -152,7 +152,7 @@ async fn kill_and_restart(
     fleet.arrive("burst ", CHATS.len() * PER_CHAT as usize).await?;
     let repeats = fleet.check(&stage.sim, "burst ").await?;
     println!("{kills} kills, 2000 messages: each once and in order; {repeats} repeated lines, same msgid");
-    stage.end().await
+    stage.end_after_kills().await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -230,7 +230,7 @@ async fn kill_while_sending(scratch: &Scratch) -> Result<()> {
     }
     println!("200 lines typed: {arrived} arrived once, {unread} were not taken before the gateway died");
     ensure!(arrived > 0, "nothing arrived at all");
-    stage.end().await
+    stage.end_after_kills().await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
