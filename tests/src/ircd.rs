@@ -51,42 +51,65 @@ pub struct Ircd {
 
 /// How a server differs from others.
 #[derive(Debug, Clone, Default)]
-pub struct IrcdOptions {
+struct Options {
     /// Its throttle is on.
-    pub is_throttled: bool,
+    is_throttled: bool,
     /// The other server of its network.
-    pub peer: Option<Peer>,
+    peer: Option<Peer>,
 }
 
 /// Another server of the network.
 #[derive(Debug, Clone)]
-pub struct Peer {
-    /// Its name.
-    pub name: String,
-    /// Where it listens.
-    pub port: u16,
+struct Peer {
+    name: &'static str,
+    /// Where it listens for servers, and where it is to find us.
+    port: u16,
+    own_port: u16,
+    /// Our own number in the network.
+    own_id: &'static str,
 }
 
 impl Ircd {
     /// Writes its configuration and starts it.
     pub async fn start(scratch: &Scratch, kind: Kind) -> Result<Self> {
-        Self::start_with(scratch, kind, "irc-a.test", ports::free()?, &IrcdOptions::default()).await
+        Self::start_with(scratch, kind, ("irc-a.test", ports::free()?), &Options::default()).await
     }
 
-    /// The same with a name, a port and more.
-    pub async fn start_with(
+    /// The same with its throttle on.
+    pub async fn start_throttled(scratch: &Scratch, kind: Kind) -> Result<Self> {
+        let options = Options { is_throttled: true, ..Options::default() };
+        Self::start_with(scratch, kind, ("irc-a.test", ports::free()?), &options).await
+    }
+
+    /// Two servers that know each other, and are not connected: `irc-a.test` and `irc-b.test`.
+    pub async fn start_two(scratch: &Scratch, kind: Kind) -> Result<(Self, Self)> {
+        let ((a, port_a), (b, port_b)) = (("irc-a.test", ports::free()?), ("irc-b.test", ports::free()?));
+        // The one takes people and servers at one port, the other does not.
+        let (link_a, link_b) = match kind {
+            Kind::Ngircd => (port_a, port_b),
+            Kind::Inspircd => (ports::free()?, ports::free()?),
+        };
+        let knows = |name, port, own_port, own_id| Options {
+            peer: Some(Peer { name, port, own_port, own_id }),
+            ..Options::default()
+        };
+        let server_a = Self::start_with(scratch, kind, (a, port_a), &knows(b, link_b, link_a, "0AA")).await?;
+        let server_b = Self::start_with(scratch, kind, (b, port_b), &knows(a, link_a, link_b, "0AB")).await?;
+        Ok((server_a, server_b))
+    }
+
+    async fn start_with(
         scratch: &Scratch,
         kind: Kind,
-        name: &str,
-        port: u16,
-        options: &IrcdOptions,
+        (name, port): (&str, u16),
+        options: &Options,
     ) -> Result<Self> {
         ensure!(Path::new(kind.program()).is_file(), "{} is missing; run: cargo xtask setup", kind.program());
         let dir = scratch.path().to_owned();
         let config = dir.join(format!("{name}.conf"));
         let text = match kind {
             Kind::Ngircd => ngircd(name, port, options),
-            Kind::Inspircd => inspircd(name, port, &dir),
+            Kind::Inspircd => inspircd(name, port, &dir, options),
         };
         std::fs::write(&config, text).with_context(|| format!("write {}", config.display()))?;
         // ngircd gives up being root, and reads the file again afterwards.
@@ -175,7 +198,7 @@ impl Ircd {
     }
 }
 
-fn ngircd(name: &str, port: u16, options: &IrcdOptions) -> String {
+fn ngircd(name: &str, port: u16, options: &Options) -> String {
     let penalty = if options.is_throttled { "" } else { "MaxPenaltyTime = 0\n" };
     let peer = options.peer.as_ref().map_or(String::new(), |peer| {
         format!(
@@ -192,8 +215,9 @@ fn ngircd(name: &str, port: u16, options: &IrcdOptions) -> String {
     )
 }
 
-fn inspircd(name: &str, port: u16, dir: &Path) -> String {
-    let modules = [
+/// Source: the InspIRCd 3 documentation, "Configuration".
+fn inspircd(name: &str, port: u16, dir: &Path, options: &Options) -> String {
+    let mut modules = vec![
         "ircv3",
         "cap",
         "ircv3_servertime",
@@ -207,17 +231,32 @@ fn inspircd(name: &str, port: u16, dir: &Path) -> String {
         "botmode",
         "blockcolor",
     ];
+    let (mut id, mut link) = ("0AA", String::new());
+    if let Some(Peer { name, port, own_port, own_id }) = &options.peer {
+        modules.push("spanningtree");
+        id = own_id;
+        link = format!(
+            "<bind address=\"127.0.0.1\" port=\"{own_port}\" type=\"servers\">\n\
+             <link name=\"{name}\" ipaddr=\"127.0.0.1\" port=\"{port}\" allowmask=\"127.0.0.0/8\" timeout=\"15\" \
+             sendpass=\"{PASSWORD}\" recvpass=\"{PASSWORD}\">\n"
+        );
+    }
+    // With the throttle a line is let through when its second has come, and what is sent faster waits at the server.
+    let pace = match options.is_throttled {
+        true => "fakelag=\"yes\" commandrate=\"1000\" threshold=\"3\"",
+        false => "fakelag=\"no\" commandrate=\"100000\" threshold=\"1000\"",
+    };
     let modules: String = modules.iter().map(|module| format!("<module name=\"{module}\">\n")).collect();
     let dir = dir.display();
     format!(
-        "<server name=\"{name}\" description=\"test\" network=\"Test\" id=\"0AA\">\n\
+        "<server name=\"{name}\" description=\"test\" network=\"Test\" id=\"{id}\">\n\
          <admin name=\"t\" nick=\"t\" email=\"t@example.org\">\n\
          <bind address=\"127.0.0.1\" port=\"{port}\" type=\"clients\">\n\
-         <connect allow=\"*\" timeout=\"20\" pingfreq=\"60\" fakelag=\"no\" commandrate=\"100000\" threshold=\"1000\" \
+         <connect allow=\"*\" timeout=\"20\" pingfreq=\"60\" {pace} \
          hardsendq=\"1M\" softsendq=\"100K\" recvq=\"64K\" localmax=\"2000\" globalmax=\"2000\" \
          resolvehostnames=\"no\" useident=\"no\" limit=\"2000\">\n\
          <class name=\"All\" commands=\"*\" privs=\"*\" usermodes=\"*\" chanmodes=\"*\" snomasks=\"*\">\n\
-         <type name=\"NetAdmin\" classes=\"All\">\n\
+         <type name=\"NetAdmin\" classes=\"All\">\n{link}\
          <oper name=\"oper\" password=\"{PASSWORD}\" host=\"*@*\" type=\"NetAdmin\">\n{modules}\
          <options prefixquit=\"\">\n<performance softlimit=\"4000\">\n\
          <log method=\"file\" type=\"* -USERINPUT -USEROUTPUT\" level=\"default\" target=\"{dir}/{name}.out.log\">\n\

@@ -6,6 +6,7 @@ mod ends;
 mod modern;
 mod old;
 mod puppets;
+mod splits;
 mod twins;
 
 use std::time::Duration;

@@ -1,6 +1,9 @@
 //! A network with tags, ids, labels and echoes.
 
+use std::time::Duration;
+
 use anyhow::{Result, ensure};
+use tokio::time::Instant;
 use wxgate_tests::ircd::{Ircd, Kind};
 use wxgate_tests::scratch::tell;
 use wxgate_tests::wait::until;
@@ -50,6 +53,28 @@ async fn a_group_and_a_channel_mirror_each_other() -> Result<()> {
         }
         stage.gateway().cli(&["link", "remove", "irc:test/#home"], None).await?;
         bob.expect("the relay leaving", |line| line.verb == "PART" && line.source.nick == "relay").await?;
+        stage.end().await
+    })
+    .await
+}
+
+/// The server keeps back what comes faster than a line a second; the relay has been told to be faster.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_modern_network_keeps_back_is_neither_lost_nor_said_again() -> Result<()> {
+    const LINES: u32 = 12;
+    tell("relay-lag", LIMIT, async |scratch| {
+        let server = Ircd::start_throttled(scratch, Kind::Inspircd).await?;
+        let mut bob = server.person("bob", "#home").await?;
+        let stage = linked(scratch, &server, "lines_per_minute = 1800").await?;
+        Ircd::wait_there(&mut bob, "#home", "relay").await?;
+        let who = speaker(&stage).await?;
+        let began = Instant::now();
+        stage.sim.burst("account0", "g0", &who, "kept back", LINES).await?;
+        judge(&mut bob, "kept back", usize::try_from(LINES)?, 0).await?;
+        // Without the throttle it is over within a moment.
+        ensure!(began.elapsed() > Duration::from_secs(5), "{:?}", began.elapsed());
+        let quits = bob.seen().iter().filter(|line| line.verb == "QUIT").count();
+        ensure!(quits == 0, "the relay was thrown out");
         stage.end().await
     })
     .await
