@@ -7,6 +7,7 @@ use wxgate_contract::BoxFuture;
 
 use super::caps::Caps;
 use super::client::Capture;
+use super::held::Held;
 use super::registration::{bad_control, bad_text};
 use super::registry::ClientId;
 use super::session::Session;
@@ -177,8 +178,16 @@ impl Session {
             client.queue.hold();
         }
         let word = message.command.to_ascii_uppercase();
-        // Whatever is typed after a held line comes after it; only the rest of the same text joins it.
-        if !matches!(word.as_str(), "PRIVMSG" | "NOTICE" | "PONG" | "TAGMSG") {
+        // Whatever is typed after a held line comes after it; only the rest of the same text joins it. What clients ask by
+        // themselves (irssi after it has joined, both every minute) does not cut a text in two that comes by and by.
+        let goes_between = match word.as_str() {
+            "PRIVMSG" | "NOTICE" | "PONG" | "TAGMSG" => true,
+            "PING" | "MODE" | "WHO" | "ISON" | "USERHOST" => {
+                client.held.as_ref().is_some_and(Held::may_go_on)
+            }
+            _ => false,
+        };
+        if !goes_between {
             self.flush_held(id).await;
         }
         self.is_deferred = false;

@@ -1,18 +1,37 @@
 //! Joining what a client cut itself.
 //!
-//! Clients cut long input into lines of 430-453 bytes, 0-3 s apart (the IRC notes, section 1). A
-//! line waits a moment for the next one.
+//! Clients cut long input so that others are not shown more than a line: irssi 1.4 counts with its own nick, WeeChat 3.8
+//! with the longest one that 005 allows, and both at the last space, where there is one; irssi leaves it at the end of
+//! the piece, WeeChat drops it. WeeChat sends a piece every 2 s. irssi sends five commands at once and then one every
+//! 2.2 s, behind a long line later, and its answers to PING count: up to 8.5 s were between two pieces just after it had
+//! connected. Seen on the wire with Debian's packages. irc-framework, of which web clients are made, cuts texts of more
+//! than 350 bytes, drops the space as well and sends all pieces at once (its `message_max_length`). So a line waits a moment for the next one.
+
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::time::Instant;
 use wxgate_contract::{Batch, FarEnd, FarError, NetworkId, Note, Post, RemoteId};
 
 use super::config::Limits;
+use super::names::{NICK_BYTES, USER_BYTES};
 
-/// From this length on, a line is probably a piece. Source: the IRC notes, section 1.
-const PIECE_BYTES: usize = 400;
-/// A joined text beyond this goes out as it is. Chosen: about 35 pieces.
+/// The longest host that clients reckon with. Source: RFC 1035, section 2.3.1, for one label; irssi and WeeChat.
+const HOST_BYTES: usize = 63;
+/// A client that cuts earliest leaves so much for what it types: a line without its end, less the longest source.
+const CUT_BYTES: usize = 510 - (NICK_BYTES + USER_BYTES + HOST_BYTES + ":!@ ".len());
+/// A text of irc-framework is not longer, whatever stands before it.
+const TEXT_BYTES: usize = 350;
+/// A character that does not fit leaves up to three bytes free.
+const SLACK_BYTES: usize = 3;
+/// A word that did not fit may leave so much more. Chosen: more than words have, and twenty Han characters.
+const WORD_BYTES: usize = 60;
+/// A joined text beyond this goes out as it is. Chosen: about 45 pieces.
 const MAX_HELD_BYTES: usize = 16_000;
+/// However many lines follow each other, they go out then, unless pieces are among them.
+const MAX_STREAM: Duration = Duration::from_millis(3_500);
+/// However many pieces come, a text goes out then.
+const MAX_HELD: Duration = Duration::from_secs(60);
 
 /// A line that waits.
 #[derive(Debug)]
@@ -21,14 +40,16 @@ pub(super) struct Held {
     pub(super) target: String,
     pub(super) text: String,
     pub(super) until: Instant,
-    /// However many lines come, it goes out then.
+    /// However many lines come, it goes out then, unless pieces do.
     latest: Instant,
+    /// And then in any case.
+    end: Instant,
     /// The post that it will be.
     pub(super) remote_id: RemoteId,
     /// The text so far may be on disk, in a note that goes with the post.
     pub(super) is_noted: bool,
-    last_bytes: usize,
-    is_extended: bool,
+    /// Where the last line begins in the text.
+    last: usize,
 }
 
 impl Held {
@@ -42,11 +63,11 @@ impl Held {
             target,
             text: text.to_owned(),
             until: now + limits.hold,
-            latest: now + limits.hold.max(limits.long_hold),
+            latest: now + limits.hold.max(MAX_STREAM),
+            end: now + limits.hold.max(MAX_HELD),
             remote_id,
             is_noted: false,
-            last_bytes: text.len(),
-            is_extended: false,
+            last: 0,
         };
         held.extend(now, limits);
         held
@@ -57,28 +78,66 @@ impl Held {
         self.text.len() + bytes < MAX_HELD_BYTES
     }
 
-    /// True when a client probably cut this line off the one before it.
+    fn last_line(&self) -> &str {
+        self.text.get(self.last..).unwrap_or_default()
+    }
+
+    /// The bytes of the last line as the client sent it.
+    fn line_bytes(&self) -> usize {
+        "PRIVMSG  :".len() + self.target.len() + self.last_line().len()
+    }
+
+    /// True when not even one more character had room.
+    fn is_full(&self) -> bool {
+        self.line_bytes() + SLACK_BYTES >= CUT_BYTES
+    }
+
+    /// The same with what cuts by the text alone.
+    fn is_full_text(&self) -> bool {
+        (TEXT_BYTES - SLACK_BYTES..=TEXT_BYTES).contains(&self.last_line().len())
+    }
+
+    /// True when a client probably cut this line off the one before it: what it begins with had no room there.
     pub(super) fn goes_on_with(&self, text: &str) -> bool {
-        self.last_bytes >= PIECE_BYTES && !self.text.ends_with(' ') && !text.starts_with(' ')
+        let word = text.split(' ').next().unwrap_or_default();
+        self.line_bytes() + 1 + word.len() > CUT_BYTES - SLACK_BYTES
+            || (self.last_line().len() <= TEXT_BYTES
+                && self.last_line().len() + 1 + word.len() > TEXT_BYTES - SLACK_BYTES)
+    }
+
+    /// True when the line may be a piece, whatever comes next.
+    pub(super) fn may_go_on(&self) -> bool {
+        let is_nearly = self.line_bytes() + WORD_BYTES >= CUT_BYTES;
+        self.is_full() || (is_nearly && self.last_line().contains(' '))
+    }
+
+    /// What stood between the last line and the next one.
+    fn seam(&self, text: &str) -> &'static str {
+        let last = self.last_line();
+        if !self.goes_on_with(text) {
+            return "\n";
+        }
+        let has_space = last.ends_with(' ') || text.starts_with(' ');
+        let is_within_word = (self.is_full() || self.is_full_text()) && !last.contains(' ');
+        if has_space || is_within_word { "" } else { " " }
     }
 
     /// Joins the next line.
     pub(super) fn join(&mut self, text: &str, now: Instant, limits: &Limits) {
-        if !self.goes_on_with(text) {
-            self.text.push('\n');
-        }
+        self.text.push_str(self.seam(text));
+        self.last = self.text.len();
         self.text.push_str(text);
-        self.last_bytes = text.len();
         self.until = now + limits.hold;
         self.extend(now, limits);
     }
 
+    /// A piece is waited for longer, each time.
     fn extend(&mut self, now: Instant, limits: &Limits) {
-        if self.last_bytes >= PIECE_BYTES && !self.is_extended {
-            self.is_extended = true;
-            self.until = now + limits.long_hold;
+        if self.may_go_on() {
+            self.until = now + limits.hold.max(limits.long_hold);
+            self.latest = self.latest.max(self.until);
         }
-        self.until = self.until.min(self.latest);
+        self.until = self.until.min(self.latest).min(self.end);
     }
 }
 
@@ -122,13 +181,23 @@ pub(super) async fn say_left_over(far: &dyn FarEnd, network: &NetworkId) -> Resu
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
+
+    fn held(target: &str, text: &str) -> Held {
+        Held::new(target.into(), text, "r".into(), (Instant::now(), &Limits::default()))
+    }
+
+    /// The text that comes out when a client cut it so.
+    fn joined(pieces: &[&str]) -> String {
+        let mut held = held("#g", pieces[0]);
+        pieces[1..].iter().for_each(|piece| held.join(piece, Instant::now(), &Limits::default()));
+        held.text
+    }
 
     #[tokio::test(start_paused = true)]
     async fn a_cut_text_is_whole_again() {
         let (now, limits) = (Instant::now(), Limits::default());
         let piece = "字".repeat(140);
-        let mut held = Held::new("#g".into(), &piece, "r".into(), (now, &limits));
+        let mut held = held("#g", &piece);
         assert_eq!(held.until, now + limits.long_hold);
         held.join("尾", now, &limits);
         assert_eq!(held.text, format!("{piece}尾"));
@@ -139,9 +208,38 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn the_space_at_which_it_was_cut_is_there_once() {
+        // The lengths are those of the wire: 425 bytes of irssi, 383 of WeeChat, verb and target included.
+        let words = "number twenty of words, ".repeat(17);
+        assert_eq!(joined(&[&words, "and the rest"]), format!("{words}and the rest"), "irssi leaves it");
+        let words = words[..370].trim_end();
+        assert_eq!(joined(&[words, "something-else"]), format!("{words} something-else"), "WeeChat drops it");
+        // Cut where there was none.
+        let han = "字".repeat(124);
+        assert_eq!(joined(&[&han, "尾 end"]), format!("{han}尾 end"));
+        // A piece is short where what followed its last space is long.
+        assert_eq!(joined(&["早上好", &han]), format!("早上好 {han}"));
+        assert_eq!(joined(&["早上好 各位", &han]), format!("早上好 各位 {han}"));
+        // As irc-framework cuts.
+        let han = "字".repeat(116);
+        assert_eq!(joined(&[&han, "尾"]), format!("{han}尾"));
+        assert_eq!(joined(&["some words ".repeat(31).trim_end(), "more-words"]).matches('\n').count(), 0);
+        assert_eq!(joined(&["early", "and soon after"]), "early\nand soon after");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_longer_the_target_the_shorter_the_piece() {
+        let piece = "字".repeat(106);
+        let target = format!("#{}", "群".repeat(18));
+        let (now, limits) = (Instant::now(), Limits::default());
+        assert_eq!(held(&target, &piece).until, now + limits.long_hold);
+        assert_eq!(held("#g", &piece).until, now + limits.hold);
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_steady_stream_of_lines_goes_out_in_time() {
         let (now, limits) = (Instant::now(), Limits::default());
-        let mut held = Held::new("#g".into(), "0", "r".into(), (now, &limits));
+        let mut held = held("#g", "0");
         let last = (1..40).map(|at| now + Duration::from_millis(200) * at).find(|at| {
             let is_over = held.until <= *at;
             if !is_over {
@@ -149,16 +247,21 @@ mod tests {
             }
             is_over
         });
-        assert!(last.is_some_and(|last| last <= now + limits.long_hold + limits.hold), "{:?}", held.until);
+        assert!(last.is_some_and(|last| last <= now + MAX_STREAM + limits.hold), "{:?}", held.until);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_window_is_extended_once() {
-        let (now, limits) = (Instant::now(), Limits::default());
-        let piece = "x".repeat(420);
-        let mut held = Held::new("#g".into(), &piece, "r".into(), (now, &limits));
-        held.join(&piece, now, &limits);
-        assert_eq!(held.until, now + limits.hold);
-        assert_eq!(held.text.len(), 840);
+    async fn each_piece_is_waited_for_but_not_for_ever() {
+        let (begin, limits) = (Instant::now(), Limits::default());
+        let piece = "x".repeat(380);
+        let mut held = held("#g", &piece);
+        // As WeeChat sends them.
+        for at in 1..=29 {
+            let now = begin + Duration::from_secs(2) * at;
+            assert!(held.until > now, "the text went out before piece {at}");
+            held.join(&piece, now, &limits);
+        }
+        assert_eq!(held.text.len(), 30 * 380);
+        assert_eq!(held.until, begin + MAX_HELD);
     }
 }

@@ -246,6 +246,24 @@ async fn pieces_that_a_client_cut_are_joined() {
     assert_eq!((posts[1].2.chat.clone(), posts[1].2.body.clone()), (chat("p-zhang"), Body::text("other")));
 }
 
+/// The pieces as WeeChat and irssi send them: seconds apart, cut at spaces, with a PING of their own between them.
+#[tokio::test]
+async fn a_question_of_the_client_itself_does_not_cut_a_text_in_two() {
+    let mut config = config();
+    config.limits.hold = Duration::from_millis(300);
+    config.limits.long_hold = Duration::from_secs(60);
+    let served = serve(world(), config).await;
+    let mut client = Client::login(&served, "", "").await;
+    let words = format!("{}end", "some words ".repeat(33));
+    let first = client.ask(&format!("PRIVMSG #家 :{words}")).await;
+    assert!(first.is_empty(), "{first:?}");
+    assert!(served.double.state().posts.is_empty(), "it went out without its rest");
+    client.send("PRIVMSG #家 :of-the-text").await;
+    let posts =
+        served.double.wait_for(PATIENCE, |state| (state.posts.len() == 1).then(|| state.posts.clone())).await;
+    assert_eq!(posts[0].2.body, Body::text(format!("{words} of-the-text")));
+}
+
 #[tokio::test]
 async fn lines_with_labels_and_notices_are_not_joined() {
     let mut config = config();
