@@ -106,6 +106,7 @@ impl Layer {
                 Need::Terminals,
                 Need::IrcServers,
                 Need::Browser,
+                Need::WebClient,
                 Need::NodeClients,
                 Need::Fuzzer,
             ],

@@ -18,10 +18,11 @@ pub(crate) enum Need {
     Homeserver,
     Converter,
     Browser,
+    WebClient,
     Fuzzer,
 }
 
-const ALL: [Need; 9] = [
+const ALL: [Need; 10] = [
     Need::Postgres,
     Need::Terminals,
     Need::IrcServers,
@@ -30,11 +31,14 @@ const ALL: [Need; 9] = [
     Need::Homeserver,
     Need::Converter,
     Need::Browser,
+    Need::WebClient,
     Need::Fuzzer,
 ];
 
 const NODE_DIR: &str = "tests/clients";
 const PAGES_DIR: &str = "tests/web";
+const LOUNGE_DIR: &str = "tests/irc/browser";
+const EMOJI_FONT: &str = "/usr/share/fonts/truetype/noto/NotoColorEmoji.ttf";
 
 /// `cargo xtask setup`.
 pub(crate) fn all(root: &Root) -> Result<bool> {
@@ -53,8 +57,10 @@ pub(crate) fn needs(root: &Root, needs: &[Need]) -> Result<()> {
             Need::PythonClients => python(root, CLIENTS)?,
             Need::Homeserver => python(root, MATRIX)?,
             Need::Fuzzer => python(root, FUZZER)?,
-            Need::NodeClients => node_modules(root, NODE_DIR)?,
-            Need::Browser => node_modules(root, PAGES_DIR)?,
+            Need::NodeClients => node_modules(root, NODE_DIR, Optional::With)?,
+            Need::Browser => node_modules(root, PAGES_DIR, Optional::With)?,
+            // Its optional parts are a database and the like, which are built on the spot.
+            Need::WebClient => node_modules(root, LOUNGE_DIR, Optional::Without)?,
             Need::Postgres | Need::Terminals | Need::IrcServers | Need::Converter => {}
         }
         println!("setup: {} is here ({})", need.name(), need.why());
@@ -73,6 +79,7 @@ impl Need {
             Self::Homeserver => "Synapse and matrix-nio in a virtual environment",
             Self::Converter => "ffmpeg, webp, libheif-examples",
             Self::Browser => "Chromium, and axe-core in tests/web/node_modules",
+            Self::WebClient => "Chromium, and The Lounge in tests/irc/browser/node_modules",
             Self::Fuzzer => "schemathesis in a virtual environment",
         }
     }
@@ -80,7 +87,7 @@ impl Need {
     fn why(self) -> &'static str {
         match self {
             Self::Postgres => "the store's contract runs on both engines",
-            Self::Terminals => "the captures in docs/captures are made with them",
+            Self::Terminals => "stories type into them as people do",
             Self::IrcServers => "stories join the networks of servers that others wrote",
             Self::PythonClients | Self::NodeClients => {
                 "clients written by others judge the simulated service"
@@ -88,6 +95,7 @@ impl Need {
             Self::Homeserver => "stories on Matrix need a real homeserver and somebody else's client",
             Self::Converter => "stickers, voice and films are converted by it",
             Self::Browser => "a story leads a browser through the pages",
+            Self::WebClient => "a story shows a group in a web client that others wrote",
             Self::Fuzzer => "a story holds the API against its document",
         }
     }
@@ -116,6 +124,14 @@ impl Need {
                 ("libheif-examples", on_path("heif-convert")),
             ],
             Self::NodeClients => &[("nodejs", on_path("node")), ("npm", on_path("npm"))],
+            Self::WebClient => &[
+                ("nodejs", on_path("node")),
+                ("npm", on_path("npm")),
+                ("chromium", on_path("chromium")),
+                // Without these Chinese and emoji are boxes on the picture.
+                ("fonts-noto-cjk", Path::new("/usr/share/fonts/opentype/noto").is_dir()),
+                ("fonts-noto-color-emoji", Path::new(EMOJI_FONT).is_file()),
+            ],
             Self::Browser => &[
                 ("nodejs", on_path("node")),
                 ("npm", on_path("npm")),
@@ -228,7 +244,14 @@ fn python(root: &Root, venv: Venv) -> Result<()> {
     write_stamp(&stamp, &wanted)
 }
 
-fn node_modules(root: &Root, place: &str) -> Result<()> {
+/// Whether packages come too that others can do without.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Optional {
+    With,
+    Without,
+}
+
+fn node_modules(root: &Root, place: &str, optional: Optional) -> Result<()> {
     let dir = root.join(place);
     let lists = ["package.json", "package-lock.json"].map(|name| format!("{place}/{name}"));
     let wanted = requirements(root, &lists.each_ref().map(String::as_str))?;
@@ -239,9 +262,15 @@ fn node_modules(root: &Root, place: &str) -> Result<()> {
     }
     println!("setup: filling {place}/node_modules from package-lock.json");
     // No scripts: a test dependency has no business running programs at install time.
-    let npm = Cmd::new("npm").args(["ci", "--ignore-scripts", "--no-audit", "--no-fund"]).dir(&dir);
+    let mut npm = Cmd::new("npm").args(["ci", "--ignore-scripts", "--no-audit", "--no-fund"]).dir(&dir);
+    if optional == Optional::Without {
+        npm = npm.args(["--omit=optional"]);
+    }
     if !npm.run()?.success() {
-        bail!("'npm ci' in {place} failed");
+        bail!(
+            "'npm ci' in {place} failed; it loads what package-lock.json names, once, and needs the way to the registry \
+             of npm ('npm config get registry' says which)"
+        );
     }
     write_stamp(&stamp, &wanted)
 }

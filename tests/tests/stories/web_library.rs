@@ -62,21 +62,20 @@ async fn follow(mut script: Command, stage: &Stage, who: &str, words: &str) -> R
     Ok(())
 }
 
-/// The script that leads the browser, or `None` where what it needs was not installed.
-fn lounge() -> Option<PathBuf> {
+/// The script that leads the browser.
+fn lounge() -> Result<PathBuf> {
     let dir = root().join("tests/irc/browser");
+    ensure!(dir.join("node_modules/thelounge").is_dir(), "The Lounge is missing; run: cargo xtask setup");
     let path = std::env::var_os("PATH").unwrap_or_default();
     let has_browser = std::env::var_os("WXGATE_CHROMIUM").is_some()
         || std::env::split_paths(&path).any(|dir| dir.join("chromium").is_file());
-    (dir.join("node_modules/thelounge").is_dir() && has_browser).then(|| dir.join("show.mjs"))
+    ensure!(has_browser, "Chromium is missing; run: cargo xtask setup");
+    Ok(dir.join("show.mjs"))
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_group_looks_native_in_a_web_client() -> Result<()> {
-    let Some(script) = lounge() else {
-        eprintln!("story lounge was NOT told: no Chromium or no client here; see tests/irc/README.md");
-        return Ok(());
-    };
+    let script = lounge()?;
     tell("lounge", LIMIT, async |scratch| {
         let stage = Stage::set(scratch, 1).await?;
         let (who, channel) = group(&stage).await?;
