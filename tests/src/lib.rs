@@ -28,5 +28,6 @@ pub mod scratch;
 pub mod sim;
 pub mod sqlite;
 pub mod stage;
+pub mod terminal;
 pub mod truth;
 pub mod wait;

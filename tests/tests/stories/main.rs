@@ -26,6 +26,7 @@ mod session_end;
 mod states;
 mod surroundings;
 mod terminal;
+mod terminals;
 mod traces;
 mod web;
 mod web_library;
