@@ -199,6 +199,11 @@ pub enum Request {
         /// The new title.
         title: String,
     },
+    /// The owner of the account leaves a group for good: `Answer::Done`. Afterwards only a member can bring them back.
+    Leave {
+        /// Which group.
+        group: ChatKey,
+    },
     /// Makes a group of the owner of the account and these people: `Answer::Chat`.
     Gather {
         /// Whom, two at least.

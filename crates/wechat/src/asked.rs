@@ -52,6 +52,7 @@ impl Asked {
             Request::Bring { .. }
             | Request::Remove { .. }
             | Request::Retitle { .. }
+            | Request::Leave { .. }
             | Request::Gather { .. }
             | Request::Befriend { .. } => match self.away() {
                 Some(why) => Err(CommandError::Failed(why)),

@@ -20,12 +20,16 @@ const MAX_SCANNED: usize = 20_000;
 /// Items read at once.
 const PAGE: usize = 500;
 
+/// How a group is left where WeChat does not take it from here. The words are those of its menus.
+const LEAVE_ON_THE_PHONE: &str = "on the phone it is the group, its menu (...), Leave (退出群聊)";
+
 /// What a command wanted, to word the answer.
 #[derive(Clone, Debug)]
 pub(super) enum Errand {
     Invite { nick: String, channel: String },
     Kick { person: PersonIx, channel: ChannelIx, reason: String },
     Topic { channel: String },
+    Leave { channel: ChannelIx },
     Friend { name: String, verdict: Verdict },
     Gather { title: String },
 }
@@ -97,6 +101,7 @@ impl Session {
             }
             // The changed title comes as a change of the group, for everybody.
             Errand::Topic { .. } => {}
+            Errand::Leave { channel } => self.left_group(id, channel),
             Errand::Gather { title } => {
                 let found = match answer {
                     Answer::Chat(chat) => self.roster.by_chat(chat).map(|ix| self.channel_name(ix)),
@@ -127,6 +132,10 @@ impl Session {
             }
             Errand::Topic { channel } => {
                 self.numeric(id, n::ERR_CHANOPRIVSNEEDED, &format!("{channel} :{why}"));
+            }
+            Errand::Leave { channel } => {
+                let name = self.channel_name(channel);
+                self.service_says(id, &format!("you did not leave {name}: {why}; {LEAVE_ON_THE_PHONE}"));
             }
             Errand::Gather { .. } => self.service_says(id, &format!("the group was not made: {why}")),
             Errand::Friend { name, .. } => {
@@ -169,6 +178,39 @@ impl Session {
         let request = Request::Remove { group: channel.chat.clone(), people: vec![key] };
         let errand = Errand::Kick { person, channel: ix, reason: one_line(reason) };
         self.send_errand(turn.client, request, errand, turn.label.clone());
+    }
+
+    /// `leave #group`, said to the service: for good, unlike PART, and so not without being asked back.
+    pub(super) fn leave_group(&mut self, id: ClientId, name: &str, is_sure: bool) {
+        let found = self.roster.by_name(name, self.shared.clock.now());
+        let Some((ix, channel)) = found.and_then(|ix| Some((ix, self.roster.channel(ix)?))) else {
+            return self.service_says(id, &format!("there is no group {}", one_line(name)));
+        };
+        let (group, name, is_owned) = (channel.chat.clone(), channel.name.clone(), channel.is_owned);
+        if is_sure {
+            let request = Request::Leave { group };
+            return self.send_errand(id, request, Errand::Leave { channel: ix }, None);
+        }
+        let owner = if is_owned { " It is yours: WeChat makes another member its owner." } else { "" };
+        let text = format!(
+            "you would be no member of {name} in WeChat any more, and only a member could bring you back.{owner} \
+             If you are sure, say: leave {name} yes. To have it out of the way here only: /part {name}"
+        );
+        self.service_says(id, &text);
+    }
+
+    /// WeChat let the owner go. It says so to everybody of the account later, who have seen it by then.
+    fn left_group(&mut self, id: ClientId, ix: ChannelIx) {
+        let name = self.channel_name(ix);
+        let was_joined = self.roster.channel_mut(ix).is_some_and(|c| std::mem::take(&mut c.is_joined));
+        if was_joined {
+            let part = self.own_deed(format!("PART {name} :left the group"));
+            self.tell_deed(&part, |_| true);
+        }
+        let text = format!(
+            "you left {name}; if it speaks here again WeChat did not do what it said: {LEAVE_ON_THE_PHONE}"
+        );
+        self.service_says(id, &text);
     }
 
     /// Makes a group of these people and the owner.

@@ -200,6 +200,33 @@ async fn groups_are_changed_by_those_who_may() {
 }
 
 #[tokio::test]
+async fn a_group_is_left_for_good_only_when_its_member_is_sure() {
+    let served = serve(world(), config()).await;
+    let mut client = Client::login(&served, "one", "").await;
+    let mut other = Client::login(&served, "two", "").await;
+    let ask = "PRIVMSG wechat :leave";
+    let lines = client.ask(&format!("{ask} #测试群")).await;
+    assert!(lines.concat().contains("say: leave #测试群 yes."), "{lines:#?}");
+    assert!(client.ask(&format!("{ask} #nowhere yes")).await[0].contains("there is no group #nowhere"));
+    assert!(client.ask(ask).await[0].contains("say: leave <#group>"));
+    assert!(client.ask(&format!("{ask} #测试群 no")).await[0].contains("say: leave <#group>"));
+    let request = Request::Leave { group: "g-test".into() };
+    let wanted = Command::Ask { account: "wechat:work".into(), request };
+    assert!(!served.double.state().commands.contains(&wanted), "nobody was sure");
+
+    client.send(&format!("{ask} #测试群 yes")).await;
+    client.until("you did not leave #测试群: ").await;
+    assert!(client.ask("NAMES #测试群").await[0].contains(" 353 "), "it stays");
+
+    served.double.state().answer = Some(Answer::Done);
+    client.send(&format!("{ask} #测试群 yes")).await;
+    let lines = client.until("you left #测试群").await;
+    assert!(lines.iter().any(|line| line.contains("!ann@wxgate PART #测试群 :")), "{lines:#?}");
+    other.until("!ann@wxgate PART #测试群 :").await;
+    assert!(served.double.state().commands.contains(&wanted));
+}
+
+#[tokio::test]
 async fn names_are_written_in_letters_when_their_owner_wants_it() {
     let double = world();
     crate::client::add_person(&double, "p-zhang2", "张三", true);

@@ -126,6 +126,7 @@ pub(super) fn update(call: &Call<'_>) -> Answer {
             "quitchatroom" => {
                 state.people.edits.gone.insert(Who::Group(group));
                 state.push(Event::Deleted(Who::Group(group)));
+                note(call, state, Who::Group(group), "update_group", &fun);
                 return Ok(());
             }
             _ => {

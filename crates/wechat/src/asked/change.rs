@@ -131,6 +131,7 @@ impl Asked {
             Request::Bring { group, people, present } => self.bring(group, people, *present).await,
             Request::Remove { group, people } => self.remove(group, people).await,
             Request::Retitle { group, title } => self.retitle(group, title).await,
+            Request::Leave { group } => self.leave(group).await,
             Request::Befriend { request, verdict } => self.befriend(request, *verdict).await,
             Request::Gather { people, title } => self.gather(people, title).await,
             _ => Err(refused("this is no change")),
@@ -173,6 +174,14 @@ impl Asked {
         }
         let room = self.known(group.as_str(), "the group").await?;
         self.change(&UpdateChatroom { room: &room, change: RoomChange::Topic(title) }).await?;
+        Ok(Answer::Done)
+    }
+
+    /// That it is gone comes with the next sync. Source: the protocol sheet, section 2.24, `quitchatroom`: in the page,
+    /// which has no button for it.
+    async fn leave(&self, group: &ChatKey) -> Result<Answer, CommandError> {
+        let room = self.known(group.as_str(), "the group").await?;
+        self.change(&UpdateChatroom { room: &room, change: RoomChange::Quit }).await?;
         Ok(Answer::Done)
     }
 

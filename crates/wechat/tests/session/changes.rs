@@ -80,6 +80,20 @@ async fn the_owner_of_a_group_removes_members() {
 }
 
 #[tokio::test]
+async fn a_group_is_left_for_good() {
+    let mut stage = Stage::online().await;
+    let (network, group) = (stage.network(), stage.chat(Who::Group(0)));
+    assert_eq!(ask(&stage, Request::Leave { group: group.clone() }).await, Ok(Answer::Done));
+    stage.wait(|state| state.chats.get(&(network.clone(), group.clone()))?.is_gone.then_some(())).await;
+    let gone = Request::Leave { group };
+    assert!(matches!(ask(&stage, gone).await, Err(CommandError::Refused(_))), "it was left already");
+    let nowhere = Request::Leave { group: "g-nowhere".into() };
+    assert!(matches!(ask(&stage, nowhere).await, Err(CommandError::Refused(_))));
+    stage.no_violation();
+    stage.stop().await;
+}
+
+#[tokio::test]
 async fn a_friend_request_is_accepted_with_its_ticket() {
     let mut stage = Stage::online().await;
     let kind = Kind::FriendRequest { nick: "new".into(), greeting: "hi".into() };

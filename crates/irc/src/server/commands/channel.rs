@@ -137,7 +137,8 @@ async fn explain_part(session: &mut Session, turn: &Turn<'_>, name: &str) {
         return;
     }
     let text = format!(
-        "{name} is hidden and muted until you JOIN it again; you are still a member of the group in WeChat"
+        "{name} is hidden and muted until you JOIN it again; you are still a member of the group in WeChat. \
+         To leave it there too say to me: leave {name}"
     );
     session.service_says(turn.client, &text);
     let notes = vec![Note { key, value: Some(Bytes::from_static(b"1")), is_secret: false }];
