@@ -1,11 +1,13 @@
 //! What people choose for an account through the service: which groups are joined, the language of the words that the
-//! gateway adds to a line, and what becomes of what was recalled.
+//! gateway adds to a line, what becomes of what was recalled, and whether official accounts are heard.
 
 use bytes::Bytes;
-use wxgate_contract::{Batch, FarError, Note};
+use wxgate_contract::{Author, Batch, FarError, Note, TimelineItem};
 
 use super::names::Style;
+use super::outbound::Window;
 use super::registry::ClientId;
+use super::roster::Person;
 use super::session::Session;
 use super::style;
 
@@ -39,6 +41,16 @@ pub(super) enum Recalls {
     Remove,
     /// It stays, with a word that it was taken back.
     Keep,
+}
+
+/// Whether what official accounts write by themselves is shown. Source: the IRC notes, section 4.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Officials {
+    /// As what anybody writes.
+    #[default]
+    Show,
+    /// It waits in the history.
+    Mute,
 }
 
 /// Something to choose: its kind of note, and each way with its word and what is said of it.
@@ -94,6 +106,14 @@ impl Choice for Recalls {
     ];
 }
 
+impl Choice for Officials {
+    const NOTE: &'static str = "officials";
+    const WAYS: &'static [(Self, &'static str, &'static str)] = &[
+        (Self::Show, "show", "what official accounts write is shown"),
+        (Self::Mute, "mute", "what official accounts write waits in their history, and opens no window"),
+    ];
+}
+
 /// Something to choose, as other faces show it.
 pub(super) struct Offer {
     /// As it is typed.
@@ -107,14 +127,14 @@ pub(super) struct Offer {
 }
 
 /// All that can be chosen for an account.
-pub(super) fn offers() -> [Offer; 4] {
+pub(super) fn offers() -> [Offer; 5] {
     let names = Offer {
         name: "names",
         note: style::NOTE,
         usual: Style::default().word(),
         ways: style::WAYS.to_vec(),
     };
-    [offer::<Join>(), names, offer::<Lang>(), offer::<Recalls>()]
+    [offer::<Join>(), names, offer::<Lang>(), offer::<Recalls>(), offer::<Officials>()]
 }
 
 fn offer<C: Choice>() -> Offer {
@@ -128,13 +148,18 @@ pub(super) struct Choices {
     pub(super) join: Join,
     pub(super) lang: Lang,
     pub(super) recalls: Recalls,
+    pub(super) officials: Officials,
 }
 
 impl Session {
     /// As they were made last.
     pub(super) async fn load_choices(&mut self) -> Result<(), FarError> {
-        self.choices =
-            Choices { join: self.chosen().await?, lang: self.chosen().await?, recalls: self.chosen().await? };
+        self.choices = Choices {
+            join: self.chosen().await?,
+            lang: self.chosen().await?,
+            recalls: self.chosen().await?,
+            officials: self.chosen().await?,
+        };
         Ok(())
     }
 
@@ -185,6 +210,24 @@ impl Session {
         if let Some(recalls) = self.choose(id, words, self.choices.recalls).await {
             self.choices.recalls = recalls;
         }
+    }
+
+    /// `officials`, `officials mute`.
+    pub(super) async fn choose_officials(&mut self, id: ClientId, words: &[&str]) {
+        if let Some(officials) = self.choose(id, words, self.choices.officials).await {
+            self.choices.officials = officials;
+        }
+    }
+
+    /// An official account wrote it and its owner muted those. What one says to them is shown, and what became of it.
+    pub(super) fn is_muted(&self, window: Window, item: &TimelineItem) -> bool {
+        self.is_muted_window(window) && matches!(item.post.author, Author::Person { .. })
+    }
+
+    /// The window is that of an official account, and those are muted.
+    pub(super) fn is_muted_window(&self, window: Window) -> bool {
+        let Window::Query(ix) = window else { return false };
+        self.choices.officials == Officials::Mute && self.roster.person(ix).is_some_and(Person::is_official)
     }
 
     /// Tells what is in force, or writes down what is said; what is in force from now on.

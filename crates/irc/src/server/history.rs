@@ -4,7 +4,7 @@ use wxgate_contract::{Body, ChatKey, ChatRef, HistoryRange, Landmark, TimelineIt
 
 use super::caps::Caps;
 use super::commands::Turn;
-use super::outbound::{Rendered, Replay};
+use super::outbound::{Rendered, Replay, Window};
 use super::quote::post_of;
 use super::registry::ClientId;
 use super::session::Session;
@@ -311,10 +311,13 @@ impl Session {
         self.give_targets(turn.client, &found);
     }
 
-    /// A group that was left with PART keeps out of the way.
+    /// A group that was left with PART keeps out of the way, and so does who is muted.
     pub(super) fn is_shown(&self, chat: &ChatKey) -> bool {
-        let channel = self.roster.by_chat(chat).and_then(|ix| self.roster.channel(ix));
-        channel.is_none_or(|channel| channel.is_joined)
+        if let Some(channel) = self.roster.by_chat(chat).and_then(|ix| self.roster.channel(ix)) {
+            return channel.is_joined;
+        }
+        let query = self.roster.by_private_chat(chat).map(Window::Query);
+        !query.is_some_and(|window| self.is_muted_window(window))
     }
 
     fn give_targets(&mut self, id: ClientId, found: &[(Timestamp, String)]) {

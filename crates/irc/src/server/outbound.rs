@@ -126,7 +126,7 @@ impl Session {
         let own = self.typed_by(&item);
         let window = self.window(&item).await;
         let rendered = match window {
-            Some(window) if self.is_open(window).await => {
+            Some(window) if self.is_open(window).await && !self.is_muted(window, &item) => {
                 self.render_whole(&item, window, Replay(false)).await
             }
             _ => None,

@@ -135,12 +135,14 @@ impl Session {
         }
         for item in page {
             // Where its arrival could not be prepared, a group may speak here first.
+            let mut is_muted = false;
             if let Some(window) = self.window(&item).await {
                 self.is_open(window).await;
+                is_muted = self.is_muted(window, &item);
             }
             if self.typed_by(&item) == Some(id) {
                 self.tell_reader(&item).await;
-            } else {
+            } else if !is_muted {
                 self.give_missed(id, &item, None).await;
             }
             if let Some(client) = self.clients.get_mut(&id) {

@@ -1,6 +1,6 @@
 use wxgate_contract::{
     Answer, Ask, Body, Card, CardKind, Command, CommandError, Fate, FeedEvent, GroupEvent, Health, Order,
-    PersonRef, Question, Request, SignInStep, Verdict,
+    PersonKind, PersonRef, Question, Request, SignInStep, Verdict,
 };
 
 use crate::client::{ACCOUNT, Client, PATIENCE, config, said, serve, world};
@@ -197,6 +197,47 @@ async fn groups_are_changed_by_those_who_may() {
     client.send("KICK #测试群 张三").await;
     client.until(" 482 ann #测试群 :").await;
     assert_eq!(client.ask("KICK #家 李四").await, [":wx.test 482 ann #家 :You're not channel operator"]);
+}
+
+#[tokio::test]
+async fn official_accounts_are_silent_when_their_reader_wants_it() {
+    let double = world();
+    crate::client::add_person(&double, "p-news", "日报", true);
+    if let Some(news) = double.state().people.get_mut(&("wechat:work".into(), "p-news".into())) {
+        news.kind = PersonKind::Official;
+    }
+    let served = serve(double, config()).await;
+    let mut client = Client::login(&served, "one", "batch draft/chathistory server-time message-tags").await;
+    let mut away = Client::login(&served, "two", "").await;
+    assert!(client.ask("PRIVMSG wechat :officials").await[0].contains("show: "));
+    assert!(client.ask("PRIVMSG wechat :officials mute").await[0].contains("opens no window"));
+    served.double.show(said("p-news", "p-news", "n1", Body::text("head line")));
+    served.double.show(said("p-li", "p-li", "n2", Body::text("are you there?")));
+    let lines = client.until("are you there?").await;
+    assert!(!lines.iter().any(|line| line.contains("head line")), "{lines:#?}");
+    // What one says there oneself is shown, and a history is given to whoever asks.
+    served.double.show(said("p-news", "owner", "n3", Body::text("subscribe")));
+    assert!(client.until("subscribe").await.last().unwrap().contains("日报"));
+    let lines = client.ask("CHATHISTORY LATEST 日报 * 10").await;
+    assert!(lines.iter().any(|line| line.contains("head line")), "{lines:#?}");
+    let targets = "CHATHISTORY TARGETS timestamp=2000-01-01T00:00:00Z timestamp=2100-01-01T00:00:00Z 9";
+    let lines = client.ask(targets).await;
+    assert!(lines.iter().any(|line| line.contains("TARGETS 李四")), "{lines:#?}");
+    assert!(!lines.iter().any(|line| line.contains("日报")), "{lines:#?}");
+    away.until("subscribe").await;
+    away.sync().await;
+    drop(away);
+    // Nor does it come with what was missed, until they are heard again.
+    served.double.show(said("p-news", "p-news", "n4", Body::text("evening edition")));
+    let mut away = Client::begin(&served, "two", "").await;
+    away.until(" 221 ").await;
+    let lines = away.sync().await;
+    assert!(!lines.iter().any(|line| line.contains("evening edition")), "{lines:#?}");
+    let lines = away.ask("PRIVMSG wechat :more 日报").await;
+    assert!(lines.iter().any(|line| line.contains("evening edition")), "{lines:#?}");
+    away.ask("PRIVMSG wechat :officials show").await;
+    served.double.show(said("p-news", "p-news", "n5", Body::text("late edition")));
+    away.until("late edition").await;
 }
 
 #[tokio::test]
@@ -507,7 +548,13 @@ async fn what_is_chosen_elsewhere_is_in_force_at_once_and_listed_there() {
         choices.into_iter().map(|choice| (choice.name, choice.value)).collect::<Vec<_>>()
     };
     let of = |names: &str, recalls: &str| {
-        let all = [("join", "auto"), ("names", names), ("language", "english"), ("recalls", recalls)];
+        let all = [
+            ("join", "auto"),
+            ("names", names),
+            ("language", "english"),
+            ("recalls", recalls),
+            ("officials", "show"),
+        ];
         all.map(|(name, value)| (name.to_owned(), value.to_owned()))
     };
     assert_eq!(in_force().await, of("utf8", "remove"));

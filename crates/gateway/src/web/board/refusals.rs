@@ -84,11 +84,16 @@ const SENTENCES: &[(&str, &str)] = &[
     ),
     ("all groups are joined for you", "自动加入所有群聊"),
     (
-        "no group is joined for you; what is said in one waits in its history",
-        "不自动加入群聊，消息留在历史记录中",
+        "no group is joined for you but those you JOIN; what is said in one waits in its history",
+        "只加入你 JOIN 的群聊，其他群聊的消息留在历史记录中",
     ),
     ("what I add to a line is in English: [image]", "附加文字用英文：[image]"),
     ("what I add to a line is in Chinese: [图片]", "附加文字用中文：[图片]"),
+    ("what official accounts write is shown", "显示公众号的消息"),
+    (
+        "what official accounts write waits in their history, and opens no window",
+        "公众号的消息留在历史记录中，不打开窗口",
+    ),
     ("names are written as they are", "名称按原样显示"),
     ("names are written in Latin letters", "名称用拉丁字母显示"),
     ("{} is none of those that the chat may be", "{} 不在该会话的候选之中"),

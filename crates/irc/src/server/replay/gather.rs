@@ -10,6 +10,7 @@ use wxgate_contract::{ChatKey, FarError, HistoryRange, NetworkId, TimelineItem};
 
 use super::PAGE;
 use crate::server::client::Piece;
+use crate::server::outbound::Window;
 use crate::server::session::Session;
 
 /// Items looked at for one arrival before chats are read one by one. Chosen.
@@ -176,7 +177,10 @@ impl Session {
         Ok(())
     }
 
-    fn pieces_of(&self, chat: ChatKey, missed: Missed, is_known: bool, with_batches: bool) -> Vec<Piece> {
+    fn pieces_of(&self, chat: ChatKey, mut missed: Missed, is_known: bool, with_batches: bool) -> Vec<Piece> {
+        if let Some(window) = self.roster.by_private_chat(&chat).map(Window::Query) {
+            missed.items.retain(|item| !self.is_muted(window, item));
+        }
         let reference = with_batches.then(|| format!("h{}", self.shared.next_number()));
         let mut pieces = Vec::with_capacity(missed.items.len() + 3);
         if missed.older > 0 && is_known {
