@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use dashmap::{DashMap, DashSet};
 use wxgate_contract::{
     Attachment, Author, Body, Capabilities, ChatRef, Delivery, DeliveryId, Job, MediaVault, Mention,
-    NetworkId, Post, RemoteId, Say, Timestamp,
+    NetworkId, POSTER_NAME, Post, RemoteId, Say, Timestamp,
 };
 use wxgate_store::{End, FailedDelivery, KnownPost, Route, RouteInput};
 
@@ -133,7 +133,10 @@ impl Routes {
     /// The form in which a network can show a body; `None` when it is no news to it.
     fn degrade(&self, body: &Body, can: Capabilities) -> Option<Body> {
         Some(match body {
-            Body::Attachment(file) if !can.carries_files => Body::text(file.summary(&self.link(file))),
+            Body::Attachment(file) if !can.carries_files => {
+                let poster = file.poster.and_then(|poster| self.vault.link(poster, POSTER_NAME));
+                Body::text(file.summary(&self.link(file), poster.as_deref()))
+            }
             Body::Card(card) if !can.shows_authors => Body::text(card.summary()),
             Body::Unsupported { summary } if !can.shows_authors => Body::text(format!("[{summary}]")),
             // What happens inside one network's chat is that network's own affair, unless the

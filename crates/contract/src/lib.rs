@@ -52,4 +52,4 @@ pub use media::{
 };
 pub use profile::{ChatKind, ChatProfile, Member, PersonKind, PersonProfile};
 pub use time::{Civil, Clock, Timestamp};
-pub use words::map_of;
+pub use words::{POSTER_NAME, map_of};

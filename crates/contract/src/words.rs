@@ -2,6 +2,9 @@
 
 use crate::body::{Attachment, AttachmentKind, Card, CardKind};
 
+/// What the still picture of a video is called in a link to it.
+pub const POSTER_NAME: &str = "preview.jpg";
+
 impl AttachmentKind {
     /// What it is called.
     fn label(self) -> &'static str {
@@ -31,14 +34,15 @@ impl Attachment {
     }
 
     /// One line of plain words for networks that carry no files, the caption in front: `caption [file] name link (1.2
-    /// MB)`. Only a file is known by its name.
+    /// MB) preview: link`, the latter where there is a still picture of it. Only a file is known by its name.
     #[must_use]
-    pub fn summary(&self, link: &str) -> String {
+    pub fn summary(&self, link: &str, poster: Option<&str>) -> String {
         let label = format!("[{}]", self.kind.label());
         let name = if self.kind == AttachmentKind::File { self.name.as_str() } else { "" };
         let measures = self.measures();
         let measures = if measures.is_empty() { measures } else { format!("({measures})") };
-        let parts = [self.caption.as_str(), &label, name, link, &measures];
+        let poster = poster.map(|link| format!("preview: {link}")).unwrap_or_default();
+        let parts = [self.caption.as_str(), &label, name, link, &measures, &poster];
         parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" ")
     }
 }
@@ -146,8 +150,13 @@ mod tests {
             (file(AttachmentKind::Voice, "v.mp3", "", 4000, 3400), "[voice] http://l (0:04, 4 KB)"),
             (file(AttachmentKind::File, "b.pdf", "read it", 10, 0), "read it [file] b.pdf http://l (10 B)"),
         ] {
-            assert_eq!(file.summary("http://l"), words);
+            assert_eq!(file.summary("http://l", None), words);
         }
+        let film = file(AttachmentKind::Video, "v.mp4", "look", 0, 3400);
+        assert_eq!(
+            film.summary("http://l", Some("http://p")),
+            "look [video] http://l (0:04) preview: http://p"
+        );
     }
 
     #[test]

@@ -122,12 +122,18 @@ fn a_file_becomes_a_link_where_files_cannot_go() {
         poster: None,
     };
     let author = Author::Person { person: "p".into(), name: "Anna".to_owned() };
-    let post = post(&home, author, Body::Attachment(file));
+    let post = post(&home, author, Body::Attachment(file.clone()));
     let say = said(one(&post, "a:1", &chat("plain:x", "d"), None));
     let Body::Text { text } = &say.post.body else { panic!("{say:?}") };
     assert!(text.starts_with("[image] http") && text.ends_with(" (2 KB)"), "{text}");
     let say = said(one(&post, "a:1", &chat("rich:x", "d"), None));
     assert!(matches!(say.post.body, Body::Attachment(_)));
+    // Of a film there is a picture.
+    let film = Attachment { kind: AttachmentKind::Video, poster: Some(MediaId([2; 16])), ..file };
+    let post = Post { body: Body::Attachment(film), ..post };
+    let say = said(one(&post, "a:1", &chat("plain:x", "d"), None));
+    let Body::Text { text } = &say.post.body else { panic!("{say:?}") };
+    assert!(text.starts_with("[video] http") && text.contains(" (2 KB) preview: http"), "{text}");
 }
 
 #[test]

@@ -151,6 +151,18 @@ async fn every_kind_of_body_is_shown() {
             format!("PRIVMSG #家 :[image] {link}a.jpg (1.2 MB)"),
         ),
         (file(AttachmentKind::Voice, "v.mp3", 0, 3400), format!("PRIVMSG #家 :[voice] {link}v.mp3 (0:04)")),
+        (
+            match file(AttachmentKind::Video, "v.mp4", 0, 3400) {
+                Body::Attachment(film) => {
+                    Body::Attachment(Attachment { poster: Some(MediaId([2; 16])), ..film })
+                }
+                other => other,
+            },
+            format!(
+                "PRIVMSG #家 :[video] {link}v.mp4 (0:04) preview: {}preview.jpg",
+                link.replace("01", "02")
+            ),
+        ),
         (file(AttachmentKind::File, "b.pdf", 10, 0), format!("PRIVMSG #家 :[file] b.pdf {link}b.pdf (10 B)")),
         (
             card(CardKind::Link, "News", "https://e.org/x"),

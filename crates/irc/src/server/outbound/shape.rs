@@ -11,7 +11,8 @@ pub(super) enum Shape {
     Actions,
     /// One line: what stands before the link is shortened.
     OneLine,
-    /// `what\0link\0measures\0caption`: one line with all of it, or the caption on lines below.
+    /// `what\0link\0measures\0preview\0caption`: one line with all of it, or the caption on lines below. The preview is
+    /// left out where the line has no room for it.
     Captioned,
 }
 
@@ -64,13 +65,17 @@ fn one_line(text: &str, budget: usize) -> String {
 
 /// Somebody wrote the caption: nothing of it is left out.
 fn captioned(text: &str, budget: usize) -> Vec<String> {
-    let mut parts = text.splitn(4, '\0').map(str::to_owned);
-    let [what, link, measures, caption] = [(); 4].map(|()| parts.next().unwrap_or_default());
-    let with = |caption: &str| {
+    let mut parts = text.splitn(5, '\0').map(str::to_owned);
+    let [what, link, mut measures, preview, caption] = [(); 5].map(|()| parts.next().unwrap_or_default());
+    let with = |caption: &str, measures: &str| {
         let words = [&what, caption, &link].into_iter().filter(|word| !word.is_empty());
         format!("{}{measures}", words.collect::<Vec<_>>().join(" "))
     };
-    let whole = with(&caption);
+    let shown = format!("{measures}{preview}");
+    if with("", &shown).len() <= budget {
+        measures = shown;
+    }
+    let whole = with(&caption, &measures);
     if !caption.contains('\n') && whole.len() <= budget {
         return vec![whole];
     }
@@ -99,12 +104,17 @@ mod tests {
     #[test]
     fn a_caption_is_whole() {
         let shown = |text: &str| pieces(text, 100, Shape::Captioned);
-        assert_eq!(shown("[image]\0http://a/b\0 (3 B)\0"), ["[image] http://a/b (3 B)"]);
-        assert_eq!(shown("[image]\0http://a/b\0 (3 B)\0who?"), ["[image] who? http://a/b (3 B)"]);
-        assert_eq!(shown("[image]\0\0 (3 B)\0who?"), ["[image] who? (3 B)"]);
-        assert_eq!(shown("[image]\0http://a/b\0\0one\ntwo"), ["[image] http://a/b", "one", "two"]);
+        assert_eq!(shown("[image]\0http://a/b\0 (3 B)\0\0"), ["[image] http://a/b (3 B)"]);
+        assert_eq!(shown("[image]\0http://a/b\0 (3 B)\0\0who?"), ["[image] who? http://a/b (3 B)"]);
+        assert_eq!(shown("[image]\0\0 (3 B)\0\0who?"), ["[image] who? (3 B)"]);
+        assert_eq!(shown("[image]\0http://a/b\0\0\0one\ntwo"), ["[image] http://a/b", "one", "two"]);
         let long = "字".repeat(60);
-        let lines = shown(&format!("[image]\0http://a/b\0 (3 B)\0{long}"));
+        let lines = shown(&format!("[image]\0http://a/b\0 (3 B)\0\0{long}"));
         assert_eq!((lines[0].as_str(), lines[1..].concat()), ("[image] http://a/b (3 B)", long));
+        let film = |room: usize| {
+            pieces("[video]\0http://a/b\0 (3 B)\0 preview: http://c/d\0", room, Shape::Captioned)
+        };
+        assert_eq!(film(100), ["[video] http://a/b (3 B) preview: http://c/d"]);
+        assert_eq!(film(40), ["[video] http://a/b (3 B)"], "a link is never cut");
     }
 }

@@ -3,7 +3,8 @@
 use std::borrow::Cow;
 
 use wxgate_contract::{
-    Attachment, AttachmentKind, Author, Body, Card, CardKind, Fate, GroupEvent, Mention, TimelineItem,
+    Attachment, AttachmentKind, Author, Body, Card, CardKind, Fate, GroupEvent, Mention, POSTER_NAME,
+    TimelineItem,
 };
 
 use super::Window;
@@ -218,7 +219,7 @@ impl Session {
         chinese.map_or(Cow::Borrowed(sentence), Cow::Owned)
     }
 
-    /// `[image] link (1.2 MB)` and the caption, for [`Shape::Captioned`].
+    /// `[image] link (1.2 MB)`, of a video a picture, and the caption, for [`Shape::Captioned`].
     fn attachment(&mut self, attachment: &Attachment, caption: &str) -> String {
         let label = match attachment.kind {
             AttachmentKind::Image => self.word("image", "图片"),
@@ -239,7 +240,9 @@ impl Session {
         if !link.is_empty() {
             self.remember_link(&link, attachment);
         }
-        format!("[{label}]{name}\0{link}\0{measures}\0{caption}")
+        let poster = attachment.poster.and_then(|poster| self.shared.media.link(poster, POSTER_NAME));
+        let poster = poster.map(|link| format!(" {}: {link}", self.word("preview", "预览")));
+        format!("[{label}]{name}\0{link}\0{measures}\0{}\0{caption}", poster.unwrap_or_default())
     }
 
     fn card(&self, card: &Card) -> String {
