@@ -270,7 +270,8 @@ impl Session {
     /// One item of a history; `None` when it shows nothing (any more) to this client.
     pub(super) async fn of_history(&mut self, id: ClientId, item: &TimelineItem) -> Option<Rendered> {
         let client = self.clients.get(&id)?;
-        let is_event = matches!(item.post.body, Body::Recall { .. } | Body::Event { .. });
+        // What happened in a group is a NOTICE to clients that take messages only.
+        let is_event = matches!(item.post.body, Body::Recall { .. });
         if is_event && !client.has(Caps::EVENT_PLAYBACK) {
             return None;
         }

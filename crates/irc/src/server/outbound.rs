@@ -16,11 +16,13 @@ use crate::wire::split;
 use crate::wire::tags::escape_into;
 
 mod give;
+mod played;
 mod shape;
 mod text;
 
 pub(super) use give::Giving;
 use give::give;
+use played::Played;
 use shape::Shape;
 pub(super) use text::excerpt;
 
@@ -56,6 +58,8 @@ pub(super) struct Rendered {
     texts: Vec<String>,
     /// The same as one message in several lines, where that makes a difference and somebody wants it.
     parts: Vec<Part>,
+    /// The same as the commands that it was, of what is no message.
+    played: Vec<Played>,
     /// The post that it answers to.
     reply: Option<PostId>,
     /// What it takes back, for clients that understand it, and who does so where.
@@ -91,13 +95,26 @@ impl Rendered {
 
     /// Messages that a client with these capabilities gets.
     pub(super) fn lines_for(&self, caps: Caps) -> usize {
+        let played = self.played_for(caps).len();
+        if played > 0 {
+            return played;
+        }
         if caps.takes_multiline() && !self.parts.is_empty() { 1 } else { self.texts.len() }
+    }
+
+    /// The commands that it is in a history of a client with these capabilities; without any it is a message.
+    fn played_for(&self, caps: Caps) -> &[Played] {
+        match caps.has(Caps::EVENT_PLAYBACK) && caps.has(Caps::BATCH) {
+            true => &self.played,
+            false => &[],
+        }
     }
 
     /// About the bytes of its lines with all their tags.
     pub(super) fn bytes(&self) -> usize {
         let around = self.prefix.len() + self.target.len() + TAG_BYTES;
-        self.texts.iter().map(|text| text.len() + around).sum()
+        let said: usize = self.texts.iter().map(|text| text.len() + around).sum();
+        said.max(self.played.iter().map(|played| played.len() + TAG_BYTES).sum())
     }
 
     /// True when a client that takes several lines as one message is given one.
@@ -125,6 +142,7 @@ impl Session {
         }
         let own = self.typed_by(&item);
         let window = self.window(&item).await;
+        self.note_title(&item);
         let rendered = match window {
             Some(window) if self.is_open(window).await && !self.is_muted(window, &item) => {
                 self.render_whole(&item, window, Replay(false)).await
@@ -356,6 +374,7 @@ impl Session {
             && self.clients.values().any(|client| client.caps().takes_multiline());
         let parts = if wants_parts { multiline::parts(&text_owned, budget) } else { Vec::new() };
         let parts = if parts.len() <= MULTILINE_LINES { parts } else { Vec::new() };
+        let played = if replay.0 { self.played(item, window) } else { Vec::new() };
         let redacted_by = match (&item.post.body, author.and_then(|ix| self.roster.person(ix))) {
             (Body::Recall { .. }, Some(person)) => person.prefix(),
             (Body::Recall { .. }, None) if is_own => self.own_prefix(),
@@ -376,6 +395,7 @@ impl Session {
             is_bot,
             texts,
             parts,
+            played,
             reply: item.target.filter(|_| !matches!(item.post.body, Body::Recall { .. })),
             redacted: None,
             redacted_by: (redacted_by, redacted_in),

@@ -132,6 +132,8 @@ pub(super) struct Channel {
     /// The others, by nick; `None` until somebody needs them.
     pub(super) members: Option<Vec<Membership>>,
     pub(super) topic_at: Timestamp,
+    /// What WeChat said last of who gave it a title.
+    pub(super) titled: Option<Titled>,
     /// The last line, so that a quote of it needs no repeating.
     pub(super) last_post: Option<PostId>,
 }
@@ -152,6 +154,27 @@ impl Channel {
 
     pub(super) fn member_count(&self) -> usize {
         self.members.as_ref().map_or(0, Vec::len) + 1
+    }
+}
+
+/// A group got a title, each on one line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Titled {
+    pub(super) title: String,
+    /// From whom, as WeChat calls them there; may be empty.
+    pub(super) by: String,
+    pub(super) at: Timestamp,
+}
+
+impl Titled {
+    fn write(&self) -> Bytes {
+        Bytes::from(format!("{}\n{}\n{}", self.title, self.by, self.at.ms()))
+    }
+
+    fn read(value: &[u8]) -> Option<Self> {
+        let mut parts = std::str::from_utf8(value).ok()?.split('\n');
+        let (title, by) = (parts.next()?.to_owned(), parts.next()?.to_owned());
+        Some(Self { title, by, at: Timestamp(parts.next()?.parse().ok()?) })
     }
 }
 

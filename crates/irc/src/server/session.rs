@@ -27,6 +27,7 @@ use super::shared::Shared;
 use removals::Removal;
 
 mod attach;
+mod called;
 mod coming;
 mod cursors;
 mod deeds;
@@ -39,9 +40,11 @@ mod removals;
 #[cfg(test)]
 mod tests;
 mod tidings;
+mod topics;
 mod updates;
 mod voice;
 
+pub(super) use called::Called;
 pub(super) use updates::{one_line, state_word};
 
 /// Lines and events taken at once, so that writers are woken once for all of them.
@@ -107,6 +110,8 @@ pub(super) struct Session {
     /// Oneself among the users of the gateway.
     pub(super) local: Option<UserId>,
     pub(super) realname: String,
+    /// How one is called in WeChat; empty while that is not known.
+    own_name: String,
     pub(super) away: Option<String>,
     pub(super) health: Health,
     /// How accounts are, as clients were told.
@@ -208,6 +213,7 @@ impl Session {
             own,
             nick: String::new(),
             realname: String::new(),
+            own_name: String::new(),
             away: None,
             health: Health::Starting,
             told: HashMap::new(),

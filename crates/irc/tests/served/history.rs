@@ -1,4 +1,6 @@
-use wxgate_contract::{Author, Body, ChatRef, Command, Fate, FeedEvent, PostId, Quote, Request, Timestamp};
+use wxgate_contract::{
+    Author, Body, ChatRef, Command, Fate, FeedEvent, GroupEvent, Post, PostId, Quote, Request, Timestamp,
+};
 
 use crate::client::{Client, NOW_MS, PATIENCE, Served, config, said, serve, world};
 
@@ -61,6 +63,86 @@ async fn history_is_given_by_id_and_by_time() {
     }
     let got = client.ask("@label=x CHATHISTORY LATEST #测试群 * 1").await;
     assert!(got.len() == 3 && got[0].starts_with("@label=x :wx.test BATCH +h"), "{got:#?}");
+}
+
+/// Something that happened in the test group, as WeChat says it.
+fn happened(id: &str, event: GroupEvent, text: &str) -> Post {
+    let body = Body::Event { event, text: text.to_owned() };
+    Post { author: Author::Network, ..said("g-test", "", id, body) }
+}
+
+#[tokio::test]
+async fn what_happened_in_a_group_is_played_to_those_who_take_it_and_told_to_others() {
+    let served = serve(world(), config()).await;
+    let names = |name: &str| vec![name.to_owned()];
+    let zhang = || "张三".to_owned();
+    for (id, event, text) in [
+        ("1", GroupEvent::Joined { names: names("王五"), by: zhang() }, "张三邀请王五加入了群聊"),
+        ("2", GroupEvent::Renamed { title: "测试群".to_owned(), by: zhang() }, "张三修改群名为“测试群”"),
+        // The account is called like its owner here.
+        ("3", GroupEvent::Removed { names: names("王五"), by: "ann".to_owned() }, "你将王五移出了群聊"),
+        ("4", GroupEvent::Joined { names: names("陌生人"), by: zhang() }, "张三邀请陌生人加入了群聊"),
+        ("5", GroupEvent::OwnerGone, "你被张三移出群聊"),
+        ("6", GroupEvent::Notice, "张三拍了拍王五"),
+    ] {
+        served.double.show(happened(id, event, text));
+    }
+    let caps = "draft/chathistory message-tags server-time batch";
+    let mut plain = Client::login(&served, "one", caps).await;
+    let mut modern =
+        Client::login(&served, "two", &format!("{caps} draft/event-playback extended-join")).await;
+    let history = async |client: &mut Client| {
+        let lines = client.ask("CHATHISTORY LATEST #测试群 * 10").await;
+        let inside = lines[1..lines.len() - 1].iter();
+        assert!(inside.clone().all(|line| line.starts_with("@batch=h") && line.contains(";msgid=wx")));
+        inside.map(|line| line.split_once(" :").unwrap().1.to_owned()).collect::<Vec<_>>()
+    };
+    let told = history(&mut plain).await;
+    assert_eq!(told.len(), 6, "{told:#?}");
+    assert!(told.iter().all(|line| line.starts_with("wechat!wechat@wx.test NOTICE #测试群 :")), "{told:#?}");
+    let played = history(&mut modern).await;
+    for (line, (by, rest)) in played.iter().zip([
+        ("王五!u", "@wechat JOIN #测试群 u"),
+        ("张三!u", "@wechat TOPIC #测试群 :测试群"),
+        ("ann!ann@wxgate", " KICK #测试群 王五 :你将王五移出了群聊"),
+        // Nobody here knows who that is.
+        ("wechat!wechat@wx.test", " NOTICE #测试群 :张三邀请陌生人加入了群聊"),
+        ("wechat!wechat@wx.test", " KICK #测试群 ann :你被张三移出群聊"),
+        ("wechat!wechat@wx.test", " NOTICE #测试群 :张三拍了拍王五"),
+    ]) {
+        assert!(line.starts_with(by) && line.contains(rest), "{by}{rest}: {line}");
+    }
+    assert!(played[0].ends_with(" :王五"), "{played:#?}");
+    // Outside of a history they would happen now.
+    served.double.show(happened("7", GroupEvent::OwnerGone, "你被移出群聊"));
+    assert!(modern.until("你被移出群聊").await.last().unwrap().contains(" NOTICE #测试群 :"));
+}
+
+#[tokio::test]
+async fn who_gave_a_group_its_title_is_told_with_its_topic() {
+    let double = world();
+    let served = serve(double.clone(), config()).await;
+    let mut client = Client::login(&served, "", "").await;
+    let by = async |client: &mut Client| {
+        client.ask("TOPIC #测试群").await.pop().unwrap().split(' ').nth(4).unwrap().to_owned()
+    };
+    assert_eq!(by(&mut client).await, "wechat!wechat@wx.test");
+    let renamed = |title: &str| GroupEvent::Renamed { title: title.to_owned(), by: "王五".to_owned() };
+    served.double.show(happened("1", renamed("测试群"), "王五修改群名为“测试群”"));
+    client.until("王五修改群名为").await;
+    assert!(by(&mut client).await.starts_with("王五!u"));
+    client.sync().await;
+    served.running.stop.stop();
+    assert!(served.task.await.unwrap().is_ok());
+    let served = serve(double, config()).await;
+    let mut client = Client::login(&served, "", "").await;
+    assert!(by(&mut client).await.starts_with("王五!u"), "after a restart");
+    // Of another title it says nothing.
+    let mut other = happened("2", renamed("旧名"), "王五修改群名为“旧名”");
+    other.at = Timestamp(NOW_MS + 1000);
+    served.double.show(other);
+    client.until("王五修改群名为").await;
+    assert_eq!(by(&mut client).await, "wechat!wechat@wx.test");
 }
 
 #[tokio::test]

@@ -28,6 +28,17 @@ pub(super) fn give(
     if let Some(redacted) = rendered.redacted.filter(|_| caps.has(Caps::REDACTION)) {
         return give_redaction(client, rendered, redacted, giving, buffer);
     }
+    // Outside of such a batch they would happen now. Source: IRCv3 draft/chathistory, "draft/event-playback".
+    if let Some(batch) = giving.batch
+        && giving.is_replay
+        && !rendered.played_for(caps).is_empty()
+    {
+        let extra = format!("batch={batch}");
+        for played in rendered.played_for(caps) {
+            buffer.extend([played.line(caps, &extra).as_str(), "\r\n"]);
+        }
+        return client.lines(buffer);
+    }
     let (prefix, target, mark) = match &rendered.own_query {
         Some(contact) if !caps.sees_own_lines() => (contact.as_str(), nick, OWN_MARK),
         _ => (rendered.prefix.as_str(), rendered.target.as_str(), ""),

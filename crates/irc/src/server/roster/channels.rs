@@ -2,7 +2,9 @@
 
 use wxgate_contract::{ChatKey, ChatKind, ChatProfile, Member, Note, PersonKey, Timestamp};
 
-use super::{Changed, Channel, ChannelIx, Membership, PersonIx, Rank, Renamed, Roster, Stored};
+use super::{
+    Changed, Channel, ChannelIx, Membership, Person, PersonIx, Rank, Renamed, Roster, Stored, Titled,
+};
 use crate::server::names;
 
 impl Roster {
@@ -151,6 +153,49 @@ impl Roster {
         })
     }
 
+    /// Somebody gave a group a title; what was said before says nothing of it any more.
+    pub(in crate::server) fn set_titled(&mut self, ix: ChannelIx, titled: Titled) {
+        let Some(channel) = self.channels.get_mut(ix.0) else { return };
+        if channel.titled.as_ref().is_some_and(|known| known.at >= titled.at) {
+            return;
+        }
+        let (chat, value) = (channel.chat.clone(), titled.write());
+        channel.titled = Some(titled);
+        let key = self.note_key("topic", chat.as_str());
+        self.unsaved.push(Note { key, value: Some(value), is_secret: false });
+    }
+
+    /// The same, as it was stored.
+    pub(in crate::server) fn load_titled(&mut self, chat: &ChatKey, value: &[u8]) {
+        let ix = self.by_chat(chat);
+        if let Some(channel) = ix.and_then(|ix| self.channels.get_mut(ix.0)) {
+            channel.titled = Titled::read(value);
+        }
+    }
+
+    /// Whom one of WeChat's own lines means by a name: the member who goes by it, else somebody who was one; `None` where
+    /// nobody or more than one does.
+    pub(in crate::server) fn called(&self, channel: ChannelIx, name: &str) -> Option<PersonIx> {
+        if name.is_empty() {
+            return None;
+        }
+        let base = self.nick_base(name, &PersonKey::new(""));
+        let is_theirs = |person: &Person, alias: &str| {
+            [alias, &person.realname, &person.nick].contains(&name) || person.base == base
+        };
+        let members = self.channel(channel)?.members.as_deref().unwrap_or_default();
+        let is_it = |member: &&Membership| {
+            self.person(member.person).is_some_and(|person| is_theirs(person, &member.alias))
+        };
+        let mut found = members.iter().filter(is_it).map(|member| member.person);
+        if let Some(first) = found.next() {
+            return found.next().is_none().then_some(first);
+        }
+        let mut found = self.people().filter(|(_, person)| is_theirs(person, "")).map(|(ix, _)| ix);
+        let first = found.next()?;
+        found.next().is_none().then_some(first)
+    }
+
     /// Takes somebody out of a group's list; false when they are not in it.
     pub(in crate::server) fn remove_member(&mut self, channel: ChannelIx, person: PersonIx) -> bool {
         let members = self.channels.get_mut(channel.0).and_then(|channel| channel.members.as_mut());
@@ -182,6 +227,7 @@ impl Roster {
             is_wanted: false,
             members: None,
             topic_at: Timestamp::default(),
+            titled: None,
             last_post: None,
         });
         ix

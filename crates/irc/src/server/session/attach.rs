@@ -129,6 +129,11 @@ impl Session {
         let (name, caps) = (client.name.clone(), client.caps());
         let cursor = self.cursor(&name).await;
         let mut replay = self.gather(cursor, caps.has(Caps::BATCH)).await;
+        for piece in &replay.pieces {
+            if let Piece::Item(item, _) = piece {
+                self.note_title(item);
+            }
+        }
         if caps.has(Caps::CHATHISTORY) {
             // It asks for what it wants. Source: IRCv3 draft/chathistory, "Server Considerations".
             replay.pieces.clear();
@@ -257,14 +262,13 @@ impl Session {
     /// 332 and 333, or nothing.
     pub(in crate::server) fn send_topic(&mut self, id: ClientId, ix: ChannelIx) {
         let Some(channel) = self.roster.channel(ix) else { return };
-        let (name, topic, at) = (channel.name.clone(), one_line(&channel.topic()), channel.topic_at);
+        let (name, topic) = (channel.name.clone(), one_line(&channel.topic()));
         if topic.is_empty() {
             return;
         }
-        let at = if at.ms() == 0 { self.shared.started } else { at };
         self.numeric(id, n::RPL_TOPIC, &format!("{name} :{topic}"));
-        let service = self.service_prefix();
-        self.numeric(id, n::RPL_TOPICWHOTIME, &format!("{name} {service} {}", at.seconds()));
+        let (by, at) = self.topic_setter(ix);
+        self.numeric(id, n::RPL_TOPICWHOTIME, &format!("{name} {by} {}", at.seconds()));
     }
 
     /// 353 lines by the size formula, then 366.

@@ -37,6 +37,7 @@ impl Session {
             self.health = view.health;
         }
         self.load_profiles().await?;
+        self.load_notes("topic").await?;
         self.load_notes("part").await?;
         self.load_notes("in").await?;
         self.load_notes("meta").await?;
@@ -58,6 +59,7 @@ impl Session {
                     "chan" => self.roster.load_channel(id, &value),
                     "meta" => self.load_value(id, &value),
                     "read" => self.load_mark(&ChatKey::new(id), &value),
+                    "topic" => self.roster.load_titled(&ChatKey::new(id), &value),
                     "in" => self.with_channel(&ChatKey::new(id), |channel| channel.is_wanted = true),
                     _ => self.with_channel(&ChatKey::new(id), |channel| channel.is_hidden = true),
                 }

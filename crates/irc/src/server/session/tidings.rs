@@ -13,6 +13,9 @@ impl Session {
     /// not theirs any more.
     pub(super) fn accounts_are(&mut self, views: &[AccountView]) {
         let account = self.key.account.clone();
+        if let Some(own) = views.iter().find(|view| Some(&view.network) == account.as_ref()) {
+            self.own_name.clone_from(&own.own_name);
+        }
         let is_shown = |view: &&AccountView| account.as_ref().is_none_or(|account| *account == view.network);
         let mut told = std::mem::take(&mut self.told);
         self.told = views

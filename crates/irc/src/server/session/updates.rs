@@ -141,7 +141,7 @@ impl Session {
         let left = self.own_deed(format!("PART {} :renamed to {}", renamed.old, renamed.new));
         // Source: IRCv3 draft/channel-rename.
         let rename =
-            self.service_deed(format!("RENAME {} {} :The group was renamed", renamed.old, renamed.new));
+            self.titling_deed(ix, format!("RENAME {} {} :The group was renamed", renamed.old, renamed.new));
         for id in self.client_ids() {
             let caps = self.clients.get(&id).map(|client| client.caps()).unwrap_or_default();
             if caps.has(Caps::CHANNEL_RENAME) {
