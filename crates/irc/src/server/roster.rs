@@ -219,6 +219,8 @@ pub(super) struct Roster {
     /// what one's clients see of them.
     place: Option<(Arc<Hall>, UserId)>,
     pub(super) was: VecDeque<Was>,
+    /// Who has another host now, with the prefix that had the former one; clients are to be told.
+    pub(super) moved: Vec<(PersonIx, String)>,
     /// Notes that wait to be committed.
     pub(super) unsaved: Vec<Note>,
 }
@@ -237,6 +239,7 @@ impl Roster {
             reserved: Vec::new(),
             place: None,
             was: VecDeque::new(),
+            moved: Vec::new(),
             unsaved: Vec::new(),
         }
     }

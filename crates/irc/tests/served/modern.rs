@@ -1,6 +1,8 @@
 //! What Modern IRC and IRCv3 say about corners: empty parameters, masks, partial success, batches that fail.
 
-use crate::client::{Client, numerics, serve, world};
+use wxgate_contract::{Body, FeedEvent, PersonKind};
+
+use crate::client::{ACCOUNT, Client, config, numerics, said, serve, world};
 use crate::local::{guest, open, two};
 
 #[tokio::test]
@@ -244,4 +246,36 @@ async fn names_come_only_when_asked_for_to_who_wants_that() {
         ann.send("QUIT").await;
         ann.rest().await;
     }
+}
+
+#[tokio::test]
+async fn who_turns_out_to_be_an_official_account_has_another_host_from_then_on() {
+    let double = world();
+    crate::client::add_person(&double, "p-news", "日报", true);
+    let served = serve(double, config()).await;
+    let mut client = Client::login(&served, "one", "chghost").await;
+    let mut watcher = Client::login(&served, "two", "chghost extended-monitor").await;
+    let mut plain = Client::login(&served, "three", "").await;
+    watcher.ask("MONITOR + 日报").await;
+    let turn = |key: &str| {
+        let found = (ACCOUNT.into(), key.into());
+        served.double.state().people.get_mut(&found).unwrap().kind = PersonKind::Official;
+        served.double.tell(FeedEvent::People(ACCOUNT.into(), [key.into()].into()));
+        served.double.show(said(key, key, key, Body::text("to be read")));
+    };
+    turn("p-zhang");
+    let lines = client.until("to be read").await;
+    let changed: Vec<&String> = lines.iter().filter(|line| line.contains(" CHGHOST ")).collect();
+    let words: Vec<&str> = changed[0].split(' ').collect();
+    assert_eq!((changed.len(), words[3]), (1, "biz.wechat"), "{lines:#?}");
+    assert_eq!(words[0], format!(":张三!{}@wechat", words[2]));
+    assert!(lines.last().unwrap().contains("@biz.wechat PRIVMSG "), "{lines:#?}");
+    let lines = plain.until("to be read").await;
+    assert!(!lines.iter().any(|line| line.contains("CHGHOST")), "{lines:#?}");
+    watcher.until("to be read").await;
+    // Of who shares no channel with one hears whoever watches them.
+    turn("p-news");
+    assert!(watcher.until("to be read").await.concat().contains(" CHGHOST "));
+    let lines = client.until("to be read").await;
+    assert!(!lines.iter().any(|line| line.contains("CHGHOST")), "{lines:#?}");
 }

@@ -39,6 +39,7 @@ impl Roster {
         // A built-in account has one name everywhere: `filehelper`, not its title in some language.
         let is_built_in = profile.kind == PersonKind::System && !profile.person.as_str().is_empty();
         let name = if is_built_in { profile.person.as_str() } else { profile.display_name() };
+        let is_new = self.by_key(&profile.person).is_none();
         let ix = self.name_person(&profile.person, name, now);
         let mut renamed = None;
         // A profile glitch (no name) renames nobody.
@@ -47,7 +48,11 @@ impl Roster {
         }
         if let Some(person) = self.people.get_mut(ix.0) {
             person.kind = profile.kind;
-            person.host = if profile.kind == PersonKind::Official { "biz.wechat" } else { "wechat" };
+            let host = if profile.kind == PersonKind::Official { "biz.wechat" } else { "wechat" };
+            if !is_new && person.host != host {
+                self.moved.push((ix, person.prefix()));
+            }
+            person.host = host;
             person.is_contact = profile.is_contact;
             if !profile.nickname.is_empty() {
                 person.realname.clone_from(&profile.nickname);

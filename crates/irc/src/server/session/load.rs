@@ -37,6 +37,8 @@ impl Session {
             self.health = view.health;
         }
         self.load_profiles().await?;
+        // Nobody has seen them yet.
+        self.roster.moved.clear();
         self.load_notes("topic").await?;
         self.load_notes("part").await?;
         self.load_notes("in").await?;
@@ -186,6 +188,7 @@ impl Session {
             }
             Err(error) => tracing::warn!(%error, "contacts and groups could not be read again"),
         }
+        self.tell_moved();
         ranks.into_iter().for_each(|(ix, before)| self.own_rank_changed(ix, before));
         for ix in self.roster.joined() {
             self.members_changed(ix).await;

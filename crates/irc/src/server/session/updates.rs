@@ -200,6 +200,23 @@ impl Session {
             }
             ranked.into_iter().for_each(|(channel, before)| self.rank_changed(channel, ix, before));
         }
+        self.tell_moved();
+    }
+
+    /// Somebody turned out to be an official account, or none: they have another host. Clients without chghost learn it
+    /// with the next line; that somebody quits and comes back would be no better news. Source: IRCv3 chghost.
+    pub(super) fn tell_moved(&mut self) {
+        for (ix, prefix) in std::mem::take(&mut self.roster.moved) {
+            let Some(person) = self.roster.person(ix) else { continue };
+            let folded = fold(&person.nick);
+            let deed = self.deed_of(ix, format!("CHGHOST {} {}", person.user, person.host));
+            let deed = Event { prefix, ..deed };
+            let is_near = !self.roster.shared_channels(ix).is_empty();
+            self.tell_deed(&deed, |client| {
+                let watches = client.has(Caps::EXTENDED_MONITOR) && client.monitored.contains_key(&folded);
+                client.has(Caps::CHGHOST) && (is_near || watches)
+            });
+        }
     }
 
     pub(in crate::server) fn nick_changed(&mut self, renamed: &Renamed) {
