@@ -208,3 +208,16 @@ async fn the_message_of_the_day_is_the_file() {
     assert_eq!(lines[1], ":wx.test 372 ann :- 你好");
     std::fs::remove_file(path).unwrap();
 }
+
+#[tokio::test]
+async fn that_groups_have_no_modes_is_told_by_code_to_those_who_take_it() {
+    let served = serve(world(), config()).await;
+    let mut client = Client::login(&served, "", "standard-replies").await;
+    let lines = client.ask("MODE #家 +m").await;
+    let wanted = [
+        ":wx.test 482 ann #家 :You're not channel operator",
+        ":wx.test FAIL MODE MODE_UNSUPPORTED #家 +m :WeChat groups have no modes to change",
+    ];
+    assert_eq!(lines, wanted);
+    assert_eq!(client.ask("MODE #家 b").await, [":wx.test 368 ann #家 :End of channel ban list"]);
+}

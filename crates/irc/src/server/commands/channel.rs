@@ -4,6 +4,7 @@ use bytes::Bytes;
 use wxgate_contract::{Batch, Note};
 
 use crate::server::answer::Step;
+use crate::server::caps::Caps;
 use crate::server::commands::Turn;
 use crate::server::roster::ChannelIx;
 use crate::server::session::Session;
@@ -226,7 +227,14 @@ pub(super) fn mode(session: &mut Session, turn: &Turn<'_>) {
                 let rest = format!("{} :is unknown mode char to me", shown(&unknown.to_string()));
                 session.numeric(id, n::ERR_UNKNOWNMODE, &rest);
             }
-            None => not_owner(session, turn, &name),
+            None => {
+                not_owner(session, turn, &name);
+                // Source: the IRC notes, section 4. The numeric means an operator could.
+                if session.clients.get(&id).is_some_and(|client| client.has(Caps::STANDARD_REPLIES)) {
+                    let text = "WeChat groups have no modes to change";
+                    session.fails(id, "MODE", "MODE_UNSUPPORTED", &[&name, modes], text);
+                }
+            }
         },
     }
 }
