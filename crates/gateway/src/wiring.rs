@@ -412,6 +412,7 @@ fn accounts(
             },
             max_media_bytes: section.max_media_bytes,
             converter: converter.clone(),
+            emoji_as_faces: section.emoji_as_faces,
             remark_markers: section.remark_markers,
             sends_per_minute,
             on_synced: on_synced.clone(),

@@ -1,5 +1,7 @@
 //! QQ faces: the bracketed words that WeChat draws as pictures.
 
+use std::borrow::Cow;
+
 /// Every face that the page knows: its emoji if one fits (else empty), and its names.
 ///
 /// The first name is the one that is sent. Source: the protocol sheet, appendix A (every row);
@@ -168,6 +170,39 @@ pub fn to_emoji(text: &str) -> String {
     out
 }
 
+/// Replaces emoji by the bracketed words of faces that look alike, so that [`to_emoji`] gives the same text again. An emoji
+/// that is a part of a longer one (joined, with a skin tone, drawn otherwise) stays.
+#[must_use]
+pub fn from_emoji_in(text: &str) -> Cow<'_, str> {
+    if text.is_ascii() {
+        return Cow::Borrowed(text);
+    }
+    let goes_on =
+        |c: char| matches!(c, JOINER | '\u{fe0e}' | '\u{fe0f}' | '\u{20e3}' | '\u{1f3fb}'..='\u{1f3ff}');
+    let mut out = String::with_capacity(text.len());
+    let (mut rest, mut before) = (text, None);
+    while let Some(first) = rest.chars().next() {
+        let fits = |face: &&Face| !face.emoji.is_empty() && rest.starts_with(face.emoji);
+        let emoji = FACES.iter().filter(fits).map(|face| face.emoji).max_by_key(|emoji| emoji.len());
+        let emoji = emoji.filter(|_| !first.is_ascii() && before != Some(JOINER));
+        let tail = emoji.and_then(|emoji| Some((emoji, rest.get(emoji.len()..)?)));
+        match tail.filter(|(_, tail)| !tail.starts_with(goes_on)) {
+            Some((emoji, tail)) => {
+                out.push_str(&from_emoji(emoji).unwrap_or_else(|| emoji.to_owned()));
+                (rest, before) = (tail, None);
+            }
+            None => {
+                out.push(first);
+                (rest, before) = (rest.get(first.len_utf8()..).unwrap_or_default(), Some(first));
+            }
+        }
+    }
+    Cow::Owned(out)
+}
+
+/// Makes one emoji of several.
+const JOINER: char = '\u{200d}';
+
 /// The bracketed word for an emoji, in its first name; the first face that has this emoji wins.
 #[must_use]
 pub fn from_emoji(emoji: &str) -> Option<String> {
@@ -199,6 +234,28 @@ mod tests {
         assert_eq!(from_emoji("🙂").unwrap(), "[微笑]");
         assert_eq!(from_emoji("🦀"), None);
         assert_eq!(from_emoji(""), None);
+    }
+
+    #[test]
+    fn emoji_become_words_that_become_the_same_emoji() {
+        for (text, words) in [
+            ("hi 🙂👋!", "hi [微笑][再见]!"),
+            ("❤️ and ❤", "[爱心] and ❤"),
+            (
+                "👍🏽 👍\u{200d}x 👩\u{200d}❤️\u{200d}👩 ☕\u{fe0f}",
+                "👍🏽 👍\u{200d}x 👩\u{200d}❤️\u{200d}👩 ☕\u{fe0f}",
+            ),
+            ("🦀 你好 [🙂]", "🦀 你好 [[微笑]]"),
+            ("plain", "plain"),
+            ("", ""),
+        ] {
+            assert_eq!(from_emoji_in(text), words);
+            assert_eq!(to_emoji(words), text);
+        }
+        for face in FACES.iter().filter(|face| !face.emoji.is_empty()) {
+            let text = format!("a{0}{0}b", face.emoji);
+            assert_eq!(to_emoji(&from_emoji_in(&text)), text);
+        }
     }
 
     #[test]

@@ -26,6 +26,8 @@ pub struct WechatConfig {
     pub max_media_bytes: u64,
     /// Brings files into the forms that WeChat shows; `None`: they go as they are.
     pub converter: Option<Arc<Converter>>,
+    /// Emoji that people write are sent as the faces that WeChat has for them, `[微笑]`.
+    pub emoji_as_faces: bool,
     /// Owners may have markers written into their remarks.
     pub remark_markers: bool,
     /// Gentleness towards the service.
@@ -71,6 +73,7 @@ impl WechatConfig {
             lang: "zh_CN".to_owned(),
             max_media_bytes: 100 << 20,
             converter: None,
+            emoji_as_faces: false,
             remark_markers: false,
             sends_per_minute: 30,
             timings: Timings::default(),

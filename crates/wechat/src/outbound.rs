@@ -52,6 +52,7 @@ pub(crate) struct Outbound {
     far: Arc<dyn FarEnd>,
     vault: Arc<dyn MediaVault>,
     converter: Option<Arc<Converter>>,
+    emoji: text::Emoji,
     network: NetworkId,
     unanswered: Arc<Unanswered>,
     doubts: Doubts,
@@ -95,6 +96,7 @@ impl Outbound {
             far,
             vault,
             converter: config.converter.clone(),
+            emoji: if config.emoji_as_faces { text::Emoji::Faces } else { text::Emoji::Kept },
             network: config.network.clone(),
             unanswered,
             doubts,
@@ -171,7 +173,7 @@ impl Outbound {
 
     async fn say(&self, errand: &Errand<'_>, say: &Say) -> Result<Outcome, Outcome> {
         let names = self.mention_names(errand, say).await;
-        let words = text::compose(say, &names);
+        let words = text::compose(say, &names, self.emoji);
         self.not_begun_elsewhere(errand)?;
         let mut remote_ids = self.spoken_before(errand.delivery.id);
         let done = remote_ids.len();

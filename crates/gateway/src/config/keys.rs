@@ -282,6 +282,13 @@ const WECHAT: Section = Section {
             "Attachments larger than this are not fetched; the message says so.",
         ),
         key(
+            "emoji_as_faces",
+            Kind::Flag,
+            "false",
+            "Whether emoji that people write go to WeChat as the faces that it has for them ([微笑] for a smile), as\n\
+             its faces come from there as emoji. Otherwise they go as they are, which phones show too.",
+        ),
+        key(
             "remark_markers",
             Kind::Flag,
             "false",

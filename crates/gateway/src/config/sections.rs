@@ -53,6 +53,7 @@ pub(crate) struct WechatSection {
     pub(crate) device_name: String,
     pub(crate) proxy: String,
     pub(crate) max_media_bytes: u64,
+    pub(crate) emoji_as_faces: bool,
     pub(crate) remark_markers: bool,
 }
 

@@ -1,5 +1,8 @@
 //! A post → the lines that are sent: names, mentions, quotations, and cutting what is too long.
 
+use std::borrow::Cow;
+
+use wechat_proto::faces;
 use wxgate_contract::{Body, Say};
 
 /// Longest text of one send. Source: the protocol sheet, section 6.3 (uncertain; no limit is known).
@@ -16,26 +19,45 @@ pub(super) struct Words {
     pub(super) after: String,
 }
 
+/// How emoji that people write are sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Emoji {
+    /// As they are.
+    Kept,
+    /// As WeChat's own faces, where it has one.
+    Faces,
+}
+
+impl Emoji {
+    fn written(self, text: &str) -> Cow<'_, str> {
+        match self {
+            Self::Kept => Cow::Borrowed(text),
+            Self::Faces => faces::from_emoji_in(text),
+        }
+    }
+}
+
 /// `names` are the names inside the group for the mentions, in their order.
-pub(super) fn compose(say: &Say, names: &[Option<String>]) -> Words {
+pub(super) fn compose(say: &Say, names: &[Option<String>], emoji: Emoji) -> Words {
     let named = |text: &str| match say.author_prefix.as_str() {
         "" => text.to_owned(),
         name => format!("{name}: {text}"),
     };
     let mut words = Words::default();
     match &say.post.body {
-        Body::Text { text } => words.before = named(&with_mentions(text, say, names)),
+        Body::Text { text } => words.before = named(&with_mentions(text, say, names, emoji)),
         Body::Action { text } => {
+            let text = emoji.written(text);
             words.before = match say.author_prefix.as_str() {
                 "" => format!("* {text}"),
                 name => format!("* {name} {text}"),
             };
         }
         Body::Attachment(file) if say.author_prefix.is_empty() => {
-            words.after = with_mentions(&file.caption, say, names);
+            words.after = with_mentions(&file.caption, say, names, emoji);
         }
         Body::Attachment(file) if file.caption.is_empty() => words.before = named(&file.name),
-        Body::Attachment(file) => words.before = named(&with_mentions(&file.caption, say, names)),
+        Body::Attachment(file) => words.before = named(&with_mentions(&file.caption, say, names, emoji)),
         Body::Card(card) => {
             let place = card.place.map(|(lat, lng)| format!("{lat}, {lng}")).unwrap_or_default();
             let lines = [&card.title, &card.detail, &place, &card.url].map(String::as_str);
@@ -62,7 +84,7 @@ pub(super) fn compose(say: &Say, names: &[Option<String>]) -> Words {
 }
 
 /// `@Name ` in the form that phones highlight. Source: the protocol sheet, section 2.15.
-fn with_mentions(text: &str, say: &Say, names: &[Option<String>]) -> String {
+fn with_mentions(text: &str, say: &Say, names: &[Option<String>], emoji: Emoji) -> String {
     let mut spans: Vec<((usize, usize), &str)> = say
         .mentions
         .iter()
@@ -74,7 +96,7 @@ fn with_mentions(text: &str, say: &Say, names: &[Option<String>]) -> String {
     let (mut out, mut at) = (String::with_capacity(text.len()), 0);
     for ((start, end), name) in spans {
         let Some(between) = text.get(at..start) else { continue };
-        out += between;
+        out += &emoji.written(between);
         out += "@";
         out += name;
         at = end;
@@ -87,7 +109,7 @@ fn with_mentions(text: &str, say: &Say, names: &[Option<String>]) -> String {
             out.push(' ');
         }
     }
-    out += text.get(at..).unwrap_or_default();
+    out += &emoji.written(text.get(at..).unwrap_or_default());
     out
 }
 

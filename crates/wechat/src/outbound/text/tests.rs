@@ -3,6 +3,10 @@ use wxgate_contract::{Author, ChatRef, PersonKey, Post, PostId, Quote, Timestamp
 
 use super::*;
 
+fn compose(say: &Say, names: &[Option<String>]) -> Words {
+    super::compose(say, names, Emoji::Kept)
+}
+
 fn say(body: Body, author_prefix: &str) -> Say {
     let chat = ChatRef { network: "wechat:a".into(), chat: "p-1".into() };
     let post = Post {
@@ -49,6 +53,18 @@ fn mentions_are_written_as_phones_show_them() {
     assert_eq!(compose(&said, &[None, None]).before, "bo: come, anna", "unknown people stay as written");
     said.mentions[0].1 = (1, 900);
     assert_eq!(compose(&said, &names).before, "bo: come, @安娜 ", "a range outside the text is ignored");
+}
+
+#[test]
+fn emoji_become_faces_where_that_is_wanted_and_names_stay() {
+    let mut said = say(Body::text("🙂 bo, 👋"), "Zoë🙂");
+    said.mentions = vec![(PersonKey::from("p-bo"), (5, 7))];
+    let names = [Some("Bo🙂".to_owned())];
+    let written = |emoji| super::compose(&said, &names, emoji).before;
+    assert_eq!(written(Emoji::Faces), "Zoë🙂: [微笑] @Bo🙂 [再见]");
+    assert_eq!(written(Emoji::Kept), "Zoë🙂: 🙂 @Bo🙂 👋");
+    let action = super::compose(&say(Body::Action { text: "waves 👋".into() }, ""), &[], Emoji::Faces);
+    assert_eq!(action.before, "* waves [再见]");
 }
 
 #[test]
