@@ -7,7 +7,7 @@ pub(crate) mod board;
 mod bot_api;
 mod choice_api;
 mod flowing;
-mod forwarded;
+pub(crate) mod forwarded;
 mod identity;
 mod instance_api;
 pub(crate) mod invitations;

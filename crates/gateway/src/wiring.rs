@@ -469,6 +469,7 @@ async fn add_irc(
         websocket_origins: section.websocket_origins.clone(),
         sts_seconds: section.sts_seconds,
         proxy_from: networks(&section.proxy_from),
+        forwarded: web::forwarded::client,
         tls_cert: set(&section.tls_cert).map(ToOwned::to_owned),
         tls_key: set(&section.tls_key).map(ToOwned::to_owned),
         motd_file: set(&section.motd_file).map(ToOwned::to_owned),
@@ -482,6 +483,8 @@ async fn add_irc(
         config.limits.flood = None;
     }
     config.limits.hold = Duration::from_millis(section.join_lines_ms);
+    config.limits.guests_per_address = section.guests_per_address;
+    config.limits.users_in_hall = section.max_guests;
     bridge.add_network(Arc::new(IrcServerAdapter::new(config)), None);
     until_bound(bridge, &network, "the IRC server", told).await
 }

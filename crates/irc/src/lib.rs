@@ -11,6 +11,6 @@ pub use client::{
 };
 pub use encoding_rs::Encoding;
 pub use server::{
-    Bound, Filehost, Flood, Follow, Guests, IrcServerAdapter, IrcServerConfig, Limits, Listening,
+    Bound, Filehost, Flood, Follow, Forwarded, Guests, IrcServerAdapter, IrcServerConfig, Limits, Listening,
     LocalChannels, Translate,
 };

@@ -56,6 +56,7 @@ mod style;
 mod websocket;
 
 pub use config::{
-    Bound, Filehost, Flood, Follow, Guests, IrcServerConfig, Limits, Listening, LocalChannels, Translate,
+    Bound, Filehost, Flood, Follow, Forwarded, Guests, IrcServerConfig, Limits, Listening, LocalChannels,
+    Translate,
 };
 pub use run::IrcServerAdapter;

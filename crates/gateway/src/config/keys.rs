@@ -351,7 +351,8 @@ const IRC_SERVER: Section = Section {
             Kind::Networks,
             "[]",
             "Reverse proxies, as addresses or networks: connections from there begin with a PROXY header\n\
-             (version 1 or 2) that says who the client is. Without one they are closed.",
+             (version 1 or 2) that says who the client is. Without one they are closed, but for websocket_listen,\n\
+             where X-Forwarded-For or Forwarded of the request may say it. List only those that set it.",
         ),
         key(
             "guests",
@@ -359,6 +360,18 @@ const IRC_SERVER: Section = Section {
             "\"off\"",
             "Who may come in without a password: nobody, whoever connects from this machine, everybody.\n\
              Guests see each other and the local channels, and nothing of WeChat.",
+        ),
+        key(
+            "guests_per_address",
+            Kind::Number { min: 1, max: 10_000 },
+            "20",
+            "Guests at once from one address; of IPv6, from one /64. Of this machine there may be a thousand.",
+        ),
+        key(
+            "max_guests",
+            Kind::Number { min: 1, max: 100_000 },
+            "10000",
+            "Users that see each other, whoever they are, beyond which no guest comes in; who has an account does.",
         ),
         key(
             "local_channels",
@@ -461,7 +474,7 @@ const IRC_NETWORK: Section = Section {
             "true: one connection per person who speaks, at most max_puppets. Ask the network first:\n\
              most let few connections come from one address, and treat more as an attack.",
         ),
-        key("max_puppets", Kind::Number { min: 1, max: 1000 }, "10", "Most connections for puppets."),
+        key("max_puppets", Kind::Number { min: 1, max: 1000 }, "30", "Most connections for puppets."),
         key(
             "puppet_nick",
             Kind::Text,

@@ -83,6 +83,8 @@ pub(crate) struct IrcServerSection {
     pub(crate) websocket_listen: Vec<String>,
     pub(crate) websocket_origins: Vec<String>,
     pub(crate) guests: GuestsChoice,
+    pub(crate) guests_per_address: usize,
+    pub(crate) max_guests: usize,
     pub(crate) local_channels: LocalChannelsChoice,
     pub(crate) flood_control: bool,
     pub(crate) join_lines_ms: u64,
@@ -160,7 +162,7 @@ impl Default for IrcNetworkEntry {
             joins: false,
             lines_per_minute: 0,
             puppets: false,
-            max_puppets: 10,
+            max_puppets: 30,
             puppet_nick: "{nick}[wx]".to_owned(),
             puppet_addresses: String::new(),
         }

@@ -1,10 +1,11 @@
 //! What the operator may set.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::HeaderMap;
 use ipnet::IpNet;
 use wxgate_contract::{MediaId, NetworkId};
 
@@ -37,8 +38,11 @@ pub struct IrcServerConfig {
     pub websocket_listen: Vec<SocketAddr>,
     /// Pages that may connect there, as their browsers name their origins; without any, all may.
     pub websocket_origins: Vec<String>,
-    /// Reverse proxies: who comes from there says for whom, with the PROXY protocol.
+    /// Reverse proxies: who comes from there says for whom, with the PROXY protocol, or over WebSocket with what
+    /// `forwarded` reads.
     pub proxy_from: Vec<IpNet>,
+    /// Reads from a WebSocket client's request for whom a reverse proxy speaks.
+    pub forwarded: Forwarded,
     /// Certificate chain, PEM; read again when the file changes.
     pub tls_cert: Option<PathBuf>,
     /// Its key, PEM.
@@ -101,6 +105,7 @@ impl IrcServerConfig {
             websocket_listen: Vec::new(),
             websocket_origins: Vec::new(),
             proxy_from: Vec::new(),
+            forwarded: |proxy, _, _| proxy,
             tls_cert: None,
             tls_key: None,
             sts_seconds: 0,
@@ -115,6 +120,9 @@ impl IrcServerConfig {
         }
     }
 }
+
+/// From where a request comes that somebody handed over, by its headers and by who is known as a proxy.
+pub type Forwarded = fn(IpAddr, &HeaderMap, &[IpNet]) -> IpAddr;
 
 /// A sentence in another language, where it is one of ours.
 pub type Translate = fn(&str) -> Option<String>;

@@ -35,10 +35,11 @@ pub(super) enum Way {
 pub(super) async fn serve(shared: Arc<Shared>, stream: TcpStream, address: SocketAddr, way: Way) {
     let limits = &shared.config.limits;
     let patience = limits.registration_timeout;
-    let (mut stream, mut address) = (stream, address);
+    let is_web = matches!(way, Way::WebSocket);
+    let (mut stream, mut address, mut head) = (stream, address, None);
     if shared.config.proxy_from.iter().any(|net| net.contains(&address.ip().to_canonical())) {
-        match timeout(patience, proxy::read(&mut stream)).await {
-            Ok(Ok(client)) => address = client.unwrap_or(address),
+        match timeout(patience, proxy::introduced(&shared.config, &mut stream, address, is_web)).await {
+            Ok(Ok((client, request))) => (address, head) = (client, request),
             Ok(Err(error)) => {
                 // The operator's own proxy: they want to hear of it.
                 tracing::warn!(%error, proxy = %address, "a connection from irc.server.proxy_from is closed");
@@ -62,7 +63,6 @@ pub(super) async fn serve(shared: Arc<Shared>, stream: TcpStream, address: Socke
         let _ = timeout(FAREWELL, stream.write_all(why)).await;
         return;
     }
-    let is_web = matches!(way, Way::WebSocket);
     let mut place =
         Place { shared: &shared, address, is_web, fingerprint: None, stage: Stage::Waiting, is_guest: false };
     match way {
@@ -76,7 +76,8 @@ pub(super) async fn serve(shared: Arc<Shared>, stream: TcpStream, address: Socke
             Err(_) => tracing::debug!("a TLS handshake of an IRC client took too long"),
         },
         Way::WebSocket => {
-            match timeout(patience, websocket::accept(stream, &shared.config.websocket_origins)).await {
+            let origins = &shared.config.websocket_origins;
+            match timeout(patience, websocket::accept(stream, head, origins)).await {
                 Ok(Ok(socket)) => {
                     let (inner, outer) = tokio::io::duplex(READ_BYTES);
                     let talk = Box::pin(converse(&shared, inner, place, false));

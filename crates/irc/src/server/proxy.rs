@@ -8,6 +8,10 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use tokio::io::{AsyncRead, AsyncReadExt as _};
+use tokio::net::TcpStream;
+
+use super::config::IrcServerConfig;
+use super::websocket;
 
 /// Source: section 2.2, the signature of version 2.
 const SIGNATURE: [u8; 12] = *b"\r\n\r\n\0\r\nQUIT\n";
@@ -15,6 +19,28 @@ const SIGNATURE: [u8; 12] = *b"\r\n\r\n\0\r\nQUIT\n";
 const MAX_LINE_BYTES: usize = 107;
 /// Addresses and what proxies add to them (names, certificates). Chosen: far below the 64 KiB of the field.
 const MAX_REST_BYTES: usize = 4096;
+
+/// For whom a proxy speaks, by a PROXY header or by a WebSocket client's request, which is what is read of it then. The
+/// caller bounds the time.
+///
+/// # Errors
+/// When what comes is neither.
+pub(super) async fn introduced(
+    config: &IrcServerConfig,
+    stream: &mut TcpStream,
+    proxy: SocketAddr,
+    is_web: bool,
+) -> io::Result<(SocketAddr, Option<Vec<u8>>)> {
+    let mut first = [0];
+    // A request begins with its method, no PROXY header of either version with a G. Source: RFC 6455, section 4.1.
+    if is_web && stream.peek(&mut first).await? == 1 && first == *b"G" {
+        let head = websocket::read_head(stream).await?;
+        let headers = websocket::headers(&head);
+        let client = (config.forwarded)(proxy.ip().to_canonical(), &headers, &config.proxy_from);
+        return Ok((SocketAddr::new(client, proxy.port()), Some(head)));
+    }
+    Ok((read(stream).await?.unwrap_or(proxy), None))
+}
 
 /// Reads the header; `None` when the proxy speaks for itself, as for its health checks.
 ///

@@ -7,7 +7,7 @@ use std::io::{self, Cursor};
 use std::time::Duration;
 
 use futures_util::{SinkExt as _, StreamExt as _};
-use http::{HeaderValue, header};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, DuplexStream};
 use tokio_websockets::{Limits, Message, ServerBuilder, WebSocketStream};
 
@@ -28,16 +28,20 @@ pub(super) struct Socket<S> {
     is_binary: bool,
 }
 
-/// Answers the request to switch protocols. The caller bounds the time.
+/// Answers the request to switch protocols, which was read already or is still to come. The caller bounds the time.
 ///
 /// # Errors
 /// When the connection ends, or the request is none; the client was told so.
 pub(super) async fn accept<S: AsyncRead + AsyncWrite + Send + Unpin>(
     stream: S,
+    head: Option<Vec<u8>>,
     origins: &[String],
 ) -> io::Result<Socket<impl AsyncRead + AsyncWrite + Send + Unpin>> {
     let (mut read, mut write) = tokio::io::split(stream);
-    let head = read_head(&mut read).await?;
+    let head = match head {
+        Some(head) => head,
+        None => read_head(&mut read).await?,
+    };
     if !is_from(&head, origins) {
         write.write_all(b"HTTP/1.1 403 Forbidden\r\nConnection: close\r\nContent-Length: 0\r\n\r\n").await?;
         write.shutdown().await?;
@@ -54,8 +58,11 @@ pub(super) async fn accept<S: AsyncRead + AsyncWrite + Send + Unpin>(
     Ok(Socket { stream, is_binary: chosen == Some(BINARY) })
 }
 
-/// Up to the empty line, and what came with it.
-async fn read_head(read: &mut (impl AsyncRead + Unpin)) -> io::Result<Vec<u8>> {
+/// The head of a request: up to the empty line, and what came with it.
+///
+/// # Errors
+/// When the connection ends before, or the head does not end.
+pub(super) async fn read_head(read: &mut (impl AsyncRead + Unpin)) -> io::Result<Vec<u8>> {
     let mut head = Vec::new();
     let mut chunk = [0; 1024];
     while !head.windows(4).any(|end| end == b"\r\n\r\n") {
@@ -68,6 +75,22 @@ async fn read_head(read: &mut (impl AsyncRead + Unpin)) -> io::Result<Vec<u8>> {
         }
     }
     Ok(head)
+}
+
+/// Its headers; what is none is left out.
+pub(super) fn headers(head: &[u8]) -> HeaderMap {
+    let end = head.windows(4).position(|end| end == b"\r\n\r\n").unwrap_or(head.len());
+    let lines = head.get(..end).unwrap_or_default().split(|byte| *byte == b'\n').skip(1);
+    let mut headers = HeaderMap::new();
+    for line in lines {
+        let Some(colon) = line.iter().position(|byte| *byte == b':') else { continue };
+        let (name, value) = line.split_at(colon);
+        let value = value.get(1..).unwrap_or_default().trim_ascii();
+        if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name), HeaderValue::from_bytes(value)) {
+            headers.append(name, value);
+        }
+    }
+    headers
 }
 
 /// The values of a header.
@@ -159,6 +182,18 @@ mod tests {
             assert!(is_from(&head(other), &[]), "without a list everybody may");
         }
         assert!(is_from(b"GET / HTTP/1.1\r\n\r\n", &known), "no page names no origin");
+    }
+
+    #[test]
+    fn headers_are_read_as_they_stand() {
+        let head = b"GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For:  1.1.1.1 \r\nx-forwarded-for: 2.2.2.2\r\n\
+                     broken\r\nb\xffd: x\r\n: y\r\n\r\nlate: z\r\n\r\n";
+        let read = headers(head);
+        let all: Vec<&str> =
+            read.get_all("x-forwarded-for").iter().filter_map(|value| value.to_str().ok()).collect();
+        assert_eq!(all, ["1.1.1.1", "2.2.2.2"]);
+        assert_eq!((read.len(), read.contains_key("late")), (3, false), "{read:?}");
+        assert!(headers(b"").is_empty() && headers(b"\r\n\r\n").is_empty());
     }
 
     #[test]

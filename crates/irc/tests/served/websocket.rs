@@ -128,3 +128,48 @@ async fn what_is_no_websocket_is_told_so_and_what_never_ends_is_closed() {
     let heard = talk(socket, &[&LOGIN[..], &["QUIT"]].concat()).await;
     assert!(heard.iter().filter_map(Message::as_text).any(|line| line.contains(" 001 ")));
 }
+
+/// The last address of the header, as a gateway's own reading of it would be.
+fn last_forwarded(
+    proxy: std::net::IpAddr,
+    headers: &http::HeaderMap,
+    _: &[ipnet::IpNet],
+) -> std::net::IpAddr {
+    let value = headers.get("x-forwarded-for").and_then(|value| value.to_str().ok());
+    value.and_then(|value| value.rsplit(',').next()?.trim().parse().ok()).unwrap_or(proxy)
+}
+
+#[tokio::test]
+async fn a_listed_proxy_says_who_comes_in_its_request_or_before_it() {
+    let mut config = config();
+    config.guests = Guests::Anywhere;
+    config.limits.guests_per_address = 1;
+    config.proxy_from = vec!["127.0.0.1/32".parse().unwrap()];
+    config.forwarded = last_forwarded;
+    let (address, _running) = serve(config).await;
+    let mut inside = Vec::new();
+    let mut come = async |before: &str, forwarded: &'static str| {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(before.as_bytes()).await.unwrap();
+        let mut builder = ClientBuilder::from_uri(format!("ws://{address}/").parse().unwrap());
+        if !forwarded.is_empty() {
+            let name = http::HeaderName::from_static("x-forwarded-for");
+            builder = builder.add_header(name, http::HeaderValue::from_static(forwarded)).unwrap();
+        }
+        let (mut socket, _) = builder.connect_on(stream).await.unwrap();
+        for line in [format!("NICK n{}", inside.len()), "USER n 0 * :N".to_owned()] {
+            socket.send(Message::text(line)).await.unwrap();
+        }
+        let said = timeout(PATIENCE, socket.next()).await.unwrap().unwrap().unwrap();
+        inside.push(socket);
+        said.as_text().is_some_and(|line| line.contains(" 001 "))
+    };
+    assert!(come("", "203.0.113.7").await);
+    assert!(!come("", "1.1.1.1, 203.0.113.7").await, "one guest of an address");
+    assert!(come("", "203.0.113.8").await);
+    let header = "PROXY TCP4 203.0.113.9 127.0.0.1 50000 80\r\n";
+    assert!(come(header, "203.0.113.7").await, "what the connection says counts");
+    assert!(!come(header, "203.0.113.10").await);
+    // Who says neither is taken for the proxy itself.
+    assert!(come("", "").await);
+}
