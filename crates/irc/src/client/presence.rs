@@ -270,7 +270,7 @@ impl Session<'_> {
     }
 
     /// `c` and `S` keep or strip colours, nearly everywhere; a letter with another meaning costs
-    /// only the colours.
+    /// only the colours. `D` hides who enters until they speak: delayed join of ircu, UnrealIRCd and InspIRCd.
     fn modes(&mut self, channel: &str, change: &str) {
         let Some(room) = self.relay.rooms.0.get_mut(&self.support.fold(channel)) else { return };
         let mut is_set = true;
@@ -279,6 +279,7 @@ impl Session<'_> {
                 '+' => is_set = true,
                 '-' => is_set = false,
                 'c' | 'S' => room.is_plain = is_set,
+                'D' => room.hides_joins = is_set,
                 _ => {}
             }
         }

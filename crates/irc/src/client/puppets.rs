@@ -239,7 +239,7 @@ impl Session<'_> {
             Some(_) if puppet.inside.contains(&folded) => {
                 let (id, nick) = (puppet.id, self.support.fold(&puppet.nick));
                 let room = self.relay.rooms.by_key(chat)?;
-                room.members.contains_key(&nick).then_some(id)
+                (room.hides_joins || room.members.contains_key(&nick)).then_some(id)
             }
             Some(channel) => {
                 if puppet.asked.insert(folded) {

@@ -32,6 +32,8 @@ pub(super) struct Room {
     pub(super) members: HashMap<String, String>,
     /// Formatting is blocked there.
     pub(super) is_plain: bool,
+    /// Who enters is not shown before they say something.
+    pub(super) hides_joins: bool,
     /// RELAYMSG was refused there.
     pub(super) no_relaymsg: bool,
     /// A line with a link to many messages was refused there.
@@ -51,6 +53,7 @@ impl Room {
             presence: Presence::Out,
             members: HashMap::new(),
             is_plain: false,
+            hides_joins: false,
             no_relaymsg: false,
             no_backlog: false,
             topic: String::new(),
@@ -64,7 +67,7 @@ impl Room {
     pub(super) fn entered(&mut self) {
         self.presence = Presence::In;
         self.members.clear();
-        self.is_plain = false;
+        (self.is_plain, self.hides_joins) = (false, false);
     }
 
     /// We were thrown out: once it is tried again, the second time it is final.

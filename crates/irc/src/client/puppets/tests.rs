@@ -98,6 +98,25 @@ async fn on_the_other_side_of_a_netsplit_nobody_of_ours_is_talked_to() {
 }
 
 #[tokio::test]
+async fn where_joins_are_hidden_it_speaks_without_having_been_seen() {
+    let (mut relay, _running) = relay_of(&Double::new(), &["#c"]);
+    let mut session = session_with_puppets(&mut relay, None);
+    let now = Instant::now();
+    speaker(&mut session, "p", now);
+    let id = PuppetId(1);
+    session.puppet_news(id, News::Called("Ming[wx]".to_owned()));
+    let prefix = "Ming[wx]!u@h".to_owned();
+    session.puppet_news(id, News::In { channel: "#c".to_owned(), prefix });
+    let mut speaks = |line: &str| {
+        hear(&mut session, line);
+        speaker(&mut session, "p", now)
+    };
+    assert_eq!(speaks("PING :still"), None, "the relay has not seen it there");
+    assert_eq!(speaks(":irc.test 324 relay #c +ntD"), Some(id), "nor would it");
+    assert_eq!(speaks(":op!o@h MODE #c -D"), None);
+}
+
+#[tokio::test]
 async fn one_with_an_address_of_its_own_is_sent_away_alone() {
     for (from, left) in [(Some("127.7.0.0/16".parse().unwrap()), [2, 2, 0]), (None, [0, 0, 0])] {
         let (mut relay, _running) = relay_of(&Double::new(), &["#c"]);
