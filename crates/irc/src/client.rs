@@ -4,7 +4,7 @@
 //! (`register.rs`), enters the linked channels (`presence.rs`), hears (`inbound.rs`) and speaks
 //! (`outbound.rs`; `answers.rs` reads what is answered, `multiline.rs` is about messages of several
 //! lines). What outlives a connection is in `relay.rs`: what was heard and is not on disk yet, and
-//! the deliveries on their way (`flights.rs`). People may have connections of their own
+//! the deliveries on their way (`flights.rs`), and who may be meant by a name (`named.rs`). People may have connections of their own
 //! (`puppets.rs`, each a `puppet.rs`), which `ident.rs` names to servers.
 
 mod answers;
@@ -17,6 +17,7 @@ mod ident;
 mod inbound;
 mod isupport;
 mod multiline;
+mod named;
 mod nicks;
 mod outbound;
 mod own;

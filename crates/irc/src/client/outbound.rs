@@ -43,6 +43,9 @@ const UNKNOWN_HOST: usize = 63;
 
 impl Session<'_> {
     pub(super) fn take(&mut self, delivery: Delivery) {
+        if let Job::Say(say) = &delivery.job {
+            self.relay.remember_home(&delivery.chat, &say.post.chat);
+        }
         if let Some((id, outcome)) = self.relay.flights.take(delivery) {
             self.relay.settle(id, outcome);
         }

@@ -10,14 +10,15 @@ use futures_util::stream::FuturesUnordered;
 use ring::digest;
 use tokio::sync::mpsc;
 use wxgate_contract::{
-    Batch, BoxFuture, ChatKey, ChatProfile, Clock, Delivery, DeliveryId, FarEnd, FarError, Health,
-    LinkedChats, MediaError, MediaId, MediaOwner, MediaVault, NetworkId, Note, Order, Outcome, PersonKey,
-    Post, PostId, RemoteId, Stop, Timestamp,
+    Batch, BoxFuture, ChatKey, ChatProfile, ChatRef, Clock, Delivery, DeliveryId, Directory, FarEnd,
+    FarError, Health, LinkedChats, MediaError, MediaId, MediaOwner, MediaVault, NetworkId, Note, Order,
+    Outcome, Post, PostId, RemoteId, Stop, Timestamp,
 };
 
 use super::catchup::NOTE as SEEN;
 use super::config::IrcClientConfig;
 use super::flights::{Flights, Step};
+use super::named::{Name, Named};
 use super::own::OwnNicks;
 use super::rooms::Rooms;
 
@@ -32,8 +33,6 @@ const STORE_PAUSE: Duration = Duration::from_millis(500);
 const MOST_BEHIND: usize = 500;
 /// Deliveries that are settled at once. Chosen: what fits into one commit.
 const TOGETHER: usize = 64;
-/// People per chat whose names may be used to address them. Chosen.
-const NAMED: usize = 200;
 /// The note that has the nicks of our connections.
 pub(super) const CALLED: &str = "called";
 
@@ -56,6 +55,12 @@ pub(super) enum Done {
     Behind {
         id: DeliveryId,
         behind: Result<Vec<Delivery>, FarError>,
+    },
+    /// The members of a chat elsewhere, from which words come to a chat here; `None` when they cannot be read now.
+    Members {
+        chat: ChatKey,
+        home: ChatRef,
+        members: Option<Vec<Name>>,
     },
 }
 
@@ -108,6 +113,7 @@ pub(super) struct Relay {
     pub(super) far: Arc<dyn FarEnd>,
     pub(super) media: Arc<dyn MediaVault>,
     pub(super) clock: Arc<dyn Clock>,
+    pub(super) directory: Arc<dyn Directory>,
     pub(super) orders: mpsc::Receiver<Order>,
     pub(super) linked: LinkedChats,
     pub(super) stop: Stop,
@@ -117,8 +123,8 @@ pub(super) struct Relay {
     pub(super) work: FuturesUnordered<BoxFuture<'static, Done>>,
     /// How far channels were heard, where the network tells what came before or later.
     seen: HashMap<ChatKey, Timestamp>,
-    /// Whom the people of a channel may mean by a name: shown name, and their key over there.
-    named: HashMap<ChatKey, VecDeque<(String, PersonKey)>>,
+    /// Whom the people of a channel may mean by a name.
+    pub(super) named: Named,
     /// The template of nicks whose signs the network refused.
     pub(super) refused: Option<String>,
     /// Nicks that our connections have had, the relay's and those of people who speak; in this run and before.
@@ -137,6 +143,7 @@ pub(super) struct Parts {
     pub(super) far: Arc<dyn FarEnd>,
     pub(super) media: Arc<dyn MediaVault>,
     pub(super) clock: Arc<dyn Clock>,
+    pub(super) directory: Arc<dyn Directory>,
     pub(super) orders: mpsc::Receiver<Order>,
     pub(super) linked: LinkedChats,
     pub(super) stop: Stop,
@@ -145,7 +152,7 @@ pub(super) struct Parts {
 
 impl Relay {
     pub(super) fn new(parts: Parts, flights: Flights, seen: HashMap<ChatKey, Timestamp>) -> Self {
-        let Parts { config, network, far, media, clock, orders, linked, stop, seed } = parts;
+        let Parts { config, network, far, media, clock, directory, orders, linked, stop, seed } = parts;
         let mut dice = Dice::new(seed);
         let [a, b, c, d, ..] = dice.bytes();
         let run_id = format!("{:x}-{:08x}", clock.now().ms(), u32::from_be_bytes([a, b, c, d]));
@@ -155,6 +162,7 @@ impl Relay {
             far,
             media,
             clock,
+            directory,
             orders,
             linked,
             stop,
@@ -163,7 +171,7 @@ impl Relay {
             rooms: Rooms::default(),
             work: FuturesUnordered::new(),
             seen,
-            named: HashMap::new(),
+            named: Named::default(),
             refused: None,
             nicks: OwnNicks::default(),
             outbox: Outbox::default(),
@@ -203,9 +211,11 @@ impl Relay {
     /// What is said in a chat while it is not linked is nobody's beyond it: a later link begins anew.
     pub(super) fn forget_unlinked(&mut self, linked: &BTreeSet<ChatKey>) {
         let gone: Vec<ChatKey> = self.seen.keys().filter(|chat| !linked.contains(chat)).cloned().collect();
-        if gone.is_empty() {
+        let named = self.named.forget_unlinked(linked);
+        if gone.is_empty() && named.is_empty() {
             return;
         }
+        self.outbox.notes.extend(named.into_iter().map(|key| (key, None)));
         for chat in gone {
             self.seen.remove(&chat);
             self.outbox.notes.insert(format!("{SEEN}{chat}"), None);
@@ -381,29 +391,6 @@ impl Relay {
     pub(super) fn was_called(&self, folded: &str) -> bool {
         self.nicks.has(folded, self.clock.now())
     }
-
-    /// Remembers under which name somebody speaks in a channel.
-    pub(super) fn remember_name(&mut self, chat: &ChatKey, name: &str, person: PersonKey) {
-        let named = self.named.entry(chat.clone()).or_default();
-        named.retain(|(_, known)| *known != person);
-        named.push_front((name.to_owned(), person));
-        named.truncate(NAMED);
-    }
-
-    /// Whom a name at the beginning of `text` means; the longest name counts.
-    pub(super) fn named(&self, chat: &ChatKey, text: &str) -> Option<(usize, &PersonKey)> {
-        let fits = |(name, person)| {
-            let rest = strip_name(text, name)?;
-            (!rest.starts_with(|c: char| c.is_ascii_alphanumeric())).then_some((name.len(), person))
-        };
-        let named = self.named.get(chat)?.iter().map(|(name, person)| (name.as_str(), person));
-        named.filter_map(fits).max_by_key(|(length, _)| *length)
-    }
-}
-
-fn strip_name<'a>(text: &'a str, name: &str) -> Option<&'a str> {
-    let (head, rest) = text.split_at_checked(name.len())?;
-    (!name.is_empty() && head.to_lowercase() == name.to_lowercase()).then_some(rest)
 }
 
 fn apart(batch: Batch) -> Vec<Batch> {

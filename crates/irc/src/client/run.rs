@@ -15,6 +15,7 @@ use wxgate_contract::{
 use super::catchup;
 use super::config::{IrcClientConfig, Limits};
 use super::flights::{Flights, NOTE};
+use super::named::{self, Named};
 use super::puppets::{self, Puppets};
 use super::register::{Registration, Secrets, user_of};
 use super::relay::{self, Done, Parts, Relay};
@@ -65,16 +66,18 @@ async fn run(config: IrcClientConfig, ctx: AdapterContext) -> Result<Stopped, Ad
     let fatal = AdapterError::Fatal;
     let secrets = secrets(&config).map_err(fatal)?;
     let tls = Tls::new(&config).map_err(fatal)?;
-    let AdapterContext { network, far, media, clock, orders, linked, seed, stop, .. } = ctx;
-    let parts = Parts { config, network, far, media, clock, orders, linked, stop, seed };
+    let AdapterContext { network, far, media, directory, clock, orders, linked, seed, stop, .. } = ctx;
+    let parts = Parts { config, network, far, media, clock, directory, orders, linked, stop, seed };
     let flights = Flights::resume(notes(&parts, NOTE).await?);
     let seen = catchup::read(notes(&parts, catchup::NOTE).await?);
     let refused = notes(&parts, puppets::REFUSED).await?.pop();
     let called = notes(&parts, relay::CALLED).await?.pop();
+    let named = Named::resume(notes(&parts, named::NOTE).await?);
     let mut relay = Relay::new(parts, flights, seen);
     if let Some((_, list)) = called {
         relay.was_called_before(&String::from_utf8_lossy(&list));
     }
+    relay.knew(named);
     relay.refused = refused.and_then(|(_, template)| String::from_utf8(template.into()).ok());
     let mut pauses = Pauses::new(&relay.config.limits);
     loop {
@@ -157,6 +160,7 @@ fn absorb(relay: &mut Relay, done: Done) {
         Done::Settled { id, outcome } => relay.settled(id, outcome),
         // It is looked at again with the next connection.
         Done::Stored { id, .. } | Done::Behind { id, .. } => relay.flights.restart(id),
+        Done::Members { chat, home, members } => relay.members_are(&chat, home, members),
     }
 }
 

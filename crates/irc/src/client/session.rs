@@ -387,6 +387,7 @@ impl<'a> Session<'a> {
             Done::Settled { id, outcome } => self.relay.settled(id, outcome),
             Done::Stored { id, link } => self.stored(id, link),
             Done::Behind { id, behind } => self.found_behind(id, behind),
+            Done::Members { chat, home, members } => self.relay.members_are(&chat, home, members),
         }
     }
 

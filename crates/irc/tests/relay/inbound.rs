@@ -1,7 +1,7 @@
 //! What is heard.
 
 use wxgate_contract::conformance::Double;
-use wxgate_contract::{Author, Body, Timestamp};
+use wxgate_contract::{Author, Body, ChatKind, ChatProfile, Member, Post, Timestamp};
 
 use crate::network::{Guest, MODERN, NETWORK, Network, OLD, config, text_of};
 
@@ -78,6 +78,47 @@ async fn a_name_that_was_shown_can_be_addressed() {
         ("thanks @张三!", vec![("wechat:a/p-张三".to_owned(), (7, 14))])
     );
     assert_eq!(named(2), []);
+}
+
+#[tokio::test]
+async fn members_can_be_addressed_before_they_speak_and_after_a_restart() {
+    let network = Network::start(OLD).await;
+    let double = Double::new();
+    let member = |key: &str, name: &str| Member {
+        person: key.into(),
+        name: name.to_owned(),
+        is_self: key == "me",
+        is_contact: false,
+    };
+    let group = ChatProfile {
+        chat: "g".into(),
+        kind: ChatKind::Group,
+        title: "g".to_owned(),
+        topic: String::new(),
+        is_owned: false,
+        owner: None,
+        members: Some(vec![member("me", "me"), member("p-anna", "安娜"), member("p-bo", "Bo")]),
+        is_gone: false,
+    };
+    double.state().chats.insert(("wechat:a".into(), "g".into()), group);
+    let guest = Guest::start(&double, config(&network));
+    network.wait_line("MODE #c").await;
+    let id = guest.say("张三", "hello").await;
+    guest.outcome(id).await;
+    network.line("@msgid=m1 :bob!b@h PRIVMSG #c :安娜: hi");
+    network.line("@msgid=m2 :bob!b@h PRIVMSG #c :me: hi");
+    let named = |post: &Post| post.mentions.iter().map(|m| m.person.clone().unwrap().to_string()).collect();
+    let all: Vec<Vec<String>> = guest.posts(2).await.iter().map(named).collect();
+    assert_eq!(all, [vec!["wechat:a/p-anna".to_owned()], vec![]]);
+    guest.stop().await.unwrap();
+
+    let guest = Guest::start(&double, config(&network));
+    let is_in = |line: &String| line.starts_with("MODE #c");
+    network.wait("a second MODE", |net| net.lines().into_iter().filter(is_in).nth(1)).await;
+    network.line("@msgid=m3 :bob!b@h PRIVMSG #c :hi @张三 and @安娜");
+    let posts = guest.posts(3).await;
+    let named: Vec<String> = named(&posts[2]);
+    assert_eq!(named, ["wechat:a/p-张三", "wechat:a/p-anna"]);
 }
 
 #[tokio::test]

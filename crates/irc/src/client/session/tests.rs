@@ -28,6 +28,7 @@ pub(in crate::client) fn relay_of(double: &Double, chats: &[&str]) -> (Relay, Ru
         far: context.far,
         media: context.media,
         clock: context.clock,
+        directory: context.directory,
         orders: context.orders,
         linked: context.linked,
         stop: context.stop,
