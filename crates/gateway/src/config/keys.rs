@@ -462,6 +462,12 @@ const IRC_NETWORK: Section = Section {
         key("bots", Kind::Flag, "false", "Whether what bots say is carried on."),
         key("joins", Kind::Flag, "false", "Whether it is told who comes and goes."),
         key(
+            "recalls",
+            Kind::Flag,
+            "false",
+            "Whether it is said who recalled something, where the network has no way to take it back.",
+        ),
+        key(
             "lines_per_minute",
             Kind::Number { min: 0, max: 60_000 },
             "0",

@@ -40,6 +40,7 @@ pub(super) fn guest(entry: &IrcNetworkEntry, ident: Option<Ident>) -> IrcClientA
     config.colours = entry.colours;
     config.relay_bots = entry.bots;
     config.show_joins = entry.joins;
+    config.tell_recalls = entry.recalls;
     config.puppets = entry.puppets.then(|| Puppets {
         most: entry.max_puppets,
         nick: entry.puppet_nick.clone(),

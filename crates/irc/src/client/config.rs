@@ -34,6 +34,8 @@ pub struct IrcClientConfig {
     pub relay_bots: bool,
     /// Tell who comes and goes.
     pub show_joins: bool,
+    /// Tell who recalled something, where the network cannot take it back.
+    pub tell_recalls: bool,
     /// Connections for people who speak; `None`: the relay speaks for everybody.
     pub puppets: Option<Puppets>,
     /// Where servers ask who is behind a connection, if anywhere.
@@ -157,6 +159,7 @@ impl IrcClientConfig {
             colours: true,
             relay_bots: false,
             show_joins: false,
+            tell_recalls: false,
             puppets: None,
             ident: None,
             limits: Limits::default(),

@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
-use wxgate_contract::{ChatKey, ChatRef, Directory, PersonKey};
+use wxgate_contract::{ChatKey, ChatRef, Directory, PersonKey, PostId};
 
 use super::nicks;
 use super::relay::{Done, Relay};
@@ -22,6 +22,9 @@ const SPOKE: usize = 200;
 const MEMBERS: usize = 1000;
 /// Groups of one chat. Chosen: a link that joins more is none that people read.
 const HOMES: usize = 8;
+/// Posts of which it is known who said them, for when they are recalled. Chosen: WeChat lets that be done within two
+/// minutes.
+const SAID: usize = 1000;
 /// With the next words from there, members that were read longer ago are read anew. Chosen.
 const FRESH: Duration = Duration::from_secs(600);
 
@@ -165,6 +168,17 @@ impl Relay {
         if let Some(note) = self.named.spoke(chat, name, person) {
             self.note(note);
         }
+    }
+
+    /// Something is to be said here: who it was is known if it is recalled.
+    pub(super) fn remember_said(&mut self, post: PostId, by: String) {
+        self.said.push_front((post, by));
+        self.said.truncate(SAID);
+    }
+
+    /// Who said a post here in this run.
+    pub(super) fn said_by(&self, post: PostId) -> Option<&str> {
+        self.said.iter().find(|(said, _)| *said == post).map(|(_, by)| by.as_str())
     }
 
     /// Words of a chat elsewhere are said in a channel: its members may be meant there too.

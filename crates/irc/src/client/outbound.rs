@@ -45,6 +45,7 @@ impl Session<'_> {
     pub(super) fn take(&mut self, delivery: Delivery) {
         if let Job::Say(say) = &delivery.job {
             self.relay.remember_home(&delivery.chat, &say.post.chat);
+            self.relay.remember_said(say.post_id, words::author(say));
         }
         if let Some((id, outcome)) = self.relay.flights.take(delivery) {
             self.relay.settle(id, outcome);
@@ -135,12 +136,17 @@ impl Session<'_> {
         let Some(flight) = self.relay.flights.all.first() else { return };
         let (id, chat) = (flight.delivery.id, flight.chat().clone());
         match &flight.delivery.job {
-            Job::Recall { remote_ids, .. } => {
+            Job::Recall { remote_ids, post } => {
                 let ids: Vec<String> =
                     remote_ids.iter().filter(|id| is_msgid(id)).map(|id| id.to_string()).collect();
                 if !self.caps.redaction || ids.is_empty() {
                     // The network cannot take anything back; the text stays, as everybody there knows.
-                    return self.relay.settle(id, Outcome::Sent { remote_ids: Vec::new() });
+                    let by = self.relay.said_by(*post).filter(|by| !by.is_empty());
+                    let Some(by) = by.filter(|_| self.relay.config.tell_recalls) else {
+                        return self.relay.settle(id, Outcome::Sent { remote_ids: Vec::new() });
+                    };
+                    let told = vec![format!("{by} recalled a message")];
+                    return self.ready(id, told);
                 }
                 self.ready(id, ids);
             }
@@ -227,6 +233,12 @@ impl Session<'_> {
             line = line.tag("label", &format!("w{label}"));
         }
         match &job {
+            Job::Recall { .. } if !is_msgid(&RemoteId::from(piece.as_str())) => {
+                let room = self.relay.rooms.by_key(&chat);
+                let target = room.map_or(chat.to_string(), |room| room.name.clone());
+                let mark = if is_repeat { REPEATED } else { "" };
+                line = line.command("NOTICE").param(&target).last(&format!("{mark}{piece}"));
+            }
             Job::Recall { .. } | Job::Report(_) => {
                 if let Some(speaker) = self.speaker(&piece) {
                     return self.take_back_as(speaker, chat.as_str(), &piece, now);

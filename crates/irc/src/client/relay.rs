@@ -125,6 +125,8 @@ pub(super) struct Relay {
     seen: HashMap<ChatKey, Timestamp>,
     /// Whom the people of a channel may mean by a name.
     pub(super) named: Named,
+    /// Who said what was said lately, the last first.
+    pub(super) said: VecDeque<(PostId, String)>,
     /// The template of nicks whose signs the network refused.
     pub(super) refused: Option<String>,
     /// Nicks that our connections have had, the relay's and those of people who speak; in this run and before.
@@ -172,6 +174,7 @@ impl Relay {
             work: FuturesUnordered::new(),
             seen,
             named: Named::default(),
+            said: VecDeque::new(),
             refused: None,
             nicks: OwnNicks::default(),
             outbox: Outbox::default(),

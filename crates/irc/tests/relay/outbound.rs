@@ -282,6 +282,36 @@ async fn what_was_said_is_taken_back_where_the_network_can() {
 }
 
 #[tokio::test]
+async fn what_cannot_be_taken_back_is_told_where_that_is_wanted() {
+    for is_wanted in [false, true] {
+        let network = Network::start(OLD).await;
+        let mut config = config(&network);
+        config.tell_recalls = is_wanted;
+        let guest = Guest::ready(&network, config).await;
+        let mut said = guest.double.delivery(&"#c".into(), post("Ming", Body::text("oops")));
+        let of = said.job.post();
+        if let Job::Say(say) = &mut said.job {
+            "Ming".clone_into(&mut say.author_prefix);
+        }
+        let recall = |of| {
+            let mut recall = guest.double.delivery(&"#c".into(), post("Ming", Body::text("")));
+            recall.job = Job::Recall { post: of, remote_ids: Vec::new() };
+            recall
+        };
+        // What was not said here is none of this channel's.
+        for delivery in [said, recall(of), recall(PostId(99_999))] {
+            let id = delivery.id;
+            guest.running.orders.send(Order::Deliver(Box::new(delivery))).await.unwrap();
+            assert!(ids(&guest.outcome(id).await).is_empty());
+        }
+        let told: Vec<String> =
+            network.lines().into_iter().filter(|line| line.starts_with("NOTICE #c")).collect();
+        let wanted = if is_wanted { vec!["NOTICE #c :Ming recalled a message"] } else { vec![] };
+        assert_eq!(told, wanted);
+    }
+}
+
+#[tokio::test]
 async fn chats_get_their_turns_and_the_pace_is_kept() {
     let network = Network::start(OLD).await;
     let mut config = config(&network);
