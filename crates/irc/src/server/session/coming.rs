@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::Session;
+use super::{Session, one_line};
 use crate::server::client::{Client, Mode};
 use crate::server::names;
 use crate::server::registry::{Arrival, ClientId, Incoming, Refusal};
@@ -54,7 +54,12 @@ impl Session {
                 self.nick = names::free_name(&self.nick, names::NICK_BYTES, taken);
             }
             self.roster.reserve(&[service, &self.nick]);
-            self.realname.clone_from(&arrival.realname);
+            // One is called as in WeChat, where that is known. Source: the IRC notes, section 4.
+            let own_name = one_line(&self.own_name);
+            self.realname = match names::cut_text(&own_name, names::REALNAME_BYTES) {
+                "" => arrival.realname.clone(),
+                own_name => own_name.to_owned(),
+            };
             self.away.clone_from(&arrival.away);
             self.user = match self.key.guest {
                 Some(_) => names::guest_user(&arrival.username),
