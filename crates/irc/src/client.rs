@@ -4,10 +4,12 @@
 //! (`register.rs`), enters the linked channels (`presence.rs`), hears (`inbound.rs`) and speaks
 //! (`outbound.rs`; `answers.rs` reads what is answered, `multiline.rs` is about messages of several
 //! lines). What outlives a connection is in `relay.rs`: what was heard and is not on disk yet, and
-//! the deliveries on their way (`flights.rs`), and who may be meant by a name (`named.rs`). People may have connections of their own
+//! the deliveries on their way (`flights.rs`), who may be meant by a name (`named.rs`), and whose queries are
+//! (`bound.rs`). People may have connections of their own
 //! (`puppets.rs`, each a `puppet.rs`), which `ident.rs` names to servers.
 
 mod answers;
+mod bound;
 mod catchup;
 mod charset;
 mod config;

@@ -99,8 +99,9 @@ fn warning(member: &Member) -> Option<String> {
     let name = print::tame(&member.name);
     (is_foreign && is_nick).then(|| {
         format!(
-            "Careful: {name} is whoever has that nick at the moment. Who takes it when its owner is away reads what is \
-             said there, and is heard as its owner."
+            "Careful: {name} is whoever has that nick, until somebody has spoken there who is signed in to the network's \
+             services: then it is theirs. Before, and on networks without accounts, who takes the nick when its owner is \
+             away reads what is said there, and is heard as its owner."
         )
     })
 }

@@ -13,6 +13,9 @@ use crate::wire::message::{Line, Message};
 
 /// People who are told that nobody reads their query. Chosen: an end, whoever writes.
 const TOLD: usize = 1000;
+/// What somebody is told who has the nick of a linked query, and not the account of whom it is with.
+pub(super) const NOT_THEIRS: &str = "This query is linked for somebody who was signed in to the services here as \
+     another account than you. Sign in as them; nobody reads what is said here otherwise.";
 /// Answers to strangers that may wait; a flood of questions gets silence.
 const WAITING: usize = 5;
 
@@ -74,8 +77,11 @@ impl Session<'_> {
             "JOIN" | "PART" | "KICK" | "QUIT" | "NICK" | "MODE" | "TOPIC" | "CHGHOST" | "324" | "332"
             | "353" | "366" => self.room_news(message),
             code if is_closed(code) && self.is_joining(param(1)) => self.not_let_in(code, param(1), last),
+            "330" => self.whois_account(param(1), param(2)),
+            "318" => self.whois_ends(param(1)),
             "401" | "403" | "404" | "407" | "408" | "412" | "415" | "417" | "437" | "439" | "442" | "477"
             | "480" | "482" | "486" | "489" | "492" | "531" | "707" | "716" => {
+                self.whois_ends(param(1));
                 // Numerics name the target behind our own nick; 408 and others do so too.
                 self.cannot_say(param(1), &Refusal::of(message));
             }
@@ -104,6 +110,7 @@ impl Session<'_> {
                     "labeled-response" => self.caps.labels = false,
                     "echo-message" => self.caps.echo = false,
                     "draft/relaymsg" => self.caps.relaymsg = false,
+                    "account-tag" => self.caps.accounts = false,
                     "draft/message-redaction" => self.caps.redaction = false,
                     "draft/multiline" => self.caps.multiline = None,
                     _ => {}
@@ -183,7 +190,7 @@ impl Session<'_> {
             Some(room) => room.key.clone(),
             // To some of a channel (`@#c`), or to us alone.
             None if !self.is_me(target) => return,
-            None => match self.query(nick, text, is_notice) {
+            None => match self.query((nick, account.as_deref()), text, is_notice) {
                 Some(chat) => chat,
                 None => return,
             },
@@ -233,7 +240,12 @@ impl Session<'_> {
     }
 
     /// A query to the relay: a linked chat, a CTCP question, or words that nobody would read.
-    fn query(&mut self, nick: &str, text: &str, is_notice: bool) -> Option<ChatKey> {
+    fn query(
+        &mut self,
+        (nick, account): (&str, Option<&str>),
+        text: &str,
+        is_notice: bool,
+    ) -> Option<ChatKey> {
         let folded = self.support.fold(nick);
         let linked = self.relay.linked.now();
         let chat = linked.into_iter().find(|chat| self.support.fold(chat.as_str()) == folded);
@@ -244,10 +256,15 @@ impl Session<'_> {
             }
             return None;
         }
+        let is_linked = chat.is_some();
+        let chat = chat.filter(|chat| self.is_theirs(chat, account));
         // Services and automatic answers are not written back to.
         let is_welcome = !is_notice && self.courtesies.len() < WAITING && self.told.len() < TOLD;
         if chat.is_none() && is_welcome && self.told.insert(folded) {
-            let words = "I am a relay between chats. Nobody reads what is said to me here.";
+            let words = match is_linked {
+                true => NOT_THEIRS,
+                false => "I am a relay between chats. Nobody reads what is said to me here.",
+            };
             self.courtesies.push_back(Line::new().command("NOTICE").param(nick).last(words).build());
         }
         chat

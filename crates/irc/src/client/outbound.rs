@@ -110,7 +110,7 @@ impl Session<'_> {
     fn gate(&self, flight: &Flight, now: Instant) -> Gate {
         let company = self.relay.config.limits.company;
         if !self.support.is_channel(flight.chat().as_str()) {
-            return Gate::Open;
+            return self.query_gate(flight, now);
         }
         let Some(room) = self.relay.rooms.by_key(flight.chat()) else {
             if self.relay.linked.now().contains(flight.chat()) {
@@ -383,7 +383,7 @@ impl Session<'_> {
     }
 }
 
-enum Gate {
+pub(super) enum Gate {
     Open,
     Wait,
     Never(Outcome),

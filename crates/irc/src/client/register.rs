@@ -203,6 +203,7 @@ impl Session<'_> {
             "draft/relaymsg" => &mut self.caps.relaymsg,
             "draft/chathistory" => &mut self.caps.history,
             "batch" => &mut self.caps.batch,
+            "account-tag" => &mut self.caps.accounts,
             _ => return,
         };
         *slot = is_on;

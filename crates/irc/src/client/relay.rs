@@ -15,6 +15,7 @@ use wxgate_contract::{
     Outcome, Post, PostId, RemoteId, Stop, Timestamp,
 };
 
+use super::bound::Bound;
 use super::catchup::NOTE as SEEN;
 use super::config::IrcClientConfig;
 use super::flights::{Flights, Step};
@@ -125,6 +126,8 @@ pub(super) struct Relay {
     seen: HashMap<ChatKey, Timestamp>,
     /// Whom the people of a channel may mean by a name.
     pub(super) named: Named,
+    /// Whose linked queries are.
+    pub(super) bound: Bound,
     /// Who said what was said lately, the last first.
     pub(super) said: VecDeque<(PostId, String)>,
     /// The template of nicks whose signs the network refused.
@@ -174,6 +177,7 @@ impl Relay {
             work: FuturesUnordered::new(),
             seen,
             named: Named::default(),
+            bound: Bound::default(),
             said: VecDeque::new(),
             refused: None,
             nicks: OwnNicks::default(),
@@ -214,11 +218,12 @@ impl Relay {
     /// What is said in a chat while it is not linked is nobody's beyond it: a later link begins anew.
     pub(super) fn forget_unlinked(&mut self, linked: &BTreeSet<ChatKey>) {
         let gone: Vec<ChatKey> = self.seen.keys().filter(|chat| !linked.contains(chat)).cloned().collect();
-        let named = self.named.forget_unlinked(linked);
-        if gone.is_empty() && named.is_empty() {
+        let mut unknown = self.named.forget_unlinked(linked);
+        unknown.extend(self.bound.forget_unlinked(linked));
+        if gone.is_empty() && unknown.is_empty() {
             return;
         }
-        self.outbox.notes.extend(named.into_iter().map(|key| (key, None)));
+        self.outbox.notes.extend(unknown.into_iter().map(|key| (key, None)));
         for chat in gone {
             self.seen.remove(&chat);
             self.outbox.notes.insert(format!("{SEEN}{chat}"), None);

@@ -12,6 +12,7 @@ use wxgate_contract::{
     Adapter, AdapterContext, AdapterError, BoxFuture, Capabilities, FarError, Health, NetworkId, Stopped,
 };
 
+use super::bound::{self, Bound};
 use super::catchup;
 use super::config::{IrcClientConfig, Limits};
 use super::flights::{Flights, NOTE};
@@ -72,12 +73,14 @@ async fn run(config: IrcClientConfig, ctx: AdapterContext) -> Result<Stopped, Ad
     let seen = catchup::read(notes(&parts, catchup::NOTE).await?);
     let refused = notes(&parts, puppets::REFUSED).await?.pop();
     let called = notes(&parts, relay::CALLED).await?.pop();
+    let bound = Bound::resume(notes(&parts, bound::NOTE).await?);
     let named = Named::resume(notes(&parts, named::NOTE).await?);
     let mut relay = Relay::new(parts, flights, seen);
     if let Some((_, list)) = called {
         relay.was_called_before(&String::from_utf8_lossy(&list));
     }
     relay.knew(named);
+    relay.bound = bound;
     relay.refused = refused.and_then(|(_, template)| String::from_utf8(template.into()).ok());
     let mut pauses = Pauses::new(&relay.config.limits);
     loop {

@@ -59,6 +59,8 @@ pub(super) struct Caps {
     pub(super) relaymsg: bool,
     pub(super) batch: bool,
     pub(super) history: bool,
+    /// Whoever says something is told with their account.
+    pub(super) accounts: bool,
     pub(super) multiline: Option<Bounds>,
 }
 
@@ -252,6 +254,7 @@ impl<'a> Session<'a> {
         let was_ready = matches!(self.phase, Phase::Ready);
         self.relay.rooms.disconnected(Instant::now());
         self.relay.flights.disconnected();
+        self.relay.bound.disconnected();
         (end, was_ready)
     }
 
@@ -331,6 +334,7 @@ impl<'a> Session<'a> {
             self.regain(now);
             self.tend_puppets(now);
             self.check_history(now);
+            self.look_at_queries(now);
             self.send_queue(now);
             self.enter_rooms(now);
             self.fly(now);

@@ -1,7 +1,7 @@
 //! What is heard.
 
 use wxgate_contract::conformance::Double;
-use wxgate_contract::{Author, Body, ChatKind, ChatProfile, Member, Post, Timestamp};
+use wxgate_contract::{Author, Body, ChatKind, ChatProfile, Member, Outcome, Post, Timestamp};
 
 use crate::network::{Guest, MODERN, NETWORK, Network, OLD, config, text_of};
 
@@ -140,6 +140,49 @@ async fn queries_are_linked_answered_or_told_that_nobody_reads() {
     network.wait_line("NOTICE eve :\x01VERSION wxgate").await;
     let notices = network.lines().iter().filter(|line| line.starts_with("NOTICE eve :I am a relay")).count();
     assert_eq!(notices, 1);
+}
+
+#[tokio::test]
+async fn a_linked_query_is_with_the_account_that_spoke_there_first() {
+    let network = Network::start(MODERN).await;
+    let double = Double::new();
+    let guest = Guest::start(&double, config(&network));
+    double.link(&NETWORK.into(), &["#c", "friend"]);
+    network.wait_line("MODE #c").await;
+    network.line("@msgid=q1 :friend!f@h PRIVMSG relay :nobody is signed in yet");
+    network.line("@msgid=q2;account=Carol :Friend!f@h PRIVMSG relay :it is me");
+    network.line("@msgid=q3 :friend!x@h PRIVMSG relay :so am I");
+    network.line("@msgid=q4;account=mallory :friend!x@h PRIVMSG relay :and I");
+    network.wait_line("NOTICE friend :This query is linked").await;
+    let told = guest.posts(2).await;
+    assert_eq!(told.iter().map(text_of).collect::<Vec<_>>(), ["nobody is signed in yet", "it is me"]);
+    // Nor is anything said to them.
+    let id = guest.say_to("friend", "Ming", "a secret").await;
+    let Outcome::Refused { why } = guest.outcome(id).await else { panic!("it was said") };
+    assert_eq!(why, "nobody who is signed in as Carol has this nick now");
+    network.line("@msgid=q5;account=Carol :friend!f@h PRIVMSG relay :back again");
+    guest.posts(3).await;
+    let id = guest.say_to("friend", "Ming", "welcome").await;
+    guest.outcome(id).await;
+    guest.stop().await.unwrap();
+
+    // After a restart nobody knows who has the nick.
+    let guest = Guest::start(&double, config(&network));
+    double.link(&NETWORK.into(), &["#c", "friend"]);
+    let id = guest.say_to("friend", "Ming", "are you there?").await;
+    network.wait_line("WHOIS friend").await;
+    network.line(":irc.test 330 relay friend carol :is logged in as");
+    network.line(":irc.test 318 relay friend :End of /WHOIS list.");
+    assert!(matches!(guest.outcome(id).await, Outcome::Sent { .. }));
+    assert_eq!(network.said("friend"), ["<Ming> welcome", "<Ming> are you there?"]);
+    guest.stop().await.unwrap();
+    let guest = Guest::start(&double, config(&network));
+    double.link(&NETWORK.into(), &["#c", "friend"]);
+    let id = guest.say_to("friend", "Ming", "and now?").await;
+    let asked = |line: &String| line.starts_with("WHOIS friend");
+    network.wait("another WHOIS", |net| net.lines().into_iter().filter(asked).nth(1)).await;
+    network.line(":irc.test 401 relay friend :No such nick/channel");
+    assert!(matches!(guest.outcome(id).await, Outcome::Refused { .. }));
 }
 
 #[tokio::test]

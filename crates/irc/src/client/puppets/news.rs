@@ -5,6 +5,7 @@ use wxgate_contract::{ChatKey, Job, RemoteId};
 
 use super::FORMER;
 use crate::client::flights::{Flight, Proof, Step};
+use crate::client::inbound::NOT_THEIRS;
 use crate::client::puppet::{Gone, News, PuppetId, Query, Word};
 use crate::client::session::Session;
 
@@ -161,12 +162,16 @@ impl Session<'_> {
             }
             return;
         }
+        let is_theirs = chat.as_ref().is_none_or(|chat| self.is_theirs(chat, query.account.as_deref()));
         let Some(puppet) = self.puppets.get(id) else { return };
         // Who writes is there to be written to, whatever was before.
         puppet.barred.remove(&folded);
         match chat.filter(|chat| puppet.chats.contains_key(chat)) {
-            Some(chat) => self.heard_query(chat, query),
-            None if query.is_notice || puppet.told.len() >= TOLD || !puppet.told.insert(folded) => {}
+            Some(chat) if is_theirs => self.heard_query(chat, query),
+            _ if query.is_notice || puppet.told.len() >= TOLD || !puppet.told.insert(folded) => {}
+            Some(_) => {
+                let _ = puppet.words.try_send(Word::Notice { nick: query.nick, text: NOT_THEIRS.to_owned() });
+            }
             None => {
                 let text = "I am on WeChat and not here: what is said to me alone reaches nobody. \
                             Say it in the channel, with my nick in front.";

@@ -12,6 +12,7 @@ const NOTHING: Caps = Caps {
     relaymsg: false,
     batch: false,
     history: false,
+    accounts: false,
     multiline: None,
 };
 /// What the server says behind a line that has no label.
