@@ -13,7 +13,7 @@ use wxgate_store::{AccountChange, CommitReport, Route, StoreError};
 
 use crate::route::{By, Routing};
 use crate::see::SeenThrough;
-use crate::{Bridge, journey};
+use crate::{Bridge, journey, settle};
 
 /// What a failed store means to an adapter: try again, or never.
 pub(crate) fn far_error(error: StoreError) -> FarError {
@@ -91,6 +91,9 @@ impl Bridge {
         self.look_again().await;
         for post in &report.damaged {
             tracing::error!(%network, %post, "a post is damaged: that it arrived is not shown");
+        }
+        for delivery in &report.mended {
+            settle::tell_mended(network, *delivery);
         }
         let kept = report.committed.posts.iter().filter(|fate| matches!(fate, PostFate::Kept(_))).count();
         let took = began.elapsed();

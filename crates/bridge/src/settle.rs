@@ -9,6 +9,11 @@ use crate::{Bridge, notice};
 /// What people are told.
 const DAMAGED_WHY: &str = "what the gateway had stored of it is damaged";
 
+/// Nobody else has to know: it goes on as any other.
+pub(crate) fn tell_mended(network: &NetworkId, delivery: DeliveryId) {
+    tracing::error!(%network, %delivery, "how far a delivery was is damaged in the database; it goes by when it was closed");
+}
+
 impl Bridge {
     pub(crate) async fn close(
         &self,
@@ -41,6 +46,9 @@ impl Bridge {
             Some(lane) => self.lanes.settled(lane, delivery, report.retry_at).await,
             // Removed while it was in hand, with its account or its post.
             None => self.lanes.gone(network, delivery).await,
+        }
+        if report.mended {
+            tell_mended(network, delivery);
         }
         if let Some((post, chat)) = report.damaged {
             tracing::error!(%network, %delivery, %post, "a post is damaged: what became of it is not shown");

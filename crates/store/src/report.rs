@@ -94,6 +94,8 @@ pub struct CommitReport {
     pub people: Vec<PersonKey>,
     /// Posts that it shows to have arrived and that cannot be read: nothing else is said of them.
     pub damaged: Vec<PostId>,
+    /// Deliveries that it shows to have arrived, of which the table had no sense in how far they were.
+    pub mended: Vec<DeliveryId>,
 }
 
 /// What an outcome brought.
@@ -114,6 +116,9 @@ pub struct SettleReport {
     /// Its post cannot be read, and was said in this chat. The delivery is closed all the same; nothing is shown of it,
     /// and nobody is told.
     pub damaged: Option<(PostId, ChatRef)>,
+    /// How far it was made no sense in the table: it was taken for open while it was not closed, and for uncertain
+    /// otherwise.
+    pub mended: bool,
 }
 
 /// A post that did not surely reach one of its targets.

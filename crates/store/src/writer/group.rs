@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use tokio::sync::oneshot;
 use wxgate_contract::{
-    ChatKey, ChatRef, Committed, PersonKey, Post, PostFate, PostId, RemoteId, TimelineItem, Timestamp,
+    ChatKey, ChatRef, Committed, DeliveryId, PersonKey, Post, PostFate, PostId, RemoteId, TimelineItem,
+    Timestamp,
 };
 
 use super::numbers::Numbers;
@@ -36,6 +37,8 @@ pub(super) struct Decided {
     pub(super) chats: Vec<ChatKey>,
     pub(super) people: Vec<PersonKey>,
     pub(super) damaged: Vec<PostId>,
+    /// Deliveries that it proved, of which the table said nothing that makes sense.
+    pub(super) mended: Vec<DeliveryId>,
 }
 
 /// A post of the batch that is visible from now on.
@@ -209,6 +212,9 @@ impl Scene<'_> {
                 decided.proven.extend(proof.report.shown);
                 decided.lanes.extend(proof.report.lanes);
                 decided.damaged.extend(proof.report.damaged.map(|(post, _)| post));
+                let echoed = commits.get(place.0).and_then(|commit| commit.ready.posts.get(place.1));
+                let echoed = echoed.and_then(|post| post.post.echo_of);
+                decided.mended.extend(echoed.filter(|_| proof.report.mended));
             }
         }
         let batches: Vec<&Ready> = commits.iter().map(|commit| &commit.ready).collect();
@@ -333,5 +339,6 @@ fn report(ready: Ready, decided: Decided) -> CommitReport {
         chats: decided.chats,
         people: decided.people,
         damaged: decided.damaged,
+        mended: decided.mended,
     }
 }

@@ -80,6 +80,8 @@ struct Row {
     due_ms: i64,
     closed_ms: Option<i64>,
     state: State,
+    /// The table had a number for it that means nothing.
+    is_mended: bool,
     why: Option<String>,
     said: Option<Said>,
     /// The lane is a chat of an account, whose owner reads a timeline.
@@ -234,7 +236,8 @@ async fn one(
 ) -> Result<Settled, StoreError> {
     let network = scene.names.name(tx, row.network).await?;
     let lane = chat_ref(network, row.chat.clone());
-    let mut report = SettleReport { lane: Some(lane.clone()), ..SettleReport::default() };
+    let mut report =
+        SettleReport { lane: Some(lane.clone()), mended: row.is_mended, ..SettleReport::default() };
     let was_open = row.state == State::Open;
     if let Outcome::Sent { remote_ids } = &claim.outcome {
         learn_ids(row, remote_ids, learned);
@@ -395,12 +398,16 @@ async fn load(tx: &mut AnyConnection, claims: &[Claim]) -> Result<HashMap<i64, R
 }
 
 fn delivery_row(row: &AnyRow) -> Result<Row, StoreError> {
-    let state = match row.at::<i64>(7)? {
-        0 => State::Open,
-        1 => State::Sent,
-        2 => State::Refused,
-        3 => State::Uncertain,
-        _ => return Err(StoreError::corrupt("delivery", row.at::<i64>(0)?)),
+    let closed_ms: Option<i64> = row.at(6)?;
+    let (state, is_mended) = match (row.at::<i64>(7)?, closed_ms) {
+        (0, _) => (State::Open, false),
+        (1, _) => (State::Sent, false),
+        (2, _) => (State::Refused, false),
+        (3, _) => (State::Uncertain, false),
+        // An error here would come again for ever, whoever brings the outcome, or the message that shows it: lanes go
+        // by the time of closing, so that says which it is.
+        (_, None) => (State::Open, true),
+        (_, Some(_)) => (State::Uncertain, true),
     };
     let said = match row.at::<Option<i64>>(9)? {
         None => None,
@@ -423,8 +430,9 @@ fn delivery_row(row: &AnyRow) -> Result<Row, StoreError> {
         post: row.at(3)?,
         attempt: row.at(4)?,
         due_ms: row.at(5)?,
-        closed_ms: row.at(6)?,
+        closed_ms,
         state,
+        is_mended,
         why: row.at(8)?,
         said,
         has_timeline: row.at::<i64>(18)? != 0,

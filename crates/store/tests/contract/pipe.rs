@@ -263,6 +263,36 @@ async fn a_delivery_whose_post_cannot_be_read_is_closed_and_holds_up_nobody() {
 }
 
 #[tokio::test]
+async fn a_delivery_whose_state_makes_no_sense_is_settled_and_holds_up_nobody() {
+    each_engine(|bench| async move {
+        bench.commit("irc:local", ["one", "two"].map(|text| post(text, "w:a/c", text)).to_vec()).await;
+        bench.commit("irc:local", vec![post("three", "w:a/c", "three")]).await;
+        bench.change("UPDATE delivery SET state = 77").await;
+        let first = bench.next("w:a/c").await.unwrap();
+        let later = Outcome::TryLater { after: Duration::ZERO, why: "busy".to_owned() };
+        let put_off = bench.settle("w:a", first.id, later).await;
+        assert!(put_off.mended && put_off.retry_at.is_some() && !put_off.closed, "{put_off:?}");
+        let settled = bench.settle("w:a", first.id, sent(&["n1"])).await;
+        assert!(!settled.mended && settled.closed, "the first time has mended it: {settled:?}");
+        assert_eq!(texts(&settled.shown), ["one"]);
+        // Nor does a commit fail that shows that one arrived: an account would ask for it for ever.
+        let second = bench.next("w:a/c").await.unwrap();
+        let echo = Post { echo_of: Some(second.id), ..post("n2", "w:a/c", "two") };
+        let report = bench.commit("w:a", vec![echo, post("n9", "w:a/d", "news")]).await;
+        assert_eq!((texts(&report.shown).join(" "), report.mended), ("two news".to_owned(), vec![second.id]));
+        let third = bench.next("w:a/c").await.unwrap();
+        bench.settle("w:a", third.id, sent(&["n3"])).await;
+        // Closed, and damaged then: who says it again changes nothing.
+        bench.change("UPDATE delivery SET state = -1").await;
+        let again = bench.settle("w:a", third.id, Outcome::Refused { why: "no".to_owned() }).await;
+        assert!(again.mended && !again.closed && again.shown.is_empty(), "{again:?}");
+        assert_eq!(bench.next("w:a/c").await, None);
+        bench
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn an_own_delivery_that_comes_back_is_known() {
     each_engine(|bench| async move {
         bench.link(&["w:a/c", "m/r"]).await;
