@@ -242,6 +242,7 @@ impl FarEnd for Bridge {
         if slot.health == health {
             return;
         }
+        slot.owes_sign_out &= !health.is_signed_out();
         slot.health = health.clone();
         let is_account = slot.owner.is_some();
         drop(slot);

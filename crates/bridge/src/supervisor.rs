@@ -60,6 +60,9 @@ pub(crate) struct Slot {
     pub(crate) owner: Option<UserName>,
     pub(crate) health: Health,
     pub(crate) sign_in: Option<watch::Sender<SignInStep>>,
+    /// It was ordered to sign out, which was answered, and has not done so yet: a run that ends before, or moves, takes the
+    /// order with it.
+    pub(crate) owes_sign_out: bool,
     /// To the present run; replaced at each restart.
     orders: mpsc::Sender<Order>,
     stop: StopHandle,
@@ -148,6 +151,7 @@ fn add_later(bridge: &Arc<Bridge>, adapter: Arc<dyn Adapter>, owner: Option<User
         owner,
         health: Health::Starting,
         sign_in: None,
+        owes_sign_out: false,
         orders,
         stop,
         poke: Arc::clone(&poke),
@@ -221,8 +225,30 @@ pub(crate) fn retry(bridge: &Bridge, network: &NetworkId) -> bool {
     true
 }
 
-/// Hands an order to the present run of a network, waking it when it rests.
+/// Hands an order to the present run of a network, waking it when it rests. One to sign out is handed to later runs as
+/// well, until it is carried out or somebody signs in.
 pub(crate) async fn order(bridge: &Bridge, network: &NetworkId, order: Order) -> Result<(), CommandError> {
+    let owes = match order {
+        Order::SignOut => true,
+        Order::SignIn => false,
+        Order::Deliver(_) | Order::Ask(_) => return hand_over(bridge, network, order).await,
+    };
+    // Before it is handed over: who carries it out says so at once.
+    let set = |owes: bool| {
+        if let Some(mut slot) = bridge.networks.get_mut(network) {
+            slot.owes_sign_out = owes && !slot.health.is_signed_out();
+        }
+    };
+    set(owes);
+    let done = hand_over(bridge, network, order).await;
+    if done.is_err() && owes {
+        // Whoever ordered it was told that it was not done.
+        set(false);
+    }
+    done
+}
+
+async fn hand_over(bridge: &Bridge, network: &NetworkId, order: Order) -> Result<(), CommandError> {
     let (poke, orders) = match bridge.networks.get(network) {
         Some(slot) => (Arc::clone(&slot.poke), slot.orders()),
         None => return Err(CommandError::NoSuchAccount(network.name().to_owned())),
@@ -290,7 +316,13 @@ pub(crate) trait House: Send + Sync + 'static {
 impl House for Bridge {
     fn move_in(self: Arc<Self>, network: &NetworkId, stop: &Stop) -> Option<AdapterContext> {
         let (tx, orders) = mpsc::channel(ORDERS);
-        self.networks.get_mut(network)?.orders = tx;
+        let mut slot = self.networks.get_mut(network)?;
+        if slot.owes_sign_out {
+            // The queue is new, so there is room.
+            let _ = tx.try_send(Order::SignOut);
+        }
+        slot.orders = tx;
+        drop(slot);
         Some(AdapterContext {
             network: network.clone(),
             far: Arc::clone(&self) as Arc<dyn FarEnd>,

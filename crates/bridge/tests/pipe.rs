@@ -39,6 +39,7 @@ struct Life {
 enum Ending {
     Panic,
     Fatal,
+    Moved,
 }
 
 impl Adapter for Puppet {
@@ -67,6 +68,7 @@ impl Adapter for Puppet {
                 Ok(ending) = ended => match ending {
                     Ending::Panic => panic!("the test says so"),
                     Ending::Fatal => Err(AdapterError::Fatal("the test says so".to_owned())),
+                    Ending::Moved => Err(AdapterError::Moved("the test says so".to_owned())),
                 },
             }
         })

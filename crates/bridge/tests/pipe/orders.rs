@@ -78,6 +78,60 @@ async fn a_removal_goes_on_when_nobody_waits_for_it() {
     pipe.bridge.shutdown().await;
 }
 
+/// What a run is ordered next, if it is already.
+fn ordered(life: &mut Life) -> Option<Order> {
+    life.ctx.orders.try_recv().ok()
+}
+
+#[tokio::test]
+async fn an_order_to_sign_out_that_a_run_takes_along_is_carried_out_by_the_next_one() {
+    let (pipe, mut runs) = with_accounts(&["net:a"]).await;
+    let account = NetworkId::from("net:a");
+    let control = pipe.bridge.control("pages", None);
+    let sign_out = || control.run(Some("ann".into()), Command::SignOut { account: account.clone() });
+    let next = async |runs: &mut mpsc::Receiver<Life>, life: Life, ending| {
+        assert!(life.end.send(ending).is_ok());
+        tokio::time::timeout(PATIENCE, runs.recv()).await.unwrap().unwrap()
+    };
+    let life = runs.recv().await.unwrap();
+    sign_out().await.unwrap();
+    // It moves with the order in its queue, and fails at the next place.
+    let life = next(&mut runs, life, Ending::Moved).await;
+    let mut life = next(&mut runs, life, Ending::Panic).await;
+    assert!(
+        matches!(ordered(&mut life), Some(Order::SignOut)),
+        "it is signed in, and its owner was told otherwise"
+    );
+    life.ctx.far.health(&account, Health::signed_out(None));
+    let mut life = next(&mut runs, life, Ending::Moved).await;
+    assert!(ordered(&mut life).is_none(), "it was carried out");
+    // Whoever signs in again wants it so.
+    life.ctx.far.health(&account, Health::Up);
+    sign_out().await.unwrap();
+    control.run(Some("ann".into()), Command::SignIn { account: account.clone() }).await.unwrap();
+    let mut life = next(&mut runs, life, Ending::Moved).await;
+    assert!(ordered(&mut life).is_none());
+    pipe.bridge.shutdown().await;
+}
+
+#[tokio::test]
+async fn whoever_follows_a_sign_in_that_a_move_takes_along_is_told() {
+    let (pipe, mut runs) = with_accounts(&["net:a"]).await;
+    let account = NetworkId::from("net:a");
+    let control = pipe.bridge.control("pages", None);
+    let life = runs.recv().await.unwrap();
+    let Reply::SignIn(mut watch) =
+        control.run(Some("ann".into()), Command::SignIn { account }).await.unwrap()
+    else {
+        panic!("not followed")
+    };
+    assert!(life.end.send(Ending::Moved).is_ok());
+    let told =
+        watch.wait_for(|step| matches!(step, SignInStep::Failed { why } if why.contains("start it again")));
+    tokio::time::timeout(PATIENCE, told).await.expect("nobody is told").unwrap();
+    pipe.bridge.shutdown().await;
+}
+
 #[tokio::test]
 async fn who_orders_a_removal_that_is_under_way_waits_for_the_same_one() {
     let (pipe, mut runs) = with_accounts(&["net:a"]).await;
