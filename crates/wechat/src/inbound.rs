@@ -4,6 +4,7 @@
 //! speaks whom nobody knows yet; then names are fetched for a few seconds, and when that fails the
 //! message is delivered with what is at hand.
 
+mod again;
 mod app;
 pub(crate) mod fetch;
 pub(crate) mod media;

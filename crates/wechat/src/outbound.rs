@@ -7,6 +7,7 @@ mod doubts;
 mod failures;
 mod media;
 pub(crate) mod pace;
+mod second_look;
 mod spoken;
 mod text;
 mod turn;
@@ -31,12 +32,14 @@ use wxgate_convert::Converter;
 
 use crate::config::WechatConfig;
 use crate::identity::settle::{self, service_id};
+use crate::inbound::Inbound;
 use crate::roster::{self, Roster};
 use crate::session::live::Live;
 use crate::transport::{CallError, Transport};
 use doubts::Doubts;
 use failures::{Failures, Miss};
 use pace::Pace;
+use second_look::SecondLook;
 use spoken::Spoken;
 pub(crate) use text::MAX_CHARS as MAX_TEXT_CHARS;
 use unanswered::{Unanswered, What};
@@ -55,6 +58,7 @@ pub(crate) struct Outbound {
     emoji: text::Emoji,
     network: NetworkId,
     unanswered: Arc<Unanswered>,
+    second_look: SecondLook,
     doubts: Doubts,
     /// Locks, not messages: deliveries of several chats run in the same task and each touches
     /// these for microseconds, never across an await.
@@ -85,7 +89,7 @@ impl Outbound {
         transport: Arc<Transport>,
         live: Arc<Live>,
         (far, vault): (Arc<dyn FarEnd>, Arc<dyn MediaVault>),
-        unanswered: Arc<Unanswered>,
+        (unanswered, looker): (Arc<Unanswered>, Inbound),
         config: &WechatConfig,
         (sends_per_minute, seed): (u32, u64),
     ) -> Self {
@@ -99,6 +103,7 @@ impl Outbound {
             emoji: if config.emoji_as_faces { text::Emoji::Faces } else { text::Emoji::Kept },
             network: config.network.clone(),
             unanswered,
+            second_look: SecondLook::new(looker),
             doubts,
             pace: Mutex::new((Pace::new(sends_per_minute), SmallRng::seed_from_u64(seed))),
             spoken: Mutex::default(),
@@ -252,7 +257,9 @@ impl Outbound {
                 }
                 Ok(sent) => {
                     self.unanswered.close(open);
-                    return Err(self.said_no(sent.base.ret, errand));
+                    let outcome = self.said_no(sent.base.ret, errand);
+                    self.second_look.at(&errand.to, errand.generation, sent.base.ret).await;
+                    return Err(outcome);
                 }
                 Err(CallError::Network { sent: false, .. }) => {
                     self.unanswered.close(open);

@@ -143,14 +143,17 @@ fn account(
     let live = Arc::new(Live::new(Arc::clone(&ctx.clock), config.profile, &config.lang, rng));
     let unanswered = Arc::new(Unanswered::default());
     let bell = Arc::new(Notify::new());
-    let inbound = Inbound::new(
-        Roster::new(Arc::clone(&ctx.far), network.clone()),
-        Arc::clone(&transport),
-        Arc::clone(&live),
-        network.clone(),
-        Arc::clone(&unanswered),
-        (Arc::clone(&ctx.directory), config.max_media_bytes),
-    );
+    let inbound = || {
+        Inbound::new(
+            Roster::new(Arc::clone(&ctx.far), network.clone()),
+            Arc::clone(&transport),
+            Arc::clone(&live),
+            network.clone(),
+            Arc::clone(&unanswered),
+            (Arc::clone(&ctx.directory), config.max_media_bytes),
+        )
+    };
+    let (inbound, looker) = (inbound(), inbound());
     let settler = Arc::new(Settler {
         far: Arc::clone(&ctx.far),
         directory: Arc::clone(&ctx.directory),
@@ -164,7 +167,7 @@ fn account(
         Arc::clone(&transport),
         Arc::clone(&live),
         (Arc::clone(&ctx.far), Arc::clone(&ctx.media)),
-        unanswered,
+        (unanswered, looker),
         config,
         (sends_per_minute, pace_seed),
     );

@@ -17,7 +17,7 @@ use crate::roster::{Draft, Kind, Named, OWNER, lasting_note, load, member_note, 
 use crate::session::live::Own;
 
 /// Messages wait so long for the names of whoever speaks. Source: the protocol sheet, section 5.3.
-const NAMES_LIMIT: Duration = Duration::from_secs(3);
+pub(super) const NAMES_LIMIT: Duration = Duration::from_secs(3);
 /// People asked for at once. Chosen: a page of a large group.
 const PAGE: usize = 500;
 
@@ -48,24 +48,35 @@ impl Inbound {
         let mut known = self.roster.look_up(draft, keys.clone()).await?;
         for key in keys {
             let Some(named) = known.remove(&key) else { continue };
-            draft.changes_known = true;
-            draft.batch.chats.push(ChatProfile {
-                chat: ChatKey::from(named.key.as_str()),
-                kind: named.kind.chat(),
-                title: named.name.clone(),
-                topic: String::new(),
-                is_owned: false,
-                owner: None,
-                members: None,
-                is_gone: true,
-            });
-            if named.kind != Kind::Group {
-                let former = self.profile(&named.key, draft).await?.map(former_contact);
-                draft.batch.people.extend(former);
-            }
-            // Whoever comes back in the same login has the same name, and is no contact in groups until then.
-            draft.put(key, Named { is_gone: true, ..named });
+            self.put_gone(key, named, draft).await?;
         }
+        Ok(())
+    }
+
+    /// Writes down that a contact or a group is none any more.
+    pub(super) async fn put_gone(
+        &self,
+        key: String,
+        named: Named,
+        draft: &mut Draft,
+    ) -> Result<(), FarError> {
+        draft.changes_known = true;
+        draft.batch.chats.push(ChatProfile {
+            chat: ChatKey::from(named.key.as_str()),
+            kind: named.kind.chat(),
+            title: named.name.clone(),
+            topic: String::new(),
+            is_owned: false,
+            owner: None,
+            members: None,
+            is_gone: true,
+        });
+        if named.kind != Kind::Group {
+            let former = self.profile(&named.key, draft).await?.map(former_contact);
+            draft.batch.people.extend(former);
+        }
+        // Whoever comes back in the same login has the same name, and is no contact in groups until then.
+        draft.put(key, Named { is_gone: true, ..named });
         Ok(())
     }
 
@@ -128,7 +139,7 @@ impl Inbound {
         Ok(Some(came.collect()))
     }
 
-    async fn put_record(
+    pub(super) async fn put_record(
         &mut self,
         record: &Contact,
         owner: Option<&UserName>,

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use wxgate_contract::{
-    Answer, Attachment, AttachmentKind, Author, Body, Delivery, Health, Job, MediaId, Order, Outcome,
-    PostFate, PostId, Request,
+    Answer, Attachment, AttachmentKind, Author, Body, ChatKey, Delivery, Health, Job, MediaId, Order,
+    Outcome, PostFate, PostId, Request,
 };
 use wxgate_convert::Converter;
 use wxgate_simulator::{AccountSpec, Change, Fault, FaultRule, Kind, Who};
@@ -285,6 +285,54 @@ async fn refusals_of_the_service_become_outcomes() {
         matches!(&outcome, Outcome::TryLater { after, .. } if after.as_secs() > 30),
         "the pause holds for the whole account: {outcome:?}"
     );
+}
+
+/// What the service says of `who` from now on, when it is asked for them by name.
+fn says_of(stage: &Stage, who: Who, more: &serde_json::Value) {
+    let mut record = serde_json::json!({"UserName": stage.world.user_name(ALICE, who).unwrap()});
+    record.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    let said =
+        serde_json::json!({"BaseResponse": {"Ret": 0, "ErrMsg": ""}, "Count": 1, "ContactList": [record]});
+    let body = Fault::Body(Bytes::from(said.to_string()));
+    stage.world.add_fault(FaultRule { count: None, ..FaultRule::next("webwxbatchgetcontact", body, 1) });
+}
+
+#[tokio::test]
+async fn whom_a_message_did_not_reach_is_looked_at_once_before_the_outcome() {
+    let stage = Stage::online().await;
+    let (anna, group) = (stage.chat(Who::Contact(1)), stage.chat(Who::Group(0)));
+    let say = async |chat: &ChatKey, ret: i32| {
+        stage.world.add_fault(FaultRule::next("webwxsendmsg", Fault::Ret(ret), 1));
+        let struck = stage.struck();
+        let outcome = stage.deliver(&stage.delivery(chat, Body::text("x"))).await;
+        // The refusal itself was a fault as well.
+        (outcome, stage.struck() - struck - 1)
+    };
+    // A refusal for any other reason asks for nobody.
+    says_of(&stage, Who::Contact(1), &serde_json::json!({"NickName": "Anna anew", "ContactFlag": 3}));
+    assert_eq!(say(&anna, 1).await.1, 0);
+    for (ret, looks) in [(-1, 1), (-1, 0), (1201, 0)] {
+        let (outcome, looked) = say(&anna, ret).await;
+        assert!(matches!(outcome, Outcome::TryLater { .. }), "{ret}: {outcome:?}");
+        assert_eq!(looked, looks, "{ret}");
+        let person =
+            stage.double.state().people.values().find(|p| p.person.as_str() == anna.as_str()).cloned();
+        assert_eq!(person.unwrap().nickname, "Anna anew", "it is known by the time of the outcome");
+    }
+    // A group of which the service tells nobody: asked for twice, as a large one may come without its members.
+    stage.world.clear_faults();
+    let title = stage.double.state().chats.values().find(|chat| chat.chat == group).unwrap().title.clone();
+    says_of(&stage, Who::Group(0), &serde_json::json!({"NickName": "", "MemberList": []}));
+    assert_eq!(say(&group, 1204).await.1, 2);
+    let known = stage.double.state().chats.values().find(|chat| chat.chat == group).unwrap().clone();
+    assert!(known.is_gone && known.title == title, "{known:?}");
+    // Somebody speaks in it: we are in it again.
+    stage.world.clear_faults();
+    stage.post(stage.say(Who::Group(0), Who::Stranger(0, 1), "still here")).await;
+    stage
+        .wait(|state| state.chats.values().find(|chat| chat.chat == group).filter(|c| !c.is_gone).cloned())
+        .await;
+    stage.no_violation();
 }
 
 #[tokio::test]
