@@ -311,9 +311,21 @@ const FAILURE_COUNTS: Duration = Duration::from_secs(60);
 pub(crate) async fn store_troubles(parts: &Parts) -> Vec<String> {
     let store = parts.bridge.store();
     let away = in_time(store.answers()).await.err();
-    let recent = store.last_failure().filter(|(at, _)| clock::now().since(*at) < FAILURE_COUNTS);
+    let recent = store.last_failure().filter(counts);
     let away = away.map(|why| format!("the store does not answer: {why}"));
-    away.into_iter().chain(recent.map(|(_, why)| format!("the store keeps nothing: {why}"))).collect()
+    let recent = recent.map(|(_, why)| format!("the store keeps nothing: {why}"));
+    away.into_iter().chain(recent).collect()
+}
+
+/// Why the store needs somebody to look at it although it keeps everything.
+pub(crate) fn copy_trouble(parts: &Parts) -> Option<String> {
+    let (_, why) = parts.bridge.store().last_copy_failure().filter(counts)?;
+    Some(format!("the log of the database cannot be copied into it, and grows; nothing is lost yet: {why}"))
+}
+
+/// Whether a failure is not over yet.
+fn counts((at, _): &(Timestamp, String)) -> bool {
+    clock::now().since(*at) < FAILURE_COUNTS
 }
 
 async fn lanes(out: &mut String, parts: &Parts) {

@@ -86,6 +86,7 @@ async fn ready(State(parts): State<Arc<Parts>>) -> Response {
         reasons.push("the gateway is stopping".to_owned());
     }
     reasons.extend(metrics::store_troubles(&parts).await);
+    reasons.extend(metrics::copy_trouble(&parts));
     for (network, owner, health) in parts.bridge.healths() {
         // Accounts are their owners' affair, and somebody else's network may be away; a face of our
         // own that is down is everybody's.

@@ -64,6 +64,7 @@ pub(crate) struct Inner {
     held: watch::Receiver<Held>,
     pub(crate) data_dir: PathBuf,
     failure: LastFailure,
+    copy_failure: LastFailure,
     pub(crate) max_media_bytes: u64,
     /// Between a file's arrival under its hash and its row, nobody may remove the file as unnamed
     /// (and the other way round). A lock, because the two sides are calls of different tasks that
@@ -124,7 +125,7 @@ impl Store {
         let readers = address.readers();
         let engine = address.engine.clone();
         let (conn, writer_names) = (Some(conn), Arc::clone(&names));
-        let failure = LastFailure::default();
+        let (failure, copy_failure) = (LastFailure::default(), LastFailure::default());
         let writer = Writer {
             numbers: Numbers::new(&address.engine),
             address,
@@ -135,6 +136,7 @@ impl Store {
             hold,
             is_warm: true,
             failure: failure.clone(),
+            copying: copy_failure.clone(),
         };
         let (writer, end) = writer.start()?;
         let store = Self(Arc::new(Inner {
@@ -149,6 +151,7 @@ impl Store {
             held,
             data_dir: config.data_dir,
             failure,
+            copy_failure,
             max_media_bytes: config.max_media_bytes,
             media_gate: tokio::sync::Mutex::new(()),
             media_used: watch::channel(Used::default()).0,
@@ -163,6 +166,12 @@ impl Store {
     /// When a commit last failed because the database could not be used, and why; `None` when none has.
     pub fn last_failure(&self) -> Option<(Timestamp, String)> {
         self.0.failure.get()
+    }
+
+    /// When SQLite's log last could not be copied into the database's file, and why; `None` when it always could. The
+    /// log keeps everything meanwhile, and grows.
+    pub fn last_copy_failure(&self) -> Option<(Timestamp, String)> {
+        self.0.copy_failure.get()
     }
 
     /// True while this gateway surely has the database: its session stands. Noticed within some seconds.

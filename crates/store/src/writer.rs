@@ -159,9 +159,11 @@ pub(crate) struct Writer {
     pub(crate) is_warm: bool,
     pub(crate) numbers: Numbers,
     pub(crate) failure: LastFailure,
+    /// When the log could not be copied last.
+    pub(crate) copying: LastFailure,
 }
 
-/// When a commit last failed for want of the database, and why. A lock and not a message: written when something
+/// When a commit, or a copying of the log, last failed for want of the database, and why. A lock and not a message: written when something
 /// is wrong anyway, read by whoever asks how the program is doing; nothing awaits inside.
 #[derive(Clone, Default)]
 pub(crate) struct LastFailure(Arc<Mutex<Option<(Timestamp, String)>>>);
@@ -245,7 +247,8 @@ impl Writer {
 
     async fn run(mut self, mut rx: mpsc::Receiver<Request>) {
         let mut was_shared = false;
-        let mut checkpoints = Checkpoints::start(&self.address);
+        let mut checkpoints =
+            Checkpoints::start(&self.address, (self.copying.clone(), Arc::clone(&self.clock)));
         while let Some(first) = self.next(&mut rx).await {
             let (mut commits, mut settles, mut step) = (Vec::new(), Vec::new(), None);
             let (mut rows, mut bytes) = (0, 0);

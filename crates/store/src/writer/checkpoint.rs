@@ -13,7 +13,11 @@ use sqlx::{AnyConnection, Connection as _, Executor as _, Row as _};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
+use wxgate_contract::Clock;
+
+use super::LastFailure;
 use crate::engine::{Address, Engine};
+use crate::error::StoreError;
 
 /// Work between two checkpoints, in rows; each commit counts some besides. Chosen by measuring the others beside a
 /// flood: their p99 is 8 to 13 ms with some 2 MiB to copy, and 17 to 18 ms with the 16 MiB of SQLite's own threshold,
@@ -25,6 +29,7 @@ const PER_GROUP: usize = 4;
 const REST: i64 = 200;
 const ROUNDS: usize = 3;
 
+const DOING: &str = "copying the log into the database";
 const PASSIVE: &str = "PRAGMA wal_checkpoint(PASSIVE)";
 // FULL: the log is synced before it is copied and the main file after it, or a power cut could leave pages of
 // which neither has all. This connection never copies on its own.
@@ -51,13 +56,13 @@ pub(super) struct Checkpoints {
 
 impl Checkpoints {
     /// To be called in the writer's own runtime, which the copier shares: it only awaits SQLite's thread.
-    pub(super) fn start(address: &Address) -> Self {
+    pub(super) fn start(address: &Address, copying: (LastFailure, Arc<dyn Clock>)) -> Self {
         match address.engine {
             Engine::Postgres => Self::default(),
             Engine::Sqlite { .. } => {
                 let signs = Arc::new(Signs::default());
                 let mut task = JoinSet::new();
-                task.spawn(copy(address.clone(), Arc::clone(&signs)));
+                task.spawn(copy(address.clone(), Arc::clone(&signs), copying));
                 Self { signs: Some(signs), task, rows: 0 }
             }
         }
@@ -95,7 +100,7 @@ impl Checkpoints {
 }
 
 /// Copies whenever it is asked to, on a connection of its own.
-async fn copy(address: Address, signs: Arc<Signs>) {
+async fn copy(address: Address, signs: Arc<Signs>, (copying, clock): (LastFailure, Arc<dyn Clock>)) {
     let mut conn = None;
     loop {
         signs.look.notified().await;
@@ -108,8 +113,11 @@ async fn copy(address: Address, signs: Arc<Signs>) {
         let Some(open) = &mut conn else { continue };
         match until_little_is_left(open).await {
             Ok(()) => signs.is_nearly_done.store(true, Ordering::Relaxed),
-            // The log stays, and grows until the next attempt or until the writer's own bound.
-            Err(_) => conn = None,
+            // The log stays and keeps everything, and grows until the next attempt succeeds.
+            Err(error) => {
+                copying.note(clock.now(), &StoreError::unavailable(DOING, error));
+                conn = None;
+            }
         }
     }
     if let Some(conn) = conn {
