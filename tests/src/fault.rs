@@ -54,6 +54,8 @@ impl Call {
 pub enum About {
     /// A file whose name ends like this.
     File(&'static str),
+    /// A file or directory whose path holds this.
+    Within(&'static str),
     /// Bytes that hold this, near their beginning.
     Words(&'static str),
 }
@@ -140,9 +142,10 @@ impl Fault {
 
     /// Gives an order; it replaces the one before.
     pub fn arm(&self, order: &Order) -> Result<()> {
-        let (by_words, pattern) = match order.about {
+        let (by, pattern) = match order.about {
             About::File(tail) => (0, tail),
             About::Words(words) => (1, words),
+            About::Within(part) => (2, part),
         };
         ensure!(!pattern.is_empty() && pattern.len() < PATTERN, "the pattern {pattern:?} does not fit");
         let (act, times, errno) = match order.act {
@@ -154,7 +157,7 @@ impl Fault {
         let calls = order.calls.iter().fold(0, |bits, call| bits | call.bit());
         let length = u32::try_from(pattern.len())?;
         self.disarm()?;
-        let fields = [calls, act, by_words, order.skip, times, errno, 0, 0, length];
+        let fields = [calls, act, by, order.skip, times, errno, 0, 0, length];
         let mut bytes: Vec<u8> = fields.iter().flat_map(|field| field.to_ne_bytes()).collect();
         bytes.extend(pattern.as_bytes());
         self.page.write_all_at(&bytes, ARMED + 4)?;

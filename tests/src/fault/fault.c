@@ -24,6 +24,7 @@
 #include <unistd.h>
 
 enum call { C_SEND = 1, C_RECV = 2, C_WRITE = 4, C_SYNC = 8, C_RENAME = 16, C_LOCK = 32 };
+enum by { B_TAIL = 0 /* the end of the file's name */, B_WORDS = 1 /* in what is sent or read */, B_WITHIN = 2 /* in its name */ };
 enum act { A_BEFORE = 1, A_AFTER = 2, A_HALF = 3, A_FAIL = 4 };
 
 /* Fields are set by the test while `armed` is 0. */
@@ -32,7 +33,7 @@ struct order {
     uint32_t armed;
     uint32_t calls;    /* which kinds of calls */
     uint32_t act;
-    uint32_t by_words; /* the pattern is part of what is sent or read; else the end of the file's name */
+    uint32_t by;       /* what the pattern is: see enum by */
     uint32_t skip;     /* so many calls pass first */
     uint32_t times;    /* so many calls fail; 0: all */
     uint32_t error;    /* with this errno */
@@ -94,12 +95,14 @@ static int ends(const char *name, const char *tail, size_t tail_bytes) {
 /* What is to happen at this call; 0 is nothing. `name` may be NULL: it is looked up then. */
 static uint32_t strike(enum call call, int fd, const char *name, const void *words, size_t bytes) {
     if (!order || !__atomic_load_n(&order->armed, __ATOMIC_ACQUIRE) || !(order->calls & call)) return 0;
-    if (order->by_words) {
+    if (order->by == B_WORDS) {
         if (!words || !memmem(words, bytes < LOOK ? bytes : LOOK, order->pattern, order->length)) return 0;
     } else {
         char found[NAME];
-        if (!name) name_of(fd, found);
-        if (!ends(name ? name : found, order->pattern, order->length)) return 0;
+        if (!name) name_of(fd, found), name = found;
+        int fits = order->by == B_TAIL ? ends(name, order->pattern, order->length)
+                                       : memmem(name, strlen(name), order->pattern, order->length) != NULL;
+        if (!fits) return 0;
     }
     uint32_t nth = __atomic_fetch_add(&order->seen, 1, __ATOMIC_ACQ_REL);
     if (nth < order->skip) return 0;
@@ -202,7 +205,7 @@ int fdatasync(int fd) {
 
 int rename(const char *from, const char *to) {
     REAL(int, "rename", const char *, const char *);
-    uint32_t act = order && order->armed && !order->by_words ? strike(C_RENAME, -1, from, NULL, 0) : 0;
+    uint32_t act = order && order->armed && order->by != B_WORDS ? strike(C_RENAME, -1, from, NULL, 0) : 0;
     if (fails(act)) return -1;
     int done = real(from, to);
     if (act) die();
@@ -212,7 +215,7 @@ int rename(const char *from, const char *to) {
 /* Files that are not databases are written this way; so is the log, which no order names. */
 ssize_t write(int fd, const void *data, size_t bytes) {
     REAL(ssize_t, "write", int, const void *, size_t);
-    uint32_t act = order && order->armed && !order->by_words ? strike(C_WRITE, fd, NULL, NULL, 0) : 0;
+    uint32_t act = order && order->armed && order->by != B_WORDS ? strike(C_WRITE, fd, NULL, NULL, 0) : 0;
     if (fails(act)) return -1;
     ssize_t done = real(fd, data, act == A_HALF ? bytes / 2 : bytes);
     if (act) die();

@@ -23,10 +23,13 @@ const PART: &str = "-1";
 type Point = (&'static str, &'static [Call], About, Act);
 
 /// Where a picture can be when the gateway ends.
-const OF_A_PICTURE: [Point; 6] = [
+const OF_A_PICTURE: [Point; 9] = [
     ("before it is asked for", &[Call::Send], About::Words("/webwxgetmsgimg?"), Act::DieBefore),
     ("when it was asked for", &[Call::Send], About::Words("/webwxgetmsgimg?"), Act::DieAfter),
     ("when its first bytes were read", &[Call::Recv], About::Words("image/"), Act::DieAfter),
+    ("within its bytes on the disk", &[Call::Write], About::File(PART), Act::DieHalfway),
+    ("before its bytes are synced", &[Call::Sync], About::File(PART), Act::DieBefore),
+    ("when its bytes were synced", &[Call::Sync], About::File(PART), Act::DieAfter),
     ("before it gets its name", &[Call::Rename], About::File(PART), Act::DieBefore),
     ("when it has its name and no row says so", &[Call::Rename], About::File(PART), Act::DieAfter),
     ("before its row is synced", &[Call::Sync], About::File("wxgate.db-wal"), Act::DieBefore),

@@ -29,16 +29,26 @@ struct Trouble {
     order: Order,
     /// It passes by itself.
     is_brief: bool,
+    /// Messages that are said meanwhile.
+    said: u32,
+    /// What `/readyz` says of it.
+    told: &'static str,
 }
 
 const fn trouble(name: &'static str, calls: &'static [Call], file: &'static str, errno: Errno) -> Trouble {
     let order = Order { calls, about: About::File(file), act: Act::Fail(errno, None), skip: 0 };
-    Trouble { name, order, is_brief: false }
+    Trouble { name, order, is_brief: false, said: SAID, told: "" }
+}
+
+/// The log is copied into the main file once in some hundred messages.
+const fn main_file(name: &'static str, call: &'static [Call], errno: Errno) -> Trouble {
+    let told = "the log of the database cannot be copied into it";
+    Trouble { said: 4 * SAID, told, ..trouble(name, call, "wxgate.db", errno) }
 }
 
 const fn once(name: &'static str, calls: &'static [Call], file: &'static str, errno: Errno) -> Trouble {
     let order = Order { calls, about: About::File(file), act: Act::Fail(errno, Some(1)), skip: 2 };
-    Trouble { name, order, is_brief: true }
+    Trouble { name, order, is_brief: true, said: SAID, told: "" }
 }
 
 const TROUBLES: &[Trouble] = &[
@@ -48,6 +58,13 @@ const TROUBLES: &[Trouble] = &[
     trouble("no write succeeds", &[Call::Write], "wxgate.db-wal", Errno::Io),
     trouble("the disk is full", &[Call::Write], "wxgate.db-wal", Errno::NoSpace),
     trouble("another process holds the database", &[Call::Lock], "wxgate.db-shm", Errno::Again),
+];
+
+/// What is committed is in the log, so nobody has to wait for these.
+const MAIN_FILE: &[Trouble] = &[
+    main_file("the main file cannot be written", &[Call::Write], Errno::Io),
+    main_file("there is no room in the main file", &[Call::Write], Errno::NoSpace),
+    main_file("the main file cannot be synced", &[Call::Sync], Errno::Io),
 ];
 
 /// A gateway behind the fault library, one account, and a client with everything it was shown.
@@ -120,10 +137,30 @@ async fn a_disk_that_fails_for_a_while_loses_nothing_and_is_told() -> Result<()>
     .await
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_main_file_that_takes_no_pages_holds_nobody_up_and_is_told() -> Result<()> {
+    tell("main-file", LIMIT, async |scratch| {
+        let mut scene = Scene::set(scratch).await?;
+        for (n, trouble) in MAIN_FILE.iter().enumerate() {
+            let begin = Instant::now();
+            endure(&mut scene, &format!("m{n} "), trouble).await.context(trouble.name)?;
+            println!("{}: over after {:?}", trouble.name, begin.elapsed());
+        }
+        // All of it is in the main file, once that takes it again, and after an end without a warning.
+        scene.stage.gateway_mut()?.kill().await?;
+        scene.stage.gateway_mut()?.launch()?;
+        scene.stage.gateway_mut()?.ready().await?;
+        scene.client = scene.stage.client(0, "faults").await?;
+        scene.assert_well().await?;
+        scene.stage.end().await
+    })
+    .await
+}
+
 async fn endure(scene: &mut Scene, mark: &str, trouble: &Trouble) -> Result<()> {
     scene.fault.arm(&trouble.order)?;
     let begin = Instant::now();
-    scene.stage.sim.burst(&name(0), "c1", "c1", mark.trim_end(), SAID).await?;
+    scene.stage.sim.burst(&name(0), "c1", "c1", mark.trim_end(), trouble.said).await?;
     let typed = format!("typed while {}", trouble.name);
     scene.client.say(&scene.nick, &typed).await?;
     until("the trouble to strike", SOON, async || Ok((scene.fault.struck()? > 0).then_some(()))).await?;
@@ -132,7 +169,17 @@ async fn endure(scene: &mut Scene, mark: &str, trouble: &Trouble) -> Result<()> 
         scene.stage.gateway_mut()?.assert_up()?;
         ensure!(scene.stage.gateway().get("/healthz", &[]).await?.status == 200, "not alive");
         let log = scene.stage.gateway().logged();
-        ensure!(log.contains("WARN") || log.contains("ERROR"), "nothing about it in the log");
+        ensure!(
+            !trouble.told.is_empty() || log.contains("WARN") || log.contains("ERROR"),
+            "nothing about it in the log"
+        );
+        let ready = scene.stage.gateway().get("/readyz", &[]).await?;
+        ensure!(
+            trouble.told.is_empty() || (ready.status == 503 && ready.text().contains(trouble.told)),
+            "/readyz says {} {}",
+            ready.status,
+            ready.text()
+        );
         scene.fault.disarm()?;
     }
     scene.assert_whole(mark, &typed).await?;

@@ -7,6 +7,7 @@ mod bad_answers;
 mod bad_lines;
 mod data;
 mod disk_faults;
+mod disk_files;
 mod doors;
 mod environment;
 mod first_path;
