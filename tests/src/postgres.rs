@@ -23,6 +23,16 @@ pub async fn fresh() -> Result<Option<String>> {
     Ok(Some(format!("{base}/{database}")))
 }
 
+/// How many bytes a database takes.
+pub async fn bytes(url: &str) -> Result<u64> {
+    let ask = ["--quiet", "--no-psqlrc", "--tuples-only", "--no-align", url, "-c"];
+    let asked =
+        Command::new("psql").args(ask).arg("SELECT pg_database_size(current_database())").output().await;
+    let asked = asked.context("run psql")?;
+    let text = String::from_utf8_lossy(&asked.stdout);
+    text.trim().parse().with_context(|| format!("psql: {text}{}", String::from_utf8_lossy(&asked.stderr)))
+}
+
 /// One statement.
 pub async fn run(url: &str, text: &str) -> Result<()> {
     let made = Command::new("psql").args(["--quiet", "--no-psqlrc", url, "-c", text]).output().await;

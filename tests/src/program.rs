@@ -188,6 +188,21 @@ impl Program {
         Ok(std::fs::read_dir(format!("/proc/{}/fd", self.pid)).context("list open files")?.count())
     }
 
+    /// Sockets among them. Source: `man 5 proc_pid_fd`.
+    pub fn sockets(&self) -> Result<usize> {
+        let open = std::fs::read_dir(format!("/proc/{}/fd", self.pid)).context("list open files")?;
+        // One that was closed meanwhile has no target any more.
+        let targets = open.flatten().filter_map(|entry| std::fs::read_link(entry.path()).ok());
+        Ok(targets.filter(|target| target.to_string_lossy().starts_with("socket:")).count())
+    }
+
+    /// Threads. Source: `man 5 proc_pid_status`.
+    pub fn threads(&self) -> Result<usize> {
+        let status = self.proc("status")?;
+        let line = status.lines().find_map(|line| line.strip_prefix("Threads:"));
+        line.and_then(|rest| rest.trim().parse().ok()).ok_or_else(|| anyhow!("no Threads of {}", self.name))
+    }
+
     /// Processor time used so far, user and system.
     pub fn cpu(&self) -> Result<Duration> {
         cpu_of(self.pid).with_context(|| format!("of {}", self.name))

@@ -33,6 +33,7 @@ const SYNC: &str = "wxgate_sync_seconds";
 const RESTARTS: &str = "wxgate_restarts_total";
 const PANICS: &str = "wxgate_panics_total";
 const MEDIA_SENT: &str = "wxgate_media_sent_bytes_total";
+const TASKS: &str = "wxgate_tasks";
 const INSTANCE_ACCOUNTS: &str = "wxgate_instance_accounts";
 #[cfg(feature = "postgres")]
 const WORKER_ACCOUNTS: &str = "wxgate_worker_accounts";
@@ -136,6 +137,8 @@ async fn render(parts: &Parts) -> String {
     lanes(&mut out, parts).await;
     Family::new(&mut out, MEDIA_SENT, "counter", "Bytes of attachments in answers that were begun.")
         .value(&[], parts.counters.media_sent_bytes.load(Ordering::Relaxed));
+    let tasks = tokio::runtime::Handle::current().metrics().num_alive_tasks();
+    Family::new(&mut out, TASKS, "gauge", "Tasks that the program has under way.").value(&[], tasks);
     memory(&mut out);
     out
 }

@@ -1,13 +1,15 @@
-//! Whether anything grows: talk, bad answers, sessions that end, clients that come and go, for an hour.
+//! Whether anything grows: talk in both directions, pictures, bad answers, sessions that end, clients that come and go,
+//! for an hour.
+
+mod used;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result};
 use serde_json::json;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
-use super::memory::mib;
 use super::options::Options;
 use super::report::{Aim, Report};
 use crate::dice::Dice;
@@ -18,6 +20,7 @@ use crate::scratch::Scratch;
 use crate::sim::{Sim, SimOptions};
 use crate::stage::confirm_pushed;
 use crate::truth::Shown;
+use used::{Use, left_over, queued};
 
 const SECTION: &str = "soak";
 /// Accounts that talk, of which every message is counted; and as many more that are signed out and in again.
@@ -29,13 +32,6 @@ const LOOK: Duration = Duration::from_secs(15);
 /// How long the last messages may take to arrive.
 const LAST: Duration = Duration::from_secs(120);
 const MARK: &str = "soak ";
-
-/// What it used at one moment.
-#[derive(Clone, Copy)]
-struct Use {
-    rss: u64,
-    files: usize,
-}
 
 /// Measures. What the programs said is shown when it fails: nobody wants to wait for another hour.
 pub(super) async fn measure(options: &Options, report: &mut Report) -> Result<()> {
@@ -66,6 +62,7 @@ async fn measure_in(scratch: &Scratch, options: &Options, report: &mut Report) -
     let mut dice = Dice::cast();
     let mut used = Vec::new();
     let (mut said, mut ended, mut faults, mut came) = (0_u32, 0_u32, 0_u32, 0_u32);
+    let (mut typed, mut pictures) = (0_u32, 0_u32);
     let (end, mut look) = (Instant::now() + options.soak, Instant::now() + LOOK);
     let mut tick = interval(TICK);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -82,6 +79,15 @@ async fn measure_in(scratch: &Scratch, options: &Options, report: &mut Report) -
         if n.is_multiple_of(10) {
             faults += 1;
             disturb(&sim, &mut dice).await?;
+        }
+        if n.is_multiple_of(5) {
+            // An account is allowed thirty a minute, and has one in twenty seconds.
+            let at = dice.below(u64::from(TALKING)) as usize;
+            typed += u32::from(answer(clients.get_mut(at), typed).await?);
+        }
+        if n.is_multiple_of(20) {
+            pictures += 1;
+            sim.tell(&account, &chat, &chat, json!({"kind": "image"})).await?;
         }
         if n.is_multiple_of(25) {
             // Whoever comes anew is shown what was missed, and nothing twice.
@@ -110,9 +116,7 @@ async fn measure_in(scratch: &Scratch, options: &Options, report: &mut Report) -
         if Instant::now() >= look {
             look += LOOK;
             let program = Arc::get_mut(&mut gateway).context("the gateway is in use")?;
-            program.assert_up()?;
-            let program = program.program()?;
-            used.push(Use { rss: program.rss_bytes()?, files: program.open_files()? });
+            used.push(Use::of(program, &quiet.store, said).await?);
         }
     }
     sim.clear_faults().await?;
@@ -122,23 +126,39 @@ async fn measure_in(scratch: &Scratch, options: &Options, report: &mut Report) -
             return Err(error.context(format!("{account} is {:?}", gateway.state(&account).await)));
         }
     }
-    ensure!(used.len() >= 8, "too short to say anything: {} looks", used.len());
-    // The first quarter fills what is kept for good: caches, pages, connections.
-    let quarter = used.len() / 4;
-    let early = middle(used.get(quarter..2 * quarter).unwrap_or_default());
-    let late = middle(used.get(3 * quarter..).unwrap_or_default());
-    let growth = (late.rss as f64 / early.rss as f64 - 1.0) * 100.0;
     let what = format!(
-        "{:.0} minutes: {said} messages, {faults} faults, {ended} ends of sessions, {came} new clients",
+        "{:.0} minutes: {said} messages, {typed} answers, {pictures} pictures, {faults} faults, {ended} ends of \
+         sessions, {came} new clients",
         options.soak.as_secs_f64() / 60.0
     );
     report.add(SECTION, what, f64::from(said) / options.soak.as_secs_f64(), "messages/s", Aim::None);
-    report.add(SECTION, "memory in the second quarter", mib(early.rss), "MiB", Aim::None);
-    report.add(SECTION, "memory in the last quarter", mib(late.rss), "MiB", Aim::None);
-    report.add(SECTION, "growth of memory", growth, "%", Aim::AtMost(5.0));
-    let files = late.files as f64 - early.files as f64;
-    report.add(SECTION, "growth of open files", files, "", Aim::AtMost(5.0));
-    Ok(())
+    used::tell(report, &used)?;
+    let open = until_empty(&gateway).await?;
+    report.add(SECTION, "deliveries left at the end", open, "", Aim::AtMost(0.0));
+    let left = left_over(gateway.data_dir())?;
+    report.add(SECTION, "temporary files left at the end", left as f64, "", Aim::AtMost(0.0));
+    sim.assert_no_violations().await
+}
+
+/// Somebody at a client says something in the chat that spoke last; false when none has spoken there yet.
+async fn answer(client: Option<&mut IrcClient>, number: u32) -> Result<bool> {
+    let Some(client) = client else { return Ok(false) };
+    let nick = client.said().filter(|line| line.last().starts_with(MARK)).last();
+    let Some(nick) = nick.map(|line| line.source.nick.clone()) else { return Ok(false) };
+    client.say(&nick, &format!("typed {number}")).await?;
+    Ok(true)
+}
+
+/// Deliveries that are open once nothing more happens, or when that takes too long.
+async fn until_empty(gateway: &Gateway) -> Result<f64> {
+    let end = Instant::now() + LAST;
+    loop {
+        let open = queued(gateway).await?;
+        if open == 0.0 || Instant::now() >= end {
+            return Ok(open);
+        }
+        tokio::time::sleep(TICK).await;
+    }
 }
 
 /// False when its session ended by itself a moment ago.
@@ -184,15 +204,4 @@ async fn compare(sim: &Sim, account: &str, client: &mut IrcClient, shown: &mut S
         }
     }
     shown.check(account, &ledger, MARK).map(drop)
-}
-
-fn middle(used: &[Use]) -> Use {
-    let median = |mut values: Vec<u64>| {
-        values.sort_unstable();
-        values.get(values.len() / 2).copied().unwrap_or_default()
-    };
-    Use {
-        rss: median(used.iter().map(|used| used.rss).collect()),
-        files: median(used.iter().map(|used| used.files as u64).collect()) as usize,
-    }
 }
