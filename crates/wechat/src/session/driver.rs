@@ -11,13 +11,12 @@ use wechat_proto::endpoint::{
     Notify as Told, PushLogin, Reading, Scanned, StatusNotify, SyncCheck, new_login_page::Shell,
 };
 use wechat_proto::{ProtoError, RetCode};
-use wxgate_contract::{
-    Batch, Body, BoxFuture, FarEnd, FarError, Health, NetworkId, PendingMedia, Stop, Timestamp,
-};
+use wxgate_contract::{Batch, Body, BoxFuture, FarEnd, FarError, Health, NetworkId, PendingMedia, Stop};
 
 use super::live::{Live, Own};
 use super::look::{Look, Opened};
 use super::machine::{Action, Checked, Ending, Entry, Event, Fault, Fetched, Keys, Machine, Phone, Work};
+use super::passing::Passing;
 use super::saved;
 use crate::config::OnSynced;
 use crate::identity::settle::Settler;
@@ -129,8 +128,8 @@ pub(crate) async fn run(
         () = stop.stopping() => return,
     };
     hands.keys.clone_from(&found.keys);
-    let mut passing = Passing { now: live.now(), wall: live.now(), at: Instant::now() };
-    let mut actions = machine.step(Event::Found(found), passing.read(live.now()));
+    let mut passing = Passing::from(live.now(), Instant::now());
+    let mut actions = machine.step(Event::Found(found), passing.read(live.now(), Instant::now()));
     let mut save = tokio::time::interval_at(Instant::now() + save_every, save_every);
     save.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut looking: Option<BoxFuture<'static, Result<(), Fault>>> = None;
@@ -160,16 +159,16 @@ pub(crate) async fn run(
         };
         actions = loop {
             tokio::select! {
-                event = &mut doing => break machine.step(event, passing.read(live.now())),
+                event = &mut doing => break machine.step(event, passing.read(live.now(), Instant::now())),
                 done = beside(&mut looking) => {
                     looking = None;
                     // It asks for nothing: the work goes on.
-                    machine.step(Event::Looked(done), passing.read(live.now()));
+                    machine.step(Event::Looked(done), passing.read(live.now(), Instant::now()));
                     shown.update(&machine);
                 }
                 Some(wish) = wishes.recv() => {
                     let event = match wish { Wish::SignIn => Event::SignIn, Wish::SignOut => Event::SignOut };
-                    let answer = machine.step(event, passing.read(live.now()));
+                    let answer = machine.step(event, passing.read(live.now(), Instant::now()));
                     let is_told_only = answer.iter().all(|action| matches!(action, Action::Tell(_)));
                     if !is_told_only {
                         break answer;
@@ -200,23 +199,6 @@ async fn beside(looking: &mut Option<BoxFuture<'static, Result<(), Fault>>>) -> 
     match looking {
         Some(look) => look.await,
         None => std::future::pending().await,
-    }
-}
-
-/// Time as the machine measures it. A clock that is set back must not make it wait for a day, and a computer
-/// that slept has not stopped the world: so it is what passed by the clock, and at least what passed by the timer.
-struct Passing {
-    now: Timestamp,
-    wall: Timestamp,
-    at: Instant,
-}
-
-impl Passing {
-    fn read(&mut self, wall: Timestamp) -> Timestamp {
-        let passed = wall.since(self.wall).max(self.at.elapsed());
-        (self.wall, self.at) = (wall, Instant::now());
-        self.now = self.now.after(passed);
-        self.now
     }
 }
 
@@ -666,23 +648,5 @@ impl Endpoint for Standing<'_> {
 
     fn verdict(reply: &LoginStatus) -> wechat_proto::RetCode {
         LoginPoll::verdict(reply)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test(start_paused = true)]
-    async fn a_clock_that_is_set_back_stops_no_time_and_one_that_goes_on_counts() {
-        let wall = Timestamp(1_700_000_000_000);
-        let mut passing = Passing { now: wall, wall, at: Instant::now() };
-        let (hour, second) = (Duration::from_secs(3600), Duration::from_secs(1));
-        tokio::time::advance(second).await;
-        let set_back = Timestamp(wall.0 - 3_600_000);
-        assert_eq!(passing.read(set_back), wall.after(second));
-        tokio::time::advance(second).await;
-        assert_eq!(passing.read(set_back.after(second)), wall.after(second * 2));
-        assert_eq!(passing.read(set_back.after(second + hour)), wall.after(second * 2 + hour));
     }
 }

@@ -302,8 +302,9 @@ impl Machine {
     ///
     /// 1100 is what the service says after "log out" on the phone: asking that phone at once to
     /// confirm a new sign-in would be rude. Any other end may be a glitch or an expiry, and one
-    /// question to the phone costs less than a scan.
-    /// Source: the protocol sheet, section 5.4 (table); which code means what is disputed there.
+    /// question to the phone costs less than a scan, though none is owed: the sheet's picture goes
+    /// from a running session to a code after each of them.
+    /// Source: the protocol sheet, sections 5.1 (H to A) and 5.4 (table); which code means what is disputed there.
     fn lost(&mut self, ret: RetCode, out: &mut Vec<Action>) {
         if ret == RetCode::NotLoggedIn {
             self.end("the phone signed this account out", out);

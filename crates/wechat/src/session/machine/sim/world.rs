@@ -1,20 +1,30 @@
 //! The service, the network, the store, the phone and the owner, as one number plays them.
 
+mod watch;
+
 use std::collections::VecDeque;
 
 use rand::rngs::SmallRng;
+use tokio::time::Instant;
 use wechat_proto::SyncKey;
 use wechat_proto::sync_key::KeyPair;
 use wxgate_contract::Health;
 
 use super::*;
-use crate::chinese::in_chinese;
+use crate::session::passing::Passing;
 
 const HOLD: Duration = Duration::from_secs(25);
 /// Messages of one answer. Chosen: small, so that answers go on.
 const PAGE: usize = 5;
 /// How long the service takes a code or a question on the phone for.
 const TICKET: Duration = Duration::from_secs(300);
+/// What the service says to whom it does not want; nothing, at times.
+const BARRED: &str = "为了你的帐号安全，暂时不能登录网页版微信";
+/// Longest sleep of the computer, and farthest that somebody sets its clock. Chosen: longer than a session lives.
+const SLEEP: Duration = Duration::from_secs(9 * 3600);
+const SET: Duration = Duration::from_secs(2 * 86_400);
+
+const START: Timestamp = Timestamp(1_700_000_000_000);
 
 /// How the service or the network is for a while.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,9 +47,16 @@ struct Session {
 pub(super) struct World {
     dice: SmallRng,
     now: Duration,
+    /// Of that the computer slept so long: its timer stood.
+    slept: Duration,
+    /// How far its clock is off, in milliseconds.
+    off_ms: i64,
+    began: Instant,
+    passing: Passing,
     mood: Mood,
     mood_until: Duration,
     is_calm: bool,
+    calm_since: Duration,
     /// Everything said to the account.
     log: usize,
     next_said: Duration,
@@ -54,6 +71,22 @@ pub(super) struct World {
     ending: Option<Ending>,
     uin: Option<i64>,
     store_fails_until: Duration,
+    /// The service does not want the account here.
+    barred_until: Duration,
+    /// It has just said so, in these words.
+    said_no: Option<&'static str>,
+    /// The owner wants it signed in, as far as anybody knows.
+    is_wanted: bool,
+    /// It was signed out on the phone while messages crossed: nothing is asked of that phone until somebody wants it.
+    phone_left: bool,
+    was_online: bool,
+    /// As far as its clock tells it may have been away for hours since news were last read.
+    was_disturbed: bool,
+    /// What the owner was shown last, and how often it was that the account is out.
+    shown: Health,
+    outs: u32,
+    /// What may be the reason for it.
+    reasons: u32,
     /// Numbers of messages, as committed.
     committed: Vec<usize>,
     prepared: Option<(usize, usize, Keys)>,
@@ -71,12 +104,18 @@ pub(super) struct World {
 
 impl World {
     pub(super) fn new(seed: u64) -> Self {
+        let began = Instant::now();
         Self {
             dice: SmallRng::seed_from_u64(seed),
             now: Duration::ZERO,
+            slept: Duration::ZERO,
+            off_ms: 0,
+            began,
+            passing: Passing::from(START, began),
             mood: Mood::Well,
             mood_until: Duration::ZERO,
             is_calm: false,
+            calm_since: Duration::ZERO,
             log: 0,
             next_said: Duration::from_secs(1),
             session: None,
@@ -89,6 +128,15 @@ impl World {
             ending: None,
             uin: None,
             store_fails_until: Duration::ZERO,
+            barred_until: Duration::ZERO,
+            said_no: None,
+            is_wanted: true,
+            phone_left: false,
+            was_online: false,
+            was_disturbed: false,
+            shown: Health::Starting,
+            outs: 0,
+            reasons: 0,
             committed: Vec::new(),
             prepared: None,
             running: None,
@@ -111,13 +159,28 @@ impl World {
         Duration::from_millis(self.dice.random_range(0..=longest.as_millis() as u64))
     }
 
-    pub(super) fn now(&self) -> Timestamp {
-        Timestamp(1_700_000_000_000).after(self.now)
+    /// What the clock of the computer shows, and how long its timer has run.
+    fn clocks(&self) -> (Timestamp, Instant) {
+        let wall = START.after(self.now).0.saturating_add(self.off_ms);
+        (Timestamp(wall), self.began + (self.now - self.slept))
+    }
+
+    /// Time as the driver tells it to the machine.
+    pub(super) fn now(&mut self) -> Timestamp {
+        let (wall, at) = self.clocks();
+        self.passing.read(wall, at)
     }
 
     pub(super) fn start(&mut self) -> Machine {
         self.prepared = None;
         self.running = None;
+        self.said_no = None;
+        // What the owner ordered last may not have reached the disk.
+        self.is_wanted |= self.stored.is_some();
+        self.phone_left = false;
+        self.reasons += 1;
+        let (wall, at) = self.clocks();
+        self.passing = Passing::from(wall, at);
         Machine::new(Timings::default(), SmallRng::seed_from_u64(self.dice.random()))
     }
 
@@ -139,14 +202,15 @@ impl World {
         self.ending = ending;
     }
 
-    pub(super) fn is_over(&self, after: Duration) -> bool {
-        self.now >= after
+    pub(super) fn is_over(&self, calm: Duration) -> bool {
+        self.is_calm && self.now - self.calm_since >= calm
     }
 
-    pub(super) fn be_calm_after(&mut self, after: Duration) {
-        if self.now >= after && !self.is_calm {
-            self.is_calm = true;
-            (self.mood, self.store_fails_until) = (Mood::Well, Duration::ZERO);
+    /// What the computer slept through was no trouble.
+    pub(super) fn be_calm_after(&mut self, trouble: Duration) {
+        if self.now - self.slept >= trouble && !self.is_calm {
+            (self.is_calm, self.calm_since, self.mood) = (true, self.now, Mood::Well);
+            (self.store_fails_until, self.barred_until) = (Duration::ZERO, Duration::ZERO);
             self.useless.clear();
         }
     }
@@ -156,26 +220,6 @@ impl World {
         let dies = !self.is_calm && self.chance(0.002);
         self.restarts += u32::from(dies);
         dies
-    }
-
-    /// Whatever the machine shows must fit what it does.
-    pub(super) fn look_at(&mut self, machine: &Machine) -> Result<(), String> {
-        let stands = machine.standing() == Standing::Online;
-        if stands != (machine.state == State::Online) {
-            return Err(format!("{:?} stands as {:?}", machine.state, machine.standing()));
-        }
-        let health = machine.health();
-        if !health.detail().is_empty() && in_chinese(health.detail()).is_none() {
-            return Err(format!("not said in Chinese: {}", health.detail()));
-        }
-        if self.codes > (self.wishes + 1) * MAX_CODES {
-            return Err(format!("{} codes for {} wishes", self.codes, self.wishes));
-        }
-        // One question to the phone for each session that ended, and one more after each start and each wish.
-        if self.pushes > self.ends + self.restarts + self.wishes {
-            return Err(format!("{} questions to the phone for {} ends", self.pushes, self.ends));
-        }
-        Ok(())
     }
 
     /// The list of contacts is read beside the work, at some time.
@@ -200,21 +244,6 @@ impl World {
     /// The work that a wish did not touch.
     pub(super) fn goes_on(&mut self) -> Option<Action> {
         self.running.take().map(Action::Run)
-    }
-
-    fn useless(&mut self) -> Result<(), String> {
-        self.useless.push_back(self.now);
-        while self.useless.front().is_some_and(|at| self.now - *at > Duration::from_secs(60)) {
-            self.useless.pop_front();
-        }
-        match self.useless.len() > USELESS_PER_MINUTE {
-            true => Err(format!(
-                "{} requests in a minute that brought nothing, {:?}",
-                self.useless.len(),
-                self.mood
-            )),
-            false => Ok(()),
-        }
     }
 
     /// Time passes, and things happen in it.
@@ -243,10 +272,57 @@ impl World {
             self.store_fails_until = self.now + self.below(Duration::from_secs(300));
         }
         if self.session.is_some() && self.chance(0.003) {
-            self.over = [1100, 1101, 1102][self.dice.random_range(0..3)];
-            self.session = None;
-            self.ends += 1;
+            let over = [1100, 1101, 1102][self.dice.random_range(0..3)];
+            self.end_session(over);
         }
+        if self.chance(0.0008) {
+            self.barred_until = self.now + self.below(Duration::from_secs(7_200));
+            // An account that is limited often loses its session first. Source: the protocol sheet, section 5.4.
+            if self.session.is_some() && self.chance(0.5) {
+                self.end_session(1102);
+            }
+        }
+        if self.chance(0.0004) {
+            self.disturb_clocks();
+        }
+    }
+
+    fn end_session(&mut self, over: i64) {
+        (self.over, self.session) = (over, None);
+        (self.ends, self.reasons) = (self.ends + 1, self.reasons + 1);
+        // Source: the protocol sheet, section 5.4: so says the service after "log out" on the phone.
+        // Away for hours, a session may have expired by itself: then the phone is asked whatever the code.
+        self.phone_left = over == 1100 && self.was_online && !self.was_disturbed;
+    }
+
+    /// The computer sleeps while the world goes on, or somebody sets its clock.
+    fn disturb_clocks(&mut self) {
+        (self.phone_left, self.was_disturbed) = (false, true);
+        if self.chance(0.5) {
+            let sleep = self.below(SLEEP);
+            (self.now, self.slept) = (self.now + sleep, self.slept + sleep);
+            return;
+        }
+        let by = i64::try_from(self.below(SET).as_millis()).unwrap();
+        self.off_ms += if self.chance(0.5) { by } else { -by };
+    }
+
+    fn is_barred(&self) -> bool {
+        self.now < self.barred_until
+    }
+
+    /// The service says that it does not want the account here.
+    fn bar(&mut self) -> (RetCode, String) {
+        let words = if self.chance(0.5) { BARRED } else { "" };
+        self.said_no = Some(words);
+        self.reasons += 1;
+        (RetCode::LoginRefused, words.to_owned())
+    }
+
+    fn wish(&mut self) -> Event {
+        (self.wishes, self.reasons) = (self.wishes + 1, self.reasons + 1);
+        (self.is_wanted, self.phone_left) = (true, false);
+        Event::SignIn
     }
 
     /// The next event: what came of the work, or what the owner wants.
@@ -255,13 +331,16 @@ impl World {
             // Nothing runs: only the owner can change that.
             let pause = self.below(Duration::from_secs(1_200));
             self.pass(pause);
-            self.wishes += 1;
-            return Ok(Event::SignIn);
+            return Ok(self.wish());
         };
+        self.may(&work)?;
         if self.chance(0.001) {
             self.running = Some(work);
-            self.wishes += 1;
-            return Ok(Event::SignIn);
+            return Ok(self.wish());
+        }
+        if !self.is_calm && self.chance(0.0003) {
+            (self.is_wanted, self.reasons) = (false, self.reasons + 1);
+            return Ok(Event::SignOut);
         }
         let fault = match work {
             Work::Wait(_) | Work::Commit | Work::Leave => None,
@@ -316,6 +395,10 @@ impl World {
                 }
             }
             Work::PollPhone { .. } => self.phone(),
+            Work::Enter { .. } if self.is_barred() => {
+                let (ret, message) = self.bar();
+                Event::Entered(Ok(Entry::Refused { ret, message }))
+            }
             Work::Enter { .. } => {
                 self.sessions += 1;
                 self.logins += 1;
@@ -324,6 +407,10 @@ impl World {
                 (self.stored, self.stored_keys, self.is_roster_loaded) = (Some(self.sessions), None, false);
                 self.ending = None;
                 Event::Entered(Ok(Entry::Accepted { uin: 5 }))
+            }
+            Work::Open if self.is_barred() => {
+                let (ret, message) = self.bar();
+                Event::Opened(Err(Fault::Ret(ret, message)))
             }
             Work::Open => match self.valid() {
                 true => {
@@ -392,7 +479,11 @@ impl World {
         while self.valid() && at(&keys) >= self.log && self.now - began < HOLD {
             self.pass(Duration::from_secs(1));
         }
-        let ret = RetCode::from_number(if self.valid() { 0 } else { self.over });
+        let ret = match self.valid() {
+            _ if self.is_barred() => RetCode::LoginRefused,
+            true => RetCode::Ok,
+            false => RetCode::from_number(self.over),
+        };
         let has_news = ret.is_ok() && at(&keys) < self.log;
         if !ret.is_ok() {
             self.useless()?;
@@ -402,6 +493,10 @@ impl World {
 
     fn fetch(&mut self, keys: Option<Keys>) -> Result<Event, String> {
         let Some(keys) = keys else { return Err("it fetches without a key".to_owned()) };
+        if self.is_barred() {
+            let (ret, message) = self.bar();
+            return Ok(Event::Fetched(Err(Fault::Ret(ret, message))));
+        }
         if !self.valid() {
             self.useless()?;
             return Ok(Event::Fetched(Err(self.gone())));
@@ -412,6 +507,7 @@ impl World {
             self.useless()?;
         }
         self.prepared = Some((from, to, key(to)));
+        self.was_disturbed = false;
         let fetched =
             Fetched { keys: key(to), has_content: to > from, more: to < self.log, has_unlisted: false };
         Ok(Event::Fetched(Ok(fetched)))
@@ -438,36 +534,6 @@ impl World {
         }
         // A program that dies here has stored it, and does not know.
         Ok(Event::Committed(Ok(())))
-    }
-
-    /// When all has been well for long: it is online, and has everything that its session was for.
-    pub(super) fn judge(&self, machine: &Machine) -> Result<Sum, String> {
-        let health = machine.health();
-        if machine.state != State::Online || health != Health::Up {
-            return Err(format!("after hours in which all was well it is {:?}, {health:?}", machine.state));
-        }
-        let Some(session) = &self.session else { return Err("it is online without a session".to_owned()) };
-        let have: Vec<usize> =
-            self.committed.iter().copied().filter(|message| *message >= session.from).collect();
-        let first = have.first().copied().unwrap_or(session.from);
-        if first != session.from && !have.is_empty() {
-            return Err(format!("the session began at {} and the first message is {first}", session.from));
-        }
-        if let Some(gap) = have.windows(2).find(|pair| pair[1] != pair[0] + 1) {
-            return Err(format!("between {} and {} something is missing", gap[0], gap[1]));
-        }
-        // The last ones may be on their way.
-        let missing = self.log - session.from - have.len();
-        if missing > 2 * PAGE {
-            return Err(format!("{missing} messages of the session never came"));
-        }
-        Ok(Sum {
-            said: self.log,
-            committed: self.committed.len(),
-            requests: self.requests,
-            logins: self.logins,
-            restarts: self.restarts,
-        })
     }
 }
 
