@@ -20,6 +20,8 @@ mod meter;
 mod notice;
 mod orders;
 mod route;
+#[cfg(test)]
+mod sample;
 mod see;
 mod settle;
 #[cfg(test)]

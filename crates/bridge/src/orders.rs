@@ -457,3 +457,58 @@ async fn sign_out(bridge: &Bridge, account: &NetworkId) {
     };
     let _ = tokio::time::timeout(FAREWELL, out).await;
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sample::{self, Idle};
+
+    /// Time enough for whatever needs no clock.
+    async fn a_while() {
+        for _ in 0..200 {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    #[tokio::test]
+    async fn a_removal_that_cannot_be_finished_is_gone_on_with_an_hour_later() {
+        let dir = tempfile::tempdir().unwrap();
+        let bridge = sample::bridge(dir.path(), Arc::new(|row| Arc::new(Idle(row.network.clone())))).await;
+        let (store, account) = (bridge.store.clone(), NetworkId::from("net:a"));
+        store.add_user(&"ann".into(), None, false).await.unwrap();
+        store.add_account(&account, &"ann".into()).await.unwrap();
+        let person = LeavingUser { name: "ann".into(), who: None, door: "api".to_owned() };
+        store.leave_user(&person, true).await.unwrap();
+        // Somebody is at the account already, and comes to no end: nobody goes before their last account.
+        let (_tell, done) = watch::channel(None);
+        bridge.leaving.insert(account.clone(), Going { owner: Some("ann".into()), done });
+        bridge.go_on_removing().await.unwrap();
+        a_while().await;
+        bridge.leaving.remove(&account);
+        a_while().await;
+        let is_there = async || store.user(&"ann".into()).await.unwrap().is_some();
+        assert!(is_there().await, "it was not tried in vain");
+        tokio::time::pause();
+        tokio::time::advance(TRY_AGAIN - Duration::from_secs(1)).await;
+        tokio::time::resume();
+        a_while().await;
+        assert!(is_there().await, "it is tried all the time");
+        // A slow machine has come to its first try late, and its hour ends so much later.
+        let gone = async {
+            while is_there().await || !store.leaving_users().await.unwrap().is_empty() {
+                tokio::time::pause();
+                tokio::time::advance(TRY_AGAIN / 4).await;
+                tokio::time::resume();
+                a_while().await;
+            }
+        };
+        let begun = std::time::Instant::now();
+        tokio::pin!(gone);
+        while futures_util::poll!(&mut gone).is_pending() {
+            assert!(begun.elapsed() < Duration::from_secs(10), "nobody goes on with it");
+            tokio::task::yield_now().await;
+        }
+        assert!(store.leaving_accounts().await.unwrap().is_empty());
+        bridge.shutdown().await;
+    }
+}

@@ -495,12 +495,10 @@ async fn sleep(wait: Duration) {
 
 #[cfg(test)]
 mod tests {
-    use wxgate_contract::conformance::Double;
-    use wxgate_contract::{BoxFuture, Capabilities, Stopped, Timestamp};
-    use wxgate_store::{SealKey, Store, StoreConfig};
+    use wxgate_contract::{BoxFuture, Capabilities, Stopped};
 
     use super::*;
-    use crate::BridgeConfig;
+    use crate::sample::{self, Idle};
 
     const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -515,57 +513,66 @@ mod tests {
         assert_eq!(tasks.broke().now_or_never(), Some("lanes"), "also to whoever asks later");
     }
 
-    struct Idle(NetworkId);
+    #[tokio::test]
+    async fn an_end_does_not_wait_for_accounts_whose_turn_has_not_come() {
+        let dir = tempfile::tempdir().unwrap();
+        let bridge = sample::bridge(dir.path(), Arc::new(|row| Arc::new(Idle(row.network.clone())))).await;
+        add_later(&bridge, Arc::new(Idle("net:a".into())), None, Duration::from_secs(3600));
+        tokio::time::timeout(PATIENCE, bridge.shutdown()).await.expect("the end waits for the start");
+    }
 
-    impl Adapter for Idle {
+    /// Says when it began.
+    struct Begins(Idle, mpsc::UnboundedSender<Instant>);
+
+    impl Adapter for Begins {
         fn network(&self) -> &NetworkId {
-            &self.0
+            self.0.network()
         }
 
         fn capabilities(&self) -> Capabilities {
-            Capabilities {
-                browses: false,
-                mirrors: false,
-                max_text_chars: 1,
-                carries_files: false,
-                can_recall: false,
-                shows_authors: false,
-            }
+            self.0.capabilities()
         }
 
         fn run(&self, ctx: AdapterContext) -> BoxFuture<'_, Result<Stopped, AdapterError>> {
-            Box::pin(async move {
-                ctx.stop.stopping().await;
-                Ok(Stopped)
-            })
+            self.1.send(Instant::now()).unwrap();
+            self.0.run(ctx)
         }
     }
 
     #[tokio::test]
-    async fn an_end_does_not_wait_for_accounts_whose_turn_has_not_come() {
+    async fn accounts_start_one_after_the_other_behind_the_first() {
+        const ACCOUNTS: usize = START_AT_ONCE + 36;
         let dir = tempfile::tempdir().unwrap();
-        let config = StoreConfig {
-            url: "sqlite".parse().unwrap(),
-            data_dir: dir.path().to_owned(),
-            seal_key: SealKey::from_bytes(&[7; 32]).unwrap(),
-            max_media_bytes: 1,
-            restored: String::new(),
-            instance: wxgate_store::Instance::default(),
+        let (begins, mut began) = mpsc::unbounded_channel();
+        let factory = move |row: &wxgate_store::AccountRow| {
+            Arc::new(Begins(Idle(row.network.clone()), begins.clone())) as Arc<dyn Adapter>
         };
-        let store = Store::open(config, Arc::new(|| Timestamp(1))).await.unwrap();
-        let config = BridgeConfig {
-            store,
-            vault: Arc::new(Double::new()),
-            clock: Arc::new(|| Timestamp(1)),
-            seed: [3; 32],
-            account_kind: "net",
-            factory: Arc::new(|row| Arc::new(Idle(row.network.clone()))),
-            accounts_per_user: 1,
-            pages: Arc::new(|_, _| None),
-            grace: Duration::from_secs(1),
-        };
-        let bridge = Bridge::new(config).await.unwrap();
-        add_later(&bridge, Arc::new(Idle("net:a".into())), None, Duration::from_secs(3600));
-        tokio::time::timeout(PATIENCE, bridge.shutdown()).await.expect("the end waits for the start");
+        let bridge = sample::bridge(dir.path(), Arc::new(factory)).await;
+        bridge.store.add_user(&"ann".into(), None, false).await.unwrap();
+        for n in 0..ACCOUNTS {
+            bridge
+                .store
+                .add_account(&NetworkId::from(format!("net:{n}").as_str()), &"ann".into())
+                .await
+                .unwrap();
+        }
+        assert_eq!(add_accounts(&bridge).await.unwrap(), ACCOUNTS);
+        // None has begun: nothing was waited for since they were added. From here on time passes when all wait for it.
+        tokio::time::pause();
+        let start = Instant::now();
+        let mut after = Vec::new();
+        for _ in 0..ACCOUNTS {
+            after.push(began.recv().await.unwrap() - start);
+        }
+        after.sort_unstable();
+        for (n, after) in after.into_iter().enumerate() {
+            let due = START_GAP * u32::try_from(n.saturating_sub(START_AT_ONCE)).unwrap();
+            assert!(
+                after >= due && after <= due + START_GAP,
+                "number {n} began after {after:?} and not {due:?}"
+            );
+        }
+        tokio::time::resume();
+        bridge.shutdown().await;
     }
 }
