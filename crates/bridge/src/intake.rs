@@ -43,14 +43,14 @@ fn pieces(mut batch: Batch) -> Vec<Batch> {
     if rest.is_empty() {
         return vec![batch];
     }
-    let notes = std::mem::take(&mut batch.notes);
+    let (notes, follows) = (std::mem::take(&mut batch.notes), std::mem::take(&mut batch.follows));
     let mut all = vec![batch];
     while !rest.is_empty() {
         let next = rest.split_off(rest.len().min(PIECE_POSTS));
         all.push(Batch { posts: std::mem::replace(&mut rest, next), ..Batch::default() });
     }
     if let Some(last) = all.last_mut() {
-        last.notes = notes;
+        (last.notes, last.follows) = (notes, follows);
     }
     all
 }
@@ -89,6 +89,9 @@ impl Bridge {
         let report = self.store.commit_batch(network, piece, self.route()).await;
         let report = report.map_err(|error| self.unsure(error))?;
         self.look_again().await;
+        if report.relinked {
+            self.tell_links_surely(&[]).await;
+        }
         for post in &report.damaged {
             tracing::error!(%network, %post, "a post is damaged: that it arrived is not shown");
         }

@@ -58,7 +58,7 @@ impl Bridge {
 
     /// Tells of a change that is on disk, the members of a new link or nobody: where the store does not answer now, it
     /// is asked again until it does. Whoever made the change need not wait for that, and could not make it once more.
-    async fn tell_links_surely(&self, joined: &[ChatRef]) {
+    pub(crate) async fn tell_links_surely(&self, joined: &[ChatRef]) {
         let Err(error) = self.tell_change(joined).await else { return };
         tracing::warn!(%error, "links cannot be read; networks are told of the change later");
         let Some(me) = self.me.upgrade() else { return };

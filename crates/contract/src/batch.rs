@@ -68,6 +68,10 @@ pub struct Batch {
     /// One of the posts is the first of a chat of which it is not settled who it is: once the rest is on disk faces are
     /// told to ask ([`crate::Request::Questions`]). Not kept: they ask at a start as well.
     pub asks: bool,
+    /// Chats that stood for others for the time being: what people linked with the first is linked with the second from
+    /// now on.
+    #[serde(default)]
+    pub follows: Vec<(ChatKey, ChatKey)>,
 }
 
 impl Batch {
@@ -80,6 +84,7 @@ impl Batch {
             && self.media.is_empty()
             && self.read.is_empty()
             && !self.asks
+            && self.follows.is_empty()
     }
 }
 

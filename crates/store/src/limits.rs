@@ -54,6 +54,7 @@ pub(crate) fn count(number: u64) -> i64 {
 pub(crate) fn check_batch(batch: &Batch) -> Result<(), StoreError> {
     let rows =
         batch.posts.len() + batch.chats.len() + batch.people.len() + batch.notes.len() + batch.media.len();
+    let rows = rows + batch.follows.len();
     if rows > BATCH_ROWS {
         return Err(StoreError::invalid(format!("the batch has {rows} rows, the limit is {BATCH_ROWS}")));
     }
@@ -63,6 +64,10 @@ pub(crate) fn check_batch(batch: &Batch) -> Result<(), StoreError> {
     }
     for chat in &batch.chats {
         check_id("a chat key", chat.chat.as_str())?;
+    }
+    for (from, to) in &batch.follows {
+        check_id("a chat key", from.as_str())?;
+        check_id("a chat key", to.as_str())?;
     }
     for person in &batch.people {
         check_id("a person key", person.person.as_str())?;

@@ -7,10 +7,11 @@ use wxgate_contract::{ChatRef, Timestamp};
 
 use crate::error::StoreError;
 use crate::limits;
-use crate::prepare::chat_ref;
+use crate::prepare::{Ready, chat_ref};
 use crate::report::{Link, LinkId};
 use crate::sql::{self, Columns, row};
 use crate::store::Store;
+use crate::tx::Tx;
 
 impl Store {
     /// Links chats with each other.
@@ -92,6 +93,34 @@ impl Store {
             })
             .await
     }
+}
+
+/// Gives the links of chats to those that they turned out to be; true when there were any. Where both are linked, their
+/// links become one.
+pub(crate) async fn follow(tx: &mut Tx<'_>, batch: &Ready) -> Result<bool, StoreError> {
+    const DOING: &str = "moving links";
+    let mut is_changed = false;
+    for (from, to) in batch.follows.iter().filter(|(from, to)| from != to) {
+        let tx = tx.conn(DOING).await?;
+        let (mut left, mut taken) = (None, None);
+        let text = "SELECT chat, link FROM link_member WHERE network = $1 AND chat IN ($2, $3)";
+        for row in sql::fetch(tx, DOING, text, row![batch.number, &**from, &**to]).await? {
+            let of = if row.at::<String>(0)? == *from { &mut left } else { &mut taken };
+            *of = Some(row.at::<i64>(1)?);
+        }
+        let Some(left) = left else { continue };
+        is_changed = true;
+        let Some(taken) = taken else {
+            let text = "UPDATE link_member SET chat = $3 WHERE network = $1 AND chat = $2";
+            sql::run(tx, DOING, text, row![batch.number, &**from, &**to]).await?;
+            continue;
+        };
+        let text = "DELETE FROM link_member WHERE network = $1 AND chat = $2";
+        sql::run(tx, DOING, text, row![batch.number, &**from]).await?;
+        sql::run(tx, DOING, "UPDATE link_member SET link = $1 WHERE link = $2", row![taken, left]).await?;
+        drop_lonely(tx).await?;
+    }
+    Ok(is_changed)
 }
 
 /// A link with fewer than two members mirrors nothing.

@@ -18,6 +18,8 @@ pub(crate) struct Ready {
     pub(crate) chats: Vec<ReadyChat>,
     pub(crate) people: Vec<ReadyPerson>,
     pub(crate) media: Vec<ReadyMedia>,
+    /// Chats whose links others take over.
+    pub(crate) follows: Vec<(String, String)>,
     /// Bytes of all of it, roughly.
     pub(crate) bytes: usize,
 }
@@ -57,7 +59,8 @@ pub(crate) struct ReadyMedia {
 
 impl Ready {
     pub(crate) fn rows(&self) -> usize {
-        self.posts.len() + self.notes.len() + self.chats.len() + self.people.len() + self.media.len()
+        let said = self.posts.len() + self.notes.len() + self.media.len();
+        said + self.chats.len() + self.people.len() + self.follows.len()
     }
 }
 
@@ -150,7 +153,10 @@ pub(crate) fn prepare(
         bytes += source.len();
         media.push(ReadyMedia { id, name: pending.name, mime: pending.mime, source });
     }
-    Ok(Ready { network: network.clone(), number, posts, notes, chats, people, media, bytes })
+    let follows =
+        batch.follows.into_iter().map(|(from, to)| (from.as_str().to_owned(), to.as_str().to_owned()));
+    let follows = follows.collect();
+    Ok(Ready { network: network.clone(), number, posts, notes, chats, people, media, follows, bytes })
 }
 
 /// A lane or chat by number, as rows have it.

@@ -96,6 +96,8 @@ pub struct CommitReport {
     pub damaged: Vec<PostId>,
     /// Deliveries that it shows to have arrived, of which the table had no sense in how far they were.
     pub mended: Vec<DeliveryId>,
+    /// Links have other members now.
+    pub relinked: bool,
 }
 
 /// What an outcome brought.

@@ -66,6 +66,8 @@ pub struct State {
     pub chats: BTreeMap<(NetworkId, ChatKey), ChatProfile>,
     /// People by network and key.
     pub people: BTreeMap<(NetworkId, PersonKey), PersonProfile>,
+    /// Chats whose links others take over, in commit order.
+    pub follows: Vec<(NetworkId, ChatKey, ChatKey)>,
     /// The timeline in order.
     pub timeline: Vec<Arc<TimelineItem>>,
     /// Accounts that faces can see.
@@ -441,6 +443,8 @@ impl FarEnd for Double {
                 }
             }
             self.0.vault.announce(network, batch.media);
+            let follows = batch.follows.into_iter().map(|(from, to)| (network.clone(), from, to));
+            self.state().follows.extend(follows);
             shown.into_iter().for_each(|item| self.tell(FeedEvent::Shown(item)));
             for (chat, at) in batch.read {
                 self.tell(FeedEvent::Read(ChatRef { network: network.clone(), chat }, at));

@@ -13,6 +13,7 @@ use super::numbers::Numbers;
 use super::settle::Claim;
 use super::{CommitRequest, SettleRequest, Writer, intake, profiles, rolled_back, settle};
 use crate::error::StoreError;
+use crate::links;
 use crate::names::Names;
 use crate::prepare::{Ready, ReadyPost};
 use crate::report::{CommitReport, End, SettleReport};
@@ -37,6 +38,8 @@ pub(super) struct Decided {
     pub(super) chats: Vec<ChatKey>,
     pub(super) people: Vec<PersonKey>,
     pub(super) damaged: Vec<PostId>,
+    /// Links have other members.
+    pub(super) relinked: bool,
     /// Deliveries that it proved, of which the table said nothing that makes sense.
     pub(super) mended: Vec<DeliveryId>,
 }
@@ -220,6 +223,9 @@ impl Scene<'_> {
         let batches: Vec<&Ready> = commits.iter().map(|commit| &commit.ready).collect();
         profiles::write(self, tx, &batches, &mut decided).await?;
         intake::all(self, tx, commits, &known, &mut decided).await?;
+        for (batch, decided) in batches.iter().zip(&mut decided) {
+            decided.relinked = links::follow(tx, batch).await?;
+        }
         let mut reports: Vec<SettleReport> = settled.into_iter().map(|settled| settled.report).collect();
         self.tell_failures(tx, settles, &mut reports).await?;
         Ok((decided, reports))
@@ -270,6 +276,7 @@ fn as_batch(post: Post, number: i64, settle: &SettleRequest) -> Result<CommitReq
         chats: Vec::new(),
         people: Vec::new(),
         media: Vec::new(),
+        follows: Vec::new(),
     };
     // Whoever settles is told; nobody waits for this answer.
     let (answer, _) = oneshot::channel();
@@ -340,5 +347,6 @@ fn report(ready: Ready, decided: Decided) -> CommitReport {
         people: decided.people,
         damaged: decided.damaged,
         mended: decided.mended,
+        relinked: decided.relinked,
     }
 }

@@ -515,3 +515,37 @@ async fn everything_is_there_after_a_restart() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn links_go_along_with_a_chat_that_turns_out_to_be_another() {
+    each_engine(|bench| async move {
+        let follow = async |from: &str, to: &str| {
+            let follows = vec![(chat(from).chat, chat(to).chat)];
+            bench.batch("w:a", Batch { follows, ..Batch::default() }).await.relinked
+        };
+        let members = async || {
+            let links = bench.store.links().await.unwrap();
+            let names =
+                |link: Link| link.members.iter().map(|m| format!("{}/{}", m.network, m.chat)).collect();
+            links.into_iter().map(names).collect::<Vec<Vec<String>>>()
+        };
+        assert!(!follow("w:a/new", "w:a/old").await, "it is in no link");
+        let link = bench.link(&["w:a/new", "m/r"]).await;
+        assert!(follow("w:a/new", "w:a/old").await);
+        assert_eq!(members().await, [["m/r", "w:a/old"]]);
+        bench.commit("w:a", vec![post("1", "w:a/old", "one")]).await;
+        assert!(bench.next("m/r").await.is_some(), "what is said there is mirrored");
+        // Both are linked: what mirrors either mirrors both.
+        bench.link(&["w:a/newer", "i/x"]).await;
+        assert!(follow("w:a/newer", "w:a/old").await);
+        assert_eq!(members().await, [["i/x", "m/r", "w:a/old"]]);
+        assert_eq!(bench.store.links().await.unwrap()[0].id, link);
+        // With each other: a link of one chat mirrors nothing.
+        bench.store.remove_link(link).await.unwrap();
+        bench.link(&["w:a/new", "w:a/old"]).await;
+        assert!(follow("w:a/new", "w:a/old").await);
+        assert_eq!(members().await, Vec::<Vec<String>>::new());
+        bench
+    })
+    .await;
+}

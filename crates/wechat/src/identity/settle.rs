@@ -286,6 +286,9 @@ impl Settler {
             batch.notes.push(shelf::gone(lasting_note(from)));
         }
         let is_over = left.stood_apart && !left.is_taken;
+        if is_over {
+            batch.follows.push((from.into(), to.into()));
+        }
         if let Some(profile) = profile {
             let moved = ChatProfile {
                 chat: to.into(),

@@ -126,7 +126,7 @@ impl Settler {
     pub(crate) async fn replace(&self, stand_in: &StandIn, to: &str) -> Result<(), FarError> {
         let from = stand_in.id.as_str();
         self.move_posts((from, to), &[], 0).await?;
-        let mut batch = Batch::default();
+        let mut batch = Batch { follows: vec![(from.into(), to.into())], ..Batch::default() };
         let gone = |chat: ChatProfile| ChatProfile { is_gone: true, members: None, ..chat };
         batch.chats.extend(self.chat(from).await?.map(gone));
         let people = self.directory.people(&self.network, &[PersonKey::from(from)]).await?;

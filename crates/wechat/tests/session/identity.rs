@@ -166,6 +166,8 @@ async fn a_chat_of_which_nobody_knows_who_it_is_stands_apart_until_the_owner_say
 
     let same = Request::Resolve { chat: open.clone(), same_as: Some(old.clone()) };
     assert_eq!(ask(&stage, same).await, Ok(Answer::Done));
+    let follows = stage.double.state().follows.clone();
+    assert_eq!(follows, [(stage.network(), open.clone(), old.clone())], "links made meanwhile go along");
     assert_eq!(questions(&stage).await, []);
     let moved: Vec<_> = stage
         .double
