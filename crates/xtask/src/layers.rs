@@ -93,7 +93,9 @@ impl Layer {
             }
             Self::Clients => "clients written by others against the simulator (tests/clients)",
             Self::Crash => "kill and compare with the ledger (tests named crash…)",
-            Self::Identity => "the matcher of contacts against the required scores, three seeds",
+            Self::Identity => {
+                "the matcher of contacts against the required scores: three seeds; --seeds N of each model, --long 20 and 6"
+            }
         }
     }
 
@@ -145,9 +147,9 @@ const LONG_CROWD: u32 = 200;
 pub(crate) enum Length {
     Everyday,
     Long,
-    /// So many seeds of the simulation.
+    /// So many seeds of the simulation, or of each model of the identity data set.
     Seeds(u64),
-    /// This seed of the simulation.
+    /// This seed of it.
     Seed(u64),
 }
 
@@ -252,7 +254,7 @@ fn run_layer(
         Layer::Unit => sum += doc_tests(root)?,
         Layer::Sim => sum += sim::run(root, built, length)?,
         Layer::Clients => sum += clients::run((root, scratch), built)?,
-        Layer::Identity => sum += identity::run(root, built)?,
+        Layer::Identity => sum += identity::run(root, built, length)?,
         _ => {}
     }
     if sum.ran() == 0 && !sum.has_skipped() {
