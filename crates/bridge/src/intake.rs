@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use bytes::Bytes;
 use tokio::time::Instant;
 use wxgate_contract::{
-    Batch, BoxFuture, ChatRef, Committed, Delivery, DeliveryId, FarEnd, FarError, FeedEvent, Health,
+    Batch, BoxFuture, ChatRef, Committed, Delivery, DeliveryId, FarEnd, FarError, FeedEvent, Health, Loading,
     NetworkId, Outcome, PersonKind, PostFate, SignInStep, TimelineItem,
 };
 use wxgate_store::{AccountChange, CommitReport, Route, StoreError};
@@ -263,5 +263,10 @@ impl FarEnd for Bridge {
         {
             watch.send_replace(step);
         }
+    }
+
+    fn loading(&self, network: &NetworkId, how: Option<Loading>) {
+        let Some(slot) = self.networks.get(network) else { return };
+        slot.loading.send_if_modified(|told| std::mem::replace(told, how) != how);
     }
 }

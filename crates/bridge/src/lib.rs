@@ -36,8 +36,8 @@ use std::time::Duration;
 use dashmap::DashMap;
 use tokio::sync::{broadcast, watch};
 use wxgate_contract::{
-    Adapter, Answer, Clock, CommandError, Control, Credential, FeedEvent, Health, LinkTable, MediaVault,
-    NetworkId, Note, Request, UserName,
+    Adapter, Answer, Clock, CommandError, Control, Credential, FeedEvent, Health, LinkTable, Loading,
+    MediaVault, NetworkId, Note, Request, UserName,
 };
 use wxgate_store::{AccountRow, Store, StoreError};
 
@@ -238,6 +238,12 @@ impl Bridge {
     /// Whose a network is and how it is doing.
     pub fn health_of(&self, network: &NetworkId) -> Option<(Option<UserName>, Health)> {
         self.networks.get(network).map(|slot| (slot.owner.clone(), slot.health.clone()))
+    }
+
+    /// How far the first reading of an account's contacts is: the latest word, and a wake-up at each change; `None` for
+    /// a network that is not there.
+    pub fn loading_of(&self, network: &NetworkId) -> Option<watch::Receiver<Option<Loading>>> {
+        self.networks.get(network).map(|slot| slot.loading.subscribe())
     }
 
     /// The desk that takes commands. The audit trail names `door`, and `who` where a command is carried out in

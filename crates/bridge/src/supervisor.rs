@@ -21,7 +21,7 @@ use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 use wxgate_contract::{
     Adapter, AdapterContext, AdapterError, Batch, CommandError, Directory, FarEnd, Health, LinkedChats,
-    NetworkId, Note, Order, SignInStep, Stop, StopHandle, UserName,
+    Loading, NetworkId, Note, Order, SignInStep, Stop, StopHandle, UserName,
 };
 use wxgate_store::StoreError;
 
@@ -63,6 +63,8 @@ pub(crate) struct Slot {
     /// It was ordered to sign out, which was answered, and has not done so yet: a run that ends before, or moves, takes the
     /// order with it.
     pub(crate) owes_sign_out: bool,
+    /// How far the first reading of an account's contacts is, while it lasts.
+    pub(crate) loading: watch::Sender<Option<Loading>>,
     /// To the present run; replaced at each restart.
     orders: mpsc::Sender<Order>,
     stop: StopHandle,
@@ -152,6 +154,7 @@ fn add_later(bridge: &Arc<Bridge>, adapter: Arc<dyn Adapter>, owner: Option<User
         health: Health::Starting,
         sign_in: None,
         owes_sign_out: false,
+        loading: watch::channel(None).0,
         orders,
         stop,
         poke: Arc::clone(&poke),
@@ -366,6 +369,7 @@ impl House for Bridge {
 impl Bridge {
     /// An order to sign in that a run had went with it, and nobody else would tell whoever follows.
     fn give_up_sign_in(&self, network: &NetworkId, why: &str) {
+        self.loading(network, None);
         let Some(watch) = self.networks.get(network).and_then(|slot| slot.sign_in.clone()) else { return };
         watch.send_if_modified(|step| {
             let is_over = matches!(step, SignInStep::Done | SignInStep::Failed { .. });

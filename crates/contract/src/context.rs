@@ -15,6 +15,7 @@ use crate::delivery::{Delivery, Outcome};
 use crate::directory::Directory;
 use crate::health::Health;
 use crate::ids::{ChatKey, DeliveryId, NetworkId};
+use crate::loading::Loading;
 use crate::media::MediaVault;
 use crate::time::{Clock, Timestamp};
 
@@ -93,6 +94,9 @@ pub trait FarEnd: Send + Sync {
     fn health(&self, network: &NetworkId, health: Health);
     /// Tells how far a sign-in is, to whoever follows it.
     fn sign_in(&self, network: &NetworkId, step: SignInStep);
+    /// Tells how far the first reading of its contacts is, the latest counts; `None` when it is over, well or not.
+    /// Cheap, but call it a few times a second at most: it may cross a line to another instance.
+    fn loading(&self, network: &NetworkId, how: Option<Loading>);
 }
 
 /// What the supervisor tells a running adapter.

@@ -21,6 +21,7 @@ pub mod doors;
 pub mod health;
 pub mod ids;
 pub mod journey;
+pub mod loading;
 pub mod media;
 pub mod profile;
 pub mod time;
@@ -46,6 +47,7 @@ pub use ids::{
     ChatKey, ChatRef, DeliveryId, MediaId, NetworkId, PersonKey, PersonRef, PostId, RemoteId, UserName,
 };
 pub use journey::JOURNEY;
+pub use loading::{Loading, LoadingPart, grouped};
 pub use media::{
     FILE_NAME_BYTES, MediaError, MediaInfo, MediaOwner, MediaReader, MediaState, MediaVault, MediaWriter,
     PendingMedia, file_name,

@@ -14,6 +14,7 @@ pub(crate) mod invitations;
 mod key_api;
 mod link_api;
 pub(crate) mod links;
+mod loading;
 mod markers;
 pub(crate) mod media;
 mod network_api;

@@ -409,6 +409,11 @@ impl Leader {
                         served.far.sign_in(&served.network, step);
                     }
                 }
+                ToLeader::Loading { run, how } => {
+                    if let Some(served) = line.served(run) {
+                        served.far.loading(&served.network, how);
+                    }
+                }
                 ToLeader::Answered { run, ask, answer } => {
                     if let Some(served) = line.served(run) {
                         served.answered(ask, answer);

@@ -7,9 +7,10 @@ use bytes::Bytes;
 use tokio::sync::{Notify, Semaphore, broadcast, mpsc, oneshot};
 use wxgate_contract::{
     AccountView, Batch, BoxFuture, ChatKey, ChatProfile, ChatRef, Command, CommandError, Committed, Control,
-    Delivery, DeliveryId, Directory, FarEnd, FarError, FeedEvent, Health, HistoryRange, Landmark, MediaError,
-    MediaId, MediaInfo, MediaOwner, MediaReader, MediaVault, MediaWriter, NetworkId, Outcome, PendingMedia,
-    PersonKey, PersonProfile, PersonRef, Reply as CommandReply, SignInStep, Spoken, TimelineItem, UserName,
+    Delivery, DeliveryId, Directory, FarEnd, FarError, FeedEvent, Health, HistoryRange, Landmark, Loading,
+    MediaError, MediaId, MediaInfo, MediaOwner, MediaReader, MediaVault, MediaWriter, NetworkId, Outcome,
+    PendingMedia, PersonKey, PersonProfile, PersonRef, Reply as CommandReply, SignInStep, Spoken,
+    TimelineItem, UserName,
 };
 
 use crate::leader::CALLS;
@@ -71,6 +72,7 @@ pub(crate) struct News {
 struct Told {
     health: Option<Health>,
     step: Option<SignInStep>,
+    loading: Option<Option<Loading>>,
     closed: Vec<u64>,
 }
 
@@ -130,8 +132,10 @@ impl Remote {
         let run = self.run;
         let health = told.health.map(|health| ToLeader::Health { run, health });
         let step = told.step.map(|step| ToLeader::Step { run, step });
+        let loading = told.loading.map(|how| ToLeader::Loading { run, how });
         let close = |file| closing(run, file);
-        for word in step.into_iter().chain(health).chain(told.closed.into_iter().map(close)) {
+        let states = step.into_iter().chain(health).chain(loading);
+        for word in states.chain(told.closed.into_iter().map(close)) {
             if self.out.send(word).await.is_err() {
                 return;
             }
@@ -203,6 +207,10 @@ impl FarEnd for Remote {
 
     fn sign_in(&self, _: &NetworkId, step: SignInStep) {
         self.news.tell(|told| told.step = Some(step));
+    }
+
+    fn loading(&self, _: &NetworkId, how: Option<Loading>) {
+        self.news.tell(|told| told.loading = Some(how));
     }
 }
 

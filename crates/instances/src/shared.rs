@@ -7,7 +7,7 @@ use bytes::Bytes;
 use tokio::sync::oneshot;
 use wxgate_contract::{
     Adapter, AdapterContext, AdapterError, Batch, BoxFuture, Capabilities, Committed, Delivery, DeliveryId,
-    FarEnd, FarError, Health, NetworkId, Order, Outcome, SignInStep, StopHandle, Stopped,
+    FarEnd, FarError, Health, Loading, NetworkId, Order, Outcome, SignInStep, StopHandle, Stopped,
 };
 
 use crate::book::Place;
@@ -240,5 +240,9 @@ impl FarEnd for Watching {
     fn sign_in(&self, network: &NetworkId, step: SignInStep) {
         self.leader.note_step(network, &step);
         self.far.sign_in(network, step);
+    }
+
+    fn loading(&self, network: &NetworkId, how: Option<Loading>) {
+        self.far.loading(network, how);
     }
 }

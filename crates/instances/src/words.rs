@@ -4,8 +4,8 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use wxgate_contract::{
     AdapterError, Answer, Batch, ChatKey, ChatProfile, ChatRef, CommandError, Committed, Delivery,
-    DeliveryId, FarError, Health, HistoryRange, MediaError, MediaId, MediaInfo, MediaOwner, NetworkId,
-    Outcome, PendingMedia, PersonKey, PersonProfile, Request, SignInStep, Spoken, TimelineItem,
+    DeliveryId, FarError, Health, HistoryRange, Loading, MediaError, MediaId, MediaInfo, MediaOwner,
+    NetworkId, Outcome, PendingMedia, PersonKey, PersonProfile, Request, SignInStep, Spoken, TimelineItem,
 };
 
 /// One run of an account on a worker. The leader gives the numbers, each once.
@@ -38,6 +38,10 @@ pub(crate) enum ToLeader {
     Step {
         run: RunId,
         step: SignInStep,
+    },
+    Loading {
+        run: RunId,
+        how: Option<Loading>,
     },
     /// What an account answers that was asked; the last word on that question.
     Answered {

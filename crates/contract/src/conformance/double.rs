@@ -21,6 +21,7 @@ use crate::directory::{
 use crate::doors::{Credential, ScramVerifier, SecretLink};
 use crate::health::Health;
 use crate::ids::{ChatKey, ChatRef, DeliveryId, NetworkId, PersonKey, PersonRef, PostId, RemoteId, UserName};
+use crate::loading::Loading;
 use crate::profile::{ChatProfile, PersonProfile};
 use crate::time::{Clock, Timestamp};
 
@@ -86,6 +87,8 @@ pub struct State {
     pub health: HashMap<NetworkId, Health>,
     /// Every sign-in step told.
     pub steps: Vec<(NetworkId, SignInStep)>,
+    /// Everything told of how far the reading of contacts is.
+    pub loading: Vec<(NetworkId, Option<Loading>)>,
     /// Who somebody on a network is.
     pub persons: HashMap<PersonRef, UserName>,
     /// Which accounts a network mirrors: account and face.
@@ -540,6 +543,11 @@ impl FarEnd for Double {
     fn sign_in(&self, network: &NetworkId, step: SignInStep) {
         self.state().steps.push((network.clone(), step.clone()));
         self.set_sign_in(step);
+        self.changed();
+    }
+
+    fn loading(&self, network: &NetworkId, how: Option<Loading>) {
+        self.state().loading.push((network.clone(), how));
         self.changed();
     }
 }

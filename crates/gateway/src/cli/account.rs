@@ -4,8 +4,10 @@ use clap::Subcommand;
 use hyper::Method;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use wxgate_contract::{Loading, LoadingPart};
 
 use super::client::{Client, Follow, segment};
+use super::progress::Progress;
 use super::user::done;
 use super::{Globals, print};
 use crate::failure::Failure;
@@ -68,6 +70,8 @@ struct Row {
     state: String,
     detail: String,
     own_name: String,
+    /// How far the first reading of its contacts is, while it lasts.
+    loading: Option<Loading>,
     /// Which instance runs it, where several share the database.
     instance: Option<String>,
 }
@@ -144,7 +148,9 @@ fn list(globals: &Globals, rows: &[Row]) {
         print::out("There are no accounts yet. Add one with: wxgate account add NAME --owner USER");
     } else {
         let cells = |row: &Row| {
-            let texts = [&row.name, &row.owner, &row.state, &row.own_name, &row.detail];
+            let detail = [row.detail.clone(), loaded(row)];
+            let detail = detail.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("; ");
+            let texts = [&row.name, &row.owner, &row.state, &row.own_name, &detail];
             texts.into_iter().map(|text| print::tame(text)).collect()
         };
         let rows: Vec<Vec<String>> = rows.iter().map(cells).collect();
@@ -162,8 +168,14 @@ fn show(globals: &Globals, row: &Row) {
         vec!["owner".to_owned(), row.owner.clone()],
         vec!["state".to_owned(), row.state.clone()],
     ];
-    let instance = row.instance.clone().unwrap_or_default();
-    for (name, value) in [("detail", &row.detail), ("WeChat name", &row.own_name), ("instance", &instance)] {
+    let (instance, loaded) = (row.instance.clone().unwrap_or_default(), loaded(row));
+    let more = [
+        ("detail", &row.detail),
+        ("contacts", &loaded),
+        ("WeChat name", &row.own_name),
+        ("instance", &instance),
+    ];
+    for (name, value) in more {
         if !value.is_empty() {
             rows.push(vec![name.to_owned(), print::tame(value)]);
         }
@@ -172,16 +184,31 @@ fn show(globals: &Globals, row: &Row) {
     print::out(&lines.join("\n"));
 }
 
+/// How far its contacts are, in words; empty while nothing is read.
+fn loaded(row: &Row) -> String {
+    row.loading.map(|how| how.to_string()).unwrap_or_default()
+}
+
 /// One step of a sign-in, as the gateway tells it.
 #[derive(Deserialize)]
 #[serde(tag = "step", rename_all = "snake_case")]
 enum Step {
     Starting,
-    ShowQr { text: String, number: u32 },
-    ConfirmOnPhone { is_push: bool },
-    Loading,
+    ShowQr {
+        text: String,
+        number: u32,
+    },
+    ConfirmOnPhone {
+        is_push: bool,
+    },
+    Loading {
+        #[serde(flatten)]
+        how: Option<Loading>,
+    },
     Done,
-    Failed { why: String },
+    Failed {
+        why: String,
+    },
 }
 
 async fn sign_in(globals: &Globals, client: &Client, name: &str) -> Result<(), Failure> {
@@ -194,7 +221,7 @@ async fn sign_in(globals: &Globals, client: &Client, name: &str) -> Result<(), F
         }
         return Ok(());
     }
-    let mut was_told = false;
+    let mut told = Told::default();
     client
         .follow(Method::POST, &path(name, "/sign-in"), |value| {
             if json {
@@ -202,7 +229,7 @@ async fn sign_in(globals: &Globals, client: &Client, name: &str) -> Result<(), F
                 print::out(&value.to_string());
             }
             match serde_json::from_value(value) {
-                Ok(step) => tell(name, step, json, &mut was_told),
+                Ok(step) => tell(name, step, json, &mut told),
                 Err(e) => {
                     Follow::Done(Err(Failure::bug(format!("the gateway's answer is not understood: {e}"))))
                 }
@@ -211,7 +238,38 @@ async fn sign_in(globals: &Globals, client: &Client, name: &str) -> Result<(), F
         .await
 }
 
-fn tell(name: &str, step: Step, is_quiet: bool, was_told: &mut bool) -> Follow {
+/// What was told of a sign-in so far.
+#[derive(Default)]
+struct Told {
+    has_begun: bool,
+    /// Contacts are read.
+    is_loading: bool,
+    /// How far that is.
+    bar: Option<Progress>,
+}
+
+impl Told {
+    /// Contacts are read, as far as this.
+    fn loading(&mut self, how: Loading) {
+        let what = match how.part {
+            LoadingPart::Contacts => "Loading contacts",
+            LoadingPart::Groups => "Loading groups",
+            LoadingPart::Storing => "Storing contacts and groups",
+        };
+        let all = how.of.map(u64::from);
+        // A bar that is replaced stays as it stood.
+        let bar = match self.bar.take().filter(|bar| bar.is(what, all)) {
+            Some(bar) => bar,
+            None => Progress::counting(what, all),
+        };
+        self.bar.insert(bar).at(how.done.into());
+    }
+}
+
+fn tell(name: &str, step: Step, is_quiet: bool, told: &mut Told) -> Follow {
+    if !matches!(step, Step::Loading { .. }) {
+        (told.is_loading, told.bar) = (false, None);
+    }
     let say = |text: &str| {
         if !is_quiet {
             print::out(text);
@@ -219,9 +277,9 @@ fn tell(name: &str, step: Step, is_quiet: bool, was_told: &mut bool) -> Follow {
     };
     match step {
         // Told again with each code; the first time says enough.
-        Step::Starting if *was_told => {}
+        Step::Starting if told.has_begun => {}
         Step::Starting => {
-            *was_told = true;
+            told.has_begun = true;
             say("Asking WeChat for a code …");
         }
         Step::ShowQr { text, number } => {
@@ -237,7 +295,14 @@ fn tell(name: &str, step: Step, is_quiet: bool, was_told: &mut bool) -> Follow {
         }
         Step::ConfirmOnPhone { is_push: false } => say("Scanned. Confirm on the phone …"),
         Step::ConfirmOnPhone { is_push: true } => say("WeChat asks on the phone; confirm there …"),
-        Step::Loading => say("Confirmed. Loading contacts …"),
+        Step::Loading { how } => {
+            if !std::mem::replace(&mut told.is_loading, true) {
+                say("Confirmed. Loading contacts …");
+            }
+            if let Some(how) = how.filter(|_| !is_quiet) {
+                told.loading(how);
+            }
+        }
         Step::Done => {
             say(&format!("{name} is online."));
             return Follow::Done(Ok(()));
@@ -250,4 +315,40 @@ fn tell(name: &str, step: Step, is_quiet: bool, was_told: &mut bool) -> Follow {
         }
     }
     Follow::On
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_of_a_sign_in_may_say_how_far_the_contacts_are() {
+        let how = |value: Value| match serde_json::from_value(value) {
+            Ok(Step::Loading { how }) => how,
+            _ => panic!("no such step"),
+        };
+        assert_eq!(how(json!({ "step": "loading" })), None);
+        let contacts = Loading { part: LoadingPart::Contacts, done: 1200, of: None };
+        assert_eq!(
+            how(json!({ "step": "loading", "part": "contacts", "done": 1200, "of": null })),
+            Some(contacts)
+        );
+        let groups = Loading { part: LoadingPart::Groups, done: 20, of: Some(50) };
+        assert_eq!(how(json!({ "step": "loading", "part": "groups", "done": 20, "of": 50 })), Some(groups));
+    }
+
+    #[test]
+    fn a_bar_goes_on_within_a_part_and_begins_anew_with_the_next() {
+        let mut told = Told::default();
+        let mut is = |part, done, of, what: &str| {
+            told.loading(Loading { part, done, of });
+            told.bar.as_ref().is_some_and(|bar| bar.is(what, of.map(u64::from)))
+        };
+        assert!(is(LoadingPart::Contacts, 100, None, "Loading contacts"));
+        assert!(is(LoadingPart::Contacts, 200, None, "Loading contacts"));
+        assert!(is(LoadingPart::Groups, 1, Some(3), "Loading groups"));
+        assert!(is(LoadingPart::Storing, 1, Some(203), "Storing contacts and groups"));
+        assert!(matches!(tell("phone", Step::Done, true, &mut told), Follow::Done(Ok(()))));
+        assert!(told.bar.is_none(), "no bar stands under what comes next");
+    }
 }

@@ -6,13 +6,13 @@ mod caller;
 mod certificates;
 mod events;
 mod operations;
+mod sign_in;
 mod tokens;
 pub(super) mod users;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::map_response;
@@ -20,16 +20,16 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get};
 use axum::{Extension, Router};
 use bytes::Bytes;
-use futures_util::{StreamExt as _, stream};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use wxgate_contract::{
     AccountView, ChatKind, ChatProfile, ChatRef, Command, CommandError, Directory, FarError, Health,
-    NetworkId, PersonRef, Reply, SignInStep, SignInWatch, UserName,
+    NetworkId, PersonRef, Reply, UserName,
 };
 use wxgate_store::{AccountRow, StoreError};
 
+use crate::web::loading;
 use crate::web::removal::{self, Removed};
 use crate::wiring::{ACCOUNT_KIND, Parts, matrix, matrix_bot};
 pub(super) use caller::Caller;
@@ -187,6 +187,7 @@ fn row(parts: &Parts, account: &AccountView) -> Value {
         "state": account.health.word(),
         "detail": account.health.detail(),
         "own_name": account.own_name,
+        "loading": loading::now(parts, &account.network),
         "instance": parts.lead.as_ref().and_then(|lead| lead.of(&account.network)),
     })
 }
@@ -272,66 +273,6 @@ async fn removed(caller: &Caller, removal: impl Future<Output = Result<(), Refus
 async fn sign_out(State(parts): Shared, caller: Caller, Path(name): Path<String>) -> Answer {
     caller.desk(&parts).run(caller.user(), Command::SignOut { account: network(&name) }).await?;
     ok(&json!({}))
-}
-
-/// Follows a sign-in as lines of JSON, the latest step at once and then each change.
-async fn sign_in(State(parts): Shared, caller: Caller, Path(name): Path<String>) -> Answer {
-    // The operator's commands are not counted: they may sign in many accounts side by side.
-    let place = caller.user().map(|_| events::place(&parts, &caller)).transpose()?;
-    match caller.desk(&parts).run(caller.user(), Command::SignIn { account: network(&name) }).await? {
-        Reply::SignIn(watch) => {
-            let lasts = events::welcome(Arc::clone(&parts), caller);
-            let steps = steps(watch).take_until(Box::pin(lasts)).map(move |step| {
-                let _place = &place;
-                step
-            });
-            let body = Body::from_stream(steps);
-            Ok(([(header::CONTENT_TYPE, "application/x-ndjson")], body).into_response())
-        }
-        _ => Err(Refusal(StatusCode::INTERNAL_SERVER_ERROR, "the sign-in cannot be followed".to_owned())),
-    }
-}
-
-enum Following {
-    First(SignInWatch),
-    Next(SignInWatch),
-    Over,
-}
-
-fn steps(
-    watch: SignInWatch,
-) -> impl futures_util::Stream<Item = Result<Bytes, std::convert::Infallible>> + Send {
-    stream::unfold(Following::First(watch), |at| async move {
-        let mut watch = match at {
-            Following::First(watch) => watch,
-            Following::Next(mut watch) => {
-                if watch.changed().await.is_err() {
-                    let why = "the gateway gave it up";
-                    return Some((line(&SignInStep::Failed { why: why.to_owned() }), Following::Over));
-                }
-                watch
-            }
-            Following::Over => return None,
-        };
-        let step = watch.borrow_and_update().clone();
-        let is_over = matches!(step, SignInStep::Done | SignInStep::Failed { .. });
-        let next = if is_over { Following::Over } else { Following::Next(watch) };
-        Some((line(&step), next))
-    })
-}
-
-fn line(step: &SignInStep) -> Result<Bytes, std::convert::Infallible> {
-    let value = match step {
-        SignInStep::Starting => json!({ "step": "starting" }),
-        SignInStep::ShowQr { text, number } => json!({ "step": "show_qr", "text": text, "number": number }),
-        SignInStep::ConfirmOnPhone { is_push, .. } => {
-            json!({ "step": "confirm_on_phone", "is_push": is_push })
-        }
-        SignInStep::Loading => json!({ "step": "loading" }),
-        SignInStep::Done => json!({ "step": "done" }),
-        SignInStep::Failed { why } => json!({ "step": "failed", "why": why }),
-    };
-    Ok(Bytes::from(format!("{value}\n")))
 }
 
 fn kind(chat: &ChatProfile) -> &'static str {

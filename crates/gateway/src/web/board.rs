@@ -18,6 +18,7 @@ mod home;
 mod instances;
 mod links;
 mod live;
+mod loading;
 mod mirror;
 mod people;
 mod plots;

@@ -16,7 +16,7 @@ use tokio::sync::{Notify, Semaphore};
 use tokio::task::JoinSet;
 use wxgate_contract::conformance::{Double, FixedClock};
 use wxgate_contract::{
-    Batch, BoxFuture, Committed, Delivery, DeliveryId, FarEnd, FarError, Health, NetworkId, Outcome,
+    Batch, BoxFuture, Committed, Delivery, DeliveryId, FarEnd, FarError, Health, Loading, NetworkId, Outcome,
     SignInStep,
 };
 use wxgate_e2ee::{Flow, Leftover, Machine, Purpose};
@@ -146,6 +146,10 @@ impl FarEnd for Far {
 
     fn sign_in(&self, network: &NetworkId, step: SignInStep) {
         FarEnd::sign_in(&self.double, network, step);
+    }
+
+    fn loading(&self, network: &NetworkId, how: Option<Loading>) {
+        FarEnd::loading(&self.double, network, how);
     }
 }
 

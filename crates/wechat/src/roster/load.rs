@@ -2,14 +2,17 @@
 //!
 //! Parsed lists are large and live only here; nothing of them stays when this is done.
 
+mod meter;
 mod settled;
 
 use std::collections::{HashMap, HashSet};
 
 use wechat_proto::endpoint::{BatchGetContact, GetContact, Wanted, batch_get_contact};
 use wechat_proto::{Contact, SelfUser, SyncKey, UserName, contact};
-use wxgate_contract::{FarEnd, FarError, NetworkId, Note};
+use wxgate_contract::{FarEnd, FarError, LoadingPart, NetworkId, Note};
 use wxgate_identity::{Answer, Answers, Book, recognise};
+
+use meter::Meter;
 
 use super::bounds::Bounds;
 use super::record::{Keys, Login, Mark, owner, put_group, put_person};
@@ -56,7 +59,8 @@ pub(crate) async fn load(
     let (live, far, network) = (&*settler.live, &*settler.far, &settler.network);
     let (login, contacts) = (Login::of(network, live), live.contacts());
     let mut bounds = Bounds::default();
-    let mut records = gather((transport, live, far), &login, told, &mut bounds).await?;
+    let mut meter = Meter::new(far, network, !live.rest().is_roster_loaded);
+    let mut records = gather((transport, live, far), &login, told, (&mut bounds, &mut meter)).await?;
     // An answer of the owner that comes now is given to what is known after this, and not overwritten by it. Nor is a
     // batch under way meanwhile.
     let _deciding = live.deciding().lock().await;
@@ -70,7 +74,7 @@ pub(crate) async fn load(
     let at_s = live.now().ms() / 1000;
     let seen = evidence::of(&records, &login.own.user_name, login.uin, at_s, key);
     let (book, answers, stand_ins) = decide(settler, &login, seen).await?;
-    commit_all(far, &login, records, &answers).await?;
+    commit_all(far, &login, records, &answers, &mut meter).await?;
     // Before what is known is: a load that is cut short finds them again.
     for (stand_in, to) in &stand_ins {
         settler.replace(stand_in, to).await?;
@@ -87,9 +91,9 @@ async fn gather(
     (transport, live, far): (&Transport, &Live, &dyn FarEnd),
     login: &Login<'_>,
     (recent, chats): (&[Contact], &[UserName]),
-    bounds: &mut Bounds,
+    (bounds, meter): (&mut Bounds, &mut Meter<'_>),
 ) -> Result<Vec<Contact>, LoadError> {
-    let mut records = address_book(transport, live, bounds).await?;
+    let mut records = address_book(transport, live, bounds, meter).await?;
     let known: HashSet<UserName> = records.iter().map(|record| record.user_name.clone()).collect();
     let recent = recent.iter().filter(|record| !known.contains(&record.user_name)).cloned();
     records.extend(recent.filter_map(|record| bounds.admit(record)));
@@ -104,7 +108,9 @@ async fn gather(
     wanted.extend(unlisted.into_iter().filter(|name| !known.contains(name)));
     wanted.sort_unstable();
     wanted.dedup();
-    let mut details = fetch_within(transport, live, plain(&wanted), bounds).await?;
+    let all = wanted.len();
+    let mut tell = |done| meter.at(LoadingPart::Groups, done, Some(all));
+    let mut details = fetch_within(transport, live, plain(&wanted), bounds, &mut tell).await?;
     let empty: Vec<UserName> = details
         .values()
         .filter(|record| record.is_room() && record.member_list.is_empty())
@@ -112,7 +118,7 @@ async fn gather(
         .collect();
     if !empty.is_empty() {
         // The first answer for a large group may come without its members. Source: sheet, 2.10.
-        details.extend(fetch_within(transport, live, plain(&empty), bounds).await?);
+        details.extend(fetch_within(transport, live, plain(&empty), bounds, &mut |_| {}).await?);
     }
     for record in &mut records {
         if let Some(detail) = details.remove(&record.user_name) {
@@ -127,6 +133,7 @@ async fn address_book(
     transport: &Transport,
     live: &Live,
     bounds: &mut Bounds,
+    meter: &mut Meter<'_>,
 ) -> Result<Vec<Contact>, CallError> {
     let mut found: Vec<Contact> = Vec::new();
     let mut page = Some(GetContact::default());
@@ -140,6 +147,7 @@ async fn address_book(
         page = reply.next(asked);
         let fresh = reply.member_list.into_iter().filter(|record| seen.insert(record.user_name.clone()));
         found.extend(fresh.filter_map(|record| bounds.admit(record)));
+        meter.at(LoadingPart::Contacts, found.len(), None);
     }
     if page.is_some() {
         bounds.cut_short();
@@ -168,16 +176,19 @@ pub(crate) async fn fetch_wanted(
     live: &Live,
     wanted: Vec<Wanted>,
 ) -> Result<HashMap<UserName, Contact>, CallError> {
-    fetch_within(transport, live, wanted, &mut Bounds::default()).await
+    fetch_within(transport, live, wanted, &mut Bounds::default(), &mut |_| {}).await
 }
 
+/// `tell` hears how many were asked for so far, whether they came or not.
 async fn fetch_within(
     transport: &Transport,
     live: &Live,
     wanted: Vec<Wanted>,
     bounds: &mut Bounds,
+    tell: &mut (dyn FnMut(usize) + Send),
 ) -> Result<HashMap<UserName, Contact>, CallError> {
     let mut found = HashMap::with_capacity(wanted.len());
+    let mut asked = 0;
     // Rooms first, as the page does.
     let (rooms, others): (Vec<Wanted>, Vec<Wanted>) = wanted.into_iter().partition(|w| w.user_name.is_room());
     let mut waiting: Vec<(Vec<Wanted>, usize)> = Vec::new();
@@ -189,13 +200,19 @@ async fn fetch_within(
             Ok(reply) => {
                 let admitted = reply.contact_list.into_iter().filter_map(|contact| bounds.admit(contact));
                 found.extend(admitted.map(|contact| (contact.user_name.clone(), contact)));
+                asked += part.len();
             }
             Err(CallError::Refused { ret, .. }) if !ret.ends_session() => {
-                let Some(size) = batch_get_contact::RETRY_SIZES.get(depth).copied() else { continue };
-                waiting.extend(part.chunks(size).map(|part| (part.to_vec(), depth + 1)));
+                match batch_get_contact::RETRY_SIZES.get(depth).copied() {
+                    Some(size) => {
+                        waiting.extend(part.chunks(size).map(|part| (part.to_vec(), depth + 1)));
+                    }
+                    None => asked += part.len(),
+                }
             }
             Err(error) => return Err(error),
         }
+        tell(asked);
     }
     Ok(found)
 }
@@ -206,6 +223,7 @@ async fn commit_all(
     login: &Login<'_>,
     records: Vec<Contact>,
     answers: &Answers,
+    meter: &mut Meter<'_>,
 ) -> Result<(), FarError> {
     let by_name: HashMap<&str, &Answer> =
         answers.records.iter().map(|answer| (answer.name.as_str(), answer)).collect();
@@ -234,7 +252,8 @@ async fn commit_all(
     let (mut in_draft, mut members) = (0_usize, 0_usize);
     let mut order: Vec<&Contact> = records.iter().collect();
     order.sort_by_key(|record| record.is_room());
-    for record in order {
+    let all = order.len();
+    for (at, record) in order.into_iter().enumerate() {
         let (key, mark, marked) = key(record);
         if record.is_room() {
             let owner = contact::room_owner(record, None, &own);
@@ -247,9 +266,11 @@ async fn commit_all(
         if in_draft >= SLICE || members >= MEMBERS_SLICE {
             far.commit(login.network, std::mem::take(&mut draft).batch).await?;
             (in_draft, members) = (0, 0);
+            meter.at(LoadingPart::Storing, at + 1, Some(all));
         }
     }
     far.commit(login.network, draft.batch).await?;
+    meter.at(LoadingPart::Storing, all, Some(all));
     keep_strangers(far, login, &keys).await
 }
 

@@ -3,10 +3,30 @@
 use std::time::Duration;
 
 use wxgate_contract::conformance::State;
-use wxgate_contract::{Body, Health, Order, Outcome, SignInStep};
+use wxgate_contract::{Body, Health, Loading, LoadingPart, Order, Outcome, SignInStep};
 use wxgate_simulator::{AccountSpec, Admission, Change, Fault, FaultRule, Who};
 
 use crate::stage::{ALICE, Stage, world_config};
+
+#[tokio::test]
+async fn how_far_the_contacts_are_is_told_at_the_first_reading_and_not_after_a_restart() {
+    let mut stage = Stage::online().await;
+    let told: Vec<Option<Loading>> = stage.double.state().loading.drain(..).map(|(_, how)| how).collect();
+    let (last, before) = told.split_last().unwrap();
+    assert_eq!(*last, None, "and that it is over");
+    let before: Vec<Loading> = before.iter().map(|how| how.unwrap()).collect();
+    let of = |part| before.iter().filter(move |how| how.part == part).collect::<Vec<_>>();
+    let contacts = of(LoadingPart::Contacts);
+    assert!(!contacts.is_empty() && contacts.iter().all(|how| how.done >= 1 && how.of.is_none()));
+    assert!(of(LoadingPart::Groups).iter().any(|how| how.of >= Some(3) && how.of == Some(how.done)));
+    let stored = of(LoadingPart::Storing);
+    assert!(stored.iter().any(|how| how.of >= Some(15) && how.of == Some(how.done)), "{before:?}");
+    assert_eq!(contacts.len() + of(LoadingPart::Groups).len() + stored.len(), before.len());
+    stage.restart().await;
+    stage.up().await;
+    assert!(stage.double.state().loading.is_empty(), "everything is known already");
+    stage.stop().await;
+}
 
 #[tokio::test]
 async fn a_code_is_scanned_confirmed_and_the_roster_is_there() {

@@ -139,7 +139,7 @@ static OPERATIONS: &[Operation] = &[
     row("post", "/api/v1/accounts", || post(super::add_account), (Anybody, "Add an account of yours, signed out"), Json(account)).takes(new_account),
     row("get", "/api/v1/accounts/{name}", || get(super::account), (Anybody, "One account"), Json(account)),
     row("delete", "/api/v1/accounts/{name}", || delete(super::remove_account), (Anybody, "Sign out and forget an account, its chats and its media"), Json(nothing)).may_go_on(),
-    row("post", "/api/v1/accounts/{name}/sign-in", || post(super::sign_in), (Anybody, "Sign in: a line of JSON for each step until it is over"), Stream(NDJSON)),
+    row("post", "/api/v1/accounts/{name}/sign-in", || post(super::sign_in::sign_in), (Anybody, "Sign in: a line of JSON for each step until it is over"), Stream(NDJSON)),
     row("post", "/api/v1/accounts/{name}/sign-out", || post(super::sign_out), (Anybody, "End the session"), Json(nothing)),
     row("get", "/api/v1/accounts/{name}/proxy", || get(own_api::proxy), (Administrator, "Which way an account goes to WeChat: 'default', 'direct', or a proxy's address without its password"), Json(proxy)),
     row("put", "/api/v1/accounts/{name}/proxy", || put(own_api::set_proxy), (Administrator, "Say which way, and start the account anew"), Json(proxy)).takes(proxy),
@@ -321,8 +321,17 @@ fn account() -> Value {
         ("state", state()),
         ("detail", text()),
         ("own_name", text()),
+        ("loading", loading()),
         ("instance", or_null("string")),
     ])
+}
+
+/// How far the first reading of its contacts is, while it lasts.
+fn loading() -> Value {
+    let part = json!({ "type": "string", "enum": ["contacts", "groups", "storing"] });
+    let mut schema = object(&[("part", part), ("done", count()), ("of", or_null("integer"))]);
+    schema["type"] = json!(["object", "null"]);
+    schema
 }
 
 fn instance() -> Value {

@@ -11,7 +11,7 @@ use maud::{Markup, html};
 use serde::Deserialize;
 use wxgate_contract::{
     Answer as Told, ChatKey, ChatKind, ChatProfile, Command, CommandError, Control, Directory, Health,
-    NetworkId, Reply, Request, UserName,
+    Loading, NetworkId, Reply, Request, UserName,
 };
 
 use super::frame::{self, form_key, query_value};
@@ -21,6 +21,7 @@ use super::live::{self, Look};
 use super::words::Words;
 use super::{chat, choices, mirror, questions, requests, troubles};
 use crate::web::api::{called, network};
+use crate::web::loading;
 use crate::web::removal::{self, Removed};
 use crate::wiring::Parts;
 
@@ -86,9 +87,10 @@ pub(super) async fn page(
     let chats = chats(&parts, &network, &name, &view, words).await;
     let troubles = troubles::section(&parts, &network, words).await;
     let open = count(&asked);
+    let loaded = loading::now(&parts, &network);
     Ok(person.page(&name).show(&html! {
         h1 { (name) }
-        div data-live={ "/accounts/" (name) "/live?asked=" (open) } aria-live="polite" { (standing(&name, &health, false, words)) }
+        div data-live={ "/accounts/" (name) "/live?asked=" (open) } aria-live="polite" { (standing(&name, (&health, loaded), false, words)) }
         (live::note(words))
         @if let Some(chat) = &view.answered {
             div.note role="status" {
@@ -130,9 +132,15 @@ fn count(asked: &Result<Told, CommandError>) -> usize {
 }
 
 /// The state, and the way out of one that needs its owner.
-fn standing(name: &str, health: &Health, has_questions: bool, words: &Words) -> Markup {
+fn standing(
+    name: &str,
+    (health, loaded): (&Health, Option<Loading>),
+    has_questions: bool,
+    words: &Words,
+) -> Markup {
     html! {
         p { (state(health, words)) }
+        (super::loading::shown(loaded, words))
         @if !health.works() { p { a.button href={ "/accounts/" (name) "/sign-in" } { (words.sign_in_wechat) } } }
         @if has_questions { p.note { (words.more_questions) " " a href={ "/accounts/" (name) } { (words.load_again) } } }
     }
@@ -160,7 +168,8 @@ pub(super) async fn events(
             }
             match parts.bridge.health_of(&network) {
                 Some((_, health)) => {
-                    Look::Is(standing(&name, &health, has_more.load(Ordering::Relaxed), words))
+                    let loaded = loading::now(&parts, &network);
+                    Look::Is(standing(&name, (&health, loaded), has_more.load(Ordering::Relaxed), words))
                 }
                 None => Look::Over,
             }
@@ -334,7 +343,7 @@ mod tests {
     #[test]
     fn the_way_to_sign_in_comes_and_goes_with_the_state() {
         let words = super::super::words::Language::English.words();
-        let shown = |health: &Health, asks| standing("phone", health, asks, words).into_string();
+        let shown = |health: &Health, asks| standing("phone", (health, None), asks, words).into_string();
         assert!(shown(&Health::signed_out(None), false).contains("href=\"/accounts/phone/sign-in\""));
         assert!(!shown(&Health::Up, false).contains("href"));
         assert!(shown(&Health::Up, true).contains("href=\"/accounts/phone\""), "more to answer");

@@ -15,6 +15,7 @@ use super::live::{self, Look};
 use super::words::{Words, fill};
 use super::{connect, links, plots};
 use crate::clock;
+use crate::web::loading;
 use crate::wiring::Parts;
 
 /// The page for somebody who is not signed in: the form, and how clients connect. Nothing about accounts.
@@ -145,7 +146,7 @@ async fn accounts(parts: &Parts, user: &UserName, view: &View, words: &Words) ->
                             tr aria-live="polite" aria-atomic="true" {
                                 td { a href={ "/accounts/" (view.network.name()) } { (view.network.name()) } }
                                 td { (view.own_name) }
-                                td { (state(&view.health, words)) }
+                                td { (state(&view.health, words)) (super::loading::shown(loading::now(parts, &view.network), words)) }
                             }
                         }
                     }

@@ -8,13 +8,14 @@ use axum::response::Response;
 use axum::response::sse::Event;
 use futures_util::{Stream, stream};
 use maud::{Markup, html};
-use wxgate_contract::{BoxFuture, Command, Reply, SignInStep, SignInWatch, Stop};
+use wxgate_contract::{BoxFuture, Command, Loading, Reply, SignInStep, SignInWatch, Stop};
 
 use super::account::own;
 use super::gate::{Answer, Key, Person};
-use super::live;
 use super::words::{Words, fill};
+use super::{live, loading};
 use crate::qr;
+use crate::web::loading::Followed;
 use crate::web::places::Place;
 use crate::wiring::Parts;
 
@@ -52,6 +53,7 @@ pub(super) async fn events(
         let words = person.words();
         return Ok(refused(words.house_full.to_owned(), &name, words));
     };
+    let loading = Followed::of(&parts, &account);
     match person.desk(&parts).run(Some(person.user.clone()), Command::SignIn { account }).await {
         Ok(Reply::SignIn(watch)) => {
             let (stop, token) = (parts.stop.clone(), person.token.clone());
@@ -59,7 +61,7 @@ pub(super) async fn events(
                 let (parts, token) = (Arc::clone(&parts), token.clone());
                 Box::pin(async move { live::goes_on(&parts, &token).await })
             });
-            let at = At { watch, name, words: person.words(), stop, place, stands };
+            let at = At { watch, loading, name, words: person.words(), stop, place, stands };
             Ok(live::answer(steps(at)))
         }
         Ok(_) => Ok(live::answer(stream::iter([Ok(live::lost())]))),
@@ -70,7 +72,7 @@ pub(super) async fn events(
 /// Why a sign-in does not begin. A page has no other way to hear it: of a stream that is refused its browser tells it
 /// only that there is none.
 fn refused(why: String, name: &str, words: &Words) -> Response {
-    let told = live::fragment(&shown(&SignInStep::Failed { why }, name, words));
+    let told = live::fragment(&shown(&SignInStep::Failed { why }, None, name, words));
     live::answer(stream::iter([Ok(told), Ok(live::end())]))
 }
 
@@ -79,6 +81,8 @@ type Stands = Box<dyn Fn() -> BoxFuture<'static, bool> + Send + Sync>;
 
 struct At {
     watch: SignInWatch,
+    /// How far the contacts are, while they are read.
+    loading: Followed,
     name: String,
     words: &'static Words,
     stop: Stop,
@@ -92,8 +96,10 @@ impl At {
     /// the pages sees no code any more.
     async fn next(&mut self) -> Option<SignInStep> {
         loop {
+            let is_loading = *self.watch.borrow() == SignInStep::Loading;
             let changed = tokio::select! {
                 changed = self.watch.changed() => Some(changed.is_ok()),
+                () = self.loading.changed(), if is_loading => Some(true),
                 () = self.stop.stopping() => return None,
                 () = tokio::time::sleep(live::EVERY) => None,
             };
@@ -132,14 +138,14 @@ fn steps(at: At) -> impl Stream<Item = Result<Event, Infallible>> + Send + 'stat
             false => at.next().await,
         };
         let Some(step) = step else { return Some((Ok(live::lost()), Following::Over)) };
-        let event = live::fragment(&shown(&step, &at.name, at.words));
+        let event = live::fragment(&shown(&step, at.loading.now(), &at.name, at.words));
         let is_over = matches!(step, SignInStep::Done | SignInStep::Failed { .. });
         let next = if is_over { Following::Ending(at.place) } else { Following::Next(at) };
         Some((Ok(event), next))
     })
 }
 
-fn shown(step: &SignInStep, name: &str, words: &Words) -> Markup {
+fn shown(step: &SignInStep, how: Option<Loading>, name: &str, words: &Words) -> Markup {
     match step {
         SignInStep::Starting => html! { p { (words.scan_starting) } },
         SignInStep::ShowQr { text, number } => html! {
@@ -155,7 +161,10 @@ fn shown(step: &SignInStep, name: &str, words: &Words) -> Markup {
             }
             p.up { (words.scan_scanned) }
         },
-        SignInStep::Loading => html! { p.up { (words.scan_loading) } },
+        SignInStep::Loading => html! {
+            p.up { (words.scan_loading) }
+            (loading::shown(how, words))
+        },
         SignInStep::Done => html! {
             p.up { (words.scan_done) }
             p { a.button href={ "/accounts/" (name) } { (words.open) } }
@@ -188,11 +197,41 @@ mod tests {
 
     use http_body_util::BodyExt as _;
     use tokio::sync::watch;
-    use wxgate_contract::StopHandle;
+    use wxgate_contract::{LoadingPart, StopHandle};
 
     use super::super::words::Language;
     use super::*;
     use crate::web::places::Places;
+
+    /// Nothing is told of contacts.
+    fn quiet() -> Followed {
+        Followed::new(watch::channel(None).1)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn how_far_the_contacts_are_follows_them() {
+        let (step, watch) = watch::channel(SignInStep::Loading);
+        let (told, followed) = watch::channel(None);
+        let (_handle, stop) = StopHandle::new();
+        let place = Arc::new(Places::new(1, 1)).take(&"ann".into()).unwrap();
+        let stands: Stands = Box::new(|| Box::pin(async { true }));
+        let (loading, words) = (Followed::new(followed), Language::Chinese.words());
+        let at = At { watch, loading, name: "a".to_owned(), words, stop, place, stands };
+        let mut body = live::answer(steps(at)).into_body();
+        let mut next = async || {
+            let data = body.frame().await.unwrap().unwrap().into_data().unwrap();
+            String::from_utf8(data.to_vec()).unwrap()
+        };
+        assert!(!next().await.contains("<progress"), "nothing is read yet");
+        told.send_replace(Some(Loading { part: LoadingPart::Groups, done: 20, of: Some(50) }));
+        let heard = next().await;
+        assert!(
+            heard.contains("value=\"20\" max=\"50\"") && heard.contains("已载入群聊：20 / 50"),
+            "{heard}"
+        );
+        step.send_replace(SignInStep::Done);
+        assert!(!next().await.contains("<progress"));
+    }
 
     /// What the page hears when somebody's session ends between two codes.
     #[tokio::test(start_paused = true)]
@@ -209,7 +248,7 @@ mod tests {
             });
             let place = places.take(&"ann".into()).unwrap();
             let words = Language::English.words();
-            let at = At { watch, name: "a".to_owned(), words, stop, place, stands };
+            let at = At { watch, loading: quiet(), name: "a".to_owned(), words, stop, place, stands };
             let mut body = live::answer(steps(at)).into_body();
             let mut heard = vec![body.frame().await.unwrap().unwrap().into_data().unwrap()];
             goes_on.store(!ends, Ordering::Relaxed);
@@ -241,7 +280,7 @@ mod tests {
         let place = Arc::new(Places::new(1, 1)).take(&"ann".into()).unwrap();
         let stands: Stands = Box::new(|| Box::pin(async { false }));
         let words = Language::English.words();
-        let at = At { watch, name: "a".to_owned(), words, stop, place, stands };
+        let at = At { watch, loading: quiet(), name: "a".to_owned(), words, stop, place, stands };
         let heard = live::answer(steps(at)).into_body().collect().await.unwrap().to_bytes();
         assert_eq!(String::from_utf8_lossy(&heard).matches("event: ").count(), 2, "{heard:?}");
     }

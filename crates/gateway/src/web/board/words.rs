@@ -133,6 +133,11 @@ words! {
     scan_face: "The picture of whoever scanned the code", "扫码者的头像";
     scan_push: "Your phone was asked. Confirm there; no scan is needed.", "已向手机发出请求，请在手机上确认，无需扫码。";
     scan_loading: "Confirmed. Loading contacts …", "已确认，正在载入联系人…";
+    loading: "Contacts that are loaded", "联系人载入进度";
+    loading_contacts: "Contacts loaded: {}", "已载入联系人：{}";
+    loading_groups: "Groups loaded: {}", "已载入群聊：{}";
+    loading_stored: "Contacts and groups stored: {}", "已保存联系人和群聊：{}";
+    so_many_of: "{} of {}", "{} / {}";
     scan_done: "Online.", "已上线。";
     scan_failed: "This did not work: {}", "登录失败：{}";
     house_full: "Too many pages follow this gateway just now. Close some, or try again in a minute.", "当前打开的页面过多，请关闭一些或一分钟后再试。";

@@ -2,7 +2,7 @@ use bytes::Bytes;
 use wechat_proto::Contact;
 use wxgate_contract::conformance::{Double, FixedClock};
 use wxgate_contract::{
-    Author, Body, BoxFuture, Committed, Delivery, DeliveryId, Health, Outcome, Post, SignInStep,
+    Author, Body, BoxFuture, Committed, Delivery, DeliveryId, Health, Loading, Outcome, Post, SignInStep,
 };
 use wxgate_identity::{Profile, Seen, Sight};
 
@@ -93,6 +93,10 @@ impl FarEnd for Yielding {
 
     fn sign_in(&self, network: &NetworkId, step: SignInStep) {
         self.double.sign_in(network, step);
+    }
+
+    fn loading(&self, network: &NetworkId, how: Option<Loading>) {
+        self.double.loading(network, how);
     }
 }
 
