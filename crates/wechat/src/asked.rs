@@ -1,6 +1,7 @@
 //! What people ask of the account and want an answer to. Nothing here is durable.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use ring::digest::{SHA256, digest};
 use wechat_proto::Endpoint;
@@ -12,6 +13,7 @@ use wxgate_contract::{
 
 mod change;
 mod gather;
+mod pictures;
 
 pub(crate) use change::{failed, keep_request, refused, sweep_requests};
 
@@ -35,16 +37,15 @@ pub(crate) struct Asked {
     pub(crate) network: NetworkId,
     pub(crate) settler: Arc<Settler>,
     pub(crate) marks: Marks,
+    /// How long the pictures of chats are not looked after, or half of it.
+    pub(crate) look_for_pictures: Duration,
 }
 
 impl Asked {
     /// Answers one question. Whoever asked may be gone; then the answer is too.
     pub(crate) async fn answer(&self, ask: Ask) {
         let answer = match &ask.request {
-            Request::Avatar(subject) => match self.away() {
-                Some(why) => Err(CommandError::Failed(why)),
-                None => self.avatar(subject).await.map(Answer::Media),
-            },
+            Request::Avatar(subject) => self.avatar(subject).await.map(Answer::Media),
             Request::Read { chat, .. } => match self.away() {
                 Some(why) => Err(CommandError::Failed(why)),
                 None => self.read(chat).await.map(|()| Answer::Done),
@@ -94,35 +95,36 @@ impl Asked {
     /// Tells the phone that a chat was read here. Of a chat that this login has not seen nothing can
     /// be told, and nothing was read.
     async fn read(&self, chat: &ChatKey) -> Result<(), CommandError> {
-        let failed = |why: String| CommandError::Failed(why);
-        let note = self.far.note(&self.network, &roster::lasting_note(chat.as_str())).await;
-        let note = note.map_err(|error| failed(error.to_string()))?;
-        let known = note.and_then(|note| serde_json::from_slice::<Lasting>(&note).ok());
+        let known = self.seen_as(chat.as_str()).await?;
         let Some(known) = known.filter(|known| known.generation == self.live.generation()) else {
             return Ok(());
         };
         let own = self.live.own().user_name;
         let notify = StatusNotify { own: &own, notify: Notify::Read(&known.user_name) };
         let told = self.transport.call(&self.live, &notify).await;
-        told.map(drop).map_err(|error| failed(error.to_string()))
+        told.map(drop).map_err(failed)
+    }
+
+    /// As whom a chat or person was seen last, and with which picture.
+    async fn seen_as(&self, key: &str) -> Result<Option<Lasting>, CommandError> {
+        let note = self.far.note(&self.network, &roster::lasting_note(key)).await.map_err(failed)?;
+        Ok(note.and_then(|note| serde_json::from_slice(&note).ok()))
     }
 
     async fn avatar(&self, subject: &Subject) -> Result<Option<MediaId>, CommandError> {
-        let failed = |why: String| CommandError::Failed(why);
         let key = match subject {
             Subject::Person(person) => person.as_str(),
             Subject::Chat(chat) => chat.as_str(),
         };
-        let note = self.far.note(&self.network, &roster::lasting_note(key)).await;
-        let note = note.map_err(|error| failed(error.to_string()))?;
-        let Some(known) = note.and_then(|note| serde_json::from_slice::<Lasting>(&note).ok()) else {
-            return Ok(None);
-        };
+        let Some(known) = self.seen_as(key).await? else { return Ok(None) };
         let (user_name, seq) = (&known.user_name, known.seq);
         let media = self.media_id(key, seq);
         // Without a version nobody can tell whether it is another picture by now.
         if seq != 0 && self.is_here(media).await {
             return Ok(Some(media));
+        }
+        if let Some(why) = self.away() {
+            return Err(failed(why));
         }
         // Only names of this login can be asked for; of whoever was seen in an earlier one there is what was kept.
         if known.generation != self.live.generation() {
@@ -132,7 +134,7 @@ impl Asked {
             true => GetHeadImg { room: user_name, seq }.request(&call),
             false => GetIcon { user_name, seq, room: None, msg_id: None }.request(&call),
         });
-        let request = request.map_err(|error| failed(error.to_string()))?;
+        let request = request.map_err(failed)?;
         let way = Way {
             transport: &self.transport,
             live: &self.live,
@@ -144,7 +146,7 @@ impl Asked {
         match tokio::time::timeout(MEDIA_TIMEOUT, brought).await {
             Ok(Ok(())) => Ok(Some(media)),
             Ok(Err(Trouble::Never(why) | Trouble::Later(why) | Trouble::Nothing(why))) => Err(failed(why)),
-            Err(_) => Err(failed("the download took too long".to_owned())),
+            Err(_) => Err(failed("the download took too long")),
         }
     }
 

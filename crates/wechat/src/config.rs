@@ -114,6 +114,9 @@ pub struct Timings {
     pub save_every: Duration,
     /// Before an empty or failed download is tried again.
     pub download_retry: Duration,
+    /// How long the pictures of those who write are not looked after, or half of it. Chosen: a session lasts days, and
+    /// ten thousand accounts ask the store a few times a second.
+    pub look_for_pictures: Duration,
     /// Before a change of a remark that got no answer is made again; it is the same change, however often it is made.
     pub remark_retry: Duration,
     /// Limit of each of the service's long polls; `None`: the endpoint's own.
@@ -137,6 +140,7 @@ impl Default for Timings {
             asked_patience: Duration::from_secs(40),
             save_every: Duration::from_secs(300),
             download_retry: Duration::from_secs(2),
+            look_for_pictures: Duration::from_secs(3600),
             remark_retry: Duration::from_secs(30),
             poll_timeout: None,
             call_timeout: None,

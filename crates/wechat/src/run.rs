@@ -138,7 +138,7 @@ fn account(
     ctx: AdapterContext,
 ) -> BoxFuture<'static, ()> {
     let mut rng = SmallRng::from_seed(ctx.seed);
-    let (machine_seed, pace_seed, marks_seed): (u64, u64, u64) = (rng.random(), rng.random(), rng.random());
+    let (machine_seed, pace_seed, marks_seed, pictures_seed): (u64, u64, u64, u64) = rng.random();
     let network = ctx.network.clone();
     let live = Arc::new(Live::new(Arc::clone(&ctx.clock), config.profile, &config.lang, rng));
     let unanswered = Arc::new(Unanswered::default());
@@ -186,6 +186,7 @@ fn account(
         network: network.clone(),
         settler,
         marks,
+        look_for_pictures: config.timings.look_for_pictures,
     };
     let fetcher = Fetcher {
         transport,
@@ -200,8 +201,14 @@ fn account(
     let (wish, wishes) = mpsc::channel(WISHES);
     let session: BoxFuture<'static, ()> =
         Box::pin(driver::run(machine, hands, wishes, ctx.stop.clone(), config.timings.save_every));
-    let errands: BoxFuture<'static, ()> =
-        Box::pin(errands((outbound, asked), ctx.far, network, ctx.orders, wish, ctx.stop.clone()));
+    let errands: BoxFuture<'static, ()> = Box::pin(errands(
+        (outbound, asked, pictures_seed),
+        ctx.far,
+        network,
+        ctx.orders,
+        wish,
+        ctx.stop.clone(),
+    ));
     let downloads: BoxFuture<'static, ()> = Box::pin(fetcher.run());
     let stop = ctx.stop;
     Box::pin(async move {
@@ -217,7 +224,7 @@ fn account(
 
 /// Takes orders, passes wishes on, carries deliveries out side by side.
 async fn errands(
-    (outbound, asked): (Outbound, Asked),
+    (outbound, asked, pictures_seed): (Outbound, Asked, u64),
     far: Arc<dyn FarEnd>,
     network: NetworkId,
     mut orders: mpsc::Receiver<Order>,
@@ -231,6 +238,7 @@ async fn errands(
     if asked.marks.is_allowed {
         answers.push(Box::pin(asked.marks.go_on()));
     }
+    let mut pictures: BoxFuture<'_, ()> = Box::pin(asked.keep_pictures(pictures_seed));
     loop {
         while running.len() < MAX_ERRANDS
             && let Some(delivery) = waiting.pop_front()
@@ -252,6 +260,8 @@ async fn errands(
             Some(()) = running.next(), if !running.is_empty() => {}
             Some(()) = uploads.next(), if !uploads.is_empty() => {}
             Some(()) = answers.next(), if !answers.is_empty() => {}
+            // Never over.
+            () = &mut pictures => {}
             order = orders.recv(), if waiting.len() < WAITING => match order {
                 None => break,
                 Some(Order::Deliver(delivery)) if !has_file(&delivery) => waiting.push_back(delivery),

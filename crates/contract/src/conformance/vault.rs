@@ -135,6 +135,12 @@ impl Double {
         self.0.vault.shelf().get(&media).map(|held| held.owner.clone())
     }
 
+    /// Whether a file that is here goes with `owner`.
+    pub fn has_media_of(&self, owner: &MediaOwner) -> bool {
+        let shelf = self.0.vault.shelf();
+        shelf.values().any(|held| held.owner == *owner && held.info.state == MediaState::Ready)
+    }
+
     /// The bytes of a ready file.
     pub fn media_bytes(&self, media: MediaId) -> Option<Bytes> {
         let shelf = self.0.vault.shelf();

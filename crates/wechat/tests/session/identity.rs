@@ -150,6 +150,36 @@ async fn faces_are_told_to_ask_when_a_chat_that_is_open_first_speaks_and_not_aga
 }
 
 #[tokio::test]
+async fn the_picture_of_whoever_wrote_is_still_there_when_it_is_asked_who_they_are() {
+    let account = AccountSpec::new(ALICE, 0, 12, 3);
+    let tune = |config: &mut wxgate_wechat::WechatConfig| {
+        config.timings.look_for_pictures = Duration::from_millis(20);
+    };
+    // With a permanent name nobody would be asked.
+    let config = WorldConfig { permanent_ids: false, ..world_config() };
+    let mut stage = Stage::tuned(config, &account, tune).await;
+    stage.sign_in().await;
+    let who = Who::Contact(5);
+    let post = stage.post(stage.say(who, who, "before")).await;
+    // Nobody looks at it in this login.
+    let mine = wxgate_contract::MediaOwner::Network(stage.network());
+    stage.until(|| stage.double.has_media_of(&mine)).await;
+    let (old, open) = unclear(&mut stage).await;
+    assert_eq!(old, post.chat.chat);
+    let picture = |chat: &ChatKey| Request::Avatar(wxgate_contract::Subject::Chat(chat.clone()));
+    let Ok(Answer::Media(Some(kept))) = ask(&stage, picture(&old)).await else { panic!("it is gone") };
+    assert!(!stage.ready(kept).await.is_empty());
+    let now = ask(&stage, picture(&open)).await;
+    assert!(matches!(now, Ok(Answer::Media(Some(now))) if now != kept), "{now:?}");
+    // What is here is shown while the account is signed out too.
+    stage.order(wxgate_contract::Order::SignOut).await;
+    stage.health(|health| health.is_signed_out()).await;
+    assert_eq!(ask(&stage, picture(&old)).await, Ok(Answer::Media(Some(kept))));
+    stage.no_violation();
+    stage.stop().await;
+}
+
+#[tokio::test]
 async fn a_chat_of_which_nobody_knows_who_it_is_stands_apart_until_the_owner_says() {
     let mut stage = Stage::online().await;
     assert_eq!(questions(&stage).await, []);
