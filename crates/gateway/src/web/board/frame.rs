@@ -93,7 +93,7 @@ fn finished(status: StatusCode, html: String) -> Response {
     answer
 }
 
-pub(super) fn asset(kind: &'static str, text: &'static str) -> Response {
+pub(super) fn asset(kind: &'static str, text: impl IntoResponse) -> Response {
     let headers = [
         (header::CONTENT_TYPE, kind),
         // Asked for again at each page, being small; after an upgrade an old script would not fit.
