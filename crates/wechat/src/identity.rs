@@ -12,4 +12,4 @@ pub(crate) mod shelf;
 pub(crate) mod stand_in;
 
 /// Behind the title of a chat whose identity is open. It lives beside the chats that it may be.
-pub(crate) const UNCONFIRMED: &str = " (unconfirmed)";
+pub const UNCONFIRMED: &str = " (unconfirmed)";

@@ -21,6 +21,7 @@ mod transport;
 
 pub use chinese::in_chinese;
 pub use config::{OnSynced, Timings, WechatConfig};
+pub use identity::UNCONFIRMED;
 pub use own::{OwnError, SendRate};
 pub use proxy::WayOut;
 pub use run::WechatAdapter;

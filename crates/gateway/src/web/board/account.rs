@@ -260,7 +260,7 @@ async fn chats(parts: &Parts, network: &NetworkId, name: &str, view: &View, word
                     tbody {
                         @for (row, title) in &rows {
                             tr {
-                                td { a href=(chat::address(name, &row.chat)) { @if title.is_empty() { (words.unnamed) } @else { (title) } } @if row.is_gone { " " span.soft { "(" (words.gone) ")" } } }
+                                td { a href=(chat::address(name, &row.chat)) { @if title.is_empty() { (words.unnamed) } @else { (words.title(title)) } } @if row.is_gone { " " span.soft { "(" (words.gone) ")" } } }
                                 td { (kind(row, words)) }
                             }
                         }

@@ -41,7 +41,7 @@ pub(super) async fn page(
         return Err(trouble_of(&person, StatusCode::NOT_FOUND, words.no_chat).into());
     };
     let title = called(&parts, &network, &chat).await.map_err(failed)?;
-    let title = if title.is_empty() { words.unnamed.to_owned() } else { title };
+    let title = if title.is_empty() { words.unnamed.into() } else { words.title(&title) };
     let is_somebody = matches!(chat.kind, ChatKind::Private | ChatKind::Group);
     let why = match is_somebody {
         true => Some(briefly(ask(&parts, &person, network, Request::Why(chat.chat.clone()))).await),

@@ -75,7 +75,7 @@ async fn shown(
     for member in &link.members {
         members.push(match is_hidden(member) {
             true => (String::new(), words.somebody_elses.to_owned()),
-            false => (written(member), chat_name::title(parts, member).await),
+            false => (written(member), words.title(&chat_name::title(parts, member).await).into_owned()),
         });
     }
     members

@@ -40,11 +40,12 @@ fn one_question(person: &Person, name: &str, question: &Question, words: &Words)
     };
     html! {
         section.card {
-            (face::shown(name, &question.chat, &question.title, words))
-            h3 { (question.title) }
+            @let title = words.title(&question.title);
+            (face::shown(name, &question.chat, &title, words))
+            h3 { (title) }
             div.sides {
                 @for (at, of) in question.candidates.iter().enumerate() {
-                    @let title = told_apart(question, at);
+                    @let title = told_apart(question, at, words);
                     div {
                         (face::shown(name, &of.chat, &title, words))
                         h3 { (title) }
@@ -59,11 +60,11 @@ fn one_question(person: &Person, name: &str, question: &Question, words: &Words)
 }
 
 /// A candidate's title, with its number where others are called the same.
-fn told_apart(question: &Question, at: usize) -> String {
+fn told_apart(question: &Question, at: usize, words: &Words) -> String {
     let title = question.candidates.get(at).map_or("", |of| of.title.as_str());
     match question.candidates.iter().filter(|of| of.title == title).count() {
-        0..=1 => title.to_owned(),
-        _ => format!("{title} ({})", at + 1),
+        0..=1 => words.title(title).into_owned(),
+        _ => format!("{} ({})", words.title(title), at + 1),
     }
 }
 

@@ -36,7 +36,9 @@ pub(super) async fn section(parts: &Parts, network: &NetworkId, words: &Words) -
             None => (words.wechat, trouble.lane.clone()),
         };
         let title = chat_name::title(parts, &chat).await;
-        rows.push((trouble, to, if title.is_empty() { words.unnamed.to_owned() } else { title }));
+        let title =
+            if title.is_empty() { words.unnamed.to_owned() } else { words.title(&title).into_owned() };
+        rows.push((trouble, to, title));
     }
     html! {
         h2 { (words.troubles) }

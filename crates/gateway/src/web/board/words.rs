@@ -4,7 +4,7 @@
 
 use std::borrow::Cow;
 
-use wxgate_wechat::in_chinese;
+use wxgate_wechat::{UNCONFIRMED, in_chinese};
 
 use super::refusals;
 
@@ -81,11 +81,24 @@ macro_rules! words {
 impl Words {
     /// What an account says about its state, or a command about what it did not do.
     pub(crate) fn told<'a>(&self, sentence: &'a str) -> Cow<'a, str> {
-        let chinese = match std::ptr::eq(self, &CHINESE) {
+        let chinese = match self.is_chinese() {
             true => in_chinese(sentence).or_else(|| refusals::in_chinese(sentence)),
             false => None,
         };
         chinese.map_or(Cow::Borrowed(sentence), Cow::Owned)
+    }
+
+    /// The title of a chat: it is as people wrote it, but for what an account puts behind that of one whose identity is
+    /// open.
+    pub(crate) fn title<'a>(&self, title: &'a str) -> Cow<'a, str> {
+        match title.strip_suffix(UNCONFIRMED).filter(|_| self.is_chinese()) {
+            Some(plain) => Cow::Owned(format!("{plain}{}", self.unconfirmed)),
+            None => Cow::Borrowed(title),
+        }
+    }
+
+    fn is_chinese(&self) -> bool {
+        std::ptr::eq(self, &CHINESE)
     }
 }
 
@@ -163,6 +176,7 @@ words! {
     group: "group", "群聊";
     official: "official account", "公众号";
     system: "system", "系统";
+    unconfirmed: " (unconfirmed)", "（未确认）";
     gone: "gone", "已不存在";
     next: "Next", "下一页";
     first: "First page", "第一页";
@@ -344,6 +358,15 @@ mod tests {
         ] {
             assert_eq!(Language::accepted(header), wanted, "{header:?}");
         }
+    }
+
+    #[test]
+    fn what_stands_behind_a_title_is_in_the_language_of_the_page() {
+        let title = format!("Ben{UNCONFIRMED}");
+        assert_eq!(ENGLISH.title(&title), title);
+        assert_eq!(ENGLISH.unconfirmed, UNCONFIRMED);
+        assert_eq!(CHINESE.title(&title), "Ben（未确认）");
+        assert_eq!(CHINESE.title("(unconfirmed)"), "(unconfirmed)", "somebody is called so");
     }
 
     #[test]
