@@ -2,11 +2,13 @@
 //!
 //! Every rule is a function from a tree to findings, so that each has a test on a made-up tree.
 
+mod deploy;
 mod edges;
 mod files;
 pub(crate) mod generated;
 mod metrics;
 mod pages;
+mod versions;
 mod words;
 
 pub(crate) use pages::links;
@@ -59,6 +61,8 @@ pub(crate) fn arch(root: &Root) -> Result<bool> {
     findings.extend(words::conditions(&tree));
     findings.extend(words::only_the_heap_is_unsafe(&tree));
     findings.extend(metrics::agree(&tree));
+    findings.extend(deploy::agree(&tree, |path| root.join(path).exists()));
+    findings.extend(versions::agree(&tree));
     findings.extend(pages::numbers(&tree));
     findings.extend(pages::links(&tree, |path| root.join(path).exists()));
     findings.extend(generated::agree(root, &tree)?);

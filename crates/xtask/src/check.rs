@@ -8,16 +8,17 @@ use crate::arch::generated;
 use crate::layers::{Layer, Length};
 use crate::run::{Cmd, now};
 use crate::tree::Root;
-use crate::{arch, deny, layers};
+use crate::{arch, deny, deploy, layers};
 
 /// A step with its name.
 type Step = (&'static str, fn(&Root) -> Result<bool>);
 
-const STEPS: [Step; 6] = [
+const STEPS: [Step; 7] = [
     ("format", format),
     ("lints", lints),
     ("arch", arch::arch),
     ("deny", deny::deny),
+    ("deploy", deploy::deploy),
     ("docs", docs),
     ("layers 1-4", quick_layers),
 ];

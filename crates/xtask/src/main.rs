@@ -6,6 +6,7 @@
 mod arch;
 mod check;
 mod deny;
+mod deploy;
 mod fuzz;
 mod layers;
 mod metadata;
@@ -26,13 +27,14 @@ const USAGE: &str = "\
 cargo xtask COMMAND
 
   setup            install what the tests need; offline when it is there already
-  check            all that a change must pass: format, lints, arch, deny, docs, layers 1 to 4
+  check            all that a change must pass: format, lints, arch, deny, deploy, docs, layers 1 to 4
   fix              format, apply what the linter can, regenerate generated files
   test [LAYER…]    run test layers, by number or name; all without arguments; crash --long: 500 kills,
                    and 50 on PostgreSQL; matrix --long: 200 people speak in one encrypted room; stories --long:
                    a minute stopped, an hour offline; sim --seed N: that seed of the simulation again
   arch             crate edges, sizes, banned words, sources of facts, tracked files
   deny             licences, duplicate versions and borders of outside crates, by deny.toml
+  deploy           alert rules by Prometheus, the unit by systemd, YAML by a reader of it
   demo [ARG…]      wxgate demo, release build
   bench [ARG…]     the load bench, release build; with --dist first: as packages are built
   package [PROF]   a Debian package in target/package, optimised (profile dist)
@@ -72,6 +74,7 @@ fn dispatch(args: &[String]) -> Result<bool> {
         "test" => layers::test(&root, rest),
         "arch" => none(rest).and_then(|()| arch::arch(&root)),
         "deny" => none(rest).and_then(|()| deny::deny(&root)),
+        "deploy" => none(rest).and_then(|()| deploy::deploy(&root)),
         "demo" => cargo(&root, &["run", "--release", "--package", "wxgate", "--", "demo"], rest),
         "bench" => bench(&root, rest),
         "fuzz" => fuzz::fuzz(&root, rest),

@@ -20,9 +20,10 @@ pub(crate) enum Need {
     Browser,
     WebClient,
     Fuzzer,
+    Rules,
 }
 
-const ALL: [Need; 10] = [
+const ALL: [Need; 11] = [
     Need::Postgres,
     Need::Terminals,
     Need::IrcServers,
@@ -33,6 +34,7 @@ const ALL: [Need; 10] = [
     Need::Browser,
     Need::WebClient,
     Need::Fuzzer,
+    Need::Rules,
 ];
 
 const NODE_DIR: &str = "tests/clients";
@@ -61,6 +63,7 @@ pub(crate) fn needs(root: &Root, needs: &[Need]) -> Result<()> {
             Need::Browser => node_modules(root, PAGES_DIR, Optional::With)?,
             // Its optional parts are a database and the like, which are built on the spot.
             Need::WebClient => node_modules(root, LOUNGE_DIR, Optional::Without)?,
+            Need::Rules => prometheus(root)?,
             Need::Postgres | Need::Terminals | Need::IrcServers | Need::Converter => {}
         }
         println!("setup: {} is here ({})", need.name(), need.why());
@@ -81,6 +84,7 @@ impl Need {
             Self::Browser => "Chromium, and axe-core in tests/web/node_modules",
             Self::WebClient => "Chromium, and The Lounge in tests/irc/browser/node_modules",
             Self::Fuzzer => "schemathesis in a virtual environment",
+            Self::Rules => "promtool",
         }
     }
 
@@ -97,6 +101,7 @@ impl Need {
             Self::Browser => "a story leads a browser through the pages",
             Self::WebClient => "a story shows a group in a web client that others wrote",
             Self::Fuzzer => "a story holds the API against its document",
+            Self::Rules => "alert rules are judged by it",
         }
     }
 
@@ -123,6 +128,8 @@ impl Need {
                 ("webp", on_path("gif2webp")),
                 ("libheif-examples", on_path("heif-convert")),
             ],
+            // Taken out of its package: whoever installs that gets a server that runs.
+            Self::Rules => &[],
             Self::NodeClients => &[("nodejs", on_path("node")), ("npm", on_path("npm"))],
             Self::WebClient => &[
                 ("nodejs", on_path("node")),
@@ -167,8 +174,32 @@ fn path_dirs() -> Vec<PathBuf> {
     std::env::var_os("PATH").map(|path| std::env::split_paths(&path).collect()).unwrap_or_default()
 }
 
-fn on_path(program: &str) -> bool {
+pub(crate) fn on_path(program: &str) -> bool {
     path_dirs().iter().any(|dir| dir.join(program).is_file())
+}
+
+const PROMETHEUS: &str = ".wxgate/prometheus";
+
+/// The judge of alert rules, where it is.
+pub(crate) fn promtool(root: &Root) -> Option<PathBuf> {
+    let own = root.join(PROMETHEUS).join("usr/bin/promtool");
+    if on_path("promtool") { Some("promtool".into()) } else { Some(own).filter(|own| own.is_file()) }
+}
+
+/// Takes it out of Debian's package, which needs nobody's leave.
+fn prometheus(root: &Root) -> Result<()> {
+    if promtool(root).is_some() {
+        return Ok(());
+    }
+    let dir = root.join(PROMETHEUS);
+    std::fs::create_dir_all(&dir).with_context(|| format!("making {}", dir.display()))?;
+    println!("setup: taking promtool out of the Debian package prometheus");
+    let fetch =
+        "apt-get -q download prometheus && dpkg-deb --extract prometheus_*.deb . && rm prometheus_*.deb";
+    if !Cmd::new("sh").args(["-c", fetch]).dir(&dir).run()?.success() || promtool(root).is_none() {
+        bail!("promtool could not be fetched; is apt's list of packages there? (apt-get update)");
+    }
+    Ok(())
 }
 
 /// The user we run as; root may install packages, and may not run PostgreSQL.
