@@ -1,13 +1,17 @@
 //! Two contacts that nobody can tell apart after a new login: nothing goes to an old chat until the owner says.
 
+use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::process::Command;
 use wxgate_tests::browser::Browser;
 use wxgate_tests::fleet::USER;
 use wxgate_tests::gateway::{GatewayOptions, PASSWORD};
 use wxgate_tests::irc::{IrcClient, Line};
+use wxgate_tests::program;
 use wxgate_tests::scratch::tell;
 use wxgate_tests::sim::SimOptions;
 use wxgate_tests::stage::Stage;
@@ -179,6 +183,37 @@ async fn pictured(twins: &Twins) -> Result<()> {
     Ok(())
 }
 
+/// What a terminal shows on which `lines` are typed, each at a prompt of its own, and then nothing more.
+async fn typed(twins: &Twins, lines: &[&str]) -> Result<String> {
+    let (program, config) = (program::find("wxgate")?, &twins.stage.gateway().config);
+    let command = format!("exec '{}' -c '{}' chat resolve {ACCOUNT}", program.display(), config.display());
+    let mut terminal = Command::new("script")
+        .args(["--quiet", "--return", "--command", &command, "/dev/null"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()?;
+    let mut keyboard = terminal.stdin.take().context("no keyboard")?;
+    let mut screen = terminal.stdout.take().context("no screen")?;
+    let mut shown = String::new();
+    // The end of what is typed, as a terminal tells it.
+    let typed =
+        lines.iter().map(|line| format!("{line}\n")).chain(lines.is_empty().then(|| "\x04".to_owned()));
+    for (at, line) in typed.enumerate() {
+        let mut piece = [0; 256];
+        while shown.matches("[later]:").count() <= at {
+            let count = screen.read(&mut piece).await?;
+            ensure!(count > 0, "it ended before prompt {at}: {shown}");
+            shown.push_str(&String::from_utf8_lossy(&piece[..count]));
+        }
+        keyboard.write_all(line.as_bytes()).await?;
+    }
+    screen.read_to_string(&mut shown).await?;
+    let ended = terminal.wait().await?;
+    ensure!(ended.success(), "{ended}: {shown}");
+    Ok(shown)
+}
+
 async fn answered_by_command(twins: &mut Twins, who: &str) -> Result<()> {
     let shown = twins.cli(&[]).await?;
     ensure!(shown.contains("unconfirmed") && shown.contains("--answer"), "{shown}");
@@ -193,16 +228,22 @@ async fn answered_by_command(twins: &mut Twins, who: &str) -> Result<()> {
         twins.stage.gateway().try_cli(&["chat", "resolve", ACCOUNT, "--answer", &odd], None).await?;
     ensure!(slip.code() == Some(2), "an answer that names nobody ended with {slip}");
     let same = candidates[0]["chat"].as_str().context("a candidate without chat")?;
+    let later = twins.cli(&["--answer", &format!("{id}=later")]).await?;
+    ensure!(later.trim() == "Noted." && twins.questions().await?.len() == 1, "{later}");
+    // Whoever goes away from the question is asked again.
+    let left = typed(twins, &[]).await?;
+    ensure!(left.contains("[later]:") && twins.questions().await?.len() == 1, "{left}");
     // The answer comes while the chat speaks on.
-    let answer = format!("{id}={same}");
     let speaking = async {
         for n in 0..FLOW {
             twins.stage.sim.say(ACCOUNT, who, who, &format!("flow {n}")).await?;
         }
         Ok(())
     };
-    let answering = async { twins.cli(&["--answer", &answer]).await };
-    tokio::try_join!(speaking, answering)?;
+    let answering = typed(twins, &["3", "somebody", "1"]);
+    let ((), shown) = tokio::try_join!(speaking, answering)?;
+    ensure!(shown.matches("Say a number from 1 to 2, new or later.").count() == 2, "{shown}");
+    ensure!(shown.contains("1  \"") && shown.contains(same), "the first is another one: {shown}");
     let after = twins.talk(who, "settled", 3).await?;
     let was = twins.nicks.iter().position(|nick| *nick == after);
     let was = was.with_context(|| format!("{who} goes by {after}, not by an old nick: {:?}", twins.nicks))?;

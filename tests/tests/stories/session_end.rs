@@ -60,9 +60,24 @@ async fn a_session_that_ends_is_told_and_comes_back() -> Result<()> {
         shown.check("account0", &stage.sim.ledger("account0").await?, "end ")?;
         let ledger = stage.sim.ledger("account0").await?;
         ensure!(!ledger.iter().any(|entry| entry.text == "typed while signed out"), "it was sent after all");
+        signed_out(&stage).await?;
         stage.end().await
     })
     .await
+}
+
+/// The owner ends the session by command, which ends it at WeChat too, and nobody else's.
+async fn signed_out(stage: &Stage) -> Result<()> {
+    let sign_out = ["account", "sign-out", "account0"];
+    let said = stage.gateway().cli(&sign_out, None).await?;
+    ensure!(said.trim() == "account0 is being signed out.", "{said}");
+    let detail = stage.gateway().wait_state("account0", "needs_human", SOON).await?;
+    ensure!(detail == "sign the account in", "{detail}");
+    let stats = stage.sim.stats().await?;
+    ensure!(stats["sessions"] == 1, "the phone still shows the session: {stats}");
+    let (status, _, why) = stage.gateway().try_cli(&["account", "sign-out", "nobody"], None).await?;
+    ensure!(status.code() == Some(1) && why.contains("there is no account nobody"), "{status}: {why}");
+    Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
