@@ -92,7 +92,35 @@ async function go(selector) {
   await loaded;
 }
 
+// Words in Latin letters that a page in Chinese may say: names of things, what is typed as it stands, and what people
+// are called.
+const NAMES = new Set(["wxgate", "WeChat", "Matrix", "IRC", "API", "TLS", "SASL", "EXTERNAL", "SHA", "UTC", "JavaScript",
+  "MiB", "login", "read", "write", "direct", "default", "http", "https", "socks", "account", "second", "irc", "local",
+  "wechat", "nowhere", plan.user, plan.admin]);
+const wordsOf = text => text.match(/[A-Za-z][A-Za-z'-]{2,}/g) ?? [];
+
+// What somebody is called, or says, is no word of ours.
+async function learn() {
+  const said = await evaluate(`[...document.querySelectorAll("tbody a, .card > h3, .card > h3 + p, .sides h3")].map(e => e.textContent)`);
+  for (const text of said) wordsOf(text.replace("(unconfirmed)", "")).forEach(word => NAMES.add(word));
+}
+
+async function chinese(where) {
+  const said = await evaluate(`(() => {
+    const own = "code, pre, script, style, template, noscript, option, [lang=en]";
+    const texts = [];
+    const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+    while (walker.nextNode()) if (!walker.currentNode.parentElement.closest(own)) texts.push(walker.currentNode.data);
+    for (const name of ["aria-label", "alt", "title"])
+      for (const element of document.body.querySelectorAll("[" + name + "]")) texts.push(element.getAttribute(name));
+    return texts;
+  })()`);
+  const foreign = said.flatMap(wordsOf).filter(word => !NAMES.has(word));
+  if (foreign.length > 0) seen.complaints.push(`${where}: in a page in Chinese: ${[...new Set(foreign)].join(" ")}`);
+}
+
 async function look(name) {
+  if (await evaluate("document.documentElement.lang") === "zh") await chinese(name);
   for (const [view, size] of [["wide", WIDE], ["narrow", NARROW]]) {
     for (const theme of ["light", "dark"]) {
       await Emulation.setDeviceMetricsOverride({ ...size, deviceScaleFactor: 1, mobile: view === "narrow" });
@@ -168,7 +196,11 @@ async function follow() {
   await words("Confirm on your phone");
   await until("the picture of whoever scanned", "document.images[0]?.naturalWidth > 0");
   await look("scanned");
+  await order("fault", { account: "account1", endpoint: "webwxbatchgetcontact", fault: { delay_ms: 8000 }, count: 1 });
   await order("confirm", { uuid });
+  await words("Contacts loaded: ");
+  assert(await evaluate("!!document.querySelector('progress:not([value])')"), "a bar shows an end that nobody knows");
+  await look("loading");
   await words("Online.");
   await look("online");
   await go("main a.button");
@@ -187,6 +219,7 @@ async function settle() {
   await until("the pictures of both sides", "[...document.querySelectorAll('.card img.face')].length > 1 &&" +
     " [...document.querySelectorAll('.card img.face')].every(i => i.complete && i.naturalWidth > 0)");
   await look("question");
+  await learn();
   await go("nav a[hreflang=zh]");
   await words("这是谁");
   await words("最近一条消息");

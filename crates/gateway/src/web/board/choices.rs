@@ -39,14 +39,14 @@ fn one(person: &Person, account: &NetworkId, (face, choice): (&NetworkId, &Choic
             input type="hidden" name="face" value=(face);
             input type="hidden" name="name" value=(choice.name);
             label {
-                (choice.name)
+                (words.told(&choice.name))
                 select name="value" {
                     @for (value, about) in &choice.values {
                         option value=(value) selected[*value == choice.value] { (value) ": " (words.told(about)) }
                     }
                 }
             }
-            button.quiet aria-label={ (words.change_quota) ": " (choice.name) } { (words.change_quota) }
+            button.quiet aria-label={ (words.change_quota) ": " (words.told(&choice.name)) } { (words.change_quota) }
         }
     }
 }

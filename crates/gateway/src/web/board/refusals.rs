@@ -61,6 +61,14 @@ const SENTENCES: &[(&str, &str)] = &[
     ("it is not known who the owner is on Matrix", "尚不知道所有者的 Matrix 账号"),
     ("there is nothing to choose called {} with the value {}", "没有名为 {}、值为 {} 的选项"),
     // What can be chosen, by typing on other faces too.
+    ("recalls", "撤回"),
+    ("edits", "编辑"),
+    ("reactions", "表情回应"),
+    ("receipts", "已读标记"),
+    ("notices", "未送达提示"),
+    ("join", "加入群聊"),
+    ("names", "名称"),
+    ("language", "语言"),
     ("what is recalled in WeChat is removed here", "微信中撤回的消息在这里也会删除"),
     ("it stays, and I say that it was recalled", "保留，并注明已撤回"),
     (
