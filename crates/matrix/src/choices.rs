@@ -4,6 +4,7 @@
 use serde::{Deserialize, Serialize};
 use wxgate_contract::{Answer, Ask, Choice as Offered, CommandError, FarError, NetworkId, Request};
 
+use crate::language::Lang;
 use crate::shared::Shared;
 
 /// How a message that was recalled in WeChat is shown.
@@ -59,6 +60,7 @@ pub(crate) struct Choices {
     pub(crate) reactions: Reactions,
     receipts: Option<Switch>,
     notices: Option<Switch>,
+    pub(crate) language: Lang,
 }
 
 /// One thing that can be chosen.
@@ -102,6 +104,13 @@ pub(crate) const CHOICES: &[Choice] = &[
             ("off", "your client alone shows it, where it can"),
         ],
     },
+    Choice {
+        name: "language",
+        values: &[
+            ("english", "what happens to your accounts and messages is told in English"),
+            ("chinese", "what happens to your accounts and messages is told in Chinese"),
+        ],
+    },
 ];
 
 impl Choices {
@@ -111,6 +120,7 @@ impl Choices {
             "recalls" => serde_json::to_value(self.recalls),
             "edits" => serde_json::to_value(self.edits),
             "reactions" => serde_json::to_value(self.reactions),
+            "language" => serde_json::to_value(self.language),
             "receipts" => serde_json::to_value(Switch::of(self.marks_read(shared))),
             _ => serde_json::to_value(Switch::of(self.gives_notice(shared))),
         };

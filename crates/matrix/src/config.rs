@@ -10,6 +10,7 @@ use wxgate_contract::NetworkId;
 use wxgate_convert::Converter;
 
 use crate::account::Account;
+use crate::language::Translate;
 use crate::secret::Secret;
 
 /// Called with the address that was bound.
@@ -65,6 +66,8 @@ pub struct MatrixConfig {
     pub previews: Previews,
     /// Brings voice messages into the form that Matrix has for them; `None`: they go as they are.
     pub converter: Option<Arc<Converter>>,
+    /// Puts what accounts say about themselves into Chinese; `None` for what is not theirs, or WeChat's own words.
+    pub in_chinese: Translate,
     /// How a person hears what became of a message.
     pub receipts: Receipts,
     /// Largest file that is taken from Matrix.
@@ -127,6 +130,7 @@ impl MatrixConfig {
             restored: String::new(),
             previews: Previews::Auto,
             converter: None,
+            in_chinese: |_| None,
             receipts: Receipts::default(),
             max_media_bytes: 100 << 20,
             members_at_once: 50,

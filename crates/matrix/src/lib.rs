@@ -23,6 +23,7 @@ mod furnish;
 mod ghosts;
 mod greet;
 mod inbound;
+mod language;
 mod listen;
 mod making;
 mod management;
@@ -59,6 +60,7 @@ pub use client::CallError;
 pub use config::{
     Bound, Encryption, Level, MatrixConfig, Permissions, Previews, Receipts, SettingError, Timings,
 };
+pub use language::Translate;
 pub use probe::{ProbeError, probe};
 pub use registration::Registration;
 pub use run::MatrixAdapter;

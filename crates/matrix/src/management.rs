@@ -23,6 +23,8 @@ mod sign_in;
 mod tidings;
 mod words;
 
+pub(crate) use accounts::described;
+
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 

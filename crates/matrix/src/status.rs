@@ -4,7 +4,6 @@ use serde_json::json;
 use wxgate_contract::{ChatRef, Fate, Report};
 
 use crate::api::event::Receipt;
-use crate::inbound::PREFIX;
 use crate::memory::Room;
 use crate::shared::Shared;
 use crate::speak::{Speaker, Utterance, derived_txn_id, notice};
@@ -34,18 +33,10 @@ impl Shared {
             Fate::Said if choices.marks_read(self) => self.mark_read(&room, event_id).await,
             Fate::Said => Ok(()),
             Fate::NotDelivered { .. } | Fate::MaybeDelivered { .. } if !choices.gives_notice(self) => Ok(()),
-            Fate::NotDelivered { why } => {
-                let text = format!(
-                    "Your message was not delivered, because {why}. Answer with {PREFIX} retry to send it again."
-                );
-                self.tell(&room, event_id, &text).await
-            }
-            Fate::MaybeDelivered { why } => {
-                let text = format!(
-                    "Your message may not have been delivered: {why}. Look on the phone before you send it again."
-                );
-                self.tell(&room, event_id, &text).await
-            }
+            fate => match choices.language.fate(fate, self.config.in_chinese) {
+                Some(text) => self.tell(&room, event_id, &text).await,
+                None => Ok(()),
+            },
         }
     }
 

@@ -161,6 +161,7 @@ pub(super) async fn add(
     let config = MatrixConfig {
         listen,
         converter,
+        in_chinese: wxgate_wechat::in_chinese,
         on_bound: Some(Arc::new(move |address: SocketAddr| {
             tell.send_replace(Some(address));
         })),

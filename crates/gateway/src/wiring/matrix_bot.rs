@@ -80,7 +80,8 @@ pub(super) fn add(
     }
     let page = Arc::new(WebSignIn::default());
     let config = joined::config(settings, base, &page)?;
-    let config = wxgate_matrix::MatrixConfig { converter, ..config };
+    let in_chinese = wxgate_wechat::in_chinese;
+    let config = wxgate_matrix::MatrixConfig { converter, in_chinese, ..config };
     bridge.add_network(Arc::new(wxgate_matrix::MatrixAdapter::new(config)), None);
     Ok(settings.matrix.bot.oauth.then_some(page))
 }

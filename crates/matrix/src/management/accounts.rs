@@ -173,7 +173,7 @@ pub(super) fn which<'a>(
     Err(No::Because(answer))
 }
 
-pub(super) fn described(answer: Answer, view: &AccountView) -> Answer {
+pub(crate) fn described(answer: Answer, view: &AccountView) -> Answer {
     let answer = answer.strong(view.network.name());
     let answer = match view.own_name.as_str() {
         "" => answer,

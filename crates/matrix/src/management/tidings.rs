@@ -2,10 +2,8 @@
 //! them, that it is in trouble, that it is back.
 
 use serde::{Deserialize, Serialize};
-use wxgate_contract::{AccountView, Health, NetworkId, Note};
+use wxgate_contract::{Health, NetworkId, Note};
 
-use super::accounts::described;
-use super::answer::Answer;
 use crate::shared::Shared;
 use crate::speak::{Utterance, derived_txn_id};
 use crate::trouble::Trouble;
@@ -36,28 +34,11 @@ impl Shared {
         // Whoever has just signed in for the first time sees that it went well.
         if !(is_first && view.health == Health::Up) {
             let txn_id = derived_txn_id(&["state", account.as_str(), &count.to_string()]);
-            let content = sentence(&view).content();
+            let language = self.choices_of(&owner).await?.language;
+            let content = language.tidings(&view, self.config.in_chinese).content();
             self.say_as_bot(&desk, &Utterance { kind: "m.room.message", content, txn_id, at: None }).await?;
         }
         let value = serde_json::to_vec(&Told { health: view.health, count }).unwrap_or_default();
         Ok(self.memory.save(vec![Note { key, value: Some(value.into()), is_secret: false }]).await?)
-    }
-}
-
-fn sentence(view: &AccountView) -> Answer {
-    match &view.health {
-        Health::Up => Answer::default().strong(view.network.name()).text(" is online again."),
-        health => {
-            let answer = described(Answer::default(), view).text(".");
-            let login = format!("login {}", view.network.name());
-            match health {
-                _ if health.is_signed_out() => answer
-                    .text(" Its messages wait at WeChat until then. Say ")
-                    .code(&login)
-                    .text(" to sign it in."),
-                Health::Down { .. } => answer.text(" Say ").code(&login).text(" to try again."),
-                _ => answer,
-            }
-        }
     }
 }

@@ -295,7 +295,7 @@ async fn the_owner_is_told_once_what_became_of_an_account_and_when_it_is_back() 
     };
     let told = async |scene: &Scene, count: usize| -> Vec<String> {
         let of_it = |texts: Vec<(String, String)>| -> Vec<String> {
-            texts.into_iter().map(|(_, text)| text).filter(|text| text.starts_with("alice ")).collect()
+            texts.into_iter().map(|(_, text)| text).filter(|text| text.starts_with("alice")).collect()
         };
         let all = |world: &mut super::stub::World| {
             let texts = of_it(world.texts(DESK));
@@ -364,6 +364,15 @@ async fn the_owner_is_told_once_what_became_of_an_account_and_when_it_is_back() 
              try again.",
         ]
     );
+    // From now on in another language, where the sentence is one of ours.
+    ask(&scene, ALICE, DESK, says("set language chinese")).await;
+    tell(&scene, Health::Up);
+    assert_eq!(told(&scene, 11).await[10], "alice 已恢复在线。");
+    tell(&scene, Health::Down { why: "不能登录网页微信".to_owned() });
+    assert_eq!(
+        told(&scene, 12).await[11],
+        "alice（alice）不可用：不能登录网页微信。输入 `login alice` 重试。"
+    );
     scene.end().await;
 }
 
@@ -388,6 +397,7 @@ async fn what_is_chosen_elsewhere_is_what_the_bot_lists() {
         ("reactions", "say"),
         ("receipts", "on"),
         ("notices", "on"),
+        ("language", "english"),
     ];
     assert_eq!(chosen, wanted);
     for (name, value) in [("recalls", "burn"), ("colour", "red")] {

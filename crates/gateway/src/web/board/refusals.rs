@@ -86,6 +86,8 @@ const SENTENCES: &[(&str, &str)] = &[
     ("I do not", "不标记"),
     ("I say here what was not, or may not have been, delivered", "在房间里说明未送达或可能未送达的消息"),
     ("your client alone shows it, where it can", "只由客户端显示（如果支持）"),
+    ("what happens to your accounts and messages is told in English", "账号和消息的通知用英文"),
+    ("what happens to your accounts and messages is told in Chinese", "账号和消息的通知用中文"),
     (
         "groups with traffic are joined for you, any that speaks later, and those you JOIN",
         "自动加入有消息的群聊、之后发言的群聊和你 JOIN 的群聊",
