@@ -194,7 +194,7 @@ pub struct Limits {
     pub failed_login_pause: Duration,
     /// How long a line waits for the rest of what a client cut itself.
     pub hold: Duration,
-    /// How long a line waits for it that may have been cut, and after it each piece.
+    /// How long a line waits for it that may have been cut.
     pub long_hold: Duration,
     /// Lines per chat that a returning client gets.
     pub replay_per_chat: usize,
@@ -246,7 +246,7 @@ impl Default for Limits {
             failed_login_pause: Duration::from_secs(1),
             searched_items: 50_000,
             hold: Duration::from_millis(300),
-            long_hold: Duration::from_secs(9),
+            long_hold: Duration::from_millis(3500),
             replay_per_chat: 100,
             first_replay_per_chat: 20,
             confirm_after: Duration::from_millis(200),

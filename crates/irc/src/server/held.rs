@@ -30,6 +30,9 @@ const WORD_BYTES: usize = 60;
 const MAX_HELD_BYTES: usize = 16_000;
 /// However many lines follow each other, they go out then, unless pieces are among them.
 const MAX_STREAM: Duration = Duration::from_millis(3_500);
+/// How long the next piece is waited for once a text is known to be cut: longer than irssi takes. A line that only looks
+/// cut waits for less (`Limits::long_hold`), since most such lines are just long, and their sender waits for the echo.
+const PIECE_GAP: Duration = Duration::from_secs(9);
 /// However many pieces come, a text goes out then.
 const MAX_HELD: Duration = Duration::from_secs(60);
 
@@ -50,6 +53,8 @@ pub(super) struct Held {
     pub(super) is_noted: bool,
     /// Where the last line begins in the text.
     last: usize,
+    /// A line went on with the one before it.
+    is_cut: bool,
 }
 
 impl Held {
@@ -68,6 +73,7 @@ impl Held {
             remote_id,
             is_noted: false,
             last: 0,
+            is_cut: false,
         };
         held.extend(now, limits);
         held
@@ -124,6 +130,7 @@ impl Held {
 
     /// Joins the next line.
     pub(super) fn join(&mut self, text: &str, now: Instant, limits: &Limits) {
+        self.is_cut |= self.goes_on_with(text);
         self.text.push_str(self.seam(text));
         self.last = self.text.len();
         self.text.push_str(text);
@@ -134,7 +141,8 @@ impl Held {
     /// A piece is waited for longer, each time.
     fn extend(&mut self, now: Instant, limits: &Limits) {
         if self.may_go_on() {
-            self.until = now + limits.hold.max(limits.long_hold);
+            let gap = if self.is_cut { limits.long_hold.max(PIECE_GAP) } else { limits.long_hold };
+            self.until = now + limits.hold.max(gap);
             self.latest = self.latest.max(self.until);
         }
         self.until = self.until.min(self.latest).min(self.end);
@@ -255,11 +263,13 @@ mod tests {
         let (begin, limits) = (Instant::now(), Limits::default());
         let piece = "x".repeat(380);
         let mut held = held("#g", &piece);
+        assert_eq!(held.until, begin + limits.long_hold, "a long line may be all that there is");
         // As WeeChat sends them.
         for at in 1..=29 {
             let now = begin + Duration::from_secs(2) * at;
             assert!(held.until > now, "the text went out before piece {at}");
             held.join(&piece, now, &limits);
+            assert_eq!(held.until, (now + PIECE_GAP).min(begin + MAX_HELD));
         }
         assert_eq!(held.text.len(), 30 * 380);
         assert_eq!(held.until, begin + MAX_HELD);
