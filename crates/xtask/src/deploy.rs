@@ -21,10 +21,12 @@ const EXPOSURE: &str = "15";
 const READ_YAML: &str =
     "import sys, yaml\nfor path in sys.argv[1:]:\n    assert yaml.safe_load(open(path)), path\n";
 
+/// What a judge says; `None` where there is none.
+type Judge = fn(&Root) -> Result<Option<bool>>;
+
 /// `cargo xtask deploy`.
 pub(crate) fn deploy(root: &Root) -> Result<bool> {
-    let judges: [(&str, fn(&Root) -> Result<Option<bool>>); 3] =
-        [("alert rules", rules), ("systemd unit", unit), ("YAML files", yaml)];
+    let judges: [(&str, Judge); 3] = [("alert rules", rules), ("systemd unit", unit), ("YAML files", yaml)];
     let mut is_good = true;
     for (what, judge) in judges {
         match judge(root)? {
