@@ -586,6 +586,7 @@ async fn what_waits_for_its_turn_does_not_go_to_whom_the_chat_stood_for_before_a
     }
     stage.wait(|state| (state.outcomes.len() == 3).then_some(())).await;
     stage.order(Order::Deliver(Box::new(delivery.clone()))).await;
+    stage.orders_taken().await;
     let undo = Request::Undo(delivery.chat.clone());
     assert_eq!(crate::identity::ask(&stage, undo).await, Ok(Answer::Done));
     let outcome = stage.outcome(delivery.id, 3).await;

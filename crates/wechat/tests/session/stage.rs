@@ -94,6 +94,14 @@ impl Stage {
         self.running.orders.send(order).await.unwrap();
     }
 
+    /// Waits until all orders were taken and begun.
+    pub(crate) async fn orders_taken(&self) {
+        let orders = &self.running.orders;
+        self.until(|| orders.capacity() == orders.max_capacity()).await;
+        // Where they wait then, for their turn or an answer, nobody sees from here.
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+
     /// Asks to sign in, confirms on the phone, which is asked or scans, waits until it stands.
     pub(crate) async fn sign_in(&mut self) {
         self.enter().await;
