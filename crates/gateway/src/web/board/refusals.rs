@@ -62,6 +62,7 @@ const SENTENCES: &[(&str, &str)] = &[
     ("there is nothing to choose called {} with the value {}", "没有名为 {}、值为 {} 的选项"),
     // What can be chosen, by typing on other faces too.
     ("recalls", "撤回"),
+    ("officials", "公众号"),
     ("edits", "编辑"),
     ("reactions", "表情回应"),
     ("receipts", "已读标记"),
