@@ -266,7 +266,12 @@ impl Sim {
 
     /// Waits until somebody of `account` has heard `text`, and returns the entry.
     pub async fn heard(&self, account: &str, text: &str) -> Result<Entry> {
-        until(&format!("the simulated people of {account} to hear “{text}”"), SOON, async || {
+        self.heard_within(SOON, account, text).await
+    }
+
+    /// The same where what is said waits for something.
+    pub async fn heard_within(&self, limit: Duration, account: &str, text: &str) -> Result<Entry> {
+        until(&format!("the simulated people of {account} to hear “{text}”"), limit, async || {
             let ledger = self.ledger(account).await?;
             Ok(ledger.into_iter().find(|entry| entry.is_heard() && entry.text == text))
         })
