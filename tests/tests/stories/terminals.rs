@@ -270,10 +270,6 @@ async fn long_texts(stage: &Stage, seat: &Seat) -> Result<()> {
     let sentences = |of: &dyn Fn(usize) -> String| (0..70).map(of).collect::<String>();
     let han = sentences(&|n| format!("第{n}句话，"));
     let words = sentences(&|n| format!("sentence number {n}, "));
-    if seat.kind == Kind::Irssi {
-        // Until then its pieces come eight seconds apart, and a line is not held for so long on the chance that it is one.
-        seat.terminal.expect("was synced").await?;
-    }
     for text in [han.as_str(), words.trim_end()] {
         ensure!(text.len() > 2 * 430, "{} bytes are no long text", text.len());
         seat.say(stage, "g0", text).await?;

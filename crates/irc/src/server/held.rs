@@ -30,8 +30,8 @@ const WORD_BYTES: usize = 60;
 const MAX_HELD_BYTES: usize = 16_000;
 /// However many lines follow each other, they go out then, unless pieces are among them.
 const MAX_STREAM: Duration = Duration::from_millis(3_500);
-/// How long the next piece is waited for once a text is known to be cut: longer than irssi takes. A line that only looks
-/// cut waits for less (`Limits::long_hold`), since most such lines are just long, and their sender waits for the echo.
+/// How long the next piece is waited for: longer than irssi takes. A line that only looks cut waits for less
+/// (`Limits::long_hold`) where its sender waits for the echo, since most such lines are just long. irssi takes no echo.
 const PIECE_GAP: Duration = Duration::from_secs(9);
 /// However many pieces come, a text goes out then.
 const MAX_HELD: Duration = Duration::from_secs(60);
@@ -53,6 +53,8 @@ pub(super) struct Held {
     pub(super) is_noted: bool,
     /// Where the last line begins in the text.
     last: usize,
+    /// The client shows it only when it is said.
+    shows_echo: bool,
     /// A line went on with the one before it.
     is_cut: bool,
 }
@@ -63,6 +65,7 @@ impl Held {
         text: &str,
         remote_id: RemoteId,
         (now, limits): (Instant, &Limits),
+        shows_echo: bool,
     ) -> Self {
         let mut held = Self {
             target,
@@ -73,6 +76,7 @@ impl Held {
             remote_id,
             is_noted: false,
             last: 0,
+            shows_echo,
             is_cut: false,
         };
         held.extend(now, limits);
@@ -141,7 +145,8 @@ impl Held {
     /// A piece is waited for longer, each time.
     fn extend(&mut self, now: Instant, limits: &Limits) {
         if self.may_go_on() {
-            let gap = if self.is_cut { limits.long_hold.max(PIECE_GAP) } else { limits.long_hold };
+            let is_pressed = self.shows_echo && !self.is_cut;
+            let gap = if is_pressed { limits.long_hold } else { limits.long_hold.max(PIECE_GAP) };
             self.until = now + limits.hold.max(gap);
             self.latest = self.latest.max(self.until);
         }
@@ -191,7 +196,7 @@ mod tests {
     use super::*;
 
     fn held(target: &str, text: &str) -> Held {
-        Held::new(target.into(), text, "r".into(), (Instant::now(), &Limits::default()))
+        Held::new(target.into(), text, "r".into(), (Instant::now(), &Limits::default()), true)
     }
 
     /// The text that comes out when a client cut it so.
@@ -264,6 +269,8 @@ mod tests {
         let piece = "x".repeat(380);
         let mut held = held("#g", &piece);
         assert_eq!(held.until, begin + limits.long_hold, "a long line may be all that there is");
+        let patient = Held::new("#g".into(), &piece, "r".into(), (begin, &limits), false);
+        assert_eq!(patient.until, begin + PIECE_GAP, "nobody waits for its echo");
         // As WeeChat sends them.
         for at in 1..=29 {
             let now = begin + Duration::from_secs(2) * at;

@@ -67,11 +67,12 @@ impl Session {
             self.flush_held(id).await;
         }
         let Some(client) = self.clients.get_mut(&id) else { return };
+        let shows_echo = client.has(Caps::ECHO_MESSAGE);
         match &mut client.held {
             Some(held) => held.join(&text, now, &limits),
             none => {
                 let remote_id = self.shared.next_remote_id();
-                *none = Some(Held::new(target, &text, remote_id, (now, &limits)));
+                *none = Some(Held::new(target, &text, remote_id, (now, &limits), shows_echo));
             }
         }
         self.note_held(id).await;
