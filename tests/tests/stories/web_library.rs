@@ -89,7 +89,9 @@ async fn a_group_looks_native_in_a_web_client() -> Result<()> {
     let script = lounge()?;
     let node = node_version().await?;
     if node < OLDEST_NODE {
-        eprintln!("The Lounge was not looked at: it needs Node {OLDEST_NODE} or newer, and Node {node} is here");
+        eprintln!(
+            "The Lounge was not looked at: it needs Node {OLDEST_NODE} or newer, and Node {node} is here"
+        );
         return Ok(());
     }
     tell("lounge", LIMIT, async |scratch| {
