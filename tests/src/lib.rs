@@ -24,6 +24,7 @@ pub mod ports;
 pub mod postgres;
 pub mod power;
 pub mod program;
+pub mod prompt;
 pub mod scratch;
 pub mod sim;
 pub mod sqlite;

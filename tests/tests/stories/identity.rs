@@ -1,17 +1,15 @@
 //! Two contacts that nobody can tell apart after a new login: nothing goes to an old chat until the owner says.
 
-use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::process::Command;
 use wxgate_tests::browser::Browser;
 use wxgate_tests::fleet::USER;
 use wxgate_tests::gateway::{GatewayOptions, PASSWORD};
 use wxgate_tests::irc::{IrcClient, Line};
 use wxgate_tests::program;
+use wxgate_tests::prompt::Prompt;
 use wxgate_tests::scratch::tell;
 use wxgate_tests::sim::SimOptions;
 use wxgate_tests::stage::Stage;
@@ -187,29 +185,14 @@ async fn pictured(twins: &Twins) -> Result<()> {
 async fn typed(twins: &Twins, lines: &[&str]) -> Result<String> {
     let (program, config) = (program::find("wxgate")?, &twins.stage.gateway().config);
     let command = format!("exec '{}' -c '{}' chat resolve {ACCOUNT}", program.display(), config.display());
-    let mut terminal = Command::new("script")
-        .args(["--quiet", "--return", "--command", &command, "/dev/null"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()?;
-    let mut keyboard = terminal.stdin.take().context("no keyboard")?;
-    let mut screen = terminal.stdout.take().context("no screen")?;
-    let mut shown = String::new();
+    let mut prompt = Prompt::open(&command)?;
     // The end of what is typed, as a terminal tells it.
     let typed =
         lines.iter().map(|line| format!("{line}\n")).chain(lines.is_empty().then(|| "\x04".to_owned()));
     for (at, line) in typed.enumerate() {
-        let mut piece = [0; 256];
-        while shown.matches("[later]:").count() <= at {
-            let count = screen.read(&mut piece).await?;
-            ensure!(count > 0, "it ended before prompt {at}: {shown}");
-            shown.push_str(&String::from_utf8_lossy(&piece[..count]));
-        }
-        keyboard.write_all(line.as_bytes()).await?;
+        prompt.answer("[later]:", at + 1, &line).await?;
     }
-    screen.read_to_string(&mut shown).await?;
-    let ended = terminal.wait().await?;
+    let (ended, shown) = prompt.end().await?;
     ensure!(ended.success(), "{ended}: {shown}");
     Ok(shown)
 }

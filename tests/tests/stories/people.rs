@@ -1,15 +1,13 @@
 //! People sign in with what the commands gave them.
 
-use std::process::Stdio;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, ensure};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::process::Command;
+use anyhow::{Result, ensure};
 use wxgate_tests::fleet::USER;
 use wxgate_tests::gateway::{Gateway, GatewayOptions, login};
 use wxgate_tests::irc::{IrcClient, Login};
 use wxgate_tests::program;
+use wxgate_tests::prompt::Prompt;
 use wxgate_tests::scratch::tell;
 
 const LIMIT: Duration = Duration::from_secs(60);
@@ -97,27 +95,11 @@ async fn a_password_that_is_typed_on_a_terminal_is_not_shown() -> Result<()> {
             gateway.config.display()
         );
         for (again, is_taken) in [("a slip", false), ("open sesame", true)] {
-            // `script` gives the program a terminal of its own, whose keyboard is its standard input.
-            let mut terminal = Command::new("script")
-                .args(["--quiet", "--return", "--command", &command, "/dev/null"])
-                .stdin(Stdio::piped())
-                .stdout(Stdio::piped())
-                .kill_on_drop(true)
-                .spawn()?;
-            let mut keyboard = terminal.stdin.take().context("no keyboard")?;
-            let mut screen = terminal.stdout.take().context("no screen")?;
-            let mut shown = String::new();
-            for (prompt, line) in [("not shown", "open sesame"), ("Once more", again)] {
-                let mut piece = [0; 256];
-                while !shown.contains(prompt) {
-                    let count = screen.read(&mut piece).await?;
-                    ensure!(count > 0, "it ended before {prompt:?}: {shown}");
-                    shown.push_str(&String::from_utf8_lossy(&piece[..count]));
-                }
-                keyboard.write_all(format!("{line}\n").as_bytes()).await?;
+            let mut prompt = Prompt::open(&command)?;
+            for (question, line) in [("not shown", "open sesame"), ("Once more", again)] {
+                prompt.answer(question, 1, &format!("{line}\n")).await?;
             }
-            screen.read_to_string(&mut shown).await?;
-            let ended = terminal.wait().await?;
+            let (ended, shown) = prompt.end().await?;
             ensure!(!shown.contains("sesame") && !shown.contains("slip"), "it is shown: {shown}");
             ensure!(ended.success() == is_taken, "{ended}: {shown}");
         }

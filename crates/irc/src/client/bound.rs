@@ -54,6 +54,7 @@ impl Bound {
         let gone: Vec<ChatKey> =
             self.accounts.keys().filter(|chat| !linked.contains(*chat)).cloned().collect();
         gone.iter().for_each(|chat| drop(self.accounts.remove(chat)));
+        self.looks.retain(|chat, _| linked.contains(chat));
         gone.iter().map(|chat| format!("{NOTE}{chat}")).collect()
     }
 

@@ -122,7 +122,6 @@ mod tests {
         drop(loading);
         step.send_replace(SignInStep::Done);
         assert_eq!(next().await, json!({ "step": "done" }));
-        drop(next);
         assert!(lines.next().await.is_none());
     }
 }

@@ -76,16 +76,21 @@ async fn who_failed_to_get_a_nick_leaves_it_to_who_has_it() {
     assert_eq!(heard_in(&mut session, &double, "#c").await, ["m1"]);
 }
 
-#[tokio::test]
-async fn on_the_other_side_of_a_netsplit_nobody_of_ours_is_talked_to() {
-    let (mut relay, _running) = relay_of(&Double::new(), &["#c"]);
-    let mut session = session_with_puppets(&mut relay, None);
-    let now = Instant::now();
-    speaker(&mut session, "p", now);
+/// Somebody's puppet says that it is in the channel; the relay has not seen that.
+fn ming_enters(session: &mut Session<'_>) -> PuppetId {
+    speaker(session, "p", Instant::now());
     let id = PuppetId(1);
     session.puppet_news(id, News::Called("Ming[wx]".to_owned()));
     let prefix = "Ming[wx]!u@h".to_owned();
     session.puppet_news(id, News::In { channel: "#c".to_owned(), prefix });
+    id
+}
+
+#[tokio::test]
+async fn on_the_other_side_of_a_netsplit_nobody_of_ours_is_talked_to() {
+    let (mut relay, _running) = relay_of(&Double::new(), &["#c"]);
+    let mut session = session_with_puppets(&mut relay, None);
+    let (now, id) = (Instant::now(), ming_enters(&mut session));
     let mut speaks = |line: &str| {
         hear(&mut session, line);
         speaker(&mut session, "p", now)
@@ -101,12 +106,7 @@ async fn on_the_other_side_of_a_netsplit_nobody_of_ours_is_talked_to() {
 async fn where_joins_are_hidden_it_speaks_without_having_been_seen() {
     let (mut relay, _running) = relay_of(&Double::new(), &["#c"]);
     let mut session = session_with_puppets(&mut relay, None);
-    let now = Instant::now();
-    speaker(&mut session, "p", now);
-    let id = PuppetId(1);
-    session.puppet_news(id, News::Called("Ming[wx]".to_owned()));
-    let prefix = "Ming[wx]!u@h".to_owned();
-    session.puppet_news(id, News::In { channel: "#c".to_owned(), prefix });
+    let (now, id) = (Instant::now(), ming_enters(&mut session));
     let mut speaks = |line: &str| {
         hear(&mut session, line);
         speaker(&mut session, "p", now)
